@@ -1,0 +1,93 @@
+# Tidemill: `make` lists what there is.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Build output lives outside the checkout, so that every clone shares it.
+CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/tidemill
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+
+# What scripts/provision installed, in the shell of one recipe line.
+TOOLS := eval "$$(scripts/provision env)" &&
+SERVICES := ingestion enrichment aggregation alert reporting
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+
+# Arguments of `tidemill demo`, for instance DEMO_ARGS="--events 50000 --exit".
+DEMO_ARGS ?=
+# Arguments of `cargo test`, for instance TEST_ARGS="-p tidemill-domain".
+TEST_ARGS ?= --workspace
+# The cargo profile that the demo is built with.
+PROFILE ?= dev
+
+##@ Use
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Start everything on this machine and play a flash sale (DEMO_ARGS="--events 50000 --exit")
+	@scripts/provision demo
+	@$(TOOLS) cargo build --profile $(PROFILE) --package tidemill
+	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill" demo $(DEMO_ARGS)
+
+##@ Check
+
+.PHONY: test
+test: ## Check format, lints, dependencies and manifests, and run every test against real servers
+	@scripts/provision test
+	@echo "== format";       cargo fmt --all --check
+	@echo "== drivers";      scripts/check-confined
+	@echo "== manifests";    scripts/render --check
+	@echo "== lints";        $(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
+	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources
+	@echo "== binaries";     $(TOOLS) cargo build --workspace --bins
+	@echo "== tests";        $(TOOLS) cargo test $(TEST_ARGS)
+
+.PHONY: lint
+lint: ## Run the format check and the lints alone
+	@scripts/provision demo
+	@cargo fmt --all --check
+	@scripts/check-confined
+	@$(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: fmt
+fmt: ## Format the code
+	@cargo fmt --all
+
+##@ Ship
+
+.PHONY: render
+render: ## Render the Helm chart into k8s/
+	@scripts/render
+
+.PHONY: check-render
+check-render: ## Fail if k8s/ differs from what the chart renders
+	@scripts/render --check
+
+.PHONY: pictures
+pictures: ## Take the README's pictures of a demo that runs for it
+	@scripts/provision test
+	@$(TOOLS) cargo build --package tidemill
+	@scripts/pictures
+
+.PHONY: images
+images: ## Build the container image of every service (needs docker)
+	@command -v docker >/dev/null || { echo "make images: docker is not on PATH" >&2; exit 1; }
+	@for service in $(SERVICES); do \
+	  docker build --build-arg "SERVICE=$$service" --tag "tidemill/$$service:$(VERSION)" .; \
+	done
+
+##@ Tidy
+
+.PHONY: clean
+clean: ## Remove this project's build output (the installed tools stay)
+	@cargo clean
+
+.PHONY: clean-tools
+clean-tools: ## Remove what scripts/provision installed
+	@rm -rf "$${TIDEMILL_HOME:-$(CACHE)}/tools"

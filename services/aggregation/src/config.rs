@@ -1,0 +1,97 @@
+//! Configuration.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidemill_service::{HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+
+/// All settings of the service.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    pub http: HttpConfig,
+    /// How to reach NATS.
+    #[serde(default)]
+    pub nats: tidemill_bus::Config,
+    /// The service's own database: checkpoints.
+    pub store: tidemill_store::Config,
+    /// Where totals are written for querying.
+    pub metrics_store: tidemill_metrics_store::Config,
+    /// Logs and traces.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+    /// Where the definitions are.
+    #[serde(default)]
+    pub definitions: Definitions,
+    /// Event time.
+    #[serde(default)]
+    pub windows: Windows,
+}
+
+/// Section `definitions`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Definitions {
+    /// Folder of metric definitions (`*.yaml`); the defaults without one.
+    pub metrics: Option<PathBuf>,
+}
+
+/// Section `windows`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Windows {
+    /// How far behind the newest event of its source an event may be before
+    /// the watermark passes it, in seconds.
+    pub out_of_orderness_seconds: u32,
+    /// How far behind the watermark an event still corrects its window, in
+    /// seconds. Later ones are kept aside and counted as late.
+    pub allowed_lateness_seconds: u32,
+    /// An event this far ahead of its ingestion, in seconds, is counted but
+    /// does not move the watermark: one wrong clock must not make all others
+    /// late.
+    pub max_future_seconds: u32,
+    /// A source that is silent for this long, in seconds, holds no window
+    /// open.
+    pub idle_after_seconds: u32,
+    /// Sources with a watermark of their own in each partition; further ones
+    /// share one.
+    pub max_sources: u32,
+    /// Window totals kept in memory for each partition; further ones are read
+    /// from the store when an event needs them.
+    pub max_cells_in_memory: u32,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self {
+            out_of_orderness_seconds: 60,
+            allowed_lateness_seconds: 24 * 3600,
+            max_future_seconds: 300,
+            idle_after_seconds: 10,
+            max_sources: 1000,
+            max_cells_in_memory: 100_000,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        if self.windows.max_sources == 0
+            || self.windows.max_cells_in_memory < 1000
+            || self.windows.idle_after_seconds == 0
+        {
+            return Err(StartError::new(
+                "windows: max_sources and idle_after_seconds must be at least 1, max_cells_in_memory at least 1000",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl ServiceConfig for Config {
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}

@@ -1,0 +1,80 @@
+//! The points of the metrics store, for whoever has no InfluxDB to ask.
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use tidemill_domain::Timestamp;
+use tidemill_metrics_store::{MetricsStore, Point};
+use utoipa::OpenApi;
+
+use crate::Error;
+
+const MAX_POINTS: u32 = 10_000;
+
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) metrics_store: MetricsStore,
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(points), info(title = "Tidemill aggregation", description = "Window totals as they were written"))]
+struct Documentation;
+
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    Documentation::openapi()
+}
+
+pub(crate) fn routes(api: Api) -> Router {
+    Router::new().route("/v1/points/{measurement}", get(points)).with_state(api)
+}
+
+#[derive(Deserialize)]
+struct Span {
+    from: Option<String>,
+    to: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Points {
+    points: Vec<Point>,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        tracing::warn!(error = %self, code = self.code(), "a request failed");
+        self.problem().into_response()
+    }
+}
+
+fn time(text: Option<&str>, default: Timestamp, name: &str) -> Result<Timestamp, Error> {
+    text.map_or(Ok(default), |text| {
+        text.parse().map_err(|_| Error::BadRequest(format!("{name}: `{text}` is not an RFC 3339 time")))
+    })
+}
+
+/// The points of a metric, as the metrics store has them: one for each window,
+/// dimensions and partition; add the partitions up.
+#[utoipa::path(get, path = "/v1/points/{measurement}", params(
+    ("measurement" = String, Path, description = "Name of a metric"),
+    ("from" = Option<String>, Query, description = "First instant, RFC 3339"),
+    ("to" = Option<String>, Query, description = "First instant no longer asked for, RFC 3339"),
+    ("limit" = Option<u32>, Query, description = "Points at most, up to 10000"),
+), responses((status = 200, description = "Points by time and tags"), (status = 400, description = "A wrong parameter")))]
+async fn points(
+    State(api): State<Api>,
+    Path(measurement): Path<String>,
+    Query(span): Query<Span>,
+) -> Result<Json<Points>, Error> {
+    let from = time(span.from.as_deref(), Timestamp::EPOCH, "from")?;
+    let to = time(span.to.as_deref(), Timestamp::saturating_from_millis(i64::MAX), "to")?;
+    let limit = span.limit.unwrap_or(1000);
+    if limit > MAX_POINTS {
+        return Err(Error::BadRequest(format!("limit: at most {MAX_POINTS}")));
+    }
+    Ok(Json(Points { points: api.metrics_store.read(&measurement, from, to, limit).await? }))
+}

@@ -1,0 +1,189 @@
+//! What an operator sets.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidemill_service::{HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+
+/// The configuration of the alert service.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens.
+    pub http: HttpConfig,
+    /// The log.
+    #[serde(default)]
+    pub nats: tidemill_bus::Config,
+    /// Its own database.
+    pub store: tidemill_store::Config,
+    /// Logs and traces.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+    /// The rules.
+    #[serde(default)]
+    pub rules: RulesConfig,
+    /// The metrics that rules look at.
+    #[serde(default)]
+    pub definitions: DefinitionsConfig,
+    /// Where alerts are sent.
+    #[serde(default)]
+    pub slack: SlackConfig,
+    /// Where a message's buttons lead.
+    #[serde(default)]
+    pub links: LinksConfig,
+}
+
+impl ServiceConfig for Config {
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}
+
+/// Section `rules`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RulesConfig {
+    /// Folder of rules (`*.yaml`, one a file). Without it the rules that
+    /// Tidemill comes with: `REVENUE_SPIKE` and `FRAUD_DETECTION`.
+    pub folder: Option<PathBuf>,
+}
+
+/// Section `definitions`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DefinitionsConfig {
+    /// Folder of metric definitions, the same as aggregation's; the defaults
+    /// without one.
+    pub metrics: Option<PathBuf>,
+}
+
+/// Section `slack`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlackConfig {
+    /// Address of an incoming webhook. Give it by environment: who knows it
+    /// can post. Without one alerts are recorded and published, not sent.
+    #[serde(skip_serializing)]
+    pub webhook_url: Option<Secret>,
+    /// Seconds that one call may take.
+    pub timeout_seconds: u64,
+    /// Messages per rule and minute; what fires beyond is told in one summary.
+    pub messages_per_minute: usize,
+    /// Hours after which a notification that could not be delivered is given up.
+    pub give_up_after_hours: u32,
+}
+
+impl Default for SlackConfig {
+    fn default() -> Self {
+        Self { webhook_url: None, timeout_seconds: 10, messages_per_minute: 10, give_up_after_hours: 24 }
+    }
+}
+
+impl SlackConfig {
+    /// The webhook's address, where there is one.
+    pub fn webhook(&self) -> Option<&str> {
+        self.webhook_url.as_ref().map(Secret::expose).filter(|url| !url.is_empty())
+    }
+
+    /// How long one call may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds)
+    }
+
+    /// How long delivery is tried, in milliseconds.
+    pub fn give_up_after_millis(&self) -> i64 {
+        i64::from(self.give_up_after_hours) * 3_600_000
+    }
+}
+
+/// Section `links`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinksConfig {
+    /// Address of the Jaeger UI as people's browsers reach it, for instance
+    /// `http://127.0.0.1:16686`.
+    pub jaeger: Option<String>,
+    /// Address of the dashboard, likewise.
+    pub dashboard: Option<String>,
+}
+
+impl Config {
+    /// What no type says about the values.
+    pub fn check(&self) -> Result<(), StartError> {
+        let is_address = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        if self.slack.webhook().is_some_and(|url| !is_address(url)) {
+            return Err(StartError::new("slack.webhook_url must begin with https:// (or http://)"));
+        }
+        for (key, url) in [("links.jaeger", &self.links.jaeger), ("links.dashboard", &self.links.dashboard)] {
+            if url.as_deref().is_some_and(|url| !url.is_empty() && !is_address(url)) {
+                return Err(StartError::new(format!("{key} must begin with http:// or https://")));
+            }
+        }
+        if self.slack.timeout_seconds == 0 || self.slack.messages_per_minute == 0 {
+            return Err(StartError::new("slack.timeout_seconds and slack.messages_per_minute must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// A text that is shown to nobody.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret of this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "[http]\nlisten = \"127.0.0.1:7073\"\n[store]\nurl = \"sqlite:///tmp/alert.db\"\n";
+
+    #[test]
+    fn the_smallest_configuration_is_enough_and_checks_out() {
+        let config: Config = tidemill_service::config::parse(SMALLEST).expect("parses");
+        config.check().expect("checks out");
+        assert_eq!(config.slack.webhook(), None);
+    }
+
+    #[test]
+    fn the_webhook_is_never_shown_and_an_empty_one_is_none() {
+        let text = format!("{SMALLEST}[slack]\nwebhook_url = \"https://hooks.slack.com/services/T/B/x\"\n");
+        let config: Config = tidemill_service::config::parse(&text).expect("parses");
+        assert!(!format!("{config:?}").contains("hooks.slack.com"));
+        assert!(!serde_json::to_string(&config).expect("serialises").contains("hooks.slack.com"));
+        let empty: Config =
+            tidemill_service::config::parse(&format!("{SMALLEST}[slack]\nwebhook_url = \"\"\n")).expect("parses");
+        assert_eq!(empty.slack.webhook(), None);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for wrong in [
+            "[slack]\nwebhook_url = \"hooks.slack.com\"",
+            "[slack]\nmessages_per_minute = 0",
+            "[links]\njaeger = \"jaeger:1\"",
+        ] {
+            let config: Config = tidemill_service::config::parse(&format!("{SMALLEST}{wrong}\n")).expect(wrong);
+            assert!(config.check().is_err(), "{wrong}");
+        }
+        assert!(tidemill_service::config::parse::<Config>(&format!("{SMALLEST}[slack]\nwebhook = 1\n")).is_err());
+    }
+}

@@ -1,0 +1,268 @@
+//! Slack's incoming webhooks: messages in Block Kit, and what its answers mean.
+//!
+//! Limits are those of <https://docs.slack.dev/reference/block-kit/blocks>; the
+//! escapes those of "Formatting text for app surfaces".
+
+use std::{fmt, time::Duration};
+
+use reqwest::{Client, StatusCode, Url, header, redirect};
+use serde_json::{Value, json};
+use tidemill_events::TraceParent;
+use tidemill_service::{StartError, install_crypto};
+
+use crate::{
+    config::{LinksConfig, SlackConfig},
+    rules::{Alert, figure},
+};
+
+const HEADER_LIMIT: usize = 150;
+const SECTION_LIMIT: usize = 3000;
+const FIELD_LIMIT: usize = 2000;
+const FALLBACK_LIMIT: usize = 3000;
+const MAX_FIELDS: usize = 10;
+/// Alerts that a summary names; the rest it counts.
+const NAMED_IN_SUMMARY: usize = 10;
+/// The longest wait that an answer can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// Why a message did not arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It may arrive later: Slack is away, busy or rate-limiting.
+    Transient {
+        /// What happened, without the webhook's address.
+        reason: String,
+        /// How long Slack asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// Slack will never take it.
+    Refused(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transient { reason, .. } | Self::Refused(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// An incoming webhook.
+#[derive(Clone)]
+pub struct Webhook {
+    client: Client,
+    url: Url,
+}
+
+impl fmt::Debug for Webhook {
+    /// Without the path: who knows it can post.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("host", &self.host()).finish_non_exhaustive()
+    }
+}
+
+impl Webhook {
+    /// The one that the configuration names, if any.
+    pub fn new(config: &SlackConfig) -> Result<Option<Self>, StartError> {
+        let Some(address) = config.webhook() else { return Ok(None) };
+        let url = Url::parse(address).map_err(|e| StartError::new(format!("slack.webhook_url: {e}")))?;
+        install_crypto();
+        let client = Client::builder()
+            .timeout(config.timeout())
+            .connect_timeout(config.timeout())
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("tidemill/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| StartError::new(format!("slack: {}", e.without_url())))?;
+        Ok(Some(Self { client, url }))
+    }
+
+    /// Where it is.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// Posts a message, once; answers the HTTP status, also of a failure.
+    pub async fn post(&self, message: &Value, trace: Option<TraceParent>) -> (Option<u16>, Result<(), Failure>) {
+        let mut request = self.client.post(self.url.clone()).json(message);
+        if let Some(trace) = trace {
+            request = request.header("traceparent", trace.to_string());
+        }
+        match request.send().await {
+            Ok(response) => (Some(response.status().as_u16()), judge(response).await),
+            Err(error) => {
+                let reason = source_of(&error.without_url());
+                (None, Err(Failure::Transient { reason, retry_after: None }))
+            }
+        }
+    }
+}
+
+/// The innermost cause: it says "connection refused" where the others say
+/// "error sending request".
+fn source_of(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), source_of)
+}
+
+async fn judge(response: reqwest::Response) -> Result<(), Failure> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+    // Slack says in a word what it does not like (`invalid_blocks`).
+    let word: String = response.text().await.unwrap_or_default().chars().take(200).collect();
+    let reason = format!("{status}: {word}");
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(Failure::Transient { reason, retry_after }),
+        status if status.is_client_error() => Err(Failure::Refused(reason)),
+        _ => Err(Failure::Transient { reason, retry_after }),
+    }
+}
+
+/// A message about one alert.
+pub fn message(alert: &Alert, links: &LinksConfig) -> Value {
+    let firing = &alert.firing;
+    let title = format!("{} {}", symbol(&firing.severity), firing.title);
+    let dimensions = firing.dimensions.iter().map(|(name, value)| (name, value.clone()));
+    let figures = firing.values.iter().map(|(name, value)| (name, figure(value)));
+    let fields: Vec<Value> = dimensions
+        .chain(figures)
+        .take(MAX_FIELDS)
+        .map(|(name, value)| mrkdwn(&format!("*{}*\n", escape(name, 200)), &value, FIELD_LIMIT))
+        .collect();
+    let mut blocks = vec![plain_header(&title), section(&firing.summary)];
+    if !fields.is_empty() {
+        blocks.push(json!({ "type": "section", "fields": fields }));
+    }
+    blocks.push(context(&format!(
+        "{} · rule {} · version {} · {}",
+        firing.severity, firing.rule, firing.rule_version, firing.event_time
+    )));
+    blocks.extend(buttons(alert, links));
+    json!({ "text": escape(&format!("{title}: {}", firing.summary), FALLBACK_LIMIT), "blocks": blocks })
+}
+
+/// One message about alerts of one rule that are too many to tell one by one.
+pub fn summary(alerts: &[Alert], links: &LinksConfig) -> Value {
+    let (rule, severity) = alerts.first().map_or(("", ""), |alert| (&alert.firing.rule, &alert.firing.severity));
+    let title = format!("{} {rule}: {} more alerts", symbol(severity), alerts.len());
+    let mut lines: Vec<String> = alerts
+        .iter()
+        .take(NAMED_IN_SUMMARY)
+        .map(|alert| format!("• {} ({})", cut(&alert.firing.title, 200), alert.firing.event_time))
+        .collect();
+    if alerts.len() > NAMED_IN_SUMMARY {
+        lines.push(format!("and {} others", alerts.len() - NAMED_IN_SUMMARY));
+    }
+    let note = "More alerts than this rule may send in a minute: these are told together. All are recorded.";
+    let mut blocks = vec![plain_header(&title), section(&lines.join("\n")), context(note)];
+    blocks.extend(actions(links.dashboard.as_deref().map(|url| button("Dashboard", url)).into_iter().collect()));
+    json!({ "text": escape(&title, FALLBACK_LIMIT), "blocks": blocks })
+}
+
+fn symbol(severity: &str) -> &'static str {
+    match severity {
+        "critical" => "\u{1f6a8}",
+        "warning" => "\u{26a0}\u{fe0f}",
+        _ => "\u{2139}\u{fe0f}",
+    }
+}
+
+fn plain_header(text: &str) -> Value {
+    json!({ "type": "header", "text": { "type": "plain_text", "text": cut(text, HEADER_LIMIT), "emoji": false } })
+}
+
+fn section(text: &str) -> Value {
+    json!({ "type": "section", "text": mrkdwn("", text, SECTION_LIMIT) })
+}
+
+fn context(text: &str) -> Value {
+    json!({ "type": "context", "elements": [mrkdwn("", text, FIELD_LIMIT)] })
+}
+
+fn buttons(alert: &Alert, links: &LinksConfig) -> Option<Value> {
+    let address = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
+    // A trace that nobody recorded cannot be looked at.
+    let trace = alert.firing.trace.filter(|trace| trace.is_sampled()).zip(address(&links.jaeger));
+    let trace = trace.map(|(trace, jaeger)| {
+        button("Trace", &format!("{}/trace/{}", jaeger.trim_end_matches('/'), trace.trace_id_hex()))
+    });
+    let dashboard = address(&links.dashboard).map(|url| button("Dashboard", &url));
+    actions(trace.into_iter().chain(dashboard).collect())
+}
+
+fn actions(buttons: Vec<Value>) -> Option<Value> {
+    (!buttons.is_empty()).then(|| json!({ "type": "actions", "elements": buttons }))
+}
+
+fn button(text: &str, url: &str) -> Value {
+    json!({ "type": "button", "text": { "type": "plain_text", "text": text }, "url": url })
+}
+
+/// `prefix` is mrkdwn already; `text` is anybody's.
+fn mrkdwn(prefix: &str, text: &str, limit: usize) -> Value {
+    let text = format!("{prefix}{}", escape(text, limit - prefix.chars().count()));
+    // Verbatim: names, channels and addresses in it are not made into links.
+    json!({ "type": "mrkdwn", "text": text, "verbatim": true })
+}
+
+/// A text in which nothing means anything to Slack, of at most `limit`
+/// characters; an escape is never cut in two, and a blank text becomes a dash.
+fn escape(text: &str, limit: usize) -> String {
+    let text = if text.trim().is_empty() { "–" } else { text };
+    let mut escaped = String::with_capacity(text.len());
+    let mut length = 0;
+    for character in text.chars() {
+        let plain = [character].iter().collect::<String>();
+        let piece = match character {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            _ => &plain,
+        };
+        // One is left for the ellipsis.
+        if length + piece.len().min(5) + 1 > limit {
+            escaped.push('…');
+            break;
+        }
+        escaped.push_str(piece);
+        length += piece.chars().count();
+    }
+    escaped
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.into();
+    }
+    text.chars().take(limit - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_means_anything_to_slack() {
+        assert_eq!(escape("<!channel> & <@U1>", 100), "&lt;!channel&gt; &amp; &lt;@U1&gt;");
+        assert_eq!(escape(" \n", 100), "–");
+        assert_eq!(escape("&&", 7), "&amp;…", "an escape is never cut in two");
+    }
+
+    proptest! {
+        #[test]
+        fn escaped_texts_keep_to_the_limit(text in any::<String>(), limit in 6usize..200) {
+            let escaped = escape(&text, limit);
+            prop_assert!((1..=limit).contains(&escaped.chars().count()));
+            prop_assert!(!escaped.contains(['<', '>']));
+            let whole = ["&amp;", "&lt;", "&gt;"];
+            prop_assert!(escaped.match_indices('&').all(|(at, _)| whole.iter().any(|e| escaped[at..].starts_with(e))));
+            let short = cut(&format!("x{text}"), limit);
+            prop_assert!((1..=limit).contains(&short.chars().count()));
+        }
+    }
+}

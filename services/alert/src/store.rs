@@ -1,0 +1,470 @@
+//! The service's own database: alerts and what became of them, and the state
+//! that lets evaluation go on where it stopped.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, Row, any::AnyRow, migrate::Migrator};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::{AlertState, AlertTransition, TraceParent};
+use tidemill_store::{Config, Database, Error, placeholders, rows_per_statement};
+use tidemill_totals::Totals;
+use uuid::Uuid;
+
+use crate::rules::Alert;
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+const CELL_COLUMNS: usize = 9;
+const INSERT_CELLS: &str = "INSERT INTO cells \
+     (metric, version, start_ms, dimensions, partition_no, end_ms, raw_seq, totals, exemplar) VALUES";
+const UPDATE_CELLS: &str = "ON CONFLICT (metric, version, start_ms, dimensions, partition_no) DO UPDATE SET \
+     end_ms = excluded.end_ms, raw_seq = excluded.raw_seq, totals = excluded.totals, exemplar = excluded.exemplar \
+     WHERE excluded.raw_seq > cells.raw_seq";
+
+/// The consumers whose progress is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consumer {
+    /// Of events.
+    Events,
+    /// Of metrics.
+    Metrics,
+}
+
+impl Consumer {
+    /// As it stands in the store, in health and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+/// How far a consumer has come in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The `RAW` sequence that it has reached.
+    pub raw_seq: u64,
+    /// Event time up to which the partition is known; `None` where it holds
+    /// nothing back.
+    pub watermark: Option<Timestamp>,
+    /// When aggregation last spoke of the partition.
+    pub as_of: Option<Timestamp>,
+}
+
+/// What counters counted in one step of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observations {
+    /// Where.
+    pub partition: Partition,
+    /// Up to where.
+    pub raw_seq: u64,
+    /// When ingestion took the events in.
+    pub arrived: Timestamp,
+    /// Counter, hash of the key, event time in milliseconds.
+    pub entries: Vec<(String, u64, i64)>,
+}
+
+/// One cell of one window, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CellKey {
+    /// Metric.
+    pub metric: String,
+    /// Version of its definition.
+    pub version: String,
+    /// First instant of the window.
+    pub start: Timestamp,
+    /// Values by dimension.
+    pub dimensions: BTreeMap<String, String>,
+    /// Whose totals.
+    pub partition: Partition,
+}
+
+/// A partition's totals of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellTotals {
+    /// First instant after the window.
+    pub end: Timestamp,
+    /// The `RAW` sequence that they reach.
+    pub raw_seq: u64,
+    /// The totals.
+    pub totals: Totals,
+    /// A sampled event that is counted in them.
+    pub exemplar: Option<TraceParent>,
+}
+
+/// What one step of a consumer changes, all in one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Changes {
+    /// Rules that fired.
+    pub alerts: Vec<Alert>,
+    /// How far it came.
+    pub progress: BTreeMap<(Consumer, Partition), Progress>,
+    /// What counters counted.
+    pub observations: Option<Observations>,
+    /// Observations of this partition that arrived earlier are not needed any more.
+    pub forget_observations: Option<(Partition, Timestamp)>,
+    /// Totals that reach further than before.
+    pub cells: BTreeMap<CellKey, CellTotals>,
+    /// Windows of these metrics (name, version) before these starts are not
+    /// needed any more.
+    pub forget_cells: BTreeMap<(String, String), Timestamp>,
+}
+
+/// What was kept.
+#[derive(Debug, Default, PartialEq)]
+pub struct Saved {
+    /// How far each consumer had come.
+    pub progress: BTreeMap<(Consumer, Partition), Progress>,
+    /// What counters had counted, in the order of arrival.
+    pub observations: Vec<Observations>,
+    /// The windows.
+    pub cells: Vec<(CellKey, CellTotals)>,
+}
+
+/// What became of an alert's notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notification {
+    /// Nobody is to be told.
+    Off,
+    /// It is to be sent.
+    Pending,
+    /// It was accepted.
+    Sent,
+    /// It was refused, and would be again.
+    Refused,
+    /// It could not be delivered in time.
+    Expired,
+}
+
+impl Notification {
+    /// As it stands in the store, in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Pending => "pending",
+            Self::Sent => "sent",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, Error> {
+        [Self::Off, Self::Pending, Self::Sent, Self::Refused, Self::Expired]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(Error::Malformed("notification"))
+    }
+}
+
+/// An alert, and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The alert.
+    pub alert: Alert,
+    /// Whether somebody was told.
+    pub notification: Notification,
+    /// When that was settled.
+    pub settled_at: Option<Timestamp>,
+    /// Why nobody was, where that failed.
+    pub reason: Option<String>,
+}
+
+/// The store; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+}
+
+impl Store {
+    /// Opens it, its schema up to date.
+    pub async fn open(config: &Config) -> Result<Self, Error> {
+        Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await? })
+    }
+
+    /// Everything that evaluation goes on from.
+    pub async fn load(&self) -> Result<Saved, Error> {
+        let pool = self.database.pool();
+        let mut saved = Saved::default();
+        for row in sqlx::query("SELECT consumer, partition_no, raw_seq, watermark, as_of FROM progress")
+            .fetch_all(pool)
+            .await?
+        {
+            let consumer = match row.try_get::<String, _>(0)?.as_str() {
+                "events" => Consumer::Events,
+                "metrics" => Consumer::Metrics,
+                _ => return Err(Error::Malformed("consumer")),
+            };
+            let progress =
+                Progress { raw_seq: unsigned(&row, 2)?, watermark: time_opt(&row, 3)?, as_of: time_opt(&row, 4)? };
+            saved.progress.insert((consumer, partition(&row, 1)?), progress);
+        }
+        let journal =
+            "SELECT partition_no, raw_seq, arrived, body FROM observations ORDER BY arrived, partition_no, raw_seq";
+        for row in sqlx::query(journal).fetch_all(pool).await? {
+            saved.observations.push(Observations {
+                partition: partition(&row, 0)?,
+                raw_seq: unsigned(&row, 1)?,
+                arrived: time(&row, 2)?,
+                entries: json(&row, 3, "observation")?,
+            });
+        }
+        let cells =
+            "SELECT metric, version, start_ms, dimensions, partition_no, end_ms, raw_seq, totals, exemplar FROM cells";
+        for row in sqlx::query(cells).fetch_all(pool).await? {
+            let key = CellKey {
+                metric: row.try_get(0)?,
+                version: row.try_get(1)?,
+                start: time(&row, 2)?,
+                dimensions: json(&row, 3, "dimensions")?,
+                partition: partition(&row, 4)?,
+            };
+            let totals = CellTotals {
+                end: time(&row, 5)?,
+                raw_seq: unsigned(&row, 6)?,
+                totals: json(&row, 7, "totals")?,
+                exemplar: trace_opt(&row, 8)?,
+            };
+            saved.cells.push((key, totals));
+        }
+        Ok(saved)
+    }
+
+    /// Takes over what a step changed, all or nothing. Repeating it changes
+    /// nothing more. `notification` is what awaits new alerts; answers which
+    /// are new.
+    pub async fn commit(&self, changes: &Changes, notification: Notification) -> Result<Vec<Uuid>, Error> {
+        let mut fresh = Vec::new();
+        let mut tx = self.database.pool().begin().await?;
+        for alert in &changes.alerts {
+            let inserted = sqlx::query(
+                "INSERT INTO alerts (id, rule, fired_at, firing, parent, notification) VALUES ($1, $2, $3, $4, $5, $6) \
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(alert.firing.id.to_string())
+            .bind(&alert.firing.rule)
+            .bind(alert.firing.at.millis())
+            .bind(text(&alert.firing, "alert")?)
+            .bind(alert.parent.map(|parent| parent.to_string()))
+            .bind(notification.as_str())
+            .execute(&mut *tx)
+            .await?;
+            if inserted.rows_affected() > 0 {
+                fresh.push(alert.firing.id);
+            }
+        }
+        let cells: Vec<_> = changes.cells.iter().collect();
+        for chunk in cells.chunks(rows_per_statement(CELL_COLUMNS)) {
+            let sql = format!("{INSERT_CELLS} {} {UPDATE_CELLS}", placeholders(chunk.len(), CELL_COLUMNS));
+            let mut insert = sqlx::query(AssertSqlSafe(sql));
+            for (key, cell) in chunk {
+                insert = insert
+                    .bind(&key.metric)
+                    .bind(&key.version)
+                    .bind(key.start.millis())
+                    .bind(text(&key.dimensions, "dimensions")?)
+                    .bind(i64::from(key.partition.index()))
+                    .bind(cell.end.millis())
+                    .bind(signed(cell.raw_seq))
+                    .bind(text(&cell.totals, "totals")?)
+                    .bind(cell.exemplar.map(|exemplar| exemplar.to_string()));
+            }
+            insert.execute(&mut *tx).await?;
+        }
+        for ((metric, version), before) in &changes.forget_cells {
+            sqlx::query("DELETE FROM cells WHERE metric = $1 AND version = $2 AND start_ms < $3")
+                .bind(metric)
+                .bind(version)
+                .bind(before.millis())
+                .execute(&mut *tx)
+                .await?;
+        }
+        if let Some(observations) = &changes.observations {
+            sqlx::query(
+                "INSERT INTO observations (partition_no, raw_seq, arrived, body) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (partition_no, raw_seq) DO NOTHING",
+            )
+            .bind(i64::from(observations.partition.index()))
+            .bind(signed(observations.raw_seq))
+            .bind(observations.arrived.millis())
+            .bind(text(&observations.entries, "observation")?)
+            .execute(&mut *tx)
+            .await?;
+        }
+        if let Some((partition, before)) = changes.forget_observations {
+            sqlx::query("DELETE FROM observations WHERE partition_no = $1 AND arrived < $2")
+                .bind(i64::from(partition.index()))
+                .bind(before.millis())
+                .execute(&mut *tx)
+                .await?;
+        }
+        for ((consumer, partition), progress) in &changes.progress {
+            sqlx::query(
+                "INSERT INTO progress (consumer, partition_no, raw_seq, watermark, as_of) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (consumer, partition_no) DO UPDATE SET \
+                 raw_seq = excluded.raw_seq, watermark = excluded.watermark, as_of = excluded.as_of",
+            )
+            .bind(consumer.as_str())
+            .bind(i64::from(partition.index()))
+            .bind(signed(progress.raw_seq))
+            .bind(progress.watermark.map(Timestamp::millis))
+            .bind(progress.as_of.map(Timestamp::millis))
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(fresh)
+    }
+
+    /// Transitions that do not stand in ALERTS yet, oldest first.
+    pub async fn unpublished(&self, limit: i64) -> Result<Vec<AlertTransition>, Error> {
+        let rows = sqlx::query(
+            "SELECT firing, published, settled_at FROM alerts \
+             WHERE published = 0 OR (published = 1 AND notification = 'sent') ORDER BY fired_at LIMIT $1",
+        )
+        .bind(limit)
+        .fetch_all(self.database.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let firing: AlertTransition = json(row, 0, "alert")?;
+                match (row.try_get::<i64, _>(1)?, time_opt(row, 2)?) {
+                    (0, _) => Ok(firing),
+                    (_, Some(at)) => Ok(AlertTransition { state: AlertState::Notified, at, ..firing }),
+                    (_, None) => Err(Error::Malformed("notification")),
+                }
+            })
+            .collect()
+    }
+
+    /// Takes note that a transition stands in ALERTS.
+    pub async fn published(&self, transition: &AlertTransition) -> Result<(), Error> {
+        let count: i64 = match transition.state {
+            AlertState::Firing => 1,
+            AlertState::Notified => 2,
+        };
+        sqlx::query("UPDATE alerts SET published = $1 WHERE id = $2 AND published < $1")
+            .bind(count)
+            .bind(transition.id.to_string())
+            .execute(self.database.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// The rules with alerts that somebody is to be told of.
+    pub async fn unsent_rules(&self) -> Result<Vec<String>, Error> {
+        let rows = sqlx::query("SELECT DISTINCT rule FROM alerts WHERE notification = 'pending' ORDER BY rule")
+            .fetch_all(self.database.pool())
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Alerts of a rule that somebody is to be told of, oldest first.
+    pub async fn unsent(&self, rule: &str, limit: i64) -> Result<Vec<Alert>, Error> {
+        let rows = sqlx::query(
+            "SELECT firing, parent FROM alerts WHERE notification = 'pending' AND rule = $1 ORDER BY fired_at, id LIMIT $2",
+        )
+        .bind(rule)
+        .bind(limit)
+        .fetch_all(self.database.pool())
+        .await?;
+        rows.iter().map(|row| Ok(Alert { firing: json(row, 0, "alert")?, parent: trace_opt(row, 1)? })).collect()
+    }
+
+    /// Takes note of what became of the notification of these alerts.
+    pub async fn settle(
+        &self,
+        alerts: &[Uuid],
+        outcome: Notification,
+        at: Timestamp,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut tx = self.database.pool().begin().await?;
+        for id in alerts {
+            sqlx::query(
+                "UPDATE alerts SET notification = $1, settled_at = $2, reason = $3 WHERE id = $4 AND notification = 'pending'",
+            )
+            .bind(outcome.as_str())
+            .bind(at.millis())
+            .bind(reason)
+            .bind(id.to_string())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await.map_err(Error::from)
+    }
+
+    /// The newest alerts, of one rule where it is given.
+    pub async fn newest(&self, rule: Option<&str>, limit: i64) -> Result<Vec<Recorded>, Error> {
+        let query = match rule {
+            Some(rule) => sqlx::query(
+                "SELECT firing, parent, notification, settled_at, reason FROM alerts \
+                 WHERE rule = $2 ORDER BY fired_at DESC, id LIMIT $1",
+            )
+            .bind(limit)
+            .bind(rule),
+            None => sqlx::query(
+                "SELECT firing, parent, notification, settled_at, reason FROM alerts \
+                 ORDER BY fired_at DESC, id LIMIT $1",
+            )
+            .bind(limit),
+        };
+        let rows = query.fetch_all(self.database.pool()).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Recorded {
+                    alert: Alert { firing: json(row, 0, "alert")?, parent: trace_opt(row, 1)? },
+                    notification: Notification::read(row.try_get(2)?)?,
+                    settled_at: time_opt(row, 3)?,
+                    reason: row.try_get(4)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Forgets alerts that fired before `before`, whatever became of them;
+    /// answers how many.
+    pub async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
+        let done = sqlx::query("DELETE FROM alerts WHERE fired_at < $1")
+            .bind(before.millis())
+            .execute(self.database.pool())
+            .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unsigned(row: &AnyRow, column: usize) -> Result<u64, Error> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Error::Malformed("sequence"))
+}
+
+fn partition(row: &AnyRow, column: usize) -> Result<Partition, Error> {
+    let index = u16::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Error::Malformed("partition"))?;
+    Ok(Partition::new(index))
+}
+
+fn time(row: &AnyRow, column: usize) -> Result<Timestamp, Error> {
+    Ok(Timestamp::saturating_from_millis(row.try_get(column)?))
+}
+
+fn time_opt(row: &AnyRow, column: usize) -> Result<Option<Timestamp>, Error> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::saturating_from_millis))
+}
+
+fn trace_opt(row: &AnyRow, column: usize) -> Result<Option<TraceParent>, Error> {
+    let text: Option<String> = row.try_get(column)?;
+    text.map(|text| text.parse().map_err(|_| Error::Malformed("trace"))).transpose()
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &AnyRow, column: usize, what: &'static str) -> Result<T, Error> {
+    serde_json::from_str(row.try_get(column)?).map_err(|_| Error::Malformed(what))
+}
+
+fn text(value: &impl Serialize, what: &'static str) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|_| Error::Malformed(what))
+}

@@ -1,0 +1,251 @@
+//! What the service tells of itself: metrics, spans and the log lines that
+//! belong to them. Labels are bounded: rules come from files.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+};
+use tidemill_events::{AlertTransition, StreamName, TraceParent};
+use tidemill_service::{Registry, trace};
+use tracing::{Span, field, info_span};
+
+use crate::{
+    rules::{Alert, Head},
+    store::{Consumer, Notification},
+};
+
+/// What became of an event here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Outcome {
+    /// A rule looked at it.
+    Evaluated,
+    /// No rule looks at its type.
+    Unconcerned,
+    /// It had been seen before.
+    Duplicate,
+    /// Its time is too far from when it was taken in.
+    OutOfTime,
+    /// It is no event; aggregation accounts for it.
+    Unreadable,
+}
+
+/// What an evaluation came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Verdict {
+    Fired,
+    Quiet,
+    /// What the condition looks for is not there, or of another type.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EvaluationLabel {
+    rule: String,
+    verdict: Verdict,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabel {
+    rule: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NotificationLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConsumerLabel {
+    consumer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+/// The service's metrics, and the events behind them.
+#[derive(Debug)]
+pub struct Telemetry {
+    events: Family<OutcomeLabel, Counter>,
+    evaluations: Family<EvaluationLabel, Counter>,
+    alerts: Family<RuleLabel, Counter>,
+    notifications: Family<NotificationLabel, Counter>,
+    attempts_failed: Counter,
+    dead_letters: Family<CodeLabel, Counter>,
+    gaps: Counter,
+    foreign_cells: Counter,
+    lag: Family<ConsumerLabel, Gauge>,
+    chunk: Histogram,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            events: Family::default(),
+            evaluations: Family::default(),
+            alerts: Family::default(),
+            notifications: Family::default(),
+            attempts_failed: Counter::default(),
+            dead_letters: Family::default(),
+            gaps: Counter::default(),
+            foreign_cells: Counter::default(),
+            lag: Family::default(),
+            chunk: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]),
+        }
+    }
+}
+
+impl Telemetry {
+    /// Registers the metrics.
+    pub fn register(registry: &Registry) -> Self {
+        let all = Self::default();
+        registry.with(|registry| {
+            let registry = registry.sub_registry_with_prefix("tidemill_alert");
+            registry.register("events", "Events read, by what became of them here", all.events.clone());
+            registry.register("evaluations", "Evaluations of rules, by what they came to", all.evaluations.clone());
+            registry.register("alerts", "Alerts that fired", all.alerts.clone());
+            registry.register("notifications", "Alerts whose notification is settled", all.notifications.clone());
+            registry.register(
+                "notification_attempts_failed",
+                "Calls of the webhook to be repeated",
+                all.attempts_failed.clone(),
+            );
+            registry.register("dead_letters", "Messages given up, by code", all.dead_letters.clone());
+            registry.register("gaps", "Batches whose predecessor was not seen", all.gaps.clone());
+            registry.register(
+                "foreign_cells",
+                "Totals of another version of a rule's metric",
+                all.foreign_cells.clone(),
+            );
+            registry.register("consumer_lag", "Messages yet to be acknowledged", all.lag.clone());
+            registry.register("chunk_messages", "Messages handled in one transaction", all.chunk.clone());
+        });
+        all
+    }
+
+    /// `count` events had this outcome.
+    pub fn events(&self, outcome: Outcome, count: u64) {
+        self.events.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+    }
+
+    /// A step of this many messages begins.
+    pub fn chunk(&self, messages: usize) {
+        self.chunk.observe(messages as f64);
+    }
+
+    /// A batch follows one that was not seen.
+    pub fn gap(&self, partition: u16, floor: u64, previous: u64) {
+        self.gaps.inc();
+        tracing::warn!(partition, floor, previous, "batches are missing before this one");
+    }
+
+    /// Aggregation has another definition of the metric than this service.
+    pub fn foreign_cell(&self) {
+        self.foreign_cells.inc();
+    }
+
+    /// A consumer is this far behind.
+    pub fn lag(&self, consumer: Consumer, messages: u64) {
+        let label = ConsumerLabel { consumer: consumer.as_str() };
+        self.lag.get_or_create(&label).set(i64::try_from(messages).unwrap_or(i64::MAX));
+    }
+
+    /// An alert was recorded for the first time.
+    pub fn fired(&self, alert: &AlertTransition) {
+        self.alerts.get_or_create(&RuleLabel { rule: alert.rule.clone() }).inc();
+        let trace_id = alert.trace.map(TraceParent::trace_id_hex);
+        tracing::info!(rule = alert.rule, alert = %alert.id, trace_id, "an alert fired");
+    }
+
+    /// Notifications are settled.
+    pub fn settled(&self, alerts: usize, outcome: Notification, reason: Option<&str>) {
+        self.notifications.get_or_create(&NotificationLabel { outcome: outcome.as_str() }).inc_by(alerts as u64);
+        if outcome != Notification::Sent {
+            tracing::error!(alerts, outcome = outcome.as_str(), reason, "nobody was told of these alerts");
+        }
+    }
+
+    /// A call of the webhook failed and is to be repeated.
+    pub fn attempt_failed(&self, reason: &str, wait: std::time::Duration) {
+        self.attempts_failed.inc();
+        tracing::warn!(reason, wait_ms = wait.as_millis(), "the webhook did not take a message; trying again");
+    }
+
+    /// A message was given up.
+    pub fn dead_letter(&self, code: &'static str, stream: StreamName, sequence: u64, reason: &str) {
+        self.dead_letters.get_or_create(&CodeLabel { code }).inc();
+        tracing::error!(code, %stream, sequence, reason, "a message was given up");
+    }
+}
+
+/// A rule being evaluated: a span in the trace of the event behind it, where
+/// that is sampled.
+pub struct Evaluation<'r> {
+    head: &'r Head,
+    span: Span,
+}
+
+impl<'r> Evaluation<'r> {
+    /// Begins with the event's context.
+    pub fn begin(head: &'r Head, stream: StreamName, event: Option<TraceParent>) -> Self {
+        let Some(parent) = event.filter(|event| event.is_sampled()) else { return Self { head, span: Span::none() } };
+        let span = info_span!(
+            "evaluate",
+            otel.name = format!("evaluate {}", head.rule),
+            otel.kind = "consumer",
+            trace_id = field::Empty,
+            messaging.system = "nats",
+            messaging.operation.type = "process",
+            messaging.destination.name = stream.as_str(),
+            tidemill.rule.name = head.rule,
+            tidemill.rule.version = head.version,
+            tidemill.alert.fired = field::Empty,
+        );
+        trace::continue_trace(&span, parent);
+        Self { head, span }
+    }
+
+    /// Ends with what it came to; answers the context for what follows.
+    pub fn end(self, telemetry: &Telemetry, result: &Result<bool, String>) -> Option<TraceParent> {
+        let verdict = match result {
+            Ok(true) => Verdict::Fired,
+            Ok(false) => Verdict::Quiet,
+            Err(reason) => {
+                tracing::debug!(rule = self.head.rule, reason, "a condition could not be evaluated");
+                Verdict::Failed
+            }
+        };
+        self.span.record("tidemill.alert.fired", verdict == Verdict::Fired);
+        telemetry.evaluations.get_or_create(&EvaluationLabel { rule: self.head.rule.clone(), verdict }).inc();
+        trace::traceparent_of(&self.span)
+    }
+}
+
+/// The span of one call of the webhook: in the trace of the first alert it
+/// tells of, linked to those of the others.
+pub fn notification_span(alerts: &[Alert], host: &str) -> Span {
+    let sampled = |alert: &Alert| alert.parent.filter(|parent| parent.is_sampled());
+    let mut parents = alerts.iter().filter_map(sampled);
+    let Some(first) = parents.next() else { return Span::none() };
+    let span = info_span!(
+        "notify",
+        otel.name = "notify slack",
+        otel.kind = "client",
+        otel.status_code = field::Empty,
+        trace_id = field::Empty,
+        http.request.method = "POST",
+        http.response.status_code = field::Empty,
+        server.address = host,
+        tidemill.alert.count = alerts.len(),
+        tidemill.alert.id = alerts.first().map(|alert| field::display(alert.firing.id)),
+    );
+    trace::continue_trace(&span, first);
+    parents.take(32).for_each(|other| trace::link(&span, other));
+    span
+}

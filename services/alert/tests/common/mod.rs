@@ -1,0 +1,193 @@
+//! A running alert service over real servers, and messages to feed it.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+use tidemill_alert::Config;
+use tidemill_bus::Bus;
+use tidemill_definitions::Metrics;
+use tidemill_domain::{Amount, Clock, Partition, SystemClock, Timestamp};
+use tidemill_events::{
+    AlertTransition, CellUpdate, Durable, EnrichedBatch, Enrichment, MetricsUpdate, TraceParent,
+    event::splice_enrichment,
+};
+use tidemill_service::Context;
+use tidemill_testkit::{FakeSlack, TempDir, TestNats, eventually, tempdir};
+use tidemill_totals::{Measure, Totals};
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const MINUTE: i64 = 60_000;
+pub(crate) const PARTITION: Partition = Partition::new(1);
+pub(crate) const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// The servers that a service needs, and its folder; they outlive it.
+pub(crate) struct Fixture {
+    pub(crate) nats: TestNats,
+    pub(crate) slack: FakeSlack,
+    pub(crate) folder: TempDir,
+    pub(crate) bus: Bus,
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        let nats = TestNats::start().await;
+        let config = tidemill_bus::Config { url: nats.url(), ..tidemill_bus::Config::default() };
+        let bus = Bus::connect(&config, "test").await.expect("NATS answers");
+        bus.ensure_topology().await.expect("the streams are made");
+        Self { nats, slack: FakeSlack::start().await, folder: tempdir(), bus }
+    }
+
+    pub(crate) fn toml(&self, more: &str) -> String {
+        toml(&self.nats.url(), self.folder.path(), Some(&self.slack.webhook_url()), more)
+    }
+
+    pub(crate) async fn start(&self) -> Running {
+        Running::start(&self.toml("")).await
+    }
+
+    pub(crate) async fn publish(&self, batch: &EnrichedBatch) {
+        self.bus.publish(batch).await.expect("published");
+    }
+
+    /// The messages in Slack, as soon as there are `count` of them.
+    pub(crate) async fn messages(&self, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} Slack messages"), DEADLINE, || async {
+            let messages = self.slack.messages();
+            (messages.len() >= count).then_some(messages)
+        })
+        .await
+    }
+
+    /// The first `count` transitions in ALERTS.
+    pub(crate) async fn transitions(&self, count: usize) -> Vec<AlertTransition> {
+        let mut subscription = self.bus.subscribe(Durable::ReportingAlerts).await.expect("ALERTS is there");
+        let mut transitions = Vec::new();
+        while transitions.len() < count {
+            let delivery =
+                tokio::time::timeout(DEADLINE, subscription.next()).await.expect("in time").expect("delivered");
+            transitions.push(delivery.decode().expect("a transition"));
+        }
+        transitions
+    }
+}
+
+pub(crate) fn toml(nats: &str, folder: &Path, webhook: Option<&str>, more: &str) -> String {
+    let webhook = webhook.map(|url| format!("webhook_url = {url:?}\n")).unwrap_or_default();
+    format!(
+        "[http]\nlisten = \"127.0.0.1:0\"\n[nats]\nurl = {nats:?}\npartitions = 2\n\
+         [store]\nurl = \"sqlite://{}/alert.db\"\n[links]\njaeger = \"http://jaeger.test/\"\n\
+         dashboard = \"http://dash.test/\"\n[slack]\n{webhook}{more}",
+        folder.display()
+    )
+}
+
+/// A running service.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) context: Context,
+}
+
+impl Running {
+    pub(crate) async fn start(toml: &str) -> Self {
+        let config: Config = tidemill_service::config::parse(toml).expect("the configuration parses");
+        let context = Context::new("alert");
+        let handle = tidemill_alert::start(config, context.clone()).await.expect("the service starts");
+        Self { address: handle.address, context }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.context.shutdown.cancel();
+        assert!(self.context.drained(DEADLINE).await, "the service drains");
+        assert_eq!(self.context.failure(), None);
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        let response = reqwest::get(format!("http://{}{path}", self.address)).await.expect("the service answers");
+        let status = response.status().as_u16();
+        (status, response.json().await.expect("JSON"))
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let response = reqwest::get(format!("http://{}/metrics", self.address)).await.expect("the service answers");
+        response.text().await.expect("text")
+    }
+
+    /// The service's alerts, as soon as they are as asked for.
+    pub(crate) async fn alerts(&self, what: &str, are: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        eventually(what, DEADLINE, || async {
+            let (status, body) = self.get("/v1/alerts").await;
+            let alerts = body["alerts"].as_array().cloned().unwrap_or_default();
+            (status == 200 && are(&alerts)).then_some(alerts)
+        })
+        .await
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// An order that the fraud rule does not let pass.
+pub(crate) fn fraud(id: &str, subject: &str) -> Value {
+    json!({
+        "specversion": "1.0", "id": id, "source": "https://shop.example/web", "type": "order.placed", "time": now(),
+        "subject": subject, "clientip": "203.0.113.9", "traceparent": TRACE,
+        "data": { "order_id": id, "items": [{ "product_id": "p1", "quantity": 3, "unit_price": 4999.99 }] },
+    })
+}
+
+pub(crate) fn batch(raw_seq: u64, raw_prev: u64, events: &[Value]) -> EnrichedBatch {
+    let enrichment = Enrichment {
+        region: "Europe".into(),
+        country: Some("GB".into()),
+        ip_country: Some("NG".into()),
+        ..Enrichment::default()
+    };
+    let mut lines = Vec::new();
+    for event in events {
+        splice_enrichment(event.to_string().as_bytes(), &enrichment, &mut lines).expect("serialises");
+    }
+    EnrichedBatch {
+        partition: PARTITION,
+        raw_seq,
+        raw_prev,
+        ingested_at: now(),
+        refdata: 1,
+        count: events.len() as u32,
+        lines: lines.into(),
+        trace: None,
+    }
+}
+
+/// One partition's revenue of a category in one window.
+pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: &str, revenue: i64) -> MetricsUpdate {
+    let metrics = Metrics::load(None).expect("the defaults load");
+    let exemplar: Option<TraceParent> = TRACE.parse().ok();
+    MetricsUpdate {
+        partition: Partition::new(partition),
+        raw_seq,
+        part: 0,
+        as_of: now(),
+        watermark: Some(start),
+        idle: false,
+        cells: vec![CellUpdate {
+            metric: "sales_metrics".into(),
+            version: metrics.get("sales_metrics").expect("is there").version().into(),
+            start,
+            end: start.plus_millis(MINUTE),
+            dimensions: [("category", category), ("region", "Europe")].map(|(k, v)| (k.into(), v.into())).into(),
+            // customers, orders, quantity, revenue
+            totals: Totals(vec![
+                Measure::DistinctKeyed(2),
+                Measure::DistinctKeyed(3),
+                Measure::Sum(Amount::from_int(4)),
+                Measure::Sum(Amount::from_int(revenue)),
+            ]),
+            exemplar,
+        }],
+        books: Vec::new(),
+        trace: exemplar,
+    }
+}

@@ -1,0 +1,200 @@
+//! Settings of the service.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use tidemill_service::{HttpConfig, ServiceConfig, TelemetryConfig};
+
+use crate::duplicates;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens.
+    #[serde(default = "default_http")]
+    pub http: HttpConfig,
+    /// The log.
+    #[serde(default)]
+    pub nats: tidemill_bus::Config,
+    /// Its own database.
+    pub store: tidemill_store::Config,
+    /// Logs and traces.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+    /// Who may change reference data.
+    #[serde(default)]
+    pub auth: AuthConfig,
+    /// Places by address and by name.
+    #[serde(default)]
+    pub geo: GeoConfig,
+    /// Reference data.
+    #[serde(default)]
+    pub reference: ReferenceConfig,
+    /// What counts as a duplicate.
+    #[serde(default)]
+    pub duplicates: DuplicatesConfig,
+}
+
+impl ServiceConfig for Config {
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}
+
+fn default_http() -> HttpConfig {
+    HttpConfig { listen: SocketAddr::from(([127, 0, 0, 1], 7071)) }
+}
+
+/// Section `auth`.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Keys that open the reference data over HTTP, as a list or separated by
+    /// commas; without any it is open to everybody. Give them by environment.
+    #[serde(deserialize_with = "list_or_text")]
+    pub keys: Vec<String>,
+}
+
+impl std::fmt::Debug for AuthConfig {
+    /// Without the keys: they are secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthConfig").field("keys", &self.keys.len()).finish()
+    }
+}
+
+fn list_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Keys {
+        List(Vec<String>),
+        Text(String),
+    }
+    let keys = match Keys::deserialize(deserializer)? {
+        Keys::List(keys) => keys,
+        Keys::Text(text) => text.split(',').map(|key| key.trim().to_owned()).collect(),
+    };
+    // An empty key would let in whoever sends an empty header.
+    Ok(keys.into_iter().filter(|key| !key.is_empty()).collect())
+}
+
+/// Section `geo`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GeoConfig {
+    /// MMDB file with countries by address: one of ip-location-db
+    /// (`country_code`) or MaxMind's (`country.iso_code`). Without one,
+    /// addresses tell nothing.
+    pub mmdb: Option<PathBuf>,
+    /// YAML file with countries, their names and regions, in place of the
+    /// table that is built in.
+    pub countries: Option<PathBuf>,
+}
+
+/// Section `reference`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReferenceConfig {
+    /// YAML or CSV files with products, customers and countries, loaded at
+    /// start when their content is new.
+    pub files: Vec<PathBuf>,
+    /// How far ahead a change becomes valid, so that every replica knows it in
+    /// time. Must be longer than `poll_millis`.
+    pub lead_seconds: u32,
+    /// How often a replica looks for changes.
+    pub poll_millis: u32,
+    /// Products, and as many customers, that are kept in memory.
+    pub cached_entries: u64,
+}
+
+impl Default for ReferenceConfig {
+    fn default() -> Self {
+        Self { files: Vec::new(), lead_seconds: 3, poll_millis: 1000, cached_entries: 200_000 }
+    }
+}
+
+impl ReferenceConfig {
+    pub(crate) fn lead_millis(&self) -> i64 {
+        i64::from(self.lead_seconds) * 1000
+    }
+
+    pub(crate) fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_millis.into())
+    }
+}
+
+/// Section `duplicates`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DuplicatesConfig {
+    /// For how long an event is remembered, by the log's clock.
+    pub horizon_seconds: u32,
+    /// Events that a partition remembers at most, at some 60 bytes each. When
+    /// there are more, the oldest are forgotten before their time, and
+    /// `tidemill_enrichment_keys_dropped_total` counts them.
+    pub keys_per_partition: usize,
+}
+
+impl Default for DuplicatesConfig {
+    fn default() -> Self {
+        Self { horizon_seconds: 24 * 3600, keys_per_partition: 1_000_000 }
+    }
+}
+
+impl DuplicatesConfig {
+    pub(crate) fn limits(&self) -> duplicates::Limits {
+        duplicates::Limits { horizon_millis: i64::from(self.horizon_seconds) * 1000, keys: self.keys_per_partition }
+    }
+}
+
+impl Config {
+    /// What no single section can see is wrong.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let reference = &self.reference;
+        if reference.poll_millis == 0 {
+            return Err("reference.poll_millis must be at least 1".into());
+        }
+        if reference.lead_millis() <= i64::from(reference.poll_millis) {
+            return Err("reference.lead_seconds must be longer than reference.poll_millis".into());
+        }
+        if self.duplicates.keys_per_partition == 0 {
+            return Err("duplicates.keys_per_partition must be at least 1".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_service::config::parse;
+
+    use super::*;
+
+    #[test]
+    fn the_sample_is_valid_and_shows_the_defaults() {
+        let sample: Config = parse(include_str!("../sample.toml")).expect("parses");
+        sample.validate().expect("is valid");
+        assert_eq!(sample.reference.lead_seconds, ReferenceConfig::default().lead_seconds);
+        assert_eq!(sample.reference.cached_entries, ReferenceConfig::default().cached_entries);
+        assert_eq!(sample.duplicates.horizon_seconds, DuplicatesConfig::default().horizon_seconds);
+        assert_eq!(sample.duplicates.keys_per_partition, DuplicatesConfig::default().keys_per_partition);
+        assert!(!format!("{sample:?}").contains("change-me"), "keys stay out of logs");
+    }
+
+    #[test]
+    fn keys_come_as_list_or_text_and_are_never_empty() {
+        let keys = |toml: &str| parse::<Config>(&format!("store.url = \"sqlite:///x\"\n{toml}")).expect(toml).auth.keys;
+        assert_eq!(keys("auth.keys = \"a, b,,\""), ["a", "b"]);
+        assert_eq!(keys("auth.keys = [\"a\", \"\"]"), ["a"]);
+        assert!(keys("").is_empty());
+    }
+
+    #[test]
+    fn a_typing_error_is_named() {
+        let error = parse::<Config>("store.url = \"sqlite:///x\"\ngeo.mmbd = \"x\"").expect_err("unknown key");
+        assert!(error.to_string().contains("mmbd"), "{error}");
+        let fast: Config = parse("store.url = \"sqlite:///x\"\nreference.lead_seconds = 1").expect("parses");
+        assert!(fast.validate().is_err());
+    }
+}

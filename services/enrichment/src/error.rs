@@ -1,0 +1,125 @@
+//! What can go wrong, and what is done about it.
+
+use axum::http::StatusCode;
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_service::{FieldError, Problem};
+
+use crate::reference::Kind;
+
+/// An error of the service.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Bus(#[from] tidemill_bus::Error),
+    #[error(transparent)]
+    Store(#[from] tidemill_store::Error),
+    /// The floor in the store is not where this process left it.
+    #[error("partition {0} was taken on by another instance")]
+    Superseded(Partition),
+    /// The log is shorter than what was already read of it.
+    #[error(
+        "partition {partition} of the log ends at {end}, before {floor} that was done: the store belongs to another log"
+    )]
+    ForeignLog { partition: Partition, floor: u64, end: u64 },
+    /// A line of a batch is no event.
+    #[error("the line is not an event: {0}")]
+    Event(String),
+    /// A file that defines something is wrong.
+    #[error("{file}: {reason}")]
+    Definition { file: String, reason: String },
+    /// A reference record breaks a rule.
+    #[error("{pointer}: {detail}")]
+    Record { pointer: String, detail: String },
+    /// A change that some replica might learn of too late.
+    #[error("valid_from must not be before {earliest}")]
+    TooEarly { earliest: Timestamp },
+    /// No known key came with the request.
+    #[error("a key is required")]
+    Unauthorized,
+    /// The body is larger than allowed.
+    #[error("the body is too large")]
+    TooLarge,
+    /// The body cannot be read.
+    #[error("the body is malformed: {0}")]
+    Body(String),
+    /// Nothing is known of it.
+    #[error("no {kind} has this id")]
+    Unknown { kind: Kind },
+}
+
+/// What a consumer does about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// It opens the partition afresh, after a while.
+    Retry,
+    /// It sets the message or line aside, and goes on.
+    DeadLetter,
+    /// It stops the service: going on would do harm, and only a person can help.
+    Halt,
+}
+
+impl Error {
+    /// A stable name of the error.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Bus(tidemill_bus::Error::Decode(_)) => "undecodable_batch",
+            Self::Bus(_) => "bus",
+            Self::Store(_) => "store",
+            Self::Superseded(_) => "superseded",
+            Self::ForeignLog { .. } => "foreign_log",
+            Self::Event(_) => "malformed_event",
+            Self::Definition { .. } => "definition",
+            Self::Record { .. } => "invalid_record",
+            Self::TooEarly { .. } => "valid_from_too_early",
+            Self::Unauthorized => "unauthorized",
+            Self::TooLarge => "body_too_large",
+            Self::Body(_) => "malformed_body",
+            Self::Unknown { .. } => "not_found",
+        }
+    }
+
+    /// What a consumer does about it.
+    pub(crate) fn disposition(&self) -> Disposition {
+        match self {
+            Self::Bus(tidemill_bus::Error::Decode(_)) | Self::Event(_) => Disposition::DeadLetter,
+            Self::Bus(error) if error.is_transient() => Disposition::Retry,
+            Self::Store(error) if error.is_transient() => Disposition::Retry,
+            Self::Superseded(_) => Disposition::Retry,
+            Self::Bus(_)
+            | Self::Store(_)
+            | Self::ForeignLog { .. }
+            | Self::Definition { .. }
+            | Self::Record { .. }
+            | Self::TooEarly { .. }
+            | Self::Unauthorized
+            | Self::TooLarge
+            | Self::Body(_)
+            | Self::Unknown { .. } => Disposition::Halt,
+        }
+    }
+
+    /// What a client is told.
+    pub(crate) fn problem(&self) -> Problem {
+        let problem = |status, title| Problem::new(status, self.code(), title).detail(self.to_string());
+        match self {
+            Self::Record { pointer, detail } => problem(StatusCode::UNPROCESSABLE_ENTITY, "The record breaks a rule")
+                .errors(vec![FieldError { pointer: pointer.clone(), detail: detail.clone() }]),
+            Self::TooEarly { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY, "The change comes too early")
+                .errors(vec![FieldError { pointer: "/valid_from".into(), detail: self.to_string() }]),
+            Self::Unauthorized => problem(StatusCode::UNAUTHORIZED, "A key is required"),
+            Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::Body(_) => problem(StatusCode::BAD_REQUEST, "The body is malformed"),
+            Self::Unknown { .. } => problem(StatusCode::NOT_FOUND, "Nothing is known of it"),
+            Self::Store(error) if error.is_transient() => Problem::unavailable("the store does not answer"),
+            Self::Store(_)
+            | Self::Bus(_)
+            | Self::Superseded(_)
+            | Self::ForeignLog { .. }
+            | Self::Event(_)
+            | Self::Definition { .. } => {
+                tracing::error!(error = %self, code = self.code(), "a request failed");
+                Problem::internal()
+            }
+        }
+    }
+}

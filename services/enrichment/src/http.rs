@@ -1,0 +1,370 @@
+//! Reference data over HTTP.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, put},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use tidemill_domain::{SharedClock, Timestamp};
+use tidemill_service::Problem;
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+use crate::{
+    error::Error,
+    records::{Fields, Record},
+    reference::{Attributes, Change, Kind, Reference, Verdict},
+    store::Store,
+};
+
+/// The largest body of records.
+const BODY_BYTES: usize = 8 << 20;
+const MOST_LISTED: u32 = 1000;
+
+/// What the routes work on.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) store: Arc<Store>,
+    pub(crate) reference: Arc<Reference>,
+    pub(crate) clock: SharedClock,
+    pub(crate) lead_millis: i64,
+    pub(crate) keys: Arc<[String]>,
+}
+
+/// The description of the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tidemill enrichment",
+        description = "Products, customers and countries that events are enriched with."
+    ),
+    paths(change, change_many, one, list),
+    components(schemas(Problem))
+)]
+pub(crate) struct Description;
+
+/// The routes.
+pub(crate) fn routes(api: Api) -> Router {
+    Router::new()
+        .route("/v1/reference/{kind}", get(list).post(change_many))
+        .route("/v1/reference/{kind}/{id}", put(change).get(one))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn_with_state(api.clone(), authenticate))
+        .with_state(api)
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = self.problem().into_response();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+async fn authenticate(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Error> {
+    let is_known = |given: String| api.keys.iter().any(|key| key.as_bytes().ct_eq(given.as_bytes()).into());
+    if api.keys.is_empty() || given_key(request.headers()).is_some_and(is_known) {
+        Ok(next.run(request).await)
+    } else {
+        Err(Error::Unauthorized)
+    }
+}
+
+/// The key of a request: `X-Write-Key`, `Authorization: Bearer`, or Basic with
+/// the key as user name.
+fn given_key(headers: &HeaderMap) -> Option<String> {
+    if let Some(key) = headers.get("x-write-key") {
+        return key.to_str().ok().map(str::to_owned);
+    }
+    let (scheme, rest) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    let pair = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(rest.trim()).ok()).flatten()?;
+    String::from_utf8(pair).ok()?.split(':').next().map(str::to_owned)
+}
+
+/// The kind in the address, by its plural.
+impl<S: Send + Sync> FromRequestParts<S> for Kind {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Address {
+            kind: String,
+        }
+        let Path(Address { kind: name }) =
+            Path::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        Kind::ALL.into_iter().find(|kind| kind.plural() == name).ok_or_else(Problem::not_found)
+    }
+}
+
+/// The id in the address.
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+/// An accepted change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChangeView {
+    /// The version that it made.
+    version: u64,
+    /// From when it is valid; `null` for the beginning of time.
+    #[schema(value_type = Option<String>)]
+    valid_from: Option<Timestamp>,
+    /// What is known from then on.
+    attributes: Attributes,
+}
+
+/// What is known of one thing.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordView {
+    /// Its id.
+    id: String,
+    /// All accepted changes, the latest first.
+    changes: Vec<ChangeView>,
+}
+
+impl RecordView {
+    fn new(id: String, changes: Vec<Change>) -> Self {
+        let view = |c: Change| ChangeView { version: c.version, valid_from: c.valid_from, attributes: c.attributes };
+        Self { id, changes: changes.into_iter().rev().map(view).collect() }
+    }
+}
+
+/// What became of a record.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Accepted {
+    /// The version that the record made, or the one that says the same already.
+    version: u64,
+    /// Whether it says anything new.
+    changed: bool,
+    /// From when it is valid; `null` for the beginning of time, absent where
+    /// nothing changed.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<Option<Timestamp>>,
+}
+
+/// What became of many records.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Summary {
+    /// Records that changed something.
+    changed: usize,
+    /// Records that say what is known already.
+    unchanged: usize,
+    /// Records that were not taken in; the others were.
+    rejected: Vec<Rejected>,
+}
+
+/// A record that was not taken in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Rejected {
+    /// Its line in the body, from 0.
+    index: usize,
+    /// Why.
+    problem: Problem,
+}
+
+/// A page of records.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page {
+    /// The version of all reference data: its number of accepted changes.
+    version: u64,
+    /// Records in the order of their ids.
+    items: Vec<RecordView>,
+    /// What to give as `after` for the next page; `null` at the end.
+    next: Option<String>,
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(crate) struct PageQuery {
+    /// The id after which to begin.
+    #[serde(default)]
+    after: String,
+    /// Records at most, up to 1000.
+    #[serde(default = "default_limit")]
+    limit: u32,
+}
+
+fn default_limit() -> u32 {
+    100
+}
+
+impl Api {
+    /// From when a change may be valid that is made now.
+    fn earliest(&self) -> Timestamp {
+        self.clock.now().plus_millis(self.lead_millis)
+    }
+
+    async fn accept(&self, records: &[Record], earliest: Timestamp) -> Result<Vec<Verdict>, Error> {
+        let verdicts = self.store.accept(records, earliest).await?;
+        // Other replicas look within a second; this one need not wait.
+        if let Err(error) = self.reference.refresh().await {
+            tracing::debug!(%error, "the change will be seen at the next look");
+        }
+        Ok(verdicts)
+    }
+}
+
+fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge,
+        _ => Error::Body(rejection.body_text()),
+    })
+}
+
+fn fields(json: &[u8]) -> Result<Fields, Error> {
+    serde_json::from_slice(json).map_err(|e| Error::Body(e.to_string()))
+}
+
+/// Changes what is known of one product, customer or country.
+#[utoipa::path(
+    put, path = "/v1/reference/{kind}/{id}",
+    params(("kind" = String, Path, description = "products, customers or countries"), ("id" = String, Path)),
+    request_body(content = Object, description = "Attributes by name, and optionally `valid_from` (RFC 3339)"),
+    responses(
+        (status = 200, body = Accepted),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change(
+    State(api): State<Api>,
+    kind: Kind,
+    Path(named): Path<Named>,
+    content: Result<Bytes, BytesRejection>,
+) -> Result<Json<Accepted>, Error> {
+    let record = Record::read(kind, Some(named.id), fields(&body(content)?)?)?;
+    let earliest = api.earliest();
+    match api.accept(&[record], earliest).await?.first() {
+        Some(Verdict::Unchanged(version)) => Ok(Json(Accepted { version: *version, changed: false, valid_from: None })),
+        Some(Verdict::Changed(version, valid_from)) => {
+            Ok(Json(Accepted { version: *version, changed: true, valid_from: Some(*valid_from) }))
+        }
+        Some(Verdict::TooEarly) | None => Err(Error::TooEarly { earliest }),
+    }
+}
+
+/// Changes what is known of many: one JSON object a line, each with its `id`.
+#[utoipa::path(
+    post, path = "/v1/reference/{kind}",
+    params(("kind" = String, Path, description = "products, customers or countries")),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, body = Summary),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change_many(
+    State(api): State<Api>,
+    kind: Kind,
+    content: Result<Bytes, BytesRejection>,
+) -> Result<Json<Summary>, Error> {
+    let content = body(content)?;
+    let earliest = api.earliest();
+    let (mut places, mut records, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, line) in tidemill_events::event::lines(&content).enumerate() {
+        match fields(line).and_then(|fields| Record::read(kind, None, fields)) {
+            Ok(record) => {
+                places.push(index);
+                records.push(record);
+            }
+            Err(error) => rejected.push(Rejected { index, problem: error.problem() }),
+        }
+    }
+    let verdicts = api.accept(&records, earliest).await?;
+    let (mut changed, mut unchanged) = (0, 0);
+    for (index, verdict) in places.into_iter().zip(verdicts) {
+        match verdict {
+            Verdict::Changed(..) => changed += 1,
+            Verdict::Unchanged(_) => unchanged += 1,
+            Verdict::TooEarly => rejected.push(Rejected { index, problem: Error::TooEarly { earliest }.problem() }),
+        }
+    }
+    rejected.sort_by_key(|rejected| rejected.index);
+    Ok(Json(Summary { changed, unchanged, rejected }))
+}
+
+/// What is known of one product, customer or country, with all versions.
+#[utoipa::path(
+    get, path = "/v1/reference/{kind}/{id}",
+    params(("kind" = String, Path, description = "products, customers or countries"), ("id" = String, Path)),
+    responses(
+        (status = 200, body = RecordView),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn one(State(api): State<Api>, kind: Kind, Path(named): Path<Named>) -> Result<Json<RecordView>, Error> {
+    let id = named.id;
+    let changes = api.store.histories(kind, &[&id]).await?.remove(&id).ok_or(Error::Unknown { kind })?;
+    Ok(Json(RecordView::new(id, changes)))
+}
+
+/// What is known of a kind, a page at a time.
+#[utoipa::path(
+    get, path = "/v1/reference/{kind}",
+    params(("kind" = String, Path, description = "products, customers or countries"), PageQuery),
+    responses(
+        (status = 200, body = Page),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list(State(api): State<Api>, kind: Kind, Query(query): Query<PageQuery>) -> Result<Json<Page>, Error> {
+    let limit = query.limit.clamp(1, MOST_LISTED);
+    let version = api.store.version().await?;
+    let ids = api.store.ids(kind, &query.after, limit).await?;
+    let next = ids.last().filter(|_| ids.len() == limit as usize).cloned();
+    let mut found = api.store.histories(kind, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let items = ids
+        .into_iter()
+        .map(|id| {
+            let changes = found.remove(&id).unwrap_or_default();
+            RecordView::new(id, changes)
+        })
+        .collect();
+    Ok(Json(Page { version, items, next }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_comes_in_three_ways() {
+        for (name, value, key) in [
+            ("x-write-key", "k", Some("k")),
+            ("authorization", "Bearer k", Some("k")),
+            ("authorization", "bearer  k", Some("k")),
+            ("authorization", "Basic azo=", Some("k")),
+            ("authorization", "Basic ?", None),
+            ("authorization", "Digest k", None),
+            ("authorization", "k", None),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                header::HeaderName::from_static(name),
+                header::HeaderValue::from_static(value),
+            )]);
+            assert_eq!(given_key(&headers).as_deref(), key, "{name}: {value}");
+        }
+        assert_eq!(given_key(&HeaderMap::new()), None);
+    }
+}

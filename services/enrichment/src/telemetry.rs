@@ -1,0 +1,243 @@
+//! What the service says of itself: metrics and spans.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+};
+use tidemill_domain::Partition;
+use tidemill_events::{EventRef, TraceParent};
+use tidemill_service::{Registry, trace};
+use tracing::{Span, field};
+
+use crate::{enrich::Tally, reference};
+
+/// What became of an event here. Exactly one holds for each.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    /// It went on.
+    Enriched,
+    /// It went on, marked.
+    Duplicate,
+    /// It was set aside.
+    DeadLettered,
+}
+
+impl Outcome {
+    fn label(self) -> OutcomeLabel {
+        let outcome = match self {
+            Self::Enriched => "enriched",
+            Self::Duplicate => "duplicate",
+            Self::DeadLettered => "dead_lettered",
+        };
+        OutcomeLabel { outcome }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabel {
+    partition: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FlagLabel {
+    flag: &'static str,
+}
+
+/// The service's metrics.
+pub(crate) struct Metrics {
+    events: Family<OutcomeLabel, Counter>,
+    dead_letters: Family<CodeLabel, Counter>,
+    quality: Family<FlagLabel, Counter>,
+    batch_events: Histogram,
+    redelivered: Counter,
+    remade: Counter,
+    retries: Family<CodeLabel, Counter>,
+    lag: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
+    keys: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
+    horizon: Family<PartitionLabel, Gauge>,
+    keys_dropped: Counter,
+    reference_version: Gauge<u64, AtomicU64>,
+    reference_misses: Family<KindLabel, Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let metrics = Self {
+            events: Family::default(),
+            dead_letters: Family::default(),
+            quality: Family::default(),
+            batch_events: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
+            redelivered: Counter::default(),
+            remade: Counter::default(),
+            retries: Family::default(),
+            lag: Family::default(),
+            keys: Family::default(),
+            horizon: Family::default(),
+            keys_dropped: Counter::default(),
+            reference_version: Gauge::default(),
+            reference_misses: Family::default(),
+        };
+        registry.with(|registry| {
+            let registry = registry.sub_registry_with_prefix("tidemill_enrichment");
+            registry.register("events", "Events by outcome", metrics.events.clone());
+            registry.register("dead_letters", "Dead letters by code", metrics.dead_letters.clone());
+            registry.register("quality_flags", "What was missing in enriched events", metrics.quality.clone());
+            registry.register("batch_events", "Events per batch", metrics.batch_events.clone());
+            registry.register("redelivered", "Batches delivered again that were done", metrics.redelivered.clone());
+            registry.register("remade", "Batches made again because ENRICHED had lost them", metrics.remade.clone());
+            registry.register("retries", "Partitions opened afresh after an error", metrics.retries.clone());
+            registry.register("consumer_lag", "Batches not yet acknowledged", metrics.lag.clone());
+            registry.register("keys", "Events remembered to tell duplicates", metrics.keys.clone());
+            registry.register(
+                "horizon_seconds",
+                "How far back they reach, by the log's clock",
+                metrics.horizon.clone(),
+            );
+            registry.register("keys_dropped", "Events forgotten before the horizon", metrics.keys_dropped.clone());
+            registry.register("reference_version", "Version of the reference data", metrics.reference_version.clone());
+            registry.register("reference_misses", "Look-ups that went to the store", metrics.reference_misses.clone());
+        });
+        metrics
+    }
+
+    pub(crate) fn batch(&self, tally: &Tally) {
+        self.batch_events.observe((tally.enriched + tally.duplicate) as f64);
+        for (outcome, count) in [(Outcome::Enriched, tally.enriched), (Outcome::Duplicate, tally.duplicate)] {
+            self.events.get_or_create(&outcome.label()).inc_by(count);
+        }
+        for (flag, count) in [
+            ("customer_unknown", tally.customer_unknown),
+            ("product_unknown", tally.product_unknown),
+            ("country_unknown", tally.country_unknown),
+        ] {
+            self.quality.get_or_create(&FlagLabel { flag }).inc_by(count);
+        }
+    }
+
+    pub(crate) fn dead_letter(&self, code: &'static str) {
+        self.events.get_or_create(&Outcome::DeadLettered.label()).inc();
+        self.dead_letters.get_or_create(&CodeLabel { code }).inc();
+    }
+
+    pub(crate) fn redelivered(&self) {
+        self.redelivered.inc();
+    }
+
+    pub(crate) fn remade(&self) {
+        self.remade.inc();
+    }
+
+    pub(crate) fn retry(&self, code: &'static str) {
+        self.retries.get_or_create(&CodeLabel { code }).inc();
+    }
+
+    pub(crate) fn lag(&self, partition: Partition, batches: u64) {
+        self.lag.get_or_create(&PartitionLabel { partition: partition.index() }).set(batches);
+    }
+
+    pub(crate) fn remembered(&self, partition: Partition, keys: usize, span_millis: i64, dropped: u64) {
+        let label = PartitionLabel { partition: partition.index() };
+        self.keys.get_or_create(&label).set(keys as u64);
+        self.horizon.get_or_create(&label).set(span_millis / 1000);
+        self.keys_dropped.inc_by(dropped);
+    }
+
+    pub(crate) fn reference_version(&self, version: u64) {
+        self.reference_version.set(version);
+    }
+
+    pub(crate) fn reference_misses(&self, kind: reference::Kind, count: usize) {
+        self.reference_misses.get_or_create(&KindLabel { kind: kind.as_str() }).inc_by(count as u64);
+    }
+}
+
+/// The spans of a batch's work: one per sampled event, in its own trace, and
+/// one of the batch that links to them. They end when this is dropped.
+pub(crate) struct Spans {
+    batch: Option<Span>,
+    _events: Vec<Span>,
+}
+
+impl Spans {
+    /// Opens them; none where no event is sampled.
+    pub(crate) fn open<'a>(
+        events: impl Iterator<Item = &'a EventRef<'a>>,
+        count: usize,
+        raw_seq: u64,
+        parent: Option<TraceParent>,
+    ) -> Self {
+        let sampled: Vec<_> = events.filter_map(|event| Some((event, sampled(event)?))).collect();
+        if sampled.is_empty() {
+            return Self { batch: None, _events: Vec::new() };
+        }
+        let batch = tracing::info_span!(
+            "enrich batch",
+            otel.kind = "consumer",
+            trace_id = field::Empty,
+            messaging.system = "nats",
+            messaging.operation.type = "process",
+            messaging.destination.name = "RAW",
+            messaging.batch.message_count = count,
+            messaging.message.id = raw_seq,
+        );
+        if let Some(parent) = parent {
+            trace::continue_trace(&batch, parent);
+        }
+        let events = sampled
+            .into_iter()
+            .map(|(event, parent)| {
+                trace::link(&batch, parent);
+                event_span(event, parent)
+            })
+            .collect();
+        Self { batch: Some(batch), _events: events }
+    }
+
+    /// The batch's own context.
+    pub(crate) fn traceparent(&self) -> Option<TraceParent> {
+        self.batch.as_ref().and_then(trace::traceparent_of)
+    }
+}
+
+fn sampled(event: &EventRef<'_>) -> Option<TraceParent> {
+    event.traceparent.as_deref()?.parse().ok().filter(|parent: &TraceParent| parent.is_sampled())
+}
+
+fn event_span(event: &EventRef<'_>, parent: TraceParent) -> Span {
+    let span = tracing::info_span!(
+        "enrich",
+        otel.name = format!("enrich {}", event.kind),
+        otel.kind = "consumer",
+        trace_id = field::Empty,
+        messaging.system = "nats",
+        messaging.operation.type = "process",
+        messaging.destination.name = "RAW",
+        cloudevents.event_id = &*event.id,
+        cloudevents.event_source = &*event.source,
+        cloudevents.event_type = &*event.kind,
+    );
+    trace::continue_trace(&span, parent);
+    span
+}

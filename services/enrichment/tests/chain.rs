@@ -1,0 +1,453 @@
+//! The service against a real nats-server: `RAW` in, `ENRICHED` out.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+use tidemill_bus::{Bus, Subscription};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_enrichment::{Config, Handle, start};
+use tidemill_events::{
+    DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, Enrichment, EventRef, HeaderSource, Message, QualityFlag,
+    RawBatch, StreamName, event, topology,
+};
+use tidemill_service::Context;
+use tidemill_testkit::{TempDir, TestNats, eventually, tempdir, try_eventually};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const PARTITION: Partition = Partition::new(1);
+const KEY: &str = "test-key";
+
+/// One run of the service.
+struct Service {
+    context: Context,
+    handle: Handle,
+    client: reqwest::Client,
+}
+
+impl Service {
+    async fn start(nats: &TestNats, folder: &Path) -> Self {
+        tidemill_service::install_crypto();
+        let context = Context::new("enrichment");
+        let handle = start(config(&nats.url(), folder), context.clone()).await.expect("starts");
+        let service = Self { context, handle, client: reqwest::Client::new() };
+        service.ready().await;
+        service
+    }
+
+    async fn ready(&self) {
+        try_eventually("ready", DEADLINE, || async {
+            let problems = self.context.health.problems();
+            if problems.is_empty() && self.context.health.is_ready() { Ok(()) } else { Err(problems) }
+        })
+        .await;
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("http://{}{path}", self.handle.address)
+    }
+
+    async fn put(&self, path: &str, body: Value) -> (u16, Value) {
+        let request = self.client.put(self.address(path)).bearer_auth(KEY).json(&body);
+        answer(request).await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        answer(self.client.get(self.address(path)).header("x-write-key", KEY)).await
+    }
+
+    async fn post(&self, path: &str, body: String) -> (u16, Value) {
+        answer(self.client.post(self.address(path)).basic_auth(KEY, Some("")).body(body)).await
+    }
+
+    async fn metric(&self, line: &str) -> Option<String> {
+        let text =
+            self.client.get(self.address("/metrics")).send().await.expect("answers").text().await.expect("reads");
+        text.lines().find_map(|l| l.strip_prefix(line)).map(|value| value.trim().to_owned())
+    }
+
+    async fn stop(self) {
+        self.context.shutdown.cancel();
+        assert!(self.context.drained(DEADLINE).await, "drains");
+        assert_eq!(self.context.failure(), None);
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.expect("answers");
+    (response.status().as_u16(), response.json().await.expect("is JSON"))
+}
+
+fn config(nats: &str, folder: &Path) -> Config {
+    let text = format!(
+        "http.listen = \"127.0.0.1:0\"\nnats = {{ url = \"{nats}\", partitions = 2, timeout_seconds = 2 }}\n\
+         store.url = \"sqlite://{}/enrichment.db\"\nauth.keys = \"{KEY}\"\n\
+         reference = {{ poll_millis = 100, lead_seconds = 1 }}\n",
+        folder.display()
+    );
+    tidemill_service::config::parse(&text).expect("is valid")
+}
+
+async fn connect(nats: &TestNats) -> Bus {
+    let config = tidemill_bus::Config { url: nats.url(), partitions: 2, timeout_seconds: 2, ..Default::default() };
+    let bus = Bus::connect(&config, "test").await.expect("connects");
+    bus.ensure_topology().await.expect("makes the streams");
+    bus
+}
+
+fn line(id: &str, kind: &str, time: &str, data: Value) -> String {
+    json!({
+        "specversion": "1.0", "id": id, "source": "shop", "type": kind, "time": time, "subject": "C-7",
+        "clientip": "8.8.8.8", "data": data,
+    })
+    .to_string()
+}
+
+fn view(id: &str) -> String {
+    line(id, "product.viewed", "2026-01-02T03:04:05Z", json!({"product_id": "P-1"}))
+}
+
+fn batch(number: u128, ingested_at: i64, lines: &[String]) -> RawBatch {
+    RawBatch {
+        batch_id: uuid::Uuid::from_u128(number),
+        partition: PARTITION,
+        ingested_at: Timestamp::saturating_from_millis(ingested_at),
+        sources: BTreeMap::from([("shop".into(), u32::try_from(lines.len()).expect("few"))]),
+        lines: lines.join("\n").into(),
+        trace: None,
+    }
+}
+
+fn now() -> i64 {
+    use tidemill_domain::Clock;
+    tidemill_domain::SystemClock.now().millis()
+}
+
+async fn next(enriched: &mut Subscription) -> EnrichedBatch {
+    let delivery = tokio::time::timeout(DEADLINE, enriched.next()).await.expect("in time").expect("is delivered");
+    delivery.ack().await.expect("is acknowledged");
+    delivery.decode().expect("decodes")
+}
+
+fn enrichments(batch: &EnrichedBatch) -> Vec<Enrichment> {
+    event::lines(&batch.lines)
+        .map(|line| serde_json::from_slice::<EventRef<'_>>(line).expect("is an event").enriched.expect("is enriched"))
+        .collect()
+}
+
+fn duplicates(batch: &EnrichedBatch) -> Vec<bool> {
+    enrichments(batch).iter().map(|enrichment| enrichment.duplicate).collect()
+}
+
+/// The next dead letter, with its body: the consumer itself reads headers alone.
+async fn dead_letter(letters: &mut Subscription, bus: &Bus) -> DeadLetter {
+    let delivery = tokio::time::timeout(DEADLINE, letters.next()).await.expect("in time").expect("is delivered");
+    let stored = bus.message_at::<DeadLetter>(delivery.sequence).await.expect("reads").expect("is there");
+    delivery.ack().await.expect("is acknowledged");
+    stored.message
+}
+
+#[tokio::test]
+async fn batches_are_enriched_in_order_and_duplicates_known_across_a_restart() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let other = RawBatch { partition: Partition::new(0), ..batch(99, now(), &[view("elsewhere")]) };
+    bus.publish(&other).await.expect("publishes");
+
+    let service = Service::start(&nats, folder.path()).await;
+    let first = batch(1, now(), &[view("a"), view("b"), view("a")]);
+    let first_seq = bus.publish(&first).await.expect("publishes").sequence;
+    let made = next(&mut enriched).await;
+    assert_eq!((made.raw_seq, made.raw_prev, made.count, made.refdata), (first_seq, 0, 3, 0));
+    assert_eq!((made.partition, made.ingested_at), (PARTITION, first.ingested_at));
+    assert_eq!(duplicates(&made), [false, false, true]);
+    let unknown = &enrichments(&made)[0];
+    assert_eq!((unknown.region.as_str(), unknown.items[0].category.as_str()), ("Unknown", "Unknown"));
+    let all_unknown = [QualityFlag::CustomerUnknown, QualityFlag::ProductUnknown, QualityFlag::CountryUnknown];
+    assert_eq!(unknown.quality, all_unknown);
+
+    bus.publish(&other).await.expect("publishes");
+    let second_seq = bus.publish(&batch(2, now(), &[view("b"), view("c")])).await.expect("publishes").sequence;
+    let made = next(&mut enriched).await;
+    assert_eq!((made.raw_seq, made.raw_prev), (second_seq, first_seq));
+    assert_eq!(duplicates(&made), [true, false]);
+    service.stop().await;
+
+    let third_seq =
+        bus.publish(&batch(3, now(), &[view("d"), view("a"), view("c")])).await.expect("publishes").sequence;
+    let service = Service::start(&nats, folder.path()).await;
+    let made = next(&mut enriched).await;
+    assert_eq!((made.raw_seq, made.raw_prev), (third_seq, second_seq));
+    assert_eq!(duplicates(&made), [false, true, true]);
+
+    // Past the horizon by the log's clock.
+    let tomorrow = now() + 24 * 3600 * 1000 + 60_000;
+    bus.publish(&batch(4, tomorrow, &[view("a")])).await.expect("publishes");
+    assert_eq!(duplicates(&next(&mut enriched).await), [false]);
+    eventually("metrics", DEADLINE, || async {
+        let value = service.metric("tidemill_enrichment_events_total{outcome=\"duplicate\"}").await;
+        value.filter(|value| value == "2")
+    })
+    .await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn reference_data_changes_over_http_without_a_restart() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let service = Service::start(&nats, folder.path()).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+
+    let open = service.client.get(service.address("/v1/reference/products")).send().await.expect("answers");
+    assert_eq!(open.status().as_u16(), 401);
+    assert_eq!(open.headers()["content-type"], "application/problem+json");
+
+    let (status, body) = service.put("/v1/reference/products/P-1", json!({"category": "Books", "brand": "Acme"})).await;
+    assert_eq!((status, body), (200, json!({"version": 1, "changed": true, "valid_from": null})));
+    let (_, body) = service.put("/v1/reference/products/P-1", json!({"category": "Books", "brand": "Acme"})).await;
+    assert_eq!(body, json!({"version": 1, "changed": false}));
+    let lines = ["{\"id\":\"C-7\",\"country\":\"EIRE\",\"segment\":\"gold\"}", "{\"id\":\"\"}", "not JSON"].join("\n");
+    let (status, body) = service.post("/v1/reference/customers", lines).await;
+    assert_eq!((status, &body["changed"], &body["unchanged"]), (200, &json!(1), &json!(0)));
+    assert_eq!(body["rejected"][0]["problem"]["errors"][0]["pointer"], "/id");
+    assert_eq!((&body["rejected"][1]["index"], &body["rejected"][1]["problem"]["status"]), (&json!(2), &json!(400)));
+
+    let order = json!({"items": [{"product_id": "P-1"}, {"product_id": "P-2"}], "billing_country": "Germany"});
+    let order = |id: &str, time: &str| line(id, "order.placed", time, order.clone());
+    bus.publish(&batch(1, now(), &[order("1", "2010-12-01T08:26:00Z")])).await.expect("publishes");
+    let made = next(&mut enriched).await;
+    let facts = enrichments(&made).remove(0);
+    assert_eq!((made.refdata, facts.refdata), (2, 2));
+    assert_eq!((facts.country.as_deref(), facts.region.as_str()), (Some("IE"), "Europe"), "the profile goes first");
+    assert_eq!(facts.customer["segment"], "gold");
+    assert_eq!(facts.items.iter().map(|item| item.category.as_str()).collect::<Vec<_>>(), ["Books", "Unknown"]);
+    assert_eq!(facts.items[0].product, BTreeMap::from([("brand".into(), "Acme".into())]));
+    assert_eq!(facts.quality, [QualityFlag::ProductUnknown]);
+
+    let (status, body) = service.put("/v1/reference/products/P-1", json!({"category": "Toys"})).await;
+    assert_eq!((status, &body["version"], &body["changed"]), (200, &json!(3), &json!(true)));
+    let valid_from: Timestamp = body["valid_from"].as_str().expect("is a time").parse().expect("is a time");
+    let times = [valid_from.plus_millis(-1).to_string(), valid_from.to_string()];
+    bus.publish(&batch(2, now(), &[order("2", &times[0]), order("3", &times[1])])).await.expect("publishes");
+    let made = next(&mut enriched).await;
+    let categories: Vec<_> = enrichments(&made).iter().map(|facts| facts.items[0].category.clone()).collect();
+    assert_eq!((made.refdata, categories), (3, vec!["Books".to_owned(), "Toys".to_owned()]));
+
+    let (status, body) = service
+        .put("/v1/reference/products/P-1", json!({"category": "Old", "valid_from": "2020-01-01T00:00:00Z"}))
+        .await;
+    assert_eq!((status, &body["code"]), (422, &json!("valid_from_too_early")));
+    let (_, body) = service.get("/v1/reference/products/P-1").await;
+    let versions: Vec<_> = body["changes"].as_array().expect("a list").iter().map(|c| c["version"].clone()).collect();
+    assert_eq!(versions, [3, 1]);
+    let (_, body) = service.get("/v1/reference/products?limit=1").await;
+    assert_eq!((&body["version"], &body["items"][0]["id"], &body["next"]), (&json!(3), &json!("P-1"), &json!("P-1")));
+    let (_, body) = service.get("/v1/reference/products?after=P-1").await;
+    assert_eq!((&body["items"], &body["next"]), (&json!([]), &Value::Null));
+    assert_eq!(service.get("/v1/reference/products/none").await.0, 404);
+    assert_eq!(service.get("/v1/reference/planets").await.0, 404);
+    assert_eq!(service.put("/v1/reference/products/P-1", json!([1])).await.0, 400);
+    let (status, body) = service.post("/v1/reference/products", "x".repeat(9 << 20)).await;
+    assert_eq!((status, &body["code"]), (413, &json!("body_too_large")));
+    let (_, description) = service.get("/openapi.json").await;
+    assert!(description["paths"]["/v1/reference/{kind}/{id}"]["put"].is_object());
+    service.stop().await;
+}
+
+/// A batch that its reader cannot know.
+struct Alien(RawBatch);
+
+impl Message for Alien {
+    const STREAM: StreamName = StreamName::Raw;
+    const VERSION: u32 = 9;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        let mut encoded = self.0.encode()?;
+        encoded.headers.iter_mut().filter(|(name, _)| *name == "Tm-Version").for_each(|(_, value)| *value = "9".into());
+        Ok(encoded)
+    }
+
+    fn decode(_: &impl HeaderSource, _: bytes::Bytes) -> Result<Self, DecodeError> {
+        Err(DecodeError::Version("9".into()))
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_set_aside_and_stops_nothing() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let service = Service::start(&nats, folder.path()).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+
+    let broken = "{\"source\":\"other\",\"id\":".to_owned();
+    let first =
+        bus.publish(&batch(1, now(), &[view("a"), broken.clone(), view("b")])).await.expect("publishes").sequence;
+    let alien = bus.publish(&Alien(batch(2, now(), &[view("c")]))).await.expect("publishes").sequence;
+    let last = bus.publish(&batch(3, now(), &[view("b")])).await.expect("publishes").sequence;
+
+    let made = next(&mut enriched).await;
+    assert_eq!((made.raw_seq, made.count, duplicates(&made)), (first, 2, vec![false, false]));
+    let made = next(&mut enriched).await;
+    assert_eq!((made.raw_seq, made.raw_prev, duplicates(&made)), (last, first, vec![true]));
+
+    let mut letters = bus.subscribe(Durable::ReportingDlq).await.expect("subscribes");
+    let letter = dead_letter(&mut letters, &bus).await;
+    assert_eq!((letter.code.as_str(), letter.service.as_str()), ("malformed_event", "enrichment"));
+    assert_eq!((letter.source.as_str(), letter.sequence, &letter.body[..]), ("shop", Some(first), broken.as_bytes()));
+    let letter = dead_letter(&mut letters, &bus).await;
+    assert_eq!((letter.code.as_str(), letter.sequence, letter.deliveries), ("undecodable_batch", Some(alien), 1));
+    assert!(letter.reason.contains("version 9"), "{}", letter.reason);
+    eventually("nothing is left", DEADLINE, || async {
+        (bus.lag(Durable::Enrichment(PARTITION)).await.expect("answers") == 0).then_some(())
+    })
+    .await;
+    service.stop().await;
+}
+
+/// `RAW` is synced to disk and `ENRICHED` is not: a crash of the machine can
+/// take batches from it that were acknowledged.
+#[tokio::test]
+async fn what_enriched_lost_is_made_again() {
+    let folder = tempdir();
+    let log = [batch(1, now(), &[view("a")]), batch(2, now(), &[view("b"), view("a")]), batch(3, now(), &[view("b")])];
+    let mut before = Vec::new();
+    {
+        let nats = TestNats::start().await;
+        let bus = connect(&nats).await;
+        let service = Service::start(&nats, folder.path()).await;
+        let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+        for batch in &log {
+            bus.publish(batch).await.expect("publishes");
+            before.push(next(&mut enriched).await);
+        }
+        service.stop().await;
+    }
+    // The same log on another server, and nothing behind it.
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    for batch in &log {
+        bus.publish(batch).await.expect("publishes");
+    }
+    let service = Service::start(&nats, folder.path()).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    for batch in before {
+        assert_eq!(next(&mut enriched).await, batch);
+    }
+    bus.publish(&batch(4, now(), &[view("a"), view("c")])).await.expect("publishes");
+    let made = next(&mut enriched).await;
+    assert_eq!((made.raw_seq, made.raw_prev, duplicates(&made)), (4, 3, vec![true, false]));
+    assert_eq!(service.metric("tidemill_enrichment_remade_total").await.as_deref(), Some("3"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_of_another_log_is_refused() {
+    let folder = tempdir();
+    {
+        let nats = TestNats::start().await;
+        let bus = connect(&nats).await;
+        let service = Service::start(&nats, folder.path()).await;
+        let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+        for number in 1..=2 {
+            bus.publish(&batch(number, now(), &[view("a")])).await.expect("publishes");
+            next(&mut enriched).await;
+        }
+        service.stop().await;
+    }
+    let nats = TestNats::start().await;
+    connect(&nats).await.publish(&batch(3, now(), &[view("z")])).await.expect("publishes");
+    let context = Context::new("enrichment");
+    start(config(&nats.url(), folder.path()), context.clone()).await.expect("starts");
+    let failure = eventually("it stops", DEADLINE, || async { context.failure().map(str::to_owned) }).await;
+    assert!(failure.contains("belongs to another log"), "{failure}");
+    assert!(context.shutdown.is_cancelled());
+    assert!(context.drained(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn an_outage_of_nats_loses_and_repeats_nothing() {
+    let (mut nats, folder) = (TestNats::start().await, tempdir());
+    let service = Service::start(&nats, folder.path()).await;
+    let bus = connect(&nats).await;
+    let mut sequences = Vec::new();
+    for number in 0..60_u128 {
+        if number % 20 == 10 {
+            nats.server.restart().await.expect("restarts");
+        }
+        // Every second event is one that came before.
+        let batch = batch(number, now(), &[view(&(number / 2).to_string())]);
+        let published = try_eventually("it is published", DEADLINE, || bus.publish(&batch)).await;
+        sequences.push(published.sequence);
+    }
+    let mut seen = BTreeMap::new();
+    eventually("all of it", DEADLINE * 3, || async {
+        let end = bus.last::<EnrichedBatch>(&topology::enriched(PARTITION)).await.ok()??.message.raw_seq;
+        sequences.last().is_some_and(|last| *last == end).then_some(())
+    })
+    .await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let mut previous = 0;
+    while sequences.last() != seen.keys().last() {
+        let batch = next(&mut enriched).await;
+        if batch.raw_seq > previous {
+            assert_eq!(batch.raw_prev, previous, "no gap");
+            previous = batch.raw_seq;
+        }
+        let marks = duplicates(&batch);
+        let before = seen.insert(batch.raw_seq, marks.clone());
+        assert!(before.is_none_or(|before| before == marks), "what comes twice is the same");
+    }
+    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), sequences);
+    assert!(seen.values().enumerate().all(|(number, marks)| *marks == [number % 2 == 1]), "{seen:?}");
+    service.ready().await;
+    service.stop().await;
+}
+
+/// The real program, from its start to SIGTERM.
+#[tokio::test]
+async fn sigterm_ends_the_program_in_order() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    bus.publish(&batch(1, now(), &[view("a")])).await.expect("publishes");
+    let (mut program, address) = spawn(&nats, &folder).await;
+    let client = {
+        tidemill_service::install_crypto();
+        reqwest::Client::new()
+    };
+    eventually("ready", DEADLINE, || async {
+        let answer = client.get(format!("http://{address}/readyz")).send().await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+    eventually("it works", DEADLINE, || async {
+        bus.last::<EnrichedBatch>(&topology::enriched(PARTITION)).await.expect("reads")
+    })
+    .await;
+
+    let pid = program.id().expect("runs").to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+    let status = tokio::time::timeout(DEADLINE, program.wait()).await.expect("in time").expect("ends");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(bus.lag(Durable::Enrichment(PARTITION)).await.expect("answers"), 0, "what was done is acknowledged");
+}
+
+async fn spawn(nats: &TestNats, folder: &TempDir) -> (tokio::process::Child, String) {
+    let log = folder.path().join("log");
+    let program = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidemill-enrichment"))
+        .env("TIDEMILL_HTTP__LISTEN", "127.0.0.1:0")
+        .env("TIDEMILL_NATS__URL", nats.url())
+        .env("TIDEMILL_NATS__PARTITIONS", "2")
+        .env("TIDEMILL_STORE__URL", format!("sqlite://{}/enrichment.db", folder.path().display()))
+        .stderr(std::fs::File::create(&log).expect("makes a file"))
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starts");
+    let address = eventually("it listens", DEADLINE, || async {
+        let text = std::fs::read_to_string(&log).expect("reads");
+        let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find_map(|line| line["address"].as_str().map(str::to_owned))
+    })
+    .await;
+    (program, address)
+}

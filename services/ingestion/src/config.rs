@@ -1,0 +1,280 @@
+//! The service's settings.
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use tidemill_service::{HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+
+/// All settings of the service.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to listen.
+    pub http: HttpConfig,
+    /// How to reach NATS.
+    pub nats: tidemill_bus::Config,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+    /// Who may send.
+    pub auth: AuthConfig,
+    /// Which pages may send from a browser.
+    pub cors: CorsConfig,
+    /// What a sender's address is.
+    pub sender: SenderConfig,
+    /// How much is taken in at once.
+    pub limits: LimitsConfig,
+    /// Writing to the log.
+    pub publish: PublishConfig,
+    /// What an event's data must look like.
+    pub schemas: SchemasConfig,
+}
+
+/// Section `auth`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Keys that may send events: a list, or one text with commas between
+    /// them. With none, everybody may send. Give them by environment.
+    #[schemars(with = "Vec<String>")]
+    pub keys: Keys,
+}
+
+/// Section `cors`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CorsConfig {
+    /// Origins whose pages may send events, for instance
+    /// `https://shop.example`. With none, any may; credentials never go along.
+    pub origins: BTreeSet<String>,
+}
+
+/// Section `sender`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SenderConfig {
+    /// Whose address becomes the `clientip` of events that have none.
+    pub clientip: ClientIp,
+    /// Proxies in front that each append to `X-Forwarded-For`. With 0, the
+    /// address is the connection's.
+    pub trusted_proxies: usize,
+}
+
+/// Whose address becomes the `clientip` of events that have none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientIp {
+    /// Of requests from web pages (those with an `Origin`): a server that
+    /// sends for its customers has another address than they.
+    #[default]
+    Browsers,
+    /// Of every request.
+    Always,
+    /// Of none.
+    Never,
+}
+
+/// Section `limits`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Bytes of a body as it is sent.
+    pub wire_bytes: usize,
+    /// Bytes of a body once it is inflated.
+    pub inflated_bytes: usize,
+    /// Bytes of one event, as sent and as written to the log; at most 128 KiB.
+    pub event_bytes: usize,
+    /// Events in one request.
+    pub events_per_request: usize,
+    /// Nested arrays and objects in one event; at most 100.
+    pub depth: usize,
+    /// Events a second for each key; 429 beyond.
+    pub rate_per_key: NonZeroU32,
+    /// Events that a key may send at once; at least `events_per_request`.
+    pub burst: NonZeroU32,
+    /// Requests in work at once; 503 beyond.
+    pub in_flight_requests: u32,
+    /// Bytes of bodies in work at once, as sent and inflated; 503 beyond.
+    pub in_flight_bytes: usize,
+    /// Seconds that a body may take to arrive.
+    pub body_seconds: u64,
+    /// Events that this replica remembers to tell a sender of duplicates.
+    pub remembered_events: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            wire_bytes: 5 << 20,
+            inflated_bytes: 32 << 20,
+            event_bytes: 64 << 10,
+            events_per_request: 10_000,
+            depth: 64,
+            rate_per_key: NonZeroU32::MIN.saturating_add(999_999),
+            burst: NonZeroU32::MIN.saturating_add(999_999),
+            in_flight_requests: 512,
+            in_flight_bytes: 256 << 20,
+            body_seconds: 30,
+            remembered_events: 100_000,
+        }
+    }
+}
+
+/// Section `publish`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublishConfig {
+    /// Milliseconds that a write to the log may take; 503 beyond.
+    pub deadline_ms: u64,
+    /// Bytes of events from which on a batch is full; at most 128 KiB.
+    pub batch_bytes: usize,
+    /// Shares of requests that may wait for each partition's next batch.
+    pub queue: usize,
+}
+
+impl Default for PublishConfig {
+    fn default() -> Self {
+        Self { deadline_ms: 5_000, batch_bytes: 64 << 10, queue: 512 }
+    }
+}
+
+/// Section `schemas`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchemasConfig {
+    /// Folder of JSON Schemas, one file `<event type>.json` each. They come on
+    /// top of the shop's event types, and replace those of the same name.
+    pub folder: Option<PathBuf>,
+    /// What becomes of events whose type has no schema.
+    pub unknown: UnknownTypes,
+}
+
+/// What becomes of events whose type has no schema.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownTypes {
+    /// They are rejected, so that a misspelt type is noticed.
+    #[default]
+    Reject,
+    /// They are taken in as they are.
+    Accept,
+}
+
+/// Keys as they are configured. Their text is never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Keys(Vec<String>);
+
+impl Keys {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl<T: Into<String>> FromIterator<T> for Keys {
+    fn from_iter<I: IntoIterator<Item = T>>(keys: I) -> Self {
+        Self(keys.into_iter().map(Into::into).collect())
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} keys", self.0.len())
+    }
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a list of texts, or a text with commas")]
+        enum Spelling {
+            Text(String),
+            List(Vec<String>),
+        }
+        let keys = match Spelling::deserialize(deserializer)? {
+            Spelling::Text(text) => text.split(',').map(|key| key.trim().to_owned()).collect(),
+            Spelling::List(keys) => keys,
+        };
+        Ok(keys.into_iter().filter(|key| !key.is_empty()).collect())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            http: HttpConfig { listen: SocketAddr::from(([127, 0, 0, 1], 7070)) },
+            nats: tidemill_bus::Config::default(),
+            telemetry: TelemetryConfig::default(),
+            auth: AuthConfig::default(),
+            cors: CorsConfig::default(),
+            sender: SenderConfig::default(),
+            limits: LimitsConfig::default(),
+            publish: PublishConfig::default(),
+            schemas: SchemasConfig::default(),
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}
+
+/// The largest event and the largest batch that fit a message together.
+const MAX_PART: usize = 128 << 10;
+
+impl Config {
+    /// What no single section can tell.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let Self { limits, publish, .. } = self;
+        let rules = [
+            ((1..=MAX_PART).contains(&limits.event_bytes), "limits.event_bytes must be 1 to 131072"),
+            ((1..=MAX_PART).contains(&publish.batch_bytes), "publish.batch_bytes must be 1 to 131072"),
+            ((1..=100).contains(&limits.depth), "limits.depth must be 1 to 100"),
+            (limits.events_per_request > 0, "limits.events_per_request must be at least 1"),
+            (
+                usize::try_from(limits.burst.get()).is_ok_and(|burst| burst >= limits.events_per_request),
+                "limits.burst must be at least limits.events_per_request",
+            ),
+            (limits.in_flight_requests > 0, "limits.in_flight_requests must be at least 1"),
+            (
+                limits.in_flight_bytes / 2 >= limits.wire_bytes.max(limits.inflated_bytes),
+                "limits.in_flight_bytes must hold the largest body twice",
+            ),
+            (publish.queue > 0, "publish.queue must be at least 1"),
+            (publish.deadline_ms > 0, "publish.deadline_ms must be at least 1"),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(StartError::new(rule)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        Config::default().check().expect("valid");
+    }
+
+    #[test]
+    fn keys_are_read_in_both_spellings_and_never_shown() {
+        for text in ["[auth]\nkeys = ['key-1', 'key-2']", "[auth]\nkeys = 'key-1, key-2,'"] {
+            let config: Config = tidemill_service::config::parse(text).expect(text);
+            assert_eq!(config.auth.keys.iter().collect::<Vec<_>>(), ["key-1", "key-2"]);
+            assert!(!format!("{config:?}").contains("key-1"));
+        }
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let read = |text: &str| tidemill_service::config::parse::<Config>(text).map(|config| config.check());
+        let unknown = read("[limits]\nwire_byte = 3").expect_err("unknown");
+        assert!(unknown.to_string().contains("wire_byte"), "{unknown}");
+        let burst = read("[limits]\nburst = 9999").expect("readable").expect_err("too small");
+        assert_eq!(burst.to_string(), "limits.burst must be at least limits.events_per_request");
+    }
+}

@@ -1,0 +1,213 @@
+//! Why a request, or one event of it, is not taken in.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tidemill_service::{FieldError, Problem};
+
+/// The longest text from outside that goes into an answer, a header or a log.
+const MAX_TEXT: usize = 400;
+
+/// A refusal. Its [`code`](Self::code) is in the problem's type, in the dead
+/// letter and in the metric's label.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("no valid key")]
+    Unauthorized,
+    #[error("pages of {0} may not send events")]
+    ForbiddenOrigin(String),
+
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    #[error("content encoding {0} is not one of gzip, zstd, lz4")]
+    UnsupportedEncoding(String),
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the body inflates to more than {limit} bytes")]
+    InflatedTooLarge { limit: usize },
+    #[error("the request holds more than {limit} events")]
+    TooManyEvents { limit: usize },
+    #[error("the body did not arrive within {seconds} s")]
+    BodyTimeout { seconds: u64 },
+    #[error("the body does not inflate: {0}")]
+    MalformedEncoding(String),
+    #[error("{0}")]
+    MalformedBody(String),
+
+    #[error("{detail}")]
+    MalformedJson { pointer: String, detail: String },
+    #[error("a key occurs twice in one object")]
+    DuplicateKey { pointer: String },
+    #[error("arrays and objects are nested too deeply")]
+    TooDeep { pointer: String },
+    #[error("the number has more digits than a reader keeps; send it as a string")]
+    ImpreciseNumber { pointer: String },
+    #[error("the event is larger than {limit} bytes")]
+    EventTooLarge { limit: usize },
+    #[error("the event's attributes are not as CloudEvents has them: {}", first(.0))]
+    InvalidEvent(Vec<FieldError>),
+    #[error("no schema is registered for the event type {0}")]
+    UnknownType(String),
+    #[error("the event's data is not as its schema has it: {}", first(.0))]
+    SchemaViolation(Vec<FieldError>),
+
+    #[error("the key has used up its events for now")]
+    RateLimited { retry_after: u64 },
+    #[error("as many requests as fit are being worked on")]
+    Busy,
+    #[error("the log could not be written")]
+    LogUnavailable,
+    #[error("a fault of ours")]
+    Internal,
+}
+
+impl Error {
+    /// A wrong attribute or member of an event.
+    pub(crate) fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::InvalidEvent(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+    }
+
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::ForbiddenOrigin(_) => "forbidden_origin",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::UnsupportedEncoding(_) => "unsupported_encoding",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::InflatedTooLarge { .. } => "inflated_too_large",
+            Self::TooManyEvents { .. } => "too_many_events",
+            Self::BodyTimeout { .. } => "body_timeout",
+            Self::MalformedEncoding(_) => "malformed_encoding",
+            Self::MalformedBody(_) => "malformed_body",
+            Self::MalformedJson { .. } => "malformed_json",
+            Self::DuplicateKey { .. } => "duplicate_key",
+            Self::TooDeep { .. } => "too_deep",
+            Self::ImpreciseNumber { .. } => "imprecise_number",
+            Self::EventTooLarge { .. } => "event_too_large",
+            Self::InvalidEvent(_) => "invalid_event",
+            Self::UnknownType(_) => "unknown_type",
+            Self::SchemaViolation(_) => "schema_violation",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Busy => "busy",
+            Self::LogUnavailable => "log_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// JSON Pointer to what is wrong, where it is one place.
+    pub(crate) fn pointer(&self) -> Option<&str> {
+        match self {
+            Self::MalformedJson { pointer, .. }
+            | Self::DuplicateKey { pointer }
+            | Self::TooDeep { pointer }
+            | Self::ImpreciseNumber { pointer } => Some(pointer),
+            Self::InvalidEvent(errors) | Self::SchemaViolation(errors) => errors.first().map(|e| e.pointer.as_str()),
+            Self::Unauthorized
+            | Self::ForbiddenOrigin(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::UnsupportedEncoding(_)
+            | Self::BodyTooLarge { .. }
+            | Self::InflatedTooLarge { .. }
+            | Self::TooManyEvents { .. }
+            | Self::BodyTimeout { .. }
+            | Self::MalformedEncoding(_)
+            | Self::MalformedBody(_)
+            | Self::EventTooLarge { .. }
+            | Self::UnknownType(_)
+            | Self::RateLimited { .. }
+            | Self::Busy
+            | Self::LogUnavailable
+            | Self::Internal => None,
+        }
+    }
+
+    /// The same error, its place below `prefix`.
+    pub(crate) fn within(mut self, prefix: &str) -> Self {
+        if let Self::MalformedJson { pointer, .. }
+        | Self::DuplicateKey { pointer }
+        | Self::TooDeep { pointer }
+        | Self::ImpreciseNumber { pointer } = &mut self
+        {
+            pointer.insert_str(0, prefix);
+        }
+        self
+    }
+
+    /// What the client is told.
+    pub(crate) fn problem(&self) -> Problem {
+        use StatusCode as S;
+        let (status, title) = match self {
+            Self::Unauthorized => (S::UNAUTHORIZED, "A key is needed"),
+            Self::ForbiddenOrigin(_) => (S::FORBIDDEN, "The page's origin is not allowed"),
+            Self::UnsupportedMediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported"),
+            Self::UnsupportedEncoding(_) => (S::UNSUPPORTED_MEDIA_TYPE, "The content encoding is not supported"),
+            Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::InflatedTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "The inflated body is too large"),
+            Self::TooManyEvents { .. } => (S::PAYLOAD_TOO_LARGE, "Too many events in one request"),
+            Self::EventTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "The event is too large"),
+            Self::BodyTimeout { .. } => (S::REQUEST_TIMEOUT, "The body did not arrive in time"),
+            Self::MalformedEncoding(_) => (S::BAD_REQUEST, "The body cannot be inflated"),
+            Self::MalformedBody(_) => (S::BAD_REQUEST, "The body is malformed"),
+            Self::MalformedJson { .. } => (S::BAD_REQUEST, "The event is not valid JSON"),
+            Self::DuplicateKey { .. } => (S::BAD_REQUEST, "A key occurs twice"),
+            Self::TooDeep { .. } => (S::BAD_REQUEST, "The event is nested too deeply"),
+            Self::ImpreciseNumber { .. } => (S::BAD_REQUEST, "A number cannot be held exactly"),
+            Self::InvalidEvent(_) => (S::UNPROCESSABLE_ENTITY, "The event is not a valid CloudEvent"),
+            Self::UnknownType(_) => (S::UNPROCESSABLE_ENTITY, "The event type is not known"),
+            Self::SchemaViolation(_) => (S::UNPROCESSABLE_ENTITY, "The data does not match its schema"),
+            Self::RateLimited { .. } => (S::TOO_MANY_REQUESTS, "Too many events"),
+            Self::Busy => (S::SERVICE_UNAVAILABLE, "The service is busy"),
+            Self::LogUnavailable => (S::SERVICE_UNAVAILABLE, "The log cannot be written now"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "Internal error"),
+        };
+        let problem = Problem::new(status, self.code(), title).detail(self.to_string());
+        let problem = match self.retry_after() {
+            Some(seconds) => problem.retry_after(seconds),
+            None => problem,
+        };
+        match (self, self.pointer()) {
+            (Self::InvalidEvent(errors) | Self::SchemaViolation(errors), _) => problem.errors(errors.clone()),
+            (_, Some(pointer)) => {
+                problem.errors(vec![FieldError { pointer: pointer.into(), detail: self.to_string() }])
+            }
+            (_, None) => problem,
+        }
+    }
+
+    /// Seconds after which the same request may succeed.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::Busy => Some(1),
+            Self::LogUnavailable => Some(2),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = self.problem().into_response();
+        let mut header = |name, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
+        match self {
+            Self::Unauthorized => header(header::WWW_AUTHENTICATE, "Bearer realm=\"tidemill\""),
+            Self::UnsupportedEncoding(_) => header(header::ACCEPT_ENCODING, "gzip, zstd, lz4"),
+            _ => None,
+        };
+        response
+    }
+}
+
+/// A text from outside, cut to a length that answers and headers can carry.
+pub(crate) fn clip(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+fn first(errors: &[FieldError]) -> String {
+    errors.first().map(|e| format!("{} {}", e.pointer, e.detail)).unwrap_or_default()
+}

@@ -1,0 +1,273 @@
+//! The routes, and what they answer.
+
+mod intake;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde::Serialize;
+use tidemill_service::{Problem, StartError};
+use tokio::time::Instant;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tracing::Instrument;
+use utoipa::{OpenApi, ToSchema};
+
+pub(crate) use intake::Intake;
+
+use crate::{forms::Route, telemetry::request_span};
+
+/// What became of a request's events.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Verdict {
+    /// Events that are in the log.
+    accepted: usize,
+    /// How many of them repeat a source and id that this replica has accepted
+    /// not long ago. They are in the log all the same; later stages count each
+    /// event once.
+    duplicate: usize,
+    /// Events that are not in the log, and why.
+    rejected: Vec<Rejection>,
+}
+
+/// An event that is not in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Rejection {
+    /// Its place in the request, from 0.
+    index: usize,
+    /// Its id, where it has one.
+    id: Option<String>,
+    /// Why.
+    problem: Problem,
+}
+
+/// What a request is answered, once its events are stored.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// At least one event is in the log, or there was none.
+    Accepted(Verdict),
+    /// The one event is not.
+    Rejected(Problem),
+    /// None of several is.
+    AllRejected(Verdict),
+}
+
+#[derive(Serialize, ToSchema)]
+struct AllRejected {
+    #[serde(flatten)]
+    problem: Problem,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Accepted(verdict) => (StatusCode::ACCEPTED, Json(verdict)).into_response(),
+            Self::Rejected(problem) => problem.into_response(),
+            Self::AllRejected(verdict) => {
+                let problem =
+                    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "all_rejected", "Every event was rejected");
+                let mut response =
+                    (StatusCode::UNPROCESSABLE_ENTITY, Json(AllRejected { problem, verdict })).into_response();
+                let problem_json = HeaderValue::from_static("application/problem+json");
+                response.headers_mut().insert(header::CONTENT_TYPE, problem_json);
+                response
+            }
+        }
+    }
+}
+
+/// The service's routes.
+pub(crate) fn routes(intake: Arc<Intake>, origins: &BTreeSet<String>) -> Result<Router, StartError> {
+    let method_not_allowed =
+        || async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Only POST is answered here") };
+    Ok(Router::new()
+        .route(Route::Events.path(), post(events))
+        .route(Route::Track.path(), post(track))
+        .route(Route::Batch.path(), post(batch))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(cors(origins)?)
+        .with_state(intake))
+}
+
+fn cors(origins: &BTreeSet<String>) -> Result<CorsLayer, StartError> {
+    let origin = |text: &String| {
+        text.parse::<HeaderValue>().map_err(|_| StartError::new(format!("cors.origins: {text:?} is no origin")))
+    };
+    let allowed = match origins.is_empty() {
+        true => AllowOrigin::any(),
+        false => AllowOrigin::list(origins.iter().map(origin).collect::<Result<Vec<_>, _>>()?),
+    };
+    Ok(CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::POST])
+        // A wildcard would leave out Authorization.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(Duration::from_secs(3600)))
+}
+
+async fn answer(route: Route, intake: Arc<Intake>, request: Request) -> Response {
+    let started = Instant::now();
+    let span = request_span(route, request.headers());
+    let response = match intake.take_in(route, request).instrument(span.clone()).await {
+        Ok(answer) => answer.into_response(),
+        Err(error) => {
+            intake.telemetry.refused(&error);
+            error.into_response()
+        }
+    };
+    intake.telemetry.answered(route, response.status(), started.elapsed(), &span);
+    response
+}
+
+/// An event as CloudEvents 1.0 has it. Further members are extensions: names
+/// of lower-case letters and digits, and a string, boolean or integer each.
+#[derive(ToSchema)]
+#[schema(as = CloudEvent)]
+#[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `forms`")]
+struct CloudEventSchema {
+    /// `1.0`, also where it is missing.
+    specversion: Option<String>,
+    /// Unique within the source; one is assigned where it is missing. Send
+    /// one: a repeated request is then counted once.
+    id: Option<String>,
+    /// Who produced the event.
+    source: String,
+    /// What happened, for instance `order.placed`.
+    r#type: String,
+    /// When, in RFC 3339; now where it is missing.
+    time: Option<String>,
+    /// What it is about; for a shop, the customer.
+    subject: Option<String>,
+    /// The payload, as the type's schema has it.
+    data: Option<serde_json::Value>,
+}
+
+/// A call as Segment's HTTP tracking API has it.
+#[derive(ToSchema)]
+#[schema(as = SegmentCall)]
+#[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `segment`")]
+struct SegmentCallSchema {
+    /// The event's name in Segment's e-commerce specification.
+    event: String,
+    #[schema(rename = "messageId")]
+    message_id: Option<String>,
+    #[schema(rename = "userId")]
+    user_id: Option<String>,
+    #[schema(rename = "anonymousId")]
+    anonymous_id: Option<String>,
+    timestamp: Option<String>,
+    properties: Option<serde_json::Value>,
+    context: Option<serde_json::Value>,
+}
+
+/// Calls as Segment's HTTP tracking API has them.
+#[derive(ToSchema)]
+#[schema(as = SegmentBatch)]
+#[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `segment`")]
+struct SegmentBatchSchema {
+    batch: Vec<SegmentCallSchema>,
+}
+
+/// Take in events
+///
+/// The answer comes when every accepted event is in the log, and every
+/// rejected one is kept with its reason. In binary mode, attributes are
+/// `ce-` headers and the body is the data.
+#[utoipa::path(
+    post, path = "/v1/events", tag = "events", security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
+    request_body(content(
+        (CloudEventSchema = "application/cloudevents+json"),
+        (Vec<CloudEventSchema> = "application/cloudevents-batch+json"),
+        (String = "application/x-ndjson"),
+        (CloudEventSchema = "application/json"),
+    )),
+    responses(Answers)
+)]
+async fn events(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    answer(Route::Events, intake, request).await
+}
+
+/// Take in one Segment call
+#[utoipa::path(
+    post, path = "/v1/track", tag = "segment", security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
+    request_body = SegmentCallSchema, responses(Answers)
+)]
+async fn track(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    answer(Route::Track, intake, request).await
+}
+
+/// Take in a batch of Segment calls
+#[utoipa::path(
+    post, path = "/v1/batch", tag = "segment", security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
+    request_body = SegmentBatchSchema, responses(Answers)
+)]
+async fn batch(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    answer(Route::Batch, intake, request).await
+}
+
+/// The answers of every route, for `/openapi.json`.
+#[derive(utoipa::IntoResponses)]
+#[allow(dead_code, reason = "it describes the answers in /openapi.json")]
+enum Answers {
+    /// The accepted events are in the log.
+    #[response(status = 202)]
+    Accepted(Verdict),
+    /// The body, or the one event, is malformed.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(Problem),
+    /// No valid key.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Problem),
+    /// The page's origin is not allowed.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// The body did not arrive in time.
+    #[response(status = 408, content_type = "application/problem+json")]
+    TimedOut(Problem),
+    /// The body, or the one event, is too large.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// The content type or encoding is not supported.
+    #[response(status = 415, content_type = "application/problem+json")]
+    Unsupported(Problem),
+    /// The one event is not valid, or every one of a batch was rejected.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(AllRejected),
+    /// The key has used up its events for now; `Retry-After` says for how long.
+    #[response(status = 429, content_type = "application/problem+json")]
+    RateLimited(Problem),
+    /// Nothing was lost and nothing can be promised; send it again after
+    /// `Retry-After`.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
+/// The service's description, for `/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tidemill ingestion", description = "Takes events in and writes them to the log."),
+    paths(events, track, batch),
+    modifiers(&Security)
+)]
+pub(crate) struct ApiDoc;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+        let components = openapi.components.get_or_insert_default();
+        let key = ApiKeyValue::new("X-Write-Key");
+        components.add_security_scheme("write_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
+    }
+}

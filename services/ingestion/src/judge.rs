@@ -1,0 +1,355 @@
+//! From the bytes of a request to a verdict on each of its events. No clock
+//! but the one it is given, no network: what it says of a body can be tested
+//! with any body.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tidemill_domain::PartitionCount;
+use tidemill_events::TraceParent;
+use tidemill_service::{Context, trace};
+use tracing::Span;
+
+use crate::{
+    auth::Caller,
+    batcher::Parts,
+    config::LimitsConfig,
+    dead_letters::{Claim, Rejected},
+    error::Error,
+    forms::{Envelope, Form},
+    inflate::{Encoding, inflate},
+    limits::{Admission, Limits},
+    normalise::{Defaults, Event, normalise},
+    schema::Schemas,
+    telemetry::event_span,
+};
+
+/// Traced events of one request that get a span of their own.
+const MAX_TRACED: usize = 8;
+
+/// Judges events.
+pub(crate) struct Judge {
+    pub(crate) context: Context,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits_config: LimitsConfig,
+    pub(crate) batch_bytes: usize,
+    pub(crate) schemas: Schemas,
+    pub(crate) partitions: PartitionCount,
+    pub(crate) hasher: RandomState,
+}
+
+/// What a request delivers.
+pub(crate) struct Delivery {
+    pub(crate) caller: Caller,
+    pub(crate) form: Form,
+    pub(crate) encoding: Encoding,
+    pub(crate) body: Bytes,
+    /// The address that becomes `clientip`.
+    pub(crate) clientip: Option<IpAddr>,
+    /// The request's own trace.
+    pub(crate) trace: Option<TraceParent>,
+}
+
+/// A verdict on each event of a request.
+#[derive(Default)]
+pub(crate) struct Judged {
+    /// The accepted events, ready for the log.
+    pub(crate) parts: Parts,
+    /// A hash of source and id of each of them.
+    pub(crate) accepted: Vec<u64>,
+    pub(crate) rejected: Vec<Rejected>,
+    /// Whether the one verdict is the answer.
+    pub(crate) single: bool,
+    /// Spans of traced events; they end when the events are stored.
+    pub(crate) spans: Vec<Span>,
+}
+
+impl Judge {
+    /// Judges every event of a delivery. An error is about the delivery as a
+    /// whole.
+    pub(crate) fn judge(&self, delivery: Delivery, admission: &mut Admission) -> Result<Judged, Error> {
+        let Delivery { caller, form, encoding, body, clientip, trace } = delivery;
+        let body = inflate(encoding, body, self.limits_config.inflated_bytes, admission)?;
+        let items = form.split(&body)?;
+        if items.texts.len() > self.limits_config.events_per_request {
+            return Err(Error::TooManyEvents { limit: self.limits_config.events_per_request });
+        }
+        self.limits.spend(caller, items.texts.len())?;
+
+        let now = self.context.clock.now();
+        let new_id = || self.context.new_id().to_string();
+        let defaults = Defaults { now, new_id, clientip };
+        let mut judged = Judged { single: items.single, ..Judged::default() };
+        for (index, text) in items.texts.into_iter().enumerate() {
+            if let Err((claim, error)) = self.accept(&form, text, &defaults, trace, &mut judged) {
+                judged.rejected.push(Rejected { index, error, claim, body: form.original(&body, text) });
+            }
+        }
+        Ok(judged)
+    }
+
+    /// One event's way from text to its line in a part.
+    fn accept(
+        &self,
+        form: &Form,
+        text: &[u8],
+        defaults: &Defaults<impl Fn() -> String>,
+        request: Option<TraceParent>,
+        judged: &mut Judged,
+    ) -> Result<(), (Claim, Error)> {
+        let limit = self.limits_config.event_bytes;
+        if text.len() > limit {
+            return Err((Claim::default(), Error::EventTooLarge { limit }));
+        }
+        let envelope = form.read(text, self.limits_config.depth).map_err(|error| (Claim::default(), error))?;
+        let claim = claim(&envelope);
+        let judge = || {
+            let event = normalise(envelope, defaults)?;
+            let mut event = self.schemas.validate(event)?.into_event();
+            let trace = judged.trace(&mut event, request);
+            let line = serde_json::to_vec(&event).map_err(|_| Error::Internal)?;
+            if line.len() > limit {
+                return Err(Error::EventTooLarge { limit });
+            }
+            let partition = self.partitions.partition_of(event.partition_key());
+            judged.accepted.push(self.hasher.hash_one((&event.source, &event.id)));
+            judged.parts.push(partition, event.source, &line, trace, self.batch_bytes);
+            Ok(())
+        };
+        judge().map_err(|error| (claim, error))
+    }
+}
+
+impl Judged {
+    /// Gives a traced event its span. The event's own trace goes before the
+    /// request's; beyond the most spans of a request, events go on untraced.
+    fn trace(&mut self, event: &mut Event, request: Option<TraceParent>) -> Option<TraceParent> {
+        let parent = event.traceparent.or(request).filter(|parent| parent.is_sampled())?;
+        if self.spans.len() >= MAX_TRACED {
+            event.traceparent = event.traceparent.map(TraceParent::unsampled);
+            return None;
+        }
+        let span = event_span(event);
+        trace::continue_trace(&span, parent);
+        event.traceparent = trace::traceparent_of(&span).or(Some(parent));
+        self.spans.push(span);
+        event.traceparent
+    }
+}
+
+fn claim(envelope: &Envelope) -> Claim {
+    let text = |name| envelope.attributes.get(name).and_then(serde_json::Value::as_str);
+    Claim {
+        id: text("id").and_then(|text| text.parse().ok()),
+        source: text("source").and_then(|text| text.parse().ok()),
+        trace: text("traceparent").and_then(|text| text.parse().ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use axum::http::HeaderMap;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use tidemill_domain::{ManualClock, Timestamp};
+
+    use super::*;
+    use crate::{
+        auth::Auth,
+        config::{Keys, SchemasConfig},
+        forms::Route,
+    };
+
+    fn judge() -> Judge {
+        let limits_config =
+            LimitsConfig { events_per_request: 100, inflated_bytes: 1 << 20, ..LimitsConfig::default() };
+        Judge {
+            context: Context::with_clock("ingestion", ManualClock::at(Timestamp::EPOCH)),
+            limits: Arc::new(Limits::new(&limits_config, 1)),
+            batch_bytes: 64 << 10,
+            limits_config,
+            schemas: Schemas::load(&SchemasConfig::default()).expect("the shop's schemas"),
+            partitions: PartitionCount::default(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn delivery(form: Form, body: impl Into<Bytes>) -> Delivery {
+        let caller = Auth::new(&Keys::default()).authenticate(&HeaderMap::new()).expect("open");
+        Delivery { caller, form, encoding: Encoding::Identity, body: body.into(), clientip: None, trace: None }
+    }
+
+    fn judged(delivery: Delivery) -> Result<Judged, Error> {
+        let judge = judge();
+        let mut admission = judge.limits.admit()?;
+        judge.judge(delivery, &mut admission)
+    }
+
+    fn lines(judged: &Judged) -> Vec<Value> {
+        let open = judged.parts.open.values();
+        let texts = open.chain(judged.parts.full.iter().map(|(_, lines)| lines));
+        let lines = texts.flat_map(|lines| lines.text.split(|b| *b == b'\n')).filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).expect("a line is JSON")).collect()
+    }
+
+    const VIEW: &str = r#"{"id":"1","source":"shop","type":"product.viewed","subject":"c","data":{"product_id":"p"}}"#;
+
+    #[test]
+    fn each_event_has_its_own_verdict() {
+        let broken = [
+            r#"{"id":"2","source":"shop","type":"product.viewed","data":{}}"#,
+            r#"{"id":"3","source":"shop","source":"shop"}"#,
+            r#"{"source":"shop","type":"nonsense"}"#,
+            r#"{"truncated"#,
+            "\u{0}",
+        ];
+        let body = std::iter::once(VIEW).chain(broken).chain([VIEW]).collect::<Vec<_>>().join("\n");
+        let judged = judged(delivery(Form::Lines, body)).expect("judged");
+        assert_eq!(lines(&judged).len(), 2);
+        assert_eq!(judged.accepted[0], judged.accepted[1]);
+        let rejected: Vec<_> =
+            judged.rejected.iter().map(|r| (r.index, r.error.code(), r.claim.id.is_some())).collect();
+        assert_eq!(
+            rejected,
+            [
+                (1, "schema_violation", true),
+                (2, "duplicate_key", false),
+                (3, "unknown_type", false),
+                (4, "malformed_json", false),
+                (5, "malformed_json", false),
+            ]
+        );
+        assert_eq!(judged.rejected[3].body, r#"{"truncated"#);
+    }
+
+    #[test]
+    fn sizes_are_limited_before_and_after() {
+        let with = |data: &str| VIEW.replace(r#""p"}"#, &format!(r#""p","x":{data}}}"#));
+        let code = |body: String| {
+            let judged = judged(delivery(Form::Event, body)).expect("judged");
+            judged.rejected.first().map(|rejected| rejected.error.code())
+        };
+        assert_eq!(code(with(&format!("{:?}", "x".repeat(60_000)))), None);
+        assert_eq!(code(with(&format!("{:?}", "x".repeat(70_000)))), Some("event_too_large"));
+        // Five bytes that are eighteen when written out.
+        assert_eq!(code(with(&format!("[{}1]", "1e15,".repeat(10_000)))), Some("event_too_large"));
+        let many = format!("[{}1]", "1,".repeat(100));
+        assert_eq!(judged(delivery(Form::Array, many)).err(), Some(Error::TooManyEvents { limit: 100 }));
+    }
+
+    #[test]
+    fn an_events_own_trace_goes_before_the_requests() {
+        let parent = |trace| TraceParent::new(trace, 1, true).expect("not zero");
+        let traced = VIEW.replacen('{', &format!(r#"{{"traceparent":"{}","#, parent(7)), 1);
+        let body = format!("{traced}\n{}", [VIEW; 9].join("\n"));
+        let judged = judged(Delivery { trace: Some(parent(9)), ..delivery(Form::Lines, body) }).expect("judged");
+        let traces: Vec<_> =
+            lines(&judged).iter().map(|l| l["traceparent"].as_str().map(|t| t[34..35].to_owned())).collect();
+        assert_eq!(traces.into_iter().flatten().collect::<String>(), "79999999");
+        assert_eq!(judged.spans.len(), MAX_TRACED);
+        // Beyond that many spans, a trace of its own goes on unrecorded.
+        let body = format!("{}\n{traced}", [VIEW; 8].join("\n"));
+        let judged = self::judged(Delivery { trace: Some(parent(9)), ..delivery(Form::Lines, body) }).expect("judged");
+        assert_eq!(lines(&judged)[8]["traceparent"], parent(7).unsampled().to_string());
+        let untraced = self::judged(Delivery { trace: Some(parent(9).unsampled()), ..delivery(Form::Event, VIEW) });
+        assert_eq!(lines(&untraced.expect("judged"))[0].get("traceparent"), None);
+    }
+
+    #[test]
+    fn a_dead_letter_of_binary_mode_is_a_whole_event() {
+        let headers = [("ce-type", "product.viewed"), ("ce-source", "shop"), ("content-type", "application/json")];
+        let headers = headers.map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        let form = Form::of(Route::Events, &HeaderMap::from_iter(headers)).expect("binary");
+        let judged = judged(delivery(form, "{}")).expect("judged");
+        let body: Value = serde_json::from_slice(&judged.rejected[0].body).expect("JSON");
+        let attributes = json!({"type": "product.viewed", "source": "shop", "datacontenttype": "application/json"});
+        let mut expected = attributes;
+        expected["data_base64"] = "e30=".into();
+        assert_eq!(body, expected);
+    }
+
+    /// JSON-like noise: what it takes to get past the first bytes.
+    fn noise() -> impl Strategy<Value = Vec<u8>> {
+        const TOKENS: [&[u8]; 25] = [
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b":",
+            b"\n",
+            b"\"",
+            b"\\ud800",
+            b"NaN",
+            b"1e999",
+            b"-0.0",
+            b"null",
+            b"\xff",
+            b"\0",
+            b"\"id\"",
+            b"\"type\"",
+            b"\"source\"",
+            b"\"time\"",
+            b"\"batch\"",
+            b"\"order.placed\"",
+            b"\"event\":\"Order Completed\"",
+            b"\"properties\"",
+            b"\"data\"",
+            VIEW.as_bytes(),
+        ];
+        let token = proptest::sample::select(&TOKENS[..]);
+        let tokens = proptest::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat());
+        prop_oneof![tokens, proptest::collection::vec(any::<u8>(), 0..200)]
+    }
+
+    fn any_form() -> impl Strategy<Value = Form> {
+        prop_oneof![
+            Just(Form::Event),
+            Just(Form::Array),
+            Just(Form::EventOrArray),
+            Just(Form::Lines),
+            Just(Form::Track),
+            Just(Form::TrackBatch),
+            Just(Form::Binary(serde_json::Map::new())),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_body_gets_an_answer_that_is_its_senders(body in noise(), form in any_form()) {
+            match judged(delivery(form, body)) {
+                Ok(judged) => {
+                    prop_assert!(judged.rejected.iter().all(|r| (400..500).contains(&r.error.problem().status)));
+                    prop_assert_eq!(lines(&judged).len(), judged.accepted.len());
+                }
+                Err(error) => prop_assert!((400..500).contains(&error.problem().status), "{:?}", error),
+            }
+        }
+
+        #[test]
+        fn an_accepted_event_reads_back_as_it_was(
+            id in "[ -~é]{1,50}", subject in "[a-z😀]{1,20}", note in any::<String>(), price in 0i64..1_000_000_000,
+            time in -60_000_000_000_000i64..250_000_000_000_000,
+        ) {
+            let time = Timestamp::saturating_from_millis(time);
+            let price = tidemill_domain::Amount::from_micros(i128::from(price) * 1000).to_string();
+            let data = json!({"product_id": "p", "quantity": 3, "unit_price": price, "note": note});
+            let event = json!({
+                "specversion": "1.0", "id": id, "source": "shop", "type": "cart.item_added", "time": time,
+                "subject": subject, "data": data,
+            });
+            let mut body = Vec::new();
+            write!(body, "{event:#}").expect("writes to memory");
+            let judged = judged(delivery(Form::Event, body)).expect("judged");
+            prop_assert_eq!(lines(&judged), [event]);
+        }
+    }
+}

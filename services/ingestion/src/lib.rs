@@ -1,0 +1,107 @@
+//! Takes events in over HTTP and writes them to the log.
+//!
+//! The way of a request is the recipe in `http/intake.rs`: authenticate, limit,
+//! inflate, split into events, parse, normalise, validate, write to the log
+//! and answer with a verdict on each event. A 202 comes after the log has the
+//! events; an event that is not taken in is kept with its reason.
+
+mod auth;
+mod batcher;
+mod config;
+mod dead_letters;
+mod error;
+mod forms;
+mod http;
+mod inflate;
+mod judge;
+mod limits;
+mod normalise;
+mod parse;
+mod schema;
+mod segment;
+mod sender;
+mod telemetry;
+
+use std::{convert::Infallible, hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
+
+use tidemill_bus::Bus;
+use tidemill_service::{Context, Server, StartError};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+
+pub use config::{
+    AuthConfig, ClientIp, Config, CorsConfig, Keys, LimitsConfig, PublishConfig, SchemasConfig, SenderConfig,
+    UnknownTypes,
+};
+
+use crate::{
+    auth::Auth, batcher::Log, dead_letters::DeadLetters, http::Intake, judge::Judge, limits::Limits, schema::Schemas,
+    telemetry::Telemetry,
+};
+
+/// How long an accepted event is remembered, to tell its sender of a repeat.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// A running service.
+#[derive(Debug, Clone, Copy)]
+pub struct Handle {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Starts the service, and waits until it serves. Its tasks live in the
+/// context; on shutdown they end after the last request is answered.
+pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
+    config.check()?;
+    let schemas = Schemas::load(&config.schemas)?;
+    let server = Server::start(&context, &config.http, http::ApiDoc::openapi()).await?;
+    let bus = context.connect_bus(&config.nats).await?;
+    let intake = Arc::new(intake(&config, &context, &bus, schemas));
+    if intake.auth.is_open() {
+        tracing::warn!("auth.keys is empty: everybody may send events");
+    }
+    server.install(http::routes(intake, &config.cors.origins)?);
+    Ok(Handle { address: server.address() })
+}
+
+fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> Intake {
+    let telemetry = Arc::new(Telemetry::new(&context.registry));
+    let auth = Auth::new(&config.auth.keys);
+    let limits = Arc::new(Limits::new(&config.limits, auth.callers()));
+    let log = Log::start(context, bus, &config.publish, &telemetry, &after_the_last_answer(context, &limits));
+    Intake {
+        origins: config.cors.origins.clone(),
+        sender: config.sender.clone(),
+        judge: Judge {
+            context: context.clone(),
+            limits: limits.clone(),
+            limits_config: config.limits.clone(),
+            batch_bytes: config.publish.batch_bytes,
+            schemas,
+            partitions: bus.partitions(),
+            hasher: RandomState::new(),
+        },
+        dead_letters: DeadLetters::new(context, bus, Duration::from_millis(config.publish.deadline_ms)),
+        recent: moka::sync::Cache::builder()
+            .max_capacity(config.limits.remembered_events)
+            .time_to_live(REMEMBERED)
+            .build(),
+        auth,
+        limits,
+        log,
+        telemetry,
+    }
+}
+
+/// Cancelled when the service is to stop and every request is answered.
+fn after_the_last_answer(context: &Context, limits: &Arc<Limits>) -> CancellationToken {
+    let answered = CancellationToken::new();
+    let (shutdown, limits, done) = (context.shutdown.clone(), limits.clone(), answered.clone());
+    context.spawn("drain", async move {
+        shutdown.cancelled().await;
+        limits.drain().await;
+        done.cancel();
+        Ok::<_, Infallible>(())
+    });
+    answered
+}

@@ -1,0 +1,193 @@
+//! What the service tells of itself: metrics, spans and log lines.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+};
+use tidemill_domain::Partition;
+use tidemill_events::{RawBatch, TraceParent};
+use tidemill_service::{Registry, trace};
+use tracing::{Span, field::Empty, info_span};
+
+use crate::{auth::Caller, batcher::Lines, error::Error, forms::Route, normalise::Event};
+
+/// Spans that a batch links to.
+const MAX_LINKS: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    route: &'static str,
+    status: u16,
+}
+
+/// The service's metrics.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    requests: Family<Answer, Counter>,
+    request_seconds: Histogram,
+    refusals: Family<Code, Counter>,
+    events: Family<Outcome, Counter>,
+    dead_letters: Family<Code, Counter>,
+    batch_events: Histogram,
+    batch_bytes: Histogram,
+    publish_seconds: Histogram,
+    publish_failures: Counter,
+}
+
+impl Telemetry {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let seconds = || Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
+        let telemetry = Self {
+            requests: Family::default(),
+            request_seconds: seconds(),
+            refusals: Family::default(),
+            events: Family::default(),
+            dead_letters: Family::default(),
+            batch_events: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
+            batch_bytes: Histogram::new(exponential_buckets(256.0, 2.0, 11)),
+            publish_seconds: seconds(),
+            publish_failures: Counter::default(),
+        };
+        registry.with(|registry| {
+            let registry = registry.sub_registry_with_prefix("tidemill_ingestion");
+            registry.register("requests", "Requests by route and status", telemetry.requests.clone());
+            registry.register("request_seconds", "Time to answer a request", telemetry.request_seconds.clone());
+            registry.register("refusals", "Requests refused as a whole, by code", telemetry.refusals.clone());
+            registry.register("events", "Events by outcome", telemetry.events.clone());
+            registry.register("dead_letters", "Rejected events by code", telemetry.dead_letters.clone());
+            registry.register("batch_events", "Events in a batch", telemetry.batch_events.clone());
+            registry.register("batch_bytes", "Bytes of a batch, uncompressed", telemetry.batch_bytes.clone());
+            registry.register("publish_seconds", "Time to store a batch", telemetry.publish_seconds.clone());
+            registry.register("publish_failures", "Failed attempts to publish", telemetry.publish_failures.clone());
+        });
+        telemetry
+    }
+
+    pub(crate) fn answered(&self, route: Route, status: StatusCode, took: Duration, span: &Span) {
+        self.requests.get_or_create(&Answer { route: route.path(), status: status.as_u16() }).inc();
+        self.request_seconds.observe(took.as_secs_f64());
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+
+    /// A request was refused as a whole.
+    pub(crate) fn refused(&self, error: &Error) {
+        self.refusals.get_or_create(&Code { code: error.code() }).inc();
+        tracing::debug!(code = error.code(), %error, "a request was refused");
+    }
+
+    /// Events were judged, and what was accepted is in the log.
+    pub(crate) fn taken_in(&self, caller: Caller, accepted: usize, duplicate: usize, rejected: usize) {
+        let count = |outcome, n: usize| self.events.get_or_create(&Outcome { outcome }).inc_by(n as u64);
+        count("accepted", accepted);
+        count("duplicate", duplicate);
+        count("rejected", rejected);
+        tracing::debug!(key = %caller, accepted, duplicate, rejected, "events were taken in");
+    }
+
+    pub(crate) fn dead_lettered(&self, error: &Error) {
+        self.dead_letters.get_or_create(&Code { code: error.code() }).inc();
+    }
+
+    pub(crate) fn published(&self, batch: &RawBatch, took: Duration) {
+        self.batch_events.observe(f64::from(batch.count()));
+        self.batch_bytes.observe(batch.lines.len() as f64);
+        self.publish_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn publish_failed(&self, error: &tidemill_bus::Error) {
+        self.publish_failures.inc();
+        tracing::warn!(%error, "a message is not stored");
+    }
+}
+
+impl Route {
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Events => "/v1/events",
+            Self::Track => "/v1/track",
+            Self::Batch => "/v1/batch",
+        }
+    }
+}
+
+/// The span of a request, in the caller's trace where there is one. Its parent
+/// has to be known before it is entered: from then on it is fixed.
+pub(crate) fn request_span(route: Route, headers: &HeaderMap) -> Span {
+    let span = info_span!(
+        "request",
+        otel.name = format!("POST {}", route.path()),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        trace_id = Empty,
+        http.request.method = "POST",
+        http.route = route.path(),
+        http.response.status_code = Empty,
+    );
+    if let Some(caller) = traceparent(headers) {
+        trace::continue_trace(&span, caller);
+    }
+    span
+}
+
+/// The caller's trace context, where it is a valid one.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    headers.get("traceparent")?.to_str().ok()?.parse().ok()
+}
+
+/// The span of one traced event: from here on it has a trace of its own.
+pub(crate) fn event_span(event: &Event) -> Span {
+    info_span!(
+        "ingest",
+        otel.name = format!("ingest {}", event.kind),
+        otel.kind = "producer",
+        trace_id = Empty,
+        messaging.system = "nats",
+        messaging.operation.name = "ingest",
+        messaging.operation.type = "send",
+        messaging.destination.name = "RAW",
+        cloudevents.event_id = event.id.as_str(),
+        cloudevents.event_source = event.source.as_str(),
+        cloudevents.event_type = event.kind.as_str(),
+    )
+}
+
+/// The span of a batch that holds traced events: in the trace of the first,
+/// and linked to the others. A batch without any has none.
+pub(crate) fn batch_span(partition: Partition, lines: &Lines) -> Span {
+    let Some((first, others)) = lines.traces.split_first() else { return Span::none() };
+    let span = info_span!(
+        "send",
+        otel.name = "send RAW",
+        otel.kind = "client",
+        trace_id = Empty,
+        messaging.system = "nats",
+        messaging.operation.name = "send",
+        messaging.operation.type = "send",
+        messaging.destination.name = "RAW",
+        messaging.destination.partition.id = partition.index(),
+        messaging.batch.message_count = lines.sources.values().sum::<u32>(),
+    );
+    trace::continue_trace(&span, *first);
+    others.iter().take(MAX_LINKS).for_each(|other| trace::link(&span, *other));
+    span
+}

@@ -1,0 +1,113 @@
+// Sorted bars, as tables: a reader of any kind gets name, figure and share.
+
+import { el, setAttributes, setText, syncChildren } from "./dom.js";
+import { formatCount, formatInteger, formatMoney, formatPercent, share } from "./format.js";
+import { toDecimalString } from "./money.js";
+
+const MAX_ROWS = 12;
+
+/**
+ * @param table the table to fill
+ * @param rows `[[name, millionths]]`, largest first
+ * @param describe `(name) => {attributes, property}`: attributes of the row, colour of the bar
+ */
+export function showBars(table, rows, describe) {
+  const shown = rows.slice(0, MAX_ROWS);
+  const rest = rows.slice(MAX_ROWS).reduce((sum, [, value]) => sum + value, 0n);
+  const others = rows.length - shown.length;
+  if (others > 0) shown.push([`${others} more`, rest]);
+  const whole = rows.reduce((sum, [, value]) => sum + value, 0n);
+  const highest = rows.length > 0 ? rows[0][1] : 0n;
+
+  table.hidden = rows.length === 0;
+  table.nextElementSibling.hidden = rows.length > 0;
+  syncChildren(
+    table.tBodies[0],
+    shown,
+    ([name]) => name,
+    () =>
+      el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, el("span", { class: "bar-name" }), el("span", { class: "bar-track" }, el("i", { class: "bar" }))),
+        el("td", { class: "bar-value" }),
+        el("td", { class: "bar-share" }),
+      ),
+    (row, [name, value]) => {
+      const { attributes, property } = describe(name);
+      setAttributes(row, { ...attributes, "data-value": toDecimalString(value, 2) });
+      const [head, figure, part] = row.children;
+      const bar = head.lastElementChild.firstElementChild;
+      setText(head.firstElementChild, name);
+      bar.style.width = `${100 * share(value, highest)}%`;
+      bar.style.background = `var(${property})`;
+      setText(figure, formatMoney(value));
+      setText(part, formatPercent(share(value, whole)));
+    },
+  );
+}
+
+/** The steps from a view to an order: `[[name, millionths]]`, views first. */
+export function showFunnel(table, steps) {
+  const views = steps[0]?.[1] ?? 0n;
+  table.hidden = views === 0n;
+  syncChildren(
+    table.tBodies[0],
+    steps,
+    ([name]) => name,
+    () =>
+      el(
+        "tr",
+        {},
+        el("th", { scope: "row" }),
+        el("td", { class: "funnel-track" }, el("i", { class: "bar" })),
+        el("td", { class: "bar-value" }),
+        el("td", { class: "bar-share" }),
+      ),
+    (row, [name, value]) => {
+      const [head, track, figure, part] = row.children;
+      setAttributes(row, { "data-step": name.toLowerCase(), "data-value": toDecimalString(value) });
+      setText(head, name);
+      track.firstElementChild.style.width = `${100 * Math.min(1, share(value, views))}%`;
+      setText(figure, formatCount(value));
+      setText(part, formatPercent(share(value, views)));
+    },
+  );
+}
+
+/** Fills `container` with a plain table. Cells are text. */
+export function showTable(container, caption, columns, rows) {
+  container.replaceChildren(
+    el(
+      "table",
+      { class: "plain" },
+      el("caption", { class: "visually-hidden" }, caption),
+      el("thead", {}, el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, name)))),
+      el(
+        "tbody",
+        {},
+        ...rows.map(([head, ...cells]) => el("tr", {}, el("th", { scope: "row" }, head), ...cells.map((cell) => el("td", {}, cell)))),
+      ),
+    ),
+  );
+}
+
+/** Fills the ledger's rows. Returns how many sources were left out. */
+export function showLedger(table, sources, columns) {
+  const ordered = [...sources].sort((a, b) => b.received - a.received);
+  const shown = ordered.slice(0, MAX_ROWS);
+  syncChildren(
+    table.tBodies[0],
+    shown,
+    ({ source }) => source,
+    () => el("tr", {}, el("th", { scope: "row" }), ...columns.map(() => el("td")), el("td")),
+    (row, source) => {
+      setText(row.children[0], source.source);
+      columns.forEach((name, at) => setText(row.children[at + 1], formatInteger(source[name])));
+      const last = row.lastElementChild;
+      setText(last, source.balanced ? "✓ yes" : "✗ no");
+      setAttributes(last, { class: source.balanced ? "good" : "bad" });
+    },
+  );
+  return ordered.length - shown.length;
+}

@@ -1,0 +1,81 @@
+// The books: every event received has exactly one outcome.
+
+import { byId, el, icon, setAttributes, setText, syncChildren } from "./dom.js";
+import { formatInteger, formatMoment } from "./format.js";
+import { showLedger, showTable } from "./bars.js";
+import { getJson } from "./api.js";
+
+const OUTCOMES = [
+  ["counted", "counted"],
+  ["late", "late"],
+  ["duplicate", "duplicate"],
+  ["dead_lettered", "dead-lettered"],
+  ["in_flight", "in flight"],
+];
+const COLUMNS = ["received", "accepted", "rejected", "counted", "late", "duplicate", "dead_lettered", "in_flight"];
+const DEAD_LETTERS_SHOWN = 25;
+
+export function showBooks(books) {
+  const { totals } = books;
+  const settling = !books.balanced && totals.in_flight > 0;
+  const state = books.balanced ? "balanced" : settling ? "settling" : "unbalanced";
+  const mark = byId("books-mark");
+  if (mark.dataset.state !== state) {
+    setAttributes(mark, { "data-state": state, "data-balanced": String(books.balanced) });
+    const text = { balanced: "Balanced", settling: "Settling", unbalanced: "Not balanced" }[state];
+    mark.replaceChildren(icon(books.balanced ? "check" : settling ? "dots" : "cross"), text);
+  }
+
+  syncChildren(
+    byId("equation"),
+    [["received", "received"], ...OUTCOMES.filter(([name]) => name !== "in_flight" || totals.in_flight > 0)],
+    ([name]) => name,
+    ([name, label]) => el("span", { class: "term", "data-outcome": name }, el("b"), el("span", {}, label)),
+    (term, [name]) => setText(term.firstElementChild, formatInteger(totals[name])),
+  );
+
+  const whole = Math.max(1, totals.received);
+  syncChildren(
+    byId("outcome-bar"),
+    OUTCOMES,
+    ([name]) => name,
+    ([name]) => el("i", { "data-outcome": name }),
+    (part, [name]) => {
+      part.style.flexGrow = String(totals[name] / whole);
+      part.hidden = totals[name] === 0;
+    },
+  );
+
+  const left = showLedger(byId("ledger"), books.sources, COLUMNS);
+  byId("ledger-more").hidden = left === 0;
+  setText(byId("ledger-more"), `and ${left} smaller ${left === 1 ? "source" : "sources"}; all of them are at /v1/books`);
+}
+
+/** Fetches the dead letters when their list is opened. */
+export function watchDeadLetters(onError) {
+  const details = byId("dead-letters");
+  details.addEventListener("toggle", () => {
+    if (details.open) loadDeadLetters(details.lastElementChild).catch(onError);
+  });
+}
+
+async function loadDeadLetters(container) {
+  const { dead_letters: letters } = await getJson("/v1/dead-letters", { limit: DEAD_LETTERS_SHOWN });
+  if (letters.length === 0) {
+    container.replaceChildren(el("p", { class: "empty" }, "No event has been dead-lettered."));
+    return;
+  }
+  showTable(
+    container,
+    "Recent dead letters",
+    ["Failed at", "Service", "Code", "Reason", "Source", "Event"],
+    letters.map((letter) => [
+      formatMoment(Date.parse(letter.failed_at)),
+      letter.service,
+      letter.code,
+      letter.reason,
+      letter.source ?? "–",
+      letter.event_id ?? "–",
+    ]),
+  );
+}

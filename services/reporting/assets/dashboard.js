@@ -1,0 +1,461 @@
+// The page: loads what the API knows, follows the stream, draws.
+
+import { Alerts, MAX_ALERTS, webAddress } from "./alerts.js";
+import { getJson, Stream } from "./api.js";
+import { showBars, showFunnel, showTable } from "./bars.js";
+import { showBooks, watchDeadLetters } from "./books.js";
+import { showChain } from "./chain.js";
+import { Palette } from "./colours.js";
+import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
+import { MetricFeed } from "./feed.js";
+import { formatClock, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
+import { EventTiles, SalesTiles } from "./kpis.js";
+import { booksSince, MetricModel } from "./model.js";
+import { parseMicros } from "./money.js";
+import { setUpTheme } from "./theme.js";
+import { TimeChart } from "./timechart.js";
+
+const MINUTE = 60_000;
+const SPANS = { "15m": 15 * MINUTE, "1h": 60 * MINUTE, "24h": 24 * 60 * MINUTE, all: Infinity };
+const TICK_MS = 10_000;
+const REFRESH_MS = 5 * MINUTE;
+const POLL_MS = 10_000;
+const STREAM_PATIENCE_MS = 1_500;
+const BOOK_HOURS_MS = 5_000;
+
+const state = {
+  span: "1h",
+  measure: "revenue",
+  stacked: true,
+  hidden: new Set(),
+  live: false,
+  loaded: false,
+  clockOffset: 0,
+  asOf: null,
+  books: null,
+  hours: null,
+  health: null,
+};
+
+const now = () => Date.now() + state.clockOffset;
+
+// ---- drawing: at most once a frame, only what changed ----
+
+const dirty = new Set();
+const painters = {
+  head: paintHead,
+  sales: paintSales,
+  views: paintViews,
+  alerts: () => alerts.show(state.health?.links?.jaeger ?? null),
+  events: paintEvents,
+  chain: paintChain,
+};
+
+function redraw(...parts) {
+  if (dirty.size === 0) requestAnimationFrame(paint);
+  for (const part of parts) dirty.add(part);
+}
+
+function paint() {
+  const parts = [...dirty];
+  dirty.clear();
+  for (const part of parts) painters[part]();
+}
+
+// ---- what the page knows ----
+
+const alerts = new Alerts();
+const palette = new Palette();
+const salesTiles = new SalesTiles(byId("sales-kpis"));
+const eventTiles = new EventTiles(byId("event-kpis"));
+const salesChart = new TimeChart(byId("chart-category"), {
+  formatValue: (value) => (state.measure === "revenue" ? formatMoney(parseMicros(value.toFixed(2))) : formatInteger(value)),
+});
+const viewsChart = new TimeChart(byId("chart-views"), { formatValue: formatInteger, compactAxis: true });
+
+const feedOf = (name, measures, dimension, part) =>
+  new MetricFeed(new MetricModel(name, measures, dimension), { now, onChange: () => redraw(part, "head"), onError: showError });
+const feeds = {
+  sales_metrics: feedOf("sales_metrics", ["revenue", "orders", "quantity"], "category", "sales"),
+  product_views: feedOf("product_views", ["views"], "category", "views"),
+  conversion: feedOf("conversion", ["views", "carts", "orders"], "region", "views"),
+};
+const sales = feeds.sales_metrics.model;
+const views = feeds.product_views.model;
+const conversion = feeds.conversion.model;
+
+// ---- loading ----
+
+let loading = null;
+
+/** Fetches everything; calls that come while it runs share its result. */
+function loadAll() {
+  loading ??= fetchAll()
+    .then(() => showError(null), showError)
+    .finally(() => {
+      loading = null;
+    });
+  return loading;
+}
+
+async function fetchAll() {
+  const [{ as_of: asOf, metrics }, alertList, health] = await Promise.all([
+    getJson("/v1/metrics"),
+    getJson("/v1/alerts", { limit: MAX_ALERTS }),
+    getJson("/v1/health"),
+    loadBooks(),
+  ]);
+  state.clockOffset = Date.parse(asOf) - Date.now();
+  for (const [name, feed] of Object.entries(feeds)) {
+    feed.model.define(metrics.find((metric) => metric.name === name));
+  }
+  alerts.replace(alertList.alerts);
+  takeHealth(health);
+  sawTime(asOf);
+  await loadSpan();
+  if (!state.loaded && !chosenSpan()) await widenSpan();
+  state.loaded = true;
+  redraw(...Object.keys(painters));
+}
+
+/** Loads the metrics of the chosen span. */
+async function loadSpan() {
+  await Promise.all(Object.values(feeds).map((feed) => feed.load(SPANS[state.span])));
+  redraw("sales", "views", "head");
+}
+
+/** At the first load, a span without data gives way to the next wider one. */
+async function widenSpan() {
+  const names = Object.keys(SPANS);
+  while (sales.isEmpty && state.span !== "all") {
+    setSpan(names[names.indexOf(state.span) + 1]);
+    await loadSpan();
+  }
+  if (sales.isEmpty) {
+    setSpan("1h");
+    await loadSpan();
+  }
+}
+
+let hoursTimer = null;
+let hoursAt = -Infinity;
+
+async function loadBooks() {
+  const books = await getJson("/v1/books", { hours: true });
+  hoursAt = performance.now();
+  state.hours = books;
+  takeBooks(books);
+}
+
+/** The stream sends the books without their hours, which a span needs. */
+function refreshHours() {
+  if (state.span === "all" || hoursTimer !== null) return;
+  hoursTimer = setTimeout(
+    () => {
+      hoursTimer = null;
+      loadBooks().catch(showError);
+    },
+    Math.max(0, hoursAt + BOOK_HOURS_MS - performance.now()),
+  );
+}
+
+function takeBooks(books) {
+  state.books = books;
+  sawTime(books.as_of);
+  redraw("events", "head");
+}
+
+function takeHealth(health) {
+  const jaegerBefore = state.health?.links?.jaeger;
+  state.health = health;
+  sawTime(health.as_of);
+  redraw("chain", "head");
+  if (health.links?.jaeger !== jaegerBefore) redraw("alerts");
+}
+
+function sawTime(asOf) {
+  const ms = Date.parse(asOf ?? "");
+  if (ms > (state.asOf ?? -Infinity)) state.asOf = ms;
+}
+
+// ---- the stream ----
+
+const take = {
+  metrics({ metric, points, as_of: asOf }) {
+    feeds[metric]?.apply(points);
+    sawTime(asOf ?? new Date(now()).toISOString());
+    redraw("head");
+  },
+  alert(alert) {
+    if (alerts.put(alert)) setText(byId("announcer"), `${alert.severity} alert: ${alert.title}`);
+    redraw("alerts");
+  },
+  books(books) {
+    takeBooks(books);
+    refreshHours();
+  },
+  health: takeHealth,
+  reset() {
+    loadAll();
+  },
+};
+
+const stream = new Stream({
+  onOpen(resumed) {
+    state.live = true;
+    redraw("head");
+    if (!resumed) (loading ?? Promise.resolve()).then(loadAll);
+  },
+  onLost() {
+    state.live = false;
+    redraw("head");
+  },
+  onEvent: (type, data) => {
+    try {
+      take[type](data);
+    } catch (error) {
+      showError(error);
+    }
+  },
+});
+
+// ---- painting ----
+
+function paintHead() {
+  setAttributes(byId("connection"), { "data-state": state.live ? "live" : "reconnecting" });
+  setText(byId("connection-text"), state.live ? "Live" : state.loaded ? "Reconnecting" : "Connecting");
+  setTime(byId("as-of"), state.asOf, formatClock);
+
+  const watermark = Math.max(Date.parse(feeds.sales_metrics.head?.watermark ?? "") || -Infinity, sales.completeUntil ?? -Infinity);
+  setTime(byId("watermark"), watermark === -Infinity ? null : watermark, (ms) =>
+    now() - ms < 12 * 60 * MINUTE ? formatClock(ms) : formatMoment(ms),
+  );
+
+  const pill = byId("complete");
+  pill.hidden = sales.isEmpty;
+  const open = sales.openFrom;
+  const complete = open === null && (feeds.sales_metrics.head?.historyComplete ?? true);
+  setAttributes(pill, {
+    "data-complete": String(complete),
+    title: complete ? "Every window shown is final, but for corrections by late events" : "The shaded windows can still change",
+  });
+  setText(pill, complete ? "Complete" : open === null ? "Not yet complete" : `Open since ${formatMoment(open)}`);
+}
+
+function setTime(node, ms, format) {
+  setAttributes(node, { datetime: ms === null ? null : new Date(ms).toISOString(), title: ms === null ? null : new Date(ms).toISOString() });
+  setText(node, ms === null ? "–" : format(ms));
+}
+
+function paintSales() {
+  const { starts, step, groups } = sales.timeline(state.measure);
+  const byCategory = sales.totalsBy("category", "revenue");
+  palette.assign(byCategory.map(([name]) => name));
+
+  salesTiles.show(
+    { revenue: sales.total("revenue"), orders: sales.total("orders"), quantity: sales.total("quantity") },
+    { revenue: trend("revenue"), orders: trend("orders"), quantity: trend("quantity") },
+  );
+  setText(byId("sales-since"), sinceText(sales.spanFrom));
+  showBars(byId("regions"), sales.totalsBy("region", "revenue"), (name) => ({
+    attributes: { "data-testid": "region-row", "data-region": name },
+    property: "--accent-bar",
+  }));
+  showBars(byId("categories"), byCategory, (name) => ({
+    attributes: { "data-testid": "category-row", "data-category": name },
+    property: palette.property(name),
+  }));
+
+  const all = chartSeries(groups, byCategory);
+  showLegend(all);
+  const series = all.filter(({ name }) => !state.hidden.has(name));
+  const empty = starts.length === 0;
+  const frame = byId("chart-category");
+  frame.hidden = empty;
+  byId("time-empty").hidden = !empty;
+  byId("time-table").hidden = empty;
+  if (empty) setText(byId("time-empty"), state.loaded ? emptyText() : "Loading …");
+  salesChart.show({ starts, step, series, stacked: state.stacked, openFrom: sales.openFrom });
+  setAttributes(frame, { "data-points": starts.length, "aria-label": describeChart(starts, step, byCategory) });
+  paintTimeTable(starts, step, all);
+}
+
+function trend(measure) {
+  const { starts, groups } = sales.timeline(measure);
+  return starts.map((_, at) => [...groups.values()].reduce((sum, values) => sum + values[at], 0));
+}
+
+/** The lines of the chart, largest category first; what has no colour of its own is "Other". */
+function chartSeries(groups, ranking) {
+  const series = [];
+  let other = null;
+  for (const [name] of ranking) {
+    const values = groups.get(name);
+    if (!values) continue;
+    if (palette.has(name)) series.push({ name, property: palette.property(name), values });
+    else if (other) other.values = other.values.map((value, at) => value + values[at]);
+    else other = { name: "Other", property: palette.property(name), values };
+  }
+  return other ? [...series, other] : series;
+}
+
+function showLegend(series) {
+  syncChildren(
+    byId("legend"),
+    series,
+    ({ name }) => name,
+    ({ name }) => {
+      const button = el("button", { type: "button" }, el("i", { class: "swatch", "aria-hidden": "true" }), el("span", {}, name));
+      button.addEventListener("click", () => {
+        if (!state.hidden.delete(name)) state.hidden.add(name);
+        redraw("sales");
+      });
+      return el("li", {}, button);
+    },
+    (item, { name, property }) => {
+      const button = item.firstElementChild;
+      button.firstElementChild.style.background = `var(${property})`;
+      setAttributes(button, { "aria-pressed": String(!state.hidden.has(name)) });
+    },
+  );
+}
+
+function describeChart(starts, step, ranking) {
+  if (starts.length === 0) return "No data yet";
+  const leaders = ranking.slice(0, 3).map(([name, value]) => `${name} ${formatMoney(value)}`);
+  const until = formatMoment(starts.at(-1) + step, now());
+  return `${state.measure} by category over time, from ${formatMoment(starts[0], now())} to ${until}. Revenue: ${leaders.join(", ")}`;
+}
+
+function paintTimeTable(starts, step, series) {
+  const details = byId("time-table");
+  if (!details.open) return;
+  const format = state.measure === "revenue" ? (value) => formatMoney(parseMicros(value.toFixed(2))) : formatInteger;
+  const rows = starts.map((start, at) => [formatWindow(start, step), ...series.map(({ values }) => format(values[at]))]);
+  showTable(details.lastElementChild, `${state.measure} by category over time`, ["Window", ...series.map(({ name }) => name)], rows.reverse());
+}
+
+function paintViews() {
+  const funnel = conversion.isEmpty
+    ? [["Views", views.total("views")]]
+    : [
+        ["Views", conversion.total("views")],
+        ["Carts", conversion.total("carts")],
+        ["Orders", conversion.total("orders")],
+      ];
+  showFunnel(byId("funnel"), funnel);
+  const { starts, step, groups } = views.timeline("views");
+  const values = starts.map((_, at) => [...groups.values()].reduce((sum, group) => sum + group[at], 0));
+  const empty = starts.length === 0;
+  const frame = byId("chart-views");
+  frame.hidden = empty;
+  byId("views-empty").hidden = !empty || !byId("funnel").hidden;
+  viewsChart.show({ starts, step, series: [{ name: "Views", property: "--accent-bar", values }], stacked: true, openFrom: views.openFrom });
+  setAttributes(frame, { "aria-label": empty ? "No data yet" : `Product views over time, highest ${formatInteger(Math.max(...values))} in one window` });
+}
+
+function paintChain() {
+  showChain(byId("chain"), state.health);
+  const jaeger = webAddress(state.health?.links?.jaeger);
+  const slot = byId("jaeger-link");
+  if (slot.firstElementChild?.getAttribute("href") === jaeger) return;
+  slot.replaceChildren(...(jaeger ? [el("a", { href: jaeger, target: "_blank", rel: "noopener noreferrer" }, "Traces in Jaeger")] : []));
+}
+
+function paintEvents() {
+  const { books, hours } = state;
+  if (!books) return;
+  const spanFrom = SPANS[state.span] === Infinity ? -Infinity : now() - SPANS[state.span];
+  eventTiles.show(spanFrom === -Infinity ? books.totals : booksSince(hours, spanFrom, books.totals));
+  setText(byId("events-since"), sinceText(spanFrom === -Infinity ? spanFrom : Math.floor(spanFrom / (60 * MINUTE)) * 60 * MINUTE));
+  showBooks(books);
+  showWelcome(books.totals.received === 0);
+}
+
+const sinceText = (ms) => (ms === -Infinity ? "all time" : `since ${formatMoment(ms)}`);
+
+function emptyText() {
+  if (state.books?.totals.received === 0) return "Sales appear here as soon as the first order is counted.";
+  return state.span === "all" ? "No sales have been counted yet." : "No sales in this span. Choose a longer one above.";
+}
+
+function showWelcome(show) {
+  byId("welcome").hidden = !show;
+  if (show) setText(byId("curl"), firstEvent(state.health?.links?.ingestion));
+}
+
+/** A command that sends a first order. Ingestion listens beside this page by default. */
+function firstEvent(ingestion) {
+  const base = (ingestion ?? `http://${location.hostname}:7070`).replace(/\/+$/, "");
+  const event = {
+    specversion: "1.0",
+    id: "order-1",
+    source: "my-shop",
+    type: "order.placed",
+    data: {
+      order_id: "1001",
+      user_id: "u-1",
+      currency: "EUR",
+      total: "59.80",
+      items: [{ product_id: "p-1", category: "books", quantity: 2, unit_price: "29.90" }],
+    },
+  };
+  return `curl -X POST ${base}/v1/events \\\n  -H 'content-type: application/cloudevents+json' \\\n  -d '${JSON.stringify(event)}'`;
+}
+
+function showError(error) {
+  const notice = byId("notice");
+  notice.hidden = error === null;
+  if (error) setText(notice, `Some figures could not be loaded: ${error.message}. Trying again.`);
+}
+
+// ---- what the reader chooses ----
+
+const chosenSpan = () => new URLSearchParams(location.search).get("span");
+
+function setSpan(span) {
+  state.span = span;
+  document.querySelector(`input[name="span"][value="${span}"]`).checked = true;
+}
+
+function setUpControls() {
+  const wanted = chosenSpan();
+  setSpan(wanted in SPANS ? wanted : state.span);
+  byId("span").addEventListener("change", ({ target }) => {
+    setSpan(target.value);
+    const address = new URL(location.href);
+    address.searchParams.set("span", target.value);
+    history.replaceState(null, "", address);
+    redraw("events");
+    refreshHours();
+    loadSpan().catch(showError);
+  });
+  byId("measure").addEventListener("change", ({ target }) => {
+    state.measure = target.value;
+    redraw("sales");
+  });
+  byId("mode").addEventListener("change", ({ target }) => {
+    state.stacked = target.value === "stacked";
+    redraw("sales");
+  });
+  byId("time-table").addEventListener("toggle", () => redraw("sales"));
+  byId("copy").addEventListener("click", async () => {
+    await navigator.clipboard.writeText(byId("curl").textContent);
+    setText(byId("announcer"), "Copied");
+  });
+  byId("copy").hidden = !navigator.clipboard;
+}
+
+setUpControls();
+setUpTheme(byId("theme"), () => {
+  salesChart.restyle();
+  viewsChart.restyle();
+});
+watchDeadLetters(showError);
+redraw("head", "chain", "sales", "views");
+stream.connect();
+// Figures do not wait for a stream that cannot be opened.
+setTimeout(() => state.loaded || loadAll(), STREAM_PATIENCE_MS);
+setInterval(() => Object.values(feeds).forEach((feed) => feed.tick()), TICK_MS);
+setInterval(() => state.live || loadAll(), POLL_MS);
+setInterval(loadAll, REFRESH_MS);

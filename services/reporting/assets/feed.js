@@ -1,0 +1,112 @@
+// Fills a metric's model: the span by fetch, then changes from the stream.
+
+import { getJson } from "./api.js";
+import { Applied } from "./model.js";
+
+const DAY_MS = 86_400_000;
+/** How far back windows are held one by one; older ones in sum. */
+const LIVE_MS = 2 * 3_600_000;
+const MAX_CELLS = 60_000;
+const MIN_RELOAD_MS = 2_000;
+
+export class MetricFeed {
+  #generation = 0;
+  /** Points that came while a load runs; they are newer than its answer. */
+  #arrived = null;
+  #liveMs = LIVE_MS;
+  #spanMs = null;
+  #reload = null;
+  #lastLoadMs = 0;
+
+  /**
+   * @param model the MetricModel to fill
+   * @param now the server's clock, in milliseconds
+   */
+  constructor(model, { now, onChange, onError }) {
+    this.model = model;
+    this.now = now;
+    this.onChange = onChange;
+    this.onError = onError;
+    this.head = null;
+  }
+
+  /**
+   * Loads the span: its length in milliseconds, or Infinity for everything.
+   * A later call supersedes one that is under way.
+   */
+  async load(spanMs) {
+    const generation = (this.#generation += 1);
+    this.#spanMs = spanMs;
+    clearTimeout(this.#reload);
+    this.#reload = null;
+    if (!this.model.defined) return;
+
+    const { model } = this;
+    const began = performance.now();
+    const now = this.now();
+    const spanFrom = spanMs === Infinity ? -Infinity : model.floor(now - spanMs);
+    const liveFrom = Math.max(spanFrom, model.floor(now - this.#liveMs));
+    const arrived = (this.#arrived = []);
+    try {
+      const [recent, totals, history] = await Promise.all([
+        this.#get("series", liveFrom, now + DAY_MS, model.dimensions),
+        spanFrom < liveFrom ? this.#get("totals", spanFrom, liveFrom, model.dimensions) : null,
+        spanFrom < liveFrom ? this.#get("series", spanFrom, liveFrom, [model.chartDimension]) : null,
+      ]);
+      if (generation !== this.#generation) return;
+      model.clear(spanFrom, liveFrom);
+      model.setTotals(totals?.rows ?? []);
+      model.setHistory(history?.series ?? []);
+      for (const { dimensions, points } of recent.series) {
+        for (const point of points) model.apply({ ...point, dimensions });
+      }
+      this.head = { asOf: recent.as_of, watermark: recent.watermark, historyComplete: totals?.complete ?? true };
+      this.#lastLoadMs = performance.now() - began;
+      this.#arrived = null;
+      this.apply(arrived);
+      this.onChange();
+    } finally {
+      if (generation === this.#generation) this.#arrived = null;
+    }
+  }
+
+  /** Takes changed cells from the stream. */
+  apply(points) {
+    if (!this.model.defined || points.length === 0) return;
+    this.#arrived?.push(...points);
+    let history = false;
+    for (const point of points) history = this.model.apply(point) === Applied.History || history;
+    if (this.model.cells.size > MAX_CELLS) {
+      this.#liveMs = Math.max(this.model.windowMs, this.#liveMs / 2);
+      history = true;
+    }
+    if (history) this.#reloadSoon();
+    this.onChange();
+  }
+
+  /** Lets windows leave the span as time goes on. */
+  tick() {
+    if (this.#spanMs === null || this.#spanMs === Infinity) return;
+    if (this.model.prune(this.model.floor(this.now() - this.#spanMs))) this.onChange();
+  }
+
+  /** Old windows changed: their sums are fetched again, not more often than the server likes. */
+  #reloadSoon() {
+    if (this.#reload !== null || this.#arrived !== null) return;
+    this.#reload = setTimeout(
+      () => {
+        this.#reload = null;
+        this.load(this.#spanMs).catch(this.onError);
+      },
+      Math.max(MIN_RELOAD_MS, 4 * this.#lastLoadMs),
+    );
+  }
+
+  #get(view, from, to, groupBy) {
+    return getJson(`/v1/metrics/${encodeURIComponent(this.model.name)}/${view}`, {
+      from: new Date(from === -Infinity ? 0 : from).toISOString(),
+      to: new Date(to).toISOString(),
+      group_by: groupBy.join(","),
+    });
+  }
+}

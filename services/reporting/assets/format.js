@@ -1,0 +1,46 @@
+// Figures and times as the reader's language writes them.
+
+import { toDecimalString, toApproximateNumber } from "./money.js";
+
+const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const exactMoney = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 6 });
+const count = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const hourMinute = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const clock = new Intl.DateTimeFormat(undefined, { ...hourMinute, second: "2-digit" });
+const minute = new Intl.DateTimeFormat(undefined, hourMinute);
+const dayMinute = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", ...hourMinute });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+
+const DAY_MS = 86_400_000;
+
+/** Millionths as an amount with two decimals. */
+export const formatMoney = (micros) => money.format(toDecimalString(micros));
+/** Millionths as an amount with every decimal that it has. */
+export const formatExactMoney = (micros) => exactMoney.format(toDecimalString(micros));
+/** Millionths as a count. */
+export const formatCount = (micros) => count.format(toDecimalString(micros));
+export const formatInteger = (value) => count.format(value);
+export const formatCompact = (value) => compact.format(value);
+export const formatPercent = (share) => percent.format(share);
+
+/** A part of a whole, both in millionths, between 0 and 1. */
+export function share(part, whole) {
+  return whole > 0n ? Math.max(0, toApproximateNumber(part) / toApproximateNumber(whole)) : 0;
+}
+
+export const formatClock = (ms) => clock.format(ms);
+
+/** A moment, with its day unless that is today. */
+export function formatMoment(ms, now = Date.now()) {
+  return new Date(ms).toDateString() === new Date(now).toDateString()
+    ? minute.format(ms)
+    : dayMinute.format(ms);
+}
+
+/** A window of time, as short as it can be told. */
+export function formatWindow(start, step) {
+  if (step >= DAY_MS) return day.format(start);
+  return `${dayMinute.format(start)} – ${minute.format(start + step)}`;
+}

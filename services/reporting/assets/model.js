@@ -1,0 +1,226 @@
+// What the page knows about one metric in the chosen span.
+//
+// Recent windows are held as cells, one per (window, dimensions), because the
+// stream overwrites them one by one with absolute values. Older windows are
+// held as what the page shows of them: totals by dimensions, and a history by
+// one dimension for the chart. So the memory of a page that is left open is
+// bounded by the recent windows, not by the length of the span.
+
+import { parseMicros, toApproximateNumber } from "./money.js";
+
+const SEPARATOR = "\u001f";
+const MINUTE = 60_000;
+const BUCKET_MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440, 10_080, 43_200];
+const MAX_BUCKETS = 180;
+
+/** Where a point of the stream went. */
+export const Applied = Object.freeze({
+  /** A recent window: the figures are up to date. */
+  Live: "live",
+  /** A window that is only held in sum: the history must be fetched again. */
+  History: "history",
+  /** Before the span: nothing to do. */
+  Outside: "outside",
+});
+
+export class MetricModel {
+  /**
+   * @param name metric name
+   * @param measures the measures to keep; each must add up over its dimensions
+   * @param chartDimension the dimension that the chart splits by
+   */
+  constructor(name, measures, chartDimension) {
+    this.name = name;
+    this.measures = measures;
+    this.chartDimension = chartDimension;
+    this.dimensions = [];
+    this.windowMs = MINUTE;
+    this.defined = false;
+    this.clear(-Infinity, -Infinity);
+  }
+
+  /** Takes the metric's definition from the API, or undefined if there is none. */
+  define(definition) {
+    this.defined = definition !== undefined;
+    if (!definition) return;
+    this.dimensions = definition.dimensions;
+    this.windowMs = definition.window.seconds * 1000;
+  }
+
+  /** Forgets everything. Cells hold windows that start at or after `liveFrom`. */
+  clear(spanFrom, liveFrom) {
+    this.spanFrom = spanFrom;
+    this.liveFrom = liveFrom;
+    this.cells = new Map();
+    this.rows = [];
+    this.history = new Map();
+  }
+
+  floor(ms) {
+    return Math.floor(ms / this.windowMs) * this.windowMs;
+  }
+
+  /** Rows of `/totals` for the windows before `liveFrom`, by all dimensions. */
+  setTotals(rows) {
+    this.rows = rows.map(({ dimensions, values }) => ({
+      dimensions,
+      values: this.#parse(values),
+    }));
+  }
+
+  /** Series of `/series` for the windows before `liveFrom`, by the chart's dimension. */
+  setHistory(series) {
+    this.history = new Map();
+    for (const { dimensions, points } of series) {
+      const group = dimensionValue(dimensions, this.chartDimension);
+      this.history.set(
+        group,
+        points.map((point) => ({ start: Date.parse(point.start), heights: heights(this.#parse(point.values)) })),
+      );
+    }
+  }
+
+  /** Overwrites one window's values. Returns one of `Applied`. */
+  apply({ start, complete, dimensions, values }) {
+    const startMs = Date.parse(start);
+    if (startMs < this.spanFrom) return Applied.Outside;
+    if (startMs < this.liveFrom) return Applied.History;
+    const key = [startMs, ...this.dimensions.map((name) => dimensions[name] ?? "")].join(SEPARATOR);
+    const exact = this.#parse(values);
+    this.cells.set(key, { start: startMs, complete, dimensions, values: exact, heights: heights(exact) });
+    return Applied.Live;
+  }
+
+  /** Moves the start of the span and drops the cells before it. */
+  prune(spanFrom) {
+    this.spanFrom = spanFrom;
+    let dropped = false;
+    for (const [key, cell] of this.cells) {
+      if (cell.start < spanFrom) dropped = this.cells.delete(key);
+    }
+    return dropped;
+  }
+
+  get isEmpty() {
+    return this.cells.size === 0 && this.rows.length === 0;
+  }
+
+  /** The exact sum of a measure over the span, in millionths. */
+  total(measure) {
+    let sum = 0n;
+    for (const { values } of this.rows) sum += values[measure];
+    for (const { values } of this.cells.values()) sum += values[measure];
+    return sum;
+  }
+
+  /** Exact sums of a measure by one dimension, largest first: `[[value, millionths]]`. */
+  totalsBy(dimension, measure) {
+    const sums = new Map();
+    const add = ({ dimensions, values }) => {
+      const group = dimensionValue(dimensions, dimension);
+      sums.set(group, (sums.get(group) ?? 0n) + values[measure]);
+    };
+    this.rows.forEach(add);
+    this.cells.forEach(add);
+    return [...sums].sort(([a, x], [b, y]) => (x === y ? (a < b ? -1 : 1) : x < y ? 1 : -1));
+  }
+
+  /** The start of the earliest recent window that can still change, or null. */
+  get openFrom() {
+    let earliest = Infinity;
+    for (const { complete, start } of this.cells.values()) {
+      if (!complete && start < earliest) earliest = start;
+    }
+    return earliest === Infinity ? null : earliest;
+  }
+
+  /** The end of the latest window that is complete, or null. */
+  get completeUntil() {
+    let latest = -Infinity;
+    for (const { complete, start } of this.cells.values()) {
+      if (complete && start > latest) latest = start;
+    }
+    return latest === -Infinity ? null : latest + this.windowMs;
+  }
+
+  /**
+   * A measure over time by the chart's dimension, for drawing: equal buckets
+   * from the first window with data to the last, empty ones as zero.
+   * @returns {{step: number, starts: number[], groups: Map<string, number[]>}}
+   */
+  timeline(measure) {
+    let first = Infinity;
+    let last = -Infinity;
+    this.#eachPoint((start) => {
+      if (start < first) first = start;
+      if (start > last) last = start;
+    });
+    if (first > last) return { step: this.windowMs, starts: [], groups: new Map() };
+
+    const step = Math.max(this.windowMs, bucketMs(last - first));
+    const origin = Math.floor(first / step) * step;
+    const length = Math.floor((last - origin) / step) + 1;
+    const starts = Array.from({ length }, (_, index) => origin + index * step);
+    const groups = new Map();
+    this.#eachPoint((start, group, height) => {
+      let sums = groups.get(group);
+      if (!sums) groups.set(group, (sums = new Array(length).fill(0)));
+      sums[Math.floor((start - origin) / step)] += height[measure];
+    });
+    return { step, starts, groups };
+  }
+
+  #eachPoint(visit) {
+    for (const [group, points] of this.history) {
+      for (const { start, heights } of points) visit(start, group, heights);
+    }
+    for (const { start, dimensions, heights } of this.cells.values()) {
+      visit(start, dimensionValue(dimensions, this.chartDimension), heights);
+    }
+  }
+
+  #parse(values) {
+    const parsed = {};
+    for (const measure of this.measures) parsed[measure] = parseMicros(values[measure] ?? 0);
+    return parsed;
+  }
+}
+
+/** Exact values as numbers to draw; converted once, not at every frame. */
+function heights(values) {
+  return Object.fromEntries(Object.entries(values).map(([measure, value]) => [measure, toApproximateNumber(value)]));
+}
+
+/** What is shown for an event that lacks the dimension. */
+export const UNKNOWN = "unknown";
+
+function dimensionValue(dimensions, name) {
+  const value = dimensions[name];
+  return value === undefined || value === null || value === "" ? UNKNOWN : String(value);
+}
+
+function bucketMs(extent) {
+  const minutes =
+    BUCKET_MINUTES.find((candidate) => extent / (candidate * MINUTE) <= MAX_BUCKETS) ??
+    BUCKET_MINUTES.at(-1);
+  return minutes * MINUTE;
+}
+
+/**
+ * Events of the books whose hour lies in the span. Hours are the finest grain
+ * that the books are kept in.
+ * @param hours the books with their hours
+ * @param totals newer totals, if known: what came since then is of this hour
+ */
+export function booksSince(hours, spanFrom, totals = hours.totals) {
+  const sums = {};
+  for (const name of ["received", "late", "duplicate", "dead_lettered"]) {
+    sums[name] = totals[name] - hours.totals[name];
+    for (const source of hours.sources) {
+      for (const hour of source.hours) {
+        if (Date.parse(hour.hour) + 60 * MINUTE > spanFrom) sums[name] += hour[name];
+      }
+    }
+  }
+  return sums;
+}

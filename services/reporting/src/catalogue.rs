@@ -1,0 +1,196 @@
+//! Which metrics there are, and which version of each is served.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tidemill_definitions::{MetricDefinition, Metrics, Window};
+use tidemill_domain::Timestamp;
+use utoipa::ToSchema;
+
+use crate::error::Error;
+
+/// A metric's definition, as far as a reader of its numbers needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Its version: the definition's hash.
+    pub version: String,
+    /// Its windows.
+    pub window: WindowShape,
+    /// What it is split by.
+    pub dimensions: Vec<String>,
+    /// What is totalled.
+    pub measures: Vec<Measure>,
+}
+
+/// The windows of a metric.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WindowShape {
+    /// `tumbling` or `sliding`.
+    pub kind: String,
+    /// Length.
+    pub seconds: i64,
+}
+
+/// A measure of a metric.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Measure {
+    /// Its name.
+    pub name: String,
+    /// How it totals: `count`, `sum`, `min`, `max`, `average`, `distinct` or `quantile`.
+    pub kind: String,
+}
+
+impl From<&MetricDefinition> for Metric {
+    fn from(definition: &MetricDefinition) -> Self {
+        let measure = |(name, measure): (&String, &tidemill_definitions::MeasureDefinition)| Measure {
+            name: name.clone(),
+            kind: measure.kind.name().into(),
+        };
+        let window = definition.window;
+        Self {
+            name: definition.name.clone(),
+            version: definition.version().into(),
+            window: WindowShape { kind: window.kind().into(), seconds: window.size_millis() / 1000 },
+            dimensions: definition.dimensions.keys().cloned().collect(),
+            measures: definition.measures.iter().map(measure).collect(),
+        }
+    }
+}
+
+impl Metric {
+    /// Whether its windows share no event, so that they may be added up.
+    pub fn has_disjoint_windows(&self) -> bool {
+        self.window.kind == Window::Tumbling { size_millis: 1 }.kind()
+    }
+}
+
+/// A version of a metric, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The metric's name.
+    pub metric: String,
+    /// The version.
+    pub version: String,
+    /// Its definition; unknown where no instance has ever been given it.
+    pub definition: Option<Metric>,
+    /// When the first data of it came.
+    pub data_since: Option<Timestamp>,
+}
+
+/// The metrics that are defined, and every version that has data.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    defined: BTreeMap<String, Metric>,
+    versions: BTreeMap<String, BTreeMap<String, Version>>,
+}
+
+impl Catalogue {
+    /// With the definitions in force and the versions in the store.
+    pub fn new(definitions: &Metrics, stored: Vec<Version>) -> Self {
+        let defined = definitions.iter().map(|metric| (metric.name.clone(), metric.into())).collect();
+        let mut catalogue = Self { defined, versions: BTreeMap::new() };
+        for version in stored {
+            catalogue.versions.entry(version.metric.clone()).or_default().insert(version.version.clone(), version);
+        }
+        catalogue
+    }
+
+    /// The definitions in force.
+    pub fn defined(&self) -> impl Iterator<Item = &Metric> {
+        self.defined.values()
+    }
+
+    /// Whether data of this version has come before.
+    pub fn has_data(&self, metric: &str, version: &str) -> bool {
+        self.versions.get(metric).and_then(|all| all.get(version)).is_some_and(|known| known.data_since.is_some())
+    }
+
+    /// Takes note that data of this version has come.
+    pub fn data_came(&mut self, metric: &str, version: &str, now: Timestamp) {
+        let definition = self.defined.get(metric).filter(|defined| defined.version == version);
+        let known = self.versions.entry(metric.into()).or_default().entry(version.into()).or_insert_with(|| Version {
+            metric: metric.into(),
+            version: version.into(),
+            definition: definition.cloned(),
+            data_since: None,
+        });
+        known.data_since.get_or_insert(now);
+    }
+
+    /// Every metric in the version that is served.
+    pub fn served(&self) -> Vec<&Metric> {
+        let mut names: Vec<&String> = self.defined.keys().chain(self.versions.keys()).collect();
+        names.sort();
+        names.dedup();
+        names.into_iter().filter_map(|name| self.serve(name)).collect()
+    }
+
+    /// A metric in a version: the one asked for, else the one that is served.
+    pub fn find(&self, metric: &str, version: Option<&str>) -> Result<&Metric, Error> {
+        let served = self.serve(metric).ok_or_else(|| Error::UnknownMetric(metric.into()))?;
+        let Some(version) = version else { return Ok(served) };
+        let readable: BTreeMap<&str, &Metric> = self.readable(metric).map(|known| (&*known.version, known)).collect();
+        readable.get(version).copied().ok_or_else(|| Error::UnknownVersion {
+            metric: metric.into(),
+            version: version.into(),
+            known: readable.keys().copied().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The version in force once it has data, until then the newest that has:
+    /// a changed definition takes over with its first number.
+    fn serve(&self, metric: &str) -> Option<&Metric> {
+        let defined = self.defined.get(metric);
+        let newest = || {
+            let with_data = self.versions.get(metric)?.values();
+            let with_data = with_data.filter(|known| known.data_since.is_some() && known.definition.is_some());
+            with_data.max_by_key(|known| known.data_since)?.definition.as_ref()
+        };
+        defined.filter(|defined| self.has_data(metric, &defined.version)).or_else(newest).or(defined)
+    }
+
+    fn readable(&self, metric: &str) -> impl Iterator<Item = &Metric> {
+        let stored = self.versions.get(metric).into_iter().flat_map(BTreeMap::values);
+        stored.filter_map(|known| known.definition.as_ref()).chain(self.defined.get(metric))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::saturating_from_millis(millis)
+    }
+
+    fn older(metric: &Metric, version: &str, data_since: i64) -> Version {
+        let definition = Some(Metric { version: version.into(), ..metric.clone() });
+        Version { metric: metric.name.clone(), version: version.into(), definition, data_since: Some(at(data_since)) }
+    }
+
+    #[test]
+    fn a_changed_definition_takes_over_with_its_first_number() {
+        let definitions = Metrics::load(None).expect("the defaults");
+        let current: Metric = definitions.get("sales_metrics").expect("a default").into();
+        let stored = vec![older(&current, "old", 1), older(&current, "older", 0)];
+        let mut catalogue = Catalogue::new(&definitions, stored);
+        let served = |catalogue: &Catalogue| catalogue.find("sales_metrics", None).expect("known").version.clone();
+        assert_eq!(served(&catalogue), "old");
+        assert!(catalogue.find("sales_metrics", Some(&current.version)).is_ok());
+        catalogue.data_came("sales_metrics", &current.version, at(2));
+        assert_eq!(served(&catalogue), current.version);
+        assert_eq!(catalogue.find("sales_metrics", Some("older")).expect("stays readable").version, "older");
+        let error = catalogue.find("sales_metrics", Some("none")).expect_err("unknown").to_string();
+        assert!(error.contains("older"), "{error}");
+    }
+
+    #[test]
+    fn data_without_a_definition_is_kept_and_not_served() {
+        let mut catalogue = Catalogue::new(&Metrics::load(None).expect("the defaults"), Vec::new());
+        catalogue.data_came("ghosts", "1", at(0));
+        assert!(catalogue.find("ghosts", None).is_err());
+        assert_eq!(catalogue.served().len(), 5);
+    }
+}

@@ -1,0 +1,130 @@
+//! Settings of the service.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidemill_service::{HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+
+/// The settings.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where API and dashboard listen.
+    pub http: HttpConfig,
+    /// The message log.
+    #[serde(default)]
+    pub nats: tidemill_bus::Config,
+    /// The read model.
+    pub store: tidemill_store::Config,
+    /// Logs and traces.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+    /// Definitions of the metrics.
+    #[serde(default)]
+    pub definitions: DefinitionsConfig,
+    /// Live updates.
+    #[serde(default)]
+    pub live: LiveConfig,
+    /// What one request may ask for.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// Where other parts of the suite are reached by a browser.
+    #[serde(default)]
+    pub links: LinksConfig,
+}
+
+/// Section `definitions`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DefinitionsConfig {
+    /// Folder with the metrics' definitions (`*.yaml`), the same as
+    /// aggregation's; the shop's defaults without it.
+    pub metrics: Option<PathBuf>,
+}
+
+/// Section `live`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LiveConfig {
+    /// Clients of the stream at once; more are answered 503.
+    pub clients: u16,
+    /// Least milliseconds between two updates.
+    pub interval_millis: u64,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self { clients: 256, interval_millis: 250 }
+    }
+}
+
+/// Section `limits`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Points in one answer.
+    pub points: usize,
+    /// Stored totals that one answer may be made of.
+    pub cells: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { points: 50_000, cells: 5_000_000 }
+    }
+}
+
+/// Section `links`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinksConfig {
+    /// Jaeger's user interface, for instance `http://localhost:16686`.
+    pub jaeger: Option<String>,
+    /// Ingestion's API, for instance `http://localhost:7070`.
+    pub ingestion: Option<String>,
+}
+
+impl Config {
+    /// What no type says.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let positive = [
+            ("live.clients", u64::from(self.live.clients)),
+            ("live.interval_millis", self.live.interval_millis),
+            ("limits.points", self.limits.points as u64),
+            ("limits.cells", self.limits.cells as u64),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(StartError::new(format!("{name} must be at least 1"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_service::config::parse;
+
+    use super::*;
+
+    #[test]
+    fn two_settings_are_enough() {
+        let config: Config =
+            parse("http.listen = '127.0.0.1:7080'\nstore.url = 'sqlite:///tmp/r.db'\n").expect("reads");
+        assert_eq!((config.limits.points, config.live.clients), (50_000, 256));
+        config.check().expect("the defaults are right");
+    }
+
+    #[test]
+    fn unknown_settings_are_named() {
+        let text = "http.listen = '127.0.0.1:7080'\nstore.url = 'sqlite:///r'\nlive.client = 3\n";
+        let error = parse::<Config>(text).expect_err("client is not clients").to_string();
+        assert!(error.contains("client"), "{error}");
+    }
+}

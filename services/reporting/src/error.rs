@@ -1,0 +1,143 @@
+//! What can go wrong, and what then happens.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use tidemill_service::{FieldError, Problem};
+use tidemill_totals::MergeError;
+
+/// An error of reporting.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The read model's database.
+    #[error(transparent)]
+    Store(#[from] tidemill_store::Error),
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] tidemill_bus::Error),
+    /// Stored totals of one version have different shapes.
+    #[error("metric {metric}, version {version}: {source}")]
+    Merge {
+        /// The metric.
+        metric: String,
+        /// Its version.
+        version: String,
+        /// What the totals say.
+        source: MergeError,
+    },
+    /// No metric has this name.
+    #[error("there is no metric {0:?}")]
+    UnknownMetric(String),
+    /// The metric has no such version.
+    #[error("metric {metric} has no version {version:?}; it has {known}")]
+    UnknownVersion {
+        /// The metric.
+        metric: String,
+        /// What was asked for.
+        version: String,
+        /// What there is.
+        known: String,
+    },
+    /// Parameters of a request are wrong.
+    #[error("parameters are wrong")]
+    Parameters(Vec<FieldError>),
+    /// An answer would be larger than one answer may be.
+    #[error("the answer would hold more than {limit} {what}")]
+    TooMuch {
+        /// Points or cells.
+        what: &'static str,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// Windows that overlap cannot be added up.
+    #[error("the windows of metric {0} overlap: their totals would count events more than once")]
+    Overlapping(String),
+    /// All places on the live stream are taken.
+    #[error("{0} clients are on the stream already")]
+    TooManyClients(u16),
+    /// Too many requests read the store at once.
+    #[error("too many requests are being answered")]
+    Busy,
+}
+
+/// What becomes of messages whose processing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// They come again once what is away is back.
+    Retry,
+    /// The message will never be read: it goes to the dead letters.
+    DeadLetter,
+    /// A fault of ours: the service stops before it does harm.
+    Halt,
+}
+
+impl Error {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store",
+            Self::Bus(tidemill_bus::Error::Decode(_)) => "malformed_message",
+            Self::Bus(_) => "bus",
+            Self::Merge { .. } => "mixed_totals",
+            Self::UnknownMetric(_) => "unknown_metric",
+            Self::UnknownVersion { .. } => "unknown_version",
+            Self::Parameters(_) => "invalid_parameter",
+            Self::TooMuch { .. } => "too_many_points",
+            Self::Overlapping(_) => "overlapping_windows",
+            Self::TooManyClients(_) => "too_many_clients",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// What becomes of the messages behind it.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Store(error) if error.is_transient() => Disposition::Retry,
+            Self::Bus(tidemill_bus::Error::Decode(_)) => Disposition::DeadLetter,
+            Self::Bus(error) if error.is_transient() => Disposition::Retry,
+            Self::Store(_)
+            | Self::Bus(_)
+            | Self::Merge { .. }
+            | Self::UnknownMetric(_)
+            | Self::UnknownVersion { .. }
+            | Self::Parameters(_)
+            | Self::TooMuch { .. }
+            | Self::Overlapping(_)
+            | Self::TooManyClients(_)
+            | Self::Busy => Disposition::Halt,
+        }
+    }
+
+    /// What a client is told.
+    pub fn problem(&self) -> Problem {
+        let problem = |status, title| Problem::new(status, self.code(), title).detail(self.to_string());
+        match self {
+            Self::Store(error) if error.is_transient() => Problem::unavailable("the read model is away"),
+            Self::Bus(error) if error.is_transient() => Problem::unavailable("the message log is away"),
+            Self::Store(_) | Self::Bus(_) | Self::Merge { .. } => Problem::internal(),
+            Self::UnknownMetric(_) => problem(StatusCode::NOT_FOUND, "Unknown metric"),
+            Self::UnknownVersion { .. } => problem(StatusCode::NOT_FOUND, "Unknown version"),
+            Self::Parameters(errors) => {
+                Problem::new(StatusCode::BAD_REQUEST, self.code(), "Invalid parameter").errors(errors.clone())
+            }
+            Self::TooMuch { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY, "Too many points").detail(format!(
+                "{self}: bring `from` and `to` closer together, group by fewer dimensions, or ask for a metric with \
+                 longer windows"
+            )),
+            Self::Overlapping(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "Overlapping windows"),
+            Self::TooManyClients(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "Too many clients").retry_after(5),
+            Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, "Busy").retry_after(1),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        if problem.status >= 500 {
+            tracing::warn!(code = self.code(), error = %self, "a request could not be answered");
+        }
+        problem.into_response()
+    }
+}

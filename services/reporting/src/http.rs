@@ -1,0 +1,420 @@
+//! The API.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{FromRequestParts, Path, Query, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{
+        IntoResponse, Response,
+        sse::{KeepAlive, Sse},
+    },
+    routing::get,
+};
+use futures::{StreamExt, stream};
+use serde::Serialize;
+use tidemill_domain::Timestamp;
+use tidemill_events::DeadLetter;
+use tidemill_service::Problem;
+use tokio::time::{Instant, timeout};
+use tower_http::compression::CompressionLayer;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::{
+    alerts::Alert,
+    books::{self, Books},
+    catalogue::Metric,
+    dead_letters::{self, Letter},
+    error::Error,
+    health::Health,
+    page,
+    query::{self, Group, Grouping, Head, Parameters, Point, Question, Series, SeriesAnswer, TotalsAnswer, TotalsRow},
+    state::{Reporting, Truth},
+};
+
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long a question waits for its turn, and dead letters for their bodies.
+const PATIENCE: Duration = Duration::from_secs(5);
+const DEFAULT_LIMIT: u16 = 50;
+const MAX_LIMIT: u16 = 500;
+/// Sources that the books list.
+const SOURCES: usize = 10_000;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tidemill reporting",
+        description = "Series and totals, the books, alerts, and the health of the chain."
+    ),
+    paths(metrics, series, totals, alerts, books, health, dead_letters, live)
+)]
+struct Api;
+
+/// The API's description.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
+/// The routes.
+pub fn routes(reporting: Arc<Reporting>) -> Router {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/assets/{*path}", get(page::asset))
+        .route("/v1/metrics", get(metrics))
+        .route("/v1/metrics/{name}/series", get(series))
+        .route("/v1/metrics/{name}/totals", get(totals))
+        .route("/v1/alerts", get(alerts))
+        .route("/v1/books", get(books))
+        .route("/v1/health", get(health))
+        .route("/v1/dead-letters", get(dead_letters))
+        .route("/v1/stream", get(live))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Only GET is answered here")
+        })
+        // Streams of events are left as they are: a compressor holds them back.
+        .layer(CompressionLayer::new())
+        .with_state(reporting)
+}
+
+/// The parameters of a request.
+struct Asked(Parameters);
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(Error::Parameters(vec![query::wrong("", rejection.body_text())])),
+        }
+    }
+}
+
+impl Asked {
+    /// Refuses parameters that are not among `known`.
+    fn only(&self, known: &[&str]) -> Result<(), Error> {
+        let unknown = |(name, _): &&(String, String)| !known.contains(&name.as_str());
+        let told = format!("is not known; there are {}", known.join(", "));
+        let errors: Vec<_> = self.0.iter().filter(unknown).map(|(name, _)| query::wrong(name, told.clone())).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Error::Parameters(errors)) }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        query::single(&self.0, name)
+    }
+
+    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Error> {
+        let mut errors = Vec::new();
+        let value = self.text(name).and_then(|text| query::parsed(name, text, &mut errors));
+        if errors.is_empty() { Ok(value) } else { Err(Error::Parameters(errors)) }
+    }
+
+    fn limit(&self) -> Result<u16, Error> {
+        match self.parsed("limit")?.unwrap_or(DEFAULT_LIMIT) {
+            limit @ 1..=MAX_LIMIT => Ok(limit),
+            _ => Err(Error::Parameters(vec![query::wrong("limit", format!("must be between 1 and {MAX_LIMIT}"))])),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct MetricsAnswer {
+    /// The server's time.
+    #[schema(value_type = String, format = DateTime)]
+    as_of: Timestamp,
+    metrics: Vec<Metric>,
+}
+
+/// The metrics, each in the version that is served.
+#[utoipa::path(get, path = "/v1/metrics", responses((status = 200, body = MetricsAnswer)))]
+async fn metrics(State(reporting): State<Arc<Reporting>>) -> Json<MetricsAnswer> {
+    Json(MetricsAnswer { as_of: reporting.now(), metrics: reporting.metrics() })
+}
+
+/// A metric over time: a point for each window with data.
+///
+/// Also as CSV, by `format=csv` or `Accept: text/csv`. Any dimension's name is
+/// a filter; given more than once, any of its values passes.
+#[utoipa::path(get, path = "/v1/metrics/{name}/series",
+    params(
+        ("name" = String, Path, description = "The metric's name"),
+        ("from" = Option<String>, Query, description = "Windows that start at or after it (RFC 3339)"),
+        ("to" = Option<String>, Query, description = "Windows that start before it (RFC 3339)"),
+        ("group_by" = Option<String>, Query, description = "Dimensions to split by, separated by commas"),
+        ("version" = Option<String>, Query, description = "Another version than the one served"),
+        ("format" = Option<String>, Query, description = "`json` or `csv`"),
+    ),
+    responses(
+        (status = 200, body = SeriesAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn series(
+    State(reporting): State<Arc<Reporting>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    asked: Asked,
+) -> Result<Response, Error> {
+    let Found { metric, question, groups, head, truth } = ask(&reporting, "series", &name, &headers, asked).await?;
+    let points = |group: Group| {
+        let point = |sum: query::Sum| Point {
+            start: sum.start,
+            end: sum.end,
+            complete: truth.is_complete(sum.end),
+            values: sum.values(&metric),
+        };
+        Series { dimensions: group.dimensions, points: group.sums.into_iter().map(point).collect() }
+    };
+    let series = groups.into_iter().map(points);
+    if !question.csv {
+        return Ok(Json(SeriesAnswer { head, series: series.collect() }).into_response());
+    }
+    let rows = series.flat_map(|Series { dimensions, points }| {
+        let row =
+            move |point: Point| (dimensions.clone(), Some((point.start, point.end, point.complete)), point.values);
+        points.into_iter().map(row)
+    });
+    Ok(csv_response(&name, query::csv(&metric, &question.group_by, true, rows)))
+}
+
+/// A metric in sum: all its windows together.
+///
+/// Also as CSV; filters as for the series. Windows that overlap are refused.
+#[utoipa::path(get, path = "/v1/metrics/{name}/totals",
+    params(
+        ("name" = String, Path, description = "The metric's name"),
+        ("from" = Option<String>, Query, description = "Windows that start at or after it (RFC 3339)"),
+        ("to" = Option<String>, Query, description = "Windows that start before it (RFC 3339)"),
+        ("group_by" = Option<String>, Query, description = "Dimensions to split by, separated by commas"),
+        ("version" = Option<String>, Query, description = "Another version than the one served"),
+        ("format" = Option<String>, Query, description = "`json` or `csv`"),
+    ),
+    responses(
+        (status = 200, body = TotalsAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn totals(
+    State(reporting): State<Arc<Reporting>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    asked: Asked,
+) -> Result<Response, Error> {
+    let Found { metric, question, groups, head, .. } = ask(&reporting, "totals", &name, &headers, asked).await?;
+    let rows = groups.into_iter().flat_map(|group| {
+        let dimensions = group.dimensions;
+        group.sums.into_iter().map(move |sum| (dimensions.clone(), sum))
+    });
+    let rows = rows.map(|(dimensions, sum)| TotalsRow { dimensions, values: sum.values(&metric) });
+    if !question.csv {
+        return Ok(Json(TotalsAnswer { head, rows: rows.collect() }).into_response());
+    }
+    let rows = rows.map(|row| (row.dimensions, None, row.values));
+    Ok(csv_response(&name, query::csv(&metric, &question.group_by, false, rows)))
+}
+
+/// The answer to a question about a metric, before it has a form.
+struct Found {
+    metric: Metric,
+    question: Question,
+    groups: Vec<Group>,
+    head: Head,
+    truth: Truth,
+}
+
+async fn ask(
+    reporting: &Reporting,
+    view: &'static str,
+    name: &str,
+    headers: &HeaderMap,
+    asked: Asked,
+) -> Result<Found, Error> {
+    let begun = Instant::now();
+    let found = find(reporting, view == "series", name, headers, asked).await;
+    let outcome = found.as_ref().map_or_else(Error::code, |_| "ok");
+    reporting.telemetry.answered(view, outcome, begun.elapsed().as_secs_f64());
+    found
+}
+
+async fn find(
+    reporting: &Reporting,
+    by_window: bool,
+    name: &str,
+    headers: &HeaderMap,
+    Asked(parameters): Asked,
+) -> Result<Found, Error> {
+    let metric = reporting.metric(name, query::single(&parameters, "version"))?;
+    let mut question = Question::parse(&metric, parameters)?;
+    question.csv |= accepts_csv(headers);
+    if !by_window && !metric.has_disjoint_windows() {
+        return Err(Error::Overlapping(metric.name));
+    }
+    let place = timeout(PATIENCE, reporting.readers.acquire()).await;
+    let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
+    // Taken first: what is read after it is true at least as far.
+    let truth = reporting.truth();
+    let mut grouping = Grouping::new(&metric, &question, by_window, reporting.limits.points, reporting.limits.cells);
+    let from = question.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
+    let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
+    reporting.store.each_cell(&metric, from, to, |cell| grouping.add(cell)).await?;
+    let (groups, approximate) = grouping.finish();
+    let read_until = to.min(reporting.now());
+    let is_complete = truth.is_complete(read_until)
+        && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
+    let head = Head {
+        metric: metric.name.clone(),
+        version: metric.version.clone(),
+        from: question.from,
+        to: question.to,
+        group_by: question.group_by.clone(),
+        as_of: truth.as_of,
+        watermark: truth.watermark,
+        complete: is_complete,
+        source: "speed",
+        approximate,
+    };
+    Ok(Found { metric, question, groups, head, truth })
+}
+
+fn accepts_csv(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/csv"))
+}
+
+fn csv_response(name: &str, written: Result<Vec<u8>, csv::Error>) -> Response {
+    match written {
+        Ok(bytes) => {
+            let disposition = format!("attachment; filename=\"{name}.csv\"");
+            let headers = [
+                (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+                (header::CONTENT_DISPOSITION, disposition),
+            ];
+            (headers, bytes).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as CSV");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct AlertsAnswer {
+    #[schema(value_type = String, format = DateTime)]
+    as_of: Timestamp,
+    /// The newest first.
+    alerts: Vec<Alert>,
+}
+
+/// The newest alerts.
+#[utoipa::path(get, path = "/v1/alerts",
+    params(
+        ("limit" = Option<u16>, Query, description = "1 to 500; 50 without it"),
+        ("rule" = Option<String>, Query, description = "Of this rule alone"),
+    ),
+    responses(
+        (status = 200, body = AlertsAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn alerts(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result<Json<AlertsAnswer>, Error> {
+    asked.only(&["limit", "rule"])?;
+    let alerts = reporting.store.alerts(asked.text("rule"), asked.limit()?).await?;
+    Ok(Json(AlertsAnswer { as_of: reporting.now(), alerts }))
+}
+
+/// The books: what was received, and what became of it.
+#[utoipa::path(get, path = "/v1/books",
+    params(
+        ("hours" = Option<bool>, Query, description = "Whether each source is told by hour of ingestion too"),
+        ("from" = Option<String>, Query, description = "Hours from this one on (RFC 3339)"),
+    ),
+    responses(
+        (status = 200, body = Books),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn books(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result<Json<Books>, Error> {
+    asked.only(&["hours", "from"])?;
+    let with_hours = asked.parsed::<bool>("hours")?.unwrap_or(false);
+    let from = asked.parsed::<Timestamp>("from")?.map_or(Timestamp::saturating_from_millis(i64::MIN), books::hour_of);
+    let as_of = reporting.now();
+    let books = Books::new(as_of, reporting.store.book_lines().await?, SOURCES);
+    Ok(Json(match with_hours {
+        true => books.with_hours(reporting.store.book_hours(from).await?),
+        false => books,
+    }))
+}
+
+/// The health of the chain.
+#[utoipa::path(get, path = "/v1/health", responses((status = 200, body = Health)))]
+async fn health(State(reporting): State<Arc<Reporting>>) -> Json<Health> {
+    Json(reporting.health.borrow().clone())
+}
+
+#[derive(Serialize, ToSchema)]
+struct DeadLettersAnswer {
+    #[schema(value_type = String, format = DateTime)]
+    as_of: Timestamp,
+    /// The newest first.
+    dead_letters: Vec<Letter>,
+}
+
+/// The newest dead letters.
+#[utoipa::path(get, path = "/v1/dead-letters",
+    params(
+        ("limit" = Option<u16>, Query, description = "1 to 500; 50 without it"),
+        ("service" = Option<String>, Query, description = "Given up by this service"),
+        ("code" = Option<String>, Query, description = "For this reason"),
+        ("before" = Option<u64>, Query, description = "With a lower sequence: the next page"),
+    ),
+    responses(
+        (status = 200, body = DeadLettersAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn dead_letters(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result<Json<DeadLettersAnswer>, Error> {
+    asked.only(&["limit", "service", "code", "before"])?;
+    let (limit, before) = (asked.limit()?, asked.parsed("before")?);
+    let mut letters = reporting.store.dead_letters(asked.text("service"), asked.text("code"), before, limit).await?;
+    let bodies = stream::iter(letters.iter_mut())
+        .for_each_concurrent(8, async |letter| letter.body = body_of(&reporting, letter.sequence).await);
+    // The list is worth something without them.
+    let _ = timeout(PATIENCE, bodies).await;
+    Ok(Json(DeadLettersAnswer { as_of: reporting.now(), dead_letters: letters }))
+}
+
+async fn body_of(reporting: &Reporting, sequence: u64) -> Option<String> {
+    match reporting.bus.message_at::<DeadLetter>(sequence).await {
+        Ok(stored) => stored.map(|stored| dead_letters::excerpt(&stored.message.body)),
+        Err(error) => {
+            tracing::debug!(sequence, %error, "the body of a dead letter cannot be read");
+            None
+        }
+    }
+}
+
+/// Changes as server-sent events.
+///
+/// `metrics`: changed windows with absolute values; `alert`, `books`,
+/// `health`: as their own routes answer; `reset`: fetch everything anew. A
+/// client that comes back with `Last-Event-ID` gets what it missed.
+#[utoipa::path(get, path = "/v1/stream",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen")),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = String),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn live(State(reporting): State<Arc<Reporting>>, headers: HeaderMap) -> Result<Response, Error> {
+    let last_id = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
+    let events = reporting.hub.subscribe(last_id)?;
+    let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"));
+    // A proxy that gathers answers would hold events back.
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok((headers, stream).into_response())
+}

@@ -1,0 +1,109 @@
+//! Reporting: serves the numbers.
+//!
+//! It reads window totals, alerts, and the headers of the log and of the dead
+//! letters into a read model of its own ([`consumer`]), and answers from that:
+//! series and totals, the books, alerts, the health of the chain, and a page
+//! that follows all of them live.
+
+pub mod alerts;
+pub mod books;
+pub mod catalogue;
+pub mod config;
+pub mod consumer;
+pub mod dead_letters;
+pub mod error;
+pub mod health;
+pub mod http;
+pub mod live;
+pub mod page;
+pub mod publisher;
+pub mod query;
+pub mod read_model;
+pub mod state;
+pub mod store;
+pub mod telemetry;
+pub mod watermark;
+
+#[cfg(test)]
+mod testing;
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use tidemill_definitions::Metrics;
+use tidemill_events::StreamName;
+use tidemill_service::{Context, Server, StartError};
+use tokio::time::{MissedTickBehavior, interval};
+
+pub use config::Config;
+pub use error::Error;
+
+use crate::{catalogue::Catalogue, consumer::Recipe, state::Reporting, store::Store};
+
+const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+
+/// A running service.
+#[derive(Debug, Clone, Copy)]
+pub struct Handle {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Starts the service: reads the definitions, waits for its dependencies,
+/// serves, and follows the streams.
+pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
+    config.check()?;
+    let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
+    // Ready is who follows every stream: said before anybody can ask.
+    let streams = [consumer::Metrics::NAME, consumer::Log::NAME, consumer::DeadLetters::NAME, consumer::Alerts::NAME];
+    streams.into_iter().for_each(|stream| context.health.unready(stream, "not followed yet"));
+    let server = Server::start(&context, &config.http, http::openapi()).await?;
+    let bus = context.connect_bus(&config.nats).await?;
+    let open = async || Opened::new(&config.store, &metrics).await;
+    let Opened { store, catalogue, standing } =
+        context.retry("store", open, tidemill_store::Error::is_transient).await?;
+    let settings = (config.limits, config.links, config.live);
+    let reporting = Reporting::new(context.clone(), bus, store, settings, catalogue, standing);
+    server.install(http::routes(reporting.clone()));
+    context.spawn(consumer::Metrics::NAME, consumer::run::<consumer::Metrics>(reporting.clone()));
+    context.spawn(consumer::Log::NAME, consumer::run::<consumer::Log>(reporting.clone()));
+    context.spawn(consumer::DeadLetters::NAME, consumer::run::<consumer::DeadLetters>(reporting.clone()));
+    context.spawn(consumer::Alerts::NAME, consumer::run::<consumer::Alerts>(reporting.clone()));
+    context.spawn("publisher", publisher::run(reporting.clone()));
+    context.spawn("health", health::run(reporting.clone()));
+    context.spawn("housekeeping", keep_house(reporting));
+    Ok(Handle { address: server.address() })
+}
+
+/// The store, and what it holds at the start.
+struct Opened {
+    store: Store,
+    catalogue: Catalogue,
+    standing: store::Standing,
+}
+
+impl Opened {
+    async fn new(config: &tidemill_store::Config, metrics: &Metrics) -> Result<Self, tidemill_store::Error> {
+        let store = Store::open(config).await?;
+        store.save_definitions(Catalogue::new(metrics, Vec::new()).defined()).await?;
+        let catalogue = Catalogue::new(metrics, store.versions().await?);
+        let standing = store.standing().await?;
+        Ok(Self { store, catalogue, standing })
+    }
+}
+
+/// Forgets dead letters that their stream has forgotten.
+async fn keep_house(reporting: Arc<Reporting>) -> Result<(), Infallible> {
+    let kept = i64::try_from(StreamName::Dlq.max_age().as_millis()).unwrap_or(i64::MAX);
+    let mut ticks = interval(HOUSEKEEPING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = reporting.context.shutdown.cancelled() => return Ok(()),
+        }
+        let horizon = reporting.now().plus_millis(-kept);
+        if let Err(error) = reporting.store.forget_dead_letters(horizon).await {
+            tracing::warn!(%error, "old dead letters could not be forgotten; trying again in an hour");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Sends what changed: not more often than the interval, however fast it
+//! changes, and each cell with its merged, absolute values.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::Serialize;
+use tidemill_domain::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    books::Books,
+    catalogue::Metric,
+    error::Error,
+    query::{Grouping, Question, Values},
+    read_model::CellKey,
+    state::{Reporting, Truth},
+    store::Cell,
+};
+
+/// Cells in one update; the newest windows go first, the rest follow.
+const CELLS: usize = 2000;
+/// Points in one event.
+const POINTS: usize = 500;
+/// Sources in one event; the others are at `/v1/books`.
+const SOURCES: usize = 100;
+const BOOKS_INTERVAL: Duration = Duration::from_secs(1);
+/// A window may close by the clock alone.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct MetricsEvent<'a> {
+    metric: &'a str,
+    version: &'a str,
+    as_of: Option<Timestamp>,
+    watermark: Option<Timestamp>,
+    points: &'a [LivePoint],
+}
+
+#[derive(Serialize)]
+struct LivePoint {
+    start: Timestamp,
+    end: Timestamp,
+    complete: bool,
+    dimensions: BTreeMap<String, String>,
+    values: Values,
+}
+
+/// Sends updates until shutdown.
+pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
+    let interval = Duration::from_millis(reporting.live.interval_millis);
+    let mut books_sent: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            () = reporting.news.came() => {}
+            () = sleep(CLOCK_INTERVAL) => {}
+            () = reporting.context.shutdown.cancelled() => return Ok(()),
+        }
+        if let Err(error) = publish(&reporting, &mut books_sent).await {
+            tracing::warn!(code = error.code(), %error, "a live update could not be made");
+        }
+        tokio::select! {
+            () = sleep(interval) => {}
+            () = reporting.context.shutdown.cancelled() => return Ok(()),
+        }
+    }
+}
+
+async fn publish(reporting: &Reporting, books_sent: &mut Option<Instant>) -> Result<(), Error> {
+    reporting.telemetry.clients(reporting.hub.clients());
+    let truth = reporting.truth();
+    let work = {
+        let mut changes = reporting.news.changes();
+        if !reporting.hub.is_watched() {
+            // Nobody looks: what a later reader misses, it fetches.
+            if changes.is_waiting() || reporting.news.take_books() {
+                reporting.hub.reset();
+            }
+            *changes = Default::default();
+            return Ok(());
+        }
+        if changes.overflowed {
+            *changes = Default::default();
+            reporting.hub.reset();
+        }
+        if let Some(until) = truth.complete_until {
+            changes.complete(until);
+        }
+        changes.take(CELLS)
+    };
+    for (metric, keys) in work {
+        if let Err(error) = send_metric(reporting, &metric, &keys, truth).await {
+            let mut changes = reporting.news.changes();
+            keys.into_iter().for_each(|key| changes.changed(key));
+            return Err(error);
+        }
+    }
+    if books_sent.is_none_or(|sent| sent.elapsed() >= BOOKS_INTERVAL) && reporting.news.take_books() {
+        *books_sent = Some(Instant::now());
+        let lines = reporting.store.book_lines().await.inspect_err(|_| reporting.news.books_changed())?;
+        reporting.hub.send("books", &Books::new(reporting.now(), lines, SOURCES));
+    }
+    Ok(())
+}
+
+async fn send_metric(reporting: &Reporting, name: &str, keys: &[CellKey], truth: Truth) -> Result<(), Error> {
+    // Data that no definition names is kept, and not shown.
+    let Ok(metric) = reporting.metric(name, None) else { return Ok(()) };
+    let wanted: HashMap<(Timestamp, &str), &CellKey> = keys
+        .iter()
+        .filter(|key| *key.version == metric.version)
+        .map(|key| ((key.start, &*key.dimensions), key))
+        .collect();
+    let starts: BTreeSet<Timestamp> = wanted.keys().map(|(start, _)| *start).collect();
+    let question = Question::of_every_dimension(&metric);
+    let mut grouping = Grouping::new(&metric, &question, true, usize::MAX, usize::MAX);
+    let mut open = Vec::new();
+    let take = |cell: Cell<'_>| match wanted.get(&(cell.start, cell.dimensions)) {
+        Some(key) => {
+            if !truth.is_complete(cell.end) {
+                open.push((cell.end, (*key).clone()));
+            }
+            grouping.add(cell)
+        }
+        None => Ok(()),
+    };
+    reporting.store.each_cell_at(&metric, &starts, take).await?;
+    open.into_iter().for_each(|(end, key)| reporting.news.changes().sent_open(end, key));
+    let points = points(&metric, grouping, truth);
+    let Truth { as_of, watermark, .. } = truth;
+    for points in points.chunks(POINTS) {
+        let event = MetricsEvent { metric: name, version: &metric.version, as_of, watermark, points };
+        reporting.hub.send("metrics", &event);
+    }
+    Ok(())
+}
+
+fn points(metric: &Metric, grouping: Grouping<'_>, truth: Truth) -> Vec<LivePoint> {
+    let (groups, _) = grouping.finish();
+    let of_group = |group: crate::query::Group| {
+        let dimensions = group.dimensions;
+        group.sums.into_iter().map(move |sum| (dimensions.clone(), sum))
+    };
+    groups
+        .into_iter()
+        .flat_map(of_group)
+        .map(|(dimensions, sum)| LivePoint {
+            start: sum.start,
+            end: sum.end,
+            complete: truth.is_complete(sum.end),
+            dimensions,
+            values: sum.values(metric),
+        })
+        .collect()
+}

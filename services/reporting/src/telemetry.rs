@@ -1,0 +1,119 @@
+//! What the service tells about itself.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+};
+use tidemill_domain::Timestamp;
+use tidemill_events::Durable;
+use tidemill_service::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Stream {
+    stream: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    view: &'static str,
+    outcome: &'static str,
+}
+
+/// The service's metrics.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    messages: Family<Stream, Counter>,
+    chunks: Family<Stream, Histogram, fn() -> Histogram>,
+    cells: Counter,
+    dead_letters: Family<Code, Counter>,
+    lag: Family<Stream, Gauge<u64, AtomicU64>>,
+    freshness: Histogram,
+    requests: Family<Request, Counter>,
+    seconds: Histogram,
+    clients: Gauge<u64, AtomicU64>,
+}
+
+impl Telemetry {
+    /// Registers them.
+    pub fn new(registry: &Registry) -> Self {
+        let chunks: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 2.0, 9));
+        let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 14));
+        let telemetry = Self {
+            messages: Family::default(),
+            chunks: Family::new_with_constructor(chunks),
+            cells: Counter::default(),
+            dead_letters: Family::default(),
+            lag: Family::default(),
+            freshness: seconds(),
+            requests: Family::default(),
+            seconds: seconds(),
+            clients: Gauge::default(),
+        };
+        registry.with(|registry| {
+            let registry = registry.sub_registry_with_prefix("tidemill_reporting");
+            registry.register("messages", "Messages folded into the read model", telemetry.messages.clone());
+            registry.register("chunk_messages", "Messages folded in one transaction", telemetry.chunks.clone());
+            registry.register("cells_written", "Window totals written", telemetry.cells.clone());
+            registry.register("dead_letters", "Messages given up, by code", telemetry.dead_letters.clone());
+            registry.register("consumer_lag", "Messages yet to be folded", telemetry.lag.clone());
+            registry.register(
+                "freshness_seconds",
+                "From aggregation's update to the read model",
+                telemetry.freshness.clone(),
+            );
+            registry.register("requests", "Questions about metrics, by outcome", telemetry.requests.clone());
+            registry.register("request_seconds", "Time to answer a question about a metric", telemetry.seconds.clone());
+            registry.register("stream_clients", "Clients of the live stream", telemetry.clients.clone());
+        });
+        telemetry
+    }
+
+    /// A chunk of messages of a stream was folded.
+    pub fn folded(&self, stream: &'static str, messages: usize) {
+        self.messages.get_or_create(&Stream { stream }).inc_by(messages as u64);
+        self.chunks.get_or_create(&Stream { stream }).observe(messages as f64);
+    }
+
+    /// Totals were written.
+    pub fn cells(&self, cells: usize) {
+        self.cells.inc_by(cells as u64);
+    }
+
+    /// An update that aggregation made at `made` is being folded.
+    pub fn fresh(&self, made: Timestamp, now: Timestamp) {
+        self.freshness.observe((now.millis() - made.millis()).max(0) as f64 / 1000.0);
+    }
+
+    /// A message was given up.
+    pub fn dead_lettered(&self, code: &'static str) {
+        self.dead_letters.get_or_create(&Code { code }).inc();
+    }
+
+    /// How far a consumer is behind.
+    pub fn lag(&self, durable: Durable, lag: u64) {
+        self.lag.get_or_create(&Stream { stream: durable.stream().as_str() }).set(lag);
+    }
+
+    /// A question about a metric was answered, `outcome` being `ok` or a code.
+    pub fn answered(&self, view: &'static str, outcome: &'static str, seconds: f64) {
+        self.requests.get_or_create(&Request { view, outcome }).inc();
+        self.seconds.observe(seconds);
+    }
+
+    /// Clients of the live stream now.
+    pub fn clients(&self, clients: usize) {
+        self.clients.set(clients as u64);
+    }
+}

@@ -1,0 +1,138 @@
+//! The live stream, as a browser reads it.
+
+use crate::shop::{DEADLINE, HOSTILE, MINUTE, Running, Shop, at, batch, cell, status, update};
+use serde_json::{Value as Json, json};
+use tokio::time::timeout;
+
+/// A reader of server-sent events.
+struct Reader {
+    response: reqwest::Response,
+    buffer: String,
+    last_id: String,
+}
+
+#[derive(Debug)]
+struct Seen {
+    event: String,
+    data: Json,
+}
+
+impl Reader {
+    async fn open(running: &Running, last_id: Option<&str>) -> Self {
+        let mut request = running.get("/v1/stream");
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.expect("the stream");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut reader = Self { response, buffer: String::new(), last_id: String::new() };
+        if last_id.is_none() {
+            // Where it begins.
+            let greeting = reader.block().await.expect("a greeting");
+            assert!(greeting.contains("id: ") && !greeting.contains("data"), "{greeting}");
+        }
+        reader
+    }
+
+    /// The next block of lines; `None` at the end.
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.buffer = rest;
+                if let Some(id) = block.lines().find_map(|line| line.strip_prefix("id: ")) {
+                    self.last_id = id.to_owned();
+                }
+                return Some(block);
+            }
+            let chunk = timeout(DEADLINE, self.response.chunk()).await.expect("in time").expect("reads")?;
+            self.buffer.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+    }
+
+    async fn next(&mut self) -> Seen {
+        loop {
+            let block = self.block().await.expect("the stream goes on");
+            let field = |name| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            if let (Some(event), Some(data)) = (field("event: "), field("data: ")) {
+                return Seen { event, data: serde_json::from_str(&data).expect("JSON") };
+            }
+        }
+    }
+
+    /// The next event that is as it should be.
+    async fn until(&mut self, is_right: impl Fn(&Seen) -> bool) -> Seen {
+        loop {
+            let seen = self.next().await;
+            if is_right(&seen) {
+                return seen;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn changes_arrive_merged_and_a_window_is_closed() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    let mut reader = Reader::open(&running, None).await;
+    shop.bus.publish(&update(0, 1, vec![cell(3, HOSTILE, "EU", 2, 1050)])).await.expect("stored");
+    let seen = reader.until(|seen| seen.event == "metrics").await;
+    assert_eq!(seen.data["points"].as_array().expect("points").len(), 1);
+    shop.bus.publish(&update(1, 2, vec![cell(3, HOSTILE, "EU", 3, 2000)])).await.expect("stored");
+    let seen = reader.until(|seen| seen.event == "metrics").await;
+    assert_eq!((&seen.data["metric"], &seen.data["watermark"]), (&json!("sales_metrics"), &json!(at(2 * MINUTE))));
+    assert_eq!(
+        seen.data["points"],
+        json!([{"start": at(3 * MINUTE), "end": at(4 * MINUTE), "complete": false,
+                "dimensions": {"category": HOSTILE, "region": "EU"},
+                "values": {"customers": 2, "orders": 5, "quantity": "4.00", "revenue": "30.50"}}])
+    );
+    shop.bus.publish(&status(0, 9)).await.expect("stored");
+    shop.bus.publish(&status(1, 9)).await.expect("stored");
+    reader.until(|seen| seen.event == "metrics" && seen.data["points"][0]["complete"] == true).await;
+    shop.bus.publish(&batch(1, 0, 6)).await.expect("stored");
+    let books = reader.until(|seen| seen.event == "books").await;
+    assert_eq!((&books.data["totals"]["received"], &books.data["sources"][0]["source"]), (&json!(6), &json!(HOSTILE)));
+    running.stop().await;
+    while reader.block().await.is_some() {}
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_what_it_missed() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    let mut reader = Reader::open(&running, None).await;
+    shop.bus.publish(&update(0, 1, vec![cell(0, "books", "EU", 1, 1)])).await.expect("stored");
+    reader.until(|seen| seen.event == "metrics").await;
+    let last_id = reader.last_id.clone();
+    drop(reader);
+    shop.bus.publish(&update(0, 2, vec![cell(0, "books", "EU", 2, 2)])).await.expect("stored");
+    running.until("/v1/metrics/sales_metrics/totals", |answer| answer["rows"][0]["values"]["orders"] == 2).await;
+    let mut reader = Reader::open(&running, Some(&last_id)).await;
+    let seen = reader.until(|seen| seen.event == "metrics" || seen.event == "reset").await;
+    assert_eq!((seen.event.as_str(), &seen.data["points"][0]["values"]["orders"]), ("metrics", &json!(2)));
+    drop(reader);
+    running.stop().await;
+
+    // Another process knows nothing of that id.
+    let running = shop.report("").await;
+    let mut reader = Reader::open(&running, Some(&last_id)).await;
+    assert_eq!(reader.next().await.event, "reset");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn places_on_the_stream_are_bounded() {
+    let shop = Shop::open().await;
+    let running = shop.report("live.clients = 1").await;
+    let reader = Reader::open(&running, None).await;
+    let (status, problem) = running.problem("/v1/stream").await;
+    assert_eq!((status, &problem["code"]), (503, &json!("too_many_clients")));
+    drop(reader);
+    tidemill_testkit::eventually("the place is given back", DEADLINE, async || {
+        running.get("/v1/stream").send().await.expect("answers").status().is_success().then_some(())
+    })
+    .await;
+    running.stop().await;
+}

@@ -1,0 +1,6 @@
+//! The service on a real NATS.
+
+mod live;
+mod process;
+mod service;
+mod shop;

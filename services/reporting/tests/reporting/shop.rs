@@ -1,0 +1,172 @@
+//! A running service on a NATS of its own, and the messages of a small shop.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+use serde_json::Value as Json;
+use tidemill_bus::Bus;
+use tidemill_definitions::Metrics;
+use tidemill_domain::{Amount, Partition, Timestamp};
+use tidemill_events::{CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent};
+use tidemill_reporting::Config;
+use tidemill_service::{Context, config};
+use tidemill_testkit::{TempDir, TestNats, tempdir, try_eventually};
+use tidemill_totals::{Measure, Totals};
+use uuid::Uuid;
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// What a source or a category may be called.
+pub(crate) const HOSTILE: &str = "<script>alert('x')</script>, \"a\" \u{1f600}";
+pub(crate) const MINUTE: i64 = 60_000;
+/// 2026-03-01T10:00:00Z, on the hour.
+pub(crate) const TEN: i64 = 1_772_359_200_000;
+
+pub(crate) fn at(millis: i64) -> Timestamp {
+    Timestamp::saturating_from_millis(TEN + millis)
+}
+
+/// NATS, a folder for the store, and a publisher.
+pub(crate) struct Shop {
+    pub(crate) nats: TestNats,
+    pub(crate) folder: TempDir,
+    pub(crate) bus: Bus,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        tidemill_service::install_crypto();
+        let (nats, folder) = (TestNats::start().await, tempdir());
+        let config = tidemill_bus::Config { url: nats.url(), ..tidemill_bus::Config::default() };
+        let bus = Bus::connect(&config, "test").await.expect("connects");
+        bus.ensure_topology().await.expect("streams");
+        Self { nats, folder, bus }
+    }
+
+    pub(crate) async fn report(&self, more: &str) -> Running {
+        Running::start(&self.nats.url(), self.folder.path(), more).await
+    }
+}
+
+/// A running service.
+pub(crate) struct Running {
+    pub(crate) context: Context,
+    pub(crate) address: SocketAddr,
+    pub(crate) client: reqwest::Client,
+}
+
+impl Running {
+    async fn start(nats: &str, folder: &Path, more: &str) -> Self {
+        let text = format!(
+            "http.listen = '127.0.0.1:0'\nnats.url = '{nats}'\nstore.url = 'sqlite://{}/r.db'\n{more}",
+            folder.display()
+        );
+        let config: Config = config::parse(&text).expect("a right configuration");
+        let context = Context::new("reporting");
+        let handle = tidemill_reporting::start(config, context.clone()).await.expect("starts");
+        Self { context, address: handle.address, client: reqwest::Client::new() }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.context.shutdown.cancel();
+        assert!(self.context.drained(DEADLINE).await, "it drains");
+        assert_eq!(self.context.failure(), None);
+    }
+
+    pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(format!("http://{}{path}", self.address))
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Json {
+        let answer = self.get(path).send().await.expect(path);
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.json().await.expect(path)
+    }
+
+    /// The answer, once it is as it should be.
+    pub(crate) async fn until(&self, path: &str, is_right: impl Fn(&Json) -> bool) -> Json {
+        try_eventually(path, DEADLINE, async || {
+            let answer = self.json(path).await;
+            if is_right(&answer) { Ok(answer) } else { Err(answer) }
+        })
+        .await
+    }
+
+    pub(crate) async fn problem(&self, path: &str) -> (u16, Json) {
+        let answer = self.get(path).send().await.expect(path);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
+        (answer.status().as_u16(), answer.json().await.expect(path))
+    }
+}
+
+pub(crate) fn version() -> String {
+    Metrics::load(None).expect("the defaults").get("sales_metrics").expect("one").version().to_owned()
+}
+
+pub(crate) fn cell(minute: i64, category: &str, region: &str, orders: u64, cents: i128) -> CellUpdate {
+    let dimensions = [("category", category), ("region", region)];
+    CellUpdate {
+        metric: "sales_metrics".into(),
+        version: version(),
+        start: at(minute * MINUTE),
+        end: at((minute + 1) * MINUTE),
+        dimensions: dimensions.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        totals: Totals(vec![
+            Measure::DistinctKeyed(1),
+            Measure::Count(orders),
+            Measure::Sum(Amount::from_int(2)),
+            Measure::Sum(Amount::from_micros(cents * 10_000)),
+        ]),
+        exemplar: None,
+    }
+}
+
+pub(crate) fn update(partition: u16, raw_seq: u64, cells: Vec<CellUpdate>) -> MetricsUpdate {
+    MetricsUpdate {
+        partition: Partition::new(partition),
+        raw_seq,
+        part: 0,
+        as_of: at(0),
+        watermark: Some(at(2 * MINUTE)),
+        idle: false,
+        cells,
+        books: Vec::new(),
+        trace: TraceParent::new(7, 9, true),
+    }
+}
+
+pub(crate) fn status(partition: u16, raw_seq: u64) -> MetricsUpdate {
+    MetricsUpdate { idle: true, as_of: at(9), ..update(partition, raw_seq, Vec::new()) }
+}
+
+pub(crate) fn outcomes(counted: u64, late: u64, duplicate: u64) -> SourceBooks {
+    SourceBooks { source: HOSTILE.into(), hour: at(0), counted, late, duplicate }
+}
+
+pub(crate) fn batch(id: u128, partition: u16, events: u32) -> RawBatch {
+    RawBatch {
+        batch_id: Uuid::from_u128(id),
+        partition: Partition::new(partition),
+        ingested_at: at(1234),
+        sources: BTreeMap::from([(HOSTILE.to_owned(), events)]),
+        lines: "{}\n".repeat(events as usize).into(),
+        trace: None,
+    }
+}
+
+pub(crate) fn letter(id: &str, service: &str, body: impl Into<Vec<u8>>) -> DeadLetter {
+    DeadLetter {
+        id: id.into(),
+        service: service.into(),
+        release: "0.1.0".into(),
+        code: "schema_violation".into(),
+        reason: format!("{HOSTILE} is missing"),
+        pointer: Some("/data/x".into()),
+        stream: None,
+        sequence: None,
+        deliveries: 1,
+        first_failed_at: at(1300),
+        source: HOSTILE.into(),
+        event_id: Some("e-1".into()),
+        trace: TraceParent::new(7, 9, true),
+        body: body.into().into(),
+    }
+}

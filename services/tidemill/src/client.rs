@@ -1,0 +1,239 @@
+//! A client of a running suite: sends events as a patient sender does, and
+//! reads the results.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use reqwest::{StatusCode, header};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidemill_events::TraceParent;
+use tokio::time::{Instant, sleep};
+use url::Url;
+
+/// How long a request is tried again before the sender gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the suite could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No answer, or none that helps, for as long as the client had patience.
+    #[error("{url} does not answer: {reason}")]
+    Unavailable {
+        /// What was called.
+        url: Url,
+        /// The last failure.
+        reason: String,
+    },
+    /// The suite refused the request.
+    #[error("{url} answered {status}: {body}")]
+    Refused {
+        /// What was called.
+        url: Url,
+        /// HTTP status.
+        status: StatusCode,
+        /// The answer's beginning.
+        body: String,
+    },
+    /// The answer is not what it should be.
+    #[error("{url} gave an answer that cannot be read: {reason}")]
+    Malformed {
+        /// What was called.
+        url: Url,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Ingestion's answer to a batch.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Verdict {
+    /// Events that are stored.
+    pub accepted: u64,
+    /// Events that were refused.
+    #[serde(default)]
+    pub rejected: Vec<serde_json::Value>,
+}
+
+/// The books of a suite, or of one source.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Events that came in.
+    pub received: u64,
+    /// Those that are in the log.
+    pub accepted: u64,
+    /// Those that ingestion refused.
+    pub rejected: u64,
+    /// Those in the totals.
+    pub counted: u64,
+    /// Those past the allowed lateness.
+    pub late: u64,
+    /// Those seen before.
+    pub duplicate: u64,
+    /// Those that are dead letters, refused ones included.
+    pub dead_lettered: u64,
+    /// Those on their way.
+    pub in_flight: i64,
+}
+
+/// The books by source.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Books {
+    /// Whether every event is accounted for.
+    pub balanced: bool,
+    /// Over all sources.
+    pub totals: Outcomes,
+    /// By source.
+    pub sources: Vec<SourceOutcomes>,
+}
+
+/// The books of one source.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SourceOutcomes {
+    /// The source's name.
+    pub source: String,
+    /// Whether every event of it is accounted for.
+    pub balanced: bool,
+    /// Its outcomes.
+    #[serde(flatten)]
+    pub outcomes: Outcomes,
+}
+
+impl Books {
+    /// The books of a source; empty for one that is not known.
+    pub fn of(&self, source: &str) -> Outcomes {
+        self.sources.iter().find(|s| s.source == source).map(|s| s.outcomes.clone()).unwrap_or_default()
+    }
+}
+
+/// A series of a metric, as reporting gives it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Series {
+    /// One for each combination of dimensions.
+    pub series: Vec<OneSeries>,
+}
+
+/// The points of one combination of dimensions.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OneSeries {
+    /// Values by dimension.
+    pub dimensions: BTreeMap<String, String>,
+    /// Points by time.
+    pub points: Vec<PointOfSeries>,
+}
+
+/// One window's values.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PointOfSeries {
+    /// The window's start, RFC 3339.
+    pub start: String,
+    /// Values by measure: counts as numbers, amounts as strings.
+    pub values: BTreeMap<String, serde_json::Value>,
+}
+
+/// A client of a running suite.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    ingestion: Url,
+    reporting: Url,
+    write_key: Option<String>,
+}
+
+impl Client {
+    /// A client for a suite at these addresses.
+    pub fn new(ingestion: Url, reporting: Url, write_key: Option<String>) -> Self {
+        tidemill_service::install_crypto();
+        Self { http: reqwest::Client::new(), ingestion, reporting, write_key }
+    }
+
+    /// The same client with another server to read from.
+    pub fn with_reporting(&self, reporting: Url) -> Self {
+        Self { reporting, ..self.clone() }
+    }
+
+    /// Sends NDJSON, again and again while the suite is busy or away; a
+    /// repetition is harmless, since events carry their ids. Individual events
+    /// may be refused; the whole may not.
+    pub async fn send(&self, lines: Bytes, compress: bool, trace: Option<TraceParent>) -> Result<Verdict, ClientError> {
+        let url = join(&self.ingestion, "/v1/events");
+        let body = if compress { zstd::bulk::compress(&lines, 1).map(Bytes::from).ok() } else { None };
+        let encoding = body.is_some().then_some("zstd");
+        let body = body.unwrap_or(lines);
+        self.patiently(&url, || {
+            let mut request =
+                self.http.post(url.clone()).header(header::CONTENT_TYPE, "application/x-ndjson").body(body.clone());
+            if let Some(encoding) = encoding {
+                request = request.header(header::CONTENT_ENCODING, encoding);
+            }
+            if let Some(key) = &self.write_key {
+                request = request.bearer_auth(key);
+            }
+            if let Some(trace) = trace {
+                request = request.header("traceparent", trace.to_string());
+            }
+            request
+        })
+        .await
+    }
+
+    /// The books.
+    pub async fn books(&self) -> Result<Books, ClientError> {
+        self.get("/v1/books").await
+    }
+
+    /// Any of reporting's JSON answers.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let url = join(&self.reporting, path);
+        self.patiently(&url, || self.http.get(url.clone())).await
+    }
+
+    async fn patiently<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let (reason, retry_after) = match request().timeout(REQUEST_TIMEOUT).send().await {
+                Err(error) => (error.to_string(), None),
+                Ok(answer) => {
+                    let status = answer.status();
+                    let retry_after = answer
+                        .headers()
+                        .get(header::RETRY_AFTER)
+                        .and_then(|v| v.to_str().ok()?.parse().ok())
+                        .map(Duration::from_secs);
+                    let body = answer.text().await.unwrap_or_default();
+                    let short = || body.chars().take(500).collect::<String>();
+                    match status {
+                        // All events of a batch were refused: each has its verdict.
+                        s if s.is_success()
+                            || (s == StatusCode::UNPROCESSABLE_ENTITY && body.contains("\"rejected\"")) =>
+                        {
+                            return serde_json::from_str(&body).map_err(|e| ClientError::Malformed {
+                                url: url.clone(),
+                                reason: format!("{e}: {}", short()),
+                            });
+                        }
+                        StatusCode::TOO_MANY_REQUESTS => (short(), retry_after),
+                        s if s.is_server_error() => (short(), retry_after),
+                        _ => return Err(ClientError::Refused { url: url.clone(), status, body: short() }),
+                    }
+                }
+            };
+            if Instant::now() > deadline {
+                return Err(ClientError::Unavailable { url: url.clone(), reason });
+            }
+            sleep(retry_after.unwrap_or(wait).min(Duration::from_secs(5))).await;
+            wait = (wait * 2).min(Duration::from_secs(2));
+        }
+    }
+}
+
+/// `path` on the server of `base`. The base was read as a URL with a host, so
+/// joining an absolute path cannot fail.
+fn join(base: &Url, path: &str) -> Url {
+    base.join(path).unwrap_or_else(|_| base.clone())
+}

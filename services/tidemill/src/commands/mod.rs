@@ -1,0 +1,12 @@
+//! The commands that are small.
+
+mod books;
+mod import;
+mod up;
+
+pub(crate) use books::books;
+pub(crate) use import::import;
+pub(crate) use up::up;
+
+/// What a command ends with; the error is for the person who typed it.
+pub(crate) type Outcome = Result<std::process::ExitCode, Box<dyn std::error::Error>>;

@@ -1,0 +1,22 @@
+//! `tidemill up`
+
+use std::process::ExitCode;
+
+use super::Outcome;
+use crate::{
+    cli::Up,
+    suite::{Extras, LocalSuite},
+};
+
+pub(crate) async fn up(arguments: Up) -> Outcome {
+    let mut local = LocalSuite::start(&arguments.local, Extras::default()).await?;
+    local.print_addresses();
+    println!("Ctrl-C ends it.");
+    let outcome = tokio::select! {
+        why = local.suite.failed() => Err(why.into()),
+        signal = tokio::signal::ctrl_c() => signal.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+    };
+    eprintln!("draining …");
+    local.stop().await;
+    outcome
+}

@@ -1,0 +1,265 @@
+//! `tidemill demo`: a flash sale, played through the whole suite.
+
+mod catalogue;
+mod scenario;
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use serde_json::Value;
+use tidemill_domain::{Clock, SystemClock};
+use tidemill_embedded::SlackStandIn;
+use tidemill_service::trace::traceparent_of;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::Instrument;
+
+use crate::{
+    cli::Demo,
+    client::{Books, Client, ClientError},
+    progress,
+    suite::{self, Extras, Jaeger, LocalSuite},
+};
+use scenario::{Expected, Scenario, Step};
+
+/// Events in a request, for those that are not traced.
+const BATCH: usize = 250;
+/// Requests at once.
+const WORKERS: usize = 4;
+/// How long the books, alerts and traces may take once all is sent.
+const SETTLE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(100);
+/// Events a second after the play.
+const LIVE_RATE: u64 = 40;
+
+/// What the demo came to: the last line that it prints.
+#[derive(Debug, Serialize)]
+struct Summary {
+    received: u64,
+    accepted: u64,
+    rejected: u64,
+    counted: u64,
+    late: u64,
+    duplicate: u64,
+    dead_lettered: u64,
+    /// Alerts that fired and were sent.
+    alerts: usize,
+    /// Traces that go through every service.
+    traces: usize,
+    /// From the first event sent until the books balanced.
+    seconds: f64,
+}
+
+/// Runs the demo.
+pub async fn run(arguments: Demo) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let slack = SlackStandIn::start().await;
+    let extras = Extras { slack: Some(slack.webhook_url()), reference: Some(catalogue::reference_file()) };
+    let mut local = LocalSuite::start(&arguments.local, extras).await?;
+    local.print_addresses();
+    if arguments.local.slack_webhook.is_none() {
+        println!("Slack       a stand-in on this machine; --slack-webhook sends to a real channel");
+    }
+    let client = local.client();
+    let outcome = tokio::select! {
+        outcome = play(&arguments, &client, &local.jaeger) => outcome,
+        why = local.suite.failed() => Err(why.into()),
+        signal = tokio::signal::ctrl_c() => signal.map(|()| None).map_err(Into::into),
+    };
+    if !local.stop().await {
+        eprintln!("tidemill: not everything drained in time");
+    }
+    let Some((summary, balanced)) = outcome? else { return Ok(ExitCode::SUCCESS) };
+    println!("{}", serde_json::to_string(&summary)?);
+    Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+type Played = Result<Option<(Summary, bool)>, Box<dyn std::error::Error>>;
+
+async fn play(arguments: &Demo, client: &Client, jaeger: &Jaeger) -> Played {
+    let now = SystemClock.now();
+    let mut scenario = Scenario::new(arguments.seed, arguments.events, now, now.millis().unsigned_abs());
+    let started = Instant::now();
+    send(&mut scenario, arguments.events, client).await?;
+    let books = settle(client, scenario.expected).await?;
+    let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    let alerts = notified_alerts(client).await?;
+    let traces = whole_traces(client, jaeger).await?;
+    let totals = books.totals.clone();
+    let as_played = totals.received == scenario.expected.received
+        && totals.rejected == scenario.expected.rejected
+        && totals.late == scenario.expected.late
+        && totals.duplicate == scenario.expected.duplicate;
+    eprintln!(
+        "{} in {seconds} s: {} counted, {} late, {} duplicates, {} dead letters; {alerts} alerts sent, {traces} whole traces.",
+        if books.balanced && as_played { "The books balance" } else { "The books do NOT balance" },
+        totals.counted,
+        totals.late,
+        totals.duplicate,
+        totals.dead_lettered,
+    );
+    if !as_played {
+        eprintln!("played: {:?}", scenario.expected);
+    }
+    if !arguments.exit {
+        eprintln!("The shop stays open: {LIVE_RATE} events a second until Ctrl-C.");
+        stay_open(&mut scenario, client).await?;
+    }
+    let summary = Summary {
+        received: totals.received,
+        accepted: totals.accepted,
+        rejected: totals.rejected,
+        counted: totals.counted,
+        late: totals.late,
+        duplicate: totals.duplicate,
+        dead_lettered: totals.dead_lettered,
+        alerts,
+        traces,
+        seconds,
+    };
+    Ok(Some((summary, books.balanced && as_played)))
+}
+
+/// A request: many events, or one that the shop traces.
+enum Request {
+    Batch(Vec<Step>),
+    Traced(Step),
+}
+
+/// Cuts the play into requests as it goes.
+struct Requests<'s> {
+    scenario: &'s mut Scenario,
+    traced: Option<Step>,
+}
+
+impl Iterator for Requests<'_> {
+    type Item = Request;
+
+    fn next(&mut self) -> Option<Request> {
+        if let Some(step) = self.traced.take() {
+            return Some(Request::Traced(step));
+        }
+        let mut batch = Vec::with_capacity(BATCH);
+        while batch.len() < BATCH {
+            match self.scenario.next() {
+                Some(step) if step.traced && batch.is_empty() => return Some(Request::Traced(step)),
+                Some(step) if step.traced => {
+                    self.traced = Some(step);
+                    break;
+                }
+                Some(step) => batch.push(step),
+                None => break,
+            }
+        }
+        (!batch.is_empty()).then_some(Request::Batch(batch))
+    }
+}
+
+async fn send(scenario: &mut Scenario, total: u32, client: &Client) -> Result<(), ClientError> {
+    let bar = progress::bar("playing", total.into());
+    let bar = &bar;
+    stream::iter(Requests { scenario, traced: None })
+        .map(|request| async move {
+            let (steps, traced) = match request {
+                Request::Batch(steps) => (steps, false),
+                Request::Traced(step) => (vec![step], true),
+            };
+            bar.inc(steps.len() as u64);
+            post(client, &steps, traced).await
+        })
+        .buffered(WORKERS)
+        .try_collect::<()>()
+        .await?;
+    bar.finish();
+    Ok(())
+}
+
+/// Sends events; a traced one from within a span of the shop's own, so that
+/// its trace begins where the customer clicks.
+async fn post(client: &Client, steps: &[Step], traced: bool) -> Result<(), ClientError> {
+    let lines: Vec<u8> = steps.iter().flat_map(|step| step.line.iter().copied()).collect();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    if !traced {
+        return client.send(lines.into(), steps.len() > 20, None).await.map(|_| ());
+    }
+    // The priority has it recorded whatever the sampling ratio says.
+    let span = tracing::info_span!(target: "tidemill_shop", "place order", otel.kind = "client", sampling.priority = 1);
+    let trace = traceparent_of(&span);
+    client.send(lines.into(), false, trace).instrument(span).await.map(|_| ())
+}
+
+/// Waits until every event is accounted for.
+async fn settle(client: &Client, expected: Expected) -> Result<Books, ClientError> {
+    let bar: ProgressBar = progress::bar("counting", expected.received);
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let books = client.books().await?;
+        let totals = &books.totals;
+        bar.set_position(totals.counted + totals.late + totals.duplicate + totals.dead_lettered);
+        if (totals.received >= expected.received && books.balanced) || Instant::now() > deadline {
+            bar.finish();
+            return Ok(books);
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Waits until every alert that fired was sent, and counts them.
+async fn notified_alerts(client: &Client) -> Result<usize, ClientError> {
+    let deadline = Instant::now() + SETTLE / 4;
+    loop {
+        let answer: Value = client.get("/v1/alerts?limit=500").await?;
+        let alerts = answer["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let sent = alerts.iter().filter(|alert| !alert["notified_at"].is_null()).count();
+        let rule = |name| alerts.iter().any(|alert| alert["rule"] == name);
+        let all = sent == alerts.len() && rule("REVENUE_SPIKE") && rule("FRAUD_DETECTION");
+        if all || Instant::now() > deadline {
+            return Ok(sent);
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Counts the traces that begin in the shop and go through every service, once
+/// there is one; spans are exported with a little delay.
+async fn whole_traces(client: &Client, jaeger: &Jaeger) -> Result<usize, ClientError> {
+    let client = client.with_reporting(suite::url(jaeger.ui));
+    let deadline = Instant::now() + SETTLE / 8;
+    loop {
+        let answer: Value = client.get("/api/traces?service=shop&limit=5000").await?;
+        let whole = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter(|trace| {
+            let services: std::collections::BTreeSet<&str> = trace["processes"]
+                .as_object()
+                .into_iter()
+                .flat_map(|processes| processes.values())
+                .filter_map(|process| process["serviceName"].as_str())
+                .collect();
+            suite::TRACED_SERVICES.iter().all(|service| services.contains(service))
+        });
+        let whole = whole.count();
+        if whole > 0 || Instant::now() > deadline {
+            return Ok(whole);
+        }
+        sleep(POLL * 5).await;
+    }
+}
+
+/// A quiet day after the sale, until somebody ends it.
+async fn stay_open(scenario: &mut Scenario, client: &Client) -> Result<(), ClientError> {
+    let mut ticks = interval(Duration::from_millis(500));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let steps: Vec<Step> = (0..LIVE_RATE / 2).map(|_| scenario.live(SystemClock.now())).collect();
+        let (traced, plain): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.traced);
+        post(client, &plain, false).await?;
+        for step in &traced {
+            post(client, std::slice::from_ref(step), true).await?;
+        }
+    }
+}

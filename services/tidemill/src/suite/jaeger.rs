@@ -1,0 +1,48 @@
+//! The Jaeger UI over an in-memory trace collector.
+
+use std::net::SocketAddr;
+
+use otlp_embedded::{Config, State, TraceServiceImpl, TraceServiceServer, ui_app};
+use tidemill_service::StartError;
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+
+/// Traces that are kept; the oldest go first.
+const MAX_TRACES: u32 = 5_000;
+const MAX_BYTES: usize = 256 << 20;
+
+/// A running collector and its UI; both end with the process.
+#[derive(Debug, Clone, Copy)]
+pub struct Jaeger {
+    /// Where the UI listens.
+    pub ui: SocketAddr,
+    /// Where the collector takes in OTLP over gRPC.
+    pub otlp: SocketAddr,
+}
+
+impl Jaeger {
+    /// Starts both on loopback; `port` is the UI's, 0 for a free one.
+    pub async fn start(port: u16) -> Result<Self, StartError> {
+        let failed = |what: &str, e: &dyn std::fmt::Display| StartError::new(format!("{what}: {e}"));
+        let state = State::new(Config { max_length: MAX_TRACES, max_memory_usage: MAX_BYTES });
+        let incoming =
+            TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|e| failed("trace collector", &e))?;
+        let otlp = incoming.local_addr().map_err(|e| failed("trace collector", &e))?;
+        let service = TraceServiceServer::new(TraceServiceImpl::new(state.clone())).max_decoding_message_size(64 << 20);
+        tokio::spawn(async move {
+            if let Err(error) = Server::builder().add_service(service).serve_with_incoming(incoming).await {
+                tracing::error!(%error, "the trace collector ended");
+            }
+        });
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .map_err(|e| failed(&format!("Jaeger UI on port {port}"), &e))?;
+        let ui = listener.local_addr().map_err(|e| failed("Jaeger UI", &e))?;
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, ui_app(state, "/")).await {
+                tracing::error!(%error, "the Jaeger UI ended");
+            }
+        });
+        Ok(Self { ui, otlp })
+    }
+}

@@ -1,0 +1,172 @@
+//! A connection, and publishing over it.
+
+use std::time::Duration;
+
+use async_nats::{
+    ConnectOptions, HeaderMap,
+    connection::State,
+    jetstream::{
+        self,
+        context::PublishErrorKind,
+        stream::{DirectGetErrorKind, LastRawMessageErrorKind},
+    },
+};
+use bytes::Bytes;
+use tidemill_domain::PartitionCount;
+use tidemill_events::{HeaderSource, Message, StreamName};
+
+use crate::{Config, Error};
+
+/// A connection to NATS; clones share it.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    pub(crate) client: async_nats::Client,
+    pub(crate) context: jetstream::Context,
+    pub(crate) config: Config,
+    partitions: PartitionCount,
+}
+
+/// The server's word that a message is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// Whether it was already there, by its message id.
+    pub duplicate: bool,
+}
+
+/// A message as it stands in a stream.
+#[derive(Debug)]
+pub struct Stored<M> {
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// The message.
+    pub message: M,
+}
+
+pub(crate) struct Headers<'a>(pub(crate) Option<&'a HeaderMap>);
+
+impl HeaderSource for Headers<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0?.get(name).map(async_nats::HeaderValue::as_str)
+    }
+}
+
+impl Bus {
+    /// Connects as `name`, and keeps the connection alive from then on: a
+    /// server that goes away is waited for.
+    pub async fn connect(config: &Config, name: &str) -> Result<Self, Error> {
+        let partitions =
+            PartitionCount::try_from(config.partitions).map_err(|e| Error::Config(format!("partitions: {e}")))?;
+        if config.timeout_seconds == 0 {
+            return Err(Error::Config("timeout_seconds must be at least 1".into()));
+        }
+        let timeout = Duration::from_secs(config.timeout_seconds);
+        let mut options = ConnectOptions::new()
+            .name(name)
+            .connection_timeout(timeout)
+            .request_timeout(Some(timeout))
+            .max_reconnects(None);
+        if let (Some(user), Some(password)) = (&config.user, &config.password) {
+            options = options.user_and_password(user.clone(), password.clone());
+        }
+        let servers: Vec<&str> = config.url.split(',').map(str::trim).collect();
+        let client = options.connect(servers).await.map_err(|e| Error::Connect(e.to_string()))?;
+        let context = jetstream::context::ContextBuilder::new().timeout(timeout).build(client.clone());
+        Ok(Self { client, context, config: config.clone(), partitions })
+    }
+
+    /// The partitions of this installation.
+    pub fn partitions(&self) -> PartitionCount {
+        self.partitions
+    }
+
+    /// Whether the server answers, as far as the client knows.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Publishes a message and waits until the server has stored it. One
+    /// attempt: a caller that retries repeats the same message, whose id lets
+    /// the server drop the copy.
+    pub async fn publish<M: Message>(&self, message: &M) -> Result<Published, Error> {
+        let encoded = message.encode()?;
+        let mut headers = HeaderMap::new();
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, encoded.message_id.as_str());
+        for (name, value) in &encoded.headers {
+            headers.insert(*name, value.as_str());
+        }
+        let failed = |reason: String, full: bool| match full {
+            true => Error::Full { subject: encoded.subject.clone() },
+            false => Error::Publish { subject: encoded.subject.clone(), reason },
+        };
+        let fault = |e: async_nats::jetstream::context::PublishError| {
+            let full = matches!(e.kind(), PublishErrorKind::Other) && e.to_string().contains("maximum bytes exceeded");
+            failed(e.to_string(), full)
+        };
+        let ack = self
+            .context
+            .publish_with_headers(encoded.subject.clone(), headers, encoded.payload.clone())
+            .await
+            .map_err(fault)?
+            .await
+            .map_err(fault)?;
+        Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate })
+    }
+
+    /// Publishes a message, and again until the server has it: for stages
+    /// whose only way forward is this message. Waits between attempts grow
+    /// from 100 ms to 5 s; `on_retry` hears of each failure. Only an error
+    /// that no retry can mend is returned.
+    pub async fn publish_until_stored<M: Message>(
+        &self,
+        message: &M,
+        mut on_retry: impl FnMut(&Error),
+    ) -> Result<Published, Error> {
+        let mut wait = Duration::from_millis(100);
+        loop {
+            match self.publish(message).await {
+                Err(error) if error.is_transient() => {
+                    on_retry(&error);
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(5));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// The last message of a subject, or `None` where there is none.
+    pub async fn last<M: Message>(&self, subject: &str) -> Result<Option<Stored<M>>, Error> {
+        let stream = self.stream(M::STREAM).await?;
+        // From the leader: a follower may be behind, and what is asked here
+        // decides where a stage goes on.
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(stored) => Ok(Some(decode_stored(stored.sequence, &stored.headers, stored.payload)?)),
+            Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(e) => Err(read_error(M::STREAM, &e)),
+        }
+    }
+
+    /// The message with this sequence, or `None` where it is gone.
+    pub async fn message_at<M: Message>(&self, sequence: u64) -> Result<Option<Stored<M>>, Error> {
+        let stream = self.stream(M::STREAM).await?;
+        match stream.direct_get(sequence).await {
+            Ok(stored) => Ok(Some(decode_stored(stored.sequence, &stored.headers, stored.payload)?)),
+            Err(e) if e.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(e) => Err(read_error(M::STREAM, &e)),
+        }
+    }
+
+    pub(crate) async fn stream(&self, name: StreamName) -> Result<jetstream::stream::Stream<()>, Error> {
+        self.context.get_stream_no_info(name.as_str()).await.map_err(|e| read_error(name, &e))
+    }
+}
+
+fn decode_stored<M: Message>(sequence: u64, headers: &HeaderMap, payload: Bytes) -> Result<Stored<M>, Error> {
+    Ok(Stored { sequence, message: M::decode(&Headers(Some(headers)), payload)? })
+}
+
+fn read_error(stream: StreamName, reason: &impl ToString) -> Error {
+    Error::Read { stream: stream.as_str(), reason: reason.to_string() }
+}

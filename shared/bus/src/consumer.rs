@@ -1,0 +1,172 @@
+//! Durable pull consumers.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self, AckKind,
+    consumer::{AckPolicy, DeliverPolicy, pull},
+};
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt, future::try_join_all};
+use tidemill_domain::Timestamp;
+use tidemill_events::{Durable, Message};
+
+use crate::{Bus, Error, connection::Headers};
+
+/// Bytes asked for at once. Over-asking makes the server cut the client off
+/// as a slow consumer.
+const MAX_BYTES_PER_PULL: usize = 8 << 20;
+/// Unacknowledged messages at once; bounds what a consumer holds in memory.
+const MAX_ACK_PENDING: i64 = 512;
+const ACK_WAIT: Duration = Duration::from_secs(60);
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// An open durable consumer. Dropping it leaves what it held to the next
+/// [`Bus::subscribe`].
+pub struct Subscription {
+    name: String,
+    stream: pull::Stream,
+    /// The delivery that came last, by the consumer's own count.
+    last_delivery: Option<u64>,
+}
+
+/// A message as a consumer got it.
+#[derive(Debug)]
+pub struct Delivery {
+    message: jetstream::Message,
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// How often it has been delivered, this time included.
+    pub deliveries: u64,
+    /// When the server stored it.
+    pub stored_at: Timestamp,
+}
+
+impl Bus {
+    /// Opens a durable consumer, making it where it is missing, and has the
+    /// server hand out again at once whatever an earlier holder had not
+    /// acknowledged, in stream order.
+    pub async fn subscribe(&self, durable: Durable) -> Result<Subscription, Error> {
+        let name = durable.name();
+        let failed = |reason: String| Error::Consume { name: durable.name(), reason };
+        let config = pull::Config {
+            durable_name: Some(name.clone()),
+            filter_subject: durable.filter(),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_ack_pending: MAX_ACK_PENDING,
+            headers_only: durable.headers_only(),
+            ..pull::Config::default()
+        };
+        let mut consumer = self
+            .context
+            .create_consumer_on_stream(config, durable.stream().as_str())
+            .await
+            .map_err(|e| failed(e.to_string()))?;
+        consumer.reset(None).await.map_err(|e| failed(e.to_string()))?;
+        let stream = consumer
+            .stream()
+            .max_messages_per_batch(256)
+            .max_bytes_per_batch(MAX_BYTES_PER_PULL)
+            .heartbeat(HEARTBEAT)
+            .expires(HEARTBEAT * 6)
+            .messages()
+            .await
+            .map_err(|e| failed(e.to_string()))?;
+        Ok(Subscription { name, stream, last_delivery: None })
+    }
+
+    /// Messages that a durable consumer has yet to acknowledge: those not
+    /// delivered and those in flight. From the leader's answer.
+    pub async fn lag(&self, durable: Durable) -> Result<u64, Error> {
+        let info = self
+            .stream(durable.stream())
+            .await?
+            .consumer_info(durable.name())
+            .await
+            .map_err(|e| Error::Consume { name: durable.name(), reason: e.to_string() })?;
+        Ok(info.num_pending + info.num_ack_pending as u64)
+    }
+}
+
+impl Subscription {
+    /// The next message, however long it takes. After an error the
+    /// subscription is to be opened anew.
+    pub async fn next(&mut self) -> Result<Delivery, Error> {
+        match self.stream.next().await {
+            Some(message) => self.delivery(message),
+            None => Err(Error::Consume { name: self.name.clone(), reason: "the stream ended".into() }),
+        }
+    }
+
+    /// The next message and whatever has already arrived behind it, at most
+    /// `max`. A lone message is not kept waiting for company.
+    pub async fn next_chunk(&mut self, max: usize) -> Result<Vec<Delivery>, Error> {
+        let mut chunk = vec![self.next().await?];
+        while chunk.len() < max {
+            match self.stream.next().now_or_never() {
+                Some(Some(message)) => chunk.push(self.delivery(message)?),
+                Some(None) | None => break,
+            }
+        }
+        Ok(chunk)
+    }
+
+    fn delivery(
+        &mut self,
+        message: Result<jetstream::Message, jetstream::consumer::pull::MessagesError>,
+    ) -> Result<Delivery, Error> {
+        let failed = |reason: String| Error::Consume { name: self.name.clone(), reason };
+        let message = message.map_err(|e| failed(e.to_string()))?;
+        let info = message.info().map_err(|e| failed(e.to_string()))?;
+        // The server counts deliveries without gaps. One that was lost with a
+        // connection would come again only after the wait for its
+        // acknowledgement, behind later ones: readers go by the order of the
+        // stream, so they start over instead.
+        if self.last_delivery.is_some_and(|last| info.consumer_sequence != last + 1) {
+            return Err(failed(format!("delivery {} does not follow the last one", info.consumer_sequence)));
+        }
+        self.last_delivery = Some(info.consumer_sequence);
+        let stored_at = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        Ok(Delivery {
+            sequence: info.stream_sequence,
+            deliveries: u64::try_from(info.delivered).unwrap_or(1),
+            stored_at: Timestamp::saturating_from_millis(stored_at),
+            message,
+        })
+    }
+}
+
+impl Delivery {
+    /// The message in its type.
+    pub fn decode<M: Message>(&self) -> Result<M, Error> {
+        Ok(M::decode(&Headers(self.message.headers.as_ref()), self.message.payload.clone())?)
+    }
+
+    /// The body as it came, for a dead letter.
+    pub fn payload(&self) -> Bytes {
+        self.message.payload.clone()
+    }
+
+    /// The subject it came by.
+    pub fn subject(&self) -> &str {
+        self.message.subject.as_str()
+    }
+
+    /// Acknowledges, and waits for the server's confirmation.
+    pub async fn ack(&self) -> Result<(), Error> {
+        self.message.double_ack().await.map_err(|e| Error::Ack(e.to_string()))
+    }
+
+    /// Tells the server never to deliver it again; only after its dead letter
+    /// is stored.
+    pub async fn terminate(&self) -> Result<(), Error> {
+        self.message.double_ack_with(AckKind::Term).await.map_err(|e| Error::Ack(e.to_string()))
+    }
+}
+
+/// Acknowledges all of them, and waits for every confirmation.
+pub async fn ack_all(deliveries: &[Delivery]) -> Result<(), Error> {
+    try_join_all(deliveries.iter().map(Delivery::ack)).await.map(|_| ())
+}

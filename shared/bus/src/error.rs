@@ -1,0 +1,78 @@
+//! What can go wrong between a service and NATS.
+
+use tidemill_events::DecodeError;
+
+/// An error of the bus.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration names no usable server or partition count.
+    #[error("nats configuration: {0}")]
+    Config(String),
+    /// The server cannot be reached.
+    #[error("NATS is not reachable: {0}")]
+    Connect(String),
+    /// A stream, bucket or consumer could not be made.
+    #[error("cannot set up {what}: {reason}")]
+    Topology {
+        /// What was to be made.
+        what: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// A publish was not acknowledged.
+    #[error("publish to {subject} was not acknowledged: {reason}")]
+    Publish {
+        /// Where to.
+        subject: String,
+        /// What the server or client said.
+        reason: String,
+    },
+    /// The stream has reached its size limit.
+    #[error("the stream behind {subject} is full")]
+    Full {
+        /// Where to.
+        subject: String,
+    },
+    /// A consumer could not be read.
+    #[error("consumer {name}: {reason}")]
+    Consume {
+        /// The consumer.
+        name: String,
+        /// What the server or client said.
+        reason: String,
+    },
+    /// An acknowledgement was not confirmed.
+    #[error("acknowledgement was not confirmed: {0}")]
+    Ack(String),
+    /// A stored message could not be fetched.
+    #[error("cannot read stream {stream}: {reason}")]
+    Read {
+        /// The stream.
+        stream: &'static str,
+        /// What the server said.
+        reason: String,
+    },
+    /// A message is not what its type says.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A message could not be written.
+    #[error("cannot encode a message: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later. What cannot be decoded or
+    /// encoded stays so; all else is a server that is away, busy or full.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Decode(_) | Self::Encode(_) => false,
+            Self::Connect(_)
+            | Self::Topology { .. }
+            | Self::Publish { .. }
+            | Self::Full { .. }
+            | Self::Consume { .. }
+            | Self::Ack(_)
+            | Self::Read { .. } => true,
+        }
+    }
+}

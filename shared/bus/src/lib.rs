@@ -1,0 +1,19 @@
+//! The bus: NATS JetStream behind types.
+//!
+//! This is the only crate that knows async-nats. Services publish
+//! [`Message`](tidemill_events::Message)s and read [`Delivery`]s through
+//! [`Durable`](tidemill_events::Durable) consumers; streams and subjects come
+//! from [`tidemill_events::topology`].
+
+mod config;
+mod connection;
+mod consumer;
+mod error;
+mod members;
+mod topology;
+
+pub use config::Config;
+pub use connection::{Bus, Published, Stored};
+pub use consumer::{Delivery, Subscription, ack_all};
+pub use error::Error;
+pub use members::Member;

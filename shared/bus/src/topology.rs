@@ -1,0 +1,82 @@
+//! Makes the streams and the bucket, whoever starts first.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    kv,
+    stream::{self, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType},
+};
+use tidemill_events::{StreamName, topology::MEMBERS_BUCKET};
+
+use crate::{Bus, Error};
+
+/// How long the server remembers message ids.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// How long a member is believed alive after its last word.
+pub(crate) const MEMBER_TTL: Duration = Duration::from_secs(15);
+
+impl Bus {
+    /// Makes every stream and bucket that is missing. Every service calls it
+    /// at start, so none depends on another's having been there.
+    pub async fn ensure_topology(&self) -> Result<(), Error> {
+        for name in StreamName::ALL {
+            self.ensure_stream(name).await?;
+        }
+        let bucket = kv::Config {
+            bucket: MEMBERS_BUCKET.into(),
+            description: "Instances of services that are alive".into(),
+            max_age: MEMBER_TTL,
+            history: 1,
+            storage: StorageType::Memory,
+            num_replicas: usize::from(self.config.replicas),
+            ..kv::Config::default()
+        };
+        self.context
+            .create_or_update_key_value(bucket)
+            .await
+            .map(|_| ())
+            .map_err(|e| topology_error(MEMBERS_BUCKET, &e))
+    }
+
+    async fn ensure_stream(&self, name: StreamName) -> Result<(), Error> {
+        let share = match name {
+            StreamName::Raw => 1,
+            StreamName::Enriched => 2,
+            StreamName::Metrics | StreamName::Dlq => 4,
+            StreamName::Alerts => 16,
+        };
+        let config = stream::Config {
+            name: name.as_str().into(),
+            subjects: vec![name.subjects().into()],
+            max_age: name.max_age(),
+            max_bytes: i64::try_from(self.config.log_bytes / share).unwrap_or(i64::MAX),
+            // What cannot be made again is refused when full, never forgotten.
+            discard: if name.is_derived() { DiscardPolicy::Old } else { DiscardPolicy::New },
+            retention: RetentionPolicy::Limits,
+            storage: StorageType::File,
+            num_replicas: usize::from(self.config.replicas),
+            duplicate_window: DUPLICATE_WINDOW,
+            allow_direct: true,
+            persist_mode: (name.is_derived() && self.config.replicas == 1).then_some(PersistenceMode::Async),
+            ..stream::Config::default()
+        };
+        match self.context.get_stream(name.as_str()).await {
+            Ok(existing) => {
+                // The persistence mode cannot be changed in place; keep what
+                // the stream was made with.
+                let config = stream::Config { persist_mode: existing.cached_info().config.persist_mode, ..config };
+                self.context.update_stream(config).await.map(|_| ()).map_err(|e| topology_error(name.as_str(), &e))
+            }
+            Err(_) => self
+                .context
+                .create_or_update_stream(config)
+                .await
+                .map(|_| ())
+                .map_err(|e| topology_error(name.as_str(), &e)),
+        }
+    }
+}
+
+fn topology_error(what: &str, reason: &impl ToString) -> Error {
+    Error::Topology { what: what.into(), reason: reason.to_string() }
+}

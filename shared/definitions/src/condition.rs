@@ -1,0 +1,127 @@
+//! Conditions, written in CEL (<https://cel.dev>).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use cel::{Context, Program, Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The longest condition, in bytes.
+const MAX_BYTES: usize = 4096;
+
+/// A compiled condition.
+///
+/// Numbers are binary floats in here, whole or not, so that a condition does
+/// not care whether JSON wrote `5` or `5.0`; whole numbers in the text are
+/// read as floats too where they are compared with a variable.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    text: String,
+    program: Arc<Program>,
+    variables: BTreeSet<String>,
+}
+
+impl Condition {
+    /// Compiles a condition; the error says what is wrong.
+    pub fn compile(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_BYTES {
+            return Err(format!("a condition is at most {MAX_BYTES} bytes long"));
+        }
+        let program = Program::compile(text).map_err(|e| format!("not a CEL expression: {e}"))?;
+        let variables = program.references().variables().into_iter().map(String::from).collect();
+        Ok(Self { text: text.into(), program: Arc::new(program), variables })
+    }
+
+    /// The names that the condition needs.
+    pub fn variables(&self) -> &BTreeSet<String> {
+        &self.variables
+    }
+
+    /// Whether the condition holds. A variable that it names and that is not
+    /// given is null.
+    pub fn holds(&self, variables: &BTreeMap<String, serde_json::Value>) -> Result<bool, String> {
+        let mut context = Context::default();
+        for name in &self.variables {
+            let value = variables.get(name).map_or(Value::Null, to_cel);
+            context.add_variable_from_value(name.as_str(), value);
+        }
+        match self.program.execute(&context) {
+            Ok(Value::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(format!("`{}` is {:?}, not true or false", self.text, other.type_of())),
+            Err(error) => Err(format!("`{}`: {error}", self.text)),
+        }
+    }
+}
+
+fn to_cel(json: &serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(b) => Value::Bool(*b),
+        serde_json::Value::Number(n) => match n.as_i64() {
+            Some(whole) => Value::Int(whole),
+            None => Value::Float(n.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(s) => Value::String(Arc::new(s.clone())),
+        serde_json::Value::Array(items) => Value::List(Arc::new(items.iter().map(to_cel).collect())),
+        serde_json::Value::Object(members) => {
+            let members: std::collections::HashMap<String, Value> =
+                members.iter().map(|(k, v)| (k.clone(), to_cel(v))).collect();
+            members.into()
+        }
+    }
+}
+
+impl Serialize for Condition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::compile(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn holds(text: &str, variables: serde_json::Value) -> Result<bool, String> {
+        let condition = Condition::compile(text).expect("compiles");
+        condition.holds(&serde_json::from_value(variables).expect("an object"))
+    }
+
+    #[test]
+    fn numbers_compare_whatever_their_spelling() {
+        for quantity in [json!(2), json!(2.0), json!(2.5)] {
+            assert_eq!(holds("quantity > 1", json!({ "quantity": quantity })), Ok(true), "{quantity}");
+            assert_eq!(holds("quantity > 1.5", json!({ "quantity": quantity })), Ok(true), "{quantity}");
+            assert_eq!(holds("data.q >= 3", json!({ "data": { "q": quantity } })), Ok(false), "{quantity}");
+        }
+    }
+
+    #[test]
+    fn products_mix_whole_numbers_and_fractions() {
+        assert_eq!(holds("revenue > 2.0 * baseline", json!({"revenue": 300, "baseline": 100.5})), Ok(true));
+        assert_eq!(holds("revenue > 2.0 * baseline", json!({"revenue": 300.0, "baseline": 100.0})), Ok(true));
+    }
+
+    #[test]
+    fn names_its_variables_and_reads_absent_ones_as_null() {
+        let condition = Condition::compile("amount > 10.0 && data.card == 'x'").expect("compiles");
+        assert_eq!(condition.variables().iter().map(String::as_str).collect::<Vec<_>>(), ["amount", "data"]);
+        assert_eq!(holds("threshold == null || revenue > threshold", json!({"revenue": 1})), Ok(true));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        assert!(Condition::compile("amount >").is_err());
+        assert!(holds("1 + 1", json!({})).is_err());
+        assert!(Condition::compile(&"a".repeat(5000)).is_err());
+    }
+}

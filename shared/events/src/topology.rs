@@ -1,0 +1,186 @@
+//! Streams, subjects and durable consumers: the one place that spells them.
+
+use std::{fmt, time::Duration};
+
+use tidemill_domain::Partition;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A JetStream stream of the suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StreamName {
+    /// Batches of accepted events: the log.
+    Raw,
+    /// The same batches, enriched.
+    Enriched,
+    /// Window totals that changed.
+    Metrics,
+    /// Alert transitions.
+    Alerts,
+    /// Dead events.
+    Dlq,
+}
+
+impl StreamName {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Raw, Self::Enriched, Self::Metrics, Self::Alerts, Self::Dlq];
+
+    /// The stream's name on the server.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "RAW",
+            Self::Enriched => "ENRICHED",
+            Self::Metrics => "METRICS",
+            Self::Alerts => "ALERTS",
+            Self::Dlq => "DLQ",
+        }
+    }
+
+    /// The subjects that the stream takes in.
+    pub const fn subjects(self) -> &'static str {
+        match self {
+            Self::Raw => "tm.raw.*",
+            Self::Enriched => "tm.enriched.*",
+            Self::Metrics => "tm.metrics.*",
+            Self::Alerts => "tm.alerts.*",
+            Self::Dlq => "tm.dlq.*.*",
+        }
+    }
+
+    /// How long a message is kept.
+    pub const fn max_age(self) -> Duration {
+        match self {
+            Self::Raw | Self::Metrics => DAY.saturating_mul(7),
+            Self::Enriched => DAY,
+            Self::Alerts | Self::Dlq => DAY.saturating_mul(30),
+        }
+    }
+
+    /// Whether the stream can be made again from `RAW`, so that a write need
+    /// not wait for the disk.
+    pub const fn is_derived(self) -> bool {
+        matches!(self, Self::Enriched | Self::Metrics)
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+pub(crate) fn raw(partition: Partition) -> String {
+    format!("tm.raw.{partition}")
+}
+
+/// The subject of a partition's enriched batches, whose last message tells
+/// enrichment where it left off.
+pub fn enriched(partition: Partition) -> String {
+    format!("tm.enriched.{partition}")
+}
+
+/// The subject of a partition's totals, whose last message tells aggregation
+/// what of it is missing after a crash of the machine.
+pub fn metrics(partition: Partition) -> String {
+    format!("tm.metrics.{partition}")
+}
+
+pub(crate) fn alerts(rule: &str) -> String {
+    format!("tm.alerts.{}", token(rule))
+}
+
+pub(crate) fn dlq(service: &str, code: &str) -> String {
+    format!("tm.dlq.{}.{}", token(service), token(code))
+}
+
+/// A text as one token of a subject: what NATS gives a meaning becomes `_`.
+fn token(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
+    if text.is_empty() { "_".into() } else { text.chars().map(plain).collect() }
+}
+
+/// A durable consumer of the suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// Enrichment reads one partition of `RAW`.
+    Enrichment(Partition),
+    /// Aggregation reads one partition of `ENRICHED`.
+    Aggregation(Partition),
+    /// Alert reads one partition of `ENRICHED` for event rules.
+    AlertEvents(Partition),
+    /// Alert reads `METRICS` for metric rules.
+    AlertMetrics,
+    /// Reporting reads `METRICS` into its read model.
+    ReportingMetrics,
+    /// Reporting reads `ALERTS` into its read model.
+    ReportingAlerts,
+    /// Reporting reads the headers of `RAW` for the books.
+    ReportingRaw,
+    /// Reporting reads the headers of `DLQ` for the books.
+    ReportingDlq,
+}
+
+impl Durable {
+    /// The stream it reads.
+    pub const fn stream(self) -> StreamName {
+        match self {
+            Self::Enrichment(_) | Self::ReportingRaw => StreamName::Raw,
+            Self::Aggregation(_) | Self::AlertEvents(_) => StreamName::Enriched,
+            Self::AlertMetrics | Self::ReportingMetrics => StreamName::Metrics,
+            Self::ReportingAlerts => StreamName::Alerts,
+            Self::ReportingDlq => StreamName::Dlq,
+        }
+    }
+
+    /// The consumer's name on the server.
+    pub fn name(self) -> String {
+        match self {
+            Self::Enrichment(p) => format!("enrichment-{p}"),
+            Self::Aggregation(p) => format!("aggregation-{p}"),
+            Self::AlertEvents(p) => format!("alert-events-{p}"),
+            Self::AlertMetrics => "alert-metrics".into(),
+            Self::ReportingMetrics => "reporting-metrics".into(),
+            Self::ReportingAlerts => "reporting-alerts".into(),
+            Self::ReportingRaw => "reporting-raw".into(),
+            Self::ReportingDlq => "reporting-dlq".into(),
+        }
+    }
+
+    /// The subjects it takes out of its stream.
+    pub fn filter(self) -> String {
+        match self {
+            Self::Enrichment(p) => raw(p),
+            Self::Aggregation(p) | Self::AlertEvents(p) => enriched(p),
+            other => other.stream().subjects().into(),
+        }
+    }
+
+    /// Whether it wants headers alone: the books need no bodies.
+    pub const fn headers_only(self) -> bool {
+        matches!(self, Self::ReportingRaw | Self::ReportingDlq)
+    }
+
+    /// The service that owns it.
+    pub const fn service(self) -> &'static str {
+        match self {
+            Self::Enrichment(_) => "enrichment",
+            Self::Aggregation(_) => "aggregation",
+            Self::AlertEvents(_) | Self::AlertMetrics => "alert",
+            Self::ReportingMetrics | Self::ReportingAlerts | Self::ReportingRaw | Self::ReportingDlq => "reporting",
+        }
+    }
+}
+
+/// The key-value bucket in which instances announce themselves.
+pub const MEMBERS_BUCKET: &str = "tm_members";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_never_widens_a_subject() {
+        assert_eq!(dlq("ingestion", "bad.code >*"), "tm.dlq.ingestion.bad_code___");
+        assert_eq!(alerts(""), "tm.alerts._");
+    }
+}

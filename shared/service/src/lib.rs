@@ -1,0 +1,24 @@
+//! What every service process shares: configuration, boot and shutdown,
+//! health, telemetry and the conventions of HTTP.
+//!
+//! A service is a library with a `start(config, context)` function; its binary
+//! hands that to [`main`]. The all-in-one starts several in one process, each
+//! with a [`Context`] of its own.
+
+pub mod config;
+pub mod health;
+pub mod problem;
+pub mod server;
+pub mod telemetry;
+pub mod trace;
+
+mod context;
+mod process;
+
+pub use config::HttpConfig;
+pub use context::{Context, Registry, StartError};
+pub use health::Health;
+pub use problem::{FieldError, Problem};
+pub use process::{ServiceConfig, install_crypto, main};
+pub use server::Server;
+pub use telemetry::TelemetryConfig;

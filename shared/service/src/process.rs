@@ -1,0 +1,125 @@
+//! The whole of a service's `main`.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use schemars::{JsonSchema, schema_for};
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Context, StartError, TelemetryConfig, config, telemetry::Telemetry};
+
+/// How long a service may take to drain; a pod's grace period is longer.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The configuration of a service.
+pub trait ServiceConfig: DeserializeOwned + JsonSchema {
+    /// Its section `telemetry`.
+    fn telemetry(&self) -> &TelemetryConfig;
+}
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "One service of the Tidemill suite",
+    after_help = "Settings come from the file, then from environment variables\n\
+                  TIDEMILL_<SECTION>__<KEY>, for instance:\n\n  \
+                  TIDEMILL_HTTP__LISTEN=0.0.0.0:7070 TIDEMILL_NATS__URL=nats://nats:4222 ..."
+)]
+struct Arguments {
+    /// TOML file with the settings.
+    #[arg(long, env = "TIDEMILL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the JSON Schema of the settings, and end.
+    #[arg(long)]
+    print_config_schema: bool,
+}
+
+/// Runs one service until SIGTERM or Ctrl-C, or until it fails. `start` sets
+/// the service going; its tasks live in the context. Exits 0 after an orderly
+/// end, 1 after a failure and 2 for a wrong configuration.
+pub fn main<C, S>(service: &'static str, start: S) -> ExitCode
+where
+    C: ServiceConfig,
+    S: AsyncFnOnce(C, Context) -> Result<(), StartError>,
+{
+    let arguments = Arguments::parse();
+    if arguments.print_config_schema {
+        return print_schema::<C>();
+    }
+    let config: C = match config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return complain(service, &error, 2),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(service, &error, 1),
+    };
+    runtime.block_on(run(service, config, start))
+}
+
+#[allow(clippy::print_stderr, reason = "there is no log yet")]
+fn complain(service: &str, error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("tidemill-{service}: {error}");
+    ExitCode::from(code)
+}
+
+#[allow(clippy::print_stdout, reason = "what the option is for")]
+fn print_schema<C: JsonSchema>() -> ExitCode {
+    match serde_json::to_string_pretty(&schema_for!(C)) {
+        Ok(schema) => {
+            println!("{schema}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain("config", &error, 1),
+    }
+}
+
+async fn run<C, S>(service: &'static str, config: C, start: S) -> ExitCode
+where
+    C: ServiceConfig,
+    S: AsyncFnOnce(C, Context) -> Result<(), StartError>,
+{
+    install_crypto();
+    let telemetry = match Telemetry::init(config.telemetry(), &[service]) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return complain(service, &error, 2),
+    };
+    let context = Context::new(service);
+    let stop = stop_on_signal(context.clone());
+    let started = start(config, context.clone()).await;
+    if let Err(error) = &started {
+        tracing::error!(service, %error, "the service cannot start");
+        context.shutdown.cancel();
+    }
+    context.shutdown.cancelled().await;
+    tracing::info!(service, "draining");
+    let drained = context.drained(DRAIN_DEADLINE).await;
+    if !drained {
+        tracing::error!(service, seconds = DRAIN_DEADLINE.as_secs(), "not drained in time");
+    }
+    stop.abort();
+    telemetry.shutdown().await;
+    if started.is_ok() && drained && context.failure().is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Chooses the TLS implementation of the process; a second call is harmless.
+pub fn install_crypto() {
+    // It fails when one was chosen before, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn stop_on_signal(context: Context) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                context.shutdown.cancel();
+            }
+            (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "signals cannot be received"),
+        }
+    })
+}

@@ -1,0 +1,209 @@
+//! A service's own database.
+//!
+//! Every service owns one, and names it by URL: `sqlite:///path/to/file` on a
+//! laptop, `postgres://…` in a cluster. Statements are written once, in the
+//! SQL that both speak (`$1` placeholders, `ON CONFLICT … DO UPDATE`, `BIGINT`
+//! and `TEXT` columns), so that there is one implementation to test, and the
+//! same tests run against both servers.
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sqlx::{
+    AnyPool, ConnectOptions, Connection, Executor,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    migrate::Migrator,
+};
+
+/// Section `store`.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `sqlite:///absolute/path.db` or `postgres://user:password@host/database`.
+    /// Give one with a password by environment.
+    #[serde(skip_serializing)]
+    pub url: String,
+    /// Connections at most.
+    #[serde(default = "default_connections")]
+    pub max_connections: u32,
+}
+
+fn default_connections() -> u32 {
+    8
+}
+
+impl std::fmt::Debug for Config {
+    /// Without the URL: it may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("max_connections", &self.max_connections).finish_non_exhaustive()
+    }
+}
+
+/// What can go wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URL names no database that can be used.
+    #[error("store.url: {0}")]
+    Config(String),
+    /// The schema could not be brought up to date.
+    #[error("store migration: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A statement failed.
+    #[error("store: {0}")]
+    Query(#[from] sqlx::Error),
+    /// A stored value is not what its column says.
+    #[error("store holds a malformed {0}")]
+    Malformed(&'static str),
+}
+
+impl Error {
+    /// Whether the same call may succeed later: the server is away or busy.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Migrate(_) | Self::Malformed(_) => false,
+            Self::Query(error) => match error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed => true,
+                // Classes 08 (connection), 40 (serialisation, deadlock), 53
+                // (resources), 55 (lock), 57 (shutdown) of PostgreSQL;
+                // 5 and 6 (busy, locked) of SQLite, and their extended codes.
+                sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+                    ["08", "40", "53", "55", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                        || code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6) && code < 100_000)
+                }),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// A pool of connections to a service's database, its schema up to date.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: AnyPool,
+}
+
+impl Database {
+    /// Connects, makes a SQLite file where there is none, and migrates with
+    /// the migrations of the database that the URL names.
+    pub async fn open(config: &Config, sqlite: &Migrator, postgres: &Migrator) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        let is_sqlite = config.url.starts_with("sqlite:");
+        if !is_sqlite && !config.url.starts_with("postgres:") && !config.url.starts_with("postgresql:") {
+            return Err(Error::Config("must begin with sqlite: or postgres:".into()));
+        }
+        let url = if is_sqlite { sqlite_url(&config.url)? } else { config.url.clone() };
+        let options = AnyConnectOptions::from_str(&url)
+            .map_err(|_| Error::Config("is not a valid database URL".into()))?
+            .disable_statement_logging();
+        if is_sqlite {
+            // The journal mode is a property of the file, and changing it
+            // needs the file for itself: once, before the pool.
+            let mut connection = sqlx::AnyConnection::connect_with(&options).await?;
+            connection.execute("PRAGMA journal_mode = WAL").await?;
+            connection.close().await?;
+        }
+        let pool = AnyPoolOptions::new()
+            .max_connections(if is_sqlite { config.max_connections.min(4) } else { config.max_connections })
+            .acquire_timeout(Duration::from_secs(5))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if is_sqlite {
+                        // FULL: what was committed must survive a power cut,
+                        // since the log is acknowledged on the strength of it.
+                        connection
+                            .execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+                            .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        let migrator = if is_sqlite { sqlite } else { postgres };
+        migrator.run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Closes every connection, after the statements under way.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn sqlite_url(url: &str) -> Result<String, Error> {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    if path.is_empty() || path.contains('?') {
+        return Err(Error::Config("sqlite needs the form sqlite:///path/to/file".into()));
+    }
+    if let Some(folder) = Path::new(path).parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|e| Error::Config(format!("cannot make the folder {}: {e}", folder.display())))?;
+    }
+    Ok(format!("sqlite://{path}?mode=rwc"))
+}
+
+/// The `VALUES` list of a statement that inserts `rows` rows of `columns`
+/// values: `($1,$2),($3,$4)`.
+pub fn placeholders(rows: usize, columns: usize) -> String {
+    let mut list = String::with_capacity(rows * columns * 5);
+    for row in 0..rows {
+        list.push_str(if row == 0 { "(" } else { ",(" });
+        for column in 0..columns {
+            if column > 0 {
+                list.push(',');
+            }
+            list.push_str(&format!("${}", row * columns + column + 1));
+        }
+        list.push(')');
+    }
+    list
+}
+
+/// Rows that one statement can take at most: SQLite binds 32,766 values.
+pub const fn rows_per_statement(columns: usize) -> usize {
+    30_000 / columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_count_on() {
+        assert_eq!(placeholders(2, 3), "($1,$2,$3),($4,$5,$6)");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_url_is_an_error_of_configuration() {
+        let none = Migrator::DEFAULT;
+        for url in ["mysql://x", "sqlite:", "sqlite:///tmp/x?mode=memory", "postgres:// /"] {
+            let config = Config { url: url.into(), max_connections: 1 };
+            let error = Database::open(&config, &none, &none).await.expect_err(url);
+            assert!(matches!(error, Error::Config(_)), "{url}: {error}");
+            assert!(!error.is_transient());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sqlite_file_is_made_with_its_folder() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let url = format!("sqlite://{}/deep/store.db", folder.path().display());
+        let database = Database::open(&Config { url, max_connections: 2 }, &Migrator::DEFAULT, &Migrator::DEFAULT)
+            .await
+            .expect("opens");
+        let (mode,): (String,) =
+            sqlx::query_as("PRAGMA journal_mode").fetch_one(database.pool()).await.expect("answers");
+        assert_eq!(mode, "wal");
+    }
+}

@@ -1,0 +1,49 @@
+//! For tests: real servers with a private folder and port each, a strict
+//! stand-in for Slack, and waiting for a condition with a deadline.
+
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+mod postgres;
+mod wait;
+
+pub use postgres::Postgres;
+pub use tempfile::TempDir;
+pub use tidemill_embedded::{NatsServer, SlackStandIn as FakeSlack};
+pub use wait::{eventually, try_eventually};
+
+/// A real nats-server in a folder of its own.
+pub struct TestNats {
+    /// The server.
+    pub server: NatsServer,
+    _folder: TempDir,
+}
+
+impl TestNats {
+    /// Starts one on a free port.
+    ///
+    /// # Panics
+    /// When it cannot be started: tests need it.
+    pub async fn start() -> Self {
+        let folder = tempdir();
+        let server = NatsServer::start(folder.path(), 0).await.unwrap_or_else(|e| panic!("{e}; see `make test`"));
+        Self { server, _folder: folder }
+    }
+
+    /// The address for clients.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+}
+
+/// A temporary folder.
+///
+/// # Panics
+/// When the system has no room for one.
+pub fn tempdir() -> TempDir {
+    tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"))
+}
+
+/// Says that a test was skipped, and why, where a reader of its output sees it.
+pub fn skipped(test: &str, why: &str) {
+    eprintln!("SKIPPED {test}: {why}");
+}

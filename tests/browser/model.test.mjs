@@ -1,0 +1,119 @@
+// Run with `node --test`.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Applied, booksSince, MetricModel } from "../../services/reporting/assets/model.js";
+
+const MINUTE = 60_000;
+const NOON = Date.parse("2026-03-01T12:00:00Z");
+
+function sales({ spanFrom = -Infinity, liveFrom = NOON } = {}) {
+  const model = new MetricModel("sales_metrics", ["revenue", "orders"], "category");
+  model.define({ dimensions: ["category", "region"], window: { seconds: 60 } });
+  model.clear(spanFrom, liveFrom);
+  return model;
+}
+
+function cell(minutes, category, region, revenue, orders, complete = true) {
+  return {
+    start: new Date(NOON + minutes * MINUTE).toISOString(),
+    complete,
+    dimensions: { category, region },
+    values: { revenue, orders },
+  };
+}
+
+test("a cell that comes again overwrites itself", () => {
+  const model = sales();
+  assert.equal(model.apply(cell(0, "books", "Europe", "10.10", 1)), Applied.Live);
+  model.apply(cell(0, "books", "Europe", "30.30", 3));
+  model.apply(cell(0, "books", "Asia", "0.20", 1));
+  assert.equal(model.total("revenue"), 30_500_000n);
+  assert.equal(model.total("orders"), 4_000_000n);
+});
+
+test("older windows count in sum, and a change among them asks for the history", () => {
+  const model = sales();
+  model.setTotals([{ dimensions: { category: "books", region: "Europe" }, values: { revenue: "5.00", orders: 1 } }]);
+  model.setHistory([
+    { dimensions: { category: "books" }, points: [{ start: "2026-03-01T11:58:00Z", values: { revenue: "5.00", orders: 1 } }] },
+  ]);
+  model.apply(cell(0, "books", "Europe", "1.00", 1));
+  assert.equal(model.total("revenue"), 6_000_000n);
+  assert.deepEqual(model.totalsBy("region", "revenue"), [["Europe", 6_000_000n]]);
+  assert.deepEqual(model.timeline("revenue").groups, new Map([["books", [5, 0, 1]]]));
+  assert.equal(model.apply(cell(-1, "books", "Europe", "9.00", 1)), Applied.History);
+  assert.equal(model.total("revenue"), 6_000_000n);
+});
+
+test("windows outside the span are refused, and leave it as time goes on", () => {
+  const model = sales({ spanFrom: NOON });
+  assert.equal(model.apply(cell(-1, "books", "Europe", "9.00", 1)), Applied.Outside);
+  model.apply(cell(0, "books", "Europe", "1.00", 1));
+  model.apply(cell(5, "books", "Europe", "2.00", 1));
+  assert.equal(model.prune(NOON + MINUTE), true);
+  assert.equal(model.prune(NOON + MINUTE), false);
+  assert.equal(model.cells.size, 1);
+  assert.equal(model.total("revenue"), 2_000_000n);
+});
+
+test("totals are sorted, largest first, then by name", () => {
+  const model = sales();
+  model.apply(cell(0, "toys", "Europe", "1.00", 1));
+  model.apply(cell(0, "books", "Europe", "1.00", 1));
+  model.apply(cell(0, "beauty", "Asia", "7.00", 1));
+  model.apply(cell(0, null, "Asia", "0.50", 1));
+  assert.deepEqual(
+    model.totalsBy("category", "revenue").map(([name]) => name),
+    ["beauty", "books", "toys", "unknown"],
+  );
+});
+
+test("the timeline spans the data, fills gaps with zero and widens its buckets", () => {
+  const model = sales({ liveFrom: -Infinity });
+  assert.deepEqual(model.timeline("orders").starts, []);
+  model.apply(cell(0, "books", "Europe", "1.00", 1));
+  model.apply(cell(3, "books", "Asia", "1.00", 2));
+  const near = model.timeline("orders");
+  assert.equal(near.step, MINUTE);
+  assert.deepEqual(near.starts, [0, 1, 2, 3].map((minutes) => NOON + minutes * MINUTE));
+  assert.deepEqual(near.groups.get("books"), [1, 0, 0, 2]);
+
+  model.apply(cell(60 * 24, "books", "Asia", "1.00", 4));
+  const far = model.timeline("orders");
+  assert.ok(far.starts.length <= 182);
+  assert.equal(far.groups.get("books").reduce((sum, value) => sum + value), 7);
+});
+
+test("what can still change is known", () => {
+  const model = sales();
+  assert.equal(model.openFrom, null);
+  assert.equal(model.completeUntil, null);
+  model.apply(cell(0, "books", "Europe", "1.00", 1));
+  model.apply(cell(1, "books", "Europe", "1.00", 1, false));
+  model.apply(cell(2, "books", "Europe", "1.00", 1, false));
+  assert.equal(model.openFrom, NOON + MINUTE);
+  assert.equal(model.completeUntil, NOON + MINUTE);
+  model.apply(cell(1, "books", "Europe", "1.00", 1, true));
+  assert.equal(model.openFrom, NOON + 2 * MINUTE);
+});
+
+test("the books of a span are those of its hours, and of what came since", () => {
+  const counts = (received, late) => ({ received, late, duplicate: 0, dead_lettered: 0 });
+  const hours = {
+    totals: counts(30, 3),
+    sources: [
+      {
+        source: "shop",
+        hours: [
+          { hour: "2026-03-01T10:00:00Z", ...counts(10, 1) },
+          { hour: "2026-03-01T11:00:00Z", ...counts(20, 2) },
+        ],
+      },
+    ],
+  };
+  assert.deepEqual(booksSince(hours, NOON - 30 * MINUTE), counts(20, 2));
+  assert.deepEqual(booksSince(hours, NOON - 90 * MINUTE), counts(30, 3));
+  assert.deepEqual(booksSince(hours, NOON - 30 * MINUTE, counts(34, 3)), counts(24, 2));
+});

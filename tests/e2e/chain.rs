@@ -1,0 +1,210 @@
+//! From an HTTP event to a live number, a Slack message and one trace.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tidemill_testkit::eventually;
+use tidemill_tests::{DEADLINE, TestSuite, now, order};
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// One suite for all of it: starting one is the slow part, and its traces are
+/// the process's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chain_runs() {
+    let (suite, telemetry) = TestSuite::traced().await;
+    every_service_answers(&suite).await;
+    an_order_becomes_a_number(&suite).await;
+    a_repetition_is_counted_once(&suite).await;
+    a_broken_event_is_a_dead_letter_and_harms_no_other(&suite).await;
+    a_suspicious_order_is_one_trace_from_the_post_to_slack(&suite).await;
+    reference_data_changes_without_a_restart(&suite).await;
+    hostile_input_gets_a_clear_answer(&suite).await;
+    assert!(suite.slack.refusals().is_empty(), "Slack refused: {:?}", suite.slack.refusals());
+    suite.stop().await;
+    telemetry.shutdown().await;
+}
+
+async fn every_service_answers(suite: &TestSuite) {
+    let s = &suite.suite;
+    for address in [s.ingestion, s.enrichment, s.aggregation, s.alert, s.reporting] {
+        for path in ["livez", "readyz", "metrics", "openapi.json"] {
+            let answer = suite.http.get(format!("http://{address}/{path}")).send().await.expect(path);
+            assert_eq!(answer.status(), 200, "{address}/{path}");
+        }
+        let answer = suite.http.get(format!("http://{address}/nothing-here")).send().await.expect("an answer");
+        assert_eq!(answer.status(), 404);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    }
+    let health = eventually("all services are known", DEADLINE, || async {
+        let health = suite.get("/v1/health").await;
+        (health["status"] == "ok").then_some(health)
+    })
+    .await;
+    assert_eq!(health["services"].as_array().map(Vec::len), Some(5));
+}
+
+/// Totals of sales by category, as reporting gives them.
+async fn sales(suite: &TestSuite, category: &str) -> Value {
+    let totals = suite.get(&format!("/v1/metrics/sales_metrics/totals?group_by=category&category={category}")).await;
+    totals["rows"][0]["values"].clone()
+}
+
+async fn an_order_becomes_a_number(suite: &TestSuite) {
+    let (status, verdict) = suite.post(JSON, order("1", "c-1", "novel", 3, "19.99")).await;
+    assert_eq!((status, &verdict["accepted"]), (202, &json!(1)), "{verdict}");
+    let values = eventually("the order is in the totals", DEADLINE, || async {
+        let values = sales(suite, "Books").await;
+        (!values.is_null()).then_some(values)
+    })
+    .await;
+    assert_eq!(values["revenue"], "59.97");
+    assert_eq!(values["quantity"], "3.00");
+    assert_eq!((&values["orders"], &values["customers"]), (&json!(1), &json!(1)));
+    let series = suite.get("/v1/metrics/sales_metrics/series?group_by=category,region").await;
+    assert_eq!(series["series"][0]["dimensions"], json!({"category": "Books", "region": "Europe"}));
+    assert!(series["as_of"].is_string() && series["source"] == "speed", "{series}");
+    // The same total stands in the metrics store, tagged by partition.
+    let points = suite
+        .http
+        .get(format!("http://{}/v1/points/sales_metrics", suite.suite.aggregation))
+        .send()
+        .await
+        .expect("aggregation answers")
+        .json::<Value>()
+        .await
+        .expect("JSON");
+    assert_eq!(points["points"][0]["fields"]["revenue_micros"], 59_970_000);
+    assert_eq!(points["points"][0]["tags"]["category"], "Books");
+}
+
+async fn a_repetition_is_counted_once(suite: &TestSuite) {
+    let same = order("2", "c-2", "chess", 1, "49.90");
+    for _ in 0..3 {
+        assert_eq!(suite.post(JSON, same.clone()).await.0, 202);
+    }
+    let totals = suite.balanced(4).await;
+    assert_eq!((&totals["counted"], &totals["duplicate"]), (&json!(2), &json!(2)));
+    assert_eq!(sales(suite, "Games").await["revenue"], "49.90");
+}
+
+async fn a_broken_event_is_a_dead_letter_and_harms_no_other(suite: &TestSuite) {
+    let good = order("3", "c-1", "novel", 1, "0.03");
+    let body = format!(
+        "{good}\n{{\"type\":\"order.placed\",\"id\":\"bad\",\"source\":\"test-shop\",\"data\":{{}}}}\nnot json\n"
+    );
+    let (status, verdict) = suite.post(NDJSON, body).await;
+    assert_eq!((status, &verdict["accepted"]), (202, &json!(1)), "{verdict}");
+    let rejected = verdict["rejected"].as_array().expect("verdicts");
+    assert_eq!(rejected.iter().map(|r| r["index"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2)]);
+    let totals = suite.balanced(7).await;
+    assert_eq!((&totals["rejected"], &totals["dead_lettered"]), (&json!(2), &json!(2)));
+    let letters = suite.get("/v1/dead-letters").await;
+    let bodies: Vec<_> = letters["dead_letters"].as_array().expect("letters").iter().map(|l| &l["body"]).collect();
+    assert!(bodies.iter().any(|body| *body == "not json"), "{letters}");
+}
+
+async fn a_suspicious_order_is_one_trace_from_the_post_to_slack(suite: &TestSuite) {
+    let before = suite.slack.messages().len();
+    let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let url = format!("http://{}/v1/events", suite.suite.ingestion);
+    let answer = suite
+        .http
+        .post(url)
+        .header("content-type", JSON)
+        .header("traceparent", format!("00-{trace_id}-00f067aa0ba902b7-01"))
+        .body(order("fraud", "c-1", "chess", 400, "99.50"))
+        .send()
+        .await
+        .expect("ingestion answers");
+    assert_eq!(answer.status(), 202);
+    eventually("Slack is told", DEADLINE, || async { (suite.slack.messages().len() > before).then_some(()) }).await;
+    let message = suite.slack.messages().last().expect("a message").to_string();
+    assert!(message.contains("c-1") && message.contains(trace_id), "{message}");
+    assert!(suite.slack.traceparents().iter().any(|parent| parent.contains(trace_id)), "the call carries the trace");
+    let alert = eventually("reporting knows the alert", DEADLINE, || async {
+        let alerts = suite.get("/v1/alerts?rule=FRAUD_DETECTION").await;
+        let alert = alerts["alerts"][0].clone();
+        (!alert["notified_at"].is_null()).then_some(alert)
+    })
+    .await;
+    assert_eq!(alert["trace_id"], trace_id);
+    let jaeger = suite.jaeger.expect("a traced suite").ui;
+    let spans = eventually("one trace spans every service", DEADLINE, || async {
+        let url = format!("http://{jaeger}/api/traces/{trace_id}");
+        let answer: Value = suite.http.get(url).send().await.ok()?.json().await.ok()?;
+        let trace = &answer["data"][0];
+        let spans: BTreeSet<(String, String)> = trace["spans"]
+            .as_array()?
+            .iter()
+            .filter_map(|span| {
+                let process = &trace["processes"][span["processID"].as_str()?];
+                Some((process["serviceName"].as_str()?.to_owned(), span["operationName"].as_str()?.to_owned()))
+            })
+            .collect();
+        let services: BTreeSet<&str> = spans.iter().map(|(service, _)| service.as_str()).collect();
+        let all = ["ingestion", "enrichment", "aggregation", "alert", "reporting"];
+        let notified = spans.iter().any(|(_, operation)| operation.contains("notify"));
+        (all.iter().all(|service| services.contains(service)) && notified).then_some(spans)
+    })
+    .await;
+    assert!(spans.len() >= 6, "{spans:?}");
+}
+
+async fn reference_data_changes_without_a_restart(suite: &TestSuite) {
+    let url = format!("http://{}/v1/reference/products/atlas", suite.suite.enrichment);
+    let answer = suite.http.put(url).json(&json!({"category": "Maps"})).send().await.expect("enrichment answers");
+    assert!(answer.status().is_success(), "{}", answer.status());
+    let mut n = 0;
+    // Replicas learn of a change within a few seconds.
+    eventually("orders count in the new category", DEADLINE, || {
+        n += 1;
+        let order = order(&format!("atlas-{n}"), "c-1", "atlas", 1, "1");
+        async move {
+            assert_eq!(suite.post(JSON, order).await.0, 202);
+            (!sales(suite, "Maps").await.is_null()).then_some(())
+        }
+    })
+    .await;
+}
+
+async fn hostile_input_gets_a_clear_answer(suite: &TestSuite) {
+    let event = |data: &str, more: &str| format!(r#"{{"type":"product.viewed","source":"x","data":{data}{more}}}"#);
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    let accepted_before = suite.balanced(0).await["accepted"].clone();
+    for (what, body) in [
+        ("truncated", r#"{"type":"product.viewed","source"#.to_owned()),
+        ("deep", event(&deep, "")),
+        ("duplicate key", event(r#"{"product_id":"a","product_id":"b"}"#, "")),
+        ("NaN", event(r#"{"product_id":NaN}"#, "")),
+        ("lone surrogate", event(r#"{"product_id":"\ud800"}"#, "")),
+        ("huge number", event(r#"{"product_id":"a","price":1e999}"#, "")),
+        ("wrong type", event(r#"{"product_id":7}"#, "")),
+        ("unknown type", event("{}", "").replace("product.viewed", "no.such.type")),
+        ("not a time", event(r#"{"product_id":"a"}"#, r#","time":"soon""#)),
+        ("control characters", event(r#"{"product_id":"a"}"#, r#","id":"a\nb""#)),
+        ("empty", String::new()),
+    ] {
+        let (status, problem) = suite.post(JSON, body).await;
+        assert!((400..500).contains(&status), "{what}: {status} {problem}");
+        assert!(problem["code"].is_string() && problem["title"].is_string(), "{what}: {problem}");
+    }
+    let bomb = zstd::bulk::compress(&vec![b' '; 200 << 20], 3).expect("compresses");
+    let url = format!("http://{}/v1/events", suite.suite.ingestion);
+    let request = suite.http.post(url).header("content-type", JSON).header("content-encoding", "zstd").body(bomb);
+    assert_eq!(request.send().await.expect("an answer").status(), 413);
+    // Wrong clocks are taken in, and make nobody else late.
+    for time in ["1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z"] {
+        let body = event(r#"{"product_id":"novel"}"#, &format!(r#","subject":"c-1","time":"{time}""#));
+        assert_eq!(suite.post(JSON, body).await.0, 202, "{time}");
+    }
+    let late = suite.balanced(0).await["late"].clone();
+    assert_eq!(suite.post(JSON, order(&now().to_string(), "c-1", "novel", 1, "1.00")).await.0, 202);
+    eventually("all is accounted for", DEADLINE, || async {
+        let totals = suite.balanced(0).await;
+        let more = totals["accepted"].as_u64() >= accepted_before.as_u64().map(|n| n + 3);
+        more.then(|| assert_eq!(totals["late"], late, "the order of now is not late"))
+    })
+    .await;
+}

@@ -1,0 +1,78 @@
+//! The dashboard in a real browser.
+
+use std::{path::PathBuf, process::Stdio};
+
+use tidemill_testkit::skipped;
+use tidemill_tests::{TestSuite, order};
+use tokio::process::Command;
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_exact_numbers_and_sees_them_change() {
+    let test = "a_person_sees_exact_numbers_and_sees_them_change";
+    let (Some(node), Some(_)) = (on_path("node"), std::env::var_os("TIDEMILL_NODE_MODULES")) else {
+        return skipped(test, "node and playwright-core are not installed; `make test` does");
+    };
+    let chromium = std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
+    if !chromium.is_file() {
+        return skipped(test, "no Chromium is installed");
+    }
+    let suite = TestSuite::start().await;
+    for (n, (product, quantity, price)) in
+        [("novel", 2, "10.01"), ("chess", 1, "49.90"), ("novel", 1, "0.03"), ("chess", 500, "20.00")].iter().enumerate()
+    {
+        let (status, answer) =
+            suite.post("application/json", order(&format!("{n}"), "c-1", product, *quantity, price)).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    let repeated = order("again", "c-2", "chess", 1, "1.00");
+    for _ in 0..2 {
+        suite.post("application/json", repeated.clone()).await;
+    }
+    assert_eq!(suite.post("application/json", r#"{"type":"no.such.type","source":"s","data":{}}"#).await.0, 422);
+    suite.balanced(7).await;
+    let folder = tidemill_testkit::tempdir();
+    let live = folder.path().join("live.json");
+    std::fs::write(&live, order("live", "c-2", "novel", 1, "5.55")).expect("writes");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let picture = |name: &str| {
+        std::env::var_os("TIDEMILL_PICTURES").map_or_else(|| folder.path().to_owned(), PathBuf::from).join(name)
+    };
+    let mut command = Command::new(node);
+    command
+        .arg(root.join("browser/dashboard.mjs"))
+        .args(["--url", &format!("http://{}", suite.suite.reporting)])
+        .args(["--expect-revenue", "10070.95", "--expect-orders", "5", "--expect-alerts", "1"])
+        .args(["--live-post", &format!("http://{}/v1/events", suite.suite.ingestion)])
+        .arg(&live)
+        .arg("--screenshot")
+        .arg(picture("dashboard-test.png"))
+        .stdin(Stdio::null());
+    let output = command.output().await.expect("node starts");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    suite.stop().await;
+}
+
+#[tokio::test]
+async fn the_pages_own_tests_pass() {
+    let Some(node) = on_path("node") else {
+        return skipped("the_pages_own_tests_pass", "node is not installed; `make test` does");
+    };
+    let browser = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("browser");
+    let output = Command::new(node)
+        .arg("--test")
+        .arg(browser.join("money.test.mjs"))
+        .arg(browser.join("model.test.mjs"))
+        .output()
+        .await
+        .expect("node starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

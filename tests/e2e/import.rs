@@ -1,0 +1,97 @@
+//! A real data set, through HTTP, equals its published truth to the last digit.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use tidemill::import::online_retail;
+use tidemill_domain::Amount;
+use tidemill_testkit::{skipped, tempdir};
+use tidemill_tests::{TestSuite, order, shared_data};
+
+const LINES: u64 = 541_909;
+
+/// A row's exact values: lines, invoices, customers, quantity, net, sales.
+type Row = [Amount; 6];
+
+fn rows(path: &Path, key: [&str; 2], columns: [&str; 6]) -> BTreeMap<(String, String), Row> {
+    let mut reader = csv::Reader::from_path(path).expect("a CSV file");
+    let header = reader.headers().expect("a header").clone();
+    let at = |name: &str| header.iter().position(|column| column == name).expect(name);
+    let (key, columns) = (key.map(at), columns.map(at));
+    reader
+        .records()
+        .map(|record| {
+            let record = record.expect("a record");
+            let value = |index: usize| record[index].parse().unwrap_or_else(|e| panic!("{}: {e}", &record[index]));
+            ((record[key[0]].to_owned(), record[key[1]].to_owned()), columns.map(value))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn online_retail_equals_its_truth() {
+    let Some(data) = shared_data().map(|data| data.join("online-retail")).filter(|data| data.is_dir()) else {
+        return skipped("online_retail_equals_its_truth", "the data set is not beside this checkout");
+    };
+    let suite = TestSuite::start().await;
+    let out = tempdir();
+    let client = suite.client();
+    // The suite is busy with today's traffic, which must make no old line late.
+    let (done, live) = (AtomicBool::new(false), AtomicU64::new(0));
+    let traffic = async {
+        while !done.load(Ordering::Relaxed) {
+            let n = live.fetch_add(1, Ordering::Relaxed);
+            let (status, answer) =
+                suite.post("application/json", order(&format!("live-{n}"), "c-1", "novel", 1, "2.50")).await;
+            assert_eq!(status, 202, "{answer}");
+        }
+    };
+    let import = async {
+        let summary = online_retail::import(&data.join("online_retail.csv.zst"), out.path(), &client, 5_000)
+            .await
+            .expect("imports");
+        done.store(true, Ordering::Relaxed);
+        summary
+    };
+    let ((), summary) = tokio::join!(traffic, import);
+    eprintln!("{}", serde_json::to_string(&summary).expect("serialises"));
+    assert_eq!((summary.sent, summary.counted, summary.duplicate), (LINES, LINES, 0));
+
+    let truth = rows(
+        &data.join("truth/per_day_country.csv"),
+        ["d", "country"],
+        ["lines", "invoices", "customers", "qty", "net", "sales"],
+    );
+    let ours = rows(
+        &out.path().join("daily_country.csv"),
+        ["date", "country"],
+        ["lines", "invoices", "customers", "quantity", "net", "sales"],
+    );
+    let different: Vec<_> = truth.iter().filter(|(key, row)| ours.get(*key) != Some(row)).take(5).collect();
+    assert!(different.is_empty(), "differs, for instance: {different:?}");
+    assert_eq!(ours.len(), truth.len(), "no day and country too many");
+    let net: Amount = ours.values().map(|row| row[4]).sum();
+    assert_eq!(net.to_string(), "9747747.934");
+
+    // Sent again, every line is known.
+    let again =
+        online_retail::import(&data.join("online_retail.csv.zst"), out.path(), &client, 10_000).await.expect("imports");
+    assert_eq!((again.sent, again.counted, again.duplicate), (LINES, 0, LINES));
+    assert_eq!(
+        rows(
+            &out.path().join("daily_country.csv"),
+            ["date", "country"],
+            ["lines", "invoices", "customers", "quantity", "net", "sales"]
+        ),
+        ours
+    );
+
+    let live = live.load(Ordering::Relaxed);
+    let totals = suite.balanced(2 * LINES + live).await;
+    assert_eq!(totals["counted"], LINES + live);
+    assert_eq!(totals["late"], 0);
+    suite.stop().await;
+}
