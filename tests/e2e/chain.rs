@@ -29,10 +29,14 @@ async fn the_chain_runs() {
 async fn every_service_answers(suite: &TestSuite) {
     let s = &suite.suite;
     for address in [s.ingestion, s.enrichment, s.aggregation, s.alert, s.reporting] {
-        for path in ["livez", "readyz", "metrics", "openapi.json"] {
-            let answer = suite.http.get(format!("http://{address}/{path}")).send().await.expect(path);
-            assert_eq!(answer.status(), 200, "{address}/{path}");
+        let get = |path| suite.http.get(format!("http://{address}/{path}")).send();
+        for path in ["livez", "metrics", "openapi.json"] {
+            assert_eq!(get(path).await.expect(path).status(), 200, "{address}/{path}");
         }
+        eventually("the service is ready", DEADLINE, || async {
+            get("readyz").await.is_ok_and(|answer| answer.status() == 200).then_some(())
+        })
+        .await;
         let answer = suite.http.get(format!("http://{address}/nothing-here")).send().await.expect("an answer");
         assert_eq!(answer.status(), 404);
         assert_eq!(answer.headers()["content-type"], "application/problem+json");

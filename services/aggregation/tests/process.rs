@@ -52,9 +52,16 @@ async fn terminated(mut service: Child) -> i32 {
     status.code().unwrap_or(-1)
 }
 
-/// The totals of the newest update of each cell, by partition.
+/// The totals of the first update with this revenue.
 async fn revenue(bus: &Bus, expected: &str) -> BTreeMap<String, Value> {
+    nth_revenue(bus, expected, 1).await
+}
+
+/// The totals of the nth update with this revenue, counted from the stream's
+/// start.
+async fn nth_revenue(bus: &Bus, expected: &str, nth: usize) -> BTreeMap<String, Value> {
     let mut subscription = bus.subscribe(Durable::ReportingMetrics).await.expect("subscribes");
+    let mut seen = 0;
     loop {
         let delivery = tokio::time::timeout(DEADLINE, subscription.next()).await.expect("in time").expect("a message");
         let update: MetricsUpdate = delivery.decode().expect("an update");
@@ -62,8 +69,11 @@ async fn revenue(bus: &Bus, expected: &str) -> BTreeMap<String, Value> {
             let names = ["customers", "orders", "quantity", "revenue"].map(String::from);
             let values: BTreeMap<_, _> = names.into_iter().zip(cell.totals.0.iter().map(|m| m.value())).collect();
             if values["revenue"] == Value::Amount(expected.parse().expect("an amount")) {
-                assert_eq!((cell.dimensions["category"].as_str(), update.raw_seq), ("Books", update.raw_seq));
-                return values;
+                assert_eq!(cell.dimensions["category"], "Books");
+                seen += 1;
+                if seen == nth {
+                    return values;
+                }
             }
         }
     }
@@ -93,4 +103,21 @@ async fn totals_go_on_over_a_restart_and_repetitions_change_nothing() {
     })
     .await;
     assert_eq!(terminated(second).await, 0, "an orderly end");
+
+    // The stream's end says less than the checkpoint, as after a power cut.
+    let old = MetricsUpdate {
+        partition: Partition::new(2),
+        raw_seq: 3,
+        part: 0,
+        as_of: Timestamp::EPOCH,
+        watermark: Some(Timestamp::EPOCH),
+        idle: false,
+        cells: Vec::new(),
+        books: Vec::new(),
+        trace: None,
+    };
+    bus.publish(&old).await.expect("publishes");
+    let third = service(&nats, &folder);
+    assert_eq!(nth_revenue(&bus, "22.01", 2).await, values, "what is missing is published again");
+    assert_eq!(terminated(third).await, 0, "an orderly end");
 }

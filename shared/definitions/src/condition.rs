@@ -2,20 +2,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
-use cel::{Context, Program, Value};
+use cel::{Context, Env, Program, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The longest condition, in bytes.
 const MAX_BYTES: usize = 4096;
 
+/// CEL's own functions. Making the table takes longer than most conditions.
+static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
 /// A compiled condition.
 ///
-/// Numbers are binary floats in here, whole or not, so that a condition does
-/// not care whether JSON wrote `5` or `5.0`; whole numbers in the text are
-/// read as floats too where they are compared with a variable.
+/// Whole numbers and fractions compare with each other, so that a condition
+/// does not care whether JSON wrote `5` or `5.0`. Fractions are binary floats
+/// in here: a condition decides, it never adds up money.
 #[derive(Debug, Clone)]
 pub struct Condition {
     text: String,
@@ -42,7 +45,7 @@ impl Condition {
     /// Whether the condition holds. A variable that it names and that is not
     /// given is null.
     pub fn holds(&self, variables: &BTreeMap<String, serde_json::Value>) -> Result<bool, String> {
-        let mut context = Context::default();
+        let mut context = Context::with_env(FUNCTIONS.clone());
         for name in &self.variables {
             let value = variables.get(name).map_or(Value::Null, to_cel);
             context.add_variable_from_value(name.as_str(), value);
