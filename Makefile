@@ -45,7 +45,6 @@ test: ## Check format, lints, dependencies and manifests, and run every test aga
 	@echo "== manifests";    scripts/render --check
 	@echo "== lints";        $(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources
-	@echo "== binaries";     $(TOOLS) cargo build --workspace --bins
 	@echo "== tests";        $(TOOLS) cargo test $(TEST_ARGS)
 
 .PHONY: lint
