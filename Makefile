@@ -68,6 +68,11 @@ render: ## Render the Helm chart into k8s/
 check-render: ## Fail if k8s/ differs from what the chart renders
 	@scripts/render --check
 
+.PHONY: reference
+reference: ## Write docs/reference (settings and OpenAPI of every service) anew
+	@scripts/provision demo
+	@$(TOOLS) TIDEMILL_UPDATE=1 cargo test --package tidemill-tests --test reference
+
 .PHONY: pictures
 pictures: ## Take the README's pictures of a demo that runs for it
 	@scripts/provision test

@@ -1,0 +1,46 @@
+//! `docs/reference` is what the services say of themselves: the JSON Schema of
+//! each one's settings, and its OpenAPI document. `TIDEMILL_UPDATE=1 cargo test
+//! -p tidemill-tests --test reference` writes it anew.
+
+use std::path::{Path, PathBuf};
+
+use schemars::schema_for;
+use serde_json::Value;
+use tidemill_tests::TestSuite;
+
+fn same(folder: &Path, name: &str, generated: &Value) -> Result<(), String> {
+    let path = folder.join(name);
+    let text = serde_json::to_string_pretty(generated).expect("JSON") + "\n";
+    if std::env::var_os("TIDEMILL_UPDATE").is_some() {
+        std::fs::create_dir_all(folder).expect("a folder");
+        std::fs::write(&path, text).expect("writes");
+        return Ok(());
+    }
+    match std::fs::read_to_string(&path) {
+        Ok(committed) if committed == text => Ok(()),
+        Ok(_) => Err(format!("{name} differs")),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_is_up_to_date() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
+    let suite = TestSuite::start().await;
+    let s = &suite.suite;
+    let mut stale = Vec::new();
+    for (service, address, settings) in [
+        ("ingestion", s.ingestion, schema_for!(tidemill_ingestion::Config)),
+        ("enrichment", s.enrichment, schema_for!(tidemill_enrichment::Config)),
+        ("aggregation", s.aggregation, schema_for!(tidemill_aggregation::Config)),
+        ("alert", s.alert, schema_for!(tidemill_alert::Config)),
+        ("reporting", s.reporting, schema_for!(tidemill_reporting::Config)),
+    ] {
+        let answer = suite.http.get(format!("http://{address}/openapi.json")).send().await.expect("an answer");
+        let openapi: Value = answer.json().await.expect("JSON");
+        stale.extend(same(&folder, &format!("{service}.openapi.json"), &openapi).err());
+        stale.extend(same(&folder, &format!("{service}.settings.json"), &settings.to_value()).err());
+    }
+    assert!(stale.is_empty(), "docs/reference is out of date ({stale:?}); `make reference` writes it anew");
+    suite.stop().await;
+}
