@@ -27,7 +27,6 @@ impl Bus {
             description: "Instances of services that are alive".into(),
             max_age: MEMBER_TTL,
             history: 1,
-            storage: StorageType::Memory,
             num_replicas: usize::from(self.config.replicas),
             ..kv::Config::default()
         };

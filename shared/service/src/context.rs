@@ -202,7 +202,16 @@ async fn announce(context: Context, bus: Bus) -> Result<(), std::convert::Infall
         let problems = context.health.problems();
         member.ready = problems.is_empty();
         member.reason = problems.into_iter().next().map(|(what, reason)| format!("{what}: {reason}"));
-        match bus.announce(&member).await {
+        // A server that came back without its disk has no bucket and no
+        // streams either: they are made again.
+        let announced = match bus.announce(&member).await {
+            Err(_) => match bus.ensure_topology().await {
+                Ok(()) => bus.announce(&member).await,
+                failed => failed,
+            },
+            done => done,
+        };
+        match announced {
             Ok(()) => context.health.ready("nats"),
             Err(error) => context.health.unready("nats", error.to_string()),
         }
