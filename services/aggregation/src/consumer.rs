@@ -29,7 +29,7 @@ const MAX_CHUNK: usize = 64;
 /// far below the server's limit.
 const CELLS_PER_MESSAGE: usize = 400;
 /// Cells read at once to be published again.
-const REPUBLISHED_AT_ONCE: u32 = 4_000;
+const REPUBLISHED_AT_ONCE: usize = 4_000;
 
 /// Reads one partition of `ENRICHED`, alone, in order.
 pub(crate) struct PartitionConsumer {
@@ -125,7 +125,7 @@ impl PartitionConsumer {
         let tail = self.bus.last::<MetricsUpdate>(&topology::metrics(self.partition)).await?;
         // A part without a watermark was to be followed by more of the same
         // position.
-        let mut reached = match tail.map(|stored| stored.message) {
+        let reached = match tail.map(|stored| stored.message) {
             Some(tail) if tail.watermark.is_some() => tail.raw_seq,
             Some(tail) => tail.raw_seq.saturating_sub(1),
             None => 0,
@@ -137,20 +137,9 @@ impl PartitionConsumer {
         let books = self.store.all_books(self.partition).await?;
         let books = books.iter().map(|(key, outcomes)| outcomes.of(key)).collect();
         let mut update = self.update(state, self.context.clock.now());
-        loop {
-            let ids = self.store.cells_after(self.partition, reached, REPUBLISHED_AT_ONCE).await?;
-            let cells = self.store.cells(&ids).await?;
-            let full = ids.len() == REPUBLISHED_AT_ONCE as usize;
-            let last = cells.values().map(|cell| cell.raw_seq).max().unwrap_or(state.floor);
-            // A page may end within the cells of one batch; those of its last
-            // batch come again at the head of the next, if there is one.
-            let next = if full { last.saturating_sub(1).max(reached + 1) } else { last };
-            let updates = cells.values().map(Cell::update).collect();
-            update.part = self.publish_parts(updates, &update).await?;
-            if !full {
-                break;
-            }
-            reached = next;
+        for ids in self.store.cells_after(self.partition, reached).await?.chunks(REPUBLISHED_AT_ONCE) {
+            let cells = self.store.cells(ids).await?;
+            update.part = self.publish_parts(cells.values().map(Cell::update).collect(), &update).await?;
         }
         self.bus.publish(&MetricsUpdate { books, ..update }).await?;
         Ok(())

@@ -87,18 +87,11 @@ impl Store {
         Ok(rows.iter().map(outcomes).collect::<Result<_, _>>()?)
     }
 
-    /// The cells of a partition that changed after `raw_seq`, at most `limit`
-    /// of them, the earliest changes first.
-    pub(crate) async fn cells_after(
-        &self,
-        partition: Partition,
-        raw_seq: u64,
-        limit: u32,
-    ) -> Result<Vec<CellId>, Error> {
-        let rows = sqlx::query("SELECT id FROM cells WHERE partition = $1 AND raw_seq > $2 ORDER BY raw_seq LIMIT $3")
+    /// The cells of a partition that changed after `raw_seq`.
+    pub(crate) async fn cells_after(&self, partition: Partition, raw_seq: u64) -> Result<Vec<CellId>, Error> {
+        let rows = sqlx::query("SELECT id FROM cells WHERE partition = $1 AND raw_seq > $2")
             .bind(i64::from(partition.index()))
             .bind(raw_seq.cast_signed())
-            .bind(i64::from(limit))
             .fetch_all(self.database.pool())
             .await
             .map_err(StoreError::from)?;
@@ -339,7 +332,7 @@ mod tests {
         let other = store.load(Partition::new(4), &windows, now).await.expect("loads");
         assert_eq!(other.floor, 0, "partitions are apart");
         assert!(store.all_books(Partition::new(4)).await.expect("answers").is_empty());
-        let after = |raw_seq| store.cells_after(Partition::new(3), raw_seq, 10);
+        let after = |raw_seq| store.cells_after(Partition::new(3), raw_seq);
         assert_eq!((after(8).await.expect("answers").len(), after(9).await.expect("answers").len()), (1, 0));
     }
 
