@@ -11,11 +11,13 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 
 # What scripts/provision installed, in the shell of one recipe line.
 TOOLS := eval "$$(scripts/provision env)" &&
-SERVICES := ingestion enrichment aggregation alert reporting
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 
 # Arguments of `tidemill demo`, for instance DEMO_ARGS="--events 50000 --exit".
 DEMO_ARGS ?=
+# Arguments of `tidemill-chaos`, for instance CHAOS_ARGS="--seed 7".
+CHAOS_ARGS ?=
+# Arguments of scripts/images, for instance IMAGE_ARGS="--prebuilt --tag 1.2.3".
+IMAGE_ARGS ?=
 # Arguments of `cargo test`, for instance TEST_ARGS="-p tidemill-domain".
 TEST_ARGS ?= --workspace
 # The cargo profile that the demo is built with.
@@ -42,10 +44,17 @@ test: ## Check format, lints, dependencies and manifests, and run every test aga
 	@scripts/provision test
 	@echo "== format";       cargo fmt --all --check
 	@echo "== drivers";      scripts/check-confined
-	@echo "== manifests";    scripts/render --check
+	@echo "== manifests";    $(MAKE) chart-test
 	@echo "== lints";        $(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources
+	@echo "== services";     $(TOOLS) cargo build --workspace --bins
 	@echo "== tests";        $(TOOLS) cargo test $(TEST_ARGS)
+
+.PHONY: chaos
+chaos: ## Kill, hold and cut off every part while a shop trades (CHAOS_ARGS="--seed 7 --faults 240")
+	@scripts/provision test
+	@$(TOOLS) cargo build --profile $(PROFILE) --workspace --bins
+	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-chaos" $(CHAOS_ARGS)
 
 .PHONY: lint
 lint: ## Run the format check and the lints alone
@@ -61,11 +70,11 @@ fmt: ## Format the code
 ##@ Ship
 
 .PHONY: render
-render: ## Render the Helm chart into k8s/
+render: ## Render the Helm chart into k8s/ and the table of values into its README
 	@scripts/render
 
 .PHONY: check-render
-check-render: ## Fail if k8s/ differs from what the chart renders
+check-render: ## Fail if k8s/ or the table of values differs from what the chart renders
 	@scripts/render --check
 
 .PHONY: reference
@@ -80,11 +89,13 @@ pictures: ## Take the README's pictures of a demo that runs for it
 	@scripts/pictures
 
 .PHONY: images
-images: ## Build the container image of every service (needs docker)
-	@command -v docker >/dev/null || { echo "make images: docker is not on PATH" >&2; exit 1; }
-	@for service in $(SERVICES); do \
-	  docker build --build-arg "SERVICE=$$service" --tag "tidemill/$$service:$(VERSION)" .; \
-	done
+images: ## Build every container image out of one compilation (IMAGE_ARGS="--prebuilt --tag 1.2.3")
+	@scripts/images $(IMAGE_ARGS)
+
+.PHONY: chart-test
+chart-test: ## Check the Helm chart, k8s/ and skaffold.yaml without a cluster
+	@scripts/render --check
+	@python3 tests/chart/check.py
 
 ##@ Tidy
 

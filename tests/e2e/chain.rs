@@ -18,6 +18,7 @@ async fn the_chain_runs() {
     an_order_becomes_a_number(&suite).await;
     a_repetition_is_counted_once(&suite).await;
     a_broken_event_is_a_dead_letter_and_harms_no_other(&suite).await;
+    a_dead_letter_that_is_mended_is_counted_once(&suite).await;
     a_suspicious_order_is_one_trace_from_the_post_to_slack(&suite).await;
     reference_data_changes_without_a_restart(&suite).await;
     hostile_input_gets_a_clear_answer(&suite).await;
@@ -107,6 +108,51 @@ async fn a_broken_event_is_a_dead_letter_and_harms_no_other(suite: &TestSuite) {
     let letters = suite.get("/v1/dead-letters").await;
     let bodies: Vec<_> = letters["dead_letters"].as_array().expect("letters").iter().map(|l| &l["body"]).collect();
     assert!(bodies.iter().any(|body| *body == "not json"), "{letters}");
+}
+
+/// What the letter of event `bad` is now.
+async fn letter(suite: &TestSuite) -> Value {
+    let letters = suite.get("/v1/dead-letters?service=ingestion&code=schema_violation").await;
+    let letter =
+        letters["dead_letters"].as_array().and_then(|all| all.iter().find(|letter| letter["event_id"] == "bad"));
+    letter.cloned().unwrap_or_else(|| panic!("no letter: {letters}"))
+}
+
+async fn a_dead_letter_that_is_mended_is_counted_once(suite: &TestSuite) {
+    let sequence = letter(suite).await["sequence"].clone();
+    let url = format!("http://{}/v1/dead-letters/redrive", suite.suite.reporting);
+    let redrive = async |order: Value| {
+        let answer = suite.http.post(&url).json(&order).send().await.expect("reporting answers");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let before = sales(suite, "Games").await;
+    let mended: Value = serde_json::from_str(&order("bad", "c-2", "chess", 1, "0.10")).expect("JSON");
+    let order = json!({"sequences": [sequence], "by": "anna", "reason": "the price was missing", "body": mended});
+    let (status, answer) = redrive(order.clone()).await;
+    assert_eq!((status, &answer["ordered"]), (202, &json!(1)), "{answer}");
+    eventually("the letter is accepted", DEADLINE, || async {
+        (letter(suite).await["state"] == "accepted").then_some(())
+    })
+    .await;
+    let totals = suite.balanced(8).await;
+    assert_eq!((&totals["accepted"], &totals["dead_lettered"]), (&json!(6), &json!(2)), "{totals}");
+    assert_eq!(
+        (before["revenue"].as_str(), sales(suite, "Games").await["revenue"].as_str()),
+        (Some("49.90"), Some("50.00"))
+    );
+
+    // Once more, by somebody who insists: a duplicate.
+    let (_, answer) = redrive(order.clone()).await;
+    assert_eq!(answer["refused"], 1, "{answer}");
+    let forced = json!({"sequences": [sequence], "by": "bert", "force": true, "body": mended});
+    let (status, answer) = redrive(forced).await;
+    assert_eq!((status, &answer["ordered"]), (202, &json!(1)), "{answer}");
+    let totals = suite.balanced(9).await;
+    assert_eq!((&totals["counted"], &totals["duplicate"]), (&json!(4), &json!(3)), "{totals}");
+    assert_eq!(sales(suite, "Games").await["revenue"], "50.00");
+    let audit = suite.get("/v1/dead-letters/audit").await;
+    let by: Vec<_> = audit["actions"].as_array().expect("actions").iter().map(|action| &action["by"]).collect();
+    assert_eq!(by, ["bert", "anna"], "{audit}");
 }
 
 async fn a_suspicious_order_is_one_trace_from_the_post_to_slack(suite: &TestSuite) {

@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: a whole suite with real servers, and
-//! questions to it.
+//! questions to it; and the chaos run.
+
+pub mod chaos;
 
 use std::{path::PathBuf, time::Duration};
 

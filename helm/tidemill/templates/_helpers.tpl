@@ -1,3 +1,5 @@
+{{/* Names, labels and what all pods share. */}}
+
 {{/* Name that everything of this release starts with. */}}
 {{- define "tidemill.fullname" -}}
 {{- if contains "tidemill" .Release.Name -}}
@@ -7,8 +9,9 @@
 {{- end -}}
 {{- end -}}
 
-{{- define "tidemill.secretName" -}}
-{{- .Values.secrets.existingSecret | default (include "tidemill.fullname" .) -}}
+{{/* The name of a component's objects. Takes (dict "root" $ "component" name). */}}
+{{- define "tidemill.name" -}}
+{{ include "tidemill.fullname" .root }}-{{ .component }}
 {{- end -}}
 
 {{/* What a selector matches. Takes (dict "root" $ "component" name). */}}
@@ -23,19 +26,68 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: tidemill
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* A service's values: its own entry over the defaults. Takes (dict "root" $ "name" name). */}}
+{{/* How every object begins. Takes (dict "root" $ "component" name ["suffix" "-headless"]). */}}
+{{- define "tidemill.metadata" -}}
+name: {{ include "tidemill.name" . }}{{ .suffix }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "tidemill.labels" . | nindent 2 }}
+{{- end -}}
+
+{{/* A service's values: its own entry over the defaults. Takes (dict "root" $ "component" name). */}}
 {{- define "tidemill.service.values" -}}
-{{- mustMergeOverwrite (deepCopy .root.Values.serviceDefaults) (deepCopy (index .root.Values.services .name)) | toYaml -}}
+{{- include "tidemill.overlay" (list .root.Values.serviceDefaults (index .root.Values.services .component)) -}}
+{{- end -}}
+
+{{/*
+One map over another, at every depth; also `false`, 0 and null go over, which they do not with
+mergeOverwrite. Takes (list below above), gives YAML.
+*/}}
+{{- define "tidemill.overlay" -}}
+{{- $merged := deepCopy (first .) }}
+{{- range $key, $value := last . }}
+{{- $below := index $merged $key }}
+{{- if and (kindIs "map" $below) (kindIs "map" $value) }}
+{{- $value = include "tidemill.overlay" (list $below $value) | fromYaml }}
+{{- end }}
+{{- $_ := set $merged $key $value }}
+{{- end }}
+{{- toYaml $merged -}}
+{{- end -}}
+
+{{/* The Secret of a part: the user's own, or the one that the chart makes. Takes (dict "root" $ "component" name). */}}
+{{- define "tidemill.secretName" -}}
+{{- (index .root.Values .component).existingSecret | default (include "tidemill.name" .) -}}
+{{- end -}}
+
+{{/* An environment variable out of a part's Secret. Takes (dict "root" $ "component" part "env" name "key" key). */}}
+{{- define "tidemill.secretEnv" -}}
+- name: {{ .env }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "tidemill.secretName" . | quote }}
+      key: {{ .key }}
+{{- end -}}
+
+{{/* An image of ours. Takes (dict "root" $ "component" name "image" override). */}}
+{{- define "tidemill.image" -}}
+{{- if .image -}}
+{{ .image }}
+{{- else -}}
+{{- with .root.Values.image -}}
+{{ .registry }}{{ .repository }}/{{ $.component }}:{{ .tag | default $.root.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "tidemill.nats.url" -}}
 {{- if .Values.nats.enabled -}}
 nats://{{ include "tidemill.fullname" . }}-nats:4222
 {{- else -}}
-{{- required "nats.url is needed when nats.enabled is false" .Values.nats.url -}}
+{{- .Values.nats.url -}}
 {{- end -}}
 {{- end -}}
 
@@ -43,7 +95,7 @@ nats://{{ include "tidemill.fullname" . }}-nats:4222
 {{- if .Values.influxdb.enabled -}}
 http://{{ include "tidemill.fullname" . }}-influxdb:8086
 {{- else -}}
-{{- required "influxdb.url is needed when influxdb.enabled is false" .Values.influxdb.url -}}
+{{- .Values.influxdb.url -}}
 {{- end -}}
 {{- end -}}
 
@@ -55,34 +107,48 @@ http://{{ include "tidemill.fullname" . }}-jaeger:4317
 {{- end -}}
 {{- end -}}
 
-{{/* An environment variable out of the Secret. Takes (dict "root" $ "env" name "key" key ["optional" true]). */}}
-{{- define "tidemill.secretEnv" -}}
-- name: {{ .env }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "tidemill.secretName" .root }}
-      key: {{ .key }}
-      {{- if .optional }}
-      optional: true
-      {{- end }}
+{{/* Whether alert calls Slack. */}}
+{{- define "tidemill.slack" -}}
+{{- if or .Values.slack.existingSecret .Values.slack.webhookUrl }}true{{ end -}}
 {{- end -}}
 
-{{/* The pod of a bundled server and that of a service share these. Takes a user id. */}}
-{{- define "tidemill.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
-fsGroup: {{ . }}
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
+{{/* How every pod's spec begins. Takes a user id. No pod speaks to the Kubernetes API. */}}
+{{- define "tidemill.podBasics" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ . }}
+  runAsGroup: {{ . }}
+  fsGroup: {{ . }}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
 {{- end -}}
 
 {{- define "tidemill.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end -}}
+
+{{/* Pods of a component apart, on nodes and in zones. Takes (dict "root" $ "component" name "when" whenUnsatisfiable). */}}
+{{- define "tidemill.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: {{ .when }}
+    labelSelector:
+      matchLabels:
+        {{- include "tidemill.selectorLabels" . | nindent 8 }}
+  - maxSkew: 1
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "tidemill.selectorLabels" . | nindent 8 }}
 {{- end -}}
 
 {{/* The one claim of a bundled server. Takes its values. */}}
@@ -97,4 +163,34 @@ capabilities:
     resources:
       requests:
         storage: {{ .storage }}
+{{- end -}}
+
+{{/* Lets one pod at a time be evicted: a drain of a node is slowed down and never blocked. */}}
+{{- define "tidemill.disruptionBudget" -}}
+{{- if .root.Values.podDisruptionBudget.enabled }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  {{- include "tidemill.metadata" . | nindent 2 }}
+spec:
+  maxUnavailable: 1
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "tidemill.selectorLabels" . | nindent 6 }}
+{{- end }}
+{{- end -}}
+
+{{- define "tidemill.serviceAccount" -}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  {{- include "tidemill.metadata" . | nindent 2 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+automountServiceAccountToken: false
 {{- end -}}

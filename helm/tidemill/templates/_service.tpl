@@ -1,141 +1,113 @@
 {{/*
-Everything that one of our services is made of. services.yaml calls it once a
-service; each takes (dict "root" $ "name" name "service" values).
+Everything that one of our services is made of. services.yaml calls each once a
+service, with (dict "root" $ "component" name "service" values).
 */}}
 
-{{- define "tidemill.service.name" -}}
-{{ include "tidemill.fullname" .root }}-{{ .name }}
+{{- define "tidemill.service.configMap" -}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  {{- include "tidemill.metadata" . | nindent 2 }}
+data:
+  config.toml: |-
+    {{- include "tidemill.service.toml" . | trim | nindent 4 }}
 {{- end -}}
 
-{{- define "tidemill.service.image" -}}
-{{- if .service.image -}}
-{{ .service.image }}
-{{- else -}}
-{{- with .root.Values.image -}}
-{{ .registry }}{{ .repository }}/{{ $.name }}:{{ .tag | default $.root.Chart.AppVersion }}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{/* Configuration by environment: what all services share, then what one needs. */}}
-{{- define "tidemill.service.env" -}}
-- name: TIDEMILL_HTTP__LISTEN
-  value: "0.0.0.0:{{ .service.port }}"
-- name: TIDEMILL_NATS__URL
-  value: {{ include "tidemill.nats.url" .root | quote }}
-{{- with .root.Values.nats.user }}
-- name: TIDEMILL_NATS__USER
-  value: {{ . | quote }}
-{{ include "tidemill.secretEnv" (dict "root" $.root "env" "TIDEMILL_NATS__PASSWORD" "key" "nats-password") }}
-{{- end }}
-- name: TIDEMILL_NATS__REPLICAS
-  value: {{ .root.Values.nats.replicas | quote }}
-- name: TIDEMILL_NATS__PARTITIONS
-  value: {{ .root.Values.nats.partitions | quote }}
-{{- /* Ingestion's store is the log itself. */}}
-{{- if ne .name "ingestion" }}
-{{ include "tidemill.secretEnv" (dict "root" .root "env" "TIDEMILL_STORE__URL" "key" (printf "store-url-%s" .name)) }}
-{{- end }}
-- name: TIDEMILL_TELEMETRY__LOG
-  value: {{ .root.Values.log.filter | quote }}
-{{- with include "tidemill.otlpEndpoint" .root }}
-- name: TIDEMILL_TELEMETRY__OTLP_ENDPOINT
-  value: {{ . | quote }}
-{{- end }}
-{{- if or (eq .name "ingestion") (eq .name "enrichment") }}
-{{ include "tidemill.secretEnv" (dict "root" .root "env" "TIDEMILL_AUTH__KEYS" "key" "auth-keys") }}
-{{- else if eq .name "aggregation" }}
-- name: TIDEMILL_METRICS_STORE__KIND
-  value: influxdb
-- name: TIDEMILL_METRICS_STORE__URL
-  value: {{ include "tidemill.influxdb.url" .root | quote }}
-- name: TIDEMILL_METRICS_STORE__ORG
-  value: {{ .root.Values.influxdb.org | quote }}
-- name: TIDEMILL_METRICS_STORE__BUCKET
-  value: {{ .root.Values.influxdb.bucket | quote }}
-{{ include "tidemill.secretEnv" (dict "root" .root "env" "TIDEMILL_METRICS_STORE__TOKEN" "key" "influxdb-token") }}
-{{- else if eq .name "alert" }}
-{{ include "tidemill.secretEnv" (dict "root" .root "env" "TIDEMILL_SLACK__WEBHOOK_URL" "key" "slack-webhook-url" "optional" true) }}
-{{- end }}
-{{- range $key, $value := .service.env }}
-- name: {{ $key }}
-  value: {{ $value | quote }}
-{{- end }}
+{{- define "tidemill.service.service" -}}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "tidemill.metadata" . | nindent 2 }}
+  {{- with .service.serviceAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  type: {{ .service.serviceType }}
+  selector:
+    {{- include "tidemill.selectorLabels" . | nindent 4 }}
+  ports:
+    - name: http
+      port: {{ .service.port }}
+      targetPort: http
 {{- end -}}
 
 {{- define "tidemill.service.deployment" -}}
-{{- $labels := dict "root" .root "component" .name }}
-{{- if and .service.singleOwner .service.autoscaling.enabled }}
-{{- fail (printf "services.%s owns its state alone (singleOwner): it cannot be autoscaled" .name) }}
-{{- end }}
+{{- $definitions := without (splitList " " (include "tidemill.service.definitions" .)) "" }}
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {{ include "tidemill.service.name" . }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "tidemill.labels" $labels | nindent 4 }}
+  {{- include "tidemill.metadata" . | nindent 2 }}
 spec:
-  {{- if not .service.autoscaling.enabled }}
-  replicas: 1
+  {{- if not (or .service.autoscaling.enabled .service.keda.enabled (kindIs "invalid" .service.replicas)) }}
+  replicas: {{ .service.replicas }}
   {{- end }}
+  revisionHistoryLimit: 5
   strategy:
-    {{- if .service.singleOwner }}
-    # The old owner has let go before the new one starts.
-    type: Recreate
-    {{- else }}
     type: RollingUpdate
     rollingUpdate:
       maxUnavailable: 0
       maxSurge: 1
-    {{- end }}
   selector:
     matchLabels:
-      {{- include "tidemill.selectorLabels" $labels | nindent 6 }}
+      {{- include "tidemill.selectorLabels" . | nindent 6 }}
   template:
     metadata:
       labels:
-        {{- include "tidemill.labels" $labels | nindent 8 }}
+        {{- include "tidemill.labels" . | nindent 8 }}
+        {{- with .service.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       annotations:
+        checksum/config: {{ include "tidemill.service.checksum" . }}
+        {{- if eq .root.Values.metrics.discovery "annotations" }}
         prometheus.io/scrape: "true"
         prometheus.io/port: {{ .service.port | quote }}
         prometheus.io/path: /metrics
+        {{- end }}
         {{- with .service.podAnnotations }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
     spec:
-      serviceAccountName: {{ include "tidemill.service.name" . }}
-      # No service speaks to the Kubernetes API.
-      automountServiceAccountToken: false
-      enableServiceLinks: false
+      serviceAccountName: {{ include "tidemill.name" . }}
+      {{- include "tidemill.podBasics" 65532 | nindent 6 }}
+      # preStop, a drain of at most 20 s and the last spans fit in.
       terminationGracePeriodSeconds: {{ .service.terminationGracePeriodSeconds }}
-      securityContext:
-        {{- include "tidemill.podSecurity" 65532 | nindent 8 }}
       {{- with .root.Values.imagePullSecrets }}
       imagePullSecrets:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+      {{- with .service.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
       containers:
-        - name: {{ .name }}
-          image: {{ include "tidemill.service.image" . | quote }}
+        - name: {{ .component }}
+          image: {{ include "tidemill.image" (dict "root" .root "component" .component "image" .service.image) | quote }}
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
           env:
-            {{- include "tidemill.service.env" . | nindent 12 }}
+            {{- include "tidemill.service.env" . | trim | nindent 12 }}
           ports:
             - name: http
               containerPort: {{ .service.port }}
+          # It answers before its dependencies are there; a process that does not is hung.
           startupProbe:
             httpGet: {path: /livez, port: http}
             periodSeconds: 1
+            timeoutSeconds: 2
             failureThreshold: 60
+          # Asks nothing of others: their outage is no reason to kill this pod.
           livenessProbe:
             httpGet: {path: /livez, port: http}
             periodSeconds: 10
-            timeoutSeconds: 3
+            timeoutSeconds: 5
             failureThreshold: 3
+          # Says what it waits for.
           readinessProbe:
             httpGet: {path: /readyz, port: http}
-            periodSeconds: 5
+            periodSeconds: 3
             timeoutSeconds: 3
             failureThreshold: 2
           lifecycle:
@@ -144,26 +116,31 @@ spec:
               sleep: {seconds: 5}
           resources:
             {{- toYaml .service.resources | nindent 12 }}
-          securityContext:
-            {{- include "tidemill.containerSecurity" . | nindent 12 }}
+          {{- include "tidemill.containerSecurity" . | nindent 10 }}
           volumeMounts:
+            - {name: config, mountPath: /etc/tidemill/config, readOnly: true}
+            {{- range $definitions }}
+            - {name: {{ . }}, mountPath: /etc/tidemill/{{ . }}, readOnly: true}
+            {{- end }}
             - {name: tmp, mountPath: /tmp}
             {{- with .service.extraVolumeMounts }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
       volumes:
+        - name: config
+          configMap:
+            name: {{ include "tidemill.name" . }}
+        {{- range $definitions }}
+        - name: {{ . }}
+          configMap:
+            name: {{ include "tidemill.name" (dict "root" $.root "component" .) }}
+        {{- end }}
         - name: tmp
-          emptyDir: {}
+          emptyDir: {sizeLimit: 64Mi}
         {{- with .service.extraVolumes }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      topologySpreadConstraints:
-        - maxSkew: 1
-          topologyKey: kubernetes.io/hostname
-          whenUnsatisfiable: ScheduleAnyway
-          labelSelector:
-            matchLabels:
-              {{- include "tidemill.selectorLabels" $labels | nindent 14 }}
+      {{- include "tidemill.spread" (dict "root" .root "component" .component "when" .service.whenUnsatisfiable) | nindent 6 }}
       {{- with .service.nodeSelector }}
       nodeSelector:
         {{- toYaml . | nindent 8 }}
@@ -178,47 +155,17 @@ spec:
       {{- end }}
 {{- end -}}
 
-{{- define "tidemill.service.service" -}}
-apiVersion: v1
-kind: Service
-metadata:
-  name: {{ include "tidemill.service.name" . }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "tidemill.labels" (dict "root" .root "component" .name) | nindent 4 }}
-spec:
-  selector:
-    {{- include "tidemill.selectorLabels" (dict "root" .root "component" .name) | nindent 4 }}
-  ports:
-    - name: http
-      port: {{ .service.port }}
-      targetPort: http
-{{- end -}}
-
-{{- define "tidemill.service.serviceAccount" -}}
-apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: {{ include "tidemill.service.name" . }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "tidemill.labels" (dict "root" .root "component" .name) | nindent 4 }}
-automountServiceAccountToken: false
-{{- end -}}
-
 {{- define "tidemill.service.autoscaler" -}}
+---
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
-  name: {{ include "tidemill.service.name" . }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "tidemill.labels" (dict "root" .root "component" .name) | nindent 4 }}
+  {{- include "tidemill.metadata" . | nindent 2 }}
 spec:
   scaleTargetRef:
     apiVersion: apps/v1
     kind: Deployment
-    name: {{ include "tidemill.service.name" . }}
+    name: {{ include "tidemill.name" . }}
   minReplicas: {{ .service.autoscaling.minReplicas }}
   maxReplicas: {{ .service.autoscaling.maxReplicas }}
   metrics:
@@ -232,19 +179,72 @@ spec:
     {{- toYaml .service.autoscaling.behavior | nindent 4 }}
 {{- end -}}
 
-{{- define "tidemill.service.disruptionBudget" -}}
-apiVersion: policy/v1
-kind: PodDisruptionBudget
+{{/*
+Lag of each durable consumer of the service, added up. One trigger a consumer: KEDA alone would go
+by the largest of them.
+*/}}
+{{- define "tidemill.service.scaledObject" -}}
+{{- $consumers := list }}
+{{- $prefixes := dict
+      "enrichment" (list "RAW" "enrichment")
+      "aggregation" (list "ENRICHED" "aggregation")
+      "alert" (list "ENRICHED" "alert-events") }}
+{{- with index $prefixes .component }}
+{{- range $p := until (int $.root.Values.nats.partitions) }}
+{{- $consumers = append $consumers (dict "stream" (index $prefixes $.component 0) "name" (printf "%s-%d" (index $prefixes $.component 1) $p)) }}
+{{- end }}
+{{- end }}
+{{- if eq .component "ingestion" }}
+{{- $consumers = append $consumers (dict "stream" "REDRIVE" "name" "ingestion-redrive") }}
+{{- else if eq .component "alert" }}
+{{- $consumers = append $consumers (dict "stream" "METRICS" "name" "alert-metrics") }}
+{{- else if eq .component "reporting" }}
+{{- range $stream := list "METRICS" "ALERTS" "RAW" "DLQ" }}
+{{- $consumers = append $consumers (dict "stream" $stream "name" (printf "reporting-%s" (lower $stream))) }}
+{{- end }}
+{{- end }}
+{{- $terms := list }}
+{{- range $i, $_ := $consumers }}
+{{- $terms = append $terms (printf "c%d" $i) }}
+{{- end }}
+{{- $monitoring := .root.Values.nats.monitoring }}
+{{- if .root.Values.nats.enabled }}
+{{- $monitoring = printf "%s-nats-headless.%s.svc:8222" (include "tidemill.fullname" .root) .root.Release.Namespace }}
+{{- end }}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
 metadata:
-  name: {{ include "tidemill.service.name" . }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "tidemill.labels" (dict "root" .root "component" .name) | nindent 4 }}
+  {{- include "tidemill.metadata" . | nindent 2 }}
+  annotations:
+    # An upgrade that turns KEDA on finds our own autoscaler of this name.
+    scaledobject.keda.sh/transfer-hpa-ownership: "true"
 spec:
-  # One at a time: a drain of a node is slowed down and never blocked.
-  maxUnavailable: 1
-  unhealthyPodEvictionPolicy: AlwaysAllow
-  selector:
-    matchLabels:
-      {{- include "tidemill.selectorLabels" (dict "root" .root "component" .name) | nindent 6 }}
+  scaleTargetRef:
+    name: {{ include "tidemill.name" . }}
+  pollingInterval: {{ .service.keda.pollingInterval }}
+  minReplicaCount: {{ .service.autoscaling.minReplicas }}
+  maxReplicaCount: {{ .service.autoscaling.maxReplicas }}
+  advanced:
+    {{- if gt (len $terms) 1 }}
+    scalingModifiers:
+      formula: {{ join " + " $terms | quote }}
+      target: {{ .service.keda.lagThreshold | quote }}
+      metricType: AverageValue
+    {{- end }}
+    horizontalPodAutoscalerConfig:
+      name: {{ include "tidemill.name" . }}
+      behavior:
+        {{- toYaml .service.autoscaling.behavior | nindent 8 }}
+  triggers:
+    {{- range $i, $consumer := $consumers }}
+    - type: nats-jetstream
+      name: {{ index $terms $i }}
+      metadata:
+        natsServerMonitoringEndpoint: {{ $monitoring | quote }}
+        account: {{ $.root.Values.nats.account | quote }}
+        stream: {{ $consumer.stream }}
+        consumer: {{ $consumer.name }}
+        lagThreshold: {{ $.service.keda.lagThreshold | quote }}
+    {{- end }}
 {{- end -}}

@@ -11,8 +11,14 @@ use tidemill_events::{CellUpdate, TraceParent};
 use tidemill_totals::{Distinct, Measure, QuantileSketch, Totals};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-/// Identifies a cell in memory and in the store: a hash of its key.
+/// Identifies a cell in memory and in the store. Of a window it is the hash of
+/// the cell's key. A session's start moves, so its id is made of the start that
+/// it had at first: two sessions that live at once never share that, since each
+/// covers its own.
 pub(crate) type CellId = [u8; 16];
+/// Identifies what sessions have in common: partition, metric, version and
+/// dimensions.
+pub(crate) type GroupId = [u8; 16];
 
 /// What a cell is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +31,7 @@ pub(crate) struct CellKey {
 }
 
 impl CellKey {
+    /// A window of the metric; a session that holds one event.
     pub(crate) fn new(metric: &MetricDefinition, start: Timestamp, values: &[String]) -> Self {
         Self {
             metric: metric.name.clone(),
@@ -35,18 +42,38 @@ impl CellKey {
         }
     }
 
-    /// The hash over everything that tells cells apart. Lengths are part of
-    /// it, so that no two keys are written alike.
     pub(crate) fn id(partition: Partition, metric: &MetricDefinition, start: Timestamp, values: &[String]) -> CellId {
-        let mut bytes = Vec::with_capacity(96);
-        bytes.extend_from_slice(&partition.index().to_le_bytes());
-        bytes.extend_from_slice(&start.millis().to_le_bytes());
-        for text in [metric.name.as_str(), metric.version()].into_iter().chain(values.iter().map(String::as_str)) {
-            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-        xxh3_128(&bytes).to_le_bytes()
+        hash(partition, start.millis(), &metric.name, metric.version(), values.iter())
     }
+
+    pub(crate) fn group(partition: Partition, metric: &MetricDefinition, values: &[String]) -> GroupId {
+        // No time is that early.
+        hash(partition, i64::MIN, &metric.name, metric.version(), values.iter())
+    }
+}
+
+/// The id under which readers know a published cell.
+pub(crate) fn published_id(partition: Partition, cell: &CellUpdate) -> CellId {
+    // Dimensions stand in the order of their names here as in a definition.
+    hash(partition, cell.start.millis(), &cell.metric, &cell.version, cell.dimensions.values())
+}
+
+/// Lengths are part of the hash, so that no two keys are written alike.
+fn hash<'a>(
+    partition: Partition,
+    start: i64,
+    metric: &'a str,
+    version: &'a str,
+    values: impl Iterator<Item = &'a String>,
+) -> [u8; 16] {
+    let mut bytes = Vec::with_capacity(96);
+    bytes.extend_from_slice(&partition.index().to_le_bytes());
+    bytes.extend_from_slice(&start.to_le_bytes());
+    for text in [metric, version].into_iter().chain(values.map(String::as_str)) {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    xxh3_128(&bytes).to_le_bytes()
 }
 
 /// Hashes of values are uniform already.
@@ -83,18 +110,23 @@ pub(crate) enum MeasureState {
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     pub(crate) key: CellKey,
+    /// Of a session: what it shares with others.
+    pub(crate) group: Option<GroupId>,
+    /// Of a session: its start after the last batch that changed it, by which
+    /// readers may know it.
+    pub(crate) settled: Option<Timestamp>,
     pub(crate) measures: Vec<MeasureState>,
     /// The batch that last changed it.
     pub(crate) raw_seq: u64,
     pub(crate) exemplar: Option<TraceParent>,
-    /// Changed since the last checkpoint.
+    /// Changed since the last snapshot.
     pub(crate) dirty: bool,
-    /// Hashes seen since the last checkpoint, by measure.
+    /// Hashes seen since the last snapshot, by measure.
     pub(crate) fresh: Vec<(usize, u64)>,
 }
 
 impl Cell {
-    pub(crate) fn new(key: CellKey, metric: &MetricDefinition) -> Self {
+    pub(crate) fn new(key: CellKey, group: Option<GroupId>, metric: &MetricDefinition) -> Self {
         let empty = |kind: &MeasureKind| match kind {
             MeasureKind::Count => MeasureState::Plain(Measure::Count(0)),
             MeasureKind::Sum(_) => MeasureState::Plain(Measure::Sum(Amount::ZERO)),
@@ -110,7 +142,7 @@ impl Cell {
             }
         };
         let measures = metric.measures.values().map(|measure| empty(&measure.kind)).collect();
-        Self { key, measures, raw_seq: 0, exemplar: None, dirty: false, fresh: Vec::new() }
+        Self { key, group, settled: None, measures, raw_seq: 0, exemplar: None, dirty: false, fresh: Vec::new() }
     }
 
     /// Adds a row.
@@ -130,7 +162,29 @@ impl Cell {
         }
         self.raw_seq = raw_seq;
         self.exemplar = exemplar.or(self.exemplar);
-        self.dirty = true;
+    }
+
+    /// Takes in the totals of another cell of the same metric, which counts
+    /// other events: a session that turned out to be part of this one.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for (index, (mine, theirs)) in self.measures.iter_mut().zip(other.measures).enumerate() {
+            match (mine, theirs) {
+                (MeasureState::Keyed(seen), MeasureState::Keyed(others)) => {
+                    self.fresh.extend(others.into_iter().filter(|hash| seen.insert(*hash)).map(|hash| (index, hash)));
+                }
+                (MeasureState::Plain(mine), MeasureState::Plain(theirs)) => {
+                    if let Err(error) = mine.add(&theirs) {
+                        tracing::error!(metric = self.key.metric, %error, "a session's totals have two shapes");
+                    }
+                }
+                // One definition gives both their shapes.
+                (MeasureState::Keyed(_), MeasureState::Plain(_)) | (MeasureState::Plain(_), MeasureState::Keyed(_)) => {
+                }
+            }
+        }
+        self.key.start = self.key.start.min(other.key.start);
+        self.key.end = self.key.end.max(other.key.end);
+        self.exemplar = self.exemplar.or(other.exemplar);
     }
 
     /// The totals as readers get them.
@@ -142,9 +196,25 @@ impl Cell {
         Totals(self.measures.iter().map(measure).collect())
     }
 
+    /// Distinct values that it remembers.
+    pub(crate) fn values(&self) -> usize {
+        let seen = |state: &MeasureState| match state {
+            MeasureState::Plain(_) => 0,
+            MeasureState::Keyed(seen) => seen.len(),
+        };
+        self.measures.iter().map(seen).sum()
+    }
+
     pub(crate) fn update(&self) -> CellUpdate {
         let CellKey { metric, version, start, end, dimensions } = self.key.clone();
-        CellUpdate { metric, version, start, end, dimensions, totals: self.totals(), exemplar: self.exemplar }
+        let (totals, exemplar) = (self.totals(), self.exemplar);
+        CellUpdate { metric, version, start, end, dimensions, totals, exemplar, retracted: false }
+    }
+
+    /// The word that takes back what was published of it under `start`.
+    pub(crate) fn retraction(&self, start: Timestamp) -> CellUpdate {
+        let update = self.update();
+        CellUpdate { start, totals: update.totals.nothing(), exemplar: None, retracted: true, ..update }
     }
 }
 

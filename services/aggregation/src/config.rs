@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 /// All settings of the service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,9 @@ pub struct Config {
     /// Event time.
     #[serde(default)]
     pub windows: Windows,
+    /// When to stand still rather than make dead letters.
+    #[serde(default)]
+    pub dead_letters: CeilingConfig,
 }
 
 /// Section `definitions`.
@@ -61,6 +64,16 @@ pub struct Windows {
     /// Window totals kept in memory for each partition; further ones are read
     /// from the store when an event needs them.
     pub max_cells_in_memory: u32,
+    /// Values that exact distinct counts keep in memory for each partition,
+    /// some 32 bytes each. Further ones are read from the store with their
+    /// window, so it should hold those of the windows that are filled at once.
+    pub max_values_in_memory: u32,
+    /// How many days of event time are kept, counted back from the newest
+    /// event of the partition; 0 keeps everything. Events older than that are
+    /// late, whatever their source, so an import of older orders needs a longer
+    /// one; totals that nothing can change any more are deleted from the
+    /// service's store. What was published stays with whoever read it.
+    pub retention_days: u32,
 }
 
 impl Default for Windows {
@@ -72,18 +85,29 @@ impl Default for Windows {
             idle_after_seconds: 10,
             max_sources: 1000,
             max_cells_in_memory: 100_000,
+            max_values_in_memory: 2_000_000,
+            retention_days: 0,
         }
     }
 }
 
 impl Config {
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        if self.windows.max_sources == 0
-            || self.windows.max_cells_in_memory < 1000
-            || self.windows.idle_after_seconds == 0
+        let windows = &self.windows;
+        if windows.max_sources == 0
+            || windows.max_cells_in_memory < 1000
+            || windows.max_values_in_memory < 1000
+            || windows.idle_after_seconds == 0
         {
             return Err(StartError::new(
-                "windows: max_sources and idle_after_seconds must be at least 1, max_cells_in_memory at least 1000",
+                "windows: max_sources and idle_after_seconds must be at least 1, max_cells_in_memory and \
+                 max_values_in_memory at least 1000",
+            ));
+        }
+        let lateness = u64::from(windows.allowed_lateness_seconds) + u64::from(windows.out_of_orderness_seconds);
+        if windows.retention_days != 0 && u64::from(windows.retention_days) * 24 * 3600 < lateness {
+            return Err(StartError::new(
+                "windows: retention_days must be 0, or at least allowed_lateness_seconds and out_of_orderness_seconds",
             ));
         }
         Ok(())
@@ -91,6 +115,10 @@ impl Config {
 }
 
 impl ServiceConfig for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
     fn telemetry(&self) -> &TelemetryConfig {
         &self.telemetry
     }

@@ -1,309 +1,424 @@
 //! One partition's consumer: enriched batches in, totals out.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
 use tidemill_definitions::Metrics;
-use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{
-    CellUpdate, DeadLetter, Durable, EnrichedBatch, MetricsUpdate, StreamName, TraceParent, topology,
-};
-use tidemill_metrics_store::{FieldValue, MetricsStore, Point};
-use tidemill_service::Context;
-use tidemill_totals::Value;
-use tokio::time::{sleep, timeout};
+use tidemill_domain::Partition;
+use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
+use tidemill_metrics_store::MetricsStore;
+use tidemill_ownership::Lease;
+use tidemill_service::{Ceiling, CeilingConfig, Context};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    cell::Cell,
     config::Windows,
     error::{Disposition, Error},
-    state::{Parsed, PartitionState, parse},
+    flush::{Outlet, Published, flush, publish_lost, write_stale_points},
+    guard::guarded,
+    outlet::{Following, NatsOutlet},
+    owner::{Owner, Taken},
     store::Store,
-    telemetry::{self, Telemetry},
+    telemetry::Telemetry,
+    troubles::Troubles,
 };
 
-/// Batches that are applied between two flushes.
-const MAX_CHUNK: usize = 64;
-/// Totals and books in one message; more are split, so that a message stays
-/// far below the server's limit.
-const CELLS_PER_MESSAGE: usize = 400;
-/// Cells read at once to be published again.
-const REPUBLISHED_AT_ONCE: usize = 4_000;
+/// Batches that are applied, and in no snapshot yet, at most.
+const MAX_WAITING: usize = 64;
+/// How long a partition that is given back may take for its step in hand.
+const PARTING: Duration = Duration::from_millis(1500);
+/// How often to ask for batches that are missing.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+/// How soon after opening a partition to look whether something is missing.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// How often to look for points that have to be written again, and to measure
+/// the state.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Reads one partition of `ENRICHED`, alone, in order.
-pub(crate) struct PartitionConsumer {
-    pub(crate) partition: Partition,
+/// What the consumers of one process share.
+pub(crate) struct Shared {
     pub(crate) context: Context,
     pub(crate) bus: Bus,
     pub(crate) store: Store,
     pub(crate) metrics_store: MetricsStore,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) windows: Windows,
+    pub(crate) windows: Arc<Windows>,
+    pub(crate) ceiling: CeilingConfig,
     pub(crate) telemetry: Telemetry,
+    pub(crate) troubles: Troubles,
+}
+
+/// Reads one partition of `ENRICHED` in order, for as long as it has the lease.
+pub(crate) struct PartitionConsumer {
+    partition: Partition,
+    lease: Lease<Partition>,
+    shared: Arc<Shared>,
+    ceiling: Ceiling,
+    /// How long to wait after a failure.
+    wait: Duration,
 }
 
 impl PartitionConsumer {
-    /// Consumes until shutdown. What may come back is waited for: the
-    /// partition starts over from its last checkpoint.
-    pub(crate) async fn run(self) -> Result<(), Error> {
-        let mut wait = Duration::from_millis(200);
-        while !self.context.shutdown.is_cancelled() {
-            let error = match self.consume(&mut wait).await {
-                Ok(()) => break,
-                Err(error) => error,
-            };
-            self.telemetry.failed(self.partition, &error);
+    pub(crate) fn new(shared: Arc<Shared>, lease: Lease<Partition>) -> Self {
+        let ceiling = Ceiling::new(shared.ceiling);
+        Self { partition: lease.unit(), lease, shared, ceiling, wait: FIRST_WAIT }
+    }
+
+    /// Consumes until the partition is to be given back.
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        let stop = self.lease.stop().clone();
+        let parting = async {
+            stop.cancelled().await;
+            sleep(PARTING).await;
+        };
+        let done = tokio::select! {
+            done = self.consume() => done,
+            // A dependency that is away must not hold the partition back:
+            // whoever takes it starts from the last checkpoint.
+            () = parting => Ok(()),
+        };
+        self.shared.troubles.clear(self.partition);
+        self.shared.telemetry.forget(self.partition);
+        done
+    }
+
+    /// What may come back is waited for: the partition starts over from its
+    /// last checkpoint.
+    async fn consume(&mut self) -> Result<(), Error> {
+        let stop = self.lease.stop().clone();
+        while !stop.is_cancelled() {
+            let Err(error) = self.work().await else { break };
+            if stop.is_cancelled() {
+                break;
+            }
+            let Shared { telemetry, troubles, .. } = &*self.shared;
+            telemetry.failed(self.partition, &error);
             match error.disposition() {
-                Disposition::Retry => self.context.health.unready("partition", format!("{}: {error}", self.partition)),
+                Disposition::Retry => troubles.set(self.partition, error.to_string()),
+                Disposition::Halt => {
+                    troubles.set(self.partition, error.to_string());
+                    stop.cancelled().await;
+                }
                 Disposition::Fail => return Err(error),
             }
             tokio::select! {
-                () = sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
-                () = self.context.shutdown.cancelled() => break,
+                () = sleep(self.wait) => self.wait = (self.wait * 2).min(LONGEST_WAIT),
+                () = stop.cancelled() => break,
             }
         }
         Ok(())
     }
 
-    /// The recipe: take a chunk, apply it, publish and write what changed,
-    /// checkpoint, acknowledge.
-    async fn consume(&self, wait: &mut Duration) -> Result<(), Error> {
-        let mut state = self.store.load(self.partition, &self.windows, self.context.clock.now()).await?;
-        self.republish_lost(&state).await?;
-        let mut subscription = self.bus.subscribe(Durable::Aggregation(self.partition)).await?;
-        let mut announced_idle = false;
-        while let Some(chunk) = self.next_chunk(&mut subscription, &state, &mut announced_idle).await? {
-            let batches = decode(&chunk)?;
-            let trace = self.apply(&mut state, &batches).await?;
-            self.publish(&state, trace).await?;
-            self.write_points(&state).await?;
-            self.store.checkpoint(&state).await?;
-            state.checkpointed();
-            ack_all(&chunk).await?;
-            self.telemetry.applied(self.partition, &state, chunk.len());
-            self.context.health.ready("partition");
-            *wait = Duration::from_millis(200);
-        }
-        Ok(())
-    }
-
-    /// The next batches, or `None` on shutdown. A partition that hears nothing
-    /// says once that it is idle, so that it holds no window open.
-    async fn next_chunk(
-        &self,
-        subscription: &mut Subscription,
-        state: &PartitionState,
-        announced_idle: &mut bool,
-    ) -> Result<Option<Vec<Delivery>>, Error> {
-        let idle_after = Duration::from_secs(self.windows.idle_after_seconds.into());
-        loop {
-            let next = tokio::select! {
-                next = timeout(idle_after, subscription.next_chunk(MAX_CHUNK)) => next,
-                () = self.context.shutdown.cancelled() => return Ok(None),
-            };
-            match next {
-                Ok(chunk) => {
-                    *announced_idle = false;
-                    return Ok(Some(chunk?));
-                }
-                Err(_) if !*announced_idle => {
-                    let now = self.context.clock.now();
-                    self.bus.publish(&self.update(state, now)).await?;
-                    // Only once every source has fallen silent is it final.
-                    *announced_idle = state.watermark(now).1;
-                }
-                Err(_) => {}
+    /// Opens the partition and works on it until it fails or is to be given
+    /// back.
+    async fn work(&mut self) -> Result<(), Error> {
+        // Who is paused loses the lease without knowing. Claiming then would
+        // only take the partition from its rightful owner.
+        while !self.lease.is_held() {
+            tokio::select! {
+                () = sleep(FIRST_WAIT) => {}
+                () = self.lease.stop().cancelled() => return Ok(()),
             }
         }
+        let mut desk = Desk::open(self).await?;
+        let mut subscription = desk.subscribe().await?;
+        let done = desk.go(&mut subscription, &mut self.ceiling, &mut self.wait).await;
+        if done.is_err() {
+            // What is on its way to the store may well arrive.
+            let _ = desk.land().await;
+        }
+        done
     }
+}
 
-    /// `METRICS` is not synced to disk, so a crash of the machine may take its
-    /// end away. What the checkpoint has and the stream lacks is published
-    /// again.
-    async fn republish_lost(&self, state: &PartitionState) -> Result<(), Error> {
-        let tail = self.bus.last::<MetricsUpdate>(&topology::metrics(self.partition)).await?;
-        // A part without a watermark was to be followed by more of the same
-        // position.
-        let reached = match tail.map(|stored| stored.message) {
-            Some(tail) if tail.watermark.is_some() => tail.raw_seq,
-            Some(tail) => tail.raw_seq.saturating_sub(1),
-            None => 0,
+/// A partition in work: batches are applied while what changed before them is
+/// being published and kept.
+struct Desk {
+    partition: Partition,
+    lease: Lease<Partition>,
+    shared: Arc<Shared>,
+    owner: Owner,
+    /// Applied, and to be acknowledged once that is kept.
+    waiting: Vec<Delivery>,
+    /// Here or with the flight: so no two snapshots are ever on their way.
+    outlet: Option<Box<NatsOutlet>>,
+    flight: Option<Flight>,
+    /// When batches that are missing were last asked for.
+    asked_at: Option<Instant>,
+    looked_at: Instant,
+    /// When the last batch came.
+    heard_at: Instant,
+    announced_idle: bool,
+}
+
+/// A snapshot on its way to readers and into the store.
+struct Flight {
+    task: AbortOnDropHandle<Result<Box<NatsOutlet>, Error>>,
+    floor: u64,
+    batches: usize,
+    begun: Instant,
+}
+
+/// What happens next at a [`Desk`].
+enum Event {
+    Batches(Vec<Delivery>),
+    Landed(Flight, Box<NatsOutlet>),
+    Silence,
+    Stop,
+}
+
+impl Desk {
+    /// Claims the partition, and publishes again what METRICS has lost of it.
+    async fn open(consumer: &PartitionConsumer) -> Result<Self, Error> {
+        let PartitionConsumer { partition, lease, shared, .. } = consumer;
+        let now = shared.context.clock.now();
+        let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
+        let owner = Owner::open(store, metrics, windows, *partition, now).await?;
+        let nats = shared.context.breaker("nats");
+        let tail =
+            guarded(&nats, async { Ok(shared.bus.last::<Following>(&topology::metrics(*partition)).await?) }).await?;
+        let mut outlet = NatsOutlet {
+            bus: shared.bus.clone(),
+            nats,
+            metrics_store: shared.metrics_store.clone(),
+            metrics_breaker: shared.context.breaker("metrics_store"),
+            lease: lease.clone(),
+            telemetry: shared.telemetry.clone(),
+            tail: tail.as_ref().map_or(0, |tail| tail.sequence),
         };
-        if reached >= state.floor {
+        let tail = tail.map(|tail| tail.message.totals);
+        publish_lost(&mut outlet, &shared.store, &owner.claim, &owner.position(now), tail.as_ref()).await?;
+        Ok(Self {
+            partition: *partition,
+            lease: lease.clone(),
+            shared: shared.clone(),
+            owner,
+            waiting: Vec::new(),
+            outlet: Some(Box::new(outlet)),
+            flight: None,
+            asked_at: None,
+            looked_at: Instant::now() - LOOK_EVERY,
+            heard_at: Instant::now(),
+            announced_idle: false,
+        })
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        let Shared { context, bus, .. } = &*self.shared;
+        guarded(&context.breaker("nats"), async { Ok(bus.subscribe(Durable::Aggregation(self.partition)).await?) })
+            .await
+    }
+
+    /// The recipe: apply what comes, and send off what changed whenever the
+    /// last snapshot has landed.
+    async fn go(
+        &mut self,
+        subscription: &mut Subscription,
+        ceiling: &mut Ceiling,
+        wait: &mut Duration,
+    ) -> Result<(), Error> {
+        let mut silence = Instant::now() + FIRST_LOOK;
+        loop {
+            self.send_off();
+            match self.next(subscription, silence).await? {
+                Event::Batches(deliveries) => {
+                    self.take(deliveries, ceiling).await?;
+                    (self.heard_at, self.announced_idle) = (Instant::now(), false);
+                    silence = Instant::now() + self.idle_after();
+                }
+                Event::Landed(flight, outlet) => {
+                    self.landed(flight, outlet);
+                    *wait = FIRST_WAIT;
+                }
+                Event::Silence => {
+                    self.look_around().await?;
+                    silence = Instant::now() + self.idle_after();
+                }
+                Event::Stop => break,
+            }
+        }
+        // The step in hand, so that whoever comes next need not repeat it.
+        self.land().await?;
+        self.send_off();
+        self.land().await
+    }
+
+    async fn next(&mut self, subscription: &mut Subscription, silence: Instant) -> Result<Event, Error> {
+        let room = MAX_WAITING - self.waiting.len();
+        let is_quiet = self.outlet.is_some() && self.waiting.is_empty();
+        tokio::select! {
+            landed = land(&mut self.flight), if self.flight.is_some() => landed,
+            deliveries = subscription.next_chunk(room), if room > 0 => Ok(Event::Batches(deliveries?)),
+            () = sleep_until(silence), if is_quiet => Ok(Event::Silence),
+            () = self.lease.stop().cancelled() => Ok(Event::Stop),
+        }
+    }
+
+    /// Applies batches in the order of the log. What is passed over because one
+    /// before it is missing will come again behind that one.
+    async fn take(&mut self, deliveries: Vec<Delivery>, ceiling: &mut Ceiling) -> Result<(), Error> {
+        let mut early = Vec::new();
+        for delivery in deliveries {
+            // Enrichment alone writes batches, so one that cannot be read is
+            // of another release, or a fault of ours: the partition waits, and
+            // nothing is lost.
+            let batch: EnrichedBatch = delivery.decode().map_err(Error::Unreadable)?;
+            let now = self.shared.context.clock.now();
+            let mut taken = self.owner.take(&batch, ceiling, now).await?;
+            if taken == Taken::Early && self.owner.state.floor == 0 && !self.log_has(batch.raw_prev).await? {
+                self.owner.start_behind(batch.raw_prev);
+                taken = self.owner.take(&batch, ceiling, now).await?;
+            }
+            match taken {
+                Taken::Applied(outcomes) => {
+                    self.shared.telemetry.counted(outcomes);
+                    self.asked_at = None;
+                    self.waiting.push(delivery);
+                }
+                // Of a batch that is applied and not kept yet, this may be a
+                // second copy: it is acknowledged behind the same checkpoint.
+                Taken::Repeated => self.waiting.push(delivery),
+                Taken::Early => early.push(delivery),
+            }
+        }
+        if !early.is_empty() {
+            self.ask_again().await?;
+            ack_all(&early).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the log still has a batch. With nothing applied, the first batch
+    /// that comes is the start, unless enrichment can make the one before it.
+    async fn log_has(&self, raw_seq: u64) -> Result<bool, Error> {
+        let Shared { context, bus, .. } = &*self.shared;
+        let raw = guarded(&context.breaker("nats"), async { Ok(bus.message_at::<RawBatch>(raw_seq).await?) }).await?;
+        Ok(raw.is_some())
+    }
+
+    /// Asks enrichment for everything behind the floor.
+    async fn ask_again(&mut self) -> Result<(), Error> {
+        if self.asked_at.is_some_and(|at| at.elapsed() < ASK_EVERY) {
             return Ok(());
         }
-        tracing::info!(partition = %self.partition, reached, floor = state.floor, "publishing totals again");
-        let books = self.store.all_books(self.partition).await?;
-        let books = books.iter().map(|(key, outcomes)| outcomes.of(key)).collect();
-        let mut update = self.update(state, self.context.clock.now());
-        for ids in self.store.cells_after(self.partition, reached).await?.chunks(REPUBLISHED_AT_ONCE) {
-            let cells = self.store.cells(ids).await?;
-            update.part = self.publish_parts(cells.values().map(Cell::update).collect(), &update).await?;
-        }
-        self.bus.publish(&MetricsUpdate { books, ..update }).await?;
+        let Shared { context, bus, telemetry, troubles, .. } = &*self.shared;
+        let floor = self.owner.state.floor;
+        telemetry.asked_again(self.partition, floor);
+        troubles.set(
+            self.partition,
+            format!("the batches of the log behind {floor} are missing; enrichment is asked to publish them again"),
+        );
+        guarded(&context.breaker("nats"), async { Ok(bus.ask_again(self.partition, floor).await?) }).await?;
+        self.asked_at = Some(Instant::now());
         Ok(())
     }
 
-    /// Applies batches in the order of the log; what was applied before is
-    /// passed over. Answers a sampled event behind the changes.
-    async fn apply(&self, state: &mut PartitionState, batches: &[EnrichedBatch]) -> Result<Option<TraceParent>, Error> {
-        let mut trace = None;
-        for batch in batches {
-            if batch.raw_seq <= state.floor {
-                continue;
-            }
-            // Without a checkpoint the first batch that is still there is the
-            // start; after that the chain has to hold.
-            if state.floor != 0 && batch.raw_prev > state.floor {
-                return Err(Error::Gap { missing: batch.raw_prev, found: batch.raw_seq });
-            }
-            let parsed = parse(batch, &self.metrics);
-            self.load(state, &parsed).await?;
-            for (index, line) in parsed.unreadable.iter().enumerate() {
-                self.bury(batch, index, line).await?;
-            }
-            let span = telemetry::batch_span(batch);
-            let sampled: Vec<TraceParent> = parsed.sampled().collect();
-            let spans: Vec<_> = sampled.iter().map(|event| telemetry::event_span(*event, batch, &span)).collect();
-            let applied = span.in_scope(|| state.apply(parsed, self.context.clock.now()));
-            drop(spans);
-            self.telemetry.counted(applied.outcomes);
-            trace = applied.trace.or(trace);
+    /// Sends what changed on its way, if nothing else is.
+    fn send_off(&mut self) {
+        if self.waiting.is_empty() {
+            return;
         }
-        Ok(trace)
+        let Some(mut outlet) = self.outlet.take() else { return };
+        let changes = self.owner.take_changes(self.shared.context.clock.now());
+        let deliveries = std::mem::take(&mut self.waiting);
+        let (shared, claim) = (self.shared.clone(), self.owner.claim);
+        let looks = self.looked_at.elapsed() >= LOOK_EVERY;
+        let (floor, batches) = (changes.floor, deliveries.len());
+        let task = tokio::spawn(async move {
+            let Shared { store, metrics, .. } = &*shared;
+            // Nothing but repetitions: there is nothing to keep.
+            if changes.floor > changes.after {
+                flush(&mut *outlet, store, &claim, metrics, &changes).await?;
+            }
+            ack_all(&deliveries).await?;
+            if looks {
+                write_stale_points(&mut *outlet, store, &claim, metrics).await?;
+            }
+            Ok(outlet)
+        });
+        self.flight = Some(Flight { task: AbortOnDropHandle::new(task), floor, batches, begun: Instant::now() });
     }
 
-    /// Reads the cells and books that a batch changes and that are not in
-    /// memory.
-    async fn load(&self, state: &mut PartitionState, batch: &Parsed<'_>) -> Result<(), Error> {
-        let missing: HashSet<_> = batch.cells().filter(|id| !state.cells.contains_key(id)).collect();
-        if !missing.is_empty() {
-            let missing: Vec<_> = missing.into_iter().collect();
-            state.cells.extend(self.store.cells(&missing).await?);
+    /// Waits for what is on its way.
+    async fn land(&mut self) -> Result<(), Error> {
+        if self.flight.is_some()
+            && let Event::Landed(flight, outlet) = land(&mut self.flight).await?
+        {
+            self.landed(flight, outlet);
         }
-        let missing: Vec<_> = batch.books().into_iter().filter(|key| !state.books.contains_key(key)).collect();
-        state.books.extend(self.store.books(self.partition, &missing).await?);
         Ok(())
     }
 
-    /// Publishes what has changed since the last checkpoint. A repetition
-    /// after a crash is harmless: totals are cumulative, and readers keep the
-    /// furthest.
-    async fn publish(&self, state: &PartitionState, trace: Option<TraceParent>) -> Result<(), Error> {
-        let (cells, books) = state.changes();
-        let update = MetricsUpdate { trace, ..self.update(state, self.context.clock.now()) };
-        let part = self.publish_parts(cells, &update).await?;
-        self.bus.publish(&MetricsUpdate { books, part, ..update }).await?;
+    fn landed(&mut self, flight: Flight, outlet: Box<NatsOutlet>) {
+        let Shared { telemetry, troubles, .. } = &*self.shared;
+        self.outlet = Some(outlet);
+        self.owner.state.committed(flight.floor);
+        telemetry.kept(self.partition, flight.floor, flight.batches, flight.begun.elapsed());
+        if self.looked_at.elapsed() >= LOOK_EVERY {
+            telemetry.size(self.partition, self.owner.state.size());
+            self.looked_at = Instant::now();
+        }
+        if self.asked_at.is_none() {
+            troubles.clear(self.partition);
+        }
+    }
+
+    /// Nothing has come for a while, and nothing is on its way.
+    async fn look_around(&mut self) -> Result<(), Error> {
+        if self.is_cut_off().await? {
+            self.ask_again().await?;
+        } else if self.asked_at.is_none() {
+            self.shared.troubles.clear(self.partition);
+        }
+        let is_silent = self.heard_at.elapsed() >= self.idle_after();
+        let Some(outlet) = &mut self.outlet else { return Ok(()) };
+        let Shared { store, metrics, context, .. } = &*self.shared;
+        write_stale_points(&mut **outlet, store, &self.owner.claim, metrics).await?;
+        // A partition that hears nothing says once that it is idle, so that it
+        // holds no window open; only once every source has fallen silent is
+        // that final.
+        if is_silent && !self.announced_idle {
+            let position = self.owner.position(context.clock.now());
+            self.announced_idle = position.idle;
+            let after = position.raw_seq;
+            outlet.totals(Published { update: position, after }).await?;
+        }
         Ok(())
     }
 
-    /// Publishes cells in messages of a bounded size, and answers the number
-    /// of the part that is to follow. The last part, which the caller sends,
-    /// alone says how far all of them reach.
-    async fn publish_parts(&self, mut cells: Vec<CellUpdate>, head: &MetricsUpdate) -> Result<u32, Error> {
-        let mut part = head.part;
-        while !cells.is_empty() {
-            let rest = cells.split_off(cells.len().min(CELLS_PER_MESSAGE));
-            let cells = std::mem::replace(&mut cells, rest);
-            self.bus.publish(&MetricsUpdate { cells, part, watermark: None, ..head.clone() }).await?;
-            part += 1;
-        }
-        Ok(part)
+    /// Whether `ENRICHED` ends behind the floor while nothing is left to be
+    /// delivered: what was passed over, or lies where the consumer, after a
+    /// crash of the server, believes to have been already.
+    async fn is_cut_off(&self) -> Result<bool, Error> {
+        let Shared { context, bus, .. } = &*self.shared;
+        let (end, lag) = guarded(&context.breaker("nats"), async {
+            let end = bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await?;
+            Ok((end, bus.lag(Durable::Aggregation(self.partition)).await?))
+        })
+        .await?;
+        Ok(lag == 0 && end.is_some_and(|end| end.message.raw_seq > self.owner.state.floor))
     }
 
-    /// A message that tells of the partition's position and no totals yet.
-    fn update(&self, state: &PartitionState, now: Timestamp) -> MetricsUpdate {
-        let (watermark, idle) = state.watermark(now);
-        MetricsUpdate {
-            partition: self.partition,
-            raw_seq: state.floor,
-            part: 0,
-            as_of: now,
-            watermark,
-            idle,
-            cells: Vec::new(),
-            books: Vec::new(),
-            trace: None,
-        }
-    }
-
-    async fn write_points(&self, state: &PartitionState) -> Result<(), Error> {
-        let points: Vec<Point> =
-            state.dirty_cells().filter_map(|(_, cell)| point(cell, self.partition, &self.metrics)).collect();
-        match self.metrics_store.write(&points).await {
-            // InfluxDB will not take these points, however often they are
-            // sent. The totals themselves are published and checkpointed, so
-            // what stops here is a copy for charts; it must not stop the log.
-            Err(tidemill_metrics_store::Error::Refused(reason)) => {
-                self.telemetry.points_refused(points.len(), &reason);
-                Ok(())
-            }
-            done => Ok(done?),
-        }
-    }
-
-    /// A line that is no event becomes a dead letter, and the rest of its
-    /// batch goes on.
-    async fn bury(&self, batch: &EnrichedBatch, index: usize, line: &[u8]) -> Result<(), Error> {
-        #[derive(Deserialize)]
-        struct Claim {
-            source: String,
-        }
-        let claim = serde_json::from_slice::<Claim>(line);
-        let letter = DeadLetter {
-            id: format!("aggregation-{}-{index}", batch.raw_seq),
-            service: "aggregation".into(),
-            release: env!("CARGO_PKG_VERSION").into(),
-            code: "unreadable_event".into(),
-            reason: "not an enriched CloudEvent".into(),
-            pointer: None,
-            stream: Some(StreamName::Raw.as_str().into()),
-            sequence: Some(batch.raw_seq),
-            deliveries: 1,
-            first_failed_at: self.context.clock.now(),
-            source: claim.map_or_else(|_| "unknown".into(), |claim| claim.source),
-            event_id: None,
-            trace: None,
-            body: line.to_vec().into(),
-        };
-        tracing::warn!(code = letter.code, sequence = letter.sequence, "dead letter");
-        self.bus.publish(&letter).await?;
-        Ok(())
+    fn idle_after(&self) -> Duration {
+        Duration::from_secs(self.shared.windows.idle_after_seconds.into())
     }
 }
 
-/// The batches of a chunk. Enrichment alone writes them, so one that cannot be
-/// read is of another release, or a fault of ours: the partition waits, with
-/// the reason in its readiness, and nothing is lost.
-fn decode(chunk: &[Delivery]) -> Result<Vec<EnrichedBatch>, Error> {
-    chunk.iter().map(|delivery| delivery.decode().map_err(Error::Unreadable)).collect()
-}
-
-/// A cell as a point: amounts as floats for charts, and exactly in millionths
-/// beside them.
-fn point(cell: &Cell, partition: Partition, metrics: &Metrics) -> Option<Point> {
-    let metric = metrics.get(&cell.key.metric)?;
-    let mut tags = cell.key.dimensions.clone();
-    tags.insert("partition".into(), partition.to_string());
-    tags.insert("version".into(), cell.key.version.clone());
-    let mut fields = std::collections::BTreeMap::new();
-    for (name, measure) in metric.measures.keys().zip(&cell.totals().0) {
-        match measure.value() {
-            Value::Count(n) => {
-                fields.insert(name.clone(), FieldValue::Integer(i64::try_from(n).unwrap_or(i64::MAX)));
-            }
-            Value::Amount(amount) => {
-                fields.insert(name.clone(), FieldValue::Float(amount.to_f64()));
-                if let Ok(micros) = i64::try_from(amount.micros()) {
-                    fields.insert(format!("{name}_micros"), FieldValue::Integer(micros));
-                }
-            }
-            Value::Number(x) => {
-                fields.insert(name.clone(), FieldValue::Float(x));
-            }
-            Value::None => {}
-        }
+/// Waits for the snapshot on its way. Given up, it waits on the next call.
+async fn land(flight: &mut Option<Flight>) -> Result<Event, Error> {
+    let Some(under_way) = flight else { return std::future::pending().await };
+    let landed = (&mut under_way.task).await;
+    let done = flight.take();
+    match (landed, done) {
+        (Ok(outlet), Some(flight)) => Ok(Event::Landed(flight, outlet?)),
+        (Ok(_), None) => std::future::pending().await,
+        // Its panic is this task's own.
+        (Err(join), _) => match join.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Superseded),
+        },
     }
-    (!fields.is_empty()).then(|| Point { measurement: cell.key.metric.clone(), tags, fields, time: cell.key.start })
 }

@@ -1,7 +1,7 @@
 //! Everything that can go wrong here, and what follows from it.
 
 use axum::http::StatusCode;
-use tidemill_service::Problem;
+use tidemill_service::{CeilingReached, Problem};
 
 /// An error of aggregation.
 #[derive(Debug, thiserror::Error)]
@@ -15,17 +15,19 @@ pub enum Error {
     /// InfluxDB or the built-in metrics store.
     #[error(transparent)]
     MetricsStore(#[from] tidemill_metrics_store::Error),
-    /// A batch is missing between the last one applied and this one.
-    #[error("batch {missing} of the log is missing before {found}: enrichment has to publish it again")]
-    Gap {
-        /// The `RAW` sequence that should have come.
-        missing: u64,
-        /// The one that came.
-        found: u64,
-    },
+    /// Another replica owns the partition, or it was claimed anew.
+    #[error("the partition has another owner")]
+    Superseded,
+    /// The end of METRICS is not what this owner published last: part of it was
+    /// lost, or another owner has published since.
+    #[error("the end of METRICS is not what was published last")]
+    MetricsTail,
     /// A batch cannot be read.
     #[error("an enriched batch cannot be read: {0}")]
     Unreadable(#[source] tidemill_bus::Error),
+    /// Too large a share of the events cannot be read.
+    #[error(transparent)]
+    DeadLetterCeiling(#[from] CeilingReached),
     /// A query parameter is wrong.
     #[error("{0}")]
     BadRequest(String),
@@ -36,6 +38,9 @@ pub enum Error {
 pub enum Disposition {
     /// Try again: whatever is missing may come back.
     Retry,
+    /// Leave everything as it is until an operator has looked and started the
+    /// service anew; other partitions go on.
+    Halt,
     /// It will never work: stop, and have an operator look.
     Fail,
 }
@@ -47,8 +52,10 @@ impl Error {
             Self::Bus(_) => "bus",
             Self::Store(_) => "store",
             Self::MetricsStore(_) => "metrics_store",
-            Self::Gap { .. } => "gap",
+            Self::Superseded => "superseded",
+            Self::MetricsTail => "metrics_tail",
             Self::Unreadable(_) => "unreadable_batch",
+            Self::DeadLetterCeiling(_) => "dead_letter_ceiling",
             Self::BadRequest(_) => "bad_request",
         }
     }
@@ -58,13 +65,28 @@ impl Error {
         self.disposition() == Disposition::Retry
     }
 
+    /// Whether a dependency is away or busy.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Bus(error) => error.is_outage(),
+            Self::Store(error) => error.is_transient(),
+            Self::MetricsStore(error) => error.is_transient(),
+            Self::Superseded
+            | Self::MetricsTail
+            | Self::Unreadable(_)
+            | Self::DeadLetterCeiling(_)
+            | Self::BadRequest(_) => false,
+        }
+    }
+
     /// What becomes of the messages in hand.
     pub fn disposition(&self) -> Disposition {
         let retry = match self {
             Self::Bus(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::MetricsStore(error) => error.is_transient(),
-            Self::Gap { .. } | Self::Unreadable(_) => true,
+            Self::Superseded | Self::MetricsTail | Self::Unreadable(_) => true,
+            Self::DeadLetterCeiling(_) => return Disposition::Halt,
             Self::BadRequest(_) => false,
         };
         if retry { Disposition::Retry } else { Disposition::Fail }
@@ -76,12 +98,16 @@ impl Error {
             Self::BadRequest(detail) => {
                 Problem::new(StatusCode::BAD_REQUEST, "bad_request", "The request is malformed").detail(detail)
             }
-            Self::Bus(_) | Self::Store(_) | Self::MetricsStore(_) | Self::Gap { .. } | Self::Unreadable(_) => {
-                match self.disposition() {
-                    Disposition::Retry => Problem::unavailable("a store is not available"),
-                    Disposition::Fail => Problem::internal(),
-                }
-            }
+            Self::Bus(_)
+            | Self::Store(_)
+            | Self::MetricsStore(_)
+            | Self::Superseded
+            | Self::MetricsTail
+            | Self::Unreadable(_)
+            | Self::DeadLetterCeiling(_) => match self.disposition() {
+                Disposition::Retry => Problem::unavailable("a store is not available"),
+                Disposition::Halt | Disposition::Fail => Problem::internal(),
+            },
         }
     }
 }

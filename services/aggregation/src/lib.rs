@@ -1,18 +1,35 @@
 //! Aggregation: from enriched events to window totals.
 //!
-//! Per partition, in the order of the log: [`state`] folds events into window
-//! totals and outcomes, [`consumer`] publishes what changed, writes it to the
-//! metrics store, checkpoints and acknowledges.
+//! The replicas share the partitions among them. Whoever owns one reads its
+//! enriched batches in the order of the log ([`consumer`]): [`state`] folds
+//! events into window totals and outcomes, and a snapshot of what changed is
+//! published, written to the metrics store and checkpointed (`flush`) while
+//! the fold goes on.
 
 pub mod config;
 pub mod consumer;
 pub mod state;
 
 mod cell;
+mod changes;
+mod clocks;
 mod error;
+mod flush;
+mod guard;
 mod http;
+mod outlet;
+mod owner;
+mod parse;
+mod points;
+mod session;
 mod store;
 mod telemetry;
+mod troubles;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod testing;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -23,7 +40,13 @@ use tidemill_service::{Context, Server, StartError};
 pub use config::Config;
 pub use error::Error;
 
-use crate::{consumer::PartitionConsumer, http::Api, store::Store, telemetry::Telemetry};
+use crate::{
+    consumer::{PartitionConsumer, Shared},
+    http::Api,
+    store::Store,
+    telemetry::Telemetry,
+    troubles::Troubles,
+};
 
 /// A running service.
 #[derive(Debug, Clone, Copy)]
@@ -33,14 +56,15 @@ pub struct Handle {
 }
 
 /// Starts the service: reads the definitions, waits for its dependencies and
-/// consumes every partition.
+/// consumes its share of the partitions.
 pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let metrics = Arc::new(Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?);
     let telemetry = Telemetry::register(&context.registry);
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
-    let store = context.retry("store", || Store::open(&config.store), Error::is_transient).await?;
+    let open_store = || Store::open(&config.store, context.breaker("store"));
+    let store = context.retry("store", open_store, Error::is_transient).await?;
     let metrics_store = context
         .retry(
             "metrics_store",
@@ -49,19 +73,21 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
         )
         .await?;
     server.install(http::routes(Api { metrics_store: metrics_store.clone() }));
-    for partition in bus.partitions().all() {
-        let consumer = PartitionConsumer {
-            partition,
-            context: context.clone(),
-            bus: bus.clone(),
-            store: store.clone(),
-            metrics_store: metrics_store.clone(),
-            metrics: metrics.clone(),
-            windows: config.windows.clone(),
-            telemetry: telemetry.clone(),
-        };
-        context.spawn("partition", consumer.run());
-    }
-    context.spawn("lag", telemetry::measure_lag(context.clone(), bus, telemetry));
+    let shared = Arc::new(Shared {
+        context: context.clone(),
+        bus: bus.clone(),
+        store: store.clone(),
+        metrics_store,
+        metrics,
+        windows: Arc::new(config.windows),
+        ceiling: config.dead_letters,
+        telemetry: telemetry.clone(),
+        troubles: Troubles::new(&context.health),
+    });
+    let partitions = bus.partitions().all();
+    let owned = tidemill_ownership::share(&context, &bus, partitions, move |lease| {
+        PartitionConsumer::new(shared.clone(), lease).run()
+    });
+    context.spawn("measure", telemetry::measure(context.clone(), bus, owned, store, telemetry));
     Ok(Handle { address: server.address() })
 }

@@ -8,14 +8,16 @@ use prometheus_client::{
 };
 use tidemill_bus::Bus;
 use tidemill_domain::Partition;
-use tidemill_events::{Durable, EnrichedBatch, TraceParent};
+use tidemill_events::{DeadLetter, Durable, EnrichedBatch, TraceParent};
+use tidemill_ownership::Owned;
 use tidemill_service::{Context, Registry, trace};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::Span;
 
 use crate::{
     Error,
-    state::{Outcomes, PartitionState},
+    state::{Outcomes, Size},
+    store::{Store, Stored},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,6 +31,11 @@ struct CodeLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhatLabel {
+    what: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PartitionLabel {
     partition: u16,
 }
@@ -37,34 +44,69 @@ struct PartitionLabel {
 #[derive(Debug, Clone)]
 pub(crate) struct Telemetry {
     events: Family<OutcomeLabel, Counter>,
+    dead_letters: Family<CodeLabel, Counter>,
     failures: Family<CodeLabel, Counter>,
+    asked_again: Counter,
     refused_points: Counter,
     chunk_batches: Histogram,
-    cells: Family<PartitionLabel, Gauge>,
+    checkpoint_seconds: Histogram,
     floor: Family<PartitionLabel, Gauge>,
     lag: Family<PartitionLabel, Gauge>,
+    memory: Memory,
+    stored: Family<WhatLabel, Gauge>,
+}
+
+/// What each partition holds in memory.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    cells: Family<PartitionLabel, Gauge>,
+    values: Family<PartitionLabel, Gauge>,
+    books: Family<PartitionLabel, Gauge>,
+    sources: Family<PartitionLabel, Gauge>,
+    bytes: Family<PartitionLabel, Gauge>,
+}
+
+fn gauge(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 impl Telemetry {
     pub(crate) fn register(registry: &Registry) -> Self {
         let telemetry = Self {
             events: Family::default(),
+            dead_letters: Family::default(),
             failures: Family::default(),
+            asked_again: Counter::default(),
             refused_points: Counter::default(),
             chunk_batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
-            cells: Family::default(),
+            checkpoint_seconds: Histogram::new([0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]),
             floor: Family::default(),
             lag: Family::default(),
+            memory: Memory::default(),
+            stored: Family::default(),
         };
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_aggregation");
             registry.register("events", "Events by outcome", telemetry.events.clone());
+            registry.register("dead_letters", "Events that cannot be counted, by code", telemetry.dead_letters.clone());
             registry.register("failures", "Failures of a partition's consumer by code", telemetry.failures.clone());
+            registry.register("asked_again", "Requests for batches that are missing", telemetry.asked_again.clone());
             registry.register("refused_points", "Points that InfluxDB refused", telemetry.refused_points.clone());
             registry.register("chunk_batches", "Batches between two checkpoints", telemetry.chunk_batches.clone());
-            registry.register("cells_in_memory", "Window totals in memory", telemetry.cells.clone());
-            registry.register("floor", "RAW sequence that is applied", telemetry.floor.clone());
+            registry.register(
+                "checkpoint_seconds",
+                "From a snapshot to its acknowledged checkpoint; the stream goes on meanwhile",
+                telemetry.checkpoint_seconds.clone(),
+            );
+            registry.register("floor", "RAW sequence that is in the store", telemetry.floor.clone());
             registry.register("consumer_lag", "Batches not yet acknowledged", telemetry.lag.clone());
+            let Memory { cells, values, books, sources, bytes } = &telemetry.memory;
+            registry.register("cells_in_memory", "Window totals in memory", cells.clone());
+            registry.register("distinct_values_in_memory", "Values of distinct counts in memory", values.clone());
+            registry.register("books_in_memory", "Books in memory, by source and hour", books.clone());
+            registry.register("sources_in_memory", "Sources with a watermark", sources.clone());
+            registry.register("state_bytes", "State in memory, estimated", bytes.clone());
+            registry.register("stored_rows", "State in the store, of all partitions", telemetry.stored.clone());
         });
         telemetry
     }
@@ -76,16 +118,44 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn applied(&self, partition: Partition, state: &PartitionState, batches: usize) {
-        let label = PartitionLabel { partition: partition.index() };
+    pub(crate) fn dead_letter(&self, letter: &DeadLetter) {
+        self.dead_letters.get_or_create(&CodeLabel { code: "unreadable_event" }).inc();
+        tracing::warn!(code = letter.code, sequence = letter.sequence, "dead letter");
+    }
+
+    pub(crate) fn kept(&self, partition: Partition, floor: u64, batches: usize, took: Duration) {
         self.chunk_batches.observe(batches as f64);
-        self.cells.get_or_create(&label).set(i64::try_from(state.cells.len()).unwrap_or(i64::MAX));
-        self.floor.get_or_create(&label).set(state.floor.cast_signed());
+        self.checkpoint_seconds.observe(took.as_secs_f64());
+        self.floor.get_or_create(&PartitionLabel { partition: partition.index() }).set(floor.cast_signed());
+    }
+
+    pub(crate) fn size(&self, partition: Partition, size: Size) {
+        let label = PartitionLabel { partition: partition.index() };
+        let Memory { cells, values, books, sources, bytes } = &self.memory;
+        cells.get_or_create(&label).set(gauge(size.cells));
+        values.get_or_create(&label).set(gauge(size.values));
+        books.get_or_create(&label).set(gauge(size.books));
+        sources.get_or_create(&label).set(gauge(size.sources));
+        bytes.get_or_create(&label).set(gauge(size.bytes()));
+    }
+
+    /// The partition is another replica's business now.
+    pub(crate) fn forget(&self, partition: Partition) {
+        let label = PartitionLabel { partition: partition.index() };
+        let Memory { cells, values, books, sources, bytes } = &self.memory;
+        for family in [cells, values, books, sources, bytes, &self.floor, &self.lag] {
+            family.remove(&label);
+        }
     }
 
     pub(crate) fn failed(&self, partition: Partition, error: &Error) {
         self.failures.get_or_create(&CodeLabel { code: error.code() }).inc();
         tracing::warn!(%partition, code = error.code(), %error, "the partition starts over from its checkpoint");
+    }
+
+    pub(crate) fn asked_again(&self, partition: Partition, after: u64) {
+        self.asked_again.inc();
+        tracing::warn!(%partition, after, "batches are missing; asking enrichment for them");
     }
 
     pub(crate) fn points_refused(&self, points: usize, reason: &str) {
@@ -94,25 +164,39 @@ impl Telemetry {
     }
 }
 
-/// Asks the server every five seconds how far behind each partition is.
-pub(crate) async fn measure_lag(
+/// Asks the server every five seconds how far behind each partition is that
+/// this replica owns, and the store every minute how much it holds.
+pub(crate) async fn measure(
     context: Context,
     bus: Bus,
+    owned: Owned<Partition>,
+    store: Store,
     telemetry: Telemetry,
 ) -> Result<(), std::convert::Infallible> {
     let mut ticks = interval(Duration::from_secs(5));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    for tick in (0..12_u32).cycle() {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = context.shutdown.cancelled() => return Ok(()),
+            () = context.shutdown.cancelled() => break,
         }
-        for partition in bus.partitions().all() {
-            if let Ok(lag) = bus.lag(Durable::Aggregation(partition)).await {
+        for partition in owned.units() {
+            if let Ok(lag) = bus.lag(Durable::Aggregation(partition)).await
+                && owned.contains(partition)
+            {
                 telemetry.lag.get_or_create(&PartitionLabel { partition: partition.index() }).set(lag.cast_signed());
             }
         }
+        if tick == 0
+            && let Ok(Stored { cells, values, books, sources }) = store.size().await
+        {
+            for (what, rows) in [("cells", cells), ("distinct_values", values), ("books", books), ("sources", sources)]
+            {
+                telemetry.stored.get_or_create(&WhatLabel { what }).set(rows.cast_signed());
+            }
+        }
     }
+    Ok(())
 }
 
 /// The span of a batch; it links to the events in it that are traced.

@@ -8,18 +8,27 @@ use std::{
 
 use tidemill_bus::Bus;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{Durable, EnrichedBatch, MetricsUpdate};
+use tidemill_events::{
+    DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, HeaderSource, LateBatch, Message, MetricsUpdate,
+    StreamName,
+};
 use tidemill_testkit::{TempDir, TestNats, eventually, tempdir};
 use tidemill_totals::Value;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+const P: Partition = Partition::new(2);
+
 fn batch(raw_seq: u64, raw_prev: u64, price: &str) -> EnrichedBatch {
+    batch_at("2026-01-02T03:04:05Z", raw_seq, raw_prev, price)
+}
+
+fn batch_at(time: &str, raw_seq: u64, raw_prev: u64, price: &str) -> EnrichedBatch {
     let line = format!(
-        r#"{{"specversion":"1.0","id":"{raw_seq}","source":"shop","type":"order.placed","time":"2026-01-02T03:04:05Z","subject":"c","data":{{"order_id":"o{raw_seq}","items":[{{"product_id":"p","quantity":2,"unit_price":{price}}}]}},"enriched":{{"refdata":1,"region":"Europe","items":[{{"category":"Books"}}]}}}}"#
+        r#"{{"specversion":"1.0","id":"{raw_seq}","source":"shop","type":"order.placed","time":"{time}","subject":"c","data":{{"order_id":"o{raw_seq}","items":[{{"product_id":"p","quantity":2,"unit_price":{price}}}]}},"enriched":{{"refdata":1,"region":"Europe","items":[{{"category":"Books"}}]}}}}"#
     );
     EnrichedBatch {
-        partition: Partition::new(2),
+        partition: P,
         raw_seq,
         raw_prev,
         ingested_at: Timestamp::saturating_from_millis(1_767_323_045_000),
@@ -99,14 +108,14 @@ async fn totals_go_on_over_a_restart_and_repetitions_change_nothing() {
     let values = revenue(&bus, "22.01").await;
     assert_eq!((&values["orders"], &values["customers"]), (&Value::Count(2), &Value::Count(1)));
     eventually("everything is acknowledged", DEADLINE, || async {
-        (bus.lag(Durable::Aggregation(Partition::new(2))).await.ok() == Some(0)).then_some(())
+        (bus.lag(Durable::Aggregation(P)).await.ok() == Some(0)).then_some(())
     })
     .await;
     assert_eq!(terminated(second).await, 0, "an orderly end");
 
     // The stream's end says less than the checkpoint, as after a power cut.
     let old = MetricsUpdate {
-        partition: Partition::new(2),
+        partition: P,
         raw_seq: 3,
         part: 0,
         as_of: Timestamp::EPOCH,
@@ -120,4 +129,120 @@ async fn totals_go_on_over_a_restart_and_repetitions_change_nothing() {
     let third = service(&nats, &folder);
     assert_eq!(nth_revenue(&bus, "22.01", 2).await, values, "what is missing is published again");
     assert_eq!(terminated(third).await, 0, "an orderly end");
+}
+
+async fn connected(nats: &TestNats) -> Bus {
+    let config = tidemill_bus::Config { url: nats.url(), ..Default::default() };
+    let bus = Bus::connect(&config, "test").await.expect("connects");
+    bus.ensure_topology().await.expect("streams");
+    bus
+}
+
+async fn all_acknowledged(bus: &Bus) {
+    eventually("everything is acknowledged", DEADLINE, || async {
+        (bus.lag(Durable::Aggregation(P)).await.ok() == Some(0)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_asked_for_and_nothing_is_counted_before_it() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connected(&nats).await;
+    let running = service(&nats, &folder);
+    bus.publish(&batch(3, 0, "1")).await.expect("publishes");
+    revenue(&bus, "2").await;
+    // The batch with the sequence 5 is lost.
+    bus.publish(&batch(7, 5, "100")).await.expect("publishes");
+    let asked =
+        eventually("the missing batch is asked for", DEADLINE, || async { bus.asked_again(P).await.expect("answers") })
+            .await;
+    assert_eq!(asked.after, 3);
+    all_acknowledged(&bus).await;
+
+    bus.answered_again(P, asked).await.expect("withdraws");
+    for again in [batch(5, 3, "10"), batch(7, 5, "100")] {
+        bus.publish(&Again(again)).await.expect("publishes");
+    }
+    revenue(&bus, "222").await;
+    assert_eq!(terminated(running).await, 0, "an orderly end");
+}
+
+/// A batch that is published once more, which the server must not take for a
+/// copy.
+struct Again(EnrichedBatch);
+
+impl Message for Again {
+    const STREAM: StreamName = EnrichedBatch::STREAM;
+    const VERSION: u32 = EnrichedBatch::VERSION;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        let encoded = self.0.encode()?;
+        Ok(Encoded { message_id: format!("{}-again", encoded.message_id), ..encoded })
+    }
+
+    fn decode(headers: &impl HeaderSource, payload: bytes::Bytes) -> Result<Self, DecodeError> {
+        EnrichedBatch::decode(headers, payload).map(Self)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_events_are_kept_aside() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connected(&nats).await;
+    let running = service(&nats, &folder);
+    bus.publish(&batch(3, 0, "1")).await.expect("publishes");
+    let late = batch_at("2025-12-31T00:00:00Z", 4, 3, "50");
+    bus.publish(&late).await.expect("publishes");
+    bus.publish(&batch(5, 4, "10")).await.expect("publishes");
+    revenue(&bus, "22").await;
+    let kept = bus.message_at::<LateBatch>(1).await.expect("answers").expect("is kept aside").message;
+    let expected =
+        LateBatch { partition: P, raw_seq: 4, ingested_at: late.ingested_at, count: 1, lines: late.lines.clone() };
+    assert_eq!(kept, expected);
+    assert_eq!(terminated(running).await, 0, "an orderly end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_replica_goes_on_where_one_was_killed() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connected(&nats).await;
+    let mut replicas = vec![service(&nats, &folder), service(&nats, &folder)];
+    bus.publish(&batch(3, 0, "1")).await.expect("publishes");
+    revenue(&bus, "2").await;
+    let mut first = replicas.remove(0);
+    first.kill().expect("is killed");
+    first.wait().expect("is dead");
+    bus.publish(&batch(5, 3, "10")).await.expect("publishes");
+    revenue(&bus, "22").await;
+    // And back: a third takes its share, the second is told to go.
+    replicas.push(service(&nats, &folder));
+    assert_eq!(terminated(replicas.remove(0)).await, 0, "an orderly end");
+    bus.publish(&batch(9, 5, "100")).await.expect("publishes");
+    let values = revenue(&bus, "222").await;
+    assert_eq!(values["orders"], Value::Count(3));
+    all_acknowledged(&bus).await;
+    assert_eq!(terminated(replicas.remove(0)).await, 0, "an orderly end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_events_that_cannot_be_read_halts_the_partition_alone() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connected(&nats).await;
+    let running = service(&nats, &folder);
+    let mut flood = batch(3, 0, "1");
+    flood.lines = "{}\n".repeat(300).into();
+    bus.publish(&flood).await.expect("publishes");
+    eventually("readiness says why", DEADLINE, || async {
+        let members = bus.members().await.expect("answers");
+        members.iter().find(|member| member.reason.as_ref().is_some_and(|reason| reason.contains("halted"))).map(|_| ())
+    })
+    .await;
+    assert!(bus.message_at::<DeadLetter>(1).await.expect("answers").is_none(), "nothing was given up");
+    assert_eq!(bus.lag(Durable::Aggregation(P)).await.expect("answers"), 1, "it waits in the log");
+    let mut other = batch(4, 0, "10");
+    other.partition = Partition::new(5);
+    bus.publish(&other).await.expect("publishes");
+    revenue(&bus, "20").await;
+    assert_eq!(terminated(running).await, 0, "an orderly end");
 }

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 /// The configuration of the alert service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -32,9 +32,16 @@ pub struct Config {
     /// Where a message's buttons lead.
     #[serde(default)]
     pub links: LinksConfig,
+    /// When to halt rather than give up more messages that cannot be read.
+    #[serde(default)]
+    pub dead_letters: CeilingConfig,
 }
 
 impl ServiceConfig for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
     fn telemetry(&self) -> &TelemetryConfig {
         &self.telemetry
     }

@@ -1,73 +1,139 @@
 //! Reading the log: take, read, evaluate, record, acknowledge.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
 use tidemill_domain::{Partition, SharedClock};
-use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Message, MetricsUpdate};
-use tidemill_service::Context;
+use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Message, MetricsUpdate, topology};
+use tidemill_service::{Ceiling, CeilingReached, Context};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
+    dependencies::{Dependencies, until_done},
     error::Error,
     event_rules::EventRules,
     metric_rules::MetricRules,
+    notices::{Notice, Notices},
     notify::Wake,
-    store::{Changes, Consumer, Notification, Progress, Store},
+    store::{Changes, Claim, Notification, Progress, Store},
     telemetry::Telemetry,
 };
 
 /// Messages of one step, and so of one transaction.
 const CHUNK: usize = 32;
-/// Unreadable messages in a row that halt a consumer.
-const DEAD_LETTER_CEILING: u32 = 100;
+/// How often enrichment is asked for what is missing, until it comes.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a consumer does with the messages it reads.
 pub trait Stage: Send + 'static {
     /// What it reads.
     type Message: Message + Send;
-    /// Which of the two it is.
-    const CONSUMER: Consumer;
 
-    /// Evaluates messages, in the order of the stream. What it answers is
-    /// recorded before anything else happens.
-    fn evaluate(&mut self, messages: Vec<Self::Message>) -> Changes;
+    /// Evaluates messages, in the order of the stream; `None` is one that could
+    /// not be read and was given up. What it answers is recorded before
+    /// anything else happens.
+    fn evaluate(&mut self, messages: Vec<Option<Self::Message>>) -> Changes;
+
+    /// Looks for what is missing and will not show in any message, once the
+    /// consumer is open.
+    fn look_back(&mut self, _: &Bus, _: Durable) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// What has to come before it can go on.
+    fn missing(&self) -> Option<Missing> {
+        None
+    }
+}
+
+/// Batches of a partition that `ENRICHED` does not have any more, as after a
+/// crash of its server's machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// Whose.
+    pub partition: Partition,
+    /// The `RAW` sequence behind which they are.
+    pub after: u64,
 }
 
 /// Event rules over one partition of `ENRICHED`.
 pub struct EventStage {
-    /// The rules, which all partitions share.
-    pub rules: Arc<EventRules>,
-    /// The partition.
-    pub partition: Partition,
+    rules: Arc<EventRules>,
+    partition: Partition,
     /// The `RAW` sequence up to which it is done; 0 for nothing yet.
-    pub floor: u64,
-    /// What time it is.
-    pub clock: SharedClock,
-    /// Where gaps are told.
-    pub telemetry: Arc<Telemetry>,
+    floor: u64,
+    /// Whether there are batches behind the floor, and not the next one.
+    is_broken: bool,
+    /// Whether the last message was given up: then the next batch is not the
+    /// successor of any that was read.
+    is_behind_dead: bool,
+    clock: SharedClock,
+    telemetry: Arc<Telemetry>,
+}
+
+impl EventStage {
+    /// Goes on behind `floor`; the rules are those of all partitions.
+    pub fn new(
+        rules: Arc<EventRules>,
+        partition: Partition,
+        floor: u64,
+        clock: SharedClock,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self { rules, partition, floor, is_broken: false, is_behind_dead: false, clock, telemetry }
+    }
 }
 
 impl Stage for EventStage {
     type Message = EnrichedBatch;
-    const CONSUMER: Consumer = Consumer::Events;
 
-    fn evaluate(&mut self, batches: Vec<EnrichedBatch>) -> Changes {
+    /// A batch whose predecessor has not come is passed over, and will come
+    /// again behind it. The first one ever starts anywhere: what was before is
+    /// older than this service. So does one behind a message that was given up:
+    /// enrichment would make the same of it once more.
+    fn evaluate(&mut self, batches: Vec<Option<EnrichedBatch>>) -> Changes {
         let mut changes = Changes::default();
         for batch in batches {
+            let Some(batch) = batch else {
+                self.is_behind_dead = true;
+                continue;
+            };
             // At or below the floor: evaluated before, and delivered again.
             if batch.raw_seq <= self.floor {
                 continue;
             }
-            if self.floor > 0 && batch.raw_prev != self.floor {
-                self.telemetry.gap(self.partition.index(), self.floor, batch.raw_prev);
+            if self.floor > 0 && batch.raw_prev > self.floor && !self.is_behind_dead {
+                self.telemetry.early_batch();
+                self.is_broken = true;
+                continue;
             }
             self.rules.apply(&batch, self.clock.now(), &mut changes);
             self.floor = batch.raw_seq;
+            (self.is_broken, self.is_behind_dead) = (false, false);
             let progress = Progress { raw_seq: batch.raw_seq, watermark: None, as_of: Some(batch.ingested_at) };
-            changes.progress.insert((Self::CONSUMER, self.partition), progress);
+            changes.progress.insert(self.partition, progress);
         }
         changes
+    }
+
+    /// An earlier owner may have passed over what came early, and not have
+    /// lived to see the rest.
+    async fn look_back(&mut self, bus: &Bus, durable: Durable) -> Result<(), Error> {
+        if self.floor > 0
+            && bus.lag(durable).await? == 0
+            && let Some(last) = bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await?
+        {
+            self.is_broken |= last.message.raw_seq > self.floor;
+        }
+        Ok(())
+    }
+
+    fn missing(&self) -> Option<Missing> {
+        self.is_broken.then_some(Missing { partition: self.partition, after: self.floor })
     }
 }
 
@@ -81,18 +147,34 @@ pub struct MetricStage {
 
 impl Stage for MetricStage {
     type Message = MetricsUpdate;
-    const CONSUMER: Consumer = Consumer::Metrics;
 
-    fn evaluate(&mut self, updates: Vec<MetricsUpdate>) -> Changes {
+    fn evaluate(&mut self, updates: Vec<Option<MetricsUpdate>>) -> Changes {
+        let updates: Vec<MetricsUpdate> = updates.into_iter().flatten().collect();
         self.rules.apply(&updates, self.clock.now())
     }
 }
 
-/// Where consumers record, and whom they wake.
+/// What the readers of one unit share, from its take-over to its end.
 #[derive(Clone)]
-pub struct Ledger {
+pub struct Session {
+    /// The service's.
+    pub context: Context,
+    /// The log.
+    pub bus: Bus,
     /// The store.
     pub store: Store,
+    /// The unit, and this take-over of it.
+    pub claim: Claim,
+    /// Cancelled when the unit is to be given back.
+    pub stop: CancellationToken,
+    /// What may be away.
+    pub dependencies: Dependencies,
+    /// How many messages may be given up.
+    pub ceiling: Arc<Mutex<Ceiling>>,
+    /// Which consumers have halted at it.
+    pub halted: Notices,
+    /// Which partitions miss batches.
+    pub gaps: Notices,
     /// The outbox.
     pub wake: Wake,
     /// What awaits a new alert: to be sent, or nothing without a webhook.
@@ -101,78 +183,124 @@ pub struct Ledger {
     pub telemetry: Arc<Telemetry>,
 }
 
+impl Session {
+    /// Takes note of one more message, of which `dead` (0 or 1) are to be given
+    /// up.
+    fn admit(&self, dead: u64) -> Result<(), CeilingReached> {
+        self.ceiling.lock().unwrap_or_else(PoisonError::into_inner).admit(1, dead)
+    }
+}
+
 /// A consumer of the log.
 pub struct Reader<S> {
-    /// The service's.
-    pub context: Context,
-    /// The log.
-    pub bus: Bus,
-    /// What is read.
-    pub durable: Durable,
-    /// What is done with it.
-    pub stage: S,
-    /// Where that is recorded.
-    pub ledger: Ledger,
-    /// Unreadable messages since the last readable one.
-    pub unreadable: u32,
+    session: Session,
+    durable: Durable,
+    stage: S,
+    /// What is missing and asked for, and when to ask again.
+    asked: Option<(Instant, Notice)>,
 }
 
 impl<S: Stage> Reader<S> {
-    /// Reads until shutdown; a server that is away is waited for.
+    /// A reader of `durable`.
+    pub fn new(session: &Session, durable: Durable, stage: S) -> Self {
+        Self { session: session.clone(), durable, stage, asked: None }
+    }
+
+    /// Reads until the unit is given back; a server that is away is waited for.
     pub async fn run(mut self) -> Result<(), Error> {
-        let mut attempts = Backoff::new(&self.context, S::CONSUMER.as_str());
-        while let Err(error) = self.read(&mut attempts).await {
-            attempts.failed(error).await?;
+        let Session { bus, dependencies, stop, .. } = self.session.clone();
+        // Opening takes what is unacknowledged away from whoever has it: not
+        // once the unit is another's.
+        while !stop.is_cancelled() {
+            let subscription = until_done(&dependencies.nats, &stop, || bus.subscribe(self.durable)).await?;
+            match self.read(subscription).await {
+                Err(error) if error.is_transient() => dependencies.nats.trip(error),
+                ended => return ended,
+            }
         }
         Ok(())
     }
 
-    async fn read(&mut self, attempts: &mut Backoff) -> Result<(), Error> {
-        let mut subscription = self.bus.subscribe(self.durable).await?;
-        attempts.succeeded();
-        while let Some(deliveries) = self.take(&mut subscription).await? {
+    async fn read(&mut self, mut subscription: Subscription) -> Result<(), Error> {
+        self.stage.look_back(&self.session.bus, self.durable).await?;
+        loop {
+            self.ask_for_missing().await?;
+            let Some(deliveries) = self.take(&mut subscription).await? else { return Ok(()) };
             let messages = self.decode(&deliveries).await?;
             let changes = self.stage.evaluate(messages);
             self.record(&changes).await?;
             ack_all(&deliveries).await?;
         }
-        Ok(())
     }
 
-    /// The next messages; `None` on shutdown.
+    /// The next messages, none when it is time to ask for what is missing;
+    /// `None` when the unit is to be given back.
     async fn take(&self, subscription: &mut Subscription) -> Result<Option<Vec<Delivery>>, Error> {
+        let due = self.asked.as_ref().map(|(due, _)| *due);
         tokio::select! {
+            biased;
+            () = self.session.stop.cancelled() => Ok(None),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Ok(Some(Vec::new())),
             chunk = subscription.next_chunk(CHUNK) => Ok(Some(chunk?)),
-            () = self.context.shutdown.cancelled() => Ok(None),
         }
+    }
+
+    async fn ask_for_missing(&mut self) -> Result<(), Error> {
+        let Some(Missing { partition, after }) = self.stage.missing() else {
+            self.asked = None;
+            return Ok(());
+        };
+        let now = Instant::now();
+        if self.asked.as_ref().is_none_or(|(due, _)| *due <= now) {
+            self.asked = None;
+            let reason = format!(
+                "partition {partition}: the batch behind {after} of RAW is missing; enrichment is asked for it"
+            );
+            self.asked = Some((now + ASK_AGAIN, self.session.gaps.post(partition.to_string(), reason)));
+            self.session.telemetry.gap(partition, after);
+            self.session.bus.ask_again(partition, after).await?;
+        }
+        Ok(())
     }
 
     /// The messages in their type. One that cannot be read is given up, and
     /// keeps none of the others back.
-    async fn decode(&mut self, deliveries: &[Delivery]) -> Result<Vec<S::Message>, Error> {
-        self.ledger.telemetry.chunk(deliveries.len());
+    async fn decode(&self, deliveries: &[Delivery]) -> Result<Vec<Option<S::Message>>, Error> {
+        if deliveries.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.session.telemetry.chunk(deliveries.len());
         let mut messages = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             match delivery.decode::<S::Message>() {
                 Ok(message) => {
-                    self.unreadable = 0;
-                    messages.push(message);
+                    // One that can be read is no reason to halt.
+                    let _ = self.session.admit(0);
+                    messages.push(Some(message));
                 }
-                Err(error) => self.give_up(delivery, error.into()).await?,
+                Err(error) => {
+                    self.give_up(delivery, error.into()).await?;
+                    messages.push(None);
+                }
             }
         }
         Ok(messages)
     }
 
-    async fn give_up(&mut self, delivery: &Delivery, error: Error) -> Result<(), Error> {
+    async fn give_up(&self, delivery: &Delivery, error: Error) -> Result<(), Error> {
+        let Session { context, bus, dependencies, stop, halted, telemetry, .. } = &self.session;
         let stream = self.durable.stream();
-        self.unreadable += 1;
-        if self.unreadable > DEAD_LETTER_CEILING {
-            return Err(Error::TooManyDeadLetters(self.unreadable));
+        if let Err(reached) = self.session.admit(1) {
+            let reason = format!("{}: {reached}; the next one: {error}", self.durable.name());
+            telemetry.halted(&reason);
+            let _notice = halted.post(self.durable.name(), reason);
+            stop.cancelled().await;
+            return Err(Error::Stopped);
         }
         let letter = DeadLetter {
+            redriven_from: None,
             id: format!("alert-{stream}-{}", delivery.sequence),
-            service: self.context.service.into(),
+            service: context.service.into(),
             release: env!("CARGO_PKG_VERSION").into(),
             code: error.code().into(),
             reason: error.to_string(),
@@ -180,35 +308,27 @@ impl<S: Stage> Reader<S> {
             stream: Some(stream.as_str().into()),
             sequence: Some(delivery.sequence),
             deliveries: delivery.deliveries,
-            first_failed_at: self.context.clock.now(),
+            first_failed_at: context.clock.now(),
             source: "unknown".into(),
             event_id: None,
             trace: None,
             body: delivery.payload(),
         };
-        let consumer = S::CONSUMER.as_str();
-        let on_retry = |error: &tidemill_bus::Error| self.context.health.unready(consumer, error.to_string());
-        tokio::select! {
-            stored = self.bus.publish_until_stored(&letter, on_retry) => stored?,
-            () = self.context.shutdown.cancelled() => return Err(Error::ShutDown),
-        };
+        until_done(&dependencies.nats, stop, || bus.publish(&letter)).await?;
         delivery.terminate().await?;
-        self.ledger.telemetry.dead_letter(error.code(), stream, delivery.sequence, &letter.reason);
+        telemetry.dead_letter(error.code(), stream, delivery.sequence, &letter.reason);
         Ok(())
     }
 
     /// State, alerts and position in one transaction. What the stage keeps in
-    /// memory has moved on already, so this is tried until it succeeds.
+    /// memory has moved on already, so this is tried until it succeeds, or
+    /// until the unit ends and its memory with it.
     async fn record(&self, changes: &Changes) -> Result<(), Error> {
-        let Ledger { store, wake, notification, telemetry } = &self.ledger;
-        let mut attempts = Backoff::new(&self.context, "store");
-        let fresh = loop {
-            match store.commit(changes, *notification).await {
-                Ok(fresh) => break fresh,
-                Err(error) => attempts.failed(error).await?,
-            }
-        };
-        attempts.succeeded();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let Session { store, claim, wake, notification, telemetry, dependencies, stop, .. } = &self.session;
+        let fresh = until_done(&dependencies.store, stop, || store.commit(claim, changes, *notification)).await?;
         changes.alerts.iter().filter(|alert| fresh.contains(&alert.firing.id)).for_each(|a| telemetry.fired(&a.firing));
         if !fresh.is_empty() {
             wake.fired();

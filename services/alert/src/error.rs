@@ -1,7 +1,11 @@
 //! What can go wrong, and what follows from it.
 
+use std::time::Duration;
+
 use tidemill_events::DecodeError;
 use tidemill_service::Problem;
+
+use crate::unit::Unit;
 
 /// An error of the alert service.
 #[derive(Debug, thiserror::Error)]
@@ -12,23 +16,30 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] tidemill_store::Error),
-    /// Message after message cannot be read: this release is wrong here, and
-    /// giving up all of them would help nobody.
-    #[error("{0} messages in a row cannot be read")]
-    TooManyDeadLetters(u32),
-    /// Work was broken off because the service is to stop. What it left
-    /// undone is done after the next start.
-    #[error("the service stops")]
-    ShutDown,
+    /// A dependency did not answer.
+    #[error("no answer within {} s", .0.as_secs())]
+    NoAnswer(Duration),
+    /// Another replica has claimed the unit since this one did.
+    #[error("another replica has taken over `{0}`")]
+    Superseded(Unit),
+    /// Work was broken off because the unit is to be given back. What it left
+    /// undone is done by who has it next.
+    #[error("the unit is given back")]
+    Stopped,
 }
 
 /// What a consumer does about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// The same work may succeed later.
+    /// The same call may succeed later.
     Retry,
+    /// What is in memory is worth nothing any more: the unit is opened afresh
+    /// from the store.
+    Reopen,
     /// The message is given up, and the next one taken.
     DeadLetter,
+    /// The unit's work ends here, in order.
+    End,
     /// The service ends.
     Stop,
 }
@@ -45,8 +56,9 @@ impl Error {
             },
             Self::Bus(_) => "bus",
             Self::Store(_) => "store",
-            Self::TooManyDeadLetters(_) => "too_many_dead_letters",
-            Self::ShutDown => "shut_down",
+            Self::NoAnswer(_) => "no_answer",
+            Self::Superseded(_) => "superseded",
+            Self::Stopped => "stopped",
         }
     }
 
@@ -56,19 +68,14 @@ impl Error {
             Self::Bus(tidemill_bus::Error::Decode(_)) => Disposition::DeadLetter,
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
             Self::Store(error) if error.is_transient() => Disposition::Retry,
-            Self::Bus(_) | Self::Store(_) | Self::TooManyDeadLetters(_) | Self::ShutDown => Disposition::Stop,
+            Self::NoAnswer(_) => Disposition::Retry,
+            Self::Superseded(_) => Disposition::Reopen,
+            Self::Stopped => Disposition::End,
+            Self::Bus(_) | Self::Store(_) => Disposition::Stop,
         }
     }
 
-    /// A task's result, to which an orderly stop is no failure.
-    pub fn unless_shut_down(result: Result<(), Self>) -> Result<(), Self> {
-        match result {
-            Err(Self::ShutDown) => Ok(()),
-            other => other,
-        }
-    }
-
-    /// Whether the same work may succeed later.
+    /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         self.disposition() == Disposition::Retry
     }
@@ -76,8 +83,8 @@ impl Error {
     /// What an HTTP client is told; the particulars are in the log.
     pub fn problem(&self) -> Problem {
         match self.disposition() {
-            Disposition::Retry => Problem::unavailable("the store is not reachable"),
-            Disposition::DeadLetter | Disposition::Stop => Problem::internal(),
+            Disposition::Retry | Disposition::Reopen => Problem::unavailable("the store is not reachable"),
+            Disposition::DeadLetter | Disposition::End | Disposition::Stop => Problem::internal(),
         }
     }
 }

@@ -5,44 +5,51 @@
 //! single events ([`event_rules`]). A consumer ([`consumer`]) records alerts,
 //! state and its position in one transaction; from the store the outbox
 //! ([`notify`]) publishes transitions and posts messages ([`slack`]).
+//!
+//! Replicas share three units of work ([`unit`]), each done by one of them at a
+//! time ([`worker`]).
 
-pub mod backoff;
 pub mod config;
 pub mod consumer;
 pub mod counters;
+pub mod dependencies;
 pub mod error;
 pub mod event_rules;
 pub mod http;
 pub mod metric_rules;
+pub mod notices;
 pub mod notify;
 pub mod rules;
 pub mod slack;
 pub mod store;
 pub mod telemetry;
+pub mod unit;
+pub mod worker;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
-use tidemill_domain::Partition;
 use tidemill_events::Durable;
 use tidemill_service::{Context, Server, StartError};
-use tokio::time::sleep;
 
-use backoff::Backoff;
 pub use config::Config;
-use consumer::{EventStage, Ledger, MetricStage, Reader};
+use dependencies::{Dependencies, until_done};
 use error::Error;
-use event_rules::EventRules;
-use metric_rules::MetricRules;
-use notify::{Notifier, Wake};
+use notices::Notices;
+use notify::Wake;
 use rules::Rules;
 use slack::Webhook;
-use store::{Consumer, Notification, Saved, Store};
+use store::Store;
 use telemetry::Telemetry;
+use unit::Unit;
+use worker::{App, pause, work};
 
 /// How often consumers' lag is asked for.
-const LAG_INTERVAL: Duration = Duration::from_secs(5);
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 /// How often old alerts are forgotten, and how old they are then: as long as
 /// ALERTS keeps them.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
@@ -63,97 +70,87 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
     let rules = Arc::new(Rules::load(config.rules.folder.as_deref(), &metrics).map_err(StartError::new)?);
     let webhook = Webhook::new(&config.slack)?;
     let telemetry = Arc::new(Telemetry::register(&context.registry));
+    context.health.unready("start", "it has yet to open what it depends on");
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
-    let (store, saved) = open(&config, &context).await.map_err(StartError::new)?;
+    let dependencies = Dependencies::of(&context);
+    let opened = until_done(&dependencies.store, &context.shutdown, || Store::open(&config.store)).await;
+    let store = opened.map_err(StartError::new)?;
     server.install(http::routes(store.clone(), rules.clone(), context.clock.clone()));
-
-    let ledger = Ledger {
-        store: store.clone(),
-        wake: Wake::default(),
-        notification: if webhook.is_some() { Notification::Pending } else { Notification::Off },
-        telemetry: telemetry.clone(),
-    };
-    let metric_rules = MetricRules::new(rules.metric.clone(), &metrics, &saved, telemetry.clone());
-    let stage = MetricStage { rules: metric_rules, clock: context.clock.clone() };
-    spawn(&context, "metrics", reader(&context, &bus, Durable::AlertMetrics, stage, &ledger).run());
-    let event_rules = Arc::new(EventRules::new(rules.event.clone(), &saved, telemetry.clone()));
-    for partition in bus.partitions().all() {
-        let floor = saved.progress.get(&(Consumer::Events, partition)).map_or(0, |progress| progress.raw_seq);
-        let clock = context.clock.clone();
-        let stage = EventStage { rules: event_rules.clone(), partition, floor, clock, telemetry: telemetry.clone() };
-        spawn(&context, "events", reader(&context, &bus, Durable::AlertEvents(partition), stage, &ledger).run());
-    }
-    let publisher = notify::publish(context.clone(), bus.clone(), store.clone(), ledger.wake.clone());
-    spawn(&context, "publisher", publisher);
-    if let Some(webhook) = webhook {
-        let settings = (&config.slack, &config.links);
-        let notifier = Notifier::new(context.clone(), store.clone(), webhook, settings, ledger.wake, telemetry.clone());
-        spawn(&context, "notifier", notifier.run());
-    } else {
+    if webhook.is_none() {
         tracing::info!("slack.webhook_url is not set: alerts are recorded and published only");
     }
-    context.spawn("lag", watch_lag(context.clone(), bus, telemetry));
-    spawn(&context, "prune", prune(context.clone(), store));
+    let app = Arc::new(App {
+        config,
+        bus: bus.clone(),
+        store,
+        rules,
+        metrics,
+        webhook,
+        dependencies,
+        wake: Wake::default(),
+        owned: OnceLock::new(),
+        gaps: Notices::new(&context.health, "enriched_gap"),
+        halted: Notices::new(&context.health, "dead_letter_ceiling"),
+        telemetry,
+        context: context.clone(),
+    });
+    let worker = app.clone();
+    let owned = tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| work(worker.clone(), lease));
+    app.owned.get_or_init(|| owned);
+    context.health.forget("start");
+    context.spawn("watch", watch(app.clone()));
+    context.spawn("prune", prune(app));
     Ok(Handle { address: server.address() })
 }
 
-/// The store and what it kept, however long it takes.
-async fn open(config: &Config, context: &Context) -> Result<(Store, Saved), Error> {
-    let mut attempts = Backoff::new(context, "store");
-    loop {
-        let opened = match Store::open(&config.store).await {
-            Ok(store) => store.load().await.map(|saved| (store, saved)),
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok(opened) => {
-                attempts.succeeded();
-                return Ok(opened);
-            }
-            Err(error) => attempts.failed(error).await?,
+/// Measures what this replica's units are behind, and finds out when a store
+/// that was away is back, where no unit would.
+async fn watch(app: Arc<App>) -> Result<(), Error> {
+    let stop = &app.context.shutdown;
+    while !pause(WATCH_INTERVAL, stop).await {
+        for unit in [Unit::Events, Unit::Metrics] {
+            let is_owned = app.owned.get().is_some_and(|owned| owned.contains(unit));
+            app.telemetry.lag(unit, if is_owned { lag(&app, unit).await } else { None });
         }
-    }
-}
-
-fn spawn(context: &Context, name: &'static str, task: impl Future<Output = Result<(), Error>> + Send + 'static) {
-    context.spawn(name, async { Error::unless_shut_down(task.await) });
-}
-
-fn reader<S>(context: &Context, bus: &Bus, durable: Durable, stage: S, ledger: &Ledger) -> Reader<S> {
-    Reader { context: context.clone(), bus: bus.clone(), durable, stage, ledger: ledger.clone(), unreadable: 0 }
-}
-
-async fn watch_lag(context: Context, bus: Bus, telemetry: Arc<Telemetry>) -> Result<(), Infallible> {
-    let partitions: Vec<Partition> = bus.partitions().all().collect();
-    while !pause(&context, LAG_INTERVAL).await {
-        let mut events = 0;
-        for partition in &partitions {
-            events += bus.lag(Durable::AlertEvents(*partition)).await.unwrap_or_default();
+        if app.dependencies.store.is_open() {
+            unless_stopped(until_done(&app.dependencies.store, stop, || app.store.ping()).await)?;
         }
-        telemetry.lag(Consumer::Events, events);
-        telemetry.lag(Consumer::Metrics, bus.lag(Durable::AlertMetrics).await.unwrap_or_default());
     }
     Ok(())
 }
 
-async fn prune(context: Context, store: Store) -> Result<(), Error> {
+/// Messages that a unit's consumers have yet to acknowledge; `None` where the
+/// server does not say.
+async fn lag(app: &App, unit: Unit) -> Option<u64> {
+    let durables: Vec<Durable> = match unit {
+        Unit::Events => app.bus.partitions().all().map(Durable::AlertEvents).collect(),
+        Unit::Metrics => vec![Durable::AlertMetrics],
+        Unit::Outbox => Vec::new(),
+    };
+    let mut sum = 0;
+    for durable in durables {
+        sum += app.bus.lag(durable).await.ok()?;
+    }
+    Some(sum)
+}
+
+/// Forgets old alerts: on every replica, since it changes nothing to do it
+/// twice.
+async fn prune(app: Arc<App>) -> Result<(), Error> {
+    let stop = &app.context.shutdown;
     loop {
-        match store.prune(context.clock.now().plus_millis(-KEPT_MILLIS)).await.map_err(Error::from) {
-            Ok(_) => {}
-            Err(error) if error.is_transient() => tracing::warn!(%error, "old alerts could not be forgotten"),
-            Err(error) => return Err(error),
-        }
-        if pause(&context, PRUNE_INTERVAL).await {
+        let before = app.context.clock.now().plus_millis(-KEPT_MILLIS);
+        unless_stopped(until_done(&app.dependencies.store, stop, || app.store.prune(before)).await)?;
+        if pause(PRUNE_INTERVAL, stop).await {
             return Ok(());
         }
     }
 }
 
-/// Waits; answers whether the service is to stop.
-async fn pause(context: &Context, length: Duration) -> bool {
-    tokio::select! {
-        () = sleep(length) => false,
-        () = context.shutdown.cancelled() => true,
+fn unless_stopped<T>(result: Result<T, Error>) -> Result<(), Error> {
+    match result {
+        Ok(_) | Err(Error::Stopped) => Ok(()),
+        Err(error) => Err(error),
     }
 }

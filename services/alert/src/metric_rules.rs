@@ -9,14 +9,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidemill_definitions::{Condition, DefinitionError, MetricDefinition, Metrics, Window};
+use tidemill_definitions::{Condition, DefinitionError, MetricDefinition, Metrics};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{CellUpdate, MetricsUpdate, StreamName, TraceParent};
 use tidemill_totals::{Replicated, Totals, Value};
 
 use crate::{
     rules::{Alert, Head, Occasion, Source, condition},
-    store::{CellKey, CellTotals, Changes, Consumer, Progress, Saved},
+    store::{CellKey, CellTotals, Changes, Progress, Saved},
     telemetry::{Evaluation, Telemetry},
 };
 
@@ -32,6 +32,8 @@ const AHEAD: i64 = 5 * 60_000;
 const SPARE_WINDOWS: usize = 16;
 /// Cells of one window; more are left out of evaluation.
 const MAX_CELLS: usize = 10_000;
+/// Starts of sessions that are kept: each has its own.
+const MAX_SESSIONS: usize = 10_000;
 /// The group that a threshold of its own has nobody.
 const EVERY_GROUP: &str = "*";
 /// What joins the values of a group in the name of a threshold.
@@ -90,6 +92,10 @@ impl MetricRule {
             && !((1..=1000).contains(&windows) && (1..=windows).contains(&min_windows))
         {
             return Err(source.wrong("baseline:", "windows is 1 to 1000, and min_windows 1 to windows"));
+        }
+        if rule.body.baseline.is_some() && definition.window.step_millis().is_none() {
+            let reason = format!("metric `{}` has sessions, which have no windows before them", definition.name);
+            return Err(source.wrong("baseline:", reason));
         }
         rule.check_names(source, definition)?;
         // Types do not depend on the figures, so trying the condition once
@@ -191,7 +197,6 @@ struct Series {
 }
 
 struct Cells {
-    end: Timestamp,
     /// What aggregation's clock said when the window was first seen.
     since: Timestamp,
     cells: BTreeMap<BTreeMap<String, String>, Cell>,
@@ -207,24 +212,27 @@ struct Seen {
     traced: Option<TraceParent>,
 }
 
-#[derive(Default)]
+/// A cell as its partitions report it.
 struct Cell {
+    /// A session's grows.
+    end: Timestamp,
     totals: Replicated,
+    /// The partitions that have not taken it back.
+    live: BTreeSet<Partition>,
     exemplar: Option<TraceParent>,
 }
 
 impl Series {
     fn new(definition: &MetricDefinition) -> Self {
-        let step = match definition.window {
-            Window::Tumbling { size_millis } => size_millis,
-            Window::Sliding { step_millis, .. } => step_millis,
-        };
+        let size = definition.window.size_millis();
+        let step = definition.window.step_millis();
         Self {
             version: definition.version().to_owned(),
             measures: definition.measures.keys().cloned().collect(),
-            size: definition.window.size_millis(),
-            step,
-            keep: SPARE_WINDOWS,
+            size,
+            // Sessions are on no grid, and have no baseline that would ask.
+            step: step.unwrap_or(size),
+            keep: if step.is_some() { SPARE_WINDOWS } else { MAX_SESSIONS },
             windows: BTreeMap::new(),
         }
     }
@@ -235,14 +243,35 @@ impl Series {
         if is_oldest && self.windows.len() >= self.keep {
             return false;
         }
-        let fresh = || Cells { end: update.end, since: as_of, cells: BTreeMap::new(), seen: BTreeMap::new() };
+        let fresh = || Cells { since: as_of, cells: BTreeMap::new(), seen: BTreeMap::new() };
         let window = self.windows.entry(update.start).or_insert_with(fresh);
         if !window.cells.contains_key(&update.dimensions) && window.cells.len() >= MAX_CELLS {
             return false;
         }
-        let cell = window.cells.entry(update.dimensions.clone()).or_default();
+        let fresh = || Cell { end: update.end, totals: Replicated::default(), live: BTreeSet::new(), exemplar: None };
+        let cell = window.cells.entry(update.dimensions.clone()).or_insert_with(fresh);
         cell.exemplar = update.exemplar.or(cell.exemplar);
-        cell.totals.observe(partition, raw_seq, update.totals.clone())
+        let is_news = cell.totals.observe(partition, raw_seq, update.totals.clone());
+        if is_news {
+            cell.end = cell.end.max(update.end);
+            match update.retracted {
+                true => drop(cell.live.remove(&partition)),
+                false => drop(cell.live.insert(partition)),
+            }
+        }
+        is_news
+    }
+
+    /// The cells of a group in a window, over all other dimensions.
+    fn cells<'s>(
+        &'s self,
+        rule: &'s MetricRule,
+        start: Timestamp,
+        group: &'s [String],
+    ) -> impl Iterator<Item = &'s Cell> {
+        let cells = self.windows.get(&start).into_iter().flat_map(|window| &window.cells);
+        let is_in = |(dimensions, cell): &(&_, &Cell)| !cell.live.is_empty() && rule.is_in(dimensions, group);
+        cells.filter(is_in).map(|(_, cell)| cell)
     }
 
     /// Forgets the oldest windows beyond those to keep; answers the start of
@@ -256,9 +285,8 @@ impl Series {
     /// The totals of a group in a window, over all partitions and all other
     /// dimensions; `None` where the group is not in it.
     fn totals(&self, rule: &MetricRule, start: Timestamp, group: &[String]) -> Option<BTreeMap<String, Value>> {
-        let cells = self.windows.get(&start)?.cells.iter();
         let mut sum: Option<Totals> = None;
-        for (_, cell) in cells.filter(|(dimensions, _)| rule.is_in(dimensions, group)) {
+        for cell in self.cells(rule, start, group) {
             // Cells of one version have one shape, so nothing is left out here.
             if let Ok(Some(totals)) = cell.totals.sum() {
                 match &mut sum {
@@ -289,8 +317,7 @@ impl Series {
     }
 
     fn exemplar(&self, rule: &MetricRule, start: Timestamp, group: &[String]) -> Option<TraceParent> {
-        let cells = self.windows.get(&start)?.cells.iter();
-        let exemplars = cells.filter(|(dimensions, _)| rule.is_in(dimensions, group)).filter_map(|(_, c)| c.exemplar);
+        let exemplars = self.cells(rule, start, group).filter_map(|cell| cell.exemplar);
         exemplars.max_by_key(|exemplar| exemplar.is_sampled())
     }
 }
@@ -324,8 +351,7 @@ impl MetricRules {
                 series.keep = series.keep.max(needed);
             }
         }
-        let progress = saved.progress.iter().filter(|((consumer, _), _)| *consumer == Consumer::Metrics);
-        let partitions: BTreeMap<Partition, Progress> = progress.map(|((_, p), progress)| (*p, *progress)).collect();
+        let partitions = saved.progress.clone();
         let waiting = vec![BTreeSet::new(); rules.len()];
         let mut state = Self { rules, series, partitions, waiting, telemetry };
         state.restore(saved);
@@ -339,6 +365,7 @@ impl MetricRules {
         cells.sort_by_key(|(key, _)| Reverse(key.start));
         for (key, cell) in cells {
             let update = CellUpdate {
+                retracted: cell.retracted,
                 metric: key.metric.clone(),
                 version: key.version.clone(),
                 start: key.start,
@@ -385,7 +412,7 @@ impl MetricRules {
         let mut changes = Changes::default();
         for update in updates {
             let progress = self.note_progress(update);
-            changes.progress.insert((Consumer::Metrics, update.partition), progress);
+            changes.progress.insert(update.partition, progress);
             for cell in update.cells.iter().filter(|cell| cell.start <= update.as_of.plus_millis(AHEAD)) {
                 if self.observe(update.partition, update.raw_seq, update.as_of, cell) {
                     let (key, totals) = kept(update, cell);
@@ -434,8 +461,9 @@ impl MetricRules {
         let Some(series) = self.series.get_mut(&rule.body.metric) else { return Step::Quiet };
         let Some(measures) = series.totals(rule, *start, group) else { return Step::Quiet };
         let exemplar = series.exemplar(rule, *start, group);
+        let Some(end) = series.cells(rule, *start, group).map(|cell| cell.end).max() else { return Step::Quiet };
         let Some(window) = series.windows.get_mut(start) else { return Step::Quiet };
-        let (end, since) = (window.end, window.since);
+        let since = window.since;
         let seen = window.seen.entry((rule.head.rule.clone(), group.clone())).or_default();
         if seen.fired || end.plus_millis(rule.head.max_age.millis()) < as_of {
             return Step::Quiet;
@@ -494,8 +522,13 @@ fn kept(update: &MetricsUpdate, cell: &CellUpdate) -> (CellKey, CellTotals) {
         dimensions: cell.dimensions.clone(),
         partition: update.partition,
     };
-    let totals =
-        CellTotals { end: cell.end, raw_seq: update.raw_seq, totals: cell.totals.clone(), exemplar: cell.exemplar };
+    let totals = CellTotals {
+        end: cell.end,
+        raw_seq: update.raw_seq,
+        totals: cell.totals.clone(),
+        retracted: cell.retracted,
+        exemplar: cell.exemplar,
+    };
     (key, totals)
 }
 
@@ -530,6 +563,7 @@ mod tests {
 
     fn cell(start: Timestamp, category: &str, region: &str, revenue: i64) -> CellUpdate {
         CellUpdate {
+            retracted: false,
             metric: "sales_metrics".into(),
             version: metrics().get("sales_metrics").expect("is there").version().into(),
             start,
@@ -588,13 +622,78 @@ mod tests {
         let mut rules = spike("thresholds: {}");
         let now = window(WINDOWS);
         for index in 0..5 {
-            let step = update(0, index as u64 + 1, window(index), vec![cell(window(index), "books", "Europe", 100)]);
-            assert!(rules.apply(&[step], now).alerts.is_empty());
+            let cells =
+                [("books", 300), ("cards", 30)].map(|(name, revenue)| cell(window(index), name, "Europe", revenue));
+            assert!(rules.apply(&[update(0, index as u64 + 1, window(index), cells.into())], now).alerts.is_empty());
         }
-        let early = update(0, 6, window(4), vec![cell(window(5), "books", "Europe", 201)]);
+        let cells = [("books", 601), ("cards", 499)].map(|(name, revenue)| cell(window(5), name, "Europe", revenue));
+        let early = update(0, 6, window(4), cells.into());
         assert!(rules.apply(&[early], now).alerts.is_empty(), "the window before may still grow");
         let passed = update(0, 7, window(5), Vec::new());
-        assert_eq!(ids(&rules.apply(&[passed], now).alerts), [(window(5), "books".into())]);
+        let fired = ids(&rules.apply(&[passed], now).alerts);
+        assert_eq!(fired, [(window(5), "books".into())], "and cards are too few to wake anybody for");
+    }
+
+    #[test]
+    fn a_cell_that_was_taken_back_counts_as_nothing_and_stays_so() {
+        let metrics = metrics();
+        let mut rules = spike("thresholds: {\"*\": 100.0}");
+        let (start, now) = (window(0), window(WINDOWS));
+        let books = |revenue| cell(start, "books", "Europe", revenue);
+        let first = rules.apply(&[update(0, 1, start, vec![books(150)])], now);
+        assert!(first.alerts.is_empty());
+        let mut back = books(0);
+        (back.totals, back.retracted) = (back.totals.nothing(), true);
+        let retraction = rules.apply(&[update(0, 3, start, vec![back])], now);
+        let mut saved = Saved::default();
+        saved.cells.extend(retraction.cells.clone());
+        saved.progress.extend(retraction.progress);
+        let mut restarted = MetricRules::new(rules.rules.clone(), &metrics, &saved, Arc::default());
+        for rules in [&mut rules, &mut restarted] {
+            let series = &rules.series["sales_metrics"];
+            assert_eq!(series.totals(&rules.rules[0], start, &["books".into()]), None, "as if it were not there");
+            let old = rules.apply(&[update(0, 2, start, vec![books(1000)])], now);
+            assert!(old.alerts.is_empty(), "an older word does not bring it back");
+            let other = rules.apply(&[update(1, 4, start, vec![books(150)])], now);
+            assert!(other.alerts.is_empty(), "150 of another partition, and not 300");
+        }
+    }
+
+    #[test]
+    fn sessions_start_anywhere_and_are_no_baseline() {
+        let text = "name: visits\ntypes: [product.viewed]\nwindow: {session: {gap: 30m}}\n\
+             dimensions: {visitor: subject}\nmeasures: {views: {count: rows}}\n";
+        let folder = tidemill_testkit::tempdir();
+        std::fs::write(folder.path().join("visits.yaml"), text).expect("written");
+        let metrics = Metrics::load(Some(folder.path())).expect("the metric is right");
+        let rule = "rule: LONG_VISIT\nseverity: info\ntitle: \"{visitor}\"\nsummary: \"until {window_end}\"\n\
+             on: metric\nmetric: visits\ngroup_by: [visitor]\ncondition: views > 2.0\n";
+        let refused =
+            Rules::default().add("rule.yaml", &format!("{rule}baseline: {{windows: 2, min_windows: 1}}\n"), &metrics);
+        assert!(refused.expect_err("no baseline").to_string().contains("sessions"));
+        let mut rules = Rules::default();
+        rules.add("rule.yaml", rule, &metrics).expect("the rule is right");
+        let mut rules = MetricRules::new(rules.metric, &metrics, &Saved::default(), Arc::default());
+        let version = metrics.get("visits").expect("is there").version().to_owned();
+        let mut apply = |raw_seq: u64, start: Timestamp, end: Timestamp, views: u64| {
+            let visit = CellUpdate {
+                metric: "visits".into(),
+                version: version.clone(),
+                dimensions: [("visitor".to_owned(), "v1".to_owned())].into(),
+                totals: Totals(vec![Measure::Count(views)]),
+                ..cell(start, "", "", 0)
+            };
+            rules.apply(&[update(0, raw_seq, start, vec![CellUpdate { end, ..visit }])], window(WINDOWS)).alerts
+        };
+        // More sessions than windows of a grid are kept, and all of them alive.
+        for n in 0..100 {
+            let start = window(0).plus_millis(n * 7);
+            assert!(apply(n.unsigned_abs() + 1, start, start.plus_millis(30 * MINUTE), 1).is_empty());
+        }
+        let end = window(45);
+        let fired = apply(200, window(0), end, 3);
+        assert_eq!(fired.len(), 1);
+        assert_eq!(fired[0].firing.summary, format!("until {end}"), "a session grows");
     }
 
     #[test]
@@ -604,7 +703,7 @@ mod tests {
         let behind = update(1, 1, window(0), Vec::new());
         rules.apply(&[behind], now);
         for index in 0..6 {
-            let revenue = if index == 5 { 500 } else { 100 };
+            let revenue = if index == 5 { 501 } else { 100 };
             let step = update(0, index + 2, window(9), vec![cell(window(index as usize), "books", "Europe", revenue)]);
             assert!(rules.apply(&[step], now).alerts.is_empty());
         }
@@ -693,7 +792,7 @@ mod tests {
             for (category, name) in ["books", "games"].iter().enumerate() {
                 let before = index.saturating_sub(10)..index;
                 let mean = before.clone().map(|i| sum(i, category)).sum::<f64>() / before.len() as f64;
-                if sum(index, category) > 2.0 * mean {
+                if sum(index, category) > 2.0 * mean && sum(index, category) >= 500.0 {
                     fired.insert((window(index), (*name).to_owned()));
                 }
             }

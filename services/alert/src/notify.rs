@@ -1,36 +1,56 @@
 //! The outbox: what consumers recorded goes out from here, to ALERTS and to
 //! Slack. Both tasks go by the store alone, so a crash between a record and
 //! its effect only delays the effect.
+//!
+//! The outbox needs no epoch. What it writes are marks of what has happened,
+//! which are as true of an owner that has lost its lease, and repeating them
+//! changes nothing. What can happen twice are its effects. ALERTS drops the
+//! second copy of a transition by its message id for two minutes, and readers
+//! go by id and state. Slack has no such thing: a message is sent again where
+//! Slack has accepted it and the outbox dies before that is recorded, or is
+//! stopped (SIGSTOP, a frozen machine) between its last look at the lease and
+//! the call, for longer than it takes another replica to take over.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tidemill_bus::Bus;
-use tidemill_domain::Timestamp;
-use tidemill_service::{Context, trace};
-use tokio::{sync::Notify, time::sleep};
+use tidemill_domain::{SharedClock, Timestamp};
+use tidemill_events::AlertTransition;
+use tidemill_ownership::Lease;
+use tidemill_service::trace;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    backoff::Backoff,
     config::{LinksConfig, SlackConfig},
+    dependencies::{Dependencies, until_done},
     error::Error,
     rules::Alert,
     slack::{self, Failure, Webhook},
     store::{Notification, Store},
     telemetry::{Telemetry, notification_span},
+    unit::Unit,
+    unless_stopped,
 };
 
-/// How often the store is looked at without a call to.
+/// How often the store is looked at where every alert comes with a call to.
 const TICK: Duration = Duration::from_secs(5);
+/// And where other replicas record alerts, of which no call tells.
+const POLL: Duration = Duration::from_millis(200);
 const MINUTE: i64 = 60_000;
 /// Transitions read at once.
 const PUBLISH_AT_ONCE: i64 = 256;
 /// Alerts of a rule read at once, and so the most that a summary tells of.
 const TELL_AT_ONCE: i64 = 500;
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long an owner that is to give the outbox back may go on publishing what
+/// stands in the store.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// Tells the two tasks that there is something to do.
 #[derive(Debug, Clone, Default)]
@@ -47,148 +67,213 @@ impl Wake {
     }
 }
 
-/// Publishes transitions until shutdown.
-pub async fn publish(context: Context, bus: Bus, store: Store, wake: Wake) -> Result<(), Error> {
-    let mut attempts = Backoff::new(&context, "publisher");
-    while !context.shutdown.is_cancelled() {
-        match publish_all(&context, &bus, &store).await {
-            Err(error) => attempts.failed(error).await?,
-            Ok(()) => {
-                attempts.succeeded();
-                tokio::select! {
-                    () = wake.publisher.notified() => {}
-                    () = sleep(TICK) => {}
-                    () = context.shutdown.cancelled() => {}
+/// What both tasks work with, for as long as this replica owns the outbox.
+#[derive(Clone)]
+pub struct Outbox {
+    /// The store.
+    pub store: Store,
+    /// The log.
+    pub bus: Bus,
+    /// The outbox's lease.
+    pub lease: Lease<Unit>,
+    /// Whether this replica owns the whole work, so that no alert is recorded
+    /// elsewhere.
+    pub is_alone: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What may be away.
+    pub dependencies: Dependencies,
+    /// Who is told of new alerts.
+    pub wake: Wake,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Metrics.
+    pub telemetry: Arc<Telemetry>,
+}
+
+impl Outbox {
+    /// Publishes and sends until the outbox is to be given back. What the
+    /// notifier settles last is published too.
+    pub async fn run(self, notifier: Option<Notifier>) -> Result<(), Error> {
+        let told = CancellationToken::new();
+        let tell = async {
+            let ended = match notifier {
+                Some(notifier) => notifier.run(&self).await,
+                None => Err(self.stopped().await),
+            };
+            told.cancel();
+            ended
+        };
+        let ended =
+            tokio::try_join!(async { unless_stopped(tell.await) }, async { unless_stopped(self.publish(&told).await) });
+        // Whoever owns it next finds out for itself.
+        self.dependencies.slack.close();
+        ended.map(|_| ())
+    }
+
+    async fn stopped(&self) -> Error {
+        self.lease.stop().cancelled().await;
+        Error::Stopped
+    }
+
+    fn tick(&self) -> Duration {
+        if (self.is_alone)() { TICK } else { POLL }
+    }
+
+    /// Publishes transitions until there is nobody who makes more of them.
+    async fn publish(&self, told: &CancellationToken) -> Result<(), Error> {
+        while !told.is_cancelled() {
+            self.publish_all(told).await?;
+            tokio::select! {
+                () = self.wake.publisher.notified() => {}
+                () = sleep(self.tick()) => {}
+                () = told.cancelled() => {}
+            }
+        }
+        // Now or never: whoever owns the outbox next does what is left.
+        match timeout(PARTING, self.publish_rest()).await {
+            Ok(Err(error)) if !error.is_transient() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn publish_all(&self, stop: &CancellationToken) -> Result<(), Error> {
+        let Dependencies { nats, store, .. } = &self.dependencies;
+        loop {
+            let transitions = until_done(store, stop, || self.store.unpublished(PUBLISH_AT_ONCE)).await?;
+            if transitions.is_empty() {
+                return Ok(());
+            }
+            for transition in &transitions {
+                if stop.is_cancelled() || !self.lease.is_held() {
+                    return Ok(());
                 }
+                until_done(nats, stop, || self.bus.publish::<AlertTransition>(transition)).await?;
+                until_done(store, stop, || self.store.published(transition)).await?;
             }
         }
     }
-    Ok(())
-}
 
-async fn publish_all(context: &Context, bus: &Bus, store: &Store) -> Result<(), Error> {
-    loop {
-        let transitions = store.unpublished(PUBLISH_AT_ONCE).await?;
-        if transitions.is_empty() {
-            return Ok(());
-        }
-        for transition in &transitions {
-            let on_retry = |error: &tidemill_bus::Error| context.health.unready("publisher", error.to_string());
-            tokio::select! {
-                stored = bus.publish_until_stored(transition, on_retry) => stored?,
-                () = context.shutdown.cancelled() => return Ok(()),
-            };
-            store.published(transition).await?;
+    async fn publish_rest(&self) -> Result<(), Error> {
+        loop {
+            let transitions = self.store.unpublished(PUBLISH_AT_ONCE).await?;
+            if transitions.is_empty() {
+                return Ok(());
+            }
+            for transition in &transitions {
+                if !self.lease.is_held() {
+                    return Ok(());
+                }
+                self.bus.publish::<AlertTransition>(transition).await?;
+                self.store.published(transition).await?;
+            }
         }
     }
 }
 
 /// Sends alerts to Slack.
 pub struct Notifier {
-    context: Context,
-    store: Store,
     webhook: Webhook,
     links: LinksConfig,
     budget: Budget,
     give_up_after: i64,
-    wake: Wake,
-    telemetry: Arc<Telemetry>,
 }
 
 impl Notifier {
     /// A notifier for this webhook.
-    pub fn new(
-        context: Context,
-        store: Store,
-        webhook: Webhook,
-        (slack, links): (&SlackConfig, &LinksConfig),
-        wake: Wake,
-        telemetry: Arc<Telemetry>,
-    ) -> Self {
+    pub fn new(webhook: Webhook, slack: &SlackConfig, links: &LinksConfig) -> Self {
         Self {
-            context,
-            store,
             webhook,
             links: links.clone(),
             budget: Budget::new(slack.messages_per_minute),
             give_up_after: slack.give_up_after_millis(),
-            wake,
-            telemetry,
         }
     }
 
-    /// Sends until shutdown. A message under way is finished.
-    pub async fn run(mut self) -> Result<(), Error> {
-        loop {
-            let wait = match self.send_all().await {
-                Ok(wait) => wait,
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "alerts to be sent cannot be read or settled; trying again");
-                    TICK
-                }
-                Err(error) => return Err(error),
-            };
+    /// Sends until the outbox is to be given back. A message under way is
+    /// finished.
+    async fn run(mut self, outbox: &Outbox) -> Result<(), Error> {
+        let stop = outbox.lease.stop();
+        while !stop.is_cancelled() {
+            let wait = self.send_all(outbox).await?;
             tokio::select! {
-                () = self.wake.notifier.notified() => {}
+                () = outbox.wake.notifier.notified() => {}
                 () = sleep(wait) => {}
-                () = self.context.shutdown.cancelled() => return Ok(()),
+                () = stop.cancelled() => {}
             }
         }
+        Ok(())
     }
 
     /// Sends what is there and allowed now; answers when to look again.
-    async fn send_all(&mut self) -> Result<Duration, Error> {
-        let mut wait = TICK;
-        for rule in self.store.unsent_rules().await? {
-            let now = self.context.clock.now();
+    async fn send_all(&mut self, outbox: &Outbox) -> Result<Duration, Error> {
+        let (store, stop) = (&outbox.store, outbox.lease.stop());
+        let Dependencies { store: breaker, slack, .. } = &outbox.dependencies;
+        let mut wait = outbox.tick();
+        let rules = until_done(breaker, stop, || store.unsent_rules()).await?;
+        if rules.is_empty() && slack.is_open() {
+            // Nobody waits for it any more, so nobody would find out.
+            slack.close();
+        }
+        for rule in rules {
+            let now = outbox.clock.now();
             let left = self.budget.left(&rule, now);
             if left == 0 {
                 wait = wait.min(self.budget.refilled_in(&rule, now));
                 continue;
             }
-            let alerts = self.store.unsent(&rule, TELL_AT_ONCE).await?;
+            let alerts = until_done(breaker, stop, || store.unsent(&rule, TELL_AT_ONCE)).await?;
             // Where not all can be told one by one, the last message tells of the rest.
             let singly = if alerts.len() > left { left - 1 } else { alerts.len() };
             let (singly, together) = alerts.split_at(singly);
             for alert in singly {
-                self.deliver(&rule, std::slice::from_ref(alert), &slack::message(alert, &self.links)).await?;
+                self.deliver(outbox, &rule, std::slice::from_ref(alert), &slack::message(alert, &self.links)).await?;
             }
             if !together.is_empty() {
-                self.deliver(&rule, together, &slack::summary(together, &self.links)).await?;
-            }
-            if self.context.shutdown.is_cancelled() {
-                break;
+                self.deliver(outbox, &rule, together, &slack::summary(together, &self.links)).await?;
             }
         }
         Ok(wait)
     }
 
     /// Posts one message until it is taken, refused or too old, and records
-    /// which. On shutdown it stays to be sent.
-    async fn deliver(&mut self, rule: &str, alerts: &[Alert], message: &Value) -> Result<(), Error> {
-        let mut wait = FIRST_WAIT;
-        while !self.context.shutdown.is_cancelled() {
+    /// which. It stays to be sent where the outbox is not this replica's any
+    /// more.
+    async fn deliver(&mut self, outbox: &Outbox, rule: &str, alerts: &[Alert], message: &Value) -> Result<(), Error> {
+        let (breaker, stop) = (&outbox.dependencies.slack, outbox.lease.stop());
+        loop {
+            let attempt = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Error::Stopped),
+                attempt = breaker.attempt() => attempt,
+            };
+            if !outbox.lease.is_held() {
+                // Another replica may be sending the same by now.
+                return Err(outbox.stopped().await);
+            }
             let (outcome, reason) = match self.post(alerts, message).await {
-                Ok(()) => (Notification::Sent, None),
-                Err(Failure::Refused(reason)) => (Notification::Refused, Some(reason)),
-                Err(Failure::Transient { reason, .. }) if self.is_too_late(alerts) => {
-                    (Notification::Expired, Some(reason))
+                Ok(()) => {
+                    attempt.succeeded();
+                    (Notification::Sent, None)
+                }
+                Err(Failure::Refused(reason)) => {
+                    attempt.succeeded();
+                    (Notification::Refused, Some(reason))
                 }
                 Err(Failure::Transient { reason, retry_after }) => {
-                    let pause = retry_after.unwrap_or(wait);
-                    self.telemetry.attempt_failed(&reason, pause);
-                    tokio::select! {
-                        () = sleep(pause) => {}
-                        () = self.context.shutdown.cancelled() => {}
+                    outbox.telemetry.attempt_failed(&reason, retry_after);
+                    attempt.failed(&reason);
+                    if !self.is_too_late(alerts, outbox.clock.now()) {
+                        tokio::select! {
+                            () = sleep(retry_after.unwrap_or_default()) => {}
+                            () = stop.cancelled() => {}
+                        }
+                        continue;
                     }
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                    continue;
+                    (Notification::Expired, Some(reason))
                 }
             };
-            self.budget.spend(rule, self.context.clock.now());
-            return self.settle(alerts, outcome, reason.as_deref()).await;
+            self.budget.spend(rule, outbox.clock.now());
+            return self.settle(outbox, alerts, outcome, reason.as_deref()).await;
         }
-        Ok(())
     }
 
     async fn post(&self, alerts: &[Alert], message: &Value) -> Result<(), Failure> {
@@ -204,23 +289,24 @@ impl Notifier {
         result
     }
 
-    fn is_too_late(&self, alerts: &[Alert]) -> bool {
-        let now = self.context.clock.now();
+    fn is_too_late(&self, alerts: &[Alert], now: Timestamp) -> bool {
         alerts.iter().all(|alert| alert.firing.at.plus_millis(self.give_up_after) < now)
     }
 
-    /// What Slack has taken must be recorded, or it would be sent again: this
-    /// is tried for as long as the process lives.
-    async fn settle(&self, alerts: &[Alert], outcome: Notification, reason: Option<&str>) -> Result<(), Error> {
+    /// What Slack has taken must be recorded, or it would be sent again.
+    async fn settle(
+        &self,
+        outbox: &Outbox,
+        alerts: &[Alert],
+        outcome: Notification,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
         let ids: Vec<Uuid> = alerts.iter().map(|alert| alert.firing.id).collect();
-        let now = self.context.clock.now();
-        let mut attempts = Backoff::new(&self.context, "store");
-        while let Err(error) = self.store.settle(&ids, outcome, now, reason).await {
-            attempts.failed(error).await?;
-        }
-        attempts.succeeded();
-        self.telemetry.settled(alerts.len(), outcome, reason);
-        self.wake.publisher.notify_one();
+        let (now, stop) = (outbox.clock.now(), outbox.lease.stop());
+        let settle = || outbox.store.settle(&ids, outcome, now, reason);
+        until_done(&outbox.dependencies.store, stop, settle).await?;
+        outbox.telemetry.settled(alerts.len(), outcome, reason);
+        outbox.wake.publisher.notify_one();
         Ok(())
     }
 }

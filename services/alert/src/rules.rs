@@ -449,8 +449,8 @@ mod tests {
             (SPIKE, "  (has_threshold", "  (has_threshold ||| ", "condition:", "CEL"),
             (
                 SPIKE,
-                "baseline.revenue)",
-                "baseline.revenue) || profit > 1.0",
+                "revenue >= 500.0)",
+                "revenue >= 500.0) || profit > 1.0",
                 "condition:",
                 "`profit` is not known here",
             ),

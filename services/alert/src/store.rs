@@ -11,34 +11,30 @@ use tidemill_store::{Config, Database, Error, placeholders, rows_per_statement};
 use tidemill_totals::Totals;
 use uuid::Uuid;
 
-use crate::rules::Alert;
+use crate::{error, rules::Alert, unit::Unit};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
-const CELL_COLUMNS: usize = 9;
+const CELL_COLUMNS: usize = 10;
 const INSERT_CELLS: &str = "INSERT INTO cells \
-     (metric, version, start_ms, dimensions, partition_no, end_ms, raw_seq, totals, exemplar) VALUES";
+     (metric, version, start_ms, dimensions, partition_no, end_ms, raw_seq, totals, exemplar, retracted) VALUES";
 const UPDATE_CELLS: &str = "ON CONFLICT (metric, version, start_ms, dimensions, partition_no) DO UPDATE SET \
-     end_ms = excluded.end_ms, raw_seq = excluded.raw_seq, totals = excluded.totals, exemplar = excluded.exemplar \
-     WHERE excluded.raw_seq > cells.raw_seq";
+     end_ms = excluded.end_ms, raw_seq = excluded.raw_seq, totals = excluded.totals, exemplar = excluded.exemplar, \
+     retracted = excluded.retracted WHERE excluded.raw_seq > cells.raw_seq";
 
-/// The consumers whose progress is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Consumer {
-    /// Of events.
-    Events,
-    /// Of metrics.
-    Metrics,
+/// A unit that was taken over, and which take-over this is. What is written
+/// under it is refused once somebody else has taken the unit over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    unit: Unit,
+    epoch: i64,
 }
 
-impl Consumer {
-    /// As it stands in the store, in health and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Metrics => "metrics",
-        }
+impl Claim {
+    /// How often the unit has been taken over, this time included.
+    pub const fn epoch(&self) -> i64 {
+        self.epoch
     }
 }
 
@@ -91,6 +87,9 @@ pub struct CellTotals {
     pub raw_seq: u64,
     /// The totals.
     pub totals: Totals,
+    /// Whether the cell was taken back, as a session that was merged into
+    /// another.
+    pub retracted: bool,
     /// A sampled event that is counted in them.
     pub exemplar: Option<TraceParent>,
 }
@@ -101,7 +100,7 @@ pub struct Changes {
     /// Rules that fired.
     pub alerts: Vec<Alert>,
     /// How far it came.
-    pub progress: BTreeMap<(Consumer, Partition), Progress>,
+    pub progress: BTreeMap<Partition, Progress>,
     /// What counters counted.
     pub observations: Option<Observations>,
     /// Observations of this partition that arrived earlier are not needed any more.
@@ -113,11 +112,18 @@ pub struct Changes {
     pub forget_cells: BTreeMap<(String, String), Timestamp>,
 }
 
-/// What was kept.
+impl Changes {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What was kept of a unit.
 #[derive(Debug, Default, PartialEq)]
 pub struct Saved {
-    /// How far each consumer had come.
-    pub progress: BTreeMap<(Consumer, Partition), Progress>,
+    /// How far it had come.
+    pub progress: BTreeMap<Partition, Progress>,
     /// What counters had counted, in the order of arrival.
     pub observations: Vec<Observations>,
     /// The windows.
@@ -184,60 +190,121 @@ impl Store {
         Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await? })
     }
 
-    /// Everything that evaluation goes on from.
-    pub async fn load(&self) -> Result<Saved, Error> {
-        let pool = self.database.pool();
-        let mut saved = Saved::default();
-        for row in sqlx::query("SELECT consumer, partition_no, raw_seq, watermark, as_of FROM progress")
-            .fetch_all(pool)
-            .await?
-        {
-            let consumer = match row.try_get::<String, _>(0)?.as_str() {
-                "events" => Consumer::Events,
-                "metrics" => Consumer::Metrics,
-                _ => return Err(Error::Malformed("consumer")),
-            };
-            let progress =
-                Progress { raw_seq: unsigned(&row, 2)?, watermark: time_opt(&row, 3)?, as_of: time_opt(&row, 4)? };
-            saved.progress.insert((consumer, partition(&row, 1)?), progress);
-        }
-        let journal =
-            "SELECT partition_no, raw_seq, arrived, body FROM observations ORDER BY arrived, partition_no, raw_seq";
-        for row in sqlx::query(journal).fetch_all(pool).await? {
-            saved.observations.push(Observations {
-                partition: partition(&row, 0)?,
-                raw_seq: unsigned(&row, 1)?,
-                arrived: time(&row, 2)?,
-                entries: json(&row, 3, "observation")?,
-            });
-        }
-        let cells =
-            "SELECT metric, version, start_ms, dimensions, partition_no, end_ms, raw_seq, totals, exemplar FROM cells";
-        for row in sqlx::query(cells).fetch_all(pool).await? {
-            let key = CellKey {
-                metric: row.try_get(0)?,
-                version: row.try_get(1)?,
-                start: time(&row, 2)?,
-                dimensions: json(&row, 3, "dimensions")?,
-                partition: partition(&row, 4)?,
-            };
-            let totals = CellTotals {
-                end: time(&row, 5)?,
-                raw_seq: unsigned(&row, 6)?,
-                totals: json(&row, 7, "totals")?,
-                exemplar: trace_opt(&row, 8)?,
-            };
-            saved.cells.push((key, totals));
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(self.database.pool()).await?;
+        Ok(())
+    }
+
+    /// Takes a unit over: what earlier owners still write is refused from here
+    /// on.
+    pub async fn claim(&self, unit: Unit) -> Result<Claim, Error> {
+        let row = sqlx::query(
+            "INSERT INTO units (unit, epoch) VALUES ($1, 1) \
+             ON CONFLICT (unit) DO UPDATE SET epoch = units.epoch + 1 RETURNING epoch",
+        )
+        .bind(unit.as_str())
+        .fetch_one(self.database.pool())
+        .await?;
+        Ok(Claim { unit, epoch: row.try_get(0)? })
+    }
+
+    /// Everything that a unit goes on from; to be read after it was claimed,
+    /// when nobody else can change it any more.
+    pub async fn load(&self, unit: Unit) -> Result<Saved, Error> {
+        let mut saved = Saved { progress: self.progress(unit).await?, ..Saved::default() };
+        match unit {
+            Unit::Events => saved.observations = self.observations().await?,
+            Unit::Metrics => saved.cells = self.cells().await?,
+            Unit::Outbox => {}
         }
         Ok(saved)
     }
 
-    /// Takes over what a step changed, all or nothing. Repeating it changes
-    /// nothing more. `notification` is what awaits new alerts; answers which
-    /// are new.
-    pub async fn commit(&self, changes: &Changes, notification: Notification) -> Result<Vec<Uuid>, Error> {
+    async fn progress(&self, unit: Unit) -> Result<BTreeMap<Partition, Progress>, Error> {
+        let rows = sqlx::query("SELECT partition_no, raw_seq, watermark, as_of FROM progress WHERE consumer = $1")
+            .bind(unit.as_str())
+            .fetch_all(self.database.pool())
+            .await?;
+        let progress = |row: &AnyRow| {
+            let progress =
+                Progress { raw_seq: unsigned(row, 1)?, watermark: time_opt(row, 2)?, as_of: time_opt(row, 3)? };
+            Ok((partition(row, 0)?, progress))
+        };
+        rows.iter().map(progress).collect()
+    }
+
+    async fn observations(&self) -> Result<Vec<Observations>, Error> {
+        let journal =
+            "SELECT partition_no, raw_seq, arrived, body FROM observations ORDER BY arrived, partition_no, raw_seq";
+        let rows = sqlx::query(journal).fetch_all(self.database.pool()).await?;
+        let observations = |row: &AnyRow| {
+            Ok(Observations {
+                partition: partition(row, 0)?,
+                raw_seq: unsigned(row, 1)?,
+                arrived: time(row, 2)?,
+                entries: json(row, 3, "observation")?,
+            })
+        };
+        rows.iter().map(observations).collect()
+    }
+
+    async fn cells(&self) -> Result<Vec<(CellKey, CellTotals)>, Error> {
+        let cells = "SELECT metric, version, start_ms, dimensions, partition_no, end_ms, raw_seq, totals, exemplar, \
+             retracted FROM cells";
+        let rows = sqlx::query(cells).fetch_all(self.database.pool()).await?;
+        let cell = |row: &AnyRow| {
+            let key = CellKey {
+                metric: row.try_get(0)?,
+                version: row.try_get(1)?,
+                start: time(row, 2)?,
+                dimensions: json(row, 3, "dimensions")?,
+                partition: partition(row, 4)?,
+            };
+            let totals = CellTotals {
+                end: time(row, 5)?,
+                raw_seq: unsigned(row, 6)?,
+                totals: json(row, 7, "totals")?,
+                exemplar: trace_opt(row, 8)?,
+                retracted: row.try_get::<i64, _>(9)? != 0,
+            };
+            Ok((key, totals))
+        };
+        rows.iter().map(cell).collect()
+    }
+
+    /// Takes over what a step of a unit changed, all or nothing; repeating it
+    /// changes nothing more. `notification` is what awaits new alerts; answers
+    /// which are new. [`error::Error::Superseded`] where the unit has been
+    /// taken over since the claim.
+    pub async fn commit(
+        &self,
+        claim: &Claim,
+        changes: &Changes,
+        notification: Notification,
+    ) -> Result<Vec<Uuid>, error::Error> {
+        let fresh = self.write(claim, changes, notification).await?;
+        fresh.ok_or(error::Error::Superseded(claim.unit))
+    }
+
+    async fn write(
+        &self,
+        claim: &Claim,
+        changes: &Changes,
+        notification: Notification,
+    ) -> Result<Option<Vec<Uuid>>, Error> {
         let mut fresh = Vec::new();
         let mut tx = self.database.pool().begin().await?;
+        // The row stays locked to the end of the transaction: a take-over waits
+        // for it, or makes it fail.
+        let fence = sqlx::query("UPDATE units SET epoch = epoch WHERE unit = $1 AND epoch = $2")
+            .bind(claim.unit.as_str())
+            .bind(claim.epoch)
+            .execute(&mut *tx)
+            .await?;
+        if fence.rows_affected() == 0 {
+            return Ok(None);
+        }
         for alert in &changes.alerts {
             let inserted = sqlx::query(
                 "INSERT INTO alerts (id, rule, fired_at, firing, parent, notification) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -269,7 +336,8 @@ impl Store {
                     .bind(cell.end.millis())
                     .bind(signed(cell.raw_seq))
                     .bind(text(&cell.totals, "totals")?)
-                    .bind(cell.exemplar.map(|exemplar| exemplar.to_string()));
+                    .bind(cell.exemplar.map(|exemplar| exemplar.to_string()))
+                    .bind(i64::from(cell.retracted));
             }
             insert.execute(&mut *tx).await?;
         }
@@ -300,13 +368,13 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        for ((consumer, partition), progress) in &changes.progress {
+        for (partition, progress) in &changes.progress {
             sqlx::query(
                 "INSERT INTO progress (consumer, partition_no, raw_seq, watermark, as_of) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (consumer, partition_no) DO UPDATE SET \
                  raw_seq = excluded.raw_seq, watermark = excluded.watermark, as_of = excluded.as_of",
             )
-            .bind(consumer.as_str())
+            .bind(claim.unit.as_str())
             .bind(i64::from(partition.index()))
             .bind(signed(progress.raw_seq))
             .bind(progress.watermark.map(Timestamp::millis))
@@ -315,7 +383,7 @@ impl Store {
             .await?;
         }
         tx.commit().await?;
-        Ok(fresh)
+        Ok(Some(fresh))
     }
 
     /// Transitions that do not stand in ALERTS yet, oldest first.

@@ -1,17 +1,22 @@
 //! What the service tells of itself: metrics, spans and the log lines that
 //! belong to them. Labels are bounded: rules come from files.
 
+use std::time::Duration;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
+use tidemill_domain::Partition;
 use tidemill_events::{AlertTransition, StreamName, TraceParent};
 use tidemill_service::{Registry, trace};
 use tracing::{Span, field, info_span};
 
 use crate::{
+    error::Error,
     rules::{Alert, Head},
-    store::{Consumer, Notification},
+    store::Notification,
+    unit::Unit,
 };
 
 /// What became of an event here.
@@ -78,7 +83,7 @@ pub struct Telemetry {
     notifications: Family<NotificationLabel, Counter>,
     attempts_failed: Counter,
     dead_letters: Family<CodeLabel, Counter>,
-    gaps: Counter,
+    early_batches: Counter,
     foreign_cells: Counter,
     lag: Family<ConsumerLabel, Gauge>,
     chunk: Histogram,
@@ -93,7 +98,7 @@ impl Default for Telemetry {
             notifications: Family::default(),
             attempts_failed: Counter::default(),
             dead_letters: Family::default(),
-            gaps: Counter::default(),
+            early_batches: Counter::default(),
             foreign_cells: Counter::default(),
             lag: Family::default(),
             chunk: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]),
@@ -117,7 +122,11 @@ impl Telemetry {
                 all.attempts_failed.clone(),
             );
             registry.register("dead_letters", "Messages given up, by code", all.dead_letters.clone());
-            registry.register("gaps", "Batches whose predecessor was not seen", all.gaps.clone());
+            registry.register(
+                "early_batches",
+                "Batches passed over until the one before them comes",
+                all.early_batches.clone(),
+            );
             registry.register(
                 "foreign_cells",
                 "Totals of another version of a rule's metric",
@@ -139,10 +148,24 @@ impl Telemetry {
         self.chunk.observe(messages as f64);
     }
 
-    /// A batch follows one that was not seen.
-    pub fn gap(&self, partition: u16, floor: u64, previous: u64) {
-        self.gaps.inc();
-        tracing::warn!(partition, floor, previous, "batches are missing before this one");
+    /// A batch was passed over: the one before it has not come.
+    pub fn early_batch(&self) {
+        self.early_batches.inc();
+    }
+
+    /// Enrichment is asked for what is missing behind `after`.
+    pub fn gap(&self, partition: Partition, after: u64) {
+        tracing::warn!(%partition, after, "batches are missing; asking enrichment for them");
+    }
+
+    /// A consumer halts.
+    pub fn halted(&self, reason: &str) {
+        tracing::error!(reason, "too many dead letters: a consumer halts");
+    }
+
+    /// A unit is opened afresh.
+    pub fn reopened(&self, unit: Unit, error: &Error) {
+        tracing::warn!(%unit, code = error.code(), %error, "opening a unit afresh");
     }
 
     /// Aggregation has another definition of the metric than this service.
@@ -150,10 +173,16 @@ impl Telemetry {
         self.foreign_cells.inc();
     }
 
-    /// A consumer is this far behind.
-    pub fn lag(&self, consumer: Consumer, messages: u64) {
-        let label = ConsumerLabel { consumer: consumer.as_str() };
-        self.lag.get_or_create(&label).set(i64::try_from(messages).unwrap_or(i64::MAX));
+    /// A unit's consumers are this far behind; `None` where another replica
+    /// owns it, and tells.
+    pub fn lag(&self, unit: Unit, messages: Option<u64>) {
+        let label = ConsumerLabel { consumer: unit.as_str() };
+        match messages {
+            Some(messages) => {
+                self.lag.get_or_create(&label).set(i64::try_from(messages).unwrap_or(i64::MAX));
+            }
+            None => drop(self.lag.remove(&label)),
+        }
     }
 
     /// An alert was recorded for the first time.
@@ -171,10 +200,11 @@ impl Telemetry {
         }
     }
 
-    /// A call of the webhook failed and is to be repeated.
-    pub fn attempt_failed(&self, reason: &str, wait: std::time::Duration) {
+    /// A call of the webhook failed; the webhook may have asked to be left
+    /// alone for a time.
+    pub fn attempt_failed(&self, reason: &str, retry_after: Option<Duration>) {
         self.attempts_failed.inc();
-        tracing::warn!(reason, wait_ms = wait.as_millis(), "the webhook did not take a message; trying again");
+        tracing::warn!(reason, retry_after_s = retry_after.map(|wait| wait.as_secs()), "the webhook took no message");
     }
 
     /// A message was given up.

@@ -1,10 +1,18 @@
 //! One suite for the store, on SQLite and on a real PostgreSQL.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tidemill_alert::{
+    error::{Disposition, Error},
     rules::Alert,
-    store::{CellKey, CellTotals, Changes, Consumer, Notification, Observations, Progress, Store},
+    store::{CellKey, CellTotals, Changes, Notification, Observations, Progress, Store},
+    unit::Unit,
 };
 use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{AlertState, AlertTransition};
@@ -31,11 +39,15 @@ async fn suite(url: &str) {
     let config = Config { url: url.into(), max_connections: 4 };
     let store = Store::open(&config).await.expect("opens");
     state_is_kept_and_goes_forward_only(&store).await;
+    who_was_superseded_changes_nothing(&store).await;
+    a_commit_and_a_take_over_at_once_are_one_after_the_other(&store).await;
     alerts_pass_through_their_states(&store).await;
     old_alerts_are_forgotten(&store).await;
     // The schema is there already, and so is what was kept.
     let again = Store::open(&config).await.expect("opens again");
-    assert_eq!(again.load().await.expect("loads"), store.load().await.expect("loads"));
+    for unit in Unit::ALL {
+        assert_eq!(again.load(unit).await.expect("loads"), store.load(unit).await.expect("loads"));
+    }
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -52,7 +64,7 @@ fn cell(start: i64, raw_seq: u64, revenue: i64) -> (CellKey, CellTotals) {
     };
     let totals = Totals(vec![Measure::Sum(Amount::from_int(revenue))]);
     let exemplar = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
-    (key, CellTotals { end: at(start + 10), raw_seq, totals, exemplar })
+    (key, CellTotals { end: at(start + 10), raw_seq, totals, retracted: raw_seq == 6, exemplar })
 }
 
 async fn state_is_kept_and_goes_forward_only(store: &Store) {
@@ -63,36 +75,117 @@ async fn state_is_kept_and_goes_forward_only(store: &Store) {
         entries: vec![("counter".into(), u64::MAX, -5)],
     };
     let progress = |raw_seq, watermark| Progress { raw_seq, watermark, as_of: Some(at(9)) };
-    let mut changes = Changes {
-        progress: BTreeMap::from([
-            ((Consumer::Events, Partition::new(1)), progress(7, None)),
-            ((Consumer::Metrics, Partition::new(1)), progress(8, Some(at(-1)))),
-        ]),
+    let (events, metrics) = (claim(store, Unit::Events).await, claim(store, Unit::Metrics).await);
+    let mut counted = Changes {
+        progress: BTreeMap::from([(Partition::new(1), progress(7, None))]),
         observations: Some(observations(7, 100)),
+        ..Changes::default()
+    };
+    let mut summed = Changes {
+        progress: BTreeMap::from([(Partition::new(1), progress(8, Some(at(-1))))]),
         cells: BTreeMap::from([cell(10, 5, 50), cell(20, 5, 60)]),
         ..Changes::default()
     };
     for _ in 0..2 {
-        store.commit(&changes, Notification::Off).await.expect("commits, and once more");
+        store.commit(&events, &counted, Notification::Off).await.expect("commits, and once more");
+        store.commit(&metrics, &summed, Notification::Off).await.expect("commits, and once more");
     }
-    let saved = store.load().await.expect("loads");
-    assert_eq!(saved.progress, changes.progress);
-    assert_eq!(saved.observations, [observations(7, 100)]);
-    assert_eq!(saved.cells.into_iter().collect::<BTreeMap<_, _>>(), changes.cells);
+    let saved = store.load(Unit::Events).await.expect("loads");
+    assert_eq!((&saved.progress, &saved.observations[..]), (&counted.progress, &[observations(7, 100)][..]));
+    assert!(saved.cells.is_empty(), "they are of the other unit");
+    let saved = store.load(Unit::Metrics).await.expect("loads");
+    assert_eq!(saved.progress, summed.progress);
+    assert_eq!(saved.cells.into_iter().collect::<BTreeMap<_, _>>(), summed.cells);
+    assert!(saved.observations.is_empty());
 
-    changes.cells = BTreeMap::from([cell(10, 4, 1), cell(20, 6, 61)]);
-    changes.observations = Some(observations(8, 200));
-    changes.forget_observations = Some((Partition::new(1), at(101)));
-    store.commit(&changes, Notification::Off).await.expect("commits");
-    let saved = store.load().await.expect("loads");
-    assert_eq!(saved.observations, [observations(8, 200)]);
+    counted.observations = Some(observations(8, 200));
+    counted.forget_observations = Some((Partition::new(1), at(101)));
+    store.commit(&events, &counted, Notification::Off).await.expect("commits");
+    assert_eq!(store.load(Unit::Events).await.expect("loads").observations, [observations(8, 200)]);
+
+    summed.cells = BTreeMap::from([cell(10, 4, 1), cell(20, 6, 61)]);
+    store.commit(&metrics, &summed, Notification::Off).await.expect("commits");
+    let saved = store.load(Unit::Metrics).await.expect("loads");
     let expected = BTreeMap::from([cell(10, 5, 50), cell(20, 6, 61)]);
     assert_eq!(saved.cells.into_iter().collect::<BTreeMap<_, _>>(), expected, "the furthest totals stay");
 
-    changes.cells.clear();
-    changes.forget_cells = BTreeMap::from([(("sales".into(), "abc".into()), at(20))]);
-    store.commit(&changes, Notification::Off).await.expect("commits");
-    assert_eq!(store.load().await.expect("loads").cells, [cell(20, 6, 61)]);
+    summed.cells.clear();
+    summed.forget_cells = BTreeMap::from([(("sales".into(), "abc".into()), at(20))]);
+    store.commit(&metrics, &summed, Notification::Off).await.expect("commits");
+    assert_eq!(store.load(Unit::Metrics).await.expect("loads").cells, [cell(20, 6, 61)]);
+}
+
+async fn claim(store: &Store, unit: Unit) -> tidemill_alert::store::Claim {
+    store.claim(unit).await.expect("claims")
+}
+
+fn reached(raw_seq: u64) -> Changes {
+    let progress = Progress { raw_seq, watermark: None, as_of: None };
+    Changes {
+        progress: BTreeMap::from([(Partition::new(9), progress)]),
+        alerts: vec![alert(u128::from(raw_seq) + 1000, "FENCED", 1_000_000)],
+        ..Changes::default()
+    }
+}
+
+async fn who_was_superseded_changes_nothing(store: &Store) {
+    let old = claim(store, Unit::Events).await;
+    store.commit(&old, &reached(100), Notification::Off).await.expect("it is the owner");
+    let other = claim(store, Unit::Metrics).await;
+    let new = claim(store, Unit::Events).await;
+    let error = store.commit(&old, &reached(999), Notification::Off).await.expect_err("it is not any more");
+    assert!(matches!(error, Error::Superseded(Unit::Events)), "{error}");
+    assert_eq!((error.code(), error.disposition()), ("superseded", Disposition::Reopen));
+    let saved = store.load(Unit::Events).await.expect("loads");
+    assert_eq!(saved.progress[&Partition::new(9)].raw_seq, 100);
+    assert_eq!(store.newest(Some("FENCED"), 10).await.expect("answers").len(), 1, "its alert neither");
+    store.commit(&new, &reached(101), Notification::Off).await.expect("the new owner goes on");
+    store.commit(&other, &reached(5), Notification::Off).await.expect("another unit has nothing to do with it");
+}
+
+/// Owners that take a unit over from each other while they write: whoever
+/// takes over reads the last that was committed, and nothing is committed
+/// behind its back.
+async fn a_commit_and_a_take_over_at_once_are_one_after_the_other(store: &Store) {
+    let next = Arc::new(AtomicU64::new(10_000));
+    let owner = |store: Store| {
+        let next = next.clone();
+        tokio::spawn(async move {
+            let mut terms: Vec<(i64, u64, Vec<u64>)> = Vec::new();
+            for _ in 0..20 {
+                let mine = claim(&store, Unit::Events).await;
+                let found = store.load(Unit::Events).await.expect("loads").progress[&Partition::new(9)].raw_seq;
+                let mut committed = Vec::new();
+                while committed.len() < 3 {
+                    let reach = next.fetch_add(1, Ordering::SeqCst);
+                    match store.commit(&mine, &reached(reach), Notification::Off).await {
+                        Ok(_) => committed.push(reach),
+                        Err(Error::Superseded(_)) => break,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                terms.push((mine.epoch(), found, committed));
+            }
+            terms
+        })
+    };
+    let owners = [owner(store.clone()), owner(store.clone()), owner(store.clone())];
+    let mut terms = Vec::new();
+    for owner in owners {
+        terms.extend(owner.await.expect("it ends"));
+    }
+    terms.sort();
+    // Who committed nothing may have read what a later owner had committed.
+    terms.retain(|(_, _, committed)| !committed.is_empty());
+    for (earlier, later) in terms.iter().zip(&terms[1..]) {
+        assert_eq!(Some(&later.1), earlier.2.last(), "{earlier:?}, then {later:?}");
+    }
+    assert_eq!(terms[0].1, 101);
+    let committed: BTreeSet<Uuid> =
+        terms.iter().flat_map(|term| &term.2).map(|n| reached(*n).alerts[0].firing.id).collect();
+    let recorded = store.newest(Some("FENCED"), 1000).await.expect("answers").into_iter().map(|r| r.alert.firing.id);
+    let fenced: BTreeSet<Uuid> = [100, 101, 5].map(|n| reached(n).alerts[0].firing.id).into();
+    assert_eq!(recorded.collect::<BTreeSet<_>>(), committed.union(&fenced).copied().collect());
 }
 
 fn alert(id: u128, rule: &str, fired_at: i64) -> Alert {
@@ -116,11 +209,13 @@ fn alert(id: u128, rule: &str, fired_at: i64) -> Alert {
 }
 
 async fn alerts_pass_through_their_states(store: &Store) {
+    store.prune(at(i64::MAX)).await.expect("makes room");
+    let mine = claim(store, Unit::Metrics).await;
     let alerts = vec![alert(1, "A", 30), alert(2, "B", 20), alert(3, "A", 10)];
     let changes = Changes { alerts: alerts.clone(), ..Changes::default() };
-    let fresh = store.commit(&changes, Notification::Pending).await.expect("commits");
+    let fresh = store.commit(&mine, &changes, Notification::Pending).await.expect("commits");
     assert_eq!(fresh, [1, 2, 3].map(Uuid::from_u128));
-    assert!(store.commit(&changes, Notification::Pending).await.expect("commits").is_empty(), "once each");
+    assert!(store.commit(&mine, &changes, Notification::Pending).await.expect("commits").is_empty(), "once each");
 
     assert_eq!(store.unsent_rules().await.expect("answers"), ["A", "B"]);
     assert_eq!(store.unsent("A", 10).await.expect("answers"), [alerts[2].clone(), alerts[0].clone()]);

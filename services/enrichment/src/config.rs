@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
-use tidemill_service::{HttpConfig, ServiceConfig, TelemetryConfig};
+use serde::Deserialize;
+use tidemill_service::{ApiKeys, CeilingConfig, HttpConfig, ServiceConfig, TelemetryConfig};
 
 use crate::duplicates;
 
@@ -35,9 +35,16 @@ pub struct Config {
     /// What counts as a duplicate.
     #[serde(default)]
     pub duplicates: DuplicatesConfig,
+    /// When too much of what is read is no event.
+    #[serde(default)]
+    pub dead_letters: CeilingConfig,
 }
 
 impl ServiceConfig for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
     fn telemetry(&self) -> &TelemetryConfig {
         &self.telemetry
     }
@@ -48,35 +55,12 @@ fn default_http() -> HttpConfig {
 }
 
 /// Section `auth`.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// Keys that open the reference data over HTTP, as a list or separated by
     /// commas; without any it is open to everybody. Give them by environment.
-    #[serde(deserialize_with = "list_or_text")]
-    pub keys: Vec<String>,
-}
-
-impl std::fmt::Debug for AuthConfig {
-    /// Without the keys: they are secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AuthConfig").field("keys", &self.keys.len()).finish()
-    }
-}
-
-fn list_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Keys {
-        List(Vec<String>),
-        Text(String),
-    }
-    let keys = match Keys::deserialize(deserializer)? {
-        Keys::List(keys) => keys,
-        Keys::Text(text) => text.split(',').map(|key| key.trim().to_owned()).collect(),
-    };
-    // An empty key would let in whoever sends an empty header.
-    Ok(keys.into_iter().filter(|key| !key.is_empty()).collect())
+    pub keys: ApiKeys,
 }
 
 /// Section `geo`.
@@ -128,7 +112,10 @@ impl ReferenceConfig {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DuplicatesConfig {
-    /// For how long an event is remembered, by the log's clock.
+    /// For how long an event is remembered, by the log's clock: the horizon. One
+    /// that comes again later than this is counted once more, unless it is late
+    /// by then: keep this longer than aggregation's `allowed_lateness_seconds`
+    /// and `out_of_orderness_seconds` together.
     pub horizon_seconds: u32,
     /// Events that a partition remembers at most, at some 60 bytes each. When
     /// there are more, the oldest are forgotten before their time, and
@@ -138,7 +125,7 @@ pub struct DuplicatesConfig {
 
 impl Default for DuplicatesConfig {
     fn default() -> Self {
-        Self { horizon_seconds: 24 * 3600, keys_per_partition: 1_000_000 }
+        Self { horizon_seconds: 25 * 3600, keys_per_partition: 1_000_000 }
     }
 }
 
@@ -180,14 +167,6 @@ mod tests {
         assert_eq!(sample.duplicates.horizon_seconds, DuplicatesConfig::default().horizon_seconds);
         assert_eq!(sample.duplicates.keys_per_partition, DuplicatesConfig::default().keys_per_partition);
         assert!(!format!("{sample:?}").contains("change-me"), "keys stay out of logs");
-    }
-
-    #[test]
-    fn keys_come_as_list_or_text_and_are_never_empty() {
-        let keys = |toml: &str| parse::<Config>(&format!("store.url = \"sqlite:///x\"\n{toml}")).expect(toml).auth.keys;
-        assert_eq!(keys("auth.keys = \"a, b,,\""), ["a", "b"]);
-        assert_eq!(keys("auth.keys = [\"a\", \"\"]"), ["a"]);
-        assert!(keys("").is_empty());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! What a batch becomes is a function of the log up to it and of the reference
 //! data. It is published, then kept together with the partition's floor, then
 //! acknowledged; so a process that dies in between does the same again, under
-//! the same message id.
+//! the same message id. One that was paused and wakes up after another has
+//! taken over is refused twice: by NATS, which takes a batch only behind the
+//! one before it, and by the store, where the floor has moved.
 
 use std::{
     collections::BTreeMap,
@@ -17,12 +19,15 @@ use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, HeaderSource, Message, RawBatch, StreamName, topology,
 };
-use tidemill_service::{Context, Health};
-use tokio::time::sleep;
+use tidemill_ownership::{Lease, Owned};
+use tidemill_service::{Attempt, Ceiling, CeilingConfig, Context, Health};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    duplicates::{Batch, Duplicates, Key, Limits},
-    enrich,
+    again,
+    duplicates::{Duplicates, Key, Limits, Marks},
+    enrich::{self, Line},
     error::{Disposition, Error},
     geo::Geo,
     reference::Reference,
@@ -34,6 +39,8 @@ use crate::{
 const BATCHES_PER_STEP: usize = 64;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a reader misses batches.
+const REQUESTS_INTERVAL: Duration = Duration::from_secs(2);
 /// What a dead letter keeps of its body.
 const DEAD_LETTER_BYTES: usize = 256 * 1024;
 
@@ -44,21 +51,17 @@ pub(crate) struct Shared {
     pub(crate) reference: Arc<Reference>,
     pub(crate) geo: Geo,
     pub(crate) limits: Limits,
+    pub(crate) ceiling: CeilingConfig,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) context: Context,
     pub(crate) troubles: Troubles,
 }
 
 /// The partitions that do not move, and why.
+#[derive(Default)]
 pub(crate) struct Troubles(Mutex<BTreeMap<Partition, String>>);
 
 impl Troubles {
-    /// None of them moves yet.
-    pub(crate) fn new(health: &Health, partitions: impl Iterator<Item = Partition>) -> Self {
-        health.unready("consumer", "the partitions are being opened");
-        Self(Mutex::new(partitions.map(|partition| (partition, "it is being opened".into())).collect()))
-    }
-
     fn set(&self, health: &Health, partition: Partition, trouble: Option<String>) {
         let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match trouble {
@@ -73,16 +76,16 @@ impl Troubles {
 }
 
 /// Where a partition stands.
-struct State {
+pub(crate) struct State {
     /// The last batch that is done.
-    floor: u64,
+    pub(crate) floor: u64,
     /// The floor in the store.
     kept: u64,
     /// The last batch in `ENRICHED` when the partition was opened.
     published: u64,
     /// The sequence in `ENRICHED` of the last batch there.
     tail: u64,
-    duplicates: Duplicates,
+    pub(crate) duplicates: Duplicates,
 }
 
 impl State {
@@ -97,41 +100,71 @@ impl State {
 pub(crate) struct Consumer {
     pub(crate) partition: Partition,
     pub(crate) shared: Arc<Shared>,
+    stop: CancellationToken,
+    /// Outlives a fresh opening, or a halted consumer would go on bit by bit.
+    ceiling: Mutex<Ceiling>,
 }
 
 impl Consumer {
-    /// Works until shutdown. After an error that may pass, the partition is
-    /// opened afresh.
+    pub(crate) fn new(lease: &Lease<Partition>, shared: Arc<Shared>) -> Self {
+        let ceiling = Mutex::new(Ceiling::new(shared.ceiling));
+        Self { partition: lease.unit(), stop: lease.stop().clone(), shared, ceiling }
+    }
+
+    /// Works for as long as the partition is this replica's. After an error
+    /// that may pass, it is opened afresh.
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let Context { shutdown, health, .. } = &self.shared.context;
+        let Shared { context, troubles, metrics, .. } = &*self.shared;
+        troubles.set(&context.health, self.partition, Some("it is being opened".into()));
         let mut wait = FIRST_WAIT;
-        while let Err(error) = self.work(&mut wait).await {
+        let result = loop {
+            let Err(error) = self.work(&mut wait).await else { break Ok(()) };
             if error.disposition() != Disposition::Retry {
-                return Err(error);
+                break Err(error);
             }
             tracing::warn!(partition = %self.partition, %error, code = error.code(), "partition stopped; opening it afresh");
-            self.shared.metrics.retry(error.code());
-            self.shared.troubles.set(health, self.partition, Some(error.to_string()));
+            metrics.retry(error.code());
+            troubles.set(&context.health, self.partition, Some(error.to_string()));
+            match &error {
+                Error::Store(error) => context.breaker("store").trip(error),
+                Error::Bus(error) if error.is_outage() => context.breaker("nats").trip(error),
+                _ => {}
+            }
             tokio::select! {
                 () = sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
-                () = shutdown.cancelled() => break,
+                () = self.stop.cancelled() => break Ok(()),
             }
-        }
-        Ok(())
+        };
+        troubles.set(&context.health, self.partition, None);
+        metrics.forget(self.partition);
+        result
     }
 
     async fn work(&self, wait: &mut Duration) -> Result<(), Error> {
         let Shared { bus, context, troubles, .. } = &*self.shared;
-        let mut state = tokio::select! {
-            () = context.shutdown.cancelled() => return Ok(()),
-            state = self.open() => state?,
+        let opened = async {
+            let attempts = [context.breaker("store").attempt().await, context.breaker("nats").attempt().await];
+            let mut state = self.open().await?;
+            again::answer(self, &mut state).await?;
+            let subscription = bus.subscribe(Durable::Enrichment(self.partition)).await?;
+            attempts.into_iter().for_each(Attempt::succeeded);
+            Ok::<_, Error>((state, subscription))
         };
-        let mut subscription = bus.subscribe(Durable::Enrichment(self.partition)).await?;
+        let (mut state, mut subscription) = tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            opened = opened => opened?,
+        };
         troubles.set(&context.health, self.partition, None);
+        let mut requests = interval(REQUESTS_INTERVAL);
+        requests.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let chunk = tokio::select! {
                 biased;
-                () = context.shutdown.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => return Ok(()),
+                _ = requests.tick() => {
+                    again::answer(self, &mut state).await?;
+                    continue;
+                }
                 chunk = subscription.next_chunk(BATCHES_PER_STEP) => chunk?,
             };
             self.step(&mut state, chunk).await?;
@@ -139,55 +172,88 @@ impl Consumer {
         }
     }
 
-    /// The recipe: enrich each batch, keep what was done, acknowledge it.
+    /// Whether the partition is to be given back.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// The recipe: enrich each batch, keep what was done, acknowledge it. After
+    /// an error the state has seen more than was done, and is of no more use.
     async fn step(&self, state: &mut State, chunk: Vec<Delivery>) -> Result<(), Error> {
         let mut done = Vec::with_capacity(chunk.len());
+        let mut outcome = Ok(());
         for delivery in chunk {
-            if delivery.sequence <= state.floor {
-                self.shared.metrics.redelivered();
-                done.push(delivery);
-                continue;
+            outcome = self.settle(state, &delivery).await;
+            if outcome.is_err() {
+                break;
             }
-            match delivery.decode::<RawBatch>().map_err(Error::from) {
-                Ok(batch) => {
-                    self.enrich(state, delivery.sequence, &batch).await?;
-                    done.push(delivery);
-                }
-                Err(error) => self.bury_batch(&delivery, &error).await?,
-            }
+            done.push(delivery);
         }
         self.keep(state).await?;
-        Ok(ack_all(&done).await?)
+        ack_all(&done).await?;
+        outcome
+    }
+
+    async fn settle(&self, state: &mut State, delivery: &Delivery) -> Result<(), Error> {
+        if delivery.sequence <= state.floor {
+            self.shared.metrics.redelivered();
+            return Ok(());
+        }
+        match delivery.decode::<RawBatch>().map_err(Error::from) {
+            Ok(batch) => self.enrich(state, delivery.sequence, &batch).await,
+            Err(error) => self.bury_batch(delivery, &error).await,
+        }
     }
 
     /// Marks, joins and publishes one batch.
     async fn enrich(&self, state: &mut State, raw_seq: u64, raw: &RawBatch) -> Result<(), Error> {
-        let Shared { bus, reference, geo, metrics, .. } = &*self.shared;
         let (lines, dead) = enrich::read(&raw.lines);
-        self.bury_lines(raw_seq, raw, dead).await?;
-        let spans = Spans::open(lines.iter().map(|line| &line.event), lines.len(), raw_seq, raw.trace);
-
+        if !dead.is_empty() {
+            self.admit(lines.len() + dead.len(), dead.len())?;
+            self.bury_lines(raw_seq, raw, dead).await?;
+        } else {
+            self.admit(lines.len(), 0)?;
+        }
         let mut scratch = Vec::new();
         let keys = lines.iter().map(|line| Key::of(&line.event.source, &line.event.id, &mut scratch)).collect();
-        let (products, customers) = enrich::ids(&lines);
-        let snapshot = reference.snapshot(products, customers).await?;
-        let duplicates = state.duplicates.mark(raw_seq, raw.ingested_at, keys);
-        let (written, tally) = enrich::write(&lines, &duplicates, &snapshot, geo)?;
+        let marks = state.duplicates.mark(raw_seq, raw.ingested_at, keys);
+        let place = Place { raw_seq, raw_prev: state.predecessor(raw_seq), again: None };
+        self.publish(state, place, raw, &lines, &marks).await?;
+        state.floor = raw_seq;
+        Ok(())
+    }
 
+    /// Joins a batch whose duplicates are known, and publishes it.
+    pub(crate) async fn publish(
+        &self,
+        state: &mut State,
+        place: Place,
+        raw: &RawBatch,
+        lines: &[Line<'_>],
+        marks: &Marks,
+    ) -> Result<(), Error> {
+        let Shared { bus, reference, geo, metrics, .. } = &*self.shared;
+        let Place { raw_seq, raw_prev, again } = place;
+        let spans = Spans::open(lines.iter().map(|line| &line.event), lines.len(), raw_seq, raw.trace);
+        let (products, customers) = enrich::ids(lines);
+        let snapshot = reference.snapshot(products, customers).await?;
+        let (written, tally) = enrich::write(lines, marks, &snapshot, geo)?;
         let batch = EnrichedBatch {
             partition: self.partition,
             raw_seq,
-            raw_prev: state.predecessor(raw_seq),
+            raw_prev,
             ingested_at: raw.ingested_at,
             refdata: snapshot.version(),
             count: u32::try_from(lines.len()).unwrap_or(u32::MAX),
             lines: Bytes::from(written),
             trace: spans.traceparent(),
         };
-        let stored = bus.publish(&Successor { batch, of: state.tail }).await?;
+        let stored = bus.publish(&Successor { batch, of: state.tail, again }).await?;
         state.tail = state.tail.max(stored.sequence);
-        state.floor = raw_seq;
-        metrics.batch(&tally);
+        match again {
+            None => metrics.batch(&tally),
+            Some(_) => metrics.remade(),
+        }
         Ok(())
     }
 
@@ -195,7 +261,7 @@ impl Consumer {
     async fn keep(&self, state: &mut State) -> Result<(), Error> {
         if state.floor > state.kept {
             let prune_below = state.duplicates.prunable();
-            let batches = state.duplicates.unsaved().collect();
+            let batches = state.duplicates.unsaved(state.floor).collect();
             let step = Step { partition: self.partition, from: state.kept, to: state.floor, batches, prune_below };
             self.shared.store.keep(&step).await?;
             state.kept = state.floor;
@@ -224,48 +290,28 @@ impl Consumer {
         }
         let last = bus.last::<EnrichedBatch>(&topology::enriched(partition)).await?;
         let published = last.as_ref().map(|stored| stored.message.raw_seq);
-        let (done, lost) = split(store.batches(partition).await?, published, self.oldest_kept());
         let mut state = State {
-            floor: done.last().map_or(0, |batch| batch.raw_seq),
+            floor,
             kept: floor,
             published: published.unwrap_or(0),
             tail: last.map_or(0, |stored| stored.sequence),
-            duplicates: Duplicates::restore(*limits, done),
+            duplicates: Duplicates::restore(*limits, store.batches(partition).await?),
         };
-        for batch in lost {
-            self.make_again(&mut state, batch).await?;
-        }
-        state.floor = floor;
-        state.duplicates.saved();
+        again::make_up(self, &mut state, published).await?;
         Ok(state)
     }
 
-    /// What is older than this has left `ENRICHED` by age.
-    fn oldest_kept(&self) -> Timestamp {
-        let age = i64::try_from(StreamName::Enriched.max_age().as_millis()).unwrap_or(i64::MAX);
-        self.shared.context.clock.now().plus_millis(-age)
-    }
-
-    /// Publishes a batch again that was acknowledged, and that `ENRICHED`,
-    /// which is not synced to disk, has lost in a crash.
-    async fn make_again(&self, state: &mut State, batch: Batch) -> Result<(), Error> {
-        match self.shared.bus.message_at::<RawBatch>(batch.raw_seq).await? {
-            Some(raw) => {
-                self.enrich(state, batch.raw_seq, &raw.message).await?;
-                self.shared.metrics.remade();
-            }
-            None => {
-                tracing::error!(partition = %self.partition, raw_seq = batch.raw_seq, "a batch is lost: neither ENRICHED nor RAW has it");
-                state.duplicates.mark(batch.raw_seq, batch.clock, batch.keys);
-                state.floor = batch.raw_seq;
-            }
-        }
-        Ok(())
+    /// Takes events in that are about to be settled, unless too many of them
+    /// are none.
+    fn admit(&self, all: usize, dead: usize) -> Result<(), Error> {
+        let mut ceiling = self.ceiling.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(ceiling.admit(all as u64, dead as u64)?)
     }
 
     /// Sets a message aside that is no batch. It does not count as anybody's
     /// predecessor.
     async fn bury_batch(&self, delivery: &Delivery, error: &Error) -> Result<(), Error> {
+        self.admit(1, 1)?;
         let letter = DeadLetter {
             deliveries: delivery.deliveries,
             first_failed_at: delivery.stored_at,
@@ -309,10 +355,22 @@ impl Consumer {
             first_failed_at: Timestamp::EPOCH,
             source: "unknown".into(),
             event_id: None,
+            redriven_from: None,
             trace: None,
             body: body.slice(..body.len().min(DEAD_LETTER_BYTES)),
         }
     }
+}
+
+/// Where a batch has its place in the log, and in `ENRICHED`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) raw_seq: u64,
+    /// The batch before it in the partition.
+    pub(crate) raw_prev: u64,
+    /// For a batch that was published before: why it is once more. The server
+    /// takes the same reason for the same message.
+    pub(crate) again: Option<u64>,
 }
 
 /// A batch that NATS takes only right behind the one before it. `ENRICHED` is
@@ -323,6 +381,7 @@ struct Successor {
     batch: EnrichedBatch,
     /// The sequence in `ENRICHED` of the one before.
     of: u64,
+    again: Option<u64>,
 }
 
 impl Message for Successor {
@@ -331,37 +390,29 @@ impl Message for Successor {
 
     fn encode(&self) -> Result<Encoded, serde_json::Error> {
         let mut encoded = self.batch.encode()?;
+        if let Some(again) = self.again {
+            encoded.message_id = format!("{}-again-{again}", encoded.message_id);
+        }
         encoded.headers.push(("Nats-Expected-Last-Subject-Sequence", self.of.to_string()));
         Ok(encoded)
     }
 
     fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
-        Ok(Self { batch: EnrichedBatch::decode(headers, payload)?, of: 0 })
+        Ok(Self { batch: EnrichedBatch::decode(headers, payload)?, of: 0, again: None })
     }
 }
 
-/// The batches up to the last that is published, and those after it that were
-/// published too, and are lost.
-fn split(mut batches: Vec<Batch>, published: Option<u64>, oldest_kept: Timestamp) -> (Vec<Batch>, Vec<Batch>) {
-    let is_there = |batch: &Batch| match published {
-        Some(published) => batch.raw_seq <= published,
-        None => batch.clock < oldest_kept,
-    };
-    let lost = batches.split_off(batches.partition_point(is_there));
-    (batches, lost)
-}
-
-/// Tells how far each partition is behind, every few seconds.
-pub(crate) async fn report_lag(shared: Arc<Shared>) -> Result<(), std::convert::Infallible> {
+/// Tells how far each partition of this replica is behind, every few seconds.
+pub(crate) async fn report_lag(shared: Arc<Shared>, owned: Owned<Partition>) -> Result<(), std::convert::Infallible> {
     let Shared { bus, context, metrics, .. } = &*shared;
-    let mut ticks = tokio::time::interval(Duration::from_secs(5));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = interval(Duration::from_secs(5));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = context.shutdown.cancelled() => return Ok(()),
         }
-        for partition in bus.partitions().all() {
+        for partition in owned.units() {
             match bus.lag(Durable::Enrichment(partition)).await {
                 Ok(batches) => metrics.lag(partition, batches),
                 // Not made yet, or NATS is away: readiness says so.

@@ -91,6 +91,42 @@ pub(crate) struct Batch {
     pub(crate) clock: Timestamp,
     /// Its events.
     pub(crate) keys: Vec<Key>,
+    /// Which of them are duplicates; `None` for a batch of a release that did
+    /// not keep them.
+    pub(crate) marks: Option<Marks>,
+}
+
+/// A yes or no for each event of a batch, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Marks(Vec<u8>);
+
+impl Marks {
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn get(&self, index: usize) -> bool {
+        self.0.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+    }
+}
+
+impl FromIterator<bool> for Marks {
+    fn from_iter<I: IntoIterator<Item = bool>>(marks: I) -> Self {
+        let mut bytes = Vec::new();
+        for (index, mark) in marks.into_iter().enumerate() {
+            if index % 8 == 0 {
+                bytes.push(0);
+            }
+            if let Some(last) = bytes.last_mut() {
+                *last |= u8::from(mark) << (index % 8);
+            }
+        }
+        Self(bytes)
+    }
 }
 
 /// The events of one partition within the horizon.
@@ -131,8 +167,12 @@ impl Duplicates {
             dropped: 0,
             prune: Prune { below: 0, at: None },
         };
-        for Batch { raw_seq, clock, keys } in batches {
-            memory.mark(raw_seq, clock, keys);
+        for Batch { raw_seq, clock, keys, marks } in batches {
+            let worked_out = memory.mark(raw_seq, clock, keys);
+            if let Some(batch) = memory.batches.back_mut() {
+                // What decided it may be forgotten by now.
+                batch.marks = Some(marks.unwrap_or(worked_out));
+            }
         }
         memory.unsaved = 0;
         memory.dropped = 0;
@@ -140,16 +180,16 @@ impl Duplicates {
     }
 
     /// Takes in the next batch, and tells which of its events are duplicates.
-    pub(crate) fn mark(&mut self, raw_seq: u64, ingested_at: Timestamp, keys: Vec<Key>) -> Vec<bool> {
+    pub(crate) fn mark(&mut self, raw_seq: u64, ingested_at: Timestamp, keys: Vec<Key>) -> Marks {
         let clock = self.clock.map_or(ingested_at, |clock| clock.max(ingested_at));
         self.clock = Some(clock);
         let oldest = clock.plus_millis(-self.limits.horizon_millis);
         while self.batches.front().is_some_and(|batch| batch.clock < oldest) {
             self.forget_oldest();
         }
-        let marks = keys.iter().map(|key| self.seen.insert(*key, raw_seq).is_some()).collect();
+        let marks: Marks = keys.iter().map(|key| self.seen.insert(*key, raw_seq).is_some()).collect();
         self.keys += keys.len();
-        self.batches.push_back(Batch { raw_seq, clock, keys });
+        self.batches.push_back(Batch { raw_seq, clock, keys, marks: Some(marks.clone()) });
         self.unsaved += 1;
         while self.keys > self.limits.keys && self.batches.len() > 1 {
             self.dropped += self.forget_oldest();
@@ -169,10 +209,12 @@ impl Duplicates {
         batch.keys.len() as u64
     }
 
-    /// The batches that are to be stored.
-    pub(crate) fn unsaved(&self) -> impl ExactSizeIterator<Item = &Batch> {
+    /// The batches up to `floor` that are to be stored. One behind it was marked
+    /// and did not get out: it will be marked again, by a memory without it.
+    pub(crate) fn unsaved(&self, floor: u64) -> impl Iterator<Item = &Batch> {
         // A batch beyond the limit may be gone before it was stored.
-        self.batches.range(self.batches.len().saturating_sub(self.unsaved)..)
+        let unsaved = self.batches.range(self.batches.len().saturating_sub(self.unsaved)..);
+        unsaved.filter(move |batch| batch.raw_seq <= floor)
     }
 
     /// They are stored.
@@ -190,6 +232,22 @@ impl Duplicates {
             below
         })
         .filter(|below| *below > 0)
+    }
+
+    /// The marks of the batches behind `after` that are remembered.
+    pub(crate) fn marks_after(&self, after: u64) -> impl Iterator<Item = (u64, Marks)> {
+        let first = self.batches.partition_point(|batch| batch.raw_seq <= after);
+        self.batches.range(first..).filter_map(|batch| Some((batch.raw_seq, batch.marks.clone()?)))
+    }
+
+    /// The last place in the log before a time of the log's clock, or before
+    /// all that is remembered.
+    pub(crate) fn last_before(&self, time: Timestamp) -> u64 {
+        let after = self.batches.partition_point(|batch| batch.clock < time);
+        match after.checked_sub(1).and_then(|last| self.batches.get(last)) {
+            Some(last) => last.raw_seq,
+            None => self.batches.front().map_or(0, |first| first.raw_seq - 1),
+        }
     }
 
     /// Events that are remembered.
@@ -223,6 +281,12 @@ mod tests {
         Key::from_bytes(u128::from(n).to_be_bytes())
     }
 
+    /// Marks as a list.
+    fn mark(memory: &mut Duplicates, raw_seq: u64, now: i64, ids: &[u64]) -> Vec<bool> {
+        let marks = memory.mark(raw_seq, at(now), ids.iter().copied().map(key).collect());
+        (0..ids.len()).map(|index| marks.get(index)).collect()
+    }
+
     fn at(millis: i64) -> Timestamp {
         Timestamp::saturating_from_millis(millis)
     }
@@ -239,11 +303,11 @@ mod tests {
     #[test]
     fn the_horizon_ends_after_its_last_millisecond() {
         let mut memory = Duplicates::restore(Limits { horizon_millis: 1000, keys: 100 }, []);
-        assert_eq!(memory.mark(1, at(0), vec![key(1), key(2), key(1)]), [false, false, true]);
-        assert_eq!(memory.mark(2, at(1000), vec![key(1)]), [true]);
-        assert_eq!(memory.mark(3, at(1001), vec![key(2)]), [false]);
-        assert_eq!(memory.mark(4, at(2000), vec![key(1)]), [true], "a duplicate is an occurrence too");
-        assert_eq!(memory.mark(5, at(50), vec![key(1)]), [true], "the log's clock does not go back");
+        assert_eq!(mark(&mut memory, 1, 0, &[1, 2, 1]), [false, false, true]);
+        assert_eq!(mark(&mut memory, 2, 1000, &[1]), [true]);
+        assert_eq!(mark(&mut memory, 3, 1001, &[2]), [false]);
+        assert_eq!(mark(&mut memory, 4, 2000, &[1]), [true], "a duplicate is an occurrence too");
+        assert_eq!(mark(&mut memory, 5, 50, &[1]), [true], "the log's clock does not go back");
     }
 
     #[test]
@@ -254,7 +318,7 @@ mod tests {
         assert_eq!((memory.take_dropped(), memory.span_millis()), (0, 1));
         memory.mark(3, at(2), vec![key(4)]);
         assert_eq!((memory.take_dropped(), memory.span_millis(), memory.len()), (2, 1, 2));
-        assert_eq!(memory.mark(4, at(3), vec![key(1), key(3)]), [false, true]);
+        assert_eq!(mark(&mut memory, 4, 3, &[1, 3]), [false, true]);
     }
 
     /// The definition, word for word.
@@ -285,7 +349,7 @@ mod tests {
 
     impl Stored {
         fn persist(&mut self, memory: &mut Duplicates, floor: u64) {
-            self.batches.extend(memory.unsaved().map(|batch| (batch.raw_seq, batch.clone())));
+            self.batches.extend(memory.unsaved(u64::MAX).map(|batch| (batch.raw_seq, batch.clone())));
             if let Some(below) = memory.prunable() {
                 self.batches.retain(|raw_seq, _| *raw_seq >= below);
             }
@@ -341,7 +405,7 @@ mod tests {
                     if raw_seq <= stored.floor {
                         continue;
                     }
-                    let marks = memory.mark(raw_seq, at(*ingested_at), ids.iter().copied().map(key).collect());
+                    let marks = mark(&mut memory, raw_seq, *ingested_at, ids);
                     let before = published.insert(raw_seq, marks.clone());
                     prop_assert!(before.is_none_or(|before| before == marks), "published again as it was");
                 }
@@ -362,6 +426,7 @@ mod tests {
             let limits = Limits { horizon_millis: 100_000, keys };
             let whole: Vec<Batch> = log.iter().enumerate().map(|(index, (ingested_at, ids))| Batch {
                 raw_seq: index as u64 + 1, clock: at(*ingested_at), keys: ids.iter().copied().map(key).collect(),
+                marks: None,
             }).collect();
             let mut running = Duplicates::restore(limits, []);
             let mut stored = Stored::default();

@@ -9,7 +9,7 @@ use tidemill_events::{
     event::{lines, splice_enrichment},
 };
 
-use crate::{country::Country, error::Error, geo::Geo, reference::Snapshot};
+use crate::{country::Country, duplicates::Marks, error::Error, geo::Geo, reference::Snapshot};
 
 /// Items of one event that are looked up; the shop's schema allows no more.
 const MAX_ITEMS: usize = 500;
@@ -146,15 +146,15 @@ impl Tally {
 /// Writes the events with what is known of them, one a line.
 pub(crate) fn write(
     lines: &[Line<'_>],
-    duplicates: &[bool],
+    duplicates: &Marks,
     snapshot: &Snapshot<'_>,
     geo: &Geo,
 ) -> Result<(Vec<u8>, Tally), Error> {
     let mut tally = Tally::default();
     let mut out = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 160).sum());
-    for (line, duplicate) in lines.iter().zip(duplicates) {
+    for (index, line) in lines.iter().enumerate() {
         let detailed = out.len() < FULL_DETAIL_BYTES;
-        let enrichment = join(line, *duplicate, snapshot, geo, detailed);
+        let enrichment = join(line, duplicates.get(index), snapshot, geo, detailed);
         splice_enrichment(line.text, &enrichment, &mut out).map_err(tidemill_bus::Error::from)?;
         tally.add(&enrichment);
     }

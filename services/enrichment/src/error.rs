@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_service::{FieldError, Problem};
+use tidemill_service::{CeilingReached, FieldError, Problem};
 
 use crate::reference::Kind;
 
@@ -33,9 +33,9 @@ pub(crate) enum Error {
     /// A change that some replica might learn of too late.
     #[error("valid_from must not be before {earliest}")]
     TooEarly { earliest: Timestamp },
-    /// No known key came with the request.
-    #[error("a key is required")]
-    Unauthorized,
+    /// Too many lines are no events.
+    #[error(transparent)]
+    Ceiling(#[from] CeilingReached),
     /// The body is larger than allowed.
     #[error("the body is too large")]
     TooLarge,
@@ -71,7 +71,7 @@ impl Error {
             Self::Definition { .. } => "definition",
             Self::Record { .. } => "invalid_record",
             Self::TooEarly { .. } => "valid_from_too_early",
-            Self::Unauthorized => "unauthorized",
+            Self::Ceiling(_) => "dead_letter_ceiling",
             Self::TooLarge => "body_too_large",
             Self::Body(_) => "malformed_body",
             Self::Unknown { .. } => "not_found",
@@ -84,14 +84,13 @@ impl Error {
             Self::Bus(tidemill_bus::Error::Decode(_)) | Self::Event(_) => Disposition::DeadLetter,
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
             Self::Store(error) if error.is_transient() => Disposition::Retry,
-            Self::Superseded(_) => Disposition::Retry,
+            Self::Superseded(_) | Self::Ceiling(_) => Disposition::Retry,
             Self::Bus(_)
             | Self::Store(_)
             | Self::ForeignLog { .. }
             | Self::Definition { .. }
             | Self::Record { .. }
             | Self::TooEarly { .. }
-            | Self::Unauthorized
             | Self::TooLarge
             | Self::Body(_)
             | Self::Unknown { .. } => Disposition::Halt,
@@ -106,7 +105,6 @@ impl Error {
                 .errors(vec![FieldError { pointer: pointer.clone(), detail: detail.clone() }]),
             Self::TooEarly { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY, "The change comes too early")
                 .errors(vec![FieldError { pointer: "/valid_from".into(), detail: self.to_string() }]),
-            Self::Unauthorized => problem(StatusCode::UNAUTHORIZED, "A key is required"),
             Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
             Self::Body(_) => problem(StatusCode::BAD_REQUEST, "The body is malformed"),
             Self::Unknown { .. } => problem(StatusCode::NOT_FOUND, "Nothing is known of it"),
@@ -114,6 +112,7 @@ impl Error {
             Self::Store(_)
             | Self::Bus(_)
             | Self::Superseded(_)
+            | Self::Ceiling(_)
             | Self::ForeignLog { .. }
             | Self::Event(_)
             | Self::Definition { .. } => {

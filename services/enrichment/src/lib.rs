@@ -7,6 +7,7 @@
 
 pub mod config;
 
+mod again;
 mod consumer;
 mod country;
 mod duplicates;
@@ -63,7 +64,7 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
     let load = async || reference.load(&files, context.clock.now().plus_millis(lead_millis)).await;
     context.retry("reference", load, may_pass).await?;
 
-    if config.auth.keys.is_empty() {
+    if config.auth.keys.is_open() {
         tracing::warn!("no auth.keys: reference data is open to everybody who reaches the port");
     }
     let api = http::Api {
@@ -71,28 +72,27 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
         reference: reference.clone(),
         clock: context.clock.clone(),
         lead_millis,
-        keys: config.auth.keys.into(),
+        keys: Arc::new(config.auth.keys),
     };
     server.install(http::routes(api));
     context.spawn("reference", follow(reference.clone(), context.clone(), config.reference.poll()));
 
     let bus = context.connect_bus(&config.nats).await?;
-    let partitions = bus.partitions();
-    let shared = Shared {
-        bus,
+    let shared = Arc::new(Shared {
+        bus: bus.clone(),
         store,
         reference,
         geo,
         limits: config.duplicates.limits(),
+        ceiling: config.dead_letters,
         metrics,
         context: context.clone(),
-        troubles: Troubles::new(&context.health, partitions.all()),
-    };
-    let shared = Arc::new(shared);
-    for partition in partitions.all() {
-        context.spawn("consumer", Consumer { partition, shared: shared.clone() }.run());
-    }
-    context.spawn("lag", consumer::report_lag(shared));
+        troubles: Troubles::default(),
+    });
+    let consumers = shared.clone();
+    let work = move |lease| Consumer::new(&lease, consumers.clone()).run();
+    let owned = tidemill_ownership::share(&context, &bus, bus.partitions().all(), work);
+    context.spawn("lag", consumer::report_lag(shared, owned));
     Ok(Handle { address: server.address() })
 }
 

@@ -8,7 +8,7 @@ use tidemill_store::{Config, Database, Error as StoreError, placeholders, rows_p
 use tokio::sync::Mutex;
 
 use crate::{
-    duplicates::{Batch, Key},
+    duplicates::{Batch, Key, Marks},
     error::Error,
     records::{File, Record},
     reference::{Attributes, Change, Kind, Verdict, decide},
@@ -57,11 +57,12 @@ impl Store {
 
     /// The batches of a partition that are remembered, in their order.
     pub(crate) async fn batches(&self, partition: Partition) -> Result<Vec<Batch>, StoreError> {
-        let rows =
-            sqlx::query("SELECT raw_seq, log_clock, keys FROM seen_batches WHERE partition = $1 ORDER BY raw_seq")
-                .bind(i64::from(partition.index()))
-                .fetch_all(self.database.pool())
-                .await?;
+        let rows = sqlx::query(
+            "SELECT raw_seq, log_clock, keys, marks FROM seen_batches WHERE partition = $1 ORDER BY raw_seq",
+        )
+        .bind(i64::from(partition.index()))
+        .fetch_all(self.database.pool())
+        .await?;
         rows.iter().map(batch).collect()
     }
 
@@ -191,10 +192,10 @@ impl Store {
 }
 
 async fn insert_batches(connection: &mut AnyConnection, step: &Step<'_>) -> Result<(), StoreError> {
-    for chunk in step.batches.chunks(rows_per_statement(4)) {
+    for chunk in step.batches.chunks(rows_per_statement(5)) {
         let sql = format!(
-            "INSERT INTO seen_batches (partition, raw_seq, log_clock, keys) VALUES {}",
-            placeholders(chunk.len(), 4)
+            "INSERT INTO seen_batches (partition, raw_seq, log_clock, keys, marks) VALUES {}",
+            placeholders(chunk.len(), 5)
         );
         let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
         for batch in chunk {
@@ -203,7 +204,8 @@ async fn insert_batches(connection: &mut AnyConnection, step: &Step<'_>) -> Resu
                 .bind(i64::from(step.partition.index()))
                 .bind(signed(batch.raw_seq))
                 .bind(batch.clock.millis())
-                .bind(keys);
+                .bind(keys)
+                .bind(batch.marks.as_ref().map(|marks| marks.as_bytes().to_vec()));
         }
         statement.execute(&mut *connection).await?;
     }
@@ -310,6 +312,7 @@ fn batch(row: &AnyRow) -> Result<Batch, StoreError> {
         raw_seq: unsigned(row.try_get(0)?)?,
         clock: Timestamp::saturating_from_millis(row.try_get(1)?),
         keys: keys.iter().copied().map(Key::from_bytes).collect(),
+        marks: row.try_get::<Option<Vec<u8>>, _>(3)?.map(Marks::from_bytes),
     })
 }
 
@@ -340,8 +343,9 @@ mod tests {
     }
 
     fn seen(raw_seq: u64, keys: u8) -> Batch {
+        let marks = (raw_seq != 5).then(|| (0..keys).map(|n| n % 3 == 0).collect());
         let keys = (0..keys).map(|n| Key::from_bytes([n.wrapping_mul(37) ^ 0xff; Key::BYTES])).collect();
-        Batch { raw_seq, clock: at(1_000_000 + i64::from(u32::try_from(raw_seq).expect("small"))), keys }
+        Batch { raw_seq, clock: at(1_000_000 + i64::from(u32::try_from(raw_seq).expect("small"))), keys, marks }
     }
 
     fn record(kind: Kind, id: &str, category: &str) -> Record {

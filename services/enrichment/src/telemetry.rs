@@ -106,7 +106,11 @@ impl Metrics {
             registry.register("quality_flags", "What was missing in enriched events", metrics.quality.clone());
             registry.register("batch_events", "Events per batch", metrics.batch_events.clone());
             registry.register("redelivered", "Batches delivered again that were done", metrics.redelivered.clone());
-            registry.register("remade", "Batches made again because ENRICHED had lost them", metrics.remade.clone());
+            registry.register(
+                "remade",
+                "Batches made again because ENRICHED or a reader had lost them",
+                metrics.remade.clone(),
+            );
             registry.register("retries", "Partitions opened afresh after an error", metrics.retries.clone());
             registry.register("consumer_lag", "Batches not yet acknowledged", metrics.lag.clone());
             registry.register("keys", "Events remembered to tell duplicates", metrics.keys.clone());
@@ -162,6 +166,14 @@ impl Metrics {
         self.keys.get_or_create(&label).set(keys as u64);
         self.horizon.get_or_create(&label).set(span_millis / 1000);
         self.keys_dropped.inc_by(dropped);
+    }
+
+    /// The partition is another replica's now.
+    pub(crate) fn forget(&self, partition: Partition) {
+        let label = PartitionLabel { partition: partition.index() };
+        self.lag.remove(&label);
+        self.keys.remove(&label);
+        self.horizon.remove(&label);
     }
 
     pub(crate) fn reference_version(&self, version: u64) {

@@ -26,9 +26,14 @@ struct Service {
 
 impl Service {
     async fn start(nats: &TestNats, folder: &Path) -> Self {
+        Self::start_with(nats, folder, "").await
+    }
+
+    /// With more settings.
+    async fn start_with(nats: &TestNats, folder: &Path, more: &str) -> Self {
         tidemill_service::install_crypto();
         let context = Context::new("enrichment");
-        let handle = start(config(&nats.url(), folder), context.clone()).await.expect("starts");
+        let handle = start(config(&nats.url(), folder, more), context.clone()).await.expect("starts");
         let service = Self { context, handle, client: reqwest::Client::new() };
         service.ready().await;
         service
@@ -77,11 +82,11 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.expect("is JSON"))
 }
 
-fn config(nats: &str, folder: &Path) -> Config {
+fn config(nats: &str, folder: &Path, more: &str) -> Config {
     let text = format!(
         "http.listen = \"127.0.0.1:0\"\nnats = {{ url = \"{nats}\", partitions = 2, timeout_seconds = 2 }}\n\
          store.url = \"sqlite://{}/enrichment.db\"\nauth.keys = \"{KEY}\"\n\
-         reference = {{ poll_millis = 100, lead_seconds = 1 }}\n",
+         reference = {{ poll_millis = 100, lead_seconds = 1 }}\n{more}",
         folder.display()
     );
     tidemill_service::config::parse(&text).expect("is valid")
@@ -108,6 +113,7 @@ fn view(id: &str) -> String {
 
 fn batch(number: u128, ingested_at: i64, lines: &[String]) -> RawBatch {
     RawBatch {
+        redriven: Vec::new(),
         batch_id: uuid::Uuid::from_u128(number),
         partition: PARTITION,
         ingested_at: Timestamp::saturating_from_millis(ingested_at),
@@ -181,7 +187,7 @@ async fn batches_are_enriched_in_order_and_duplicates_known_across_a_restart() {
     assert_eq!(duplicates(&made), [false, true, true]);
 
     // Past the horizon by the log's clock.
-    let tomorrow = now() + 24 * 3600 * 1000 + 60_000;
+    let tomorrow = now() + 25 * 3600 * 1000 + 60_000;
     bus.publish(&batch(4, tomorrow, &[view("a")])).await.expect("publishes");
     assert_eq!(duplicates(&next(&mut enriched).await), [false]);
     eventually("metrics", DEADLINE, || async {
@@ -358,7 +364,7 @@ async fn a_store_of_another_log_is_refused() {
     let nats = TestNats::start().await;
     connect(&nats).await.publish(&batch(3, now(), &[view("z")])).await.expect("publishes");
     let context = Context::new("enrichment");
-    start(config(&nats.url(), folder.path()), context.clone()).await.expect("starts");
+    start(config(&nats.url(), folder.path(), ""), context.clone()).await.expect("starts");
     let failure = eventually("it stops", DEADLINE, || async { context.failure().map(str::to_owned) }).await;
     assert!(failure.contains("belongs to another log"), "{failure}");
     assert!(context.shutdown.is_cancelled());
@@ -404,6 +410,144 @@ async fn an_outage_of_nats_loses_and_repeats_nothing() {
     service.stop().await;
 }
 
+/// Everything that a new reader of the partition gets, up to a number of batches.
+async fn read(bus: &Bus, count: usize) -> Vec<EnrichedBatch> {
+    let mut enriched = bus.subscribe_anew(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let mut batches = Vec::new();
+    while batches.len() < count {
+        batches.push(next(&mut enriched).await);
+    }
+    batches
+}
+
+async fn answered(bus: &Bus) {
+    eventually("an answer", DEADLINE, || async {
+        bus.asked_again(PARTITION).await.expect("answers").is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reader_that_misses_batches_gets_them_again_as_they_were() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let text = "duplicates.horizon_seconds = 3600\n";
+    let service = Service::start_with(&nats, folder.path(), text).await;
+    // Two hours between the third and the fourth: what decided about the third
+    // is forgotten by then.
+    let hour = 3_600_000;
+    let start = now() - 3 * hour;
+    let log = [
+        batch(1, start, &[view("a")]),
+        batch(2, start + 1, &[view("b"), view("a")]),
+        batch(3, start + hour / 2, &[view("b"), view("c")]),
+        batch(4, start + 2 * hour, &[view("b"), view("d")]),
+        batch(5, start + 2 * hour + 1, &[view("d"), view("a")]),
+    ];
+    let mut sequences = Vec::new();
+    for batch in &log {
+        sequences.push(bus.publish(batch).await.expect("publishes").sequence);
+    }
+    let first = read(&bus, 5).await;
+    let marks: Vec<Vec<bool>> = first.iter().map(duplicates).collect();
+    assert_eq!(marks, [vec![false], vec![false, true], vec![true, false], vec![false, false], vec![true, false]]);
+
+    bus.ask_again(PARTITION, sequences[3]).await.expect("asks");
+    answered(&bus).await;
+    assert_eq!(read(&bus, 6).await[5..], first[4..], "what is remembered");
+    bus.ask_again(PARTITION, sequences[0]).await.expect("asks");
+    answered(&bus).await;
+    assert_eq!(read(&bus, 10).await[6..], first[1..], "what is worked out from the log");
+
+    bus.publish(&batch(6, start + 2 * hour + 2, &[view("d"), view("e")])).await.expect("publishes");
+    let last = read(&bus, 11).await.remove(10);
+    assert_eq!((last.raw_prev, duplicates(&last)), (sequences[4], vec![true, false]));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn replicas_share_the_partitions_and_a_change_of_hands_leaves_no_gap() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut replicas = vec![Service::start(&nats, folder.path()).await];
+    for number in 0..90_u128 {
+        match number {
+            20 | 40 => replicas.push(Service::start(&nats, folder.path()).await),
+            60 | 75 => replicas.remove(0).stop().await,
+            _ => {}
+        }
+        for partition in [0, 1] {
+            // Every second event is one that came before.
+            let partition = Partition::new(partition);
+            let batch = RawBatch {
+                partition,
+                batch_id: uuid::Uuid::from_u128(number * 2 + u128::from(partition.index())),
+                ..batch(0, now(), &[view(&(number / 2).to_string())])
+            };
+            bus.publish(&batch).await.expect("publishes");
+        }
+    }
+    for partition in [0, 1].map(Partition::new) {
+        let mut enriched = bus.subscribe(Durable::Aggregation(partition)).await.expect("subscribes");
+        let (mut floor, mut marks) = (0, Vec::new());
+        while marks.len() < 90 {
+            let batch = next(&mut enriched).await;
+            if batch.raw_seq > floor {
+                assert_eq!(batch.raw_prev, floor, "no gap");
+                floor = batch.raw_seq;
+                marks.push(duplicates(&batch) == [true]);
+            }
+        }
+        assert!(marks.iter().enumerate().all(|(number, mark)| *mark == (number % 2 == 1)), "{marks:?}");
+    }
+    replicas.remove(0).stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_did_not_get_out_is_not_remembered() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let service = Service::start(&nats, folder.path()).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    bus.publish(&batch(1, now(), &[view("a")])).await.expect("publishes");
+    let first = next(&mut enriched).await;
+    // Somebody else's batch stands where the service believes its own to be:
+    // the next one is refused, and the partition opened afresh.
+    let other = EnrichedBatch { raw_seq: 0, raw_prev: 0, ..first.clone() };
+    bus.publish(&other).await.expect("publishes");
+    assert_eq!(next(&mut enriched).await, other);
+    let second = bus.publish(&batch(2, now(), &[view("b"), view("a")])).await.expect("publishes").sequence;
+    let mut made = next(&mut enriched).await;
+    while made.raw_seq < second {
+        made = next(&mut enriched).await;
+    }
+    assert_eq!((made.raw_prev, duplicates(&made)), (first.raw_seq, vec![false, true]));
+    service.ready().await;
+    assert_eq!(service.metric("tidemill_enrichment_retries_total{code=\"bus\"}").await.as_deref(), Some("1"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_broken_lines_halts_the_partition_before_it_fills_the_dead_letters() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let service = Service::start_with(&nats, folder.path(), "dead_letters.tolerated = 10\n").await;
+    let broken: Vec<String> = (0..8).map(|_| "{\"source\":".to_owned()).collect();
+    bus.publish(&batch(1, now(), &broken)).await.expect("publishes");
+    bus.publish(&batch(2, now(), &broken)).await.expect("publishes");
+    eventually("it halts", DEADLINE, || async {
+        let problems = service.context.health.problems();
+        problems.get("consumer").is_some_and(|reason| reason.contains("16 of the last 16")).then_some(())
+    })
+    .await;
+    assert_eq!(bus.lag(Durable::Enrichment(PARTITION)).await.expect("answers"), 1, "the second one waits");
+    let mut letters = bus.subscribe(Durable::ReportingDlq).await.expect("subscribes");
+    for _ in 0..8 {
+        dead_letter(&mut letters, &bus).await;
+    }
+    service.stop().await;
+}
+
 /// The real program, from its start to SIGTERM.
 #[tokio::test]
 async fn sigterm_ends_the_program_in_order() {
@@ -425,10 +569,23 @@ async fn sigterm_ends_the_program_in_order() {
     })
     .await;
 
+    let healthy = async || {
+        let asked = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidemill-enrichment"))
+            .args(["--health"])
+            .env("TIDEMILL_HTTP__LISTEN", &address)
+            .env("TIDEMILL_STORE__URL", "sqlite:///unused")
+            .output();
+        let output = asked.await.expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(healthy().await, (Some(0), String::new()));
     let pid = program.id().expect("runs").to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
     let status = tokio::time::timeout(DEADLINE, program.wait()).await.expect("in time").expect("ends");
     assert_eq!(status.code(), Some(0));
+    let (code, reason) = healthy().await;
+    assert_eq!(code, Some(1));
+    assert!(reason.contains(&address), "{reason}");
     assert_eq!(bus.lag(Durable::Enrichment(PARTITION)).await.expect("answers"), 0, "what was done is acknowledged");
 }
 

@@ -26,8 +26,8 @@ use crate::{
 
 /// A batch is never larger than this.
 const MAX_BATCH: usize = 256 << 10;
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(50);
+pub(crate) const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// Events of one partition, one a line.
 #[derive(Debug, Default, PartialEq)]
@@ -36,12 +36,15 @@ pub(crate) struct Lines {
     pub(crate) sources: BTreeMap<SourceName, u32>,
     /// The spans of those that are traced.
     pub(crate) traces: Vec<TraceParent>,
+    /// Dead letters whose events are among them.
+    pub(crate) redriven: Vec<u64>,
 }
 
 impl Lines {
     fn append(&mut self, other: &mut Self) {
         self.text.append(&mut other.text);
         self.traces.append(&mut other.traces);
+        self.redriven.append(&mut other.redriven);
         for (source, count) in std::mem::take(&mut other.sources) {
             *self.sources.entry(source).or_default() += count;
         }
@@ -56,6 +59,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// The events are those of a dead letter.
+    pub(crate) fn redriven(&mut self, letter: u64) {
+        let parts = self.open.values_mut().chain(self.full.iter_mut().map(|(_, lines)| lines));
+        parts.for_each(|lines| lines.redriven.push(letter));
+    }
+
     /// Adds an event; `line` is without its end.
     pub(crate) fn push(
         &mut self,
@@ -212,6 +221,7 @@ impl Batcher {
         let span = batch_span(self.partition, &batch.lines);
         let lines = std::mem::take(&mut batch.lines);
         let message = RawBatch {
+            redriven: lines.redriven,
             batch_id: self.context.new_id(),
             partition: self.partition,
             ingested_at: self.context.clock.now(),
@@ -261,7 +271,7 @@ mod tests {
         let part = |text: &str| {
             let (stored, answer) = oneshot::channel();
             let source = "shop".parse().expect("a name");
-            let lines = Lines { text: text.into(), sources: [(source, 1)].into(), traces: vec![] };
+            let lines = Lines { text: text.into(), sources: [(source, 1)].into(), ..Lines::default() };
             (Pending { lines, stored }, answer)
         };
         let mut batch = Batch::default();

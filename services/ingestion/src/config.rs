@@ -1,10 +1,10 @@
 //! The service's settings.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
-use tidemill_service::{HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use serde::Deserialize;
+use tidemill_service::{ApiKeys, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 /// All settings of the service.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -36,8 +36,7 @@ pub struct Config {
 pub struct AuthConfig {
     /// Keys that may send events: a list, or one text with commas between
     /// them. With none, everybody may send. Give them by environment.
-    #[schemars(with = "Vec<String>")]
-    pub keys: Keys,
+    pub keys: ApiKeys,
 }
 
 /// Section `cors`.
@@ -160,44 +159,6 @@ pub enum UnknownTypes {
     Accept,
 }
 
-/// Keys as they are configured. Their text is never shown.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Keys(Vec<String>);
-
-impl Keys {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-}
-
-impl<T: Into<String>> FromIterator<T> for Keys {
-    fn from_iter<I: IntoIterator<Item = T>>(keys: I) -> Self {
-        Self(keys.into_iter().map(Into::into).collect())
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} keys", self.0.len())
-    }
-}
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a list of texts, or a text with commas")]
-        enum Spelling {
-            Text(String),
-            List(Vec<String>),
-        }
-        let keys = match Spelling::deserialize(deserializer)? {
-            Spelling::Text(text) => text.split(',').map(|key| key.trim().to_owned()).collect(),
-            Spelling::List(keys) => keys,
-        };
-        Ok(keys.into_iter().filter(|key| !key.is_empty()).collect())
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -215,6 +176,10 @@ impl Default for Config {
 }
 
 impl ServiceConfig for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
     fn telemetry(&self) -> &TelemetryConfig {
         &self.telemetry
     }
@@ -264,7 +229,7 @@ mod tests {
     fn keys_are_read_in_both_spellings_and_never_shown() {
         for text in ["[auth]\nkeys = ['key-1', 'key-2']", "[auth]\nkeys = 'key-1, key-2,'"] {
             let config: Config = tidemill_service::config::parse(text).expect(text);
-            assert_eq!(config.auth.keys.iter().collect::<Vec<_>>(), ["key-1", "key-2"]);
+            assert_eq!(config.auth.keys, ["key-1", "key-2"].into_iter().collect());
             assert!(!format!("{config:?}").contains("key-1"));
         }
     }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
+    dead_letters::UNKNOWN_SOURCE,
     error::{Error, clip},
     parse::parse,
     segment,
@@ -129,6 +130,23 @@ impl Form {
         }
         Value::Object(event).to_string().into()
     }
+}
+
+/// Reads the event of a dead letter. The letter does not say in which form it
+/// came, the event does: what has no CloudEvent's members and some of a Segment
+/// call's is one. `source` is for an event that names none, unless it is
+/// nobody's. What Tidemill has added to the event goes.
+pub(crate) fn dead_letter(text: &[u8], depth: usize, source: &str) -> Result<Envelope, Error> {
+    let mut attributes = object(text, depth)?;
+    let has = |name: &&str| attributes.contains_key(*name);
+    if !["specversion", "source"].iter().any(has) && ["event", "messageId", "anonymousId"].iter().any(has) {
+        return segment::read(attributes);
+    }
+    attributes.shift_remove("enriched");
+    if !attributes.contains_key("source") && source != UNKNOWN_SOURCE {
+        attributes.insert("source".into(), source.into());
+    }
+    structured(attributes, depth)
 }
 
 /// A content type without its parameters. JSON is UTF-8 and nothing else

@@ -244,8 +244,10 @@ enum Answers {
     /// The key has used up its events for now; `Retry-After` says for how long.
     #[response(status = 429, content_type = "application/problem+json")]
     RateLimited(Problem),
-    /// Nothing was lost and nothing can be promised; send it again after
-    /// `Retry-After`.
+    /// Nothing can be promised: the log, or the stream of dead letters, is away
+    /// or full. Send the same request again after `Retry-After`, with the same
+    /// ids: those of its events that are in the log already are then
+    /// duplicates, and each is counted once.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
 }

@@ -9,18 +9,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidemill_domain::PartitionCount;
-use tidemill_events::TraceParent;
-use tidemill_service::{Context, trace};
+use tidemill_domain::{EventId, PartitionCount};
+use tidemill_events::{Redrive, TraceParent};
+use tidemill_service::{Context, KeyId, trace};
 use tracing::Span;
 
 use crate::{
-    auth::Caller,
     batcher::Parts,
     config::LimitsConfig,
     dead_letters::{Claim, Rejected},
     error::Error,
-    forms::{Envelope, Form},
+    forms::{self, Envelope, Form},
     inflate::{Encoding, inflate},
     limits::{Admission, Limits},
     normalise::{Defaults, Event, normalise},
@@ -44,7 +43,7 @@ pub(crate) struct Judge {
 
 /// What a request delivers.
 pub(crate) struct Delivery {
-    pub(crate) caller: Caller,
+    pub(crate) caller: KeyId,
     pub(crate) form: Form,
     pub(crate) encoding: Encoding,
     pub(crate) body: Bytes,
@@ -92,6 +91,40 @@ impl Judge {
         Ok(judged)
     }
 
+    /// Judges the event of a dead letter once more, as if it had been posted.
+    /// It is the same event: where it does not say so itself, its id, its
+    /// source and its time follow from the letter. So it is counted once,
+    /// however often it is sent.
+    pub(crate) fn judge_again(&self, order: &Redrive) -> Judged {
+        let id = order.event_id.clone().filter(|id| id.parse::<EventId>().is_ok());
+        let id = id.unwrap_or_else(|| format!("redrive-{}", order.letter));
+        let defaults = Defaults { now: order.first_failed_at, new_id: || id.clone(), clientip: None };
+        let mut judged = Judged { single: true, ..Judged::default() };
+        let text = order.body.trim_ascii();
+        let limits = &self.limits_config;
+        let read = match text.len() > limits.event_bytes {
+            true => Err(Error::EventTooLarge { limit: limits.event_bytes }),
+            false => forms::dead_letter(text, limits.depth, &order.source),
+        };
+        let accepted = match read {
+            Ok(envelope) => self.accept_envelope(envelope, &defaults, order.trace, &mut judged),
+            Err(error) => Err((Claim::default(), error)),
+        };
+        match accepted {
+            Ok(()) => judged.parts.redriven(order.letter),
+            Err((claim, error)) => {
+                // Of a letter that fails again the next one knows as much.
+                let claim = Claim {
+                    id: claim.id.or_else(|| id.parse().ok()),
+                    source: claim.source.or_else(|| order.source.parse().ok()),
+                    trace: claim.trace.or(order.trace),
+                };
+                judged.rejected.push(Rejected { index: 0, error, claim, body: order.body.clone() });
+            }
+        }
+        judged
+    }
+
     /// One event's way from text to its line in a part.
     fn accept(
         &self,
@@ -106,6 +139,17 @@ impl Judge {
             return Err((Claim::default(), Error::EventTooLarge { limit }));
         }
         let envelope = form.read(text, self.limits_config.depth).map_err(|error| (Claim::default(), error))?;
+        self.accept_envelope(envelope, defaults, request, judged)
+    }
+
+    fn accept_envelope(
+        &self,
+        envelope: Envelope,
+        defaults: &Defaults<impl Fn() -> String>,
+        request: Option<TraceParent>,
+        judged: &mut Judged,
+    ) -> Result<(), (Claim, Error)> {
+        let limit = self.limits_config.event_bytes;
         let claim = claim(&envelope);
         let judge = || {
             let event = normalise(envelope, defaults)?;
@@ -158,13 +202,10 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
     use tidemill_domain::{ManualClock, Timestamp};
+    use tidemill_service::ApiKeys;
 
     use super::*;
-    use crate::{
-        auth::Auth,
-        config::{Keys, SchemasConfig},
-        forms::Route,
-    };
+    use crate::{config::SchemasConfig, forms::Route};
 
     fn judge() -> Judge {
         let limits_config =
@@ -181,7 +222,7 @@ mod tests {
     }
 
     fn delivery(form: Form, body: impl Into<Bytes>) -> Delivery {
-        let caller = Auth::new(&Keys::default()).authenticate(&HeaderMap::new()).expect("open");
+        let caller = ApiKeys::default().check(&HeaderMap::new()).expect("open");
         Delivery { caller, form, encoding: Encoding::Identity, body: body.into(), clientip: None, trace: None }
     }
 
@@ -272,6 +313,66 @@ mod tests {
         let mut expected = attributes;
         expected["data_base64"] = "e30=".into();
         assert_eq!(body, expected);
+    }
+
+    fn order(body: impl Into<Bytes>) -> Redrive {
+        Redrive {
+            id: uuid(7),
+            letter: 7,
+            by: "anna".into(),
+            at: Timestamp::EPOCH,
+            source: "till".into(),
+            event_id: None,
+            first_failed_at: Timestamp::saturating_from_millis(5000),
+            trace: None,
+            body: body.into(),
+        }
+    }
+
+    fn uuid(n: u128) -> uuid::Uuid {
+        uuid::Uuid::from_u128(n)
+    }
+
+    #[test]
+    fn a_dead_letters_event_stays_the_same_event() {
+        let mended = r#"{"type":"product.viewed","data":{"product_id":"p"},"enriched":{"country":"FR"}}"#;
+        let line = |order: &Redrive| {
+            let judged = judge().judge_again(order);
+            assert!(judged.parts.open.values().all(|lines| lines.redriven == [7]));
+            lines(&judged).remove(0)
+        };
+        let expected = json!({"specversion": "1.0", "id": "redrive-7", "source": "till", "type": "product.viewed",
+            "time": "1970-01-01T00:00:05Z", "data": {"product_id": "p"}});
+        assert_eq!(line(&order(mended)), expected);
+        assert_eq!(line(&Redrive { event_id: Some("e-1".into()), ..order(mended) })["id"], "e-1");
+        assert_eq!(
+            line(&Redrive {
+                event_id: Some(
+                    "
+"
+                    .into()
+                ),
+                ..order(mended)
+            })["id"],
+            "redrive-7"
+        );
+        assert_eq!(line(&order(VIEW))["id"], "1");
+        let call = r#"{"event":"Product Viewed","messageId":"m","properties":{"product_id":"p"}}"#;
+        assert_eq!((&line(&order(call))["id"], &line(&order(call))["type"]), (&json!("m"), &json!("product.viewed")));
+    }
+
+    #[test]
+    fn a_dead_letter_that_fails_again_keeps_what_is_known_of_it() {
+        for (body, code) in [("{\"truncated", "malformed_json"), ("{}", "invalid_event"), ("", "malformed_json")] {
+            let judged = judge().judge_again(&order(body));
+            let rejected = &judged.rejected[0];
+            assert_eq!((rejected.error.code(), rejected.body.as_ref()), (code, body.as_bytes()));
+            let claim = (rejected.claim.id.as_ref(), rejected.claim.source.as_ref());
+            let text = (claim.0.map(ToString::to_string), claim.1.map(ToString::to_string));
+            assert_eq!(text, (Some("redrive-7".into()), Some("till".into())), "{body}");
+        }
+        let unknown = judge().judge_again(&Redrive { source: "unknown".into(), ..order(r#"{"type":"a"}"#) });
+        assert_eq!(unknown.rejected[0].error.pointer(), Some("/source"), "nobody is no source");
     }
 
     /// JSON-like noise: what it takes to get past the first bytes.

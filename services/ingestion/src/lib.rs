@@ -3,9 +3,9 @@
 //! The way of a request is the recipe in `http/intake.rs`: authenticate, limit,
 //! inflate, split into events, parse, normalise, validate, write to the log
 //! and answer with a verdict on each event. A 202 comes after the log has the
-//! events; an event that is not taken in is kept with its reason.
+//! events; an event that is not taken in is kept with its reason. Dead letters
+//! that are sent again come the same way, from a stream (`redrive.rs`).
 
-mod auth;
 mod batcher;
 mod config;
 mod dead_letters;
@@ -17,6 +17,7 @@ mod judge;
 mod limits;
 mod normalise;
 mod parse;
+mod redrive;
 mod schema;
 mod segment;
 mod sender;
@@ -30,13 +31,12 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 pub use config::{
-    AuthConfig, ClientIp, Config, CorsConfig, Keys, LimitsConfig, PublishConfig, SchemasConfig, SenderConfig,
-    UnknownTypes,
+    AuthConfig, ClientIp, Config, CorsConfig, LimitsConfig, PublishConfig, SchemasConfig, SenderConfig, UnknownTypes,
 };
 
 use crate::{
-    auth::Auth, batcher::Log, dead_letters::DeadLetters, http::Intake, judge::Judge, limits::Limits, schema::Schemas,
-    telemetry::Telemetry,
+    batcher::Log, dead_letters::DeadLetters, http::Intake, judge::Judge, limits::Limits, redrive::Orders,
+    schema::Schemas, telemetry::Telemetry,
 };
 
 /// How long an accepted event is remembered, to tell its sender of a repeat.
@@ -57,17 +57,22 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
     let server = Server::start(&context, &config.http, http::ApiDoc::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let intake = Arc::new(intake(&config, &context, &bus, schemas));
-    if intake.auth.is_open() {
+    if intake.keys.is_open() {
         tracing::warn!("auth.keys is empty: everybody may send events");
     }
+    let follower = (intake.clone(), context.clone(), bus.clone());
+    tidemill_ownership::share(&context, &bus, [Orders], move |lease| {
+        let (intake, context, bus) = follower.clone();
+        redrive::run(intake, context, bus, lease)
+    });
     server.install(http::routes(intake, &config.cors.origins)?);
     Ok(Handle { address: server.address() })
 }
 
 fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> Intake {
     let telemetry = Arc::new(Telemetry::new(&context.registry));
-    let auth = Auth::new(&config.auth.keys);
-    let limits = Arc::new(Limits::new(&config.limits, auth.callers()));
+    let keys = config.auth.keys.clone();
+    let limits = Arc::new(Limits::new(&config.limits, keys.callers()));
     let log = Log::start(context, bus, &config.publish, &telemetry, &after_the_last_answer(context, &limits));
     Intake {
         origins: config.cors.origins.clone(),
@@ -86,7 +91,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> In
             .max_capacity(config.limits.remembered_events)
             .time_to_live(REMEMBERED)
             .build(),
-        auth,
+        keys,
         limits,
         log,
         telemetry,

@@ -9,9 +9,10 @@ use governor::{
     DefaultDirectRateLimiter, Quota,
     clock::{Clock, DefaultClock},
 };
+use tidemill_service::KeyId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{auth::Caller, config::LimitsConfig, error::Error};
+use crate::{config::LimitsConfig, error::Error};
 
 /// Bytes are counted in units of this size, which keeps the count in a `u32`.
 const UNIT: usize = 1024;
@@ -75,7 +76,7 @@ impl Limits {
     }
 
     /// Counts `events` against the caller's rate.
-    pub(crate) fn spend(&self, caller: Caller, events: usize) -> Result<(), Error> {
+    pub(crate) fn spend(&self, caller: KeyId, events: usize) -> Result<(), Error> {
         let Some(events) = u32::try_from(events).ok().and_then(NonZeroU32::new) else { return Ok(()) };
         let rate = self.rates.get(caller.index).ok_or(Error::Internal)?;
         match rate.check_n(events) {
@@ -114,8 +115,9 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
+    use tidemill_service::ApiKeys;
+
     use super::*;
-    use crate::{auth::Auth, config::Keys};
 
     fn limits(change: impl FnOnce(&mut LimitsConfig)) -> Limits {
         let mut config = LimitsConfig::default();
@@ -150,12 +152,11 @@ mod tests {
     fn a_rate_is_the_keys_own() {
         let mut config = LimitsConfig { events_per_request: 10, ..LimitsConfig::default() };
         (config.rate_per_key, config.burst) = (NonZeroU32::MIN, NonZeroU32::MIN.saturating_add(9));
-        let keys = Keys::from_iter(["one", "two"]);
-        let auth = Auth::new(&keys);
-        let limits = Limits::new(&config, auth.callers());
+        let keys = ApiKeys::from_iter(["one", "two"]);
+        let limits = Limits::new(&config, keys.callers());
         let caller = |key: &str| {
             let header = ("x-write-key".parse().expect("a name"), key.parse().expect("a value"));
-            auth.authenticate(&axum::http::HeaderMap::from_iter([header])).expect("known")
+            keys.check(&axum::http::HeaderMap::from_iter([header])).expect("known")
         };
         assert_eq!(limits.spend(caller("one"), 10), Ok(()));
         assert!(matches!(limits.spend(caller("one"), 5), Err(Error::RateLimited { retry_after: 1..=6 })));

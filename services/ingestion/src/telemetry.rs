@@ -12,11 +12,11 @@ use prometheus_client::{
     },
 };
 use tidemill_domain::Partition;
-use tidemill_events::{RawBatch, TraceParent};
-use tidemill_service::{Registry, trace};
+use tidemill_events::{RawBatch, Redrive, TraceParent};
+use tidemill_service::{KeyId, Registry, trace};
 use tracing::{Span, field::Empty, info_span};
 
-use crate::{auth::Caller, batcher::Lines, error::Error, forms::Route, normalise::Event};
+use crate::{batcher::Lines, error::Error, forms::Route, normalise::Event};
 
 /// Spans that a batch links to.
 const MAX_LINKS: usize = 16;
@@ -45,6 +45,7 @@ pub(crate) struct Telemetry {
     refusals: Family<Code, Counter>,
     events: Family<Outcome, Counter>,
     dead_letters: Family<Code, Counter>,
+    redriven: Family<Outcome, Counter>,
     batch_events: Histogram,
     batch_bytes: Histogram,
     publish_seconds: Histogram,
@@ -60,6 +61,7 @@ impl Telemetry {
             refusals: Family::default(),
             events: Family::default(),
             dead_letters: Family::default(),
+            redriven: Family::default(),
             batch_events: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             batch_bytes: Histogram::new(exponential_buckets(256.0, 2.0, 11)),
             publish_seconds: seconds(),
@@ -72,6 +74,7 @@ impl Telemetry {
             registry.register("refusals", "Requests refused as a whole, by code", telemetry.refusals.clone());
             registry.register("events", "Events by outcome", telemetry.events.clone());
             registry.register("dead_letters", "Rejected events by code", telemetry.dead_letters.clone());
+            registry.register("redriven", "Dead letters sent again, by outcome", telemetry.redriven.clone());
             registry.register("batch_events", "Events in a batch", telemetry.batch_events.clone());
             registry.register("batch_bytes", "Bytes of a batch, uncompressed", telemetry.batch_bytes.clone());
             registry.register("publish_seconds", "Time to store a batch", telemetry.publish_seconds.clone());
@@ -96,12 +99,19 @@ impl Telemetry {
     }
 
     /// Events were judged, and what was accepted is in the log.
-    pub(crate) fn taken_in(&self, caller: Caller, accepted: usize, duplicate: usize, rejected: usize) {
+    pub(crate) fn taken_in(&self, caller: KeyId, accepted: usize, duplicate: usize, rejected: usize) {
         let count = |outcome, n: usize| self.events.get_or_create(&Outcome { outcome }).inc_by(n as u64);
         count("accepted", accepted);
         count("duplicate", duplicate);
         count("rejected", rejected);
         tracing::debug!(key = %caller, accepted, duplicate, rejected, "events were taken in");
+    }
+
+    /// A dead letter's event was judged once more, and stored.
+    pub(crate) fn redriven(&self, order: &Redrive, code: Option<&'static str>) {
+        let outcome = if code.is_none() { "accepted" } else { "rejected" };
+        self.redriven.get_or_create(&Outcome { outcome }).inc();
+        tracing::info!(letter = order.letter, by = order.by, code, outcome, "a dead letter was sent again");
     }
 
     pub(crate) fn dead_lettered(&self, error: &Error) {

@@ -7,7 +7,8 @@ use std::{collections::BTreeSet, io::Write, num::NonZeroU32};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Service, answer, view};
-use tidemill_ingestion::{ClientIp, Keys};
+use tidemill_ingestion::ClientIp;
+use tidemill_service::ApiKeys;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -203,7 +204,7 @@ async fn each_event_has_its_verdict_and_a_rejected_one_its_dead_letter() {
 #[tokio::test]
 async fn keys_sizes_types_and_rates_are_limited() {
     let service = Service::with(|config| {
-        config.auth.keys = Keys::from_iter(["secret-1", "secret-2"]);
+        config.auth.keys = ApiKeys::from_iter(["secret-1", "secret-2"]);
         config.cors.origins = BTreeSet::from(["https://shop.example".to_owned()]);
         config.limits.wire_bytes = 100_000;
         config.limits.events_per_request = 3;

@@ -68,9 +68,10 @@ async function loadDeadLetters(container) {
   showTable(
     container,
     "Recent dead letters",
-    ["Failed at", "Service", "Code", "Reason", "Source", "Event"],
+    ["Failed at", "State", "Service", "Code", "Reason", "Source", "Event"],
     letters.map((letter) => [
       formatMoment(Date.parse(letter.failed_at)),
+      letter.state.replace("_", " "),
       letter.service,
       letter.code,
       letter.reason,

@@ -80,12 +80,16 @@ export class MetricModel {
     }
   }
 
-  /** Overwrites one window's values. Returns one of `Applied`. */
-  apply({ start, complete, dimensions, values }) {
+  /** Overwrites one window's values, or drops a retracted one. Returns one of `Applied`. */
+  apply({ start, complete, retracted = false, dimensions, values }) {
     const startMs = Date.parse(start);
     if (startMs < this.spanFrom) return Applied.Outside;
     if (startMs < this.liveFrom) return Applied.History;
     const key = [startMs, ...this.dimensions.map((name) => dimensions[name] ?? "")].join(SEPARATOR);
+    if (retracted) {
+      this.cells.delete(key);
+      return Applied.Live;
+    }
     const exact = this.#parse(values);
     this.cells.set(key, { start: startMs, complete, dimensions, values: exact, heights: heights(exact) });
     return Applied.Live;

@@ -18,6 +18,11 @@ const DOOR: &str = "ingestion";
 /// reporting is one more reader's failure: the event itself is counted.
 const OUTCOME_OWNERS: [&str; 3] = [DOOR, "enrichment", "aggregation"];
 
+/// Whether a dead letter of this service is the outcome of an event.
+pub(crate) fn is_outcome(service: &str) -> bool {
+    OUTCOME_OWNERS.contains(&service)
+}
+
 /// The source under which the books hold events that name none properly.
 pub const UNKNOWN_SOURCE: &str = "unknown";
 
@@ -69,12 +74,12 @@ impl Entry {
         Self { sequence, lines: batch.sources.iter().map(line).collect() }
     }
 
-    /// Of a dead letter.
+    /// Of a dead letter. One whose event was sent again and failed once more
+    /// is another attempt: received, rejected and dead-lettered anew.
     pub fn of_letter(sequence: u64, letter: &DeadLetter) -> Self {
         let key = (known_source(letter.source.clone()), hour_of(letter.first_failed_at));
         let intake = Intake { rejected: (letter.service == DOOR).into(), dead_lettered: 1, ..Intake::default() };
-        let is_outcome = OUTCOME_OWNERS.contains(&letter.service.as_str());
-        Self { sequence, lines: if is_outcome { vec![(key, intake)] } else { Vec::new() } }
+        Self { sequence, lines: if is_outcome(&letter.service) { vec![(key, intake)] } else { Vec::new() } }
     }
 }
 
@@ -276,22 +281,7 @@ mod tests {
     }
 
     fn letter(service: &str, source: &str) -> DeadLetter {
-        DeadLetter {
-            id: "1".into(),
-            service: service.into(),
-            release: "0".into(),
-            code: "c".into(),
-            reason: String::new(),
-            pointer: None,
-            stream: None,
-            sequence: None,
-            deliveries: 1,
-            first_failed_at: Timestamp::saturating_from_millis(HOUR + 5),
-            source: source.into(),
-            event_id: None,
-            trace: None,
-            body: bytes::Bytes::new(),
-        }
+        DeadLetter { source: source.into(), ..crate::testing::dead_letter(service, None) }
     }
 
     #[test]

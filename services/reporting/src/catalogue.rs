@@ -27,9 +27,9 @@ pub struct Metric {
 /// The windows of a metric.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WindowShape {
-    /// `tumbling` or `sliding`.
+    /// `tumbling`, `sliding` or `session`.
     pub kind: String,
-    /// Length.
+    /// Length; of sessions, the gap that ends one.
     pub seconds: i64,
 }
 
@@ -60,9 +60,10 @@ impl From<&MetricDefinition> for Metric {
 }
 
 impl Metric {
-    /// Whether its windows share no event, so that they may be added up.
+    /// Whether its windows share no event, so that they may be added up: only
+    /// sliding ones do.
     pub fn has_disjoint_windows(&self) -> bool {
-        self.window.kind == Window::Tumbling { size_millis: 1 }.kind()
+        self.window.kind != Window::Sliding { size_millis: 1, step_millis: 1 }.kind()
     }
 }
 
@@ -91,9 +92,7 @@ impl Catalogue {
     pub fn new(definitions: &Metrics, stored: Vec<Version>) -> Self {
         let defined = definitions.iter().map(|metric| (metric.name.clone(), metric.into())).collect();
         let mut catalogue = Self { defined, versions: BTreeMap::new() };
-        for version in stored {
-            catalogue.versions.entry(version.metric.clone()).or_default().insert(version.version.clone(), version);
-        }
+        catalogue.learn(stored);
         catalogue
     }
 
@@ -117,6 +116,13 @@ impl Catalogue {
             data_since: None,
         });
         known.data_since.get_or_insert(now);
+    }
+
+    /// Takes note of the versions that are stored: other replicas store some too.
+    pub fn learn(&mut self, stored: Vec<Version>) {
+        for version in stored {
+            self.versions.entry(version.metric.clone()).or_default().insert(version.version.clone(), version);
+        }
     }
 
     /// Every metric in the version that is served.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{ApiKeys, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 /// The settings.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,9 @@ pub struct Config {
     /// Logs and traces.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
+    /// Who may redrive and discard dead letters.
+    #[serde(default, skip_serializing)]
+    pub auth: AuthConfig,
     /// Definitions of the metrics.
     #[serde(default)]
     pub definitions: DefinitionsConfig,
@@ -29,9 +32,22 @@ pub struct Config {
     /// What one request may ask for.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// When to stand still rather than make dead letters.
+    #[serde(default)]
+    pub dead_letters: CeilingConfig,
     /// Where other parts of the suite are reached by a browser.
     #[serde(default)]
     pub links: LinksConfig,
+}
+
+/// Section `auth`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Keys that may redrive and discard dead letters: a list, or one text with
+    /// commas between them. With none, everybody may. Give them by
+    /// environment.
+    pub keys: ApiKeys,
 }
 
 /// Section `definitions`.
@@ -102,6 +118,10 @@ impl Config {
 }
 
 impl ServiceConfig for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
     fn telemetry(&self) -> &TelemetryConfig {
         &self.telemetry
     }

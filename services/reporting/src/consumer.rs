@@ -3,13 +3,16 @@
 //! Each chunk is decoded, folded in one transaction, and acknowledged. What
 //! was folded and not acknowledged comes again and changes nothing.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
-use tidemill_bus::{Delivery, ack_all};
+use futures::future::try_join_all;
+use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
 use tidemill_domain::Partition;
 use tidemill_events::{AlertTransition, DeadLetter, Durable, Message, MetricsUpdate, RawBatch, TraceParent};
-use tidemill_service::trace;
+use tidemill_ownership::Lease;
+use tidemill_service::{Breaker, Ceiling, trace};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::{
@@ -18,93 +21,177 @@ use crate::{
     error::{Disposition, Error},
     read_model::MetricsFold,
     state::Reporting,
-    store::Side,
+    store::Folded,
+    unit::{Stretch, Unit},
 };
 
 /// Messages that one transaction folds at most.
 const CHUNK: usize = 256;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LAST_WAIT: Duration = Duration::from_secs(5);
+/// Between two openings of a stream, where no breaker says how long: what
+/// fails at once must not spin.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Under which name readiness says that a consumer has halted.
+const CEILING: &str = "dead_letter_ceiling";
 
 /// What is done with a stream's messages.
 pub trait Recipe: Send + Sync + 'static {
-    /// Where they come from.
-    const DURABLE: Durable;
-    /// Under which name readiness and metrics speak of it.
-    const NAME: &'static str;
-    /// What they are.
+    /// The unit of work that it is.
+    const UNIT: Unit;
+    /// What the messages are.
     type Message: Message + Send + Sync;
 
-    /// Takes messages, with their stream sequences, into the read model.
+    /// Takes messages, with their stream sequences, into the read model. They
+    /// are those of the stretch that can be read.
     fn fold(
         reporting: &Reporting,
+        stretch: Stretch,
         messages: Vec<(u64, Self::Message)>,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    ) -> impl Future<Output = Result<Folded<()>, Error>> + Send;
 }
 
-/// Follows a stream until shutdown. What is away is waited for; a fault of
-/// ours ends it.
-pub async fn run<R: Recipe>(reporting: Arc<Reporting>) -> Result<(), Error> {
-    let mut wait = FIRST_WAIT;
-    loop {
-        let Err(error) = follow::<R>(&reporting, &mut wait).await else { return Ok(()) };
-        match error.disposition() {
-            Disposition::Retry => {
-                tracing::warn!(consumer = R::NAME, code = error.code(), %error, "paused; trying again");
-                reporting.context.health.unready(R::NAME, error.to_string());
-            }
-            Disposition::DeadLetter | Disposition::Halt => return Err(error),
-        }
-        tokio::select! {
-            () = sleep(wait) => wait = (wait * 2).min(LAST_WAIT),
-            () = reporting.context.shutdown.cancelled() => return Ok(()),
-        }
+/// Follows a unit's stream for as long as this replica owns it.
+pub async fn run(reporting: Arc<Reporting>, lease: Lease<Unit>) -> Result<(), Error> {
+    match lease.unit() {
+        Unit::Metrics => Follower::<Metrics>::new(&reporting, lease).run().await,
+        Unit::Log => Follower::<Log>::new(&reporting, lease).run().await,
+        Unit::DeadLetters => Follower::<DeadLetters>::new(&reporting, lease).run().await,
+        Unit::Alerts => Follower::<Alerts>::new(&reporting, lease).run().await,
     }
 }
 
-async fn follow<R: Recipe>(reporting: &Reporting, wait: &mut Duration) -> Result<(), Error> {
-    reporting.store.ping().await?;
-    let mut subscription = reporting.bus.subscribe(R::DURABLE).await?;
-    reporting.context.health.ready(R::NAME);
-    loop {
-        let chunk = tokio::select! {
-            chunk = subscription.next_chunk(CHUNK) => chunk?,
-            () = reporting.context.shutdown.cancelled() => return Ok(()),
+struct Follower<'r, R: Recipe> {
+    reporting: &'r Reporting,
+    lease: Lease<Unit>,
+    store: Breaker,
+    nats: Breaker,
+    ceiling: Ceiling,
+    /// Whether the stream is to be read from its start: the read model misses
+    /// something of it that the consumer will not hand out again.
+    anew: bool,
+    recipe: PhantomData<fn() -> R>,
+}
+
+/// A chunk of messages, apart by whether they can be read.
+struct Decoded<M> {
+    messages: Vec<(u64, M)>,
+    readable: Vec<Delivery>,
+    unreadable: Vec<Delivery>,
+}
+
+impl<'r, R: Recipe> Follower<'r, R> {
+    fn new(reporting: &'r Reporting, lease: Lease<Unit>) -> Self {
+        Self {
+            lease,
+            store: reporting.context.breaker("store"),
+            nats: reporting.context.breaker("nats"),
+            ceiling: Ceiling::new(reporting.dead_letters),
+            reporting,
+            anew: false,
+            recipe: PhantomData,
+        }
+    }
+
+    /// What is away is waited for; a fault of ours ends it.
+    async fn run(mut self) -> Result<(), Error> {
+        let (health, name) = (&self.reporting.context.health, R::UNIT.name());
+        let stop = self.lease.stop().clone();
+        let ended = loop {
+            let Err(error) = self.follow().await else { break Ok(()) };
+            match error.disposition() {
+                Disposition::Retry => {
+                    tracing::warn!(consumer = name, code = error.code(), %error, "paused; trying again");
+                    health.unready(name, error.to_string());
+                }
+                Disposition::Hold => {
+                    tracing::error!(consumer = name, code = error.code(), %error, "halted until a restart");
+                    health.unready(CEILING, error.to_string());
+                    stop.cancelled().await;
+                    health.forget(CEILING);
+                    break Ok(());
+                }
+                Disposition::DeadLetter | Disposition::Halt => break Err(error),
+            }
+            match &error {
+                Error::Store(_) => self.store.trip(&error),
+                Error::Bus(_) => self.nats.trip(&error),
+                _ => self.anew |= matches!(error, Error::Missing { .. }),
+            }
+            tokio::select! {
+                () = sleep(PAUSE) => {}
+                () = stop.cancelled() => break Ok(()),
+            }
         };
-        let (messages, deliveries) = decode::<R>(reporting, chunk).await?;
-        let count = messages.len();
-        R::fold(reporting, messages).await?;
-        ack_all(&deliveries).await?;
-        reporting.telemetry.folded(R::NAME, count);
-        *wait = FIRST_WAIT;
+        health.forget(name);
+        ended
     }
-}
 
-/// The messages in their type, and the deliveries that they came by. One that
-/// cannot be read goes to the dead letters and holds nothing up.
-async fn decode<R: Recipe>(
-    reporting: &Reporting,
-    chunk: Vec<Delivery>,
-) -> Result<(Vec<(u64, R::Message)>, Vec<Delivery>), Error> {
-    let (mut messages, mut deliveries) = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
-    for delivery in chunk {
-        match delivery.decode::<R::Message>().map_err(Error::from) {
-            Ok(message) => {
-                messages.push((delivery.sequence, message));
-                deliveries.push(delivery);
+    /// Opens the stream, and folds it chunk by chunk.
+    async fn follow(&mut self) -> Result<(), Error> {
+        let Reporting { store, bus, telemetry, .. } = self.reporting;
+        let stop = self.lease.stop().clone();
+        let Some(reached) = attempt(&self.store, &stop, store.reached(R::UNIT)).await? else { return Ok(()) };
+        let open = open(bus, R::UNIT.durable(), self.anew || reached.is_none());
+        let Some(mut subscription) = attempt(&self.nats, &stop, open).await? else { return Ok(()) };
+        self.anew = false;
+        self.reporting.context.health.ready(R::UNIT.name());
+        let mut reached = reached.unwrap_or_default();
+        loop {
+            let chunk = tokio::select! {
+                chunk = subscription.next_chunk(CHUNK) => chunk?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let stretch = Stretch { after: reached, last: last_of::<R>(bus, reached, &chunk).await? };
+            let Some(Decoded { messages, readable, unreadable }) = self.decode(reached, chunk).await? else {
+                return Ok(());
+            };
+            let count = messages.len();
+            match R::fold(self.reporting, stretch, messages).await? {
+                Folded::Done(()) => reached = stretch.last,
+                Folded::DoesNotFollow => return Err(missing::<R>(stretch.after)),
             }
-            Err(error) => give_up::<R>(reporting, &delivery, &error).await?,
+            ack_all(&readable).await?;
+            try_join_all(unreadable.iter().map(Delivery::terminate)).await?;
+            telemetry.folded(R::UNIT.name(), count);
         }
     }
-    Ok((messages, deliveries))
-}
 
-async fn give_up<R: Recipe>(reporting: &Reporting, delivery: &Delivery, error: &Error) -> Result<(), Error> {
-    let stream = R::DURABLE.stream();
-    tracing::error!(consumer = R::NAME, sequence = delivery.sequence, %error, "a message cannot be read");
-    reporting.telemetry.dead_lettered(error.code());
-    // What is among the dead letters already is not put there again.
-    if stream != DeadLetter::STREAM {
+    /// The messages in their type. One that cannot be read goes to the dead
+    /// letters and holds nothing up, unless there are too many of them. `None`
+    /// where it is to stop before that is done.
+    async fn decode(&mut self, reached: u64, chunk: Vec<Delivery>) -> Result<Option<Decoded<R::Message>>, Error> {
+        let (messages, readable, unreadable) = Default::default();
+        let mut decoded = Decoded { messages, readable, unreadable };
+        for delivery in chunk {
+            let message = delivery.decode::<R::Message>().map_err(Error::from);
+            let admitted = self.ceiling.admit(1, u64::from(message.is_err()));
+            match message {
+                Ok(message) => {
+                    decoded.messages.push((delivery.sequence, message));
+                    decoded.readable.push(delivery);
+                }
+                Err(error) => {
+                    admitted.map_err(|reached| Error::Ceiling { stream: R::Message::STREAM, reached })?;
+                    // What was given up before is not given up again.
+                    if delivery.sequence > reached && !self.give_up(&delivery, &error).await? {
+                        return Ok(None);
+                    }
+                    decoded.unreadable.push(delivery);
+                }
+            }
+        }
+        Ok(Some(decoded))
+    }
+
+    /// Puts a message that cannot be read among the dead letters; answers
+    /// whether it is there. Where it is not, it comes again.
+    async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<bool, Error> {
+        let stream = R::Message::STREAM;
+        tracing::error!(consumer = R::UNIT.name(), sequence = delivery.sequence, %error, "a message cannot be read");
+        self.reporting.telemetry.dead_lettered(error.code());
+        // What is among the dead letters already is not put there again.
+        if stream == DeadLetter::STREAM {
+            return Ok(true);
+        }
         let letter = DeadLetter {
             id: format!("reporting-{stream}-{}", delivery.sequence),
             service: "reporting".into(),
@@ -115,20 +202,71 @@ async fn give_up<R: Recipe>(reporting: &Reporting, delivery: &Delivery, error: &
             stream: Some(stream.to_string()),
             sequence: Some(delivery.sequence),
             deliveries: delivery.deliveries,
-            first_failed_at: reporting.now(),
+            first_failed_at: self.reporting.now(),
             source: books::UNKNOWN_SOURCE.into(),
             event_id: None,
+            redriven_from: None,
             trace: None,
             body: delivery.payload(),
         };
         let complain = |error: &_| tracing::warn!(%error, "a dead letter is not stored yet; trying again");
         tokio::select! {
-            stored = reporting.bus.publish_until_stored(&letter, complain) => drop(stored?),
-            // It comes again after the next start.
-            () = reporting.context.shutdown.cancelled() => return Ok(()),
+            stored = self.reporting.bus.publish_until_stored(&letter, complain) => stored.map(|_| true).map_err(Error::from),
+            () = self.lease.stop().cancelled() => Ok(false),
         }
     }
-    Ok(delivery.terminate().await?)
+}
+
+/// Does what needs a dependency as soon as that is not known to be away.
+/// `None` where it is to stop before.
+async fn attempt<T, E: Into<Error>>(
+    breaker: &Breaker,
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<Option<T>, Error> {
+    let attempt = tokio::select! {
+        attempt = breaker.attempt() => attempt,
+        () = stop.cancelled() => return Ok(None),
+    };
+    match work.await.map_err(Into::into) {
+        Ok(done) => {
+            attempt.succeeded();
+            Ok(Some(done))
+        }
+        Err(error) => {
+            if error.disposition() == Disposition::Retry {
+                attempt.failed(&error);
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn open(bus: &Bus, durable: Durable, anew: bool) -> Result<Subscription, tidemill_bus::Error> {
+    if anew { bus.subscribe_anew(durable).await } else { bus.subscribe(durable).await }
+}
+
+/// The sequence up to which a chunk goes, once it is sure that it leaves
+/// nothing out behind `reached`: what the consumer has handed to somebody else
+/// is still in the stream, what the stream has forgotten is not.
+async fn last_of<R: Recipe>(bus: &Bus, reached: u64, chunk: &[Delivery]) -> Result<u64, Error> {
+    let mut last = reached;
+    for delivery in chunk {
+        if delivery.sequence > last + 1 {
+            match bus.message_at::<R::Message>(last + 1).await {
+                Ok(None) => {}
+                // Unreadable is there, too.
+                Ok(Some(_)) | Err(tidemill_bus::Error::Decode(_)) => return Err(missing::<R>(last)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        last = last.max(delivery.sequence);
+    }
+    Ok(last)
+}
+
+fn missing<R: Recipe>(after: u64) -> Error {
+    Error::Missing { stream: R::Message::STREAM, sequence: after + 1 }
 }
 
 /// The span of a message in the trace of the event behind it; `None` where
@@ -154,23 +292,29 @@ fn report_span(parent: Option<TraceParent>, durable: Durable, cells: usize) -> O
 pub struct Metrics;
 
 impl Recipe for Metrics {
-    const DURABLE: Durable = Durable::ReportingMetrics;
-    const NAME: &'static str = "metrics";
+    const UNIT: Unit = Unit::Metrics;
     type Message = MetricsUpdate;
 
-    async fn fold(reporting: &Reporting, messages: Vec<(u64, MetricsUpdate)>) -> Result<(), Error> {
+    async fn fold(
+        reporting: &Reporting,
+        stretch: Stretch,
+        messages: Vec<(u64, MetricsUpdate)>,
+    ) -> Result<Folded<()>, Error> {
         let mut fold = MetricsFold::default();
         let mut spans = Vec::new();
         for (_, update) in messages {
-            spans.extend(report_span(update.trace, Self::DURABLE, update.cells.len()));
+            spans.extend(report_span(update.trace, Self::UNIT.durable(), update.cells.len()));
             reporting.telemetry.fresh(update.as_of, reporting.now());
             fold.observe(update);
         }
         let now = reporting.now();
-        reporting.store.fold_metrics(&fold, now).await?;
+        let Folded::Done(change) = reporting.store.fold_metrics(stretch, &fold, now).await? else {
+            return Ok(Folded::DoesNotFollow);
+        };
         reporting.metrics_folded(&fold, now);
+        change.into_iter().for_each(|number| reporting.seen.change(number));
         reporting.telemetry.cells(fold.cells.len());
-        Ok(())
+        Ok(Folded::Done(()))
     }
 }
 
@@ -178,18 +322,26 @@ impl Recipe for Metrics {
 pub struct Log;
 
 impl Recipe for Log {
-    const DURABLE: Durable = Durable::ReportingRaw;
-    const NAME: &'static str = "log";
+    const UNIT: Unit = Unit::Log;
     type Message = RawBatch;
 
-    async fn fold(reporting: &Reporting, messages: Vec<(u64, RawBatch)>) -> Result<(), Error> {
+    async fn fold(
+        reporting: &Reporting,
+        stretch: Stretch,
+        messages: Vec<(u64, RawBatch)>,
+    ) -> Result<Folded<()>, Error> {
         let entries: Vec<Entry> = messages.iter().map(|(sequence, batch)| Entry::of_batch(*sequence, batch)).collect();
         // In stream order, so that the last of a partition is the furthest.
         let heads: BTreeMap<Partition, u64> =
             messages.iter().map(|(sequence, batch)| (batch.partition, *sequence)).collect();
-        reporting.store.fold_intake(Side::Log, &entries, &heads, &[]).await?;
+        let redriven = messages.iter().flat_map(|(sequence, batch)| batch.redriven.iter().map(|l| (*l, *sequence)));
+        let redriven: BTreeMap<u64, u64> = redriven.collect();
+        let now = reporting.now();
+        let Folded::Done(()) = reporting.store.fold_log(stretch, &entries, &heads, &redriven, now).await? else {
+            return Ok(Folded::DoesNotFollow);
+        };
         reporting.log_folded(&heads);
-        Ok(())
+        Ok(Folded::Done(()))
     }
 }
 
@@ -197,17 +349,20 @@ impl Recipe for Log {
 pub struct DeadLetters;
 
 impl Recipe for DeadLetters {
-    const DURABLE: Durable = Durable::ReportingDlq;
-    const NAME: &'static str = "dead-letters";
+    const UNIT: Unit = Unit::DeadLetters;
     type Message = DeadLetter;
 
-    async fn fold(reporting: &Reporting, messages: Vec<(u64, DeadLetter)>) -> Result<(), Error> {
+    async fn fold(
+        reporting: &Reporting,
+        stretch: Stretch,
+        messages: Vec<(u64, DeadLetter)>,
+    ) -> Result<Folded<()>, Error> {
         let entries: Vec<Entry> =
             messages.iter().map(|(sequence, letter)| Entry::of_letter(*sequence, letter)).collect();
         let letters: Vec<Letter> = messages.iter().map(|(sequence, letter)| Letter::new(*sequence, letter)).collect();
-        reporting.store.fold_intake(Side::DeadLetters, &entries, &BTreeMap::new(), &letters).await?;
+        let folded = reporting.store.fold_dead_letters(stretch, &entries, &letters, reporting.now()).await?;
         reporting.news.books_changed();
-        Ok(())
+        Ok(folded)
     }
 }
 
@@ -215,16 +370,21 @@ impl Recipe for DeadLetters {
 pub struct Alerts;
 
 impl Recipe for Alerts {
-    const DURABLE: Durable = Durable::ReportingAlerts;
-    const NAME: &'static str = "alerts";
+    const UNIT: Unit = Unit::Alerts;
     type Message = AlertTransition;
 
-    async fn fold(reporting: &Reporting, messages: Vec<(u64, AlertTransition)>) -> Result<(), Error> {
-        let transitions: Vec<AlertTransition> = messages.into_iter().map(|(_, transition)| transition).collect();
-        let _spans: Vec<Span> =
-            transitions.iter().filter_map(|transition| report_span(transition.trace, Self::DURABLE, 0)).collect();
-        let alerts = reporting.store.fold_alerts(&transitions).await?;
+    async fn fold(
+        reporting: &Reporting,
+        stretch: Stretch,
+        messages: Vec<(u64, AlertTransition)>,
+    ) -> Result<Folded<()>, Error> {
+        let span = |transition: &AlertTransition| report_span(transition.trace, Self::UNIT.durable(), 0);
+        let _spans: Vec<Span> = messages.iter().filter_map(|(_, transition)| span(transition)).collect();
+        let Folded::Done(alerts) = reporting.store.fold_alerts(stretch, &messages).await? else {
+            return Ok(Folded::DoesNotFollow);
+        };
+        reporting.seen.alerts_to(stretch.last);
         reporting.alerts_folded(&alerts);
-        Ok(())
+        Ok(Folded::Done(()))
     }
 }

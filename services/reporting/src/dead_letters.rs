@@ -1,14 +1,103 @@
-//! Dead letters: listed from the store, their bodies read from the stream.
+//! Dead letters: listed from the store, their bodies read from the stream, and
+//! what may be done with one.
+//!
+//! A letter is `dead` until somebody orders something. Ordered to be sent
+//! again it is `redriving`, until its event is in the log (`accepted`) or has
+//! failed once more (`failed_again`, as another letter). Or it is `discarded`.
+//! The letter itself stays what it is: the outcome of its event's first
+//! attempt. What is sent again is received anew, and so the books balance.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
 use tidemill_events::DeadLetter;
 use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::books;
 
 /// Characters of a reason that are kept.
 const REASON: usize = 2000;
-/// Bytes of a body that are shown.
+/// Bytes of a body that a list shows.
 const BODY: usize = 4096;
+
+/// Where a dead letter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nobody has done anything about it.
+    #[default]
+    Dead,
+    /// Its event is on its way back to ingestion.
+    Redriving,
+    /// Its event is in the log.
+    Accepted,
+    /// Its event has failed once more, as another letter.
+    FailedAgain,
+    /// It is given up for good.
+    Discarded,
+}
+
+/// What can be done with a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Send its event again.
+    Redrive,
+    /// Give it up for good.
+    Discard,
+}
+
+/// How far an order has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// It is written down.
+    Requested,
+    /// It is on its way to ingestion.
+    Sent,
+    /// The event is in the log.
+    Accepted,
+    /// The event has failed once more.
+    FailedAgain,
+    /// The letter is discarded.
+    Done,
+    /// The letter's body was gone before it could be sent.
+    Lost,
+}
+
+macro_rules! names {
+    ($type:ident, $what:literal: $($variant:ident = $name:literal),+) => {
+        impl $type {
+            /// The name, as in JSON.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = &'static str;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text { $($name => Ok(Self::$variant),)+ _ => Err($what) }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+names!(State, "must be dead, redriving, accepted, failed_again or discarded":
+    Dead = "dead", Redriving = "redriving", Accepted = "accepted", FailedAgain = "failed_again",
+    Discarded = "discarded");
+names!(Kind, "must be redrive or discard": Redrive = "redrive", Discard = "discard");
+names!(Progress, "must be requested, sent, accepted, failed_again, done or lost":
+    Requested = "requested", Sent = "sent", Accepted = "accepted", FailedAgain = "failed_again", Done = "done",
+    Lost = "lost");
 
 /// A dead letter, as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -32,6 +121,18 @@ pub struct Letter {
     pub failed_at: Timestamp,
     /// The event's trace.
     pub trace_id: Option<String>,
+    /// The letter whose event was sent again and failed as this one.
+    #[serde(default)]
+    pub redriven_from: Option<u64>,
+    /// Where it stands.
+    #[serde(default)]
+    pub state: State,
+    /// Sequence in `RAW` of the batch that has its event, once it is accepted.
+    #[serde(default)]
+    pub raw_sequence: Option<u64>,
+    /// The letter as which its event has failed again.
+    #[serde(default)]
+    pub failed_again_as: Option<u64>,
     /// The body as text, at most 4 KiB of it; `null` once the stream has
     /// forgotten it, or while the stream is away.
     #[serde(default)]
@@ -39,7 +140,7 @@ pub struct Letter {
 }
 
 impl Letter {
-    /// Without the body.
+    /// Without the body, and nothing done about it.
     pub fn new(sequence: u64, letter: &DeadLetter) -> Self {
         Self {
             sequence,
@@ -51,12 +152,168 @@ impl Letter {
             event_id: letter.event_id.clone(),
             failed_at: letter.first_failed_at,
             trace_id: letter.trace.map(|trace| trace.trace_id_hex()),
+            redriven_from: letter.redriven_from,
+            state: State::Dead,
+            raw_sequence: None,
+            failed_again_as: None,
             body: None,
+        }
+    }
+
+    /// Why an order is refused, if it is. `force` overrules what only guards
+    /// against mistakes.
+    pub fn refusal(&self, kind: Kind, force: bool) -> Option<Refusal> {
+        match (kind, self.state) {
+            // The event behind it has its outcome: to send it again would only
+            // make a duplicate of it.
+            (Kind::Redrive, _) if !books::is_outcome(&self.service) => Some(Refusal::NotAnEvent),
+            (_, State::Dead | State::FailedAgain) => None,
+            (Kind::Discard, State::Discarded) => Some(Refusal::Discarded),
+            (Kind::Discard, State::Accepted) => Some(Refusal::Accepted),
+            _ if force => None,
+            (_, State::Redriving) => Some(Refusal::Redriving),
+            (_, State::Accepted) => Some(Refusal::Accepted),
+            (_, State::Discarded) => Some(Refusal::Discarded),
         }
     }
 }
 
-/// A body as text, as much of it as is shown. What is no UTF-8 becomes U+FFFD.
+/// Why an order for a letter is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is none with this sequence.
+    #[error("there is no such dead letter, or it is forgotten")]
+    Unknown,
+    /// It holds a message that a reader could not read.
+    #[error("it is a reader's failure: the event itself has its outcome")]
+    NotAnEvent,
+    /// Its event is on its way.
+    #[error("its event is on its way to ingestion already")]
+    Redriving,
+    /// Its event is in the log.
+    #[error("its event is in the log already")]
+    Accepted,
+    /// It was given up.
+    #[error("it is discarded")]
+    Discarded,
+    /// Somebody else was quicker.
+    #[error("somebody else has just ordered something for it")]
+    Overtaken,
+}
+
+impl Refusal {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown_dead_letter",
+            Self::NotAnEvent => "not_an_event",
+            Self::Redriving => "already_redriving",
+            Self::Accepted => "already_accepted",
+            Self::Discarded => "already_discarded",
+            Self::Overtaken => "overtaken",
+        }
+    }
+}
+
+/// Which letters are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Given up by this service.
+    pub service: Option<String>,
+    /// For this reason.
+    pub code: Option<String>,
+    /// Events of this source.
+    pub source: Option<String>,
+    /// Failed at or after it.
+    pub since: Option<Timestamp>,
+    /// Failed before it.
+    pub until: Option<Timestamp>,
+    /// In this state.
+    pub state: Option<State>,
+}
+
+/// An order for letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Its name. An order for many letters takes several calls, which share it.
+    pub request: Uuid,
+    /// What is to be done.
+    pub kind: Kind,
+    /// Whether letters are meant that something was done about before.
+    pub force: bool,
+    /// Who ordered it.
+    pub by: String,
+    /// The fingerprint of their key.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+    /// The mended event; empty where the letter's own body goes.
+    pub body: Vec<u8>,
+}
+
+impl Order {
+    /// The name of what is done with one letter: a call that is repeated does
+    /// nothing twice.
+    pub fn action(&self, letter: u64) -> Uuid {
+        Uuid::new_v5(&self.request, &letter.to_be_bytes())
+    }
+}
+
+/// One order for one letter, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Action {
+    /// Its number; later ones have higher numbers.
+    pub number: u64,
+    /// The order that it is a part of.
+    #[schema(value_type = String, format = "uuid")]
+    pub request: Uuid,
+    /// The letter.
+    pub letter: u64,
+    /// What was ordered.
+    pub kind: Kind,
+    /// How far it has come.
+    pub state: Progress,
+    /// Who ordered it.
+    pub by: String,
+    /// The fingerprint of their key, `anybody` where none is configured.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+    /// When it was ordered.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Whether another body than the letter's was sent.
+    pub mended: bool,
+    /// When it was settled.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub settled_at: Option<Timestamp>,
+    /// Sequence in `RAW` of the batch that has the event.
+    pub raw_sequence: Option<u64>,
+    /// The letter as which the event has failed again.
+    pub failed_again_as: Option<u64>,
+}
+
+/// Which actions are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActionFilter {
+    /// For this letter.
+    pub letter: Option<u64>,
+    /// Of this order.
+    pub request: Option<Uuid>,
+    /// Ordered by them.
+    pub by: Option<String>,
+    /// Of this kind.
+    pub kind: Option<Kind>,
+    /// That have come this far.
+    pub state: Option<Progress>,
+    /// With a lower number: the next page.
+    pub before: Option<u64>,
+}
+
+/// A body as text, as much of it as a list shows. What is no UTF-8 becomes
+/// U+FFFD.
 pub fn excerpt(body: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(&body[..body.len().min(BODY)]).into_owned();
     // A character that the cut went through says nothing of the body.
@@ -76,5 +333,37 @@ mod tests {
         assert_eq!(excerpt(b"a\xff"), "a\u{fffd}");
         let long = format!("{}{}", "x".repeat(BODY - 1), "\u{1f600}");
         assert_eq!(excerpt(long.as_bytes()), "x".repeat(BODY - 1));
+    }
+
+    #[test]
+    fn what_is_done_is_not_done_again_by_mistake() {
+        let of = |service: &str, state, kind, force| {
+            let letter = crate::testing::dead_letter(service, None);
+            Letter { state, ..Letter::new(1, &letter) }.refusal(kind, force).map(Refusal::code)
+        };
+        for state in [State::Dead, State::FailedAgain] {
+            assert_eq!(of("ingestion", state, Kind::Redrive, false), None);
+            assert_eq!(of("alert", state, Kind::Discard, false), None);
+        }
+        for (state, code) in [
+            (State::Redriving, "already_redriving"),
+            (State::Accepted, "already_accepted"),
+            (State::Discarded, "already_discarded"),
+        ] {
+            assert_eq!(of("enrichment", state, Kind::Redrive, false), Some(code));
+            assert_eq!(of("enrichment", state, Kind::Redrive, true), None);
+            assert_eq!(of("enrichment", state, Kind::Discard, false), Some(code));
+        }
+        assert_eq!(of("ingestion", State::Accepted, Kind::Discard, true), Some("already_accepted"));
+        assert_eq!(of("alert", State::Dead, Kind::Redrive, true), Some("not_an_event"));
+    }
+
+    #[test]
+    fn names_are_those_of_json() {
+        for state in [State::Dead, State::Redriving, State::Accepted, State::FailedAgain, State::Discarded] {
+            assert_eq!(serde_json::to_value(state).expect("JSON"), state.as_str());
+            assert_eq!(state.as_str().parse(), Ok(state));
+        }
+        assert!("mended".parse::<State>().is_err());
     }
 }

@@ -1,10 +1,11 @@
 //! What can go wrong, and what then happens.
 
 use axum::{
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use tidemill_service::{FieldError, Problem};
+use tidemill_events::StreamName;
+use tidemill_service::{CeilingReached, FieldError, Problem};
 use tidemill_totals::MergeError;
 
 /// An error of reporting.
@@ -59,6 +60,38 @@ pub enum Error {
     /// Too many requests read the store at once.
     #[error("too many requests are being answered")]
     Busy,
+    /// A message of a stream is not in the read model and was not handed out:
+    /// somebody else has it, or the database was lost.
+    #[error("message {sequence} of {stream} is missing; reading the stream again")]
+    Missing {
+        /// The stream.
+        stream: StreamName,
+        /// The message's sequence.
+        sequence: u64,
+    },
+    /// Too many messages of a stream cannot be read.
+    #[error("{stream}: {reached}")]
+    Ceiling {
+        /// The stream.
+        stream: StreamName,
+        /// How many.
+        reached: CeilingReached,
+    },
+    /// No valid key came with a request that needs one.
+    #[error("no valid key")]
+    Unauthorized(Box<Problem>),
+    /// The body of a request is wrong.
+    #[error("the request is not as it should be")]
+    Request(Vec<FieldError>),
+    /// The body of a request is no JSON.
+    #[error("the body must be application/json")]
+    MediaType,
+    /// The body of a request is too large.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// There is no such dead letter.
+    #[error("there is no dead letter {0}, or it is forgotten")]
+    UnknownDeadLetter(u64),
 }
 
 /// What becomes of messages whose processing failed.
@@ -68,6 +101,8 @@ pub enum Disposition {
     Retry,
     /// The message will never be read: it goes to the dead letters.
     DeadLetter,
+    /// They stay where they are, and their consumer halts until a restart.
+    Hold,
     /// A fault of ours: the service stops before it does harm.
     Halt,
 }
@@ -87,6 +122,13 @@ impl Error {
             Self::Overlapping(_) => "overlapping_windows",
             Self::TooManyClients(_) => "too_many_clients",
             Self::Busy => "busy",
+            Self::Missing { .. } => "missing_message",
+            Self::Ceiling { .. } => "dead_letter_ceiling",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Request(_) => "invalid_request",
+            Self::MediaType => "unsupported_media_type",
+            Self::TooLarge(_) => "body_too_large",
+            Self::UnknownDeadLetter(_) => "unknown_dead_letter",
         }
     }
 
@@ -96,6 +138,8 @@ impl Error {
             Self::Store(error) if error.is_transient() => Disposition::Retry,
             Self::Bus(tidemill_bus::Error::Decode(_)) => Disposition::DeadLetter,
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
+            Self::Missing { .. } => Disposition::Retry,
+            Self::Ceiling { .. } => Disposition::Hold,
             Self::Store(_)
             | Self::Bus(_)
             | Self::Merge { .. }
@@ -105,7 +149,12 @@ impl Error {
             | Self::TooMuch { .. }
             | Self::Overlapping(_)
             | Self::TooManyClients(_)
-            | Self::Busy => Disposition::Halt,
+            | Self::Busy
+            | Self::Unauthorized(_)
+            | Self::Request(_)
+            | Self::MediaType
+            | Self::TooLarge(_)
+            | Self::UnknownDeadLetter(_) => Disposition::Halt,
         }
     }
 
@@ -115,7 +164,16 @@ impl Error {
         match self {
             Self::Store(error) if error.is_transient() => Problem::unavailable("the read model is away"),
             Self::Bus(error) if error.is_transient() => Problem::unavailable("the message log is away"),
-            Self::Store(_) | Self::Bus(_) | Self::Merge { .. } => Problem::internal(),
+            Self::Store(_) | Self::Bus(_) | Self::Merge { .. } | Self::Missing { .. } | Self::Ceiling { .. } => {
+                Problem::internal()
+            }
+            Self::Unauthorized(told) => (**told).clone(),
+            Self::Request(errors) => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, "Invalid request").errors(errors.clone())
+            }
+            Self::MediaType => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported"),
+            Self::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::UnknownDeadLetter(_) => problem(StatusCode::NOT_FOUND, "Unknown dead letter"),
             Self::UnknownMetric(_) => problem(StatusCode::NOT_FOUND, "Unknown metric"),
             Self::UnknownVersion { .. } => problem(StatusCode::NOT_FOUND, "Unknown version"),
             Self::Parameters(errors) => {
@@ -138,6 +196,11 @@ impl IntoResponse for Error {
         if problem.status >= 500 {
             tracing::warn!(code = self.code(), error = %self, "a request could not be answered");
         }
-        problem.into_response()
+        let mut response = problem.into_response();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"tidemill\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
     }
 }

@@ -172,11 +172,11 @@ async fn look(reporting: &Reporting) -> Health {
 /// The lag of every consumer that is there.
 async fn lags_of(bus: &Bus) -> Vec<(Durable, u64)> {
     use Durable::{
-        Aggregation, AlertEvents, AlertMetrics, Enrichment, ReportingAlerts, ReportingDlq, ReportingMetrics,
-        ReportingRaw,
+        Aggregation, AlertEvents, AlertMetrics, Enrichment, IngestionRedrive, ReportingAlerts, ReportingDlq,
+        ReportingMetrics, ReportingRaw,
     };
     let by_partition = bus.partitions().all().flat_map(|p| [Enrichment(p), Aggregation(p), AlertEvents(p)]);
-    let whole = [AlertMetrics, ReportingMetrics, ReportingAlerts, ReportingRaw, ReportingDlq];
+    let whole = [IngestionRedrive, AlertMetrics, ReportingMetrics, ReportingAlerts, ReportingRaw, ReportingDlq];
     stream::iter(by_partition.chain(whole))
         .map(|durable| async move { Some((durable, bus.lag(durable).await.ok()?)) })
         .buffer_unordered(AT_ONCE)
@@ -193,7 +193,7 @@ mod tests {
     fn member(service: &str, instance: &str, ready: bool) -> Member {
         let reason = (!ready).then(|| "store: away".into());
         let (service, instance) = (service.into(), instance.into());
-        Member { service, instance, version: "0.1.0".into(), started_at: at(0), ready, reason }
+        Member { service, instance, version: "0.1.0".into(), started_at: at(0), ready, shares: true, reason }
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! The API.
 
+mod dead_letters;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{FromRequestParts, Path, Query, State},
+    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{
         IntoResponse, Response,
         sse::{KeepAlive, Sse},
     },
-    routing::get,
+    routing::{get, post},
 };
-use futures::{StreamExt, stream};
 use serde::Serialize;
 use tidemill_domain::Timestamp;
-use tidemill_events::DeadLetter;
 use tidemill_service::Problem;
 use tokio::time::{Instant, timeout};
 use tower_http::compression::CompressionLayer;
@@ -25,7 +25,6 @@ use crate::{
     alerts::Alert,
     books::{self, Books},
     catalogue::Metric,
-    dead_letters::{self, Letter},
     error::Error,
     health::Health,
     page,
@@ -45,11 +44,28 @@ const SOURCES: usize = 10_000;
 #[openapi(
     info(
         title = "Tidemill reporting",
-        description = "Series and totals, the books, alerts, and the health of the chain."
+        description = "Series and totals, the books, alerts, dead letters, and the health of the chain."
     ),
-    paths(metrics, series, totals, alerts, books, health, dead_letters, live)
+    paths(
+        metrics, series, totals, alerts, books, health, live, dead_letters::list, dead_letters::show,
+        dead_letters::redrive, dead_letters::discard, dead_letters::audit, dead_letters::progress
+    ),
+    modifiers(&Security)
 )]
 struct Api;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+        let components = openapi.components.get_or_insert_default();
+        let key = ApiKeyValue::new("X-Write-Key");
+        components.add_security_scheme("write_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
+    }
+}
 
 /// The API's description.
 pub fn openapi() -> utoipa::openapi::OpenApi {
@@ -67,11 +83,17 @@ pub fn routes(reporting: Arc<Reporting>) -> Router {
         .route("/v1/alerts", get(alerts))
         .route("/v1/books", get(books))
         .route("/v1/health", get(health))
-        .route("/v1/dead-letters", get(dead_letters))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{sequence}", get(dead_letters::show))
+        .route("/v1/dead-letters/redrive", post(dead_letters::redrive))
+        .route("/v1/dead-letters/discard", post(dead_letters::discard))
+        .route("/v1/dead-letters/audit", get(dead_letters::audit))
+        .route("/v1/dead-letters/orders/{request}", get(dead_letters::progress))
         .route("/v1/stream", get(live))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Only GET is answered here")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not answered here")
         })
+        .layer(DefaultBodyLimit::max(dead_letters::MAX_BODY))
         // Streams of events are left as they are: a compressor holds them back.
         .layer(CompressionLayer::new())
         .with_state(reporting)
@@ -329,6 +351,12 @@ async fn alerts(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result
 }
 
 /// The books: what was received, and what became of it.
+///
+/// `received = accepted + rejected`, and the books balance when it equals
+/// `counted + late + duplicate + dead_lettered`. An event of a dead letter that
+/// is redriven is received anew, in the hour of that; the letter stays the
+/// outcome of its first attempt. Dead letters of alert and reporting are not in
+/// the books: they are failures of readers, whose events have their outcome.
 #[utoipa::path(get, path = "/v1/books",
     params(
         ("hours" = Option<bool>, Query, description = "Whether each source is told by hour of ingestion too"),
@@ -357,51 +385,10 @@ async fn health(State(reporting): State<Arc<Reporting>>) -> Json<Health> {
     Json(reporting.health.borrow().clone())
 }
 
-#[derive(Serialize, ToSchema)]
-struct DeadLettersAnswer {
-    #[schema(value_type = String, format = DateTime)]
-    as_of: Timestamp,
-    /// The newest first.
-    dead_letters: Vec<Letter>,
-}
-
-/// The newest dead letters.
-#[utoipa::path(get, path = "/v1/dead-letters",
-    params(
-        ("limit" = Option<u16>, Query, description = "1 to 500; 50 without it"),
-        ("service" = Option<String>, Query, description = "Given up by this service"),
-        ("code" = Option<String>, Query, description = "For this reason"),
-        ("before" = Option<u64>, Query, description = "With a lower sequence: the next page"),
-    ),
-    responses(
-        (status = 200, body = DeadLettersAnswer),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
-    ))]
-async fn dead_letters(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result<Json<DeadLettersAnswer>, Error> {
-    asked.only(&["limit", "service", "code", "before"])?;
-    let (limit, before) = (asked.limit()?, asked.parsed("before")?);
-    let mut letters = reporting.store.dead_letters(asked.text("service"), asked.text("code"), before, limit).await?;
-    let bodies = stream::iter(letters.iter_mut())
-        .for_each_concurrent(8, async |letter| letter.body = body_of(&reporting, letter.sequence).await);
-    // The list is worth something without them.
-    let _ = timeout(PATIENCE, bodies).await;
-    Ok(Json(DeadLettersAnswer { as_of: reporting.now(), dead_letters: letters }))
-}
-
-async fn body_of(reporting: &Reporting, sequence: u64) -> Option<String> {
-    match reporting.bus.message_at::<DeadLetter>(sequence).await {
-        Ok(stored) => stored.map(|stored| dead_letters::excerpt(&stored.message.body)),
-        Err(error) => {
-            tracing::debug!(sequence, %error, "the body of a dead letter cannot be read");
-            None
-        }
-    }
-}
-
 /// Changes as server-sent events.
 ///
-/// `metrics`: changed windows with absolute values; `alert`, `books`,
+/// `metrics`: changed windows with absolute values (`retracted` for one that
+/// was merged into another); `alert`, `books`,
 /// `health`: as their own routes answer; `reset`: fetch everything anew. A
 /// client that comes back with `Last-Event-ID` gets what it missed.
 #[utoipa::path(get, path = "/v1/stream",

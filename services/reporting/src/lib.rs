@@ -3,7 +3,10 @@
 //! It reads window totals, alerts, and the headers of the log and of the dead
 //! letters into a read model of its own ([`consumer`]), and answers from that:
 //! series and totals, the books, alerts, the health of the chain, and a page
-//! that follows all of them live.
+//! that follows all of them live. It has dead letters sent again ([`redrive`]).
+//!
+//! Any number of replicas may share a PostgreSQL: each stream is followed by
+//! one of them ([`unit`]), and all of them serve what is folded ([`refresh`]).
 
 pub mod alerts;
 pub mod books;
@@ -19,9 +22,12 @@ pub mod page;
 pub mod publisher;
 pub mod query;
 pub mod read_model;
+pub mod redrive;
+pub mod refresh;
 pub mod state;
 pub mod store;
 pub mod telemetry;
+pub mod unit;
 pub mod watermark;
 
 #[cfg(test)]
@@ -37,9 +43,12 @@ use tokio::time::{MissedTickBehavior, interval};
 pub use config::Config;
 pub use error::Error;
 
-use crate::{catalogue::Catalogue, consumer::Recipe, state::Reporting, store::Store};
+use crate::{catalogue::Catalogue, state::Reporting, store::Store, unit::Unit};
 
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+/// How long it is remembered who had what done with which dead letter.
+const ACTIONS_KEPT_DAYS: i64 = 400;
+const DAY_MILLIS: i64 = 24 * 3_600_000;
 
 /// A running service.
 #[derive(Debug, Clone, Copy)]
@@ -53,21 +62,22 @@ pub struct Handle {
 pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
-    // Ready is who follows every stream: said before anybody can ask.
-    let streams = [consumer::Metrics::NAME, consumer::Log::NAME, consumer::DeadLetters::NAME, consumer::Alerts::NAME];
-    streams.into_iter().for_each(|stream| context.health.unready(stream, "not followed yet"));
+    // Said before anybody can ask.
+    context.health.unready(refresh::NAME, "not read yet");
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let open = async || Opened::new(&config.store, &metrics).await;
     let Opened { store, catalogue, standing } =
         context.retry("store", open, tidemill_store::Error::is_transient).await?;
-    let settings = (config.limits, config.links, config.live);
-    let reporting = Reporting::new(context.clone(), bus, store, settings, catalogue, standing);
+    if config.auth.keys.is_open() {
+        tracing::warn!("auth.keys is empty: everybody may redrive and discard dead letters");
+    }
+    let reporting = Reporting::new(context.clone(), bus.clone(), store, config, catalogue, standing);
     server.install(http::routes(reporting.clone()));
-    context.spawn(consumer::Metrics::NAME, consumer::run::<consumer::Metrics>(reporting.clone()));
-    context.spawn(consumer::Log::NAME, consumer::run::<consumer::Log>(reporting.clone()));
-    context.spawn(consumer::DeadLetters::NAME, consumer::run::<consumer::DeadLetters>(reporting.clone()));
-    context.spawn(consumer::Alerts::NAME, consumer::run::<consumer::Alerts>(reporting.clone()));
+    let follower = reporting.clone();
+    tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| consumer::run(follower.clone(), lease));
+    context.spawn(refresh::NAME, refresh::run(reporting.clone()));
+    context.spawn("redrive", redrive::run(reporting.clone()));
     context.spawn("publisher", publisher::run(reporting.clone()));
     context.spawn("health", health::run(reporting.clone()));
     context.spawn("housekeeping", keep_house(reporting));
@@ -91,7 +101,8 @@ impl Opened {
     }
 }
 
-/// Forgets dead letters that their stream has forgotten.
+/// Forgets dead letters that their stream has forgotten. Every replica does:
+/// the second finds nothing left.
 async fn keep_house(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     let kept = i64::try_from(StreamName::Dlq.max_age().as_millis()).unwrap_or(i64::MAX);
     let mut ticks = interval(HOUSEKEEPING);
@@ -101,8 +112,9 @@ async fn keep_house(reporting: Arc<Reporting>) -> Result<(), Infallible> {
             _ = ticks.tick() => {}
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
-        let horizon = reporting.now().plus_millis(-kept);
-        if let Err(error) = reporting.store.forget_dead_letters(horizon).await {
+        let now = reporting.now();
+        let (letters, actions) = (now.plus_millis(-kept), now.plus_millis(-ACTIONS_KEPT_DAYS * DAY_MILLIS));
+        if let Err(error) = reporting.store.forget_dead_letters(letters, actions).await {
             tracing::warn!(%error, "old dead letters could not be forgotten; trying again in an hour");
         }
     }

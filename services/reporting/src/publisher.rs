@@ -46,6 +46,9 @@ struct LivePoint {
     start: Timestamp,
     end: Timestamp,
     complete: bool,
+    /// It was merged into another window, and has no values of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    retracted: bool,
     dimensions: BTreeMap<String, String>,
     values: Values,
 }
@@ -119,8 +122,10 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[CellKey], truth:
     let question = Question::of_every_dimension(&metric);
     let mut grouping = Grouping::new(&metric, &question, true, usize::MAX, usize::MAX);
     let mut open = Vec::new();
+    let mut left: BTreeSet<&CellKey> = wanted.values().copied().collect();
     let take = |cell: Cell<'_>| match wanted.get(&(cell.start, cell.dimensions)) {
         Some(key) => {
+            left.remove(key);
             if !truth.is_complete(cell.end) {
                 open.push((cell.end, (*key).clone()));
             }
@@ -130,13 +135,21 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[CellKey], truth:
     };
     reporting.store.each_cell_at(&metric, &starts, take).await?;
     open.into_iter().for_each(|(end, key)| reporting.news.changes().sent_open(end, key));
-    let points = points(&metric, grouping, truth);
+    let mut points = points(&metric, grouping, truth);
+    points.extend(left.into_iter().filter_map(retracted));
     let Truth { as_of, watermark, .. } = truth;
     for points in points.chunks(POINTS) {
         let event = MetricsEvent { metric: name, version: &metric.version, as_of, watermark, points };
         reporting.hub.send("metrics", &event);
     }
     Ok(())
+}
+
+/// The point of a cell that changed and is there no more.
+fn retracted(key: &CellKey) -> Option<LivePoint> {
+    let dimensions = serde_json::from_str(&key.dimensions).ok()?;
+    let (start, end) = (key.start, key.start);
+    Some(LivePoint { start, end, complete: false, retracted: true, dimensions, values: Values::new() })
 }
 
 fn points(metric: &Metric, grouping: Grouping<'_>, truth: Truth) -> Vec<LivePoint> {
@@ -152,6 +165,7 @@ fn points(metric: &Metric, grouping: Grouping<'_>, truth: Truth) -> Vec<LivePoin
             start: sum.start,
             end: sum.end,
             complete: truth.is_complete(sum.end),
+            retracted: false,
             dimensions,
             values: sum.values(metric),
         })

@@ -44,6 +44,9 @@ pub struct CellState {
     pub raw_seq: u64,
     /// States by measure.
     pub totals: Totals,
+    /// Whether it was merged into another cell: from here on it counts for
+    /// nothing.
+    pub retracted: bool,
 }
 
 /// Outcomes of a source's events of one hour in one partition, cumulative.
@@ -82,10 +85,10 @@ impl MetricsFold {
             let outcome = Outcome { raw_seq, counted: line.counted, late: line.late, duplicate: line.duplicate };
             keep_furthest(&mut self.outcomes, key, outcome, |outcome| outcome.raw_seq);
         }
-        for CellUpdate { metric, version, start, end, dimensions, totals, .. } in update.cells {
+        for CellUpdate { metric, version, start, end, dimensions, totals, retracted, .. } in update.cells {
             let dimensions = canonical(&dimensions);
             let key = CellKey { metric: metric.into(), version: version.into(), start, dimensions };
-            let state = CellState { end, raw_seq, totals };
+            let state = CellState { end, raw_seq, totals, retracted };
             keep_furthest(&mut self.cells, (key, partition), state, |state| state.raw_seq);
         }
     }

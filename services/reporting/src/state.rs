@@ -2,25 +2,27 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError, RwLock,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
 use tidemill_bus::Bus;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_service::Context;
+use tidemill_service::{ApiKeys, CeilingConfig, Context};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     alerts::Alert,
-    catalogue::{Catalogue, Metric},
+    catalogue::{Catalogue, Metric, Version},
+    config::Config,
     config::{LimitsConfig, LinksConfig, LiveConfig},
     error::Error,
     health::Health,
     live::{Changes, Hub},
-    read_model::MetricsFold,
+    read_model::{CellKey, MetricsFold},
     store::{Standing, Store},
     telemetry::Telemetry,
+    unit::Unit,
 };
 
 /// Questions that read the store at once; folding keeps connections of its own.
@@ -34,8 +36,12 @@ pub struct Reporting {
     pub bus: Bus,
     /// The read model.
     pub store: Store,
+    /// Who may order something for dead letters.
+    pub keys: ApiKeys,
     /// What one request may ask for.
     pub limits: LimitsConfig,
+    /// How many unreadable messages are borne.
+    pub dead_letters: CeilingConfig,
     /// Where other parts of the suite are.
     pub links: LinksConfig,
     /// Live updates.
@@ -50,6 +56,10 @@ pub struct Reporting {
     pub health: watch::Sender<Health>,
     /// Places for questions that read the store.
     pub readers: Semaphore,
+    /// Orders for dead letters are written down.
+    pub ordered: Notify,
+    /// What of others' folds this replica has heard of.
+    pub seen: Seen,
     standing: RwLock<Standing>,
     catalogue: RwLock<Catalogue>,
 }
@@ -85,6 +95,39 @@ impl News {
     }
 }
 
+/// How far this replica knows what was folded, by itself or by another: what
+/// it has folded itself it need not be told.
+#[derive(Debug, Default)]
+pub struct Seen {
+    change: AtomicU64,
+    alert: AtomicU64,
+}
+
+impl Seen {
+    /// The last change to cells, and the last transition of an alert.
+    pub fn get(&self) -> (u64, u64) {
+        (self.change.load(Ordering::Acquire), self.alert.load(Ordering::Acquire))
+    }
+
+    /// A change is known. One that leaves others out before it is not taken
+    /// for the last.
+    pub fn change(&self, number: u64) {
+        // Where it fails, the look at the store finds it.
+        let before = number.saturating_sub(1);
+        let _ = self.change.compare_exchange(before, number, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// All changes up to this one are known.
+    pub fn changes_to(&self, number: u64) {
+        self.change.store(number, Ordering::Release);
+    }
+
+    /// All transitions of alerts up to this stream sequence are known.
+    pub fn alerts_to(&self, sequence: u64) {
+        self.alert.fetch_max(sequence, Ordering::AcqRel);
+    }
+}
+
 /// How far the numbers are true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truth {
@@ -109,17 +152,25 @@ impl Reporting {
         context: Context,
         bus: Bus,
         store: Store,
-        (limits, links, live): (LimitsConfig, LinksConfig, LiveConfig),
+        config: Config,
         catalogue: Catalogue,
         standing: Standing,
     ) -> Arc<Self> {
         let epoch = context.new_id().simple().to_string();
+        let Config { auth, limits, links, live, dead_letters, .. } = config;
+        let seen = Seen::default();
+        seen.changes_to(standing.change);
+        seen.alerts_to(standing.reached.get(Unit::Alerts.name()).copied().unwrap_or_default());
         Arc::new(Self {
             telemetry: Telemetry::new(&context.registry),
             hub: Hub::new(live.clients, epoch, context.shutdown.clone()),
             health: watch::Sender::new(Health::unknown(context.clock.now(), &links)),
             news: News::default(),
             readers: Semaphore::new(READERS),
+            ordered: Notify::new(),
+            seen,
+            keys: auth.keys,
+            dead_letters,
             standing: RwLock::new(standing),
             catalogue: RwLock::new(catalogue),
             context,
@@ -174,6 +225,39 @@ impl Reporting {
         if !fold.outcomes.is_empty() {
             self.news.books.store(true, Ordering::Relaxed);
         }
+        self.news.came.notify_one();
+    }
+
+    /// Whether data of this version is known of.
+    pub fn has_data(&self, key: &CellKey) -> bool {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).has_data(&key.metric, &key.version)
+    }
+
+    /// Versions that are stored.
+    pub fn versions_stored(&self, versions: Vec<Version>) {
+        self.catalogue.write().unwrap_or_else(PoisonError::into_inner).learn(versions);
+    }
+
+    /// How far the store is, by whoever's fold. Answers what it was known to
+    /// be before. One that is further behind than that was made anew.
+    pub fn standing_read(&self, read: Standing, is_new: bool) -> Standing {
+        let mut standing = self.standing.write().unwrap_or_else(PoisonError::into_inner);
+        let before = standing.clone();
+        if is_new {
+            *standing = read;
+        } else {
+            standing.watermarks.merge(&read.watermarks);
+            standing.as_of = standing.as_of.max(read.as_of);
+            standing.reached = read.reached;
+        }
+        before
+    }
+
+    /// Cells that another replica folded.
+    pub fn cells_changed(&self, keys: Vec<CellKey>) {
+        let mut changes = self.news.changes();
+        keys.into_iter().for_each(|key| changes.changed(key));
+        drop(changes);
         self.news.came.notify_one();
     }
 

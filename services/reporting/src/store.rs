@@ -1,5 +1,9 @@
 //! The read model's tables.
 
+mod dead_letters;
+
+pub use dead_letters::{Found, Page, ToSend};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
@@ -18,7 +22,8 @@ use crate::{
     books::{self, Entry, Intake, Line},
     catalogue::{Metric, Version},
     dead_letters::Letter,
-    read_model::MetricsFold,
+    read_model::{CellKey, MetricsFold},
+    unit::{Stretch, Unit},
     watermark::{Progress, Watermarks},
 };
 
@@ -51,34 +56,25 @@ pub struct Cell<'a> {
     pub totals: Totals,
 }
 
+/// Cells that a change lists; one of more says only that it is one.
+const LISTED: usize = 2000;
+/// Changes that are kept: a minute of them and more, for replicas that look
+/// every second.
+const CHANGES_KEPT: u64 = 300;
+/// Alerts that a replica is told of at once.
+const ALERTS_AT_ONCE: i64 = 500;
+
 /// The cells of one window in one row: a row's way out of the database costs
 /// more than a cell's.
 const PACKED_CELLS: &str = r#"SELECT window_start, window_end,
-    string_agg('{"d":' || dimensions || ',"t":' || totals || '}', ',') FROM cells WHERE metric = $1 AND version = $2"#;
+    string_agg('{"d":' || dimensions || ',"t":' || totals || '}', ',') FROM cells WHERE metric = $1 AND version = $2
+    AND retracted = 0"#;
 
 #[derive(Deserialize)]
 struct PackedCell<'a> {
     #[serde(borrow)]
     d: &'a RawValue,
     t: Totals,
-}
-
-/// Which stream's intake is folded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Batches of the log.
-    Log,
-    /// Dead letters.
-    DeadLetters,
-}
-
-impl Side {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::DeadLetters => "dead-letters",
-        }
-    }
 }
 
 /// Where the read model stood when it was last written.
@@ -88,6 +84,19 @@ pub struct Standing {
     pub watermarks: Watermarks,
     /// When the newest update was folded.
     pub as_of: Option<Timestamp>,
+    /// The stream sequence that each unit has reached, by name.
+    pub reached: BTreeMap<String, u64>,
+    /// The number of the last change to cells.
+    pub change: u64,
+}
+
+/// Cells that one fold changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Changes are numbered without gaps.
+    pub number: u64,
+    /// The cells; `None` where they are too many to list.
+    pub cells: Option<Vec<CellKey>>,
 }
 
 impl Store {
@@ -171,17 +180,68 @@ impl Store {
         }
         let rows = sqlx::query("SELECT name, sequence FROM positions").fetch_all(self.database.pool()).await?;
         for row in rows {
-            if let Some(shard) = row.try_get::<&str, _>(0)?.strip_prefix(PARTITION_PREFIX) {
+            let (name, sequence): (&str, u64) = (row.try_get(0)?, unsigned(&row, 1)?);
+            if let Some(shard) = name.strip_prefix(PARTITION_PREFIX) {
                 let shard = shard.parse().map_err(|_| Error::Malformed("partition"))?;
-                standing.watermarks.received(partition(shard)?, unsigned(&row, 1)?);
+                standing.watermarks.received(partition(shard)?, sequence);
+            } else {
+                standing.reached.insert(name.to_owned(), sequence);
             }
         }
+        let newest = sqlx::query("SELECT COALESCE(MAX(number), 0) FROM changes");
+        standing.change = unsigned(&newest.fetch_one(self.database.pool()).await?, 0)?;
         Ok(standing)
     }
 
+    /// The stream sequence that a unit has reached; `None` where nothing of it
+    /// has ever been folded into this database.
+    pub async fn reached(&self, unit: Unit) -> Result<Option<u64>, Error> {
+        let row = sqlx::query("SELECT sequence FROM positions WHERE name = $1")
+            .bind(unit.name())
+            .fetch_optional(self.database.pool())
+            .await?;
+        row.map(|row| unsigned(&row, 0)).transpose()
+    }
+
+    /// The changes to cells after one of them, in their order.
+    pub async fn changes_after(&self, number: u64) -> Result<Vec<Change>, Error> {
+        let rows = sqlx::query("SELECT number, cells FROM changes WHERE number > $1 ORDER BY number")
+            .bind(number.cast_signed())
+            .fetch_all(self.database.pool())
+            .await?;
+        let change = |row: &AnyRow| {
+            let cells = match row.try_get::<&str, _>(1)? {
+                "" => None,
+                listed => Some(listed_cells(listed)?),
+            };
+            Ok(Change { number: unsigned(row, 0)?, cells })
+        };
+        rows.iter().map(change).collect()
+    }
+
+    /// Alerts whose last transition lies behind a stream sequence, each with
+    /// that transition's own: the first few.
+    pub async fn alerts_after(&self, sequence: u64) -> Result<Vec<(u64, Alert)>, Error> {
+        let rows = sqlx::query("SELECT sequence, alert FROM alerts WHERE sequence > $1 ORDER BY sequence LIMIT $2")
+            .bind(sequence.cast_signed())
+            .bind(ALERTS_AT_ONCE)
+            .fetch_all(self.database.pool())
+            .await?;
+        rows.iter().map(|row| Ok((unsigned(row, 0)?, alert(row, 1)?))).collect()
+    }
+
     /// Writes gathered updates. What is stored and reaches further stays.
-    pub async fn fold_metrics(&self, fold: &MetricsFold, now: Timestamp) -> Result<(), Error> {
+    /// Answers the number of the change to cells, if there was one.
+    pub async fn fold_metrics(
+        &self,
+        stretch: Stretch,
+        fold: &MetricsFold,
+        now: Timestamp,
+    ) -> Result<Folded<Option<u64>>, Error> {
         let (_turn, mut tx) = self.begin().await?;
+        if claim(&mut tx, Unit::Metrics).await? < stretch.after {
+            return Ok(Folded::DoesNotFollow);
+        }
         let mut cells = Vec::with_capacity(fold.cells.len());
         for ((key, partition), state) in &fold.cells {
             let totals = serde_json::to_string(&state.totals).map_err(|_| Error::Malformed("total"))?;
@@ -189,10 +249,13 @@ impl Store {
         }
         upsert(
             &mut tx,
-            "cells (metric, version, window_start, dimensions_id, shard, window_end, dimensions, raw_seq, totals)",
-            9,
-            "(metric, version, window_start, dimensions_id, shard) DO UPDATE SET
-             raw_seq = excluded.raw_seq, totals = excluded.totals WHERE excluded.raw_seq > cells.raw_seq",
+            "cells (metric, version, window_start, dimensions_id, shard, window_end, dimensions, raw_seq, totals,
+             retracted)",
+            10,
+            // The end too: a session grows.
+            "(metric, version, window_start, dimensions_id, shard) DO UPDATE SET window_end = excluded.window_end,
+             raw_seq = excluded.raw_seq, totals = excluded.totals, retracted = excluded.retracted
+             WHERE excluded.raw_seq > cells.raw_seq",
             &cells,
             |statement, (key, partition, state, totals)| {
                 statement
@@ -205,6 +268,7 @@ impl Store {
                     .bind(key.dimensions.to_string())
                     .bind(state.raw_seq.cast_signed())
                     .bind(totals.clone())
+                    .bind(i64::from(state.retracted))
             },
         )
         .await?;
@@ -261,90 +325,75 @@ impl Store {
             },
         )
         .await?;
-        Ok(tx.commit().await?)
+        let change = note_change(&mut tx, fold).await?;
+        advance(&mut tx, Unit::Metrics, stretch.last, &BTreeMap::new()).await?;
+        tx.commit().await?;
+        Ok(Folded::Done(change))
     }
 
-    /// Adds what entries of a stream say to the books: each once, in stream
-    /// order. `heads` are the furthest sequences by partition, `letters` the
-    /// dead letters among the entries.
-    pub async fn fold_intake(
+    /// Adds batches of the log to the books, each once, and settles the dead
+    /// letters whose events are in them (`redriven`: the batch's sequence by
+    /// letter). `heads` are the furthest sequences by partition.
+    pub async fn fold_log(
         &self,
-        side: Side,
+        stretch: Stretch,
         entries: &[Entry],
         heads: &BTreeMap<Partition, u64>,
-        letters: &[Letter],
-    ) -> Result<(), Error> {
-        let Some(last) = entries.iter().map(|entry| entry.sequence).max() else { return Ok(()) };
+        redriven: &BTreeMap<u64, u64>,
+        now: Timestamp,
+    ) -> Result<Folded<()>, Error> {
         let (_turn, mut tx) = self.begin().await?;
-        // A write first: the row is this transaction's from here on.
-        let floor = sqlx::query(
-            "INSERT INTO positions (name, sequence) VALUES ($1, 0)
-             ON CONFLICT (name) DO UPDATE SET sequence = positions.sequence RETURNING sequence",
-        )
-        .bind(side.name())
-        .fetch_one(&mut *tx)
-        .await?;
-        let floor = unsigned(&floor, 0)?;
-        let sums: Vec<_> = books::fold(entries, floor).into_iter().collect();
-        upsert(
-            &mut tx,
-            "intake (source, hour, accepted, rejected, dead_lettered)",
-            5,
-            "(source, hour) DO UPDATE SET accepted = intake.accepted + excluded.accepted,
-             rejected = intake.rejected + excluded.rejected,
-             dead_lettered = intake.dead_lettered + excluded.dead_lettered",
-            &sums,
-            |statement, ((source, hour), intake)| {
-                statement
-                    .bind(source.clone())
-                    .bind(hour.millis())
-                    .bind(intake.accepted.cast_signed())
-                    .bind(intake.rejected.cast_signed())
-                    .bind(intake.dead_lettered.cast_signed())
-            },
-        )
-        .await?;
-        let mut fresh = Vec::with_capacity(letters.len());
-        for letter in letters.iter().filter(|letter| letter.sequence > floor) {
-            fresh.push((letter, serde_json::to_string(letter).map_err(|_| Error::Malformed("dead letter"))?));
+        let floor = claim(&mut tx, Unit::Log).await?;
+        if floor < stretch.after {
+            return Ok(Folded::DoesNotFollow);
         }
-        upsert(
-            &mut tx,
-            "dead_letters (sequence, service, code, failed_at, letter)",
-            5,
-            "(sequence) DO NOTHING",
-            &fresh,
-            |statement, (letter, json)| {
-                statement
-                    .bind(letter.sequence.cast_signed())
-                    .bind(letter.service.clone())
-                    .bind(letter.code.clone())
-                    .bind(letter.failed_at.millis())
-                    .bind(json.clone())
-            },
-        )
-        .await?;
-        let mut positions = vec![(side.name().to_owned(), last)];
-        positions.extend(heads.iter().map(|(partition, head)| (format!("{PARTITION_PREFIX}{partition}"), *head)));
-        upsert(
-            &mut tx,
-            "positions (name, sequence)",
-            2,
-            "(name) DO UPDATE SET sequence = excluded.sequence WHERE excluded.sequence > positions.sequence",
-            &positions,
-            |statement, (name, sequence)| statement.bind(name.clone()).bind(sequence.cast_signed()),
-        )
-        .await?;
-        Ok(tx.commit().await?)
+        add_intake(&mut tx, entries, floor).await?;
+        let fresh = redriven.iter().filter(|(_, raw_seq)| **raw_seq > floor).map(|(letter, seq)| (*letter, *seq));
+        dead_letters::settle_accepted(&mut tx, &fresh.collect(), now).await?;
+        advance(&mut tx, Unit::Log, stretch.last, heads).await?;
+        tx.commit().await?;
+        Ok(Folded::Done(()))
     }
 
-    /// Takes alerts through their transitions; answers those that changed.
-    pub async fn fold_alerts(&self, transitions: &[AlertTransition]) -> Result<Vec<Alert>, Error> {
+    /// Adds dead letters to the books and to the list, each once, and settles
+    /// those whose event has failed again.
+    pub async fn fold_dead_letters(
+        &self,
+        stretch: Stretch,
+        entries: &[Entry],
+        letters: &[Letter],
+        now: Timestamp,
+    ) -> Result<Folded<()>, Error> {
         let (_turn, mut tx) = self.begin().await?;
-        let mut changed: BTreeMap<Uuid, Alert> = BTreeMap::new();
-        for transition in transitions {
+        let floor = claim(&mut tx, Unit::DeadLetters).await?;
+        if floor < stretch.after {
+            return Ok(Folded::DoesNotFollow);
+        }
+        add_intake(&mut tx, entries, floor).await?;
+        let fresh: Vec<&Letter> = letters.iter().filter(|letter| letter.sequence > floor).collect();
+        dead_letters::add(&mut tx, &fresh).await?;
+        dead_letters::settle_failed(&mut tx, &fresh, now).await?;
+        advance(&mut tx, Unit::DeadLetters, stretch.last, &BTreeMap::new()).await?;
+        tx.commit().await?;
+        Ok(Folded::Done(()))
+    }
+
+    /// Takes alerts through their transitions, which come with their stream
+    /// sequences; answers the alerts that changed.
+    pub async fn fold_alerts(
+        &self,
+        stretch: Stretch,
+        transitions: &[(u64, AlertTransition)],
+    ) -> Result<Folded<Vec<Alert>>, Error> {
+        let (_turn, mut tx) = self.begin().await?;
+        let floor = claim(&mut tx, Unit::Alerts).await?;
+        if floor < stretch.after {
+            return Ok(Folded::DoesNotFollow);
+        }
+        let mut changed: BTreeMap<Uuid, (u64, Alert)> = BTreeMap::new();
+        for (sequence, transition) in transitions.iter().filter(|(sequence, _)| *sequence > floor) {
             let stored = match changed.remove(&transition.id) {
-                Some(alert) => Some(alert),
+                Some((_, alert)) => Some(alert),
                 None => sqlx::query("SELECT alert FROM alerts WHERE id = $1")
                     .bind(transition.id.to_string())
                     .fetch_optional(&mut *tx)
@@ -352,25 +401,31 @@ impl Store {
                     .map(|row| alert(&row, 0))
                     .transpose()?,
             };
-            changed.insert(transition.id, Alert::after(stored, transition));
+            changed.insert(transition.id, (*sequence, Alert::after(stored, transition)));
         }
         let mut rows = Vec::with_capacity(changed.len());
-        for (id, alert) in &changed {
-            rows.push((id, alert, serde_json::to_string(alert).map_err(|_| Error::Malformed("alert"))?));
+        for (id, (sequence, alert)) in &changed {
+            rows.push((id, sequence, alert, serde_json::to_string(alert).map_err(|_| Error::Malformed("alert"))?));
         }
         upsert(
             &mut tx,
-            "alerts (id, rule, fired_at, alert)",
-            4,
-            "(id) DO UPDATE SET fired_at = excluded.fired_at, alert = excluded.alert",
+            "alerts (id, rule, fired_at, alert, sequence)",
+            5,
+            "(id) DO UPDATE SET fired_at = excluded.fired_at, alert = excluded.alert, sequence = excluded.sequence",
             &rows,
-            |statement, (id, alert, json)| {
-                statement.bind(id.to_string()).bind(alert.rule.clone()).bind(alert.fired_at.millis()).bind(json.clone())
+            |statement, (id, sequence, alert, json)| {
+                statement
+                    .bind(id.to_string())
+                    .bind(alert.rule.clone())
+                    .bind(alert.fired_at.millis())
+                    .bind(json.clone())
+                    .bind(sequence.cast_signed())
             },
         )
         .await?;
+        advance(&mut tx, Unit::Alerts, stretch.last, &BTreeMap::new()).await?;
         tx.commit().await?;
-        Ok(changed.into_values().collect())
+        Ok(Folded::Done(changed.into_values().map(|(_, alert)| alert).collect()))
     }
 
     /// The newest alerts, of one rule or of all.
@@ -383,37 +438,6 @@ impl Store {
         };
         let rows = statement.fetch_all(self.database.pool()).await?;
         rows.iter().map(|row| alert(row, 0)).collect()
-    }
-
-    /// The newest dead letters, of one service or code or of all, below a
-    /// stream sequence.
-    pub async fn dead_letters(
-        &self,
-        service: Option<&str>,
-        code: Option<&str>,
-        before: Option<u64>,
-        limit: u16,
-    ) -> Result<Vec<Letter>, Error> {
-        let rows = sqlx::query(
-            "SELECT letter FROM dead_letters WHERE ($1 = '' OR service = $1) AND ($2 = '' OR code = $2)
-             AND sequence < $3 ORDER BY sequence DESC LIMIT $4",
-        )
-        .bind(service.unwrap_or_default().to_owned())
-        .bind(code.unwrap_or_default().to_owned())
-        .bind(before.and_then(|sequence| i64::try_from(sequence).ok()).unwrap_or(i64::MAX))
-        .bind(i64::from(limit))
-        .fetch_all(self.database.pool())
-        .await?;
-        let letter = |row: &AnyRow| serde_json::from_str(row.try_get(0)?).map_err(|_| Error::Malformed("dead letter"));
-        rows.iter().map(letter).collect()
-    }
-
-    /// Forgets dead letters that failed before `horizon`, when the stream has
-    /// forgotten them too. The books keep their count.
-    pub async fn forget_dead_letters(&self, horizon: Timestamp) -> Result<(), Error> {
-        let (_turn, mut tx) = self.begin().await?;
-        sqlx::query("DELETE FROM dead_letters WHERE failed_at < $1").bind(horizon.millis()).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
     }
 
     /// Either side's lines of the books, by source.
@@ -508,7 +532,115 @@ impl Store {
     }
 }
 
+/// What became of a fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Folded<T> {
+    /// It is in the read model.
+    Done(T),
+    /// Its stretch does not follow what is folded: nothing was changed.
+    DoesNotFollow,
+}
+
 const PARTITION_PREFIX: &str = "log/";
+
+/// Takes a unit's position for this transaction, so that folds of one unit
+/// follow one another whoever makes them; answers how far it has come. A write
+/// first: the row is this transaction's from here on.
+async fn claim(connection: &mut AnyConnection, unit: Unit) -> Result<u64, Error> {
+    let floor = sqlx::query(
+        "INSERT INTO positions (name, sequence) VALUES ($1, 0)
+         ON CONFLICT (name) DO UPDATE SET sequence = positions.sequence RETURNING sequence",
+    )
+    .bind(unit.name())
+    .fetch_one(connection)
+    .await?;
+    unsigned(&floor, 0)
+}
+
+/// Moves a unit's position, and those of partitions.
+async fn advance(
+    connection: &mut AnyConnection,
+    unit: Unit,
+    last: u64,
+    heads: &BTreeMap<Partition, u64>,
+) -> Result<(), Error> {
+    let mut positions = vec![(unit.name().to_owned(), last)];
+    positions.extend(heads.iter().map(|(partition, head)| (format!("{PARTITION_PREFIX}{partition}"), *head)));
+    upsert(
+        connection,
+        "positions (name, sequence)",
+        2,
+        "(name) DO UPDATE SET sequence = excluded.sequence WHERE excluded.sequence > positions.sequence",
+        &positions,
+        |statement, (name, sequence)| statement.bind(name.clone()).bind(sequence.cast_signed()),
+    )
+    .await
+}
+
+/// Adds what entries above `floor` say to the log's side of the books.
+async fn add_intake(connection: &mut AnyConnection, entries: &[Entry], floor: u64) -> Result<(), Error> {
+    let sums: Vec<_> = books::fold(entries, floor).into_iter().collect();
+    upsert(
+        connection,
+        "intake (source, hour, accepted, rejected, dead_lettered)",
+        5,
+        "(source, hour) DO UPDATE SET accepted = intake.accepted + excluded.accepted,
+         rejected = intake.rejected + excluded.rejected,
+         dead_lettered = intake.dead_lettered + excluded.dead_lettered",
+        &sums,
+        |statement, ((source, hour), intake)| {
+            statement
+                .bind(source.clone())
+                .bind(hour.millis())
+                .bind(intake.accepted.cast_signed())
+                .bind(intake.rejected.cast_signed())
+                .bind(intake.dead_lettered.cast_signed())
+        },
+    )
+    .await
+}
+
+/// Notes which cells a fold changes, and forgets old notes; answers the note's
+/// number. Its unit's position is held, so the numbers have no gaps.
+async fn note_change(connection: &mut AnyConnection, fold: &MetricsFold) -> Result<Option<u64>, Error> {
+    let changed = fold.changed();
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    let listed = match changed.len() <= LISTED {
+        true => {
+            let cells: Vec<_> =
+                changed.iter().map(|key| (&*key.metric, &*key.version, key.start.millis(), &*key.dimensions)).collect();
+            serde_json::to_string(&cells).map_err(|_| Error::Malformed("change"))?
+        }
+        false => String::new(),
+    };
+    let number = sqlx::query(
+        "INSERT INTO changes (number, cells) SELECT COALESCE(MAX(number), 0) + 1, $1 FROM changes RETURNING number",
+    )
+    .bind(listed)
+    .fetch_one(&mut *connection)
+    .await?;
+    let number = unsigned(&number, 0)?;
+    sqlx::query("DELETE FROM changes WHERE number <= $1")
+        .bind(number.saturating_sub(CHANGES_KEPT).cast_signed())
+        .execute(connection)
+        .await?;
+    Ok(Some(number))
+}
+
+fn listed_cells(listed: &str) -> Result<Vec<CellKey>, Error> {
+    let cells: Vec<(String, String, i64, String)> =
+        serde_json::from_str(listed).map_err(|_| Error::Malformed("change"))?;
+    let key = |(metric, version, start, dimensions): (String, String, i64, String)| CellKey {
+        metric: metric.into(),
+        version: version.into(),
+        start: time(start),
+        dimensions: dimensions.into(),
+    };
+    Ok(cells.into_iter().map(key).collect())
+}
 
 /// Inserts rows of `columns` values, `BLOCK` at a time; `conflict` says what
 /// happens to those that are there. No two rows may have the same key.
@@ -562,11 +694,21 @@ fn partition(index: i64) -> Result<Partition, Error> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tidemill_events::{AlertState, DeadLetter, MetricsUpdate};
+    use tidemill_events::{AlertState, CellUpdate, DeadLetter, MetricsUpdate};
     use tidemill_testkit::{Postgres, TempDir, skipped, tempdir};
 
     use super::*;
-    use crate::testing::{at, sales, transition, update, updates};
+    use crate::{
+        dead_letters::{ActionFilter, Filter, Kind, Order, Progress as Step, State},
+        testing::{at, dead_letter, sales, transition, update, updates},
+    };
+
+    /// Any stretch: it follows whatever is folded.
+    const ANY: Stretch = Stretch { after: 0, last: 1 };
+
+    fn to(after: u64, last: u64) -> Stretch {
+        Stretch { after, last }
+    }
 
     async fn sqlite() -> (Store, TempDir) {
         let folder = tempdir();
@@ -589,10 +731,13 @@ mod tests {
         (cells, hours, store.standing().await.expect("standing").watermarks)
     }
 
-    async fn fold(store: &Store, updates: &[MetricsUpdate]) {
+    async fn fold(store: &Store, updates: &[MetricsUpdate]) -> Option<u64> {
         let mut fold = MetricsFold::default();
         updates.iter().for_each(|update| fold.observe(update.clone()));
-        store.fold_metrics(&fold, at(1)).await.expect("folds");
+        let Folded::Done(change) = store.fold_metrics(ANY, &fold, at(1)).await.expect("folds") else {
+            panic!("any stretch follows")
+        };
+        change
     }
 
     proptest! {
@@ -619,30 +764,27 @@ mod tests {
 
     fn letter(sequence: u64, code: &str, text: &str) -> Letter {
         let letter = DeadLetter {
-            id: "1".into(),
-            service: "ingestion".into(),
-            release: "0".into(),
             code: code.into(),
             reason: text.into(),
-            pointer: None,
-            stream: None,
-            sequence: None,
-            deliveries: 1,
             first_failed_at: at(sequence.cast_signed()),
             source: text.into(),
             event_id: Some(text.into()),
-            trace: None,
-            body: bytes::Bytes::new(),
+            ..dead_letter("ingestion", None)
         };
         Letter::new(sequence, &letter)
     }
 
     /// What both databases hold to.
     async fn suite(store: &Store) {
+        assert_eq!(store.reached(Unit::Metrics).await.expect("answers"), None, "nothing is folded yet");
         totals_stay_the_furthest(store).await;
+        sessions_grow_and_are_retracted(store).await;
+        changes_are_told(store).await;
         intake_counts_once(store).await;
         alerts_go_through_their_transitions(store).await;
         dead_letters_are_listed(store).await;
+        dead_letters_are_ordered_and_settled(store).await;
+        settled_before_it_is_listed(store).await;
         definitions_are_remembered(store).await;
     }
 
@@ -672,10 +814,15 @@ mod tests {
     async fn intake_counts_once(store: &Store) {
         let heads = |head| BTreeMap::from([(Partition::new(0), head)]);
         let before = |lines: Vec<(String, Line)>| -> u64 { lines.iter().map(|(_, line)| line.accepted).sum() };
-        store.fold_intake(Side::Log, &batches(1..5), &heads(4), &[]).await.expect("folds");
-        store.fold_intake(Side::Log, &batches(3..7), &heads(6), &[]).await.expect("folds");
-        store.fold_intake(Side::Log, &batches(1..7), &heads(6), &[]).await.expect("folds");
-        store.fold_intake(Side::Log, &[], &heads(6), &[]).await.expect("nothing is fine");
+        let fold = async |stretch: Stretch, head: u64| {
+            let (entries, heads) = (batches(stretch.after + 1..stretch.last + 1), heads(head));
+            store.fold_log(stretch, &entries, &heads, &BTreeMap::new(), at(1)).await.expect("folds")
+        };
+        assert_eq!(fold(to(0, 4), 4).await, Folded::Done(()));
+        assert_eq!(fold(to(2, 6), 6).await, Folded::Done(()));
+        assert_eq!(fold(to(0, 6), 6).await, Folded::Done(()));
+        assert_eq!(fold(to(7, 9), 9).await, Folded::DoesNotFollow, "the seventh is missing");
+        assert_eq!(store.reached(Unit::Log).await.expect("answers"), Some(6));
         assert_eq!(before(store.book_lines().await.expect("lines")), 1 + 2 + 3 + 4 + 5 + 6);
         let standing = store.standing().await.expect("standing");
         assert!(standing.as_of.is_some());
@@ -687,10 +834,19 @@ mod tests {
     async fn alerts_go_through_their_transitions(store: &Store) {
         let fired = |id| transition(id, AlertState::Firing, at(id as i64));
         let notified = |id| transition(id, AlertState::Notified, at(id as i64 + 100));
-        store.fold_alerts(&[notified(2), fired(1)]).await.expect("folds");
-        let changed = store.fold_alerts(&[fired(2), notified(1), fired(1)]).await.expect("folds");
-        assert_eq!(changed.len(), 2);
-        store.fold_alerts(&[fired(3)]).await.expect("folds");
+        let fold =
+            async |stretch, transitions: &[(u64, AlertTransition)]| match store.fold_alerts(stretch, transitions).await
+            {
+                Ok(Folded::Done(alerts)) => alerts.len(),
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(fold(to(0, 2), &[(1, notified(2)), (2, fired(1))]).await, 2);
+        assert_eq!(fold(to(2, 5), &[(3, fired(2)), (4, notified(1)), (5, fired(1))]).await, 2);
+        assert_eq!(fold(to(0, 6), &[(5, fired(1)), (6, fired(3))]).await, 1, "what is folded changes nothing");
+        assert_eq!(store.fold_alerts(to(9, 10), &[(10, fired(4))]).await.expect("answers"), Folded::DoesNotFollow);
+        let changed: Vec<u64> =
+            store.alerts_after(4).await.expect("answers").into_iter().map(|(sequence, _)| sequence).collect();
+        assert_eq!(changed, [5, 6]);
         let alerts = store.alerts(None, 50).await.expect("alerts");
         let told: Vec<_> = alerts.iter().map(|alert| (alert.fired_at, alert.notified_at)).collect();
         assert_eq!(told, [(at(3), None), (at(2), Some(at(102))), (at(1), Some(at(101)))]);
@@ -701,20 +857,131 @@ mod tests {
     async fn dead_letters_are_listed(store: &Store) {
         let hostile = "\u{0} <script>, \"'\u{1f600}";
         let letters = [letter(1, "a", hostile), letter(2, "b", hostile), letter(3, "a", hostile)];
-        let entries: Vec<Entry> = (1..4).map(|sequence| Entry { sequence, lines: Vec::new() }).collect();
         for _ in 0..2 {
-            store.fold_intake(Side::DeadLetters, &entries, &BTreeMap::new(), &letters).await.expect("folds");
+            let folded = store.fold_dead_letters(to(0, 3), &[], &letters, at(1)).await.expect("folds");
+            assert_eq!(folded, Folded::Done(()));
         }
-        let listed = async |service, code, before, limit| -> Vec<u64> {
-            let letters = store.dead_letters(service, code, before, limit).await.expect("letters");
-            letters.iter().map(|letter| letter.sequence).collect()
+        let listed = async |filter: Filter, before, limit| -> Vec<u64> {
+            let found = store.dead_letters(&filter, Page::Before(before), limit).await.expect("letters");
+            found.iter().map(|found| found.letter.sequence).collect()
         };
-        assert_eq!(listed(None, None, None, 2).await, [3, 2]);
-        assert_eq!(listed(None, Some("a"), Some(3), 9).await, [1]);
-        assert!(listed(Some("alert"), None, None, 9).await.is_empty());
-        assert_eq!(store.dead_letters(None, None, Some(2), 1).await.expect("letters"), letters[..1]);
-        store.forget_dead_letters(at(3)).await.expect("forgets");
-        assert_eq!(listed(None, None, None, 9).await, [3]);
+        let all = Filter::default;
+        assert_eq!(listed(all(), None, 2).await, [3, 2]);
+        assert_eq!(listed(Filter { code: Some("a".into()), ..all() }, Some(3), 9).await, [1]);
+        assert!(listed(Filter { service: Some("alert".into()), ..all() }, None, 9).await.is_empty());
+        assert_eq!(listed(Filter { since: Some(at(2)), until: Some(at(3)), ..all() }, None, 9).await, [2]);
+        assert_eq!(listed(Filter { source: Some("unknown".into()), ..all() }, None, 9).await, [3, 2, 1]);
+        assert!(listed(Filter { source: Some("' OR 1=1 --".into()), ..all() }, None, 9).await.is_empty());
+        assert_eq!(listed(Filter { state: Some(State::Dead), ..all() }, None, 9).await, [3, 2, 1]);
+        assert!(listed(Filter { state: Some(State::Accepted), ..all() }, None, 9).await.is_empty());
+        let found = store.dead_letters(&all(), Page::After(1), 1).await.expect("letters");
+        assert_eq!((found.len(), &found[0].letter), (1, &letters[1]));
+        store.forget_dead_letters(at(3), at(0)).await.expect("forgets");
+        assert_eq!(listed(all(), None, 9).await, [3]);
+    }
+
+    fn order(request: u128, kind: Kind, force: bool) -> Order {
+        let (by, key) = ("anna".to_owned(), "anybody".to_owned());
+        let (request, reason, at, body) = (Uuid::from_u128(request), "mended".to_owned(), at(9), Vec::new());
+        Order { request, kind, force, by, key, reason, at, body }
+    }
+
+    async fn stands(store: &Store, letter: u64) -> (State, Option<u64>, Option<u64>) {
+        let found = store.dead_letters_at(&[letter].into()).await.expect("answers");
+        let letter = &found[&letter].letter;
+        (letter.state, letter.raw_sequence, letter.failed_again_as)
+    }
+
+    async fn dead_letters_are_ordered_and_settled(store: &Store) {
+        let letters: Vec<Letter> = (4..9).map(|sequence| letter(sequence, "c", "shop")).collect();
+        let _ = store.fold_dead_letters(to(3, 8), &[], &letters, at(1)).await.expect("folds");
+        let redrive = order(1, Kind::Redrive, false);
+        assert_eq!(store.order(&redrive, &[4, 5, 6]).await.expect("writes"), [4, 5, 6].into());
+        assert!(store.order(&order(2, Kind::Redrive, false), &[4]).await.expect("answers").is_empty());
+        assert!(store.order(&order(2, Kind::Discard, false), &[4]).await.expect("answers").is_empty());
+        assert_eq!(store.order(&order(3, Kind::Discard, false), &[7]).await.expect("writes"), [7].into());
+        assert_eq!(stands(store, 4).await, (State::Redriving, None, None));
+        assert_eq!(stands(store, 7).await, (State::Discarded, None, None));
+        let waiting = store.redrives_to_send(9).await.expect("answers");
+        assert_eq!(waiting.iter().map(|order| order.letter).collect::<Vec<_>>(), [4, 5, 6]);
+        assert_eq!((waiting[0].id, waiting[0].by.as_str()), (redrive.action(4), "anna"));
+
+        // One is settled before the outbox has noted that it was sent.
+        let accepted = BTreeMap::from([(4, 10)]);
+        let _ = store.fold_log(to(6, 10), &batches(10..11), &BTreeMap::new(), &accepted, at(2)).await.expect("folds");
+        store.redrives_sent(&[redrive.action(4), redrive.action(5)]).await.expect("writes");
+        store.redrive_lost(redrive.action(6), 6, at(3)).await.expect("writes");
+        let again = Letter { redriven_from: Some(5), ..letter(9, "c", "shop") };
+        let _ = store.fold_dead_letters(to(8, 9), &[], &[again], at(4)).await.expect("folds");
+        assert_eq!(stands(store, 4).await, (State::Accepted, Some(10), None));
+        assert_eq!(stands(store, 5).await, (State::FailedAgain, None, Some(9)));
+        assert_eq!(stands(store, 6).await.0, State::Dead);
+        assert!(store.redrives_to_send(9).await.expect("answers").is_empty());
+        let counts = store.order_progress(redrive.request).await.expect("answers");
+        let counted = |name: &str| counts.get(name).copied();
+        assert_eq!((counted("accepted"), counted("failed_again"), counted("lost")), (Some(1), Some(1), Some(1)));
+
+        let actions =
+            store.actions(&ActionFilter { letter: Some(5), ..ActionFilter::default() }, 9).await.expect("answers");
+        assert_eq!((actions.len(), actions[0].state, actions[0].failed_again_as), (1, Step::FailedAgain, Some(9)));
+        let filter = ActionFilter { by: Some("anna".into()), kind: Some(Kind::Discard), ..ActionFilter::default() };
+        let discarded = store.actions(&filter, 9).await.expect("answers");
+        assert_eq!((discarded.len(), discarded[0].letter, discarded[0].settled_at), (1, 7, Some(at(9))));
+        let page = ActionFilter { before: Some(discarded[0].number), ..ActionFilter::default() };
+        assert_eq!(store.actions(&page, 2).await.expect("answers").len(), 2);
+
+        // A letter that failed again may be redriven, an accepted one by force alone.
+        assert!(store.order(&order(4, Kind::Redrive, false), &[4]).await.expect("answers").is_empty());
+        assert_eq!(store.order(&order(4, Kind::Redrive, true), &[4, 5]).await.expect("writes"), [4, 5].into());
+        assert!(store.order(&order(5, Kind::Discard, true), &[4]).await.is_ok());
+    }
+
+    /// After the database was lost, the log may be read before the letters are.
+    async fn settled_before_it_is_listed(store: &Store) {
+        let accepted = BTreeMap::from([(11, 12)]);
+        let _ = store.fold_log(to(10, 12), &batches(11..13), &BTreeMap::new(), &accepted, at(2)).await.expect("folds");
+        let _ = store.fold_dead_letters(to(9, 11), &[], &[letter(11, "c", "shop")], at(4)).await.expect("folds");
+        assert_eq!(stands(store, 11).await, (State::Accepted, Some(12), None));
+    }
+
+    async fn cells_from(store: &Store, start: i64) -> Vec<(Timestamp, String)> {
+        let mut cells = Vec::new();
+        let visit = |cell: Cell<'_>| -> Result<(), Error> {
+            cells.push((cell.end, format!("{:?}", cell.totals)));
+            Ok(())
+        };
+        store.each_cell(&sales(), at(start), at(i64::MAX), visit).await.expect("cells");
+        cells
+    }
+
+    async fn sessions_grow_and_are_retracted(store: &Store) {
+        const START: i64 = 86_400_000;
+        let session = |raw_seq, end, retracted| {
+            let mut update = update(5, raw_seq);
+            let cell = CellUpdate { start: at(START), end: at(START + end), retracted, ..update.cells.remove(0) };
+            MetricsUpdate { cells: vec![cell], books: Vec::new(), ..update }
+        };
+        fold(store, &[session(2, 10, false)]).await;
+        fold(store, &[session(4, 30, false)]).await;
+        fold(store, &[session(2, 10, false)]).await;
+        let seen = cells_from(store, START).await;
+        assert_eq!(seen.iter().map(|(end, _)| *end).collect::<Vec<_>>(), [at(START + 30)]);
+        fold(store, &[session(6, 30, true)]).await;
+        fold(store, &[session(4, 30, false)]).await;
+        assert!(cells_from(store, START).await.is_empty(), "what is older than a tombstone does not come back");
+    }
+
+    async fn changes_are_told(store: &Store) {
+        let before = store.standing().await.expect("standing").change;
+        let number = fold(store, &[update(0, 40)]).await;
+        assert_eq!(number, Some(before + 1));
+        assert_eq!(fold(store, &[MetricsUpdate { cells: Vec::new(), ..update(0, 41) }]).await, None);
+        let changes = store.changes_after(before).await.expect("answers");
+        let mut folded = MetricsFold::default();
+        folded.observe(update(0, 40));
+        let cells: Vec<CellKey> = folded.changed().into_iter().cloned().collect();
+        assert_eq!(changes, [Change { number: before + 1, cells: Some(cells) }]);
+        assert_eq!(store.standing().await.expect("standing").change, before + 1);
     }
 
     async fn definitions_are_remembered(store: &Store) {
@@ -740,6 +1007,37 @@ mod tests {
         let url = format!("sqlite://{}/reporting.db", folder.path().display());
         let again = Store::open(&Config { url, max_connections: 1 }).await.expect("opens again");
         assert_eq!(seen(&again).await, before);
+    }
+
+    /// Another writer folds between a replica's look at the position and its
+    /// own fold: each message counts once all the same.
+    #[tokio::test]
+    async fn two_writers_on_postgres_count_once() {
+        let Some(server) = Postgres::start().await else {
+            return skipped("two_writers_on_postgres_count_once", "no PostgreSQL is installed");
+        };
+        let config = Config { url: server.url(), max_connections: 4 };
+        // Both make the schema at once, too.
+        let (one, other) = tokio::join!(Store::open(&config), Store::open(&config));
+        let stores = [one.expect("opens"), other.expect("opens")];
+        let follow = async |store: &Store| {
+            for after in 0..40 {
+                let (stretch, sequence) = (to(after, after + 1), after + 1);
+                let entries = batches(sequence..sequence + 1);
+                let (heads, redriven) = (BTreeMap::new(), BTreeMap::new());
+                let log = store.fold_log(stretch, &entries, &heads, &redriven, at(1)).await;
+                assert_eq!(log.expect("folds"), Folded::Done(()));
+                let fired = transition(1, AlertState::Firing, at(100 - after.cast_signed()));
+                let _ = store.fold_alerts(stretch, &[(sequence, fired)]).await.expect("folds");
+                fold(store, &[update(0, sequence)]).await;
+            }
+        };
+        tokio::join!(follow(&stores[0]), follow(&stores[1]));
+        let accepted: u64 = stores[0].book_lines().await.expect("lines").iter().map(|(_, line)| line.accepted).sum();
+        assert_eq!(accepted, (1..=40_u64).sum::<u64>());
+        assert_eq!(stores[1].alerts(None, 9).await.expect("alerts")[0].fired_at, at(61));
+        let standing = stores[1].standing().await.expect("standing");
+        assert_eq!((standing.change, standing.reached["log"]), (80, 40));
     }
 
     #[tokio::test]

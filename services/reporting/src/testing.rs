@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, prelude::*};
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Partition, Timestamp};
-use tidemill_events::{AlertState, AlertTransition, CellUpdate, MetricsUpdate, SourceBooks};
+use tidemill_events::{AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, SourceBooks};
 use tidemill_totals::{Measure, Totals};
 use uuid::Uuid;
 
@@ -20,9 +20,31 @@ pub(crate) fn sales() -> Metric {
     Metrics::load(None).expect("the defaults").get("sales_metrics").expect("one of them").into()
 }
 
+/// A dead letter of a service.
+pub(crate) fn dead_letter(service: &str, redriven_from: Option<u64>) -> DeadLetter {
+    DeadLetter {
+        id: "1".into(),
+        service: service.into(),
+        release: "0".into(),
+        code: "c".into(),
+        reason: String::new(),
+        pointer: None,
+        stream: None,
+        sequence: None,
+        deliveries: 1,
+        first_failed_at: at(3_600_005),
+        source: "shop".into(),
+        event_id: None,
+        redriven_from,
+        trace: None,
+        body: bytes::Bytes::new(),
+    }
+}
+
 /// What a partition says at a position: a function of both, as the real ones.
 pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
     let cell = |n: u64| CellUpdate {
+        retracted: false,
         metric: "sales_metrics".into(),
         version: sales().version,
         start: at((n % 3).cast_signed() * 60_000),

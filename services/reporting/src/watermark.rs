@@ -63,6 +63,12 @@ impl Watermarks {
         *head = raw_seq.max(*head);
     }
 
+    /// Takes over what another replica knows.
+    pub fn merge(&mut self, other: &Self) {
+        other.progress.iter().for_each(|(partition, progress)| self.observe(*partition, *progress));
+        other.raw_heads.iter().for_each(|(partition, head)| self.received(*partition, *head));
+    }
+
     /// The suite's watermark: the least of the partitions that are not idle,
     /// or the greatest where all are. `None` while one is unknown.
     pub fn watermark(&self) -> Option<Timestamp> {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use crate::commands;
+use crate::{commands, when::When};
 
 /// Real-time analytics for shops: events in, live numbers, alerts and traces
 /// out.
@@ -17,7 +17,8 @@ use crate::commands;
         tidemill up                                   run everything on this machine\n  \
         tidemill demo --events 50000 --exit           play a flash sale and check the books\n  \
         tidemill import online-retail retail.csv.zst --out results\n  \
-        tidemill books --reporting-url http://localhost:7080"
+        tidemill books --url http://localhost:7080 --hours\n  \
+        tidemill dlq list --code schema_violation --since 2h"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -34,6 +35,8 @@ enum Command {
     Import(Import),
     /// Show whether every event received is accounted for
     Books(Books),
+    /// List, show, redrive and discard dead letters
+    Dlq(Dlq),
 }
 
 /// Where the all-in-one keeps its data and listens.
@@ -135,13 +138,182 @@ pub struct OnlineRetail {
 
 /// `tidemill books`
 #[derive(Debug, Args)]
+#[command(after_help = "The exit code is 0 if the books balance and 1 if they do not, or not yet.\n\nExamples:\n  \
+    tidemill books --hours\n  \
+    tidemill books --json | jq .totals")]
 pub struct Books {
     /// Reporting of the suite
-    #[arg(long, default_value = "http://localhost:7080", value_name = "URL")]
-    pub reporting_url: Url,
-    /// Print JSON instead of a table
+    #[arg(long, alias = "reporting-url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
+    pub url: Url,
+    /// Tell each source by hour of ingestion too
+    #[arg(long)]
+    pub hours: bool,
+    /// Print JSON, with the hours, instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where reporting listens unless told otherwise.
+const REPORTING: &str = "http://localhost:7080";
+
+/// `tidemill dlq`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidemill dlq list --service ingestion --since 2h\n  \
+    tidemill dlq show 17\n  \
+    tidemill dlq redrive --code unknown_type --reason 'schema added' --dry-run\n  \
+    tidemill dlq redrive 17 --body mended.json\n  \
+    tidemill dlq discard --source load-test --reason 'never real' --yes")]
+pub struct Dlq {
+    #[command(subcommand)]
+    pub(crate) command: DlqCommand,
+}
+
+/// What can be done with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// List dead letters, the newest first
+    #[command(after_help = "Examples:\n  \
+        tidemill dlq list --state dead --code schema_violation\n  \
+        tidemill dlq list --since 2026-03-01T00:00:00Z --until 1d --json | jq .dead_letters")]
+    List(DlqList),
+    /// Show one dead letter: why, its body, and what was done about it
+    Show(DlqShow),
+    /// Send the events of dead letters again, as they are or mended
+    #[command(after_help = "Each event is judged by ingestion like any other. It keeps its source and id, so it is \
+        counted once\nhowever often it is redriven. The exit code is 0 if every one is accepted.\n\nExamples:\n  \
+        tidemill dlq redrive 17 18 19\n  \
+        tidemill dlq redrive --code unknown_type --reason 'schema added' --dry-run\n  \
+        tidemill dlq show 17 --json | jq -r .body | sed 's/order.teleported/order.placed/' |\n    \
+        tidemill dlq redrive 17 --body - --yes")]
+    Redrive(DlqRedrive),
+    /// Give dead letters up for good
+    #[command(after_help = "Examples:\n  \
+        tidemill dlq discard 17 --reason 'a test'\n  \
+        tidemill dlq discard --source load-test --reason 'never real' --yes")]
+    Discard(DlqOrder),
+    /// Show who had what done with which dead letter
+    Audit(DlqAudit),
+}
+
+/// Which suite, and how to answer.
+#[derive(Debug, Args)]
+pub struct DlqTarget {
+    /// Reporting of the suite
+    #[arg(long, env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
+    pub url: Url,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DlqFilter {
+    /// Given up by this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// For the reason with this code
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Events of this source
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Failed since then: RFC 3339, or how long ago (90s, 15m, 2h, 7d)
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<When>,
+    /// Failed before then
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<When>,
+    /// Standing there; orders go to those that are dead unless told otherwise
+    #[arg(long, value_parser = ["dead", "redriving", "accepted", "failed_again", "discarded"])]
+    pub state: Option<String>,
+}
+
+/// `tidemill dlq list`
+#[derive(Debug, Args)]
+pub struct DlqList {
+    #[command(flatten)]
+    pub(crate) filter: DlqFilter,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    #[command(flatten)]
+    pub(crate) target: DlqTarget,
+}
+
+/// `tidemill dlq show`
+#[derive(Debug, Args)]
+pub struct DlqShow {
+    /// Its number, as `list` gives it
+    pub sequence: u64,
+    #[command(flatten)]
+    pub(crate) target: DlqTarget,
+}
+
+/// `tidemill dlq redrive`
+#[derive(Debug, Args)]
+pub struct DlqRedrive {
+    #[command(flatten)]
+    pub(crate) order: DlqOrder,
+    /// File with the mended event, - for standard input; with exactly one number
+    #[arg(long, value_name = "FILE")]
+    pub body: Option<PathBuf>,
+    /// Seconds to wait until each is accepted or has failed again; 0 does not
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub wait: u64,
+}
+
+/// What is ordered for which dead letters.
+#[derive(Debug, Args)]
+pub struct DlqOrder {
+    /// Their numbers, as `list` gives them; else a filter says which
+    #[arg(value_name = "SEQUENCE")]
+    pub sequences: Vec<u64>,
+    #[command(flatten)]
+    pub(crate) filter: DlqFilter,
+    /// All that are dead
+    #[arg(long, conflicts_with_all = ["sequences", "service", "code", "source", "since", "until", "state"])]
+    pub all: bool,
+    /// At most so many, the oldest first
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub limit: Option<u32>,
+    /// Only tell what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Also those that something was done about before
+    #[arg(long)]
+    pub force: bool,
+    /// Who orders it
+    #[arg(long, env = "USER", value_name = "NAME")]
+    pub by: String,
+    /// Why; needed to discard
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Key of the suite, where it needs one
+    #[arg(long, env = "TIDEMILL_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: DlqTarget,
+}
+
+/// `tidemill dlq audit`
+#[derive(Debug, Args)]
+pub struct DlqAudit {
+    /// For this dead letter
+    #[arg(long, value_name = "SEQUENCE")]
+    pub letter: Option<u64>,
+    /// Ordered by them
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub limit: u16,
+    #[command(flatten)]
+    pub(crate) target: DlqTarget,
 }
 
 /// Runs a command. Exit codes: 0 done, 1 failed.
@@ -152,6 +324,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(demo) => crate::demo::run(demo).await,
         Command::Import(Import { what: Dataset::OnlineRetail(import) }) => commands::import(import).await,
         Command::Books(books) => commands::books(books).await,
+        Command::Dlq(dlq) => commands::dlq(dlq).await,
     };
     match result {
         Ok(code) => code,

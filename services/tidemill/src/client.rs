@@ -12,6 +12,8 @@ use url::Url;
 
 /// How long a request is tried again before the sender gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same, for a person who waits.
+const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the suite could not be used.
@@ -26,7 +28,7 @@ pub enum ClientError {
         reason: String,
     },
     /// The suite refused the request.
-    #[error("{url} answered {status}: {body}")]
+    #[error("{url} answered {status}: {}", told(body))]
     Refused {
         /// What was called.
         url: Url,
@@ -43,6 +45,31 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
+}
+
+/// What a person is told of an answer: of a problem, what it says is wrong.
+fn told(body: &str) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        title: String,
+        detail: Option<String>,
+        #[serde(default)]
+        errors: Vec<Place>,
+    }
+    #[derive(Deserialize)]
+    struct Place {
+        pointer: String,
+        detail: String,
+    }
+    let Ok(problem) = serde_json::from_str::<Problem>(body) else { return body.chars().take(500).collect() };
+    let mut text = problem.title;
+    if let Some(detail) = problem.detail {
+        text.push_str(&format!("; {detail}"));
+    }
+    for Place { pointer, detail } in problem.errors {
+        text.push_str(&format!("; {} {detail}", pointer.trim_start_matches('/')));
+    }
+    text
 }
 
 /// Ingestion's answer to a batch.
@@ -97,6 +124,19 @@ pub struct SourceOutcomes {
     /// Its outcomes.
     #[serde(flatten)]
     pub outcomes: Outcomes,
+    /// By hour of ingestion, where asked for.
+    #[serde(default)]
+    pub hours: Vec<HourOutcomes>,
+}
+
+/// The books of one source in one hour of ingestion.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HourOutcomes {
+    /// The hour's first instant, RFC 3339.
+    pub hour: String,
+    /// Its outcomes.
+    #[serde(flatten)]
+    pub outcomes: Outcomes,
 }
 
 impl Books {
@@ -138,13 +178,19 @@ pub struct Client {
     ingestion: Url,
     reporting: Url,
     write_key: Option<String>,
+    patience: Duration,
 }
 
 impl Client {
     /// A client for a suite at these addresses.
     pub fn new(ingestion: Url, reporting: Url, write_key: Option<String>) -> Self {
         tidemill_service::install_crypto();
-        Self { http: reqwest::Client::new(), ingestion, reporting, write_key }
+        Self { http: reqwest::Client::new(), ingestion, reporting, write_key, patience: PATIENCE }
+    }
+
+    /// A client of reporting alone, for a person who waits: it gives up soon.
+    pub fn of_reporting(reporting: Url, key: Option<String>) -> Self {
+        Self { patience: SHORT_PATIENCE, ..Self::new(reporting.clone(), reporting, key) }
     }
 
     /// The same client with another server to read from.
@@ -188,12 +234,26 @@ impl Client {
         self.patiently(&url, || self.http.get(url.clone())).await
     }
 
+    /// Posts JSON to reporting, and again while it is busy or away: for what
+    /// may be repeated.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let url = join(&self.reporting, path);
+        self.patiently(&url, || {
+            let request = self.http.post(url.clone()).json(body);
+            match &self.write_key {
+                Some(key) => request.bearer_auth(key),
+                None => request,
+            }
+        })
+        .await
+    }
+
     async fn patiently<T: DeserializeOwned>(
         &self,
         url: &Url,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<T, ClientError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut wait = Duration::from_millis(100);
         loop {
             let (reason, retry_after) = match request().timeout(REQUEST_TIMEOUT).send().await {
@@ -219,7 +279,7 @@ impl Client {
                         }
                         StatusCode::TOO_MANY_REQUESTS => (short(), retry_after),
                         s if s.is_server_error() => (short(), retry_after),
-                        _ => return Err(ClientError::Refused { url: url.clone(), status, body: short() }),
+                        _ => return Err(ClientError::Refused { url: url.clone(), status, body }),
                     }
                 }
             };

@@ -11,3 +11,5 @@ pub mod suite;
 
 mod commands;
 mod progress;
+mod table;
+pub mod when;

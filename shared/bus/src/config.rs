@@ -20,8 +20,8 @@ pub struct Config {
     pub replicas: u8,
     /// Bytes that the log (`RAW`) may take on disk. When it is full,
     /// ingestion answers 503 rather than forget. The other streams are sized
-    /// in proportion: `ENRICHED` a half, `METRICS` and `DLQ` a quarter,
-    /// `ALERTS` a sixteenth.
+    /// in proportion: `ENRICHED` a half, `METRICS` and `DLQ` a quarter, `LATE`
+    /// an eighth, `ALERTS` and `REDRIVE` a sixteenth.
     pub log_bytes: u64,
     /// Seconds to wait for an answer of the server.
     pub timeout_seconds: u64,

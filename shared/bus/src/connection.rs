@@ -13,7 +13,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use tidemill_domain::PartitionCount;
-use tidemill_events::{HeaderSource, Message, StreamName};
+use tidemill_events::{DecodeError, HeaderSource, Message, StreamName};
 
 use crate::{Config, Error};
 
@@ -96,13 +96,13 @@ impl Bus {
         for (name, value) in &encoded.headers {
             headers.insert(*name, value.as_str());
         }
-        let failed = |reason: String, full: bool| match full {
-            true => Error::Full { subject: encoded.subject.clone() },
-            false => Error::Publish { subject: encoded.subject.clone(), reason },
-        };
         let fault = |e: async_nats::jetstream::context::PublishError| {
-            let full = matches!(e.kind(), PublishErrorKind::Other) && e.to_string().contains("maximum bytes exceeded");
-            failed(e.to_string(), full)
+            let subject = encoded.subject.clone();
+            match e.kind() {
+                PublishErrorKind::WrongLastSequence => Error::Conflict { subject },
+                PublishErrorKind::Other if e.to_string().contains("maximum bytes exceeded") => Error::Full { subject },
+                _ => Error::Publish { subject, reason: e.to_string() },
+            }
         };
         let ack = self
             .context
@@ -153,6 +153,21 @@ impl Bus {
         let stream = self.stream(M::STREAM).await?;
         match stream.direct_get(sequence).await {
             Ok(stored) => Ok(Some(decode_stored(stored.sequence, &stored.headers, stored.payload)?)),
+            Err(e) if e.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(e) => Err(read_error(M::STREAM, &e)),
+        }
+    }
+
+    /// The first message of a subject at or behind a sequence, with what
+    /// became of reading it; `None` where there is none.
+    pub async fn next_at<M: Message>(
+        &self,
+        subject: &str,
+        sequence: u64,
+    ) -> Result<Option<(u64, Result<M, DecodeError>)>, Error> {
+        let stream = self.stream(M::STREAM).await?;
+        match stream.direct_get_next_for_subject(subject, Some(sequence)).await {
+            Ok(stored) => Ok(Some((stored.sequence, M::decode(&Headers(Some(&stored.headers)), stored.payload)))),
             Err(e) if e.kind() == DirectGetErrorKind::NotFound => Ok(None),
             Err(e) => Err(read_error(M::STREAM, &e)),
         }

@@ -19,7 +19,11 @@ const MAX_BYTES_PER_PULL: usize = 8 << 20;
 /// Unacknowledged messages at once; bounds what a consumer holds in memory.
 const MAX_ACK_PENDING: i64 = 512;
 const ACK_WAIT: Duration = Duration::from_secs(60);
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long the server keeps a pull request open. One of a client that hangs,
+/// its connection still up, takes messages away from the next holder for as
+/// long as that.
+const PULL_EXPIRES: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// An open durable consumer. Dropping it leaves what it held to the next
 /// [`Bus::subscribe`].
@@ -27,7 +31,7 @@ pub struct Subscription {
     name: String,
     stream: pull::Stream,
     /// The delivery that came last, by the consumer's own count.
-    last_delivery: Option<u64>,
+    last_delivery: u64,
 }
 
 /// A message as a consumer got it.
@@ -47,6 +51,17 @@ impl Bus {
     /// server hand out again at once whatever an earlier holder had not
     /// acknowledged, in stream order.
     pub async fn subscribe(&self, durable: Durable) -> Result<Subscription, Error> {
+        self.open(durable, None).await
+    }
+
+    /// Like [`subscribe`](Self::subscribe), but from the first message that
+    /// the stream still has, whatever was acknowledged: for a reader who has
+    /// lost what it had made of them.
+    pub async fn subscribe_anew(&self, durable: Durable) -> Result<Subscription, Error> {
+        self.open(durable, Some(1)).await
+    }
+
+    async fn open(&self, durable: Durable, from: Option<u64>) -> Result<Subscription, Error> {
         let name = durable.name();
         let failed = |reason: String| Error::Consume { name: durable.name(), reason };
         let config = pull::Config {
@@ -64,17 +79,20 @@ impl Bus {
             .create_consumer_on_stream(config, durable.stream().as_str())
             .await
             .map_err(|e| failed(e.to_string()))?;
-        consumer.reset(None).await.map_err(|e| failed(e.to_string()))?;
+        // From here on the server counts deliveries anew. Counting along from
+        // the first one shows whether they come here, and not to an earlier
+        // holder that is still asking.
+        let delivered = consumer.reset(from).await.map_err(|e| failed(e.to_string()))?.info.delivered.consumer_sequence;
         let stream = consumer
             .stream()
             .max_messages_per_batch(256)
             .max_bytes_per_batch(MAX_BYTES_PER_PULL)
             .heartbeat(HEARTBEAT)
-            .expires(HEARTBEAT * 6)
+            .expires(PULL_EXPIRES)
             .messages()
             .await
             .map_err(|e| failed(e.to_string()))?;
-        Ok(Subscription { name, stream, last_delivery: None })
+        Ok(Subscription { name, stream, last_delivery: delivered })
     }
 
     /// Messages that a durable consumer has yet to acknowledge: those not
@@ -124,10 +142,10 @@ impl Subscription {
         // connection would come again only after the wait for its
         // acknowledgement, behind later ones: readers go by the order of the
         // stream, so they start over instead.
-        if self.last_delivery.is_some_and(|last| info.consumer_sequence != last + 1) {
+        if info.consumer_sequence != self.last_delivery + 1 {
             return Err(failed(format!("delivery {} does not follow the last one", info.consumer_sequence)));
         }
-        self.last_delivery = Some(info.consumer_sequence);
+        self.last_delivery = info.consumer_sequence;
         let stored_at = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
         Ok(Delivery {
             sequence: info.stream_sequence,

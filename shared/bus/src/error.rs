@@ -27,6 +27,12 @@ pub enum Error {
         /// What the server or client said.
         reason: String,
     },
+    /// The subject does not end where the publisher has left it.
+    #[error("{subject} was written to by another publisher, or lost its end")]
+    Conflict {
+        /// Where to.
+        subject: String,
+    },
     /// The stream has reached its size limit.
     #[error("the stream behind {subject} is full")]
     Full {
@@ -69,10 +75,26 @@ impl Error {
             Self::Connect(_)
             | Self::Topology { .. }
             | Self::Publish { .. }
+            | Self::Conflict { .. }
             | Self::Full { .. }
             | Self::Consume { .. }
             | Self::Ack(_)
             | Self::Read { .. } => true,
+        }
+    }
+
+    /// Whether it tells that the server is away, and not only that this one
+    /// call could not be granted.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Publish { .. } | Self::Ack(_) | Self::Read { .. } => true,
+            Self::Config(_)
+            | Self::Topology { .. }
+            | Self::Conflict { .. }
+            | Self::Full { .. }
+            | Self::Consume { .. }
+            | Self::Decode(_)
+            | Self::Encode(_) => false,
         }
     }
 }

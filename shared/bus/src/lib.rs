@@ -9,11 +9,16 @@ mod config;
 mod connection;
 mod consumer;
 mod error;
+mod leases;
 mod members;
+mod requests;
 mod topology;
 
 pub use config::Config;
 pub use connection::{Bus, Published, Stored};
 pub use consumer::{Delivery, Subscription, ack_all};
 pub use error::Error;
+pub use leases::Change;
 pub use members::Member;
+pub use requests::Request;
+pub use topology::MEMBER_TTL;

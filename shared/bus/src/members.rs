@@ -21,40 +21,49 @@ pub struct Member {
     pub started_at: Timestamp,
     /// Whether it does its work now.
     pub ready: bool,
+    /// Whether it takes a share of the work that replicas divide among them.
+    #[serde(default)]
+    pub shares: bool,
     /// Why it does not, where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl Member {
-    fn key(&self) -> String {
+    /// Its key in the bucket.
+    pub fn key(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
         format!("{}.{}", self.service, self.instance.chars().map(plain).collect::<String>())
     }
 }
 
 impl Bus {
-    /// Says that a member is alive; to be repeated every five seconds.
+    /// Says that a member is alive; to be repeated well within [`MEMBER_TTL`](crate::MEMBER_TTL).
     pub async fn announce(&self, member: &Member) -> Result<(), Error> {
         let value = serde_json::to_vec(member)?;
-        let bucket = self.bucket().await?;
-        bucket.put(member.key(), value.into()).await.map(|_| ()).map_err(|e| bucket_error(&e))
+        let bucket = self.bucket(MEMBERS_BUCKET).await?;
+        bucket.put(member.key(), value.into()).await.map(|_| ()).map_err(|e| bucket_error(MEMBERS_BUCKET, &e))
     }
 
     /// Takes a member's word back, at its orderly end.
     pub async fn withdraw(&self, member: &Member) -> Result<(), Error> {
-        self.bucket().await?.purge(member.key()).await.map_err(|e| bucket_error(&e))
+        self.bucket(MEMBERS_BUCKET).await?.purge(member.key()).await.map_err(|e| bucket_error(MEMBERS_BUCKET, &e))
     }
 
     /// The members that are alive, by service and instance.
     pub async fn members(&self) -> Result<Vec<Member>, Error> {
-        let bucket = self.bucket().await?;
-        let keys: Vec<String> =
-            bucket.keys().await.map_err(|e| bucket_error(&e))?.try_collect().await.map_err(|e| bucket_error(&e))?;
+        let bucket = self.bucket(MEMBERS_BUCKET).await?;
+        let keys: Vec<String> = bucket
+            .keys()
+            .await
+            .map_err(|e| bucket_error(MEMBERS_BUCKET, &e))?
+            .try_collect()
+            .await
+            .map_err(|e| bucket_error(MEMBERS_BUCKET, &e))?;
         let mut members: Vec<Member> = Vec::with_capacity(keys.len());
         for key in keys {
             // A member that left between the two calls is simply gone.
-            if let Some(value) = bucket.get(key).await.map_err(|e| bucket_error(&e))?
+            if let Some(value) = bucket.get(key).await.map_err(|e| bucket_error(MEMBERS_BUCKET, &e))?
                 && let Ok(member) = serde_json::from_slice(&value)
             {
                 members.push(member);
@@ -64,11 +73,11 @@ impl Bus {
         Ok(members)
     }
 
-    async fn bucket(&self) -> Result<async_nats::jetstream::kv::Store, Error> {
-        self.context.get_key_value(MEMBERS_BUCKET).await.map_err(|e| bucket_error(&e))
+    pub(crate) async fn bucket(&self, name: &'static str) -> Result<async_nats::jetstream::kv::Store, Error> {
+        self.context.get_key_value(name).await.map_err(|e| bucket_error(name, &e))
     }
 }
 
-fn bucket_error(reason: &impl ToString) -> Error {
-    Error::Read { stream: MEMBERS_BUCKET, reason: reason.to_string() }
+pub(crate) fn bucket_error(bucket: &'static str, reason: &impl ToString) -> Error {
+    Error::Read { stream: bucket, reason: reason.to_string() }
 }

@@ -6,14 +6,20 @@ use async_nats::jetstream::{
     kv,
     stream::{self, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType},
 };
-use tidemill_events::{StreamName, topology::MEMBERS_BUCKET};
+use tidemill_events::{
+    StreamName,
+    topology::{LEASES_BUCKET, MEMBERS_BUCKET, REQUESTS_BUCKET},
+};
 
 use crate::{Bus, Error};
 
 /// How long the server remembers message ids.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// How long a member is believed alive after its last word.
-pub(crate) const MEMBER_TTL: Duration = Duration::from_secs(15);
+///
+/// Whoever takes over from a silent member waits this long, and a member that
+/// could not speak for this long lets go by itself.
+pub const MEMBER_TTL: Duration = Duration::from_secs(6);
 
 impl Bus {
     /// Makes every stream and bucket that is missing. Every service calls it
@@ -22,19 +28,22 @@ impl Bus {
         for name in StreamName::ALL {
             self.ensure_stream(name).await?;
         }
+        self.ensure_bucket(MEMBERS_BUCKET, "Instances of services that are alive", MEMBER_TTL).await?;
+        self.ensure_bucket(LEASES_BUCKET, "Which instance does which part of a service's work", Duration::ZERO).await?;
+        self.ensure_bucket(REQUESTS_BUCKET, "Batches that readers of ENRICHED miss", Duration::ZERO).await
+    }
+
+    /// With `max_age` zero, entries stay.
+    async fn ensure_bucket(&self, name: &str, description: &str, max_age: Duration) -> Result<(), Error> {
         let bucket = kv::Config {
-            bucket: MEMBERS_BUCKET.into(),
-            description: "Instances of services that are alive".into(),
-            max_age: MEMBER_TTL,
+            bucket: name.into(),
+            description: description.into(),
+            max_age,
             history: 1,
             num_replicas: usize::from(self.config.replicas),
             ..kv::Config::default()
         };
-        self.context
-            .create_or_update_key_value(bucket)
-            .await
-            .map(|_| ())
-            .map_err(|e| topology_error(MEMBERS_BUCKET, &e))
+        self.context.create_or_update_key_value(bucket).await.map(|_| ()).map_err(|e| topology_error(name, &e))
     }
 
     async fn ensure_stream(&self, name: StreamName) -> Result<(), Error> {
@@ -42,7 +51,8 @@ impl Bus {
             StreamName::Raw => 1,
             StreamName::Enriched => 2,
             StreamName::Metrics | StreamName::Dlq => 4,
-            StreamName::Alerts => 16,
+            StreamName::Late => 8,
+            StreamName::Alerts | StreamName::Redrive => 16,
         };
         let config = stream::Config {
             name: name.as_str().into(),

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tidemill_bus::{Bus, Config, Error, Member, ack_all};
+use futures::StreamExt;
+use tidemill_bus::{Bus, Change, Config, Error, Member, ack_all};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
 use tidemill_testkit::{TestNats, eventually, try_eventually};
@@ -18,6 +19,7 @@ async fn connect(nats: &TestNats) -> Bus {
 
 fn batch(n: u128, partition: u16) -> RawBatch {
     RawBatch {
+        redriven: Vec::new(),
         batch_id: Uuid::from_u128(n),
         partition: Partition::new(partition),
         ingested_at: Timestamp::EPOCH,
@@ -109,6 +111,7 @@ async fn messages_and_members_outlive_the_server() {
         version: "1".into(),
         started_at: Timestamp::EPOCH,
         ready: true,
+        shares: false,
         reason: None,
     };
     bus.announce(&member).await.expect("announces");
@@ -124,4 +127,86 @@ async fn messages_and_members_outlive_the_server() {
     assert_eq!(bus.members().await.expect("answers"), std::slice::from_ref(&member));
     bus.withdraw(&member).await.expect("withdraws");
     eventually("it is gone", DEADLINE, || async { bus.members().await.ok()?.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_lease_goes_to_whoever_is_first_and_only_its_holder_gives_it_back() {
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    let first = bus.take_lease("aggregation", "3", "a", None).await.expect("answers").expect("is free");
+    assert_eq!(bus.take_lease("aggregation", "3", "b", None).await.expect("answers"), None);
+    let second = bus.take_lease("aggregation", "3", "b", Some(first)).await.expect("answers").expect("is taken over");
+    assert_eq!(bus.take_lease("aggregation", "3", "c", Some(first)).await.expect("answers"), None);
+    bus.release_lease("aggregation", "3", first).await.expect("is no longer its to give, and no harm");
+    let mut changes = std::pin::pin!(bus.watch_work("aggregation").await.expect("watches"));
+    let held = Change::Held { unit: "3".into(), holder: "b".into(), revision: second };
+    assert_eq!(changes.next().await.expect("stands").expect("reads"), held);
+    bus.release_lease("aggregation", "3", second).await.expect("is given back");
+    assert_eq!(changes.next().await.expect("changes").expect("reads"), Change::Free { unit: "3".into() });
+    bus.take_lease("aggregation", "3", "c", None).await.expect("answers").expect("is free again");
+}
+
+#[tokio::test]
+async fn the_widest_request_for_missing_batches_stands_until_it_is_answered() {
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    let partition = Partition::new(2);
+    assert_eq!(bus.asked_again(partition).await.expect("answers"), None);
+    for after in [50, 70, 40] {
+        bus.ask_again(partition, after).await.expect("asks");
+    }
+    let request = bus.asked_again(partition).await.expect("answers").expect("stands");
+    assert_eq!(request.after, 40);
+    bus.ask_again(partition, 10).await.expect("asks for more");
+    bus.answered_again(partition, request).await.expect("is no answer to that");
+    let request = bus.asked_again(partition).await.expect("answers").expect("still stands");
+    assert_eq!(request.after, 10);
+    bus.answered_again(partition, request).await.expect("is answered");
+    assert_eq!(bus.asked_again(partition).await.expect("answers"), None);
+    bus.ask_again(partition, 90).await.expect("asks anew");
+    assert_eq!(bus.asked_again(partition).await.expect("answers").map(|request| request.after), Some(90));
+}
+
+#[tokio::test]
+async fn a_holder_that_hangs_takes_nothing_away_from_the_next_one() {
+    let nats = TestNats::start().await;
+    let (bus, next) = (connect(&nats).await, connect(&nats).await);
+    let durable = Durable::Enrichment(Partition::new(3));
+    // It has asked for messages, and will never look at them.
+    let hanging = bus.subscribe(durable).await.expect("opens");
+    let mut subscription = next.subscribe(durable).await.expect("opens");
+    for n in 1..=6 {
+        bus.publish(&batch(n, 3)).await.expect("stored");
+    }
+    let mut seen: Vec<u64> = Vec::new();
+    while seen.len() < 6 {
+        match tokio::time::timeout(DEADLINE, subscription.next()).await.expect("in time") {
+            Ok(delivery) => {
+                seen.push(delivery.sequence);
+                delivery.ack().await.expect("acknowledges");
+            }
+            // Some went to the other one: from the start of what is left.
+            Err(_) => subscription = next.subscribe(durable).await.expect("opens"),
+        }
+    }
+    assert_eq!(seen, [1, 2, 3, 4, 5, 6], "in order, none twice");
+    drop(hanging);
+}
+
+#[tokio::test]
+async fn a_reader_who_lost_everything_starts_from_the_first_message() {
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    for n in 1..=3 {
+        bus.publish(&batch(n, 0)).await.expect("stored");
+    }
+    let mut subscription = bus.subscribe(Durable::ReportingRaw).await.expect("opens");
+    for sequence in 1..=3 {
+        let delivery = subscription.next().await.expect("a message");
+        assert_eq!(delivery.sequence, sequence);
+        delivery.ack().await.expect("acknowledges");
+    }
+    drop(subscription);
+    let mut anew = bus.subscribe_anew(Durable::ReportingRaw).await.expect("opens");
+    assert_eq!(anew.next().await.expect("a message").sequence, 1);
 }

@@ -9,10 +9,14 @@ use crate::{Condition, DefinitionError, Field, from_yaml, load_folder, version_o
 
 const MINUTE: i64 = 60_000;
 const MAX_WINDOW: i64 = 366 * 24 * 60 * MINUTE;
+const MIN_GAP: i64 = 1000;
+const MAX_GAP: i64 = 24 * 60 * MINUTE;
 /// Windows that one event may fall into.
 const MAX_OVERLAP: i64 = 1000;
 const MAX_DIMENSIONS: usize = 8;
 const MAX_MEASURES: usize = 32;
+/// Fields that a session's point has beside its measures.
+const SESSION_FIELDS: [&str; 2] = ["end_millis", "retracted"];
 
 /// A metric: what is counted, in which windows, split by what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,13 +65,33 @@ pub enum Window {
         /// Distance between starts in milliseconds.
         step_millis: i64,
     },
+    /// Times that lie less than a gap apart belong together: a window begins
+    /// with the first of them and ends a gap after the last.
+    ///
+    /// A session is one of one partition and of one set of dimension values.
+    /// So the dimensions should hold the partition key (for a shop, the
+    /// customer): the same visit in two partitions would be two sessions.
+    Session {
+        /// Silence that ends a session, in milliseconds.
+        gap_millis: i64,
+    },
 }
 
 impl Window {
-    /// Length in milliseconds.
+    /// Length in milliseconds; of a session the least one, its gap.
     pub const fn size_millis(self) -> i64 {
         match self {
             Self::Tumbling { size_millis } | Self::Sliding { size_millis, .. } => size_millis,
+            Self::Session { gap_millis } => gap_millis,
+        }
+    }
+
+    /// Distance between starts in milliseconds; sessions start anywhere.
+    pub const fn step_millis(self) -> Option<i64> {
+        match self {
+            Self::Tumbling { size_millis } => Some(size_millis),
+            Self::Sliding { step_millis, .. } => Some(step_millis),
+            Self::Session { .. } => None,
         }
     }
 
@@ -76,18 +100,18 @@ impl Window {
         match self {
             Self::Tumbling { .. } => "tumbling",
             Self::Sliding { .. } => "sliding",
+            Self::Session { .. } => "session",
         }
     }
 
-    /// The starts of the windows that hold `time`, earliest first.
+    /// The starts of the windows that hold `time`, earliest first. None for
+    /// sessions: where one starts depends on the events around it.
     pub fn starts(self, time: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let (size, step) = match self {
-            Self::Tumbling { size_millis } => (size_millis, size_millis),
-            Self::Sliding { size_millis, step_millis } => (size_millis, step_millis),
-        };
-        let last = time.floor_to(step).millis();
-        let count = (size - (time.millis() - last) - 1).div_euclid(step);
-        (0..=count).rev().map(move |n| Timestamp::saturating_from_millis(last - n * step))
+        self.step_millis().into_iter().flat_map(move |step| {
+            let last = time.floor_to(step).millis();
+            let count = (self.size_millis() - (time.millis() - last) - 1).div_euclid(step);
+            (0..=count).rev().map(move |n| Timestamp::saturating_from_millis(last - n * step))
+        })
     }
 }
 
@@ -101,21 +125,37 @@ impl<'de> Deserialize<'de> for Window {
         }
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
+        struct Session {
+            gap: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
         struct Text {
             tumbling: Option<String>,
             sliding: Option<Sliding>,
+            session: Option<Session>,
         }
         let text = Text::deserialize(deserializer)?;
         let length = |text: &str| parse_duration(text).map_err(de::Error::custom);
-        let window = match (text.tumbling, text.sliding) {
-            (Some(size), None) => Self::Tumbling { size_millis: length(&size)? },
-            (None, Some(Sliding { size, step })) => {
+        let window = match (text.tumbling, text.sliding, text.session) {
+            (Some(size), None, None) => Self::Tumbling { size_millis: length(&size)? },
+            (None, Some(Sliding { size, step }), None) => {
                 Self::Sliding { size_millis: length(&size)?, step_millis: length(&step)? }
             }
-            _ => return Err(de::Error::custom("a window is `tumbling: 1m` or `sliding: {size: 5m, step: 1m}`")),
+            (None, None, Some(Session { gap })) => Self::Session { gap_millis: length(&gap)? },
+            _ => {
+                return Err(de::Error::custom(
+                    "a window is `tumbling: 1m`, `sliding: {size: 5m, step: 1m}` or `session: {gap: 30m}`",
+                ));
+            }
         };
         if window.size_millis() > MAX_WINDOW {
             return Err(de::Error::custom("a window is at most 366 days long"));
+        }
+        if let Self::Session { gap_millis } = window
+            && !(MIN_GAP..=MAX_GAP).contains(&gap_millis)
+        {
+            return Err(de::Error::custom("a session's gap is between 1s and 24h"));
         }
         if let Self::Sliding { size_millis, step_millis } = window
             && (step_millis > size_millis || size_millis / step_millis > MAX_OVERLAP)
@@ -320,6 +360,11 @@ impl MetricDefinition {
         if self.each.as_ref().is_some_and(|field| !matches!(field, Field::Data(_))) {
             return Err(format!("metric `{metric}`: `each` names a list in data, for instance data.items"));
         }
+        if matches!(self.window, Window::Session { .. })
+            && let Some(taken) = SESSION_FIELDS.iter().find(|name| self.measures.contains_key(**name))
+        {
+            return Err(format!("metric `{metric}`: in a session metric `{taken}` is not free as a measure's name"));
+        }
         self.dimensions.keys().chain(self.measures.keys()).try_for_each(|name| check_name(name))
     }
 
@@ -417,9 +462,30 @@ mod tests {
         let wrong_field = SMALL.replace("count: rows", "sum: revenue");
         assert!(error(&wrong_field).contains("not a"), "{}", error(&wrong_field));
         assert!(error(&SMALL.replace("1m", "1 minute")).contains("is not a duration"));
+        let session = |gap: &str| SMALL.replace("tumbling: 1m", &format!("session: {{gap: {gap}}}"));
+        assert!(
+            error(&session("25h")).starts_with("m.yaml:3: a session's gap is between"),
+            "{}",
+            error(&session("25h"))
+        );
+        assert!(error(&session("0s")).starts_with("m.yaml:3: "), "{}", error(&session("0s")));
+        assert!(error(&session("30m").replace("  n:", "  retracted:")).contains("is not free"));
+        assert!(error(&SMALL.replace("1m", "1m, session: {gap: 1m}")).contains("a window is"));
         assert!(error(&SMALL.replace("name: sales", "name: Sales!")).contains("is not a name"));
         assert!(error(&SMALL.replace("types: [order.placed]", "types: []")).contains("no event types"));
         assert!(error(&SMALL.replace("types:", "typos: 1\ntypes:")).contains("typos"));
+    }
+
+    #[test]
+    fn a_session_is_known_by_its_gap() {
+        let text = SMALL.replace("tumbling: 1m", "session: {gap: 30m}");
+        let window = MetricDefinition::parse("m.yaml", &text).expect("a session").window;
+        assert_eq!(window, Window::Session { gap_millis: 30 * MINUTE });
+        assert_eq!((window.kind(), window.step_millis()), ("session", None));
+        assert_eq!(window.starts(Timestamp::EPOCH).count(), 0);
+        for gap in ["1s", "24h"] {
+            MetricDefinition::parse("m.yaml", &text.replace("30m", gap)).expect(gap);
+        }
     }
 
     #[test]

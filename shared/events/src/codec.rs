@@ -93,6 +93,8 @@ pub(crate) mod name {
     pub(crate) const COUNT: &str = "Tm-Count";
     pub(crate) const SOURCES: &str = "Tm-Sources";
     pub(crate) const INGESTED_AT: &str = "Tm-Ingested-At";
+    pub(crate) const ORDER: &str = "Tm-Redrive-Order";
+    pub(crate) const REDRIVEN: &str = "Tm-Redriven";
     pub(crate) const RAW_SEQ: &str = "Tm-Raw-Seq";
     pub(crate) const RAW_PREV: &str = "Tm-Raw-Prev";
     pub(crate) const REFDATA: &str = "Tm-Refdata-Version";
@@ -110,6 +112,7 @@ pub(crate) mod name {
     pub(crate) const DLQ_FIRST_FAILED_AT: &str = "Tm-Dlq-First-Failed-At";
     pub(crate) const DLQ_SOURCE: &str = "Tm-Dlq-Source";
     pub(crate) const DLQ_EVENT_ID: &str = "Tm-Dlq-Event-Id";
+    pub(crate) const DLQ_REDRIVEN_FROM: &str = "Tm-Dlq-Redriven-From";
 }
 
 pub(crate) fn required<T: FromStr>(headers: &impl HeaderSource, name: &'static str) -> Result<T, DecodeError> {
@@ -142,4 +145,17 @@ pub(crate) fn inflate(headers: &impl HeaderSource, payload: Bytes) -> Result<Byt
         }
         Some(other) => Err(DecodeError::Encoding(format!("unknown encoding {other}"))),
     }
+}
+
+/// JSON in ASCII: NATS headers are lines, so text from outside is escaped.
+pub(crate) fn ascii_json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_string(value)?;
+    let mut ascii = String::with_capacity(json.len());
+    for unit in json.encode_utf16() {
+        match char::from_u32(u32::from(unit)).filter(|c| matches!(c, ' '..='~')) {
+            Some(plain) => ascii.push(plain),
+            None => ascii.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    Ok(ascii)
 }

@@ -2,10 +2,12 @@
 //!
 //! - [`event`]: one CloudEvent, as a line of a batch;
 //! - [`message`]: the messages, each a type with its subject and headers;
+//! - [`dead_letter`]: events that were given up, and their way back;
 //! - [`topology`]: streams, subjects and durable consumers. No other module
 //!   of the project spells one of their names;
 //! - [`trace`]: W3C trace context as text.
 
+pub mod dead_letter;
 pub mod event;
 pub mod message;
 pub mod topology;
@@ -14,9 +16,10 @@ pub mod trace;
 mod codec;
 
 pub use codec::{DecodeError, Encoded, HeaderSource};
+pub use dead_letter::{DeadLetter, Redrive};
 pub use event::{Enrichment, EventRef, ItemFacts, QualityFlag};
 pub use message::{
-    AlertState, AlertTransition, CellUpdate, DeadLetter, EnrichedBatch, Message, MetricsUpdate, RawBatch, SourceBooks,
+    AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch, SourceBooks,
 };
 pub use topology::{Durable, StreamName};
 pub use trace::TraceParent;

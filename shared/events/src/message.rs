@@ -9,7 +9,7 @@ use tidemill_domain::{Partition, Timestamp};
 use tidemill_totals::{Totals, Value};
 
 use crate::{
-    codec::{DecodeError, Encoded, HeaderSource, check_version, inflate, name, optional, required},
+    codec::{DecodeError, Encoded, HeaderSource, ascii_json, check_version, inflate, name, optional, required},
     topology::{self, StreamName},
     trace::TraceParent,
 };
@@ -42,6 +42,9 @@ pub struct RawBatch {
     pub ingested_at: Timestamp,
     /// Events by source.
     pub sources: BTreeMap<String, u32>,
+    /// Dead letters (their sequences in `DLQ`) whose events were sent again
+    /// and are in this batch.
+    pub redriven: Vec<u64>,
     /// The events, one a line.
     pub lines: Bytes,
     /// The batch's own span.
@@ -67,6 +70,7 @@ impl Message for RawBatch {
             .header(name::SOURCES, ascii_json(&self.sources)?)
             .header(name::INGESTED_AT, self.ingested_at.millis())
             .header("Tm-Batch-Id", self.batch_id)
+            .header_opt(name::REDRIVEN, (!self.redriven.is_empty()).then(|| sequences(&self.redriven)))
             .header_opt(name::TRACEPARENT, self.trace)
             .body(NDJSON, self.lines.clone()))
     }
@@ -81,6 +85,7 @@ impl Message for RawBatch {
             partition: Partition::new(required(headers, name::PARTITION)?),
             ingested_at: Timestamp::saturating_from_millis(required(headers, name::INGESTED_AT)?),
             sources: serde_json::from_str(&sources)?,
+            redriven: read_sequences(headers.get(name::REDRIVEN).unwrap_or_default())?,
             lines: payload,
             trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
         })
@@ -141,6 +146,48 @@ impl Message for EnrichedBatch {
     }
 }
 
+/// The events of one enriched batch that came past the allowed lateness: in no
+/// total, and kept aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateBatch {
+    /// The partition that all its events belong to.
+    pub partition: Partition,
+    /// The stream sequence in `RAW` of the batch that they came in.
+    pub raw_seq: u64,
+    /// When ingestion took them in.
+    pub ingested_at: Timestamp,
+    /// The number of events.
+    pub count: u32,
+    /// The events as they were enriched, one a line.
+    pub lines: Bytes,
+}
+
+impl Message for LateBatch {
+    const STREAM: StreamName = StreamName::Late;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(Encoded::new(topology::late(self.partition), format!("late-{}", self.raw_seq))
+            .header(name::VERSION, Self::VERSION)
+            .header(name::PARTITION, self.partition)
+            .header(name::COUNT, self.count)
+            .header(name::RAW_SEQ, self.raw_seq)
+            .header(name::INGESTED_AT, self.ingested_at.millis())
+            .body(NDJSON, self.lines.clone()))
+    }
+
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        Ok(Self {
+            partition: Partition::new(required(headers, name::PARTITION)?),
+            raw_seq: required(headers, name::RAW_SEQ)?,
+            ingested_at: Timestamp::saturating_from_millis(required(headers, name::INGESTED_AT)?),
+            count: required(headers, name::COUNT)?,
+            lines: inflate(headers, payload)?,
+        })
+    }
+}
+
 /// The window totals of one partition that changed, each cumulative up to
 /// `raw_seq`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,7 +223,7 @@ pub struct CellUpdate {
     pub version: String,
     /// First instant of the window.
     pub start: Timestamp,
-    /// First instant after it.
+    /// First instant after it; a session's grows.
     pub end: Timestamp,
     /// Values by dimension.
     pub dimensions: BTreeMap<String, String>,
@@ -185,6 +232,10 @@ pub struct CellUpdate {
     /// A sampled event that is counted in it, for the trace behind the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exemplar: Option<TraceParent>,
+    /// The window is no more: a session that became part of another. From here
+    /// on it counts as nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retracted: bool,
 }
 
 /// Outcomes of one source's events in one hour of ingestion, cumulative.
@@ -296,100 +347,14 @@ impl Message for AlertTransition {
     }
 }
 
-/// An event that will never be counted as it is, with all that is needed to
-/// see why, mend it and send it again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Unique name; a retry of its publish repeats it.
-    pub id: String,
-    /// Who gave it up.
-    pub service: String,
-    /// The release that did.
-    pub release: String,
-    /// Stable code of the reason.
-    pub code: String,
-    /// The reason in words.
-    pub reason: String,
-    /// JSON Pointer to what is wrong, where there is one.
-    pub pointer: Option<String>,
-    /// The stream it came from, where it came from one.
-    pub stream: Option<String>,
-    /// Its sequence there.
-    pub sequence: Option<u64>,
-    /// How often it was delivered.
-    pub deliveries: u64,
-    /// When it first failed.
-    pub first_failed_at: Timestamp,
-    /// The event's source: as it claims, or who sent it where it claims none.
-    pub source: String,
-    /// The event's id, where it has one.
-    pub event_id: Option<String>,
-    /// The event's trace.
-    pub trace: Option<TraceParent>,
-    /// The body as it was received.
-    pub body: Bytes,
+/// Stream sequences as a header.
+fn sequences(sequences: &[u64]) -> String {
+    sequences.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
 }
 
-impl Message for DeadLetter {
-    const STREAM: StreamName = StreamName::Dlq;
-    const VERSION: u32 = 1;
-
-    fn encode(&self) -> Result<Encoded, serde_json::Error> {
-        Ok(Encoded::new(topology::dlq(&self.service, &self.code), format!("dlq-{}", self.id))
-            .header(name::VERSION, Self::VERSION)
-            .header("Tm-Dlq-Id", ascii_json(&self.id)?)
-            .header(name::DLQ_SERVICE, &self.service)
-            .header(name::DLQ_VERSION, &self.release)
-            .header(name::DLQ_CODE, &self.code)
-            .header(name::DLQ_REASON, ascii_json(&self.reason)?)
-            .header_opt(name::DLQ_POINTER, self.pointer.as_ref().map(ascii_json).transpose()?)
-            .header_opt(name::DLQ_STREAM, self.stream.as_ref())
-            .header_opt(name::DLQ_SEQ, self.sequence)
-            .header(name::DLQ_DELIVERIES, self.deliveries)
-            .header(name::DLQ_FIRST_FAILED_AT, self.first_failed_at)
-            .header(name::DLQ_SOURCE, ascii_json(&self.source)?)
-            .header_opt(name::DLQ_EVENT_ID, self.event_id.as_ref().map(ascii_json).transpose()?)
-            .header_opt(name::TRACEPARENT, self.trace)
-            .body("application/octet-stream", self.body.clone()))
-    }
-
-    /// Reads a dead letter; with a headers-only consumer `body` is empty.
-    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
-        check_version(headers, Self::VERSION)?;
-        let text = |name| -> Result<Option<String>, DecodeError> {
-            Ok(headers.get(name).map(serde_json::from_str).transpose()?)
-        };
-        let payload = if payload.is_empty() { payload } else { inflate(headers, payload)? };
-        Ok(Self {
-            id: text("Tm-Dlq-Id")?.ok_or(DecodeError::Header("Tm-Dlq-Id"))?,
-            service: required(headers, name::DLQ_SERVICE)?,
-            release: required(headers, name::DLQ_VERSION)?,
-            code: required(headers, name::DLQ_CODE)?,
-            reason: text(name::DLQ_REASON)?.unwrap_or_default(),
-            pointer: text(name::DLQ_POINTER)?,
-            stream: optional(headers, name::DLQ_STREAM)?,
-            sequence: optional(headers, name::DLQ_SEQ)?,
-            deliveries: required(headers, name::DLQ_DELIVERIES)?,
-            first_failed_at: required(headers, name::DLQ_FIRST_FAILED_AT)?,
-            source: text(name::DLQ_SOURCE)?.ok_or(DecodeError::Header(name::DLQ_SOURCE))?,
-            event_id: text(name::DLQ_EVENT_ID)?,
-            trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
-            body: payload,
-        })
-    }
-}
-
-/// JSON in ASCII: NATS headers are lines, so text from outside is escaped.
-fn ascii_json(value: &impl Serialize) -> Result<String, serde_json::Error> {
-    let json = serde_json::to_string(value)?;
-    let mut ascii = String::with_capacity(json.len());
-    for unit in json.encode_utf16() {
-        match char::from_u32(u32::from(unit)).filter(|c| matches!(c, ' '..='~')) {
-            Some(plain) => ascii.push(plain),
-            None => ascii.push_str(&format!("\\u{unit:04x}")),
-        }
-    }
-    Ok(ascii)
+fn read_sequences(text: &str) -> Result<Vec<u64>, DecodeError> {
+    let number = |part: &str| part.parse().map_err(|_| DecodeError::Header(name::REDRIVEN));
+    text.split(',').filter(|part| !part.is_empty()).map(number).collect()
 }
 
 #[cfg(test)]
@@ -404,25 +369,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_dead_letter_keeps_any_text_and_any_body(
-            reason in any::<String>(), source in any::<String>(), id in proptest::option::of(any::<String>()),
-            body in proptest::collection::vec(any::<u8>(), 0..9000),
+        fn a_raw_batch_comes_back(
+            lines in "[a-z\n]{0,9000}", source in any::<String>(), redriven in proptest::collection::vec(any::<u64>(), 0..4),
         ) {
-            let letter = DeadLetter {
-                id: "x-1".into(), service: "ingestion".into(), release: "0.1.0".into(), code: "schema_violation".into(),
-                reason, pointer: Some("/data/\u{e9}".into()), stream: Some("RAW".into()), sequence: Some(3),
-                deliveries: 1, first_failed_at: Timestamp::EPOCH, source, event_id: id, trace: trace(), body: body.into(),
-            };
-            let encoded = letter.encode().expect("encodes");
-            prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));
-            prop_assert_eq!(DeadLetter::decode(&encoded, encoded.payload.clone()).expect("decodes"), letter);
-        }
-
-        #[test]
-        fn a_raw_batch_comes_back(lines in "[a-z\n]{0,9000}", source in any::<String>()) {
             let batch = RawBatch {
                 batch_id: uuid::Uuid::from_u128(5), partition: Partition::new(3), ingested_at: Timestamp::EPOCH,
-                sources: BTreeMap::from([(source, 2)]), lines: lines.into(), trace: None,
+                sources: BTreeMap::from([(source, 2)]), redriven, lines: lines.into(), trace: None,
             };
             let encoded = batch.encode().expect("encodes");
             prop_assert_eq!(RawBatch::decode(&encoded, encoded.payload.clone()).expect("decodes"), batch);
@@ -454,6 +406,7 @@ mod tests {
             partition: Partition::new(0),
             ingested_at: Timestamp::EPOCH,
             sources: BTreeMap::new(),
+            redriven: Vec::new(),
             lines: Bytes::new(),
             trace: None,
         }

@@ -17,13 +17,18 @@ pub enum StreamName {
     Metrics,
     /// Alert transitions.
     Alerts,
+    /// Events past the allowed lateness.
+    Late,
     /// Dead events.
     Dlq,
+    /// Dead events on their way back to ingestion.
+    Redrive,
 }
 
 impl StreamName {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Raw, Self::Enriched, Self::Metrics, Self::Alerts, Self::Dlq];
+    pub const ALL: [Self; 7] =
+        [Self::Raw, Self::Enriched, Self::Metrics, Self::Alerts, Self::Late, Self::Dlq, Self::Redrive];
 
     /// The stream's name on the server.
     pub const fn as_str(self) -> &'static str {
@@ -32,7 +37,9 @@ impl StreamName {
             Self::Enriched => "ENRICHED",
             Self::Metrics => "METRICS",
             Self::Alerts => "ALERTS",
+            Self::Late => "LATE",
             Self::Dlq => "DLQ",
+            Self::Redrive => "REDRIVE",
         }
     }
 
@@ -43,16 +50,18 @@ impl StreamName {
             Self::Enriched => "tm.enriched.*",
             Self::Metrics => "tm.metrics.*",
             Self::Alerts => "tm.alerts.*",
+            Self::Late => "tm.late.*",
             Self::Dlq => "tm.dlq.*.*",
+            Self::Redrive => REDRIVE,
         }
     }
 
     /// How long a message is kept.
     pub const fn max_age(self) -> Duration {
         match self {
-            Self::Raw | Self::Metrics => DAY.saturating_mul(7),
+            Self::Raw | Self::Metrics | Self::Redrive => DAY.saturating_mul(7),
             Self::Enriched => DAY,
-            Self::Alerts | Self::Dlq => DAY.saturating_mul(30),
+            Self::Alerts | Self::Late | Self::Dlq => DAY.saturating_mul(30),
         }
     }
 
@@ -85,6 +94,13 @@ pub fn metrics(partition: Partition) -> String {
     format!("tm.metrics.{partition}")
 }
 
+pub(crate) fn late(partition: Partition) -> String {
+    format!("tm.late.{partition}")
+}
+
+/// The subject of orders to send dead letters again.
+pub(crate) const REDRIVE: &str = "tm.redrive";
+
 pub(crate) fn alerts(rule: &str) -> String {
     format!("tm.alerts.{}", token(rule))
 }
@@ -102,6 +118,9 @@ fn token(text: &str) -> String {
 /// A durable consumer of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durable {
+    /// Ingestion reads orders to send dead letters again; its replicas share
+    /// them.
+    IngestionRedrive,
     /// Enrichment reads one partition of `RAW`.
     Enrichment(Partition),
     /// Aggregation reads one partition of `ENRICHED`.
@@ -124,6 +143,7 @@ impl Durable {
     /// The stream it reads.
     pub const fn stream(self) -> StreamName {
         match self {
+            Self::IngestionRedrive => StreamName::Redrive,
             Self::Enrichment(_) | Self::ReportingRaw => StreamName::Raw,
             Self::Aggregation(_) | Self::AlertEvents(_) => StreamName::Enriched,
             Self::AlertMetrics | Self::ReportingMetrics => StreamName::Metrics,
@@ -135,6 +155,7 @@ impl Durable {
     /// The consumer's name on the server.
     pub fn name(self) -> String {
         match self {
+            Self::IngestionRedrive => "ingestion-redrive".into(),
             Self::Enrichment(p) => format!("enrichment-{p}"),
             Self::Aggregation(p) => format!("aggregation-{p}"),
             Self::AlertEvents(p) => format!("alert-events-{p}"),
@@ -163,6 +184,7 @@ impl Durable {
     /// The service that owns it.
     pub const fn service(self) -> &'static str {
         match self {
+            Self::IngestionRedrive => "ingestion",
             Self::Enrichment(_) => "enrichment",
             Self::Aggregation(_) => "aggregation",
             Self::AlertEvents(_) | Self::AlertMetrics => "alert",
@@ -173,6 +195,14 @@ impl Durable {
 
 /// The key-value bucket in which instances announce themselves.
 pub const MEMBERS_BUCKET: &str = "tm_members";
+
+/// The key-value bucket of leases: which instance does which part of a
+/// service's work.
+pub const LEASES_BUCKET: &str = "tm_leases";
+
+/// The key-value bucket in which readers of `ENRICHED` ask for batches that
+/// they miss.
+pub const REQUESTS_BUCKET: &str = "tm_requests";
 
 #[cfg(test)]
 mod tests {

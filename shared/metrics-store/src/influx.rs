@@ -14,8 +14,10 @@ use tokio::time::timeout;
 use crate::{Error, FieldValue, Point};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Appended to a tag that ends in a backslash, which line protocol would read
-/// as escaping what follows. It has no width, and a reader takes it off.
+/// Put between a backslash in a tag and what line protocol ends a tag with, or
+/// escapes: parsers do not agree on what the backslash means there, and one that
+/// reads it as another than InfluxDB drops the line without a word. It has no
+/// width, and a reader takes it off.
 const GUARD: char = '\u{200b}';
 
 /// A bucket of an InfluxDB 2 server.
@@ -74,7 +76,7 @@ impl InfluxStore {
                     ("_value", Value::Double(x)) => value = Some(FieldValue::Float(x.into_inner())),
                     ("_value", Value::Long(n)) => value = Some(FieldValue::Integer(n)),
                     (name, Value::String(text)) if !name.starts_with('_') && !matches!(name, "result" | "table") => {
-                        tags.insert(name.to_owned(), text.strip_suffix(GUARD).unwrap_or(&text).to_owned());
+                        tags.insert(name.to_owned(), unguarded(&text));
                     }
                     _ => {}
                 }
@@ -94,13 +96,9 @@ impl InfluxStore {
 fn data_point(point: &Point) -> Result<DataPoint, Error> {
     let mut builder = DataPoint::builder(point.measurement.as_str()).timestamp(point.time.millis());
     for (name, value) in &point.tags {
-        // Line protocol has no escape for line ends, and no empty tags.
-        let mut value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if value.ends_with('\\') {
-            value.push(GUARD);
-        }
+        // Line protocol has no empty tags.
         if !value.is_empty() {
-            builder = builder.tag(name, value);
+            builder = builder.tag(name, guarded(value));
         }
     }
     for (name, value) in &point.fields {
@@ -110,6 +108,24 @@ fn data_point(point: &Point) -> Result<DataPoint, Error> {
         };
     }
     builder.build().map_err(|e| Error::Refused(e.to_string()))
+}
+
+/// A tag that every parser of line protocol reads alike, once it is escaped.
+/// There is no escape for line ends.
+fn guarded(value: &str) -> String {
+    let mut guarded = String::with_capacity(value.len());
+    let mut characters = value.chars().map(|c| if c.is_control() { ' ' } else { c }).peekable();
+    while let Some(character) = characters.next() {
+        guarded.push(character);
+        if character == '\\' && characters.peek().is_none_or(|next| matches!(next, ',' | '=' | ' ')) {
+            guarded.push(GUARD);
+        }
+    }
+    guarded
+}
+
+fn unguarded(value: &str) -> String {
+    value.replace(&format!("\\{GUARD}"), "\\")
 }
 
 /// Calls InfluxDB with a time limit, and sorts its errors.

@@ -33,9 +33,11 @@ pub enum Config {
         #[serde(skip_serializing)]
         token: String,
     },
-    /// The built-in store.
+    /// The built-in store: points in a database table.
     Builtin {
-        /// `sqlite:///absolute/path.db`.
+        /// `sqlite:///absolute/path.db`, for one process, or for several on
+        /// the same machine and local disk; never on a network file system.
+        /// Replicas on several machines share a `postgres://…`, or InfluxDB.
         url: String,
     },
 }

@@ -1,10 +1,31 @@
-//! The same tests on the built-in store and on a real InfluxDB 2.
+//! The same points in the built-in store, in a real InfluxDB 2, and in
+//! VictoriaMetrics, which parses InfluxDB's line protocol too.
+
+mod servers;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use servers::{export, influxd, victoria_metrics};
 use tidemill_domain::Timestamp;
 use tidemill_metrics_store::{Config, FieldValue, MetricsStore, Point};
-use tidemill_testkit::{TempDir, skipped, tempdir, try_eventually};
+use tidemill_testkit::{Postgres, skipped, tempdir, try_eventually};
+
+/// Texts that line protocol escapes, or that something on the way could bend.
+const HOSTILE: [&str; 11] = [
+    "plain",
+    "with spaces",
+    "a,b=c",
+    "say \"hi\"",
+    "it's",
+    "back\\slash",
+    "\\, \\= \\ ",
+    "ends in \\",
+    "Zo\u{eb} \u{1f6d2} \u{65e5}\u{672c}",
+    "=",
+    "<script>",
+];
+/// The integers up to here are all exact as floats: 2^53.
+const EXACT_IN_A_FLOAT: i64 = 1 << 53;
 
 fn at(minute: i64) -> Timestamp {
     Timestamp::saturating_from_millis(1_291_190_400_000 + minute * 60_000)
@@ -22,27 +43,32 @@ fn point(tags: &[(&str, &str)], minute: i64, micros: i64) -> Point {
     }
 }
 
-async fn what_is_written_is_read_back(store: &MetricsStore) {
-    let hostile = [
-        "plain",
-        "with spaces",
-        "a,b=c",
-        "say \"hi\"",
-        "it's",
-        "back\\slash",
-        "ends in \\",
-        "Zo\u{eb} \u{1f6d2} \u{65e5}\u{672c}",
-        "=",
-        "<script>",
-    ];
-    let points: Vec<Point> = hostile
-        .iter()
-        .enumerate()
-        .map(|(n, category)| point(&[("category", category), ("partition", "3")], n as i64, n as i64 * 1_234_567))
+/// One point a minute for each hostile text, and the largest amount that a
+/// float still holds exactly: nine billion, in millionths.
+fn hostile_points() -> Vec<Point> {
+    let minutes = HOSTILE.iter().zip(0..);
+    let mut points: Vec<Point> = minutes
+        .map(|(category, minute)| point(&[("category", category), ("partition", "3")], minute, minute * 1_234_567))
         .collect();
+    points.push(point(&[("category", "large"), ("partition", "0")], 50, EXACT_IN_A_FLOAT - 1));
+    points
+}
+
+/// The sum of a field over points, exactly.
+fn total(points: &[Point], field: &str) -> i128 {
+    let value = |point: &Point| match point.fields[field] {
+        FieldValue::Integer(n) => i128::from(n),
+        FieldValue::Float(x) => format!("{x:.0}").parse().expect("a whole number"),
+    };
+    points.iter().map(value).sum()
+}
+
+async fn what_is_written_is_read_back(store: &MetricsStore) {
+    let points = hostile_points();
     store.write(&points).await.expect("written");
     let read = store.read("sales_metrics", at(0), at(60), 100).await.expect("read");
     assert_eq!(read, points);
+    assert_eq!(total(&read, "revenue_micros"), total(&points, "revenue_micros"));
     let some = store.read("sales_metrics", at(1), at(3), 100).await.expect("read");
     assert_eq!(some, points[1..3]);
 }
@@ -56,65 +82,48 @@ async fn writing_again_replaces(store: &MetricsStore) {
     assert!(store.read("other", at(0), at(1000), 10).await.expect("read").is_empty());
 }
 
+fn builtin_config(folder: &std::path::Path) -> Config {
+    Config::Builtin { url: format!("sqlite://{}/points.db", folder.display()) }
+}
+
 #[tokio::test]
 async fn builtin() {
     let folder = tempdir();
-    let url = format!("sqlite://{}/points.db", folder.path().display());
-    let store = MetricsStore::open(&Config::Builtin { url }).await.expect("opens");
+    let store = MetricsStore::open(&builtin_config(folder.path())).await.expect("opens");
     what_is_written_is_read_back(&store).await;
     writing_again_replaces(&store).await;
 }
 
-/// A real influxd, set up with an organisation, a bucket and a token.
-struct Influxd {
-    child: std::process::Child,
-    url: String,
-    _folder: TempDir,
+#[tokio::test]
+async fn builtin_on_postgres() {
+    let Some(server) = Postgres::start().await else {
+        return skipped("builtin_on_postgres", "no PostgreSQL is installed");
+    };
+    let store = MetricsStore::open(&Config::Builtin { url: server.url() }).await.expect("opens");
+    what_is_written_is_read_back(&store).await;
+    writing_again_replaces(&store).await;
 }
 
-impl Drop for Influxd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-async fn influxd() -> Option<Influxd> {
-    let program = std::env::var_os("TIDEMILL_INFLUXD").map(std::path::PathBuf::from).or_else(|| {
-        std::env::split_paths(&std::env::var_os("PATH")?).map(|f| f.join("influxd")).find(|p| p.is_file())
-    })?;
-    tidemill_service::install_crypto();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_builtin_file_can_have_two_writers_on_one_machine() {
     let folder = tempdir();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-    let url = format!("http://127.0.0.1:{port}");
-    let path = |name: &str| folder.path().join(name);
-    let child = std::process::Command::new(program)
-        .arg("--bolt-path")
-        .arg(path("i.bolt"))
-        .arg("--sqlite-path")
-        .arg(path("i.sqlite"))
-        .arg("--engine-path")
-        .arg(path("engine"))
-        .args(["--http-bind-address", &format!("127.0.0.1:{port}")])
-        .env("INFLUXD_REPORTING_DISABLED", "true")
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("influxd starts");
-    let server = Influxd { child, url: url.clone(), _folder: folder };
-    let setup = serde_json::json!({"username": "tidemill", "password": "tidemill-test", "org": "tidemill",
-        "bucket": "metrics", "token": "test-token"});
-    let client = reqwest::Client::new();
-    try_eventually("InfluxDB is set up", Duration::from_secs(60), || async {
-        let answer = client.post(format!("{url}/api/v2/setup")).json(&setup).send().await.map_err(|e| e.to_string())?;
-        if answer.status().is_success() { Ok(()) } else { Err(answer.text().await.unwrap_or_default()) }
-    })
-    .await;
-    Some(server)
-}
-
-fn config(url: &str, token: &str) -> Config {
-    Config::InfluxDb { url: url.into(), org: "tidemill".into(), bucket: "metrics".into(), token: token.into() }
+    let config = builtin_config(folder.path());
+    let first = MetricsStore::open(&config).await.expect("opens");
+    let second = MetricsStore::open(&config).await.expect("opens a file that is open");
+    let fill = |store: MetricsStore, partition: &'static str| {
+        tokio::spawn(async move {
+            for minute in 0..100 {
+                let point = point(&[("category", "c"), ("partition", partition)], minute, minute);
+                store.write(&[point]).await.expect("waits for the other writer");
+            }
+        })
+    };
+    let writers = [fill(first.clone(), "0"), fill(second, "1")];
+    for writer in writers {
+        writer.await.expect("writes all");
+    }
+    let read = first.read("sales_metrics", at(0), at(100), 1000).await.expect("read");
+    assert_eq!((read.len(), total(&read, "revenue_micros")), (200, 2 * (0..100).sum::<i128>()));
 }
 
 #[tokio::test]
@@ -122,20 +131,56 @@ async fn influxdb() {
     let Some(server) = influxd().await else {
         return skipped("influxdb", "no influxd on PATH or in TIDEMILL_INFLUXD");
     };
-    let store = MetricsStore::open(&config(&server.url, "test-token")).await.expect("opens");
+    let store = MetricsStore::open(&server.config("test-token")).await.expect("opens");
     what_is_written_is_read_back(&store).await;
     writing_again_replaces(&store).await;
-    let stranger = MetricsStore::open(&config(&server.url, "wrong")).await.expect("opens");
+    let stranger = MetricsStore::open(&server.config("wrong")).await.expect("opens");
     let error = stranger.write(&[point(&[("a", "b")], 0, 1)]).await.expect_err("401");
     assert!(error.is_transient(), "the token can be mended while the log waits: {error}");
-    assert!(!format!("{:?}", config(&server.url, "wrong")).contains("wrong"));
+    assert!(!format!("{:?}", server.config("wrong")).contains("wrong"));
+}
+
+/// What the client writes, read by another parser of the same protocol. It
+/// keeps 64-bit floats: amounts in millionths are exact up to 2^53, and beyond
+/// that it would not be the one to ask. Nor does it overwrite, so that is left
+/// to the others.
+#[tokio::test]
+async fn victoria_metrics_reads_the_same_points() {
+    let Some(server) = victoria_metrics().await else {
+        return skipped("victoria_metrics_reads_the_same_points", "no victoria-metrics on PATH");
+    };
+    let store = MetricsStore::open(&server.config("any")).await.expect("opens");
+    let written = hostile_points();
+    store.write(&written).await.expect("written");
+    let as_floats = |point: &Point| {
+        let float = |value: &FieldValue| match value {
+            FieldValue::Integer(n) => FieldValue::Float(*n as f64),
+            FieldValue::Float(x) => FieldValue::Float(*x),
+        };
+        let fields = point.fields.iter().map(|(name, value)| (name.clone(), float(value))).collect();
+        Point { fields, ..point.clone() }
+    };
+    let expected: Vec<Point> = written.iter().map(as_floats).collect();
+    let read = try_eventually("every point is there", Duration::from_secs(20), || async {
+        let read = export(&server, "sales_metrics").await?;
+        if read.len() == expected.len() { Ok(read) } else { Err(format!("{read:?}")) }
+    })
+    .await;
+    assert_eq!(read, expected);
+    assert_eq!(total(&read, "revenue_micros"), total(&written, "revenue_micros"));
 }
 
 #[tokio::test]
 async fn an_absent_influxdb_is_transient_and_a_wrong_url_is_not() {
-    let absent = MetricsStore::open(&config("http://127.0.0.1:9", "t")).await.expect("opens");
+    let config = |url: &str| Config::InfluxDb {
+        url: url.into(),
+        org: "tidemill".into(),
+        bucket: "metrics".into(),
+        token: "t".into(),
+    };
+    let absent = MetricsStore::open(&config("http://127.0.0.1:9")).await.expect("opens");
     assert!(absent.write(&[point(&[("a", "b")], 0, 1)]).await.expect_err("nobody there").is_transient());
     for url in ["ftp://x", "not a url"] {
-        assert!(!MetricsStore::open(&config(url, "t")).await.expect_err(url).is_transient());
+        assert!(!MetricsStore::open(&config(url)).await.expect_err(url).is_transient());
     }
 }

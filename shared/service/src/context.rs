@@ -8,16 +8,22 @@ use std::{
 };
 
 use prometheus_client::{encoding::text, registry};
-use tidemill_bus::{Bus, Member};
+use tidemill_bus::{Bus, MEMBER_TTL, Member};
 use tidemill_domain::{SharedClock, SystemClock};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::Health;
+use crate::{Breaker, Health, breaker::Breakers};
 
 /// How often an instance says that it is alive, and NATS's state is looked at.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long an instance that is told to stop goes on saying that it is alive
+/// while it gives back its share of the work.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// A service cannot start: the message is for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +70,30 @@ pub struct Context {
     pub health: Health,
     /// Its metrics.
     pub registry: Registry,
+    breakers: Breakers,
+    presence: Arc<watch::Sender<Presence>>,
     tasks: TaskTracker,
     failure: Arc<OnceLock<String>>,
+}
+
+/// What an instance is to the other replicas of its service.
+#[derive(Debug, Clone, Copy, Default)]
+struct Presence {
+    sharing: Sharing,
+    /// Until when the others must believe it alive.
+    alive_until: Option<Instant>,
+}
+
+/// Whether an instance takes a share of the work that replicas divide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// There is nothing to divide, or it has given everything back.
+    #[default]
+    No,
+    /// It takes its share.
+    Yes,
+    /// It is giving back what it has.
+    Leaving,
 }
 
 impl Context {
@@ -77,13 +105,16 @@ impl Context {
     /// A context with a clock of one's own.
     pub fn with_clock(service: &'static str, clock: SharedClock) -> Self {
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "local".into());
+        let (health, registry) = (Health::default(), Registry::default());
         let context = Self {
             service,
             instance: "".into(),
             clock,
             shutdown: CancellationToken::new(),
-            health: Health::default(),
-            registry: Registry::default(),
+            breakers: Breakers::new(&health, &registry),
+            health,
+            registry,
+            presence: Arc::new(watch::Sender::default()),
             tasks: TaskTracker::new(),
             failure: Arc::default(),
         };
@@ -98,6 +129,24 @@ impl Context {
         #[allow(clippy::cast_possible_truncation, reason = "below 10^9")]
         let nanos = (millis % 1000) as u32 * 1_000_000;
         Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, millis / 1000, nanos))
+    }
+
+    /// The breaker of a dependency: one for each name.
+    pub fn breaker(&self, dependency: &'static str) -> Breaker {
+        self.breakers.of(dependency)
+    }
+
+    /// Tells the other replicas whether this one takes a share of the work, as
+    /// soon as NATS can be reached.
+    pub fn set_sharing(&self, sharing: Sharing) {
+        self.presence.send_modify(|presence| presence.sharing = sharing);
+    }
+
+    /// Whether the other replicas must still believe this one alive. It may be
+    /// wrong to say no, never to say yes: it counts from before the last word
+    /// was sent.
+    pub fn is_believed_alive(&self) -> bool {
+        self.presence.borrow().alive_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Runs a task for as long as the service lives. Its error, or its panic,
@@ -190,35 +239,60 @@ async fn announce(context: Context, bus: Bus) -> Result<(), std::convert::Infall
         version: env!("CARGO_PKG_VERSION").into(),
         started_at: context.clock.now(),
         ready: false,
+        shares: false,
         reason: None,
     };
+    let mut sharing = context.presence.subscribe();
     let mut ticks = interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let said = sharing.borrow_and_update().sharing;
         tokio::select! {
             _ = ticks.tick() => {}
+            () = async { drop(sharing.wait_for(|now| now.sharing != said).await) } => {}
             () = context.shutdown.cancelled() => break,
         }
-        let problems = context.health.problems();
-        member.ready = problems.is_empty();
-        member.reason = problems.into_iter().next().map(|(what, reason)| format!("{what}: {reason}"));
-        // A server that came back without its disk has no bucket and no
-        // streams either: they are made again.
-        let announced = match bus.announce(&member).await {
-            Err(_) => match bus.ensure_topology().await {
-                Ok(()) => bus.announce(&member).await,
-                failed => failed,
-            },
-            done => done,
-        };
-        match announced {
-            Ok(()) => context.health.ready("nats"),
-            Err(error) => context.health.unready("nats", error.to_string()),
+        speak(&context, &bus, &mut member).await;
+    }
+    // Its share is given back first, so that the others find it free.
+    let parted = async {
+        while sharing.borrow_and_update().sharing != Sharing::No {
+            speak(&context, &bus, &mut member).await;
+            let over = async { drop(sharing.wait_for(|now| now.sharing == Sharing::No).await) };
+            let _ = timeout(HEARTBEAT, over).await;
         }
+    };
+    if timeout(PARTING, parted).await.is_err() {
+        tracing::warn!(service = context.service, "leaving before the share of the work is given back");
     }
     // The bucket forgets it in any case; this only makes it quicker.
     if let Err(error) = bus.withdraw(&member).await {
         tracing::debug!(%error, "the instance could not be withdrawn");
     }
     Ok(())
+}
+
+/// Says that the instance is alive, and how it is.
+async fn speak(context: &Context, bus: &Bus, member: &mut Member) {
+    let problems = context.health.problems();
+    member.ready = problems.is_empty();
+    member.reason = problems.into_iter().next().map(|(what, reason)| format!("{what}: {reason}"));
+    member.shares = context.presence.borrow().sharing == Sharing::Yes;
+    let spoken = Instant::now();
+    // A server that came back without its disk has no bucket and no streams
+    // either: they are made again.
+    let announced = match bus.announce(member).await {
+        Err(_) => match bus.ensure_topology().await {
+            Ok(()) => bus.announce(member).await,
+            failed => failed,
+        },
+        done => done,
+    };
+    match announced {
+        Ok(()) => {
+            context.presence.send_modify(|presence| presence.alive_until = Some(spoken + MEMBER_TTL));
+            context.breaker("nats").close();
+        }
+        Err(error) => context.breaker("nats").trip(error),
+    }
 }

@@ -25,6 +25,11 @@ impl Health {
         self.checks().insert(what, Some(reason.into()));
     }
 
+    /// `what` is no business of this instance any more.
+    pub fn forget(&self, what: &'static str) {
+        self.checks().remove(what);
+    }
+
     /// What is not in order, with the reasons; empty when ready.
     pub fn problems(&self) -> BTreeMap<&'static str, String> {
         self.checks().iter().filter_map(|(what, reason)| Some((*what, reason.clone()?))).collect()

@@ -5,19 +5,26 @@
 //! hands that to [`main`]. The all-in-one starts several in one process, each
 //! with a [`Context`] of its own.
 
+pub mod breaker;
+pub mod ceiling;
 pub mod config;
 pub mod health;
+pub mod keys;
 pub mod problem;
 pub mod server;
 pub mod telemetry;
 pub mod trace;
 
 mod context;
+mod probe;
 mod process;
 
+pub use breaker::{Attempt, Breaker};
+pub use ceiling::{Ceiling, CeilingConfig, CeilingReached};
 pub use config::HttpConfig;
-pub use context::{Context, Registry, StartError};
+pub use context::{Context, Registry, Sharing, StartError};
 pub use health::Health;
+pub use keys::{ApiKeys, KeyId};
 pub use problem::{FieldError, Problem};
 pub use process::{ServiceConfig, install_crypto, main};
 pub use server::Server;

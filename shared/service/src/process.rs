@@ -7,13 +7,16 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Context, StartError, TelemetryConfig, config, telemetry::Telemetry};
+use crate::{Context, HttpConfig, StartError, TelemetryConfig, config, probe, telemetry::Telemetry};
 
 /// How long a service may take to drain; a pod's grace period is longer.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The configuration of a service.
 pub trait ServiceConfig: DeserializeOwned + JsonSchema {
+    /// Its section `http`.
+    fn http(&self) -> &HttpConfig;
+
     /// Its section `telemetry`.
     fn telemetry(&self) -> &TelemetryConfig;
 }
@@ -33,6 +36,10 @@ struct Arguments {
     /// Print the JSON Schema of the settings, and end.
     #[arg(long)]
     print_config_schema: bool,
+    /// Ask the service that runs with these settings whether it is ready, and
+    /// end: with 0 if it is, else with 1 and its reasons.
+    #[arg(long)]
+    health: bool,
 }
 
 /// Runs one service until SIGTERM or Ctrl-C, or until it fails. `start` sets
@@ -55,6 +62,12 @@ where
         Ok(runtime) => runtime,
         Err(error) => return complain(service, &error, 1),
     };
+    if arguments.health {
+        return match runtime.block_on(probe::ready(config.http().listen)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => complain(service, &reason, 1),
+        };
+    }
     runtime.block_on(run(service, config, start))
 }
 

@@ -22,6 +22,8 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 
 use crate::{Context, HttpConfig, Problem, StartError};
 
+const HEALTH: &str = "http";
+
 /// A listening server whose routes can be completed later.
 #[derive(Clone)]
 pub struct Server {
@@ -48,6 +50,7 @@ impl Server {
             .await
             .map_err(|e| StartError::new(format!("http.listen {}: {e}", config.listen)))?;
         let address = listener.local_addr().map_err(|e| StartError::new(format!("http.listen: {e}")))?;
+        context.health.unready(HEALTH, "the service is starting");
         let not_yet = || async { Problem::unavailable("the service is starting").into_response() };
         let routes = Arc::new(RwLock::new(Router::new().fallback(not_yet)));
         let admin = Admin { context: context.clone(), openapi: Arc::new(openapi) };
@@ -94,6 +97,7 @@ impl Server {
     pub fn install(&self, routes: Router) {
         let routes = routes.fallback(|| async { Problem::not_found().into_response() });
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+        self.context.health.ready(HEALTH);
         tracing::info!(service = self.context.service, "serving");
     }
 }

@@ -41,6 +41,7 @@ async fn it_is_alive_at_once_and_serves_when_it_can() {
     assert_eq!(problem["retry_after"], 1, "a client is told to come back");
 
     context.health.ready("nats");
+    assert_eq!(ask(&server, "/readyz").await.2["problems"]["http"], "the service is starting");
     server.install(Router::new().route("/v1/things", get(|| async { "things" })));
     assert_eq!(ask(&server, "/readyz").await.0, 200);
     assert_eq!(ask(&server, "/v1/things").await.0, 200);

@@ -91,6 +91,22 @@ impl Measure {
         Ok(())
     }
 
+    /// The state of no events, in this one's shape: adding it changes nothing.
+    pub fn nothing(&self) -> Self {
+        match self {
+            Self::Count(_) => Self::Count(0),
+            Self::Sum(_) => Self::Sum(Amount::ZERO),
+            Self::Min(_) => Self::Min(None),
+            Self::Max(_) => Self::Max(None),
+            Self::Average { .. } => Self::Average { sum: Amount::ZERO, count: 0 },
+            Self::DistinctKeyed(_) => Self::DistinctKeyed(0),
+            Self::DistinctSketch(_) => Self::DistinctSketch(Distinct::default()),
+            Self::Quantile { per_mille, .. } => {
+                Self::Quantile { per_mille: *per_mille, sketch: QuantileSketch::default() }
+            }
+        }
+    }
+
     /// What the state comes to.
     pub fn value(&self) -> Value {
         match self {
@@ -128,5 +144,10 @@ impl Totals {
             return Err(MergeError);
         }
         self.0.iter_mut().zip(&other.0).try_for_each(|(a, b)| a.add(b))
+    }
+
+    /// The totals of no events, in this one's shape.
+    pub fn nothing(&self) -> Self {
+        Self(self.0.iter().map(Measure::nothing).collect())
     }
 }

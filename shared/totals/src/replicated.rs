@@ -106,6 +106,15 @@ mod tests {
         }
 
         #[test]
+        fn totals_add_up_in_any_order_and_nothing_adds_nothing(a in (0u16..4, 0u64..40), b in (0u16..4, 0u64..40), c in (0u16..4, 0u64..40)) {
+            let [a, b, c] = [a, b, c].map(|(partition, raw_seq)| totals(partition, raw_seq));
+            let added = |x: &Totals, y: &Totals| { let mut x = x.clone(); x.add(y).expect("one shape"); x };
+            prop_assert_eq!(added(&a, &added(&b, &c)), added(&added(&a, &b), &c));
+            prop_assert_eq!(added(&a, &b), added(&b, &a));
+            prop_assert_eq!(added(&a, &a.nothing()), a);
+        }
+
+        #[test]
         fn states_survive_json(partition in 0u16..4, raw_seq in 0u64..40) {
             let state = totals(partition, raw_seq);
             let json = serde_json::to_string(&state).expect("totals serialise");

@@ -4,18 +4,24 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tidemill_alert::Config;
 use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Clock, Partition, SystemClock, Timestamp};
 use tidemill_events::{
-    AlertTransition, CellUpdate, Durable, EnrichedBatch, Enrichment, MetricsUpdate, TraceParent,
-    event::splice_enrichment,
+    AlertTransition, CellUpdate, DecodeError, Durable, Encoded, EnrichedBatch, Enrichment, HeaderSource, Message,
+    MetricsUpdate, StreamName, TraceParent, event::splice_enrichment,
 };
 use tidemill_service::Context;
 use tidemill_testkit::{FakeSlack, TempDir, TestNats, eventually, tempdir};
 use tidemill_totals::{Measure, Totals};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) const MINUTE: i64 = 60_000;
@@ -74,12 +80,16 @@ impl Fixture {
 }
 
 pub(crate) fn toml(nats: &str, folder: &Path, webhook: Option<&str>, more: &str) -> String {
+    toml_with_store(nats, &format!("sqlite://{}/alert.db", folder.display()), webhook, more)
+}
+
+/// Of a service with its store at `store`; `more` continues the section `slack`.
+pub(crate) fn toml_with_store(nats: &str, store: &str, webhook: Option<&str>, more: &str) -> String {
     let webhook = webhook.map(|url| format!("webhook_url = {url:?}\n")).unwrap_or_default();
     format!(
         "[http]\nlisten = \"127.0.0.1:0\"\n[nats]\nurl = {nats:?}\npartitions = 2\n\
-         [store]\nurl = \"sqlite://{}/alert.db\"\n[links]\njaeger = \"http://jaeger.test/\"\n\
-         dashboard = \"http://dash.test/\"\n[slack]\n{webhook}{more}",
-        folder.display()
+         [store]\nurl = {store:?}\n[links]\njaeger = \"http://jaeger.test/\"\n\
+         dashboard = \"http://dash.test/\"\n[slack]\n{webhook}{more}"
     )
 }
 
@@ -114,6 +124,22 @@ impl Running {
         response.text().await.expect("text")
     }
 
+    /// Waits until its metrics hold this line: what counts, counts after it has
+    /// done the thing itself.
+    pub(crate) async fn counts(&self, line: &str) {
+        eventually(line, DEADLINE, || async { self.metrics().await.contains(line).then_some(()) }).await;
+    }
+
+    /// Waits until readiness gives this reason.
+    pub(crate) async fn unready(&self, what: &str) -> String {
+        eventually(&format!("not ready: {what}"), DEADLINE, || async { self.context.health.problems().remove(what) })
+            .await
+    }
+
+    pub(crate) async fn ready(&self) {
+        eventually("ready", DEADLINE, || async { self.context.health.is_ready().then_some(()) }).await;
+    }
+
     /// The service's alerts, as soon as they are as asked for.
     pub(crate) async fn alerts(&self, what: &str, are: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         eventually(what, DEADLINE, || async {
@@ -122,6 +148,22 @@ impl Running {
             (status == 200 && are(&alerts)).then_some(alerts)
         })
         .await
+    }
+}
+
+/// A message as it is to stand in the stream, right or wrong.
+pub(crate) struct Prepared(pub(crate) Encoded);
+
+impl Message for Prepared {
+    const STREAM: StreamName = StreamName::Enriched;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(self.0.clone())
+    }
+
+    fn decode(_: &impl HeaderSource, _: Bytes) -> Result<Self, DecodeError> {
+        Err(DecodeError::Header("Prepared"))
     }
 }
 
@@ -173,6 +215,7 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
         watermark: Some(start),
         idle: false,
         cells: vec![CellUpdate {
+            retracted: false,
             metric: "sales_metrics".into(),
             version: metrics.get("sales_metrics").expect("is there").version().into(),
             start,
@@ -189,5 +232,52 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
         }],
         books: Vec::new(),
         trace: exemplar,
+    }
+}
+
+/// A door before a server: shut, it refuses connections and severs those there
+/// are, as a server does that is stopped.
+pub(crate) struct Gate {
+    address: SocketAddr,
+    is_open: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Gate {
+    /// An open one before `server`.
+    pub(crate) async fn before(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (is_open, state) = watch::channel(true);
+        let task = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut state = state.clone();
+                if !*state.borrow_and_update() {
+                    continue;
+                }
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(server).await.expect("the server is there");
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = state.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { address, is_open, task }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn open(&self, is_open: bool) {
+        self.is_open.send_replace(is_open);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }

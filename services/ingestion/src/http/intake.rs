@@ -7,12 +7,11 @@ use axum::{
     http::{header, request},
 };
 use tidemill_domain::EventId;
-use tidemill_service::trace;
+use tidemill_service::{ApiKeys, KeyId, trace};
 use tracing::{Instrument, Span};
 
 use super::{Answer, Rejection, Verdict};
 use crate::{
-    auth::{Auth, Caller},
     batcher::Log,
     config::SenderConfig,
     dead_letters::{DeadLetters, Rejected},
@@ -31,7 +30,7 @@ const MAX_INLINE: usize = 32 << 10;
 
 /// All that answers requests.
 pub(crate) struct Intake {
-    pub(crate) auth: Auth,
+    pub(crate) keys: ApiKeys,
     pub(crate) origins: BTreeSet<String>,
     pub(crate) sender: SenderConfig,
     pub(crate) limits: Arc<Limits>,
@@ -51,7 +50,7 @@ impl Intake {
         // Without an exporter the span has no context, and the caller's goes on.
         let trace = trace::traceparent_of(&Span::current()).or_else(|| telemetry::traceparent(&head.headers));
         sender::check_origin(&head.headers, &self.origins)?;
-        let caller = self.auth.authenticate(&head.headers)?;
+        let caller = self.keys.check(&head.headers).map_err(|_| Error::Unauthorized)?;
         let mut admission = self.limits.admit()?;
         let form = Form::of(route, &head.headers)?;
         let encoding = Encoding::of(&head.headers)?;
@@ -95,7 +94,7 @@ impl Intake {
         })
     }
 
-    fn answer(&self, caller: Caller, judged: Judged) -> Answer {
+    fn answer(&self, caller: KeyId, judged: Judged) -> Answer {
         let is_known = |event: &&u64| !self.recent.entry(**event).or_insert(()).is_fresh();
         let duplicate = judged.accepted.iter().filter(is_known).count();
         let verdict = Verdict {

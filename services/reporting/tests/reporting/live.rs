@@ -5,20 +5,20 @@ use serde_json::{Value as Json, json};
 use tokio::time::timeout;
 
 /// A reader of server-sent events.
-struct Reader {
+pub(crate) struct Reader {
     response: reqwest::Response,
     buffer: String,
     last_id: String,
 }
 
 #[derive(Debug)]
-struct Seen {
-    event: String,
-    data: Json,
+pub(crate) struct Seen {
+    pub(crate) event: String,
+    pub(crate) data: Json,
 }
 
 impl Reader {
-    async fn open(running: &Running, last_id: Option<&str>) -> Self {
+    pub(crate) async fn open(running: &Running, last_id: Option<&str>) -> Self {
         let mut request = running.get("/v1/stream");
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
@@ -61,7 +61,7 @@ impl Reader {
     }
 
     /// The next event that is as it should be.
-    async fn until(&mut self, is_right: impl Fn(&Seen) -> bool) -> Seen {
+    pub(crate) async fn until(&mut self, is_right: impl Fn(&Seen) -> bool) -> Seen {
         loop {
             let seen = self.next().await;
             if is_right(&seen) {

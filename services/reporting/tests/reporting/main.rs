@@ -2,5 +2,7 @@
 
 mod live;
 mod process;
+mod redrive;
+mod replicas;
 mod service;
 mod shop;

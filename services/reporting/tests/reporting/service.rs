@@ -14,7 +14,7 @@ use tidemill_totals::Value;
 use uuid::Uuid;
 
 /// Two partitions with ten events accepted, two rejected, nine settled.
-async fn trade(bus: &Bus) {
+pub(crate) async fn trade(bus: &Bus) {
     let first = bus.publish(&batch(1, 0, 6)).await.expect("stored").sequence;
     let second = bus.publish(&batch(2, 1, 4)).await.expect("stored").sequence;
     bus.publish(&letter("a", "ingestion", "{\"broken\": tru")).await.expect("stored");
@@ -199,7 +199,7 @@ async fn alerts_are_served_with_their_traces() {
 }
 
 /// A message that says it is an update, and is none.
-struct Broken;
+pub(crate) struct Broken(pub(crate) u32);
 
 impl Message for Broken {
     const STREAM: StreamName = StreamName::Metrics;
@@ -208,11 +208,11 @@ impl Message for Broken {
     fn encode(&self) -> Result<Encoded, serde_json::Error> {
         let payload = Bytes::from_static(b"{ nonsense");
         let headers = vec![("Tm-Version", "1".into())];
-        Ok(Encoded { subject: "tm.metrics.0".into(), message_id: "broken".into(), headers, payload })
+        Ok(Encoded { subject: "tm.metrics.0".into(), message_id: format!("broken-{}", self.0), headers, payload })
     }
 
     fn decode(_: &impl HeaderSource, _: Bytes) -> Result<Self, DecodeError> {
-        Ok(Self)
+        Ok(Self(0))
     }
 }
 
@@ -220,7 +220,7 @@ impl Message for Broken {
 async fn a_message_that_cannot_be_read_holds_nothing_up() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
-    shop.bus.publish(&Broken).await.expect("stored");
+    shop.bus.publish(&Broken(1)).await.expect("stored");
     trade(&shop.bus).await;
     running.until("/v1/books", |books| books["totals"]["in_flight"] == 1).await;
     let own = "/v1/dead-letters?service=reporting";
@@ -252,6 +252,12 @@ async fn wrong_questions_get_clear_answers() {
         ("/v1/alerts?colour=red", 400, "invalid_parameter"),
         ("/v1/books?hours=maybe", 400, "invalid_parameter"),
         ("/v1/dead-letters?before=x", 400, "invalid_parameter"),
+        ("/v1/dead-letters?state=mended", 400, "invalid_parameter"),
+        ("/v1/dead-letters?since=yesterday", 400, "invalid_parameter"),
+        ("/v1/dead-letters/x", 400, "invalid_parameter"),
+        ("/v1/dead-letters/99", 404, "unknown_dead_letter"),
+        ("/v1/dead-letters/audit?request=x", 400, "invalid_parameter"),
+        ("/v1/dead-letters/orders/x", 400, "invalid_parameter"),
         ("/v1/nothing", 404, "not_found"),
         ("/assets/../Cargo.toml", 404, "not_found"),
         ("/assets/nothing.js", 404, "not_found"),
@@ -286,7 +292,7 @@ async fn the_page_is_served_and_may_be_kept() {
         assert_eq!(asset.headers()["x-content-type-options"], "nosniff", "{path}");
     }
     let api = running.json("/openapi.json").await;
-    assert_eq!(api["paths"].as_object().expect("paths").len(), 8);
+    assert_eq!(api["paths"].as_object().expect("paths").len(), 13);
     running.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! A running service on a NATS of its own, and the messages of a small shop.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde_json::Value as Json;
 use tidemill_bus::Bus;
@@ -42,7 +42,17 @@ impl Shop {
     }
 
     pub(crate) async fn report(&self, more: &str) -> Running {
-        Running::start(&self.nats.url(), self.folder.path(), more).await
+        self.replica(&self.sqlite(), more).await
+    }
+
+    /// The store of a single replica.
+    pub(crate) fn sqlite(&self) -> String {
+        format!("sqlite://{}/r.db", self.folder.path().display())
+    }
+
+    /// One of the replicas on a store.
+    pub(crate) async fn replica(&self, store: &str, more: &str) -> Running {
+        Running::start(&self.nats.url(), store, more).await
     }
 }
 
@@ -54,11 +64,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    async fn start(nats: &str, folder: &Path, more: &str) -> Self {
-        let text = format!(
-            "http.listen = '127.0.0.1:0'\nnats.url = '{nats}'\nstore.url = 'sqlite://{}/r.db'\n{more}",
-            folder.display()
-        );
+    async fn start(nats: &str, store: &str, more: &str) -> Self {
+        let text = format!("http.listen = '127.0.0.1:0'\nnats.url = '{nats}'\nstore.url = '{store}'\n{more}");
         let config: Config = config::parse(&text).expect("a right configuration");
         let context = Context::new("reporting");
         let handle = tidemill_reporting::start(config, context.clone()).await.expect("starts");
@@ -73,6 +80,12 @@ impl Running {
 
     pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.get(format!("http://{}{path}", self.address))
+    }
+
+    /// Posts JSON, and gives status and answer.
+    pub(crate) async fn post(&self, path: &str, body: &Json) -> (u16, Json) {
+        let answer = self.client.post(format!("http://{}{path}", self.address)).json(body).send().await.expect(path);
+        (answer.status().as_u16(), answer.json().await.expect(path))
     }
 
     pub(crate) async fn json(&self, path: &str) -> Json {
@@ -104,6 +117,7 @@ pub(crate) fn version() -> String {
 pub(crate) fn cell(minute: i64, category: &str, region: &str, orders: u64, cents: i128) -> CellUpdate {
     let dimensions = [("category", category), ("region", region)];
     CellUpdate {
+        retracted: false,
         metric: "sales_metrics".into(),
         version: version(),
         start: at(minute * MINUTE),
@@ -143,6 +157,7 @@ pub(crate) fn outcomes(counted: u64, late: u64, duplicate: u64) -> SourceBooks {
 
 pub(crate) fn batch(id: u128, partition: u16, events: u32) -> RawBatch {
     RawBatch {
+        redriven: Vec::new(),
         batch_id: Uuid::from_u128(id),
         partition: Partition::new(partition),
         ingested_at: at(1234),
@@ -154,6 +169,7 @@ pub(crate) fn batch(id: u128, partition: u16, events: u32) -> RawBatch {
 
 pub(crate) fn letter(id: &str, service: &str, body: impl Into<Vec<u8>>) -> DeadLetter {
     DeadLetter {
+        redriven_from: None,
         id: id.into(),
         service: service.into(),
         release: "0.1.0".into(),

@@ -5,34 +5,54 @@ use std::process::ExitCode;
 use super::Outcome;
 use crate::{
     cli::Books,
-    client::{Client, Outcomes},
+    client::{self, Client, Outcomes},
+    table::{self, plain},
 };
 
+/// Characters of a source that are shown.
+const SOURCE: usize = 60;
+
 pub(crate) async fn books(arguments: Books) -> Outcome {
-    let client = Client::new(arguments.reporting_url.clone(), arguments.reporting_url, None);
+    let client = Client::of_reporting(arguments.url, None);
     if arguments.json {
         let books: serde_json::Value = client.get("/v1/books?hours=true").await?;
         println!("{books}");
         return Ok(code(books["balanced"] == true));
     }
-    let books = client.books().await?;
-    let width = books.sources.iter().map(|s| s.source.chars().count()).max().unwrap_or(0).max(8);
-    println!(
-        "{:width$} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>13} {:>10}",
-        "source", "received", "accepted", "rejected", "counted", "late", "duplicate", "dead-lettered", "in flight"
-    );
-    let line = |name: &str, o: &Outcomes| {
-        println!(
-            "{name:width$} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>13} {:>10}",
-            o.received, o.accepted, o.rejected, o.counted, o.late, o.duplicate, o.dead_lettered, o.in_flight
-        );
-    };
+    let books: client::Books = client.get(if arguments.hours { "/v1/books?hours=true" } else { "/v1/books" }).await?;
+    let mut rows = Vec::new();
     for source in &books.sources {
-        line(&source.source, &source.outcomes);
+        let name = plain(&source.source, SOURCE);
+        for hour in &source.hours {
+            rows.push(row(&name, &hour.hour, &hour.outcomes));
+        }
+        let mark = if arguments.hours { "all hours" } else { "" };
+        rows.push(row(&name, mark, &source.outcomes));
     }
-    line("(all)", &books.totals);
+    rows.push(row("(all)", "", &books.totals));
+    let header = [
+        "source",
+        if arguments.hours { "hour" } else { "" },
+        "received",
+        "accepted",
+        "rejected",
+        "counted",
+        "late",
+        "duplicate",
+        "dead-lettered",
+        "in flight",
+    ];
+    let numbers = std::array::from_fn(|column| column > 1);
+    table::print(header, numbers, &rows);
     println!("{}", if books.balanced { "The books balance." } else { "The books do not balance (yet)." });
     Ok(code(books.balanced))
+}
+
+fn row(source: &str, hour: &str, o: &Outcomes) -> [String; 10] {
+    let counts = [o.received, o.accepted, o.rejected, o.counted, o.late, o.duplicate, o.dead_lettered];
+    let [received, accepted, rejected, counted, late, duplicate, dead] = counts.map(|count| count.to_string());
+    let flight = o.in_flight.to_string();
+    [source.into(), hour.into(), received, accepted, rejected, counted, late, duplicate, dead, flight]
 }
 
 fn code(balanced: bool) -> ExitCode {

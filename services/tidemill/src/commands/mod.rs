@@ -1,10 +1,12 @@
 //! The commands that are small.
 
 mod books;
+mod dlq;
 mod import;
 mod up;
 
 pub(crate) use books::books;
+pub(crate) use dlq::dlq;
 pub(crate) use import::import;
 pub(crate) use up::up;
 

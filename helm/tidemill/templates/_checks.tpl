@@ -1,0 +1,49 @@
+{{/* What the schema cannot refuse: values that contradict each other. Each message says what to do. */}}
+{{- define "tidemill.checks" -}}
+{{- $v := .Values }}
+{{- if and (not $v.nats.enabled) (not $v.nats.url) }}
+{{- fail "nats.enabled is false: set nats.url to your own server, for instance nats://nats.example:4222" }}
+{{- end }}
+{{- if and (not $v.nats.enabled) $v.nats.user (not $v.nats.existingSecret) }}
+{{- fail "nats.enabled is false: name a Secret with the key nats-password in nats.existingSecret, or set nats.user to \"\"" }}
+{{- end }}
+{{- if and (not $v.postgres.enabled) (not $v.postgres.existingSecret) }}
+{{- fail "postgres.enabled is false: name a Secret with the keys enrichment-url, aggregation-url, alert-url and reporting-url in postgres.existingSecret" }}
+{{- end }}
+{{- if and (not $v.influxdb.enabled) (not (and $v.influxdb.url $v.influxdb.existingSecret)) }}
+{{- fail "influxdb.enabled is false: set influxdb.url, and name a Secret with the key influxdb-token in influxdb.existingSecret" }}
+{{- end }}
+{{- if $v.nats.enabled }}
+{{- $needed := add (div (add (mul $v.nats.logGiB 5) 1) 2) 1 }}
+{{- if lt (trimSuffix "Gi" $v.nats.storage | int) (int $needed) }}
+{{- fail (printf "nats.storage is %s: a log of nats.logGiB %d GiB and the streams behind it need %dGi" $v.nats.storage (int $v.nats.logGiB) $needed) }}
+{{- end }}
+{{- $standing := lookup "apps/v1" "StatefulSet" .Release.Namespace (printf "%s-nats" (include "tidemill.fullname" .)) }}
+{{- if and $standing (ne (int $v.nats.replicas) (int $standing.spec.replicas)) }}
+{{- fail (printf "nats.replicas cannot change from %d to %d in place: a single server's streams do not move into a cluster. docs/kubernetes.md says how" (int $standing.spec.replicas) (int $v.nats.replicas)) }}
+{{- end }}
+{{- end }}
+{{- $connections := 0 }}
+{{- range $component, $_ := $v.services }}
+{{- $service := include "tidemill.service.values" (dict "root" $ "component" $component) | fromYaml }}
+{{- $most := int (ternary $service.autoscaling.maxReplicas ($service.replicas | default 1) (or $service.autoscaling.enabled $service.keda.enabled)) }}
+{{- if gt (int $service.autoscaling.minReplicas) (int $service.autoscaling.maxReplicas) }}
+{{- fail (printf "services.%s.autoscaling: minReplicas %d is more than maxReplicas %d" $component (int $service.autoscaling.minReplicas) (int $service.autoscaling.maxReplicas)) }}
+{{- end }}
+{{- if and (has $component (list "enrichment" "aggregation")) (gt $most (int $v.nats.partitions)) }}
+{{- fail (printf "services.%s: %d replicas cannot share nats.partitions %d: lower autoscaling.maxReplicas or replicas" $component $most (int $v.nats.partitions)) }}
+{{- end }}
+{{- if and $service.keda.enabled (not $v.nats.enabled) (not $v.nats.monitoring) }}
+{{- fail (printf "services.%s.keda reads the lag from NATS's monitoring port: set nats.monitoring to host:8222" $component) }}
+{{- end }}
+{{- if lt (int $service.terminationGracePeriodSeconds) 35 }}
+{{- fail (printf "services.%s.terminationGracePeriodSeconds is %d: at least 35 are needed to drain" $component (int $service.terminationGracePeriodSeconds)) }}
+{{- end }}
+{{- if ne $component "ingestion" }}
+{{- $connections = add $connections (mul (add $most 1) $service.storeConnections) }}
+{{- end }}
+{{- end }}
+{{- if and $v.postgres.enabled (gt (int (add $connections 10)) (int $v.postgres.maxConnections)) }}
+{{- fail (printf "postgres.maxConnections is %d: the services at their largest, and one more of each while they are upgraded, need %d. Raise it, or lower services.*.autoscaling.maxReplicas or storeConnections" (int $v.postgres.maxConnections) (add $connections 10)) }}
+{{- end }}
+{{- end -}}

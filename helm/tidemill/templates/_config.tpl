@@ -1,0 +1,134 @@
+{{/* A service's configuration: a file for what may be read, the environment for what may not. */}}
+
+{{/* Sections and keys. Takes (dict "root" $ "component" name "service" values); gives YAML. */}}
+{{- define "tidemill.service.settings" -}}
+{{- $root := .root }}
+{{- $values := $root.Values }}
+{{- $definitions := $values.definitions }}
+{{- $nats := dict
+      "url" (include "tidemill.nats.url" $root)
+      "replicas" $values.nats.replicas
+      "partitions" $values.nats.partitions
+      "log_bytes" (mul $values.nats.logGiB 1073741824) }}
+{{- with $values.nats.user }}
+{{- $_ := set $nats "user" . }}
+{{- end }}
+{{- $settings := dict
+      "http" (dict "listen" (printf "0.0.0.0:%d" (int .service.port)))
+      "nats" $nats
+      "telemetry" (dict) }}
+{{- with include "tidemill.otlpEndpoint" $root }}
+{{- $_ := set $settings.telemetry "otlp_endpoint" . }}
+{{- end }}
+{{- if ne .component "ingestion" }}
+{{- $_ := set $settings "store" (dict "max_connections" .service.storeConnections) }}
+{{- end }}
+{{- if and $definitions.metrics (has .component (list "aggregation" "alert" "reporting")) }}
+{{- $_ := set $settings "definitions" (dict "metrics" "/etc/tidemill/metrics") }}
+{{- end }}
+{{- if and $values.jaeger.publicUrl (has .component (list "alert" "reporting")) }}
+{{- $_ := set $settings "links" (dict "jaeger" $values.jaeger.publicUrl) }}
+{{- end }}
+{{- if eq .component "ingestion" }}
+{{- with $definitions.schemas }}
+{{- $_ := set $settings "schemas" (dict "folder" "/etc/tidemill/schemas") }}
+{{- end }}
+{{- else if eq .component "enrichment" }}
+{{- with $definitions.reference }}
+{{- $files := list }}
+{{- range $file, $_ := . }}
+{{- $files = append $files (printf "/etc/tidemill/reference/%s" $file) }}
+{{- end }}
+{{- $_ := set $settings "reference" (dict "files" $files) }}
+{{- end }}
+{{- else if eq .component "aggregation" }}
+{{- $_ := set $settings "metrics_store" (dict
+      "kind" "influxdb"
+      "url" (include "tidemill.influxdb.url" $root)
+      "org" $values.influxdb.org
+      "bucket" $values.influxdb.bucket) }}
+{{- else if eq .component "alert" }}
+{{- with $definitions.rules }}
+{{- $_ := set $settings "rules" (dict "folder" "/etc/tidemill/rules") }}
+{{- end }}
+{{- end }}
+{{- $all := include "tidemill.overlay" (list $settings $values.config) | fromYaml }}
+{{- include "tidemill.overlay" (list $all .service.config) -}}
+{{- end -}}
+
+{{/* The same as TOML. A value is written as JSON, which for texts, numbers and lists is TOML too. */}}
+{{- define "tidemill.service.toml" -}}
+{{- range $section, $keys := include "tidemill.service.settings" . | fromYaml }}
+[{{ $section }}]
+{{- range $key, $value := $keys }}
+{{ $key }} = {{ toJson $value }}
+{{- end }}
+{{ end -}}
+{{- end -}}
+
+{{/* Folders of definitions that a service reads, in one line with spaces. */}}
+{{- define "tidemill.service.definitions" -}}
+{{- $reads := dict
+      "ingestion" (list "schemas")
+      "enrichment" (list "reference")
+      "aggregation" (list "metrics")
+      "alert" (list "metrics" "rules")
+      "reporting" (list "metrics") }}
+{{- $found := list }}
+{{- range $kind := index $reads .component }}
+{{- if index $.root.Values.definitions $kind }}
+{{- $found = append $found $kind }}
+{{- end }}
+{{- end }}
+{{- join " " $found -}}
+{{- end -}}
+
+{{/* What is secret. */}}
+{{- define "tidemill.service.env" -}}
+{{- $root := .root }}
+- name: TIDEMILL_CONFIG
+  value: /etc/tidemill/config/config.toml
+{{- if $root.Values.nats.user }}
+{{ include "tidemill.secretEnv" (dict "root" $root "component" "nats" "env" "TIDEMILL_NATS__PASSWORD" "key" "nats-password") }}
+{{- end }}
+{{- /* Ingestion's store is the log itself. */}}
+{{- if ne .component "ingestion" }}
+{{- if $root.Values.postgres.enabled }}
+{{ include "tidemill.secretEnv" (dict "root" $root "component" "postgres" "env" "STORE_PASSWORD" "key" (printf "%s-password" .component)) }}
+- name: TIDEMILL_STORE__URL
+  value: postgres://{{ .component }}:$(STORE_PASSWORD)@{{ include "tidemill.fullname" $root }}-postgres:5432/{{ .component }}
+{{- else }}
+{{ include "tidemill.secretEnv" (dict "root" $root "component" "postgres" "env" "TIDEMILL_STORE__URL" "key" (printf "%s-url" .component)) }}
+{{- end }}
+{{- end }}
+{{- if has .component (list "ingestion" "enrichment" "reporting") }}
+{{ include "tidemill.secretEnv" (dict "root" $root "component" "auth" "env" "TIDEMILL_AUTH__KEYS" "key" "auth-keys") }}
+{{- else if eq .component "aggregation" }}
+{{ include "tidemill.secretEnv" (dict "root" $root "component" "influxdb" "env" "TIDEMILL_METRICS_STORE__TOKEN" "key" "influxdb-token") }}
+{{- else if and (eq .component "alert") (include "tidemill.slack" $root) }}
+{{ include "tidemill.secretEnv" (dict "root" $root "component" "slack" "env" "TIDEMILL_SLACK__WEBHOOK_URL" "key" "slack-webhook-url") }}
+{{- end }}
+{{- range $key, $value := .service.env }}
+- name: {{ $key }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Changes when the pods have to start anew: with the file, with definitions, and with secrets that
+come from values. Of made-up ones the hash would differ in every rendering.
+*/}}
+{{- define "tidemill.service.checksum" -}}
+{{- $all := list (include "tidemill.service.toml" .) }}
+{{- range $kind := splitList " " (include "tidemill.service.definitions" .) }}
+{{- if $kind }}
+{{- $all = append $all (index $.root.Values.definitions $kind | toJson) }}
+{{- end }}
+{{- end }}
+{{- if has .component (list "ingestion" "enrichment" "reporting") }}
+{{- $all = append $all .root.Values.auth.keys }}
+{{- else if eq .component "alert" }}
+{{- $all = append $all .root.Values.slack.webhookUrl }}
+{{- end }}
+{{- join "\n" $all | sha256sum -}}
+{{- end -}}

@@ -1,0 +1,158 @@
+//! From a snapshot of what changed to a checkpoint, in the order that makes
+//! every crash harmless: tell readers, write points, then keep. What is told
+//! twice is recognised, since totals are cumulative and say how far they reach.
+
+use tidemill_definitions::Metrics;
+use tidemill_events::{DeadLetter, LateBatch, MetricsUpdate};
+use tidemill_metrics_store::Point;
+
+use crate::{
+    Error,
+    changes::{Changes, in_messages},
+    points::point,
+    store::{Claim, Store},
+};
+
+/// Cells read at once to be published or written again.
+const CELLS_AT_ONCE: usize = 4_000;
+
+/// Totals as they are published.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) update: MetricsUpdate,
+    /// Up to where everything has been published before: all parts of this
+    /// position together tell of what changed behind it.
+    pub(crate) after: u64,
+}
+
+impl Published {
+    /// Up to where nothing is missing, if this is where the stream ends. Where
+    /// a part without a watermark ends it, the parts behind it are missing.
+    fn reached(&self) -> u64 {
+        if self.update.watermark.is_some() { self.update.raw_seq } else { self.after }
+    }
+}
+
+/// Where an owner's results go.
+pub(crate) trait Outlet: Send {
+    /// Totals, for readers. Fails where the last message of the partition is
+    /// not the one that this owner published last.
+    fn totals(&mut self, totals: Published) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Events that came too late.
+    fn late(&mut self, late: &LateBatch) -> impl Future<Output = Result<(), Error>> + Send;
+    /// An event that cannot be counted.
+    fn letter(&mut self, letter: &DeadLetter) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Points of the metrics store.
+    fn points(&mut self, points: &[Point]) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Whether nobody else can own the partition yet.
+    fn is_owner(&self) -> bool;
+}
+
+/// Publishes, writes and keeps what changed.
+pub(crate) async fn flush(
+    outlet: &mut impl Outlet,
+    store: &Store,
+    claim: &Claim,
+    metrics: &Metrics,
+    changes: &Changes,
+) -> Result<(), Error> {
+    for letter in &changes.letters {
+        outlet.letter(letter).await?;
+    }
+    for late in &changes.late {
+        outlet.late(late).await?;
+    }
+    for update in changes.updates() {
+        outlet.totals(Published { update, after: changes.after }).await?;
+    }
+    write_points(outlet, store, claim, changes.after, &changes.points(metrics)).await?;
+    store.checkpoint(changes, claim).await
+}
+
+/// Writes points of what changed after a batch.
+///
+/// The metrics store takes what comes last, from whomever. So an owner that
+/// finds it is none any more, after a write that may have come too late, says
+/// so in the store, and its successor writes those points again
+/// ([`write_stale_points`]).
+async fn write_points(
+    outlet: &mut impl Outlet,
+    store: &Store,
+    claim: &Claim,
+    after: u64,
+    points: &[Point],
+) -> Result<(), Error> {
+    if points.is_empty() {
+        return Ok(());
+    }
+    if !outlet.is_owner() {
+        return Err(Error::Superseded);
+    }
+    let written = outlet.points(points).await;
+    if outlet.is_owner() {
+        return written;
+    }
+    store.note_stale_points(claim, after).await?;
+    Err(Error::Superseded)
+}
+
+/// Writes the points again that an earlier owner may have overwritten with
+/// older ones. Not beside [`flush`]: the store's totals are the newest then.
+pub(crate) async fn write_stale_points(
+    outlet: &mut impl Outlet,
+    store: &Store,
+    claim: &Claim,
+    metrics: &Metrics,
+) -> Result<(), Error> {
+    for note in store.stale_points(claim.partition).await? {
+        tracing::info!(partition = %claim.partition, after = note.after, "writing points again");
+        let points = |cells: Vec<_>| -> Vec<Point> {
+            cells.iter().filter_map(|cell| point(cell, claim.partition, metrics)).collect()
+        };
+        for ids in store.cells_after(claim.partition, note.after).await?.chunks(CELLS_AT_ONCE) {
+            let cells = store.updates(ids).await?;
+            write_points(outlet, store, claim, note.after, &points(cells)).await?;
+        }
+        let retracted = store.retractions_after(claim.partition, note.after).await?;
+        write_points(outlet, store, claim, note.after, &points(retracted)).await?;
+        store.forget_stale_points(&note).await?;
+    }
+    Ok(())
+}
+
+/// `METRICS` is not synced to disk, so a crash may take its end away. What the
+/// checkpoint has and the stream lacks, whose last message of the partition is
+/// `tail`, is published again.
+pub(crate) async fn publish_lost(
+    outlet: &mut impl Outlet,
+    store: &Store,
+    claim: &Claim,
+    position: &MetricsUpdate,
+    tail: Option<&Published>,
+) -> Result<(), Error> {
+    let reached = tail.map_or(0, Published::reached);
+    if reached >= claim.floor {
+        return Ok(());
+    }
+    tracing::info!(partition = %claim.partition, reached, floor = claim.floor, "publishing totals again");
+    let ids = store.cells_after(claim.partition, reached).await?;
+    let retracted = store.retractions_after(claim.partition, reached).await?;
+    let books = store.all_books(claim.partition).await?;
+    let books = books.iter().map(|(key, outcomes)| outcomes.of(key)).collect();
+    let mut head = MetricsUpdate { watermark: None, ..position.clone() };
+    for ids in ids.chunks(CELLS_AT_ONCE) {
+        let cells = store.updates(ids).await?;
+        // Had somebody else become the owner, they could reach further than
+        // they say.
+        store.check(claim).await?;
+        for update in in_messages(&head, cells, Vec::new()) {
+            head.part = update.part + 1;
+            outlet.totals(Published { update, after: reached }).await?;
+        }
+    }
+    store.check(claim).await?;
+    for update in in_messages(&MetricsUpdate { part: head.part, ..position.clone() }, retracted, books) {
+        outlet.totals(Published { update, after: reached }).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! A partition as its owner has it: claimed in the store, its state in memory
+//! as far as it is needed.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tidemill_definitions::Metrics;
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::{DeadLetter, EnrichedBatch, MetricsUpdate, StreamName, TraceParent};
+use tidemill_service::Ceiling;
+
+use crate::{
+    Error,
+    changes::Changes,
+    config::Windows,
+    parse::{Parsed, parse},
+    state::{BooksKey, Outcomes, PartitionState},
+    store::{Claim, Store},
+    telemetry,
+};
+
+/// A claimed partition.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    pub(crate) claim: Claim,
+    pub(crate) state: PartitionState,
+    store: Store,
+    metrics: Arc<Metrics>,
+    /// Lines that are no events, to be published with the next changes.
+    letters: Vec<DeadLetter>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Its events have these outcomes.
+    Applied(Outcomes),
+    /// It was applied before.
+    Repeated,
+    /// One before it is missing.
+    Early,
+}
+
+impl Owner {
+    /// Claims a partition and reads its position.
+    pub(crate) async fn open(
+        store: Store,
+        metrics: Arc<Metrics>,
+        windows: Arc<Windows>,
+        partition: Partition,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let claim = store.claim(partition).await?;
+        let mut state = PartitionState::new(partition, claim.floor, windows);
+        for (source, newest) in store.clocks(partition).await? {
+            state.clocks.restore(source, newest, now);
+        }
+        Ok(Self { claim, state, store, metrics, letters: Vec::new() })
+    }
+
+    /// Applies a batch, if it is the next one of the log.
+    pub(crate) async fn take(
+        &mut self,
+        batch: &EnrichedBatch,
+        ceiling: &mut Ceiling,
+        now: Timestamp,
+    ) -> Result<Taken, Error> {
+        if batch.raw_seq <= self.state.floor {
+            return Ok(Taken::Repeated);
+        }
+        if batch.raw_prev > self.state.floor {
+            return Ok(Taken::Early);
+        }
+        let metrics = self.metrics.clone();
+        let parsed = parse(batch, &metrics);
+        // Before anything is given up.
+        let dead = parsed.unreadable.len();
+        ceiling.admit((parsed.events.len() + dead) as u64, dead as u64)?;
+        self.load(&parsed).await?;
+        let lines = parsed.unreadable.iter().enumerate();
+        self.letters.extend(lines.map(|(index, line)| dead_letter(batch, index, line.clone(), now)));
+        let span = telemetry::batch_span(batch);
+        let sampled: Vec<TraceParent> = parsed.sampled().collect();
+        let spans: Vec<_> = sampled.iter().map(|event| telemetry::event_span(*event, batch, &span)).collect();
+        let outcomes = span.in_scope(|| self.state.apply(parsed, now));
+        drop(spans);
+        Ok(Taken::Applied(outcomes))
+    }
+
+    /// The log begins behind `raw_seq`: nothing up to there is in it any more.
+    pub(crate) fn start_behind(&mut self, raw_seq: u64) {
+        self.state.start_behind(raw_seq);
+    }
+
+    /// Reads whatever a batch changes and is not in memory.
+    async fn load(&mut self, batch: &Parsed<'_>) -> Result<(), Error> {
+        let state = &mut self.state;
+        let mut cells: Vec<_> = batch.windows().filter(|id| !state.cells.contains_key(id)).collect();
+        cells.sort_unstable();
+        cells.dedup();
+        let groups = state.sessions.missing(&batch.groups());
+        if let Some((groups, span)) = &groups {
+            let sessions = self.store.sessions(groups, *span).await?;
+            cells.extend(sessions.into_iter().filter(|id| !state.is_known(id)));
+        }
+        let books: Vec<BooksKey> = batch.books().into_iter().filter(|key| !state.books.contains_key(key)).collect();
+        if cells.is_empty() && books.is_empty() && groups.is_none() {
+            return Ok(());
+        }
+        let (cells, books) = (self.store.cells(&cells).await?, self.store.books(self.claim.partition, &books).await?);
+        // Had somebody else become the owner, this could be further than the
+        // state that it is to be added to.
+        self.store.check(&self.claim).await?;
+        if let Some((groups, span)) = groups {
+            state.sessions.now_knows(&groups, span);
+        }
+        for (id, cell) in cells {
+            state.insert(id, cell);
+        }
+        state.books.extend(books);
+        Ok(())
+    }
+
+    /// What is to be published and kept next.
+    pub(crate) fn take_changes(&mut self, now: Timestamp) -> Changes {
+        Changes { letters: std::mem::take(&mut self.letters), ..self.state.take_changes(now) }
+    }
+
+    /// A message that tells of the partition's position and no totals.
+    pub(crate) fn position(&self, now: Timestamp) -> MetricsUpdate {
+        let (watermark, idle) = self.state.clocks.watermark(now);
+        MetricsUpdate {
+            partition: self.claim.partition,
+            raw_seq: self.state.floor,
+            part: 0,
+            as_of: now,
+            watermark,
+            idle,
+            cells: Vec::new(),
+            books: Vec::new(),
+            trace: None,
+        }
+    }
+}
+
+/// A line that is no event: it goes its own way, and the rest of its batch
+/// goes on.
+fn dead_letter(batch: &EnrichedBatch, index: usize, line: bytes::Bytes, now: Timestamp) -> DeadLetter {
+    #[derive(Deserialize)]
+    struct Claimed {
+        source: String,
+    }
+    let claimed = serde_json::from_slice::<Claimed>(&line);
+    DeadLetter {
+        id: format!("aggregation-{}-{index}", batch.raw_seq),
+        service: "aggregation".into(),
+        release: env!("CARGO_PKG_VERSION").into(),
+        code: "unreadable_event".into(),
+        reason: "not an enriched CloudEvent".into(),
+        pointer: None,
+        stream: Some(StreamName::Raw.as_str().into()),
+        sequence: Some(batch.raw_seq),
+        deliveries: 1,
+        first_failed_at: now,
+        source: claimed.map_or_else(|_| "unknown".into(), |claimed| claimed.source),
+        event_id: None,
+        redriven_from: None,
+        trace: None,
+        body: line,
+    }
+}

@@ -1,0 +1,208 @@
+//! The one transaction that moves a partition on.
+
+use sqlx::{AnyConnection, AssertSqlSafe};
+use tidemill_domain::Timestamp;
+use tidemill_events::StreamName;
+use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+
+use super::{Claim, Store, cell_id};
+use crate::{
+    Error,
+    cell::{CellId, published_id},
+    changes::{ChangedCell, Changes, Retraction},
+    guard::guarded,
+};
+
+/// Cells that one checkpoint deletes at most, because they are not kept any
+/// longer.
+const FORGOTTEN_AT_ONCE: i64 = 500;
+
+impl Store {
+    /// Writes what has changed since the last checkpoint, and the position
+    /// that it belongs to. Writing it again is harmless. Whoever is not the
+    /// owner any more writes nothing.
+    pub(crate) async fn checkpoint(&self, changes: &Changes, claim: &Claim) -> Result<(), Error> {
+        guarded(&self.breaker, async {
+            let mut transaction = self.database.pool().begin().await.map_err(StoreError::from)?;
+            // First, so that nobody can claim the partition until all is
+            // written: the row stays locked.
+            let moved =
+                sqlx::query("UPDATE partitions SET floor = $1 WHERE partition = $2 AND epoch = $3 AND floor <= $1");
+            let moved = moved
+                .bind(changes.floor.cast_signed())
+                .bind(i64::from(changes.partition.index()))
+                .bind(claim.epoch)
+                .execute(&mut *transaction)
+                .await
+                .map_err(StoreError::from)?;
+            if moved.rows_affected() == 0 {
+                return Err(Error::Superseded);
+            }
+            write(&mut transaction, changes).await?;
+            transaction.commit().await.map_err(StoreError::from)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn write(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+    delete_cells(connection, &changes.gone).await?;
+    write_cells(connection, changes).await?;
+    write_seen(connection, &changes.cells).await?;
+    write_retractions(connection, changes).await?;
+    write_books(connection, changes).await?;
+    write_clocks(connection, changes).await?;
+    if let Some(log_time) = changes.log_time {
+        forget(connection, changes, log_time).await?;
+    }
+    Ok(())
+}
+
+async fn write_cells(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+    let changed_at = changes.published_at().millis();
+    for chunk in changes.cells.chunks(rows_per_statement(12)) {
+        let sql = format!(
+            "INSERT INTO cells (id, partition, metric, version, window_start, window_end, dimensions, totals, raw_seq, \
+             exemplar, session_group, changed_at) VALUES {} ON CONFLICT (id) DO UPDATE SET \
+             window_start = excluded.window_start, window_end = excluded.window_end, totals = excluded.totals, \
+             raw_seq = excluded.raw_seq, exemplar = excluded.exemplar, changed_at = excluded.changed_at",
+            placeholders(chunk.len(), 12)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for ChangedCell { id, group, raw_seq, update, .. } in chunk {
+            let dimensions =
+                serde_json::to_string(&update.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
+            let totals = serde_json::to_string(&update.totals).map_err(|_| StoreError::Malformed("totals"))?;
+            query = query
+                .bind(id.to_vec())
+                .bind(i64::from(changes.partition.index()))
+                .bind(&update.metric)
+                .bind(&update.version)
+                .bind(update.start.millis())
+                .bind(update.end.millis())
+                .bind(dimensions)
+                .bind(totals)
+                .bind(raw_seq.cast_signed())
+                .bind(update.exemplar.map(|trace| trace.to_string()))
+                .bind(group.map(|group| group.to_vec()))
+                .bind(changed_at);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_seen(connection: &mut AnyConnection, cells: &[ChangedCell]) -> Result<(), StoreError> {
+    let fresh = |cell: &ChangedCell| {
+        let id = cell.id;
+        cell.fresh.clone().into_iter().map(move |(measure, hash)| (id, measure, hash))
+    };
+    let seen: Vec<(CellId, usize, u64)> = cells.iter().flat_map(fresh).collect();
+    for chunk in seen.chunks(rows_per_statement(3)) {
+        let sql = format!(
+            "INSERT INTO seen (cell, measure, hash) VALUES {} ON CONFLICT (cell, measure, hash) DO NOTHING",
+            placeholders(chunk.len(), 3)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (id, measure, hash) in chunk {
+            query = query.bind(id.to_vec()).bind((*measure as u64).cast_signed()).bind(hash.cast_signed());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_retractions(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+    for chunk in changes.retractions.chunks(rows_per_statement(5)) {
+        let sql = format!(
+            "INSERT INTO retractions (id, partition, raw_seq, noted_at, cell) VALUES {} ON CONFLICT (id) DO NOTHING",
+            placeholders(chunk.len(), 5)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for Retraction { raw_seq, cell } in chunk {
+            let text = serde_json::to_string(cell).map_err(|_| StoreError::Malformed("retraction"))?;
+            query = query
+                .bind(published_id(changes.partition, cell).to_vec())
+                .bind(i64::from(changes.partition.index()))
+                .bind(raw_seq.cast_signed())
+                .bind(changes.published_at().millis())
+                .bind(text);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_books(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+    for chunk in changes.books.chunks(rows_per_statement(6)) {
+        let sql = format!(
+            "INSERT INTO books (partition, source, hour, counted, late, duplicate) VALUES {} \
+             ON CONFLICT (partition, source, hour) DO UPDATE SET counted = excluded.counted, \
+             late = excluded.late, duplicate = excluded.duplicate",
+            placeholders(chunk.len(), 6)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for ((source, hour), outcomes) in chunk {
+            query = query
+                .bind(i64::from(changes.partition.index()))
+                .bind(source)
+                .bind(hour.millis())
+                .bind(outcomes.counted.cast_signed())
+                .bind(outcomes.late.cast_signed())
+                .bind(outcomes.duplicate.cast_signed());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_clocks(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+    for chunk in changes.clocks.chunks(rows_per_statement(3)) {
+        let sql = format!(
+            "INSERT INTO clocks (partition, source, newest) VALUES {} \
+             ON CONFLICT (partition, source) DO UPDATE SET newest = excluded.newest",
+            placeholders(chunk.len(), 3)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (source, newest) in chunk {
+            query = query.bind(i64::from(changes.partition.index())).bind(source).bind(newest.millis());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn delete_cells(connection: &mut AnyConnection, ids: &[CellId]) -> Result<(), StoreError> {
+    for chunk in ids.chunks(rows_per_statement(1)) {
+        for statement in ["DELETE FROM seen WHERE cell IN", "DELETE FROM cells WHERE id IN"] {
+            let sql = format!("{statement} {}", placeholders(1, chunk.len()));
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for id in chunk {
+                query = query.bind(id.to_vec());
+            }
+            query.execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes some of what no event can change any more, and what readers need
+/// not be told again: METRICS itself keeps nothing for longer.
+async fn forget(connection: &mut AnyConnection, changes: &Changes, log_time: Timestamp) -> Result<(), StoreError> {
+    let partition = i64::from(changes.partition.index());
+    let kept = i64::try_from(StreamName::Metrics.max_age().as_millis()).unwrap_or(i64::MAX);
+    let told_before = log_time.plus_millis(-kept).millis();
+    if let Some(ended_before) = changes.forgotten_before {
+        let sql = "SELECT id FROM cells WHERE partition = $1 AND window_end <= $2 AND changed_at < $3 \
+                   ORDER BY window_end LIMIT $4";
+        let query = sqlx::query(sql).bind(partition).bind(ended_before.millis()).bind(told_before);
+        let rows = query.bind(FORGOTTEN_AT_ONCE).fetch_all(&mut *connection).await?;
+        let ids: Vec<CellId> = rows.iter().map(|row| cell_id(row, 0)).collect::<Result<_, _>>()?;
+        delete_cells(connection, &ids).await?;
+    }
+    let sql = "DELETE FROM retractions WHERE id IN (SELECT id FROM retractions WHERE partition = $1 AND noted_at < $2 \
+               LIMIT $3)";
+    sqlx::query(sql).bind(partition).bind(told_before).bind(FORGOTTEN_AT_ONCE).execute(&mut *connection).await?;
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! What is read back: a partition's position, and the parts of its state that
+//! a batch needs.
+
+use std::collections::HashMap;
+
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::CellUpdate;
+use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_totals::{Measure, Totals};
+
+use super::{Store, Stored, cell_id, unsigned};
+use crate::{
+    Error,
+    cell::{Cell, CellId, CellKey, GroupId, Hashes, MeasureState},
+    guard::guarded,
+    session::Span,
+    state::{BooksKey, Outcomes},
+};
+
+const CELL: &str =
+    "id, metric, version, window_start, window_end, dimensions, totals, raw_seq, exemplar, session_group";
+
+impl Store {
+    /// Newest event time of each source.
+    pub(crate) async fn clocks(&self, partition: Partition) -> Result<Vec<(String, Timestamp)>, Error> {
+        guarded(&self.breaker, async {
+            let query = sqlx::query("SELECT source, newest FROM clocks WHERE partition = $1");
+            let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
+            let clock = |row: &AnyRow| Ok((row.try_get(0)?, time(row, 1)?));
+            Ok(rows.map_err(StoreError::from)?.iter().map(clock).collect::<Result<_, StoreError>>()?)
+        })
+        .await
+    }
+
+    /// The books among `keys` that the store has.
+    pub(crate) async fn books(
+        &self,
+        partition: Partition,
+        keys: &[BooksKey],
+    ) -> Result<Vec<(BooksKey, Outcomes)>, Error> {
+        guarded(&self.breaker, async {
+            let mut books = Vec::new();
+            for (source, hour) in keys {
+                let sql = "SELECT source, hour, counted, late, duplicate FROM books \
+                           WHERE partition = $1 AND source = $2 AND hour = $3";
+                let query = sqlx::query(sql).bind(i64::from(partition.index())).bind(source).bind(hour.millis());
+                let row = query.fetch_optional(self.database.pool()).await.map_err(StoreError::from)?;
+                books.extend(row.as_ref().map(outcomes).transpose()?);
+            }
+            Ok(books)
+        })
+        .await
+    }
+
+    /// All books of a partition.
+    pub(crate) async fn all_books(&self, partition: Partition) -> Result<Vec<(BooksKey, Outcomes)>, Error> {
+        guarded(&self.breaker, async {
+            let query = sqlx::query("SELECT source, hour, counted, late, duplicate FROM books WHERE partition = $1");
+            let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
+            Ok(rows.map_err(StoreError::from)?.iter().map(outcomes).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The cells among `ids` that the store has, ready to be added to.
+    pub(crate) async fn cells(&self, ids: &[CellId]) -> Result<HashMap<CellId, Cell>, Error> {
+        guarded(&self.breaker, async {
+            let mut cells = HashMap::new();
+            for chunk in ids.chunks(rows_per_statement(1)) {
+                for row in self.cell_rows(chunk).await? {
+                    cells.insert(cell_id(&row, 0)?, cell(&row)?);
+                }
+                self.read_seen(chunk, &mut cells).await?;
+            }
+            Ok(cells)
+        })
+        .await
+    }
+
+    /// The sessions of these groups that touch a span.
+    pub(crate) async fn sessions(&self, groups: &[GroupId], span: Span) -> Result<Vec<CellId>, Error> {
+        guarded(&self.breaker, async {
+            let mut ids = Vec::new();
+            for chunk in groups.chunks(rows_per_statement(1) - 2) {
+                let sql = format!(
+                    "SELECT id FROM cells WHERE session_group IN {} AND window_end > ${} AND window_start < ${}",
+                    placeholders(1, chunk.len()),
+                    chunk.len() + 1,
+                    chunk.len() + 2
+                );
+                let mut query = sqlx::query(AssertSqlSafe(sql));
+                for group in chunk {
+                    query = query.bind(group.to_vec());
+                }
+                let query = query.bind(span.from.millis()).bind(span.to.millis());
+                let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
+                ids.extend(rows.iter().map(|row| cell_id(row, 0)).collect::<Result<Vec<_>, _>>()?);
+            }
+            Ok(ids)
+        })
+        .await
+    }
+
+    /// The cells of a partition that changed after `raw_seq`.
+    pub(crate) async fn cells_after(&self, partition: Partition, raw_seq: u64) -> Result<Vec<CellId>, Error> {
+        guarded(&self.breaker, async {
+            let query = sqlx::query("SELECT id FROM cells WHERE partition = $1 AND raw_seq > $2");
+            let query = query.bind(i64::from(partition.index())).bind(raw_seq.cast_signed());
+            let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
+            Ok(rows.iter().map(|row| cell_id(row, 0)).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Cells as readers get them.
+    pub(crate) async fn updates(&self, ids: &[CellId]) -> Result<Vec<CellUpdate>, Error> {
+        guarded(&self.breaker, async {
+            let mut updates = Vec::with_capacity(ids.len());
+            for chunk in ids.chunks(rows_per_statement(1)) {
+                for row in self.cell_rows(chunk).await? {
+                    updates.push(update(&row)?);
+                }
+            }
+            Ok(updates)
+        })
+        .await
+    }
+
+    /// What was taken back after `raw_seq`, as readers get it.
+    pub(crate) async fn retractions_after(&self, partition: Partition, raw_seq: u64) -> Result<Vec<CellUpdate>, Error> {
+        guarded(&self.breaker, async {
+            let query = sqlx::query("SELECT cell FROM retractions WHERE partition = $1 AND raw_seq > $2");
+            let query = query.bind(i64::from(partition.index())).bind(raw_seq.cast_signed());
+            let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
+            let cell = |row: &AnyRow| {
+                let text: String = row.try_get(0)?;
+                serde_json::from_str(&text).map_err(|_| StoreError::Malformed("retraction"))
+            };
+            Ok(rows.iter().map(cell).collect::<Result<_, StoreError>>()?)
+        })
+        .await
+    }
+
+    /// How much there is.
+    pub(crate) async fn size(&self) -> Result<Stored, Error> {
+        guarded(&self.breaker, async {
+            let sql = "SELECT (SELECT COUNT(*) FROM cells), (SELECT COUNT(*) FROM seen), \
+                       (SELECT COUNT(*) FROM books), (SELECT COUNT(*) FROM clocks)";
+            let row = sqlx::query(sql).fetch_one(self.database.pool()).await.map_err(StoreError::from)?;
+            Ok(Stored {
+                cells: unsigned(&row, 0)?,
+                values: unsigned(&row, 1)?,
+                books: unsigned(&row, 2)?,
+                sources: unsigned(&row, 3)?,
+            })
+        })
+        .await
+    }
+
+    async fn cell_rows(&self, ids: &[CellId]) -> Result<Vec<AnyRow>, StoreError> {
+        let sql = format!("SELECT {CELL} FROM cells WHERE id IN {}", placeholders(1, ids.len()));
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for id in ids {
+            query = query.bind(id.to_vec());
+        }
+        Ok(query.fetch_all(self.database.pool()).await?)
+    }
+
+    /// What the exact distinct counts of these cells have seen.
+    async fn read_seen(&self, ids: &[CellId], cells: &mut HashMap<CellId, Cell>) -> Result<(), StoreError> {
+        let sql = format!("SELECT cell, measure, hash FROM seen WHERE cell IN {}", placeholders(1, ids.len()));
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for id in ids {
+            query = query.bind(id.to_vec());
+        }
+        for row in query.fetch_all(self.database.pool()).await? {
+            let hash: i64 = row.try_get(2)?;
+            let measure = usize::try_from(unsigned(&row, 1)?).unwrap_or(usize::MAX);
+            let state = cells.get_mut(&cell_id(&row, 0)?).and_then(|cell| cell.measures.get_mut(measure));
+            match state {
+                Some(MeasureState::Keyed(seen)) => {
+                    seen.insert(hash.cast_unsigned());
+                }
+                _ => return Err(StoreError::Malformed("distinct value")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn time(row: &AnyRow, column: usize) -> Result<Timestamp, StoreError> {
+    Ok(Timestamp::saturating_from_millis(row.try_get(column)?))
+}
+
+fn outcomes(row: &AnyRow) -> Result<(BooksKey, Outcomes), StoreError> {
+    let outcomes = Outcomes { counted: unsigned(row, 2)?, late: unsigned(row, 3)?, duplicate: unsigned(row, 4)? };
+    Ok(((row.try_get(0)?, time(row, 1)?), outcomes))
+}
+
+fn update(row: &AnyRow) -> Result<CellUpdate, StoreError> {
+    let (dimensions, totals): (String, String) = (row.try_get(5)?, row.try_get(6)?);
+    let exemplar: Option<String> = row.try_get(8)?;
+    Ok(CellUpdate {
+        metric: row.try_get(1)?,
+        version: row.try_get(2)?,
+        start: time(row, 3)?,
+        end: time(row, 4)?,
+        dimensions: serde_json::from_str(&dimensions).map_err(|_| StoreError::Malformed("dimensions"))?,
+        totals: serde_json::from_str(&totals).map_err(|_| StoreError::Malformed("totals"))?,
+        exemplar: exemplar.and_then(|text| text.parse().ok()),
+        retracted: false,
+    })
+}
+
+fn cell(row: &AnyRow) -> Result<Cell, StoreError> {
+    let CellUpdate { metric, version, start, end, dimensions, totals: Totals(totals), exemplar, .. } = update(row)?;
+    let group: Option<Vec<u8>> = row.try_get(9)?;
+    let group = group.map(GroupId::try_from).transpose().map_err(|_| StoreError::Malformed("session group"))?;
+    let state = |measure| match measure {
+        Measure::DistinctKeyed(_) => MeasureState::Keyed(Hashes::default()),
+        plain => MeasureState::Plain(plain),
+    };
+    Ok(Cell {
+        key: CellKey { metric, version, start, end, dimensions },
+        group,
+        settled: group.map(|_| start),
+        measures: totals.into_iter().map(state).collect(),
+        raw_seq: unsigned(row, 7)?,
+        exemplar,
+        dirty: false,
+        fresh: Vec::new(),
+    })
+}

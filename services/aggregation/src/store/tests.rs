@@ -1,0 +1,210 @@
+use std::{collections::HashMap, sync::Arc};
+
+use tidemill_domain::Timestamp;
+use tidemill_events::EnrichedBatch;
+use tidemill_service::{Ceiling, CeilingConfig, Context};
+use tidemill_testkit::{Postgres, skipped, tempdir};
+
+use super::*;
+use crate::{
+    config::Windows,
+    owner::{Owner, Taken},
+    state::{BooksKey, Outcomes},
+    testing,
+};
+
+const P: Partition = Partition::new(3);
+const METRICS: &str = "name: daily\ntypes: [invoice.line]\nwindow: {tumbling: 1d}\ndimensions:\n  \
+                       country: data.country\nmeasures:\n  customers: {distinct: data.customer_id, within: partition}\n  \
+                       net: {sum: data.unit_price}\n---\n\
+                       name: visits\ntypes: [invoice.line]\nwindow: {session: {gap: 1m}}\ndimensions:\n  \
+                       country: data.country\nmeasures:\n  customers: {distinct: data.customer_id, within: partition}\n  \
+                       lines: {count: rows}\n";
+
+fn batch(raw_seq: u64, raw_prev: u64, lines: &[(u32, i64)]) -> EnrichedBatch {
+    let line = |(customer, seconds): &(u32, i64)| {
+        let time = Timestamp::saturating_from_millis(1_291_190_400_000 + seconds * 1000);
+        format!(
+            r#"{{"specversion":"1.0","id":"x","source":"s, \"q\"","type":"invoice.line","time":"{time}","data":{{"invoice":"i{customer}","quantity":2,"unit_price":1.005,"customer_id":"c{customer}","country":"DE"}},"enriched":{{"refdata":1,"region":"Europe"}}}}"#
+        ) + "\n"
+    };
+    EnrichedBatch {
+        partition: P,
+        raw_seq,
+        raw_prev,
+        ingested_at: Timestamp::saturating_from_millis(1_700_000_000_000),
+        refdata: 1,
+        count: lines.len() as u32,
+        lines: lines.iter().map(line).collect::<String>().into(),
+        trace: None,
+    }
+}
+
+struct Fixture {
+    store: Store,
+    metrics: Arc<tidemill_definitions::Metrics>,
+    ceiling: Ceiling,
+}
+
+impl Fixture {
+    async fn open(config: Config) -> Self {
+        let breaker = Context::new("aggregation").breaker("store");
+        let store = Store::open(&config, breaker).await.expect("opens");
+        Self { store, metrics: testing::metrics(METRICS).into(), ceiling: Ceiling::new(CeilingConfig::default()) }
+    }
+
+    async fn owner(&self, partition: Partition) -> Owner {
+        let windows = Arc::new(Windows::default());
+        let opened = Owner::open(self.store.clone(), self.metrics.clone(), windows, partition, Timestamp::EPOCH).await;
+        opened.expect("opens")
+    }
+
+    async fn take(&mut self, owner: &mut Owner, batch: &EnrichedBatch) {
+        let taken = owner.take(batch, &mut self.ceiling, Timestamp::EPOCH).await.expect("applies");
+        assert!(matches!(taken, Taken::Applied(_)), "{taken:?}");
+    }
+}
+
+/// Applying, checkpointing and loading in any place gives what applying alone
+/// gives.
+async fn a_restart_changes_nothing(config: Config) {
+    let mut fixture = Fixture::open(config).await;
+    // The second makes one session of two, the third moves its start.
+    let batches = [
+        batch(1, 0, &[(1, 100), (2, 200)]),
+        batch(5, 1, &[(2, 150), (3, 159)]),
+        batch(9, 5, &[(3, 60), (4, 1000), (1, 160)]),
+    ];
+    let mut straight = fixture.owner(Partition::new(7)).await;
+    for batch in &batches {
+        let mut copy = batch.clone();
+        copy.partition = Partition::new(7);
+        fixture.take(&mut straight, &copy).await;
+        let mut owner = fixture.owner(P).await;
+        fixture.take(&mut owner, batch).await;
+        let changes = owner.take_changes(Timestamp::EPOCH);
+        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writes");
+        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writing again is harmless");
+    }
+    let store = &fixture.store;
+    let owner = fixture.owner(P).await;
+    assert_eq!(owner.claim, Claim { partition: P, epoch: 4, floor: 9 });
+    assert_eq!(owner.state.clocks.watermark(Timestamp::EPOCH), straight.state.clocks.watermark(Timestamp::EPOCH));
+    let books = store.all_books(P).await.expect("loads books");
+    assert_eq!(books.into_iter().collect::<HashMap<BooksKey, Outcomes>>(), straight.state.books);
+
+    let ids = store.cells_after(P, 0).await.expect("answers");
+    let mut read = store.updates(&ids).await.expect("answers");
+    let mut expected: Vec<_> = straight.state.cells.values().map(crate::cell::Cell::update).collect();
+    let key = |cell: &tidemill_events::CellUpdate| (cell.metric.clone(), cell.start);
+    read.sort_by_key(key);
+    expected.sort_by_key(key);
+    assert_eq!(read, expected);
+    let loaded = store.cells(&ids).await.expect("loads");
+    for update in loaded.values().map(crate::cell::Cell::update) {
+        assert!(expected.contains(&update), "with all that it has seen: {update:?}");
+    }
+    let retracted: Vec<i64> = store
+        .retractions_after(P, 0)
+        .await
+        .expect("answers")
+        .iter()
+        .map(|cell| (cell.start.millis() - 1_291_190_400_000) / 1000)
+        .collect();
+    assert_eq!(retracted.len(), 2, "the session that was absorbed, and the start that moved: {retracted:?}");
+    assert!(retracted.contains(&200) && retracted.contains(&100));
+    assert_eq!(store.retractions_after(P, 5).await.expect("answers").len(), 1);
+
+    let size = store.size().await.expect("answers");
+    assert_eq!(size, Stored { cells: 3, values: 4 + 3 + 1, books: 1, sources: 1 });
+    assert!(store.cells(&[[0; 16]]).await.expect("answers").is_empty());
+    assert_eq!(fixture.owner(Partition::new(4)).await.claim.floor, 0, "partitions are apart");
+    assert!(store.all_books(Partition::new(4)).await.expect("answers").is_empty());
+}
+
+/// Whoever claimed before the last claim writes nothing, and may not trust
+/// what it reads.
+async fn an_old_owner_is_refused(config: Config) {
+    let mut fixture = Fixture::open(config).await;
+    let mut old = fixture.owner(P).await;
+    fixture.take(&mut old, &batch(1, 0, &[(1, 100)])).await;
+    let first = old.take_changes(Timestamp::EPOCH);
+    fixture.store.checkpoint(&first, &old.claim).await.expect("is the owner");
+    fixture.take(&mut old, &batch(2, 1, &[(2, 100)])).await;
+    let late = old.take_changes(Timestamp::EPOCH);
+
+    let mut new = fixture.owner(P).await;
+    let refused = fixture.store.checkpoint(&late, &old.claim).await.expect_err("is not the owner");
+    assert_eq!(refused.code(), "superseded");
+    assert!(refused.is_transient());
+    fixture.take(&mut new, &batch(2, 1, &[(2, 100)])).await;
+    fixture.take(&mut new, &batch(3, 2, &[(5, 9_000)])).await;
+    let changes = new.take_changes(Timestamp::EPOCH);
+    fixture.store.checkpoint(&changes, &new.claim).await.expect("is the owner");
+    let stranger = batch(3, 2, &[(5, 9_000)]);
+    let read = old.take(&stranger, &mut fixture.ceiling, Timestamp::EPOCH).await.expect_err("reads what is newer");
+    assert_eq!(read.code(), "superseded");
+    assert_eq!(fixture.owner(P).await.claim.floor, 3);
+
+    let store = &fixture.store;
+    store.note_stale_points(&old.claim, 1).await.expect("leaves word");
+    store.note_stale_points(&old.claim, 1).await.expect("once");
+    assert!(store.stale_points(Partition::new(4)).await.expect("answers").is_empty());
+    let notes = store.stale_points(P).await.expect("answers");
+    assert_eq!((notes.len(), notes[0].after), (1, 1));
+    store.forget_stale_points(&notes[0]).await.expect("forgets");
+    assert!(store.stale_points(P).await.expect("answers").is_empty());
+}
+
+fn sqlite(folder: &tidemill_testkit::TempDir) -> Config {
+    Config { url: format!("sqlite://{}/aggregation.db", folder.path().display()), max_connections: 4 }
+}
+
+#[tokio::test]
+async fn a_restart_changes_nothing_on_sqlite() {
+    a_restart_changes_nothing(sqlite(&tempdir())).await;
+}
+
+#[tokio::test]
+async fn a_restart_changes_nothing_on_postgres() {
+    let Some(server) = Postgres::start().await else {
+        return skipped("a_restart_changes_nothing_on_postgres", "no PostgreSQL is installed");
+    };
+    a_restart_changes_nothing(Config { url: server.url(), max_connections: 4 }).await;
+}
+
+#[tokio::test]
+async fn an_old_owner_is_refused_on_sqlite() {
+    an_old_owner_is_refused(sqlite(&tempdir())).await;
+}
+
+#[tokio::test]
+async fn an_old_owner_is_refused_on_postgres() {
+    let Some(server) = Postgres::start().await else {
+        return skipped("an_old_owner_is_refused_on_postgres", "no PostgreSQL is installed");
+    };
+    an_old_owner_is_refused(Config { url: server.url(), max_connections: 4 }).await;
+}
+
+#[tokio::test]
+async fn what_no_event_can_change_is_deleted_once_readers_know_it() {
+    let folder = tempdir();
+    let mut fixture = Fixture::open(sqlite(&folder)).await;
+    let windows = Arc::new(Windows { retention_days: 2, ..Windows::default() });
+    let day = 24 * 3600;
+    let mut owner =
+        Owner::open(fixture.store.clone(), fixture.metrics.clone(), windows, P, Timestamp::EPOCH).await.expect("opens");
+    for (seq, event_day, log_day, cells_left) in [(1, 0, 0, 2), (2, 1, 1, 4), (3, 5, 5, 6), (4, 5, 8, 4), (5, 5, 9, 2)]
+    {
+        let mut batch = batch(seq, seq - 1, &[(1, event_day * day + 100)]);
+        batch.ingested_at = batch.ingested_at.plus_millis(log_day * day * 1000);
+        fixture.take(&mut owner, &batch).await;
+        let changes = owner.take_changes(Timestamp::EPOCH);
+        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writes");
+        let size = fixture.store.size().await.expect("answers");
+        assert_eq!((size.cells, size.values), (cells_left, cells_left), "after batch {seq}");
+    }
+    let late = batch(6, 5, &[(1, 100)]);
+    let taken = owner.take(&late, &mut fixture.ceiling, Timestamp::EPOCH).await.expect("applies");
+    assert_eq!(taken, Taken::Applied(Outcomes { counted: 0, late: 1, duplicate: 0 }));
+}

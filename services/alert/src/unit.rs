@@ -1,0 +1,41 @@
+//! What the service's work is cut into.
+
+use std::fmt;
+
+/// A part of the work that one replica does at a time.
+///
+/// Event rules are one unit, and not one a partition: their counters go across
+/// partitions (orders from one address belong to many customers, and so to
+/// many partitions), so whoever counts has to see all of them. Metric rules
+/// are one unit because a group's total is the sum over all partitions. Both
+/// do little work for each message; what grows with the load is read in
+/// parallel within the unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unit {
+    /// Event rules over every partition of `ENRICHED`.
+    Events,
+    /// Metric rules over `METRICS`.
+    Metrics,
+    /// What was recorded goes out: to `ALERTS`, and to Slack.
+    Outbox,
+}
+
+impl Unit {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Metrics, Self::Outbox];
+
+    /// As it stands in leases, in the store and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Metrics => "metrics",
+            Self::Outbox => "outbox",
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

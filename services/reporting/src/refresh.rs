@@ -1,0 +1,102 @@
+//! What other replicas have folded: looked up in the read model every second,
+//! so that each replica answers fresh and tells its clients what changed,
+//! whichever of them follows the streams.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    state::Reporting,
+    store::{Change, Standing},
+    unit::Unit,
+};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Under which name readiness speaks of it.
+pub const NAME: &str = "read-model";
+
+/// Looks at the read model until shutdown.
+pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
+    let breaker = reporting.context.breaker("store");
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let attempt = async {
+            ticks.tick().await;
+            breaker.attempt().await
+        };
+        let attempt = tokio::select! {
+            attempt = attempt => attempt,
+            () = reporting.context.shutdown.cancelled() => return Ok(()),
+        };
+        match look(&reporting).await {
+            Ok(()) => {
+                attempt.succeeded();
+                reporting.context.health.ready(NAME);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the read model could not be looked at");
+                reporting.context.health.unready(NAME, error.to_string());
+                if error.is_transient() {
+                    attempt.failed(error);
+                }
+            }
+        }
+    }
+}
+
+async fn look(reporting: &Reporting) -> Result<(), tidemill_store::Error> {
+    let (change, alert) = reporting.seen.get();
+    let standing = reporting.store.standing().await?;
+    let reached = |standing: &Standing, unit: Unit| standing.reached.get(unit.name()).copied().unwrap_or_default();
+    let newest = standing.change;
+    let now_reached = Unit::ALL.map(|unit| reached(&standing, unit));
+    // Numbers go back only where the database was lost and is made anew.
+    let is_new = newest < change;
+    let before = reporting.standing_read(standing, is_new);
+    if is_new {
+        reporting.hub.reset();
+        reporting.seen.changes_to(newest);
+    } else if newest > change {
+        cells(reporting, change).await?;
+    }
+    if now_reached[..3] != Unit::ALL.map(|unit| reached(&before, unit))[..3] {
+        reporting.news.books_changed();
+    }
+    if now_reached[3] > alert {
+        alerts(reporting, alert, now_reached[3]).await?;
+    }
+    Ok(())
+}
+
+/// Cells that were changed after a change.
+async fn cells(reporting: &Reporting, after: u64) -> Result<(), tidemill_store::Error> {
+    let changes = reporting.store.changes_after(after).await?;
+    let Some(last) = changes.last().map(|change| change.number) else { return Ok(()) };
+    let is_complete = changes[0].number == after + 1 && changes.iter().all(|change| change.cells.is_some());
+    let keys: Vec<_> = changes.into_iter().flat_map(|Change { cells, .. }| cells.unwrap_or_default()).collect();
+    if keys.iter().any(|key| !reporting.has_data(key)) {
+        reporting.versions_stored(reporting.store.versions().await?);
+    }
+    if is_complete {
+        reporting.cells_changed(keys);
+    } else {
+        // Too much to tell: clients fetch it.
+        reporting.hub.reset();
+    }
+    reporting.seen.changes_to(last);
+    Ok(())
+}
+
+/// Alerts that went through transitions after one.
+async fn alerts(reporting: &Reporting, after: u64, reached: u64) -> Result<(), tidemill_store::Error> {
+    let alerts = reporting.store.alerts_after(after).await?;
+    let last = alerts.last().map_or(reached, |(sequence, _)| *sequence);
+    let alerts: Vec<_> = alerts.into_iter().map(|(_, alert)| alert).collect();
+    if !alerts.is_empty() {
+        reporting.alerts_folded(&alerts);
+    }
+    reporting.seen.alerts_to(last);
+    Ok(())
+}

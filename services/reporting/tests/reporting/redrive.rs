@@ -1,0 +1,266 @@
+//! Orders for dead letters. The test plays ingestion: it reads what is sent to
+//! it, and says what became of it.
+
+use crate::shop::{DEADLINE, HOSTILE, Running, Shop, batch, letter};
+use serde_json::{Value as Json, json};
+use tidemill_bus::Bus;
+use tidemill_domain::{Clock, SystemClock};
+use tidemill_events::{DeadLetter, RawBatch, Redrive};
+use tidemill_reporting::{
+    dead_letters::{Kind, Order},
+    store::Store,
+};
+use tidemill_testkit::{eventually, try_eventually};
+use uuid::Uuid;
+
+/// Dead letters of ingestion as they are published; `Running::until` knows
+/// when they are listed.
+async fn bury(bus: &Bus, running: &Running, ids: &[&str]) {
+    for id in ids {
+        bus.publish(&letter(id, "ingestion", format!("{{\"id\":\"{id}\"}}"))).await.expect("stored");
+    }
+    let are_listed = |answer: &Json| answer["dead_letters"].as_array().is_some_and(|l| l.len() >= ids.len());
+    running.until("/v1/dead-letters", are_listed).await;
+}
+
+/// The order with this sequence, once it is sent.
+async fn sent(bus: &Bus, sequence: u64) -> Redrive {
+    eventually("the order is sent", DEADLINE, || async move {
+        bus.message_at::<Redrive>(sequence).await.expect("reads").map(|stored| stored.message)
+    })
+    .await
+}
+
+async fn accept(bus: &Bus, batch_id: u128, letters: Vec<u64>) -> u64 {
+    let message = RawBatch { redriven: letters, ..batch(batch_id, 0, 1) };
+    bus.publish(&message).await.expect("stored").sequence
+}
+
+async fn stands(running: &Running, letter: u64, state: &str) -> Json {
+    running.until(&format!("/v1/dead-letters/{letter}"), |answer| answer["state"] == state).await
+}
+
+fn verdicts(answer: &Json) -> Vec<(u64, String)> {
+    let text = |v: &Json| v["code"].as_str().or(v["verdict"].as_str()).expect("a verdict").to_owned();
+    let letters = answer["letters"].as_array().expect("letters");
+    letters.iter().map(|v| (v["sequence"].as_u64().expect("a number"), text(v))).collect()
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_sent_again_once_and_settled() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    bury(&shop.bus, &running, &["a", "b", "c"]).await;
+    let order = json!({"sequences": [1, 2], "by": "anna", "reason": "schema added"});
+    let mut dry = order.clone();
+    dry["dry_run"] = true.into();
+    let (status, answer) = running.post("/v1/dead-letters/redrive", &dry).await;
+    assert_eq!((status, &answer["ordered"], &answer["dry_run"]), (200, &json!(2), &json!(true)));
+    let (status, answer) = running.post("/v1/dead-letters/redrive", &order).await;
+    assert_eq!((status, verdicts(&answer)), (202, vec![(1, "redriving".into()), (2, "redriving".into())]));
+    let request = answer["request"].as_str().expect("a name").to_owned();
+    let mut orders = [sent(&shop.bus, 1).await, sent(&shop.bus, 2).await];
+    orders.sort_by_key(|order| order.letter);
+    let [first, second] = orders;
+    assert_eq!((first.letter, first.by.as_str(), first.source.as_str()), (1, "anna", HOSTILE));
+    assert_eq!((first.body.as_ref(), first.event_id.as_deref()), (&b"{\"id\":\"a\"}"[..], Some("e-1")));
+    assert_eq!((second.letter, second.first_failed_at), (2, crate::shop::at(1300)));
+
+    // Neither by another order, nor by the same one once more.
+    let (_, again) = running.post("/v1/dead-letters/redrive", &order).await;
+    assert_eq!(verdicts(&again), [(1, "already_redriving".into()), (2, "already_redriving".into())]);
+    let mut repeated = order.clone();
+    repeated["request"] = request.clone().into();
+    let (_, repeated) = running.post("/v1/dead-letters/redrive", &repeated).await;
+    assert_eq!((&repeated["ordered"], &repeated["refused"]), (&json!(2), &json!(0)));
+
+    let raw = accept(&shop.bus, 7, vec![1]).await;
+    let again = DeadLetter { redriven_from: Some(2), ..letter("b-2", "ingestion", "{}") };
+    shop.bus.publish(&again).await.expect("stored");
+    let accepted = stands(&running, 1, "accepted").await;
+    assert_eq!(accepted["raw_sequence"], json!(raw));
+    let failed = stands(&running, 2, "failed_again").await;
+    assert_eq!((&failed["failed_again_as"], &failed["body"]), (&json!(4), &json!("{\"id\":\"b\"}")));
+    assert_eq!((&failed["body_encoding"], &failed["release"]), (&json!("utf-8"), &json!("0.1.0")));
+    assert_eq!(stands(&running, 4, "dead").await["redriven_from"], json!(2));
+    let progress = running.json(&format!("/v1/dead-letters/orders/{request}")).await;
+    assert_eq!(
+        (&progress["accepted"], &progress["failed_again"], &progress["settled"]),
+        (&json!(1), &json!(1), &json!(true))
+    );
+    let history = accepted["history"].as_array().expect("a list");
+    assert_eq!((history.len(), &history[0]["by"], &history[0]["state"]), (1, &json!("anna"), &json!("accepted")));
+    assert!(shop.bus.message_at::<Redrive>(3).await.expect("reads").is_none(), "nothing more was sent");
+    // Three failed at the door and one once more; one of them is accepted by now.
+    let books = running.until("/v1/books", |books| books["totals"]["received"] == 5).await;
+    assert_eq!((&books["totals"]["rejected"], &books["totals"]["in_flight"]), (&json!(4), &json!(1)));
+    let (_, forced) =
+        running.post("/v1/dead-letters/redrive", &json!({"sequences": [1], "by": "b", "force": true})).await;
+    assert_eq!(verdicts(&forced), [(1, "redriving".into())]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_says_which_and_a_dry_run_changes_nothing() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    bury(&shop.bus, &running, &["a", "b", "c", "d"]).await;
+    for (id, service, source, code) in [("e", "enrichment", "till", "x"), ("f", "alert", "shop", "x")] {
+        let other = DeadLetter { source: source.into(), code: code.into(), ..letter(id, service, "{}") };
+        shop.bus.publish(&other).await.expect("stored");
+    }
+    running.until("/v1/dead-letters", |l| l["dead_letters"].as_array().is_some_and(|l| l.len() == 6)).await;
+    let redrive = async |filter: Json, more: Json| {
+        let mut order = json!({"filter": filter, "by": "anna", "dry_run": true});
+        order.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        running.post("/v1/dead-letters/redrive", &order).await.1
+    };
+    let numbers = |answer: &Json| verdicts(answer).into_iter().map(|(number, _)| number).collect::<Vec<_>>();
+    assert_eq!(numbers(&redrive(json!({}), json!({})).await), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(numbers(&redrive(json!({"source": "till"}), json!({})).await), [5]);
+    assert_eq!(numbers(&redrive(json!({"since": crate::shop::at(1301)}), json!({})).await), Vec::<u64>::new());
+    let alert = redrive(json!({"service": "alert"}), json!({"force": true})).await;
+    assert_eq!(verdicts(&alert), [(6, "not_an_event".into())]);
+    let page = redrive(json!({"code": "schema_violation"}), json!({"limit": 3})).await;
+    assert_eq!((numbers(&page), &page["next"]), (vec![1, 2, 3], &json!(3)));
+    let last = redrive(json!({"code": "schema_violation"}), json!({"limit": 3, "after": 3})).await;
+    assert_eq!((numbers(&last), &last["next"]), (vec![4], &Json::Null));
+
+    // All of that was only talk.
+    assert_eq!(running.json("/v1/dead-letters/audit").await["actions"], json!([]));
+    assert!(shop.bus.message_at::<Redrive>(1).await.expect("reads").is_none());
+    let (status, answer) = running
+        .post("/v1/dead-letters/discard", &json!({"filter": {"source": "till"}, "by": "bob", "reason": "a test"}))
+        .await;
+    assert_eq!((status, verdicts(&answer)), (200, vec![(5, "discarded".into())]));
+    let dead = running.json("/v1/dead-letters?state=dead&service=enrichment").await;
+    assert_eq!(dead["dead_letters"], json!([]));
+    let discarded = running.json("/v1/dead-letters?state=discarded&source=till").await;
+    assert_eq!(discarded["dead_letters"][0]["sequence"], json!(5));
+    let audit = running.json("/v1/dead-letters/audit?kind=discard&by=bob").await;
+    assert_eq!(
+        (&audit["actions"][0]["letter"], &audit["actions"][0]["reason"], &audit["actions"][0]["key"]),
+        (&json!(5), &json!("a test"), &json!("anybody"))
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_mended_event_is_sent_in_the_letters_name() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    bury(&shop.bus, &running, &["a"]).await;
+    shop.bus.publish(&letter("binary", "ingestion", vec![0xff, 0x00])).await.expect("stored");
+    let shown = stands(&running, 2, "dead").await;
+    assert_eq!(
+        (&shown["body"], &shown["body_encoding"], &shown["body_bytes"]),
+        (&json!("/wA="), &json!("base64"), &json!(2))
+    );
+    let mended = json!({"sequences": [1], "by": "anna", "body": {"id": "a", "price": 1.10}});
+    assert_eq!(running.post("/v1/dead-letters/redrive", &mended).await.0, 202);
+    let order = sent(&shop.bus, 1).await;
+    assert_eq!((order.letter, order.body.as_ref()), (1, &b"{\"id\":\"a\",\"price\":1.1}"[..]));
+    let history = &stands(&running, 1, "redriving").await["history"];
+    assert_eq!(history[0]["mended"], json!(true));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_written_down_is_sent_after_a_crash() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    for id in ["a", "b"] {
+        // Young enough to outlive a start.
+        let young = DeadLetter { first_failed_at: SystemClock.now(), ..letter(id, "ingestion", "{}") };
+        shop.bus.publish(&young).await.expect("stored");
+    }
+    running.until("/v1/dead-letters", |l| l["dead_letters"].as_array().is_some_and(|l| l.len() == 2)).await;
+    running.stop().await;
+    // As a replica leaves it that dies between the two.
+    let store = tidemill_store::Config { url: shop.sqlite(), max_connections: 1 };
+    let store = Store::open(&store).await.expect("opens");
+    let order = Order {
+        request: Uuid::from_u128(1),
+        kind: Kind::Redrive,
+        force: false,
+        by: "anna".into(),
+        key: "anybody".into(),
+        reason: String::new(),
+        at: SystemClock.now(),
+        body: Vec::new(),
+    };
+    assert_eq!(store.order(&order, &[2]).await.expect("writes"), [2].into());
+    store.close().await;
+
+    let running = shop.report("").await;
+    let redrive = sent(&shop.bus, 1).await;
+    assert_eq!((redrive.id, redrive.letter, redrive.at), (order.action(2), 2, order.at));
+    running.until(&format!("/v1/dead-letters/orders/{}", order.request), |order| order["sent"] == 1).await;
+    accept(&shop.bus, 9, vec![2]).await;
+    stands(&running, 2, "accepted").await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn orders_need_a_key_where_there_are_keys() {
+    let shop = Shop::open().await;
+    let running = shop.report("auth.keys = 'secret-1, secret-2'").await;
+    bury(&shop.bus, &running, &["a"]).await;
+    let order = json!({"sequences": [1, 77], "by": "anna", "reason": "a test"});
+    let post = |kind: &str| running.client.post(format!("http://{}/v1/dead-letters/{kind}", running.address));
+    for kind in ["redrive", "discard"] {
+        for request in [post(kind), post(kind).bearer_auth("secret-3")] {
+            let answer = request.json(&order).send().await.expect("answers");
+            assert_eq!(answer.status(), 401);
+            assert!(answer.headers().contains_key("www-authenticate"));
+            assert_eq!(answer.json::<Json>().await.expect("JSON")["code"], "unauthorized");
+        }
+    }
+    let answer = post("discard").bearer_auth("secret-2").json(&order).send().await.expect("answers");
+    let answer: Json = answer.json().await.expect("JSON");
+    assert_eq!(verdicts(&answer), [(1, "discarded".into()), (77, "unknown_dead_letter".into())]);
+    let audit = running.json("/v1/dead-letters/audit?letter=1").await;
+    assert_eq!(audit["actions"][0]["key"].as_str().map(str::len), Some(8), "{audit}");
+    // Reading needs none. What is no order is told so.
+    for (request, status, code) in [
+        (post("redrive").bearer_auth("secret-1").body("{}"), 415, "unsupported_media_type"),
+        (post("redrive").bearer_auth("secret-1").json(&json!({"by": ""})), 422, "invalid_request"),
+        (post("redrive").bearer_auth("secret-1").json(&json!({"by": "a", "ids": [1]})), 422, "invalid_request"),
+        (post("redrive").bearer_auth("secret-1").json(&"x".repeat(2 << 20)), 413, "body_too_large"),
+    ] {
+        let answer = request.send().await.expect("answers");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        assert_eq!(
+            (answer.status().as_u16(), answer.json::<Json>().await.expect("JSON")["code"].as_str()),
+            (status, Some(code))
+        );
+    }
+    running.stop().await;
+}
+
+/// Settled by the log alone: the order went out from a database that is gone.
+#[tokio::test]
+async fn a_lost_read_model_is_made_anew_from_the_streams() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    crate::service::trade(&shop.bus).await;
+    let before = running.until("/v1/books", |books| books["totals"]["in_flight"] == 1).await;
+    let totals = "/v1/metrics/sales_metrics/totals?group_by=category,region";
+    let rows = running.json(totals).await["rows"].clone();
+    accept(&shop.bus, 9, vec![1]).await;
+    stands(&running, 1, "accepted").await;
+    running.stop().await;
+    for file in ["r.db", "r.db-wal", "r.db-shm"] {
+        let _ = std::fs::remove_file(shop.folder.path().join(file));
+    }
+    let running = shop.report("").await;
+    try_eventually("the read model is as it was", DEADLINE, async || {
+        let answer = running.json(totals).await["rows"].clone();
+        if answer == rows { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    let received = before["totals"]["received"].as_u64().expect("a count") + 1;
+    running.until("/v1/books", |books| books["totals"]["received"] == received).await;
+    stands(&running, 1, "accepted").await;
+    running.stop().await;
+}

@@ -1,0 +1,414 @@
+//! Orders for dead letters: shown first, agreed to, given page by page under
+//! one name, and followed until they are settled.
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Read, Write},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tidemill_domain::Timestamp;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{Action, Outcome, moments, path, reason_of};
+use crate::{
+    cli::{DlqOrder, DlqRedrive},
+    client::{Client, ClientError},
+    progress,
+    table::plain,
+};
+
+/// Letters in one call.
+const PAGE: u32 = 1000;
+/// Between two looks at how far an order has come.
+const LOOK: Duration = Duration::from_millis(250);
+/// Letters that are told of one by one.
+const TOLD: u16 = 20;
+
+/// An order as the API reads it.
+#[derive(Debug, Serialize)]
+struct Request<'o> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequences: Option<&'o [u64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<Filter<'o>>,
+    after: u64,
+    limit: u32,
+    dry_run: bool,
+    force: bool,
+    by: &'o str,
+    reason: &'o str,
+    request: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'o str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Filter<'o> {
+    service: Option<&'o str>,
+    code: Option<&'o str>,
+    source: Option<&'o str>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    state: Option<&'o str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    ordered: u64,
+    refused: u64,
+    letters: Vec<Verdict>,
+    next: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Verdict {
+    sequence: u64,
+    verdict: String,
+    code: Option<String>,
+    detail: Option<String>,
+    service: Option<String>,
+    letter_code: Option<String>,
+    event_id: Option<String>,
+}
+
+/// What was decided on all letters together.
+#[derive(Debug, Default)]
+struct Ruled {
+    ordered: u64,
+    refused: BTreeMap<String, (u64, String)>,
+    /// The first few that it is done for.
+    some: Vec<Verdict>,
+}
+
+impl Ruled {
+    fn add(&mut self, answer: Answer) {
+        self.ordered += answer.ordered;
+        for verdict in answer.letters {
+            match (&verdict.code, &verdict.detail) {
+                (Some(code), Some(detail)) => {
+                    self.refused.entry(code.clone()).or_insert_with(|| (0, detail.clone())).0 += 1;
+                }
+                _ if self.some.len() < usize::from(TOLD) => self.some.push(verdict),
+                _ => {}
+            }
+        }
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused.values().map(|(count, _)| count).sum()
+    }
+
+    /// Tells a person.
+    fn print(&self, done: &str) {
+        for verdict in &self.some {
+            println!(
+                "{:>10}  {}  {}  {}",
+                verdict.sequence,
+                plain(verdict.service.as_deref().unwrap_or_default(), 20),
+                plain(verdict.letter_code.as_deref().unwrap_or_default(), 24),
+                plain(verdict.event_id.as_deref().unwrap_or_default(), 40),
+            );
+        }
+        let more = self.ordered.saturating_sub(self.some.len() as u64);
+        if more > 0 {
+            println!("            and {more} more");
+        }
+        println!("{done}: {}", self.ordered);
+        for (code, (count, detail)) in &self.refused {
+            println!("refused: {count} ({code}: {detail})");
+        }
+    }
+
+    fn json(&self) -> Value {
+        let refused: BTreeMap<&String, u64> = self.refused.iter().map(|(code, (count, _))| (code, *count)).collect();
+        let letters: Vec<_> = self.some.iter().map(|v| json!({"sequence": v.sequence, "verdict": v.verdict})).collect();
+        json!({"ordered": self.ordered, "refused": self.refused(), "refusals": refused, "first": letters})
+    }
+}
+
+/// One order and whom it is given to.
+struct Giver<'o> {
+    client: Client,
+    kind: &'static str,
+    order: &'o DlqOrder,
+    since_until: [Option<Timestamp>; 2],
+    body: Option<String>,
+    request: Uuid,
+}
+
+impl<'o> Giver<'o> {
+    fn new(kind: &'static str, order: &'o DlqOrder, body: Option<String>) -> Result<Self, &'static str> {
+        let filter = &order.filter;
+        let texts = [&filter.service, &filter.code, &filter.source, &filter.state];
+        let is_filtered = texts.iter().any(|text| text.is_some()) || filter.since.is_some() || filter.until.is_some();
+        match (order.sequences.is_empty(), is_filtered || order.all) {
+            (true, false) => return Err("say which: numbers, a filter (see --help), or --all that are dead"),
+            (false, true) => return Err("give numbers or a filter, not both"),
+            _ => {}
+        }
+        if body.is_some() && order.sequences.len() != 1 {
+            return Err("--body is for exactly one number");
+        }
+        if kind == "discard" && order.reason.trim().is_empty() {
+            return Err("say why they are given up, with --reason");
+        }
+        let client = Client::of_reporting(order.target.url.clone(), order.key.clone());
+        // The name is made here, so that a call whose answer was lost can be
+        // repeated.
+        let request = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        Ok(Self { client, kind, order, since_until: moments(filter), body, request })
+    }
+
+    /// Gives the order, page by page; with `dry_run` nothing is done.
+    async fn give(&self, dry_run: bool) -> Result<Ruled, ClientError> {
+        let order = self.order;
+        let mut ruled = Ruled::default();
+        let mut left = u64::from(order.limit.unwrap_or(u32::MAX));
+        if !order.sequences.is_empty() {
+            for some in order.sequences.chunks(PAGE as usize) {
+                ruled.add(self.call(Some(some), 0, PAGE, dry_run).await?);
+            }
+            return Ok(ruled);
+        }
+        let mut after = Some(0);
+        while let Some(from) = after.filter(|_| left > 0) {
+            let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
+            let answer = self.call(None, from, limit, dry_run).await?;
+            left = left.saturating_sub(answer.ordered + answer.refused);
+            after = answer.next;
+            ruled.add(answer);
+        }
+        Ok(ruled)
+    }
+
+    async fn call(
+        &self,
+        sequences: Option<&[u64]>,
+        after: u64,
+        limit: u32,
+        dry_run: bool,
+    ) -> Result<Answer, ClientError> {
+        let DlqOrder { filter, force, by, reason, .. } = self.order;
+        let [since, until] = self.since_until;
+        let [service, code, source, state] =
+            [&filter.service, &filter.code, &filter.source, &filter.state].map(Option::as_deref);
+        let request = Request {
+            filter: sequences.is_none().then_some(Filter { service, code, source, since, until, state }),
+            sequences,
+            after,
+            limit,
+            dry_run,
+            force: *force,
+            by,
+            reason,
+            request: self.request,
+            body: self.body.as_deref(),
+        };
+        self.client.post(&format!("/v1/dead-letters/{}", self.kind), &request).await
+    }
+
+    /// Whether the person agrees to what would be done.
+    fn is_agreed(&self, would: &Ruled) -> Result<bool, Box<dyn std::error::Error>> {
+        if self.order.yes {
+            return Ok(true);
+        }
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Err("there is nobody to ask: say --yes, or --dry-run to see what would be done".into());
+        }
+        would.print(&format!("would {}", self.kind));
+        let mut asked = std::io::stderr();
+        write!(asked, "{} {}? [y/N] ", capitalised(self.kind), letters(would.ordered))?;
+        asked.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// The steps that both kinds of order begin with. `None` where that was
+    /// all: a dry run, nothing to do, or no.
+    async fn begin(&self) -> Result<Result<Ruled, ExitCode>, Box<dyn std::error::Error>> {
+        let json = self.order.target.json;
+        if self.order.dry_run || !self.order.yes {
+            let would = self.give(true).await?;
+            if self.order.dry_run {
+                match json {
+                    true => println!("{}", with(would.json(), json!({"dry_run": true}))),
+                    false => would.print(&format!("would {}", self.kind)),
+                }
+                return Ok(Err(ExitCode::SUCCESS));
+            }
+            if would.ordered > 0 && !self.is_agreed(&would)? {
+                eprintln!("Nothing was done.");
+                return Ok(Err(ExitCode::FAILURE));
+            }
+        }
+        Ok(Ok(self.give(false).await?))
+    }
+}
+
+pub(super) async fn discard(order: DlqOrder) -> Outcome {
+    let giver = Giver::new("discard", &order, None)?;
+    let ruled = match giver.begin().await? {
+        Ok(ruled) => ruled,
+        Err(code) => return Ok(code),
+    };
+    match order.target.json {
+        true => println!("{}", with(ruled.json(), json!({"request": giver.request, "dry_run": false}))),
+        false => ruled.print("discarded"),
+    }
+    Ok(code(ruled.refused() == 0))
+}
+
+pub(super) async fn redrive(arguments: DlqRedrive) -> Outcome {
+    let body = arguments.body.as_deref().map(read_body).transpose()?;
+    let order = &arguments.order;
+    let giver = Giver::new("redrive", order, body)?;
+    let ruled = match giver.begin().await? {
+        Ok(ruled) => ruled,
+        Err(code) => return Ok(code),
+    };
+    let settled = match arguments.wait {
+        0 => None,
+        seconds => Some(follow(&giver, ruled.ordered, Duration::from_secs(seconds)).await?),
+    };
+    let failures = match &settled {
+        Some(settled) if settled.failed_again > 0 => failures(&giver).await?,
+        _ => Vec::new(),
+    };
+    if order.target.json {
+        let settled = settled.as_ref().map(|s| {
+            json!({"accepted": s.accepted, "failed_again": s.failed_again,
+            "lost": s.lost, "on_their_way": s.on_their_way(), "failures": failures})
+        });
+        let told = with(ruled.json(), json!({"request": giver.request, "dry_run": false}));
+        println!("{}", with(told, settled.unwrap_or_else(|| json!({}))));
+    } else {
+        ruled.print("redriven");
+        if let Some(settled) = &settled {
+            println!("accepted: {}", settled.accepted);
+            println!("failed again: {}", settled.failed_again);
+            for failure in &failures {
+                println!(
+                    "{:>10}  as {}  {}: {}",
+                    failure.letter,
+                    failure.failed_again_as,
+                    plain(&failure.code, 30),
+                    plain(&failure.reason, 200)
+                );
+            }
+            if settled.lost > 0 {
+                println!(
+                    "lost: {} (the stream has forgotten their bodies; give a mended one with --body)",
+                    settled.lost
+                );
+            }
+            if settled.on_their_way() > 0 {
+                println!(
+                    "still on their way: {}; see `tidemill dlq audit`, and whether ingestion is there",
+                    settled.on_their_way()
+                );
+            }
+        }
+    }
+    let is_well = settled.is_none_or(|settled| settled.accepted == settled.letters);
+    Ok(code(is_well && ruled.refused() == 0))
+}
+
+/// How far an order has come.
+#[derive(Debug, Deserialize)]
+struct Settled {
+    letters: u64,
+    requested: u64,
+    sent: u64,
+    accepted: u64,
+    failed_again: u64,
+    lost: u64,
+    settled: bool,
+}
+
+impl Settled {
+    fn on_their_way(&self) -> u64 {
+        self.requested + self.sent
+    }
+}
+
+/// Follows an order for `ordered` letters until all of them are settled, at
+/// most so long.
+async fn follow(giver: &Giver<'_>, ordered: u64, patience: Duration) -> Result<Settled, ClientError> {
+    let bar = progress::bar("redriven", ordered);
+    let deadline = Instant::now() + patience;
+    loop {
+        let settled: Settled = giver.client.get(&format!("/v1/dead-letters/orders/{}", giver.request)).await?;
+        bar.set_position(settled.letters - settled.on_their_way());
+        if settled.settled || Instant::now() > deadline {
+            bar.finish_and_clear();
+            return Ok(settled);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// A redrive that failed.
+#[derive(Debug, Serialize)]
+struct Failure {
+    letter: u64,
+    failed_again_as: u64,
+    code: String,
+    reason: String,
+}
+
+/// The first few redrives of an order that failed, with their reasons.
+async fn failures(giver: &Giver<'_>) -> Result<Vec<Failure>, ClientError> {
+    #[derive(Deserialize)]
+    struct Audit {
+        actions: Vec<Action>,
+    }
+    let parameters =
+        [("request", giver.request.to_string()), ("state", "failed_again".into()), ("limit", TOLD.to_string())];
+    let audit: Audit = giver.client.get(&path("/v1/dead-letters/audit", &parameters)).await?;
+    let mut failures = Vec::new();
+    for action in audit.actions {
+        if let Some(failed_again_as) = action.failed_again_as {
+            let (code, reason) = reason_of(&giver.client, failed_again_as).await?;
+            failures.push(Failure { letter: action.letter, failed_again_as, code, reason });
+        }
+    }
+    failures.sort_by_key(|failure| failure.letter);
+    Ok(failures)
+}
+
+fn read_body(file: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", file.display());
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(failed)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).map_err(failed)
+}
+
+fn with(mut object: Value, more: Value) -> Value {
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
+    }
+    object
+}
+
+fn letters(count: u64) -> String {
+    if count == 1 { "1 dead letter".into() } else { format!("{count} dead letters") }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+fn code(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

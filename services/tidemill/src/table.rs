@@ -1,0 +1,44 @@
+//! Tables on a terminal.
+
+/// Text from outside, as a terminal may show it: without control characters,
+/// and not longer than `most` characters.
+pub(crate) fn plain(text: &str, most: usize) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut plain: String = text.chars().map(shown).take(most).collect();
+    if text.chars().count() > most {
+        plain.pop();
+        plain.push('…');
+    }
+    plain
+}
+
+/// Rows under a header, in columns as wide as they need to be. Columns of
+/// numbers are set to the right.
+pub(crate) fn print<const N: usize>(header: [&str; N], numbers: [bool; N], rows: &[[String; N]]) {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([header[column].chars().count()]).max().unwrap_or_default()
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |cells: [&str; N]| {
+        let set = |column: usize| {
+            let (cell, width) = (cells[column], widths[column]);
+            if numbers[column] { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        };
+        println!("{}", (0..N).map(set).collect::<Vec<_>>().join("  ").trim_end());
+    };
+    line(header);
+    rows.iter().for_each(|row| line(std::array::from_fn(|column| row[column].as_str())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_control_characters() {
+        assert_eq!(plain("a\u{1b}[31m\nb", 20), "a\u{fffd}[31m\u{fffd}b");
+        assert_eq!(plain("abcdef", 4), "abc…");
+        assert_eq!(plain("abcd", 4), "abcd");
+    }
+}

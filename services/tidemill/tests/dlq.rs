@@ -1,0 +1,158 @@
+//! `tidemill dlq` and `tidemill books` against a running all-in-one.
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tidemill::suite::{Options, Suite};
+use tidemill_testkit::{tempdir, try_eventually};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a person types, and what they see.
+struct Terminal {
+    url: String,
+}
+
+impl Terminal {
+    async fn run(&self, arguments: &[&str], input: Option<String>) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        command.args(arguments).env("TIDEMILL_URL", &self.url).env("USER", "anna");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let run = move || {
+            let mut child = command.spawn().expect("tidemill starts");
+            let mut stdin = child.stdin.take().expect("a pipe");
+            stdin.write_all(input.unwrap_or_default().as_bytes()).expect("writes");
+            drop(stdin);
+            child.wait_with_output().expect("ends")
+        };
+        tokio::task::spawn_blocking(run).await.expect("runs")
+    }
+
+    async fn says(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.run(arguments, None).await;
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text.into_owned())
+    }
+
+    async fn json(&self, arguments: &[&str], input: Option<String>) -> (Option<i32>, Value) {
+        let output = self.run(arguments, input).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let json = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{told}"));
+        (output.status.code(), json)
+    }
+}
+
+async fn post(http: &reqwest::Client, ingestion: SocketAddr, lines: &[Value]) {
+    let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let request = http.post(format!("http://{ingestion}/v1/events")).header("content-type", "application/x-ndjson");
+    let status = request.body(body).send().await.expect("answers").status();
+    assert!(matches!(status.as_u16(), 202 | 422), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_mended_redriven_and_counted_once() {
+    tidemill_service::install_crypto();
+    let folder = tempdir();
+    let options = Options { folder: folder.path().to_owned(), ..Options::default() };
+    let suite = Suite::start(&options).await.expect("starts");
+    let terminal = Terminal { url: format!("http://{}", suite.reporting) };
+    let http = reqwest::Client::new();
+    let order = |id: &str, kind: &str| {
+        let items = json!([{"product_id": "p", "quantity": 1, "unit_price": "10.00"}]);
+        json!({"id": id, "source": "shop", "type": kind, "subject": "c", "data": {"order_id": id, "items": items}})
+    };
+    let broken = [order("o-1", "order.teleported"), order("o-2", "order.teleported"), order("o-3", "order.beamed")];
+    post(&http, suite.ingestion, &broken).await;
+    post(&http, suite.ingestion, &[order("o-4", "order.placed")]).await;
+
+    let dead = try_eventually("all three are listed", DEADLINE, || async {
+        let (_, answer) = terminal.json(&["dlq", "list", "--json", "--service", "ingestion"], None).await;
+        let letters = answer["dead_letters"].as_array().cloned().unwrap_or_default();
+        if letters.len() == 3 { Ok(letters) } else { Err(answer) }
+    })
+    .await;
+    let number = |id: &str| {
+        let letter = dead.iter().find(|letter| letter["event_id"] == id).expect("listed");
+        letter["sequence"].as_u64().expect("a number").to_string()
+    };
+    let (code, table) =
+        terminal.says(&["dlq", "list", "--code", "unknown_type", "--since", "1h", "--limit", "2"]).await;
+    assert!(code == Some(0) && table.contains("unknown_type") && table.contains("There are more"), "{table}");
+    let (code, shown) = terminal.says(&["dlq", "show", &number("o-1")]).await;
+    assert!(code == Some(0) && shown.contains("order.teleported") && shown.contains("state"), "{shown}");
+
+    // What would be done, asked for, and mistakes.
+    let (code, told) = terminal.says(&["dlq", "redrive", "--code", "unknown_type", "--dry-run"]).await;
+    assert!(code == Some(0) && told.contains("would redrive: 3"), "{told}");
+    for (arguments, hint) in [
+        (&["dlq", "redrive"][..], "--all"),
+        (&["dlq", "redrive", "1", "--code", "x"], "not both"),
+        (&["dlq", "redrive", "--all"], "--yes"),
+        (&["dlq", "redrive", "1", "2", "--body", "-", "--yes"], "exactly one"),
+        (&["dlq", "discard", "1", "--yes"], "--reason"),
+        (&["dlq", "show", "999"], "no dead letter 999"),
+        (&["dlq", "list", "--since", "yesterday"], "RFC 3339"),
+        (&["dlq", "list", "--url", "http://127.0.0.1:1"], "does not answer"),
+    ] {
+        let (code, told) = terminal.says(arguments).await;
+        assert!(code != Some(0) && told.contains(hint), "{arguments:?}: {told}");
+    }
+    let (_, audit) = terminal.json(&["dlq", "audit", "--json"], None).await;
+    assert_eq!(audit["actions"], json!([]), "nothing of that did anything");
+
+    // Mended it is accepted; as it was it fails again.
+    let mended = order("o-1", "order.placed").to_string();
+    let redrive = ["dlq", "redrive", &number("o-1"), "--body", "-", "--yes", "--reason", "mended", "--json"];
+    let (code, told) = terminal.json(&redrive, Some(mended.clone())).await;
+    assert_eq!((code, &told["accepted"], &told["failed_again"]), (Some(0), &json!(1), &json!(0)), "{told}");
+    let (code, told) = terminal.says(&["dlq", "redrive", &number("o-2"), "--yes"]).await;
+    assert!(code == Some(1) && told.contains("failed again: 1") && told.contains("unknown_type"), "{told}");
+    let (code, told) = terminal.says(&["dlq", "redrive", &number("o-1"), "--yes"]).await;
+    assert!(code == Some(1) && told.contains("already_accepted"), "{told}");
+    let discard = ["dlq", "discard", &number("o-3"), "--reason", "never real", "--yes", "--json"];
+    let (code, told) = terminal.json(&discard, None).await;
+    assert_eq!((code, &told["ordered"]), (Some(0), &json!(1)), "{told}");
+    // Once more by force: the event is a duplicate of itself.
+    let force = ["dlq", "redrive", &number("o-1"), "--body", "-", "--force", "--yes", "--json"];
+    let (code, told) = terminal.json(&force, Some(mended)).await;
+    assert_eq!((code, &told["accepted"]), (Some(0), &json!(1)), "{told}");
+    let (_, shown) = terminal.says(&["dlq", "show", &number("o-1")]).await;
+    assert!(shown.contains("redrive, mended") && shown.contains("anna") && shown.contains("accepted"), "{shown}");
+
+    let table = try_eventually("the books balance", DEADLINE, || async {
+        match terminal.says(&["books", "--hours"]).await {
+            (Some(0), table) => Ok(table),
+            (_, table) => Err(table),
+        }
+    })
+    .await;
+    assert!(table.contains("The books balance.") && table.contains("all hours"), "{table}");
+    let (code, books) = terminal.json(&["books", "--json"], None).await;
+    assert_eq!(code, Some(0));
+    let totals = &books["totals"];
+    // Four at first; of the three redriven two were accepted and one failed again.
+    assert_eq!((&totals["received"], &totals["accepted"], &totals["rejected"]), (&json!(7), &json!(3), &json!(4)));
+    assert_eq!((&totals["counted"], &totals["duplicate"], &totals["dead_lettered"]), (&json!(2), &json!(1), &json!(4)));
+    let sales = http.get(format!("http://{}/v1/metrics/sales_metrics/totals", suite.reporting)).send().await;
+    let sales: Value = sales.expect("answers").json().await.expect("JSON");
+    assert_eq!(sales["rows"][0]["values"]["orders"], json!(2), "o-1 and o-4, once each: {sales}");
+    assert_eq!(sales["rows"][0]["values"]["revenue"], json!("20.00"), "{sales}");
+    assert!(suite.stop().await, "drains");
+}
+
+#[tokio::test]
+async fn the_help_has_examples() {
+    let terminal = Terminal { url: "http://127.0.0.1:1".into() };
+    for command in [&["dlq", "--help"][..], &["dlq", "redrive", "--help"], &["books", "--help"]] {
+        let (code, help) = terminal.says(command).await;
+        assert!(code == Some(0) && help.contains("Examples:\n  tidemill"), "{help}");
+    }
+    let (code, told) = terminal.says(&["books"]).await;
+    assert!(code == Some(1) && told.contains("does not answer"), "{told}");
+}

@@ -1,0 +1,202 @@
+//! Dead letters, and their way back.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tidemill_domain::Timestamp;
+
+use crate::{
+    codec::{DecodeError, Encoded, HeaderSource, ascii_json, check_version, inflate, name, optional, required},
+    message::Message,
+    topology::{self, StreamName},
+    trace::TraceParent,
+};
+
+/// An event that will never be counted as it is, with all that is needed to
+/// see why, mend it and send it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Unique name; a retry of its publish repeats it.
+    pub id: String,
+    /// Who gave it up.
+    pub service: String,
+    /// The release that did.
+    pub release: String,
+    /// Stable code of the reason.
+    pub code: String,
+    /// The reason in words.
+    pub reason: String,
+    /// JSON Pointer to what is wrong, where there is one.
+    pub pointer: Option<String>,
+    /// The stream it came from, where it came from one.
+    pub stream: Option<String>,
+    /// Its sequence there.
+    pub sequence: Option<u64>,
+    /// How often it was delivered.
+    pub deliveries: u64,
+    /// When it first failed.
+    pub first_failed_at: Timestamp,
+    /// The event's source: as it claims, or who sent it where it claims none.
+    pub source: String,
+    /// The event's id, where it has one.
+    pub event_id: Option<String>,
+    /// The letter (its sequence in `DLQ`) whose event was sent again and failed
+    /// once more; `None` for an event that failed the first time.
+    pub redriven_from: Option<u64>,
+    /// The event's trace.
+    pub trace: Option<TraceParent>,
+    /// The body as it was received.
+    pub body: Bytes,
+}
+
+impl Message for DeadLetter {
+    const STREAM: StreamName = StreamName::Dlq;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(Encoded::new(topology::dlq(&self.service, &self.code), format!("dlq-{}", self.id))
+            .header(name::VERSION, Self::VERSION)
+            .header("Tm-Dlq-Id", ascii_json(&self.id)?)
+            .header(name::DLQ_SERVICE, &self.service)
+            .header(name::DLQ_VERSION, &self.release)
+            .header(name::DLQ_CODE, &self.code)
+            .header(name::DLQ_REASON, ascii_json(&self.reason)?)
+            .header_opt(name::DLQ_POINTER, self.pointer.as_ref().map(ascii_json).transpose()?)
+            .header_opt(name::DLQ_STREAM, self.stream.as_ref())
+            .header_opt(name::DLQ_SEQ, self.sequence)
+            .header(name::DLQ_DELIVERIES, self.deliveries)
+            .header(name::DLQ_FIRST_FAILED_AT, self.first_failed_at)
+            .header(name::DLQ_SOURCE, ascii_json(&self.source)?)
+            .header_opt(name::DLQ_EVENT_ID, self.event_id.as_ref().map(ascii_json).transpose()?)
+            .header_opt(name::DLQ_REDRIVEN_FROM, self.redriven_from)
+            .header_opt(name::TRACEPARENT, self.trace)
+            .body("application/octet-stream", self.body.clone()))
+    }
+
+    /// Reads a dead letter; with a headers-only consumer `body` is empty.
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        let text = |name| -> Result<Option<String>, DecodeError> {
+            Ok(headers.get(name).map(serde_json::from_str).transpose()?)
+        };
+        let payload = if payload.is_empty() { payload } else { inflate(headers, payload)? };
+        Ok(Self {
+            id: text("Tm-Dlq-Id")?.ok_or(DecodeError::Header("Tm-Dlq-Id"))?,
+            service: required(headers, name::DLQ_SERVICE)?,
+            release: required(headers, name::DLQ_VERSION)?,
+            code: required(headers, name::DLQ_CODE)?,
+            reason: text(name::DLQ_REASON)?.unwrap_or_default(),
+            pointer: text(name::DLQ_POINTER)?,
+            stream: optional(headers, name::DLQ_STREAM)?,
+            sequence: optional(headers, name::DLQ_SEQ)?,
+            deliveries: required(headers, name::DLQ_DELIVERIES)?,
+            first_failed_at: required(headers, name::DLQ_FIRST_FAILED_AT)?,
+            source: text(name::DLQ_SOURCE)?.ok_or(DecodeError::Header(name::DLQ_SOURCE))?,
+            event_id: text(name::DLQ_EVENT_ID)?,
+            redriven_from: optional(headers, name::DLQ_REDRIVEN_FROM)?,
+            trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
+            body: payload,
+        })
+    }
+}
+
+/// A dead letter's event, as it was or mended, to be judged once more. It
+/// takes the way of every event: through ingestion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redrive {
+    /// Unique name of the order; a repetition of its publish repeats it.
+    pub id: uuid::Uuid,
+    /// The letter's sequence in `DLQ`.
+    pub letter: u64,
+    /// Who ordered it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The letter's source, for an event that names none.
+    pub source: String,
+    /// The letter's event id, where it has one.
+    pub event_id: Option<String>,
+    /// When the letter failed first: the time of an event that names none.
+    pub first_failed_at: Timestamp,
+    /// The letter's trace.
+    pub trace: Option<TraceParent>,
+    /// The event: the letter's body, or the mended one.
+    pub body: Bytes,
+}
+
+/// What of an order travels in one header.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    id: uuid::Uuid,
+    letter: u64,
+    by: String,
+    at: Timestamp,
+    source: String,
+    event_id: Option<String>,
+    first_failed_at: Timestamp,
+}
+
+impl Message for Redrive {
+    const STREAM: StreamName = StreamName::Redrive;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        let Self { id, letter, at, first_failed_at, .. } = *self;
+        let (by, source, event_id) = (self.by.clone(), self.source.clone(), self.event_id.clone());
+        let order = Order { id, letter, by, at, source, event_id, first_failed_at };
+        Ok(Encoded::new(topology::REDRIVE.into(), format!("redrive-{id}"))
+            .header(name::VERSION, Self::VERSION)
+            .header(name::ORDER, ascii_json(&order)?)
+            .header_opt(name::TRACEPARENT, self.trace)
+            .body("application/octet-stream", self.body.clone()))
+    }
+
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        let order = headers.get(name::ORDER).ok_or(DecodeError::Header(name::ORDER))?;
+        let Order { id, letter, by, at, source, event_id, first_failed_at } = serde_json::from_str(order)?;
+        let trace = optional(headers, name::TRACEPARENT).unwrap_or_default();
+        Ok(Self { id, letter, by, at, source, event_id, first_failed_at, trace, body: inflate(headers, payload)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn trace() -> Option<TraceParent> {
+        TraceParent::new(7, 9, true)
+    }
+
+    proptest! {
+        #[test]
+        fn a_dead_letter_keeps_any_text_and_any_body(
+            reason in any::<String>(), source in any::<String>(), id in proptest::option::of(any::<String>()),
+            body in proptest::collection::vec(any::<u8>(), 0..9000),
+        ) {
+            let letter = DeadLetter {
+                id: "x-1".into(), service: "ingestion".into(), release: "0.1.0".into(), code: "schema_violation".into(),
+                reason, pointer: Some("/data/\u{e9}".into()), stream: Some("RAW".into()), sequence: Some(3),
+                deliveries: 1, first_failed_at: Timestamp::EPOCH, source, event_id: id, redriven_from: Some(2), trace: trace(), body: body.into(),
+            };
+            let encoded = letter.encode().expect("encodes");
+            prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));
+            prop_assert_eq!(DeadLetter::decode(&encoded, encoded.payload.clone()).expect("decodes"), letter);
+        }
+
+        #[test]
+        fn an_order_to_send_again_comes_back(
+            by in any::<String>(), id in proptest::option::of(any::<String>()),
+            body in proptest::collection::vec(any::<u8>(), 0..9000),
+        ) {
+            let order = Redrive {
+                id: uuid::Uuid::from_u128(5), letter: 9, by, at: Timestamp::EPOCH, source: "shop".into(), event_id: id,
+                first_failed_at: Timestamp::EPOCH, trace: trace(), body: body.into(),
+            };
+            let encoded = order.encode().expect("encodes");
+            prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));
+            prop_assert_eq!(Redrive::decode(&encoded, encoded.payload.clone()).expect("decodes"), order);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+"""What holds of every rendering. Each check yields what is wrong."""
+
+import json
+import re
+
+from manifests import component, selects, title
+
+SERVICES = ("ingestion", "enrichment", "aggregation", "alert", "reporting")
+# Seconds: what tidemill_service::main takes at most to drain.
+DRAIN = 20
+
+
+def containers_are_confined(m):
+    for owner, spec, container in m.containers():
+        name = f"{title(owner)} {container['name']}"
+        pod, own = spec.get("securityContext", {}), container.get("securityContext", {})
+        if not (pod.get("runAsNonRoot") and pod.get("runAsUser", 0) > 0):
+            yield f"{name} may run as root"
+        if pod.get("seccompProfile") != {"type": "RuntimeDefault"}:
+            yield f"{name} has no seccomp profile"
+        if own.get("capabilities") != {"drop": ["ALL"]} or own.get("allowPrivilegeEscalation") is not False:
+            yield f"{name} has privileges"
+        if own.get("readOnlyRootFilesystem") is not True:
+            yield f"{name} can write to its root"
+        if spec.get("automountServiceAccountToken") is not False:
+            yield f"{name} gets a token for the Kubernetes API"
+        for field in ("hostNetwork", "hostPID", "hostIPC"):
+            if spec.get(field):
+                yield f"{name} has {field}"
+
+
+def containers_are_bounded(m):
+    for owner, spec, container in m.containers():
+        resources = container.get("resources", {})
+        if not {"cpu", "memory"} <= set(resources.get("requests", {})) or "memory" not in resources.get("limits", {}):
+            yield f"{title(owner)} {container['name']} has no requests, or no limit of memory"
+        for volume in spec.get("volumes", []):
+            if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"] and volume["name"] != "more":
+                yield f"{title(owner)}: volume {volume['name']} is unbounded"
+
+
+def probes_are_there(m):
+    for owner, _, container in m.containers():
+        if owner["kind"] == "Pod":
+            continue
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            if probe not in container:
+                yield f"{title(owner)} has no {probe}"
+        # Who asks for readiness to decide on life is killed for a dependency's outage.
+        if container.get("livenessProbe", {}).get("httpGet", {}).get("path", "").startswith("/readyz"):
+            yield f"{title(owner)} is killed for what it depends on"
+
+
+def there_is_time_to_drain(m):
+    for owner, _, spec in m.pods():
+        if component(owner["metadata"]["labels"]) not in SERVICES:
+            continue
+        pause = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        if spec["terminationGracePeriodSeconds"] <= pause + DRAIN:
+            yield f"{title(owner)} is killed before it has drained"
+
+
+def selectors_match(m):
+    pods = [(owner, labels) for owner, labels, _ in m.pods()]
+    for one in m.objects:
+        spec, kind = one.get("spec", {}), one["kind"]
+        selector = spec.get("podSelector") if kind == "NetworkPolicy" else spec.get("selector")
+        if selector is None:
+            continue
+        if kind in ("Deployment", "StatefulSet") and not selects(selector, spec["template"]["metadata"]["labels"]):
+            yield f"{title(one)} does not select its own pods"
+        found = {component(labels) for _, labels in pods if selects(selector, labels)}
+        wanted = {component(one["metadata"]["labels"])}
+        if wanted == {"default-deny"}:
+            wanted = {component(labels) for _, labels in pods}
+        elif wanted == {"metrics"}:
+            wanted = set(SERVICES)
+        if found != wanted:
+            yield f"{title(one)} selects {sorted(found)}, not {sorted(wanted)}"
+
+
+def ports_exist(m):
+    for service in m.kind("Service"):
+        for _, labels, spec in m.pods():
+            if selects(service["spec"]["selector"], labels):
+                names = {port["name"] for container in spec["containers"] for port in container.get("ports", [])}
+                for port in service["spec"]["ports"]:
+                    if port["targetPort"] not in names:
+                        yield f"{title(service)} leads to port {port['targetPort']}, which nobody has"
+    for owner, _, container in m.containers():
+        names = {port["name"] for port in container.get("ports", [])}
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            port = container.get(probe, {}).get("httpGet", {}).get("port")
+            if port and port not in names:
+                yield f"{title(owner)} is probed at {port}, which it has not"
+
+
+def references_exist(m):
+    secrets, maps, accounts = m.named("Secret"), m.named("ConfigMap"), m.named("ServiceAccount")
+    for owner, spec, container in m.containers():
+        for env in container.get("env", []):
+            secret = env.get("valueFrom", {}).get("secretKeyRef")
+            if secret and secret["name"] not in m.given and secret["key"] not in secrets.get(secret["name"], {}).get("data", {}):
+                yield f"{title(owner)} reads {secret['key']} of Secret {secret['name']}, which is not there"
+        claims = {one["metadata"]["name"] for one in owner["spec"].get("volumeClaimTemplates", [])}
+        volumes = {one["name"] for one in spec.get("volumes", [])} | claims
+        for mount in container.get("volumeMounts", []):
+            if mount["name"] not in volumes:
+                yield f"{title(owner)} mounts {mount['name']}, which is not there"
+    for owner, _, spec in m.pods():
+        for volume in spec.get("volumes", []):
+            if "configMap" in volume and volume["configMap"]["name"] not in maps:
+                yield f"{title(owner)} mounts ConfigMap {volume['configMap']['name']}, which is not there"
+        if owner["kind"] != "Pod" and spec.get("serviceAccountName") not in accounts:
+            yield f"{title(owner)} has no service account"
+    for one in m.kind("StatefulSet"):
+        if one["spec"]["serviceName"] not in m.named("Service"):
+            yield f"{title(one)} has no service"
+
+
+def one_autoscaler_owns_the_replicas(m):
+    scaled = {}
+    for one in m.kind("HorizontalPodAutoscaler", "ScaledObject"):
+        target = one["spec"]["scaleTargetRef"]["name"]
+        if target in scaled:
+            yield f"{target} is scaled by {title(one)} and by {scaled[target]}"
+        scaled[target] = title(one)
+        spec = one["spec"]
+        low, high = (spec.get(f"{end}Replicas") or spec.get(f"{end}ReplicaCount") for end in ("min", "max"))
+        if not 1 <= low <= high:
+            yield f"{title(one)} goes from {low} to {high}"
+    deployments = m.named("Deployment")
+    for target in scaled:
+        if target not in deployments:
+            yield f"{scaled[target]} scales {target}, which is not there"
+        elif "replicas" in deployments[target]["spec"]:
+            yield f"Deployment/{target} has replicas, and {scaled[target]} too"
+
+
+def upgrades_keep_every_replica(m):
+    for one in m.kind("Deployment"):
+        if component(one["metadata"]["labels"]) in SERVICES:
+            update = one["spec"]["strategy"].get("rollingUpdate")
+            if update != {"maxUnavailable": 0, "maxSurge": 1}:
+                yield f"{title(one)} does without a replica while it is upgraded"
+
+
+def names_are_good(m):
+    seen = set()
+    for one in m.objects:
+        name, labels = one["metadata"]["name"], one["metadata"].get("labels", {})
+        if (one["kind"], name) in seen:
+            yield f"{title(one)} is there twice"
+        seen.add((one["kind"], name))
+        if len(name) > 63 or not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
+            yield f"{title(one)} has a bad name"
+        if one["metadata"].get("namespace") != "tidemill":
+            yield f"{title(one)} is in no namespace, or in a wrong one"
+        for label in ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component", "helm.sh/chart"):
+            if label not in labels:
+                yield f"{title(one)} has no label {label}"
+
+
+def secrets_stay_in_secrets(m):
+    rest = json.dumps([one for one in m.objects if one["kind"] != "Secret"])
+    for value in m.secret_values():
+        if value in rest:
+            yield f"a secret that begins with {value[:3]} is told outside of a Secret"
+
+
+ALL = (
+    containers_are_confined,
+    containers_are_bounded,
+    probes_are_there,
+    there_is_time_to_drain,
+    selectors_match,
+    ports_exist,
+    references_exist,
+    one_autoscaler_owns_the_replicas,
+    upgrades_keep_every_replica,
+    names_are_good,
+    secrets_stay_in_secrets,
+)

@@ -1,0 +1,42 @@
+"""Faults put into a rendering on purpose: each has to be noticed by the check that is named.
+
+A check that nothing can fail would pass for ever.
+"""
+
+
+def _pod(m, component="alert"):
+    return m.named("Deployment")[f"tidemill-{component}"]["spec"]["template"]["spec"]
+
+
+def _container(m):
+    return _pod(m)["containers"][0]
+
+
+def _drop(m, kind, name):
+    m.objects.remove(m.named(kind)[name])
+
+
+ALL = (
+    ("containers_are_confined", lambda m: _container(m)["securityContext"].pop("readOnlyRootFilesystem")),
+    ("containers_are_confined", lambda m: _pod(m)["securityContext"].update(runAsUser=0)),
+    ("containers_are_confined", lambda m: _pod(m).pop("automountServiceAccountToken")),
+    ("containers_are_bounded", lambda m: _container(m)["resources"].pop("limits")),
+    ("probes_are_there", lambda m: _container(m).pop("startupProbe")),
+    ("probes_are_there", lambda m: _container(m)["livenessProbe"]["httpGet"].update(path="/readyz")),
+    ("there_is_time_to_drain", lambda m: _pod(m).update(terminationGracePeriodSeconds=20)),
+    ("selectors_match", lambda m: m.named("Service")["tidemill-alert"]["spec"]["selector"].popitem()),
+    ("ports_exist", lambda m: m.named("Service")["tidemill-alert"]["spec"]["ports"][0].update(targetPort="htp")),
+    ("references_exist", lambda m: _drop(m, "Secret", "tidemill-postgres")),
+    ("references_exist", lambda m: _drop(m, "ConfigMap", "tidemill-alert")),
+    ("references_exist", lambda m: _drop(m, "ServiceAccount", "tidemill-alert")),
+    ("one_autoscaler_owns_the_replicas", lambda m: m.named("Deployment")["tidemill-alert"]["spec"].update(replicas=2)),
+    ("one_autoscaler_owns_the_replicas", lambda m: _drop(m, "Deployment", "tidemill-alert")),
+    ("upgrades_keep_every_replica", lambda m: m.named("Deployment")["tidemill-alert"]["spec"]["strategy"].update(type="Recreate", rollingUpdate=None)),
+    ("names_are_good", lambda m: m.objects.append(m.named("Service")["tidemill-alert"])),
+    ("secrets_stay_in_secrets", lambda m: m.named("ConfigMap")["tidemill-alert"]["data"].update(x=next(iter(m.secret_values())))),
+    ("schema_problems", lambda m: m.named("Deployment")["tidemill-alert"]["spec"].update(replica=2)),
+    ("consumer_problems", lambda m: m.named("ScaledObject")["tidemill-alert"]["spec"]["triggers"][0]["metadata"].update(consumer="alerts-0")),
+    ("settings_problems", lambda m: _container(m)["env"].append({"name": "TIDEMILL_SLACK__WEBHOOK", "value": "x"})),
+    ("reachability", lambda m: m.named("NetworkPolicy")["tidemill-nats"]["spec"]["ingress"][0].pop("from")),
+    ("reachability", lambda m: _drop(m, "NetworkPolicy", "tidemill-default-deny") or _drop(m, "NetworkPolicy", "tidemill-postgres")),
+)

@@ -1,0 +1,79 @@
+//! Each replica's configuration: the text that an operator would write.
+
+use std::net::SocketAddr;
+
+use super::{influx, service::Service};
+
+/// Events that one replica of alert tells Slack of in a minute: none goes into
+/// a summary, so that each can be looked for.
+const MESSAGES_PER_MINUTE: u32 = 100_000;
+
+/// What a replica's configuration is made of.
+#[derive(Debug)]
+pub(super) struct Settings<'a> {
+    /// Whose it is.
+    pub(super) service: Service,
+    /// Where it listens.
+    pub(super) listen: SocketAddr,
+    /// Its way to NATS.
+    pub(super) nats: SocketAddr,
+    /// Its way to PostgreSQL.
+    pub(super) postgres: Option<SocketAddr>,
+    /// Its way to InfluxDB, where there is one.
+    pub(super) influx: Option<SocketAddr>,
+    /// Where alerts are posted.
+    pub(super) slack: &'a str,
+}
+
+impl Settings<'_> {
+    /// As TOML.
+    pub(super) fn toml(&self) -> String {
+        let mut sections = vec![
+            section("http", &[("listen", quoted(&self.listen.to_string()))]),
+            section("nats", &[("url", quoted(&format!("nats://{}", self.nats)))]),
+            section("telemetry", &[("log", quoted("info")), ("log_format", quoted("json"))]),
+        ];
+        if let Some(postgres) = self.postgres {
+            sections.push(section("store", &[("url", database(postgres, self.service.name()))]));
+            if self.service == Service::Aggregation {
+                sections.push(self.metrics_store(postgres));
+            }
+        }
+        if self.service == Service::Alert {
+            let limit = MESSAGES_PER_MINUTE.to_string();
+            sections.push(section("slack", &[("webhook_url", quoted(self.slack)), ("messages_per_minute", limit)]));
+        }
+        sections.concat()
+    }
+
+    fn metrics_store(&self, postgres: SocketAddr) -> String {
+        match self.influx {
+            Some(influx) => section(
+                "metrics_store",
+                &[
+                    ("kind", quoted("influxdb")),
+                    ("url", quoted(&format!("http://{influx}"))),
+                    ("org", quoted(influx::ORG)),
+                    ("bucket", quoted(influx::BUCKET)),
+                    ("token", quoted(influx::TOKEN)),
+                ],
+            ),
+            // A SQLite file could not be shared by processes that are killed.
+            None => section("metrics_store", &[("kind", quoted("builtin")), ("url", database(postgres, "metrics"))]),
+        }
+    }
+}
+
+fn section(name: &str, values: &[(&str, String)]) -> String {
+    let lines: String = values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    format!("[{name}]\n{lines}")
+}
+
+fn database(server: SocketAddr, name: &str) -> String {
+    quoted(&format!("postgres://tidemill@{server}/{name}"))
+}
+
+/// A TOML basic string; JSON's escapes are a part of TOML's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
