@@ -47,7 +47,6 @@ test: ## Check format, lints, dependencies and manifests, and run every test aga
 	@echo "== manifests";    $(MAKE) chart-test
 	@echo "== lints";        $(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources
-	@echo "== services";     $(TOOLS) cargo build --workspace --bins
 	@echo "== tests";        $(TOOLS) cargo test $(TEST_ARGS)
 
 .PHONY: chaos
