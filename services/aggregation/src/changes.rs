@@ -13,8 +13,9 @@ use crate::{
 };
 
 /// Totals and books in one message; more are split, so that a message stays
-/// far below the server's limit.
-const ITEMS_PER_MESSAGE: usize = 400;
+/// far below the server's limit. In tests a few, so that crashes come between
+/// the parts.
+const ITEMS_PER_MESSAGE: usize = if cfg!(test) { 3 } else { 400 };
 
 /// What changed in a partition after `after`, up to `floor`.
 #[derive(Debug)]
