@@ -37,7 +37,7 @@ async fn a_person_sees_exact_numbers_and_sees_them_change() {
     let folder = tidemill_testkit::tempdir();
     let live = folder.path().join("live.json");
     std::fs::write(&live, order("live", "c-2", "novel", 1, "5.55")).expect("writes");
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = tidemill_testkit::crate_folder();
     let picture = |name: &str| {
         std::env::var_os("TIDEMILL_PICTURES").map_or_else(|| folder.path().to_owned(), PathBuf::from).join(name)
     };
@@ -66,7 +66,7 @@ async fn the_pages_own_tests_pass() {
     let Some(node) = on_path("node") else {
         return skipped("the_pages_own_tests_pass", "node is not installed; `make test` does");
     };
-    let browser = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("browser");
+    let browser = tidemill_testkit::crate_folder().join("browser");
     let output = Command::new(node)
         .arg("--test")
         .arg(browser.join("money.test.mjs"))

@@ -2,7 +2,7 @@
 //! each one's settings, and its OpenAPI document. `TIDEMILL_UPDATE=1 cargo test
 //! -p tidemill-tests --test reference` writes it anew.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemars::schema_for;
 use serde_json::Value;
@@ -25,7 +25,7 @@ fn same(folder: &Path, name: &str, generated: &Value) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_is_up_to_date() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
+    let folder = tidemill_testkit::crate_folder().join("../docs/reference");
     let suite = TestSuite::start().await;
     let s = &suite.suite;
     let mut stale = Vec::new();

@@ -13,7 +13,7 @@ use tidemill::{
 };
 use tidemill_domain::{Clock, SystemClock, Timestamp};
 use tidemill_service::{TelemetryConfig, telemetry::Telemetry};
-use tidemill_testkit::{FakeSlack, TempDir, eventually, tempdir};
+use tidemill_testkit::{FakeSlack, TempDir, crate_folder, eventually, tempdir};
 
 /// How long the chain may take to show what it was told.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -151,6 +151,7 @@ pub fn order(id: &str, customer: &str, product: &str, quantity: u32, price: &str
 
 /// The folder of data sets beside the checkout, where there is one.
 pub fn shared_data() -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    Some(root.join("shared/data")).filter(|path| path.is_dir())
+    // From this crate's folder, and from the project's, where programs start.
+    let folders = ["../../shared/data", "../shared/data"].map(|path| crate_folder().join(path));
+    folders.into_iter().find(|folder| folder.join("online-retail").is_dir())
 }

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_sample_file_is_valid() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/products.yaml");
+        let path = tidemill_testkit::crate_folder().join("reference/products.yaml");
         let files = read_files(&[path]).expect("reads");
         assert_eq!(files[0].records.iter().filter(|r| r.kind == Kind::Product).count(), 8);
         assert_eq!(files[0].records[0].attributes["category"], "Books");

@@ -1,6 +1,6 @@
 //! For the tests of this crate.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tidemill_testkit::TempDir;
 
@@ -8,7 +8,7 @@ use crate::store::Store;
 
 /// A file of the real data sets, where they lie beside the checkout.
 pub(crate) fn data(path: &str) -> Option<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
+    let file = tidemill_testkit::crate_folder().join("../../../shared/data").join(path);
     file.is_file().then_some(file)
 }
 

@@ -1,7 +1,7 @@
 //! For tests: real servers with a private folder and port each, a strict
 //! stand-in for Slack, and waiting for a condition with a deadline.
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 mod postgres;
 mod wait;
@@ -41,6 +41,13 @@ impl TestNats {
 /// When the system has no room for one.
 pub fn tempdir() -> TempDir {
     tempfile::tempdir().unwrap_or_else(|e| panic!("no temporary folder: {e}"))
+}
+
+/// The folder of the crate whose tests run, or the current one outside cargo.
+/// Asked at run time: clones that share a target directory share binaries, and
+/// what `env!` compiled into them can be another clone's folder.
+pub fn crate_folder() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
 /// Says that a test was skipped, and why, where a reader of its output sees it:

@@ -244,7 +244,7 @@ async fn a_lost_read_model_is_made_anew_from_the_streams() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
     crate::service::trade(&shop.bus).await;
-    let before = running.until("/v1/books", |books| books["totals"]["in_flight"] == 1).await;
+    let before = running.until("/v1/books", crate::service::is_traded).await;
     let totals = "/v1/metrics/sales_metrics/totals?group_by=category,region";
     let rows = running.json(totals).await["rows"].clone();
     accept(&shop.bus, 9, vec![1]).await;
