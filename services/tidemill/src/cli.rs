@@ -17,6 +17,7 @@ use crate::{commands, when::When};
         tidemill up                                   run everything on this machine\n  \
         tidemill demo --events 50000 --exit           play a flash sale and check the books\n  \
         tidemill import online-retail retail.csv.zst --out results\n  \
+        tidemill check --url http://localhost:7070\n  \
         tidemill books --url http://localhost:7080 --hours\n  \
         tidemill dlq list --code schema_violation --since 2h"
 )]
@@ -33,6 +34,8 @@ enum Command {
     Demo(Demo),
     /// Send a data set through the suite and read the result back
     Import(Import),
+    /// Send an order through a running suite and wait for its total
+    Check(Check),
     /// Show whether every event received is accounted for
     Books(Books),
     /// List, show, redrive and discard dead letters
@@ -134,6 +137,34 @@ pub struct OnlineRetail {
     /// Events in a request
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
+}
+
+/// `tidemill check`
+#[derive(Debug, Args)]
+#[command(after_help = "The order is worth 0.00 and has the source tidemill-check. The exit code is 0 once the total \
+    has it.\n\nExamples:\n  \
+    tidemill check --url http://localhost:7070\n  \
+    tidemill check --url https://events.example.org --reporting-url https://shop.example.org --json\n  \
+    helm test tidemill                            does the same in a cluster")]
+pub struct Check {
+    /// Ingestion of the suite
+    #[arg(long, default_value = "http://localhost:7070", value_name = "URL")]
+    pub url: Url,
+    /// Reporting of the suite; without it port 7080 of the same host
+    #[arg(long, value_name = "URL")]
+    pub reporting_url: Option<Url>,
+    /// Write key of the suite; of several, separated by commas, the first
+    #[arg(long, env = "TIDEMILL_WRITE_KEY", hide_env_values = true)]
+    pub write_key: Option<String>,
+    /// Seconds until it has failed
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
+    pub timeout: u64,
+    /// A metric that counts orders in windows of a minute or more
+    #[arg(long, default_value = "sales_metrics", value_name = "NAME")]
+    pub metric: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `tidemill books`
@@ -323,6 +354,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Up(up) => commands::up(up).await,
         Command::Demo(demo) => crate::demo::run(demo).await,
         Command::Import(Import { what: Dataset::OnlineRetail(import) }) => commands::import(import).await,
+        Command::Check(check) => commands::check(check).await,
         Command::Books(books) => commands::books(books).await,
         Command::Dlq(dlq) => commands::dlq(dlq).await,
     };

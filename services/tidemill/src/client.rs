@@ -15,10 +15,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The same, for a person who waits.
 const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Where reporting listens unless it is told otherwise.
+const REPORTING_PORT: u16 = 7080;
 
 /// Why the suite could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// The address cannot be one of a server.
+    #[error("{url} names no host")]
+    NoHost {
+        /// The address.
+        url: Url,
+    },
     /// No answer, or none that helps, for as long as the client had patience.
     #[error("{url} does not answer: {reason}")]
     Unavailable {
@@ -186,6 +194,30 @@ impl Client {
     pub fn new(ingestion: Url, reporting: Url, write_key: Option<String>) -> Self {
         tidemill_service::install_crypto();
         Self { http: reqwest::Client::new(), ingestion, reporting, write_key, patience: PATIENCE }
+    }
+
+    /// A client for a suite whose ingestion is there. Reporting is at port 7080
+    /// of the same host unless it is named, and of several keys the first is
+    /// used.
+    ///
+    /// # Errors
+    /// [`ClientError::NoHost`].
+    pub fn of_suite(ingestion: Url, reporting: Option<Url>, keys: Option<&str>) -> Result<Self, ClientError> {
+        let reporting = match reporting {
+            Some(reporting) => reporting,
+            None => {
+                let mut beside = ingestion.clone();
+                beside.set_port(Some(REPORTING_PORT)).map_err(|()| ClientError::NoHost { url: ingestion.clone() })?;
+                beside
+            }
+        };
+        let key = keys.and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
+        Ok(Self::new(ingestion, reporting, key.map(str::to_owned)))
+    }
+
+    /// The same client, which gives a request up after so long.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// A client of reporting alone, for a person who waits: it gives up soon.

@@ -10,9 +10,6 @@ use crate::{
     suite::{Extras, LocalSuite},
 };
 
-/// The dashboard's port, where nothing else is said.
-const REPORTING_PORT: u16 = 7080;
-
 pub(crate) async fn import(arguments: OnlineRetail) -> Outcome {
     let Some(ingestion) = arguments.url.clone() else {
         let local = LocalSuite::start(&Local::private(), Extras::default()).await?;
@@ -21,15 +18,7 @@ pub(crate) async fn import(arguments: OnlineRetail) -> Outcome {
         local.stop().await;
         return report(result?);
     };
-    let reporting = match arguments.reporting_url.clone() {
-        Some(url) => url,
-        None => {
-            let mut url = ingestion.clone();
-            url.set_port(Some(REPORTING_PORT)).map_err(|()| "--url needs a host")?;
-            url
-        }
-    };
-    let client = Client::new(ingestion, reporting, arguments.write_key.clone());
+    let client = Client::of_suite(ingestion, arguments.reporting_url.clone(), arguments.write_key.as_deref())?;
     report(online_retail::import(&arguments.file, &arguments.out, &client, arguments.batch as usize).await?)
 }
 

@@ -1,11 +1,13 @@
 //! The commands that are small.
 
 mod books;
+mod check;
 mod dlq;
 mod import;
 mod up;
 
 pub(crate) use books::books;
+pub(crate) use check::check;
 pub(crate) use dlq::dlq;
 pub(crate) use import::import;
 pub(crate) use up::up;

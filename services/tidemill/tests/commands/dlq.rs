@@ -1,52 +1,14 @@
 //! `tidemill dlq` and `tidemill books` against a running all-in-one.
 
-use std::{
-    io::Write,
-    net::SocketAddr,
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use tidemill::suite::{Options, Suite};
 use tidemill_testkit::{tempdir, try_eventually};
 
+use crate::terminal::Terminal;
+
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// What a person types, and what they see.
-struct Terminal {
-    url: String,
-}
-
-impl Terminal {
-    async fn run(&self, arguments: &[&str], input: Option<String>) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
-        command.args(arguments).env("TIDEMILL_URL", &self.url).env("USER", "anna");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let run = move || {
-            let mut child = command.spawn().expect("tidemill starts");
-            let mut stdin = child.stdin.take().expect("a pipe");
-            stdin.write_all(input.unwrap_or_default().as_bytes()).expect("writes");
-            drop(stdin);
-            child.wait_with_output().expect("ends")
-        };
-        tokio::task::spawn_blocking(run).await.expect("runs")
-    }
-
-    async fn says(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let output = self.run(arguments, None).await;
-        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        (output.status.code(), text.into_owned())
-    }
-
-    async fn json(&self, arguments: &[&str], input: Option<String>) -> (Option<i32>, Value) {
-        let output = self.run(arguments, input).await;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        let json = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{told}"));
-        (output.status.code(), json)
-    }
-}
 
 async fn post(http: &reqwest::Client, ingestion: SocketAddr, lines: &[Value]) {
     let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -149,7 +111,7 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
 #[tokio::test]
 async fn the_help_has_examples() {
     let terminal = Terminal { url: "http://127.0.0.1:1".into() };
-    for command in [&["dlq", "--help"][..], &["dlq", "redrive", "--help"], &["books", "--help"]] {
+    for command in [&["dlq", "--help"][..], &["dlq", "redrive", "--help"], &["books", "--help"], &["check", "--help"]] {
         let (code, help) = terminal.says(command).await;
         assert!(code == Some(0) && help.contains("Examples:\n  tidemill"), "{help}");
     }

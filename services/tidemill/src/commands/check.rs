@@ -1,0 +1,202 @@
+//! `tidemill check`: one order through the whole chain of a running suite.
+
+use std::{process::ExitCode, time::Duration};
+
+use serde_json::{Value, json};
+use tidemill_domain::{Clock, SystemClock, Timestamp};
+use tidemill_events::TraceParent;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::Outcome;
+use crate::{
+    cli::Check,
+    client::{Client, ClientError, Outcomes, Series},
+    progress,
+};
+
+/// Source of the orders that checks send: what they leave in the books and the
+/// totals is told apart by it.
+const SOURCE: &str = "tidemill-check";
+const INTERVAL: Duration = Duration::from_millis(200);
+const MINUTE: i64 = 60_000;
+
+/// Why the suite did not pass.
+#[derive(Debug, thiserror::Error)]
+enum CheckError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the order was refused: {0}")]
+    Rejected(Value),
+    #[error("the order is not {what} after {} s; {because}", after.as_secs())]
+    TooSlow { what: &'static str, after: Duration, because: String },
+}
+
+/// What was seen.
+struct Passed {
+    id: String,
+    trace: Option<TraceParent>,
+    accepted: Duration,
+    counted: Duration,
+    shown: Duration,
+    window: String,
+    orders: u64,
+}
+
+pub(crate) async fn check(arguments: Check) -> Outcome {
+    let spinner = progress::spinner("sending an order");
+    let result = async { Probe::new(&arguments)?.run(&spinner).await }.await;
+    spinner.finish_and_clear();
+    let passed = result?;
+    let trace = passed.trace.map(TraceParent::trace_id_hex);
+    let seconds = |time: Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
+    if arguments.json {
+        let told = json!({
+            "id": passed.id, "trace": trace, "metric": arguments.metric, "window": passed.window,
+            "orders": passed.orders, "accepted_s": seconds(passed.accepted),
+            "counted_s": seconds(passed.counted), "shown_s": seconds(passed.shown),
+        });
+        println!("{told}");
+    } else {
+        println!("accepted  {:7.3} s  order {}", seconds(passed.accepted), passed.id);
+        println!("counted   {:7.3} s  the books of {SOURCE} balance", seconds(passed.counted));
+        println!(
+            "shown     {:7.3} s  {}, window {}: {} orders",
+            seconds(passed.shown),
+            arguments.metric,
+            passed.window,
+            passed.orders
+        );
+        if let Some(trace) = trace {
+            println!("trace     {trace}");
+        }
+        println!("The suite works.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One check.
+struct Probe<'a> {
+    client: Client,
+    metric: &'a str,
+    begun: Instant,
+    timeout: Duration,
+}
+
+impl<'a> Probe<'a> {
+    fn new(arguments: &'a Check) -> Result<Self, CheckError> {
+        let timeout = Duration::from_secs(arguments.timeout);
+        let Check { url, reporting_url, write_key, metric, .. } = arguments;
+        let client = Client::of_suite(url.clone(), reporting_url.clone(), write_key.as_deref())?;
+        Ok(Self { client: client.with_patience(timeout), metric, begun: Instant::now(), timeout })
+    }
+
+    async fn run(&self, spinner: &indicatif::ProgressBar) -> Result<Passed, CheckError> {
+        let before = self.client.books().await?.of(SOURCE);
+        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        let placed = SystemClock.now();
+        let (trace, span) = rand::random();
+        let trace = TraceParent::new(trace, span, true);
+        let verdict = self.client.send(order(id, placed).into(), false, trace).await?;
+        if let Some(why) = verdict.rejected.into_iter().next() {
+            return Err(CheckError::Rejected(why));
+        }
+        let accepted = self.begun.elapsed();
+        spinner.set_message("waiting until it is counted");
+        self.until("counted", async || {
+            let books = self.client.books().await?.of(SOURCE);
+            Ok(is_counted(&before, &books).then_some(()))
+        })
+        .await?;
+        let counted = self.begun.elapsed();
+        spinner.set_message("waiting until it is in its total");
+        let (window, orders) = self.until("in its total", async || self.total(placed).await).await?;
+        Ok(Passed { id: id.to_string(), trace, accepted, counted, shown: self.begun.elapsed(), window, orders })
+    }
+
+    /// The window that holds the instant, and its orders, where there are any.
+    async fn total(&self, placed: Timestamp) -> Result<Option<(String, u64)>, CheckError> {
+        let from = Timestamp::saturating_from_millis(placed.millis() - placed.millis().rem_euclid(MINUTE));
+        let (metric, to) = (self.metric, from.plus_millis(MINUTE));
+        let answer: Series = self.client.get(&format!("/v1/metrics/{metric}/series?from={from}&to={to}")).await?;
+        let points = answer.series.into_iter().flat_map(|series| series.points);
+        let holds = |point: &crate::client::PointOfSeries| point.values.get("orders").and_then(Value::as_u64);
+        Ok(points
+            .filter_map(|point| Some((holds(&point)?, point.start)))
+            .find(|(orders, _)| *orders > 0)
+            .map(|(orders, start)| (start, orders)))
+    }
+
+    /// Asks until there is an answer, or the time is over.
+    async fn until<T>(
+        &self,
+        what: &'static str,
+        mut ask: impl AsyncFnMut() -> Result<Option<T>, CheckError>,
+    ) -> Result<T, CheckError> {
+        loop {
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
+            }
+            if self.begun.elapsed() > self.timeout {
+                return Err(CheckError::TooSlow { what, after: self.timeout, because: self.reasons().await });
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+
+    /// What the services say is wrong.
+    async fn reasons(&self) -> String {
+        let health: Value = match self.client.get("/v1/health").await {
+            Ok(health) => health,
+            Err(error) => return error.to_string(),
+        };
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let mut reasons = Vec::new();
+        for service in list(&health["services"]) {
+            let name = service["service"].as_str().unwrap_or_default();
+            let instances = list(&service["instances"]);
+            if instances.is_empty() {
+                reasons.push(format!("{name} is not there"));
+            }
+            let told = instances.iter().filter_map(|instance| instance["reason"].as_str());
+            reasons.extend(told.map(|reason| format!("{name}: {reason}")));
+        }
+        if reasons.is_empty() {
+            reasons.push("every service says that it is ready".into());
+        }
+        reasons.join("; ")
+    }
+}
+
+/// One more than before, and nothing under way.
+fn is_counted(before: &Outcomes, now: &Outcomes) -> bool {
+    now.counted > before.counted && now.in_flight == 0
+}
+
+/// An order that adds nothing to any revenue, of a customer of its own, so that
+/// no rule takes many checks for fraud.
+fn order(id: Uuid, placed: Timestamp) -> String {
+    json!({
+        "specversion": "1.0", "id": id, "source": SOURCE, "type": "order.placed", "time": placed,
+        "subject": format!("check-{id}"),
+        "data": {
+            "order_id": format!("check-{id}"),
+            "items": [{"product_id": "tidemill-check", "quantity": 1, "unit_price": "0.00"}],
+        },
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_counted_when_it_is_one_more_and_none_is_under_way() {
+        let of = |counted, in_flight| Outcomes { counted, in_flight, ..Outcomes::default() };
+        assert!(is_counted(&of(3, 0), &of(4, 0)));
+        for not_yet in [of(3, 1), of(4, 1), of(3, 0)] {
+            assert!(!is_counted(&of(3, 0), &not_yet), "{not_yet:?}");
+        }
+    }
+}

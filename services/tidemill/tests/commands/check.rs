@@ -1,0 +1,45 @@
+//! `tidemill check` against running all-in-ones.
+
+use serde_json::json;
+use tidemill::suite::{Options, Suite};
+use tidemill_testkit::tempdir;
+
+use crate::terminal::Terminal;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_seen_through_the_whole_chain_or_it_is_said_where_it_is_not() {
+    tidemill_service::install_crypto();
+    let (folder, another) = (tempdir(), tempdir());
+    let start = async |folder: &std::path::Path| {
+        Suite::start(&Options { folder: folder.to_owned(), ..Options::default() }).await.expect("starts")
+    };
+    let (suite, stranger) = (start(folder.path()).await, start(another.path()).await);
+    let terminal = Terminal { url: String::new() };
+    let ingestion = format!("--url=http://{}", suite.ingestion);
+    let reporting = format!("--reporting-url=http://{}", suite.reporting);
+    let (code, told) = terminal.says(&["check", &ingestion, &reporting]).await;
+    assert!(code == Some(0) && told.contains("The suite works."), "{told}");
+    // Once more in the same minute, or the next: it is counted all the same.
+    let (code, told) = terminal.json(&["check", &ingestion, &reporting, "--json"], None).await;
+    assert_eq!((code, &told["metric"]), (Some(0), &json!("sales_metrics")), "{told}");
+    assert!(told["orders"].as_u64() >= Some(1) && told["trace"].as_str().map(str::len) == Some(32), "{told}");
+    let client = tidemill::client::Client::of_reporting(
+        format!("http://{}", suite.reporting).parse().expect("an address"),
+        None,
+    );
+    let totals: serde_json::Value = client.get("/v1/metrics/sales_metrics/totals").await.expect("totals");
+    let values = &totals["rows"][0]["values"];
+    assert_eq!((&values["orders"], &values["revenue"]), (&json!(2), &json!("0.00")), "no revenue is made up");
+
+    let elsewhere = format!("--reporting-url=http://{}", stranger.reporting);
+    for (arguments, hint) in [
+        (vec!["check", &ingestion, &elsewhere, "--timeout=2"], "not counted after 2 s; every service says"),
+        (vec!["check", &ingestion, &reporting, "--metric=no_such"], "no_such"),
+        (vec!["check", "--url=http://127.0.0.1:1", "--timeout=1"], "does not answer"),
+        (vec!["check", "--url=mailto:a"], "names no host"),
+    ] {
+        let (code, told) = terminal.says(&arguments).await;
+        assert!(code == Some(1) && told.contains(hint), "{arguments:?}: {told}");
+    }
+    assert!(suite.stop().await && stranger.stop().await, "they drain");
+}

@@ -1,0 +1,43 @@
+//! A terminal.
+
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+/// What a person types, and what they see.
+pub(crate) struct Terminal {
+    pub(crate) url: String,
+}
+
+impl Terminal {
+    pub(crate) async fn run(&self, arguments: &[&str], input: Option<String>) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        command.args(arguments).env("TIDEMILL_URL", &self.url).env("USER", "anna");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let run = move || {
+            let mut child = command.spawn().expect("tidemill starts");
+            let mut stdin = child.stdin.take().expect("a pipe");
+            stdin.write_all(input.unwrap_or_default().as_bytes()).expect("writes");
+            drop(stdin);
+            child.wait_with_output().expect("ends")
+        };
+        tokio::task::spawn_blocking(run).await.expect("runs")
+    }
+
+    pub(crate) async fn says(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.run(arguments, None).await;
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text.into_owned())
+    }
+
+    pub(crate) async fn json(&self, arguments: &[&str], input: Option<String>) -> (Option<i32>, Value) {
+        let output = self.run(arguments, input).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let json = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{told}"));
+        (output.status.code(), json)
+    }
+}
