@@ -1,7 +1,12 @@
 //! What the end-to-end tests share: a whole suite with real servers, and
-//! questions to it; and the chaos run.
+//! questions to it; and the chaos run, which compares every number with the
+//! truth of what a shop has sent.
 
 pub mod chaos;
+mod error;
+mod journal;
+mod service;
+pub mod shop;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -9,13 +9,12 @@ use tokio::{
 };
 
 use super::{
-    error::Error,
     nats, postgres,
     processes::{End, Replica},
     schedule::{Fault, Kind, Plan},
-    shop::Pace,
     suite::Suite,
 };
+use crate::{error::Error, shop::till::Pace};
 
 /// Faults under way at once.
 const AT_ONCE: usize = 3;

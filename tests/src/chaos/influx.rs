@@ -8,7 +8,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{error::Error, signal::signal};
+use super::signal::signal;
+use crate::error::Error;
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);

@@ -8,27 +8,21 @@
 //! - [`Plan`]: which faults a seed means (`schedule.rs`), and how they are made
 //!   (`faults.rs`) to processes (`processes.rs`), servers (`nats.rs`,
 //!   `postgres.rs`) and the network (`proxy.rs`)
-//! - what is sent (`dataset.rs`, `traffic.rs`), and who sends it (`shop.rs`)
-//! - what must come of it (`truth.rs`), and what did ([`Verdict`])
+//! - what is sent, who sends it and what must come of it: `crate::shop`
+//! - what did come of it: [`Verdict`]
 
-mod dataset;
-mod error;
 mod faults;
 mod influx;
-mod journal;
 mod nats;
 mod ports;
 mod postgres;
 mod processes;
 mod proxy;
+mod replicas;
 mod schedule;
-mod service;
 mod settings;
-mod shop;
 mod signal;
 mod suite;
-mod traffic;
-mod truth;
 mod verdict;
 mod watch;
 
@@ -41,23 +35,28 @@ use clap::ValueEnum;
 use tidemill_domain::{Clock, SystemClock};
 use tokio::{task::JoinSet, time::Instant};
 
-pub use error::Error;
 pub use postgres::is_installed_for;
+pub use replicas::Replicas;
 pub use schedule::{Kind, Plan};
-pub use service::{Replicas, Service};
 pub use verdict::Verdict;
 
-use self::{
-    dataset::Row,
+pub use crate::{error::Error, service::Service, shop::shared_data_set};
+
+use self::suite::Suite;
+use crate::{
     journal::Journal,
-    shop::{Pace, Tally, Till},
-    suite::Suite,
-    traffic::{Expected, Traffic},
-    verdict::Reader,
+    shop::{
+        self,
+        reader::{Reader, Reading},
+        till::{Pace, Tally, Till},
+        traffic::{Expected, Traffic},
+    },
 };
 
 /// Lines that are made where there is no data set and no number is given.
 const GENERATED_LINES: usize = 200_000;
+/// The most events of a batch.
+const LARGEST_BATCH: usize = 900;
 
 /// What a run is.
 #[derive(Debug, Clone)]
@@ -109,12 +108,6 @@ impl Options {
     }
 }
 
-/// Online Retail beside the checkout, where it is.
-pub fn shared_data_set() -> Option<PathBuf> {
-    let file = crate::shared_data()?.join("online-retail/online_retail.csv.zst");
-    Some(file).filter(|file| file.is_file())
-}
-
 /// Holds a run. Its folder is removed where the run was good; else it stays,
 /// and the journal says where.
 ///
@@ -154,9 +147,9 @@ pub async fn run(options: &Options) -> Result<Verdict, Error> {
 }
 
 async fn hold(options: &Options, folder: &Path, journal: &Journal) -> Result<Verdict, Error> {
-    let rows = rows(options, journal)?;
-    let traffic = Traffic::new(&rows, SystemClock.now())?;
-    drop(rows);
+    let rows = shop::rows(options.data.as_deref(), options.lines, options.seed, GENERATED_LINES, journal)?;
+    let traffic = Traffic::new(rows, SystemClock.now());
+    let expected = traffic.expected()?;
     let suite = Suite::start(folder.to_owned(), options.replicas, journal.clone()).await?;
     let suite = Arc::new(suite);
     journal.note(format_args!("{} processes are ready", suite.replicas().len()));
@@ -166,13 +159,20 @@ async fn hold(options: &Options, folder: &Path, journal: &Journal) -> Result<Ver
     aside.spawn(async move { watch::counts_never_go_back(&watched).await });
 
     let sent = traffic.len();
-    let Traffic { senders, expected } = traffic;
+    let senders = traffic.senders;
     let pace = Arc::new(Pace::new(options.faults, sent));
     journal.count_to("sending", sent);
     let doors = suite.addresses(Service::Ingestion);
     let mut tills = JoinSet::new();
     for (n, sender) in (0..).zip(senders) {
-        let till = Till { sender, doors: doors.clone(), pace: pace.clone(), journal: journal.clone() };
+        let till = Till {
+            sender,
+            doors: doors.clone(),
+            key: None,
+            largest: LARGEST_BATCH,
+            pace: pace.clone(),
+            journal: journal.clone(),
+        };
         tills.spawn(till.run(options.seed.wrapping_mul(1_000).wrapping_add(n)));
     }
     let plan = options.plan();
@@ -185,7 +185,7 @@ async fn hold(options: &Options, folder: &Path, journal: &Journal) -> Result<Ver
         let mut tally = Tally::default();
         while let Some(ended) = tills.join_next().await {
             match ended {
-                Ok(done) => tally += done?,
+                Ok(done) => tally += done?.tally,
                 Err(error) => return Err(Error::program("a sender")(error)),
             }
         }
@@ -247,33 +247,11 @@ async fn hold(options: &Options, folder: &Path, journal: &Journal) -> Result<Ver
     })
 }
 
-/// The lines to send. Where they are the whole data set, what they add up to
-/// is held against the published truth first.
-fn rows(options: &Options, journal: &Journal) -> Result<Vec<Row>, Error> {
-    let Some(file) = &options.data else {
-        let count = options.lines.unwrap_or(GENERATED_LINES);
-        journal.note(format_args!("no data set: {count} lines are made"));
-        return Ok(dataset::generate(options.seed, count));
-    };
-    let (rows, all) = dataset::read(file, options.lines.unwrap_or(usize::MAX))?;
-    journal.note(format_args!("{} lines of {}", rows.len(), file.display()));
-    let published = file.with_file_name("truth").join("per_day_country.csv");
-    if all && published.is_file() {
-        let difference = truth::compare(&truth::published(&published)?, &truth::of_rows(&rows)?);
-        if difference.rows > 0 {
-            let reason = format!("the lines are not those of the published truth: {:?}", difference.examples);
-            return Err(Error::Data { line: 1, reason });
-        }
-        journal.note("the truth is the published one");
-    }
-    Ok(rows)
-}
-
 /// What every replica of reporting says, once the books stand.
-async fn readings(suite: &Suite, expected: &Expected, tally: &Tally) -> Result<Vec<verdict::Reading>, Error> {
+async fn readings(suite: &Suite, expected: &Expected, tally: &Tally) -> Result<Vec<Reading>, Error> {
     let journal = &suite.journal;
     journal.count_to("settling", tally.acknowledged);
-    let mut readings: Vec<verdict::Reading> = Vec::new();
+    let mut readings: Vec<Reading> = Vec::new();
     for address in suite.addresses(Service::Reporting) {
         let reader = Reader::new(address, journal, expected)?;
         reader.settled(tally.acknowledged).await?;

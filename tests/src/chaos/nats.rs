@@ -9,7 +9,7 @@ use std::{
 use tidemill_testkit::NatsServer;
 use tokio::{sync::Mutex, time::sleep};
 
-use super::error::Error;
+use crate::error::Error;
 
 /// Starts that are tried: an earlier server's port or files may still be held.
 const STARTS: u32 = 5;

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use super::error::Error;
+use crate::error::Error;
 
 /// Below the range that systems take outgoing connections' ports from (Linux:
 /// 32,768, others higher): a port that is free for a moment stays free.

@@ -18,7 +18,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{error::Error, signal::signal};
+use super::signal::signal;
+use crate::error::Error;
 
 const PROGRAM: &str = "postgres";
 const START_DEADLINE: Duration = Duration::from_secs(60);

@@ -15,7 +15,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{error::Error, service::Service, signal::signal};
+use super::signal::signal;
+use crate::{error::Error, service::Service};
 
 /// How long a service may take to end in order: its own deadline is 20 s.
 const GRACE: Duration = Duration::from_secs(30);

@@ -10,10 +10,8 @@ use rand::{
 };
 use serde::Serialize;
 
-use super::{
-    proxy::Trouble,
-    service::{Replicas, Service},
-};
+use super::{proxy::Trouble, replicas::Replicas};
+use crate::service::Service;
 
 /// Milliseconds from one fault's beginning to the next one's.
 const GAP: std::ops::Range<u64> = 800..3_500;

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{influx, service::Service};
+use super::influx;
+use crate::service::Service;
 
 /// Events that one replica of alert tells Slack of in a minute: none goes into
 /// a summary, so that each can be looked for.

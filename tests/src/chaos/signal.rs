@@ -2,7 +2,7 @@
 
 use tokio::process::{Child, Command};
 
-use super::error::Error;
+use crate::error::Error;
 
 /// Sends a signal, for instance `TERM`, to a child that has not been waited
 /// for: until then its id is nobody else's.

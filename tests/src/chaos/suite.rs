@@ -16,18 +16,17 @@ use tidemill_testkit::FakeSlack;
 use tokio::time::sleep;
 
 use super::{
-    error::Error,
     influx::Influx,
-    journal::Journal,
     nats::Nats,
     ports::Ports,
     postgres::Postgres,
     processes::{Launch, Replica},
     proxy::Proxy,
+    replicas::{Replicas, stage_binaries},
     schedule::Dependency,
-    service::{Replicas, Service, stage_binaries},
     settings::Settings,
 };
+use crate::{error::Error, journal::Journal, service::Service};
 
 /// How long the suite may take to become ready.
 const READY: Duration = Duration::from_secs(90);

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{service::Service, suite::Suite};
+use super::suite::Suite;
+use crate::service::Service;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The counts that are looked at: where they are asked for, and where they are

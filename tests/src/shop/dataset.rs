@@ -5,7 +5,7 @@ use std::{fs::File, io::Read, path::Path};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::error::Error;
+use crate::error::Error;
 
 /// The largest file that is read: the published one has 45 MB.
 const MAX_BYTES: u64 = 1 << 30;
@@ -16,34 +16,34 @@ const COUNTRIES: [&str; 8] =
 
 /// An invoice line, as its file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Begins with C for cancellations.
-    pub(super) invoice: String,
+    pub(crate) invoice: String,
     /// The product.
-    pub(super) stock_code: String,
+    pub(crate) stock_code: String,
     /// Empty for some.
-    pub(super) description: String,
+    pub(crate) description: String,
     /// A decimal number.
-    pub(super) quantity: String,
+    pub(crate) quantity: String,
     /// `2010-12-01 08:26:00`.
-    pub(super) date: String,
+    pub(crate) date: String,
     /// A decimal number.
-    pub(super) price: String,
+    pub(crate) price: String,
     /// Empty for some; without the `.0` that spreadsheets left.
-    pub(super) customer: String,
+    pub(crate) customer: String,
     /// The country, as it is spelt there.
-    pub(super) country: String,
+    pub(crate) country: String,
 }
 
 impl Row {
     /// What the line's events are partitioned by: an invoice has one customer,
     /// or none.
-    pub(super) fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         if self.customer.is_empty() { &self.invoice } else { &self.customer }
     }
 
     /// Its event as JSON. Numbers keep the text that they have in the file.
-    pub(super) fn event(&self, source: &str, id: &str) -> String {
+    pub(crate) fn event(&self, source: &str, id: &str) -> String {
         let text = |text: &str| serde_json::Value::from(text).to_string();
         let optional = |name: &str, value: &str| match value {
             "" => String::new(),
@@ -68,7 +68,7 @@ impl Row {
 
 /// Reads the first `limit` lines of Online Retail (CSV, or CSV compressed with
 /// zstd), and says whether those are all.
-pub(super) fn read(path: &Path, limit: usize) -> Result<(Vec<Row>, bool), Error> {
+pub(crate) fn read(path: &Path, limit: usize) -> Result<(Vec<Row>, bool), Error> {
     let file = File::open(path).map_err(Error::file(path))?;
     let text: Box<dyn Read> = match path.extension().is_some_and(|extension| extension == "zst") {
         true => Box::new(zstd::Decoder::new(file).map_err(Error::file(path))?),
@@ -105,7 +105,7 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<(Vec<Row>, bool), Error>
 
 /// Makes `count` lines that a seed means: in order of time, with cancellations,
 /// gaps, corrections, prices of up to three decimals and full duplicates.
-pub(super) fn generate(seed: u64, count: usize) -> Vec<Row> {
+pub(crate) fn generate(seed: u64, count: usize) -> Vec<Row> {
     let mut rng = StdRng::seed_from_u64(seed ^ 0x0da7_a5e7);
     let mut rows: Vec<Row> = Vec::with_capacity(count);
     let (mut invoice, mut minute) = (536_365_u32, 8 * 60 + 26_u32);

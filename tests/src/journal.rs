@@ -12,14 +12,14 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::error::Error;
+use crate::error::Error;
 
 /// Problems that are kept; a run with so many has failed long before.
 const MAX_PROBLEMS: usize = 200;
 
 /// The journal of a run; clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Journal(Arc<Inner>);
+pub(crate) struct Journal(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -36,7 +36,7 @@ struct Written {
 
 impl Journal {
     /// Writes `run.log` in `folder`.
-    pub(super) fn new(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn new(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("run.log");
         let file = File::create(&path).map_err(Error::file(path))?;
         let style = ProgressStyle::with_template("{prefix:>9} [{bar:40}] {human_pos}/{human_len} {msg}")
@@ -49,12 +49,12 @@ impl Journal {
     }
 
     /// How long the run has lasted.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.0.begun.elapsed()
     }
 
     /// A line for people.
-    pub(super) fn note(&self, text: impl Display) {
+    pub(crate) fn note(&self, text: impl Display) {
         let line = format!("{:9.3} {text}", self.elapsed().as_secs_f64());
         let mut written = self.written();
         // A full disk shows elsewhere soon enough.
@@ -66,7 +66,7 @@ impl Journal {
     }
 
     /// Something that must not be: the run fails by it.
-    pub(super) fn problem(&self, text: impl Display) {
+    pub(crate) fn problem(&self, text: impl Display) {
         self.note(format_args!("PROBLEM {text}"));
         let mut written = self.written();
         if written.problems.len() < MAX_PROBLEMS {
@@ -75,29 +75,29 @@ impl Journal {
     }
 
     /// Everything that must not have been.
-    pub(super) fn problems(&self) -> Vec<String> {
+    pub(crate) fn problems(&self) -> Vec<String> {
         self.written().problems.clone()
     }
 
     /// Begins to count towards `total`.
-    pub(super) fn count_to(&self, what: &'static str, total: u64) {
+    pub(crate) fn count_to(&self, what: &'static str, total: u64) {
         self.0.bar.set_prefix(what);
         self.0.bar.set_length(total);
         self.0.bar.set_position(0);
     }
 
     /// How far it has come.
-    pub(super) fn position(&self, done: u64) {
+    pub(crate) fn position(&self, done: u64) {
         self.0.bar.set_position(done);
     }
 
     /// What is going on.
-    pub(super) fn message(&self, text: String) {
+    pub(crate) fn message(&self, text: String) {
         self.0.bar.set_message(text);
     }
 
     /// Takes the bar away.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.0.bar.finish_and_clear();
     }
 

@@ -1,8 +1,8 @@
-//! Why a chaos run cannot be held. What it finds out is in its verdict.
+//! Why a run cannot be held. What it finds out is in its verdict.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-/// Why a chaos run cannot be held.
+/// Why a run cannot be held.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder cannot be used.
@@ -60,13 +60,13 @@ pub enum Error {
 
 impl Error {
     /// For `map_err` on what the system says of a file.
-    pub(super) fn file<E: fmt::Display>(path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
+    pub(crate) fn file<E: fmt::Display>(path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |reason| Self::File { path, reason: reason.to_string() }
     }
 
     /// For `map_err` on what the system says of a program.
-    pub(super) fn program<E: fmt::Display>(program: impl Into<String>) -> impl FnOnce(E) -> Self {
+    pub(crate) fn program<E: fmt::Display>(program: impl Into<String>) -> impl FnOnce(E) -> Self {
         let program = program.into();
         move |reason| Self::Program { program, reason: reason.to_string() }
     }

@@ -1,58 +1,8 @@
-//! The services of a suite, as the run starts them.
+//! How many processes each service has, and their programs.
 
-use std::{fmt, fs, path::Path};
+use std::{fs, path::Path};
 
-use serde::Serialize;
-
-use super::error::Error;
-
-/// A service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Service {
-    /// Takes events in.
-    Ingestion,
-    /// Marks duplicates and adds what is known.
-    Enrichment,
-    /// Keeps totals.
-    Aggregation,
-    /// Evaluates rules.
-    Alert,
-    /// Answers.
-    Reporting,
-}
-
-impl Service {
-    /// In the order of the chain.
-    pub const ALL: [Self; 5] = [Self::Ingestion, Self::Enrichment, Self::Aggregation, Self::Alert, Self::Reporting];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ingestion => "ingestion",
-            Self::Enrichment => "enrichment",
-            Self::Aggregation => "aggregation",
-            Self::Alert => "alert",
-            Self::Reporting => "reporting",
-        }
-    }
-
-    /// Its program's name.
-    pub(super) fn binary(self) -> String {
-        format!("tidemill-{}", self.name())
-    }
-
-    /// Whether it has a database.
-    pub(super) fn has_store(self) -> bool {
-        self != Self::Ingestion
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::{error::Error, service::Service};
 
 /// How many processes each service has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

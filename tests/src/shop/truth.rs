@@ -8,7 +8,8 @@ use std::{
 
 use serde_json::Value;
 
-use super::{dataset::Row, error::Error};
+use super::dataset::Row;
+use crate::error::Error;
 
 /// Figures in millionths.
 const MICROS: i128 = 1_000_000;
@@ -20,14 +21,14 @@ const FIGURES: [&str; 6] = ["lines", "invoices", "customers", "quantity", "net",
 const PUBLISHED: [&str; 6] = ["lines", "invoices", "customers", "qty", "net", "sales"];
 
 /// Day and country.
-pub(super) type Key = (String, String);
+pub(crate) type Key = (String, String);
 /// In the order of `FIGURES`, in millionths.
-pub(super) type Figures = [i128; 6];
+pub(crate) type Figures = [i128; 6];
 /// Figures by day and country.
-pub(super) type Daily = BTreeMap<Key, Figures>;
+pub(crate) type Daily = BTreeMap<Key, Figures>;
 
 /// A decimal number in millionths; `None` for what is no such number.
-pub(super) fn micros(text: &str) -> Option<i128> {
+pub(crate) fn micros(text: &str) -> Option<i128> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -39,7 +40,7 @@ pub(super) fn micros(text: &str) -> Option<i128> {
 }
 
 /// The figures of these lines by day and country.
-pub(super) fn of_rows<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Result<Daily, Error> {
+pub(crate) fn of_rows<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Result<Daily, Error> {
     #[derive(Default)]
     struct Sum<'r> {
         figures: Figures,
@@ -77,7 +78,7 @@ pub(super) fn of_rows<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Result<Dai
 }
 
 /// The published figures: `per_day_country.csv`.
-pub(super) fn published(path: &Path) -> Result<Daily, Error> {
+pub(crate) fn published(path: &Path) -> Result<Daily, Error> {
     let mut reader = csv::Reader::from_path(path).map_err(Error::file(path))?;
     let header = reader.headers().map_err(Error::file(path))?.clone();
     let place = |name: &str| {
@@ -104,7 +105,7 @@ pub(super) fn published(path: &Path) -> Result<Daily, Error> {
 
 /// A window's figures from reporting's answer; what is missing or no number is
 /// named.
-pub(super) fn of_answer(values: &BTreeMap<String, Value>) -> Result<Figures, String> {
+pub(crate) fn of_answer(values: &BTreeMap<String, Value>) -> Result<Figures, String> {
     let mut figures = Figures::default();
     for (figure, name) in figures.iter_mut().zip(FIGURES) {
         *figure = figure_of(values, name)?;
@@ -113,7 +114,7 @@ pub(super) fn of_answer(values: &BTreeMap<String, Value>) -> Result<Figures, Str
 }
 
 /// One figure of an answer, in millionths.
-pub(super) fn figure_of(values: &BTreeMap<String, Value>, name: &str) -> Result<i128, String> {
+pub(crate) fn figure_of(values: &BTreeMap<String, Value>, name: &str) -> Result<i128, String> {
     let value = values.get(name).ok_or_else(|| format!("no {name}"))?;
     let text = match value {
         Value::String(text) => text.clone(),
@@ -124,19 +125,19 @@ pub(super) fn figure_of(values: &BTreeMap<String, Value>, name: &str) -> Result<
 
 /// How totals differ from the truth.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Difference {
+pub(crate) struct Difference {
     /// Lines that are missing.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Lines that are there too often.
-    pub(super) double: u64,
+    pub(crate) double: u64,
     /// Rows that differ in anything.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
     /// Some of them, in words.
-    pub(super) examples: Vec<String>,
+    pub(crate) examples: Vec<String>,
 }
 
 /// Compares totals with the truth.
-pub(super) fn compare(truth: &Daily, ours: &Daily) -> Difference {
+pub(crate) fn compare(truth: &Daily, ours: &Daily) -> Difference {
     let mut difference = Difference::default();
     let keys: BTreeSet<&Key> = truth.keys().chain(ours.keys()).collect();
     for key in keys {

@@ -18,11 +18,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{
-    error::Error,
-    journal::Journal,
-    traffic::{Event, Sender},
-};
+use super::traffic::{Event, Sender};
+use crate::{error::Error, journal::Journal};
 
 /// A sender gives a request up after so long, and repeats it elsewhere.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,38 +30,44 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Batches that are repeated once everything was sent.
 const LAST_REPETITIONS: usize = 3;
 
-/// Keeps senders and faults in step: each fault lets a share of the events go.
+/// Lets events go step by step, an equal share of everybody's with each: a
+/// chaos run has a step for each fault, a steady load one for each event.
 #[derive(Debug)]
-pub(super) struct Pace {
-    released: watch::Sender<usize>,
+pub(crate) struct Pace {
+    released: watch::Sender<Released>,
     steps: usize,
     sent: AtomicU64,
     total: u64,
 }
 
 impl Pace {
-    /// For so many faults and events.
-    pub(super) fn new(steps: usize, total: u64) -> Self {
-        Self { released: watch::Sender::new(0), steps, sent: AtomicU64::new(0), total }
+    /// For so many steps and events.
+    pub(crate) fn new(steps: usize, total: u64) -> Self {
+        Self { released: watch::Sender::new(Released::default()), steps, sent: AtomicU64::new(0), total }
     }
 
-    /// Fault number `step`, from 1, begins.
-    pub(super) fn release(&self, step: usize) {
-        self.released.send_replace(step);
+    /// Step number `step`, from 1, begins.
+    pub(crate) fn release(&self, step: usize) {
+        self.released.send_modify(|released| released.step = step);
+    }
+
+    /// Nothing more is sent for the first time.
+    pub(crate) fn close(&self) {
+        self.released.send_modify(|released| released.closed = true);
     }
 
     /// All may go.
-    pub(super) fn release_all(&self) {
+    pub(crate) fn release_all(&self) {
         self.release(self.steps);
     }
 
     /// Events that were acknowledged for the first time.
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Waits until the senders are at most a few faults behind, or for so long.
-    pub(super) async fn wait_for_senders(&self, step: usize, patience: Duration) {
+    /// Waits until the senders are at most a few steps behind, or for so long.
+    pub(crate) async fn wait_for_senders(&self, step: usize, patience: Duration) {
         let share = |n: usize| u64::try_from(n).unwrap_or_default();
         let behind = || self.sent() * share(self.steps + 1) < share(step.saturating_sub(2)) * self.total;
         let wait = async {
@@ -76,26 +79,32 @@ impl Pace {
         let _ = timeout(patience, wait).await;
     }
 
-    /// Waits until event `n` of a sender's `of` may go.
-    async fn wait_for_turn(&self, n: usize, of: usize) {
+    /// Waits until event `n` of a sender's `of` may go; says whether it is to.
+    async fn wait_for_turn(&self, n: usize, of: usize) -> bool {
         let mut released = self.released.subscribe();
-        let turn = released.wait_for(|step| n * (self.steps + 1) <= (step + 1) * of);
+        let turn = released.wait_for(|now| now.closed || n * (self.steps + 1) <= (now.step + 1) * of);
         // The pace outlives its senders.
-        let _ = turn.await;
+        turn.await.is_ok_and(|now| !now.closed)
     }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Released {
+    step: usize,
+    closed: bool,
 }
 
 /// What a sender did.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// Events in acknowledged requests, repetitions included.
-    pub(super) acknowledged: u64,
+    pub(crate) acknowledged: u64,
     /// Of those, repetitions on purpose of valid events.
-    pub(super) repeated: u64,
+    pub(crate) repeated: u64,
     /// Requests, failed ones included.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// Requests that were not acknowledged.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -115,22 +124,37 @@ struct Verdict {
     rejected: Vec<serde_json::Value>,
 }
 
+/// What a sender came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Who it was.
+    pub(crate) sender: Sender,
+    /// How many of its events it sent, the first ones.
+    pub(crate) sent: usize,
+    /// What it did.
+    pub(crate) tally: Tally,
+}
+
 /// Somebody who sends.
-pub(super) struct Till {
+pub(crate) struct Till {
     /// What is sent.
-    pub(super) sender: Sender,
+    pub(crate) sender: Sender,
     /// Where ingestion listens.
-    pub(super) doors: Vec<SocketAddr>,
-    /// In step with the faults.
-    pub(super) pace: Arc<Pace>,
+    pub(crate) doors: Vec<SocketAddr>,
+    /// What opens the doors, where they are locked.
+    pub(crate) key: Option<String>,
+    /// The most events of a batch.
+    pub(crate) largest: usize,
+    /// In step with the others.
+    pub(crate) pace: Arc<Pace>,
     /// What must not be is told here.
-    pub(super) journal: Journal,
+    pub(crate) journal: Journal,
 }
 
 impl Till {
     /// Sends everything in order, one batch after the other, and some of it
     /// again.
-    pub(super) async fn run(self, seed: u64) -> Result<Tally, Error> {
+    pub(crate) async fn run(self, seed: u64) -> Result<Done, Error> {
         let http =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(Error::program("the HTTP client"))?;
         let mut rng = StdRng::seed_from_u64(seed);
@@ -138,8 +162,10 @@ impl Till {
         let events = &self.sender.events;
         let mut next = 0;
         while next < events.len() {
-            let size = batch_size(&mut rng).min(events.len() - next);
-            self.pace.wait_for_turn(next, events.len()).await;
+            let size = self.batch_size(&mut rng).min(events.len() - next);
+            if !self.pace.wait_for_turn(next, events.len()).await {
+                break;
+            }
             let batch = &events[next..next + size];
             self.deliver(&http, &mut rng, batch, &mut tally).await?;
             next += size;
@@ -151,10 +177,21 @@ impl Till {
                 self.repeat_any(&http, &mut rng, next, &mut tally).await?;
             }
         }
-        for _ in 0..LAST_REPETITIONS {
+        let last = if next > 0 { LAST_REPETITIONS } else { 0 };
+        for _ in 0..last {
             self.repeat_any(&http, &mut rng, next, &mut tally).await?;
         }
-        Ok(tally)
+        Ok(Done { sent: next, tally, sender: self.sender })
+    }
+
+    /// Single events, small batches and large ones.
+    fn batch_size(&self, rng: &mut StdRng) -> usize {
+        let size = match rng.random_range(0..10) {
+            0..2 => rng.random_range(1..5),
+            2..7 => rng.random_range(5..120),
+            _ => rng.random_range(120..900),
+        };
+        size.min(self.largest)
     }
 
     /// Repeats some of what was acknowledged before.
@@ -165,7 +202,7 @@ impl Till {
         sent: usize,
         tally: &mut Tally,
     ) -> Result<(), Error> {
-        let size = batch_size(rng).min(sent);
+        let size = self.batch_size(rng).min(sent);
         let from = rng.random_range(0..=sent - size);
         self.repeat(http, rng, &self.sender.events[from..from + size], tally).await
     }
@@ -177,7 +214,7 @@ impl Till {
         batch: &[Event],
         tally: &mut Tally,
     ) -> Result<(), Error> {
-        tally.repeated += count(batch.iter().filter(|event| event.valid));
+        tally.repeated += count(batch.iter().filter(|event| event.is_valid()));
         self.deliver(http, rng, batch, tally).await
     }
 
@@ -197,6 +234,9 @@ impl Till {
                 self.doors.choose(rng).copied().ok_or_else(|| Error::Refused("nobody takes events in".into()))?;
             let mut request =
                 http.post(format!("http://{door}/v1/events")).header(header::CONTENT_TYPE, kind).body(body.clone());
+            if let Some(key) = &self.key {
+                request = request.bearer_auth(key);
+            }
             if let Some(encoding) = encoding {
                 request = request.header(header::CONTENT_ENCODING, encoding);
             }
@@ -225,8 +265,10 @@ impl Till {
 
     /// What is wrong is rejected, and nothing else is.
     fn check(&self, verdict: &Verdict, batch: &[Event]) {
-        let (valid, invalid) =
-            (count(batch.iter().filter(|event| event.valid)), count(batch.iter().filter(|event| !event.valid)));
+        let (valid, invalid) = (
+            count(batch.iter().filter(|event| event.is_valid())),
+            count(batch.iter().filter(|event| !event.is_valid())),
+        );
         if verdict.accepted != valid || count(verdict.rejected.iter()) != invalid {
             self.journal.problem(format_args!(
                 "{}: of {valid} valid and {invalid} invalid events {} were accepted and {} rejected, for instance {:?}",
@@ -275,15 +317,6 @@ fn count<T>(items: impl Iterator<Item = T>) -> u64 {
     u64::try_from(items.count()).unwrap_or(u64::MAX)
 }
 
-/// Single events, small batches and large ones.
-fn batch_size(rng: &mut StdRng) -> usize {
-    match rng.random_range(0..10) {
-        0..2 => rng.random_range(1..5),
-        2..7 => rng.random_range(5..120),
-        _ => rng.random_range(120..900),
-    }
-}
-
 /// A batch in one of the forms that senders use: content type, encoding, body.
 fn encode(rng: &mut StdRng, batch: &[Event]) -> (&'static str, Option<&'static str>, Bytes) {
     let lines: Vec<&str> = batch.iter().map(|event| event.json.as_str()).collect();
@@ -303,13 +336,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_fault_lets_a_share_of_the_events_go() {
+    async fn each_step_lets_a_share_of_the_events_go() {
         let pace = Pace::new(3, 100);
-        let may = async |n: usize| timeout(Duration::from_millis(20), pace.wait_for_turn(n, 100)).await.is_ok();
+        let may = async |n: usize| timeout(Duration::from_millis(20), pace.wait_for_turn(n, 100)).await == Ok(true);
         assert!(may(0).await && may(25).await && !may(26).await);
         pace.release(2);
         assert!(may(75).await && !may(76).await);
         pace.release_all();
         assert!(may(100).await);
+        pace.close();
+        assert!(!may(0).await);
     }
 }
