@@ -85,7 +85,7 @@ impl Entry {
 
 /// What entries above `floor` add, by source and hour: entries at or below it
 /// have been added before.
-pub fn fold(entries: &[Entry], floor: u64) -> BTreeMap<(String, Timestamp), Intake> {
+pub fn fold<'e>(entries: impl IntoIterator<Item = &'e Entry>, floor: u64) -> BTreeMap<(String, Timestamp), Intake> {
     let mut sums: BTreeMap<(String, Timestamp), Intake> = BTreeMap::new();
     let mut reached = floor;
     for entry in entries {

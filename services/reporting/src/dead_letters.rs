@@ -104,6 +104,9 @@ names!(Progress, "must be requested, sent, accepted, failed_again, done or lost"
 pub struct Letter {
     /// Its sequence in the stream of dead letters.
     pub sequence: u64,
+    /// Its name, which a repetition of its publish shares.
+    #[serde(default)]
+    pub id: String,
     /// Who gave the event up.
     pub service: String,
     /// The stable code of the reason.
@@ -144,6 +147,7 @@ impl Letter {
     pub fn new(sequence: u64, letter: &DeadLetter) -> Self {
         Self {
             sequence,
+            id: letter.id.clone(),
             service: letter.service.clone(),
             code: letter.code.clone(),
             reason: letter.reason.chars().take(REASON).collect(),

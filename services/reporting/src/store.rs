@@ -347,7 +347,7 @@ impl Store {
         if floor < stretch.after {
             return Ok(Folded::DoesNotFollow);
         }
-        add_intake(&mut tx, entries, floor).await?;
+        add_intake(&mut tx, books::fold(entries, floor)).await?;
         let fresh = redriven.iter().filter(|(_, raw_seq)| **raw_seq > floor).map(|(letter, seq)| (*letter, *seq));
         dead_letters::settle_accepted(&mut tx, &fresh.collect(), now).await?;
         advance(&mut tx, Unit::Log, stretch.last, heads).await?;
@@ -369,8 +369,11 @@ impl Store {
         if floor < stretch.after {
             return Ok(Folded::DoesNotFollow);
         }
-        add_intake(&mut tx, entries, floor).await?;
-        let fresh: Vec<&Letter> = letters.iter().filter(|letter| letter.sequence > floor).collect();
+        let mut fresh: Vec<&Letter> = letters.iter().filter(|letter| letter.sequence > floor).collect();
+        let repeated = dead_letters::repetitions(&mut tx, &fresh).await?;
+        fresh.retain(|letter| !repeated.contains(&letter.sequence));
+        let entries = entries.iter().filter(|entry| !repeated.contains(&entry.sequence));
+        add_intake(&mut tx, books::fold(entries, floor)).await?;
         dead_letters::add(&mut tx, &fresh).await?;
         dead_letters::settle_failed(&mut tx, &fresh, now).await?;
         advance(&mut tx, Unit::DeadLetters, stretch.last, &BTreeMap::new()).await?;
@@ -578,9 +581,9 @@ async fn advance(
     .await
 }
 
-/// Adds what entries above `floor` say to the log's side of the books.
-async fn add_intake(connection: &mut AnyConnection, entries: &[Entry], floor: u64) -> Result<(), Error> {
-    let sums: Vec<_> = books::fold(entries, floor).into_iter().collect();
+/// Adds sums to the log's side of the books.
+async fn add_intake(connection: &mut AnyConnection, sums: BTreeMap<(String, Timestamp), Intake>) -> Result<(), Error> {
+    let sums: Vec<_> = sums.into_iter().collect();
     upsert(
         connection,
         "intake (source, hour, accepted, rejected, dead_lettered)",
@@ -764,6 +767,7 @@ mod tests {
 
     fn letter(sequence: u64, code: &str, text: &str) -> Letter {
         let letter = DeadLetter {
+            id: format!("letter-{sequence}"),
             code: code.into(),
             reason: text.into(),
             first_failed_at: at(sequence.cast_signed()),
@@ -785,6 +789,7 @@ mod tests {
         dead_letters_are_listed(store).await;
         dead_letters_are_ordered_and_settled(store).await;
         settled_before_it_is_listed(store).await;
+        a_letter_that_was_published_twice_counts_once(store).await;
         definitions_are_remembered(store).await;
     }
 
@@ -852,6 +857,23 @@ mod tests {
         assert_eq!(told, [(at(3), None), (at(2), Some(at(102))), (at(1), Some(at(101)))]);
         assert_eq!(store.alerts(Some("REVENUE_SPIKE"), 1).await.expect("alerts")[0], alerts[0]);
         assert!(store.alerts(Some("' OR 1=1 --"), 9).await.expect("alerts").is_empty());
+    }
+
+    /// In the same chunk, and in a later one.
+    async fn a_letter_that_was_published_twice_counts_once(store: &Store) {
+        let dead = async || -> u64 {
+            store.book_lines().await.expect("lines").iter().map(|(_, line)| line.dead_lettered).sum()
+        };
+        let before = dead().await;
+        let letters = [(12, "x"), (13, "y"), (14, "x"), (15, "y"), (16, "z")]
+            .map(|(sequence, id)| Letter { id: id.into(), ..letter(sequence, "c", "shop") });
+        let entries =
+            letters.each_ref().map(|letter| Entry::of_letter(letter.sequence, &dead_letter("ingestion", None)));
+        let _ = store.fold_dead_letters(to(11, 14), &entries[..3], &letters[..3], at(1)).await.expect("folds");
+        let _ = store.fold_dead_letters(to(14, 16), &entries[3..], &letters[3..], at(1)).await.expect("folds");
+        assert_eq!(dead().await - before, 3);
+        let listed = store.dead_letters(&Filter::default(), Page::After(11), 9).await.expect("letters");
+        assert_eq!(listed.iter().map(|found| found.letter.sequence).collect::<Vec<_>>(), [12, 13, 16]);
     }
 
     async fn dead_letters_are_listed(store: &Store) {

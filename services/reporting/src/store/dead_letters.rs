@@ -53,6 +53,23 @@ pub enum Page {
     After(u64),
 }
 
+/// The sequences of those letters, in stream order, that are repetitions of
+/// others: a publish that is tried again after the stream has forgotten its id
+/// puts the letter there twice.
+pub(super) async fn repetitions(connection: &mut AnyConnection, letters: &[&Letter]) -> Result<BTreeSet<u64>, Error> {
+    let mut known = BTreeSet::new();
+    for some in letters.chunks(BLOCK) {
+        let sql = format!("SELECT id FROM dead_letters WHERE id IN ({})", numbered(1, some.len()));
+        let statement = sqlx::query(AssertSqlSafe(sql)).persistent(some.len() == BLOCK);
+        let statement = some.iter().fold(statement, |s, letter| s.bind(letter.id.clone()));
+        for row in statement.fetch_all(&mut *connection).await? {
+            known.insert(row.try_get::<String, _>(0)?);
+        }
+    }
+    let is_known = |letter: &&&Letter| !known.insert(letter.id.clone());
+    Ok(letters.iter().filter(is_known).map(|letter| letter.sequence).collect())
+}
+
 /// Puts letters on the list.
 pub(super) async fn add(connection: &mut AnyConnection, letters: &[&Letter]) -> Result<(), Error> {
     let mut rows = Vec::with_capacity(letters.len());
@@ -61,8 +78,8 @@ pub(super) async fn add(connection: &mut AnyConnection, letters: &[&Letter]) -> 
     }
     upsert(
         connection,
-        "dead_letters (sequence, service, code, failed_at, letter, source)",
-        6,
+        "dead_letters (sequence, service, code, failed_at, letter, source, id)",
+        7,
         "(sequence) DO NOTHING",
         &rows,
         |statement, (letter, json)| {
@@ -73,6 +90,7 @@ pub(super) async fn add(connection: &mut AnyConnection, letters: &[&Letter]) -> 
                 .bind(letter.failed_at.millis())
                 .bind(json.clone())
                 .bind(books::known_source(letter.source.clone().unwrap_or_default()))
+                .bind(letter.id.clone())
         },
     )
     .await
