@@ -25,7 +25,8 @@ pub struct Config {
     /// Where the definitions are.
     #[serde(default)]
     pub definitions: Definitions,
-    /// Event time.
+    /// Event time. What decides numbers here decides those that are yet to come:
+    /// what was counted stays as it is.
     #[serde(default)]
     pub windows: Windows,
     /// When to stand still rather than make dead letters.

@@ -8,7 +8,7 @@ use tidemill_domain::Partition;
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
 use tidemill_metrics_store::MetricsStore;
 use tidemill_ownership::Lease;
-use tidemill_service::{Ceiling, CeilingConfig, Context};
+use tidemill_service::{Ceiling, CeilingConfig, Context, Troubles};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,7 +21,6 @@ use crate::{
     owner::{Owner, Taken},
     store::Store,
     telemetry::Telemetry,
-    troubles::Troubles,
 };
 
 /// Batches that are applied, and in no snapshot yet, at most.
@@ -48,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) windows: Arc<Windows>,
     pub(crate) ceiling: CeilingConfig,
     pub(crate) telemetry: Telemetry,
-    pub(crate) troubles: Troubles,
+    pub(crate) troubles: Troubles<Partition>,
 }
 
 /// Reads one partition of `ENRICHED` in order, for as long as it has the lease.
@@ -80,7 +79,7 @@ impl PartitionConsumer {
             // whoever takes it starts from the last checkpoint.
             () = parting => Ok(()),
         };
-        self.shared.troubles.clear(self.partition);
+        self.shared.troubles.clear(&self.partition);
         self.shared.telemetry.forget(self.partition);
         done
     }
@@ -362,7 +361,7 @@ impl Desk {
             self.looked_at = Instant::now();
         }
         if self.asked_at.is_none() {
-            troubles.clear(self.partition);
+            troubles.clear(&self.partition);
         }
     }
 
@@ -371,7 +370,7 @@ impl Desk {
         if self.is_cut_off().await? {
             self.ask_again().await?;
         } else if self.asked_at.is_none() {
-            self.shared.troubles.clear(self.partition);
+            self.shared.troubles.clear(&self.partition);
         }
         let is_silent = self.heard_at.elapsed() >= self.idle_after();
         let Some(outlet) = &mut self.outlet else { return Ok(()) };

@@ -24,7 +24,6 @@ mod points;
 mod session;
 mod store;
 mod telemetry;
-mod troubles;
 
 #[cfg(test)]
 mod model;
@@ -35,7 +34,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tidemill_definitions::Metrics;
 use tidemill_metrics_store::MetricsStore;
-use tidemill_service::{Context, Server, StartError};
+use tidemill_service::{Context, Server, StartError, Troubles};
 
 pub use config::Config;
 pub use error::Error;
@@ -45,7 +44,6 @@ use crate::{
     http::Api,
     store::Store,
     telemetry::Telemetry,
-    troubles::Troubles,
 };
 
 /// A running service.
@@ -82,7 +80,7 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
         windows: Arc::new(config.windows),
         ceiling: config.dead_letters,
         telemetry: telemetry.clone(),
-        troubles: Troubles::new(&context.health),
+        troubles: Troubles::new(&context.health, "partition"),
     });
     let partitions = bus.partitions().all();
     let owned = tidemill_ownership::share(&context, &bus, partitions, move |lease| {

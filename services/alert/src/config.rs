@@ -1,10 +1,14 @@
 //! What an operator sets.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_service::{CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+
+/// Seconds that one call to Slack may take. The most is a little less than
+/// [`tidemill_ownership`] waits for a replica that gives its work back.
+const CALL_SECONDS: RangeInclusive<u64> = 1..=7;
 
 /// The configuration of the alert service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -73,7 +77,8 @@ pub struct SlackConfig {
     /// can post. Without one alerts are recorded and published, not sent.
     #[serde(skip_serializing)]
     pub webhook_url: Option<Secret>,
-    /// Seconds that one call may take.
+    /// Seconds that one call may take, 1 to 7: a replica that gives its work
+    /// back is waited for a little longer than that.
     pub timeout_seconds: u64,
     /// Messages per rule and minute; what fires beyond is told in one summary.
     pub messages_per_minute: usize,
@@ -83,7 +88,7 @@ pub struct SlackConfig {
 
 impl Default for SlackConfig {
     fn default() -> Self {
-        Self { webhook_url: None, timeout_seconds: 10, messages_per_minute: 10, give_up_after_hours: 24 }
+        Self { webhook_url: None, timeout_seconds: 5, messages_per_minute: 10, give_up_after_hours: 24 }
     }
 }
 
@@ -127,8 +132,12 @@ impl Config {
                 return Err(StartError::new(format!("{key} must begin with http:// or https://")));
             }
         }
-        if self.slack.timeout_seconds == 0 || self.slack.messages_per_minute == 0 {
-            return Err(StartError::new("slack.timeout_seconds and slack.messages_per_minute must be at least 1"));
+        if !CALL_SECONDS.contains(&self.slack.timeout_seconds) {
+            let (from, to) = CALL_SECONDS.into_inner();
+            return Err(StartError::new(format!("slack.timeout_seconds must be {from} to {to}")));
+        }
+        if self.slack.messages_per_minute == 0 {
+            return Err(StartError::new("slack.messages_per_minute must be at least 1"));
         }
         Ok(())
     }

@@ -70,13 +70,11 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
     let rules = Arc::new(Rules::load(config.rules.folder.as_deref(), &metrics).map_err(StartError::new)?);
     let webhook = Webhook::new(&config.slack)?;
     let telemetry = Arc::new(Telemetry::register(&context.registry));
-    context.health.unready("start", "it has yet to open what it depends on");
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let dependencies = Dependencies::of(&context);
     let opened = until_done(&dependencies.store, &context.shutdown, || Store::open(&config.store)).await;
     let store = opened.map_err(StartError::new)?;
-    server.install(http::routes(store.clone(), rules.clone(), context.clock.clone()));
     if webhook.is_none() {
         tracing::info!("slack.webhook_url is not set: alerts are recorded and published only");
     }
@@ -98,7 +96,7 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
     let worker = app.clone();
     let owned = tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| work(worker.clone(), lease));
     app.owned.get_or_init(|| owned);
-    context.health.forget("start");
+    server.install(http::routes(app.store.clone(), app.rules.clone(), context.clock.clone()));
     context.spawn("watch", watch(app.clone()));
     context.spawn("prune", prune(app));
     Ok(Handle { address: server.address() })

@@ -8,7 +8,6 @@
 //! one before it, and by the store, where the floor has moved.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,7 +19,7 @@ use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, HeaderSource, Message, RawBatch, StreamName, topology,
 };
 use tidemill_ownership::{Lease, Owned};
-use tidemill_service::{Attempt, Ceiling, CeilingConfig, Context, Health};
+use tidemill_service::{Attempt, Ceiling, CeilingConfig, Context, Troubles};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -54,25 +53,7 @@ pub(crate) struct Shared {
     pub(crate) ceiling: CeilingConfig,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) context: Context,
-    pub(crate) troubles: Troubles,
-}
-
-/// The partitions that do not move, and why.
-#[derive(Default)]
-pub(crate) struct Troubles(Mutex<BTreeMap<Partition, String>>);
-
-impl Troubles {
-    fn set(&self, health: &Health, partition: Partition, trouble: Option<String>) {
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match trouble {
-            Some(trouble) => drop(troubles.insert(partition, trouble)),
-            None => drop(troubles.remove(&partition)),
-        }
-        match troubles.iter().next() {
-            Some((partition, trouble)) => health.unready("consumer", format!("partition {partition}: {trouble}")),
-            None => health.ready("consumer"),
-        }
-    }
+    pub(crate) troubles: Troubles<Partition>,
 }
 
 /// Where a partition stands.
@@ -115,7 +96,7 @@ impl Consumer {
     /// that may pass, it is opened afresh.
     pub(crate) async fn run(self) -> Result<(), Error> {
         let Shared { context, troubles, metrics, .. } = &*self.shared;
-        troubles.set(&context.health, self.partition, Some("it is being opened".into()));
+        troubles.set(self.partition, "it is being opened");
         let mut wait = FIRST_WAIT;
         let result = loop {
             let Err(error) = self.work(&mut wait).await else { break Ok(()) };
@@ -124,7 +105,7 @@ impl Consumer {
             }
             tracing::warn!(partition = %self.partition, %error, code = error.code(), "partition stopped; opening it afresh");
             metrics.retry(error.code());
-            troubles.set(&context.health, self.partition, Some(error.to_string()));
+            troubles.set(self.partition, error.to_string());
             match &error {
                 Error::Store(error) => context.breaker("store").trip(error),
                 Error::Bus(error) if error.is_outage() => context.breaker("nats").trip(error),
@@ -135,7 +116,7 @@ impl Consumer {
                 () = self.stop.cancelled() => break Ok(()),
             }
         };
-        troubles.set(&context.health, self.partition, None);
+        troubles.clear(&self.partition);
         metrics.forget(self.partition);
         result
     }
@@ -154,7 +135,7 @@ impl Consumer {
             () = self.stop.cancelled() => return Ok(()),
             opened = opened => opened?,
         };
-        troubles.set(&context.health, self.partition, None);
+        troubles.clear(&self.partition);
         let mut requests = interval(REQUESTS_INTERVAL);
         requests.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -24,14 +24,14 @@ mod testing;
 
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc};
 
-use tidemill_service::{Context, Server, StartError};
+use tidemill_service::{Context, Server, StartError, Troubles};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
 pub use config::Config;
 
 use crate::{
-    consumer::{Consumer, Shared, Troubles},
+    consumer::{Consumer, Shared},
     country::Countries,
     error::Error,
     geo::Geo,
@@ -87,7 +87,7 @@ pub async fn start(config: Config, context: Context) -> Result<Handle, StartErro
         ceiling: config.dead_letters,
         metrics,
         context: context.clone(),
-        troubles: Troubles::default(),
+        troubles: Troubles::new(&context.health, "partition"),
     });
     let consumers = shared.clone();
     let work = move |lease| Consumer::new(&lease, consumers.clone()).run();

@@ -537,7 +537,7 @@ async fn a_flood_of_broken_lines_halts_the_partition_before_it_fills_the_dead_le
     bus.publish(&batch(2, now(), &broken)).await.expect("publishes");
     eventually("it halts", DEADLINE, || async {
         let problems = service.context.health.problems();
-        problems.get("consumer").is_some_and(|reason| reason.contains("16 of the last 16")).then_some(())
+        problems.get("partition").is_some_and(|reason| reason.contains("16 of the last 16")).then_some(())
     })
     .await;
     assert_eq!(bus.lag(Durable::Enrichment(PARTITION)).await.expect("answers"), 1, "the second one waits");

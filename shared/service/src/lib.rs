@@ -14,6 +14,7 @@ pub mod problem;
 pub mod server;
 pub mod telemetry;
 pub mod trace;
+pub mod troubles;
 
 mod context;
 mod probe;
@@ -29,3 +30,4 @@ pub use problem::{FieldError, Problem};
 pub use process::{ServiceConfig, install_crypto, main};
 pub use server::Server;
 pub use telemetry::TelemetryConfig;
+pub use troubles::Troubles;

@@ -41,7 +41,7 @@ pub struct TelemetryConfig {
     pub sample_ratio: f64,
     /// Log filter, for instance `info` or `info,tidemill_bus=debug`.
     pub log: String,
-    /// `json`, `text`, or `auto` (text on a terminal).
+    /// How each line is written.
     pub log_format: LogFormat,
 }
 

@@ -1,0 +1,74 @@
+//! Which units of a service's work cannot go on, and why: readiness names them.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::health::Health;
+
+/// What stands in the way of each unit of work that this instance owns. They
+/// share one line of its readiness, so that one unit that goes on does not
+/// hide another that does not.
+#[derive(Debug, Clone)]
+pub struct Troubles<U> {
+    health: Health,
+    what: &'static str,
+    reasons: Arc<Mutex<BTreeMap<U, String>>>,
+}
+
+impl<U: Ord + Display> Troubles<U> {
+    /// None so far. `what` names a unit, for instance `partition`.
+    pub fn new(health: &Health, what: &'static str) -> Self {
+        Self { health: health.clone(), what, reasons: Arc::default() }
+    }
+
+    /// A unit cannot go on, for `reason`.
+    pub fn set(&self, unit: U, reason: impl Into<String>) {
+        self.change(|reasons| {
+            reasons.insert(unit, reason.into());
+        });
+    }
+
+    /// A unit goes on, or is no business of this instance any more.
+    pub fn clear(&self, unit: &U) {
+        self.change(|reasons| {
+            reasons.remove(unit);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<U, String>)) {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut reasons);
+        match reasons.first_key_value() {
+            None => self.health.ready(self.what),
+            Some((unit, reason)) => {
+                let others = match reasons.len() - 1 {
+                    0 => String::new(),
+                    others => format!(" (and {others} more)"),
+                };
+                self.health.unready(self.what, format!("{unit}: {reason}{others}"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_unit_that_goes_on_does_not_hide_another_that_does_not() {
+        let health = Health::default();
+        let troubles = Troubles::new(&health, "partition");
+        troubles.set(3, "a gap");
+        troubles.set(5, "another");
+        troubles.clear(&4);
+        assert_eq!(health.problems()["partition"], "3: a gap (and 1 more)");
+        troubles.clear(&3);
+        assert_eq!(health.problems()["partition"], "5: another");
+        troubles.clear(&5);
+        assert!(health.is_ready());
+    }
+}
