@@ -1,6 +1,9 @@
 //! `docs/reference` is what the services say of themselves: the JSON Schema of
-//! each one's settings, and its OpenAPI document. `TIDEMILL_UPDATE=1 cargo test
-//! -p tidemill-tests --test reference` writes it anew.
+//! each one's settings, the same as a page, and its OpenAPI document.
+//! `TIDEMILL_UPDATE=1 cargo test -p tidemill-tests --test reference` writes it
+//! anew.
+
+mod settings_page;
 
 use std::path::Path;
 
@@ -8,9 +11,12 @@ use schemars::schema_for;
 use serde_json::Value;
 use tidemill_tests::TestSuite;
 
-fn same(folder: &Path, name: &str, generated: &Value) -> Result<(), String> {
+fn same_json(folder: &Path, name: &str, generated: &Value) -> Result<(), String> {
+    same(folder, name, serde_json::to_string_pretty(generated).expect("JSON") + "\n")
+}
+
+fn same(folder: &Path, name: &str, text: String) -> Result<(), String> {
     let path = folder.join(name);
-    let text = serde_json::to_string_pretty(generated).expect("JSON") + "\n";
     if std::env::var_os("TIDEMILL_UPDATE").is_some() {
         std::fs::create_dir_all(folder).expect("a folder");
         std::fs::write(&path, text).expect("writes");
@@ -38,8 +44,10 @@ async fn the_reference_is_up_to_date() {
     ] {
         let answer = suite.http.get(format!("http://{address}/openapi.json")).send().await.expect("an answer");
         let openapi: Value = answer.json().await.expect("JSON");
-        stale.extend(same(&folder, &format!("{service}.openapi.json"), &openapi).err());
-        stale.extend(same(&folder, &format!("{service}.settings.json"), &settings.to_value()).err());
+        let settings = settings.to_value();
+        stale.extend(same_json(&folder, &format!("{service}.openapi.json"), &openapi).err());
+        stale.extend(same_json(&folder, &format!("{service}.settings.json"), &settings).err());
+        stale.extend(same(&folder, &format!("{service}.settings.md"), settings_page::of(service, &settings)).err());
     }
     assert!(stale.is_empty(), "docs/reference is out of date ({stale:?}); `make reference` writes it anew");
     suite.stop().await;

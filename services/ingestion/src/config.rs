@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidemill_service::{ApiKeys, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 /// All settings of the service.
@@ -60,7 +60,7 @@ pub struct SenderConfig {
 }
 
 /// Whose address becomes the `clientip` of events that have none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientIp {
     /// Of requests from web pages (those with an `Origin`): a server that
@@ -149,7 +149,7 @@ pub struct SchemasConfig {
 }
 
 /// What becomes of events whose type has no schema.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownTypes {
     /// They are rejected, so that a misspelt type is noticed.

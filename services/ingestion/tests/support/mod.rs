@@ -44,6 +44,8 @@ impl Service {
         let mut config = Config { http: HttpConfig { listen: ([127, 0, 0, 1], 0).into() }, ..Config::default() };
         config.nats.url = nats.url();
         config.nats.timeout_seconds = 1;
+        // A busy machine is no outage: who wants one says so.
+        config.publish.deadline_ms = 20_000;
         change(&mut config);
         let context = Context::new("ingestion");
         let handle = tidemill_ingestion::start(config, context.clone()).await.expect("starts");
