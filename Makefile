@@ -18,6 +18,8 @@ DEMO_ARGS ?=
 CHAOS_ARGS ?=
 # Arguments of scripts/images, for instance IMAGE_ARGS="--prebuilt --tag 1.2.3".
 IMAGE_ARGS ?=
+# Arguments of `tidemill-cluster-test`, for instance CLUSTER_ARGS="--only drain,kill-node".
+CLUSTER_ARGS ?=
 # Arguments of `cargo test`, for instance TEST_ARGS="-p tidemill-domain".
 TEST_ARGS ?= --workspace
 # The cargo profile that the demo is built with.
@@ -54,6 +56,12 @@ chaos: ## Kill, hold and cut off every part while a shop trades (CHAOS_ARGS="--s
 	@scripts/provision test
 	@$(TOOLS) cargo build --profile $(PROFILE) --workspace --bins
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-chaos" $(CHAOS_ARGS)
+
+.PHONY: cluster-test
+cluster-test: images ## Scale, upgrade, drain and cut off the suite on the cluster of KUBECONFIG (CLUSTER_ARGS="--skip hpa")
+	@scripts/provision demo
+	@$(TOOLS) cargo build --profile $(PROFILE) --workspace --bin tidemill-cluster-test
+	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-cluster-test" $(CLUSTER_ARGS)
 
 .PHONY: lint
 lint: ## Run the format check and the lints alone

@@ -1,8 +1,9 @@
 //! What the end-to-end tests share: a whole suite with real servers, and
-//! questions to it; and the chaos run, which compares every number with the
-//! truth of what a shop has sent.
+//! questions to it; and two runs that compare every number with the truth, the
+//! chaos run on this machine and the cluster test on a Kubernetes.
 
 pub mod chaos;
+pub mod cluster;
 mod error;
 mod journal;
 mod service;
