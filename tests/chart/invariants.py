@@ -145,6 +145,16 @@ def upgrades_keep_every_replica(m):
                 yield f"{title(one)} does without a replica while it is upgraded"
 
 
+def a_roll_out_spreads_anew(m):
+    """Pods that a roll-out is about to remove, and nodes that are drained, must not count: else the new ones gather."""
+    for one in m.kind("Deployment"):
+        if component(one["metadata"]["labels"]) not in SERVICES:
+            continue
+        for constraint in one["spec"]["template"]["spec"].get("topologySpreadConstraints") or [{}]:
+            if constraint.get("matchLabelKeys") != ["pod-template-hash"] or constraint.get("nodeTaintsPolicy") != "Honor":
+                yield f"{title(one)} spreads with the pods of earlier versions, or over drained nodes"
+
+
 def names_are_good(m):
     seen = set()
     for one in m.objects:
@@ -178,6 +188,7 @@ ALL = (
     references_exist,
     one_autoscaler_owns_the_replicas,
     upgrades_keep_every_replica,
+    a_roll_out_spreads_anew,
     names_are_good,
     secrets_stay_in_secrets,
 )

@@ -32,6 +32,8 @@ ALL = (
     ("one_autoscaler_owns_the_replicas", lambda m: m.named("Deployment")["tidemill-alert"]["spec"].update(replicas=2)),
     ("one_autoscaler_owns_the_replicas", lambda m: _drop(m, "Deployment", "tidemill-alert")),
     ("upgrades_keep_every_replica", lambda m: m.named("Deployment")["tidemill-alert"]["spec"]["strategy"].update(type="Recreate", rollingUpdate=None)),
+    ("a_roll_out_spreads_anew", lambda m: _pod(m)["topologySpreadConstraints"][0].pop("matchLabelKeys")),
+    ("a_roll_out_spreads_anew", lambda m: _pod(m).pop("topologySpreadConstraints")),
     ("names_are_good", lambda m: m.objects.append(m.named("Service")["tidemill-alert"])),
     ("secrets_stay_in_secrets", lambda m: m.named("ConfigMap")["tidemill-alert"]["data"].update(x=next(iter(m.secret_values())))),
     ("schema_problems", lambda m: m.named("Deployment")["tidemill-alert"]["spec"].update(replica=2)),

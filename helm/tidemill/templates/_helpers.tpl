@@ -134,18 +134,31 @@ securityContext:
     drop: [ALL]
 {{- end -}}
 
-{{/* Pods of a component apart, on nodes and in zones. Takes (dict "root" $ "component" name "when" whenUnsatisfiable). */}}
+{{/*
+Pods of a component apart, on nodes and in zones. Takes (dict "root" $ "component" name "when"
+whenUnsatisfiable), and "moves" where pods can go anywhere: then a drained or lost node does not
+count, and neither do the pods that a roll-out is about to remove, since the new ones would
+gather where those are not.
+*/}}
 {{- define "tidemill.spread" -}}
 topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: kubernetes.io/hostname
     whenUnsatisfiable: {{ .when }}
+    {{- if .moves }}
+    nodeTaintsPolicy: Honor
+    matchLabelKeys: [pod-template-hash]
+    {{- end }}
     labelSelector:
       matchLabels:
         {{- include "tidemill.selectorLabels" . | nindent 8 }}
   - maxSkew: 1
     topologyKey: topology.kubernetes.io/zone
     whenUnsatisfiable: ScheduleAnyway
+    {{- if .moves }}
+    nodeTaintsPolicy: Honor
+    matchLabelKeys: [pod-template-hash]
+    {{- end }}
     labelSelector:
       matchLabels:
         {{- include "tidemill.selectorLabels" . | nindent 8 }}

@@ -140,7 +140,7 @@ spec:
         {{- with .service.extraVolumes }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      {{- include "tidemill.spread" (dict "root" .root "component" .component "when" .service.whenUnsatisfiable) | nindent 6 }}
+      {{- include "tidemill.spread" (dict "root" .root "component" .component "when" .service.whenUnsatisfiable "moves" true) | nindent 6 }}
       {{- with .service.nodeSelector }}
       nodeSelector:
         {{- toYaml . | nindent 8 }}
