@@ -22,8 +22,8 @@ use crate::{
     journal::Journal,
     shop::{
         dataset::Row,
-        till::{Done, Pace, Tally, Till},
-        traffic::{Expected, Traffic},
+        till::{Done, Pace, Tally, Till, Traces},
+        traffic::{Expected, SHOP_SOURCE, Traffic},
     },
 };
 
@@ -57,6 +57,7 @@ pub(super) struct Load {
     tills: JoinSet<Result<Done, Error>>,
     failure: watch::Receiver<Option<String>>,
     clock: JoinHandle<()>,
+    traces: Traces,
     rows: Vec<Row>,
     total: u64,
 }
@@ -86,10 +87,14 @@ impl Load {
         let pace = Arc::new(Pace::new(usize::try_from(total).unwrap_or(usize::MAX), total));
         let (told, failure) = watch::channel(None);
         let told = Arc::new(told);
+        let traces = Traces::default();
         let mut tills = JoinSet::new();
         for (n, sender) in (0..).zip(traffic.senders) {
+            // Orders go furthest.
+            let traces = (sender.source == SHOP_SOURCE).then(|| traces.clone());
             let till = Till {
                 sender,
+                traces,
                 doors: way.doors.clone(),
                 key: Some(way.key.clone()),
                 largest: LARGEST_BATCH,
@@ -109,12 +114,17 @@ impl Load {
         let pulse = Arc::new(Mutex::new(Pulse { sent: 0, last: Instant::now(), longest: Duration::ZERO }));
         let clock = tokio::spawn(tick(pace.clone(), rate.clone(), pulse.clone(), total, journal.clone()));
         journal.count_to("sending", total);
-        Self { pace, rate, pulse, tills, failure, clock, rows: traffic.rows, total }
+        Self { pace, rate, pulse, tills, failure, clock, traces, rows: traffic.rows, total }
     }
 
     /// So many events a second from now on.
     pub(super) fn set_rate(&self, rate: u32) {
         self.rate.store(rate, Ordering::Relaxed);
+    }
+
+    /// Of the latest orders.
+    pub(super) fn traces(&self) -> Traces {
+        self.traces.clone()
     }
 
     /// Distinct events that were acknowledged.

@@ -338,7 +338,7 @@ async fn stages(options: &Options, scene: &Scene<'_>, jaeger: &Forward, verdict:
     if wanted(Stage::Trace) {
         let read = async {
             jaeger.wait(OPEN).await?;
-            trace::read_back(jaeger.address, journal).await
+            trace::read_back(jaeger.address, &load.traces(), journal).await
         };
         verdict.trace_services = stage(Stage::Trace, read, journal).await;
         pause(Stage::Trace, verdict);
