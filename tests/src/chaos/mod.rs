@@ -170,6 +170,7 @@ async fn hold(options: &Options, folder: &Path, journal: &Journal) -> Result<Ver
             doors: doors.clone(),
             key: None,
             largest: LARGEST_BATCH,
+            traces: None,
             pace: pace.clone(),
             journal: journal.clone(),
         };

@@ -1,9 +1,10 @@
 //! The senders: they retry like real ones, and repeat themselves.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
+use tidemill_events::TraceParent;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -29,6 +31,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Batches that are repeated once everything was sent.
 const LAST_REPETITIONS: usize = 3;
+/// Traces that are remembered.
+const TRACES: usize = 50;
 
 /// Lets events go step by step, an equal share of everybody's with each: a
 /// chaos run has a step for each fault, a steady load one for each event.
@@ -124,6 +128,25 @@ struct Verdict {
     rejected: Vec<serde_json::Value>,
 }
 
+/// The traces of the latest requests that were acknowledged; clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Traces(Arc<Mutex<VecDeque<TraceParent>>>);
+
+impl Traces {
+    /// The latest first.
+    pub(crate) fn latest(&self) -> Vec<TraceParent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().copied().collect()
+    }
+
+    fn add(&self, trace: TraceParent) {
+        let mut traces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        traces.push_back(trace);
+        if traces.len() > TRACES {
+            traces.pop_front();
+        }
+    }
+}
+
 /// What a sender came to.
 #[derive(Debug)]
 pub(crate) struct Done {
@@ -145,6 +168,8 @@ pub(crate) struct Till {
     pub(crate) key: Option<String>,
     /// The most events of a batch.
     pub(crate) largest: usize,
+    /// Where the requests' traces are noted; they have none without it.
+    pub(crate) traces: Option<Traces>,
     /// In step with the others.
     pub(crate) pace: Arc<Pace>,
     /// What must not be is told here.
@@ -227,6 +252,9 @@ impl Till {
         tally: &mut Tally,
     ) -> Result<(), Error> {
         let (kind, encoding, body) = encode(rng, batch);
+        // Not by the sender's seed: traces change nothing of what is sent.
+        let (trace, span) = rand::random();
+        let trace = self.traces.as_ref().zip(TraceParent::new(trace, span, true));
         let begun = Instant::now();
         let mut wait = FIRST_WAIT;
         loop {
@@ -240,11 +268,17 @@ impl Till {
             if let Some(encoding) = encoding {
                 request = request.header(header::CONTENT_ENCODING, encoding);
             }
+            if let Some((_, trace)) = trace {
+                request = request.header("traceparent", trace.to_string());
+            }
             tally.requests += 1;
             let (last, retry_after) = match ask(request).await {
                 Answer::Verdict(verdict) => {
                     tally.acknowledged += count(batch.iter());
                     self.check(&verdict, batch);
+                    if let Some((traces, trace)) = trace {
+                        traces.add(trace);
+                    }
                     return Ok(());
                 }
                 Answer::Refused(why) => {

@@ -26,7 +26,7 @@ const MAX_SUSPICIOUS: usize = 300;
 /// Source of the late lines.
 const LATE_SOURCE: &str = "late-till";
 /// Source of the orders.
-const SHOP_SOURCE: &str = "web-shop";
+pub(crate) const SHOP_SOURCE: &str = "web-shop";
 
 /// What becomes of an event, taken once.
 #[derive(Debug, Clone, PartialEq, Eq)]
