@@ -17,10 +17,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends protobuf-com
 WORKDIR /build
 ARG STRIP
 ENV CARGO_TARGET_DIR=/build/target \
-    CARGO_PROFILE_RELEASE_DEBUG=none \
-    CARGO_PROFILE_RELEASE_LTO=fat \
-    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
-    CARGO_PROFILE_RELEASE_STRIP=${STRIP} \
+    CARGO_PROFILE_IMAGE_STRIP=${STRIP} \
     PACKAGES="-p tidemill -p tidemill-ingestion -p tidemill-enrichment -p tidemill-aggregation -p tidemill-alert -p tidemill-reporting"
 
 FROM chef AS planner
@@ -29,12 +26,12 @@ RUN cargo chef prepare --recipe-path recipe.json
 
 FROM chef AS builder
 COPY --from=planner /build/recipe.json .
-RUN cargo chef cook --release --locked $PACKAGES --recipe-path recipe.json
+RUN cargo chef cook --profile image --locked $PACKAGES --recipe-path recipe.json
 COPY . .
 # Each binary carries the list of what it is made of, for `cargo audit bin` and SBOM tools.
-RUN cargo auditable build --release --locked $PACKAGES --bins \
+RUN cargo auditable build --profile image --locked $PACKAGES --bins \
  && mkdir /out \
- && for binary in $(find target/release -maxdepth 1 -name 'tidemill*' -type f -executable); do \
+ && for binary in $(find target/image -maxdepth 1 -name 'tidemill*' -type f -executable); do \
       name=$(basename "$binary") && cp "$binary" "/out/${name#tidemill-}"; \
     done
 
