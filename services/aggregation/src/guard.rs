@@ -1,6 +1,7 @@
 //! Calls to dependencies that may be away.
 
 use tidemill_service::Breaker;
+use tidemill_store::answered;
 
 use crate::Error;
 
@@ -14,4 +15,12 @@ pub(crate) async fn guarded<T>(breaker: &Breaker, call: impl Future<Output = Res
         _ => attempt.succeeded(),
     }
     done
+}
+
+/// The same for the store, which may also say nothing at all.
+pub(crate) async fn guarded_store<T>(
+    breaker: &Breaker,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    guarded(breaker, answered(call)).await
 }

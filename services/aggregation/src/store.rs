@@ -6,7 +6,7 @@ use tidemill_domain::Partition;
 use tidemill_service::Breaker;
 use tidemill_store::{Config, Database, Error as StoreError};
 
-use crate::{Error, cell::CellId, guard::guarded};
+use crate::{Error, cell::CellId, guard::guarded_store};
 
 mod checkpoint;
 mod read;
@@ -58,7 +58,7 @@ impl Store {
     /// Makes the caller a partition's owner: what an earlier one still writes
     /// is refused from here on, and what is in the store stays as it is.
     pub(crate) async fn claim(&self, partition: Partition) -> Result<Claim, Error> {
-        guarded(&self.breaker, async {
+        guarded_store(&self.breaker, async {
             let sql = "INSERT INTO partitions (partition, floor, epoch) VALUES ($1, 0, 1) \
                        ON CONFLICT (partition) DO UPDATE SET epoch = partitions.epoch + 1 RETURNING epoch, floor";
             let query = sqlx::query(sql).bind(i64::from(partition.index()));
@@ -73,7 +73,7 @@ impl Store {
     /// Fails where another has claimed the partition since: what was read
     /// before this call may be the other's.
     pub(crate) async fn check(&self, claim: &Claim) -> Result<(), Error> {
-        guarded(&self.breaker, async {
+        guarded_store(&self.breaker, async {
             let query = sqlx::query("SELECT epoch FROM partitions WHERE partition = $1");
             let row = query.bind(i64::from(claim.partition.index())).fetch_optional(self.database.pool()).await;
             let epoch: Option<i64> =
@@ -86,7 +86,7 @@ impl Store {
     /// Leaves word for the partition's owner that points of what changed after
     /// a batch may have been overwritten by older ones.
     pub(crate) async fn note_stale_points(&self, claim: &Claim, after: u64) -> Result<(), Error> {
-        guarded(&self.breaker, async {
+        guarded_store(&self.breaker, async {
             // A claim leaves one note at most, since it is at its end.
             let id = format!("{}-{}", claim.partition, claim.epoch);
             let query = sqlx::query(
@@ -101,7 +101,7 @@ impl Store {
 
     /// The word that was left for a partition's owner.
     pub(crate) async fn stale_points(&self, partition: Partition) -> Result<Vec<StalePoints>, Error> {
-        guarded(&self.breaker, async {
+        guarded_store(&self.breaker, async {
             let query = sqlx::query("SELECT id, raw_seq FROM stale_points WHERE partition = $1 ORDER BY id");
             let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
             let note = |row: &AnyRow| Ok(StalePoints { id: row.try_get(0)?, after: unsigned(row, 1)? });
@@ -112,7 +112,7 @@ impl Store {
 
     /// The points have been written again.
     pub(crate) async fn forget_stale_points(&self, note: &StalePoints) -> Result<(), Error> {
-        guarded(&self.breaker, async {
+        guarded_store(&self.breaker, async {
             let query = sqlx::query("DELETE FROM stale_points WHERE id = $1").bind(&note.id);
             query.execute(self.database.pool()).await.map(|_| ()).map_err(|e| StoreError::from(e).into())
         })

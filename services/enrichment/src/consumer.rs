@@ -20,6 +20,7 @@ use tidemill_events::{
 };
 use tidemill_ownership::{Lease, Owned};
 use tidemill_service::{Attempt, Ceiling, CeilingConfig, Context, Troubles};
+use tidemill_store::answered;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -244,7 +245,7 @@ impl Consumer {
             let prune_below = state.duplicates.prunable();
             let batches = state.duplicates.unsaved(state.floor).collect();
             let step = Step { partition: self.partition, from: state.kept, to: state.floor, batches, prune_below };
-            self.shared.store.keep(&step).await?;
+            answered(self.shared.store.keep(&step)).await?;
             state.kept = state.floor;
             state.duplicates.saved();
         }
@@ -259,7 +260,7 @@ impl Consumer {
     async fn open(&self) -> Result<State, Error> {
         let Shared { bus, store, limits, .. } = &*self.shared;
         let partition = self.partition;
-        let floor = store.floor(partition).await?;
+        let floor = answered(store.floor(partition)).await?;
         let end = match bus.last::<RawBatch>(&Durable::Enrichment(partition).filter()).await {
             Ok(last) => last.map(|stored| stored.sequence),
             // It will be set aside when it is read.
@@ -276,7 +277,7 @@ impl Consumer {
             kept: floor,
             published: published.unwrap_or(0),
             tail: last.map_or(0, |stored| stored.sequence),
-            duplicates: Duplicates::restore(*limits, store.batches(partition).await?),
+            duplicates: Duplicates::restore(*limits, answered(store.batches(partition)).await?),
         };
         again::make_up(self, &mut state, published).await?;
         Ok(state)

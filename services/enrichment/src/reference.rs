@@ -18,6 +18,7 @@ use std::{
 use moka::sync::Cache;
 use tidemill_domain::Timestamp;
 use tidemill_events::ItemFacts;
+use tidemill_store::answered;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -241,11 +242,11 @@ impl Reference {
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
         let _alone = self.refreshing.lock().await;
         let known = self.version.load(Ordering::Acquire);
-        let newest = self.store.version().await?;
+        let newest = answered(self.store.version()).await?;
         if newest == known {
             return Ok(());
         }
-        let changed = self.store.changed_ids(known, CHANGES_AT_ONCE + 1).await?;
+        let changed = answered(self.store.changed_ids(known, CHANGES_AT_ONCE + 1)).await?;
         let all = changed.len() > CHANGES_AT_ONCE;
         if all || changed.iter().any(|(kind, _)| *kind == Kind::Country) {
             let regions = self.read_regions().await?;
@@ -271,7 +272,7 @@ impl Reference {
 
     async fn read_regions(&self) -> Result<HashMap<Country, History<Arc<str>>>, Error> {
         let region = |mut attributes: Attributes| attributes.remove("region").unwrap_or_default().into();
-        let all = self.store.histories_of(Kind::Country).await?;
+        let all = answered(self.store.histories_of(Kind::Country)).await?;
         Ok(all.into_iter().filter_map(|(id, c)| Some((Country::from_code(&id)?, History::read(c, region)))).collect())
     }
 
@@ -328,7 +329,7 @@ impl Reference {
         }
         self.metrics.reference_misses(table.kind, missing.len());
         let _gate = self.gate.read().await;
-        let mut stored = self.store.histories(table.kind, &missing).await?;
+        let mut stored = answered(self.store.histories(table.kind, &missing)).await?;
         for id in missing {
             let history = Arc::new(History::read(stored.remove(id).unwrap_or_default(), &read));
             table.cache.insert(id.into(), history.clone());

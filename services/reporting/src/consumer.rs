@@ -11,6 +11,7 @@ use tidemill_domain::Partition;
 use tidemill_events::{AlertTransition, DeadLetter, Durable, Message, MetricsUpdate, RawBatch, TraceParent};
 use tidemill_ownership::Lease;
 use tidemill_service::{Breaker, Ceiling, trace};
+use tidemill_store::answered;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -129,7 +130,7 @@ impl<'r, R: Recipe> Follower<'r, R> {
     async fn follow(&mut self) -> Result<(), Error> {
         let Reporting { store, bus, telemetry, .. } = self.reporting;
         let stop = self.lease.stop().clone();
-        let Some(reached) = attempt(&self.store, &stop, store.reached(R::UNIT)).await? else { return Ok(()) };
+        let Some(reached) = attempt(&self.store, &stop, answered(store.reached(R::UNIT))).await? else { return Ok(()) };
         let open = open(bus, R::UNIT.durable(), self.anew || reached.is_none());
         let Some(mut subscription) = attempt(&self.nats, &stop, open).await? else { return Ok(()) };
         self.anew = false;
@@ -145,7 +146,7 @@ impl<'r, R: Recipe> Follower<'r, R> {
                 return Ok(());
             };
             let count = messages.len();
-            match R::fold(self.reporting, stretch, messages).await? {
+            match answered(R::fold(self.reporting, stretch, messages)).await? {
                 Folded::Done(()) => reached = stretch.last,
                 Folded::DoesNotFollow => return Err(missing::<R>(stretch.after)),
             }

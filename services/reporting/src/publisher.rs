@@ -10,6 +10,7 @@ use std::{
 
 use serde::Serialize;
 use tidemill_domain::Timestamp;
+use tidemill_store::answered;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -96,7 +97,7 @@ async fn publish(reporting: &Reporting, books_sent: &mut Option<Instant>) -> Res
         changes.take(CELLS)
     };
     for (metric, keys) in work {
-        if let Err(error) = send_metric(reporting, &metric, &keys, truth).await {
+        if let Err(error) = answered(send_metric(reporting, &metric, &keys, truth)).await {
             let mut changes = reporting.news.changes();
             keys.into_iter().for_each(|key| changes.changed(key));
             return Err(error);
@@ -104,7 +105,7 @@ async fn publish(reporting: &Reporting, books_sent: &mut Option<Instant>) -> Res
     }
     if books_sent.is_none_or(|sent| sent.elapsed() >= BOOKS_INTERVAL) && reporting.news.take_books() {
         *books_sent = Some(Instant::now());
-        let lines = reporting.store.book_lines().await.inspect_err(|_| reporting.news.books_changed())?;
+        let lines = answered(reporting.store.book_lines()).await.inspect_err(|_| reporting.news.books_changed())?;
         reporting.hub.send("books", &Books::new(reporting.now(), lines, SOURCES));
     }
     Ok(())

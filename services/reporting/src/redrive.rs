@@ -10,6 +10,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tidemill_events::{DeadLetter, Redrive};
+use tidemill_store::answered;
 use tokio::time::sleep;
 
 use crate::{
@@ -55,7 +56,7 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
 
 /// Sends some; answers how many are off the list.
 async fn pass(reporting: &Reporting) -> Result<usize, Error> {
-    let waiting = reporting.store.redrives_to_send(PASS).await?;
+    let waiting = answered(reporting.store.redrives_to_send(PASS)).await?;
     let count = waiting.len();
     let sent: Vec<_> = stream::iter(waiting)
         .map(|order| async move {
@@ -69,19 +70,24 @@ async fn pass(reporting: &Reporting) -> Result<usize, Error> {
     for (order, result) in sent {
         match result {
             Ok(true) => done.push(order.id),
-            Ok(false) => reporting.store.redrive_lost(order.id, order.letter, reporting.now()).await?,
+            Ok(false) => lost(reporting, &order).await?,
             Err(error) if error.disposition() == Disposition::Retry => failed = Some(error),
             Err(error) => {
                 tracing::error!(letter = order.letter, %error, "a redrive cannot be sent");
-                reporting.store.redrive_lost(order.id, order.letter, reporting.now()).await?;
+                lost(reporting, &order).await?;
             }
         }
     }
-    reporting.store.redrives_sent(&done).await?;
+    answered(reporting.store.redrives_sent(&done)).await?;
     match failed {
         Some(error) => Err(error),
         None => Ok(count),
     }
+}
+
+/// There is nothing that could be sent.
+async fn lost(reporting: &Reporting, order: &ToSend) -> Result<(), Error> {
+    Ok(answered(reporting.store.redrive_lost(order.id, order.letter, reporting.now())).await?)
 }
 
 /// Sends one; answers no where there is no body to send.
@@ -95,7 +101,7 @@ async fn send(reporting: &Reporting, order: &ToSend) -> Result<bool, Error> {
         }
         // A mended event needs no more of its letter than the list has.
         (None, Some(mended)) => {
-            let found = reporting.store.dead_letters_at(&[order.letter].into()).await?;
+            let found = answered(reporting.store.dead_letters_at(&[order.letter].into())).await?;
             let Some(Found { letter, .. }) = found.into_values().next() else { return Ok(false) };
             (letter.source.unwrap_or_default(), letter.event_id, letter.failed_at, None, mended)
         }

@@ -4,6 +4,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use tidemill_store::answered;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
@@ -30,7 +31,7 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
             attempt = attempt => attempt,
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         };
-        match look(&reporting).await {
+        match answered(look(&reporting)).await {
             Ok(()) => {
                 attempt.succeeded();
                 reporting.context.health.ready(NAME);

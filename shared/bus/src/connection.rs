@@ -52,6 +52,10 @@ impl HeaderSource for Headers<'_> {
     }
 }
 
+/// A server whose machine lost its power says nothing. After three pings
+/// without an answer the client goes to another one.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+
 impl Bus {
     /// Connects as `name`, and keeps the connection alive from then on: a
     /// server that goes away is waited for.
@@ -66,6 +70,7 @@ impl Bus {
             .name(name)
             .connection_timeout(timeout)
             .request_timeout(Some(timeout))
+            .ping_interval(PING_INTERVAL)
             .max_reconnects(None);
         if let (Some(user), Some(password)) = (&config.user, &config.password) {
             options = options.user_and_password(user.clone(), password.clone());

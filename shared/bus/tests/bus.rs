@@ -7,6 +7,10 @@ use tidemill_bus::{Bus, Change, Config, Error, Member, ack_all};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
 use tidemill_testkit::{TestNats, eventually, try_eventually};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
 use uuid::Uuid;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -209,4 +213,30 @@ async fn a_reader_who_lost_everything_starts_from_the_first_message() {
     drop(subscription);
     let mut anew = bus.subscribe_anew(Durable::ReportingRaw).await.expect("opens");
     assert_eq!(anew.next().await.expect("a message").sequence, 1);
+}
+
+/// As after a power cut: nobody says that the connection is gone.
+#[tokio::test]
+async fn a_server_that_says_nothing_is_noticed() {
+    let nats = TestNats::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("nats://{}", listener.local_addr().expect("an address"));
+    let server = nats.url().trim_start_matches("nats://").to_owned();
+    let (cut, power) = tokio::sync::watch::channel(true);
+    let relay = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.expect("the client");
+        let mut server = TcpStream::connect(server).await.expect("the server");
+        let mut is_cut = power.clone();
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, &mut server) => {}
+            _ = is_cut.wait_for(|on| !on) => {}
+        }
+        // Both ends stay open, and nothing goes through any more.
+        std::future::pending::<()>().await;
+    });
+    let bus = Bus::connect(&Config { url, ..Config::default() }, "test").await.expect("connects");
+    assert!(bus.is_connected());
+    cut.send_replace(false);
+    eventually("the client leaves", Duration::from_secs(20), || async { (!bus.is_connected()).then_some(()) }).await;
+    relay.abort();
 }

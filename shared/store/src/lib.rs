@@ -15,6 +15,7 @@ use sqlx::{
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::Migrator,
 };
+use tokio::time::timeout;
 
 /// Section `store`.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +53,9 @@ pub enum Error {
     /// A statement failed.
     #[error("store: {0}")]
     Query(#[from] sqlx::Error),
+    /// The server has said nothing for so long.
+    #[error("store: no answer within {} s", .0.as_secs())]
+    NoAnswer(Duration),
     /// A stored value is not what its column says.
     #[error("store holds a malformed {0}")]
     Malformed(&'static str),
@@ -62,6 +66,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Config(_) | Self::Migrate(_) | Self::Malformed(_) => false,
+            Self::NoAnswer(_) => true,
             Self::Query(error) => match error {
                 sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
@@ -79,6 +84,20 @@ impl Error {
                 _ => false,
             },
         }
+    }
+}
+
+/// How long a call may take. A server whose machine lost its power leaves it
+/// without an answer, and the system tries for a quarter of an hour.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A call's answer, or [`Error::NoAnswer`] after 30 s. Its connection is closed
+/// then, and what it was to do is done or not: so it must be something that
+/// may be done again.
+pub async fn answered<T, E: From<Error>>(call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    match timeout(ANSWER_DEADLINE, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::NoAnswer(ANSWER_DEADLINE).into()),
     }
 }
 
@@ -182,6 +201,13 @@ mod tests {
     #[test]
     fn placeholders_count_on() {
         assert_eq!(placeholders(2, 3), "($1,$2,$3),($4,$5,$6)");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
+        let error = answered(std::future::pending::<Result<(), Error>>()).await.expect_err("nothing comes");
+        assert!(matches!(error, Error::NoAnswer(_)) && error.is_transient(), "{error}");
+        assert_eq!(answered(async { Ok::<_, Error>(7) }).await.expect("an answer"), 7);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use crate::{
     Error,
     cell::{CellId, published_id},
     changes::{ChangedCell, Changes, Retraction},
-    guard::guarded,
+    guard::guarded_store,
 };
 
 /// Cells that one checkpoint deletes at most, because they are not kept any
@@ -22,7 +22,7 @@ impl Store {
     /// that it belongs to. Writing it again is harmless. Whoever is not the
     /// owner any more writes nothing.
     pub(crate) async fn checkpoint(&self, changes: &Changes, claim: &Claim) -> Result<(), Error> {
-        guarded(&self.breaker, async {
+        guarded_store(&self.breaker, async {
             let mut transaction = self.database.pool().begin().await.map_err(StoreError::from)?;
             // First, so that nobody can claim the partition until all is
             // written: the row stays locked.
