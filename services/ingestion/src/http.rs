@@ -12,7 +12,7 @@ use axum::{
     routing::post,
 };
 use serde::Serialize;
-use tidemill_service::{Problem, StartError};
+use tidemill_service::{KeySchemes, Problem, StartError};
 use tokio::time::Instant;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::Instrument;
@@ -257,19 +257,6 @@ enum Answers {
 #[openapi(
     info(title = "Tidemill ingestion", description = "Takes events in and writes them to the log."),
     paths(events, track, batch),
-    modifiers(&Security)
+    modifiers(&KeySchemes)
 )]
 pub(crate) struct ApiDoc;
-
-struct Security;
-
-impl utoipa::Modify for Security {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-        let components = openapi.components.get_or_insert_default();
-        let key = ApiKeyValue::new("X-Write-Key");
-        components.add_security_scheme("write_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
-        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
-    }
-}

@@ -16,7 +16,7 @@ use axum::{
 };
 use serde::Serialize;
 use tidemill_domain::Timestamp;
-use tidemill_service::Problem;
+use tidemill_service::{KeySchemes, Problem};
 use tokio::time::{Instant, timeout};
 use tower_http::compression::CompressionLayer;
 use utoipa::{OpenApi, ToSchema};
@@ -50,22 +50,9 @@ const SOURCES: usize = 10_000;
         metrics, series, totals, alerts, books, health, live, dead_letters::list, dead_letters::show,
         dead_letters::redrive, dead_letters::discard, dead_letters::audit, dead_letters::progress
     ),
-    modifiers(&Security)
+    modifiers(&KeySchemes)
 )]
 struct Api;
-
-struct Security;
-
-impl utoipa::Modify for Security {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-        let components = openapi.components.get_or_insert_default();
-        let key = ApiKeyValue::new("X-Write-Key");
-        components.add_security_scheme("write_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
-        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
-    }
-}
 
 /// The API's description.
 pub fn openapi() -> utoipa::openapi::OpenApi {
@@ -359,6 +346,7 @@ async fn alerts(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result
 /// the books: they are failures of readers, whose events have their outcome.
 #[utoipa::path(get, path = "/v1/books",
     params(
+        ("source" = Option<String>, Query, description = "Of this source alone"),
         ("hours" = Option<bool>, Query, description = "Whether each source is told by hour of ingestion too"),
         ("from" = Option<String>, Query, description = "Hours from this one on (RFC 3339)"),
     ),
@@ -368,11 +356,13 @@ async fn alerts(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
 async fn books(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result<Json<Books>, Error> {
-    asked.only(&["hours", "from"])?;
+    asked.only(&["source", "hours", "from"])?;
     let with_hours = asked.parsed::<bool>("hours")?.unwrap_or(false);
     let from = asked.parsed::<Timestamp>("from")?.map_or(Timestamp::saturating_from_millis(i64::MIN), books::hour_of);
     let as_of = reporting.now();
-    let books = Books::new(as_of, reporting.store.book_lines().await?, SOURCES);
+    let lines = reporting.store.book_lines().await?.into_iter();
+    let lines = lines.filter(|(source, _)| asked.text("source").is_none_or(|wanted| wanted == source));
+    let books = Books::new(as_of, lines, SOURCES);
     Ok(Json(match with_hours {
         true => books.with_hours(reporting.store.book_hours(from).await?),
         false => books,

@@ -56,14 +56,15 @@ async fn look(reporting: &Reporting) -> Result<(), tidemill_store::Error> {
     // Numbers go back only where the database was lost and is made anew.
     let is_new = newest < change;
     let before = reporting.standing_read(standing, is_new);
+    // First what needs no further answer: what is read now is no news next time.
+    if now_reached[..3] != Unit::ALL.map(|unit| reached(&before, unit))[..3] {
+        reporting.news.books_changed();
+    }
     if is_new {
         reporting.hub.reset();
         reporting.seen.changes_to(newest);
     } else if newest > change {
         cells(reporting, change).await?;
-    }
-    if now_reached[..3] != Unit::ALL.map(|unit| reached(&before, unit))[..3] {
-        reporting.news.books_changed();
     }
     if now_reached[3] > alert {
         alerts(reporting, alert, now_reached[3]).await?;

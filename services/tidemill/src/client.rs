@@ -260,6 +260,12 @@ impl Client {
         self.get("/v1/books").await
     }
 
+    /// The books of one source, however many others there are.
+    pub async fn books_of(&self, source: &str) -> Result<Outcomes, ClientError> {
+        let name: String = url::form_urlencoded::byte_serialize(source.as_bytes()).collect();
+        Ok(self.get::<Books>(&format!("/v1/books?source={name}")).await?.of(source))
+    }
+
     /// Any of reporting's JSON answers.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let url = join(&self.reporting, path);

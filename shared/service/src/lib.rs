@@ -25,7 +25,7 @@ pub use ceiling::{Ceiling, CeilingConfig, CeilingReached};
 pub use config::HttpConfig;
 pub use context::{Context, Registry, Sharing, StartError};
 pub use health::Health;
-pub use keys::{ApiKeys, KeyId};
+pub use keys::{ApiKeys, KeyId, KeySchemes};
 pub use problem::{FieldError, Problem};
 pub use process::{ServiceConfig, install_crypto, main};
 pub use server::Server;

@@ -110,6 +110,13 @@ async fn the_books_balance_when_every_event_has_its_outcome() {
     hour["hour"] = json!(at(0));
     assert_eq!(source["hours"], json!([hour]));
 
+    let of =
+        async |source: String| running.get("/v1/books").query(&[("source", source)]).send().await.expect("answers");
+    let own: Json = of(HOSTILE.into()).await.json().await.expect("JSON");
+    assert_eq!((&own["totals"], &own["sources"][0]["source"]), (&books["totals"], &json!(HOSTILE)));
+    let none: Json = of("' OR 1=1 --".into()).await.json().await.expect("JSON");
+    assert_eq!((&none["totals"]["received"], &none["sources"]), (&json!(0), &json!([])));
+
     let letters =
         running.until("/v1/dead-letters", |l| l["dead_letters"].as_array().is_some_and(|l| l.len() == 4)).await;
     let newest = &letters["dead_letters"][0];

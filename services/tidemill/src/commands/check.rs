@@ -92,7 +92,7 @@ impl<'a> Probe<'a> {
     }
 
     async fn run(&self, spinner: &indicatif::ProgressBar) -> Result<Passed, CheckError> {
-        let before = self.client.books().await?.of(SOURCE);
+        let before = self.client.books_of(SOURCE).await?;
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         let placed = SystemClock.now();
         let (trace, span) = rand::random();
@@ -104,7 +104,7 @@ impl<'a> Probe<'a> {
         let accepted = self.begun.elapsed();
         spinner.set_message("waiting until it is counted");
         self.until("counted", async || {
-            let books = self.client.books().await?.of(SOURCE);
+            let books = self.client.books_of(SOURCE).await?;
             Ok(is_counted(&before, &books).then_some(()))
         })
         .await?;
