@@ -95,7 +95,7 @@ pub struct LimitsConfig {
     pub in_flight_requests: u32,
     /// Bytes of bodies in work at once, as sent and inflated; 503 beyond.
     pub in_flight_bytes: usize,
-    /// Seconds that a body may take to arrive.
+    /// Seconds that a body may take to arrive; at most 60.
     pub body_seconds: u64,
     /// Events that this replica remembers to tell a sender of duplicates.
     pub remembered_events: u64,
@@ -123,7 +123,7 @@ impl Default for LimitsConfig {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PublishConfig {
-    /// Milliseconds that a write to the log may take; 503 beyond.
+    /// Milliseconds that a write to the log may take; 503 beyond. At most 20,000.
     pub deadline_ms: u64,
     /// Bytes of events from which on a batch is full; at most 128 KiB.
     pub batch_bytes: usize,
@@ -207,7 +207,9 @@ impl Config {
                 "limits.in_flight_bytes must hold the largest body twice",
             ),
             (publish.queue > 0, "publish.queue must be at least 1"),
-            (publish.deadline_ms > 0, "publish.deadline_ms must be at least 1"),
+            // Together they are less than the server gives any answer (`tidemill_service::server`).
+            ((1..=60).contains(&limits.body_seconds), "limits.body_seconds must be 1 to 60"),
+            ((1..=20_000).contains(&publish.deadline_ms), "publish.deadline_ms must be 1 to 20000"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(StartError::new(rule)),
@@ -239,7 +241,12 @@ mod tests {
         let read = |text: &str| tidemill_service::config::parse::<Config>(text).map(|config| config.check());
         let unknown = read("[limits]\nwire_byte = 3").expect_err("unknown");
         assert!(unknown.to_string().contains("wire_byte"), "{unknown}");
-        let burst = read("[limits]\nburst = 9999").expect("readable").expect_err("too small");
-        assert_eq!(burst.to_string(), "limits.burst must be at least limits.events_per_request");
+        for (text, rule) in [
+            ("[limits]\nburst = 9999", "limits.burst must be at least limits.events_per_request"),
+            ("[limits]\nbody_seconds = 61", "limits.body_seconds must be 1 to 60"),
+            ("[publish]\ndeadline_ms = 0", "publish.deadline_ms must be 1 to 20000"),
+        ] {
+            assert_eq!(read(text).expect(text).expect_err(text).to_string(), rule);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use axum::{
@@ -16,13 +17,17 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tower::ServiceExt;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{Context, HttpConfig, Problem, StartError};
 
 const HEALTH: &str = "http";
+/// How long a route of a service may take until its answer begins. What it waits
+/// for has shorter deadlines of its own; a database whose machine lost its power
+/// has none, and says nothing for a quarter of an hour.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 
 /// A listening server whose routes can be completed later.
 #[derive(Clone)]
@@ -63,8 +68,14 @@ impl Server {
             .with_state(admin)
             .fallback(move |request: Request| {
                 let router = current.read().unwrap_or_else(PoisonError::into_inner).clone();
+                let path = request.uri().path().to_owned();
                 async move {
-                    let answer: Result<Response, Infallible> = router.oneshot(request).await;
+                    // A request that is given up is one whose client has left: no harm.
+                    let answer: Result<Response, Infallible> =
+                        match timeout(ANSWER_DEADLINE, router.oneshot(request)).await {
+                            Ok(answer) => answer,
+                            Err(_) => return too_slow(&path),
+                        };
                     answer.unwrap_or_else(|never| match never {})
                 }
             })
@@ -100,6 +111,11 @@ impl Server {
         self.context.health.ready(HEALTH);
         tracing::info!(service = self.context.service, "serving");
     }
+}
+
+fn too_slow(path: &str) -> Response {
+    tracing::warn!(path, seconds = ANSWER_DEADLINE.as_secs(), "a request was not answered in time");
+    Problem::unavailable(format!("no answer within {} s", ANSWER_DEADLINE.as_secs())).into_response()
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {

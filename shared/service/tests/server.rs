@@ -72,6 +72,18 @@ async fn a_panic_is_one_clients_error_and_no_more() {
     assert_eq!(busy.headers()["retry-after"], "7");
 }
 
+/// Time stands still but for what is waited for, so that a minute is none.
+#[tokio::test(start_paused = true)]
+async fn a_route_that_waits_for_ever_is_answered_all_the_same() {
+    tidemill_service::install_crypto();
+    let context = Context::new("test");
+    let server = server(&context).await;
+    server.install(Router::new().route("/waits", get(std::future::pending::<String>)));
+    let (status, kind, problem) = ask(&server, "/waits").await;
+    assert_eq!((status, kind.as_str()), (503, "application/problem+json"));
+    assert_eq!((&problem["code"], &problem["retry_after"]), (&Value::from("unavailable"), &Value::from(1)));
+}
+
 #[tokio::test]
 async fn a_task_that_fails_ends_the_service_with_its_reason() {
     let context = Context::new("test");
