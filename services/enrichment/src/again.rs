@@ -48,6 +48,11 @@ pub(crate) async fn answer(consumer: &Consumer, state: &mut State) -> Result<(),
     let Shared { bus, .. } = &*consumer.shared;
     let Some(request) = bus.asked_again(consumer.partition).await? else { return Ok(()) };
     tracing::info!(partition = %consumer.partition, after = request.after, floor = state.floor, "a reader misses batches");
+    if request.after >= state.floor && state.floor < state.published {
+        // It was published before, and does not come by itself: it is made
+        // again when the store has caught up with it.
+        return Ok(());
+    }
     // What is not done yet comes by itself.
     if request.after < state.floor && !make_again(consumer, state, request.after, request.revision).await? {
         return Ok(());

@@ -64,7 +64,7 @@ pub(crate) struct State {
     /// The floor in the store.
     kept: u64,
     /// The last batch in `ENRICHED` when the partition was opened.
-    published: u64,
+    pub(crate) published: u64,
     /// The sequence in `ENRICHED` of the last batch there.
     tail: u64,
     pub(crate) duplicates: Duplicates,
@@ -128,7 +128,9 @@ impl Consumer {
             let attempts = [context.breaker("store").attempt().await, context.breaker("nats").attempt().await];
             let mut state = self.open().await?;
             again::answer(self, &mut state).await?;
-            let subscription = bus.subscribe(Durable::Enrichment(self.partition)).await?;
+            // The store says where to go on. A backup that it was restored from
+            // is older than what the server takes for done.
+            let subscription = bus.subscribe_behind(Durable::Enrichment(self.partition), state.floor).await?;
             attempts.into_iter().for_each(Attempt::succeeded);
             Ok::<_, Error>((state, subscription))
         };
@@ -199,8 +201,12 @@ impl Consumer {
         let mut scratch = Vec::new();
         let keys = lines.iter().map(|line| Key::of(&line.event.source, &line.event.id, &mut scratch)).collect();
         let marks = state.duplicates.mark(raw_seq, raw.ingested_at, keys);
-        let place = Place { raw_seq, raw_prev: state.predecessor(raw_seq), again: None };
-        self.publish(state, place, raw, &lines, &marks).await?;
+        // Up to there it was published before it could be kept, or the store
+        // was restored from a backup: only what is remembered is made again.
+        if raw_seq > state.published {
+            let place = Place { raw_seq, raw_prev: state.predecessor(raw_seq), again: None };
+            self.publish(state, place, raw, &lines, &marks).await?;
+        }
         state.floor = raw_seq;
         Ok(())
     }

@@ -371,6 +371,42 @@ async fn a_store_of_another_log_is_refused() {
     assert!(context.drained(DEADLINE).await);
 }
 
+/// NATS takes for done what the restored store knows nothing of.
+#[tokio::test]
+async fn a_store_restored_from_a_backup_catches_up_with_the_log() {
+    let (nats, folder, backup) = (TestNats::start().await, tempdir(), tempdir());
+    let bus = connect(&nats).await;
+    let copy = |from: &Path, to: &Path| {
+        for name in ["enrichment.db", "enrichment.db-wal", "enrichment.db-shm"] {
+            match std::fs::copy(from.join(name), to.join(name)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => drop(std::fs::remove_file(to.join(name))),
+                copied => drop(copied.expect("copies")),
+            }
+        }
+    };
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let mut before = Vec::new();
+    for events in [[view("a"), view("b")], [view("c"), view("a")]] {
+        let service = Service::start(&nats, folder.path()).await;
+        bus.publish(&batch(before.len() as u128, now(), &events)).await.expect("publishes");
+        before.push(next(&mut enriched).await);
+        service.stop().await;
+        if before.len() == 1 {
+            copy(folder.path(), backup.path());
+        }
+    }
+    copy(backup.path(), folder.path());
+    // A reader that was restored as well, and whose place the server knows no better.
+    bus.ask_again(PARTITION, before[0].raw_seq).await.expect("asks");
+    let service = Service::start(&nats, folder.path()).await;
+    assert_eq!(next(&mut enriched).await, before[1], "made again as it was, and once");
+    bus.publish(&batch(2, now(), &[view("c"), view("d")])).await.expect("publishes");
+    let last = next(&mut enriched).await;
+    assert_eq!((last.raw_prev, duplicates(&last)), (before[1].raw_seq, vec![true, false]));
+    answered(&bus).await;
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn an_outage_of_nats_loses_and_repeats_nothing() {
     let (mut nats, folder) = (TestNats::start().await, tempdir());

@@ -58,7 +58,14 @@ impl Bus {
     /// the stream still has, whatever was acknowledged: for a reader who has
     /// lost what it had made of them.
     pub async fn subscribe_anew(&self, durable: Durable) -> Result<Subscription, Error> {
-        self.open(durable, Some(1)).await
+        self.subscribe_behind(durable, 0).await
+    }
+
+    /// Like [`subscribe`](Self::subscribe), but from right behind a message of
+    /// the stream, whatever was acknowledged: for a reader who keeps for itself
+    /// how far it has come, and may have been put back to an earlier place.
+    pub async fn subscribe_behind(&self, durable: Durable, sequence: u64) -> Result<Subscription, Error> {
+        self.open(durable, Some(sequence + 1)).await
     }
 
     async fn open(&self, durable: Durable, from: Option<u64>) -> Result<Subscription, Error> {

@@ -213,6 +213,13 @@ async fn a_reader_who_lost_everything_starts_from_the_first_message() {
     drop(subscription);
     let mut anew = bus.subscribe_anew(Durable::ReportingRaw).await.expect("opens");
     assert_eq!(anew.next().await.expect("a message").sequence, 1);
+    drop(anew);
+    let mut later = bus.subscribe_behind(Durable::ReportingRaw, 2).await.expect("opens");
+    assert_eq!(later.next().await.expect("a message").sequence, 3);
+    drop(later);
+    let mut end = bus.subscribe_behind(Durable::ReportingRaw, 3).await.expect("opens behind the last one");
+    bus.publish(&batch(4, 0)).await.expect("stored");
+    assert_eq!(end.next().await.expect("a message").sequence, 4);
 }
 
 /// As after a power cut: nobody says that the connection is gone.
