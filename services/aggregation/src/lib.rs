@@ -34,7 +34,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tidemill_definitions::Metrics;
 use tidemill_metrics_store::MetricsStore;
-use tidemill_service::{Context, Server, StartError, Troubles};
+use tidemill_service::{Context, Server, StartError, Starting, Troubles};
 
 pub use config::Config;
 pub use error::Error;
@@ -55,7 +55,11 @@ pub struct Handle {
 
 /// Starts the service: reads the definitions, waits for its dependencies and
 /// consumes its share of the partitions.
-pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
+pub fn start(config: Config, context: Context) -> Starting<Handle> {
+    Box::pin(begin(config, context))
+}
+
+async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let metrics = Arc::new(Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?);
     let telemetry = Telemetry::register(&context.registry);

@@ -34,7 +34,7 @@ use std::{
 
 use tidemill_definitions::Metrics;
 use tidemill_events::Durable;
-use tidemill_service::{Context, Server, StartError};
+use tidemill_service::{Context, Server, StartError, Starting};
 
 pub use config::Config;
 use dependencies::{Dependencies, until_done};
@@ -64,7 +64,11 @@ pub struct Handle {
 
 /// Starts the service; it runs in the context until shutdown. Dependencies
 /// that are away are waited for; a wrong rule or configuration is an error.
-pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
+pub fn start(config: Config, context: Context) -> Starting<Handle> {
+    Box::pin(begin(config, context))
+}
+
+async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
     let rules = Arc::new(Rules::load(config.rules.folder.as_deref(), &metrics).map_err(StartError::new)?);

@@ -24,7 +24,7 @@ mod testing;
 
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc};
 
-use tidemill_service::{Context, Server, StartError, Troubles};
+use tidemill_service::{Context, Server, StartError, Starting, Troubles};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
@@ -49,7 +49,11 @@ pub struct Handle {
 
 /// Starts the service. Answers once it works, or with what is wrong in its
 /// configuration; a dependency that is away is waited for.
-pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
+pub fn start(config: Config, context: Context) -> Starting<Handle> {
+    Box::pin(begin(config, context))
+}
+
+async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.validate().map_err(StartError::new)?;
     let countries = countries(config.geo.countries.as_deref()).map_err(StartError::new)?;
     let geo = Geo::open(config.geo.mmdb.as_deref()).map_err(StartError::new)?;

@@ -26,7 +26,7 @@ mod telemetry;
 use std::{convert::Infallible, hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidemill_bus::Bus;
-use tidemill_service::{Context, Server, StartError};
+use tidemill_service::{Context, Server, StartError, Starting};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
@@ -51,7 +51,11 @@ pub struct Handle {
 
 /// Starts the service, and waits until it serves. Its tasks live in the
 /// context; on shutdown they end after the last request is answered.
-pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
+pub fn start(config: Config, context: Context) -> Starting<Handle> {
+    Box::pin(begin(config, context))
+}
+
+async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let schemas = Schemas::load(&config.schemas)?;
     let server = Server::start(&context, &config.http, http::ApiDoc::openapi()).await?;

@@ -37,7 +37,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidemill_definitions::Metrics;
 use tidemill_events::StreamName;
-use tidemill_service::{Context, Server, StartError};
+use tidemill_service::{Context, Server, StartError, Starting};
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use config::Config;
@@ -59,7 +59,11 @@ pub struct Handle {
 
 /// Starts the service: reads the definitions, waits for its dependencies,
 /// serves, and follows the streams.
-pub async fn start(config: Config, context: Context) -> Result<Handle, StartError> {
+pub fn start(config: Config, context: Context) -> Starting<Handle> {
+    Box::pin(begin(config, context))
+}
+
+async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
     // Said before anybody can ask.

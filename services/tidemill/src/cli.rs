@@ -348,7 +348,17 @@ pub struct DlqAudit {
 }
 
 /// Runs a command. Exit codes: 0 done, 1 failed.
-pub async fn run(arguments: Arguments) -> ExitCode {
+pub fn run(arguments: Arguments) -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(execute(arguments)),
+        Err(error) => {
+            eprintln!("tidemill: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(arguments: Arguments) -> ExitCode {
     tidemill_service::install_crypto();
     let result = match arguments.command {
         Command::Up(up) => commands::up(up).await,

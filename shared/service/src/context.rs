@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -36,6 +37,11 @@ impl StartError {
         Self(message.to_string())
     }
 }
+
+/// A service on its way up, whose `Handle` says where it is. In a box, so that a
+/// service is compiled in its own crate: what is awaited as it is, is compiled
+/// anew for every program and every test that awaits it.
+pub type Starting<Handle> = Pin<Box<dyn Future<Output = Result<Handle, StartError>>>>;
 
 /// The service's metrics.
 #[derive(Clone, Debug, Default)]

@@ -23,7 +23,7 @@ mod process;
 pub use breaker::{Attempt, Breaker};
 pub use ceiling::{Ceiling, CeilingConfig, CeilingReached};
 pub use config::HttpConfig;
-pub use context::{Context, Registry, Sharing, StartError};
+pub use context::{Context, Registry, Sharing, StartError, Starting};
 pub use health::Health;
 pub use keys::{ApiKeys, KeyId, KeySchemes};
 pub use problem::{FieldError, Problem};
