@@ -405,6 +405,14 @@ async fn a_store_restored_from_a_backup_catches_up_with_the_log() {
     assert_eq!((last.raw_prev, duplicates(&last)), (before[1].raw_seq, vec![true, false]));
     answered(&bus).await;
     service.stop().await;
+
+    // Nothing is left of it: the log has everything.
+    copy(tempdir().path(), folder.path());
+    let service = Service::start(&nats, folder.path()).await;
+    bus.publish(&batch(3, now(), &[view("d"), view("e")])).await.expect("publishes");
+    let newest = next(&mut enriched).await;
+    assert_eq!((newest.raw_prev, duplicates(&newest)), (last.raw_seq, vec![true, false]));
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ use tidemill_tests::cluster::{self, Options, Selection, Stage};
     after_help = "The last line on standard output is one JSON object; what was skipped is null in it. The exit code is\n\
         0 only if nothing is lost, nothing is twice, the books balance and every part did what it must.\n\n\
         It needs kubectl and helm on PATH, the images (`make images`), docker to give them to the cluster,\n\
-        three nodes with room for 8 GiB, a default storage class, metrics-server, and KEDA if that is to\n\
-        be seen. It works in namespaces of its own and removes them, also on Ctrl-C.\n\n\
+        three nodes with room for 8 GiB, a default storage class and metrics-server; KEDA if that is to be\n\
+        seen, and `nats` (the command line) if a backup is to be restored. It works in namespaces of its own and removes them, also on Ctrl-C.\n\n\
         Commands are split at blanks, and run without a shell:\n  \
         CLUSTER_LOAD        gives an image to the cluster; its name is appended\n  \
         CLUSTER_KILL_NODE   cuts a node's power; the node's name is appended\n  \

@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Scene,
-    release::{READY, object},
+    kubectl::until,
+    release::{READY, object, selector_of},
     scale::left_to_hand,
 };
 use crate::{error::Error, service::Service};
@@ -68,7 +69,32 @@ pub(super) async fn on_lag(scene: &Scene<'_>) -> Result<u64, Error> {
     let most = most_replicas(scene, ON_LAG, 1).await?;
     release.ready(READY).await?;
     journal.note(format_args!("{ON_LAG} went from 0 to {most} replicas by lag"));
+    back_to_cpu(scene).await?;
     Ok(most)
+}
+
+/// From KEDA back to CPU: KEDA's autoscaler has the name of the chart's own, so
+/// that it has to go first.
+async fn back_to_cpu(scene: &Scene<'_>) -> Result<(), Error> {
+    let Scene { release, journal, .. } = *scene;
+    let autoscalers = async || {
+        let kinds = ["hpa,scaledobjects", &format!("--selector={}", selector_of(ON_LAG.name()))];
+        Ok::<_, Error>(release.kubectl.list(&kinds).await?.len())
+    };
+    let none = json!({"keda": {"enabled": false}, "autoscaling": {"enabled": false}, "replicas": null});
+    release.helm.upgrade(of(ON_LAG, none)).await?;
+    until("KEDA takes its autoscaler away", REACTION, || async {
+        let left = autoscalers().await.map_err(|e| e.to_string())?;
+        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+    })
+    .await?;
+    release.helm.upgrade(of(ON_LAG, json!({"autoscaling": {"enabled": true}}))).await?;
+    release.ready(READY).await?;
+    if autoscalers().await? != 1 {
+        return Err(Error::Refused(format!("{ON_LAG} has no autoscaler by CPU after KEDA's")));
+    }
+    journal.note(format_args!("{ON_LAG} is scaled by CPU again"));
+    Ok(())
 }
 
 /// Values of one service.

@@ -16,6 +16,7 @@ const LAST_WORDS: usize = 2_000;
 pub(super) struct Call {
     program: String,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     input: Option<String>,
     deadline: Duration,
 }
@@ -23,7 +24,13 @@ pub(super) struct Call {
 impl Call {
     /// Of a program without arguments.
     pub(super) fn new(program: impl Into<String>) -> Self {
-        Self { program: program.into(), arguments: Vec::new(), input: None, deadline: DEADLINE }
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            input: None,
+            deadline: DEADLINE,
+        }
     }
 
     /// Of a command that somebody configured: its words, split at blanks.
@@ -35,6 +42,13 @@ impl Call {
     /// With more arguments.
     pub(super) fn args<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// With a variable of the environment: what is not to be seen on a command
+    /// line.
+    pub(super) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
         self
     }
 
@@ -57,7 +71,8 @@ impl Call {
     /// and not what it needs to tidy up. It is killed when dropped.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(OsString::from(&self.program));
-        command.args(&self.arguments).process_group(0).kill_on_drop(true).stdin(Stdio::null());
+        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (*name, value)));
+        command.process_group(0).kill_on_drop(true).stdin(Stdio::null());
         command
     }
 
@@ -70,14 +85,21 @@ impl Call {
             command.stdin(Stdio::piped());
         }
         let mut child = command.spawn().map_err(Error::program(&line))?;
-        if let (Some(text), Some(mut stdin)) = (&self.input, child.stdin.take()) {
-            stdin.write_all(text.as_bytes()).await.map_err(Error::program(&line))?;
-        }
-        let Ok(ended) = timeout(self.deadline, child.wait_with_output()).await else {
+        let stdin = child.stdin.take();
+        let write = async {
+            match (&self.input, stdin) {
+                (Some(text), Some(mut stdin)) => stdin.write_all(text.as_bytes()).await,
+                _ => Ok(()),
+            }
+        };
+        // It may say more than a pipe holds before it has read everything.
+        let both = async { tokio::join!(child.wait_with_output(), write) };
+        let Ok((ended, written)) = timeout(self.deadline, both).await else {
             return Err(Error::program(line)(format!("not done within {} s", self.deadline.as_secs())));
         };
         let output = ended.map_err(Error::program(&line))?;
         if output.status.success() {
+            written.map_err(Error::program(&line))?;
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let words = [output.stdout, output.stderr].concat();
@@ -98,6 +120,11 @@ mod tests {
         assert_eq!(echo.line(), "echo a  b $HOME");
         assert_eq!(echo.output().await.expect("runs"), "a  b $HOME\n");
         assert_eq!(Call::new("cat").input("text".into()).output().await.expect("runs"), "text");
+        let told = Call::new("sh").args(["-c", "echo $WORD"]).env("WORD", "secret");
+        assert!(!told.line().contains("secret"));
+        assert_eq!(told.output().await.expect("runs"), "secret\n");
+        let long = "0123456789abcdef".repeat(1 << 16);
+        assert_eq!(Call::new("cat").input(long.clone()).output().await.expect("runs"), long, "more than a pipe holds");
         let error = Call::new("ls").args(["/no/such/file"]).output().await.expect_err("fails");
         assert!(error.to_string().contains("No such file"), "{error}");
         let slow = Call::new("sleep").args(["30"]).within(Duration::from_millis(20));

@@ -156,6 +156,6 @@ impl Keeper {
 
 /// A port that was free a moment ago. Whoever takes it meanwhile makes
 /// `kubectl` fail, and it is tried again.
-fn free_address() -> std::io::Result<SocketAddr> {
+pub(super) fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -61,6 +61,18 @@ impl Helm {
         self.change("upgrade", Some("--reuse-values".into()), values).await
     }
 
+    /// Upgrades with these values and no others; waits for nothing.
+    pub(super) async fn replace_values(&self, values: Value) -> Result<(), Error> {
+        self.change("upgrade", Some("--reset-values".into()), values).await
+    }
+
+    /// The values that the release was given.
+    pub(super) async fn values(&self) -> Result<Value, Error> {
+        let call = self.call(["get", "values", &self.release, "--output=json"]);
+        let line = call.line();
+        serde_json::from_str(&call.output().await?).map_err(Error::program(line))
+    }
+
     async fn change(&self, verb: &str, how: Option<String>, mut values: Value) -> Result<(), Error> {
         // The chart's own default needs no saying.
         if self.chart.image_prefix != DEFAULT_PREFIX {

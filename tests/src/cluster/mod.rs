@@ -7,7 +7,7 @@
 //!   leaves (`release.rs`)
 //! - the release of values-ha.yaml ([`under_load`]): `load.rs` through
 //!   `forward.rs`, and meanwhile `scale.rs`, `autoscale.rs`, `trace.rs` and
-//!   `nodes.rs`
+//!   `nodes.rs`; then the same release made anew from a backup (`restore.rs`)
 //! - what came of it: [`Verdict`]
 //!
 //! values-ha.yaml gets a release of its own, since one NATS server's streams do
@@ -24,6 +24,7 @@ mod load;
 mod nodes;
 mod policies;
 mod release;
+mod restore;
 mod scale;
 mod stage;
 mod trace;
@@ -54,11 +55,16 @@ use self::{
     kubectl::Kubectl,
     load::{Load, Sent, Way},
     release::{READY, Release},
+    restore::Dump,
 };
 use crate::{
     journal::Journal,
     service::Service,
-    shop::{self, reader::Reader, traffic::Traffic},
+    shop::{
+        self,
+        reader::{Reader, Reading},
+        traffic::Traffic,
+    },
 };
 
 /// Lines that are made where there is no data set and no number is given.
@@ -282,10 +288,10 @@ async fn under_load(
         let traffic = Traffic::new(rows, SystemClock.now());
         let load = Load::start(traffic, &way, journal);
         let scene = Scene { release: &release, load: &load, rate: options.rate, debris, journal };
-        tokio::select! {
-            () = stages(options, &scene, &jaeger, verdict) => {}
+        let dump = tokio::select! {
+            dump = stages(options, &scene, &jaeger, verdict) => dump,
             error = load.failed() => return Err(error),
-        }
+        };
         verdict.memory_mib = release.memory().await.unwrap_or_default();
         let sent = load.finish().await?;
         journal.note(format_args!(
@@ -294,7 +300,12 @@ async fn under_load(
         ));
         release.ready(READY).await?;
         verdict.restarts = Some(restarts(&release).await?);
-        settle(&release, &sent, journal, verdict).await
+        settle(&release, &sent, journal, verdict).await?;
+        if let Some(dump) = dump {
+            let restored = made_anew(&release, dump, &sent, folder, journal);
+            verdict.restored = stage(Stage::Restore, restored, journal).await;
+        }
+        Ok(())
     };
     let result = result.await;
     if result.is_err() || !journal.problems().is_empty() {
@@ -309,8 +320,10 @@ async fn under_load(
 }
 
 /// One part after the other. What fails is a problem, and the next one follows.
-async fn stages(options: &Options, scene: &Scene<'_>, jaeger: &Forward, verdict: &mut Verdict) {
-    let Scene { journal, load, .. } = *scene;
+/// The last one begins a backup, which is complete when nothing is sent any
+/// more: what it has so far.
+async fn stages(options: &Options, scene: &Scene<'_>, jaeger: &Forward, verdict: &mut Verdict) -> Option<Dump> {
+    let Scene { release, journal, load, .. } = *scene;
     sleep(WARM_UP).await;
     let pause = |stage: Stage, verdict: &mut Verdict| {
         let longest = load.longest_pause();
@@ -371,6 +384,16 @@ async fn stages(options: &Options, scene: &Scene<'_>, jaeger: &Forward, verdict:
             _ => skip(Stage::KillNode, "CLUSTER_KILL_NODE and CLUSTER_START_NODE are not set", journal, verdict),
         }
     }
+    if !wanted(Stage::Restore) {
+        return None;
+    }
+    if !restore::is_possible().await {
+        skip(Stage::Restore, "nats (the command line) is not on PATH", journal, verdict);
+        return None;
+    }
+    let dump = stage(Stage::Restore, restore::dump(release, journal), journal).await;
+    pause(Stage::Restore, verdict);
+    dump
 }
 
 /// Does a part; what fails is a problem.
@@ -396,25 +419,32 @@ async fn restarts(release: &Release) -> Result<u64, Error> {
     Ok(release.pods().await?.iter().filter(|pod| pod.is_ours()).map(|pod| pod.restarts).sum())
 }
 
-/// Waits until the books balance, and compares everything with the truth.
+/// Makes the release anew from its backup; says whether it comes to the same
+/// numbers, and goes on from there.
+async fn made_anew(
+    release: &Release,
+    dump: Dump,
+    sent: &Sent,
+    folder: &Path,
+    journal: &Journal,
+) -> Result<bool, Error> {
+    restore::anew(release, dump, folder, journal).await?;
+    let reading = reading(release, sent, journal).await?;
+    // What is wrong is a problem already.
+    let Reading { books, is_true, .. } = reading;
+    journal.note(format_args!(
+        "made anew, it has counted {} events, and {}",
+        books.totals.counted,
+        if is_true { "everything equals the truth" } else { "that is not the truth" }
+    ));
+    release.helm.test().await?;
+    journal.note("helm test passes on it");
+    Ok(is_true)
+}
+
+/// Fills in what came of the load.
 async fn settle(release: &Release, sent: &Sent, journal: &Journal, verdict: &mut Verdict) -> Result<(), Error> {
-    journal.count_to("settling", sent.tally.acknowledged);
-    let reporting = Forward::open(release, REPORTING, 0, journal)?;
-    reporting.wait(OPEN).await?;
-    let mut left = READINGS;
-    let reading = loop {
-        let reader = Reader::new(reporting.address, journal, &sent.expected)?.without_slack();
-        let read = async {
-            reader.settled(sent.tally.acknowledged).await?;
-            reader.read(&sent.tally).await
-        };
-        left -= 1;
-        match read.await {
-            Ok(reading) => break reading,
-            Err(error) if left == 0 => return Err(error),
-            Err(error) => journal.note(format_args!("{error}; again")),
-        }
-    };
+    let reading = reading(release, sent, journal).await?;
     let totals = &reading.books.totals;
     verdict.sent = Some(sent.events);
     verdict.received = Some(totals.received);
@@ -428,6 +458,27 @@ async fn settle(release: &Release, sent: &Sent, journal: &Journal, verdict: &mut
     verdict.balanced = Some(reading.books.balanced);
     verdict.equals_truth = Some(reading.is_true);
     Ok(())
+}
+
+/// Waits until the books balance, and compares everything with the truth.
+async fn reading(release: &Release, sent: &Sent, journal: &Journal) -> Result<Reading, Error> {
+    journal.count_to("settling", sent.tally.acknowledged);
+    let reporting = Forward::open(release, REPORTING, 0, journal)?;
+    reporting.wait(OPEN).await?;
+    let mut left = READINGS;
+    loop {
+        let reader = Reader::new(reporting.address, journal, &sent.expected)?.without_slack();
+        let read = async {
+            reader.settled(sent.tally.acknowledged).await?;
+            reader.read(&sent.tally).await
+        };
+        left -= 1;
+        match read.await {
+            Ok(reading) => return Ok(reading),
+            Err(error) if left == 0 => return Err(error),
+            Err(error) => journal.note(format_args!("{error}; again")),
+        }
+    }
 }
 
 /// Uninstalls; says whether what it leaves is what it says it leaves.

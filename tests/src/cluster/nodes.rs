@@ -22,6 +22,9 @@ const AWAY: Duration = Duration::from_secs(45);
 const NOTICE: Duration = Duration::from_secs(180);
 /// How long a node may take to come back.
 const RETURN: Duration = Duration::from_secs(180);
+/// After so long it is started again: parts of it that came up in the wrong
+/// order may have given up.
+const AGAIN: Duration = Duration::from_secs(45);
 
 /// Drains a node and gives it back.
 pub(super) async fn drain(scene: &Scene<'_>) -> Result<(), Error> {
@@ -72,18 +75,24 @@ pub(super) async fn kill(scene: &Scene<'_>, kill: &[String], start: &[String]) -
     sleep(AWAY).await;
     let meanwhile = scene.load.sent() - sent;
     journal.note(format_args!("{meanwhile} events were acknowledged in {} s without {node}", AWAY.as_secs()));
-    on_node(start, &node)?.within(RETURN).output().await?;
-    scene.debris.started(&node);
     if meanwhile == 0 && scene.load.has_more() {
         journal.problem(format_args!("nothing was acknowledged while {node} was away"));
     }
     let begun = Instant::now();
-    until("the node comes back", RETURN, || async {
-        let nodes = Kubectl::default().nodes().await.map_err(|e| e.to_string())?;
-        let back = nodes.iter().any(|other| other.name == node && other.ready && other.schedulable);
-        if back { Ok(()) } else { Err(format!("{node} is not Ready")) }
-    })
-    .await?;
+    loop {
+        on_node(start, &node)?.within(RETURN).output().await?;
+        let back = until("the node comes back", AGAIN, || async {
+            let nodes = Kubectl::default().nodes().await.map_err(|e| e.to_string())?;
+            let back = nodes.iter().any(|other| other.name == node && other.ready && other.schedulable);
+            if back { Ok(()) } else { Err(format!("{node} is not Ready")) }
+        });
+        match back.await {
+            Ok(()) => break,
+            Err(error) if begun.elapsed() > RETURN => return Err(error),
+            Err(error) => journal.note(format_args!("{error}; it is started again")),
+        }
+    }
+    scene.debris.started(&node);
     release.ready(READY).await?;
     journal.note(format_args!("{node} is back, everything is ready {:.1} s later", begun.elapsed().as_secs_f64()));
     Ok(())

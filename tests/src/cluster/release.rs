@@ -139,10 +139,15 @@ impl Release {
         Ok(deployment["spec"]["replicas"].as_u64().unwrap_or_default())
     }
 
+    /// A value of a part's Secret.
+    pub(super) async fn secret(&self, part: &str, key: &str) -> Result<String, Error> {
+        let template = format!("--output=go-template={{{{index .data {key:?} | base64decode}}}}");
+        self.kubectl.call(["get", "secret", &object(part), &template]).output().await
+    }
+
     /// The first of its API keys.
     pub(super) async fn key(&self) -> Result<String, Error> {
-        let template = r#"--output=go-template={{index .data "auth-keys" | base64decode}}"#;
-        let keys = self.kubectl.call(["get", "secret", &object("auth"), template]).output().await?;
+        let keys = self.secret("auth", "auth-keys").await?;
         Ok(keys.split(',').next().unwrap_or_default().trim().to_owned())
     }
 
@@ -213,7 +218,7 @@ pub(super) fn object(component: &str) -> String {
 }
 
 /// What selects a release's objects.
-fn selector() -> String {
+pub(super) fn selector() -> String {
     format!("app.kubernetes.io/instance={NAME}")
 }
 

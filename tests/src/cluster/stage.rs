@@ -24,6 +24,8 @@ pub enum Stage {
     Drain,
     /// A node without power, and its return.
     KillNode,
+    /// A backup, and the suite made anew from it.
+    Restore,
 }
 
 impl Stage {

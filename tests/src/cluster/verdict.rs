@@ -29,6 +29,8 @@ pub struct Verdict {
     pub drained: Option<bool>,
     /// Whether a node lost its power, and came back.
     pub node_killed: Option<bool>,
+    /// Whether the suite, made anew from a backup, came to the same numbers.
+    pub restored: Option<bool>,
     /// Services with a span in the trace that was read back.
     pub trace_services: Option<u64>,
     /// Longest time without an acknowledgement in each stage, in seconds.
