@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 use futures::future::try_join_all;
-use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
+use tidemill_bus::{Bus, Delivery, ack_all};
 use tidemill_domain::Partition;
 use tidemill_events::{AlertTransition, DeadLetter, Durable, Message, MetricsUpdate, RawBatch, TraceParent};
 use tidemill_ownership::Lease;
@@ -131,11 +131,13 @@ impl<'r, R: Recipe> Follower<'r, R> {
         let Reporting { store, bus, telemetry, .. } = self.reporting;
         let stop = self.lease.stop().clone();
         let Some(reached) = attempt(&self.store, &stop, answered(store.reached(R::UNIT))).await? else { return Ok(()) };
-        let open = open(bus, R::UNIT.durable(), self.anew || reached.is_none());
+        let mut reached = reached.unwrap_or_default();
+        // The read model says where to go on. A backup that it was restored from
+        // is older than what the server takes for done.
+        let open = bus.subscribe_behind(R::UNIT.durable(), if self.anew { 0 } else { reached });
         let Some(mut subscription) = attempt(&self.nats, &stop, open).await? else { return Ok(()) };
         self.anew = false;
         self.reporting.context.health.ready(R::UNIT.name());
-        let mut reached = reached.unwrap_or_default();
         loop {
             let chunk = tokio::select! {
                 chunk = subscription.next_chunk(CHUNK) => chunk?,
@@ -241,10 +243,6 @@ async fn attempt<T, E: Into<Error>>(
             Err(error)
         }
     }
-}
-
-async fn open(bus: &Bus, durable: Durable, anew: bool) -> Result<Subscription, tidemill_bus::Error> {
-    if anew { bus.subscribe_anew(durable).await } else { bus.subscribe(durable).await }
 }
 
 /// The sequence up to which a chunk goes, once it is sure that it leaves
