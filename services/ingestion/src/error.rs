@@ -39,6 +39,8 @@ pub(crate) enum Error {
     MalformedJson { pointer: String, detail: String },
     #[error("a key occurs twice in one object")]
     DuplicateKey { pointer: String },
+    #[error("a text holds U+0000, which no text may")]
+    NullCharacter { pointer: String },
     #[error("arrays and objects are nested too deeply")]
     TooDeep { pointer: String },
     #[error("the number has more digits than a reader keeps; send it as a string")]
@@ -83,6 +85,7 @@ impl Error {
             Self::MalformedBody(_) => "malformed_body",
             Self::MalformedJson { .. } => "malformed_json",
             Self::DuplicateKey { .. } => "duplicate_key",
+            Self::NullCharacter { .. } => "null_character",
             Self::TooDeep { .. } => "too_deep",
             Self::ImpreciseNumber { .. } => "imprecise_number",
             Self::EventTooLarge { .. } => "event_too_large",
@@ -101,6 +104,7 @@ impl Error {
         match self {
             Self::MalformedJson { pointer, .. }
             | Self::DuplicateKey { pointer }
+            | Self::NullCharacter { pointer }
             | Self::TooDeep { pointer }
             | Self::ImpreciseNumber { pointer } => Some(pointer),
             Self::InvalidEvent(errors) | Self::SchemaViolation(errors) => errors.first().map(|e| e.pointer.as_str()),
@@ -127,6 +131,7 @@ impl Error {
     pub(crate) fn within(mut self, prefix: &str) -> Self {
         if let Self::MalformedJson { pointer, .. }
         | Self::DuplicateKey { pointer }
+        | Self::NullCharacter { pointer }
         | Self::TooDeep { pointer }
         | Self::ImpreciseNumber { pointer } = &mut self
         {
@@ -152,6 +157,7 @@ impl Error {
             Self::MalformedBody(_) => (S::BAD_REQUEST, "The body is malformed"),
             Self::MalformedJson { .. } => (S::BAD_REQUEST, "The event is not valid JSON"),
             Self::DuplicateKey { .. } => (S::BAD_REQUEST, "A key occurs twice"),
+            Self::NullCharacter { .. } => (S::BAD_REQUEST, "A text holds U+0000"),
             Self::TooDeep { .. } => (S::BAD_REQUEST, "The event is nested too deeply"),
             Self::ImpreciseNumber { .. } => (S::BAD_REQUEST, "A number cannot be held exactly"),
             Self::InvalidEvent(_) => (S::UNPROCESSABLE_ENTITY, "The event is not a valid CloudEvent"),

@@ -1,8 +1,8 @@
 //! Strict JSON: what two readers could understand differently is refused.
 //!
-//! Duplicate keys, lone surrogates, numbers whose digits a reader would lose
-//! and nesting beyond a limit are errors here, each with a JSON Pointer to the
-//! place (RFC 7493 gives the reasons; `serde_json` accepts most of them).
+//! Duplicate keys, lone surrogates, U+0000, numbers whose digits a reader would
+//! lose and nesting beyond a limit are errors here, each with a JSON Pointer to
+//! the place (RFC 7493 gives the reasons; `serde_json` accepts most of them).
 
 use std::fmt::{self, Write};
 
@@ -37,6 +37,14 @@ impl Reader<'_> {
     fn refuse<E: serde::de::Error>(&mut self, fault: impl FnOnce(String) -> Error) -> E {
         self.fault = Some(fault(clip(&self.pointer)));
         E::custom("refused")
+    }
+
+    /// U+0000 is JSON, and no text: see [`tidemill_domain::text`].
+    fn check<E: serde::de::Error>(&mut self, text: &str) -> Result<(), E> {
+        match text.contains('\0') {
+            true => Err(self.refuse(|pointer| Error::NullCharacter { pointer })),
+            false => Ok(()),
+        }
     }
 
     fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
@@ -95,11 +103,13 @@ impl<'de> Visitor<'de> for &mut Reader<'_> {
             .ok_or_else(|| self.refuse(|pointer| Error::ImpreciseNumber { pointer }))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.check(value)?;
         Ok(value.into())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        self.check(&value)?;
         Ok(value.into())
     }
 
@@ -125,6 +135,7 @@ impl<'de> Visitor<'de> for &mut Reader<'_> {
         let mut object = Map::new();
         while let Some(key) = members.next_key::<String>()? {
             push(&mut self.pointer, &key);
+            self.check(&key)?;
             let value = members.next_value_seed(&mut *self)?;
             if object.insert(key, value).is_some() {
                 return Err(self.refuse(|pointer| Error::DuplicateKey { pointer }));
@@ -222,6 +233,8 @@ mod tests {
         assert_eq!(refused(r#"{"a":{"b":1,"c":2,"b":1}}"#), ("duplicate_key", "/a/b".into()));
         assert_eq!(refused(r#"{"a":1,"\u0061":2}"#), ("duplicate_key", "/a".into()));
         assert_eq!(refused(r#"{"a":[0,"\ud800"]}"#), ("malformed_json", "/a/1".into()));
+        assert_eq!(refused(r#"{"a":[0,"x\u0000y"]}"#), ("null_character", "/a/1".into()));
+        assert_eq!(refused(r#"{"a":{"\u0000":1}}"#), ("null_character", "/a/\0".into()));
         assert_eq!(refused(r#"{"a/b":{"c~d":NaN}}"#), ("malformed_json", "/a~1b/c~0d".into()));
         assert_eq!(refused(r#"[Infinity]"#), ("malformed_json", "/0".into()));
         assert_eq!(refused(r#"{"a":1} {"a":1}"#), ("malformed_json", "".into()));
@@ -250,18 +263,23 @@ mod tests {
         assert_eq!(refused(r#"{"n":1e400}"#), ("malformed_json", "/n".into()));
     }
 
+    /// Any text but one with U+0000.
+    fn text() -> impl Strategy<Value = String> {
+        any::<String>().prop_map(|text| text.replace('\0', "0"))
+    }
+
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             any::<f64>().prop_map(Value::from),
-            any::<String>().prop_map(Value::from),
+            text().prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                proptest::collection::btree_map(any::<String>(), inner, 0..6)
+                proptest::collection::btree_map(text(), inner, 0..6)
                     .prop_map(|members| Value::from(members.into_iter().collect::<Map<_, _>>())),
             ]
         })

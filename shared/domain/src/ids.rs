@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::text::has_control;
+
 /// Why a text is no identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -26,7 +28,7 @@ fn check(text: &str, limit: usize) -> Result<(), IdError> {
         Err(IdError::Empty)
     } else if text.len() > limit {
         Err(IdError::TooLong(limit))
-    } else if text.chars().any(char::is_control) {
+    } else if has_control(text) {
         Err(IdError::ControlCharacter)
     } else {
         Ok(())

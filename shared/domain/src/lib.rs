@@ -9,6 +9,7 @@ mod amount;
 mod clock;
 mod ids;
 mod partition;
+pub mod text;
 mod timestamp;
 
 pub use amount::{Amount, AmountError};

@@ -12,10 +12,12 @@ pub mod health;
 pub mod keys;
 pub mod problem;
 pub mod server;
+pub mod standstill;
 pub mod telemetry;
 pub mod trace;
 pub mod troubles;
 
+mod address;
 mod context;
 mod probe;
 mod process;

@@ -21,7 +21,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tower::ServiceExt;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
-use crate::{Context, HttpConfig, Problem, StartError};
+use crate::{Context, HttpConfig, Problem, StartError, address};
 
 const HEALTH: &str = "http";
 /// How long a route of a service may take until its answer begins. What it waits
@@ -70,6 +70,9 @@ impl Server {
                 let router = current.read().unwrap_or_else(PoisonError::into_inner).clone();
                 let path = request.uri().path().to_owned();
                 async move {
+                    if let Err(problem) = address::check(request.uri()) {
+                        return problem.into_response();
+                    }
                     // A request that is given up is one whose client has left: no harm.
                     let answer: Result<Response, Infallible> =
                         match timeout(ANSWER_DEADLINE, router.oneshot(request)).await {

@@ -46,6 +46,10 @@ async fn it_is_alive_at_once_and_serves_when_it_can() {
     assert_eq!(ask(&server, "/readyz").await.0, 200);
     assert_eq!(ask(&server, "/v1/things").await.0, 200);
     assert_eq!(ask(&server, "/v1/others").await.2["code"], "not_found");
+    for address in ["/v1/things?code=%00", "/v1/th%0Aings"] {
+        let (status, _, problem) = ask(&server, address).await;
+        assert_eq!((status, &problem["code"]), (400, &Value::from("control_character")), "{address}");
+    }
 
     context.shutdown.cancel();
     assert!(context.drained(Duration::from_secs(10)).await);
