@@ -58,12 +58,15 @@ pub(crate) struct PartitionConsumer {
     ceiling: Ceiling,
     /// How long to wait after a failure.
     wait: Duration,
+    /// The store has refused something in the batches up to this one: they are
+    /// taken one by one, and each is tried out before anybody is told of it.
+    careful_to: u64,
 }
 
 impl PartitionConsumer {
     pub(crate) fn new(shared: Arc<Shared>, lease: Lease<Partition>) -> Self {
         let ceiling = Ceiling::new(shared.ceiling);
-        Self { partition: lease.unit(), lease, shared, ceiling, wait: FIRST_WAIT }
+        Self { partition: lease.unit(), lease, shared, ceiling, wait: FIRST_WAIT, careful_to: 0 }
     }
 
     /// Consumes until the partition is to be given back.
@@ -96,7 +99,7 @@ impl PartitionConsumer {
             let Shared { telemetry, troubles, .. } = &*self.shared;
             telemetry.failed(self.partition, &error);
             match error.disposition() {
-                Disposition::Retry => troubles.set(self.partition, error.to_string()),
+                Disposition::Retry | Disposition::SetAside => troubles.set(self.partition, error.to_string()),
                 Disposition::Halt => {
                     troubles.set(self.partition, error.to_string());
                     stop.cancelled().await;
@@ -124,8 +127,12 @@ impl PartitionConsumer {
         }
         let mut desk = Desk::open(self).await?;
         let mut subscription = desk.subscribe().await?;
+        desk.careful_to = self.careful_to;
         let done = desk.go(&mut subscription, &mut self.ceiling, &mut self.wait).await;
-        if done.is_err() {
+        if let Err(error) = &done {
+            if error.is_refusal() {
+                self.careful_to = self.careful_to.max(desk.met);
+            }
             // What is on its way to the store may well arrive.
             let _ = desk.land().await;
         }
@@ -151,6 +158,10 @@ struct Desk {
     /// When the last batch came.
     heard_at: Instant,
     announced_idle: bool,
+    /// See [`PartitionConsumer::careful_to`].
+    careful_to: u64,
+    /// The last batch that was looked at.
+    met: u64,
 }
 
 /// A snapshot on its way to readers and into the store.
@@ -202,6 +213,8 @@ impl Desk {
             looked_at: Instant::now() - LOOK_EVERY,
             heard_at: Instant::now(),
             announced_idle: false,
+            careful_to: 0,
+            met: 0,
         })
     }
 
@@ -246,7 +259,11 @@ impl Desk {
     }
 
     async fn next(&mut self, subscription: &mut Subscription, silence: Instant) -> Result<Event, Error> {
-        let room = MAX_WAITING - self.waiting.len();
+        let room = match self.is_careful() {
+            // One at a time, with everything before it in the store.
+            true => usize::from(self.waiting.is_empty() && self.flight.is_none()),
+            false => MAX_WAITING - self.waiting.len(),
+        };
         let is_quiet = self.outlet.is_some() && self.waiting.is_empty();
         tokio::select! {
             landed = land(&mut self.flight), if self.flight.is_some() => landed,
@@ -264,8 +281,12 @@ impl Desk {
             // Enrichment alone writes batches, so one that cannot be read is
             // of another release, or a fault of ours: the partition waits, and
             // nothing is lost.
-            let batch: EnrichedBatch = delivery.decode().map_err(Error::Unreadable)?;
+            let mut batch: EnrichedBatch = delivery.decode().map_err(Error::Unreadable)?;
             let now = self.shared.context.clock.now();
+            self.met = self.met.max(batch.raw_seq);
+            if self.is_careful() && self.owner.is_next(&batch) {
+                batch = self.owner.without_refused(&batch, ceiling, now).await?;
+            }
             let mut taken = self.owner.take(&batch, ceiling, now).await?;
             if taken == Taken::Early && self.owner.state.floor == 0 && !self.log_has(batch.raw_prev).await? {
                 self.owner.start_behind(batch.raw_prev);
@@ -288,6 +309,10 @@ impl Desk {
             ack_all(&early).await?;
         }
         Ok(())
+    }
+
+    fn is_careful(&self) -> bool {
+        self.owner.state.floor < self.careful_to
     }
 
     /// Whether the log still has a batch. With nothing applied, the first batch

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use tidemill_service::{CeilingReached, Problem};
+use tidemill_store::Cause;
 
 /// An error of aggregation.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,8 @@ pub enum Error {
 pub enum Disposition {
     /// Try again: whatever is missing may come back.
     Retry,
+    /// Take the batches apart, and set aside what the store will never hold.
+    SetAside,
     /// Leave everything as it is until an operator has looked and started the
     /// service anew; other partitions go on.
     Halt,
@@ -79,11 +82,20 @@ impl Error {
         }
     }
 
+    /// Whether the store will never hold what it was given.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.disposition() == Disposition::SetAside
+    }
+
     /// What becomes of the messages in hand.
     pub fn disposition(&self) -> Disposition {
         let retry = match self {
             Self::Bus(error) => error.is_transient(),
-            Self::Store(error) => error.is_transient(),
+            Self::Store(error) => match error.cause() {
+                Cause::Moment => true,
+                Cause::Data => return Disposition::SetAside,
+                Cause::Fault => false,
+            },
             Self::MetricsStore(error) => error.is_transient(),
             Self::Superseded | Self::MetricsTail | Self::Unreadable(_) => true,
             Self::DeadLetterCeiling(_) => return Disposition::Halt,
@@ -106,7 +118,7 @@ impl Error {
             | Self::Unreadable(_)
             | Self::DeadLetterCeiling(_) => match self.disposition() {
                 Disposition::Retry => Problem::unavailable("a store is not available"),
-                Disposition::Halt | Disposition::Fail => Problem::internal(),
+                Disposition::SetAside | Disposition::Halt | Disposition::Fail => Problem::internal(),
             },
         }
     }

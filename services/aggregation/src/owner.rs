@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{DeadLetter, EnrichedBatch, MetricsUpdate, StreamName, TraceParent};
+use tidemill_events::{DeadLetter, EnrichedBatch, MetricsUpdate, StreamName, TraceParent, event};
 use tidemill_service::Ceiling;
+use tidemill_store::refused;
 
 use crate::{
     Error,
@@ -26,7 +27,9 @@ pub(crate) struct Owner {
     pub(crate) state: PartitionState,
     store: Store,
     metrics: Arc<Metrics>,
-    /// Lines that are no events, to be published with the next changes.
+    windows: Arc<Windows>,
+    /// Lines that are no events, or that the store refuses, to be published
+    /// with the next changes.
     letters: Vec<DeadLetter>,
 }
 
@@ -51,11 +54,83 @@ impl Owner {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let claim = store.claim(partition).await?;
-        let mut state = PartitionState::new(partition, claim.floor, windows);
-        for (source, newest) in store.clocks(partition).await? {
+        Self::under(claim, store, metrics, windows, now).await
+    }
+
+    /// The partition as it stands in the store, claimed before.
+    async fn under(
+        claim: Claim,
+        store: Store,
+        metrics: Arc<Metrics>,
+        windows: Arc<Windows>,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let mut state = PartitionState::new(claim.partition, claim.floor, windows.clone());
+        for (source, newest) in store.clocks(claim.partition).await? {
             state.clocks.restore(source, newest, now);
         }
-        Ok(Self { claim, state, store, metrics, letters: Vec::new() })
+        Ok(Self { claim, state, store, metrics, windows, letters: Vec::new() })
+    }
+
+    /// The batch without the events that the store refuses: those are dead
+    /// letters from here on. To be called when everything before the batch is
+    /// in the store.
+    pub(crate) async fn without_refused(
+        &mut self,
+        batch: &EnrichedBatch,
+        ceiling: &mut Ceiling,
+        now: Timestamp,
+    ) -> Result<EnrichedBatch, Error> {
+        let lines: Vec<&[u8]> = event::lines(&batch.lines).collect();
+        let with = |places: &[usize]| -> EnrichedBatch {
+            let lines = places.iter().flat_map(|place| [lines[*place], b"\n"]).collect::<Vec<_>>().concat();
+            EnrichedBatch {
+                count: u32::try_from(places.len()).unwrap_or(u32::MAX),
+                lines: lines.into(),
+                ..batch.clone()
+            }
+        };
+        let trial = |places: Vec<usize>| {
+            let some = with(&places);
+            let owner = &*self;
+            async move { owner.try_out(&some, now).await }
+        };
+        let refused = refused(lines.len(), trial, Error::is_refusal).await?;
+        if refused.is_empty() {
+            return Ok(batch.clone());
+        }
+        ceiling.admit(refused.len() as u64, refused.len() as u64)?;
+        for place in &refused {
+            let line = batch.lines.slice_ref(lines[*place]);
+            let letter = dead_letter(batch, *place, line, now);
+            tracing::error!(partition = %batch.partition, raw_seq = batch.raw_seq, place, "the store refuses an event");
+            self.letters.push(DeadLetter {
+                id: format!("aggregation-{}-refused-{place}", batch.raw_seq),
+                code: "store_refused".into(),
+                reason: "the database will never hold what the event adds".into(),
+                ..letter
+            });
+        }
+        let kept: Vec<usize> = (0..lines.len()).filter(|place| !refused.contains(place)).collect();
+        Ok(with(&kept))
+    }
+
+    /// Whether the store would hold what a batch changes. Nothing is written,
+    /// and this owner's state stays as it is.
+    async fn try_out(&self, batch: &EnrichedBatch, now: Timestamp) -> Result<(), Error> {
+        let claim = Claim { floor: self.state.floor, ..self.claim };
+        let (store, metrics, windows) = (self.store.clone(), self.metrics.clone(), self.windows.clone());
+        let mut scratch = Self::under(claim, store, metrics, windows, now).await?;
+        let metrics = self.metrics.clone();
+        let parsed = parse(batch, &metrics);
+        scratch.load(&parsed).await?;
+        scratch.state.apply(parsed, now);
+        self.store.try_checkpoint(&scratch.take_changes(now), &self.claim).await
+    }
+
+    /// Whether a batch is the next one of the log.
+    pub(crate) fn is_next(&self, batch: &EnrichedBatch) -> bool {
+        batch.raw_seq > self.state.floor && batch.raw_prev <= self.state.floor
     }
 
     /// Applies a batch, if it is the next one of the log.

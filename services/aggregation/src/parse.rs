@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use tidemill_definitions::{Contribution, Data, MetricDefinition, Metrics, Window};
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Timestamp, text::has_control};
 use tidemill_events::{EnrichedBatch, EventRef, TraceParent, event};
 
 use crate::{
@@ -57,7 +57,10 @@ pub(crate) fn parse<'m>(batch: &EnrichedBatch, metrics: &'m Metrics) -> Parsed<'
     let mut parsed =
         Parsed { raw_seq: batch.raw_seq, ingested_at: batch.ingested_at, events: Vec::new(), unreadable: Vec::new() };
     for line in event::lines(&batch.lines) {
-        let Ok(event) = serde_json::from_slice::<EventRef<'_>>(line) else {
+        // A source is a key in the store, so it has to be the name that it was
+        // when it came in.
+        let event = serde_json::from_slice::<EventRef<'_>>(line).ok().filter(|event| !has_control(&event.source));
+        let Some(event) = event else {
             parsed.unreadable.push(batch.lines.slice_ref(line));
             continue;
         };

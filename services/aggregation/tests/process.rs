@@ -203,6 +203,40 @@ async fn late_events_are_kept_aside() {
     assert_eq!(terminated(running).await, 0, "an orderly end");
 }
 
+/// As with a value that PostgreSQL cannot hold: the partition goes on without
+/// the event, and so do all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_the_store_refuses_is_a_dead_letter_and_halts_nothing() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connected(&nats).await;
+    let running = service(&nats, &folder);
+    bus.publish(&batch(3, 0, "1")).await.expect("publishes");
+    revenue(&bus, "2").await;
+    let store = format!("sqlite://{}/store.db", folder.path().display());
+    tidemill_store::testing::refuse(&store, "clocks", "source", "poison").await.expect("refuses from now on");
+    let mut poisoned = batch(4, 3, "10");
+    let good = String::from_utf8(poisoned.lines.to_vec()).expect("text");
+    let bad = good.replace("\"shop\"", "\"poison\"").replace("\"id\":\"4\"", "\"id\":\"p\"");
+    poisoned.lines = format!("{bad}{good}{bad}").into();
+    bus.publish(&poisoned).await.expect("publishes");
+    bus.publish(&batch(5, 4, "100")).await.expect("publishes");
+    let values = revenue(&bus, "222").await;
+    assert_eq!(values["orders"], Value::Count(3));
+    all_acknowledged(&bus).await;
+    for (sequence, place) in [(1, 0), (2, 2)] {
+        let letter = bus.message_at::<DeadLetter>(sequence).await.expect("answers").expect("a dead letter").message;
+        assert_eq!((letter.code.as_str(), letter.source.as_str()), ("store_refused", "poison"));
+        assert_eq!(letter.id, format!("aggregation-4-refused-{place}"));
+        assert_eq!(letter.body, bad.trim_end());
+    }
+    assert!(bus.message_at::<DeadLetter>(3).await.expect("answers").is_none());
+    eventually("it is ready again", DEADLINE, || async {
+        bus.members().await.expect("answers").iter().all(|member| member.ready).then_some(())
+    })
+    .await;
+    assert_eq!(terminated(running).await, 0, "an orderly end");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_goes_on_where_one_was_killed() {
     let (nats, folder) = (TestNats::start().await, tempdir());

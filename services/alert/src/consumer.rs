@@ -5,10 +5,12 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
 use tidemill_domain::{Partition, SharedClock};
 use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Message, MetricsUpdate, topology};
 use tidemill_service::{Ceiling, CeilingReached, Context};
+use tidemill_store::refused;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +21,7 @@ use crate::{
     metric_rules::MetricRules,
     notices::{Notice, Notices},
     notify::Wake,
-    store::{Changes, Claim, Notification, Progress, Store},
+    store::{CellKey, Changes, Claim, Notification, Progress, Store},
     telemetry::Telemetry,
 };
 
@@ -228,8 +230,11 @@ impl<S: Stage> Reader<S> {
             let Some(deliveries) = self.take(&mut subscription).await? else { return Ok(()) };
             let messages = self.decode(&deliveries).await?;
             let changes = self.stage.evaluate(messages);
-            self.record(&changes).await?;
+            let set_aside = self.record(&changes).await?;
             ack_all(&deliveries).await?;
+            if set_aside > 0 {
+                return Err(Error::SetAside(set_aside));
+            }
         }
     }
 
@@ -288,31 +293,15 @@ impl<S: Stage> Reader<S> {
     }
 
     async fn give_up(&self, delivery: &Delivery, error: Error) -> Result<(), Error> {
-        let Session { context, bus, dependencies, stop, halted, telemetry, .. } = &self.session;
+        let Session { bus, dependencies, stop, telemetry, .. } = &self.session;
         let stream = self.durable.stream();
-        if let Err(reached) = self.session.admit(1) {
-            let reason = format!("{}: {reached}; the next one: {error}", self.durable.name());
-            telemetry.halted(&reason);
-            let _notice = halted.post(self.durable.name(), reason);
-            stop.cancelled().await;
-            return Err(Error::Stopped);
-        }
+        self.admit_dead(&error.to_string()).await?;
         let letter = DeadLetter {
-            redriven_from: None,
             id: format!("alert-{stream}-{}", delivery.sequence),
-            service: context.service.into(),
-            release: env!("CARGO_PKG_VERSION").into(),
-            code: error.code().into(),
             reason: error.to_string(),
-            pointer: None,
-            stream: Some(stream.as_str().into()),
             sequence: Some(delivery.sequence),
             deliveries: delivery.deliveries,
-            first_failed_at: context.clock.now(),
-            source: "unknown".into(),
-            event_id: None,
-            trace: None,
-            body: delivery.payload(),
+            ..self.letter(error.code(), delivery.payload())
         };
         until_done(&dependencies.nats, stop, || bus.publish(&letter)).await?;
         delivery.terminate().await?;
@@ -322,11 +311,19 @@ impl<S: Stage> Reader<S> {
 
     /// State, alerts and position in one transaction. What the stage keeps in
     /// memory has moved on already, so this is tried until it succeeds, or
-    /// until the unit ends and its memory with it.
-    async fn record(&self, changes: &Changes) -> Result<(), Error> {
+    /// until the unit ends and its memory with it. Answers how many parts had to
+    /// be set aside, since the store will never hold them.
+    async fn record(&self, changes: &Changes) -> Result<usize, Error> {
         if changes.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
+        match self.commit(changes).await {
+            Err(Error::Store(error)) if error.is_refusal() => self.record_what_is_held(changes, &error).await,
+            committed => committed.map(|()| 0),
+        }
+    }
+
+    async fn commit(&self, changes: &Changes) -> Result<(), Error> {
         let Session { store, claim, wake, notification, telemetry, dependencies, stop, .. } = &self.session;
         let fresh = until_done(&dependencies.store, stop, || store.commit(claim, changes, *notification)).await?;
         changes.alerts.iter().filter(|alert| fresh.contains(&alert.firing.id)).for_each(|a| telemetry.fired(&a.firing));
@@ -334,5 +331,90 @@ impl<S: Stage> Reader<S> {
             wake.fired();
         }
         Ok(())
+    }
+
+    /// Finds what the store refuses of a step, puts that among the dead letters
+    /// and commits the rest.
+    async fn record_what_is_held(&self, changes: &Changes, why: &tidemill_store::Error) -> Result<usize, Error> {
+        let Session { store, claim, dependencies, stop, .. } = &self.session;
+        let trial = |parts: Vec<usize>| {
+            let some = changes.with(&parts);
+            async move { until_done(&dependencies.store, stop, || store.try_commit(claim, &some)).await }
+        };
+        let is_refusal = |error: &Error| matches!(error, Error::Store(error) if error.is_refusal());
+        let refused = refused(changes.parts(), trial, is_refusal).await?;
+        for part in &refused {
+            self.bury(&changes.with(&[*part]), why).await?;
+        }
+        let kept: Vec<usize> = (0..changes.parts()).filter(|part| !refused.contains(part)).collect();
+        self.commit(&changes.with(&kept)).await?;
+        Ok(refused.len())
+    }
+
+    /// Puts a part of a step among the dead letters.
+    async fn bury(&self, part: &Changes, why: &tidemill_store::Error) -> Result<(), Error> {
+        let (name, body) = name_and_body(part);
+        let stream = self.durable.stream();
+        self.admit_dead(&format!("the store refuses {name}")).await?;
+        let letter = DeadLetter {
+            id: format!("alert-refused-{name}"),
+            reason: why.to_string(),
+            ..self.letter("store_refused", body.into())
+        };
+        let Session { bus, dependencies, stop, telemetry, .. } = &self.session;
+        until_done(&dependencies.nats, stop, || bus.publish(&letter)).await?;
+        telemetry.dead_letter("store_refused", stream, 0, &letter.reason);
+        Ok(())
+    }
+
+    /// Takes note of one more that is to be given up. At the ceiling it waits
+    /// until the unit is given back.
+    async fn admit_dead(&self, next: &str) -> Result<(), Error> {
+        let Session { stop, halted, telemetry, .. } = &self.session;
+        let Err(reached) = self.session.admit(1) else { return Ok(()) };
+        let reason = format!("{}: {reached}; the next one: {next}", self.durable.name());
+        telemetry.halted(&reason);
+        let _notice = halted.post(self.durable.name(), reason);
+        stop.cancelled().await;
+        Err(Error::Stopped)
+    }
+
+    fn letter(&self, code: &str, body: Bytes) -> DeadLetter {
+        let Session { context, .. } = &self.session;
+        DeadLetter {
+            id: String::new(),
+            service: context.service.into(),
+            release: env!("CARGO_PKG_VERSION").into(),
+            code: code.into(),
+            reason: String::new(),
+            pointer: None,
+            stream: Some(self.durable.stream().as_str().into()),
+            sequence: None,
+            deliveries: 1,
+            first_failed_at: context.clock.now(),
+            source: "unknown".into(),
+            event_id: None,
+            redriven_from: None,
+            trace: None,
+            body,
+        }
+    }
+}
+
+/// What tells a part of a step from others, and the part itself as JSON.
+fn name_and_body(part: &Changes) -> (String, Vec<u8>) {
+    // What was read from JSON is JSON.
+    let json = |value: Result<Vec<u8>, serde_json::Error>| value.unwrap_or_default();
+    let cell = part.cells.first_key_value();
+    if let Some(alert) = part.alerts.first() {
+        (format!("alert-{}", alert.firing.id), json(serde_json::to_vec(&alert.firing)))
+    } else if let Some((CellKey { metric, version, start, dimensions, partition }, totals)) = cell {
+        let body = json(serde_json::to_vec(&(metric, version, start, dimensions)));
+        let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &body);
+        (format!("cell-{hash}-{partition}-{}", totals.raw_seq), body)
+    } else if let Some(seen) = &part.observations {
+        (format!("observations-{}-{}", seen.partition, seen.raw_seq), json(serde_json::to_vec(&seen.entries)))
+    } else {
+        ("nothing".into(), Vec::new())
     }
 }

@@ -22,6 +22,10 @@ pub enum Error {
     /// Another replica has claimed the unit since this one did.
     #[error("another replica has taken over `{0}`")]
     Superseded(Unit),
+    /// The store refused parts of a step, which are dead letters now: what is in
+    /// memory counts them still.
+    #[error("{0} parts of a step were refused by the store and set aside")]
+    SetAside(usize),
     /// Work was broken off because the unit is to be given back. What it left
     /// undone is done by who has it next.
     #[error("the unit is given back")]
@@ -56,6 +60,7 @@ impl Error {
             },
             Self::Bus(_) => "bus",
             Self::Store(_) => "store",
+            Self::SetAside(_) => "store_refused",
             Self::NoAnswer(_) => "no_answer",
             Self::Superseded(_) => "superseded",
             Self::Stopped => "stopped",
@@ -69,7 +74,7 @@ impl Error {
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
             Self::Store(error) if error.is_transient() => Disposition::Retry,
             Self::NoAnswer(_) => Disposition::Retry,
-            Self::Superseded(_) => Disposition::Reopen,
+            Self::Superseded(_) | Self::SetAside(_) => Disposition::Reopen,
             Self::Stopped => Disposition::End,
             Self::Bus(_) | Self::Store(_) => Disposition::Stop,
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, Row, any::AnyRow, migrate::Migrator};
+use sqlx::{Any, AssertSqlSafe, Row, Transaction, any::AnyRow, migrate::Migrator};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{AlertState, AlertTransition, TraceParent};
 use tidemill_store::{Config, Database, Error, placeholders, rows_per_statement};
@@ -116,6 +116,28 @@ impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What it is made of, apart from positions: alerts, then observations, then
+    /// cells. None of them needs another.
+    pub fn parts(&self) -> usize {
+        self.alerts.len() + usize::from(self.observations.is_some()) + self.cells.len()
+    }
+
+    /// The same with some of its parts alone.
+    #[must_use]
+    pub fn with(&self, parts: &[usize]) -> Self {
+        let has = |part: usize| parts.contains(&part);
+        let (alerts, observations) = (self.alerts.len(), usize::from(self.observations.is_some()));
+        let cells = self.cells.iter().enumerate().filter(|(place, _)| has(alerts + observations + place));
+        Self {
+            alerts: self.alerts.iter().enumerate().filter(|(place, _)| has(*place)).map(|(_, a)| a.clone()).collect(),
+            observations: self.observations.clone().filter(|_| has(alerts)),
+            cells: cells.map(|(_, (key, cell))| (key.clone(), cell.clone())).collect(),
+            progress: self.progress.clone(),
+            forget_observations: self.forget_observations,
+            forget_cells: self.forget_cells.clone(),
+        }
     }
 }
 
@@ -283,16 +305,29 @@ impl Store {
         changes: &Changes,
         notification: Notification,
     ) -> Result<Vec<Uuid>, error::Error> {
-        let fresh = self.write(claim, changes, notification).await?;
-        fresh.ok_or(error::Error::Superseded(claim.unit))
+        match self.written(claim, changes, notification).await? {
+            None => Err(error::Error::Superseded(claim.unit)),
+            Some((tx, fresh)) => {
+                tx.commit().await.map_err(Error::from)?;
+                Ok(fresh)
+            }
+        }
     }
 
-    async fn write(
+    /// Whether a step could be committed. Nothing is.
+    pub async fn try_commit(&self, claim: &Claim, changes: &Changes) -> Result<(), Error> {
+        if let Some((tx, _)) = self.written(claim, changes, Notification::Off).await? {
+            tx.rollback().await?;
+        }
+        Ok(())
+    }
+
+    async fn written(
         &self,
         claim: &Claim,
         changes: &Changes,
         notification: Notification,
-    ) -> Result<Option<Vec<Uuid>>, Error> {
+    ) -> Result<Option<(Transaction<'_, Any>, Vec<Uuid>)>, Error> {
         let mut fresh = Vec::new();
         let mut tx = self.database.pool().begin().await?;
         // The row stays locked to the end of the transaction: a take-over waits
@@ -382,8 +417,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         }
-        tx.commit().await?;
-        Ok(Some(fresh))
+        Ok(Some((tx, fresh)))
     }
 
     /// Transitions that do not stand in ALERTS yet, oldest first.

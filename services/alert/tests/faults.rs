@@ -112,6 +112,46 @@ async fn what_cannot_be_read_is_given_up_with_its_reason_and_holds_nothing_up() 
     service.stop().await;
 }
 
+async fn what_the_store_refuses_is_a_dead_letter_and_holds_nothing_up(store: &str) {
+    let fixture = Fixture::new().await;
+    let webhook = fixture.slack.webhook_url();
+    let service = Running::start(&toml_with_store(&fixture.nats.url(), store, Some(&webhook), "")).await;
+    tidemill_store::testing::refuse(store, "alerts", "firing", "c-poison").await.expect("refuses from now on");
+    let events = [fraud("o-1", "c1"), fraud("o-2", "c-poison"), fraud("o-3", "c3")];
+    fixture.publish(&batch(1, 0, &events)).await;
+    fixture.publish(&batch(2, 1, &[fraud("o-4", "c4")])).await;
+    fixture.messages(3).await;
+    let letter =
+        fixture.bus.message_at::<DeadLetter>(1).await.expect("the DLQ answers").expect("a dead letter").message;
+    assert_eq!((letter.service.as_str(), letter.code.as_str()), ("alert", "store_refused"));
+    assert!(String::from_utf8_lossy(&letter.body).contains("c-poison"), "it holds the alert");
+    assert!(fixture.bus.message_at::<DeadLetter>(2).await.expect("the DLQ answers").is_none());
+    eventually("nothing is left", DEADLINE, || async {
+        let lag = fixture.bus.lag(Durable::AlertEvents(PARTITION)).await.expect("the consumer answers");
+        (lag == 0).then_some(())
+    })
+    .await;
+    service.ready().await;
+    let all = |alerts: &[Value]| alerts.len() == 3 && alerts.iter().all(|alert| alert["state"] == "notified");
+    service.alerts("the others", all).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_sqlite_refuses_is_a_dead_letter_and_holds_nothing_up() {
+    let folder = tidemill_testkit::tempdir();
+    let store = format!("sqlite://{}/alert.db", folder.path().display());
+    what_the_store_refuses_is_a_dead_letter_and_holds_nothing_up(&store).await;
+}
+
+#[tokio::test]
+async fn what_postgres_refuses_is_a_dead_letter_and_holds_nothing_up() {
+    let Some(postgres) = Postgres::start().await else {
+        return skipped("what_postgres_refuses_is_a_dead_letter_and_holds_nothing_up", "no PostgreSQL is installed");
+    };
+    what_the_store_refuses_is_a_dead_letter_and_holds_nothing_up(&postgres.url()).await;
+}
+
 #[tokio::test]
 async fn a_consumer_halts_at_the_ceiling_of_dead_letters_and_the_service_lives_on() {
     let fixture = Fixture::new().await;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow, migrate::Migrator};
-use tidemill_domain::{Partition, Timestamp};
-use tidemill_store::{Config, Database, Error as StoreError, placeholders, rows_per_statement};
+use tidemill_domain::{Partition, Timestamp, text::has_control};
+use tidemill_store::{Config, Database, Error as StoreError, placeholders, refused, rows_per_statement};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -121,7 +121,31 @@ impl Store {
     }
 
     /// What was accepted for these ids; those without anything are left out.
+    /// They come from events, so they may be any text. Of one that is no name, or
+    /// that the database cannot hold, nothing is known: on every database alike.
     pub(crate) async fn histories(&self, kind: Kind, ids: &[&str]) -> Result<Histories, StoreError> {
+        let names: Vec<&str> = ids.iter().copied().filter(|id| !has_control(id)).collect();
+        self.known_of(kind, names).await
+    }
+
+    async fn known_of(&self, kind: Kind, mut ids: Vec<&str>) -> Result<Histories, StoreError> {
+        match self.ask(kind, &ids).await {
+            Err(error) if error.is_refusal() => {}
+            answer => return answer,
+        }
+        let trial = |places: Vec<usize>| {
+            let some: Vec<&str> = places.iter().map(|place| ids[*place]).collect();
+            async move { self.ask(kind, &some).await.map(drop) }
+        };
+        let refused = refused(ids.len(), trial, StoreError::is_refusal).await?;
+        tracing::warn!(%kind, ids = refused.len(), "ids that the database cannot hold: nothing is known of them");
+        for place in refused.into_iter().rev() {
+            ids.remove(place);
+        }
+        self.ask(kind, &ids).await
+    }
+
+    async fn ask(&self, kind: Kind, ids: &[&str]) -> Result<Histories, StoreError> {
         let mut connection = self.database.pool().acquire().await?;
         histories(&mut connection, kind, ids).await
     }
@@ -364,6 +388,7 @@ mod tests {
         changes_are_counted_and_found(store).await;
         a_file_is_loaded_once(store).await;
         writers_take_turns(store).await;
+        any_text_may_be_asked_for(store).await;
     }
 
     async fn batches_and_floor_move_together(store: &Store) {
@@ -406,6 +431,19 @@ mod tests {
         );
         assert_eq!(found["1"][1].attributes, record(Kind::Product, "1", "Toys").attributes);
         assert_eq!(store.histories_of(Kind::Customer).await.expect("reads")["1"][0].version, 2);
+    }
+
+    async fn any_text_may_be_asked_for(store: &Store) {
+        let ids = ["t-1", "\0", "a\0b", "Zo\u{eb}", "\u{202e}", "\u{e000}\u{10ffff}", "\n", "", "t-2"];
+        store
+            .accept(&["t-1", "t-2", "Zo\u{eb}"].map(|id| record(Kind::Product, id, "Books")), at(0))
+            .await
+            .expect("accepts");
+        let known = |found: Histories| found.into_keys().collect::<std::collections::BTreeSet<_>>();
+        let expected = ["t-1", "t-2", "Zo\u{eb}"].map(String::from).into();
+        assert_eq!(known(store.histories(Kind::Product, &ids).await.expect("answers")), expected);
+        // What is no name is not asked for; and where a database refuses one all the same, the others are found.
+        assert_eq!(known(store.known_of(Kind::Product, ids.to_vec()).await.expect("answers")), expected);
     }
 
     async fn a_file_is_loaded_once(store: &Store) {

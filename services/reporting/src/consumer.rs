@@ -5,13 +5,14 @@
 
 use std::{collections::BTreeMap, future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::future::try_join_all;
 use tidemill_bus::{Bus, Delivery, ack_all};
 use tidemill_domain::Partition;
 use tidemill_events::{AlertTransition, DeadLetter, Durable, Message, MetricsUpdate, RawBatch, TraceParent};
 use tidemill_ownership::Lease;
 use tidemill_service::{Breaker, Ceiling, trace};
-use tidemill_store::answered;
+use tidemill_store::{answered, refused};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -48,6 +49,16 @@ pub trait Recipe: Send + Sync + 'static {
         stretch: Stretch,
         messages: Vec<(u64, Self::Message)>,
     ) -> impl Future<Output = Result<Folded<()>, Error>> + Send;
+
+    /// Takes a message apart that the database refuses: what is left of it, and
+    /// what has to be set aside. Most messages are one thing, and go as a whole.
+    fn without_refused(
+        _: &Reporting,
+        _: Self::Message,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(Option<Self::Message>, Vec<Bytes>), Error>> + Send {
+        std::future::ready(Ok((None, vec![payload])))
+    }
 }
 
 /// Follows a unit's stream for as long as this replica owns it.
@@ -148,14 +159,54 @@ impl<'r, R: Recipe> Follower<'r, R> {
                 return Ok(());
             };
             let count = messages.len();
-            match answered(R::fold(self.reporting, stretch, messages)).await? {
-                Folded::Done(()) => reached = stretch.last,
-                Folded::DoesNotFollow => return Err(missing::<R>(stretch.after)),
+            match answered(R::fold(self.reporting, stretch, messages)).await {
+                Ok(folded) => follows::<R>(folded, stretch)?,
+                Err(error) if error.is_refusal() => {
+                    if !self.fold_one_by_one(stretch, &readable).await? {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error),
             }
+            reached = stretch.last;
             ack_all(&readable).await?;
             try_join_all(unreadable.iter().map(Delivery::terminate)).await?;
             telemetry.folded(R::UNIT.name(), count);
         }
+    }
+
+    /// Folds a stretch that the database refused as a whole: what it refuses of
+    /// each message is set aside as a dead letter, and the rest is folded.
+    /// Answers whether it came to the end; not where it is to stop.
+    async fn fold_one_by_one(&mut self, stretch: Stretch, readable: &[Delivery]) -> Result<bool, Error> {
+        let mut reached = stretch.after;
+        for delivery in readable.iter().filter(|delivery| delivery.sequence > stretch.after) {
+            let stretch = Stretch { after: reached, last: delivery.sequence };
+            let read = || delivery.decode::<R::Message>().map_err(Error::from);
+            let folded = match answered(R::fold(self.reporting, stretch, vec![(delivery.sequence, read()?)])).await {
+                Err(error) if error.is_refusal() => {
+                    let (rest, refused) = R::without_refused(self.reporting, read()?, delivery.payload()).await?;
+                    let dead = refused.len() as u64;
+                    self.ceiling
+                        .admit(dead, dead)
+                        .map_err(|reached| Error::Ceiling { stream: R::Message::STREAM, reached })?;
+                    for (place, body) in refused.into_iter().enumerate() {
+                        let id = format!("{}-refused-{place}", delivery.sequence);
+                        if !self.bury(delivery, &id, &error, body).await? {
+                            return Ok(false);
+                        }
+                    }
+                    let rest = rest.into_iter().map(|message| (delivery.sequence, message)).collect();
+                    answered(R::fold(self.reporting, stretch, rest)).await?
+                }
+                folded => folded?,
+            };
+            follows::<R>(folded, stretch)?;
+            reached = delivery.sequence;
+        }
+        let rest = Stretch { after: reached, last: stretch.last };
+        follows::<R>(answered(R::fold(self.reporting, rest, Vec::new())).await?, rest)?;
+        Ok(true)
     }
 
     /// The messages in their type. One that cannot be read goes to the dead
@@ -188,15 +239,21 @@ impl<'r, R: Recipe> Follower<'r, R> {
     /// Puts a message that cannot be read among the dead letters; answers
     /// whether it is there. Where it is not, it comes again.
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<bool, Error> {
+        self.bury(delivery, &delivery.sequence.to_string(), error, delivery.payload()).await
+    }
+
+    /// Puts a message, or a part of it, among the dead letters; answers whether
+    /// it is there. `name` tells it from others of the stream.
+    async fn bury(&self, delivery: &Delivery, name: &str, error: &Error, body: Bytes) -> Result<bool, Error> {
         let stream = R::Message::STREAM;
-        tracing::error!(consumer = R::UNIT.name(), sequence = delivery.sequence, %error, "a message cannot be read");
+        tracing::error!(consumer = R::UNIT.name(), sequence = delivery.sequence, %error, "a message is set aside");
         self.reporting.telemetry.dead_lettered(error.code());
         // What is among the dead letters already is not put there again.
         if stream == DeadLetter::STREAM {
             return Ok(true);
         }
         let letter = DeadLetter {
-            id: format!("reporting-{stream}-{}", delivery.sequence),
+            id: format!("reporting-{stream}-{name}"),
             service: "reporting".into(),
             release: env!("CARGO_PKG_VERSION").into(),
             code: error.code().into(),
@@ -210,13 +267,20 @@ impl<'r, R: Recipe> Follower<'r, R> {
             event_id: None,
             redriven_from: None,
             trace: None,
-            body: delivery.payload(),
+            body,
         };
         let complain = |error: &_| tracing::warn!(%error, "a dead letter is not stored yet; trying again");
         tokio::select! {
             stored = self.reporting.bus.publish_until_stored(&letter, complain) => stored.map(|_| true).map_err(Error::from),
             () = self.lease.stop().cancelled() => Ok(false),
         }
+    }
+}
+
+fn follows<R: Recipe>(folded: Folded<()>, stretch: Stretch) -> Result<(), Error> {
+    match folded {
+        Folded::Done(()) => Ok(()),
+        Folded::DoesNotFollow => Err(missing::<R>(stretch.after)),
     }
 }
 
@@ -314,6 +378,41 @@ impl Recipe for Metrics {
         change.into_iter().for_each(|number| reporting.seen.change(number));
         reporting.telemetry.cells(fold.cells.len());
         Ok(Folded::Done(()))
+    }
+
+    /// A message holds many totals, which have nothing to do with each other.
+    async fn without_refused(
+        reporting: &Reporting,
+        update: MetricsUpdate,
+        _: Bytes,
+    ) -> Result<(Option<MetricsUpdate>, Vec<Bytes>), Error> {
+        let MetricsUpdate { cells, books, .. } = &update;
+        let with = |places: &[usize]| {
+            let cell = |place: &usize| cells.get(*place).cloned();
+            let line = |place: &usize| place.checked_sub(cells.len()).and_then(|place| books.get(place)).cloned();
+            MetricsUpdate {
+                cells: places.iter().filter_map(cell).collect(),
+                books: places.iter().filter_map(line).collect(),
+                ..update.clone()
+            }
+        };
+        let trial = |places: Vec<usize>| {
+            let mut fold = MetricsFold::default();
+            fold.observe(with(&places));
+            async move { answered(reporting.store.try_fold_metrics(&fold)).await }
+        };
+        let count = cells.len() + books.len();
+        let refused = refused(count, trial, tidemill_store::Error::is_refusal).await?;
+        let body = |place: &usize| {
+            let json = match cells.get(*place) {
+                Some(cell) => serde_json::to_vec(cell),
+                None => serde_json::to_vec(&books[*place - cells.len()]),
+            };
+            Ok(json.map_err(tidemill_bus::Error::from)?.into())
+        };
+        let bodies = refused.iter().map(body).collect::<Result<_, Error>>()?;
+        let kept: Vec<usize> = (0..count).filter(|place| !refused.contains(place)).collect();
+        Ok((Some(with(&kept)), bodies))
     }
 }
 

@@ -111,6 +111,7 @@ impl Error {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Store(error) if error.is_refusal() => "store_refused",
             Self::Store(_) => "store",
             Self::Bus(tidemill_bus::Error::Decode(_)) => "malformed_message",
             Self::Bus(_) => "bus",
@@ -130,6 +131,11 @@ impl Error {
             Self::TooLarge(_) => "body_too_large",
             Self::UnknownDeadLetter(_) => "unknown_dead_letter",
         }
+    }
+
+    /// Whether the database will never hold what it was given.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_refusal())
     }
 
     /// What becomes of the messages behind it.

@@ -242,93 +242,19 @@ impl Store {
         if claim(&mut tx, Unit::Metrics).await? < stretch.after {
             return Ok(Folded::DoesNotFollow);
         }
-        let mut cells = Vec::with_capacity(fold.cells.len());
-        for ((key, partition), state) in &fold.cells {
-            let totals = serde_json::to_string(&state.totals).map_err(|_| Error::Malformed("total"))?;
-            cells.push((key, partition, state, totals));
-        }
-        upsert(
-            &mut tx,
-            "cells (metric, version, window_start, dimensions_id, shard, window_end, dimensions, raw_seq, totals,
-             retracted)",
-            10,
-            // The end too: a session grows.
-            "(metric, version, window_start, dimensions_id, shard) DO UPDATE SET window_end = excluded.window_end,
-             raw_seq = excluded.raw_seq, totals = excluded.totals, retracted = excluded.retracted
-             WHERE excluded.raw_seq > cells.raw_seq",
-            &cells,
-            |statement, (key, partition, state, totals)| {
-                statement
-                    .bind(key.metric.to_string())
-                    .bind(key.version.to_string())
-                    .bind(key.start.millis())
-                    .bind(dimensions_id(&key.dimensions))
-                    .bind(i64::from(partition.index()))
-                    .bind(state.end.millis())
-                    .bind(key.dimensions.to_string())
-                    .bind(state.raw_seq.cast_signed())
-                    .bind(totals.clone())
-                    .bind(i64::from(state.retracted))
-            },
-        )
-        .await?;
-        let outcomes: Vec<_> = fold.outcomes.iter().collect();
-        upsert(
-            &mut tx,
-            "outcomes (source, hour, shard, raw_seq, counted, late, duplicate)",
-            7,
-            "(source, hour, shard) DO UPDATE SET raw_seq = excluded.raw_seq, counted = excluded.counted,
-             late = excluded.late, duplicate = excluded.duplicate WHERE excluded.raw_seq > outcomes.raw_seq",
-            &outcomes,
-            |statement, ((source, hour, partition), outcome)| {
-                statement
-                    .bind(source.clone())
-                    .bind(hour.millis())
-                    .bind(i64::from(partition.index()))
-                    .bind(outcome.raw_seq.cast_signed())
-                    .bind(outcome.counted.cast_signed())
-                    .bind(outcome.late.cast_signed())
-                    .bind(outcome.duplicate.cast_signed())
-            },
-        )
-        .await?;
-        let progress: Vec<_> = fold.progress.iter().collect();
-        upsert(
-            &mut tx,
-            "progress (shard, raw_seq, as_of, part, watermark, idle, folded_at)",
-            7,
-            "(shard) DO UPDATE SET raw_seq = excluded.raw_seq, as_of = excluded.as_of, part = excluded.part,
-             watermark = excluded.watermark, idle = excluded.idle, folded_at = excluded.folded_at
-             WHERE (excluded.raw_seq, excluded.as_of, excluded.part) > (progress.raw_seq, progress.as_of, progress.part)",
-            &progress,
-            |statement, (partition, progress)| {
-                statement
-                    .bind(i64::from(partition.index()))
-                    .bind(progress.raw_seq.cast_signed())
-                    .bind(progress.as_of.millis())
-                    .bind(i64::from(progress.part))
-                    .bind(progress.watermark.map(Timestamp::millis))
-                    .bind(i64::from(progress.idle))
-                    .bind(now.millis())
-            },
-        )
-        .await?;
-        let versions: Vec<_> = fold.versions().into_iter().collect();
-        upsert(
-            &mut tx,
-            "versions (metric, version, definition, data_since)",
-            4,
-            "(metric, version) DO UPDATE SET data_since = excluded.data_since WHERE versions.data_since = 0",
-            &versions,
-            |statement, (metric, version)| {
-                statement.bind((*metric).to_owned()).bind((*version).to_owned()).bind("").bind(now.millis())
-            },
-        )
-        .await?;
+        write_metrics(&mut tx, fold, now).await?;
         let change = note_change(&mut tx, fold).await?;
         advance(&mut tx, Unit::Metrics, stretch.last, &BTreeMap::new()).await?;
         tx.commit().await?;
         Ok(Folded::Done(change))
+    }
+
+    /// Whether the database would hold gathered updates. Nothing is written.
+    pub async fn try_fold_metrics(&self, fold: &MetricsFold) -> Result<(), Error> {
+        let (_turn, mut tx) = self.begin().await?;
+        write_metrics(&mut tx, fold, Timestamp::EPOCH).await?;
+        note_change(&mut tx, fold).await?;
+        Ok(tx.rollback().await?)
     }
 
     /// Adds batches of the log to the books, each once, and settles the dead
@@ -577,6 +503,92 @@ async fn advance(
         "(name) DO UPDATE SET sequence = excluded.sequence WHERE excluded.sequence > positions.sequence",
         &positions,
         |statement, (name, sequence)| statement.bind(name.clone()).bind(sequence.cast_signed()),
+    )
+    .await
+}
+
+async fn write_metrics(connection: &mut AnyConnection, fold: &MetricsFold, now: Timestamp) -> Result<(), Error> {
+    let mut cells = Vec::with_capacity(fold.cells.len());
+    for ((key, partition), state) in &fold.cells {
+        let totals = serde_json::to_string(&state.totals).map_err(|_| Error::Malformed("total"))?;
+        cells.push((key, partition, state, totals));
+    }
+    upsert(
+        connection,
+        "cells (metric, version, window_start, dimensions_id, shard, window_end, dimensions, raw_seq, totals,
+         retracted)",
+        10,
+        // The end too: a session grows.
+        "(metric, version, window_start, dimensions_id, shard) DO UPDATE SET window_end = excluded.window_end,
+         raw_seq = excluded.raw_seq, totals = excluded.totals, retracted = excluded.retracted
+         WHERE excluded.raw_seq > cells.raw_seq",
+        &cells,
+        |statement, (key, partition, state, totals)| {
+            statement
+                .bind(key.metric.to_string())
+                .bind(key.version.to_string())
+                .bind(key.start.millis())
+                .bind(dimensions_id(&key.dimensions))
+                .bind(i64::from(partition.index()))
+                .bind(state.end.millis())
+                .bind(key.dimensions.to_string())
+                .bind(state.raw_seq.cast_signed())
+                .bind(totals.clone())
+                .bind(i64::from(state.retracted))
+        },
+    )
+    .await?;
+    let outcomes: Vec<_> = fold.outcomes.iter().collect();
+    upsert(
+        connection,
+        "outcomes (source, hour, shard, raw_seq, counted, late, duplicate)",
+        7,
+        "(source, hour, shard) DO UPDATE SET raw_seq = excluded.raw_seq, counted = excluded.counted,
+         late = excluded.late, duplicate = excluded.duplicate WHERE excluded.raw_seq > outcomes.raw_seq",
+        &outcomes,
+        |statement, ((source, hour, partition), outcome)| {
+            statement
+                .bind(source.clone())
+                .bind(hour.millis())
+                .bind(i64::from(partition.index()))
+                .bind(outcome.raw_seq.cast_signed())
+                .bind(outcome.counted.cast_signed())
+                .bind(outcome.late.cast_signed())
+                .bind(outcome.duplicate.cast_signed())
+        },
+    )
+    .await?;
+    let progress: Vec<_> = fold.progress.iter().collect();
+    upsert(
+        connection,
+        "progress (shard, raw_seq, as_of, part, watermark, idle, folded_at)",
+        7,
+        "(shard) DO UPDATE SET raw_seq = excluded.raw_seq, as_of = excluded.as_of, part = excluded.part,
+         watermark = excluded.watermark, idle = excluded.idle, folded_at = excluded.folded_at
+         WHERE (excluded.raw_seq, excluded.as_of, excluded.part) > (progress.raw_seq, progress.as_of, progress.part)",
+        &progress,
+        |statement, (partition, progress)| {
+            statement
+                .bind(i64::from(partition.index()))
+                .bind(progress.raw_seq.cast_signed())
+                .bind(progress.as_of.millis())
+                .bind(i64::from(progress.part))
+                .bind(progress.watermark.map(Timestamp::millis))
+                .bind(i64::from(progress.idle))
+                .bind(now.millis())
+        },
+    )
+    .await?;
+    let versions: Vec<_> = fold.versions().into_iter().collect();
+    upsert(
+        connection,
+        "versions (metric, version, definition, data_since)",
+        4,
+        "(metric, version) DO UPDATE SET data_since = excluded.data_since WHERE versions.data_since = 0",
+        &versions,
+        |statement, (metric, version)| {
+            statement.bind((*metric).to_owned()).bind((*version).to_owned()).bind("").bind(now.millis())
+        },
     )
     .await
 }

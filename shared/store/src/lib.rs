@@ -6,6 +6,10 @@
 //! and `TEXT` columns), so that there is one implementation to test, and the
 //! same tests run against both servers.
 
+mod refused;
+#[doc(hidden)]
+pub mod testing;
+
 use std::{path::Path, str::FromStr, time::Duration};
 
 use schemars::JsonSchema;
@@ -16,6 +20,8 @@ use sqlx::{
     migrate::Migrator,
 };
 use tokio::time::timeout;
+
+pub use refused::refused;
 
 /// Section `store`.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -61,29 +67,72 @@ pub enum Error {
     Malformed(&'static str),
 }
 
+/// What an error is to blame on, and so what helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The moment: the server is away or busy. The same call may succeed later.
+    Moment,
+    /// The data: this database will never take them. Trying again does not help,
+    /// and neither does a restart: whoever brought them has to set them aside
+    /// ([`refused`] finds them).
+    Data,
+    /// The statement, the schema or the configuration: only a person can help.
+    Fault,
+}
+
 impl Error {
-    /// Whether the same call may succeed later: the server is away or busy.
-    pub fn is_transient(&self) -> bool {
+    /// What it is to blame on.
+    pub fn cause(&self) -> Cause {
         match self {
-            Self::Config(_) | Self::Migrate(_) | Self::Malformed(_) => false,
-            Self::NoAnswer(_) => true,
+            Self::Config(_) | Self::Migrate(_) | Self::Malformed(_) => Cause::Fault,
+            Self::NoAnswer(_) => Cause::Moment,
             Self::Query(error) => match error {
                 sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::Protocol(_)
                 | sqlx::Error::PoolTimedOut
                 | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed => true,
-                // Classes 08 (connection), 40 (serialisation, deadlock), 53
-                // (resources), 55 (lock), 57 (shutdown) of PostgreSQL;
-                // 5 and 6 (busy, locked) of SQLite, and their extended codes.
-                sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-                    ["08", "40", "53", "55", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-                        || code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6) && code < 100_000)
-                }),
-                _ => false,
+                | sqlx::Error::WorkerCrashed => Cause::Moment,
+                // A value that has no form in the database's protocol.
+                sqlx::Error::Encode(_) => Cause::Data,
+                sqlx::Error::Database(database) => database.code().map_or(Cause::Fault, |code| cause_of(&code)),
+                _ => Cause::Fault,
             },
         }
+    }
+
+    /// Whether the same call may succeed later: the server is away or busy.
+    pub fn is_transient(&self) -> bool {
+        self.cause() == Cause::Moment
+    }
+
+    /// Whether the database will never take what it was given.
+    pub fn is_refusal(&self) -> bool {
+        self.cause() == Cause::Data
+    }
+}
+
+/// The cause behind a database's own code. PostgreSQL's SQLSTATE has five
+/// characters (its manual, appendix A); SQLite's extended result codes are
+/// numbers of at most four digits, whose low byte is the primary code.
+fn cause_of(code: &str) -> Cause {
+    if code.len() == 5 {
+        return match (code, &code[..2]) {
+            // A server that was a primary and is a standby now says 25006.
+            ("25006", _) => Cause::Moment,
+            // Connection, rollback by the server, resources, lock, shutdown, disk.
+            (_, "08" | "40" | "53" | "55" | "57" | "58") => Cause::Moment,
+            // Cardinality, data, integrity, and limits such as an index row's size.
+            (_, "21" | "22" | "23" | "54") => Cause::Data,
+            _ => Cause::Fault,
+        };
+    }
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        // Busy, locked, out of memory, I/O error, disk full, file not to be opened.
+        Ok(5 | 6 | 7 | 10 | 13 | 14) => Cause::Moment,
+        // Too big, constraint, mismatch of types, out of range.
+        Ok(18 | 19 | 20 | 25) => Cause::Data,
+        _ => Cause::Fault,
     }
 }
 
@@ -201,6 +250,23 @@ mod tests {
     #[test]
     fn placeholders_count_on() {
         assert_eq!(placeholders(2, 3), "($1,$2,$3),($4,$5,$6)");
+    }
+
+    #[test]
+    fn an_error_is_of_the_moment_of_the_data_or_a_fault() {
+        for (cause, codes) in [
+            (
+                Cause::Moment,
+                &["08006", "40001", "53300", "55P03", "57P01", "58030", "25006", "5", "517", "6", "13"][..],
+            ),
+            // 22021 & 0xff is SQLite's 5, and U+0000 was once tried again for ever.
+            (Cause::Data, &["22021", "22003", "23505", "21000", "54000", "18", "19", "2067", "20"][..]),
+            (Cause::Fault, &["42P01", "28P01", "3D000", "25001", "1", "11", "26", "", "nonsense"][..]),
+        ] {
+            for code in codes {
+                assert_eq!(cause_of(code), cause, "{code}");
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

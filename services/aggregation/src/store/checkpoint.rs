@@ -1,6 +1,6 @@
 //! The one transaction that moves a partition on.
 
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Transaction};
 use tidemill_domain::Timestamp;
 use tidemill_events::StreamName;
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
@@ -23,26 +23,38 @@ impl Store {
     /// owner any more writes nothing.
     pub(crate) async fn checkpoint(&self, changes: &Changes, claim: &Claim) -> Result<(), Error> {
         guarded_store(&self.breaker, async {
-            let mut transaction = self.database.pool().begin().await.map_err(StoreError::from)?;
-            // First, so that nobody can claim the partition until all is
-            // written: the row stays locked.
-            let moved =
-                sqlx::query("UPDATE partitions SET floor = $1 WHERE partition = $2 AND epoch = $3 AND floor <= $1");
-            let moved = moved
-                .bind(changes.floor.cast_signed())
-                .bind(i64::from(changes.partition.index()))
-                .bind(claim.epoch)
-                .execute(&mut *transaction)
-                .await
-                .map_err(StoreError::from)?;
-            if moved.rows_affected() == 0 {
-                return Err(Error::Superseded);
-            }
-            write(&mut transaction, changes).await?;
-            transaction.commit().await.map_err(StoreError::from)?;
-            Ok(())
+            let transaction = self.written(changes, claim).await?;
+            Ok(transaction.commit().await.map_err(StoreError::from)?)
         })
         .await
+    }
+
+    /// Whether a checkpoint could be written. Nothing is.
+    pub(crate) async fn try_checkpoint(&self, changes: &Changes, claim: &Claim) -> Result<(), Error> {
+        guarded_store(&self.breaker, async {
+            let transaction = self.written(changes, claim).await?;
+            Ok(transaction.rollback().await.map_err(StoreError::from)?)
+        })
+        .await
+    }
+
+    async fn written(&self, changes: &Changes, claim: &Claim) -> Result<Transaction<'_, Any>, Error> {
+        let mut transaction = self.database.pool().begin().await.map_err(StoreError::from)?;
+        // First, so that nobody can claim the partition until all is written:
+        // the row stays locked.
+        let moved = sqlx::query("UPDATE partitions SET floor = $1 WHERE partition = $2 AND epoch = $3 AND floor <= $1");
+        let moved = moved
+            .bind(changes.floor.cast_signed())
+            .bind(i64::from(changes.partition.index()))
+            .bind(claim.epoch)
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::from)?;
+        if moved.rows_affected() == 0 {
+            return Err(Error::Superseded);
+        }
+        write(&mut transaction, changes).await?;
+        Ok(transaction)
     }
 }
 

@@ -156,6 +156,61 @@ async fn an_old_owner_is_refused(config: Config) {
     assert!(store.stale_points(P).await.expect("answers").is_empty());
 }
 
+/// What the database refuses is found, set aside and told of, and the rest of
+/// the batch stands as if it had never been there.
+async fn what_is_refused_is_set_aside(config: Config) {
+    let url = config.url.clone();
+    let mut fixture = Fixture::open(config).await;
+    tidemill_store::testing::refuse(&url, "books", "source", "poison").await.expect("refuses from now on");
+    let mut owner = fixture.owner(P).await;
+    let good = batch(4, 0, &[(1, 100), (2, 200), (3, 300)]);
+    let mut poisoned = batch(4, 0, &[(1, 100), (9, 150), (2, 200), (3, 300), (9, 150)]);
+    let lines = String::from_utf8(poisoned.lines.to_vec()).expect("text");
+    let poison = |line: &str| match line.contains("\"c9\"") {
+        true => line.replace(r#"s, \"q\""#, "poison") + "\n",
+        false => format!("{line}\n"),
+    };
+    poisoned.lines = lines.lines().map(poison).collect::<String>().into();
+    let mut straight = fixture.owner(Partition::new(7)).await;
+    let refused = {
+        fixture.take(&mut straight, &EnrichedBatch { partition: Partition::new(7), ..poisoned.clone() }).await;
+        fixture.store.checkpoint(&straight.take_changes(Timestamp::EPOCH), &straight.claim).await.expect_err("refused")
+    };
+    assert!(refused.is_refusal(), "{refused}");
+
+    let kept = owner.without_refused(&poisoned, &mut fixture.ceiling, Timestamp::EPOCH).await.expect("is found");
+    assert_eq!((kept.count, &kept.lines), (3, &good.lines));
+    fixture.take(&mut owner, &kept).await;
+    let changes = owner.take_changes(Timestamp::EPOCH);
+    fixture.store.checkpoint(&changes, &owner.claim).await.expect("the rest is written");
+    let letters: Vec<_> =
+        changes.letters.iter().map(|l| (l.id.as_str(), l.code.as_str(), l.source.as_str(), l.sequence)).collect();
+    assert_eq!(
+        letters,
+        [
+            ("aggregation-4-refused-1", "store_refused", "poison", Some(4)),
+            ("aggregation-4-refused-4", "store_refused", "poison", Some(4)),
+        ]
+    );
+    assert!(String::from_utf8_lossy(&changes.letters[0].body).contains("\"c9\""), "as it stands in the log");
+    assert_eq!(fixture.owner(P).await.claim.floor, 4);
+    let books = fixture.store.all_books(P).await.expect("loads books");
+    assert_eq!(books.iter().map(|(_, outcomes)| outcomes.counted).collect::<Vec<_>>(), [3]);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_set_aside_on_sqlite() {
+    what_is_refused_is_set_aside(sqlite(&tempdir())).await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_set_aside_on_postgres() {
+    let Some(server) = Postgres::start().await else {
+        return skipped("what_is_refused_is_set_aside_on_postgres", "no PostgreSQL is installed");
+    };
+    what_is_refused_is_set_aside(Config { url: server.url(), max_connections: 4 }).await;
+}
+
 fn sqlite(folder: &tidemill_testkit::TempDir) -> Config {
     Config { url: format!("sqlite://{}/aggregation.db", folder.path().display()), max_connections: 4 }
 }

@@ -16,7 +16,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Timestamp, text::has_control};
 use tidemill_events::DeadLetter;
 use tidemill_service::{FieldError, Problem};
 use tokio::time::timeout;
@@ -146,6 +146,10 @@ pub(super) async fn show(
     Path(sequence): Path<String>,
 ) -> Result<Json<LetterAnswer>, Error> {
     let sequence: u64 = path_parameter("sequence", &sequence)?;
+    if sequence == 0 {
+        // Streams count from 1, and NATS takes 0 for no sequence.
+        return Err(Error::UnknownDeadLetter(0));
+    }
     let stored = reporting.bus.message_at::<DeadLetter>(sequence).await?.map(|stored| stored.message);
     let found = reporting.store.dead_letters_at(&[sequence].into()).await?.remove(&sequence);
     let letter = match (found, &stored) {
@@ -469,6 +473,13 @@ fn check(kind: Kind, asked: &OrderRequest) -> Result<Vec<u8>, Error> {
         (Some(_), Some(_)) => wrong("/filter", "must not stand beside sequences"),
         (None, None) => wrong("", "needs sequences or a filter"),
     }
+    if let Some(FilterRequest { service, code, source, .. }) = &asked.filter {
+        for (pointer, text) in [("/filter/service", service), ("/filter/code", code), ("/filter/source", source)] {
+            if text.as_deref().is_some_and(has_control) {
+                wrong(pointer, "must not hold control characters");
+            }
+        }
+    }
     if asked.limit.is_some_and(|limit| !(1..=AT_ONCE).contains(&limit)) {
         wrong("/limit", "must be between 1 and 1000");
     }
@@ -618,6 +629,7 @@ mod tests {
             (r#"{"by":"anna"}"#, &[""][..]),
             (r#"{"sequences":[],"by":" "}"#, &["/sequences", "/by"]),
             (r#"{"sequences":[1],"filter":{},"by":"a\u0000"}"#, &["/filter", "/by"]),
+            (r#"{"filter":{"source":"a\u0000","code":"\u001b"},"by":"a"}"#, &["/filter/code", "/filter/source"]),
             (r#"{"filter":{},"by":"a","limit":0,"body":{}}"#, &["/limit", "/body"]),
             (r#"{"sequences":[1,2],"by":"a","body":{}}"#, &["/body"]),
             (r#"{"sequences":[1],"by":"a","body":" "}"#, &["/body"]),

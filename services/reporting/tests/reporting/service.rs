@@ -327,3 +327,59 @@ async fn the_chain_is_as_healthy_as_its_services() {
     .await;
     running.stop().await;
 }
+
+/// Totals that the database will never hold are set aside, one by one; all
+/// others are folded, and so is what comes behind them.
+async fn what_the_store_refuses_is_a_dead_letter_and_holds_nothing_up(shop: &Shop, store: &str) {
+    let running = shop.replica(store, "").await;
+    tidemill_store::testing::refuse(store, "cells", "dimensions", "poison").await.expect("refuses from now on");
+    let mixed = vec![cell(0, "books", "EU", 2, 1050), cell(0, "poison", "EU", 1, 7), cell(1, "games", "EU", 1, 5)];
+    shop.bus.publish(&MetricsUpdate { books: vec![outcomes(4, 0, 0)], ..update(0, 3, mixed) }).await.expect("stored");
+    shop.bus.publish(&update(1, 4, vec![cell(0, "books", "EU", 1, 1)])).await.expect("stored");
+    let all = "/v1/metrics/sales_metrics/totals?group_by=category";
+    let answer = running.until(all, |answer| answer["rows"][0]["values"]["revenue"] == "10.51").await;
+    assert_eq!(revenue_of(&answer, "rows"), ["10.51", "0.05"]);
+    let books = running.until("/v1/books", |books| books["totals"]["counted"] == 4).await;
+    assert_eq!(books["totals"]["dead_lettered"], 0, "the events are counted");
+    let letters =
+        running.until("/v1/dead-letters", |a| a["dead_letters"].as_array().is_some_and(|l| !l.is_empty())).await;
+    let letters = letters["dead_letters"].as_array().expect("a list");
+    assert_eq!(letters.len(), 1);
+    assert_eq!((&letters[0]["service"], &letters[0]["code"]), (&json!("reporting"), &json!("store_refused")));
+    assert!(letters[0]["body"].as_str().is_some_and(|body| body.contains("poison") && !body.contains("books")));
+    try_eventually("it is ready", crate::shop::DEADLINE, async || match running.context.health.problems() {
+        none if none.is_empty() => Ok(()),
+        some => Err(some),
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_sqlite_refuses_is_a_dead_letter_and_holds_nothing_up() {
+    let shop = Shop::open().await;
+    what_the_store_refuses_is_a_dead_letter_and_holds_nothing_up(&shop, &shop.sqlite()).await;
+}
+
+#[tokio::test]
+async fn what_postgres_refuses_is_a_dead_letter_and_holds_nothing_up() {
+    let Some(postgres) = tidemill_testkit::Postgres::start().await else {
+        let test = "what_postgres_refuses_is_a_dead_letter_and_holds_nothing_up";
+        return tidemill_testkit::skipped(test, "no PostgreSQL is installed");
+    };
+    what_the_store_refuses_is_a_dead_letter_and_holds_nothing_up(&Shop::open().await, &postgres.url()).await;
+}
+
+#[tokio::test]
+async fn control_characters_and_numbers_of_no_letter_are_a_clients_error() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    for path in ["/v1/dead-letters?code=%00", "/v1/alerts?rule=%00", "/v1/metrics/%00/totals", "/v1/books?source=a%1b"]
+    {
+        let (status, problem) = running.problem(path).await;
+        assert_eq!((status, &problem["code"]), (400, &json!("control_character")), "{path}");
+    }
+    let (status, problem) = running.problem("/v1/dead-letters/0").await;
+    assert_eq!((status, &problem["code"]), (404, &json!("unknown_dead_letter")));
+    running.stop().await;
+}

@@ -1,0 +1,25 @@
+//! For tests: a database that refuses some rows, as one does that cannot hold
+//! what is in them.
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
+
+/// Has the database at `url` refuse rows of `table` whose `column` contains
+/// `part`, for good: the error is one of the data.
+///
+/// # Errors
+/// Where the database or the table is not there.
+pub async fn refuse(url: &str, table: &str, column: &str, part: &str) -> Result<(), sqlx::Error> {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(url).await?;
+    let sql = match url.starts_with("sqlite:") {
+        true => format!(
+            "PRAGMA busy_timeout = 5000; CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} \
+             WHEN instr(NEW.{column}, '{part}') > 0 BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        ),
+        false => format!(
+            "ALTER TABLE {table} ADD CONSTRAINT refuse_{table} CHECK (position('{part}' IN {column}) = 0) NOT VALID"
+        ),
+    };
+    connection.execute(AssertSqlSafe(sql)).await?;
+    connection.close().await
+}
