@@ -6,11 +6,11 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
-use tidemill_bus::Bus;
+use tidemill_bus::{Bus, Progress};
 use tidemill_domain::Partition;
 use tidemill_events::{DeadLetter, Durable, EnrichedBatch, TraceParent};
 use tidemill_ownership::Owned;
-use tidemill_service::{Context, Registry, trace};
+use tidemill_service::{Context, Registry, Standstill, trace};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::Span;
 
@@ -165,7 +165,8 @@ impl Telemetry {
 }
 
 /// Asks the server every five seconds how far behind each partition is that
-/// this replica owns, and the store every minute how much it holds.
+/// this replica owns, and whether it moves, and the store every minute how much
+/// it holds.
 pub(crate) async fn measure(
     context: Context,
     bus: Bus,
@@ -173,6 +174,7 @@ pub(crate) async fn measure(
     store: Store,
     telemetry: Telemetry,
 ) -> Result<(), std::convert::Infallible> {
+    let standstill = Standstill::new(&context.health, "standing_partition");
     let mut ticks = interval(Duration::from_secs(5));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in (0..12_u32).cycle() {
@@ -180,11 +182,14 @@ pub(crate) async fn measure(
             _ = ticks.tick() => {}
             () = context.shutdown.cancelled() => break,
         }
+        standstill.retain(|partition| owned.contains(*partition));
         for partition in owned.units() {
-            if let Ok(lag) = bus.lag(Durable::Aggregation(partition)).await
+            if let Ok(Progress { reached, waiting }) = bus.progress(Durable::Aggregation(partition)).await
                 && owned.contains(partition)
             {
-                telemetry.lag.get_or_create(&PartitionLabel { partition: partition.index() }).set(lag.cast_signed());
+                let lag = telemetry.lag.get_or_create(&PartitionLabel { partition: partition.index() });
+                lag.set(waiting.cast_signed());
+                standstill.look(partition, reached, waiting);
             }
         }
         if tick == 0

@@ -13,15 +13,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidemill_bus::{Bus, Delivery, ack_all};
+use tidemill_bus::{Bus, Delivery, Progress, ack_all};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, HeaderSource, Message, RawBatch, StreamName, topology,
 };
 use tidemill_ownership::{Lease, Owned};
-use tidemill_service::{Attempt, Ceiling, CeilingConfig, Context, Troubles};
+use tidemill_service::{Attempt, Ceiling, CeilingConfig, Context, Standstill, Troubles};
 use tidemill_store::answered;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -138,8 +138,11 @@ impl Consumer {
             () = self.stop.cancelled() => return Ok(()),
             opened = opened => opened?,
         };
-        troubles.clear(&self.partition);
-        let mut requests = interval(REQUESTS_INTERVAL);
+        // After a failure it has to be seen to work: what it failed at comes first.
+        if *wait == FIRST_WAIT {
+            troubles.clear(&self.partition);
+        }
+        let mut requests = interval_at(Instant::now() + REQUESTS_INTERVAL, REQUESTS_INTERVAL);
         requests.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let chunk = tokio::select! {
@@ -147,11 +150,13 @@ impl Consumer {
                 () = self.stop.cancelled() => return Ok(()),
                 _ = requests.tick() => {
                     again::answer(self, &mut state).await?;
+                    troubles.clear(&self.partition);
                     continue;
                 }
                 chunk = subscription.next_chunk(BATCHES_PER_STEP) => chunk?,
             };
             self.step(&mut state, chunk).await?;
+            troubles.clear(&self.partition);
             *wait = FIRST_WAIT;
         }
     }
@@ -390,9 +395,11 @@ impl Message for Successor {
     }
 }
 
-/// Tells how far each partition of this replica is behind, every few seconds.
+/// Tells how far each partition of this replica is behind, every few seconds,
+/// and which of them stand still.
 pub(crate) async fn report_lag(shared: Arc<Shared>, owned: Owned<Partition>) -> Result<(), std::convert::Infallible> {
     let Shared { bus, context, metrics, .. } = &*shared;
+    let standstill = Standstill::new(&context.health, "standing_partition");
     let mut ticks = interval(Duration::from_secs(5));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -400,9 +407,13 @@ pub(crate) async fn report_lag(shared: Arc<Shared>, owned: Owned<Partition>) -> 
             _ = ticks.tick() => {}
             () = context.shutdown.cancelled() => return Ok(()),
         }
+        standstill.retain(|partition| owned.contains(*partition));
         for partition in owned.units() {
-            match bus.lag(Durable::Enrichment(partition)).await {
-                Ok(batches) => metrics.lag(partition, batches),
+            match bus.progress(Durable::Enrichment(partition)).await {
+                Ok(Progress { reached, waiting }) => {
+                    metrics.lag(partition, waiting);
+                    standstill.look(partition, reached, waiting);
+                }
                 // Not made yet, or NATS is away: readiness says so.
                 Err(error) => tracing::debug!(%partition, %error, "lag is unknown"),
             }

@@ -34,6 +34,16 @@ pub struct Subscription {
     last_delivery: u64,
 }
 
+/// Where a durable consumer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The stream sequence up to which everything is acknowledged.
+    pub reached: u64,
+    /// Messages that are yet to be acknowledged: those not delivered and those
+    /// in flight.
+    pub waiting: u64,
+}
+
 /// A message as a consumer got it.
 #[derive(Debug)]
 pub struct Delivery {
@@ -105,13 +115,21 @@ impl Bus {
     /// Messages that a durable consumer has yet to acknowledge: those not
     /// delivered and those in flight. From the leader's answer.
     pub async fn lag(&self, durable: Durable) -> Result<u64, Error> {
+        Ok(self.progress(durable).await?.waiting)
+    }
+
+    /// Where a durable consumer stands. From the leader's answer.
+    pub async fn progress(&self, durable: Durable) -> Result<Progress, Error> {
         let info = self
             .stream(durable.stream())
             .await?
             .consumer_info(durable.name())
             .await
             .map_err(|e| Error::Consume { name: durable.name(), reason: e.to_string() })?;
-        Ok(info.num_pending + info.num_ack_pending as u64)
+        Ok(Progress {
+            reached: info.ack_floor.stream_sequence,
+            waiting: info.num_pending + info.num_ack_pending as u64,
+        })
     }
 }
 

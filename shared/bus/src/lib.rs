@@ -16,7 +16,7 @@ mod topology;
 
 pub use config::Config;
 pub use connection::{Bus, Published, Stored};
-pub use consumer::{Delivery, Subscription, ack_all};
+pub use consumer::{Delivery, Progress, Subscription, ack_all};
 pub use error::Error;
 pub use leases::Change;
 pub use members::Member;

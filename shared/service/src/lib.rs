@@ -31,5 +31,6 @@ pub use keys::{ApiKeys, KeyId, KeySchemes};
 pub use problem::{FieldError, Problem};
 pub use process::{ServiceConfig, install_crypto, main};
 pub use server::Server;
+pub use standstill::Standstill;
 pub use telemetry::TelemetryConfig;
 pub use troubles::Troubles;
