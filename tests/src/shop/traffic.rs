@@ -28,6 +28,28 @@ const LATE_SOURCE: &str = "late-till";
 /// Source of the orders.
 pub(crate) const SHOP_SOURCE: &str = "web-shop";
 
+/// One order in so many has strange texts, and one in so many a text that is
+/// none.
+const STRANGE_EVERY: usize = 7;
+const NO_TEXT_EVERY: usize = 50;
+/// Texts that are legal, and that a database, a page or a terminal could
+/// stumble over: beyond the first plane, not assigned, private, bidi controls,
+/// combining, control characters, a quote, a statement, a formula, markup.
+const STRANGE: [&str; 12] = [
+    "\u{1f30a}\u{10ffff}",
+    "\u{378}\u{e000}\u{fffe}",
+    "\u{202e}drawkcab\u{2066}",
+    "e\u{301}\u{200d}\u{feff}",
+    "two\nlines\r\t",
+    "\u{1}\u{1b}[31m\u{7f}\u{85}\u{9f}",
+    "'; DROP TABLE cells; --",
+    "\"\\\\\u{2028}",
+    "=HYPERLINK(\"x\")",
+    "<!channel> <script>",
+    "%00%n{}$1",
+    "\u{ff1d}\u{fdfa}",
+];
+
 /// What becomes of an event, taken once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -233,10 +255,24 @@ fn shop(lines: usize, now: Timestamp) -> Sender {
         let quantity = if is_suspicious { 1 } else { 1 + n % 3 };
         suspicious += usize::from(is_suspicious);
         let revenue = truth::micros(&price).unwrap_or_default() * i128::try_from(quantity).unwrap_or_default();
+        let strange = match n % STRANGE_EVERY {
+            3 => STRANGE[n / STRANGE_EVERY % STRANGE.len()],
+            _ => "",
+        };
+        let product = Value::from(format!("p-{}{strange}", n % 50));
+        let order = Value::from(format!("o-{n}{strange}"));
+        if n % NO_TEXT_EVERY == 11 {
+            // U+0000, which PostgreSQL cannot hold.
+            let id = format!("no-text-{n:05}");
+            let json = format!(
+                r#"{{"specversion":"1.0","id":"{id}","source":"{SHOP_SOURCE}","type":"order.placed","time":"{now}","subject":"{customer}","data":{{"order_id":"n-{n}","billing_country":"DE","items":[{{"product_id":"p\u0000","quantity":1,"unit_price":1}}]}}}}"#
+            );
+            events.push(Event { json, fate: Fate::Invalid(id) });
+        }
         events.push(Event {
             json: format!(
-                r#"{{"specversion":"1.0","id":"order-{n:05}","source":"{SHOP_SOURCE}","type":"order.placed","time":"{now}","subject":"{customer}","data":{{"order_id":"o-{n}","billing_country":"DE","items":[{{"product_id":"p-{}","quantity":{quantity},"unit_price":{price}}}]}}}}"#,
-                n % 50
+                r#"{{"specversion":"1.0","id":"order-{n:05}","source":"{SHOP_SOURCE}","type":"order.placed","time":"{now}","subject":"{customer}","data":{{"order_id":{order},"billing_country":"DE","note":{},"items":[{{"product_id":{product},"quantity":{quantity},"unit_price":{price}}}]}}}}"#,
+                Value::from(strange)
             ),
             fate: Fate::Order { revenue, suspicious: is_suspicious.then_some(customer) },
         });
