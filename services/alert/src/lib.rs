@@ -27,14 +27,16 @@ pub mod unit;
 pub mod worker;
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use tidemill_bus::Progress;
 use tidemill_definitions::Metrics;
 use tidemill_events::Durable;
-use tidemill_service::{Context, Server, StartError, Starting};
+use tidemill_service::{Context, Server, Standstill, StartError, Starting};
 
 pub use config::Config;
 use dependencies::{Dependencies, until_done};
@@ -106,15 +108,27 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     Ok(Handle { address: server.address() })
 }
 
-/// Measures what this replica's units are behind, and finds out when a store
-/// that was away is back, where no unit would.
+/// A consumer of a unit, by its name in the log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Consumer(Unit, String);
+
+impl fmt::Display for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
+/// Measures what this replica's units are behind, and whether they move, and
+/// finds out when a store that was away is back, where no unit would.
 async fn watch(app: Arc<App>) -> Result<(), Error> {
     let stop = &app.context.shutdown;
+    let standstill = Standstill::new(&app.context.health, "standing_consumer");
+    let owns = |unit| app.owned.get().is_some_and(|owned| owned.contains(unit));
     while !pause(WATCH_INTERVAL, stop).await {
         for unit in [Unit::Events, Unit::Metrics] {
-            let is_owned = app.owned.get().is_some_and(|owned| owned.contains(unit));
-            app.telemetry.lag(unit, if is_owned { lag(&app, unit).await } else { None });
+            app.telemetry.lag(unit, if owns(unit) { lag(&app, unit, &standstill).await } else { None });
         }
+        standstill.retain(|Consumer(unit, _)| owns(*unit));
         if app.dependencies.store.is_open() {
             unless_stopped(until_done(&app.dependencies.store, stop, || app.store.ping()).await)?;
         }
@@ -123,8 +137,8 @@ async fn watch(app: Arc<App>) -> Result<(), Error> {
 }
 
 /// Messages that a unit's consumers have yet to acknowledge; `None` where the
-/// server does not say.
-async fn lag(app: &App, unit: Unit) -> Option<u64> {
+/// server does not say. Notes which of them stand still.
+async fn lag(app: &App, unit: Unit, standstill: &Standstill<Consumer>) -> Option<u64> {
     let durables: Vec<Durable> = match unit {
         Unit::Events => app.bus.partitions().all().map(Durable::AlertEvents).collect(),
         Unit::Metrics => vec![Durable::AlertMetrics],
@@ -132,7 +146,9 @@ async fn lag(app: &App, unit: Unit) -> Option<u64> {
     };
     let mut sum = 0;
     for durable in durables {
-        sum += app.bus.lag(durable).await.ok()?;
+        let Progress { reached, waiting } = app.bus.progress(durable).await.ok()?;
+        standstill.look(Consumer(unit, durable.name()), reached, waiting);
+        sum += waiting;
     }
     Some(sum)
 }

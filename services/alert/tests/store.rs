@@ -43,6 +43,7 @@ async fn suite(url: &str) {
     a_commit_and_a_take_over_at_once_are_one_after_the_other(&store).await;
     alerts_pass_through_their_states(&store).await;
     old_alerts_are_forgotten(&store).await;
+    any_text_is_held(&store).await;
     // The schema is there already, and so is what was kept.
     let again = Store::open(&config).await.expect("opens again");
     for unit in Unit::ALL {
@@ -241,6 +242,31 @@ async fn alerts_pass_through_their_states(store: &Store) {
     assert_eq!(newest.iter().map(|r| r.notification).collect::<Vec<_>>(), [Notification::Sent, Notification::Refused]);
     assert_eq!(newest[1].reason.as_deref(), Some("404: no_service"));
     assert_eq!(store.newest(Some("A"), 10).await.expect("answers").len(), 2);
+}
+
+/// Whatever an event says may stand in an alert, and be a dimension.
+async fn any_text_is_held(store: &Store) {
+    let mine = claim(store, Unit::Metrics).await;
+    let texts = tidemill_testkit::any_texts();
+    let mut changes = Changes::default();
+    for (n, text) in texts.iter().enumerate() {
+        let mut made = alert(5_000 + n as u128, "TEXTS", 2_000_000 + n as i64);
+        made.firing.title = text.clone();
+        made.firing.summary = text.clone();
+        made.firing.dimensions = BTreeMap::from([(text.clone(), text.clone())]);
+        changes.alerts.push(made);
+        let (mut key, totals) = cell(5_000 + n as i64, 5, 1);
+        key.dimensions = BTreeMap::from([(text.clone(), text.clone()), ("more".into(), text.repeat(3))]);
+        changes.cells.insert(key, totals);
+    }
+    let fresh = store.commit(&mine, &changes, Notification::Off).await.expect("commits");
+    assert_eq!(fresh.len(), texts.len());
+    let mut found: Vec<Alert> =
+        store.newest(Some("TEXTS"), 500).await.expect("answers").into_iter().map(|recorded| recorded.alert).collect();
+    found.reverse();
+    assert_eq!(found, changes.alerts);
+    let saved: BTreeMap<_, _> = store.load(Unit::Metrics).await.expect("loads").cells.into_iter().collect();
+    assert!(changes.cells.iter().all(|(key, totals)| saved.get(key) == Some(totals)));
 }
 
 async fn old_alerts_are_forgotten(store: &Store) {

@@ -434,16 +434,14 @@ mod tests {
     }
 
     async fn any_text_may_be_asked_for(store: &Store) {
-        let ids = ["t-1", "\0", "a\0b", "Zo\u{eb}", "\u{202e}", "\u{e000}\u{10ffff}", "\n", "", "t-2"];
-        store
-            .accept(&["t-1", "t-2", "Zo\u{eb}"].map(|id| record(Kind::Product, id, "Books")), at(0))
-            .await
-            .expect("accepts");
+        store.accept(&["t-1", "Zo\u{eb}"].map(|id| record(Kind::Product, id, "Books")), at(0)).await.expect("accepts");
+        let texts = tidemill_testkit::any_texts();
+        let ids: Vec<&str> = texts.iter().map(String::as_str).chain(["t-1", "Zo\u{eb}"]).collect();
         let known = |found: Histories| found.into_keys().collect::<std::collections::BTreeSet<_>>();
-        let expected = ["t-1", "t-2", "Zo\u{eb}"].map(String::from).into();
+        let expected = ["t-1", "Zo\u{eb}"].map(String::from).into();
         assert_eq!(known(store.histories(Kind::Product, &ids).await.expect("answers")), expected);
-        // What is no name is not asked for; and where a database refuses one all the same, the others are found.
-        assert_eq!(known(store.known_of(Kind::Product, ids.to_vec()).await.expect("answers")), expected);
+        // Where a database refuses an id, the others are found all the same.
+        assert_eq!(known(store.known_of(Kind::Product, ids).await.expect("answers")), expected);
     }
 
     async fn a_file_is_loaded_once(store: &Store) {

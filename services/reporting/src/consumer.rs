@@ -3,17 +3,17 @@
 //! Each chunk is decoded, folded in one transaction, and acknowledged. What
 //! was folded and not acknowledged comes again and changes nothing.
 
-use std::{collections::BTreeMap, future::Future, marker::PhantomData, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, future::Future, marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use tidemill_bus::{Bus, Delivery, ack_all};
+use tidemill_bus::{Bus, Delivery, Progress, ack_all};
 use tidemill_domain::Partition;
 use tidemill_events::{AlertTransition, DeadLetter, Durable, Message, MetricsUpdate, RawBatch, TraceParent};
-use tidemill_ownership::Lease;
-use tidemill_service::{Breaker, Ceiling, trace};
+use tidemill_ownership::{Lease, Owned};
+use tidemill_service::{Breaker, Ceiling, Standstill, trace};
 use tidemill_store::{answered, refused};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -32,6 +32,8 @@ const CHUNK: usize = 256;
 /// Between two openings of a stream, where no breaker says how long: what
 /// fails at once must not spin.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often it is looked whether streams move.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Under which name readiness says that a consumer has halted.
 const CEILING: &str = "dead_letter_ceiling";
 
@@ -68,6 +70,25 @@ pub async fn run(reporting: Arc<Reporting>, lease: Lease<Unit>) -> Result<(), Er
         Unit::Log => Follower::<Log>::new(&reporting, lease).run().await,
         Unit::DeadLetters => Follower::<DeadLetters>::new(&reporting, lease).run().await,
         Unit::Alerts => Follower::<Alerts>::new(&reporting, lease).run().await,
+    }
+}
+
+/// Looks every few seconds whether the streams that this replica follows move.
+pub async fn watch(reporting: Arc<Reporting>, owned: Owned<Unit>) -> Result<(), Infallible> {
+    let standstill = Standstill::new(&reporting.context.health, "standing_stream");
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = reporting.context.shutdown.cancelled() => return Ok(()),
+        }
+        standstill.retain(|unit| owned.contains(*unit));
+        for unit in owned.units() {
+            if let Ok(Progress { reached, waiting }) = reporting.bus.progress(unit.durable()).await {
+                standstill.look(unit, reached, waiting);
+            }
+        }
     }
 }
 

@@ -79,7 +79,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let reporting = Reporting::new(context.clone(), bus.clone(), store, config, catalogue, standing);
     server.install(http::routes(reporting.clone()));
     let follower = reporting.clone();
-    tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| consumer::run(follower.clone(), lease));
+    let owned =
+        tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| consumer::run(follower.clone(), lease));
+    context.spawn("standstill", consumer::watch(reporting.clone(), owned));
     context.spawn(refresh::NAME, refresh::run(reporting.clone()));
     context.spawn("redrive", redrive::run(reporting.clone()));
     context.spawn("publisher", publisher::run(reporting.clone()));

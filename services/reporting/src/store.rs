@@ -803,6 +803,62 @@ mod tests {
         settled_before_it_is_listed(store).await;
         a_letter_that_was_published_twice_counts_once(store).await;
         definitions_are_remembered(store).await;
+        any_text_is_held(store).await;
+    }
+
+    /// Whatever an event says may be a dimension, a source, or stand in an alert
+    /// or a dead letter.
+    async fn any_text_is_held(store: &Store) {
+        let texts = tidemill_testkit::any_texts();
+        let mut told = update(0, 9_000);
+        told.cells = texts
+            .iter()
+            .map(|text| CellUpdate {
+                start: at(900_000_000),
+                dimensions: BTreeMap::from([("category".into(), text.clone()), ("region".into(), text.repeat(2))]),
+                ..told.cells[0].clone()
+            })
+            .collect();
+        told.books = texts
+            .iter()
+            .map(|text| tidemill_events::SourceBooks { source: text.clone(), ..told.books[0].clone() })
+            .collect();
+        fold(store, std::slice::from_ref(&told)).await;
+        let mut held = BTreeSet::new();
+        let visit = |cell: Cell<'_>| -> Result<(), Error> {
+            let dimensions: BTreeMap<String, String> = serde_json::from_str(cell.dimensions).expect("JSON");
+            held.insert(dimensions["category"].clone());
+            Ok(())
+        };
+        store.each_cell_at(&sales(), &[at(900_000_000)].into(), visit).await.expect("cells");
+        assert_eq!(held, texts.iter().cloned().collect());
+
+        let letters: Vec<Letter> =
+            (9_000..).zip(&texts).map(|(sequence, text)| letter(sequence, "any_text", text)).collect();
+        let folded = store.fold_dead_letters(to(0, 9_999), &[], &letters, at(1)).await.expect("folds");
+        assert_eq!(folded, Folded::Done(()));
+        let listed = store
+            .dead_letters(&Filter { code: Some("any_text".into()), ..Filter::default() }, Page::After(0), 500)
+            .await
+            .expect("letters");
+        assert_eq!(listed.into_iter().map(|found| found.letter).collect::<Vec<_>>(), letters);
+
+        let fired: Vec<(u64, AlertTransition)> = (9_000_u64..)
+            .zip(&texts)
+            .map(|(sequence, text)| {
+                let fired = transition(sequence.into(), AlertState::Firing, at(sequence.cast_signed()));
+                (
+                    sequence,
+                    AlertTransition { rule: "TEXTS".into(), title: text.clone(), summary: text.clone(), ..fired },
+                )
+            })
+            .collect();
+        let Folded::Done(_) = store.fold_alerts(to(0, 9_999), &fired).await.expect("folds") else {
+            panic!("any stretch follows")
+        };
+        let titles: BTreeSet<String> =
+            store.alerts(Some("TEXTS"), 500).await.expect("alerts").into_iter().map(|alert| alert.title).collect();
+        assert_eq!(titles, texts.into_iter().collect());
     }
 
     async fn totals_stay_the_furthest(store: &Store) {

@@ -20,27 +20,31 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Standstill<U> {
     troubles: Troubles<U>,
-    /// Where each unit was when it last moved, and when that was.
-    moved: Mutex<BTreeMap<U, (u64, Instant)>>,
+    /// Where each unit with waiting work is, and since when it has been there.
+    since: Mutex<BTreeMap<U, (u64, Instant)>>,
 }
 
 impl<U: Ord + Display + Clone> Standstill<U> {
     /// Nothing seen so far. `what` names the line in readiness, for instance
     /// `standing_partition`.
     pub fn new(health: &Health, what: &'static str) -> Self {
-        Self { troubles: Troubles::new(health, what), moved: Mutex::default() }
+        Self { troubles: Troubles::new(health, what), since: Mutex::default() }
     }
 
     /// Takes note of where a unit is, and of how much waits behind that. To be
     /// called every few seconds for each unit that this instance owns.
     pub fn look(&self, unit: U, reached: u64, waiting: u64) {
         let now = Instant::now();
-        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = moved.entry(unit.clone()).or_insert((reached, now));
-        if waiting == 0 || seen.0 != reached {
-            *seen = (reached, now);
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting == 0 {
+            since.remove(&unit);
+            return self.troubles.clear(&unit);
         }
-        match now.duration_since(seen.1) {
+        let (place, began) = since.entry(unit.clone()).or_insert((reached, now));
+        if *place != reached {
+            (*place, *began) = (reached, now);
+        }
+        match now.duration_since(*began) {
             stood if stood >= PATIENCE => self.troubles.set(
                 unit,
                 format!("it has stood at {reached} for {} s, and {waiting} messages wait behind that", stood.as_secs()),
@@ -51,8 +55,8 @@ impl<U: Ord + Display + Clone> Standstill<U> {
 
     /// Forgets the units that are no business of this instance any more.
     pub fn retain(&self, is_owned: impl Fn(&U) -> bool) {
-        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        moved.retain(|unit, _| {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.retain(|unit, _| {
             let owned = is_owned(unit);
             if !owned {
                 self.troubles.clear(unit);

@@ -4,10 +4,12 @@
 use std::{io::Write, path::PathBuf};
 
 mod postgres;
+mod texts;
 mod wait;
 
 pub use postgres::Postgres;
 pub use tempfile::TempDir;
+pub use texts::any_texts;
 pub use tidemill_embedded::{NatsServer, SlackStandIn as FakeSlack};
 pub use wait::{eventually, try_eventually};
 

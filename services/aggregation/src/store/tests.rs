@@ -156,6 +156,43 @@ async fn an_old_owner_is_refused(config: Config) {
     assert!(store.stale_points(P).await.expect("answers").is_empty());
 }
 
+/// Whatever an event says may be a dimension, and be counted once.
+async fn any_text_is_held(config: Config) {
+    let mut fixture = Fixture::open(config).await;
+    let texts = tidemill_testkit::any_texts();
+    let plain = batch(4, 0, &[(1, 100)]);
+    let line = String::from_utf8(plain.lines.to_vec()).expect("text");
+    let with = |text: &String| {
+        let text = serde_json::Value::from(text.as_str()).to_string();
+        line.replace("\"DE\"", &text).replace("\"c1\"", &text)
+    };
+    let batch = EnrichedBatch { lines: texts.iter().map(with).collect::<String>().into(), ..plain };
+    let mut owner = fixture.owner(P).await;
+    fixture.take(&mut owner, &batch).await;
+    fixture.store.checkpoint(&owner.take_changes(Timestamp::EPOCH), &owner.claim).await.expect("writes");
+    let ids = fixture.store.cells_after(P, 0).await.expect("answers");
+    let mut read = fixture.store.updates(&ids).await.expect("answers");
+    let mut expected: Vec<_> = owner.state.cells.values().map(crate::cell::Cell::update).collect();
+    let key = |cell: &tidemill_events::CellUpdate| (cell.metric.clone(), cell.start, cell.dimensions.clone());
+    read.sort_by_key(key);
+    expected.sort_by_key(key);
+    assert_eq!(read, expected);
+    assert!(read.iter().any(|cell| cell.dimensions["country"] == "a\0b"));
+}
+
+#[tokio::test]
+async fn any_text_is_held_on_sqlite() {
+    any_text_is_held(sqlite(&tempdir())).await;
+}
+
+#[tokio::test]
+async fn any_text_is_held_on_postgres() {
+    let Some(server) = Postgres::start().await else {
+        return skipped("any_text_is_held_on_postgres", "no PostgreSQL is installed");
+    };
+    any_text_is_held(Config { url: server.url(), max_connections: 4 }).await;
+}
+
 /// What the database refuses is found, set aside and told of, and the rest of
 /// the batch stands as if it had never been there.
 async fn what_is_refused_is_set_aside(config: Config) {
