@@ -51,7 +51,7 @@ impl ServiceConfig for Config {
 }
 
 fn default_http() -> HttpConfig {
-    HttpConfig { listen: SocketAddr::from(([127, 0, 0, 1], 7071)) }
+    HttpConfig::at(SocketAddr::from(([127, 0, 0, 1], 7071)))
 }
 
 /// Section `auth`.

@@ -162,7 +162,7 @@ pub enum UnknownTypes {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            http: HttpConfig { listen: SocketAddr::from(([127, 0, 0, 1], 7070)) },
+            http: HttpConfig::at(SocketAddr::from(([127, 0, 0, 1], 7070))),
             nats: tidemill_bus::Config::default(),
             telemetry: TelemetryConfig::default(),
             auth: AuthConfig::default(),

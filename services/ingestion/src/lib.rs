@@ -69,7 +69,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         let (intake, context, bus) = follower.clone();
         redrive::run(intake, context, bus, lease)
     });
-    server.install(http::routes(intake, &config.cors.origins)?);
+    server.install_for_pages(http::routes(intake, &config.cors.origins)?);
     Ok(Handle { address: server.address() })
 }
 

@@ -7,7 +7,9 @@
 
 pub mod breaker;
 pub mod ceiling;
+pub mod clients;
 pub mod config;
+pub mod guard;
 pub mod health;
 pub mod keys;
 pub mod problem;
@@ -18,7 +20,9 @@ pub mod trace;
 pub mod troubles;
 
 mod address;
+mod connections;
 mod context;
+mod descriptors;
 mod probe;
 mod process;
 
@@ -26,6 +30,7 @@ pub use breaker::{Attempt, Breaker};
 pub use ceiling::{Ceiling, CeilingConfig, CeilingReached};
 pub use config::HttpConfig;
 pub use context::{Context, Registry, Sharing, StartError, Starting};
+pub use descriptors::raise_limit;
 pub use health::Health;
 pub use keys::{ApiKeys, KeyId, KeySchemes};
 pub use problem::{FieldError, Problem};

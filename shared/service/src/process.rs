@@ -7,7 +7,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Context, HttpConfig, StartError, TelemetryConfig, config, probe, telemetry::Telemetry};
+use crate::{Context, HttpConfig, StartError, TelemetryConfig, config, probe, raise_limit, telemetry::Telemetry};
 
 /// How long a service may take to drain; a pod's grace period is longer.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -63,7 +63,7 @@ where
         Err(error) => return complain(service, &error, 1),
     };
     if arguments.health {
-        return match runtime.block_on(probe::ready(config.http().listen)) {
+        return match runtime.block_on(probe::ready(config.http().readiness())) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => complain(service, &reason, 1),
         };
@@ -94,6 +94,7 @@ where
     S: AsyncFnOnce(C, Context) -> Result<(), StartError>,
 {
     install_crypto();
+    raise_limit();
     let telemetry = match Telemetry::init(config.telemetry(), &[service]) {
         Ok(telemetry) => telemetry,
         Err(error) => return complain(service, &error, 2),

@@ -1,8 +1,10 @@
 //! The HTTP server of a service: `/livez`, `/readyz`, `/metrics` and
 //! `/openapi.json` from the first moment, the service's own routes as soon as
-//! it can serve them.
+//! it can serve them. The first three have a port of their own where one is
+//! configured.
 
 use std::{
+    any::Any,
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
@@ -13,15 +15,21 @@ use axum::{
     Json, Router,
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::json;
 use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
-use crate::{Context, HttpConfig, Problem, StartError, address};
+use crate::{
+    Context, HttpConfig, Problem, Registry, StartError, address,
+    connections::{self, Metrics},
+    guard,
+};
 
 const HEALTH: &str = "http";
 /// How long a route of a service may take until its answer begins. What it waits
@@ -33,14 +41,9 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 #[derive(Clone)]
 pub struct Server {
     address: SocketAddr,
+    operations: SocketAddr,
     routes: Arc<RwLock<Router>>,
     context: Context,
-}
-
-#[derive(Clone)]
-struct Admin {
-    context: Context,
-    openapi: Arc<utoipa::openapi::OpenApi>,
 }
 
 impl Server {
@@ -51,55 +54,35 @@ impl Server {
         config: &HttpConfig,
         openapi: utoipa::openapi::OpenApi,
     ) -> Result<Self, StartError> {
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|e| StartError::new(format!("http.listen {}: {e}", config.listen)))?;
-        let address = listener.local_addr().map_err(|e| StartError::new(format!("http.listen: {e}")))?;
+        let (listener, address) = listen("http.listen", config.listen).await?;
+        let apart = match config.operations {
+            Some(address) => Some(listen("http.operations", address).await?),
+            None => None,
+        };
         context.health.unready(HEALTH, "the service is starting");
+        let metrics = Metrics::new(&context.registry);
         let not_yet = || async { Problem::unavailable("the service is starting").into_response() };
         let routes = Arc::new(RwLock::new(Router::new().fallback(not_yet)));
-        let admin = Admin { context: context.clone(), openapi: Arc::new(openapi) };
+        let openapi = Arc::new(openapi);
+        let described = Router::new().route("/openapi.json", get(|| async move { Json(&*openapi).into_response() }));
+        let operations = operations(context);
+        let mut answering = address;
+        let own = match apart {
+            None => described.merge(operations),
+            Some((listener, address)) => {
+                answering = address;
+                let nothing_else = operations.fallback(|| async { Problem::not_found().into_response() });
+                spawn(context, "operations", listener, nothing_else, config, &metrics);
+                described
+            }
+        };
         let current = routes.clone();
-        let app = Router::new()
-            .route("/livez", get(|| async { "ok\n" }))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
-            .route("/openapi.json", get(openapi_json))
-            .with_state(admin)
-            .fallback(move |request: Request| {
-                let router = current.read().unwrap_or_else(PoisonError::into_inner).clone();
-                let path = request.uri().path().to_owned();
-                async move {
-                    if let Err(problem) = address::check(request.uri()) {
-                        return problem.into_response();
-                    }
-                    // A request that is given up is one whose client has left: no harm.
-                    let answer: Result<Response, Infallible> =
-                        match timeout(ANSWER_DEADLINE, router.oneshot(request)).await {
-                            Ok(answer) => answer,
-                            Err(_) => return too_slow(&path),
-                        };
-                    answer.unwrap_or_else(|never| match never {})
-                }
-            })
-            .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
-                tracing::error!(panic = text, "a request handler panicked");
-                Problem::internal().into_response()
-            }))
-            .layer(SetResponseHeaderLayer::if_not_present(
-                header::X_CONTENT_TYPE_OPTIONS,
-                HeaderValue::from_static("nosniff"),
-            ));
-        let shutdown = context.shutdown.clone();
-        context.spawn("http", async move {
-            axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-                .with_graceful_shutdown(shutdown.cancelled_owned())
-                .await
-        });
-        tracing::info!(service = context.service, %address, "listening");
-        Ok(Self { address, routes, context: context.clone() })
+        let app = own
+            .route_layer(from_fn(guard::own_pages))
+            .fallback(move |request: Request| answer(current.clone(), request));
+        spawn(context, "http", listener, named(app, config), config, &metrics);
+        tracing::info!(service = context.service, %address, operations = %answering, "listening");
+        Ok(Self { address, operations: answering, routes, context: context.clone() })
     }
 
     /// Where it listens.
@@ -107,8 +90,19 @@ impl Server {
         self.address
     }
 
-    /// Adds the service's own routes.
+    /// Where `/metrics`, `/livez` and `/readyz` are answered.
+    pub fn operations(&self) -> SocketAddr {
+        self.operations
+    }
+
+    /// Adds the service's own routes, which no page of another origin may ask.
     pub fn install(&self, routes: Router) {
+        self.install_for_pages(routes.layer(from_fn(guard::own_pages)));
+    }
+
+    /// Adds the service's own routes, which pages of other origins may ask as
+    /// far as the routes' own rule lets them.
+    pub fn install_for_pages(&self, routes: Router) {
         let routes = routes.fallback(|| async { Problem::not_found().into_response() });
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
         self.context.health.ready(HEALTH);
@@ -116,23 +110,101 @@ impl Server {
     }
 }
 
+/// Serves routes that are no service's until `shutdown`, within the bounds of a
+/// service's: to clients that name a host of the configuration, and to no page
+/// of another origin.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    config: &HttpConfig,
+    registry: &Registry,
+    shutdown: CancellationToken,
+) {
+    let app = named(routes.layer(from_fn(guard::own_pages)), config);
+    connections::serve(listener, app, config, Metrics::new(registry), shutdown).await;
+}
+
+async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |e| StartError::new(format!("{setting} {address}: {e}"));
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Answers on a port for as long as the service lives.
+fn spawn(
+    context: &Context,
+    name: &'static str,
+    listener: TcpListener,
+    app: Router,
+    config: &HttpConfig,
+    metrics: &Metrics,
+) {
+    let app = app.layer(CatchPanicLayer::custom(panicked)).layer(SetResponseHeaderLayer::if_not_present(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ));
+    let (config, metrics, shutdown) = (config.clone(), metrics.clone(), context.shutdown.clone());
+    context.spawn(name, async move {
+        connections::serve(listener, app, &config, metrics, shutdown).await;
+        Ok::<_, Infallible>(())
+    });
+}
+
+/// Only for clients that name a host of the configuration.
+fn named(app: Router, config: &HttpConfig) -> Router {
+    app.layer(from_fn_with_state(Arc::new(config.hosts.clone()), guard::known_host))
+}
+
+/// What a supervisor asks.
+fn operations(context: &Context) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(context.clone())
+}
+
+/// The answer of the routes that are installed by now.
+async fn answer(routes: Arc<RwLock<Router>>, request: Request) -> Response {
+    if let Err(problem) = address::check(request.uri()) {
+        return problem.into_response();
+    }
+    let router = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let path = request.uri().path().to_owned();
+    // A request that is given up is one whose client has left: no harm.
+    let answer: Result<Response, Infallible> = match timeout(ANSWER_DEADLINE, router.oneshot(request)).await {
+        Ok(answer) => answer,
+        Err(_) => return too_slow(&path),
+    };
+    answer.unwrap_or_else(|never| match never {})
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as the layer hands it over")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+    tracing::error!(panic = text, "a request handler panicked");
+    Problem::internal().into_response()
+}
+
 fn too_slow(path: &str) -> Response {
     tracing::warn!(path, seconds = ANSWER_DEADLINE.as_secs(), "a request was not answered in time");
     Problem::unavailable(format!("no answer within {} s", ANSWER_DEADLINE.as_secs())).into_response()
 }
 
-async fn readyz(State(admin): State<Admin>) -> Response {
-    let mut problems = admin.context.health.problems();
-    if admin.context.shutdown.is_cancelled() {
+async fn readyz(State(context): State<Context>) -> Response {
+    let mut problems = context.health.problems();
+    if context.shutdown.is_cancelled() {
         problems.insert("process", "shutting down".into());
     }
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": problems.is_empty(), "service": admin.context.service, "problems": problems });
+    let body = json!({ "ready": problems.is_empty(), "service": context.service, "problems": problems });
     (status, Json(body)).into_response()
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    match admin.context.registry.encode() {
+async fn metrics(State(context): State<Context>) -> Response {
+    match context.registry.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
             .into_response(),
         Err(error) => {
@@ -140,8 +212,4 @@ async fn metrics(State(admin): State<Admin>) -> Response {
             Problem::internal().into_response()
         }
     }
-}
-
-async fn openapi_json(State(admin): State<Admin>) -> Response {
-    Json(&*admin.openapi).into_response()
 }

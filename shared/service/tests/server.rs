@@ -16,8 +16,13 @@ use utoipa::OpenApi;
 struct Documentation;
 
 async fn server(context: &Context) -> Server {
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    Server::start(context, &HttpConfig { listen }, Documentation::openapi()).await.expect("listens")
+    server_with(context, |_| ()).await
+}
+
+async fn server_with(context: &Context, change: impl FnOnce(&mut HttpConfig)) -> Server {
+    let mut http = HttpConfig::at(SocketAddr::from(([127, 0, 0, 1], 0)));
+    change(&mut http);
+    Server::start(context, &http, Documentation::openapi()).await.expect("listens")
 }
 
 async fn ask(server: &Server, path: &str) -> (u16, String, Value) {
@@ -81,11 +86,93 @@ async fn a_panic_is_one_clients_error_and_no_more() {
 async fn a_route_that_waits_for_ever_is_answered_all_the_same() {
     tidemill_service::install_crypto();
     let context = Context::new("test");
-    let server = server(&context).await;
+    let server = server_with(&context, |http| {
+        // The clock runs ahead of the sockets too.
+        for limit in [&mut http.header_seconds, &mut http.idle_seconds, &mut http.stall_seconds] {
+            *limit = 600.try_into().expect("positive");
+        }
+    })
+    .await;
     server.install(Router::new().route("/waits", get(std::future::pending::<String>)));
     let (status, kind, problem) = ask(&server, "/waits").await;
     assert_eq!((status, kind.as_str()), (503, "application/problem+json"));
     assert_eq!((&problem["code"], &problem["retry_after"]), (&Value::from("unavailable"), &Value::from(1)));
+}
+
+#[tokio::test]
+async fn what_a_supervisor_asks_has_a_port_of_its_own() {
+    tidemill_service::install_crypto();
+    let context = Context::new("test");
+    let server = server_with(&context, |http| {
+        http.operations = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        http.hosts = [String::from("shop.example").try_into().expect("a host")].into();
+    })
+    .await;
+    server.install(Router::new().route("/v1/things", get(|| async { "things" })));
+    let client = reqwest::Client::new();
+    let ask = async |address: SocketAddr, path: &str| {
+        let request = client.get(format!("http://{address}{path}")).header("host", "shop.example");
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    for path in ["/metrics", "/livez", "/readyz"] {
+        assert_eq!(ask(server.address(), path).await, 404, "{path}");
+        let probed = reqwest::get(format!("http://{}{path}", server.operations())).await.expect("an answer");
+        assert_eq!(probed.status(), 200, "{path}: a probe names a pod by its address");
+    }
+    assert_eq!(ask(server.address(), "/v1/things").await, 200);
+    assert_eq!(ask(server.address(), "/openapi.json").await, 200);
+    assert_eq!(ask(server.operations(), "/v1/things").await, 404);
+}
+
+/// As after DNS rebinding: the browser asks this server, and takes it for another.
+#[tokio::test]
+async fn a_name_that_is_not_ours_is_answered_nothing() {
+    tidemill_service::install_crypto();
+    let context = Context::new("test");
+    let server = server_with(&context, |http| {
+        http.hosts = [String::from("127.0.0.1").try_into().expect("a host")].into();
+    })
+    .await;
+    server.install(Router::new().route("/v1/things", get(|| async { "things" })));
+    let client = reqwest::Client::new();
+    for path in ["/v1/things", "/metrics", "/readyz", "/openapi.json", "/none"] {
+        let url = format!("http://{}{path}", server.address());
+        let answer = client.get(&url).header("host", "rebound.example:80").send().await.expect("an answer");
+        assert_eq!(answer.status(), 421, "{path}");
+        let problem: Value = answer.json().await.expect("a problem");
+        assert_eq!(problem["code"], "misdirected_request");
+        assert_ne!(client.get(&url).send().await.expect("an answer").status(), 421, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_asks_for_nothing() {
+    tidemill_service::install_crypto();
+    let context = Context::new("test");
+    let server = server(&context).await;
+    server.install(Router::new().route("/v1/things", get(|| async { "things" }).post(|| async { "changed" })));
+    let client = reqwest::Client::new();
+    let things = format!("http://{}/v1/things", server.address());
+    let from = |site: &str, mode: &str| [("sec-fetch-site", site.to_owned()), ("sec-fetch-mode", mode.to_owned())];
+    let with = |request: reqwest::RequestBuilder, headers: [(&'static str, String); 2]| async move {
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        request.send().await.expect("an answer")
+    };
+    let posted = with(client.post(&things), from("cross-site", "no-cors")).await;
+    assert_eq!(posted.status(), 403);
+    assert_eq!(posted.json::<Value>().await.expect("a problem")["code"], "foreign_page");
+    for path in ["/v1/things", "/metrics"] {
+        let url = format!("http://{}{path}", server.address());
+        assert_eq!(with(client.get(&url), from("same-site", "no-cors")).await.status(), 403, "{path}");
+        assert_eq!(with(client.get(&url), from("cross-site", "navigate")).await.status(), 200, "{path}: a link");
+    }
+    assert_eq!(with(client.post(&things), from("same-origin", "cors")).await.status(), 200);
+
+    // Routes with a rule of their own.
+    server
+        .install_for_pages(Router::new().route("/v1/things", get(|| async { "things" }).post(|| async { "changed" })));
+    assert_eq!(with(client.post(&things), from("cross-site", "no-cors")).await.status(), 200);
+    assert_eq!(client.get(&things).send().await.expect("an answer").status(), 200);
 }
 
 #[tokio::test]
@@ -126,6 +213,9 @@ fn a_wrong_setting_is_named() {
     for (text, named) in [
         ("[http]\nlisten = \"nowhere\"", "listen"),
         ("[http]\nlisten = \"127.0.0.1:1\"\nport = 2", "port"),
+        ("[http]\nlisten = \"127.0.0.1:1\"\nidle_seconds = 0", "idle_seconds"),
+        ("[http]\nlisten = \"127.0.0.1:1\"\nhosts = [\"localhost:1\"]", "localhost:1"),
+        ("[http]\nlisten = \"127.0.0.1:1\"\nshared_networks = [\"10\"]", "shared_networks"),
         ("", "http"),
     ] {
         let error = config::parse::<Settings>(text).expect_err(text).to_string();

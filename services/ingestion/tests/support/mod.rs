@@ -41,7 +41,7 @@ impl Service {
 
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let nats = TestNats::start().await;
-        let mut config = Config { http: HttpConfig { listen: ([127, 0, 0, 1], 0).into() }, ..Config::default() };
+        let mut config = Config { http: HttpConfig::at(([127, 0, 0, 1], 0).into()), ..Config::default() };
         config.nats.url = nats.url();
         config.nats.timeout_seconds = 1;
         // A busy machine is no outage: who wants one says so.

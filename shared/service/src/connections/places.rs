@@ -1,0 +1,93 @@
+//! How many connections there may be, and how many of one client.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    HttpConfig,
+    clients::{ClientKey, Network, Share, Shares},
+    descriptors,
+};
+
+/// The connections that a port has.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    by_client: Shares,
+    shared: Vec<Network>,
+}
+
+/// One of them; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Place {
+    _of_all: OwnedSemaphorePermit,
+    _of_client: Option<Share>,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// All are taken.
+    All,
+    /// The client has its share.
+    Address,
+}
+
+impl Refusal {
+    /// As a label has it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Address => "address",
+        }
+    }
+}
+
+impl Places {
+    pub(super) fn new(config: &HttpConfig) -> Self {
+        let wanted = config.connections.get();
+        let connections = descriptors::for_connections(wanted);
+        if connections < wanted {
+            tracing::info!(connections, wanted, "the process may have few files open, and so few connections");
+        }
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        Self {
+            all: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            by_client: Shares::new(config.connections_per_address),
+            shared: config.shared_networks.clone(),
+        }
+    }
+
+    pub(super) fn take(&self, address: IpAddr) -> Result<Place, Refusal> {
+        let of_client = match ClientKey::of(address, &self.shared) {
+            Some(client) => Some(self.by_client.take(client).ok_or(Refusal::Address)?),
+            None => None,
+        };
+        let of_all = self.all.clone().try_acquire_owned().map_err(|_| Refusal::All)?;
+        Ok(Place { _of_all: of_all, _of_client: of_client })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_leaves_room_for_others_and_all_together_are_bounded() {
+        let mut config = HttpConfig::at(([127, 0, 0, 1], 0).into());
+        config.connections = 4.try_into().expect("positive");
+        config.connections_per_address = 2.try_into().expect("positive");
+        config.shared_networks = vec!["10.0.0.0/8".to_owned().try_into().expect("a network")];
+        let places = Places::new(&config);
+        let take = |address: &str| places.take(address.parse().expect(address));
+        let held = [take("192.0.2.1"), take("192.0.2.1")];
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(take("192.0.2.1").err(), Some(Refusal::Address));
+        let proxied = [take("10.0.0.1"), take("10.0.0.1")];
+        assert!(proxied.iter().all(Result::is_ok), "a proxy stands for many");
+        assert_eq!(take("192.0.2.2").err(), Some(Refusal::All));
+        drop(proxied);
+        assert!(take("192.0.2.2").is_ok(), "who was refused holds nothing");
+    }
+}
