@@ -1,6 +1,6 @@
 //! Settings of the service.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,13 +65,21 @@ pub struct DefinitionsConfig {
 pub struct LiveConfig {
     /// Clients of the stream at once; more are answered 503.
     pub clients: u16,
+    /// Of them, those of one address (of IPv6, of one /64 network); more are
+    /// answered 429. Addresses in `http.shared_networks` are held to no share.
+    pub clients_per_address: NonZeroU32,
+    /// Proxies in front of the service, each of which appends to
+    /// `X-Forwarded-For` the address that it was called from: a client's address
+    /// is what the outermost of them saw. With 0, it is the connection's.
+    pub trusted_proxies: usize,
     /// Least milliseconds between two updates.
     pub interval_millis: u64,
 }
 
 impl Default for LiveConfig {
     fn default() -> Self {
-        Self { clients: 256, interval_millis: 250 }
+        let clients_per_address = NonZeroU32::MIN.saturating_add(31);
+        Self { clients: 256, clients_per_address, trusted_proxies: 0, interval_millis: 250 }
     }
 }
 

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tidemill_events::StreamName;
-use tidemill_service::{CeilingReached, FieldError, Problem};
+use tidemill_service::{CeilingReached, FieldError, Problem, clients::ClientKey};
 use tidemill_totals::MergeError;
 
 /// An error of reporting.
@@ -57,6 +57,9 @@ pub enum Error {
     /// All places on the live stream are taken.
     #[error("{0} clients are on the stream already")]
     TooManyClients(u16),
+    /// One client has its share of the places on the live stream.
+    #[error("{0} is on the stream as often as one address may be")]
+    TooManyOfOne(ClientKey),
     /// Too many requests read the store at once.
     #[error("too many requests are being answered")]
     Busy,
@@ -122,6 +125,7 @@ impl Error {
             Self::TooMuch { .. } => "too_many_points",
             Self::Overlapping(_) => "overlapping_windows",
             Self::TooManyClients(_) => "too_many_clients",
+            Self::TooManyOfOne(_) => "too_many_of_one_address",
             Self::Busy => "busy",
             Self::Missing { .. } => "missing_message",
             Self::Ceiling { .. } => "dead_letter_ceiling",
@@ -155,6 +159,7 @@ impl Error {
             | Self::TooMuch { .. }
             | Self::Overlapping(_)
             | Self::TooManyClients(_)
+            | Self::TooManyOfOne(_)
             | Self::Busy
             | Self::Unauthorized(_)
             | Self::Request(_)
@@ -191,6 +196,9 @@ impl Error {
             )),
             Self::Overlapping(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "Overlapping windows"),
             Self::TooManyClients(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "Too many clients").retry_after(5),
+            Self::TooManyOfOne(_) => {
+                problem(StatusCode::TOO_MANY_REQUESTS, "Too many clients of one address").retry_after(5)
+            }
             Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, "Busy").retry_after(1),
         }
     }

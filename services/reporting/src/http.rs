@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State},
+    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{
         IntoResponse, Response,
@@ -385,11 +385,13 @@ async fn health(State(reporting): State<Arc<Reporting>>) -> Json<Health> {
     params(("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen")),
     responses(
         (status = 200, content_type = "text/event-stream", body = String),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
-async fn live(State(reporting): State<Arc<Reporting>>, headers: HeaderMap) -> Result<Response, Error> {
-    let last_id = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
-    let events = reporting.hub.subscribe(last_id)?;
+async fn live(State(reporting): State<Arc<Reporting>>, request: Request) -> Result<Response, Error> {
+    let (head, _) = request.into_parts();
+    let last_id = head.headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
+    let events = reporting.hub.subscribe(reporting.client(&head), last_id)?;
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"));
     // A proxy that gathers answers would hold events back.
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::HeaderName::from_static("x-accel-buffering"), "no")];

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     convert::Infallible,
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -15,6 +16,7 @@ use axum::response::sse::Event;
 use futures::{Stream, stream};
 use serde::Serialize;
 use tidemill_domain::Timestamp;
+use tidemill_service::clients::{ClientKey, Share, Shares};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::Instant,
@@ -75,6 +77,7 @@ pub struct Hub {
     ring: Mutex<Ring>,
     next: watch::Sender<u64>,
     places: Arc<Semaphore>,
+    shares: Shares,
     clients: u16,
     last_seen: Mutex<Option<Instant>>,
     /// Tells this process's frames from another's.
@@ -83,12 +86,14 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// For at most `clients` clients; `epoch` is unique to the process.
-    pub fn new(clients: u16, epoch: String, shutdown: CancellationToken) -> Arc<Self> {
+    /// For at most `clients` clients, `share` of them of one address; `epoch` is
+    /// unique to the process.
+    pub fn new(clients: u16, share: NonZeroU32, epoch: String, shutdown: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             ring: Mutex::default(),
             next: watch::Sender::new(0),
             places: Arc::new(Semaphore::new(clients.into())),
+            shares: Shares::new(share),
             clients,
             last_seen: Mutex::default(),
             epoch,
@@ -134,11 +139,14 @@ impl Hub {
     }
 
     /// A client's events: from after `last_id` where that is still known, else
-    /// `reset` first; from now on where there is none. Ends on shutdown.
+    /// `reset` first; from now on where there is none. Ends on shutdown. `who`
+    /// is held to its share.
     pub fn subscribe(
         self: &Arc<Self>,
+        who: Option<ClientKey>,
         last_id: Option<&str>,
     ) -> Result<impl Stream<Item = Result<Event, Infallible>> + use<>, Error> {
+        let share = who.map(|who| self.shares.take(who).ok_or(Error::TooManyOfOne(who))).transpose()?;
         let permit = self.places.clone().try_acquire_owned().map_err(|_| Error::TooManyClients(self.clients))?;
         let client = Client {
             hub: self.clone(),
@@ -148,6 +156,7 @@ impl Hub {
             },
             changes: self.next.subscribe(),
             _permit: permit,
+            _share: share,
         };
         Ok(stream::unfold(client, |mut client| async {
             let event = client.next().await?;
@@ -183,6 +192,7 @@ struct Client {
     at: Position,
     changes: watch::Receiver<u64>,
     _permit: OwnedSemaphorePermit,
+    _share: Option<Share>,
 }
 
 impl Client {
@@ -287,7 +297,7 @@ mod tests {
     use crate::testing::at;
 
     fn hub(clients: u16) -> Arc<Hub> {
-        Hub::new(clients, "e-1".into(), CancellationToken::new())
+        Hub::new(clients, NonZeroU32::MIN, "e-1".into(), CancellationToken::new())
     }
 
     /// What is ready now, as it goes over the wire.
@@ -305,7 +315,7 @@ mod tests {
     async fn a_new_client_sees_what_comes_from_now_on() {
         let hub = hub(2);
         hub.send("books", &1);
-        let mut events = Box::pin(hub.subscribe(None).expect("a place"));
+        let mut events = Box::pin(hub.subscribe(None, None).expect("a place"));
         assert!(events.next().await.is_some(), "its position");
         hub.send("books", &2);
         assert_eq!(ready(events).await, ["event: books|data: 2|id: e-1-2"]);
@@ -315,10 +325,10 @@ mod tests {
     async fn a_client_resumes_after_the_last_event_it_saw() {
         let hub = hub(2);
         (0..3).for_each(|n| hub.send("books", &n));
-        let resumed = ready(hub.subscribe(Some("e-1-1")).expect("a place")).await;
+        let resumed = ready(hub.subscribe(None, Some("e-1-1")).expect("a place")).await;
         assert_eq!(resumed, ["event: books|data: 1|id: e-1-2", "event: books|data: 2|id: e-1-3"]);
         for id in ["e-2-1", "e-1-99", "nonsense", "", "e-1-x"] {
-            let events = ready(hub.subscribe(Some(id)).expect("a place")).await;
+            let events = ready(hub.subscribe(None, Some(id)).expect("a place")).await;
             assert_eq!(events, ["event: reset|data: {}|id: e-1-3"], "{id}");
         }
     }
@@ -326,7 +336,7 @@ mod tests {
     #[tokio::test]
     async fn who_is_slower_than_the_ring_is_reset() {
         let hub = hub(1);
-        let events = hub.subscribe(Some("e-1-0")).expect("a place");
+        let events = hub.subscribe(None, Some("e-1-0")).expect("a place");
         (0..=FRAMES).for_each(|n| hub.send("books", &n));
         assert_eq!(ready(events).await, [format!("event: reset|data: {{}}|id: e-1-{}", FRAMES + 1)]);
         let large = "x".repeat(BYTES / 2);
@@ -339,24 +349,36 @@ mod tests {
         let hub = hub(1);
         hub.send("books", &0);
         hub.reset();
-        assert!(ready(hub.subscribe(Some("e-1-1")).expect("a place")).await[0].starts_with("event: reset"));
+        assert!(ready(hub.subscribe(None, Some("e-1-1")).expect("a place")).await[0].starts_with("event: reset"));
     }
 
     #[tokio::test]
     async fn places_are_bounded_and_given_back() {
         let hub = hub(1);
         assert!(!hub.is_watched());
-        let first = hub.subscribe(None).expect("a place");
-        assert!(matches!(hub.subscribe(None).err(), Some(Error::TooManyClients(1))));
+        let first = hub.subscribe(None, None).expect("a place");
+        assert!(matches!(hub.subscribe(None, None).err(), Some(Error::TooManyClients(1))));
         assert_eq!((hub.clients(), hub.is_watched()), (1, true));
         drop(first);
-        assert!(hub.subscribe(None).is_ok());
+        assert!(hub.subscribe(None, None).is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_client_has_its_share_and_leaves_the_rest() {
+        let hub = hub(2);
+        let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|a| ClientKey::of(a.parse().expect("an address"), &[]));
+        let first = hub.subscribe(one, None).expect("a place");
+        assert!(matches!(hub.subscribe(one, None).err(), Some(Error::TooManyOfOne(_))));
+        let second = hub.subscribe(two, None).expect("a place for another");
+        assert!(matches!(hub.subscribe(None, None).err(), Some(Error::TooManyClients(2))));
+        drop((first, second));
+        assert!(hub.subscribe(one, None).is_ok());
     }
 
     #[tokio::test]
     async fn the_stream_ends_on_shutdown() {
         let hub = hub(1);
-        let events = hub.subscribe(Some("e-1-0")).expect("a place");
+        let events = hub.subscribe(None, Some("e-1-0")).expect("a place");
         hub.shutdown.cancel();
         assert_eq!(events.count().await, 0);
     }

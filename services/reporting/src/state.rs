@@ -6,9 +6,13 @@ use std::sync::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
+use axum::http::request;
 use tidemill_bus::Bus;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_service::{ApiKeys, CeilingConfig, Context};
+use tidemill_service::{
+    ApiKeys, CeilingConfig, Context,
+    clients::{self, ClientKey, Network},
+};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
@@ -62,6 +66,8 @@ pub struct Reporting {
     pub seen: Seen,
     standing: RwLock<Standing>,
     catalogue: RwLock<Catalogue>,
+    /// Networks whose addresses stand for many clients.
+    shared_networks: Vec<Network>,
 }
 
 /// What has changed since it was last sent.
@@ -157,13 +163,13 @@ impl Reporting {
         standing: Standing,
     ) -> Arc<Self> {
         let epoch = context.new_id().simple().to_string();
-        let Config { auth, limits, links, live, dead_letters, .. } = config;
+        let Config { http, auth, limits, links, live, dead_letters, .. } = config;
         let seen = Seen::default();
         seen.changes_to(standing.change);
         seen.alerts_to(standing.reached.get(Unit::Alerts.name()).copied().unwrap_or_default());
         Arc::new(Self {
             telemetry: Telemetry::new(&context.registry),
-            hub: Hub::new(live.clients, epoch, context.shutdown.clone()),
+            hub: Hub::new(live.clients, live.clients_per_address, epoch, context.shutdown.clone()),
             health: watch::Sender::new(Health::unknown(context.clock.now(), &links)),
             news: News::default(),
             readers: Semaphore::new(READERS),
@@ -179,12 +185,18 @@ impl Reporting {
             limits,
             links,
             live,
+            shared_networks: http.shared_networks,
         })
     }
 
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         self.context.clock.now()
+    }
+
+    /// Whose share a request is charged to.
+    pub fn client(&self, head: &request::Parts) -> Option<ClientKey> {
+        ClientKey::of(clients::address(head, self.live.trusted_proxies)?, &self.shared_networks)
     }
 
     /// How far the numbers are true now.

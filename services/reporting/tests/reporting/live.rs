@@ -123,6 +123,21 @@ async fn who_comes_back_gets_what_it_missed() {
 }
 
 #[tokio::test]
+async fn one_address_does_not_take_all_places_on_the_stream() {
+    let shop = Shop::open().await;
+    let running = shop.report("live.clients_per_address = 1\nlive.trusted_proxies = 1").await;
+    let from = |address: &str| running.get("/v1/stream").header("x-forwarded-for", format!("1.1.1.1, {address}"));
+    let _reader = from("192.0.2.1").send().await.expect("answers").error_for_status().expect("a place");
+    let refused = from("192.0.2.1").send().await.expect("answers");
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"5".parse().expect("a value")));
+    assert_eq!(refused.json::<Json>().await.expect("JSON")["code"], "too_many_of_one_address");
+    from("192.0.2.2").send().await.expect("answers").error_for_status().expect("a place for another");
+    // Who comes past the proxy is known by the connection.
+    running.get("/v1/stream").send().await.expect("answers").error_for_status().expect("a place");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn places_on_the_stream_are_bounded() {
     let shop = Shop::open().await;
     let running = shop.report("live.clients = 1").await;
