@@ -39,6 +39,9 @@ pub(crate) enum Error {
     /// The body is larger than allowed.
     #[error("the body is too large")]
     TooLarge,
+    /// The body is not said to be what it must be.
+    #[error("the content type must be {expected}")]
+    MediaType { expected: &'static str },
     /// The body cannot be read.
     #[error("the body is malformed: {0}")]
     Body(String),
@@ -73,6 +76,7 @@ impl Error {
             Self::TooEarly { .. } => "valid_from_too_early",
             Self::Ceiling(_) => "dead_letter_ceiling",
             Self::TooLarge => "body_too_large",
+            Self::MediaType { .. } => "unsupported_media_type",
             Self::Body(_) => "malformed_body",
             Self::Unknown { .. } => "not_found",
         }
@@ -92,6 +96,7 @@ impl Error {
             | Self::Record { .. }
             | Self::TooEarly { .. }
             | Self::TooLarge
+            | Self::MediaType { .. }
             | Self::Body(_)
             | Self::Unknown { .. } => Disposition::Halt,
         }
@@ -106,6 +111,7 @@ impl Error {
             Self::TooEarly { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY, "The change comes too early")
                 .errors(vec![FieldError { pointer: "/valid_from".into(), detail: self.to_string() }]),
             Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::MediaType { .. } => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported"),
             Self::Body(_) => problem(StatusCode::BAD_REQUEST, "The body is malformed"),
             Self::Unknown { .. } => problem(StatusCode::NOT_FOUND, "Nothing is known of it"),
             Self::Store(error) if error.is_transient() => Problem::unavailable("the store does not answer"),

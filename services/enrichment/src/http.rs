@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection},
-    http::{StatusCode, request::Parts},
+    http::{Method, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, put},
@@ -55,6 +55,7 @@ pub(crate) fn routes(api: Api) -> Router {
         .route("/v1/reference/{kind}", get(list).post(change_many))
         .route("/v1/reference/{kind}/{id}", put(change).get(one))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn(typed))
         .layer(middleware::from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
 }
@@ -67,6 +68,22 @@ impl IntoResponse for Error {
 
 async fn authenticate(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
     api.keys.check(request.headers()).map_err(|problem| *problem)?;
+    Ok(next.run(request).await)
+}
+
+/// Refuses bodies that are not said to be what they must be: a form of any page
+/// can send the other types.
+async fn typed(request: Request, next: Next) -> Result<Response, Error> {
+    let expected = match *request.method() {
+        Method::PUT => "application/json",
+        Method::POST => "application/x-ndjson",
+        _ => return Ok(next.run(request).await),
+    };
+    let given = request.headers().get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let given = given.split(';').next().unwrap_or_default().trim();
+    if !given.eq_ignore_ascii_case(expected) {
+        return Err(Error::MediaType { expected });
+    }
     Ok(next.run(request).await)
 }
 
@@ -210,11 +227,13 @@ fn fields(json: &[u8]) -> Result<Fields, Error> {
 #[utoipa::path(
     put, path = "/v1/reference/{kind}/{id}",
     params(("kind" = String, Path, description = "products, customers or countries"), ("id" = String, Path)),
-    request_body(content = Object, description = "Attributes by name, and optionally `valid_from` (RFC 3339)"),
+    request_body(content = Object, content_type = "application/json", description = "Attributes by name, and optionally `valid_from` (RFC 3339)"),
     responses(
         (status = 200, body = Accepted),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
@@ -246,6 +265,7 @@ async fn change(
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]

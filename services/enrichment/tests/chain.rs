@@ -61,7 +61,8 @@ impl Service {
     }
 
     async fn post(&self, path: &str, body: String) -> (u16, Value) {
-        answer(self.client.post(self.address(path)).basic_auth(KEY, Some("")).body(body)).await
+        let request = self.client.post(self.address(path)).basic_auth(KEY, Some(""));
+        answer(request.header("content-type", "application/x-ndjson").body(body)).await
     }
 
     async fn metric(&self, line: &str) -> Option<String> {
@@ -195,6 +196,26 @@ async fn batches_are_enriched_in_order_and_duplicates_known_across_a_restart() {
         value.filter(|value| value == "2")
     })
     .await;
+    service.stop().await;
+}
+
+/// A form on any page can send these types, and a browser asks nobody first.
+#[tokio::test]
+async fn a_body_that_a_form_can_send_changes_nothing() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let service = Service::start(&nats, folder.path()).await;
+    let (one, many) = ("/v1/reference/products/P-1", "/v1/reference/products");
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""] {
+        let (put, post) = (service.client.put(service.address(one)), service.client.post(service.address(many)));
+        for (request, body) in [(put, "{\"category\":\"Evil\"}"), (post, "{\"id\":\"P-1\",\"category\":\"Evil\"}")] {
+            let request = request.bearer_auth(KEY).body(body);
+            let request = if kind.is_empty() { request } else { request.header("content-type", kind) };
+            let (status, problem) = answer(request).await;
+            assert_eq!((status, &problem["code"]), (415, &json!("unsupported_media_type")), "{kind}");
+        }
+    }
+    assert_eq!(service.get(one).await.0, 404);
+    assert_eq!(service.put(one, json!({"category": "Maps"})).await.0, 200);
     service.stop().await;
 }
 
