@@ -72,10 +72,10 @@ impl Bus {
             .request_timeout(Some(timeout))
             .ping_interval(PING_INTERVAL)
             .max_reconnects(None);
-        if let (Some(user), Some(password)) = (&config.user, &config.password) {
-            options = options.user_and_password(user.clone(), password.clone());
+        let (servers, credentials) = config.servers();
+        if let Some((user, password)) = credentials {
+            options = options.user_and_password(user, password);
         }
-        let servers: Vec<&str> = config.url.split(',').map(str::trim).collect();
         let client = options.connect(servers).await.map_err(|e| Error::Connect(e.to_string()))?;
         let context = jetstream::context::ContextBuilder::new().timeout(timeout).build(client.clone());
         Ok(Self { client, context, config: config.clone(), partitions })

@@ -1,6 +1,6 @@
 //! The bus on a real nats-server.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, time::Duration};
 
 use futures::StreamExt;
 use tidemill_bus::{Bus, Change, Config, Error, Member, ack_all};
@@ -227,8 +227,8 @@ async fn a_reader_who_lost_everything_starts_from_the_first_message() {
 async fn a_server_that_says_nothing_is_noticed() {
     let nats = TestNats::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("nats://{}", listener.local_addr().expect("an address"));
-    let server = nats.url().trim_start_matches("nats://").to_owned();
+    let url = nats.url_at(listener.local_addr().expect("an address"));
+    let server = ("127.0.0.1", nats.server.port());
     let (cut, power) = tokio::sync::watch::channel(true);
     let relay = tokio::spawn(async move {
         let (mut client, _) = listener.accept().await.expect("the client");
@@ -246,4 +246,32 @@ async fn a_server_that_says_nothing_is_noticed() {
     cut.send_replace(false);
     eventually("the client leaves", Duration::from_secs(20), || async { (!bus.is_connected()).then_some(()) }).await;
     relay.abort();
+}
+
+/// On a laptop every user and every page of a browser reaches loopback.
+#[tokio::test]
+async fn the_embedded_server_is_for_who_knows_its_password() {
+    let nats = TestNats::start().await;
+    let url = nats.url();
+    let stranger = |user: Option<&str>| Config {
+        url: format!("nats://127.0.0.1:{}", nats.server.port()),
+        user: user.map(str::to_owned),
+        password: user.map(|_| "guessed".to_owned()),
+        ..Config::default()
+    };
+    for user in [None, Some("tidemill")] {
+        let refused = Bus::connect(&stranger(user), "stranger").await.expect_err("no password");
+        assert!(matches!(refused, Error::Connect(_)), "{refused}");
+    }
+    Bus::connect(&Config { url: url.clone(), ..Config::default() }, "owner").await.expect("connects");
+
+    let password = url.split([':', '@']).nth(2).expect("a password");
+    assert_eq!(password.len(), 32);
+    assert!(!format!("{:?}", nats.server).contains(password));
+    let process = nats.server.pid().expect("it runs");
+    let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).expect("its command line");
+    assert!(!command.contains(password), "everybody may read it");
+    let config = command.split('\0').find(|argument| argument.ends_with("nats.conf")).expect("its configuration");
+    assert_eq!(std::fs::metadata(config).expect("a file").permissions().mode() & 0o777, 0o600);
+    assert_ne!(TestNats::start().await.url().split([':', '@']).nth(2), Some(password), "made up at each start");
 }

@@ -4,7 +4,7 @@
 mod nats;
 mod slack;
 
-pub use nats::{NatsServer, find_nats_server};
+pub use nats::{NatsServer, Password, find_nats_server};
 pub use slack::SlackStandIn;
 
 /// Why a server could not be started.

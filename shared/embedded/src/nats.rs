@@ -1,6 +1,11 @@
 //! A private nats-server.
 
 use std::{
+    fmt,
+    fs::{DirBuilder, OpenOptions},
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -16,14 +21,41 @@ use crate::Error;
 
 const PROGRAM: &str = "nats-server";
 const START_DEADLINE: Duration = Duration::from_secs(20);
+const USER: &str = "tidemill";
+
+/// The password of a nats-server, made up for it. Only its configuration and
+/// its clients' addresses have it.
+#[derive(Clone)]
+pub struct Password(String);
+
+impl Password {
+    /// Another one than any before.
+    pub fn random() -> Self {
+        Self(format!("{:032x}", rand::random::<u128>()))
+    }
+
+    /// The address for a client that reaches the server at `address`. It holds
+    /// the password, and so is not for a log.
+    pub fn url(&self, address: SocketAddr) -> String {
+        format!("nats://{USER}:{}@{address}", self.0)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
 
 /// A running nats-server with JetStream, on loopback, every write synced to
-/// disk. Killed when dropped; [`stop`](Self::stop) lets it end in order.
+/// disk, for who knows its password alone. Killed when dropped;
+/// [`stop`](Self::stop) lets it end in order.
 #[derive(Debug)]
 pub struct NatsServer {
     child: Child,
     folder: PathBuf,
     port: u16,
+    password: Password,
 }
 
 #[derive(Deserialize)]
@@ -49,8 +81,13 @@ pub fn find_nats_server() -> Result<PathBuf, Error> {
 
 impl NatsServer {
     /// Starts one that keeps its streams under `folder`, on `port`, or on a
-    /// free one where that is 0.
+    /// free one where that is 0. It has a password of its own.
     pub async fn start(folder: &Path, port: u16) -> Result<Self, Error> {
+        Self::start_with(folder, port, Password::random()).await
+    }
+
+    /// Starts one with a password that its clients have already.
+    pub async fn start_with(folder: &Path, port: u16, password: Password) -> Result<Self, Error> {
         let program = find_nats_server()?;
         let io = |path: &Path| {
             let path = path.display().to_string();
@@ -61,17 +98,20 @@ impl NatsServer {
         if ports.exists() {
             std::fs::remove_dir_all(&ports).map_err(io(&ports))?;
         }
-        std::fs::create_dir_all(&ports).map_err(io(&ports))?;
+        // What the streams hold is for their owner alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&ports).map_err(io(&ports))?;
         let config = folder.join("nats.conf");
         let text = format!(
             "listen: \"127.0.0.1:{}\"\nserver_name: tidemill\nports_file_dir: {:?}\nlog_file: {:?}\n\
-             jetstream {{\n  store_dir: {:?}\n  sync_interval: always\n}}\n",
+             jetstream {{\n  store_dir: {:?}\n  sync_interval: always\n}}\n\
+             authorization {{\n  user: {USER}\n  password: {:?}\n}}\n",
             if port == 0 { "-1".into() } else { port.to_string() },
             ports,
             folder.join("nats.log"),
             folder.join("jetstream"),
+            password.0,
         );
-        std::fs::write(&config, text).map_err(io(&config))?;
+        write_private(&config, &text).map_err(io(&config))?;
         let child = Command::new(program)
             .arg("--config")
             .arg(&config)
@@ -84,14 +124,20 @@ impl NatsServer {
             .process_group(0)
             .spawn()
             .map_err(|e| Error::Start { program: PROGRAM, reason: e.to_string() })?;
-        let mut server = Self { child, folder: folder.to_owned(), port };
+        let mut server = Self { child, folder: folder.to_owned(), port, password };
         server.port = server.wait_for_port().await?;
         Ok(server)
     }
 
-    /// The address for clients.
+    /// The address for clients, with the password.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        self.url_at(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
+    }
+
+    /// The address for clients that reach it by another way, for instance
+    /// through a proxy.
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        self.password.url(address)
     }
 
     /// The port that it listens on.
@@ -110,10 +156,10 @@ impl NatsServer {
     }
 
     /// Kills it at once, as a power cut would, and starts it again on the same
-    /// port and folder.
+    /// port and folder, with the same password.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.kill().await;
-        *self = Self::start(&self.folder.clone(), self.port).await?;
+        *self = Self::start_with(&self.folder.clone(), self.port, self.password.clone()).await?;
         Ok(())
     }
 
@@ -166,4 +212,12 @@ impl NatsServer {
         let lines: Vec<&str> = log.lines().rev().take(3).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
+}
+
+/// Writes a file that nobody else may read, not even for a moment.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // It may be there from an earlier release.
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())
 }

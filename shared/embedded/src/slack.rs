@@ -108,13 +108,17 @@ async fn receive(
                 inner.accepted.remove(0);
             }
             inner.accepted.push(message);
-            if let Some(parent) = headers.get("traceparent").and_then(|v| v.to_str().ok()) {
+            if let Some(parent) = headers.get("traceparent").and_then(|v| v.to_str().ok())
+                && inner.traceparents.len() < MAX_KEPT
+            {
                 inner.traceparents.push(parent.into());
             }
             (StatusCode::OK, "ok")
         }
         Err(why) => {
-            inner.refused.push(why);
+            if inner.refused.len() < MAX_KEPT {
+                inner.refused.push(why);
+            }
             (StatusCode::BAD_REQUEST, "invalid_blocks")
         }
     }

@@ -1,7 +1,7 @@
 //! For tests: real servers with a private folder and port each, a strict
 //! stand-in for Slack, and waiting for a condition with a deadline.
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, net::SocketAddr, path::PathBuf};
 
 mod postgres;
 mod texts;
@@ -10,7 +10,7 @@ mod wait;
 pub use postgres::Postgres;
 pub use tempfile::TempDir;
 pub use texts::any_texts;
-pub use tidemill_embedded::{NatsServer, SlackStandIn as FakeSlack};
+pub use tidemill_embedded::{NatsServer, Password as NatsPassword, SlackStandIn as FakeSlack};
 pub use wait::{eventually, try_eventually};
 
 /// A real nats-server in a folder of its own.
@@ -31,9 +31,14 @@ impl TestNats {
         Self { server, _folder: folder }
     }
 
-    /// The address for clients.
+    /// The address for clients, with the password.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// The address for clients that reach it through a proxy.
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        self.server.url_at(address)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tidemill_testkit::NatsServer;
+use tidemill_testkit::{NatsPassword, NatsServer};
 use tokio::{sync::Mutex, time::sleep};
 
 use crate::error::Error;
@@ -30,12 +30,14 @@ pub(super) struct Nats {
     server: Mutex<Option<NatsServer>>,
     folder: PathBuf,
     port: u16,
+    /// One for the whole run: replicas go on with it.
+    password: NatsPassword,
 }
 
 impl Nats {
     /// Starts it.
     pub(super) async fn start(folder: &Path, port: u16) -> Result<Self, Error> {
-        let nats = Self { server: Mutex::new(None), folder: folder.to_owned(), port };
+        let nats = Self { server: Mutex::new(None), folder: folder.to_owned(), port, password: NatsPassword::random() };
         *nats.server.lock().await = Some(nats.launch().await?);
         Ok(nats)
     }
@@ -43,6 +45,11 @@ impl Nats {
     /// Where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The address for clients that reach it at `address`.
+    pub(super) fn url_at(&self, address: SocketAddr) -> String {
+        self.password.url(address)
     }
 
     /// Ends it, and starts it again after `down` on the same files.
@@ -69,7 +76,7 @@ impl Nats {
     async fn launch(&self) -> Result<NatsServer, Error> {
         let mut tries = 1;
         loop {
-            match NatsServer::start(&self.folder, self.port).await {
+            match NatsServer::start_with(&self.folder, self.port, self.password.clone()).await {
                 Ok(server) => return Ok(server),
                 Err(_) if tries < STARTS => tries += 1,
                 Err(error) => return Err(Error::program("nats-server")(error)),

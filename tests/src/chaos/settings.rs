@@ -10,14 +10,13 @@ use crate::service::Service;
 const MESSAGES_PER_MINUTE: u32 = 100_000;
 
 /// What a replica's configuration is made of.
-#[derive(Debug)]
 pub(super) struct Settings<'a> {
     /// Whose it is.
     pub(super) service: Service,
     /// Where it listens.
     pub(super) listen: SocketAddr,
-    /// Its way to NATS.
-    pub(super) nats: SocketAddr,
+    /// Its way to NATS, with the password.
+    pub(super) nats: String,
     /// Its way to PostgreSQL.
     pub(super) postgres: Option<SocketAddr>,
     /// Its way to InfluxDB, where there is one.
@@ -31,7 +30,7 @@ impl Settings<'_> {
     pub(super) fn toml(&self) -> String {
         let mut sections = vec![
             section("http", &[("listen", quoted(&self.listen.to_string()))]),
-            section("nats", &[("url", quoted(&format!("nats://{}", self.nats)))]),
+            section("nats", &[("url", quoted(&self.nats))]),
             section("telemetry", &[("log", quoted("info")), ("log_format", quoted("json"))]),
         ];
         if let Some(postgres) = self.postgres {

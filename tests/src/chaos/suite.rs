@@ -129,7 +129,7 @@ impl Suite {
     /// Starts one more replica.
     pub(super) async fn add(&self, service: Service, name: &str) -> Result<Arc<Replica>, Error> {
         let listen = SocketAddr::from(([127, 0, 0, 1], lock(&self.ports).take()?));
-        let nats = self.link(name, Dependency::Nats, self.nats.address()).await?;
+        let nats = self.nats.url_at(self.link(name, Dependency::Nats, self.nats.address()).await?);
         let postgres = match service.has_store() {
             true => Some(self.link(name, Dependency::Postgres, self.postgres.address()).await?),
             false => None,
