@@ -10,7 +10,14 @@ mod refused;
 #[doc(hidden)]
 pub mod testing;
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{
+    fs::{DirBuilder, OpenOptions, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -214,11 +221,28 @@ fn sqlite_url(url: &str) -> Result<String, Error> {
     if path.is_empty() || path.contains('?') {
         return Err(Error::Config("sqlite needs the form sqlite:///path/to/file".into()));
     }
-    if let Some(folder) = Path::new(path).parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| Error::Config(format!("cannot make the folder {}: {e}", folder.display())))?;
-    }
+    make_private(Path::new(path)).map_err(|e| Error::Config(format!("cannot make {path}: {e}")))?;
     Ok(format!("sqlite://{path}?mode=rwc"))
+}
+
+/// Makes the file, and the folders that it lacks, for their owner alone. SQLite
+/// makes what it keeps beside the file (`-wal`, `-shm`) with the file's own
+/// mode; what is there from earlier gets it now. A folder that is there is its
+/// owner's business.
+fn make_private(file: &Path) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        match std::fs::set_permissions(&path, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The `VALUES` list of a statement that inserts `rows` rows of `columns`
@@ -297,5 +321,29 @@ mod tests {
         let (mode,): (String,) =
             sqlx::query_as("PRAGMA journal_mode").fetch_one(database.pool()).await.expect("answers");
         assert_eq!(mode, "wal");
+    }
+
+    /// What a store holds is no business of the machine's other users.
+    #[tokio::test]
+    async fn a_sqlite_file_is_its_owners_alone() {
+        let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let store = folder.path().join("deep/store.db");
+        let config = Config { url: format!("sqlite://{}", store.display()), max_connections: 2 };
+        let open = async || {
+            let database = Database::open(&config, &Migrator::DEFAULT, &Migrator::DEFAULT).await.expect("opens");
+            sqlx::query("CREATE TABLE IF NOT EXISTS t (x BIGINT)").execute(database.pool()).await.expect("writes");
+            database
+        };
+        let all = ["store.db", "store.db-wal", "store.db-shm"].map(|name| store.with_file_name(name));
+        let first = open().await;
+        assert_eq!(all.each_ref().map(|path| mode(path)), [0o600; 3]);
+        assert_eq!(mode(store.parent().expect("a folder")), 0o700);
+        // As an earlier release made them.
+        all.iter().for_each(|path| std::fs::set_permissions(path, Permissions::from_mode(0o644)).expect("changes"));
+        let second = open().await;
+        assert_eq!(all.each_ref().map(|path| mode(path)), [0o600; 3]);
+        first.close().await;
+        second.close().await;
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use tidemill_service::{StartError, TelemetryConfig, telemetry::Telemetry};
 use url::Url;
 
@@ -25,8 +26,49 @@ pub struct LocalSuite {
     /// The trace collector and its UI.
     pub jaeger: Jaeger,
     telemetry: Telemetry,
-    folder: PathBuf,
-    keep: bool,
+    folder: Folder,
+}
+
+/// Where its data are.
+enum Folder {
+    /// Named by the user, and kept.
+    Kept(PathBuf),
+    /// Made for this run, and removed at its end. Its name cannot be guessed and
+    /// nobody else can look in, so that nobody can have put anything there.
+    Passing(TempDir),
+}
+
+impl Folder {
+    fn new(named: Option<&Path>) -> Result<Self, StartError> {
+        match named {
+            Some(folder) => Ok(Self::Kept(folder.to_owned())),
+            None => tempfile::Builder::new()
+                .prefix("tidemill-")
+                .tempdir()
+                .map(Self::Passing)
+                .map_err(|e| StartError::new(format!("a temporary folder: {e}"))),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(folder) => folder,
+            Self::Passing(folder) => folder.path(),
+        }
+    }
+
+    /// Ends it where nobody is to keep it.
+    fn close(self) {
+        match self {
+            Self::Kept(_) => {}
+            Self::Passing(folder) => {
+                let path = folder.path().to_owned();
+                if let Err(error) = folder.close() {
+                    eprintln!("tidemill: {}: {error}", path.display());
+                }
+            }
+        }
+    }
 }
 
 impl Local {
@@ -59,11 +101,10 @@ impl LocalSuite {
             },
             &TRACED_SERVICES,
         )?;
-        let folder =
-            local.data.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("tidemill-{}", std::process::id())));
-        let reference = extras.reference.map(|text| write_reference(&folder, &text)).transpose()?;
+        let folder = Folder::new(local.data.as_deref())?;
+        let reference = extras.reference.map(|text| write_reference(folder.path(), &text)).transpose()?;
         let options = Options {
-            folder: folder.clone(),
+            folder: folder.path().to_owned(),
             port: local.port,
             reporting_port: local.reporting_port,
             slack_webhook: local.slack_webhook.clone().or(extras.slack),
@@ -71,11 +112,10 @@ impl LocalSuite {
             geoip: local.geoip.clone(),
             jaeger: Some(format!("http://{}", jaeger.ui)),
         };
-        let keep = local.data.is_some();
         match Suite::start(&options).await {
-            Ok(suite) => Ok(Self { suite, jaeger, telemetry, folder, keep }),
+            Ok(suite) => Ok(Self { suite, jaeger, telemetry, folder }),
             Err(error) => {
-                remove(&folder, keep);
+                folder.close();
                 Err(error)
             }
         }
@@ -92,14 +132,18 @@ impl LocalSuite {
         println!("API         http://{}/v1/metrics  (OpenAPI: /openapi.json)", self.suite.reporting);
         println!("Events      http://{}/v1/events", self.suite.ingestion);
         println!("Jaeger      http://{}", self.jaeger.ui);
-        println!("Data        {}{}", self.folder.display(), if self.keep { "" } else { "  (removed at the end)" });
+        let fate = match self.folder {
+            Folder::Kept(_) => "",
+            Folder::Passing(_) => "  (removed at the end)",
+        };
+        println!("Data        {}{fate}", self.folder.path().display());
     }
 
     /// Drains and ends everything.
     pub async fn stop(self) -> bool {
         let drained = self.suite.stop().await;
         self.telemetry.shutdown().await;
-        remove(&self.folder, self.keep);
+        self.folder.close();
         drained
     }
 }
@@ -108,12 +152,6 @@ fn write_reference(folder: &Path, text: &str) -> Result<PathBuf, StartError> {
     let path = super::folder(folder, "reference")?.join("catalogue.yaml");
     std::fs::write(&path, text).map_err(|e| StartError::new(format!("{}: {e}", path.display())))?;
     Ok(path)
-}
-
-fn remove(folder: &Path, keep: bool) {
-    if !keep && let Err(error) = std::fs::remove_dir_all(folder) {
-        eprintln!("tidemill: {}: {error}", folder.display());
-    }
 }
 
 #[allow(clippy::expect_used, reason = "an address and port make a URL")]

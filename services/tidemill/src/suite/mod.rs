@@ -6,7 +6,9 @@ mod local;
 mod settings;
 
 use std::{
+    fs::{DirBuilder, Permissions},
     net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -117,9 +119,13 @@ impl Suite {
     }
 }
 
+/// A folder of the suite's own, for its owner alone.
 fn folder(parent: &Path, name: &str) -> Result<PathBuf, StartError> {
     let path = parent.join(name);
-    std::fs::create_dir_all(&path).map_err(|e| StartError::new(format!("{}: {e}", path.display())))?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+    // It may be there from an earlier release.
+    made.and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o700)))
+        .map_err(|e| StartError::new(format!("{}: {e}", path.display())))?;
     // nats-server is started with absolute paths.
     path.canonicalize().map_err(|e| StartError::new(format!("{}: {e}", path.display())))
 }
