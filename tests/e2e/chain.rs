@@ -22,6 +22,7 @@ async fn the_chain_runs() {
     a_suspicious_order_is_one_trace_from_the_post_to_slack(&suite).await;
     reference_data_changes_without_a_restart(&suite).await;
     hostile_input_gets_a_clear_answer(&suite).await;
+    a_page_elsewhere_changes_and_reads_nothing(&suite).await;
     assert!(suite.slack.refusals().is_empty(), "Slack refused: {:?}", suite.slack.refusals());
     suite.stop().await;
     telemetry.shutdown().await;
@@ -217,6 +218,56 @@ async fn reference_data_changes_without_a_restart(suite: &TestSuite) {
         }
     })
     .await;
+}
+
+/// A page that somebody opens on this machine reaches loopback, too.
+async fn a_page_elsewhere_changes_and_reads_nothing(suite: &TestSuite) {
+    let product = format!("http://{}/v1/reference/products", suite.suite.enrichment);
+    let category = async || {
+        let product: Value =
+            suite.http.get(format!("{product}/atlas")).send().await.expect("an answer").json().await.expect("JSON");
+        product["changes"][0]["attributes"]["category"].clone()
+    };
+    let change = |kind: &str| {
+        let body = "{\"id\": \"atlas\", \"category\": \"Evil\"}";
+        suite.http.post(&product).header("content-type", kind.to_owned()).body(body)
+    };
+    // By a form or without CORS; a browser of today says where it comes from.
+    assert_eq!(change("text/plain").send().await.expect("an answer").status(), 415);
+    let told = change("text/plain").header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "no-cors");
+    assert_eq!(told.send().await.expect("an answer").status(), 403);
+    let old = change(NDJSON).header("origin", "https://evil.example");
+    assert_eq!(old.send().await.expect("an answer").status(), 403);
+    assert_eq!(category().await, "Maps");
+    let live = suite.http.get(format!("http://{}/v1/stream", suite.suite.reporting));
+    let live = live.header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "cors");
+    assert_eq!(live.send().await.expect("an answer").status(), 403);
+
+    // By DNS rebinding: the browser takes the suite for the page's own server.
+    let s = &suite.suite;
+    let jaeger = suite.jaeger.expect("it is traced").ui;
+    for (address, path) in [
+        (s.reporting, "/v1/books"),
+        (s.reporting, "/v1/stream"),
+        (s.reporting, "/"),
+        (s.enrichment, "/v1/reference/products"),
+        (s.aggregation, "/metrics"),
+        (s.alert, "/v1/alerts"),
+        (s.ingestion, "/openapi.json"),
+        (jaeger, "/api/services"),
+    ] {
+        let get = |host: String| suite.http.get(format!("http://{address}{path}")).header("host", host).send();
+        let rebound = get(format!("evil.example:{}", address.port())).await.expect("an answer");
+        assert_eq!(rebound.status(), 421, "{address}{path}");
+        let own = get(format!("localhost:{}", address.port())).await.expect("an answer");
+        assert_eq!(own.status(), 200, "{address}{path}");
+    }
+    // The collector of traces speaks HTTP/2 from the first byte, which no page can.
+    let collector = format!(
+        "http://{}/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        suite.jaeger.expect("it is traced").otlp
+    );
+    assert!(suite.http.post(collector).header("content-type", "text/plain").send().await.is_err());
 }
 
 async fn hostile_input_gets_a_clear_answer(suite: &TestSuite) {

@@ -360,6 +360,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 
 async fn execute(arguments: Arguments) -> ExitCode {
     tidemill_service::install_crypto();
+    tidemill_service::raise_limit();
     let result = match arguments.command {
         Command::Up(up) => commands::up(up).await,
         Command::Demo(demo) => crate::demo::run(demo).await,

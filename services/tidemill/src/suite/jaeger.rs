@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 
 use otlp_embedded::{Config, State, TraceServiceImpl, TraceServiceServer, ui_app};
-use tidemill_service::StartError;
+use tidemill_service::{HttpConfig, Registry, StartError, guard::HostName, server};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
+
+use super::settings::LOCAL_HOSTS;
 
 /// Traces that are kept; the oldest go first.
 const MAX_TRACES: u32 = 5_000;
@@ -38,10 +41,11 @@ impl Jaeger {
             .await
             .map_err(|e| failed(&format!("Jaeger UI on port {port}"), &e))?;
         let ui = listener.local_addr().map_err(|e| failed("Jaeger UI", &e))?;
+        let mut http = HttpConfig::at(ui);
+        http.hosts = LOCAL_HOSTS.into_iter().flat_map(|name| HostName::try_from(name.to_owned())).collect();
         tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, ui_app(state, "/")).await {
-                tracing::error!(%error, "the Jaeger UI ended");
-            }
+            // It ends with the process.
+            server::serve(listener, ui_app(state, "/"), &http, &Registry::default(), CancellationToken::new()).await;
         });
         Ok(Self { ui, otlp })
     }

@@ -8,6 +8,10 @@ use tidemill_service::{StartError, config};
 
 use super::{Options, folder};
 
+/// By what a browser on this machine asks this machine. Under any other name it
+/// is a page elsewhere that asks, by DNS rebinding.
+pub(super) const LOCAL_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 pub(super) struct Settings<'o> {
     options: &'o Options,
     nats_url: String,
@@ -64,7 +68,11 @@ impl<'o> Settings<'o> {
     }
 
     fn common(&self, port: u16) -> String {
-        format!("[http]\nlisten = \"127.0.0.1:{port}\"\n[nats]\nurl = {}\n", quoted(&self.nats_url))
+        format!(
+            "[http]\nlisten = \"127.0.0.1:{port}\"\nhosts = {}\n[nats]\nurl = {}\n",
+            serde_json::Value::from(LOCAL_HOSTS.as_slice()),
+            quoted(&self.nats_url)
+        )
     }
 
     fn with_store(&self, service: &str, port: u16) -> String {
