@@ -95,6 +95,21 @@ def ports_exist(m):
                 yield f"{title(owner)} is probed at {port}, which it has not"
 
 
+def operations_are_in_no_service(m):
+    """Metrics and probes have a port of their own, which who calls the API does not reach."""
+    for service in m.kind("Service"):
+        for port in service["spec"]["ports"]:
+            if "operations" in (port["name"], port["targetPort"]):
+                yield f"{title(service)} leads to the operations port"
+    for owner, labels, spec in m.pods():
+        if component(labels) not in SERVICES:
+            continue
+        container = spec["containers"][0]
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            if container.get(probe, {}).get("httpGet", {}).get("port") != "operations":
+                yield f"{title(owner)} has a {probe} at the port of the API"
+
+
 def references_exist(m):
     secrets, maps, accounts = m.named("Secret"), m.named("ConfigMap"), m.named("ServiceAccount")
     for owner, spec, container in m.containers():
@@ -185,6 +200,7 @@ ALL = (
     there_is_time_to_drain,
     selectors_match,
     ports_exist,
+    operations_are_in_no_service,
     references_exist,
     one_autoscaler_owns_the_replicas,
     upgrades_keep_every_replica,

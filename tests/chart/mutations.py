@@ -26,6 +26,8 @@ ALL = (
     ("there_is_time_to_drain", lambda m: _pod(m).update(terminationGracePeriodSeconds=20)),
     ("selectors_match", lambda m: m.named("Service")["tidemill-alert"]["spec"]["selector"].popitem()),
     ("ports_exist", lambda m: m.named("Service")["tidemill-alert"]["spec"]["ports"][0].update(targetPort="htp")),
+    ("operations_are_in_no_service", lambda m: m.named("Service")["tidemill-alert"]["spec"]["ports"][0].update(targetPort="operations")),
+    ("operations_are_in_no_service", lambda m: _container(m)["livenessProbe"]["httpGet"].update(port="http")),
     ("references_exist", lambda m: _drop(m, "Secret", "tidemill-postgres")),
     ("references_exist", lambda m: _drop(m, "ConfigMap", "tidemill-alert")),
     ("references_exist", lambda m: _drop(m, "ServiceAccount", "tidemill-alert")),

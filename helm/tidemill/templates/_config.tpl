@@ -13,8 +13,12 @@
 {{- with $values.nats.user }}
 {{- $_ := set $nats "user" . }}
 {{- end }}
+{{- /* An ingress or load balancer, or a node that stands in for callers, has a private address. */}}
 {{- $settings := dict
-      "http" (dict "listen" (printf "0.0.0.0:%d" (int .service.port)))
+      "http" (dict
+        "listen" (printf "0.0.0.0:%d" (int .service.port))
+        "operations" (printf "0.0.0.0:%d" (int .service.operationsPort))
+        "shared_networks" (list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "fc00::/7"))
       "nats" $nats
       "telemetry" (dict) }}
 {{- with include "tidemill.otlpEndpoint" $root }}

@@ -65,7 +65,7 @@ spec:
         checksum/config: {{ include "tidemill.service.checksum" . }}
         {{- if eq .root.Values.metrics.discovery "annotations" }}
         prometheus.io/scrape: "true"
-        prometheus.io/port: {{ .service.port | quote }}
+        prometheus.io/port: {{ .service.operationsPort | quote }}
         prometheus.io/path: /metrics
         {{- end }}
         {{- with .service.podAnnotations }}
@@ -92,21 +92,24 @@ spec:
           ports:
             - name: http
               containerPort: {{ .service.port }}
+            # Not in the Service: who calls the API has no business there.
+            - name: operations
+              containerPort: {{ .service.operationsPort }}
           # It answers before its dependencies are there; a process that does not is hung.
           startupProbe:
-            httpGet: {path: /livez, port: http}
+            httpGet: {path: /livez, port: operations}
             periodSeconds: 1
             timeoutSeconds: 2
             failureThreshold: 60
           # Asks nothing of others: their outage is no reason to kill this pod.
           livenessProbe:
-            httpGet: {path: /livez, port: http}
+            httpGet: {path: /livez, port: operations}
             periodSeconds: 10
             timeoutSeconds: 5
             failureThreshold: 3
           # Says what it waits for.
           readinessProbe:
-            httpGet: {path: /readyz, port: http}
+            httpGet: {path: /readyz, port: operations}
             periodSeconds: 3
             timeoutSeconds: 3
             failureThreshold: 2

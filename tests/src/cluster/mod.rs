@@ -71,8 +71,8 @@ use crate::{
 const GENERATED_LINES: usize = 400_000;
 /// Port-forwards to ingestion.
 const DOORS: usize = 3;
-const INGESTION: Target = Target { component: "ingestion", port: 7070, probe: "/readyz" };
-const REPORTING: Target = Target { component: "reporting", port: 7080, probe: "/readyz" };
+const INGESTION: Target = Target { component: "ingestion", port: 7070, probe: "/v1/events" };
+const REPORTING: Target = Target { component: "reporting", port: 7080, probe: "/v1/metrics" };
 const JAEGER: Target = Target { component: "jaeger", port: 16686, probe: "/" };
 /// How long a port-forward may take.
 const OPEN: Duration = Duration::from_secs(60);
