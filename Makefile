@@ -49,6 +49,7 @@ test: ## Check format, lints, dependencies and manifests, and run every test aga
 	@echo "== manifests";    $(MAKE) chart-test
 	@echo "== lints";        $(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources
+	@echo "== advisories";   $(TOOLS) scripts/check-advisories
 	@echo "== tests";        $(TOOLS) cargo test $(TEST_ARGS)
 
 .PHONY: chaos
@@ -69,6 +70,11 @@ lint: ## Run the format check and the lints alone
 	@cargo fmt --all --check
 	@scripts/check-confined
 	@$(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: advisories
+advisories: ## Ask for known vulnerabilities in the dependencies; fail where the database cannot be had
+	@scripts/provision test
+	@$(TOOLS) scripts/check-advisories --require
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -1,19 +1,23 @@
 //! InfluxDB 2, through its line protocol and Flux.
+//!
+//! The crate influxdb2 writes the lines and the query; its client is left alone,
+//! since it stands on an HTTP and TLS stack that nobody maintains any more.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use futures::stream;
-use influxdb2::{
-    Client, RequestError,
-    api::write::TimestampPrecision,
-    models::{DataPoint, Query},
+use influxdb2::models::{DataPoint, Query, WriteDataPoint};
+use reqwest::{
+    Client, RequestBuilder, Url,
+    header::{AUTHORIZATION, HeaderValue},
+    redirect,
 };
 use tidemill_domain::Timestamp;
-use tokio::time::timeout;
 
-use crate::{Error, FieldValue, Point};
+use crate::{Error, FieldValue, Point, annotated};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Characters of a refusal that are told.
+const MAX_REASON: usize = 300;
 /// Put between a backslash in a tag and what line protocol ends a tag with, or
 /// escapes: parsers do not agree on what the backslash means there, and one that
 /// reads it as another than InfluxDB drops the line without a word. It has no
@@ -23,28 +27,46 @@ const GUARD: char = '\u{200b}';
 /// A bucket of an InfluxDB 2 server.
 #[derive(Debug, Clone)]
 pub struct InfluxStore {
-    client: std::sync::Arc<Client>,
+    client: Client,
+    base: Url,
+    /// Marked as sensitive: it is never shown.
+    authorization: HeaderValue,
+    org: String,
     bucket: String,
 }
 
 impl InfluxStore {
     /// A client for a bucket.
     pub fn new(url: &str, org: &str, bucket: &str, token: &str) -> Result<Self, Error> {
-        let parsed = url::Url::parse(url).map_err(|e| Error::Config(format!("url: {e}")))?;
-        if !matches!(parsed.scheme(), "http" | "https") {
+        let base = Url::parse(url).map_err(|e| Error::Config(format!("url: {e}")))?;
+        if !matches!(base.scheme(), "http" | "https") {
             return Err(Error::Config("url: must begin with http:// or https://".into()));
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(Error::Config("url: InfluxDB takes a token, and no user and password in the address".into()));
         }
         if org.is_empty() || bucket.is_empty() || bucket.contains(['"', '\\']) {
             return Err(Error::Config("org and bucket must be given, without quotes".into()));
         }
-        Ok(Self { client: std::sync::Arc::new(Client::new(url, org, token)), bucket: bucket.into() })
+        let mut authorization = HeaderValue::try_from(format!("Token {token}"))
+            .map_err(|_| Error::Config("token: it has characters that no token has".into()))?;
+        authorization.set_sensitive(true);
+        tidemill_service::install_crypto();
+        let client = Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|e| Error::Config(cause(&e.without_url())))?;
+        Ok(Self { client, base, authorization, org: org.into(), bucket: bucket.into() })
     }
 
     pub(crate) async fn write(&self, points: &[Point]) -> Result<(), Error> {
-        let points = points.iter().map(data_point).collect::<Result<Vec<_>, _>>()?;
-        let writing =
-            self.client.write_with_precision(&self.bucket, stream::iter(points), TimestampPrecision::Milliseconds);
-        call(writing).await
+        let mut lines = Vec::new();
+        for point in points {
+            data_point(point)?.write_data_point_to(&mut lines).map_err(|e| Error::Refused(e.to_string()))?;
+        }
+        let written = self.request("write").query(&[("bucket", self.bucket.as_str()), ("precision", "ms")]).body(lines);
+        call(written).await.map(drop)
     }
 
     pub(crate) async fn read(
@@ -62,34 +84,19 @@ impl InfluxStore {
              \"{measurement}\") |> group(columns: [\"_field\"]) |> sort(columns: [\"_time\"]) |> limit(n: {limit})",
             self.bucket,
         );
-        let records = call(self.client.query_raw(Some(Query::new(flux)))).await?;
-        let mut points: BTreeMap<(Timestamp, BTreeMap<String, String>), BTreeMap<String, FieldValue>> = BTreeMap::new();
-        for record in records {
-            let (mut tags, mut time, mut field, mut value) = (BTreeMap::new(), None, None, None);
-            for (name, cell) in record.values {
-                use influxdb2_structmap::value::Value;
-                match (name.as_str(), cell) {
-                    ("_time", Value::TimeRFC(at)) => {
-                        time = Some(Timestamp::saturating_from_millis(at.timestamp_millis()));
-                    }
-                    ("_field", Value::String(name)) => field = Some(name),
-                    ("_value", Value::Double(x)) => value = Some(FieldValue::Float(x.into_inner())),
-                    ("_value", Value::Long(n)) => value = Some(FieldValue::Integer(n)),
-                    (name, Value::String(text)) if !name.starts_with('_') && !matches!(name, "result" | "table") => {
-                        tags.insert(name.to_owned(), unguarded(&text));
-                    }
-                    _ => {}
-                }
-            }
-            if let (Some(time), Some(field), Some(value)) = (time, field, value) {
-                points.entry((time, tags)).or_default().insert(field, value);
-            }
+        let answer = call(self.request("query").json(&Query::new(flux))).await?;
+        let mut points = annotated::points(measurement, &answer)?;
+        points.truncate(limit as usize);
+        for value in points.iter_mut().flat_map(|point| point.tags.values_mut()) {
+            *value = unguarded(value);
         }
-        Ok(points
-            .into_iter()
-            .take(limit as usize)
-            .map(|((time, tags), fields)| Point { measurement: measurement.into(), tags, fields, time })
-            .collect())
+        Ok(points)
+    }
+
+    fn request(&self, endpoint: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/api/v2/{endpoint}", self.base.path().trim_end_matches('/')));
+        self.client.post(url).header(AUTHORIZATION, self.authorization.clone()).query(&[("org", self.org.as_str())])
     }
 }
 
@@ -128,21 +135,26 @@ fn unguarded(value: &str) -> String {
     value.replace(&format!("\\{GUARD}"), "\\")
 }
 
-/// Calls InfluxDB with a time limit, and sorts its errors.
-async fn call<T>(request: impl Future<Output = Result<T, RequestError>>) -> Result<T, Error> {
-    match timeout(TIMEOUT, request).await {
-        Err(_) => Err(Error::Unavailable(format!("no answer within {} s", TIMEOUT.as_secs()))),
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(RequestError::ReqwestProcessing { source })) => Err(Error::Unavailable(source.to_string())),
-        Ok(Err(RequestError::Http { status, text })) => {
-            let reason = format!("{status}: {}", text.chars().take(300).collect::<String>());
-            // 401 and 404 too are an operator's mistake that is mended while
-            // the data waits in the log.
-            match status.as_u16() {
-                400 | 413 | 422 => Err(Error::Refused(reason)),
-                _ => Err(Error::Unavailable(reason)),
-            }
-        }
-        Ok(Err(other)) => Err(Error::Refused(other.to_string())),
+/// Calls InfluxDB, and sorts its errors.
+async fn call(request: RequestBuilder) -> Result<String, Error> {
+    let away = |error: reqwest::Error| Error::Unavailable(cause(&error.without_url()));
+    let response = request.send().await.map_err(away)?;
+    let status = response.status();
+    let text = response.text().await.map_err(away)?;
+    if status.is_success() {
+        return Ok(text);
     }
+    let reason = format!("{status}: {}", text.chars().take(MAX_REASON).collect::<String>());
+    // 401 and 404 too are an operator's mistake that is mended while the data
+    // waits in the log.
+    match status.as_u16() {
+        400 | 413 | 422 => Err(Error::Refused(reason)),
+        _ => Err(Error::Unavailable(reason)),
+    }
+}
+
+/// The innermost cause: it says "connection refused" where the others say
+/// "error sending request".
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), cause)
 }

@@ -5,6 +5,7 @@
 //! both. So what is written are cumulative totals, tagged by partition, never
 //! increments: writing them again is harmless.
 
+mod annotated;
 mod builtin;
 mod influx;
 mod point;
@@ -24,13 +25,15 @@ pub enum Config {
     /// InfluxDB 2.
     InfluxDb {
         /// Address, for instance `http://influxdb:8086`.
+        #[schemars(extend("writeOnly" = true))]
         url: String,
         /// Organisation.
         org: String,
         /// Bucket.
         bucket: String,
-        /// API token. Give it by environment.
+        /// API token. Give it by a file or by environment.
         #[serde(skip_serializing)]
+        #[schemars(extend("writeOnly" = true))]
         token: String,
     },
     /// The built-in store: points in a database table.
@@ -38,20 +41,19 @@ pub enum Config {
         /// `sqlite:///absolute/path.db`, for one process, or for several on
         /// the same machine and local disk; never on a network file system.
         /// Replicas on several machines share a `postgres://…`, or InfluxDB.
+        #[serde(skip_serializing)]
+        #[schemars(extend("writeOnly" = true))]
         url: String,
     },
 }
 
 impl std::fmt::Debug for Config {
-    /// Without the token.
+    /// Without the token, and without the address: it may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::InfluxDb { url, org, bucket, .. } => f
-                .debug_struct("InfluxDb")
-                .field("url", url)
-                .field("org", org)
-                .field("bucket", bucket)
-                .finish_non_exhaustive(),
+            Self::InfluxDb { org, bucket, .. } => {
+                f.debug_struct("InfluxDb").field("org", org).field("bucket", bucket).finish_non_exhaustive()
+            }
             Self::Builtin { .. } => f.debug_struct("Builtin").finish_non_exhaustive(),
         }
     }
