@@ -76,7 +76,17 @@ fn row(schema: &Value, section: &str, key: &str, property: &Value, required: boo
         let name = choice["const"].as_str().unwrap_or_default();
         meaning.push_str(&format!(" `{name}`: {}", paragraph(choice)));
     }
+    if is_secret(schema, property) {
+        meaning.push_str(" **Secret.**");
+    }
     format!("| `{key}` | `{variable}` | {} | {} |\n", default(property, required), meaning.replace('|', "\\|"))
+}
+
+fn is_secret(schema: &Value, property: &Value) -> bool {
+    let forms = property["anyOf"].as_array().into_iter().flatten();
+    property["writeOnly"] == true
+        || resolve(schema, property)["writeOnly"] == true
+        || forms.into_iter().any(|form| resolve(schema, form)["writeOnly"] == true)
 }
 
 fn default(property: &Value, required: bool) -> String {

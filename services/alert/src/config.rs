@@ -146,6 +146,7 @@ impl Config {
 /// A text that is shown to nobody.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("writeOnly" = true))]
 pub struct Secret(String);
 
 impl Secret {

@@ -5,17 +5,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Section `nats`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Server addresses, separated by commas. One may carry a user and password
     /// (`nats://user:password@host`), which then go for all where `user` is not
     /// set.
+    #[schemars(extend("writeOnly" = true))]
     pub url: String,
     /// User name, where the server asks for one.
     pub user: Option<String>,
-    /// Password that goes with `user`. Give it by environment.
+    /// Password that goes with `user`. Give it by a file or by environment.
     #[serde(skip_serializing)]
+    #[schemars(extend("writeOnly" = true))]
     pub password: Option<String>,
     /// Partitions of the log (1 to 1024). Fixed once events are stored.
     pub partitions: u16,
@@ -28,6 +30,19 @@ pub struct Config {
     pub log_bytes: u64,
     /// Seconds to wait for an answer of the server.
     pub timeout_seconds: u64,
+}
+
+impl std::fmt::Debug for Config {
+    /// Without the password, and without the addresses: they may hold one.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("user", &self.user)
+            .field("partitions", &self.partitions)
+            .field("replicas", &self.replicas)
+            .field("log_bytes", &self.log_bytes)
+            .field("timeout_seconds", &self.timeout_seconds)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Config {

@@ -1,15 +1,22 @@
 //! Configuration: a TOML file, then the environment over it.
 
+mod environment;
+mod error;
+mod secrets;
+
 use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use figment::{
     Figment,
-    providers::{Env, Format, Toml},
+    providers::{Format, Toml},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{clients::Network, guard::HostName};
+
+pub use error::ConfigError;
+pub use secrets::Secrets;
 
 /// The prefix of environment variables: `TIDEMILL_<SECTION>__<KEY>`.
 pub const ENV_PREFIX: &str = "TIDEMILL_";
@@ -120,24 +127,40 @@ pub(crate) fn seconds(number: NonZeroU32) -> Duration {
     Duration::from_secs(number.get().into())
 }
 
-/// The configuration could not be read or is wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("configuration: {0}")]
-pub struct ConfigError(#[from] Box<figment::Error>);
-
 /// Reads a configuration: `file` where given, then the environment variables
-/// `TIDEMILL_<SECTION>__<KEY>`. Unknown keys are errors that name the key.
-pub fn load<T: DeserializeOwned>(file: Option<&Path>) -> Result<T, ConfigError> {
-    let mut figment = Figment::new();
-    if let Some(file) = file {
-        figment = figment.merge(Toml::file_exact(file));
-    }
-    // Only variables with a section are settings; TIDEMILL_CONFIG is not.
-    let environment = Env::prefixed(ENV_PREFIX).filter(|key| key.as_str().contains("__")).split("__");
-    figment.merge(environment).extract().map_err(|e| ConfigError(Box::new(e)))
+/// `TIDEMILL_<SECTION>__<KEY>`, or `TIDEMILL_<SECTION>__<KEY>_FILE` with the
+/// name of a file that holds the value. Unknown keys are errors that name the
+/// key; no error shows what a secret setting holds.
+pub fn load<T: DeserializeOwned + JsonSchema>(file: Option<&Path>) -> Result<T, ConfigError> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    read(file.map_or_else(Figment::new, |file| Figment::from(Toml::file_exact(file))), variables)
 }
 
 /// Reads a configuration from TOML text alone.
-pub fn parse<T: DeserializeOwned>(toml: &str) -> Result<T, ConfigError> {
-    Figment::new().merge(Toml::string(toml)).extract().map_err(|e| ConfigError(Box::new(e)))
+pub fn parse<T: DeserializeOwned + JsonSchema>(toml: &str) -> Result<T, ConfigError> {
+    parse_with(toml, [])
 }
+
+/// Reads a configuration from TOML text, and `variables` over it.
+pub fn parse_with<T: DeserializeOwned + JsonSchema>(
+    toml: &str,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<T, ConfigError> {
+    read(Figment::from(Toml::string(toml)), variables)
+}
+
+fn read<T: DeserializeOwned + JsonSchema>(
+    figment: Figment,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<T, ConfigError> {
+    let secrets = Secrets::of::<T>();
+    environment::variables(variables, &secrets)?
+        .into_iter()
+        .fold(figment, Figment::merge)
+        .extract()
+        .map_err(|error| ConfigError::new(error, &secrets))
+}
+
+#[cfg(test)]
+mod tests;

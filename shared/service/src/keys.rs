@@ -14,7 +14,7 @@ use crate::Problem;
 /// The keys that may write, as a setting: a list, or a text with commas. Only
 /// their hashes are kept, and they are never written anywhere.
 #[derive(Clone, Default, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "Vec<String>")]
+#[schemars(with = "Vec<String>", extend("writeOnly" = true))]
 pub struct ApiKeys(Vec<[u8; 32]>);
 
 /// A key that may write, or whoever asks where no keys are configured.

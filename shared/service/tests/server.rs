@@ -204,7 +204,7 @@ async fn a_dependency_is_waited_for_and_a_mistake_is_not() {
 
 #[test]
 fn a_wrong_setting_is_named() {
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Deserialize, schemars::JsonSchema)]
     struct Settings {
         http: HttpConfig,
     }

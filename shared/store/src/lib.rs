@@ -35,8 +35,9 @@ pub use refused::refused;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `sqlite:///absolute/path.db` or `postgres://user:password@host/database`.
-    /// Give one with a password by environment.
+    /// Give one with a password by a file or by environment.
     #[serde(skip_serializing)]
+    #[schemars(extend("writeOnly" = true))]
     pub url: String,
     /// Connections at most.
     #[serde(default = "default_connections")]

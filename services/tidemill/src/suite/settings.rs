@@ -3,8 +3,7 @@
 
 use std::fmt::Write;
 
-use serde::de::DeserializeOwned;
-use tidemill_service::{StartError, config};
+use tidemill_service::{ServiceConfig, StartError, config};
 
 use super::{Options, folder};
 
@@ -100,6 +99,6 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn read<T: DeserializeOwned>(text: String) -> Result<T, StartError> {
+fn read<T: ServiceConfig>(text: String) -> Result<T, StartError> {
     config::parse(&text).map_err(StartError::new)
 }
