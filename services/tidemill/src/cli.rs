@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use tidemill_service::Printable;
 use url::Url;
 
 use crate::{commands, when::When};
@@ -372,7 +373,8 @@ async fn execute(arguments: Arguments) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tidemill: {error}");
+            // It may hold what a server said.
+            eprintln!("tidemill: {}", Printable(error));
             ExitCode::FAILURE
         }
     }

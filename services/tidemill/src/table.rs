@@ -1,9 +1,11 @@
 //! Tables on a terminal.
 
-/// Text from outside, as a terminal may show it: without control characters,
-/// and not longer than `most` characters.
+use tidemill_service::acts;
+
+/// Text from outside, as a terminal may show it: without characters that it
+/// would obey, and not longer than `most` characters.
 pub(crate) fn plain(text: &str, most: usize) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let shown = |c: char| if acts(c) { '\u{fffd}' } else { c };
     let mut plain: String = text.chars().map(shown).take(most).collect();
     if text.chars().count() > most {
         plain.pop();
@@ -20,9 +22,10 @@ pub(crate) fn print<const N: usize>(header: [&str; N], numbers: [bool; N], rows:
         cells.chain([header[column].chars().count()]).max().unwrap_or_default()
     };
     let widths: [usize; N] = std::array::from_fn(width);
+    // Whoever fills a cell may have forgotten that it is from outside.
     let line = |cells: [&str; N]| {
         let set = |column: usize| {
-            let (cell, width) = (cells[column], widths[column]);
+            let (cell, width) = (plain(cells[column], usize::MAX), widths[column]);
             if numbers[column] { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
         };
         println!("{}", (0..N).map(set).collect::<Vec<_>>().join("  ").trim_end());
@@ -38,6 +41,7 @@ mod tests {
     #[test]
     fn a_terminal_gets_no_control_characters() {
         assert_eq!(plain("a\u{1b}[31m\nb", 20), "a\u{fffd}[31m\u{fffd}b");
+        assert_eq!(plain("c1\u{9b}2J\u{202e}\u{2066}", 20), "c1\u{fffd}2J\u{fffd}\u{fffd}");
         assert_eq!(plain("abcdef", 4), "abc…");
         assert_eq!(plain("abcd", 4), "abcd");
     }

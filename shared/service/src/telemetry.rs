@@ -5,7 +5,13 @@
 //! exporter here tells them apart by the span's target (the crate that made
 //! it), so that Jaeger shows each under its own `service.name`.
 
-use std::{collections::HashMap, io::IsTerminal, time::Duration};
+mod lines;
+
+use std::{
+    collections::HashMap,
+    io::{IsTerminal, Write},
+    time::Duration,
+};
 
 use opentelemetry::{
     KeyValue, Value,
@@ -23,7 +29,14 @@ use opentelemetry_sdk::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
 
 use crate::StartError;
 
@@ -39,7 +52,8 @@ pub struct TelemetryConfig {
     pub otlp_endpoint: Option<String>,
     /// Share of requests without a trace of their own that are traced, 0 to 1.
     pub sample_ratio: f64,
-    /// Log filter, for instance `info` or `info,tidemill_bus=debug`.
+    /// Log filter, for instance `info` or `info,tidemill_bus=debug`. Libraries
+    /// are heard up to `info`, whatever it says: below it they tell passwords.
     pub log: String,
     /// How each line is written.
     pub log_format: LogFormat,
@@ -79,12 +93,7 @@ impl Telemetry {
             LogFormat::Json => true,
             LogFormat::Text => false,
         };
-        let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-        let format = if json {
-            format.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed()
-        } else {
-            format.compact().with_filter(filter).boxed()
-        };
+        let format = lines_layer(json, filter, std::io::stderr);
         let provider =
             config.otlp_endpoint.as_deref().map(|endpoint| provider(config, endpoint, services)).transpose()?;
         let traces = provider.as_ref().map(|provider| {
@@ -95,7 +104,7 @@ impl Telemetry {
                 .with_location(false)
                 .with_tracked_inactivity(false)
                 // Our spans only: a library's would hang in no trace.
-                .with_filter(tracing_subscriber::filter::filter_fn(|metadata| {
+                .with_filter(filter_fn(|metadata| {
                     metadata.is_span() && metadata.target().starts_with("tidemill")
                 }))
         });
@@ -116,6 +125,23 @@ impl Telemetry {
         if let Ok(Err(error)) = done {
             tracing::warn!(%error, "the last spans were not exported");
         }
+    }
+}
+
+/// Writes each event to `out` as one line.
+fn lines_layer<S, W>(json: bool, filter: EnvFilter, out: impl Fn() -> W + Send + Sync + 'static) -> impl Layer<S>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: Write,
+{
+    let filter = filter.and(filter_fn(lines::may_be_told));
+    // Colours would be control characters of our own.
+    let format =
+        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || lines::Lines { out: out(), json });
+    if json {
+        format.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed()
+    } else {
+        format.compact().with_filter(filter).boxed()
     }
 }
 

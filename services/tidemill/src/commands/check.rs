@@ -13,6 +13,7 @@ use crate::{
     cli::Check,
     client::{Client, ClientError, Outcomes, Series},
     progress,
+    table::plain,
 };
 
 /// Source of the orders that checks send: what they leave in the books and the
@@ -64,7 +65,7 @@ pub(crate) async fn check(arguments: Check) -> Outcome {
             "shown     {:7.3} s  {}, window {}: {} orders",
             seconds(passed.shown),
             arguments.metric,
-            passed.window,
+            plain(&passed.window, 60),
             passed.orders
         );
         if let Some(trace) = trace {

@@ -171,7 +171,7 @@ async fn show(arguments: DlqShow) -> Outcome {
     println!();
     match letter.body.as_deref() {
         None => println!("The stream has forgotten its body."),
-        Some(body) if letter.body_encoding == "base64" => println!("(not UTF-8; base64)\n{body}"),
+        Some(body) if letter.body_encoding == "base64" => println!("(not UTF-8; base64)\n{}", plain(body, usize::MAX)),
         Some(body) => println!("{}", readable(body)),
     }
     if !letter.history.is_empty() {

@@ -121,7 +121,7 @@ impl Ruled {
         }
         println!("{done}: {}", self.ordered);
         for (code, (count, detail)) in &self.refused {
-            println!("refused: {count} ({code}: {detail})");
+            println!("refused: {count} ({}: {})", plain(code, 30), plain(detail, 200));
         }
     }
 
