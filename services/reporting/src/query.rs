@@ -1,13 +1,14 @@
 //! Questions about a metric: its parameters, its cells grouped, its answer.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     str::FromStr,
 };
 
 use serde::Serialize;
 use tidemill_domain::Timestamp;
-use tidemill_service::FieldError;
+use tidemill_service::{FieldError, spreadsheet::cell};
 use tidemill_totals::{Measure, Totals, Value};
 use utoipa::ToSchema;
 
@@ -329,7 +330,7 @@ impl<'a> Grouping<'a> {
 }
 
 /// An answer as CSV: the dimensions grouped by, the window where `windows`,
-/// and the measures.
+/// and the measures. No dimension's value is a formula to a spreadsheet.
 pub fn csv(
     metric: &Metric,
     group_by: &[String],
@@ -339,10 +340,18 @@ pub fn csv(
     let mut out = csv::Writer::from_writer(Vec::new());
     let window_columns = ["start", "end", "complete"].into_iter().filter(|_| windows);
     let measures = || metric.measures.iter().map(|measure| measure.name.as_str());
-    out.write_record(group_by.iter().map(String::as_str).chain(window_columns).chain(measures()))?;
+    out.write_record(
+        group_by
+            .iter()
+            .map(|name| cell(name))
+            .chain(window_columns.chain(measures()).map(Cow::from))
+            .map(Cow::into_owned),
+    )?;
     for (dimensions, window, values) in rows {
-        let mut record: Vec<String> =
-            group_by.iter().map(|name| dimensions.get(name).cloned().unwrap_or_default()).collect();
+        let mut record: Vec<String> = group_by
+            .iter()
+            .map(|name| dimensions.get(name).map_or_else(String::new, |value| cell(value).into()))
+            .collect();
         record.extend(
             window
                 .into_iter()
@@ -480,6 +489,19 @@ mod tests {
         let pointers: Vec<_> = errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/from", "/colour~1x", "/format", "/group_by", "/group_by"]);
         assert!(asked(&[("from", "2026-01-02T00:00:00Z"), ("to", "2026-01-01T00:00:00Z")]).is_err());
+    }
+
+    #[test]
+    fn csv_runs_nothing_in_a_spreadsheet_and_keeps_its_numbers() {
+        let formula = "=HYPERLINK(\"http://evil.example\",\"click\")";
+        let rows = [(
+            BTreeMap::from([("category".to_owned(), formula.to_owned())]),
+            None,
+            Values::from([("revenue".to_owned(), Value::Amount(Amount::from_int(-2)))]),
+        )];
+        let bytes = csv(&sales(), &["category".to_owned()], false, rows.into_iter()).expect("writes");
+        let record = csv::Reader::from_reader(&bytes[..]).records().next().expect("a row").expect("reads");
+        assert_eq!((record[0].to_owned(), &record[4]), (format!("'{formula}"), "-2.00"));
     }
 
     #[test]

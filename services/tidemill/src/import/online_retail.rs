@@ -17,6 +17,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use tidemill_domain::{Amount, Timestamp};
+use tidemill_service::spreadsheet::cell;
 use tokio::time::sleep;
 
 use crate::{
@@ -352,7 +353,7 @@ async fn write_daily(client: &Client, first: Timestamp, last: Timestamp, target:
     writer.write_record(["date", "country"].iter().chain(&MEASURES)).map_err(|e| failed(&e))?;
     for ((date, country), values) in &rows {
         let measures = MEASURES.map(|name| Plain(values.get(name).unwrap_or(&Value::Null)).to_string());
-        let record = [date.clone(), country.clone()].into_iter().chain(measures);
+        let record = [date.clone(), cell(country).into()].into_iter().chain(measures);
         writer.write_record(record).map_err(|e| failed(&e))?;
     }
     let mut file = writer.into_inner().map_err(|e| failed(&e))?;
