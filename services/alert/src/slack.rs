@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 use reqwest::{Client, StatusCode, Url, header, redirect};
 use serde_json::{Value, json};
 use tidemill_events::TraceParent;
-use tidemill_service::{StartError, install_crypto};
+use tidemill_service::{StartError, acts, install_crypto};
 
 use crate::{
     config::{LinksConfig, SlackConfig},
@@ -130,7 +130,7 @@ pub fn message(alert: &Alert, links: &LinksConfig) -> Value {
     let fields: Vec<Value> = dimensions
         .chain(figures)
         .take(MAX_FIELDS)
-        .map(|(name, value)| mrkdwn(&format!("*{}*\n", escape(name, 200)), &value, FIELD_LIMIT))
+        .map(|(name, value)| mrkdwn(&format!("*{}*\n", escape(name, 200)), &one_line(&value), FIELD_LIMIT))
         .collect();
     let mut blocks = vec![plain_header(&title), section(&firing.summary)];
     if !fields.is_empty() {
@@ -208,10 +208,18 @@ fn mrkdwn(prefix: &str, text: &str, limit: usize) -> Value {
     json!({ "type": "mrkdwn", "text": text, "verbatim": true })
 }
 
+/// A text without characters that would be obeyed: a value of a dimension makes
+/// no lines that look like ours, and turns none around.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if acts(c) { ' ' } else { c }).collect()
+}
+
 /// A text in which nothing means anything to Slack, of at most `limit`
 /// characters; an escape is never cut in two, and a blank text becomes a dash.
+/// Lines stay.
 fn escape(text: &str, limit: usize) -> String {
-    let text = if text.trim().is_empty() { "–" } else { text };
+    let is_blank = text.chars().all(|c| c.is_whitespace() || acts(c));
+    let text = if is_blank { "–" } else { text };
     let mut escaped = String::with_capacity(text.len());
     let mut length = 0;
     for character in text.chars() {
@@ -220,6 +228,7 @@ fn escape(text: &str, limit: usize) -> String {
             '&' => "&amp;",
             '<' => "&lt;",
             '>' => "&gt;",
+            _ if character != '\n' && acts(character) => " ",
             _ => &plain,
         };
         // One is left for the ellipsis.
@@ -233,9 +242,11 @@ fn escape(text: &str, limit: usize) -> String {
     escaped
 }
 
+/// A text of one line and of at most `limit` characters.
 fn cut(text: &str, limit: usize) -> String {
+    let text = one_line(text);
     if text.chars().count() <= limit {
-        return text.into();
+        return text;
     }
     text.chars().take(limit - 1).chain(['…']).collect()
 }
@@ -250,6 +261,8 @@ mod tests {
     fn nothing_in_a_text_means_anything_to_slack() {
         assert_eq!(escape("<!channel> & <@U1>", 100), "&lt;!channel&gt; &amp; &lt;@U1&gt;");
         assert_eq!(escape(" \n", 100), "–");
+        assert_eq!(escape("a\u{202e}b\u{1b}[1m\nc", 100), "a b [1m\nc");
+        assert_eq!(cut("forged\n*severity*\u{2066}", 100), "forged *severity* ");
         assert_eq!(escape("&&", 7), "&amp;…", "an escape is never cut in two");
     }
 

@@ -60,7 +60,8 @@ async fn a_suspicious_order_becomes_one_slack_message_one_record_and_two_transit
     // know that the consumer has passed it.
     let again = EnrichedBatch { raw_prev: 1, ..order };
     fixture.nats_publish_again(&again).await;
-    fixture.publish(&batch(6, 5, &[fraud("o-2", "c2")])).await;
+    // Its customer would have lines of ours in the message, and turn them around.
+    fixture.publish(&batch(6, 5, &[fraud("o-2", "c2\u{202e}\n*critical*\u{1b}[1m")])).await;
     fixture.messages(2).await;
     service.stop().await;
     assert_eq!(fixture.slack.messages().len(), 2);

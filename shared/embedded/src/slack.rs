@@ -129,6 +129,10 @@ async fn receive(
 /// section has text of 1 to 3000 characters or 1 to 10 fields of at most 2000;
 /// a context has 1 to 10 elements; a block id is at most 255 characters; and
 /// notifications need a `text` fallback.
+///
+/// One rule is stricter than Slack's, which takes markup where alerts mean a
+/// text: there is none here, neither a mention nor a link, since what alerts say
+/// comes from events.
 fn check(headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("application/json") {
@@ -139,6 +143,7 @@ fn check(headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
     if text.is_empty() || text.chars().count() > 40_000 {
         return Err("no_text".into());
     }
+    check_escaped(text)?;
     let blocks = message["blocks"].as_array().ok_or("no blocks")?;
     if blocks.is_empty() || blocks.len() > 50 {
         return Err(format!("{} blocks", blocks.len()));
@@ -186,5 +191,61 @@ fn check_block(block: &Value) -> Result<(), String> {
 fn check_text(text: &Value, kinds: &[&str], limit: usize) -> Result<(), String> {
     let length = text["text"].as_str().map_or(0, |t| t.chars().count());
     let kind = text["type"].as_str().unwrap_or_default();
-    if kinds.contains(&kind) && (1..=limit).contains(&length) { Ok(()) } else { Err(format!("text object {text}")) }
+    if !kinds.contains(&kind) || !(1..=limit).contains(&length) {
+        return Err(format!("text object {text}"));
+    }
+    let said = text["text"].as_str().unwrap_or_default();
+    if kind == "mrkdwn" {
+        if text["verbatim"] != true {
+            return Err(format!("names and addresses would become links in {text}"));
+        }
+        return check_escaped(said);
+    }
+    if said.chars().any(acts) { Err(format!("not one plain line: {said:?}")) } else { Ok(()) }
+}
+
+/// Markup that is not escaped, and characters that act, are refused.
+fn check_escaped(text: &str) -> Result<(), String> {
+    let escapes = ["&amp;", "&lt;", "&gt;"];
+    let escaped = |at: usize| text.get(at..).is_some_and(|rest| escapes.iter().any(|escape| rest.starts_with(escape)));
+    let is_plain = !text.contains(['<', '>'])
+        && text.match_indices('&').all(|(at, _)| escaped(at))
+        && !text.chars().any(|c| c != '\n' && acts(c));
+    if is_plain { Ok(()) } else { Err(format!("not escaped: {text:?}")) }
+}
+
+/// Control characters, and those that turn the direction of text.
+fn acts(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+
+    fn checked(text: &str, block: &Value) -> Result<Value, String> {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        check(&headers, json!({ "text": text, "blocks": [block] }).to_string().as_bytes())
+    }
+
+    fn section(text: &str) -> Value {
+        json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } })
+    }
+
+    #[test]
+    fn markup_is_refused_and_its_escapes_are_taken() {
+        checked("a &amp; b", &section("*price*\n&lt;!channel&gt; &amp; co")).expect("taken");
+        let links = json!({ "type": "section", "text": { "type": "mrkdwn", "text": "http://x" } });
+        checked("a", &links).expect_err("it would become a link");
+        for wrong in ["<!channel>", "<@U1>", "<http://x|y>", "a & b", "&amp", "\u{202e}x", "\u{1b}[1m"] {
+            checked("a", &section(wrong)).expect_err(wrong);
+            checked(wrong, &section("a")).expect_err(wrong);
+        }
+        let header = |text: &str| json!({ "type": "header", "text": { "type": "plain_text", "text": text } });
+        checked("a", &header("<b> & co")).expect("a plain text has no markup");
+        checked("a", &header("two\nlines")).expect_err("not one line");
+    }
 }
