@@ -9,12 +9,13 @@
 # With BINARIES=prebuilt nothing is compiled here: scripts/images has put binaries
 # for this platform, and certificates, into target/images.
 
-ARG RUST_VERSION=1.95
+# Whoever wants the same bytes each time gives a digest too: rust:1.95-bookworm@sha256:…
+ARG RUST_IMAGE=rust:1.95-bookworm
 ARG BINARIES=builder
 # `none` keeps symbols, for a debugger.
 ARG STRIP=symbols
 
-FROM rust:${RUST_VERSION}-bookworm AS chef
+FROM ${RUST_IMAGE} AS chef
 RUN apt-get update && apt-get install --yes --no-install-recommends protobuf-compiler && rm -rf /var/lib/apt/lists/* \
  && cargo install --locked cargo-chef@0.1.78 cargo-auditable@0.7.7
 WORKDIR /build
@@ -38,9 +39,8 @@ COPY . .
 RUN cargo auditable build --profile image --target "$(rustc --print host-tuple)" --locked $PACKAGES --bins \
  && mkdir /out \
  && cp /etc/ssl/certs/ca-certificates.crt /out/ \
- && for binary in $(find target/*/image -maxdepth 1 -name 'tidemill*' -type f -executable); do \
-      name=$(basename "$binary") && cp "$binary" "/out/${name#tidemill-}"; \
-    done
+ && find target/*/image -maxdepth 1 -name 'tidemill*' -type f -executable \
+      -exec sh -ec 'for binary; do name=${binary##*/}; cp "$binary" "/out/${name#tidemill-}"; done' copy {} +
 
 FROM scratch AS prebuilt
 COPY target/images/ /out/

@@ -34,6 +34,7 @@ VALUES = {
     "external": [HERE / "values" / "external.yaml"],
     "minimal": [HERE / "values" / "minimal.yaml"],
     "everything": [HERE / "values" / "everything.yaml"],
+    "open": [HERE / "values" / "open.yaml"],
 }
 # Secrets that a variant's user brings along.
 GIVEN = {"external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"}}
@@ -123,9 +124,11 @@ def settings_problems(m):
         for env in spec["containers"][0]["env"]:
             section, _, key = env["name"].removeprefix("TIDEMILL_").lower().partition("__")
             if env["name"].startswith("TIDEMILL_") and key:
+                key = key.removesuffix("_file")
                 # One text with commas stands for a list of keys.
                 secret = ["secret"] if key == "keys" else "secret"
-                settings.setdefault(section, {})[key] = env.get("value", secret)
+                given = secret if env["name"].endswith("_FILE") else env.get("value", secret)
+                settings.setdefault(section, {})[key] = given
         for error in jsonschema.Draft202012Validator(schema).iter_errors(settings):
             yield f"{service} {error.json_path}: {error.message[:200]}"
 
@@ -144,6 +147,48 @@ def consumer_problems(m):
             consumer, stream = trigger["metadata"]["consumer"], trigger["metadata"]["stream"]
             if f'"{re.sub("[0-9]+$", "{p}", consumer)}"' not in topology or f'"{stream}"' not in topology:
                 yield f"there is no consumer {consumer} of {stream}"
+
+
+# --- scanners ------------------------------------------------------------------
+
+# What comes by default, and with what is optional.
+SCANNED = ("defaults", "everything")
+
+
+def scan(report, helm):
+    import yaml
+
+    import scanners
+
+    exceptions = yaml.safe_load((HERE / "exceptions.yaml").read_text())
+    report.check("exceptions name a scanner", (one["tool"] for one in exceptions if one["tool"] not in scanners.ALL))
+    report.check("scanners' exceptions can fail", exception_problems(scanners.problems))
+    with tempfile.TemporaryDirectory() as folder:
+        for variant in SCANNED:
+            files = [argument for file in VALUES[variant] for argument in ("--values", str(file))]
+            (Path(folder) / f"{variant}.yaml").write_text(tools.template(helm, *files))
+        for name, scanner in scanners.ALL.items():
+            try:
+                report.check(name, scanners.problems(name, list(scanner(Path(folder))), exceptions))
+            except scanners.Missing as missing:
+                report.skip(name, missing)
+
+
+def exception_problems(problems):
+    """A finding without an exception is told, and so is an exception without a finding or without a reason."""
+    one = {"tool": "t", "rule": "R", "objects": ["Pod/*"], "reason": "why"}
+    wanted = [
+        ([("R", "Pod/a", "bad")], [one], 0),
+        ([("R", "Job/a", "bad")], [one], 2),
+        ([("S", "Pod/a", "bad")], [], 1),
+        ([], [one], 1),
+        ([("R", "Pod/a", "bad")], [{**one, "reason": " "}], 1),
+        ([], [{**one, "tool": "another"}], 0),
+    ]
+    for number, (found, exceptions, count) in enumerate(wanted):
+        told = list(problems("t", found, exceptions))
+        if len(told) != count:
+            yield f"case {number} gives {told}"
 
 
 # --- the chart as a whole ----------------------------------------------------------
@@ -377,6 +422,7 @@ def main():
     report.check("two releases side by side", neighbour_problems(helm))
     report.check("rules and dashboard name what is exported", metric_problems())
     report.check("Artifact Hub", annotation_problems(helm))
+    scan(report, helm)
     if kubectl := shutil.which("kubectl"):
         report.check("kustomize overlays", overlay_problems(helm, kubectl))
     else:

@@ -10,12 +10,18 @@ SERVICES = ("ingestion", "enrichment", "aggregation", "alert", "reporting")
 DRAIN = 20
 
 
+# Whose image has no other user that its own programs know.
+LOW_USERS = ("postgres",)
+
+
 def containers_are_confined(m):
     for owner, spec, container in m.containers():
         name = f"{title(owner)} {container['name']}"
         pod, own = spec.get("securityContext", {}), container.get("securityContext", {})
         if not (pod.get("runAsNonRoot") and pod.get("runAsUser", 0) > 0):
             yield f"{name} may run as root"
+        if pod.get("runAsUser", 0) <= 10000 and component(owner["metadata"]["labels"]) not in LOW_USERS:
+            yield f"{name} runs as a user that a node may have too"
         if pod.get("seccompProfile") != {"type": "RuntimeDefault"}:
             yield f"{name} has no seccomp profile"
         if own.get("capabilities") != {"drop": ["ALL"]} or own.get("allowPrivilegeEscalation") is not False:
@@ -124,6 +130,11 @@ def references_exist(m):
                 yield f"{title(owner)} mounts {mount['name']}, which is not there"
     for owner, _, spec in m.pods():
         for volume in spec.get("volumes", []):
+            for source in volume.get("projected", {}).get("sources", []):
+                name, keys = source["secret"]["name"], {item["key"] for item in source["secret"]["items"]}
+                if name not in m.given:
+                    for key in sorted(keys - set(secrets.get(name, {}).get("data", {}))):
+                        yield f"{title(owner)} mounts {key} of Secret {name}, which is not there"
             if "configMap" in volume and volume["configMap"]["name"] not in maps:
                 yield f"{title(owner)} mounts ConfigMap {volume['configMap']['name']}, which is not there"
         if owner["kind"] != "Pod" and spec.get("serviceAccountName") not in accounts:
@@ -186,6 +197,31 @@ def names_are_good(m):
                 yield f"{title(one)} has no label {label}"
 
 
+# What takes a secret by environment: nats-server, which has no other way but its configuration, the
+# services' keys, and the pod of `helm test`.
+BY_ENVIRONMENT = {"NATS_PASSWORD", "TIDEMILL_AUTH__KEYS", "TIDEMILL_WRITE_KEY"}
+
+
+def secrets_come_as_files(m):
+    """An environment is inherited by every child, and shown by many a crash report."""
+    for owner, spec, container in m.containers():
+        mounted = {
+            item["path"]
+            for volume in spec.get("volumes", [])
+            for source in volume.get("projected", {}).get("sources", [])
+            for item in source["secret"]["items"]
+        }
+        for env in container.get("env", []):
+            if "secretKeyRef" in env.get("valueFrom", {}) and env["name"] not in BY_ENVIRONMENT:
+                yield f"{title(owner)} has the secret {env['name']} in its environment"
+            folder, _, file = env.get("value", "").rpartition("/")
+            if folder == "/etc/tidemill/secrets" and file not in mounted:
+                yield f"{title(owner)} reads {env['value']}, which is not mounted"
+        for volume in spec.get("volumes", []):
+            if "projected" in volume and volume["projected"].get("defaultMode") != 0o440:
+                yield f"{title(owner)}: volume {volume['name']} is for more than its group to read"
+
+
 def secrets_stay_in_secrets(m):
     rest = json.dumps([one for one in m.objects if one["kind"] != "Secret"])
     for value in m.secret_values():
@@ -206,5 +242,6 @@ ALL = (
     upgrades_keep_every_replica,
     a_roll_out_spreads_anew,
     names_are_good,
+    secrets_come_as_files,
     secrets_stay_in_secrets,
 )

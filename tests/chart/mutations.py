@@ -12,6 +12,10 @@ def _container(m):
     return _pod(m)["containers"][0]
 
 
+def _secrets(m):
+    return next(volume for volume in _pod(m)["volumes"] if volume["name"] == "secrets")["projected"]
+
+
 def _drop(m, kind, name):
     m.objects.remove(m.named(kind)[name])
 
@@ -37,6 +41,12 @@ ALL = (
     ("a_roll_out_spreads_anew", lambda m: _pod(m)["topologySpreadConstraints"][0].pop("matchLabelKeys")),
     ("a_roll_out_spreads_anew", lambda m: _pod(m).pop("topologySpreadConstraints")),
     ("names_are_good", lambda m: m.objects.append(m.named("Service")["tidemill-alert"])),
+    ("containers_are_confined", lambda m: _pod(m)["securityContext"].update(runAsUser=1000)),
+    ("references_exist", lambda m: _secrets(m)["sources"][0]["secret"]["items"][0].update(key="nobody-made")),
+    ("secrets_come_as_files", lambda m: _secrets(m).update(defaultMode=0o444)),
+    ("secrets_come_as_files", lambda m: _secrets(m)["sources"].pop()),
+    ("secrets_come_as_files", lambda m: _container(m)["env"].append(
+        {"name": "X", "valueFrom": {"secretKeyRef": {"name": "tidemill-nats", "key": "nats-password"}}})),
     ("secrets_stay_in_secrets", lambda m: m.named("ConfigMap")["tidemill-alert"]["data"].update(x=next(iter(m.secret_values())))),
     ("schema_problems", lambda m: m.named("Deployment")["tidemill-alert"]["spec"].update(replica=2)),
     ("consumer_problems", lambda m: m.named("ScaledObject")["tidemill-alert"]["spec"]["triggers"][0]["metadata"].update(consumer="alerts-0")),

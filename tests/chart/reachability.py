@@ -9,6 +9,7 @@ OUTSIDE = {
     "prometheus": ("monitoring", {}, None),
     "keda": ("keda", {}, None),
     "gateway": ("gateway", {}, None),
+    "ingress": ("ingress-nginx", {}, None),
     "neighbour": ("tidemill", {"app.kubernetes.io/name": "tidemill", "app.kubernetes.io/instance": "other"}, None),
     "stranger": ("elsewhere", {}, None),
     "dns": ("kube-system", {}, None),

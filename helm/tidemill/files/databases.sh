@@ -4,11 +4,14 @@
 # that changed is taken over.
 set -euo pipefail
 until pg_isready --quiet --host=127.0.0.1 --username="$POSTGRES_USER" --dbname=postgres; do sleep 0.5; done
-export PGPASSWORD=$POSTGRES_PASSWORD
+secrets=/etc/tidemill/secrets
+PGPASSWORD=$(<"$secrets/postgres-password")
+export PGPASSWORD
 for service in enrichment aggregation alert reporting; do
-  password=${service^^}_PASSWORD
-  psql --quiet --host=127.0.0.1 --username="$POSTGRES_USER" --dbname=postgres \
-    --set=ON_ERROR_STOP=1 --set=service="$service" --set=password="${!password}" <<'SQL'
+  PASSWORD_FILE=$secrets/$service-password psql --quiet --host=127.0.0.1 --username="$POSTGRES_USER" --dbname=postgres \
+    --set=ON_ERROR_STOP=1 --set=service="$service" <<'SQL'
+-- Not as an argument, which every process here could read.
+\set password `cat "$PASSWORD_FILE"`
 SELECT format('CREATE ROLE %I', :'service')
   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'service') \gexec
 ALTER ROLE :"service" LOGIN PASSWORD :'password';

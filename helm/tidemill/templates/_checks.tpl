@@ -23,6 +23,23 @@
 {{- fail (printf "nats.replicas cannot change from %d to %d in place: a single server's streams do not move into a cluster. docs/kubernetes.md says how" (int $standing.spec.replicas) (int $v.nats.replicas)) }}
 {{- end }}
 {{- end }}
+{{- if $v.image.requireDigest }}
+{{- $images := dict "test" (include "tidemill.image" (dict "root" $ "component" "tidemill" "image" $v.test.image "digest" $v.test.digest)) }}
+{{- range $component, $_ := $v.services }}
+{{- $service := include "tidemill.service.values" (dict "root" $ "component" $component) | fromYaml }}
+{{- $_ := set $images (printf "services.%s" $component) (include "tidemill.image" (dict "root" $ "component" $component "image" $service.image "digest" $service.digest)) }}
+{{- end }}
+{{- range $server := list "nats" "postgres" "influxdb" "jaeger" }}
+{{- if (index $v $server).enabled }}
+{{- $_ := set $images $server (index $v $server).image }}
+{{- end }}
+{{- end }}
+{{- range $part, $image := $images }}
+{{- if not (regexMatch "@sha256:[0-9a-f]{64}$" $image) }}
+{{- fail (printf "image.requireDigest is true, and %s has none: give %s.digest, or an image that ends with @sha256:… (%s)" $part $part $image) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $connections := 0 }}
 {{- range $component, $_ := $v.services }}
 {{- $service := include "tidemill.service.values" (dict "root" $ "component" $component) | fromYaml }}

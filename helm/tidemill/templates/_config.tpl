@@ -87,30 +87,40 @@
 {{- join " " $found -}}
 {{- end -}}
 
-{{/* What is secret. */}}
+{{/*
+Secrets of a service, as files: part, then setting and key. Takes (dict "root" $ "component" name); gives YAML.
+*/}}
+{{- define "tidemill.service.secrets" -}}
+{{- $values := .root.Values }}
+{{- $secrets := dict }}
+{{- if $values.nats.user }}
+{{- $_ := set $secrets "nats" (dict "NATS__PASSWORD" "nats-password") }}
+{{- end }}
+{{- /* Ingestion's store is the log itself. */}}
+{{- if ne .component "ingestion" }}
+{{- $_ := set $secrets "postgres" (dict "STORE__URL" (printf "%s-url" .component)) }}
+{{- end }}
+{{- if eq .component "aggregation" }}
+{{- $_ := set $secrets "influxdb" (dict "METRICS_STORE__TOKEN" "influxdb-token") }}
+{{- else if and (eq .component "alert") (include "tidemill.slack" .root) }}
+{{- $_ := set $secrets "slack" (dict "SLACK__WEBHOOK_URL" "slack-webhook-url") }}
+{{- end }}
+{{- toYaml $secrets -}}
+{{- end -}}
+
+{{/* What is secret comes as files: the environment names them. */}}
 {{- define "tidemill.service.env" -}}
 {{- $root := .root }}
 - name: TIDEMILL_CONFIG
   value: /etc/tidemill/config/config.toml
-{{- if $root.Values.nats.user }}
-{{ include "tidemill.secretEnv" (dict "root" $root "component" "nats" "env" "TIDEMILL_NATS__PASSWORD" "key" "nats-password") }}
-{{- end }}
-{{- /* Ingestion's store is the log itself. */}}
-{{- if ne .component "ingestion" }}
-{{- if $root.Values.postgres.enabled }}
-{{ include "tidemill.secretEnv" (dict "root" $root "component" "postgres" "env" "STORE_PASSWORD" "key" (printf "%s-password" .component)) }}
-- name: TIDEMILL_STORE__URL
-  value: postgres://{{ .component }}:$(STORE_PASSWORD)@{{ include "tidemill.fullname" $root }}-postgres:5432/{{ .component }}
-{{- else }}
-{{ include "tidemill.secretEnv" (dict "root" $root "component" "postgres" "env" "TIDEMILL_STORE__URL" "key" (printf "%s-url" .component)) }}
+{{- range $part, $settings := include "tidemill.service.secrets" . | fromYaml }}
+{{- range $setting, $key := $settings }}
+- name: TIDEMILL_{{ $setting }}_FILE
+  value: /etc/tidemill/secrets/{{ $key }}
 {{- end }}
 {{- end }}
 {{- if has .component (list "ingestion" "enrichment" "reporting") }}
 {{ include "tidemill.secretEnv" (dict "root" $root "component" "auth" "env" "TIDEMILL_AUTH__KEYS" "key" "auth-keys") }}
-{{- else if eq .component "aggregation" }}
-{{ include "tidemill.secretEnv" (dict "root" $root "component" "influxdb" "env" "TIDEMILL_METRICS_STORE__TOKEN" "key" "influxdb-token") }}
-{{- else if and (eq .component "alert") (include "tidemill.slack" $root) }}
-{{ include "tidemill.secretEnv" (dict "root" $root "component" "slack" "env" "TIDEMILL_SLACK__WEBHOOK_URL" "key" "slack-webhook-url") }}
 {{- end }}
 {{- range $key, $value := .service.env }}
 - name: {{ $key }}

@@ -72,13 +72,27 @@ mergeOverwrite. Takes (list below above), gives YAML.
       key: {{ .key }}
 {{- end -}}
 
-{{/* An image of ours. Takes (dict "root" $ "component" name "image" override). */}}
+{{/*
+Keys of a part's Secret for a projected volume. Takes (dict "root" $ "component" part "keys" list). They are for the
+pod's own group to read, as `tidemill.podBasics` has it.
+*/}}
+{{- define "tidemill.secretFiles" -}}
+- secret:
+    name: {{ include "tidemill.secretName" . | quote }}
+    items:
+      {{- range .keys }}
+      - {key: {{ . }}, path: {{ . }}}
+      {{- end }}
+{{- end -}}
+
+{{/* An image of ours. Takes (dict "root" $ "component" name "image" override "digest" digest). */}}
 {{- define "tidemill.image" -}}
 {{- if .image -}}
 {{ .image }}
 {{- else -}}
 {{- with .root.Values.image -}}
 {{ .registry }}{{ .repository }}/{{ $.component }}:{{ .tag | default $.root.Chart.AppVersion }}
+{{- with $.digest }}@{{ . }}{{ end }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -110,6 +124,15 @@ http://{{ include "tidemill.fullname" . }}-jaeger:4317
 {{/* Whether alert calls Slack. */}}
 {{- define "tidemill.slack" -}}
 {{- if or .Values.slack.existingSecret .Values.slack.webhookUrl }}true{{ end -}}
+{{- end -}}
+
+{{/*
+The user of a bundled server: a number above what a node has of its own. An earlier install's server keeps its user,
+since the files on its volume are that one's. Takes (dict "root" $ "component" name "uid" number).
+*/}}
+{{- define "tidemill.serverUser" -}}
+{{- $standing := lookup "apps/v1" "StatefulSet" .root.Release.Namespace (include "tidemill.name" .) | default dict -}}
+{{- int (dig "spec" "template" "spec" "securityContext" "runAsUser" .uid $standing) -}}
 {{- end -}}
 
 {{/* How every pod's spec begins. Takes a user id. No pod speaks to the Kubernetes API. */}}

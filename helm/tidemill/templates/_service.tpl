@@ -36,6 +36,7 @@ spec:
 
 {{- define "tidemill.service.deployment" -}}
 {{- $definitions := without (splitList " " (include "tidemill.service.definitions" .)) "" }}
+{{- $secrets := include "tidemill.service.secrets" . | fromYaml }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -85,7 +86,7 @@ spec:
       {{- end }}
       containers:
         - name: {{ .component }}
-          image: {{ include "tidemill.image" (dict "root" .root "component" .component "image" .service.image) | quote }}
+          image: {{ include "tidemill.image" (dict "root" .root "component" .component "image" .service.image "digest" .service.digest) | quote }}
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
           env:
             {{- include "tidemill.service.env" . | trim | nindent 12 }}
@@ -122,6 +123,9 @@ spec:
           {{- include "tidemill.containerSecurity" . | nindent 10 }}
           volumeMounts:
             - {name: config, mountPath: /etc/tidemill/config, readOnly: true}
+            {{- if $secrets }}
+            - {name: secrets, mountPath: /etc/tidemill/secrets, readOnly: true}
+            {{- end }}
             {{- range $definitions }}
             - {name: {{ . }}, mountPath: /etc/tidemill/{{ . }}, readOnly: true}
             {{- end }}
@@ -133,6 +137,15 @@ spec:
         - name: config
           configMap:
             name: {{ include "tidemill.name" . }}
+        {{- with $secrets }}
+        - name: secrets
+          projected:
+            defaultMode: 0440
+            sources:
+              {{- range $part, $settings := . }}
+              {{- include "tidemill.secretFiles" (dict "root" $.root "component" $part "keys" (values $settings | sortAlpha)) | nindent 14 }}
+              {{- end }}
+        {{- end }}
         {{- range $definitions }}
         - name: {{ . }}
           configMap:
