@@ -29,7 +29,9 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
         let items = json!([{"product_id": "p", "quantity": 1, "unit_price": "10.00"}]);
         json!({"id": id, "source": "shop", "type": kind, "subject": "c", "data": {"order_id": id, "items": items}})
     };
-    let broken = [order("o-1", "order.teleported"), order("o-2", "order.teleported"), order("o-3", "order.beamed")];
+    let mut broken = [order("o-1", "order.teleported"), order("o-2", "order.teleported"), order("o-3", "order.beamed")];
+    // It would turn the text after it around.
+    broken[2]["data"]["note"] = json!("\u{202e}turned");
     post(&http, suite.ingestion, &broken).await;
     post(&http, suite.ingestion, &[order("o-4", "order.placed")]).await;
 
@@ -48,6 +50,9 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
     assert!(code == Some(0) && table.contains("unknown_type") && table.contains("There are more"), "{table}");
     let (code, shown) = terminal.says(&["dlq", "show", &number("o-1")]).await;
     assert!(code == Some(0) && shown.contains("order.teleported") && shown.contains("state"), "{shown}");
+
+    let (_, shown) = terminal.says(&["dlq", "show", &number("o-3")]).await;
+    assert!(shown.contains("turned"), "{shown}");
 
     // What would be done, asked for, and mistakes.
     let (code, told) = terminal.says(&["dlq", "redrive", "--code", "unknown_type", "--dry-run"]).await;

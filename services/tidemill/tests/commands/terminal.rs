@@ -30,6 +30,7 @@ impl Terminal {
     pub(crate) async fn says(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.run(arguments, None).await;
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(!text.contains(|c| c != '\n' && tidemill_service::acts(c)), "a terminal would obey {text:?}");
         (output.status.code(), text.into_owned())
     }
 
