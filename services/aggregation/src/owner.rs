@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{DeadLetter, EnrichedBatch, MetricsUpdate, StreamName, TraceParent, event};
+use tidemill_events::{DeadLetter, EnrichedBatch, Events, MetricsUpdate, StreamName, TraceParent, event};
 use tidemill_service::Ceiling;
 use tidemill_store::refused;
 
@@ -241,6 +241,7 @@ fn dead_letter(batch: &EnrichedBatch, index: usize, line: bytes::Bytes, now: Tim
         event_id: None,
         redriven_from: None,
         trace: None,
+        events: Events::One,
         body: line,
     }
 }

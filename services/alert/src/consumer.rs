@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
 use tidemill_domain::{Partition, SharedClock};
-use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Message, MetricsUpdate, topology};
+use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Events, Message, MetricsUpdate, topology};
 use tidemill_service::{Ceiling, CeilingReached, Context};
 use tidemill_store::refused;
 use tokio::time::{Instant, sleep_until};
@@ -396,6 +396,7 @@ impl<S: Stage> Reader<S> {
             event_id: None,
             redriven_from: None,
             trace: None,
+            events: Events::One,
             body,
         }
     }

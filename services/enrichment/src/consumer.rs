@@ -16,7 +16,8 @@ use bytes::Bytes;
 use tidemill_bus::{Bus, Delivery, Progress, ack_all};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{
-    DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, HeaderSource, Message, RawBatch, StreamName, topology,
+    DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, Events, HeaderSource, Message, RawBatch, StreamName,
+    topology,
 };
 use tidemill_ownership::{Lease, Owned};
 use tidemill_service::{Attempt, Ceiling, CeilingConfig, Context, Standstill, Troubles};
@@ -350,6 +351,7 @@ impl Consumer {
             event_id: None,
             redriven_from: None,
             trace: None,
+            events: Events::One,
             body: body.slice(..body.len().min(DEAD_LETTER_BYTES)),
         }
     }

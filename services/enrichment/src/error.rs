@@ -42,6 +42,15 @@ pub(crate) enum Error {
     /// The body is not said to be what it must be.
     #[error("the content type must be {expected}")]
     MediaType { expected: &'static str },
+    /// A request holds more records than one may.
+    #[error("the request holds more than {limit} records")]
+    TooMany { limit: usize },
+    /// The body did not arrive.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// Others are being worked on.
+    #[error("as many requests as fit are being worked on")]
+    Busy,
     /// The body cannot be read.
     #[error("the body is malformed: {0}")]
     Body(String),
@@ -77,6 +86,9 @@ impl Error {
             Self::Ceiling(_) => "dead_letter_ceiling",
             Self::TooLarge => "body_too_large",
             Self::MediaType { .. } => "unsupported_media_type",
+            Self::TooMany { .. } => "too_many_records",
+            Self::TooSlow => "body_timeout",
+            Self::Busy => "busy",
             Self::Body(_) => "malformed_body",
             Self::Unknown { .. } => "not_found",
         }
@@ -97,6 +109,9 @@ impl Error {
             | Self::TooEarly { .. }
             | Self::TooLarge
             | Self::MediaType { .. }
+            | Self::TooMany { .. }
+            | Self::TooSlow
+            | Self::Busy
             | Self::Body(_)
             | Self::Unknown { .. } => Disposition::Halt,
         }
@@ -112,6 +127,9 @@ impl Error {
                 .errors(vec![FieldError { pointer: "/valid_from".into(), detail: self.to_string() }]),
             Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
             Self::MediaType { .. } => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported"),
+            Self::TooMany { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE, "Too many records in one request"),
+            Self::TooSlow => problem(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
+            Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, "The service is busy").retry_after(5),
             Self::Body(_) => problem(StatusCode::BAD_REQUEST, "The body is malformed"),
             Self::Unknown { .. } => problem(StatusCode::NOT_FOUND, "Nothing is known of it"),
             Self::Store(error) if error.is_transient() => Problem::unavailable("the store does not answer"),

@@ -17,6 +17,7 @@ use tidemill_service::{ApiKeys, Problem};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::{
+    bulk::{self, RECORD_BYTES, Summary, Turns},
     error::Error,
     records::{Fields, Record},
     reference::{Attributes, Change, Kind, Reference, Verdict},
@@ -35,6 +36,7 @@ pub(crate) struct Api {
     pub(crate) clock: SharedClock,
     pub(crate) lead_millis: i64,
     pub(crate) keys: Arc<ApiKeys>,
+    pub(crate) turns: Turns,
 }
 
 /// The description of the routes.
@@ -53,7 +55,7 @@ pub(crate) struct Description;
 pub(crate) fn routes(api: Api) -> Router {
     Router::new()
         .route("/v1/reference/{kind}", get(list).post(change_many))
-        .route("/v1/reference/{kind}/{id}", put(change).get(one))
+        .route("/v1/reference/{kind}/{id}", put(change).get(one).layer(DefaultBodyLimit::max(RECORD_BYTES)))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(typed))
         .layer(middleware::from_fn_with_state(api.clone(), authenticate))
@@ -150,26 +152,6 @@ pub(crate) struct Accepted {
     valid_from: Option<Option<Timestamp>>,
 }
 
-/// What became of many records.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Summary {
-    /// Records that changed something.
-    changed: usize,
-    /// Records that say what is known already.
-    unchanged: usize,
-    /// Records that were not taken in; the others were.
-    rejected: Vec<Rejected>,
-}
-
-/// A record that was not taken in.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Rejected {
-    /// Its line in the body, from 0.
-    index: usize,
-    /// Why.
-    problem: Problem,
-}
-
 /// A page of records.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Page {
@@ -198,11 +180,11 @@ fn default_limit() -> u32 {
 
 impl Api {
     /// From when a change may be valid that is made now.
-    fn earliest(&self) -> Timestamp {
+    pub(crate) fn earliest(&self) -> Timestamp {
         self.clock.now().plus_millis(self.lead_millis)
     }
 
-    async fn accept(&self, records: &[Record], earliest: Timestamp) -> Result<Vec<Verdict>, Error> {
+    pub(crate) async fn accept(&self, records: &[Record], earliest: Timestamp) -> Result<Vec<Verdict>, Error> {
         let verdicts = self.store.accept(records, earliest).await?;
         // Other replicas look within a second; this one need not wait.
         if let Err(error) = self.reference.refresh().await {
@@ -212,14 +194,14 @@ impl Api {
     }
 }
 
-fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
+pub(crate) fn body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge,
         _ => Error::Body(rejection.body_text()),
     })
 }
 
-fn fields(json: &[u8]) -> Result<Fields, Error> {
+pub(crate) fn fields(json: &[u8]) -> Result<Fields, Error> {
     serde_json::from_slice(json).map_err(|e| Error::Body(e.to_string()))
 }
 
@@ -255,7 +237,8 @@ async fn change(
     }
 }
 
-/// Changes what is known of many: one JSON object a line, each with its `id`.
+/// Changes what is known of many: one JSON object a line, each with its `id`;
+/// at most 100,000.
 #[utoipa::path(
     post, path = "/v1/reference/{kind}",
     params(("kind" = String, Path, description = "products, customers or countries")),
@@ -264,39 +247,14 @@ async fn change(
         (status = 200, body = Summary),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 408, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn change_many(
-    State(api): State<Api>,
-    kind: Kind,
-    content: Result<Bytes, BytesRejection>,
-) -> Result<Json<Summary>, Error> {
-    let content = body(content)?;
-    let earliest = api.earliest();
-    let (mut places, mut records, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, line) in tidemill_events::event::lines(&content).enumerate() {
-        match fields(line).and_then(|fields| Record::read(kind, None, fields)) {
-            Ok(record) => {
-                places.push(index);
-                records.push(record);
-            }
-            Err(error) => rejected.push(Rejected { index, problem: error.problem() }),
-        }
-    }
-    let verdicts = api.accept(&records, earliest).await?;
-    let (mut changed, mut unchanged) = (0, 0);
-    for (index, verdict) in places.into_iter().zip(verdicts) {
-        match verdict {
-            Verdict::Changed(..) => changed += 1,
-            Verdict::Unchanged(_) => unchanged += 1,
-            Verdict::TooEarly => rejected.push(Rejected { index, problem: Error::TooEarly { earliest }.problem() }),
-        }
-    }
-    rejected.sort_by_key(|rejected| rejected.index);
-    Ok(Json(Summary { changed, unchanged, rejected }))
+async fn change_many(State(api): State<Api>, kind: Kind, request: Request) -> Result<Json<Summary>, Error> {
+    bulk::take_in(&api, kind, request).await.map(Json)
 }
 
 /// What is known of one product, customer or country, with all versions.

@@ -8,6 +8,7 @@
 pub mod config;
 
 mod again;
+mod bulk;
 mod consumer;
 mod country;
 mod duplicates;
@@ -77,6 +78,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         clock: context.clock.clone(),
         lead_millis,
         keys: Arc::new(config.auth.keys),
+        turns: bulk::Turns::default(),
     };
     server.install(http::routes(api));
     context.spawn("reference", follow(reference.clone(), context.clone(), config.reference.poll()));

@@ -239,6 +239,15 @@ async fn reference_data_changes_over_http_without_a_restart() {
     assert_eq!((status, &body["changed"], &body["unchanged"]), (200, &json!(1), &json!(0)));
     assert_eq!(body["rejected"][0]["problem"]["errors"][0]["pointer"], "/id");
     assert_eq!((&body["rejected"][1]["index"], &body["rejected"][1]["problem"]["status"]), (&json!(2), &json!(400)));
+    assert_eq!((&body["rejected_total"], body.get("more_rejected")), (&json!(2), None));
+    let (_, body) = service.post("/v1/reference/customers", "{}\n".repeat(103)).await;
+    assert_eq!((&body["rejected_total"], body["rejected"].as_array().map(Vec::len)), (&json!(103), Some(100)));
+    let more = json!([{"code": "invalid_record", "count": 3, "indexes": [100, 101, 102]}]);
+    assert_eq!(body["more_rejected"], more);
+    let (status, body) = service.post("/v1/reference/customers", "{}\n".repeat(100_001)).await;
+    assert_eq!((status, &body["code"]), (413, &json!("too_many_records")));
+    let (status, body) = service.put("/v1/reference/products/P-1", json!({"a": "x".repeat(65 << 10)})).await;
+    assert_eq!((status, &body["code"]), (413, &json!("body_too_large")));
 
     let order = json!({"items": [{"product_id": "P-1"}, {"product_id": "P-2"}], "billing_country": "Germany"});
     let order = |id: &str, time: &str| line(id, "order.placed", time, order.clone());

@@ -65,6 +65,12 @@ impl Parts {
         parts.for_each(|lines| lines.redriven.push(letter));
     }
 
+    /// Bytes of all events.
+    pub(crate) fn bytes(&self) -> usize {
+        let parts = self.open.values().chain(self.full.iter().map(|(_, lines)| lines));
+        parts.map(|lines| lines.text.len()).sum()
+    }
+
     /// Adds an event; `line` is without its end.
     pub(crate) fn push(
         &mut self,

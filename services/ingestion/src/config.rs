@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_service::{ApiKeys, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
+use crate::judge::EXPANSION;
+
 /// All settings of the service.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +28,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Writing to the log.
     pub publish: PublishConfig,
+    /// What is kept of rejected events.
+    pub dead_letters: DeadLettersConfig,
     /// What an event's data must look like.
     pub schemas: SchemasConfig,
 }
@@ -93,7 +97,8 @@ pub struct LimitsConfig {
     pub burst: NonZeroU32,
     /// Requests in work at once; 503 beyond.
     pub in_flight_requests: u32,
-    /// Bytes of bodies in work at once, as sent and inflated; 503 beyond.
+    /// Bytes that requests in work hold at once: their bodies as sent and
+    /// inflated, what is made of them, and their answers; 503 beyond.
     pub in_flight_bytes: usize,
     /// Seconds that a body may take to arrive; at most 60.
     pub body_seconds: u64,
@@ -137,6 +142,22 @@ impl Default for PublishConfig {
     }
 }
 
+/// Section `dead_letters`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLettersConfig {
+    /// Bytes of dead letters that each key may fill in a minute, on each
+    /// replica; at least 524,288, which holds the largest letter. Rejected
+    /// events beyond that are counted, and not kept.
+    pub bytes_per_minute: NonZeroU32,
+}
+
+impl Default for DeadLettersConfig {
+    fn default() -> Self {
+        Self { bytes_per_minute: NonZeroU32::MIN.saturating_add((4 << 20) - 1) }
+    }
+}
+
 /// Section `schemas`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -170,6 +191,7 @@ impl Default for Config {
             sender: SenderConfig::default(),
             limits: LimitsConfig::default(),
             publish: PublishConfig::default(),
+            dead_letters: DeadLettersConfig::default(),
             schemas: SchemasConfig::default(),
         }
     }
@@ -187,11 +209,14 @@ impl ServiceConfig for Config {
 
 /// The largest event and the largest batch that fit a message together.
 const MAX_PART: usize = 128 << 10;
+/// Twice the largest dead letter.
+const MIN_BUDGET: u32 = 512 << 10;
 
 impl Config {
     /// What no single section can tell.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        let Self { limits, publish, .. } = self;
+        let Self { limits, publish, dead_letters, .. } = self;
+        let largest = limits.wire_bytes.max(limits.inflated_bytes).max(limits.event_bytes.saturating_mul(EXPANSION));
         let rules = [
             ((1..=MAX_PART).contains(&limits.event_bytes), "limits.event_bytes must be 1 to 131072"),
             ((1..=MAX_PART).contains(&publish.batch_bytes), "publish.batch_bytes must be 1 to 131072"),
@@ -203,8 +228,12 @@ impl Config {
             ),
             (limits.in_flight_requests > 0, "limits.in_flight_requests must be at least 1"),
             (
-                limits.in_flight_bytes / 2 >= limits.wire_bytes.max(limits.inflated_bytes),
-                "limits.in_flight_bytes must hold the largest body twice",
+                limits.in_flight_bytes / 4 >= largest,
+                "limits.in_flight_bytes must hold the largest body four times, and an event 1024 times",
+            ),
+            (
+                dead_letters.bytes_per_minute.get() >= MIN_BUDGET,
+                "dead_letters.bytes_per_minute must be at least 524288",
             ),
             (publish.queue > 0, "publish.queue must be at least 1"),
             // Together they are less than the server gives any answer (`tidemill_service::server`).
@@ -244,6 +273,11 @@ mod tests {
         for (text, rule) in [
             ("[limits]\nburst = 9999", "limits.burst must be at least limits.events_per_request"),
             ("[limits]\nbody_seconds = 61", "limits.body_seconds must be 1 to 60"),
+            ("[dead_letters]\nbytes_per_minute = 500000", "dead_letters.bytes_per_minute must be at least 524288"),
+            (
+                "[limits]\nin_flight_bytes = 130000000",
+                "limits.in_flight_bytes must hold the largest body four times, and an event 1024 times",
+            ),
             ("[publish]\ndeadline_ms = 0", "publish.deadline_ms must be 1 to 20000"),
         ] {
             assert_eq!(read(text).expect(text).expect_err(text).to_string(), rule);

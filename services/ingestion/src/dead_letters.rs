@@ -1,98 +1,181 @@
 //! Rejected events, kept with their reason.
+//!
+//! They are dear to their sender, not to us: what failed alike in one request
+//! is one letter; each caller may have so many bytes of letters in a minute;
+//! and a stream that is nearly full takes no more of them. What is not kept is
+//! counted (`tally.rs`), and its sender told.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
+use governor::{DefaultDirectRateLimiter, Quota};
+use moka::sync::Cache;
 use tidemill_bus::Bus;
-use tidemill_domain::{EventId, SourceName};
-use tidemill_events::{DeadLetter, Redrive, TraceParent};
-use tidemill_service::Context;
+use tidemill_domain::SourceName;
+use tidemill_events::{Body, DeadLetter, Events, Redrive, bodies};
+use tidemill_service::{Context, KeyId};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use crate::{
     batcher::{FIRST_RETRY, LAST_RETRY},
+    config::DeadLettersConfig,
     error::Error,
+    limits::MOST_CALLERS,
+    rejections::{Claim, Group, Rejections},
+    room::Room,
+    tally::{NotKept, Tally},
     telemetry::Telemetry,
 };
 
 /// Letters of one request that are written at once.
 const AT_ONCE: usize = 64;
-/// Bytes of a body that a letter keeps.
-const MAX_BODY: usize = 64 << 10;
+/// Bytes of an event that a letter keeps.
+pub(crate) const MAX_BODY: usize = 64 << 10;
+/// Bytes of a letter that stands for several events; what is more goes into
+/// the next one.
+const MAX_LETTER: usize = 256 << 10;
+/// Bytes of a letter beside its texts and its body: names of headers, and what
+/// the stream adds.
+const FRAME: usize = 600;
 /// The source of an event that names none.
 pub(crate) const UNKNOWN_SOURCE: &str = "unknown";
 
-/// An event that is not taken in.
-#[derive(Debug)]
-pub(crate) struct Rejected {
-    /// Its place in the request.
-    pub(crate) index: usize,
-    pub(crate) error: Error,
-    pub(crate) claim: Claim,
-    /// As it was received.
-    pub(crate) body: Bytes,
-}
-
-/// What a rejected event says of itself, as far as that can be read.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Claim {
-    pub(crate) id: Option<EventId>,
-    pub(crate) source: Option<SourceName>,
-    pub(crate) trace: Option<TraceParent>,
-}
-
 /// The way into the dead-letter stream.
 pub(crate) struct DeadLetters {
-    context: Context,
-    bus: Bus,
-    deadline: Duration,
+    pub(crate) context: Context,
+    pub(crate) bus: Bus,
+    /// How long a letter may take.
+    pub(crate) deadline: Duration,
+    pub(crate) budgets: Budgets,
+    pub(crate) room: Arc<Room>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) telemetry: Arc<Telemetry>,
+}
+
+/// Bytes of letters that each caller may have in a minute.
+pub(crate) struct Budgets {
+    quota: Quota,
+    spent: Cache<KeyId, Arc<DefaultDirectRateLimiter>>,
+}
+
+impl Budgets {
+    pub(crate) fn new(config: &DeadLettersConfig) -> Self {
+        Self { quota: Quota::per_minute(config.bytes_per_minute), spent: Cache::new(MOST_CALLERS) }
+    }
+
+    /// Whether the caller may have a letter of so many bytes; if so, it has.
+    fn spend(&self, caller: KeyId, bytes: usize) -> bool {
+        let budget = self.spent.get_with(caller, || Arc::new(DefaultDirectRateLimiter::direct(self.quota)));
+        let Some(bytes) = u32::try_from(bytes).ok().and_then(NonZeroU32::new) else { return false };
+        matches!(budget.check_n(bytes), Ok(Ok(())))
+    }
+}
+
+/// A letter as it is planned: bodies of a group.
+struct Plan {
+    group: usize,
+    bodies: Range<usize>,
+    /// Its size, roughly.
+    bytes: usize,
+}
+
+/// What became of a planned letter.
+enum Outcome {
+    Kept,
+    NotKept(NotKept),
 }
 
 impl DeadLetters {
-    pub(crate) fn new(context: &Context, bus: &Bus, deadline: Duration) -> Self {
-        Self { context: context.clone(), bus: bus.clone(), deadline }
-    }
-
-    /// Waits until every letter is stored; each may take as long as the
-    /// deadline says.
+    /// Waits until every rejected event is kept, or counted where its caller's
+    /// budget is used up or the stream is full.
     ///
     /// By then the request's accepted events are in the log. Where a letter
-    /// cannot be stored, its stream being full or away, the request is
-    /// answered 503 all the same, and the sender repeats it: the accepted
-    /// events are duplicates then, which is harmless, and no rejection is
-    /// lost.
-    pub(crate) async fn store(&self, rejected: &[Rejected], telemetry: &Telemetry) -> Result<(), Error> {
-        let letters: Vec<_> = rejected.iter().map(|rejected| self.store_one(rejected, telemetry)).collect();
-        stream::iter(letters).buffer_unordered(AT_ONCE).try_collect().await
+    /// cannot be stored since the stream is away, the request is answered 503
+    /// all the same, and the sender repeats it: the accepted events are
+    /// duplicates then, which is harmless, and no rejection is lost.
+    pub(crate) async fn store(&self, caller: KeyId, rejected: &mut Rejections) -> Result<(), Error> {
+        let plans = plan(rejected.groups());
+        let of = &*rejected;
+        let outcomes: Vec<_> = stream::iter(plans)
+            .map(|plan| async move {
+                let outcome = self.store_one(caller, &of.groups()[plan.group], &plan).await;
+                (plan, outcome)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut lost = Vec::new();
+        for (plan, outcome) in outcomes {
+            if let Outcome::NotKept(why) = outcome? {
+                rejected.drop_bodies(plan.group, plan.bodies.clone());
+                lost.push((plan, why));
+            }
+        }
+        // Not before all is well: a request that is answered 503 comes again.
+        for (plan, why) in lost {
+            let Group { failure, bodies, .. } = &rejected.groups()[plan.group];
+            let count = bodies[plan.bodies].iter().map(|body| body.count).sum();
+            self.telemetry.not_kept(failure.code, why, count);
+            self.tally.add(caller, failure.source.as_ref(), failure.code, why, count, self.context.clock.now());
+        }
+        Ok(())
     }
 
-    async fn store_one(&self, rejected: &Rejected, telemetry: &Telemetry) -> Result<(), Error> {
-        self.publish(self.letter(rejected), &rejected.error, telemetry).await
+    async fn store_one(&self, caller: KeyId, group: &Group, plan: &Plan) -> Result<Outcome, Error> {
+        if !self.room.has_room() {
+            return Ok(Outcome::NotKept(NotKept::Full));
+        }
+        if !self.budgets.spend(caller, plan.bytes) {
+            return Ok(Outcome::NotKept(NotKept::Budget));
+        }
+        // Before it is there: others are on their way at the same time.
+        self.room.took(plan.bytes);
+        let id = self.context.new_id().to_string();
+        let letter = self.letter(id, group, plan)?;
+        match self.publish(&letter, group.failure.code).await {
+            Ok(()) => Ok(Outcome::Kept),
+            Err(Error::DeadLettersFull) => Ok(Outcome::NotKept(NotKept::Full)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Stores the letter of a dead letter's event that has failed again. A
-    /// repetition of it is the same letter.
-    pub(crate) async fn store_again(
-        &self,
-        rejected: &Rejected,
-        order: &Redrive,
-        telemetry: &Telemetry,
-    ) -> Result<(), Error> {
-        let letter = self.letter(rejected);
-        let (id, redriven_from) = (format!("redrive-{}", order.id), Some(order.letter));
-        self.publish(DeadLetter { id, redriven_from, ..letter }, &rejected.error, telemetry).await
+    /// Stores the letters of a dead letter's events that have failed again. A
+    /// repetition of them is the same letters.
+    pub(crate) async fn store_again(&self, rejected: &Rejections, order: &Redrive) -> Result<(), Error> {
+        for plan in plan(rejected.groups()) {
+            self.room.took(plan.bytes);
+            let letter = self.letter(String::new(), &rejected.groups()[plan.group], &plan)?;
+            let id = match order.several {
+                false => format!("redrive-{}", order.id),
+                // Schemas may change between one attempt and the next, and with
+                // them which events fail alike: by what it holds, a letter is
+                // never taken for another.
+                true => {
+                    let content = [letter.reason.as_bytes(), letter.source.as_bytes(), &letter.body].join(&0);
+                    format!("redrive-{}-{}", order.id, Uuid::new_v5(&order.id, &content))
+                }
+            };
+            let letter = DeadLetter { id, redriven_from: Some(order.letter), ..letter };
+            self.publish(&letter, rejected.groups()[plan.group].failure.code).await?;
+        }
+        Ok(())
     }
 
     /// Publishes a letter, and again until the server has it; its name lets
-    /// the server drop a copy. One that is full says so at once.
-    async fn publish(&self, letter: DeadLetter, why: &Error, telemetry: &Telemetry) -> Result<(), Error> {
+    /// the server drop a copy. A stream that is full says so at once.
+    async fn publish(&self, letter: &DeadLetter, code: &'static str) -> Result<(), Error> {
         let attempts = async {
             let mut wait = FIRST_RETRY;
             loop {
-                let Err(error) = self.bus.publish(&letter).await else { return Ok(()) };
-                telemetry.publish_failed(&error);
-                if matches!(error, tidemill_bus::Error::Full { .. }) || !error.is_transient() {
+                let Err(error) = self.bus.publish(letter).await else { return Ok(()) };
+                self.telemetry.publish_failed(&error);
+                if matches!(error, tidemill_bus::Error::Full { .. }) {
+                    self.room.found_full(&self.context.health, &self.telemetry);
+                    return Err(Error::DeadLettersFull);
+                }
+                if !error.is_transient() {
                     return Err(Error::LogUnavailable);
                 }
                 sleep(wait).await;
@@ -100,28 +183,106 @@ impl DeadLetters {
             }
         };
         timeout(self.deadline, attempts).await.unwrap_or(Err(Error::LogUnavailable))?;
-        telemetry.dead_lettered(why);
+        self.telemetry.dead_lettered(code, letter.events.count());
         Ok(())
     }
 
-    fn letter(&self, rejected: &Rejected) -> DeadLetter {
-        let Rejected { error, claim, body, .. } = rejected;
-        DeadLetter {
-            id: self.context.new_id().to_string(),
-            service: self.context.service.into(),
-            release: env!("CARGO_PKG_VERSION").into(),
-            code: error.code().into(),
-            reason: error.to_string(),
-            pointer: error.pointer().map(str::to_owned),
-            stream: None,
-            sequence: None,
-            deliveries: 1,
-            first_failed_at: self.context.clock.now(),
-            source: claim.source.as_ref().map_or(UNKNOWN_SOURCE, SourceName::as_str).into(),
-            event_id: claim.id.as_ref().map(|id| id.as_str().into()),
-            redriven_from: None,
-            trace: claim.trace,
-            body: body.slice(..body.len().min(MAX_BODY)),
+    fn letter(&self, id: String, group: &Group, plan: &Plan) -> Result<DeadLetter, Error> {
+        let bodies = &group.bodies[plan.bodies.clone()];
+        let (events, body) = match bodies {
+            [Body { count: 1, bytes }] => (Events::One, bytes.slice(..bytes.len().min(MAX_BODY))),
+            several => {
+                let count = several.iter().map(|body| body.count).sum();
+                (Events::Several(count), bodies::encode(several).map_err(|_| Error::Internal)?)
+            }
+        };
+        let first = if plan.bodies.start == 0 { group.first.clone() } else { Claim::default() };
+        Ok(DeadLetter {
+            events,
+            code: group.failure.code.into(),
+            reason: group.failure.reason.clone(),
+            pointer: group.failure.pointer.clone(),
+            source: group.failure.source.as_ref().map_or(UNKNOWN_SOURCE, SourceName::as_str).into(),
+            event_id: first.id.map(|id| id.as_str().into()),
+            trace: first.trace,
+            body,
+            ..blank(&self.context, id)
+        })
+    }
+}
+
+/// A letter of this service that says nothing yet but who wrote it and when.
+pub(crate) fn blank(context: &Context, id: String) -> DeadLetter {
+    DeadLetter {
+        id,
+        service: context.service.into(),
+        release: env!("CARGO_PKG_VERSION").into(),
+        code: String::new(),
+        reason: String::new(),
+        pointer: None,
+        stream: None,
+        sequence: None,
+        deliveries: 1,
+        first_failed_at: context.clock.now(),
+        source: UNKNOWN_SOURCE.into(),
+        event_id: None,
+        redriven_from: None,
+        trace: None,
+        events: Events::One,
+        body: Bytes::new(),
+    }
+}
+
+/// Cuts groups into letters.
+fn plan(groups: &[Group]) -> Vec<Plan> {
+    let mut plans = Vec::with_capacity(groups.len());
+    for (group, Group { failure, bodies, .. }) in groups.iter().enumerate() {
+        let frame = FRAME + failure.reason.len() + failure.pointer.as_ref().map_or(0, String::len);
+        let (mut start, mut bytes) = (0, 0);
+        for (place, body) in bodies.iter().enumerate() {
+            let more = body.listed_len();
+            if place > start && bytes + more > MAX_LETTER {
+                plans.push(Plan { group, bodies: start..place, bytes: frame + bytes });
+                (start, bytes) = (place, 0);
+            }
+            bytes += more;
         }
+        plans.push(Plan { group, bodies: start..bodies.len(), bytes: frame + bytes });
+    }
+    plans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::LimitsConfig, limits::Limits};
+
+    #[test]
+    fn a_large_group_goes_into_several_letters_and_nothing_of_it_is_left_out() {
+        let mut admission = Limits::new(&LimitsConfig::default()).admit().expect("a place");
+        let mut rejected = Rejections::default();
+        for n in 0..40 {
+            let body = format!("{n:02}{}", "x".repeat(30 << 10));
+            rejected.add(n, Claim::default(), Error::Internal, body.into(), &mut admission).expect("fits");
+        }
+        let plans = plan(rejected.groups());
+        let parts: Vec<_> = plans.iter().map(|plan| plan.bodies.clone()).collect();
+        assert_eq!(parts, [0..8, 8..16, 16..24, 24..32, 32..40]);
+        let of = &rejected.groups()[0].bodies;
+        assert!(parts.into_iter().all(|part| bodies::encode(&of[part]).expect("encodes").len() <= MAX_LETTER));
+    }
+
+    #[test]
+    fn a_budget_is_the_callers_own() {
+        let config = DeadLettersConfig { bytes_per_minute: NonZeroU32::MIN.saturating_add(999_999) };
+        let keys = tidemill_service::ApiKeys::from_iter(["one", "two"]);
+        let caller = |key: &str| {
+            let header = ("x-write-key".parse().expect("a name"), key.parse().expect("a value"));
+            keys.check(&axum::http::HeaderMap::from_iter([header])).expect("known")
+        };
+        let budgets = Budgets::new(&config);
+        assert!(budgets.spend(caller("one"), 900_000) && !budgets.spend(caller("one"), 900_000));
+        assert!(budgets.spend(caller("two"), 900_000) && budgets.spend(caller("two"), 90_000));
+        assert!(!budgets.spend(caller("two"), 2_000_000), "more than a minute has");
     }
 }

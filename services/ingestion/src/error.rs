@@ -60,6 +60,8 @@ pub(crate) enum Error {
     Busy,
     #[error("the log could not be written")]
     LogUnavailable,
+    #[error("the stream of dead letters is full")]
+    DeadLettersFull,
     #[error("a fault of ours")]
     Internal,
 }
@@ -95,6 +97,7 @@ impl Error {
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy => "busy",
             Self::LogUnavailable => "log_unavailable",
+            Self::DeadLettersFull => "dead_letters_full",
             Self::Internal => "internal",
         }
     }
@@ -123,8 +126,15 @@ impl Error {
             | Self::RateLimited { .. }
             | Self::Busy
             | Self::LogUnavailable
+            | Self::DeadLettersFull
             | Self::Internal => None,
         }
+    }
+
+    /// Bytes of the wrong places that it tells, roughly.
+    pub(crate) fn fields_len(&self) -> usize {
+        let (Self::InvalidEvent(errors) | Self::SchemaViolation(errors)) = self else { return 0 };
+        errors.iter().map(|e| size_of::<FieldError>() + e.pointer.len() + e.detail.len()).sum()
     }
 
     /// The same error, its place below `prefix`.
@@ -166,6 +176,7 @@ impl Error {
             Self::RateLimited { .. } => (S::TOO_MANY_REQUESTS, "Too many events"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "The service is busy"),
             Self::LogUnavailable => (S::SERVICE_UNAVAILABLE, "The log cannot be written now"),
+            Self::DeadLettersFull => (S::SERVICE_UNAVAILABLE, "The stream of dead letters is full"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "Internal error"),
         };
         let problem = Problem::new(status, self.code(), title).detail(self.to_string());
@@ -187,7 +198,7 @@ impl Error {
         match self {
             Self::RateLimited { retry_after } => Some(*retry_after),
             Self::Busy => Some(1),
-            Self::LogUnavailable => Some(2),
+            Self::LogUnavailable | Self::DeadLettersFull => Some(2),
             _ => None,
         }
     }

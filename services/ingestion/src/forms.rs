@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, HeaderName, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use percent_encoding::percent_decode;
-use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use crate::{
     dead_letters::UNKNOWN_SOURCE,
     error::{Error, clip},
+    frame,
     parse::parse,
     segment,
 };
@@ -92,9 +92,10 @@ impl Form {
         }
     }
 
-    /// Finds the events of a body, without looking into them: what is wrong
-    /// with one is no other's concern.
-    pub(crate) fn split<'a>(&self, body: &'a [u8]) -> Result<Items<'a>, Error> {
+    /// Finds the events of a body, at most `limit`, without looking into them:
+    /// what is wrong with one is no other's concern. It stops at the first one
+    /// too many, whatever follows.
+    pub(crate) fn split<'a>(&self, body: &'a [u8], limit: usize) -> Result<Items<'a>, Error> {
         let content = body.trim_ascii();
         if content.is_empty() && !matches!(self, Self::Binary(_)) {
             return Err(Error::MalformedBody("the body is empty".into()));
@@ -103,11 +104,9 @@ impl Form {
         match self {
             Self::Event | Self::Track | Self::Binary(_) => Ok(Items { texts: vec![body], single: true }),
             Self::EventOrArray if content[0] != b'[' => Ok(Items { texts: vec![content], single: true }),
-            Self::EventOrArray | Self::Array => many(array(content)?),
-            Self::Lines => {
-                many(body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect())
-            }
-            Self::TrackBatch => many(segment::batch(content)?),
+            Self::EventOrArray | Self::Array => many(frame::array(content, limit)?),
+            Self::Lines => many(frame::lines(body, limit)?),
+            Self::TrackBatch => many(frame::batch(content, limit)?),
         }
     }
 
@@ -121,8 +120,10 @@ impl Form {
     }
 
     /// The event as it was received, for a dead letter. In binary mode that is
-    /// headers and body: both go into one event in the JSON format.
-    pub(crate) fn original(&self, body: &Bytes, text: &[u8]) -> Bytes {
+    /// headers and body: both go into one event in the JSON format. At most
+    /// `limit` bytes of the body are kept.
+    pub(crate) fn original(&self, body: &Bytes, text: &[u8], limit: usize) -> Bytes {
+        let text = &text[..text.len().min(limit)];
         let Self::Binary(attributes) = self else { return body.slice_ref(text) };
         let mut event = attributes.clone();
         if !text.is_empty() {
@@ -162,20 +163,6 @@ fn media_type(content_type: &str) -> Result<String, Error> {
         }
     }
     Ok(media)
-}
-
-fn array(body: &[u8]) -> Result<Vec<&[u8]>, Error> {
-    raw::<Vec<&RawValue>>(body).map(texts)
-}
-
-/// Reads the frame of a body: its events stay as they are.
-pub(crate) fn raw<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    let text = std::str::from_utf8(body).map_err(|e| Error::MalformedBody(format!("not UTF-8: {e}")))?;
-    serde_json::from_str(text).map_err(|e| Error::MalformedBody(clip(&e.to_string())))
-}
-
-pub(crate) fn texts(items: Vec<&RawValue>) -> Vec<&[u8]> {
-    items.into_iter().map(|item| item.get().as_bytes()).collect()
 }
 
 fn object(text: &[u8], depth: usize) -> Result<Map<String, Value>, Error> {
@@ -285,7 +272,7 @@ mod tests {
     #[test]
     fn a_body_is_split_without_looking_into_its_events() {
         let texts = |form: Form, body: &'static str| -> Vec<&'static str> {
-            let items = form.split(body.as_bytes()).expect(body);
+            let items = form.split(body.as_bytes(), 3).expect(body);
             items.texts.into_iter().map(|text| std::str::from_utf8(text).expect("UTF-8")).collect()
         };
         assert_eq!(
@@ -297,7 +284,7 @@ mod tests {
         assert_eq!(texts(Form::Lines, "\n{}\r\n \n{\n[]"), ["{}", "{", "[]"]);
         assert_eq!(texts(Form::TrackBatch, r#"{"sentAt":1,"batch":[{},3]}"#), ["{}", "3"]);
         let deep = format!("[{}{}]", "[".repeat(10_000), "]".repeat(10_000));
-        assert_eq!(Form::Array.split(deep.as_bytes()).expect("framed").texts.len(), 1);
+        assert_eq!(Form::Array.split(deep.as_bytes(), 1).expect("framed").texts.len(), 1);
     }
 
     #[test]
@@ -311,9 +298,9 @@ mod tests {
             (Form::TrackBatch, "{}"),
             (Form::TrackBatch, r#"{"batch":[],"batch":[]}"#),
         ] {
-            assert_eq!(form.split(body.as_bytes()).expect_err(body).code(), "malformed_body", "{body}");
+            assert_eq!(form.split(body.as_bytes(), 9).expect_err(body).code(), "malformed_body", "{body}");
         }
-        assert_eq!(Form::Array.split(b"[\"\xff\"]").expect_err("not UTF-8").code(), "malformed_body");
+        assert_eq!(Form::Array.split(b"[\"\xff\"]", 9).expect_err("not UTF-8").code(), "malformed_body");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use axum::{
     routing::post,
 };
 use serde::Serialize;
-use tidemill_service::{KeySchemes, Problem, StartError};
+use tidemill_domain::EventId;
+use tidemill_service::{KeySchemes, MoreRejected, Problem, StartError};
 use tokio::time::Instant;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::Instrument;
@@ -20,7 +21,11 @@ use utoipa::{OpenApi, ToSchema};
 
 pub(crate) use intake::Intake;
 
-use crate::{forms::Route, telemetry::request_span};
+use crate::{
+    forms::Route,
+    rejections::{Listed, Rejections},
+    telemetry::request_span,
+};
 
 /// What became of a request's events.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -31,8 +36,29 @@ pub(crate) struct Verdict {
     /// not long ago. They are in the log all the same; later stages count each
     /// event once.
     duplicate: usize,
-    /// Events that are not in the log, and why.
+    /// How many events are not in the log.
+    rejected_total: usize,
+    /// The first 100 of them, and why.
     rejected: Vec<Rejection>,
+    /// The others, by the code of their problems; absent where `rejected` lists
+    /// all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    more_rejected: Vec<MoreRejected>,
+    /// How many rejected events are not kept as dead letters, since the
+    /// caller's budget of them is used up or their stream is full; absent where
+    /// all are. They are counted in the books.
+    #[serde(skip_serializing_if = "is_zero")]
+    not_kept: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 /// An event that is not in the log.
@@ -44,6 +70,45 @@ pub(crate) struct Rejection {
     id: Option<String>,
     /// Why.
     problem: Problem,
+    /// `false` where no dead letter keeps it; absent otherwise.
+    #[serde(skip_serializing_if = "is_true")]
+    kept: bool,
+}
+
+impl Verdict {
+    fn new(accepted: usize, duplicate: usize, rejected: &Rejections) -> Self {
+        let rejection = |(listed, kept): (&Listed, bool)| Rejection {
+            index: listed.index,
+            id: listed.id.as_ref().map(EventId::to_string),
+            problem: listed.error.problem(),
+            kept,
+        };
+        Self {
+            accepted,
+            duplicate,
+            rejected_total: rejected.total(),
+            rejected: rejected.listed().map(rejection).collect(),
+            more_rejected: rejected.unlisted().told(),
+            not_kept: rejected.not_kept(),
+        }
+    }
+}
+
+/// The one event of a request, which is not in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct OneRejected {
+    /// Why.
+    #[serde(flatten)]
+    problem: Problem,
+    /// `false` where no dead letter keeps it; absent otherwise.
+    #[serde(skip_serializing_if = "is_true")]
+    kept: bool,
+}
+
+impl OneRejected {
+    fn new(only: &Listed, kept: bool) -> Self {
+        Self { problem: only.error.problem(), kept }
+    }
 }
 
 /// What a request is answered, once its events are stored.
@@ -52,7 +117,7 @@ pub(crate) enum Answer {
     /// At least one event is in the log, or there was none.
     Accepted(Verdict),
     /// The one event is not.
-    Rejected(Problem),
+    Rejected(OneRejected),
     /// None of several is.
     AllRejected(Verdict),
 }
@@ -69,18 +134,22 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         match self {
             Self::Accepted(verdict) => (StatusCode::ACCEPTED, Json(verdict)).into_response(),
-            Self::Rejected(problem) => problem.into_response(),
+            Self::Rejected(one) => problem_json(one.problem.status, one),
             Self::AllRejected(verdict) => {
                 let problem =
                     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "all_rejected", "Every event was rejected");
-                let mut response =
-                    (StatusCode::UNPROCESSABLE_ENTITY, Json(AllRejected { problem, verdict })).into_response();
-                let problem_json = HeaderValue::from_static("application/problem+json");
-                response.headers_mut().insert(header::CONTENT_TYPE, problem_json);
-                response
+                problem_json(problem.status, AllRejected { problem, verdict })
             }
         }
     }
+}
+
+/// A problem with members of its own.
+fn problem_json(status: u16, body: impl Serialize) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(body)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
 }
 
 /// The service's routes.
@@ -179,7 +248,8 @@ struct SegmentBatchSchema {
 /// Take in events
 ///
 /// The answer comes when every accepted event is in the log, and every
-/// rejected one is kept with its reason. In binary mode, attributes are
+/// rejected one is kept with its reason, or counted: those beyond what the key
+/// may have kept in a minute, and all while the stream of dead letters is full. In binary mode, attributes are
 /// `ce-` headers and the body is the data.
 #[utoipa::path(
     post, path = "/v1/events", tag = "events", security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
@@ -222,7 +292,7 @@ enum Answers {
     Accepted(Verdict),
     /// The body, or the one event, is malformed.
     #[response(status = 400, content_type = "application/problem+json")]
-    Malformed(Problem),
+    Malformed(OneRejected),
     /// No valid key.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(Problem),
@@ -234,7 +304,7 @@ enum Answers {
     TimedOut(Problem),
     /// The body, or the one event, is too large.
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
+    TooLarge(OneRejected),
     /// The content type or encoding is not supported.
     #[response(status = 415, content_type = "application/problem+json")]
     Unsupported(Problem),
@@ -244,8 +314,8 @@ enum Answers {
     /// The key has used up its events for now; `Retry-After` says for how long.
     #[response(status = 429, content_type = "application/problem+json")]
     RateLimited(Problem),
-    /// Nothing can be promised: the log, or the stream of dead letters, is away
-    /// or full. Send the same request again after `Retry-After`, with the same
+    /// Nothing can be promised: the log is away or full, or the stream of dead
+    /// letters is away. Send the same request again after `Retry-After`, with the same
     /// ids: those of its events that are in the log already are then
     /// duplicates, and each is counted once.
     #[response(status = 503, content_type = "application/problem+json")]

@@ -11,6 +11,12 @@ use crate::{error::Error, limits::Admission};
 /// RFC 9659 has every decoder of HTTP content support.
 const ZSTD_WINDOW_LOG: u32 = 23;
 const STEP: usize = 64 << 10;
+/// Members of gzip, frames of zstd and lz4 that make one body: as many as the
+/// blocks of 64 KiB that parallel compressors cut twice the largest body into.
+/// Each costs work of its own, also an empty one.
+const MAX_FRAMES: usize = 1024;
+/// What a decoder itself takes, the largest: lz4 with blocks of 4 MiB.
+const DECODER: usize = 12 << 20;
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,26 +52,25 @@ pub(crate) fn inflate(
     limit: usize,
     admission: &mut Admission,
 ) -> Result<Bytes, Error> {
-    let mut output = Output { bytes: Vec::new(), limit, admission };
     match encoding {
         Encoding::Identity if body.len() > limit => return Err(Error::InflatedTooLarge { limit }),
         Encoding::Identity => return Ok(body),
-        Encoding::Gzip => output.take(&mut flate2::read::MultiGzDecoder::new(&*body))?,
-        Encoding::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(&*body).map_err(malformed)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(malformed)?;
-            output.take(&mut decoder)?;
-        }
-        Encoding::Lz4 => {
-            let mut rest = &*body;
-            while !rest.is_empty() {
-                let mut frame = lz4_flex::frame::FrameDecoder::new(Whole(rest));
-                output.take(&mut frame)?;
-                rest = frame.into_inner().0;
-            }
-        }
+        Encoding::Gzip | Encoding::Zstd | Encoding::Lz4 => {}
     }
-    Ok(output.bytes.into())
+    let mut scratch = admission.scratch();
+    scratch.cover(DECODER.min(limit))?;
+    let mut output = Output { bytes: Vec::new(), limit, admission };
+    let mut rest = &*body;
+    for _ in 0..MAX_FRAMES {
+        if rest.is_empty() {
+            return Ok(output.bytes.into());
+        }
+        rest = output.frame(encoding, rest)?;
+    }
+    match rest.is_empty() {
+        true => Ok(output.bytes.into()),
+        false => Err(Error::MalformedEncoding(format!("more than {MAX_FRAMES} frames"))),
+    }
 }
 
 struct Output<'a> {
@@ -75,6 +80,28 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
+    /// Inflates one frame; answers what is behind it.
+    fn frame<'b>(&mut self, encoding: Encoding, mut rest: &'b [u8]) -> Result<&'b [u8], Error> {
+        match encoding {
+            Encoding::Identity => Ok(&[]),
+            Encoding::Gzip => {
+                self.take(&mut flate2::bufread::GzDecoder::new(&mut rest))?;
+                Ok(rest)
+            }
+            Encoding::Zstd => {
+                let mut frame = zstd::Decoder::with_buffer(rest).map_err(malformed)?.single_frame();
+                frame.window_log_max(ZSTD_WINDOW_LOG).map_err(malformed)?;
+                self.take(&mut frame)?;
+                Ok(frame.finish())
+            }
+            Encoding::Lz4 => {
+                let mut frame = lz4_flex::frame::FrameDecoder::new(Whole(rest));
+                self.take(&mut frame)?;
+                Ok(frame.into_inner().0)
+            }
+        }
+    }
+
     fn take(&mut self, decoder: &mut impl Read) -> Result<(), Error> {
         loop {
             let before = self.bytes.len();
@@ -139,7 +166,7 @@ mod tests {
     }
 
     fn inflated(encoding: Encoding, body: impl Into<Bytes>, limit: usize) -> Result<Bytes, Error> {
-        let mut admission = Limits::new(&LimitsConfig::default(), 1).admit().expect("a place");
+        let mut admission = Limits::new(&LimitsConfig::default()).admit().expect("a place");
         inflate(encoding, body.into(), limit, &mut admission)
     }
 
@@ -151,7 +178,7 @@ mod tests {
             assert!(bomb.len() < 100 << 10);
             assert_eq!(inflated(encoding, bomb.clone(), 1 << 20), Err(Error::InflatedTooLarge { limit: 1 << 20 }));
             assert_eq!(inflated(encoding, bomb.clone(), zeros.len()).map(|b| b.len()), Ok(zeros.len()));
-            let mut small = Limits::new(&LimitsConfig { in_flight_bytes: 1 << 20, ..LimitsConfig::default() }, 1)
+            let mut small = Limits::new(&LimitsConfig { in_flight_bytes: 1 << 20, ..LimitsConfig::default() })
                 .admit()
                 .expect("a place");
             assert_eq!(inflate(encoding, bomb.into(), zeros.len(), &mut small), Err(Error::Busy));
@@ -172,6 +199,19 @@ mod tests {
         for encoding in ENCODINGS {
             let body = [deflate(encoding, b"one "), deflate(encoding, b"two")].concat();
             assert_eq!(inflated(encoding, body, 100), Ok("one two".into()), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn frames_that_hold_nothing_come_to_an_end() {
+        for encoding in ENCODINGS {
+            let empty = deflate(encoding, b"");
+            let last = deflate(encoding, b"x");
+            let most = [empty.repeat(MAX_FRAMES - 1), last.clone()].concat();
+            assert_eq!(inflated(encoding, most, 100), Ok("x".into()), "{encoding:?}");
+            let more = [empty.repeat(MAX_FRAMES), last].concat();
+            let error = inflated(encoding, more, 100).expect_err("too many");
+            assert_eq!(error, Error::MalformedEncoding(format!("more than {MAX_FRAMES} frames")), "{encoding:?}");
         }
     }
 

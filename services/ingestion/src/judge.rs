@@ -19,18 +19,25 @@ use tracing::Span;
 use crate::{
     batcher::Parts,
     config::LimitsConfig,
-    dead_letters::{Claim, Rejected},
+    dead_letters::MAX_BODY,
     error::Error,
     forms::{self, Envelope, Form},
     inflate::{Encoding, inflate},
     limits::{Admission, Limits},
     normalise::{Defaults, Event, normalise},
+    rejections::{Claim, Rejections},
     schema::Schemas,
     telemetry::event_span,
 };
 
 /// Traced events of one request that get a span of their own.
 const MAX_TRACED: usize = 8;
+/// Bytes of memory that a byte of an event may need while it is judged: an
+/// array of small arrays becomes ninety times its text, and what its schema has
+/// against each of them more.
+pub(crate) const EXPANSION: usize = 256;
+/// What an accepted event takes beside its line: its source, its place, a hash.
+const LINE_OVERHEAD: usize = 128;
 
 /// Judges events.
 pub(crate) struct Judge {
@@ -62,7 +69,7 @@ pub(crate) struct Judged {
     pub(crate) parts: Parts,
     /// A hash of source and id of each of them.
     pub(crate) accepted: Vec<u64>,
-    pub(crate) rejected: Vec<Rejected>,
+    pub(crate) rejected: Rejections,
     /// Whether the one verdict is the answer.
     pub(crate) single: bool,
     /// Spans of traced events; they end when the events are stored.
@@ -75,45 +82,62 @@ impl Judge {
     pub(crate) fn judge(&self, delivery: Delivery, admission: &mut Admission) -> Result<Judged, Error> {
         let Delivery { caller, form, encoding, body, clientip, trace } = delivery;
         let body = inflate(encoding, body, self.limits_config.inflated_bytes, admission)?;
-        let items = form.split(&body)?;
-        if items.texts.len() > self.limits_config.events_per_request {
-            return Err(Error::TooManyEvents { limit: self.limits_config.events_per_request });
-        }
+        let items = form.split(&body, self.limits_config.events_per_request)?;
+        admission.charge(items.texts.len() * size_of::<&[u8]>())?;
         self.limits.spend(caller, items.texts.len())?;
 
         let now = self.context.clock.now();
         let new_id = || self.context.new_id().to_string();
         let defaults = Defaults { now, new_id, clientip };
         let mut judged = Judged { single: items.single, ..Judged::default() };
+        let mut scratch = admission.scratch();
         for (index, text) in items.texts.into_iter().enumerate() {
-            if let Err((claim, error)) = self.accept(&form, text, &defaults, trace, &mut judged) {
-                judged.rejected.push(Rejected { index, error, claim, body: form.original(&body, text) });
+            scratch.cover(text.len().min(self.limits_config.event_bytes) * EXPANSION)?;
+            match self.accept(&form, text, &defaults, trace, &mut judged) {
+                Ok(line) => admission.charge(line + LINE_OVERHEAD)?,
+                Err((claim, error)) => {
+                    let body = form.original(&body, text, MAX_BODY);
+                    judged.rejected.add(index, claim, error, body, admission)?;
+                }
             }
         }
         Ok(judged)
     }
 
-    /// Judges the event of a dead letter once more, as if it had been posted.
-    /// It is the same event: where it does not say so itself, its id, its
-    /// source and its time follow from the letter. So it is counted once,
-    /// however often it is sent.
-    pub(crate) fn judge_again(&self, order: &Redrive) -> Judged {
-        let id = order.event_id.clone().filter(|id| id.parse::<EventId>().is_ok());
-        let id = id.unwrap_or_else(|| format!("redrive-{}", order.letter));
+    /// Judges an event of a dead letter once more, as if it had been posted. It
+    /// is the same event: where it does not say so itself, its id, its source
+    /// and its time follow from the letter, and from its place there if it is
+    /// one of several. So it is counted once, however often it is sent.
+    pub(crate) fn judge_again(
+        &self,
+        order: &Redrive,
+        index: usize,
+        body: &Bytes,
+        judged: &mut Judged,
+        admission: &mut Admission,
+    ) -> Result<(), Error> {
+        let id = match order.several {
+            true => format!("redrive-{}-{index}", order.letter),
+            false => {
+                let id = order.event_id.clone().filter(|id| id.parse::<EventId>().is_ok());
+                id.unwrap_or_else(|| format!("redrive-{}", order.letter))
+            }
+        };
         let defaults = Defaults { now: order.first_failed_at, new_id: || id.clone(), clientip: None };
-        let mut judged = Judged { single: true, ..Judged::default() };
-        let text = order.body.trim_ascii();
+        let text = body.trim_ascii();
         let limits = &self.limits_config;
+        let mut scratch = admission.scratch();
+        scratch.cover(text.len().min(limits.event_bytes) * EXPANSION)?;
         let read = match text.len() > limits.event_bytes {
             true => Err(Error::EventTooLarge { limit: limits.event_bytes }),
             false => forms::dead_letter(text, limits.depth, &order.source),
         };
         let accepted = match read {
-            Ok(envelope) => self.accept_envelope(envelope, &defaults, order.trace, &mut judged),
+            Ok(envelope) => self.accept_envelope(envelope, &defaults, order.trace, judged),
             Err(error) => Err((Claim::default(), error)),
         };
         match accepted {
-            Ok(()) => judged.parts.redriven(order.letter),
+            Ok(line) => admission.charge(line + LINE_OVERHEAD),
             Err((claim, error)) => {
                 // Of a letter that fails again the next one knows as much.
                 let claim = Claim {
@@ -121,13 +145,13 @@ impl Judge {
                     source: claim.source.or_else(|| order.source.parse().ok()),
                     trace: claim.trace.or(order.trace),
                 };
-                judged.rejected.push(Rejected { index: 0, error, claim, body: order.body.clone() });
+                judged.rejected.add(index, claim, error, body.clone(), admission)
             }
         }
-        judged
     }
 
-    /// One event's way from text to its line in a part.
+    /// One event's way from text to its line in a part; answers the line's
+    /// length.
     fn accept(
         &self,
         form: &Form,
@@ -135,7 +159,7 @@ impl Judge {
         defaults: &Defaults<impl Fn() -> String>,
         request: Option<TraceParent>,
         judged: &mut Judged,
-    ) -> Result<(), (Claim, Error)> {
+    ) -> Result<usize, (Claim, Error)> {
         let limit = self.limits_config.event_bytes;
         if text.len() > limit {
             return Err((Claim::default(), Error::EventTooLarge { limit }));
@@ -150,7 +174,7 @@ impl Judge {
         defaults: &Defaults<impl Fn() -> String>,
         request: Option<TraceParent>,
         judged: &mut Judged,
-    ) -> Result<(), (Claim, Error)> {
+    ) -> Result<usize, (Claim, Error)> {
         let limit = self.limits_config.event_bytes;
         let claim = claim(&envelope);
         let judge = || {
@@ -164,7 +188,7 @@ impl Judge {
             let partition = self.partitions.partition_of(event.partition_key());
             judged.accepted.push(self.hasher.hash_one((&event.source, &event.id)));
             judged.parts.push(partition, event.source, &line, trace, self.batch_bytes);
-            Ok(())
+            Ok(line.len())
         };
         judge().map_err(|error| (claim, error))
     }
@@ -237,7 +261,7 @@ mod tests {
             LimitsConfig { events_per_request: 100, inflated_bytes: 1 << 20, ..LimitsConfig::default() };
         Judge {
             context: Context::with_clock("ingestion", ManualClock::at(Timestamp::EPOCH)),
-            limits: Arc::new(Limits::new(&limits_config, 1)),
+            limits: Arc::new(Limits::new(&limits_config)),
             batch_bytes: 64 << 10,
             limits_config,
             schemas: Schemas::load(&SchemasConfig::default()).expect("the shop's schemas"),
@@ -264,6 +288,20 @@ mod tests {
         lines.map(|line| serde_json::from_slice(line).expect("a line is JSON")).collect()
     }
 
+    fn bodies(judged: &Judged) -> Vec<Bytes> {
+        judged.rejected.groups().iter().flat_map(|group| &group.bodies).map(|body| body.bytes.clone()).collect()
+    }
+
+    /// As the follower of orders does it.
+    fn judged_again(order: &Redrive) -> Judged {
+        let judge = judge();
+        let (mut judged, mut admission) = (Judged::default(), judge.limits.admit().expect("a place"));
+        for (index, body) in order.bodies().expect("bodies").iter().enumerate() {
+            judge.judge_again(order, index, &body.bytes, &mut judged, &mut admission).expect("fits");
+        }
+        judged
+    }
+
     const VIEW: &str = r#"{"id":"1","source":"shop","type":"product.viewed","subject":"c","data":{"product_id":"p"}}"#;
 
     #[test]
@@ -281,7 +319,7 @@ mod tests {
         assert_eq!(lines(&judged).len(), 2);
         assert_eq!(judged.accepted[0], judged.accepted[1]);
         let rejected: Vec<_> =
-            judged.rejected.iter().map(|r| (r.index, r.error.code(), r.claim.id.is_some())).collect();
+            judged.rejected.listed().map(|(r, _)| (r.index, r.error.code(), r.id.is_some())).collect();
         assert_eq!(
             rejected,
             [
@@ -293,7 +331,7 @@ mod tests {
                 (6, "null_character", true),
             ]
         );
-        assert_eq!(judged.rejected[3].body, r#"{"truncated"#);
+        assert_eq!(bodies(&judged)[3], r#"{"truncated"#);
     }
 
     #[test]
@@ -301,7 +339,7 @@ mod tests {
         let with = |data: &str| VIEW.replace(r#""p"}"#, &format!(r#""p","x":{data}}}"#));
         let code = |body: String| {
             let judged = judged(delivery(Form::Event, body)).expect("judged");
-            judged.rejected.first().map(|rejected| rejected.error.code())
+            judged.rejected.listed().next().map(|(rejected, _)| rejected.error.code())
         };
         assert_eq!(code(with(&format!("{:?}", "x".repeat(60_000)))), None);
         assert_eq!(code(with(&format!("{:?}", "x".repeat(70_000)))), Some("event_too_large"));
@@ -335,7 +373,7 @@ mod tests {
         let headers = headers.map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
         let form = Form::of(Route::Events, &HeaderMap::from_iter(headers)).expect("binary");
         let judged = judged(delivery(form, "{}")).expect("judged");
-        let body: Value = serde_json::from_slice(&judged.rejected[0].body).expect("JSON");
+        let body: Value = serde_json::from_slice(&bodies(&judged)[0]).expect("JSON");
         let attributes = json!({"type": "product.viewed", "source": "shop", "datacontenttype": "application/json"});
         let mut expected = attributes;
         expected["data_base64"] = "e30=".into();
@@ -352,6 +390,7 @@ mod tests {
             event_id: None,
             first_failed_at: Timestamp::saturating_from_millis(5000),
             trace: None,
+            several: false,
             body: body.into(),
         }
     }
@@ -363,11 +402,7 @@ mod tests {
     #[test]
     fn a_dead_letters_event_stays_the_same_event() {
         let mended = r#"{"type":"product.viewed","data":{"product_id":"p"},"enriched":{"country":"FR"}}"#;
-        let line = |order: &Redrive| {
-            let judged = judge().judge_again(order);
-            assert!(judged.parts.open.values().all(|lines| lines.redriven == [7]));
-            lines(&judged).remove(0)
-        };
+        let line = |order: &Redrive| lines(&judged_again(order)).remove(0);
         let expected = json!({"specversion": "1.0", "id": "redrive-7", "source": "till", "type": "product.viewed",
             "time": "1970-01-01T00:00:05Z", "data": {"product_id": "p"}});
         assert_eq!(line(&order(mended)), expected);
@@ -391,15 +426,31 @@ mod tests {
     #[test]
     fn a_dead_letter_that_fails_again_keeps_what_is_known_of_it() {
         for (body, code) in [("{\"truncated", "malformed_json"), ("{}", "invalid_event"), ("", "malformed_json")] {
-            let judged = judge().judge_again(&order(body));
-            let rejected = &judged.rejected[0];
-            assert_eq!((rejected.error.code(), rejected.body.as_ref()), (code, body.as_bytes()));
-            let claim = (rejected.claim.id.as_ref(), rejected.claim.source.as_ref());
-            let text = (claim.0.map(ToString::to_string), claim.1.map(ToString::to_string));
-            assert_eq!(text, (Some("redrive-7".into()), Some("till".into())), "{body}");
+            let judged = judged_again(&order(body));
+            let group = &judged.rejected.groups()[0];
+            assert_eq!((group.failure.code, &bodies(&judged)[0][..]), (code, body.as_bytes()));
+            let text = (group.first.id.as_ref().map(ToString::to_string), group.failure.source.as_ref());
+            assert_eq!((text.0.as_deref(), text.1.map(|s| s.as_str())), (Some("redrive-7"), Some("till")), "{body}");
         }
-        let unknown = judge().judge_again(&Redrive { source: "unknown".into(), ..order(r#"{"type":"a"}"#) });
-        assert_eq!(unknown.rejected[0].error.pointer(), Some("/source"), "nobody is no source");
+        let unknown = judged_again(&Redrive { source: "unknown".into(), ..order(r#"{"type":"a"}"#) });
+        let (unknown, _) = unknown.rejected.listed().next().expect("rejected");
+        assert_eq!(unknown.error.pointer(), Some("/source"), "nobody is no source");
+    }
+
+    #[test]
+    fn each_event_of_a_letter_of_several_has_a_name_that_stays() {
+        let list = |texts: &[&str]| {
+            let body = |text: &&str| tidemill_events::Body { count: 1, bytes: Bytes::copy_from_slice(text.as_bytes()) };
+            tidemill_events::bodies::encode(&texts.iter().map(body).collect::<Vec<_>>()).expect("encodes")
+        };
+        let nameless = r#"{"type":"product.viewed","data":{"product_id":"p"}}"#;
+        let named = r#"{"id":"mine","type":"product.viewed","data":{"product_id":"p"}}"#;
+        let several =
+            Redrive { several: true, event_id: Some("of the first".into()), ..order(list(&[nameless, "{", named])) };
+        let judged = judged_again(&several);
+        let ids: Vec<_> = lines(&judged).iter().map(|line| line["id"].as_str().map(str::to_owned)).collect();
+        assert_eq!(ids, [Some("redrive-7-0".into()), Some("mine".into())]);
+        assert_eq!(judged.rejected.total(), 1);
     }
 
     /// JSON-like noise: what it takes to get past the first bytes.
@@ -455,7 +506,9 @@ mod tests {
         fn any_body_gets_an_answer_that_is_its_senders(body in noise(), form in any_form()) {
             match judged(delivery(form, body)) {
                 Ok(judged) => {
-                    prop_assert!(judged.rejected.iter().all(|r| (400..500).contains(&r.error.problem().status)));
+                    prop_assert!(
+                        judged.rejected.listed().all(|(r, _)| (400..500).contains(&r.error.problem().status))
+                    );
                     prop_assert_eq!(lines(&judged).len(), judged.accepted.len());
                 }
                 Err(error) => prop_assert!((400..500).contains(&error.problem().status), "{:?}", error),

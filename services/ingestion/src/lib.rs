@@ -11,6 +11,7 @@ mod config;
 mod dead_letters;
 mod error;
 mod forms;
+mod frame;
 mod http;
 mod inflate;
 mod judge;
@@ -18,9 +19,12 @@ mod limits;
 mod normalise;
 mod parse;
 mod redrive;
+mod rejections;
+mod room;
 mod schema;
 mod segment;
 mod sender;
+mod tally;
 mod telemetry;
 
 use std::{convert::Infallible, hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
@@ -31,12 +35,21 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 pub use config::{
-    AuthConfig, ClientIp, Config, CorsConfig, LimitsConfig, PublishConfig, SchemasConfig, SenderConfig, UnknownTypes,
+    AuthConfig, ClientIp, Config, CorsConfig, DeadLettersConfig, LimitsConfig, PublishConfig, SchemasConfig,
+    SenderConfig, UnknownTypes,
 };
 
 use crate::{
-    batcher::Log, dead_letters::DeadLetters, http::Intake, judge::Judge, limits::Limits, redrive::Orders,
-    schema::Schemas, telemetry::Telemetry,
+    batcher::Log,
+    dead_letters::{Budgets, DeadLetters},
+    http::Intake,
+    judge::Judge,
+    limits::Limits,
+    redrive::Orders,
+    room::Room,
+    schema::Schemas,
+    tally::Tally,
+    telemetry::Telemetry,
 };
 
 /// How long an accepted event is remembered, to tell its sender of a repeat.
@@ -76,8 +89,21 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
 fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> Intake {
     let telemetry = Arc::new(Telemetry::new(&context.registry));
     let keys = config.auth.keys.clone();
-    let limits = Arc::new(Limits::new(&config.limits, keys.callers()));
-    let log = Log::start(context, bus, &config.publish, &telemetry, &after_the_last_answer(context, &limits));
+    let limits = Arc::new(Limits::new(&config.limits));
+    let answered = after_the_last_answer(context, &limits);
+    let log = Log::start(context, bus, &config.publish, &telemetry, &answered);
+    let dead_letters = Arc::new(DeadLetters {
+        context: context.clone(),
+        bus: bus.clone(),
+        deadline: Duration::from_millis(config.publish.deadline_ms),
+        budgets: Budgets::new(&config.dead_letters),
+        room: Arc::new(Room::default()),
+        tally: Arc::new(Tally::default()),
+        telemetry: telemetry.clone(),
+    });
+    let room = room::watch(dead_letters.room.clone(), context.clone(), bus.clone(), telemetry.clone());
+    context.spawn("dead letters", room);
+    context.spawn("tally", tally::run(dead_letters.clone(), answered));
     Intake {
         origins: config.cors.origins.clone(),
         sender: config.sender.clone(),
@@ -90,7 +116,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> In
             partitions: bus.partitions(),
             hasher: RandomState::new(),
         },
-        dead_letters: DeadLetters::new(context, bus, Duration::from_millis(config.publish.deadline_ms)),
+        dead_letters,
         recent: moka::sync::Cache::builder()
             .max_capacity(config.limits.remembered_events)
             .time_to_live(REMEMBERED)

@@ -1,6 +1,10 @@
 //! How much is taken in at once.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -9,6 +13,7 @@ use governor::{
     DefaultDirectRateLimiter, Quota,
     clock::{Clock, DefaultClock},
 };
+use moka::sync::Cache;
 use tidemill_service::KeyId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -16,40 +21,57 @@ use crate::{config::LimitsConfig, error::Error};
 
 /// Bytes are counted in units of this size, which keeps the count in a `u32`.
 const UNIT: usize = 1024;
+/// Callers whose rate is remembered: more than anybody has keys. One that is
+/// forgotten begins anew.
+pub(crate) const MOST_CALLERS: u64 = 4096;
+/// Bodies judged off the runtime's threads at once, for each core: more would
+/// be no faster, and each needs memory.
+const WORKERS_PER_CORE: usize = 2;
 
 /// The bounds of all requests together.
 pub(crate) struct Limits {
     config: LimitsConfig,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
-    /// One per caller: bounded, because only known keys are callers.
-    rates: Vec<DefaultDirectRateLimiter>,
+    workers: Arc<Semaphore>,
+    rates: Cache<KeyId, Arc<DefaultDirectRateLimiter>>,
 }
 
-/// A request's place among those in work, and the memory that it may use.
-/// Dropping it gives both back.
+/// A request's place among those in work, and the memory that it holds until
+/// it is answered. Dropping it gives both back.
 pub(crate) struct Admission {
     _place: OwnedSemaphorePermit,
+    memory: Memory,
+}
+
+/// Memory out of what all requests share. Dropping it gives it back.
+pub(crate) struct Memory {
     bytes: Arc<Semaphore>,
     used: usize,
     held: Option<OwnedSemaphorePermit>,
 }
 
 impl Limits {
-    pub(crate) fn new(config: &LimitsConfig, callers: usize) -> Self {
-        let quota = Quota::per_second(config.rate_per_key).allow_burst(config.burst);
+    pub(crate) fn new(config: &LimitsConfig) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             config: config.clone(),
             requests: Arc::new(Semaphore::new(config.in_flight_requests as usize)),
             bytes: Arc::new(Semaphore::new(config.in_flight_bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS))),
-            rates: (0..callers).map(|_| DefaultDirectRateLimiter::direct(quota)).collect(),
+            workers: Arc::new(Semaphore::new(cores * WORKERS_PER_CORE)),
+            rates: Cache::new(MOST_CALLERS),
         }
     }
 
     /// A place for one request, if there is one.
     pub(crate) fn admit(&self) -> Result<Admission, Error> {
         let place = self.requests.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
-        Ok(Admission { _place: place, bytes: self.bytes.clone(), used: 0, held: None })
+        Ok(Admission { _place: place, memory: Memory { bytes: self.bytes.clone(), used: 0, held: None } })
+    }
+
+    /// A turn to judge a body off the runtime's threads.
+    pub(crate) async fn worker(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.workers.clone().acquire_owned().await.map_err(|_| Error::Internal)
     }
 
     /// The body as it was sent. `announced` is its `Content-Length`.
@@ -78,7 +100,8 @@ impl Limits {
     /// Counts `events` against the caller's rate.
     pub(crate) fn spend(&self, caller: KeyId, events: usize) -> Result<(), Error> {
         let Some(events) = u32::try_from(events).ok().and_then(NonZeroU32::new) else { return Ok(()) };
-        let rate = self.rates.get(caller.index).ok_or(Error::Internal)?;
+        let quota = Quota::per_second(self.config.rate_per_key).allow_burst(self.config.burst);
+        let rate = self.rates.get_with(caller, || Arc::new(DefaultDirectRateLimiter::direct(quota)));
         match rate.check_n(events) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => {
@@ -101,6 +124,29 @@ impl Limits {
 impl Admission {
     /// Takes memory for `bytes` more, if there is any.
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), Error> {
+        self.memory.charge(bytes)
+    }
+
+    /// What was charged so far is not held any more.
+    pub(crate) fn give_back(&mut self) {
+        self.memory.used = 0;
+        self.memory.held = None;
+    }
+
+    /// Memory for what is needed for a while alone, none taken yet.
+    pub(crate) fn scratch(&self) -> Memory {
+        Memory { bytes: self.memory.bytes.clone(), used: 0, held: None }
+    }
+}
+
+impl Memory {
+    /// Takes as much more as makes `bytes` in all, if there is any.
+    pub(crate) fn cover(&mut self, bytes: usize) -> Result<(), Error> {
+        self.charge(bytes.saturating_sub(self.used))
+    }
+
+    /// Takes memory for `bytes` more, if there is any.
+    fn charge(&mut self, bytes: usize) -> Result<(), Error> {
         self.used += bytes;
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = u32::try_from(self.used.div_ceil(UNIT) - held).map_err(|_| Error::Busy)?;
@@ -122,7 +168,7 @@ mod tests {
     fn limits(change: impl FnOnce(&mut LimitsConfig)) -> Limits {
         let mut config = LimitsConfig::default();
         change(&mut config);
-        Limits::new(&config, 1)
+        Limits::new(&config)
     }
 
     #[test]
@@ -134,6 +180,23 @@ mod tests {
         assert_eq!(admission.charge(UNIT + 1), Err(Error::Busy));
         drop(admission);
         limits.admit().expect("the place is back").charge(4 * UNIT).expect("and the memory");
+    }
+
+    #[test]
+    fn what_is_needed_for_a_while_is_given_back_before_the_rest() {
+        let limits = limits(|l| l.in_flight_bytes = 4 * UNIT);
+        let mut admission = limits.admit().expect("a place");
+        let mut scratch = admission.scratch();
+        scratch
+            .cover(2 * UNIT)
+            .and_then(|()| scratch.cover(UNIT))
+            .and_then(|()| scratch.cover(3 * UNIT))
+            .expect("fits");
+        assert_eq!(admission.charge(2 * UNIT), Err(Error::Busy));
+        drop(scratch);
+        let mut again = limits.admit().expect("a place");
+        drop(admission);
+        again.charge(4 * UNIT).expect("all of it is back");
     }
 
     #[tokio::test]
@@ -153,7 +216,7 @@ mod tests {
         let mut config = LimitsConfig { events_per_request: 10, ..LimitsConfig::default() };
         (config.rate_per_key, config.burst) = (NonZeroU32::MIN, NonZeroU32::MIN.saturating_add(9));
         let keys = ApiKeys::from_iter(["one", "two"]);
-        let limits = Limits::new(&config, keys.callers());
+        let limits = Limits::new(&config);
         let caller = |key: &str| {
             let header = ("x-write-key".parse().expect("a name"), key.parse().expect("a value"));
             keys.check(&axum::http::HeaderMap::from_iter([header])).expect("known")

@@ -16,6 +16,8 @@ use crate::{
 
 /// Members that later stages add to an event: a sender has no say in them.
 const RESERVED: [&str; 1] = ["enriched"];
+/// Wrong places that are told of one event.
+const MAX_ERRORS: usize = 10;
 /// The longest name of an extension, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -65,7 +67,8 @@ impl Event {
     }
 }
 
-/// Checks every attribute of an envelope; all that is wrong is told at once.
+/// Checks every attribute of an envelope; what is wrong is told at once, up to
+/// a bound.
 pub(crate) fn normalise(envelope: Envelope, defaults: &Defaults<impl Fn() -> String>) -> Result<Event, Error> {
     let mut attributes = Attributes { left: envelope.attributes, errors: Vec::new() };
     let specversion = attributes.take("specversion");
@@ -104,6 +107,9 @@ struct Attributes {
 
 impl Attributes {
     fn wrong(&mut self, name: &str, detail: impl Into<String>) {
+        if self.errors.len() == MAX_ERRORS {
+            return;
+        }
         self.errors.push(FieldError { pointer: format!("/{}", clip(name)), detail: detail.into() });
     }
 

@@ -9,17 +9,23 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use tidemill_bus::{Bus, Delivery};
-use tidemill_events::{DeadLetter, Durable, Message, Redrive};
+use tidemill_events::{Body, DeadLetter, Durable, Message, Redrive};
 use tidemill_ownership::Lease;
 use tidemill_service::Context;
 use tokio::time::sleep;
 
-use crate::{dead_letters::UNKNOWN_SOURCE, error::Error, http::Intake, limits::Admission};
+use crate::{dead_letters::blank, error::Error, http::Intake, judge::Judged, limits::Admission};
 
 /// Orders in work at once.
 const CHUNK: usize = 64;
 /// Before a stream is opened again, and before a busy service is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Bytes of events from which on they are stored, before the rest is judged.
+const PIECE: usize = 1 << 20;
+/// Events that are judged before others have their turn.
+const BREATH: usize = 64;
+/// Events of one order. No letter stands for more, unless a person made it so.
+const MOST_EVENTS: u64 = 1_000_000;
 /// Under which name readiness speaks of it.
 const NAME: &str = "redrive";
 
@@ -91,6 +97,16 @@ pub(crate) async fn run(
     ended
 }
 
+/// The bodies of an order. A list that cannot be read, or that would never end,
+/// is judged as it stands, and fails as one event.
+fn bodies(order: &Redrive) -> Vec<Body> {
+    let count = |bodies: &[Body]| bodies.iter().fold(0, |sum: u64, body| sum.saturating_add(body.count));
+    match order.bodies() {
+        Ok(bodies) if count(&bodies) <= MOST_EVENTS => bodies,
+        _ => vec![Body { count: 1, bytes: order.body.clone() }],
+    }
+}
+
 struct Follower<'f> {
     intake: &'f Arc<Intake>,
     context: &'f Context,
@@ -105,8 +121,6 @@ impl Follower<'_> {
                 chunk = orders.next_chunk(CHUNK) => chunk?,
                 () = self.lease.stop().cancelled() => return Ok(()),
             };
-            // The log is kept open for as long as a place is held.
-            let Some(_place) = self.place().await else { return Ok(()) };
             let mut settled = stream::iter(chunk).map(|delivery| self.settle(delivery)).buffer_unordered(CHUNK);
             let mut result = Ok(());
             while let Some(one) = settled.next().await {
@@ -135,35 +149,52 @@ impl Follower<'_> {
             Ok(order) => order,
             Err(error) => return self.give_up(&delivery, &error).await,
         };
-        let mut judged = self.intake.judge.judge_again(&order);
-        let Intake { log, dead_letters, telemetry, .. } = &**self.intake;
-        log.store(std::mem::take(&mut judged.parts)).await.map_err(Pause::NotStored)?;
-        for rejected in &judged.rejected {
-            dead_letters.store_again(rejected, &order, telemetry).await.map_err(Pause::NotStored)?;
-        }
-        telemetry.redriven(&order, judged.rejected.first().map(|rejected| rejected.error.code()));
+        // The log is kept open for as long as a place is held. Without one the
+        // order goes to the next owner.
+        let Some(mut admission) = self.place().await else { return Ok(()) };
+        self.send_again(&order, &mut admission).await.map_err(Pause::NotStored)?;
         Ok(delivery.ack().await?)
+    }
+
+    /// Judges the events of an order and stores them, a piece at a time. Done
+    /// twice, it does the same: each has its name.
+    async fn send_again(&self, order: &Redrive, admission: &mut Admission) -> Result<(), Error> {
+        let Intake { judge, dead_letters, telemetry, .. } = &**self.intake;
+        let mut judged = Judged::default();
+        let bodies = bodies(order);
+        let events = bodies.iter().flat_map(|body| (0..body.count).map(|_| &body.bytes));
+        for (index, body) in events.enumerate() {
+            judge.judge_again(order, index, body, &mut judged, admission)?;
+            if judged.parts.bytes() >= PIECE {
+                self.store(order, &mut judged).await?;
+                admission.give_back();
+            } else if index % BREATH == BREATH - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.store(order, &mut judged).await?;
+        dead_letters.store_again(&judged.rejected, order).await?;
+        telemetry.redriven(order, judged.accepted.len(), judged.rejected.total());
+        Ok(())
+    }
+
+    async fn store(&self, order: &Redrive, judged: &mut Judged) -> Result<(), Error> {
+        judged.parts.redriven(order.letter);
+        self.intake.log.store(std::mem::take(&mut judged.parts)).await
     }
 
     /// An order that cannot be read is kept with its reason: it holds an event.
     async fn give_up(&self, delivery: &Delivery, error: &tidemill_bus::Error) -> Result<(), Pause> {
         tracing::error!(sequence = delivery.sequence, %error, "an order to send a dead letter again cannot be read");
+        let id = format!("ingestion-{}-{}", Redrive::STREAM, delivery.sequence);
         let letter = DeadLetter {
-            id: format!("ingestion-{}-{}", Redrive::STREAM, delivery.sequence),
-            service: self.context.service.into(),
-            release: env!("CARGO_PKG_VERSION").into(),
             code: "malformed_message".into(),
             reason: error.to_string(),
-            pointer: None,
             stream: Some(Redrive::STREAM.to_string()),
             sequence: Some(delivery.sequence),
             deliveries: delivery.deliveries,
-            first_failed_at: self.context.clock.now(),
-            source: UNKNOWN_SOURCE.into(),
-            event_id: None,
-            redriven_from: None,
-            trace: None,
             body: delivery.payload(),
+            ..blank(self.context, id)
         };
         self.bus.publish(&letter).await?;
         Ok(delivery.terminate().await?)

@@ -1,23 +1,9 @@
 //! Segment's calls as CloudEvents: `track` by the names of Segment's
 //! e-commerce specification, every other call as `segment.<call>`.
 
-use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
-use crate::{
-    error::Error,
-    forms::{Envelope, raw, texts},
-};
-
-/// The calls of a `/v1/batch` body.
-pub(crate) fn batch(body: &[u8]) -> Result<Vec<&[u8]>, Error> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        batch: Vec<&'a RawValue>,
-    }
-    raw::<Body<'_>>(body).map(|body| texts(body.batch))
-}
+use crate::{error::Error, forms::Envelope};
 
 /// One call.
 pub(crate) fn read(mut call: Map<String, Value>) -> Result<Envelope, Error> {

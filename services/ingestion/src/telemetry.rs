@@ -8,6 +8,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
 };
@@ -16,7 +17,7 @@ use tidemill_events::{RawBatch, Redrive, TraceParent};
 use tidemill_service::{KeyId, Registry, trace};
 use tracing::{Span, field::Empty, info_span};
 
-use crate::{batcher::Lines, error::Error, forms::Route, normalise::Event};
+use crate::{batcher::Lines, error::Error, forms::Route, normalise::Event, tally::NotKept};
 
 /// Spans that a batch links to.
 const MAX_LINKS: usize = 16;
@@ -29,6 +30,12 @@ struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Code {
     code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lost {
+    code: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +52,8 @@ pub(crate) struct Telemetry {
     refusals: Family<Code, Counter>,
     events: Family<Outcome, Counter>,
     dead_letters: Family<Code, Counter>,
+    not_kept: Family<Lost, Counter>,
+    dead_letters_full: Gauge,
     redriven: Family<Outcome, Counter>,
     batch_events: Histogram,
     batch_bytes: Histogram,
@@ -61,6 +70,8 @@ impl Telemetry {
             refusals: Family::default(),
             events: Family::default(),
             dead_letters: Family::default(),
+            not_kept: Family::default(),
+            dead_letters_full: Gauge::default(),
             redriven: Family::default(),
             batch_events: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             batch_bytes: Histogram::new(exponential_buckets(256.0, 2.0, 11)),
@@ -73,7 +84,17 @@ impl Telemetry {
             registry.register("request_seconds", "Time to answer a request", telemetry.request_seconds.clone());
             registry.register("refusals", "Requests refused as a whole, by code", telemetry.refusals.clone());
             registry.register("events", "Events by outcome", telemetry.events.clone());
-            registry.register("dead_letters", "Rejected events by code", telemetry.dead_letters.clone());
+            registry.register("dead_letters", "Rejected events that are kept, by code", telemetry.dead_letters.clone());
+            registry.register(
+                "dead_letters_not_kept",
+                "Rejected events that are counted and not kept, by code and reason",
+                telemetry.not_kept.clone(),
+            );
+            registry.register(
+                "dead_letters_full",
+                "1 while the stream of dead letters takes no rejected events",
+                telemetry.dead_letters_full.clone(),
+            );
             registry.register("redriven", "Dead letters sent again, by outcome", telemetry.redriven.clone());
             registry.register("batch_events", "Events in a batch", telemetry.batch_events.clone());
             registry.register("batch_bytes", "Bytes of a batch, uncompressed", telemetry.batch_bytes.clone());
@@ -107,15 +128,26 @@ impl Telemetry {
         tracing::debug!(key = %caller, accepted, duplicate, rejected, "events were taken in");
     }
 
-    /// A dead letter's event was judged once more, and stored.
-    pub(crate) fn redriven(&self, order: &Redrive, code: Option<&'static str>) {
-        let outcome = if code.is_none() { "accepted" } else { "rejected" };
-        self.redriven.get_or_create(&Outcome { outcome }).inc();
-        tracing::info!(letter = order.letter, by = order.by, code, outcome, "a dead letter was sent again");
+    /// A dead letter's events were judged once more, and stored.
+    pub(crate) fn redriven(&self, order: &Redrive, accepted: usize, rejected: usize) {
+        let count = |outcome, n: usize| self.redriven.get_or_create(&Outcome { outcome }).inc_by(n as u64);
+        count("accepted", accepted);
+        count("rejected", rejected);
+        tracing::info!(letter = order.letter, by = order.by, accepted, rejected, "a dead letter was sent again");
     }
 
-    pub(crate) fn dead_lettered(&self, error: &Error) {
-        self.dead_letters.get_or_create(&Code { code: error.code() }).inc();
+    /// Rejected events are kept.
+    pub(crate) fn dead_lettered(&self, code: &'static str, events: u64) {
+        self.dead_letters.get_or_create(&Code { code }).inc_by(events);
+    }
+
+    /// Rejected events are counted, and not kept.
+    pub(crate) fn not_kept(&self, code: &'static str, why: NotKept, events: u64) {
+        self.not_kept.get_or_create(&Lost { code, reason: why.as_str() }).inc_by(events);
+    }
+
+    pub(crate) fn dead_letters_full(&self, full: bool) {
+        self.dead_letters_full.set(full.into());
     }
 
     pub(crate) fn published(&self, batch: &RawBatch, took: Duration) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use support::{DEADLINE, Service, stored, view};
 use tidemill_bus::Bus;
 use tidemill_domain::Timestamp;
-use tidemill_events::{DeadLetter, Durable, RawBatch, Redrive};
+use tidemill_events::{Body, DeadLetter, Durable, Events, RawBatch, Redrive, bodies};
 use tidemill_testkit::{eventually, try_eventually};
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ fn order(id: u128, letter: u64, source: &str, body: impl Into<Vec<u8>>) -> Redri
         event_id: None,
         first_failed_at: Timestamp::saturating_from_millis(1000),
         trace: None,
+        several: false,
         body: body.into().into(),
     }
 }
@@ -144,20 +145,52 @@ async fn orders_wait_for_the_log_and_are_kept_over_a_restart() {
     service.stop().await;
 }
 
+/// What becomes of an order when its replica dies before it has said that it is
+/// done: it is done again.
 #[tokio::test]
-async fn a_request_that_is_rejected_whole_has_its_letters_soon() {
+async fn every_event_of_a_letter_is_sent_again_under_a_name_that_stays() {
+    let service = Service::start().await;
+    let bus = bus(&service).await;
+    let body = |count, text: &str| Body { count, bytes: text.to_owned().into() };
+    let nameless = json!({"type": "product.viewed", "data": {"product_id": "p"}}).to_string();
+    let broken = json!({"type": "product.viewed", "data": {}}).to_string();
+    let list = bodies::encode(&[body(2, &nameless), body(3, &broken), body(1, &view("mine").to_string())]);
+    let several = |id| Redrive { several: true, ..order(id, 7, "till", list.as_ref().expect("encodes").to_vec()) };
+    redrive(&bus, &[several(1)]).await;
+    let log = service.log().await;
+    let ids =
+        |log: &[Value]| log.iter().map(|event| event["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>();
+    let mut once = ids(&log);
+    once.sort_unstable();
+    assert_eq!(once, ["mine", "redrive-7-0", "redrive-7-1"]);
+    let letters = service.dead_letters().await;
+    let told: Vec<_> = letters.iter().map(|l| (l.redriven_from, l.events, l.event_id.as_deref())).collect();
+    assert_eq!(told, [(Some(7), Events::Several(3), Some("redrive-7-2"))]);
+    assert_eq!(letters[0].bodies().expect("a list"), [body(3, &broken)]);
+
+    // Another order for the same letter: the same events, which are duplicates.
+    redrive(&bus, &[several(2)]).await;
+    let mut twice = ids(&service.log().await);
+    twice.sort_unstable();
+    twice.dedup();
+    assert_eq!(twice, once);
+    // A list that a person has broken fails again as it is.
+    redrive(&bus, &[Redrive { several: true, ..order(3, 8, "till", "[{}]") }]).await;
+    let last = service.dead_letters().await.pop().expect("a letter");
+    assert_eq!((last.redriven_from, last.events, &last.body[..]), (Some(8), Events::One, &b"[{}]"[..]));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_rejected_whole_is_one_letter() {
     let service = Service::with(|config| config.publish.deadline_ms = 20_000).await;
-    let lines: String =
-        (0..2000).map(|n| format!("{{\"id\":\"{n}\",\"source\":\"shop\",\"type\":\"none\"}}\n")).collect();
+    let line = |n: usize| format!("{{\"id\":\"{n}\",\"source\":\"shop\",\"type\":\"none\"}}");
+    let lines: String = (0..2000).map(|n| line(n) + "\n").collect();
     let answer = service.send("application/x-ndjson", lines).await;
     answer.problem(422, "all_rejected");
-    let mut ids: Vec<usize> = service
-        .dead_letters()
-        .await
-        .into_iter()
-        .map(|l| l.event_id.expect("an id").parse().expect("a number"))
-        .collect();
-    ids.sort_unstable();
-    assert!(ids.into_iter().eq(0..2000));
+    let letters = service.dead_letters().await;
+    assert_eq!((letters.len(), letters[0].events), (1, Events::Several(2000)));
+    let bodies = letters[0].bodies().expect("a list");
+    assert!(bodies.iter().map(|body| String::from_utf8_lossy(&body.bytes)).eq((0..2000).map(line)));
     service.stop().await;
 }

@@ -68,10 +68,11 @@ async function loadDeadLetters(container) {
   showTable(
     container,
     "Recent dead letters",
-    ["Failed at", "State", "Service", "Code", "Reason", "Source", "Event"],
+    ["Failed at", "State", "Events", "Service", "Code", "Reason", "Source", "Event"],
     letters.map((letter) => [
       formatMoment(Date.parse(letter.failed_at)),
       letter.state.replace("_", " "),
+      letter.kept ? formatInteger(letter.count) : `${formatInteger(letter.count)}, not kept`,
       letter.service,
       letter.code,
       letter.reason,

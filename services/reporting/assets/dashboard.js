@@ -356,6 +356,7 @@ function paintViews() {
 
 function paintChain() {
   showChain(byId("chain"), state.health);
+  byId("dead-letters-full").hidden = state.health?.dead_letters?.full !== true;
   const jaeger = webAddress(state.health?.links?.jaeger);
   const slot = byId("jaeger-link");
   if (slot.firstElementChild?.getAttribute("href") === jaeger) return;

@@ -23,6 +23,12 @@ pub(crate) fn is_outcome(service: &str) -> bool {
     OUTCOME_OWNERS.contains(&service)
 }
 
+/// Whether a dead letter of this service is the outcome of an event that the
+/// log has.
+pub(crate) fn is_outcome_of_accepted(service: &str) -> bool {
+    is_outcome(service) && service != DOOR
+}
+
 /// The source under which the books hold events that name none properly.
 pub const UNKNOWN_SOURCE: &str = "unknown";
 
@@ -74,11 +80,14 @@ impl Entry {
         Self { sequence, lines: batch.sources.iter().map(line).collect() }
     }
 
-    /// Of a dead letter. One whose event was sent again and failed once more
-    /// is another attempt: received, rejected and dead-lettered anew.
+    /// Of a dead letter, which may stand for several events. One whose event was
+    /// sent again and failed once more is another attempt: received, rejected
+    /// and dead-lettered anew.
     pub fn of_letter(sequence: u64, letter: &DeadLetter) -> Self {
         let key = (known_source(letter.source.clone()), hour_of(letter.first_failed_at));
-        let intake = Intake { rejected: (letter.service == DOOR).into(), dead_lettered: 1, ..Intake::default() };
+        let count = letter.events.count();
+        let rejected = if letter.service == DOOR { count } else { 0 };
+        let intake = Intake { rejected, dead_lettered: count, ..Intake::default() };
         Self { sequence, lines: if is_outcome(&letter.service) { vec![(key, intake)] } else { Vec::new() } }
     }
 }
@@ -236,6 +245,7 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
+    use tidemill_events::Events;
 
     use super::*;
 
@@ -292,6 +302,10 @@ mod tests {
         assert_eq!(of("ingestion"), [(key.clone(), Intake { rejected: 1, ..later })]);
         assert_eq!(of("enrichment"), [(key, later)]);
         assert_eq!(of("alert"), []);
+        for events in [Events::Several(7), Events::Counted(7)] {
+            let lines = Entry::of_letter(1, &DeadLetter { events, ..letter("ingestion", "shop") }).lines;
+            assert_eq!(lines[0].1, Intake { rejected: 7, dead_lettered: 7, ..Intake::default() });
+        }
         assert_eq!(Entry::of_letter(1, &letter("ingestion", "a\nb")).lines[0].0.0, UNKNOWN_SOURCE);
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use tidemill_bus::{Bus, Delivery, Progress, ack_all};
 use tidemill_domain::Partition;
-use tidemill_events::{AlertTransition, DeadLetter, Durable, Message, MetricsUpdate, RawBatch, TraceParent};
+use tidemill_events::{AlertTransition, DeadLetter, Durable, Events, Message, MetricsUpdate, RawBatch, TraceParent};
 use tidemill_ownership::{Lease, Owned};
 use tidemill_service::{Breaker, Ceiling, Standstill, trace};
 use tidemill_store::{answered, refused};
@@ -288,6 +288,7 @@ impl<'r, R: Recipe> Follower<'r, R> {
             event_id: None,
             redriven_from: None,
             trace: None,
+            events: Events::One,
             body,
         };
         let complain = |error: &_| tracing::warn!(%error, "a dead letter is not stored yet; trying again");
@@ -335,13 +336,14 @@ async fn attempt<T, E: Into<Error>>(
 /// is still in the stream, what the stream has forgotten is not.
 async fn last_of<R: Recipe>(bus: &Bus, reached: u64, chunk: &[Delivery]) -> Result<u64, Error> {
     let mut last = reached;
+    let subjects = R::UNIT.durable().filter();
     for delivery in chunk {
         if delivery.sequence > last + 1 {
-            match bus.message_at::<R::Message>(last + 1).await {
-                Ok(None) => {}
-                // Unreadable is there, too.
-                Ok(Some(_)) | Err(tidemill_bus::Error::Decode(_)) => return Err(missing::<R>(last)),
-                Err(error) => return Err(error.into()),
+            // Letters that were discarded leave holes anywhere: what counts is
+            // whether something is left of the gap, be it unreadable.
+            let next = bus.next_at::<R::Message>(&subjects, last + 1).await?;
+            if next.is_some_and(|(sequence, _)| sequence < delivery.sequence) {
+                return Err(missing::<R>(last));
             }
         }
         last = last.max(delivery.sequence);

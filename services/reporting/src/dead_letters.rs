@@ -9,9 +9,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
-use tidemill_events::DeadLetter;
+use tidemill_events::{DeadLetter, Events};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -115,9 +116,17 @@ pub struct Letter {
     pub reason: String,
     /// JSON Pointer to what is wrong.
     pub pointer: Option<String>,
+    /// Events that it stands for: those of one request that failed alike are
+    /// one letter.
+    #[serde(default = "one")]
+    pub count: u64,
+    /// Whether their bodies are kept. Events beyond what their sender may have
+    /// kept are counted alone.
+    #[serde(default = "yes")]
+    pub kept: bool,
     /// The event's source, as it claims.
     pub source: Option<String>,
-    /// The event's id.
+    /// The event's id; of several, that of the first.
     pub event_id: Option<String>,
     /// When it first failed.
     #[schema(value_type = String, format = DateTime)]
@@ -136,10 +145,19 @@ pub struct Letter {
     /// The letter as which its event has failed again.
     #[serde(default)]
     pub failed_again_as: Option<u64>,
-    /// The body as text, at most 4 KiB of it; `null` once the stream has
-    /// forgotten it, or while the stream is away.
+    /// The body as text, at most 4 KiB of it, of several the first; `null` where
+    /// nothing is kept, once the stream has forgotten it, or while the stream is
+    /// away.
     #[serde(default)]
     pub body: Option<String>,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Letter {
@@ -152,6 +170,8 @@ impl Letter {
             code: letter.code.clone(),
             reason: letter.reason.chars().take(REASON).collect(),
             pointer: letter.pointer.clone(),
+            count: letter.events.count(),
+            kept: letter.events.are_kept(),
             source: Some(letter.source.clone()),
             event_id: letter.event_id.clone(),
             failed_at: letter.first_failed_at,
@@ -164,6 +184,32 @@ impl Letter {
         }
     }
 
+    /// The letter that stays behind in the stream when this one is deleted:
+    /// books that are made anew must find the outcome of an event that they find
+    /// in the log. It has the same name, so that whoever knows the letter takes
+    /// it for a repetition. `None` where the log has no such event.
+    pub fn trace_left(&self) -> Option<DeadLetter> {
+        let left = books::is_outcome_of_accepted(&self.service) && !self.id.is_empty();
+        left.then(|| DeadLetter {
+            id: self.id.clone(),
+            service: self.service.clone(),
+            release: env!("CARGO_PKG_VERSION").into(),
+            code: self.code.clone(),
+            reason: "discarded".into(),
+            pointer: None,
+            stream: None,
+            sequence: None,
+            deliveries: 1,
+            first_failed_at: self.failed_at,
+            source: self.source.clone().unwrap_or_default(),
+            event_id: self.event_id.clone(),
+            redriven_from: self.redriven_from,
+            trace: None,
+            events: Events::Counted(self.count),
+            body: Bytes::new(),
+        })
+    }
+
     /// Why an order is refused, if it is. `force` overrules what only guards
     /// against mistakes.
     pub fn refusal(&self, kind: Kind, force: bool) -> Option<Refusal> {
@@ -171,13 +217,15 @@ impl Letter {
             // The event behind it has its outcome: to send it again would only
             // make a duplicate of it.
             (Kind::Redrive, _) if !books::is_outcome(&self.service) => Some(Refusal::NotAnEvent),
+            (Kind::Redrive, _) if !self.kept => Some(Refusal::NotKept),
             (_, State::Dead | State::FailedAgain) => None,
             (Kind::Discard, State::Discarded) => Some(Refusal::Discarded),
             (Kind::Discard, State::Accepted) => Some(Refusal::Accepted),
+            // Its body is gone from the stream.
+            (Kind::Redrive, State::Discarded) => Some(Refusal::Discarded),
             _ if force => None,
             (_, State::Redriving) => Some(Refusal::Redriving),
             (_, State::Accepted) => Some(Refusal::Accepted),
-            (_, State::Discarded) => Some(Refusal::Discarded),
         }
     }
 }
@@ -191,6 +239,9 @@ pub enum Refusal {
     /// It holds a message that a reader could not read.
     #[error("it is a reader's failure: the event itself has its outcome")]
     NotAnEvent,
+    /// It counts events of which nothing is kept.
+    #[error("nothing is kept of the events that it counts")]
+    NotKept,
     /// Its event is on its way.
     #[error("its event is on its way to ingestion already")]
     Redriving,
@@ -211,6 +262,7 @@ impl Refusal {
         match self {
             Self::Unknown => "unknown_dead_letter",
             Self::NotAnEvent => "not_an_event",
+            Self::NotKept => "not_kept",
             Self::Redriving => "already_redriving",
             Self::Accepted => "already_accepted",
             Self::Discarded => "already_discarded",
@@ -316,6 +368,13 @@ pub struct ActionFilter {
     pub before: Option<u64>,
 }
 
+/// The letter's body, or the first of several, as text: as much of it as a list
+/// shows; `None` where nothing is kept.
+pub fn excerpt_of(letter: &DeadLetter) -> Option<String> {
+    let bodies = letter.bodies().ok()?;
+    bodies.first().map(|body| excerpt(&body.bytes))
+}
+
 /// A body as text, as much of it as a list shows. What is no UTF-8 becomes
 /// U+FFFD.
 pub fn excerpt(body: &[u8]) -> String {
@@ -349,17 +408,22 @@ mod tests {
             assert_eq!(of("ingestion", state, Kind::Redrive, false), None);
             assert_eq!(of("alert", state, Kind::Discard, false), None);
         }
-        for (state, code) in [
-            (State::Redriving, "already_redriving"),
-            (State::Accepted, "already_accepted"),
-            (State::Discarded, "already_discarded"),
+        for (state, code, forced) in [
+            (State::Redriving, "already_redriving", None),
+            (State::Accepted, "already_accepted", None),
+            // The stream has it no more.
+            (State::Discarded, "already_discarded", Some("already_discarded")),
         ] {
             assert_eq!(of("enrichment", state, Kind::Redrive, false), Some(code));
-            assert_eq!(of("enrichment", state, Kind::Redrive, true), None);
+            assert_eq!(of("enrichment", state, Kind::Redrive, true), forced);
             assert_eq!(of("enrichment", state, Kind::Discard, false), Some(code));
         }
         assert_eq!(of("ingestion", State::Accepted, Kind::Discard, true), Some("already_accepted"));
         assert_eq!(of("alert", State::Dead, Kind::Redrive, true), Some("not_an_event"));
+        let counted = DeadLetter { events: Events::Counted(3), ..crate::testing::dead_letter("ingestion", None) };
+        let counted = Letter::new(1, &counted);
+        assert_eq!(counted.refusal(Kind::Redrive, true), Some(Refusal::NotKept));
+        assert_eq!((counted.refusal(Kind::Discard, false), counted.count), (None, 3));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::{
 
 use futures::{StreamExt, stream};
 use serde::Serialize;
-use tidemill_bus::{Bus, Member};
+use tidemill_bus::{Bus, Member, Usage};
 use tidemill_domain::Timestamp;
-use tidemill_events::Durable;
+use tidemill_events::{Durable, StreamName};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::ToSchema;
 
@@ -29,12 +29,15 @@ pub struct Health {
     /// When it was looked at.
     #[schema(value_type = String, format = DateTime)]
     pub as_of: Timestamp,
-    /// `ok` while every service has an instance that does its work.
+    /// `ok` while every service has an instance that does its work, and there is
+    /// room for dead letters.
     pub status: Status,
     /// The services, in the order of the chain.
     pub services: Vec<ServiceHealth>,
     /// Messages that wait, by stage.
     pub stages: Vec<Stage>,
+    /// The stream of dead letters; `null` while it is not known.
+    pub dead_letters: Option<Room>,
     /// Where other parts of the suite are.
     pub links: Links,
 }
@@ -86,6 +89,27 @@ pub struct Stage {
     pub lag: u64,
 }
 
+/// How full the stream of dead letters is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Room {
+    /// Percent of its room that is taken.
+    pub used_percent: u64,
+    /// Whether ingestion keeps no more of them: rejected events are counted
+    /// alone until some are discarded.
+    pub full: bool,
+}
+
+impl Room {
+    /// Ingestion leaves the last quarter to the stages behind it.
+    const FULL_PERCENT: u64 = 75;
+
+    fn new(usage: Usage) -> Self {
+        let percent = u128::from(usage.bytes) * 100 / u128::from(usage.max_bytes.max(1));
+        let used_percent = u64::try_from(percent).unwrap_or(u64::MAX);
+        Self { used_percent, full: used_percent >= Self::FULL_PERCENT }
+    }
+}
+
 /// Where other parts of the suite are reached by a browser.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Links {
@@ -98,21 +122,28 @@ pub struct Links {
 impl Health {
     /// Before anything is known.
     pub fn unknown(as_of: Timestamp, links: &LinksConfig) -> Self {
-        Self::new(as_of, Vec::new(), BTreeMap::new(), links)
+        Self::new(as_of, Vec::new(), BTreeMap::new(), None, links)
     }
 
-    fn new(as_of: Timestamp, members: Vec<Member>, lags: BTreeMap<&'static str, u64>, links: &LinksConfig) -> Self {
+    fn new(
+        as_of: Timestamp,
+        members: Vec<Member>,
+        lags: BTreeMap<&'static str, u64>,
+        dead_letters: Option<Room>,
+        links: &LinksConfig,
+    ) -> Self {
         let others: BTreeSet<&str> =
             members.iter().map(|member| &*member.service).filter(|service| !CHAIN.contains(service)).collect();
         let services: Vec<ServiceHealth> =
             CHAIN.into_iter().chain(others).map(|service| ServiceHealth::new(service, &members)).collect();
-        let ready = services.iter().all(|service| service.ready);
+        let well = services.iter().all(|service| service.ready) && !dead_letters.is_some_and(|room| room.full);
         let lag = |stage: &&'static str| Some(Stage { stage: (*stage).into(), lag: *lags.get(stage)? });
         Self {
             as_of,
-            status: if ready { Status::Ok } else { Status::Degraded },
+            status: if well { Status::Ok } else { Status::Degraded },
             services,
             stages: CHAIN.iter().filter_map(lag).collect(),
+            dead_letters,
             links: Links { jaeger: links.jaeger.clone(), ingestion: links.ingestion.clone() },
         }
     }
@@ -166,7 +197,17 @@ async fn look(reporting: &Reporting) -> Health {
             reporting.telemetry.lag(durable, lag);
         }
     }
-    Health::new(reporting.now(), members, lags, &reporting.links)
+    let dead_letters = match reporting.bus.usage(StreamName::Dlq).await {
+        Ok(usage) => {
+            reporting.telemetry.dead_letter_room(usage);
+            Some(Room::new(usage))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the room for dead letters is not known");
+            None
+        }
+    };
+    Health::new(reporting.now(), members, lags, dead_letters, &reporting.links)
 }
 
 /// The lag of every consumer that is there.
@@ -199,8 +240,14 @@ mod tests {
     #[test]
     fn the_chain_is_as_healthy_as_its_weakest_service() {
         let all = || CHAIN.map(|service| member(service, "a", true)).to_vec();
-        let of = |members| Health::new(at(0), members, BTreeMap::from([("alert", 3)]), &LinksConfig::default());
+        let with = |members, bytes| {
+            let room = Room::new(Usage { bytes, max_bytes: 1000 });
+            Health::new(at(0), members, BTreeMap::from([("alert", 3)]), Some(room), &LinksConfig::default())
+        };
+        let of = |members| with(members, 749);
         assert_eq!(of(all()).status, Status::Ok);
+        let full = with(all(), 750);
+        assert_eq!((full.status, full.dead_letters), (Status::Degraded, Some(Room { used_percent: 75, full: true })));
         assert_eq!(of(all()).stages, [Stage { stage: "alert".into(), lag: 3 }]);
         assert_eq!(of(all()[1..].to_vec()).status, Status::Degraded, "one is missing");
         let mut unready = all();

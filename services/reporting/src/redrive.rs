@@ -1,15 +1,16 @@
-//! The outbox of redrives: what is written down as ordered is sent to
-//! ingestion, also when the replica that wrote it down is gone.
+//! The outbox of orders: what is written down as ordered is done, also when the
+//! replica that wrote it down is gone. A redrive is sent to ingestion; a
+//! discarded letter leaves the stream, which is room for others.
 //!
-//! Any replica may send any of them, and two may send the same: the order's
-//! name lets the server drop the copy, and behind that the event's own source
-//! and id have it counted once.
+//! Any replica may do any of them, and two may do the same: a redrive's name
+//! lets the server drop the copy, and behind that the event's own source and id
+//! have it counted once; a letter that is gone already is as good as deleted.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use tidemill_events::{DeadLetter, Redrive};
+use tidemill_events::{DeadLetter, Events, Redrive};
 use tidemill_store::answered;
 use tokio::time::sleep;
 
@@ -43,7 +44,7 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
                 Ok(0) => break,
                 Ok(_) => attempt.succeeded(),
                 Err(error) => {
-                    tracing::warn!(code = error.code(), %error, "redrives are not sent yet; trying again");
+                    tracing::warn!(code = error.code(), %error, "orders for dead letters wait; trying again");
                     if matches!(error, Error::Bus(_)) {
                         attempt.failed(error);
                     }
@@ -54,8 +55,48 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     }
 }
 
-/// Sends some; answers how many are off the list.
+/// Does some; answers how many are off the list.
 async fn pass(reporting: &Reporting) -> Result<usize, Error> {
+    // Discards first: what is to be sent may fail again, and need their room.
+    let (discarded, sent) = (discard(reporting).await, send_some(reporting).await);
+    Ok(discarded? + sent?)
+}
+
+/// Deletes discarded letters.
+async fn discard(reporting: &Reporting) -> Result<usize, Error> {
+    let waiting = answered(reporting.store.discards_to_do(PASS)).await?;
+    let count = waiting.len();
+    let deleted: Vec<_> = stream::iter(waiting)
+        .map(|discard| async move { delete(reporting, discard.letter).await.map(|()| discard.id) })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let (mut done, mut failed) = (Vec::new(), None);
+    for result in deleted {
+        match result {
+            Ok(id) => done.push(id),
+            Err(error) => failed = Some(error),
+        }
+    }
+    answered(reporting.store.discards_done(&done, reporting.now())).await?;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(count),
+    }
+}
+
+/// Deletes one letter. First, so that what stays behind finds room.
+async fn delete(reporting: &Reporting, letter: u64) -> Result<(), Error> {
+    reporting.bus.delete::<DeadLetter>(letter).await?;
+    let found = answered(reporting.store.dead_letters_at(&[letter].into())).await?;
+    if let Some(left) = found.into_values().next().and_then(|found| found.letter.trace_left()) {
+        reporting.bus.publish(&left).await?;
+    }
+    Ok(())
+}
+
+/// Sends redrives.
+async fn send_some(reporting: &Reporting) -> Result<usize, Error> {
     let waiting = answered(reporting.store.redrives_to_send(PASS)).await?;
     let count = waiting.len();
     let sent: Vec<_> = stream::iter(waiting)
@@ -94,21 +135,23 @@ async fn lost(reporting: &Reporting, order: &ToSend) -> Result<(), Error> {
 async fn send(reporting: &Reporting, order: &ToSend) -> Result<bool, Error> {
     let stored = reporting.bus.message_at::<DeadLetter>(order.letter).await?.map(|stored| stored.message);
     let mended = (!order.body.is_empty()).then(|| Bytes::from(order.body.clone()));
-    let (source, event_id, first_failed_at, trace, body) = match (stored, mended) {
+    let (source, event_id, first_failed_at, trace, several, body) = match (stored, mended) {
         (Some(letter), mended) => {
+            let several = matches!(letter.events, Events::Several(_));
             let body = mended.unwrap_or(letter.body);
-            (letter.source, letter.event_id, letter.first_failed_at, letter.trace, body)
+            (letter.source, letter.event_id, letter.first_failed_at, letter.trace, several, body)
         }
         // A mended event needs no more of its letter than the list has.
         (None, Some(mended)) => {
             let found = answered(reporting.store.dead_letters_at(&[order.letter].into())).await?;
             let Some(Found { letter, .. }) = found.into_values().next() else { return Ok(false) };
-            (letter.source.unwrap_or_default(), letter.event_id, letter.failed_at, None, mended)
+            let several = letter.count > 1;
+            (letter.source.unwrap_or_default(), letter.event_id, letter.failed_at, None, several, mended)
         }
         (None, None) => return Ok(false),
     };
     let (id, letter, by, at) = (order.id, order.letter, order.by.clone(), order.at);
-    let redrive = Redrive { id, letter, by, at, source, event_id, first_failed_at, trace, body };
+    let redrive = Redrive { id, letter, by, at, source, event_id, first_failed_at, trace, several, body };
     reporting.bus.publish(&redrive).await?;
     Ok(true)
 }

@@ -2,7 +2,7 @@
 
 mod dead_letters;
 
-pub use dead_letters::{Found, Page, ToSend};
+pub use dead_letters::{Found, Page, ToDelete, ToSend};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -1007,6 +1007,13 @@ mod tests {
         assert_eq!(stands(store, 5).await, (State::FailedAgain, None, Some(9)));
         assert_eq!(stands(store, 6).await.0, State::Dead);
         assert!(store.redrives_to_send(9).await.expect("answers").is_empty());
+        let discards = store.discards_to_do(9).await.expect("answers");
+        assert_eq!(discards.iter().map(|discard| discard.letter).collect::<Vec<_>>(), [7], "and no redrive");
+        let ids: Vec<Uuid> = discards.iter().map(|discard| discard.id).collect();
+        for now in [at(11), at(12)] {
+            store.discards_done(&ids, now).await.expect("writes");
+            assert!(store.discards_to_do(9).await.expect("answers").is_empty());
+        }
         let counts = store.order_progress(redrive.request).await.expect("answers");
         let counted = |name: &str| counts.get(name).copied();
         assert_eq!((counted("accepted"), counted("failed_again"), counted("lost")), (Some(1), Some(1), Some(1)));
@@ -1016,7 +1023,7 @@ mod tests {
         assert_eq!((actions.len(), actions[0].state, actions[0].failed_again_as), (1, Step::FailedAgain, Some(9)));
         let filter = ActionFilter { by: Some("anna".into()), kind: Some(Kind::Discard), ..ActionFilter::default() };
         let discarded = store.actions(&filter, 9).await.expect("answers");
-        assert_eq!((discarded.len(), discarded[0].letter, discarded[0].settled_at), (1, 7, Some(at(9))));
+        assert_eq!((discarded.len(), discarded[0].letter, discarded[0].settled_at), (1, 7, Some(at(11))));
         let page = ActionFilter { before: Some(discarded[0].number), ..ActionFilter::default() };
         assert_eq!(store.actions(&page, 2).await.expect("answers").len(), 2);
 

@@ -11,6 +11,7 @@ use prometheus_client::{
         histogram::{Histogram, exponential_buckets},
     },
 };
+use tidemill_bus::Usage;
 use tidemill_domain::Timestamp;
 use tidemill_events::Durable;
 use tidemill_service::Registry;
@@ -39,6 +40,8 @@ pub struct Telemetry {
     cells: Counter,
     dead_letters: Family<Code, Counter>,
     lag: Family<Stream, Gauge<u64, AtomicU64>>,
+    dead_letter_bytes: Gauge<u64, AtomicU64>,
+    dead_letter_limit: Gauge<u64, AtomicU64>,
     freshness: Histogram,
     requests: Family<Request, Counter>,
     seconds: Histogram,
@@ -56,6 +59,8 @@ impl Telemetry {
             cells: Counter::default(),
             dead_letters: Family::default(),
             lag: Family::default(),
+            dead_letter_bytes: Gauge::default(),
+            dead_letter_limit: Gauge::default(),
             freshness: seconds(),
             requests: Family::default(),
             seconds: seconds(),
@@ -68,6 +73,16 @@ impl Telemetry {
             registry.register("cells_written", "Window totals written", telemetry.cells.clone());
             registry.register("dead_letters", "Messages given up, by code", telemetry.dead_letters.clone());
             registry.register("consumer_lag", "Messages yet to be folded", telemetry.lag.clone());
+            registry.register(
+                "dead_letter_stream_bytes",
+                "Bytes that the stream of dead letters takes",
+                telemetry.dead_letter_bytes.clone(),
+            );
+            registry.register(
+                "dead_letter_stream_limit_bytes",
+                "Bytes that the stream of dead letters may take",
+                telemetry.dead_letter_limit.clone(),
+            );
             registry.register(
                 "freshness_seconds",
                 "From aggregation's update to the read model",
@@ -104,6 +119,12 @@ impl Telemetry {
     /// How far a consumer is behind.
     pub fn lag(&self, durable: Durable, lag: u64) {
         self.lag.get_or_create(&Stream { stream: durable.stream().as_str() }).set(lag);
+    }
+
+    /// How much of the stream of dead letters is taken.
+    pub fn dead_letter_room(&self, usage: Usage) {
+        self.dead_letter_bytes.set(usage.bytes);
+        self.dead_letter_limit.set(usage.max_bytes);
     }
 
     /// A question about a metric was answered, `outcome` being `ok` or a code.

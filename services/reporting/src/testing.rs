@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, prelude::*};
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Partition, Timestamp};
-use tidemill_events::{AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, SourceBooks};
+use tidemill_events::{AlertState, AlertTransition, CellUpdate, DeadLetter, Events, MetricsUpdate, SourceBooks};
 use tidemill_totals::{Measure, Totals};
 use uuid::Uuid;
 
@@ -37,6 +37,7 @@ pub(crate) fn dead_letter(service: &str, redriven_from: Option<u64>) -> DeadLett
         event_id: None,
         redriven_from,
         trace: None,
+        events: Events::One,
         body: bytes::Bytes::new(),
     }
 }

@@ -85,7 +85,10 @@ fn told(body: &str) -> String {
 pub struct Verdict {
     /// Events that are stored.
     pub accepted: u64,
-    /// Events that were refused.
+    /// How many events were refused.
+    #[serde(default)]
+    pub rejected_total: u64,
+    /// The first of them.
     #[serde(default)]
     pub rejected: Vec<serde_json::Value>,
 }

@@ -8,7 +8,7 @@ use async_nats::{
     jetstream::{
         self,
         context::PublishErrorKind,
-        stream::{DirectGetErrorKind, LastRawMessageErrorKind},
+        stream::{DirectGetErrorKind, LastRawMessageErrorKind, RawMessageErrorKind},
     },
 };
 use bytes::Bytes;
@@ -42,6 +42,22 @@ pub struct Stored<M> {
     pub sequence: u64,
     /// The message.
     pub message: M,
+}
+
+/// How much of a stream's room is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes that its messages take.
+    pub bytes: u64,
+    /// Bytes that they may take.
+    pub max_bytes: u64,
+}
+
+impl Usage {
+    /// Whether less than this share of the room is taken.
+    pub fn is_below(self, (part, whole): (u64, u64)) -> bool {
+        u128::from(self.bytes) * u128::from(whole) < u128::from(self.max_bytes) * u128::from(part)
+    }
 }
 
 pub(crate) struct Headers<'a>(pub(crate) Option<&'a HeaderMap>);
@@ -175,6 +191,25 @@ impl Bus {
             Ok(stored) => Ok(Some((stored.sequence, M::decode(&Headers(Some(&stored.headers)), stored.payload)))),
             Err(e) if e.kind() == DirectGetErrorKind::NotFound => Ok(None),
             Err(e) => Err(read_error(M::STREAM, &e)),
+        }
+    }
+
+    /// How much of a stream's room is taken.
+    pub async fn usage(&self, name: StreamName) -> Result<Usage, Error> {
+        let stream = self.context.get_stream(name.as_str()).await.map_err(|e| read_error(name, &e))?;
+        let info = stream.cached_info();
+        Ok(Usage { bytes: info.state.bytes, max_bytes: u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX) })
+    }
+
+    /// Deletes the message with this sequence; one that is gone already is no
+    /// error.
+    pub async fn delete<M: Message>(&self, sequence: u64) -> Result<(), Error> {
+        let stream = self.stream(M::STREAM).await?;
+        let Err(error) = stream.delete_message(sequence).await else { return Ok(()) };
+        // The server has several words for a message that is not there.
+        match stream.get_raw_message(sequence).await {
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(()),
+            _ => Err(Error::Delete { stream: M::STREAM.as_str(), reason: error.to_string() }),
         }
     }
 

@@ -58,6 +58,14 @@ pub enum Error {
         /// What the server said.
         reason: String,
     },
+    /// A stored message could not be deleted.
+    #[error("cannot delete from stream {stream}: {reason}")]
+    Delete {
+        /// The stream.
+        stream: &'static str,
+        /// What the server said.
+        reason: String,
+    },
     /// A message is not what its type says.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -79,7 +87,8 @@ impl Error {
             | Self::Full { .. }
             | Self::Consume { .. }
             | Self::Ack(_)
-            | Self::Read { .. } => true,
+            | Self::Read { .. }
+            | Self::Delete { .. } => true,
         }
     }
 
@@ -87,7 +96,7 @@ impl Error {
     /// call could not be granted.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Publish { .. } | Self::Ack(_) | Self::Read { .. } => true,
+            Self::Connect(_) | Self::Publish { .. } | Self::Ack(_) | Self::Read { .. } | Self::Delete { .. } => true,
             Self::Config(_)
             | Self::Topology { .. }
             | Self::Conflict { .. }

@@ -15,7 +15,7 @@ mod requests;
 mod topology;
 
 pub use config::Config;
-pub use connection::{Bus, Published, Stored};
+pub use connection::{Bus, Published, Stored, Usage};
 pub use consumer::{Delivery, Progress, Subscription, ack_all};
 pub use error::Error;
 pub use leases::Change;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, time::Duration};
 use futures::StreamExt;
 use tidemill_bus::{Bus, Change, Config, Error, Member, ack_all};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
+use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_testkit::{TestNats, eventually, try_eventually};
 use tokio::{
     io::copy_bidirectional,
@@ -274,4 +274,24 @@ async fn the_embedded_server_is_for_who_knows_its_password() {
     let config = command.split('\0').find(|argument| argument.ends_with("nats.conf")).expect("its configuration");
     assert_eq!(std::fs::metadata(config).expect("a file").permissions().mode() & 0o777, 0o600);
     assert_ne!(TestNats::start().await.url().split([':', '@']).nth(2), Some(password), "made up at each start");
+}
+
+#[tokio::test]
+async fn a_deleted_message_is_gone_and_its_room_is_free() {
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    for n in 1..=3 {
+        bus.publish(&batch(n, 0)).await.expect("stored");
+    }
+    let before = bus.usage(StreamName::Raw).await.expect("answers");
+    assert!(before.bytes > 0 && before.max_bytes == Config::default().log_bytes, "{before:?}");
+    for _ in 0..2 {
+        bus.delete::<RawBatch>(2).await.expect("is gone, also by the second time");
+    }
+    bus.delete::<RawBatch>(99).await.expect("was never there");
+    assert!(bus.message_at::<RawBatch>(2).await.expect("reads").is_none());
+    assert!(bus.message_at::<RawBatch>(3).await.expect("reads").is_some());
+    let after = bus.usage(StreamName::Raw).await.expect("answers");
+    assert!(after.bytes < before.bytes, "{after:?}");
+    assert!(before.is_below((1, 2)) && !before.is_below((0, 1)));
 }

@@ -112,6 +112,8 @@ pub(crate) mod name {
     pub(crate) const DLQ_FIRST_FAILED_AT: &str = "Tm-Dlq-First-Failed-At";
     pub(crate) const DLQ_SOURCE: &str = "Tm-Dlq-Source";
     pub(crate) const DLQ_EVENT_ID: &str = "Tm-Dlq-Event-Id";
+    pub(crate) const DLQ_COUNT: &str = "Tm-Dlq-Count";
+    pub(crate) const DLQ_KEPT: &str = "Tm-Dlq-Kept";
     pub(crate) const DLQ_REDRIVEN_FROM: &str = "Tm-Dlq-Redriven-From";
 }
 

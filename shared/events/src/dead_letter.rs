@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
 
 use crate::{
+    bodies::{self, Body},
     codec::{DecodeError, Encoded, HeaderSource, ascii_json, check_version, inflate, name, optional, required},
     message::Message,
     topology::{self, StreamName},
@@ -44,8 +45,57 @@ pub struct DeadLetter {
     pub redriven_from: Option<u64>,
     /// The event's trace.
     pub trace: Option<TraceParent>,
-    /// The body as it was received.
+    /// Which events it stands for. Of several, id and trace above are those of
+    /// the first.
+    pub events: Events,
+    /// The body as it was received; of several events a list of bodies, see
+    /// [`bodies`](Self::bodies).
     pub body: Bytes,
+}
+
+/// Which events a dead letter stands for, and what it keeps of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Events {
+    /// One, whose body is the letter's.
+    #[default]
+    One,
+    /// So many that failed alike; the letter's body lists theirs.
+    Several(u64),
+    /// So many of which nothing is kept: they are counted.
+    Counted(u64),
+}
+
+impl Events {
+    /// How many there are.
+    pub const fn count(self) -> u64 {
+        match self {
+            Self::One => 1,
+            Self::Several(count) | Self::Counted(count) => count,
+        }
+    }
+
+    /// Whether their bodies are kept, and so can be sent again.
+    pub const fn are_kept(self) -> bool {
+        !matches!(self, Self::Counted(_))
+    }
+
+    fn read(headers: &impl HeaderSource) -> Result<Self, DecodeError> {
+        let Some(count) = optional(headers, name::DLQ_COUNT)? else { return Ok(Self::One) };
+        let kept: bool = optional(headers, name::DLQ_KEPT)?.unwrap_or(true);
+        Ok(if kept { Self::Several(count) } else { Self::Counted(count) })
+    }
+}
+
+impl DeadLetter {
+    /// The bodies of its events, each with how many events had it; none where
+    /// nothing is kept.
+    pub fn bodies(&self) -> Result<Vec<Body>, DecodeError> {
+        match self.events {
+            Events::One => Ok(vec![Body { count: 1, bytes: self.body.clone() }]),
+            Events::Several(_) => bodies::decode(&self.body),
+            Events::Counted(_) => Ok(Vec::new()),
+        }
+    }
 }
 
 impl Message for DeadLetter {
@@ -53,7 +103,10 @@ impl Message for DeadLetter {
     const VERSION: u32 = 1;
 
     fn encode(&self) -> Result<Encoded, serde_json::Error> {
-        Ok(Encoded::new(topology::dlq(&self.service, &self.code), format!("dlq-{}", self.id))
+        // A letter that only counts may stand for one of the same name that was
+        // just deleted: the server must not drop it as a copy.
+        let message_id = format!("dlq-{}{}", self.id, if self.events.are_kept() { "" } else { "-counted" });
+        Ok(Encoded::new(topology::dlq(&self.service, &self.code), message_id)
             .header(name::VERSION, Self::VERSION)
             .header("Tm-Dlq-Id", ascii_json(&self.id)?)
             .header(name::DLQ_SERVICE, &self.service)
@@ -68,8 +121,10 @@ impl Message for DeadLetter {
             .header(name::DLQ_SOURCE, ascii_json(&self.source)?)
             .header_opt(name::DLQ_EVENT_ID, self.event_id.as_ref().map(ascii_json).transpose()?)
             .header_opt(name::DLQ_REDRIVEN_FROM, self.redriven_from)
+            .header_opt(name::DLQ_COUNT, (self.events != Events::One).then(|| self.events.count()))
+            .header_opt(name::DLQ_KEPT, (!self.events.are_kept()).then_some(false))
             .header_opt(name::TRACEPARENT, self.trace)
-            .body("application/octet-stream", self.body.clone()))
+            .body(content_type(matches!(self.events, Events::Several(_))), self.body.clone()))
     }
 
     /// Reads a dead letter; with a headers-only consumer `body` is empty.
@@ -93,14 +148,19 @@ impl Message for DeadLetter {
             source: text(name::DLQ_SOURCE)?.ok_or(DecodeError::Header(name::DLQ_SOURCE))?,
             event_id: text(name::DLQ_EVENT_ID)?,
             redriven_from: optional(headers, name::DLQ_REDRIVEN_FROM)?,
+            events: Events::read(headers)?,
             trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
             body: payload,
         })
     }
 }
 
-/// A dead letter's event, as it was or mended, to be judged once more. It
-/// takes the way of every event: through ingestion.
+const fn content_type(several: bool) -> &'static str {
+    if several { bodies::CONTENT_TYPE } else { "application/octet-stream" }
+}
+
+/// A dead letter's event, or events, as they were or mended, to be judged once
+/// more. They take the way of every event: through ingestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redrive {
     /// Unique name of the order; a repetition of its publish repeats it.
@@ -119,8 +179,17 @@ pub struct Redrive {
     pub first_failed_at: Timestamp,
     /// The letter's trace.
     pub trace: Option<TraceParent>,
+    /// Whether the body lists those of several events.
+    pub several: bool,
     /// The event: the letter's body, or the mended one.
     pub body: Bytes,
+}
+
+impl Redrive {
+    /// The bodies of its events, in an order that a repetition repeats.
+    pub fn bodies(&self) -> Result<Vec<Body>, DecodeError> {
+        if self.several { bodies::decode(&self.body) } else { Ok(vec![Body { count: 1, bytes: self.body.clone() }]) }
+    }
 }
 
 /// What of an order travels in one header.
@@ -147,7 +216,7 @@ impl Message for Redrive {
             .header(name::VERSION, Self::VERSION)
             .header(name::ORDER, ascii_json(&order)?)
             .header_opt(name::TRACEPARENT, self.trace)
-            .body("application/octet-stream", self.body.clone()))
+            .body(content_type(self.several), self.body.clone()))
     }
 
     fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
@@ -155,7 +224,9 @@ impl Message for Redrive {
         let order = headers.get(name::ORDER).ok_or(DecodeError::Header(name::ORDER))?;
         let Order { id, letter, by, at, source, event_id, first_failed_at } = serde_json::from_str(order)?;
         let trace = optional(headers, name::TRACEPARENT).unwrap_or_default();
-        Ok(Self { id, letter, by, at, source, event_id, first_failed_at, trace, body: inflate(headers, payload)? })
+        let several = headers.get(name::CONTENT_TYPE) == Some(bodies::CONTENT_TYPE);
+        let body = inflate(headers, payload)?;
+        Ok(Self { id, letter, by, at, source, event_id, first_failed_at, trace, several, body })
     }
 }
 
@@ -174,11 +245,12 @@ mod tests {
         fn a_dead_letter_keeps_any_text_and_any_body(
             reason in any::<String>(), source in any::<String>(), id in proptest::option::of(any::<String>()),
             body in proptest::collection::vec(any::<u8>(), 0..9000),
+            events in prop_oneof![Just(Events::One), any::<u64>().prop_map(Events::Several), any::<u64>().prop_map(Events::Counted)],
         ) {
             let letter = DeadLetter {
                 id: "x-1".into(), service: "ingestion".into(), release: "0.1.0".into(), code: "schema_violation".into(),
                 reason, pointer: Some("/data/\u{e9}".into()), stream: Some("RAW".into()), sequence: Some(3),
-                deliveries: 1, first_failed_at: Timestamp::EPOCH, source, event_id: id, redriven_from: Some(2), trace: trace(), body: body.into(),
+                deliveries: 1, first_failed_at: Timestamp::EPOCH, source, event_id: id, redriven_from: Some(2), trace: trace(), events, body: body.into(),
             };
             let encoded = letter.encode().expect("encodes");
             prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));
@@ -188,11 +260,11 @@ mod tests {
         #[test]
         fn an_order_to_send_again_comes_back(
             by in any::<String>(), id in proptest::option::of(any::<String>()),
-            body in proptest::collection::vec(any::<u8>(), 0..9000),
+            body in proptest::collection::vec(any::<u8>(), 0..9000), several in any::<bool>(),
         ) {
             let order = Redrive {
                 id: uuid::Uuid::from_u128(5), letter: 9, by, at: Timestamp::EPOCH, source: "shop".into(), event_id: id,
-                first_failed_at: Timestamp::EPOCH, trace: trace(), body: body.into(),
+                first_failed_at: Timestamp::EPOCH, trace: trace(), several, body: body.into(),
             };
             let encoded = order.encode().expect("encodes");
             prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));

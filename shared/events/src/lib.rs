@@ -3,10 +3,12 @@
 //! - [`event`]: one CloudEvent, as a line of a batch;
 //! - [`message`]: the messages, each a type with its subject and headers;
 //! - [`dead_letter`]: events that were given up, and their way back;
+//! - [`bodies`]: the bodies of several events in one dead letter;
 //! - [`topology`]: streams, subjects and durable consumers. No other module
 //!   of the project spells one of their names;
 //! - [`trace`]: W3C trace context as text.
 
+pub mod bodies;
 pub mod dead_letter;
 pub mod event;
 pub mod message;
@@ -15,8 +17,9 @@ pub mod trace;
 
 mod codec;
 
+pub use bodies::Body;
 pub use codec::{DecodeError, Encoded, HeaderSource};
-pub use dead_letter::{DeadLetter, Redrive};
+pub use dead_letter::{DeadLetter, Events, Redrive};
 pub use event::{Enrichment, EventRef, ItemFacts, QualityFlag};
 pub use message::{
     AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch, SourceBooks,

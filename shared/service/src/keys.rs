@@ -18,7 +18,7 @@ use crate::Problem;
 pub struct ApiKeys(Vec<[u8; 32]>);
 
 /// A key that may write, or whoever asks where no keys are configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId {
     /// Its place among the keys; 0 where there are none.
     pub index: usize,

@@ -199,7 +199,9 @@ async fn readyz(State(context): State<Context>) -> Response {
         problems.insert("process", "shutting down".into());
     }
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": problems.is_empty(), "service": context.service, "problems": problems });
+    let notices = context.health.notices();
+    let body =
+        json!({ "ready": problems.is_empty(), "service": context.service, "problems": problems, "notices": notices });
     (status, Json(body)).into_response()
 }
 

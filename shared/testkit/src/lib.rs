@@ -1,12 +1,14 @@
 //! For tests: real servers with a private folder and port each, a strict
-//! stand-in for Slack, and waiting for a condition with a deadline.
+//! stand-in for Slack, waiting for a condition with a deadline, and memory.
 
 use std::{io::Write, net::SocketAddr, path::PathBuf};
 
+mod memory;
 mod postgres;
 mod texts;
 mod wait;
 
+pub use memory::{memory_limit, peak_memory};
 pub use postgres::Postgres;
 pub use tempfile::TempDir;
 pub use texts::any_texts;

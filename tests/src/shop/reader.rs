@@ -166,13 +166,29 @@ impl<'r> Reader<'r> {
                 if text("service") != Service::Ingestion.name() && wrong.len() < 20 {
                     wrong.push(format!("a dead letter of {}: {}", text("service"), text("reason")));
                 }
-                dead.entry(text("source")).or_default().insert(text("event_id"));
+                let ids = match letter["count"].as_u64() {
+                    Some(2..) => self.ids_in(letter["sequence"].as_u64().unwrap_or_default()).await?,
+                    _ => vec![text("event_id")],
+                };
+                dead.entry(text("source")).or_default().extend(ids);
                 before = letter["sequence"].as_u64();
             }
             if letters.len() < PAGE {
                 return Ok(dead);
             }
         }
+    }
+
+    /// Ids of the events that one letter stands for.
+    async fn ids_in(&self, letter: u64) -> Result<Vec<String>, Error> {
+        let answer: Value = self.client.get(&format!("/v1/dead-letters/{letter}")).await.map_err(unanswered)?;
+        let bodies = tidemill_events::bodies::decode(answer["body"].as_str().unwrap_or_default().as_bytes());
+        let bodies = bodies.map_err(|why| Error::Refused(format!("dead letter {letter}: {why}")))?;
+        let id = |body: tidemill_events::Body| {
+            let event: Option<Value> = serde_json::from_slice(&body.bytes).ok();
+            event.and_then(|event| event["id"].as_str().map(str::to_owned)).unwrap_or_default()
+        };
+        Ok(bodies.into_iter().map(id).collect())
     }
 
     fn check_books(

@@ -125,6 +125,8 @@ impl std::ops::AddAssign for Tally {
 struct Verdict {
     accepted: u64,
     #[serde(default)]
+    rejected_total: u64,
+    #[serde(default)]
     rejected: Vec<serde_json::Value>,
 }
 
@@ -303,12 +305,12 @@ impl Till {
             count(batch.iter().filter(|event| event.is_valid())),
             count(batch.iter().filter(|event| !event.is_valid())),
         );
-        if verdict.accepted != valid || count(verdict.rejected.iter()) != invalid {
+        if verdict.accepted != valid || verdict.rejected_total != invalid {
             self.journal.problem(format_args!(
                 "{}: of {valid} valid and {invalid} invalid events {} were accepted and {} rejected, for instance {:?}",
                 self.sender.source,
                 verdict.accepted,
-                verdict.rejected.len(),
+                verdict.rejected_total,
                 verdict.rejected.first()
             ));
         }

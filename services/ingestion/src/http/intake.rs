@@ -6,15 +6,14 @@ use axum::{
     extract::Request,
     http::{header, request},
 };
-use tidemill_domain::EventId;
 use tidemill_service::{ApiKeys, KeyId, trace};
 use tracing::{Instrument, Span};
 
-use super::{Answer, Rejection, Verdict};
+use super::{Answer, OneRejected, Verdict};
 use crate::{
     batcher::Log,
     config::SenderConfig,
-    dead_letters::{DeadLetters, Rejected},
+    dead_letters::DeadLetters,
     error::Error,
     forms::{Form, Route},
     inflate::Encoding,
@@ -36,7 +35,7 @@ pub(crate) struct Intake {
     pub(crate) limits: Arc<Limits>,
     pub(crate) judge: Judge,
     pub(crate) log: Log,
-    pub(crate) dead_letters: DeadLetters,
+    pub(crate) dead_letters: Arc<DeadLetters>,
     /// Hashes of events that were accepted not long ago.
     pub(crate) recent: moka::sync::Cache<u64, ()>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -44,7 +43,7 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Takes in a request's events. It is answered when the accepted ones are
-    /// in the log, and the rejected ones in the dead letters.
+    /// in the log, and the rejected ones in the dead letters or counted.
     pub(super) async fn take_in(self: &Arc<Self>, route: Route, request: Request) -> Result<Answer, Error> {
         let (head, body) = request.into_parts();
         // Without an exporter the span has no context, and the caller's goes on.
@@ -58,7 +57,7 @@ impl Intake {
         let clientip = sender::clientip(&head, &self.sender);
         let delivery = Delivery { caller, form, encoding, body, clientip, trace };
         let (judged, admission) = self.judge(delivery, admission).await?;
-        let judged = self.store(judged, admission).await?;
+        let (judged, _until_answered) = self.store(caller, judged, admission).await?;
         Ok(self.answer(caller, judged))
     }
 
@@ -70,8 +69,12 @@ impl Intake {
         if delivery.encoding == Encoding::Identity && delivery.body.len() <= MAX_INLINE {
             return Ok((self.judge.judge(delivery, &mut admission)?, admission));
         }
+        let worker = self.limits.worker().await?;
         let intake = self.clone();
-        let judged = move || Ok((intake.judge.judge(delivery, &mut admission)?, admission));
+        let judged = move || {
+            let _until_judged = worker;
+            Ok((intake.judge.judge(delivery, &mut admission)?, admission))
+        };
         tokio::task::spawn_blocking(judged).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a body could not be judged");
             Err(Error::Internal)
@@ -80,13 +83,17 @@ impl Intake {
 
     /// Writes every event where it belongs. In a task of its own: a client
     /// that hangs up does not leave half of its events without an outcome.
-    async fn store(self: &Arc<Self>, mut judged: Judged, admission: Admission) -> Result<Judged, Error> {
+    async fn store(
+        self: &Arc<Self>,
+        caller: KeyId,
+        mut judged: Judged,
+        admission: Admission,
+    ) -> Result<(Judged, Admission), Error> {
         let intake = self.clone();
         let store = async move {
-            let _until_stored = admission;
             intake.log.store(std::mem::take(&mut judged.parts)).await?;
-            intake.dead_letters.store(&judged.rejected, &intake.telemetry).await?;
-            Ok(judged)
+            intake.dead_letters.store(caller, &mut judged.rejected).await?;
+            Ok((judged, admission))
         };
         tokio::spawn(store.in_current_span()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "events could not be stored");
@@ -97,25 +104,13 @@ impl Intake {
     fn answer(&self, caller: KeyId, judged: Judged) -> Answer {
         let is_known = |event: &&u64| !self.recent.entry(**event).or_insert(()).is_fresh();
         let duplicate = judged.accepted.iter().filter(is_known).count();
-        let verdict = Verdict {
-            accepted: judged.accepted.len(),
-            duplicate,
-            rejected: judged.rejected.iter().map(rejection).collect(),
-        };
-        self.telemetry.taken_in(caller, verdict.accepted, duplicate, verdict.rejected.len());
-        match &*judged.rejected {
-            [only] if judged.single => Answer::Rejected(only.error.problem()),
-            [_, ..] if verdict.accepted == 0 => Answer::AllRejected(verdict),
+        let verdict = Verdict::new(judged.accepted.len(), duplicate, &judged.rejected);
+        self.telemetry.taken_in(caller, verdict.accepted, duplicate, verdict.rejected_total);
+        match judged.rejected.listed().next() {
+            Some((only, kept)) if judged.single => Answer::Rejected(OneRejected::new(only, kept)),
+            Some(_) if verdict.accepted == 0 => Answer::AllRejected(verdict),
             _ => Answer::Accepted(verdict),
         }
-    }
-}
-
-fn rejection(rejected: &Rejected) -> Rejection {
-    Rejection {
-        index: rejected.index,
-        id: rejected.claim.id.as_ref().map(EventId::to_string),
-        problem: rejected.error.problem(),
     }
 }
 

@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidemill_domain::{Timestamp, text::has_control};
-use tidemill_events::DeadLetter;
+use tidemill_events::{DeadLetter, Events, bodies};
 use tidemill_service::{FieldError, Problem};
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -37,6 +37,8 @@ use crate::{
 pub(super) const MAX_BODY: usize = 1 << 20;
 /// Bytes of a mended event: the most that ingestion lets through.
 const MAX_EVENT: usize = 128 << 10;
+/// Bytes of a list of mended events: twice what a letter holds of them.
+const MAX_LIST: usize = 512 << 10;
 /// Letters that one call orders something for.
 const AT_ONCE: u16 = 1000;
 /// Characters of who orders, and of why.
@@ -101,7 +103,7 @@ fn next_page(sequences: impl ExactSizeIterator<Item = u64>, limit: u16) -> Optio
 
 async fn excerpt_of(reporting: &Reporting, sequence: u64) -> Option<String> {
     match reporting.bus.message_at::<DeadLetter>(sequence).await {
-        Ok(stored) => stored.map(|stored| dead_letters::excerpt(&stored.message.body)),
+        Ok(stored) => stored.and_then(|stored| dead_letters::excerpt_of(&stored.message)),
         Err(error) => {
             tracing::debug!(sequence, %error, "the body of a dead letter cannot be read");
             None
@@ -114,9 +116,11 @@ pub(super) struct LetterAnswer {
     /// The letter; its `body` is whole here.
     #[serde(flatten)]
     letter: Letter,
-    /// `utf-8`, or `base64` for a body that is none.
+    /// `utf-8`, or `base64` for a body that is none; `list` for a JSON array of
+    /// the bodies of several events, each an object with `text` or `base64` and,
+    /// where several events had it, their `count`.
     body_encoding: &'static str,
-    /// Bytes of the body, which ingestion cuts at 64 KiB.
+    /// Bytes of the body; of an event, ingestion keeps 64 KiB.
     body_bytes: usize,
     /// The release that gave it up.
     release: Option<String>,
@@ -161,13 +165,14 @@ pub(super) async fn show(
     let filter = ActionFilter { letter: Some(sequence), ..ActionFilter::default() };
     let history = reporting.store.actions(&filter, HISTORY).await?;
     let bytes = stored.as_ref().map(|stored| stored.body.clone()).unwrap_or_default();
+    let is_list = stored.as_ref().is_some_and(|stored| matches!(stored.events, Events::Several(_)));
     let (body, body_encoding) = match std::str::from_utf8(&bytes) {
-        Ok(text) => (text.to_owned(), "utf-8"),
+        Ok(text) => (text.to_owned(), if is_list { "list" } else { "utf-8" }),
         Err(_) => (STANDARD.encode(&bytes), "base64"),
     };
     let stored = stored.as_ref();
     Ok(Json(LetterAnswer {
-        letter: Letter { body: stored.map(|_| body), ..letter },
+        letter: Letter { body: stored.filter(|stored| stored.events.are_kept()).map(|_| body), ..letter },
         body_encoding,
         body_bytes: bytes.len(),
         release: stored.map(|stored| stored.release.clone()),
@@ -239,7 +244,8 @@ pub(super) struct OrderRequest {
     #[schema(value_type = Option<String>, format = "uuid")]
     request: Option<Uuid>,
     /// To redrive exactly one of `sequences`: the mended event, as a JSON
-    /// object, or as a text that holds it.
+    /// object, or as a text that holds it. For a letter of several events, their
+    /// list as `body` of the letter shows it.
     #[schema(value_type = Option<Object>)]
     body: Option<Box<RawValue>>,
 }
@@ -337,13 +343,14 @@ pub(super) async fn redrive(State(reporting): State<Arc<Reporting>>, request: Re
 
 /// Give dead letters up for good.
 ///
-/// They stay in the list, as discarded, for as long as the stream keeps them.
-/// One that is accepted is refused.
+/// Their bodies leave the stream, which is room for others, within moments of
+/// the answer; the list and the audit keep them as discarded. One that is
+/// accepted is refused.
 #[utoipa::path(post, path = "/v1/dead-letters/discard", tag = "dead letters",
     security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
     request_body = OrderRequest,
     responses(
-        (status = 200, description = "Done, or a dry run", body = OrderAnswer),
+        (status = 200, description = "Written down, or a dry run", body = OrderAnswer),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
@@ -359,7 +366,7 @@ async fn order(reporting: &Reporting, kind: Kind, request: Request) -> Result<Re
     let asked = read(request).await?;
     let body = check(kind, &asked)?;
     let limit = asked.limit.unwrap_or(AT_ONCE);
-    let (found, unknown, next) = match (asked.sequences, asked.filter) {
+    let (found, unknown, next): (Vec<Found>, _, _) = match (asked.sequences, asked.filter) {
         (Some(sequences), None) => {
             let found = reporting.store.dead_letters_at(&sequences).await?;
             let unknown: Vec<u64> = sequences.into_iter().filter(|sequence| !found.contains_key(sequence)).collect();
@@ -372,6 +379,9 @@ async fn order(reporting: &Reporting, kind: Kind, request: Request) -> Result<Re
             (found, Vec::new(), next)
         }
     };
+    if !body.is_empty() {
+        check_mended(&found, &body)?;
+    }
     let order = Order {
         request: asked.request.unwrap_or_else(|| reporting.context.new_id()),
         kind,
@@ -422,7 +432,7 @@ async fn rule(reporting: &Reporting, order: &Order, dry_run: bool, found: &[Foun
         true => open.iter().copied().collect(),
         false => reporting.store.order(order, &open).await?,
     };
-    if !dry_run && order.kind == Kind::Redrive {
+    if !dry_run {
         reporting.ordered.notify_one();
     }
     let verdict = |found: &Found| {
@@ -501,11 +511,22 @@ fn check(kind: Kind, asked: &OrderRequest) -> Result<Vec<u8>, Error> {
             Kind::Discard => wrong("/body", "is for a redrive"),
             Kind::Redrive if !is_one => wrong("/body", "is for exactly one of sequences"),
             Kind::Redrive if body.trim_ascii().is_empty() => wrong("/body", "must not be empty"),
-            Kind::Redrive if body.len() > MAX_EVENT => wrong("/body", "must be at most 131072 bytes"),
+            Kind::Redrive if body.len() > MAX_LIST => wrong("/body", "must be at most 524288 bytes"),
             Kind::Redrive => {}
         }
     }
     if errors.is_empty() { Ok(body) } else { Err(Error::Request(errors)) }
+}
+
+/// A mended body has the form of the letter's own.
+fn check_mended(found: &[Found], body: &[u8]) -> Result<(), Error> {
+    let several = found.iter().any(|found| found.letter.count > 1);
+    match (several, bodies::decode(body)) {
+        (true, Err(error)) => Err(wrong("/body", format!("must be a list of bodies, as the letter's own: {error}"))),
+        (true, Ok(_)) => Ok(()),
+        (false, _) if body.len() > MAX_EVENT => Err(wrong("/body", format!("must be at most {MAX_EVENT} bytes"))),
+        (false, _) => Ok(()),
+    }
 }
 
 /// A mended event: a JSON value as it is written, or the text that one holds.
@@ -565,7 +586,7 @@ pub(super) async fn audit(State(reporting): State<Arc<Reporting>>, asked: Asked)
 pub(super) struct ProgressAnswer {
     /// Letters that it is for.
     letters: u64,
-    /// Those that are written down.
+    /// Those that are written down, and not done yet.
     requested: u64,
     /// Those on their way to ingestion.
     sent: u64,

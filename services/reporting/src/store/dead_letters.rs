@@ -44,6 +44,15 @@ pub struct ToSend {
     pub body: Vec<u8>,
 }
 
+/// A discard whose letter is yet to leave the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToDelete {
+    /// The action's id.
+    pub id: Uuid,
+    /// The letter's sequence.
+    pub letter: u64,
+}
+
 /// Which way letters are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
@@ -135,9 +144,10 @@ pub(super) async fn settle_failed(
         connection,
         "dead_letter_states (letter, state, action, failed_as, changed_at)",
         5,
-        // Of two orders one may have been accepted: that stands.
-        "(letter) DO UPDATE SET state = excluded.state, failed_as = excluded.failed_as,
-         changed_at = excluded.changed_at WHERE dead_letter_states.state <> 'accepted'",
+        // Of two orders, or of several events, some may have been accepted: that
+        // stands, and the others are in the new letter.
+        "(letter) DO UPDATE SET failed_as = excluded.failed_as, changed_at = excluded.changed_at,
+         state = CASE WHEN dead_letter_states.state = 'accepted' THEN 'accepted' ELSE excluded.state END",
         &rows,
         |statement, (letter, failed_as)| {
             statement
@@ -225,9 +235,9 @@ impl Store {
     /// so that of two orders for one letter one is refused.
     pub async fn order(&self, order: &Order, letters: &[u64]) -> Result<BTreeSet<u64>, Error> {
         let (_turn, mut tx) = self.begin().await?;
-        let (state, progress) = match order.kind {
-            Kind::Redrive => (State::Redriving, Progress::Requested),
-            Kind::Discard => (State::Discarded, Progress::Done),
+        let state = match order.kind {
+            Kind::Redrive => State::Redriving,
+            Kind::Discard => State::Discarded,
         };
         let allowed = match (order.force, order.kind) {
             (false, _) => "dead_letter_states.state IN ('dead', 'failed_again')",
@@ -254,13 +264,11 @@ impl Store {
                 ordered.insert(unsigned(&row, 0)?);
             }
         }
-        let settled_at = (progress == Progress::Done).then_some(order.at.millis());
         let rows: Vec<u64> = ordered.iter().copied().collect();
         upsert(
             &mut tx,
-            "dead_letter_actions (id, request, letter, kind, state, ordered_by, key_id, reason, ordered_at, body,
-             settled_at)",
-            11,
+            "dead_letter_actions (id, request, letter, kind, state, ordered_by, key_id, reason, ordered_at, body)",
+            10,
             "(id) DO NOTHING",
             &rows,
             |statement, letter| {
@@ -269,13 +277,12 @@ impl Store {
                     .bind(order.request.to_string())
                     .bind(letter.cast_signed())
                     .bind(order.kind.as_str())
-                    .bind(progress.as_str())
+                    .bind(Progress::Requested.as_str())
                     .bind(order.by.clone())
                     .bind(order.key.clone())
                     .bind(order.reason.clone())
                     .bind(order.at.millis())
                     .bind(order.body.clone())
-                    .bind(settled_at)
             },
         )
         .await?;
@@ -286,8 +293,8 @@ impl Store {
     /// Redrives that are yet to be sent, the oldest first.
     pub async fn redrives_to_send(&self, limit: u16) -> Result<Vec<ToSend>, Error> {
         let rows = sqlx::query(
-            "SELECT id, letter, ordered_by, ordered_at, body FROM dead_letter_actions WHERE state = 'requested'
-             ORDER BY number LIMIT $1",
+            "SELECT id, letter, ordered_by, ordered_at, body FROM dead_letter_actions WHERE kind = 'redrive'
+             AND state = 'requested' ORDER BY number LIMIT $1",
         )
         .bind(i64::from(limit))
         .fetch_all(self.database.pool())
@@ -302,6 +309,36 @@ impl Store {
             })
         };
         rows.iter().map(to_send).collect()
+    }
+
+    /// Discards whose letters are yet to leave the stream, the oldest first.
+    pub async fn discards_to_do(&self, limit: u16) -> Result<Vec<ToDelete>, Error> {
+        let rows = sqlx::query(
+            "SELECT id, letter FROM dead_letter_actions WHERE kind = 'discard' AND state = 'requested'
+             ORDER BY number LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(self.database.pool())
+        .await?;
+        rows.iter().map(|row| Ok(ToDelete { id: uuid(row, 0)?, letter: unsigned(row, 1)? })).collect()
+    }
+
+    /// Letters are discarded, and gone from the stream.
+    pub async fn discards_done(&self, ids: &[Uuid], now: Timestamp) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let (_turn, mut tx) = self.begin().await?;
+        for some in ids.chunks(BLOCK) {
+            let sql = format!(
+                "UPDATE dead_letter_actions SET state = 'done', settled_at = $1
+                 WHERE kind = 'discard' AND state = 'requested' AND id IN ({})",
+                numbered(2, some.len())
+            );
+            let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(now.millis());
+            some.iter().fold(statement, |s, id| s.bind(id.to_string())).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Redrives are on their way. One that is settled by now stays so.

@@ -5,7 +5,7 @@ use crate::shop::{DEADLINE, HOSTILE, Running, Shop, batch, letter};
 use serde_json::{Value as Json, json};
 use tidemill_bus::Bus;
 use tidemill_domain::{Clock, SystemClock};
-use tidemill_events::{DeadLetter, RawBatch, Redrive};
+use tidemill_events::{Body, DeadLetter, Events, RawBatch, Redrive, StreamName, bodies};
 use tidemill_reporting::{
     dead_letters::{Kind, Order},
     store::Store,
@@ -286,5 +286,166 @@ async fn a_read_model_restored_from_a_backup_catches_up_with_the_streams() {
     }
     let running = shop.report("").await;
     running.until("/v1/books", |books| books["totals"]["received"] == 7).await;
+    running.stop().await;
+}
+
+/// A letter of ingestion that stands for several events.
+fn several(id: &str, texts: &[(&'static str, u64)]) -> DeadLetter {
+    let list: Vec<Body> = texts.iter().map(|(text, count)| Body { count: *count, bytes: (*text).into() }).collect();
+    let count = list.iter().map(|body| body.count).sum();
+    DeadLetter { events: Events::Several(count), ..letter(id, "ingestion", bodies::encode(&list).expect("encodes")) }
+}
+
+#[tokio::test]
+async fn a_letter_of_several_events_counts_for_all_and_is_sent_whole() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    shop.bus.publish(&several("a", &[("{\"n\":1}", 2), ("{\"n\":2}", 1)])).await.expect("stored");
+    let counted = DeadLetter { events: Events::Counted(40), ..letter("b", "ingestion", Vec::new()) };
+    shop.bus.publish(&counted).await.expect("stored");
+    let listed =
+        running.until("/v1/dead-letters", |l| l["dead_letters"].as_array().is_some_and(|l| l.len() == 2)).await;
+    let of = |place: usize| {
+        let letter = &listed["dead_letters"][place];
+        (letter["count"].as_u64(), letter["kept"].as_bool(), letter["body"].as_str().map(str::to_owned))
+    };
+    assert_eq!(of(1), (Some(3), Some(true), Some("{\"n\":1}".into())), "the first stands for all");
+    assert_eq!(of(0), (Some(40), Some(false), None));
+    let books = running.until("/v1/books", |books| books["totals"]["rejected"] == 43).await;
+    assert_eq!((&books["totals"]["received"], &books["balanced"]), (&json!(43), &json!(true)));
+
+    let shown = stands(&running, 1, "dead").await;
+    let list = r#"[{"text":"{\"n\":1}","count":2},{"text":"{\"n\":2}"}]"#;
+    assert_eq!((&shown["body_encoding"], &shown["body"]), (&json!("list"), &json!(list)));
+    let (_, answer) = running.post("/v1/dead-letters/redrive", &json!({"sequences": [1, 2], "by": "anna"})).await;
+    assert_eq!(verdicts(&answer), [(1, "redriving".into()), (2, "not_kept".into())]);
+    let order = sent(&shop.bus, 1).await;
+    assert_eq!((order.several, &order.body[..]), (true, list.as_bytes()));
+
+    // Some are accepted, one fails again: both is told, in either order.
+    let again = DeadLetter { redriven_from: Some(1), ..letter("a-2", "ingestion", "{}") };
+    shop.bus.publish(&again).await.expect("stored");
+    stands(&running, 1, "failed_again").await;
+    let raw = accept(&shop.bus, 5, vec![1]).await;
+    let settled = stands(&running, 1, "accepted").await;
+    assert_eq!((&settled["raw_sequence"], &settled["failed_again_as"]), (&json!(raw), &json!(3)));
+    shop.bus.publish(&several("c", &[("x", 1), ("y", 1)])).await.expect("stored");
+    stands(&running, 4, "dead").await;
+    accept(&shop.bus, 6, vec![4]).await;
+    stands(&running, 4, "accepted").await;
+    let again = DeadLetter { redriven_from: Some(4), ..letter("c-2", "ingestion", "{}") };
+    shop.bus.publish(&again).await.expect("stored");
+    let settled = running.until("/v1/dead-letters/4", |letter| letter["failed_again_as"] == 5).await;
+    assert_eq!(settled["state"], json!("accepted"));
+
+    // Mended, it is a list as it was.
+    shop.bus.publish(&several("d", &[("x", 1), ("y", 1)])).await.expect("stored");
+    stands(&running, 6, "dead").await;
+    let mended = |body: &str| json!({"sequences": [6], "by": "anna", "body": body});
+    let (status, problem) = running.post("/v1/dead-letters/redrive", &mended("{\"n\":1}")).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/body")));
+    assert_eq!(running.post("/v1/dead-letters/redrive", &mended(list)).await.0, 202);
+    assert_eq!(&sent(&shop.bus, 2).await.body[..], list.as_bytes());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_discarded_leaves_the_stream_also_after_a_crash() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    for id in ["a", "b", "c"] {
+        let young = DeadLetter { first_failed_at: SystemClock.now(), ..letter(id, "ingestion", vec![7; 3000]) };
+        shop.bus.publish(&young).await.expect("stored");
+    }
+    running.until("/v1/dead-letters", |l| l["dead_letters"].as_array().is_some_and(|l| l.len() == 3)).await;
+    let is_gone = async |sequence: u64| {
+        eventually("it is gone from the stream", DEADLINE, || async {
+            let stored = shop.bus.message_at::<DeadLetter>(sequence).await.expect("reads");
+            stored.is_none().then_some(())
+        })
+        .await;
+    };
+    let before = shop.bus.usage(StreamName::Dlq).await.expect("answers").bytes;
+    let order = json!({"sequences": [2], "by": "anna", "reason": "a test"});
+    let (status, answer) = running.post("/v1/dead-letters/discard", &order).await;
+    assert_eq!((status, verdicts(&answer)), (200, vec![(2, "discarded".into())]));
+    is_gone(2).await;
+    assert!(shop.bus.usage(StreamName::Dlq).await.expect("answers").bytes < before);
+    let shown = running.until("/v1/dead-letters/2", |letter| letter["history"][0]["state"] == "done").await;
+    assert_eq!((&shown["state"], &shown["body"]), (&json!("discarded"), &Json::Null));
+    let (_, forced) =
+        running.post("/v1/dead-letters/redrive", &json!({"sequences": [2], "by": "b", "force": true})).await;
+    assert_eq!(verdicts(&forced), [(2, "already_discarded".into())]);
+    running.stop().await;
+
+    // As a replica leaves it that dies between the two; once before the letter
+    // was deleted, and once after that.
+    let store = tidemill_store::Config { url: shop.sqlite(), max_connections: 1 };
+    let store = Store::open(&store).await.expect("opens");
+    let order = Order {
+        request: Uuid::from_u128(1),
+        kind: Kind::Discard,
+        force: false,
+        by: "anna".into(),
+        key: "anybody".into(),
+        reason: "a test".into(),
+        at: SystemClock.now(),
+        body: Vec::new(),
+    };
+    assert_eq!(store.order(&order, &[1, 3]).await.expect("writes"), [1, 3].into());
+    store.close().await;
+    shop.bus.delete::<DeadLetter>(3).await.expect("deletes");
+    let running = shop.report("").await;
+    is_gone(1).await;
+    running.until(&format!("/v1/dead-letters/orders/{}", order.request), |order| order["done"] == 2).await;
+
+    // A read model that is made anew finds holes in the stream, and goes on.
+    for id in ["d", "e", "f"] {
+        shop.bus.publish(&letter(id, "ingestion", "{}")).await.expect("stored");
+    }
+    // An event that was accepted keeps its outcome, also in books made anew.
+    shop.bus.publish(&batch(1, 0, 1)).await.expect("publishes");
+    shop.bus.publish(&letter("g", "enrichment", "{}")).await.expect("stored");
+    running.until("/v1/books", |books| books["totals"]["dead_lettered"] == 7).await;
+    let order = json!({"sequences": [5, 7], "by": "anna", "reason": "a test"});
+    let (_, answer) = running.post("/v1/dead-letters/discard", &order).await;
+    assert_eq!(answer["ordered"], json!(2), "{answer}");
+    let progress = format!("/v1/dead-letters/orders/{}", answer["request"].as_str().expect("a name"));
+    running.until(&progress, |order| order["done"] == 2).await;
+    let books = running.json("/v1/books").await;
+    assert_eq!((&books["totals"]["dead_lettered"], &books["balanced"]), (&json!(7), &json!(true)), "{books}");
+    running.stop().await;
+    for file in ["r.db", "r.db-wal", "r.db-shm"] {
+        let _ = std::fs::remove_file(shop.folder.path().join(file));
+    }
+    let running = shop.report("").await;
+    let listed = |answer: &Json| {
+        let letters = answer["dead_letters"].as_array().expect("letters");
+        letters.iter().map(|letter| letter["sequence"].as_u64()).collect::<Vec<_>>()
+    };
+    running.until("/v1/dead-letters", |answer| listed(answer) == [Some(8), Some(6), Some(4)]).await;
+    let books = running.until("/v1/books", |books| books["totals"]["accepted"] == 1).await;
+    assert_eq!((&books["totals"]["dead_lettered"], &books["balanced"]), (&json!(3), &json!(true)), "{books}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_stream_of_dead_letters_shows_in_the_health_of_the_chain() {
+    let shop = Shop::open().await;
+    let running = shop.report("nats.log_bytes = 262144").await;
+    let health = running.until("/v1/health", |health| health["dead_letters"]["full"] == false).await;
+    assert_eq!(health["dead_letters"]["used_percent"], json!(0));
+    // The stream holds a quarter of that.
+    let mut letters = 0;
+    while shop.bus.usage(StreamName::Dlq).await.expect("answers").is_below((3, 4)) {
+        shop.bus.publish(&letter(&format!("{letters}"), "ingestion", vec![7; 3000])).await.expect("stored");
+        letters += 1;
+    }
+    let health = running.until("/v1/health", |health| health["dead_letters"]["full"] == true).await;
+    assert_eq!(health["status"], json!("degraded"));
+    let order = json!({"filter": {}, "by": "anna", "reason": "a test"});
+    running.until("/v1/dead-letters", |l| l["dead_letters"].as_array().is_some_and(|l| l.len() == letters)).await;
+    assert_eq!(running.post("/v1/dead-letters/discard", &order).await.1["ordered"], json!(letters));
+    running.until("/v1/health", |health| health["dead_letters"]["used_percent"] == 0).await;
     running.stop().await;
 }

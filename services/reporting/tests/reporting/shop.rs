@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Partition, Timestamp};
-use tidemill_events::{CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent};
+use tidemill_events::{CellUpdate, DeadLetter, Events, MetricsUpdate, RawBatch, SourceBooks, TraceParent};
 use tidemill_reporting::Config;
 use tidemill_service::{Context, config};
 use tidemill_testkit::{TempDir, TestNats, tempdir, try_eventually};
@@ -183,6 +183,7 @@ pub(crate) fn letter(id: &str, service: &str, body: impl Into<Vec<u8>>) -> DeadL
         source: HOSTILE.into(),
         event_id: Some("e-1".into()),
         trace: TraceParent::new(7, 9, true),
+        events: Events::One,
         body: body.into().into(),
     }
 }

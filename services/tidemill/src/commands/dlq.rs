@@ -39,6 +39,10 @@ struct Letter {
     source: Option<String>,
     event_id: Option<String>,
     failed_at: String,
+    #[serde(default = "one")]
+    count: u64,
+    #[serde(default = "yes")]
+    kept: bool,
     trace_id: Option<String>,
     state: String,
     redriven_from: Option<u64>,
@@ -49,6 +53,21 @@ struct Letter {
     body_encoding: String,
     #[serde(default)]
     history: Vec<Action>,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Letter {
+    /// How many events it stands for.
+    fn events(&self) -> String {
+        if self.kept { self.count.to_string() } else { format!("{}, not kept", self.count) }
+    }
 }
 
 /// What was ordered for one, and what came of it.
@@ -125,6 +144,7 @@ async fn list(arguments: DlqList) -> Outcome {
             letter.sequence.to_string(),
             plain(&letter.failed_at, 24),
             letter.state.clone(),
+            letter.events(),
             plain(&letter.service, 20),
             plain(&letter.code, 24),
             plain(letter.source.as_deref().unwrap_or_default(), 24),
@@ -133,8 +153,8 @@ async fn list(arguments: DlqList) -> Outcome {
         ]
     };
     let rows: Vec<_> = letters.iter().map(row).collect();
-    let header = ["number", "failed at", "state", "service", "code", "source", "event", "reason"];
-    table::print(header, std::array::from_fn(|column| column == 0), &rows);
+    let header = ["number", "failed at", "state", "events", "service", "code", "source", "event", "reason"];
+    table::print(header, std::array::from_fn(|column| matches!(column, 0 | 3)), &rows);
     if before.is_some() {
         println!("There are more; --limit lists them.");
     }
@@ -157,6 +177,7 @@ async fn show(arguments: DlqShow) -> Outcome {
     let number = |number: Option<u64>| number.map(|number| number.to_string());
     line("dead letter", Some(&letter.sequence.to_string()));
     line("state", Some(&letter.state));
+    line("events", Some(&letter.events()));
     line("in RAW as", number(letter.raw_sequence).as_deref());
     line("failed again as", number(letter.failed_again_as).as_deref());
     line("redriven from", number(letter.redriven_from).as_deref());
@@ -170,6 +191,7 @@ async fn show(arguments: DlqShow) -> Outcome {
     line("trace", letter.trace_id.as_deref());
     println!();
     match letter.body.as_deref() {
+        None if !letter.kept => println!("Nothing is kept of these events: they were counted alone."),
         None => println!("The stream has forgotten its body."),
         Some(body) if letter.body_encoding == "base64" => println!("(not UTF-8; base64)\n{}", plain(body, usize::MAX)),
         Some(body) => println!("{}", readable(body)),

@@ -74,7 +74,7 @@ pub enum ImportError {
     #[error("the suite refused {count} events, the first with {first}")]
     Refused {
         /// How many.
-        count: usize,
+        count: u64,
         /// The first verdict.
         first: Value,
     },
@@ -292,7 +292,7 @@ async fn send(text: &str, client: &Client, batch: usize) -> Result<Sent, ImportE
 async fn post(client: &Client, body: Bytes, events: &mut usize, bar: &ProgressBar) -> Result<(), ImportError> {
     let verdict = client.send(body, true, None).await?;
     if let Some(first) = verdict.rejected.first() {
-        return Err(ImportError::Refused { count: verdict.rejected.len(), first: first.clone() });
+        return Err(ImportError::Refused { count: verdict.rejected_total, first: first.clone() });
     }
     bar.inc(std::mem::take(events) as u64);
     Ok(())
