@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn counting_stops_at_the_first_one_too_many() {
-        let split: [fn(&[u8], usize) -> Result<Vec<&[u8]>, Error>; 3] = [array, batch, lines];
+        type Split = fn(&[u8], usize) -> Result<Vec<&[u8]>, Error>;
+        let split: [Split; 3] = [array, batch, lines];
         // What follows is broken, and nobody looks at it.
         for (split, body) in
             split.into_iter().zip(["[1,2,3,4,!", r#"{"x":[1,1,1,1],"batch":[1,2,3,4,!"#, "1\n\n2\n3\n4\n\u{0}"])

@@ -17,7 +17,7 @@ use crate::{
 /// Members that later stages add to an event: a sender has no say in them.
 const RESERVED: [&str; 1] = ["enriched"];
 /// Wrong places that are told of one event.
-const MAX_ERRORS: usize = 10;
+const MAX_ERRORS: usize = 20;
 /// The longest name of an extension, in bytes.
 const MAX_NAME: usize = 64;
 

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{DEADLINE, Service, stored, view};
@@ -158,11 +160,12 @@ async fn every_event_of_a_letter_is_sent_again_under_a_name_that_stays() {
     let several = |id| Redrive { several: true, ..order(id, 7, "till", list.as_ref().expect("encodes").to_vec()) };
     redrive(&bus, &[several(1)]).await;
     let log = service.log().await;
-    let ids =
-        |log: &[Value]| log.iter().map(|event| event["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>();
-    let mut once = ids(&log);
-    once.sort_unstable();
-    assert_eq!(once, ["mine", "redrive-7-0", "redrive-7-1"]);
+    // An order may be done twice, by whoever takes the orders over.
+    let ids = |log: &[Value]| -> BTreeSet<String> {
+        log.iter().map(|event| event["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let once = ids(&log);
+    assert_eq!(once, ["mine", "redrive-7-0", "redrive-7-1"].map(str::to_owned).into());
     let letters = service.dead_letters().await;
     let told: Vec<_> = letters.iter().map(|l| (l.redriven_from, l.events, l.event_id.as_deref())).collect();
     assert_eq!(told, [(Some(7), Events::Several(3), Some("redrive-7-2"))]);
@@ -170,10 +173,7 @@ async fn every_event_of_a_letter_is_sent_again_under_a_name_that_stays() {
 
     // Another order for the same letter: the same events, which are duplicates.
     redrive(&bus, &[several(2)]).await;
-    let mut twice = ids(&service.log().await);
-    twice.sort_unstable();
-    twice.dedup();
-    assert_eq!(twice, once);
+    assert_eq!(ids(&service.log().await), once);
     // A list that a person has broken fails again as it is.
     redrive(&bus, &[Redrive { several: true, ..order(3, 8, "till", "[{}]") }]).await;
     let last = service.dead_letters().await.pop().expect("a letter");

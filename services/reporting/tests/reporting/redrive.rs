@@ -340,7 +340,7 @@ async fn a_letter_of_several_events_counts_for_all_and_is_sent_whole() {
 
     // Mended, it is a list as it was.
     shop.bus.publish(&several("d", &[("x", 1), ("y", 1)])).await.expect("stored");
-    stands(&running, 6, "dead").await;
+    running.until("/v1/dead-letters", |answer| answer["dead_letters"][0]["sequence"] == 6).await;
     let mended = |body: &str| json!({"sequences": [6], "by": "anna", "body": body});
     let (status, problem) = running.post("/v1/dead-letters/redrive", &mended("{\"n\":1}")).await;
     assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/body")));
