@@ -91,9 +91,9 @@ check-render: ## Fail if k8s/ or the table of values differs from what the chart
 	@scripts/render --check
 
 .PHONY: reference
-reference: ## Write docs/reference (settings and OpenAPI of every service) anew
+reference: ## Write docs/reference and the table of docs/security.md anew
 	@scripts/provision demo
-	@$(TOOLS) TIDEMILL_UPDATE=1 cargo test --package tidemill-tests --test reference
+	@$(TOOLS) TIDEMILL_UPDATE=1 cargo test --package tidemill-tests --test reference --test access
 
 .PHONY: pictures
 pictures: ## Take the README's pictures of a demo that runs for it

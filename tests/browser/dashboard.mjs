@@ -3,7 +3,7 @@
 //
 //   TIDEMILL_NODE_MODULES=DIR node tests/browser/dashboard.mjs --url URL
 //     --expect-revenue 123.45 --expect-orders N --expect-alerts N
-//     [--live-post URL BODYFILE] [--screenshot FILE]
+//     [--login-key KEY] [--live-post URL BODYFILE] [--screenshot FILE]
 //     [--trace-url URL --trace-screenshot FILE]
 //
 // TIDEMILL_NODE_MODULES holds playwright-core; CHROMIUM names the browser
@@ -62,6 +62,7 @@ async function run() {
   address.searchParams.set("span", "all");
   const began = performance.now();
   await page.goto(address.href, { waitUntil: "domcontentloaded" });
+  if (options.loginKey) await logIn(page, seen);
 
   await figure(page, "kpi-revenue", options.revenue);
   await figure(page, "kpi-orders", options.orders);
@@ -89,6 +90,24 @@ async function run() {
   await page.close();
 
   if (options.traceUrl) await showTrace(options.traceUrl, options.traceScreenshot);
+}
+
+/** The page asks for a key; with a wrong one it says so, and with the right one it goes on. */
+async function logIn(page, seen) {
+  await step("the page asks for a key", () => page.waitForSelector('[data-testid="login"]:not([hidden])'));
+  await page.fill("#login-key", "not-a-key-of-this-suite");
+  await page.press("#login-key", "Enter");
+  await step("a wrong key is refused", () => page.waitForSelector('[data-testid="login-error"]:not([hidden])'));
+  // The browser itself tells of each request that was refused.
+  seen.errors = seen.errors.filter((message) => !message.includes("status of 401"));
+  await page.fill("#login-key", options.loginKey);
+  await page.press("#login-key", "Enter");
+  await step("the right key is taken", () => page.waitForSelector('[data-testid="login"]', { state: "hidden" }));
+  const cookies = await page.context().cookies();
+  const session = cookies.find((cookie) => cookie.name === "tidemill_session");
+  if (!session?.httpOnly || session.sameSite !== "Strict") failures.push("the session's cookie is not kept from scripts and other sites");
+  if ((await page.evaluate(() => document.cookie)) !== "") failures.push("a script sees the cookie");
+  report.logged_in = true;
 }
 
 /** Notes console errors, exceptions and requests that leave the page's origin. */
@@ -235,6 +254,7 @@ function readArguments() {
       "expect-revenue": { type: "string" },
       "expect-orders": { type: "string" },
       "expect-alerts": { type: "string" },
+      "login-key": { type: "string" },
       scheme: { type: "string", default: "light" },
       screenshot: { type: "string" },
       "trace-url": { type: "string" },
@@ -252,6 +272,7 @@ function readArguments() {
     orders: toDecimalString(parseMicros(values["expect-orders"])),
     alerts: Number(values["expect-alerts"]),
     scheme: values.scheme,
+    loginKey: values["login-key"],
     screenshot: values.screenshot,
     traceUrl: values["trace-url"],
     traceScreenshot: values["trace-screenshot"],

@@ -8,6 +8,14 @@ from manifests import component, selects, title
 SERVICES = ("ingestion", "enrichment", "aggregation", "alert", "reporting")
 # Seconds: what tidemill_service::main takes at most to drain.
 DRAIN = 20
+# The keys that each service gets to see: of the roles that its routes need (docs/security.md).
+ROLES = {
+    "ingestion": {"write"},
+    "enrichment": {"operate"},
+    "aggregation": {"read", "operate"},
+    "alert": {"read", "operate"},
+    "reporting": {"read", "operate"},
+}
 
 
 # Whose image has no other user that its own programs know.
@@ -137,11 +145,38 @@ def references_exist(m):
                         yield f"{title(owner)} mounts {key} of Secret {name}, which is not there"
             if "configMap" in volume and volume["configMap"]["name"] not in maps:
                 yield f"{title(owner)} mounts ConfigMap {volume['configMap']['name']}, which is not there"
+            name = volume.get("secret", {}).get("secretName")
+            if name and name not in m.given:
+                absent = {item["key"] for item in volume["secret"]["items"]} - set(secrets.get(name, {}).get("data", {}))
+                yield from (f"{title(owner)} mounts {key} of Secret {name}, which is not there" for key in absent)
         if owner["kind"] != "Pod" and spec.get("serviceAccountName") not in accounts:
             yield f"{title(owner)} has no service account"
     for one in m.kind("StatefulSet"):
         if one["spec"]["serviceName"] not in m.named("Service"):
             yield f"{title(one)} has no service"
+
+
+def services_see_the_keys_they_serve(m):
+    for owner, labels, spec in m.pods():
+        service = component(labels)
+        if service not in ROLES or owner["kind"] == "Pod":
+            continue
+        volumes = {one["name"]: one.get("secret", {}) for one in spec["volumes"]}
+        roles = {item["path"] for item in volumes.get("keys", {}).get("items", [])}
+        if roles != ROLES[service] or any(item["key"] != item["path"] for item in volumes["keys"]["items"]):
+            yield f"{title(owner)} sees the keys of {sorted(roles)}, not of {sorted(ROLES[service])}"
+        if volumes["keys"].get("defaultMode", 0o644) & 0o007:
+            yield f"{title(owner)} shows its keys to everybody in the pod"
+        for env in spec["containers"][0]["env"]:
+            if env["name"].startswith("TIDEMILL_AUTH__"):
+                yield f"{title(owner)} has keys in its environment, which change only with a restart"
+
+
+def keys_of_different_roles_differ(m):
+    for one in m.kind("Secret"):
+        keys = [one["data"][role] for role in ("write", "read", "operate") if role in one.get("data", {})]
+        if len(set(keys)) != len(keys):
+            yield f"{title(one)} gives two roles one key"
 
 
 def one_autoscaler_owns_the_replicas(m):
@@ -197,9 +232,9 @@ def names_are_good(m):
                 yield f"{title(one)} has no label {label}"
 
 
-# What takes a secret by environment: nats-server, which has no other way but its configuration, the
-# services' keys, and the pod of `helm test`.
-BY_ENVIRONMENT = {"NATS_PASSWORD", "TIDEMILL_AUTH__KEYS", "TIDEMILL_WRITE_KEY"}
+# What takes a secret by environment: nats-server, which has no other way but its configuration, and the
+# pod of `helm test`.
+BY_ENVIRONMENT = {"NATS_PASSWORD", "TIDEMILL_WRITE_KEY", "TIDEMILL_READ_KEY"}
 
 
 def secrets_come_as_files(m):
@@ -238,6 +273,8 @@ ALL = (
     ports_exist,
     operations_are_in_no_service,
     references_exist,
+    services_see_the_keys_they_serve,
+    keys_of_different_roles_differ,
     one_autoscaler_owns_the_replicas,
     upgrades_keep_every_replica,
     a_roll_out_spreads_anew,

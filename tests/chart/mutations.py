@@ -16,6 +16,14 @@ def _secrets(m):
     return next(volume for volume in _pod(m)["volumes"] if volume["name"] == "secrets")["projected"]
 
 
+def _keys(m):
+    return next(one["secret"]["items"] for one in _pod(m)["volumes"] if one["name"] == "keys")
+
+
+def _auth(m):
+    return m.named("Secret")["tidemill-auth"]["data"]
+
+
 def _drop(m, kind, name):
     m.objects.remove(m.named(kind)[name])
 
@@ -35,6 +43,11 @@ ALL = (
     ("references_exist", lambda m: _drop(m, "Secret", "tidemill-postgres")),
     ("references_exist", lambda m: _drop(m, "ConfigMap", "tidemill-alert")),
     ("references_exist", lambda m: _drop(m, "ServiceAccount", "tidemill-alert")),
+    ("references_exist", lambda m: _drop(m, "Secret", "tidemill-auth")),
+    ("services_see_the_keys_they_serve", lambda m: _keys(m).append({"key": "write", "path": "write"})),
+    ("services_see_the_keys_they_serve", lambda m: _keys(m)[0].update(key="write")),
+    ("services_see_the_keys_they_serve", lambda m: _container(m)["env"].append({"name": "TIDEMILL_AUTH__READ", "value": "x"})),
+    ("keys_of_different_roles_differ", lambda m: _auth(m).update(read=_auth(m)["write"])),
     ("one_autoscaler_owns_the_replicas", lambda m: m.named("Deployment")["tidemill-alert"]["spec"].update(replicas=2)),
     ("one_autoscaler_owns_the_replicas", lambda m: _drop(m, "Deployment", "tidemill-alert")),
     ("upgrades_keep_every_replica", lambda m: m.named("Deployment")["tidemill-alert"]["spec"]["strategy"].update(type="Recreate", rollingUpdate=None)),

@@ -6,20 +6,33 @@ use tidemill_testkit::skipped;
 use tidemill_tests::{TestSuite, order};
 use tokio::process::Command;
 
+/// Node and Chromium, where they are installed.
+fn browser(test: &str) -> Option<PathBuf> {
+    let (Some(node), Some(_)) = (on_path("node"), std::env::var_os("TIDEMILL_NODE_MODULES")) else {
+        skipped(test, "node and playwright-core are not installed; `make test` does");
+        return None;
+    };
+    let chromium = std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
+    if !chromium.is_file() {
+        skipped(test, "no Chromium is installed");
+        return None;
+    }
+    Some(node)
+}
+
+async fn passes(mut command: Command) {
+    let output = command.stdin(Stdio::null()).output().await.expect("node starts");
+    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", told(&output.stdout), told(&output.stderr));
+}
+
 fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_exact_numbers_and_sees_them_change() {
-    let test = "a_person_sees_exact_numbers_and_sees_them_change";
-    let (Some(node), Some(_)) = (on_path("node"), std::env::var_os("TIDEMILL_NODE_MODULES")) else {
-        return skipped(test, "node and playwright-core are not installed; `make test` does");
-    };
-    let chromium = std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
-    if !chromium.is_file() {
-        return skipped(test, "no Chromium is installed");
-    }
+    let Some(node) = browser("a_person_sees_exact_numbers_and_sees_them_change") else { return };
     let suite = TestSuite::start().await;
     for (n, (product, quantity, price)) in
         [("novel", 2, "10.01"), ("chess", 1, "49.90"), ("novel", 1, "0.03"), ("chess", 501, "20.00")].iter().enumerate()
@@ -49,15 +62,25 @@ async fn a_person_sees_exact_numbers_and_sees_them_change() {
         .args(["--live-post", &format!("http://{}/v1/events", suite.suite.ingestion)])
         .arg(&live)
         .arg("--screenshot")
-        .arg(picture("dashboard-test.png"))
-        .stdin(Stdio::null());
-    let output = command.output().await.expect("node starts");
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+        .arg(picture("dashboard-test.png"));
+    passes(command).await;
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_logs_in_with_a_key_that_reads() {
+    let Some(node) = browser("a_person_logs_in_with_a_key_that_reads") else { return };
+    let suite = TestSuite::guarded().await;
+    let (status, answer) = suite.post("application/json", order("1", "c-1", "novel", 2, "10.01")).await;
+    assert_eq!(status, 202, "{answer}");
+    suite.balanced(1).await;
+    let mut command = Command::new(node);
+    command
+        .arg(tidemill_testkit::crate_folder().join("browser/dashboard.mjs"))
+        .args(["--url", &format!("http://{}", suite.suite.reporting)])
+        .args(["--login-key", suite.keys.read.as_deref().expect("a key")])
+        .args(["--expect-revenue", "20.02", "--expect-orders", "1", "--expect-alerts", "0"]);
+    passes(command).await;
     suite.stop().await;
 }
 

@@ -9,20 +9,27 @@ mod journal;
 mod service;
 pub mod shop;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use reqwest::header;
 use serde_json::Value;
 use tidemill::{
-    client::Client,
+    client::{Client, Keys},
     suite::{Jaeger, Options, Suite, TRACED_SERVICES},
 };
 use tidemill_domain::{Clock, SystemClock, Timestamp};
-use tidemill_service::{TelemetryConfig, telemetry::Telemetry};
+use tidemill_service::{Role, TelemetryConfig, telemetry::Telemetry};
 use tidemill_testkit::{FakeSlack, TempDir, crate_folder, eventually, tempdir};
 
 /// How long the chain may take to show what it was told.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A key of each role, of a suite that has any.
+pub const KEYS: [(Role, &str); 3] =
+    [(Role::Write, "key-of-the-shop-1"), (Role::Read, "key-of-the-wall-1"), (Role::Operate, "key-of-anna-is-it")];
 
 /// Products and customers that the tests' events are about.
 const REFERENCE: &str = "\
@@ -44,6 +51,8 @@ pub struct TestSuite {
     pub jaeger: Option<Jaeger>,
     /// For requests.
     pub http: reqwest::Client,
+    /// What they bring, where the suite needs keys.
+    pub keys: Keys,
     folder: TempDir,
 }
 
@@ -53,7 +62,15 @@ impl TestSuite {
     /// # Panics
     /// When anything does not start: tests need it.
     pub async fn start() -> Self {
-        Self::with(None).await
+        Self::with(None, false).await
+    }
+
+    /// Starts a suite with the keys of a folder; its requests bring [`KEYS`].
+    ///
+    /// # Panics
+    /// When anything does not start.
+    pub async fn guarded() -> Self {
+        Self::with(None, true).await
     }
 
     /// Starts a suite that traces what asks for it. Once in a process, since
@@ -70,25 +87,35 @@ impl TestSuite {
             ..TelemetryConfig::default()
         };
         let telemetry = Telemetry::init(&config, &TRACED_SERVICES).unwrap_or_else(|e| panic!("{e}"));
-        (Self::with(Some(jaeger)).await, telemetry)
+        (Self::with(Some(jaeger), false).await, telemetry)
     }
 
-    async fn with(jaeger: Option<Jaeger>) -> Self {
+    async fn with(jaeger: Option<Jaeger>, guarded: bool) -> Self {
         tidemill_service::install_crypto();
         let folder = tempdir();
         let slack = FakeSlack::start().await;
         let reference = folder.path().join("reference.yaml");
         std::fs::write(&reference, REFERENCE).unwrap_or_else(|e| panic!("{e}"));
+        let keys = folder.path().join("keys");
+        if guarded {
+            write_keys(&keys).unwrap_or_else(|e| panic!("{e}"));
+        }
         let options = Options {
             folder: folder.path().to_owned(),
             slack_webhook: Some(slack.webhook_url()),
             geoip: std::env::var_os("TIDEMILL_GEOIP").map(PathBuf::from).filter(|path| path.is_file()),
             reference: Some(reference),
             jaeger: jaeger.map(|j| format!("http://{}", j.ui)),
+            keys: guarded.then_some(keys),
             ..Options::default()
         };
         let suite = Suite::start(&options).await.unwrap_or_else(|e| panic!("the suite does not start: {e}"));
-        Self { suite, slack, jaeger, http: reqwest::Client::new(), folder }
+        let key = |role| KEYS.into_iter().find(|(of, _)| *of == role).map(|(_, key)| key.to_owned());
+        let keys = match guarded {
+            true => Keys { write: key(Role::Write), read: key(Role::Read) },
+            false => Keys::default(),
+        };
+        Self { suite, slack, jaeger, http: reqwest::Client::new(), keys, folder }
     }
 
     /// A client as the commands use it.
@@ -97,7 +124,7 @@ impl TestSuite {
     /// Never: an address makes a URL.
     pub fn client(&self) -> Client {
         let url = |address| format!("http://{address}").parse().unwrap_or_else(|e| panic!("{e}"));
-        Client::new(url(self.suite.ingestion), url(self.suite.reporting), None)
+        Client::new(url(self.suite.ingestion), url(self.suite.reporting), self.keys.clone())
     }
 
     /// Sends a body and answers the status and the JSON that came back.
@@ -107,6 +134,7 @@ impl TestSuite {
     pub async fn post(&self, content_type: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
         let url = format!("http://{}/v1/events", self.suite.ingestion);
         let request = self.http.post(url).header(header::CONTENT_TYPE, content_type).body(body);
+        let request = with_key(request, self.keys.write.as_ref());
         let answer = request.send().await.unwrap_or_else(|e| panic!("ingestion does not answer: {e}"));
         (answer.status().as_u16(), answer.json().await.unwrap_or_default())
     }
@@ -117,7 +145,8 @@ impl TestSuite {
     /// When reporting gives no JSON.
     pub async fn get(&self, path: &str) -> Value {
         let url = format!("http://{}{path}", self.suite.reporting);
-        let answer = self.http.get(url).send().await.unwrap_or_else(|e| panic!("{path}: {e}"));
+        let request = with_key(self.http.get(url), self.keys.read.as_ref());
+        let answer = request.send().await.unwrap_or_else(|e| panic!("{path}: {e}"));
         answer.json().await.unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 
@@ -139,6 +168,19 @@ impl TestSuite {
     pub async fn stop(self) {
         assert!(self.suite.stop().await, "every service drains");
         drop(self.folder);
+    }
+}
+
+fn write_keys(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(folder)?;
+    KEYS.into_iter()
+        .try_for_each(|(role, key)| std::fs::write(folder.join(role.as_str()), format!("test-{role} {key}\n")))
+}
+
+fn with_key(request: reqwest::RequestBuilder, key: Option<&String>) -> reqwest::RequestBuilder {
+    match key {
+        Some(key) => request.bearer_auth(key),
+        None => request,
     }
 }
 

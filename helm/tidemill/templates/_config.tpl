@@ -20,6 +20,7 @@
         "operations" (printf "0.0.0.0:%d" (int .service.operationsPort))
         "shared_networks" (list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "fc00::/7"))
       "nats" $nats
+      "auth" (dict "folder" "/etc/tidemill/keys")
       "telemetry" (dict) }}
 {{- with include "tidemill.otlpEndpoint" $root }}
 {{- $_ := set $settings.telemetry "otlp_endpoint" . }}
@@ -119,18 +120,26 @@ Secrets of a service, as files: part, then setting and key. Takes (dict "root" $
   value: /etc/tidemill/secrets/{{ $key }}
 {{- end }}
 {{- end }}
-{{- if has .component (list "ingestion" "enrichment" "reporting") }}
-{{ include "tidemill.secretEnv" (dict "root" $root "component" "auth" "env" "TIDEMILL_AUTH__KEYS" "key" "auth-keys") }}
-{{- end }}
 {{- range $key, $value := .service.env }}
 - name: {{ $key }}
   value: {{ $value | toString | quote }}
 {{- end }}
 {{- end -}}
 
+{{/* Roles whose keys a service gets to see: those that it serves, in one line with spaces. */}}
+{{- define "tidemill.service.roles" -}}
+{{- index (dict
+      "ingestion" "write"
+      "enrichment" "operate"
+      "aggregation" "read operate"
+      "alert" "read operate"
+      "reporting" "read operate") .component -}}
+{{- end -}}
+
 {{/*
 Changes when the pods have to start anew: with the file, with definitions, and with secrets that
-come from values. Of made-up ones the hash would differ in every rendering.
+come from values. Of made-up ones the hash would differ in every rendering; keys are read again
+while a service runs.
 */}}
 {{- define "tidemill.service.checksum" -}}
 {{- $all := list (include "tidemill.service.toml" .) }}
@@ -139,9 +148,7 @@ come from values. Of made-up ones the hash would differ in every rendering.
 {{- $all = append $all (index $.root.Values.definitions $kind | toJson) }}
 {{- end }}
 {{- end }}
-{{- if has .component (list "ingestion" "enrichment" "reporting") }}
-{{- $all = append $all .root.Values.auth.keys }}
-{{- else if eq .component "alert" }}
+{{- if eq .component "alert" }}
 {{- $all = append $all .root.Values.slack.webhookUrl }}
 {{- end }}
 {{- join "\n" $all | sha256sum -}}

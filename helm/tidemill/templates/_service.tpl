@@ -123,6 +123,7 @@ spec:
           {{- include "tidemill.containerSecurity" . | nindent 10 }}
           volumeMounts:
             - {name: config, mountPath: /etc/tidemill/config, readOnly: true}
+            - {name: keys, mountPath: /etc/tidemill/keys, readOnly: true}
             {{- if $secrets }}
             - {name: secrets, mountPath: /etc/tidemill/secrets, readOnly: true}
             {{- end }}
@@ -146,6 +147,14 @@ spec:
               {{- include "tidemill.secretFiles" (dict "root" $.root "component" $part "keys" (values $settings | sortAlpha)) | nindent 14 }}
               {{- end }}
         {{- end }}
+        - name: keys
+          secret:
+            secretName: {{ include "tidemill.secretName" (dict "root" .root "component" "auth") | quote }}
+            defaultMode: 0440
+            items:
+              {{- range splitList " " (include "tidemill.service.roles" .) }}
+              - {key: {{ . }}, path: {{ . }}}
+              {{- end }}
         {{- range $definitions }}
         - name: {{ . }}
           configMap:

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 /// All settings of the service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct Config {
     /// Logs and traces.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
+    /// Who may read the points.
+    #[serde(default, skip_serializing)]
+    pub auth: AuthConfig,
     /// Where the definitions are.
     #[serde(default)]
     pub definitions: Definitions,

@@ -1,14 +1,14 @@
 //! The points of the metrics store, for whoever has no InfluxDB to ask.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
 use tidemill_metrics_store::{MetricsStore, Point};
+use tidemill_service::{Access, Role, Routes};
 use utoipa::OpenApi;
 
 use crate::Error;
@@ -28,8 +28,8 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
     Documentation::openapi()
 }
 
-pub(crate) fn routes(api: Api) -> Router {
-    Router::new().route("/v1/points/{measurement}", get(points)).with_state(api)
+pub(crate) fn routes(access: &Access, api: Api) -> Routes {
+    Routes::new(access).get(Role::Read, "/v1/points/{measurement}", points).with_state(api)
 }
 
 #[derive(Deserialize)]

@@ -34,7 +34,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tidemill_definitions::Metrics;
 use tidemill_metrics_store::MetricsStore;
-use tidemill_service::{Context, Server, StartError, Starting, Troubles};
+use tidemill_service::{Access, Context, Role, Server, StartError, Starting, Troubles};
 
 pub use config::Config;
 pub use error::Error;
@@ -63,6 +63,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let metrics = Arc::new(Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?);
     let telemetry = Telemetry::register(&context.registry);
+    let access = Access::start(&config.auth, &context, &[Role::Read])?;
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let open_store = || Store::open(&config.store, context.breaker("store"));
@@ -74,7 +75,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
             tidemill_metrics_store::Error::is_transient,
         )
         .await?;
-    server.install(http::routes(Api { metrics_store: metrics_store.clone() }));
+    server.install(http::routes(&access, Api { metrics_store: metrics_store.clone() }))?;
     let shared = Arc::new(Shared {
         context: context.clone(),
         bus: bus.clone(),

@@ -240,6 +240,7 @@ fn dead_letter(batch: &EnrichedBatch, index: usize, line: bytes::Bytes, now: Tim
         source: claimed.map_or_else(|_| "unknown".into(), |claimed| claimed.source),
         event_id: None,
         redriven_from: None,
+        personal: Vec::new(),
         trace: None,
         events: Events::One,
         body: line,

@@ -44,6 +44,7 @@ fn service(nats: &TestNats, folder: &TempDir) -> Child {
     Command::new(env!("CARGO_BIN_EXE_tidemill-aggregation"))
         .env("TIDEMILL_HTTP__LISTEN", "127.0.0.1:0")
         .env("TIDEMILL_NATS__URL", nats.url())
+        .env("TIDEMILL_AUTH__OPEN", "true")
         .env("TIDEMILL_STORE__URL", path("store"))
         .env("TIDEMILL_METRICS_STORE__KIND", "builtin")
         .env("TIDEMILL_METRICS_STORE__URL", path("metrics"))

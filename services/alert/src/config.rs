@@ -4,7 +4,7 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 /// Seconds that one call to Slack may take. The most is a little less than
 /// [`tidemill_ownership`] waits for a replica that gives its work back.
@@ -24,6 +24,9 @@ pub struct Config {
     /// Logs and traces.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
+    /// Who may read alerts and rules.
+    #[serde(default, skip_serializing)]
+    pub auth: AuthConfig,
     /// The rules.
     #[serde(default)]
     pub rules: RulesConfig,

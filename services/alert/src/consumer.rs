@@ -395,6 +395,7 @@ impl<S: Stage> Reader<S> {
             source: "unknown".into(),
             event_id: None,
             redriven_from: None,
+            personal: Vec::new(),
             trace: None,
             events: Events::One,
             body,

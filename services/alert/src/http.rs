@@ -3,15 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Query, State, rejection::QueryRejection},
     http::StatusCode,
-    routing::get,
 };
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{SharedClock, Timestamp};
 use tidemill_events::{AlertState, TraceParent};
-use tidemill_service::Problem;
+use tidemill_service::{Access, Problem, Role, Routes};
 use tidemill_totals::Value;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
@@ -44,12 +43,9 @@ struct App {
 }
 
 /// The routes.
-pub fn routes(store: Store, rules: Arc<Rules>, clock: SharedClock) -> Router {
-    Router::new().route("/v1/alerts", get(alerts)).route("/v1/rules", get(self::rules)).with_state(App {
-        store,
-        rules,
-        clock,
-    })
+pub fn routes(access: &Access, store: Store, rules: Arc<Rules>, clock: SharedClock) -> Routes {
+    let app = App { store, rules, clock };
+    Routes::new(access).get(Role::Read, "/v1/alerts", alerts).get(Role::Read, "/v1/rules", self::rules).with_state(app)
 }
 
 #[derive(Deserialize, IntoParams)]

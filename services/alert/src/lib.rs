@@ -36,7 +36,7 @@ use std::{
 use tidemill_bus::Progress;
 use tidemill_definitions::Metrics;
 use tidemill_events::Durable;
-use tidemill_service::{Context, Server, Standstill, StartError, Starting};
+use tidemill_service::{Access, Context, Role, Server, Standstill, StartError, Starting};
 
 pub use config::Config;
 use dependencies::{Dependencies, until_done};
@@ -76,6 +76,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let rules = Arc::new(Rules::load(config.rules.folder.as_deref(), &metrics).map_err(StartError::new)?);
     let webhook = Webhook::new(&config.slack)?;
     let telemetry = Arc::new(Telemetry::register(&context.registry));
+    let access = Access::start(&config.auth, &context, &[Role::Read])?;
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let dependencies = Dependencies::of(&context);
@@ -102,7 +103,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let worker = app.clone();
     let owned = tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| work(worker.clone(), lease));
     app.owned.get_or_init(|| owned);
-    server.install(http::routes(app.store.clone(), app.rules.clone(), context.clock.clone()));
+    server.install(http::routes(&access, app.store.clone(), app.rules.clone(), context.clock.clone()))?;
     context.spawn("watch", watch(app.clone()));
     context.spawn("prune", prune(app));
     Ok(Handle { address: server.address() })

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidemill_service::{ApiKeys, CeilingConfig, HttpConfig, ServiceConfig, TelemetryConfig};
+use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, TelemetryConfig};
 
 use crate::duplicates;
 
@@ -23,7 +23,7 @@ pub struct Config {
     /// Logs and traces.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
-    /// Who may change reference data.
+    /// Who may read and change reference data.
     #[serde(default)]
     pub auth: AuthConfig,
     /// Places by address and by name.
@@ -52,15 +52,6 @@ impl ServiceConfig for Config {
 
 fn default_http() -> HttpConfig {
     HttpConfig::at(SocketAddr::from(([127, 0, 0, 1], 7071)))
-}
-
-/// Section `auth`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthConfig {
-    /// Keys that open the reference data over HTTP, as a list or separated by
-    /// commas; without any it is open to everybody. Give them by environment.
-    pub keys: ApiKeys,
 }
 
 /// Section `geo`.

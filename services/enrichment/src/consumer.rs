@@ -350,6 +350,7 @@ impl Consumer {
             source: "unknown".into(),
             event_id: None,
             redriven_from: None,
+            personal: Vec::new(),
             trace: None,
             events: Events::One,
             body: body.slice(..body.len().min(DEAD_LETTER_BYTES)),

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection},
     http::{Method, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, put},
 };
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{SharedClock, Timestamp};
-use tidemill_service::{ApiKeys, Problem};
+use tidemill_service::{Access, Problem, Role, Routes};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::{
@@ -35,7 +34,6 @@ pub(crate) struct Api {
     pub(crate) reference: Arc<Reference>,
     pub(crate) clock: SharedClock,
     pub(crate) lead_millis: i64,
-    pub(crate) keys: Arc<ApiKeys>,
     pub(crate) turns: Turns,
 }
 
@@ -52,13 +50,15 @@ pub(crate) struct Api {
 pub(crate) struct Description;
 
 /// The routes.
-pub(crate) fn routes(api: Api) -> Router {
-    Router::new()
-        .route("/v1/reference/{kind}", get(list).post(change_many))
-        .route("/v1/reference/{kind}/{id}", put(change).get(one).layer(DefaultBodyLimit::max(RECORD_BYTES)))
+pub(crate) fn routes(access: &Access, api: Api) -> Routes {
+    Routes::new(access)
+        .put(Role::Operate, "/v1/reference/{kind}/{id}", change)
+        .layer(DefaultBodyLimit::max(RECORD_BYTES))
+        .get(Role::Operate, "/v1/reference/{kind}/{id}", one)
+        .get(Role::Operate, "/v1/reference/{kind}", list)
+        .post(Role::Operate, "/v1/reference/{kind}", change_many)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(typed))
-        .layer(middleware::from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
 }
 
@@ -66,11 +66,6 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.problem().into_response()
     }
-}
-
-async fn authenticate(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
-    api.keys.check(request.headers()).map_err(|problem| *problem)?;
-    Ok(next.run(request).await)
 }
 
 /// Refuses bodies that are not said to be what they must be: a form of any page
@@ -213,7 +208,6 @@ pub(crate) fn fields(json: &[u8]) -> Result<Fields, Error> {
     responses(
         (status = 200, body = Accepted),
         (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
@@ -246,7 +240,6 @@ async fn change(
     responses(
         (status = 200, body = Summary),
         (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 408, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
@@ -263,7 +256,6 @@ async fn change_many(State(api): State<Api>, kind: Kind, request: Request) -> Re
     params(("kind" = String, Path, description = "products, customers or countries"), ("id" = String, Path)),
     responses(
         (status = 200, body = RecordView),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -279,7 +271,6 @@ async fn one(State(api): State<Api>, kind: Kind, Path(named): Path<Named>) -> Re
     params(("kind" = String, Path, description = "products, customers or countries"), PageQuery),
     responses(
         (status = 200, body = Page),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn list(State(api): State<Api>, kind: Kind, Query(query): Query<PageQuery>) -> Result<Json<Page>, Error> {

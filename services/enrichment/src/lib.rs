@@ -25,7 +25,7 @@ mod testing;
 
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc};
 
-use tidemill_service::{Context, Server, StartError, Starting, Troubles};
+use tidemill_service::{Access, Context, Role, Server, StartError, Starting, Troubles};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
@@ -60,6 +60,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let geo = Geo::open(config.geo.mmdb.as_deref()).map_err(StartError::new)?;
     let files = records::read_files(&config.reference.files).map_err(StartError::new)?;
 
+    let access = Access::start(&config.auth, &context, &[Role::Operate])?;
     let server = Server::start(&context, &config.http, http::Description::openapi()).await?;
     let metrics = Arc::new(Metrics::new(&context.registry));
     let store = context.retry("store", async || Store::open(&config.store).await, tidemill_store::Error::is_transient);
@@ -69,18 +70,14 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let load = async || reference.load(&files, context.clock.now().plus_millis(lead_millis)).await;
     context.retry("reference", load, may_pass).await?;
 
-    if config.auth.keys.is_open() {
-        tracing::warn!("no auth.keys: reference data is open to everybody who reaches the port");
-    }
     let api = http::Api {
         store: store.clone(),
         reference: reference.clone(),
         clock: context.clock.clone(),
         lead_millis,
-        keys: Arc::new(config.auth.keys),
         turns: bulk::Turns::default(),
     };
-    server.install(http::routes(api));
+    server.install(http::routes(&access, api))?;
     context.spawn("reference", follow(reference.clone(), context.clone(), config.reference.poll()));
 
     let bus = context.connect_bus(&config.nats).await?;

@@ -15,7 +15,7 @@ use tidemill_testkit::{TempDir, TestNats, eventually, tempdir, try_eventually};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const PARTITION: Partition = Partition::new(1);
-const KEY: &str = "test-key";
+const KEY: &str = "key-of-the-tests";
 
 /// One run of the service.
 struct Service {
@@ -86,7 +86,7 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
 fn config(nats: &str, folder: &Path, more: &str) -> Config {
     let text = format!(
         "http.listen = \"127.0.0.1:0\"\nnats = {{ url = \"{nats}\", partitions = 2, timeout_seconds = 2 }}\n\
-         store.url = \"sqlite://{}/enrichment.db\"\nauth.keys = \"{KEY}\"\n\
+         store.url = \"sqlite://{}/enrichment.db\"\nauth.operate = \"tests {KEY}\"\n\
          reference = {{ poll_millis = 100, lead_seconds = 1 }}\n{more}",
         folder.display()
     );
@@ -669,6 +669,7 @@ async fn spawn(nats: &TestNats, folder: &TempDir) -> (tokio::process::Child, Str
         .env("TIDEMILL_HTTP__LISTEN", "127.0.0.1:0")
         .env("TIDEMILL_NATS__URL", nats.url())
         .env("TIDEMILL_NATS__PARTITIONS", "2")
+        .env("TIDEMILL_AUTH__OPEN", "true")
         .env("TIDEMILL_STORE__URL", format!("sqlite://{}/enrichment.db", folder.path().display()))
         .stderr(std::fs::File::create(&log).expect("makes a file"))
         .kill_on_drop(true)

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, num::NonZeroU32, path::PathBuf
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{ApiKeys, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 use crate::judge::EXPANSION;
 
@@ -32,15 +32,6 @@ pub struct Config {
     pub dead_letters: DeadLettersConfig,
     /// What an event's data must look like.
     pub schemas: SchemasConfig,
-}
-
-/// Section `auth`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthConfig {
-    /// Keys that may send events: a list, or one text with commas between
-    /// them. With none, everybody may send. Give them by environment.
-    pub keys: ApiKeys,
 }
 
 /// Section `cors`.
@@ -254,15 +245,6 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         Config::default().check().expect("valid");
-    }
-
-    #[test]
-    fn keys_are_read_in_both_spellings_and_never_shown() {
-        for text in ["[auth]\nkeys = ['key-1', 'key-2']", "[auth]\nkeys = 'key-1, key-2,'"] {
-            let config: Config = tidemill_service::config::parse(text).expect(text);
-            assert_eq!(config.auth.keys, ["key-1", "key-2"].into_iter().collect());
-            assert!(!format!("{config:?}").contains("key-1"));
-        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use moka::sync::Cache;
 use tidemill_bus::Bus;
 use tidemill_domain::SourceName;
 use tidemill_events::{Body, DeadLetter, Events, Redrive, bodies};
-use tidemill_service::{Context, KeyId};
+use tidemill_service::{Caller, Context};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -51,13 +51,15 @@ pub(crate) struct DeadLetters {
     pub(crate) budgets: Budgets,
     pub(crate) room: Arc<Room>,
     pub(crate) tally: Arc<Tally>,
+    /// Members that schemas mark as personal.
+    pub(crate) personal: Vec<String>,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
 /// Bytes of letters that each caller may have in a minute.
 pub(crate) struct Budgets {
     quota: Quota,
-    spent: Cache<KeyId, Arc<DefaultDirectRateLimiter>>,
+    spent: Cache<String, Arc<DefaultDirectRateLimiter>>,
 }
 
 impl Budgets {
@@ -66,8 +68,9 @@ impl Budgets {
     }
 
     /// Whether the caller may have a letter of so many bytes; if so, it has.
-    fn spend(&self, caller: KeyId, bytes: usize) -> bool {
-        let budget = self.spent.get_with(caller, || Arc::new(DefaultDirectRateLimiter::direct(self.quota)));
+    fn spend(&self, caller: &Caller, bytes: usize) -> bool {
+        let budget =
+            self.spent.get_with(caller.name().to_owned(), || Arc::new(DefaultDirectRateLimiter::direct(self.quota)));
         let Some(bytes) = u32::try_from(bytes).ok().and_then(NonZeroU32::new) else { return false };
         matches!(budget.check_n(bytes), Ok(Ok(())))
     }
@@ -95,7 +98,7 @@ impl DeadLetters {
     /// cannot be stored since the stream is away, the request is answered 503
     /// all the same, and the sender repeats it: the accepted events are
     /// duplicates then, which is harmless, and no rejection is lost.
-    pub(crate) async fn store(&self, caller: KeyId, rejected: &mut Rejections) -> Result<(), Error> {
+    pub(crate) async fn store(&self, caller: &Caller, rejected: &mut Rejections) -> Result<(), Error> {
         let plans = plan(rejected.groups());
         let of = &*rejected;
         let outcomes: Vec<_> = stream::iter(plans)
@@ -123,7 +126,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    async fn store_one(&self, caller: KeyId, group: &Group, plan: &Plan) -> Result<Outcome, Error> {
+    async fn store_one(&self, caller: &Caller, group: &Group, plan: &Plan) -> Result<Outcome, Error> {
         if !self.room.has_room() {
             return Ok(Outcome::NotKept(NotKept::Full));
         }
@@ -204,6 +207,7 @@ impl DeadLetters {
             pointer: group.failure.pointer.clone(),
             source: group.failure.source.as_ref().map_or(UNKNOWN_SOURCE, SourceName::as_str).into(),
             event_id: first.id.map(|id| id.as_str().into()),
+            personal: self.personal.clone(),
             trace: first.trace,
             body,
             ..blank(&self.context, id)
@@ -227,6 +231,7 @@ pub(crate) fn blank(context: &Context, id: String) -> DeadLetter {
         source: UNKNOWN_SOURCE.into(),
         event_id: None,
         redriven_from: None,
+        personal: Vec::new(),
         trace: None,
         events: Events::One,
         body: Bytes::new(),
@@ -275,14 +280,10 @@ mod tests {
     #[test]
     fn a_budget_is_the_callers_own() {
         let config = DeadLettersConfig { bytes_per_minute: NonZeroU32::MIN.saturating_add(999_999) };
-        let keys = tidemill_service::ApiKeys::from_iter(["one", "two"]);
-        let caller = |key: &str| {
-            let header = ("x-write-key".parse().expect("a name"), key.parse().expect("a value"));
-            keys.check(&axum::http::HeaderMap::from_iter([header])).expect("known")
-        };
+        let (one, two) = crate::limits::tests::two_callers();
         let budgets = Budgets::new(&config);
-        assert!(budgets.spend(caller("one"), 900_000) && !budgets.spend(caller("one"), 900_000));
-        assert!(budgets.spend(caller("two"), 900_000) && budgets.spend(caller("two"), 90_000));
-        assert!(!budgets.spend(caller("two"), 2_000_000), "more than a minute has");
+        assert!(budgets.spend(&one, 900_000) && !budgets.spend(&one, 900_000));
+        assert!(budgets.spend(&two, 900_000) && budgets.spend(&two, 90_000));
+        assert!(!budgets.spend(&two, 2_000_000), "more than a minute has");
     }
 }

@@ -13,8 +13,6 @@ const MAX_TEXT: usize = 400;
 /// letter and in the metric's label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("no valid key")]
-    Unauthorized,
     #[error("pages of {0} may not send events")]
     ForbiddenOrigin(String),
 
@@ -75,7 +73,6 @@ impl Error {
     /// The stable code.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "unauthorized",
             Self::ForbiddenOrigin(_) => "forbidden_origin",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::UnsupportedEncoding(_) => "unsupported_encoding",
@@ -111,8 +108,7 @@ impl Error {
             | Self::TooDeep { pointer }
             | Self::ImpreciseNumber { pointer } => Some(pointer),
             Self::InvalidEvent(errors) | Self::SchemaViolation(errors) => errors.first().map(|e| e.pointer.as_str()),
-            Self::Unauthorized
-            | Self::ForbiddenOrigin(_)
+            Self::ForbiddenOrigin(_)
             | Self::UnsupportedMediaType(_)
             | Self::UnsupportedEncoding(_)
             | Self::BodyTooLarge { .. }
@@ -154,7 +150,6 @@ impl Error {
     pub(crate) fn problem(&self) -> Problem {
         use StatusCode as S;
         let (status, title) = match self {
-            Self::Unauthorized => (S::UNAUTHORIZED, "A key is needed"),
             Self::ForbiddenOrigin(_) => (S::FORBIDDEN, "The page's origin is not allowed"),
             Self::UnsupportedMediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported"),
             Self::UnsupportedEncoding(_) => (S::UNSUPPORTED_MEDIA_TYPE, "The content encoding is not supported"),
@@ -207,12 +202,10 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = self.problem().into_response();
-        let mut header = |name, value| response.headers_mut().insert(name, HeaderValue::from_static(value));
-        match self {
-            Self::Unauthorized => header(header::WWW_AUTHENTICATE, "Bearer realm=\"tidemill\""),
-            Self::UnsupportedEncoding(_) => header(header::ACCEPT_ENCODING, "gzip, zstd, lz4"),
-            _ => None,
-        };
+        if let Self::UnsupportedEncoding(_) = self {
+            let known = HeaderValue::from_static("gzip, zstd, lz4");
+            response.headers_mut().insert(header::ACCEPT_ENCODING, known);
+        }
         response
     }
 }

@@ -5,15 +5,14 @@ mod intake;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use serde::Serialize;
 use tidemill_domain::EventId;
-use tidemill_service::{KeySchemes, MoreRejected, Problem, StartError};
+use tidemill_service::{Access, Caller, MoreRejected, Problem, Role, Routes, StartError};
 use tokio::time::Instant;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::Instrument;
@@ -153,14 +152,11 @@ fn problem_json(status: u16, body: impl Serialize) -> Response {
 }
 
 /// The service's routes.
-pub(crate) fn routes(intake: Arc<Intake>, origins: &BTreeSet<String>) -> Result<Router, StartError> {
-    let method_not_allowed =
-        || async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Only POST is answered here") };
-    Ok(Router::new()
-        .route(Route::Events.path(), post(events))
-        .route(Route::Track.path(), post(track))
-        .route(Route::Batch.path(), post(batch))
-        .method_not_allowed_fallback(method_not_allowed)
+pub(crate) fn routes(access: &Access, intake: Arc<Intake>, origins: &BTreeSet<String>) -> Result<Routes, StartError> {
+    Ok(Routes::new(access)
+        .post(Role::Write, Route::Events.path(), events)
+        .post(Role::Write, Route::Track.path(), track)
+        .post(Role::Write, Route::Batch.path(), batch)
         .layer(cors(origins)?)
         .with_state(intake))
 }
@@ -182,10 +178,10 @@ fn cors(origins: &BTreeSet<String>) -> Result<CorsLayer, StartError> {
         .max_age(Duration::from_secs(3600)))
 }
 
-async fn answer(route: Route, intake: Arc<Intake>, request: Request) -> Response {
+async fn answer(route: Route, intake: Arc<Intake>, caller: Caller, request: Request) -> Response {
     let started = Instant::now();
     let span = request_span(route, request.headers());
-    let response = match intake.take_in(route, request).instrument(span.clone()).await {
+    let response = match intake.take_in(route, caller, request).instrument(span.clone()).await {
         Ok(answer) => answer.into_response(),
         Err(error) => {
             intake.telemetry.refused(&error);
@@ -252,7 +248,7 @@ struct SegmentBatchSchema {
 /// may have kept in a minute, and all while the stream of dead letters is full. In binary mode, attributes are
 /// `ce-` headers and the body is the data.
 #[utoipa::path(
-    post, path = "/v1/events", tag = "events", security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
+    post, path = "/v1/events", tag = "events",
     request_body(content(
         (CloudEventSchema = "application/cloudevents+json"),
         (Vec<CloudEventSchema> = "application/cloudevents-batch+json"),
@@ -261,26 +257,26 @@ struct SegmentBatchSchema {
     )),
     responses(Answers)
 )]
-async fn events(State(intake): State<Arc<Intake>>, request: Request) -> Response {
-    answer(Route::Events, intake, request).await
+async fn events(State(intake): State<Arc<Intake>>, caller: Caller, request: Request) -> Response {
+    answer(Route::Events, intake, caller, request).await
 }
 
 /// Take in one Segment call
 #[utoipa::path(
-    post, path = "/v1/track", tag = "segment", security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
+    post, path = "/v1/track", tag = "segment",
     request_body = SegmentCallSchema, responses(Answers)
 )]
-async fn track(State(intake): State<Arc<Intake>>, request: Request) -> Response {
-    answer(Route::Track, intake, request).await
+async fn track(State(intake): State<Arc<Intake>>, caller: Caller, request: Request) -> Response {
+    answer(Route::Track, intake, caller, request).await
 }
 
 /// Take in a batch of Segment calls
 #[utoipa::path(
-    post, path = "/v1/batch", tag = "segment", security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
+    post, path = "/v1/batch", tag = "segment",
     request_body = SegmentBatchSchema, responses(Answers)
 )]
-async fn batch(State(intake): State<Arc<Intake>>, request: Request) -> Response {
-    answer(Route::Batch, intake, request).await
+async fn batch(State(intake): State<Arc<Intake>>, caller: Caller, request: Request) -> Response {
+    answer(Route::Batch, intake, caller, request).await
 }
 
 /// The answers of every route, for `/openapi.json`.
@@ -293,10 +289,7 @@ enum Answers {
     /// The body, or the one event, is malformed.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(OneRejected),
-    /// No valid key.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Problem),
-    /// The page's origin is not allowed.
+    /// The key is of another role, or the page's origin is not allowed.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
     /// The body did not arrive in time.
@@ -326,7 +319,6 @@ enum Answers {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Tidemill ingestion", description = "Takes events in and writes them to the log."),
-    paths(events, track, batch),
-    modifiers(&KeySchemes)
+    paths(events, track, batch)
 )]
 pub(crate) struct ApiDoc;

@@ -30,13 +30,13 @@ mod telemetry;
 use std::{convert::Infallible, hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidemill_bus::Bus;
-use tidemill_service::{Context, Server, StartError, Starting};
+use tidemill_service::{Access, Context, Role, Server, StartError, Starting};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 pub use config::{
-    AuthConfig, ClientIp, Config, CorsConfig, DeadLettersConfig, LimitsConfig, PublishConfig, SchemasConfig,
-    SenderConfig, UnknownTypes,
+    ClientIp, Config, CorsConfig, DeadLettersConfig, LimitsConfig, PublishConfig, SchemasConfig, SenderConfig,
+    UnknownTypes,
 };
 
 use crate::{
@@ -71,24 +71,21 @@ pub fn start(config: Config, context: Context) -> Starting<Handle> {
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let schemas = Schemas::load(&config.schemas)?;
+    let access = Access::start(&config.auth, &context, &[Role::Write])?;
     let server = Server::start(&context, &config.http, http::ApiDoc::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let intake = Arc::new(intake(&config, &context, &bus, schemas));
-    if intake.keys.is_open() {
-        tracing::warn!("auth.keys is empty: everybody may send events");
-    }
     let follower = (intake.clone(), context.clone(), bus.clone());
     tidemill_ownership::share(&context, &bus, [Orders], move |lease| {
         let (intake, context, bus) = follower.clone();
         redrive::run(intake, context, bus, lease)
     });
-    server.install_for_pages(http::routes(intake, &config.cors.origins)?);
+    server.install_for_pages(http::routes(&access, intake, &config.cors.origins)?)?;
     Ok(Handle { address: server.address() })
 }
 
 fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> Intake {
     let telemetry = Arc::new(Telemetry::new(&context.registry));
-    let keys = config.auth.keys.clone();
     let limits = Arc::new(Limits::new(&config.limits));
     let answered = after_the_last_answer(context, &limits);
     let log = Log::start(context, bus, &config.publish, &telemetry, &answered);
@@ -99,6 +96,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> In
         budgets: Budgets::new(&config.dead_letters),
         room: Arc::new(Room::default()),
         tally: Arc::new(Tally::default()),
+        personal: schemas.personal().more(),
         telemetry: telemetry.clone(),
     });
     let room = room::watch(dead_letters.room.clone(), context.clone(), bus.clone(), telemetry.clone());
@@ -121,7 +119,6 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> In
             .max_capacity(config.limits.remembered_events)
             .time_to_live(REMEMBERED)
             .build(),
-        keys,
         limits,
         log,
         telemetry,

@@ -14,7 +14,7 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 use moka::sync::Cache;
-use tidemill_service::KeyId;
+use tidemill_service::Caller;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::LimitsConfig, error::Error};
@@ -34,7 +34,8 @@ pub(crate) struct Limits {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     workers: Arc<Semaphore>,
-    rates: Cache<KeyId, Arc<DefaultDirectRateLimiter>>,
+    /// By the name of the key.
+    rates: Cache<String, Arc<DefaultDirectRateLimiter>>,
 }
 
 /// A request's place among those in work, and the memory that it holds until
@@ -98,10 +99,10 @@ impl Limits {
     }
 
     /// Counts `events` against the caller's rate.
-    pub(crate) fn spend(&self, caller: KeyId, events: usize) -> Result<(), Error> {
+    pub(crate) fn spend(&self, caller: &Caller, events: usize) -> Result<(), Error> {
         let Some(events) = u32::try_from(events).ok().and_then(NonZeroU32::new) else { return Ok(()) };
         let quota = Quota::per_second(self.config.rate_per_key).allow_burst(self.config.burst);
-        let rate = self.rates.get_with(caller, || Arc::new(DefaultDirectRateLimiter::direct(quota)));
+        let rate = self.rates.get_with(caller.name().to_owned(), || Arc::new(DefaultDirectRateLimiter::direct(quota)));
         match rate.check_n(events) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => {
@@ -160,8 +161,8 @@ impl Memory {
 }
 
 #[cfg(test)]
-mod tests {
-    use tidemill_service::ApiKeys;
+pub(crate) mod tests {
+    use tidemill_service::{Access, AuthConfig, Context, Role};
 
     use super::*;
 
@@ -211,19 +212,28 @@ mod tests {
         assert_eq!(limits.read(endless, 0, &mut admission).await, Err(Error::BodyTimeout { seconds: 0 }));
     }
 
+    /// With a key of their own each.
+    pub(crate) fn two_callers() -> (Caller, Caller) {
+        let auth: AuthConfig =
+            tidemill_service::config::parse("write = 'one key-number-one-1,two key-number-two-2'").expect("right");
+        let access = Access::start(&auth, &Context::new("test"), &[Role::Write]).expect("keys");
+        let caller = |key: &str| {
+            let header = ("x-write-key".parse().expect("a name"), key.parse().expect("a value"));
+            let headers = axum::http::HeaderMap::from_iter([header]);
+            access.check(&axum::http::Method::POST, &headers, Role::Write).expect("known")
+        };
+        (caller("key-number-one-1"), caller("key-number-two-2"))
+    }
+
     #[test]
     fn a_rate_is_the_keys_own() {
         let mut config = LimitsConfig { events_per_request: 10, ..LimitsConfig::default() };
         (config.rate_per_key, config.burst) = (NonZeroU32::MIN, NonZeroU32::MIN.saturating_add(9));
-        let keys = ApiKeys::from_iter(["one", "two"]);
         let limits = Limits::new(&config);
-        let caller = |key: &str| {
-            let header = ("x-write-key".parse().expect("a name"), key.parse().expect("a value"));
-            keys.check(&axum::http::HeaderMap::from_iter([header])).expect("known")
-        };
-        assert_eq!(limits.spend(caller("one"), 10), Ok(()));
-        assert!(matches!(limits.spend(caller("one"), 5), Err(Error::RateLimited { retry_after: 1..=6 })));
-        assert_eq!(limits.spend(caller("two"), 10), Ok(()));
+        let (one, two) = two_callers();
+        assert_eq!(limits.spend(&one, 10), Ok(()));
+        assert!(matches!(limits.spend(&one, 5), Err(Error::RateLimited { retry_after: 1..=6 })));
+        assert_eq!(limits.spend(&two, 10), Ok(()));
     }
 
     #[tokio::test]

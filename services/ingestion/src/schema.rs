@@ -1,10 +1,14 @@
 //! What an event's data must look like: JSON Schemas, by event type.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Value, value::RawValue};
 use tidemill_domain::Amount;
+use tidemill_events::personal::Members;
 use tidemill_service::{FieldError, StartError};
 
 use crate::{
@@ -16,6 +20,11 @@ use crate::{
 
 /// Wrong places that are told of one event.
 const MAX_ERRORS: usize = 10;
+/// Marks a property that is about a person: it is masked where dead letters are
+/// shown.
+const PERSONAL: &str = "x-personal";
+/// Bytes of names that every dead letter carries in a header.
+const MAX_PERSONAL: usize = 4096;
 
 /// The event types of a shop.
 const SHOP: [(&str, &str); 6] = [
@@ -30,6 +39,7 @@ const SHOP: [(&str, &str); 6] = [
 /// The registered schemas.
 pub(crate) struct Schemas {
     by_type: HashMap<String, Validator>,
+    personal: Members,
     unknown: UnknownTypes,
 }
 
@@ -40,15 +50,28 @@ pub(crate) struct ValidEvent(Event);
 impl Schemas {
     /// The shop's schemas, and those of the configured folder over them.
     pub(crate) fn load(config: &SchemasConfig) -> Result<Self, StartError> {
-        let mut by_type = HashMap::new();
+        let (mut by_type, mut personal) = (HashMap::new(), BTreeSet::new());
         for (name, text) in SHOP {
-            by_type.insert(name.to_owned(), compile(name, text)?);
+            by_type.insert(name.to_owned(), compile(name, text, &mut personal)?);
         }
         for (name, text) in config.folder.as_deref().map(files).transpose()?.unwrap_or_default() {
-            let schema = compile(&name, &text)?;
+            let schema = compile(&name, &text, &mut personal)?;
             by_type.insert(name, schema);
         }
-        Ok(Self { by_type, unknown: config.unknown })
+        let personal = Members::new(personal);
+        let bytes: usize = personal.more().iter().map(String::len).sum();
+        if bytes > MAX_PERSONAL {
+            return Err(StartError::new(format!(
+                "the names that schemas mark with {PERSONAL} take {bytes} bytes; a dead letter has room for \
+                 {MAX_PERSONAL}"
+            )));
+        }
+        Ok(Self { by_type, personal, unknown: config.unknown })
+    }
+
+    /// Members that schemas mark as personal.
+    pub(crate) fn personal(&self) -> &Members {
+        &self.personal
     }
 
     /// The event, if its data is as its schema has it.
@@ -95,10 +118,11 @@ fn files(folder: &Path) -> Result<Vec<(String, String)>, StartError> {
     Ok(schemas)
 }
 
-fn compile(name: &str, text: &str) -> Result<Validator, StartError> {
+fn compile(name: &str, text: &str, personal: &mut BTreeSet<String>) -> Result<Validator, StartError> {
     let failed = |reason: String| StartError::new(format!("schema {name}.json: {reason}"));
     name.parse::<tidemill_domain::EventType>().map_err(|e| failed(format!("the file's name as an event type {e}")))?;
     let schema: Value = serde_json::from_str(text).map_err(|e| failed(e.to_string()))?;
+    marked(&schema, personal);
     jsonschema::options()
         .offline()
         .with_keyword("decimal", |_, bounds, _| match Decimal::new(bounds) {
@@ -107,6 +131,23 @@ fn compile(name: &str, text: &str) -> Result<Validator, StartError> {
         })
         .build(&schema)
         .map_err(|e| failed(format!("{e} at {}", e.schema_path())))
+}
+
+/// Names of the properties that a schema marks as personal, wherever in it.
+fn marked(schema: &Value, names: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Object(properties)) = members.get("properties") {
+                let is_marked = |property: &Value| property.get(PERSONAL) == Some(&Value::Bool(true));
+                names.extend(
+                    properties.iter().filter(|(_, property)| is_marked(property)).map(|(name, _)| name.clone()),
+                );
+            }
+            members.values().for_each(|member| marked(member, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| marked(item, names)),
+        _ => {}
+    }
 }
 
 /// The keyword `decimal`: a number, or a text that spells one, that Tidemill
@@ -186,6 +227,21 @@ mod tests {
 
     fn pointers(kind: &str, data: Value) -> Vec<String> {
         check(kind, data).expect_err(kind).into_iter().map(|(pointer, _)| pointer).collect()
+    }
+
+    #[test]
+    fn what_schemas_mark_as_personal_is_known() {
+        let folder = tidemill_testkit::tempdir();
+        let schema = r#"{"properties": {"profile": {"items": {"properties": {
+            "loyalty_no": {"x-personal": true}, "points": {"x-personal": false}}}}}}"#;
+        std::fs::write(folder.path().join("profile.changed.json"), schema).expect("writes");
+        let config = SchemasConfig { folder: Some(folder.path().into()), ..SchemasConfig::default() };
+        let schemas = Schemas::load(&config).expect("right");
+        assert_eq!(schemas.personal().more(), ["loyaltyno"]);
+        assert!(schemas.personal().contains("email") && !schemas.personal().contains("points"));
+        let many = (0..1000).map(|n| format!(r#""member{n}": {{"x-personal": true}}"#)).collect::<Vec<_>>().join(",");
+        std::fs::write(folder.path().join("wide.json"), format!(r#"{{"properties": {{{many}}}}}"#)).expect("writes");
+        assert!(Schemas::load(&config).is_err(), "a header has an end");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 use tidemill_domain::Partition;
 use tidemill_events::{RawBatch, Redrive, TraceParent};
-use tidemill_service::{KeyId, Registry, trace};
+use tidemill_service::{Caller, Registry, trace};
 use tracing::{Span, field::Empty, info_span};
 
 use crate::{batcher::Lines, error::Error, forms::Route, normalise::Event, tally::NotKept};
@@ -120,7 +120,7 @@ impl Telemetry {
     }
 
     /// Events were judged, and what was accepted is in the log.
-    pub(crate) fn taken_in(&self, caller: KeyId, accepted: usize, duplicate: usize, rejected: usize) {
+    pub(crate) fn taken_in(&self, caller: &Caller, accepted: usize, duplicate: usize, rejected: usize) {
         let count = |outcome, n: usize| self.events.get_or_create(&Outcome { outcome }).inc_by(n as u64);
         count("accepted", accepted);
         count("duplicate", duplicate);

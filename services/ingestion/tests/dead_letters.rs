@@ -155,6 +155,7 @@ fn of_a_stage(n: usize) -> DeadLetter {
         source: "shop".into(),
         event_id: None,
         redriven_from: None,
+        personal: Vec::new(),
         trace: None,
         events: Events::One,
         body: noise.into(),

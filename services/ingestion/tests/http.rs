@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Service, answer, view};
 use tidemill_ingestion::ClientIp;
-use tidemill_service::ApiKeys;
+use tidemill_service::AuthConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -204,7 +204,9 @@ async fn each_event_has_its_verdict_and_a_rejected_one_its_dead_letter() {
 #[tokio::test]
 async fn keys_sizes_types_and_rates_are_limited() {
     let service = Service::with(|config| {
-        config.auth.keys = ApiKeys::from_iter(["secret-1", "secret-2"]);
+        config.auth = AuthConfig::default();
+        config.auth.write = ["shop key-of-the-shop-1", "app key-of-the-app-02"].into_iter().collect();
+        config.auth.operate = ["anna key-of-anna-is-it"].into_iter().collect();
         config.cors.origins = BTreeSet::from(["https://shop.example".to_owned()]);
         config.limits.wire_bytes = 100_000;
         config.limits.events_per_request = 3;
@@ -216,17 +218,21 @@ async fn keys_sizes_types_and_rates_are_limited() {
     let unauthorized = answer(post()).await;
     unauthorized.problem(401, "unauthorized");
     assert!(unauthorized.headers.contains_key("www-authenticate"));
-    answer(post().bearer_auth("secret-3")).await.problem(401, "unauthorized");
-    answer(post().bearer_auth("secret-1").header("origin", "https://evil.example"))
+    answer(post().bearer_auth("key-of-nobody-at-all")).await.problem(401, "unauthorized");
+    // Who may operate may not write: each key is for one thing.
+    let other = answer(post().bearer_auth("key-of-anna-is-it")).await;
+    other.problem(403, "forbidden_role");
+    assert_eq!(other.body["detail"], "the key anna may operate, and this needs one that may write");
+    answer(post().bearer_auth("key-of-the-shop-1").header("origin", "https://evil.example"))
         .await
         .problem(403, "forbidden_origin");
-    let page = answer(post().bearer_auth("secret-1").header("origin", "https://shop.example")).await;
+    let page = answer(post().bearer_auth("key-of-the-shop-1").header("origin", "https://shop.example")).await;
     page.accepted(1);
     assert_eq!(page.headers["access-control-allow-origin"], "https://shop.example");
-    answer(post().header("x-write-key", "secret-2")).await.accepted(1);
-    answer(post().basic_auth("secret-2", Some(""))).await.accepted(1);
+    answer(post().header("x-write-key", "key-of-the-app-02")).await.accepted(1);
+    answer(post().basic_auth("key-of-the-app-02", Some(""))).await.accepted(1);
 
-    let keyed = || service.post("/v1/events").bearer_auth("secret-2");
+    let keyed = || service.post("/v1/events").bearer_auth("key-of-the-app-02");
     let json = || keyed().header("content-type", "application/json");
     answer(json().body(" ".repeat(100_001))).await.problem(413, "body_too_large");
     let endless =
@@ -241,9 +247,15 @@ async fn keys_sizes_types_and_rates_are_limited() {
     let wait: u64 = limited.headers["retry-after"].to_str().expect("ascii").parse().expect("seconds");
     assert!((1..=4).contains(&wait), "{wait}");
     // The other key has its own allowance: one of three is spent.
-    answer(service.post("/v1/events").bearer_auth("secret-1").header("content-type", "application/json").body("[1,2]"))
-        .await
-        .problem(422, "all_rejected");
+    answer(
+        service
+            .post("/v1/events")
+            .bearer_auth("key-of-the-shop-1")
+            .header("content-type", "application/json")
+            .body("[1,2]"),
+    )
+    .await
+    .problem(422, "all_rejected");
 
     let get = service.client.get(format!("http://{}/v1/events", service.address));
     answer(get).await.problem(405, "method_not_allowed");

@@ -20,7 +20,7 @@ async fn sigterm_answers_what_was_taken_in_and_ends_in_order() {
     let mut process = Command::new(env!("CARGO_BIN_EXE_tidemill-ingestion"))
         .env("TIDEMILL_HTTP__LISTEN", "127.0.0.1:0")
         .env("TIDEMILL_NATS__URL", nats.url())
-        .env("TIDEMILL_AUTH__KEYS", "key-one,key-two")
+        .env("TIDEMILL_AUTH__WRITE", "shop key-of-the-shop-1,app key-of-the-app-02")
         .env("TIDEMILL_TELEMETRY__LOG_FORMAT", "json")
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -41,7 +41,7 @@ async fn sigterm_answers_what_was_taken_in_and_ends_in_order() {
     // A request is let in, and has sent half of its body when the signal comes.
     let body = view("half-way").to_string();
     let head = format!(
-        "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Write-Key: key-two\r\n\
+        "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Write-Key: key-of-the-app-02\r\n\
          Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         body.len()
     );

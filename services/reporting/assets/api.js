@@ -4,6 +4,14 @@ const STREAM_TYPES = ["metrics", "alert", "books", "health", "reset"];
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 
+/** The API refused; `status` says how. */
+export class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
 /** GETs JSON. Parameters that are undefined are left out. */
 export async function getJson(path, parameters = {}) {
   const url = new URL(path, location.href);
@@ -13,7 +21,7 @@ export async function getJson(path, parameters = {}) {
   const response = await fetch(url, { headers: { accept: "application/json" } });
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
-    throw new Error(problem.detail ?? problem.title ?? `${path} answered ${response.status}`);
+    throw new Refused(response.status, problem.detail ?? problem.title ?? `${path} answered ${response.status}`);
   }
   return response.json();
 }
@@ -30,6 +38,7 @@ export class Stream {
   #source = null;
   #retryMs = FIRST_RETRY_MS;
   #opened = false;
+  #timer = null;
 
   constructor({ onOpen, onLost, onEvent }) {
     this.onOpen = onOpen;
@@ -37,7 +46,10 @@ export class Stream {
     this.onEvent = onEvent;
   }
 
+  /** Opens it, now; one that is open is closed. */
   connect() {
+    clearTimeout(this.#timer);
+    this.close();
     const source = new EventSource("/v1/stream");
     this.#source = source;
     this.#opened = false;
@@ -50,7 +62,7 @@ export class Stream {
     source.addEventListener("error", () => {
       this.onLost();
       if (source.readyState !== EventSource.CLOSED) return;
-      setTimeout(() => this.connect(), this.#retryMs);
+      this.#timer = setTimeout(() => this.connect(), this.#retryMs);
       this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
     });
     for (const type of STREAM_TYPES) {

@@ -55,7 +55,11 @@ export function showBooks(books) {
 export function watchDeadLetters(onError) {
   const details = byId("dead-letters");
   details.addEventListener("toggle", () => {
-    if (details.open) loadDeadLetters(details.lastElementChild).catch(onError);
+    if (details.open) loadDeadLetters(details.lastElementChild).catch((error) => {
+      if (error.status !== 403) return onError(error);
+      const told = "They take a key that may operate, which no page keeps: `tidemill dlq list` shows them.";
+      details.lastElementChild.replaceChildren(el("p", { class: "empty" }, told));
+    });
   });
 }
 

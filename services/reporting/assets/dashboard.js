@@ -8,6 +8,7 @@ import { showChain } from "./chain.js";
 import { Palette } from "./colours.js";
 import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
 import { MetricFeed } from "./feed.js";
+import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
 import { formatClock, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
 import { EventTiles, SalesTiles } from "./kpis.js";
 import { booksSince, MetricModel } from "./model.js";
@@ -406,6 +407,11 @@ function firstEvent(ingestion) {
 
 function showError(error) {
   const notice = byId("notice");
+  if (error?.status === 401) {
+    notice.hidden = true;
+    askForKey();
+    return;
+  }
   notice.hidden = error === null;
   if (error) setText(notice, `Some figures could not be loaded: ${error.message}. Trying again.`);
 }
@@ -448,6 +454,10 @@ function setUpControls() {
 }
 
 setUpControls();
+setUpLogin(() => {
+  stream.connect();
+  loadAll();
+});
 setUpTheme(byId("theme"), () => {
   salesChart.restyle();
   viewsChart.restyle();
@@ -458,5 +468,6 @@ stream.connect();
 // Figures do not wait for a stream that cannot be opened.
 setTimeout(() => state.loaded || loadAll(), STREAM_PATIENCE_MS);
 setInterval(() => Object.values(feeds).forEach((feed) => feed.tick()), TICK_MS);
-setInterval(() => state.live || loadAll(), POLL_MS);
-setInterval(loadAll, REFRESH_MS);
+// Who has no key is asked once, and not again and again.
+setInterval(() => state.live || isAskingForKey() || loadAll(), POLL_MS);
+setInterval(() => isAskingForKey() || loadAll(), REFRESH_MS);

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{ApiKeys, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 /// The settings.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub struct Config {
     /// Logs and traces.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
-    /// Who may redrive and discard dead letters.
+    /// Who may read, and who may handle dead letters.
     #[serde(default, skip_serializing)]
     pub auth: AuthConfig,
     /// Definitions of the metrics.
@@ -35,19 +35,12 @@ pub struct Config {
     /// When to stand still rather than make dead letters.
     #[serde(default)]
     pub dead_letters: CeilingConfig,
+    /// Logging in to the page.
+    #[serde(default)]
+    pub session: SessionConfig,
     /// Where other parts of the suite are reached by a browser.
     #[serde(default)]
     pub links: LinksConfig,
-}
-
-/// Section `auth`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AuthConfig {
-    /// Keys that may redrive and discard dead letters: a list, or one text with
-    /// commas between them. With none, everybody may. Give them by
-    /// environment.
-    pub keys: ApiKeys,
 }
 
 /// Section `definitions`.
@@ -97,6 +90,16 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self { points: 50_000, cells: 5_000_000 }
     }
+}
+
+/// Section `session`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionConfig {
+    /// Whether browsers reach the page by https alone. Without it, a login that
+    /// a proxy marks so in `X-Forwarded-Proto` gets a cookie that is never sent
+    /// in the clear.
+    pub https: bool,
 }
 
 /// Section `links`.

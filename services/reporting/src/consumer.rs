@@ -287,6 +287,7 @@ impl<'r, R: Recipe> Follower<'r, R> {
             source: books::UNKNOWN_SOURCE.into(),
             event_id: None,
             redriven_from: None,
+            personal: Vec::new(),
             trace: None,
             events: Events::One,
             body,

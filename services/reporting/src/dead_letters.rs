@@ -12,11 +12,15 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
-use tidemill_events::{DeadLetter, Events};
+use tidemill_events::{
+    DeadLetter, Events,
+    bodies::{self, Body},
+    personal::Members,
+};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::books;
+use crate::{books, masking};
 
 /// Characters of a reason that are kept.
 const REASON: usize = 2000;
@@ -48,6 +52,18 @@ pub enum Kind {
     Redrive,
     /// Give it up for good.
     Discard,
+}
+
+/// What is written down of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Its event was sent again.
+    Redrive,
+    /// It was given up for good.
+    Discard,
+    /// It was shown with what is personal in it.
+    Unmask,
 }
 
 /// How far an order has come.
@@ -96,6 +112,7 @@ names!(State, "must be dead, redriving, accepted, failed_again or discarded":
     Dead = "dead", Redriving = "redriving", Accepted = "accepted", FailedAgain = "failed_again",
     Discarded = "discarded");
 names!(Kind, "must be redrive or discard": Redrive = "redrive", Discard = "discard");
+names!(Act, "must be redrive, discard or unmask": Redrive = "redrive", Discard = "discard", Unmask = "unmask");
 names!(Progress, "must be requested, sent, accepted, failed_again, done or lost":
     Requested = "requested", Sent = "sent", Accepted = "accepted", FailedAgain = "failed_again", Done = "done",
     Lost = "lost");
@@ -145,9 +162,9 @@ pub struct Letter {
     /// The letter as which its event has failed again.
     #[serde(default)]
     pub failed_again_as: Option<u64>,
-    /// The body as text, at most 4 KiB of it, of several the first; `null` where
-    /// nothing is kept, once the stream has forgotten it, or while the stream is
-    /// away.
+    /// The body as text, at most 4 KiB of it, of several the first, and without
+    /// what is personal; `null` where nothing is kept, once the stream has
+    /// forgotten it, or while the stream is away.
     #[serde(default)]
     pub body: Option<String>,
 }
@@ -204,10 +221,24 @@ impl Letter {
             source: self.source.clone().unwrap_or_default(),
             event_id: self.event_id.clone(),
             redriven_from: self.redriven_from,
+            personal: Vec::new(),
             trace: None,
             events: Events::Counted(self.count),
             body: Bytes::new(),
         })
+    }
+
+    /// As it is shown to whoever did not ask for all of it; see [`masking`].
+    #[must_use]
+    pub fn masked(self) -> Self {
+        let of = |text: Option<String>| text.map(|text| masking::text(&text).into_owned());
+        Self {
+            reason: masking::text(&self.reason).into_owned(),
+            pointer: of(self.pointer),
+            source: of(self.source),
+            event_id: of(self.event_id),
+            ..self
+        }
     }
 
     /// Why an order is refused, if it is. `force` overrules what only guards
@@ -299,7 +330,7 @@ pub struct Order {
     pub force: bool,
     /// Who ordered it.
     pub by: String,
-    /// The fingerprint of their key.
+    /// The name of their key.
     pub key: String,
     /// Why.
     pub reason: String,
@@ -327,13 +358,13 @@ pub struct Action {
     pub request: Uuid,
     /// The letter.
     pub letter: u64,
-    /// What was ordered.
-    pub kind: Kind,
+    /// What was done.
+    pub kind: Act,
     /// How far it has come.
     pub state: Progress,
     /// Who ordered it.
     pub by: String,
-    /// The fingerprint of their key, `anybody` where none is configured.
+    /// The name of their key, `anybody` where none is needed.
     pub key: String,
     /// Why.
     pub reason: String,
@@ -361,28 +392,40 @@ pub struct ActionFilter {
     /// Ordered by them.
     pub by: Option<String>,
     /// Of this kind.
-    pub kind: Option<Kind>,
+    pub kind: Option<Act>,
     /// That have come this far.
     pub state: Option<Progress>,
     /// With a lower number: the next page.
     pub before: Option<u64>,
 }
 
-/// The letter's body, or the first of several, as text: as much of it as a list
-/// shows; `None` where nothing is kept.
-pub fn excerpt_of(letter: &DeadLetter) -> Option<String> {
-    let bodies = letter.bodies().ok()?;
-    bodies.first().map(|body| excerpt(&body.bytes))
+/// The letter's body as text, or those of several events as a list, without
+/// what is personal; `None` where nothing is kept.
+pub fn masked_body(letter: &DeadLetter) -> Option<String> {
+    let kept = letter.bodies().ok().filter(|bodies| !bodies.is_empty())?;
+    let personal = Members::new(letter.personal.iter().cloned());
+    let mask = |body: &Body| masking::body(&body.bytes, &personal);
+    match letter.events {
+        Events::Several(_) => {
+            let masked = |body: &Body| Body { bytes: mask(body).into(), ..*body };
+            let list = bodies::encode(&kept.iter().map(masked).collect::<Vec<_>>()).ok()?;
+            String::from_utf8(list.into()).ok()
+        }
+        Events::One | Events::Counted(_) => kept.first().map(mask),
+    }
 }
 
-/// A body as text, as much of it as a list shows. What is no UTF-8 becomes
-/// U+FFFD.
-pub fn excerpt(body: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(&body[..body.len().min(BODY)]).into_owned();
-    // A character that the cut went through says nothing of the body.
-    if body.len() > BODY && text.ends_with('\u{fffd}') {
-        text.pop();
-    }
+/// The letter's body, or the first of several, as a list shows it; `None` where
+/// nothing is kept.
+pub fn excerpt_of(letter: &DeadLetter) -> Option<String> {
+    let bodies = letter.bodies().ok()?;
+    let personal = Members::new(letter.personal.iter().cloned());
+    bodies.first().map(|body| excerpt(masking::body(&body.bytes, &personal)))
+}
+
+/// As much of a text as a list shows.
+fn excerpt(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(BODY));
     text
 }
 
@@ -392,10 +435,9 @@ mod tests {
 
     #[test]
     fn an_excerpt_ends_between_characters() {
-        assert_eq!(excerpt("ab".as_bytes()), "ab");
-        assert_eq!(excerpt(b"a\xff"), "a\u{fffd}");
+        assert_eq!(excerpt("ab".into()), "ab");
         let long = format!("{}{}", "x".repeat(BODY - 1), "\u{1f600}");
-        assert_eq!(excerpt(long.as_bytes()), "x".repeat(BODY - 1));
+        assert_eq!(excerpt(long), "x".repeat(BODY - 1));
     }
 
     #[test]

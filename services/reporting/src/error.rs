@@ -1,7 +1,7 @@
 //! What can go wrong, and what then happens.
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use tidemill_events::StreamName;
@@ -80,9 +80,9 @@ pub enum Error {
         /// How many.
         reached: CeilingReached,
     },
-    /// No valid key came with a request that needs one.
-    #[error("no valid key")]
-    Unauthorized(Box<Problem>),
+    /// An address tries to log in too often; seconds until it may again.
+    #[error("too many logins from this address")]
+    TooManyLogins(u64),
     /// The body of a request is wrong.
     #[error("the request is not as it should be")]
     Request(Vec<FieldError>),
@@ -129,7 +129,7 @@ impl Error {
             Self::Busy => "busy",
             Self::Missing { .. } => "missing_message",
             Self::Ceiling { .. } => "dead_letter_ceiling",
-            Self::Unauthorized(_) => "unauthorized",
+            Self::TooManyLogins(_) => "too_many_logins",
             Self::Request(_) => "invalid_request",
             Self::MediaType => "unsupported_media_type",
             Self::TooLarge(_) => "body_too_large",
@@ -161,7 +161,7 @@ impl Error {
             | Self::TooManyClients(_)
             | Self::TooManyOfOne(_)
             | Self::Busy
-            | Self::Unauthorized(_)
+            | Self::TooManyLogins(_)
             | Self::Request(_)
             | Self::MediaType
             | Self::TooLarge(_)
@@ -178,7 +178,9 @@ impl Error {
             Self::Store(_) | Self::Bus(_) | Self::Merge { .. } | Self::Missing { .. } | Self::Ceiling { .. } => {
                 Problem::internal()
             }
-            Self::Unauthorized(told) => (**told).clone(),
+            Self::TooManyLogins(seconds) => {
+                problem(StatusCode::TOO_MANY_REQUESTS, "Too many logins").retry_after(*seconds)
+            }
             Self::Request(errors) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "Invalid request").errors(errors.clone())
             }
@@ -210,11 +212,6 @@ impl IntoResponse for Error {
         if problem.status >= 500 {
             tracing::warn!(code = self.code(), error = %self, "a request could not be answered");
         }
-        let mut response = problem.into_response();
-        if response.status() == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("Bearer realm=\"tidemill\"");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-        }
-        response
+        problem.into_response()
     }
 }

@@ -1,25 +1,28 @@
 //! The API.
 
 mod dead_letters;
+mod session;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
     response::{
         IntoResponse, Response,
         sse::{KeepAlive, Sse},
     },
-    routing::{get, post},
 };
+use futures::StreamExt;
 use serde::Serialize;
 use tidemill_domain::Timestamp;
-use tidemill_service::{KeySchemes, Problem};
+use tidemill_service::{Caller, Needs, Problem, Role, Routes};
 use tokio::time::{Instant, timeout};
 use tower_http::compression::CompressionLayer;
 use utoipa::{OpenApi, ToSchema};
+
+pub use session::Logins;
 
 use crate::{
     alerts::Alert,
@@ -47,10 +50,22 @@ const SOURCES: usize = 10_000;
         description = "Series and totals, the books, alerts, dead letters, and the health of the chain."
     ),
     paths(
-        metrics, series, totals, alerts, books, health, live, dead_letters::list, dead_letters::show,
-        dead_letters::redrive, dead_letters::discard, dead_letters::audit, dead_letters::progress
-    ),
-    modifiers(&KeySchemes)
+        metrics,
+        series,
+        totals,
+        alerts,
+        books,
+        health,
+        live,
+        dead_letters::list,
+        dead_letters::show,
+        dead_letters::redrive,
+        dead_letters::discard,
+        dead_letters::audit,
+        dead_letters::progress,
+        session::login,
+        session::logout
+    )
 )]
 struct Api;
 
@@ -60,26 +75,25 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The routes.
-pub fn routes(reporting: Arc<Reporting>) -> Router {
-    Router::new()
-        .route("/", get(page::index))
-        .route("/assets/{*path}", get(page::asset))
-        .route("/v1/metrics", get(metrics))
-        .route("/v1/metrics/{name}/series", get(series))
-        .route("/v1/metrics/{name}/totals", get(totals))
-        .route("/v1/alerts", get(alerts))
-        .route("/v1/books", get(books))
-        .route("/v1/health", get(health))
-        .route("/v1/dead-letters", get(dead_letters::list))
-        .route("/v1/dead-letters/{sequence}", get(dead_letters::show))
-        .route("/v1/dead-letters/redrive", post(dead_letters::redrive))
-        .route("/v1/dead-letters/discard", post(dead_letters::discard))
-        .route("/v1/dead-letters/audit", get(dead_letters::audit))
-        .route("/v1/dead-letters/orders/{request}", get(dead_letters::progress))
-        .route("/v1/stream", get(live))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not answered here")
-        })
+pub fn routes(reporting: Arc<Reporting>) -> Routes {
+    Routes::new(&reporting.access)
+        .page("/", page::index)
+        .page("/assets/{*path}", page::asset)
+        .post(Needs::Nothing, "/v1/session", session::login)
+        .delete(Needs::Nothing, "/v1/session", session::logout)
+        .get(Role::Read, "/v1/metrics", metrics)
+        .get(Role::Read, "/v1/metrics/{name}/series", series)
+        .get(Role::Read, "/v1/metrics/{name}/totals", totals)
+        .get(Role::Read, "/v1/alerts", alerts)
+        .get(Role::Read, "/v1/books", books)
+        .get(Role::Read, "/v1/health", health)
+        .get(Role::Read, "/v1/stream", live)
+        .get(Role::Operate, "/v1/dead-letters", dead_letters::list)
+        .get(Role::Operate, "/v1/dead-letters/{sequence}", dead_letters::show)
+        .post(Role::Operate, "/v1/dead-letters/redrive", dead_letters::redrive)
+        .post(Role::Operate, "/v1/dead-letters/discard", dead_letters::discard)
+        .get(Role::Operate, "/v1/dead-letters/audit", dead_letters::audit)
+        .get(Role::Operate, "/v1/dead-letters/orders/{request}", dead_letters::progress)
         .layer(DefaultBodyLimit::max(dead_letters::MAX_BODY))
         // Streams of events are left as they are: a compressor holds them back.
         .layer(CompressionLayer::new())
@@ -290,6 +304,11 @@ async fn find(
     Ok(Found { metric, question, groups, head, truth })
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+}
+
 fn accepts_csv(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/csv"))
@@ -388,10 +407,12 @@ async fn health(State(reporting): State<Arc<Reporting>>) -> Json<Health> {
         (status = 429, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
-async fn live(State(reporting): State<Arc<Reporting>>, request: Request) -> Result<Response, Error> {
+async fn live(State(reporting): State<Arc<Reporting>>, caller: Caller, request: Request) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
     let last_id = head.headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
     let events = reporting.hub.subscribe(reporting.client(&head), last_id)?;
+    // A key that is taken away ends what was begun with it.
+    let events = events.take_until(reporting.access.until_void(&caller));
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"));
     // A proxy that gathers answers would hold events back.
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::HeaderName::from_static("x-accel-buffering"), "no")];

@@ -18,6 +18,7 @@ pub mod error;
 pub mod health;
 pub mod http;
 pub mod live;
+pub mod masking;
 pub mod page;
 pub mod publisher;
 pub mod query;
@@ -37,7 +38,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidemill_definitions::Metrics;
 use tidemill_events::StreamName;
-use tidemill_service::{Context, Server, StartError, Starting};
+use tidemill_service::{Access, Context, Role, Server, StartError, Starting};
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use config::Config;
@@ -68,16 +69,14 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
     // Said before anybody can ask.
     context.health.unready(refresh::NAME, "not read yet");
+    let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?.with_sessions();
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let open = async || Opened::new(&config.store, &metrics).await;
     let Opened { store, catalogue, standing } =
         context.retry("store", open, tidemill_store::Error::is_transient).await?;
-    if config.auth.keys.is_open() {
-        tracing::warn!("auth.keys is empty: everybody may redrive and discard dead letters");
-    }
-    let reporting = Reporting::new(context.clone(), bus.clone(), store, config, catalogue, standing);
-    server.install(http::routes(reporting.clone()));
+    let reporting = Reporting::new(context.clone(), bus.clone(), store, config, access, catalogue, standing);
+    server.install(http::routes(reporting.clone()))?;
     let follower = reporting.clone();
     let owned =
         tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| consumer::run(follower.clone(), lease));

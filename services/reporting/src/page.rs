@@ -13,8 +13,9 @@ use tidemill_service::Problem;
 struct Assets;
 
 /// Everything comes from here; no other page may frame it.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
-                                       form-action 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; \
+                                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                                       frame-ancestors 'none'";
 
 /// `GET /`
 pub async fn index(headers: HeaderMap) -> Response {

@@ -10,7 +10,7 @@ use axum::http::request;
 use tidemill_bus::Bus;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_service::{
-    ApiKeys, CeilingConfig, Context,
+    Access, CeilingConfig, Context,
     clients::{self, ClientKey, Network},
 };
 use tokio::sync::{Notify, Semaphore, watch};
@@ -22,6 +22,7 @@ use crate::{
     config::{LimitsConfig, LinksConfig, LiveConfig},
     error::Error,
     health::Health,
+    http::Logins,
     live::{Changes, Hub},
     read_model::{CellKey, MetricsFold},
     store::{Standing, Store},
@@ -40,8 +41,10 @@ pub struct Reporting {
     pub bus: Bus,
     /// The read model.
     pub store: Store,
-    /// Who may order something for dead letters.
-    pub keys: ApiKeys,
+    /// Who may do what.
+    pub access: Access,
+    /// Who may log in, and how often it may be tried.
+    pub logins: Logins,
     /// What one request may ask for.
     pub limits: LimitsConfig,
     /// How many unreadable messages are borne.
@@ -159,11 +162,12 @@ impl Reporting {
         bus: Bus,
         store: Store,
         config: Config,
+        access: Access,
         catalogue: Catalogue,
         standing: Standing,
     ) -> Arc<Self> {
         let epoch = context.new_id().simple().to_string();
-        let Config { http, auth, limits, links, live, dead_letters, .. } = config;
+        let Config { http, limits, links, live, dead_letters, session, .. } = config;
         let seen = Seen::default();
         seen.changes_to(standing.change);
         seen.alerts_to(standing.reached.get(Unit::Alerts.name()).copied().unwrap_or_default());
@@ -175,7 +179,8 @@ impl Reporting {
             readers: Semaphore::new(READERS),
             ordered: Notify::new(),
             seen,
-            keys: auth.keys,
+            access,
+            logins: Logins::new(session),
             dead_letters,
             standing: RwLock::new(standing),
             catalogue: RwLock::new(catalogue),

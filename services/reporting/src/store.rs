@@ -714,7 +714,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        dead_letters::{ActionFilter, Filter, Kind, Order, Progress as Step, State},
+        dead_letters::{Act, ActionFilter, Filter, Kind, Order, Progress as Step, State},
         testing::{at, dead_letter, sales, transition, update, updates},
     };
 
@@ -1021,7 +1021,7 @@ mod tests {
         let actions =
             store.actions(&ActionFilter { letter: Some(5), ..ActionFilter::default() }, 9).await.expect("answers");
         assert_eq!((actions.len(), actions[0].state, actions[0].failed_again_as), (1, Step::FailedAgain, Some(9)));
-        let filter = ActionFilter { by: Some("anna".into()), kind: Some(Kind::Discard), ..ActionFilter::default() };
+        let filter = ActionFilter { by: Some("anna".into()), kind: Some(Act::Discard), ..ActionFilter::default() };
         let discarded = store.actions(&filter, 9).await.expect("answers");
         assert_eq!((discarded.len(), discarded[0].letter, discarded[0].settled_at), (1, 7, Some(at(11))));
         let page = ActionFilter { before: Some(discarded[0].number), ..ActionFilter::default() };

@@ -36,6 +36,7 @@ pub(crate) fn dead_letter(service: &str, redriven_from: Option<u64>) -> DeadLett
         source: "shop".into(),
         event_id: None,
         redriven_from,
+        personal: Vec::new(),
         trace: None,
         events: Events::One,
         body: bytes::Bytes::new(),

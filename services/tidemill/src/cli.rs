@@ -41,6 +41,8 @@ enum Command {
     Books(Books),
     /// List, show, redrive and discard dead letters
     Dlq(Dlq),
+    /// Make a key, or the entry that services keep of one
+    Keys(Keys),
 }
 
 /// Where the all-in-one keeps its data and listens.
@@ -49,6 +51,10 @@ pub struct Local {
     /// Folder for the log and every store; a temporary one without it
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Folder with keys (files `write`, `read` and `operate`); without it
+    /// whoever reaches the ports of this machine may do everything
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
     /// Port of ingestion (0 takes a free one); those of enrichment,
     /// aggregation and alert follow it
     #[arg(long, default_value_t = 7070)]
@@ -132,9 +138,12 @@ pub struct OnlineRetail {
     /// Reporting of that suite; without it port 7080 of the same host
     #[arg(long, value_name = "URL", requires = "url")]
     pub reporting_url: Option<Url>,
-    /// Write key of that suite
+    /// Key of that suite that may write
     #[arg(long, env = "TIDEMILL_WRITE_KEY", hide_env_values = true)]
     pub write_key: Option<String>,
+    /// Key of that suite that may read
+    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub read_key: Option<String>,
     /// Events in a request
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
@@ -154,9 +163,12 @@ pub struct Check {
     /// Reporting of the suite; without it port 7080 of the same host
     #[arg(long, value_name = "URL")]
     pub reporting_url: Option<Url>,
-    /// Write key of the suite; of several, separated by commas, the first
+    /// Key of the suite that may write; of several entries the first
     #[arg(long, env = "TIDEMILL_WRITE_KEY", hide_env_values = true)]
     pub write_key: Option<String>,
+    /// Key of the suite that may read; of several entries the first
+    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub read_key: Option<String>,
     /// Seconds until it has failed
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
     pub timeout: u64,
@@ -177,6 +189,9 @@ pub struct Books {
     /// Reporting of the suite
     #[arg(long, alias = "reporting-url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
     pub url: Url,
+    /// Key of the suite that may read, where it needs one
+    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub key: Option<String>,
     /// Tell each source by hour of ingestion too
     #[arg(long)]
     pub hours: bool,
@@ -209,14 +224,15 @@ pub enum DlqCommand {
         tidemill dlq list --state dead --code schema_violation\n  \
         tidemill dlq list --since 2026-03-01T00:00:00Z --until 1d --json | jq .dead_letters")]
     List(DlqList),
-    /// Show one dead letter: why, its body, and what was done about it
+    /// Show one dead letter: why, its body, and what was done about it. What is
+    /// personal in it is masked
     Show(DlqShow),
     /// Send the events of dead letters again, as they are or mended
     #[command(after_help = "Each event is judged by ingestion like any other. It keeps its source and id, so it is \
         counted once\nhowever often it is redriven. The exit code is 0 if every one is accepted.\n\nExamples:\n  \
         tidemill dlq redrive 17 18 19\n  \
         tidemill dlq redrive --code unknown_type --reason 'schema added' --dry-run\n  \
-        tidemill dlq show 17 --json | jq -r .body | sed 's/order.teleported/order.placed/' |\n    \
+        tidemill dlq show 17 --unmasked --json | jq -r .body | sed 's/order.teleported/order.placed/' |\n    \
         tidemill dlq redrive 17 --body - --yes")]
     Redrive(DlqRedrive),
     /// Give dead letters up for good
@@ -234,6 +250,9 @@ pub struct DlqTarget {
     /// Reporting of the suite
     #[arg(long, env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
     pub url: Url,
+    /// Key of the suite that may operate, where it needs one
+    #[arg(long, env = "TIDEMILL_OPERATE_KEY", hide_env_values = true)]
+    pub key: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -279,6 +298,9 @@ pub struct DlqList {
 pub struct DlqShow {
     /// Its number, as `list` gives it
     pub sequence: u64,
+    /// With what is personal in it; that is written to the audit
+    #[arg(long)]
+    pub unmasked: bool,
     #[command(flatten)]
     pub(crate) target: DlqTarget,
 }
@@ -325,9 +347,6 @@ pub struct DlqOrder {
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
-    /// Key of the suite, where it needs one
-    #[arg(long, env = "TIDEMILL_KEY", hide_env_values = true)]
-    pub key: Option<String>,
     #[command(flatten)]
     pub(crate) target: DlqTarget,
 }
@@ -346,6 +365,31 @@ pub struct DlqAudit {
     pub limit: u16,
     #[command(flatten)]
     pub(crate) target: DlqTarget,
+}
+
+/// `tidemill keys`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidemill keys new shop\n  \
+    tidemill keys hash anna <key.txt >>/etc/tidemill/keys/operate")]
+pub struct Keys {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key, and show it and its entry
+    New {
+        /// What the key is called in logs and in the audit
+        name: String,
+    },
+    /// Show the entry of a key that is given on standard input
+    Hash {
+        /// What the key is called in logs and in the audit
+        name: String,
+    },
 }
 
 /// Runs a command. Exit codes: 0 done, 1 failed.
@@ -369,6 +413,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Check(check) => commands::check(check).await,
         Command::Books(books) => commands::books(books).await,
         Command::Dlq(dlq) => commands::dlq(dlq).await,
+        Command::Keys(keys) => commands::keys(keys),
     };
     match result {
         Ok(code) => code,

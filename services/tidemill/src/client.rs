@@ -36,7 +36,7 @@ pub enum ClientError {
         reason: String,
     },
     /// The suite refused the request.
-    #[error("{url} answered {status}: {}", told(body))]
+    #[error("{url} answered {status}: {}{}", told(body), hint(*status, body))]
     Refused {
         /// What was called.
         url: Url,
@@ -78,6 +78,23 @@ fn told(body: &str) -> String {
         text.push_str(&format!("; {} {detail}", pointer.trim_start_matches('/')));
     }
     text
+}
+
+/// How to give the key that a command lacks.
+fn hint(status: StatusCode, body: &str) -> &'static str {
+    let needs = |role: &str| body.contains(&format!("may {role}"));
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("operate\"") || needs("operate;") => {
+            "\ngive it a key that may operate, by --key or TIDEMILL_OPERATE_KEY"
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("write\"") || needs("write;") => {
+            "\ngive it a key that may write, by --write-key or TIDEMILL_WRITE_KEY"
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("read\"") || needs("read;") => {
+            "\ngive it a key that may read, by TIDEMILL_READ_KEY"
+        }
+        _ => "",
+    }
 }
 
 /// Ingestion's answer to a batch.
@@ -182,30 +199,55 @@ pub struct PointOfSeries {
     pub values: BTreeMap<String, serde_json::Value>,
 }
 
+/// The keys of a suite, as far as it needs any.
+#[derive(Clone, Default)]
+pub struct Keys {
+    /// For ingestion: it may write.
+    pub write: Option<String>,
+    /// For reporting: it may read, or operate.
+    pub read: Option<String>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let given = |key: &Option<String>| if key.is_some() { "given" } else { "none" };
+        write!(f, "Keys(write {}, read {})", given(&self.write), given(&self.read))
+    }
+}
+
+impl Keys {
+    /// The first key of entries as services read them: `NAME KEY` or KEY, with
+    /// commas or a line each.
+    fn first(entries: &str) -> Option<String> {
+        let entries = entries.split([',', '\n']).map(str::trim).filter(|entry| !entry.starts_with('#'));
+        entries.filter_map(|entry| entry.split_whitespace().last()).next().map(str::to_owned)
+    }
+}
+
 /// A client of a running suite.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     ingestion: Url,
     reporting: Url,
-    write_key: Option<String>,
+    keys: Keys,
     patience: Duration,
 }
 
 impl Client {
     /// A client for a suite at these addresses.
-    pub fn new(ingestion: Url, reporting: Url, write_key: Option<String>) -> Self {
+    pub fn new(ingestion: Url, reporting: Url, keys: Keys) -> Self {
         tidemill_service::install_crypto();
-        Self { http: reqwest::Client::new(), ingestion, reporting, write_key, patience: PATIENCE }
+        Self { http: reqwest::Client::new(), ingestion, reporting, keys, patience: PATIENCE }
     }
 
     /// A client for a suite whose ingestion is there. Reporting is at port 7080
-    /// of the same host unless it is named, and of several keys the first is
-    /// used.
+    /// of the same host unless it is named, and of several keys of a role the
+    /// first is used.
     ///
     /// # Errors
     /// [`ClientError::NoHost`].
-    pub fn of_suite(ingestion: Url, reporting: Option<Url>, keys: Option<&str>) -> Result<Self, ClientError> {
+    pub fn of_suite(ingestion: Url, reporting: Option<Url>, keys: &Keys) -> Result<Self, ClientError> {
         let reporting = match reporting {
             Some(reporting) => reporting,
             None => {
@@ -214,8 +256,9 @@ impl Client {
                 beside
             }
         };
-        let key = keys.and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
-        Ok(Self::new(ingestion, reporting, key.map(str::to_owned)))
+        let first = |entries: &Option<String>| entries.as_deref().and_then(Keys::first);
+        let keys = Keys { write: first(&keys.write), read: first(&keys.read) };
+        Ok(Self::new(ingestion, reporting, keys))
     }
 
     /// The same client, which gives a request up after so long.
@@ -225,7 +268,8 @@ impl Client {
 
     /// A client of reporting alone, for a person who waits: it gives up soon.
     pub fn of_reporting(reporting: Url, key: Option<String>) -> Self {
-        Self { patience: SHORT_PATIENCE, ..Self::new(reporting.clone(), reporting, key) }
+        let keys = Keys { write: None, read: key };
+        Self { patience: SHORT_PATIENCE, ..Self::new(reporting.clone(), reporting, keys) }
     }
 
     /// The same client with another server to read from.
@@ -247,9 +291,7 @@ impl Client {
             if let Some(encoding) = encoding {
                 request = request.header(header::CONTENT_ENCODING, encoding);
             }
-            if let Some(key) = &self.write_key {
-                request = request.bearer_auth(key);
-            }
+            request = with_key(request, self.keys.write.as_ref());
             if let Some(trace) = trace {
                 request = request.header("traceparent", trace.to_string());
             }
@@ -272,21 +314,14 @@ impl Client {
     /// Any of reporting's JSON answers.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let url = join(&self.reporting, path);
-        self.patiently(&url, || self.http.get(url.clone())).await
+        self.patiently(&url, || with_key(self.http.get(url.clone()), self.keys.read.as_ref())).await
     }
 
     /// Posts JSON to reporting, and again while it is busy or away: for what
     /// may be repeated.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let url = join(&self.reporting, path);
-        self.patiently(&url, || {
-            let request = self.http.post(url.clone()).json(body);
-            match &self.write_key {
-                Some(key) => request.bearer_auth(key),
-                None => request,
-            }
-        })
-        .await
+        self.patiently(&url, || with_key(self.http.post(url.clone()).json(body), self.keys.read.as_ref())).await
     }
 
     async fn patiently<T: DeserializeOwned>(
@@ -333,8 +368,44 @@ impl Client {
     }
 }
 
+fn with_key(request: reqwest::RequestBuilder, key: Option<&String>) -> reqwest::RequestBuilder {
+    match key {
+        Some(key) => request.bearer_auth(key),
+        None => request,
+    }
+}
+
 /// `path` on the server of `base`. The base was read as a URL with a host, so
 /// joining an absolute path cannot fail.
 fn join(base: &Url, path: &str) -> Url {
     base.join(path).unwrap_or_else(|_| base.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_key_of_a_file_is_found() {
+        for entries in ["# Ours\nshop tm_1\napp tm_2\n", "tm_1", " tm_1, tm_2", "\n\nshop\ttm_1"] {
+            assert_eq!(Keys::first(entries).as_deref(), Some("tm_1"), "{entries:?}");
+        }
+        assert_eq!(Keys::first(" ,\n# none\n"), None);
+        let keys = Keys { write: Some("tm_secret".into()), read: None };
+        assert_eq!(format!("{keys:?}"), "Keys(write given, read none)");
+    }
+
+    #[test]
+    fn who_lacks_a_key_is_told_which_and_how() {
+        let refused = |status, detail: &str| {
+            let body = format!(r#"{{"title":"A valid key is required","detail":"{detail}"}}"#);
+            let url = "http://localhost:7080/v1/books".parse().expect("a URL");
+            ClientError::Refused { url, status, body }.to_string()
+        };
+        let told = refused(StatusCode::UNAUTHORIZED, "a key that may operate; send it as");
+        assert!(told.ends_with("by --key or TIDEMILL_OPERATE_KEY"), "{told}");
+        let told = refused(StatusCode::FORBIDDEN, "the key shop may write, and this needs one that may read");
+        assert!(told.ends_with("TIDEMILL_READ_KEY"), "{told}");
+        assert!(!refused(StatusCode::NOT_FOUND, "may operate;").contains("--key"));
+    }
 }

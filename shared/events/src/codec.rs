@@ -115,6 +115,7 @@ pub(crate) mod name {
     pub(crate) const DLQ_COUNT: &str = "Tm-Dlq-Count";
     pub(crate) const DLQ_KEPT: &str = "Tm-Dlq-Kept";
     pub(crate) const DLQ_REDRIVEN_FROM: &str = "Tm-Dlq-Redriven-From";
+    pub(crate) const DLQ_PERSONAL: &str = "Tm-Dlq-Personal";
 }
 
 pub(crate) fn required<T: FromStr>(headers: &impl HeaderSource, name: &'static str) -> Result<T, DecodeError> {

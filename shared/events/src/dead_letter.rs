@@ -45,6 +45,9 @@ pub struct DeadLetter {
     pub redriven_from: Option<u64>,
     /// The event's trace.
     pub trace: Option<TraceParent>,
+    /// Names of the body's members that schemas mark as personal, beyond those
+    /// that are personal anywhere.
+    pub personal: Vec<String>,
     /// Which events it stands for. Of several, id and trace above are those of
     /// the first.
     pub events: Events,
@@ -123,6 +126,10 @@ impl Message for DeadLetter {
             .header_opt(name::DLQ_REDRIVEN_FROM, self.redriven_from)
             .header_opt(name::DLQ_COUNT, (self.events != Events::One).then(|| self.events.count()))
             .header_opt(name::DLQ_KEPT, (!self.events.are_kept()).then_some(false))
+            .header_opt(
+                name::DLQ_PERSONAL,
+                (!self.personal.is_empty()).then(|| ascii_json(&self.personal)).transpose()?,
+            )
             .header_opt(name::TRACEPARENT, self.trace)
             .body(content_type(matches!(self.events, Events::Several(_))), self.body.clone()))
     }
@@ -149,6 +156,7 @@ impl Message for DeadLetter {
             event_id: text(name::DLQ_EVENT_ID)?,
             redriven_from: optional(headers, name::DLQ_REDRIVEN_FROM)?,
             events: Events::read(headers)?,
+            personal: headers.get(name::DLQ_PERSONAL).map(serde_json::from_str).transpose()?.unwrap_or_default(),
             trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
             body: payload,
         })
@@ -250,7 +258,8 @@ mod tests {
             let letter = DeadLetter {
                 id: "x-1".into(), service: "ingestion".into(), release: "0.1.0".into(), code: "schema_violation".into(),
                 reason, pointer: Some("/data/\u{e9}".into()), stream: Some("RAW".into()), sequence: Some(3),
-                deliveries: 1, first_failed_at: Timestamp::EPOCH, source, event_id: id, redriven_from: Some(2), trace: trace(), events, body: body.into(),
+                deliveries: 1, first_failed_at: Timestamp::EPOCH, source, event_id: id, redriven_from: Some(2),
+                personal: vec!["loyaltyno".into(), "\u{e9}".into()], trace: trace(), events, body: body.into(),
             };
             let encoded = letter.encode().expect("encodes");
             prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));

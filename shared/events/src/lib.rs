@@ -4,6 +4,7 @@
 //! - [`message`]: the messages, each a type with its subject and headers;
 //! - [`dead_letter`]: events that were given up, and their way back;
 //! - [`bodies`]: the bodies of several events in one dead letter;
+//! - [`personal`]: which members of an event are about a person;
 //! - [`topology`]: streams, subjects and durable consumers. No other module
 //!   of the project spells one of their names;
 //! - [`trace`]: W3C trace context as text.
@@ -12,6 +13,7 @@ pub mod bodies;
 pub mod dead_letter;
 pub mod event;
 pub mod message;
+pub mod personal;
 pub mod topology;
 pub mod trace;
 

@@ -5,13 +5,13 @@
 //! hands that to [`main`]. The all-in-one starts several in one process, each
 //! with a [`Context`] of its own.
 
+pub mod access;
 pub mod breaker;
 pub mod ceiling;
 pub mod clients;
 pub mod config;
 pub mod guard;
 pub mod health;
-pub mod keys;
 pub mod problem;
 pub mod rejected;
 pub mod server;
@@ -29,13 +29,13 @@ mod printable;
 mod probe;
 mod process;
 
+pub use access::{Access, AuthConfig, Caller, Needs, Role, Routes};
 pub use breaker::{Attempt, Breaker};
 pub use ceiling::{Ceiling, CeilingConfig, CeilingReached};
 pub use config::HttpConfig;
 pub use context::{Context, Registry, Sharing, StartError, Starting};
 pub use descriptors::raise_limit;
 pub use health::Health;
-pub use keys::{ApiKeys, KeyId, KeySchemes};
 pub use printable::{Printable, acts};
 pub use problem::{FieldError, Problem};
 pub use process::{ServiceConfig, install_crypto, main};

@@ -26,7 +26,7 @@ use tower::ServiceExt;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{
-    Context, HttpConfig, Problem, Registry, StartError, address,
+    Context, HttpConfig, Problem, Registry, Routes, StartError, address,
     connections::{self, Metrics},
     guard,
 };
@@ -43,6 +43,7 @@ pub struct Server {
     address: SocketAddr,
     operations: SocketAddr,
     routes: Arc<RwLock<Router>>,
+    openapi: Arc<RwLock<utoipa::openapi::OpenApi>>,
     context: Context,
 }
 
@@ -63,8 +64,9 @@ impl Server {
         let metrics = Metrics::new(&context.registry);
         let not_yet = || async { Problem::unavailable("the service is starting").into_response() };
         let routes = Arc::new(RwLock::new(Router::new().fallback(not_yet)));
-        let openapi = Arc::new(openapi);
-        let described = Router::new().route("/openapi.json", get(|| async move { Json(&*openapi).into_response() }));
+        let openapi = Arc::new(RwLock::new(openapi));
+        let describing = openapi.clone();
+        let described = Router::new().route("/openapi.json", get(|| async move { description(&describing) }));
         let operations = operations(context);
         let mut answering = address;
         let own = match apart {
@@ -82,7 +84,7 @@ impl Server {
             .fallback(move |request: Request| answer(current.clone(), request));
         spawn(context, "http", listener, named(app, config), config, &metrics);
         tracing::info!(service = context.service, %address, operations = %answering, "listening");
-        Ok(Self { address, operations: answering, routes, context: context.clone() })
+        Ok(Self { address, operations: answering, routes, openapi, context: context.clone() })
     }
 
     /// Where it listens.
@@ -95,18 +97,23 @@ impl Server {
         self.operations
     }
 
-    /// Adds the service's own routes, which no page of another origin may ask.
-    pub fn install(&self, routes: Router) {
-        self.install_for_pages(routes.layer(from_fn(guard::own_pages)));
+    /// Adds the service's own routes, which no page of another origin may ask,
+    /// and tells in its description who may call them. An error if it describes
+    /// others.
+    pub fn install(&self, routes: Routes) -> Result<(), StartError> {
+        self.install_for_pages(routes.layer(from_fn(guard::own_pages)))
     }
 
-    /// Adds the service's own routes, which pages of other origins may ask as
-    /// far as the routes' own rule lets them.
-    pub fn install_for_pages(&self, routes: Router) {
-        let routes = routes.fallback(|| async { Problem::not_found().into_response() });
+    /// The same, for routes that pages of other origins may ask as far as the
+    /// routes' own rule lets them.
+    pub fn install_for_pages(&self, routes: Routes) -> Result<(), StartError> {
+        let mut openapi = self.openapi.write().unwrap_or_else(PoisonError::into_inner);
+        routes.describe(&mut openapi).map_err(StartError::new)?;
+        let routes = routes.into_router().fallback(|| async { Problem::not_found().into_response() });
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
         self.context.health.ready(HEALTH);
         tracing::info!(service = self.context.service, "serving");
+        Ok(())
     }
 }
 
@@ -186,6 +193,10 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
     tracing::error!(panic = text, "a request handler panicked");
     Problem::internal().into_response()
+}
+
+fn description(openapi: &RwLock<utoipa::openapi::OpenApi>) -> Response {
+    Json(&*openapi.read().unwrap_or_else(PoisonError::into_inner)).into_response()
 }
 
 fn too_slow(path: &str) -> Response {

@@ -6,13 +6,9 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    routing::{get, post},
-};
+use axum::body::{Body, Bytes};
 use futures::stream;
-use tidemill_service::{Context, HttpConfig, Server};
+use tidemill_service::{Access, Context, HttpConfig, Needs, Routes, Server};
 use tidemill_testkit::eventually;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,7 +18,13 @@ use tokio::{
 };
 use utoipa::OpenApi;
 
+#[utoipa::path(post, path = "/length", responses((status = 200, body = String)))]
+async fn length(body: Bytes) -> String {
+    body.len().to_string()
+}
+
 #[derive(OpenApi)]
+#[openapi(paths(length))]
 struct Documentation;
 
 /// Far more than any test takes, and less than the limits that it is not about.
@@ -59,13 +61,12 @@ async fn start(change: impl FnOnce(&mut HttpConfig)) -> Running {
         }
     };
     let endless = || stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 64 << 10])));
-    server.install(
-        Router::new()
-            .route("/hello", get(|| async { "hello" }))
-            .route("/length", post(|body: Bytes| async move { body.len().to_string() }))
-            .route("/endless", get(move || async move { Body::from_stream(endless()) }))
-            .route("/waits", get(waits)),
-    );
+    let routes = Routes::new(&Access::everybody(&context))
+        .page("/hello", async || "hello")
+        .post(Needs::Nothing, "/length", length)
+        .page("/endless", move || async move { Body::from_stream(endless()) })
+        .page("/waits", waits);
+    server.install(routes).expect("installs");
     Running { context, server, begun, go }
 }
 

@@ -6,14 +6,26 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, routing::get};
 use serde::Deserialize;
 use serde_json::Value;
-use tidemill_service::{Context, HttpConfig, Problem, Server, config};
+use tidemill_service::{Access, Context, HttpConfig, Needs, Problem, Routes, Server, config};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 struct Documentation;
+
+#[utoipa::path(post, path = "/v1/things", responses((status = 200, body = String)))]
+async fn change() -> &'static str {
+    "changed"
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(change))]
+struct Changing;
+
+fn routes(context: &Context) -> Routes {
+    Routes::new(&Access::everybody(context))
+}
 
 async fn server(context: &Context) -> Server {
     server_with(context, |_| ()).await
@@ -47,7 +59,7 @@ async fn it_is_alive_at_once_and_serves_when_it_can() {
 
     context.health.ready("nats");
     assert_eq!(ask(&server, "/readyz").await.2["problems"]["http"], "the service is starting");
-    server.install(Router::new().route("/v1/things", get(|| async { "things" })));
+    server.install(routes(&context).page("/v1/things", async || "things")).expect("installs");
     assert_eq!(ask(&server, "/readyz").await.0, 200);
     assert_eq!(ask(&server, "/v1/things").await.0, 200);
     assert_eq!(ask(&server, "/v1/others").await.2["code"], "not_found");
@@ -69,11 +81,8 @@ async fn a_panic_is_one_clients_error_and_no_more() {
     tidemill_service::install_crypto();
     let context = Context::new("test");
     let server = server(&context).await;
-    server.install(
-        Router::new()
-            .route("/panics", get(panics))
-            .route("/busy", get(|| async { Problem::unavailable("busy").retry_after(7) })),
-    );
+    let busy = async || Problem::unavailable("busy").retry_after(7);
+    server.install(routes(&context).page("/panics", panics).page("/busy", busy)).expect("installs");
     let (status, _, problem) = ask(&server, "/panics").await;
     assert_eq!((status, &problem["code"]), (500, &Value::from("internal")));
     assert!(!problem.to_string().contains("fault of ours"), "what is internal stays internal");
@@ -93,7 +102,7 @@ async fn a_route_that_waits_for_ever_is_answered_all_the_same() {
         }
     })
     .await;
-    server.install(Router::new().route("/waits", get(std::future::pending::<String>)));
+    server.install(routes(&context).page("/waits", std::future::pending::<String>)).expect("installs");
     let (status, kind, problem) = ask(&server, "/waits").await;
     assert_eq!((status, kind.as_str()), (503, "application/problem+json"));
     assert_eq!((&problem["code"], &problem["retry_after"]), (&Value::from("unavailable"), &Value::from(1)));
@@ -108,7 +117,7 @@ async fn what_a_supervisor_asks_has_a_port_of_its_own() {
         http.hosts = [String::from("shop.example").try_into().expect("a host")].into();
     })
     .await;
-    server.install(Router::new().route("/v1/things", get(|| async { "things" })));
+    server.install(routes(&context).page("/v1/things", async || "things")).expect("installs");
     let client = reqwest::Client::new();
     let ask = async |address: SocketAddr, path: &str| {
         let request = client.get(format!("http://{address}{path}")).header("host", "shop.example");
@@ -133,7 +142,7 @@ async fn a_name_that_is_not_ours_is_answered_nothing() {
         http.hosts = [String::from("127.0.0.1").try_into().expect("a host")].into();
     })
     .await;
-    server.install(Router::new().route("/v1/things", get(|| async { "things" })));
+    server.install(routes(&context).page("/v1/things", async || "things")).expect("installs");
     let client = reqwest::Client::new();
     for path in ["/v1/things", "/metrics", "/readyz", "/openapi.json", "/none"] {
         let url = format!("http://{}{path}", server.address());
@@ -149,8 +158,10 @@ async fn a_name_that_is_not_ours_is_answered_nothing() {
 async fn a_page_of_another_origin_asks_for_nothing() {
     tidemill_service::install_crypto();
     let context = Context::new("test");
-    let server = server(&context).await;
-    server.install(Router::new().route("/v1/things", get(|| async { "things" }).post(|| async { "changed" })));
+    let listen = HttpConfig::at(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let server = Server::start(&context, &listen, Changing::openapi()).await.expect("listens");
+    let changing = || routes(&context).page("/v1/things", async || "things").post(Needs::Nothing, "/v1/things", change);
+    server.install(changing()).expect("installs");
     let client = reqwest::Client::new();
     let things = format!("http://{}/v1/things", server.address());
     let from = |site: &str, mode: &str| [("sec-fetch-site", site.to_owned()), ("sec-fetch-mode", mode.to_owned())];
@@ -169,8 +180,7 @@ async fn a_page_of_another_origin_asks_for_nothing() {
     assert_eq!(with(client.post(&things), from("same-origin", "cors")).await.status(), 200);
 
     // Routes with a rule of their own.
-    server
-        .install_for_pages(Router::new().route("/v1/things", get(|| async { "things" }).post(|| async { "changed" })));
+    server.install_for_pages(changing()).expect("installs");
     assert_eq!(with(client.post(&things), from("cross-site", "no-cors")).await.status(), 200);
     assert_eq!(client.get(&things).send().await.expect("an answer").status(), 200);
 }

@@ -254,7 +254,7 @@ async fn readings(suite: &Suite, expected: &Expected, tally: &Tally) -> Result<V
     journal.count_to("settling", tally.acknowledged);
     let mut readings: Vec<Reading> = Vec::new();
     for address in suite.addresses(Service::Reporting) {
-        let reader = Reader::new(address, journal, expected)?;
+        let reader = Reader::new(address, None, journal, expected)?;
         reader.settled(tally.acknowledged).await?;
         readings.push(reader.read(tally).await?);
     }

@@ -30,6 +30,7 @@ impl Settings<'_> {
     pub(super) fn toml(&self) -> String {
         let mut sections = vec![
             section("http", &[("listen", quoted(&self.listen.to_string()))]),
+            section("auth", &[("open", true.to_string())]),
             section("nats", &[("url", quoted(&self.nats))]),
             section("telemetry", &[("log", quoted("info")), ("log_format", quoted("json"))]),
         ];

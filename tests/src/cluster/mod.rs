@@ -38,6 +38,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tidemill_domain::{Clock, SystemClock};
+use tidemill_service::Role;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep},
@@ -281,7 +282,7 @@ async fn under_load(
         }
         let way = Way {
             doors: doors.iter().map(|door| door.address).collect(),
-            key: release.key().await?,
+            key: release.key(Role::Write).await?,
             rate: options.rate,
             seed: options.seed,
         };
@@ -467,7 +468,8 @@ async fn reading(release: &Release, sent: &Sent, journal: &Journal) -> Result<Re
     reporting.wait(OPEN).await?;
     let mut left = READINGS;
     loop {
-        let reader = Reader::new(reporting.address, journal, &sent.expected)?.without_slack();
+        let key = Some(release.key(Role::Operate).await?);
+        let reader = Reader::new(reporting.address, key, journal, &sent.expected)?.without_slack();
         let read = async {
             reader.settled(sent.tally.acknowledged).await?;
             reader.read(&sent.tally).await

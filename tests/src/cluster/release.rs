@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tidemill_service::Role;
 use tokio::time::Instant;
 
 use super::{
@@ -145,10 +146,10 @@ impl Release {
         self.kubectl.call(["get", "secret", &object(part), &template]).output().await
     }
 
-    /// The first of its API keys.
-    pub(super) async fn key(&self) -> Result<String, Error> {
-        let keys = self.secret("auth", "auth-keys").await?;
-        Ok(keys.split(',').next().unwrap_or_default().trim().to_owned())
+    /// Its key of a role: the Secret that the chart makes has one `NAME KEY`.
+    pub(super) async fn key(&self, role: Role) -> Result<String, Error> {
+        let keys = self.secret("auth", role.as_str()).await?;
+        Ok(keys.split_whitespace().last().unwrap_or_default().to_owned())
     }
 
     /// Thousandths of a core and MiB of each pod, as the metrics API has them.

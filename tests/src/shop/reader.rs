@@ -9,7 +9,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
-use tidemill::client::{Books, Client, ClientError, Series};
+use tidemill::client::{Books, Client, ClientError, Keys, Series};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -67,11 +67,18 @@ pub(crate) struct Reader<'r> {
 }
 
 impl<'r> Reader<'r> {
-    /// For the replica at `reporting`.
-    pub(crate) fn new(reporting: SocketAddr, journal: &'r Journal, expected: &'r Expected) -> Result<Self, Error> {
+    /// For the replica at `reporting`, with a key that may operate where it
+    /// needs one.
+    pub(crate) fn new(
+        reporting: SocketAddr,
+        key: Option<String>,
+        journal: &'r Journal,
+        expected: &'r Expected,
+    ) -> Result<Self, Error> {
         let name = format!("reporting at {reporting}");
         let url: reqwest::Url = format!("http://{reporting}").parse().map_err(Error::program(&name))?;
-        Ok(Self { client: Client::new(url.clone(), url, None), name, journal, expected, alerts_are_told: true })
+        let client = Client::new(url.clone(), url, Keys { write: None, read: key });
+        Ok(Self { client, name, journal, expected, alerts_are_told: true })
     }
 
     /// The same for a suite without Slack: its alerts are recorded alone.

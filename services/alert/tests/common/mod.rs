@@ -87,7 +87,7 @@ pub(crate) fn toml(nats: &str, folder: &Path, webhook: Option<&str>, more: &str)
 pub(crate) fn toml_with_store(nats: &str, store: &str, webhook: Option<&str>, more: &str) -> String {
     let webhook = webhook.map(|url| format!("webhook_url = {url:?}\n")).unwrap_or_default();
     format!(
-        "[http]\nlisten = \"127.0.0.1:0\"\n[nats]\nurl = {nats:?}\npartitions = 2\n\
+        "[http]\nlisten = \"127.0.0.1:0\"\n[auth]\nopen = true\n[nats]\nurl = {nats:?}\npartitions = 2\n\
          [store]\nurl = {store:?}\n[links]\njaeger = \"http://jaeger.test/\"\n\
          dashboard = \"http://dash.test/\"\n[slack]\n{webhook}{more}"
     )

@@ -6,7 +6,7 @@ use axum::{
     extract::Request,
     http::{header, request},
 };
-use tidemill_service::{ApiKeys, KeyId, trace};
+use tidemill_service::{Caller, trace};
 use tracing::{Instrument, Span};
 
 use super::{Answer, OneRejected, Verdict};
@@ -29,7 +29,6 @@ const MAX_INLINE: usize = 32 << 10;
 
 /// All that answers requests.
 pub(crate) struct Intake {
-    pub(crate) keys: ApiKeys,
     pub(crate) origins: BTreeSet<String>,
     pub(crate) sender: SenderConfig,
     pub(crate) limits: Arc<Limits>,
@@ -44,21 +43,25 @@ pub(crate) struct Intake {
 impl Intake {
     /// Takes in a request's events. It is answered when the accepted ones are
     /// in the log, and the rejected ones in the dead letters or counted.
-    pub(super) async fn take_in(self: &Arc<Self>, route: Route, request: Request) -> Result<Answer, Error> {
+    pub(super) async fn take_in(
+        self: &Arc<Self>,
+        route: Route,
+        caller: Caller,
+        request: Request,
+    ) -> Result<Answer, Error> {
         let (head, body) = request.into_parts();
         // Without an exporter the span has no context, and the caller's goes on.
         let trace = trace::traceparent_of(&Span::current()).or_else(|| telemetry::traceparent(&head.headers));
         sender::check_origin(&head.headers, &self.origins)?;
-        let caller = self.keys.check(&head.headers).map_err(|_| Error::Unauthorized)?;
         let mut admission = self.limits.admit()?;
         let form = Form::of(route, &head.headers)?;
         let encoding = Encoding::of(&head.headers)?;
         let body = self.limits.read(body, content_length(&head), &mut admission).await?;
         let clientip = sender::clientip(&head, &self.sender);
-        let delivery = Delivery { caller, form, encoding, body, clientip, trace };
+        let delivery = Delivery { caller: caller.clone(), form, encoding, body, clientip, trace };
         let (judged, admission) = self.judge(delivery, admission).await?;
-        let (judged, _until_answered) = self.store(caller, judged, admission).await?;
-        Ok(self.answer(caller, judged))
+        let (judged, _until_answered) = self.store(caller.clone(), judged, admission).await?;
+        Ok(self.answer(&caller, judged))
     }
 
     async fn judge(
@@ -85,14 +88,14 @@ impl Intake {
     /// that hangs up does not leave half of its events without an outcome.
     async fn store(
         self: &Arc<Self>,
-        caller: KeyId,
+        caller: Caller,
         mut judged: Judged,
         admission: Admission,
     ) -> Result<(Judged, Admission), Error> {
         let intake = self.clone();
         let store = async move {
             intake.log.store(std::mem::take(&mut judged.parts)).await?;
-            intake.dead_letters.store(caller, &mut judged.rejected).await?;
+            intake.dead_letters.store(&caller, &mut judged.rejected).await?;
             Ok((judged, admission))
         };
         tokio::spawn(store.in_current_span()).await.unwrap_or_else(|error| {
@@ -101,7 +104,7 @@ impl Intake {
         })
     }
 
-    fn answer(&self, caller: KeyId, judged: Judged) -> Answer {
+    fn answer(&self, caller: &Caller, judged: Judged) -> Answer {
         let is_known = |event: &&u64| !self.recent.entry(**event).or_insert(()).is_fresh();
         let duplicate = judged.accepted.iter().filter(is_known).count();
         let verdict = Verdict::new(judged.accepted.len(), duplicate, &judged.rejected);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tidemill_bus::Bus;
 use tidemill_events::{DeadLetter, Message, RawBatch, event::lines};
 use tidemill_ingestion::Config;
-use tidemill_service::{Context, HttpConfig};
+use tidemill_service::{AuthConfig, Context, HttpConfig};
 use tidemill_testkit::TestNats;
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -42,6 +42,7 @@ impl Service {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let nats = TestNats::start().await;
         let mut config = Config { http: HttpConfig::at(([127, 0, 0, 1], 0).into()), ..Config::default() };
+        config.auth = AuthConfig::everybody();
         config.nats.url = nats.url();
         config.nats.timeout_seconds = 1;
         // A busy machine is no outage: who wants one says so.

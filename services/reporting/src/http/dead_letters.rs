@@ -9,7 +9,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{FromRequest, Path, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -18,16 +18,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidemill_domain::{Timestamp, text::has_control};
 use tidemill_events::{DeadLetter, Events, bodies};
-use tidemill_service::{FieldError, Problem};
+use tidemill_service::{Caller, FieldError, Problem};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Asked, PATIENCE};
+use super::{Asked, PATIENCE, is_json};
 use crate::{
-    dead_letters::{self, Action, ActionFilter, Filter, Kind, Letter, Order, Refusal, State as LetterState},
+    dead_letters::{self, Act, Action, ActionFilter, Filter, Kind, Letter, Order, Refusal, State as LetterState},
     error::Error,
-    query,
+    masking, query,
     state::Reporting,
     store::{Found, Page},
 };
@@ -58,6 +58,8 @@ pub(super) struct ListAnswer {
 }
 
 /// Dead letters, the newest first.
+///
+/// What is personal in them is masked.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters",
     params(
         ("service" = Option<String>, Query, description = "Given up by this service"),
@@ -87,7 +89,7 @@ pub(super) async fn list(State(reporting): State<Arc<Reporting>>, asked: Asked) 
     };
     let (limit, before) = (asked.limit()?, asked.parsed("before")?);
     let found = reporting.store.dead_letters(&filter, Page::Before(before), limit).await?;
-    let mut letters: Vec<Letter> = found.into_iter().map(|found| found.letter).collect();
+    let mut letters: Vec<Letter> = found.into_iter().map(|found| found.letter.masked()).collect();
     let bodies = stream::iter(letters.iter_mut())
         .for_each_concurrent(8, async |letter| letter.body = excerpt_of(&reporting, letter.sequence).await);
     // The list is worth something without them.
@@ -113,13 +115,15 @@ async fn excerpt_of(reporting: &Reporting, sequence: u64) -> Option<String> {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct LetterAnswer {
-    /// The letter; its `body` is whole here.
+    /// The letter; its `body` is whole here, but for what is masked.
     #[serde(flatten)]
     letter: Letter,
     /// `utf-8`, or `base64` for a body that is none; `list` for a JSON array of
     /// the bodies of several events, each an object with `text` or `base64` and,
     /// where several events had it, their `count`.
     body_encoding: &'static str,
+    /// Whether what is personal in it is masked.
+    masked: bool,
     /// Bytes of the body; of an event, ingestion keeps 64 KiB.
     body_bytes: usize,
     /// The release that gave it up.
@@ -136,9 +140,16 @@ pub(super) struct LetterAnswer {
     history: Vec<Action>,
 }
 
-/// One dead letter, with its whole body and its history.
+/// One dead letter, with its body and its history.
+///
+/// What is personal in it is masked: members that schemas mark so, e-mail
+/// addresses and card numbers anywhere, and a body that is no JSON as a whole.
+/// That somebody asks for all of it is written to the audit.
 #[utoipa::path(get, path = "/v1/dead-letters/{sequence}", tag = "dead letters",
-    params(("sequence" = u64, Path, description = "Its sequence in the stream of dead letters")),
+    params(
+        ("sequence" = u64, Path, description = "Its sequence in the stream of dead letters"),
+        ("unmasked" = Option<bool>, Query, description = "Whether to show what is personal too"),
+    ),
     responses(
         (status = 200, body = LetterAnswer),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -148,12 +159,16 @@ pub(super) struct LetterAnswer {
 pub(super) async fn show(
     State(reporting): State<Arc<Reporting>>,
     Path(sequence): Path<String>,
+    caller: Caller,
+    asked: Asked,
 ) -> Result<Json<LetterAnswer>, Error> {
     let sequence: u64 = path_parameter("sequence", &sequence)?;
     if sequence == 0 {
         // Streams count from 1, and NATS takes 0 for no sequence.
         return Err(Error::UnknownDeadLetter(0));
     }
+    asked.only(&["unmasked"])?;
+    let unmasked = asked.parsed::<bool>("unmasked")?.unwrap_or(false);
     let stored = reporting.bus.message_at::<DeadLetter>(sequence).await?.map(|stored| stored.message);
     let found = reporting.store.dead_letters_at(&[sequence].into()).await?.remove(&sequence);
     let letter = match (found, &stored) {
@@ -162,19 +177,26 @@ pub(super) async fn show(
         (None, Some(stored)) => Letter::new(sequence, stored),
         (None, None) => return Err(Error::UnknownDeadLetter(sequence)),
     };
+    if unmasked {
+        // Written down first: what cannot be told afterwards is not shown.
+        let (request, now) = (reporting.context.new_id(), reporting.now());
+        reporting.store.unmasked(sequence, request, caller.name(), now).await?;
+        tracing::info!(letter = sequence, key = %caller, "a dead letter is shown unmasked");
+    }
     let filter = ActionFilter { letter: Some(sequence), ..ActionFilter::default() };
-    let history = reporting.store.actions(&filter, HISTORY).await?;
-    let bytes = stored.as_ref().map(|stored| stored.body.clone()).unwrap_or_default();
-    let is_list = stored.as_ref().is_some_and(|stored| matches!(stored.events, Events::Several(_)));
-    let (body, body_encoding) = match std::str::from_utf8(&bytes) {
-        Ok(text) => (text.to_owned(), if is_list { "list" } else { "utf-8" }),
-        Err(_) => (STANDARD.encode(&bytes), "base64"),
-    };
+    let history = masked(reporting.store.actions(&filter, HISTORY).await?);
     let stored = stored.as_ref();
+    let (body, body_encoding) = match stored.filter(|stored| stored.events.are_kept()) {
+        Some(stored) if unmasked => whole(stored),
+        Some(stored) => (dead_letters::masked_body(stored), form_of(stored)),
+        None => (None, "utf-8"),
+    };
+    let letter = if unmasked { letter } else { letter.masked() };
     Ok(Json(LetterAnswer {
-        letter: Letter { body: stored.filter(|stored| stored.events.are_kept()).map(|_| body), ..letter },
+        letter: Letter { body, ..letter },
         body_encoding,
-        body_bytes: bytes.len(),
+        masked: !unmasked,
+        body_bytes: stored.map(|stored| stored.body.len()).unwrap_or_default(),
         release: stored.map(|stored| stored.release.clone()),
         stream: stored.and_then(|stored| stored.stream.clone()),
         stream_sequence: stored.and_then(|stored| stored.sequence),
@@ -182,6 +204,25 @@ pub(super) async fn show(
         traceparent: stored.and_then(|stored| stored.trace).map(|trace| trace.to_string()),
         history,
     }))
+}
+
+/// A body as it is.
+fn whole(letter: &DeadLetter) -> (Option<String>, &'static str) {
+    match std::str::from_utf8(&letter.body) {
+        Ok(text) => (Some(text.to_owned()), form_of(letter)),
+        Err(_) => (Some(STANDARD.encode(&letter.body)), "base64"),
+    }
+}
+
+fn form_of(letter: &DeadLetter) -> &'static str {
+    if matches!(letter.events, Events::Several(_)) { "list" } else { "utf-8" }
+}
+
+/// Orders, without what looks personal in why they were given. Who gave them is
+/// the point of an audit.
+fn masked(actions: Vec<Action>) -> Vec<Action> {
+    let masked = |action: Action| Action { reason: masking::text(&action.reason).into_owned(), ..action };
+    actions.into_iter().map(masked).collect()
 }
 
 fn path_parameter<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, Error> {
@@ -308,11 +349,15 @@ impl Verdict {
             detail: refusal.map(|refusal| refusal.to_string()),
             service: letter.map(|letter| letter.service.clone()),
             letter_code: letter.map(|letter| letter.code.clone()),
-            source: letter.and_then(|letter| letter.source.clone()),
-            event_id: letter.and_then(|letter| letter.event_id.clone()),
+            source: letter.and_then(|letter| shown(letter.source.as_deref())),
+            event_id: letter.and_then(|letter| shown(letter.event_id.as_deref())),
             state: letter.map(|letter| letter.state),
         }
     }
+}
+
+fn shown(text: Option<&str>) -> Option<String> {
+    text.map(|text| masking::text(text).into_owned())
 }
 
 /// Send the events of dead letters again.
@@ -326,19 +371,21 @@ impl Verdict {
 /// refused unless `force` is set; letters of alert and reporting always are,
 /// since their events have their outcome.
 #[utoipa::path(post, path = "/v1/dead-letters/redrive", tag = "dead letters",
-    security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
     request_body = OrderRequest,
     responses(
         (status = 200, description = "A dry run", body = OrderAnswer),
         (status = 202, body = OrderAnswer),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn redrive(State(reporting): State<Arc<Reporting>>, request: Request) -> Result<Response, Error> {
-    order(&reporting, Kind::Redrive, request).await
+pub(super) async fn redrive(
+    State(reporting): State<Arc<Reporting>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Error> {
+    order(&reporting, Kind::Redrive, &caller, request).await
 }
 
 /// Give dead letters up for good.
@@ -347,22 +394,23 @@ pub(super) async fn redrive(State(reporting): State<Arc<Reporting>>, request: Re
 /// the answer; the list and the audit keep them as discarded. One that is
 /// accepted is refused.
 #[utoipa::path(post, path = "/v1/dead-letters/discard", tag = "dead letters",
-    security((), ("bearer" = []), ("write_key" = []), ("basic" = [])),
     request_body = OrderRequest,
     responses(
         (status = 200, description = "Written down, or a dry run", body = OrderAnswer),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
-pub(super) async fn discard(State(reporting): State<Arc<Reporting>>, request: Request) -> Result<Response, Error> {
-    order(&reporting, Kind::Discard, request).await
+pub(super) async fn discard(
+    State(reporting): State<Arc<Reporting>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Error> {
+    order(&reporting, Kind::Discard, &caller, request).await
 }
 
-async fn order(reporting: &Reporting, kind: Kind, request: Request) -> Result<Response, Error> {
-    let key = reporting.keys.check(request.headers()).map_err(Error::Unauthorized)?;
+async fn order(reporting: &Reporting, kind: Kind, caller: &Caller, request: Request) -> Result<Response, Error> {
     let asked = read(request).await?;
     let body = check(kind, &asked)?;
     let limit = asked.limit.unwrap_or(AT_ONCE);
@@ -387,7 +435,7 @@ async fn order(reporting: &Reporting, kind: Kind, request: Request) -> Result<Re
         kind,
         force: asked.force,
         by: asked.by,
-        key: key.to_string(),
+        key: caller.name().into(),
         reason: asked.reason,
         at: reporting.now(),
         body,
@@ -463,11 +511,6 @@ async fn read(request: Request) -> Result<OrderRequest, Error> {
     serde_json::from_slice(&body).map_err(|error| wrong("", error.to_string()))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
-}
-
 /// Checks an order; answers the mended event, empty where there is none.
 fn check(kind: Kind, asked: &OrderRequest) -> Result<Vec<u8>, Error> {
     let mut errors = Vec::new();
@@ -511,6 +554,9 @@ fn check(kind: Kind, asked: &OrderRequest) -> Result<Vec<u8>, Error> {
             Kind::Discard => wrong("/body", "is for a redrive"),
             Kind::Redrive if !is_one => wrong("/body", "is for exactly one of sequences"),
             Kind::Redrive if body.trim_ascii().is_empty() => wrong("/body", "must not be empty"),
+            Kind::Redrive if !asked.force && is_masked(&body) => {
+                wrong("/body", "is of a letter that was shown masked; ask for it unmasked, or set force")
+            }
             Kind::Redrive if body.len() > MAX_LIST => wrong("/body", "must be at most 524288 bytes"),
             Kind::Redrive => {}
         }
@@ -527,6 +573,12 @@ fn check_mended(found: &[Found], body: &[u8]) -> Result<(), Error> {
         (false, _) if body.len() > MAX_EVENT => Err(wrong("/body", format!("must be at most {MAX_EVENT} bytes"))),
         (false, _) => Ok(()),
     }
+}
+
+/// Whether a mask was left in a mended body, or in one of several.
+fn is_masked(body: &[u8]) -> bool {
+    let holds = |body: &[u8]| body.windows(masking::MASK.len()).any(|part| part == masking::MASK.as_bytes());
+    holds(body) || bodies::decode(body).is_ok_and(|bodies| bodies.iter().any(|body| holds(&body.bytes)))
 }
 
 /// A mended event: a JSON value as it is written, or the text that one holds.
@@ -555,7 +607,7 @@ pub(super) struct AuditAnswer {
         ("letter" = Option<u64>, Query, description = "For this letter"),
         ("request" = Option<String>, Query, description = "By this order (UUID)"),
         ("by" = Option<String>, Query, description = "Ordered by them"),
-        ("kind" = Option<Kind>, Query, description = "`redrive` or `discard`"),
+        ("kind" = Option<Act>, Query, description = "`redrive`, `discard` or `unmask`"),
         ("state" = Option<dead_letters::Progress>, Query, description = "How far it has come"),
         ("before" = Option<u64>, Query, description = "With a lower number: the next page"),
         ("limit" = Option<u16>, Query, description = "1 to 500; 50 without it"),
@@ -576,7 +628,7 @@ pub(super) async fn audit(State(reporting): State<Arc<Reporting>>, asked: Asked)
         before: asked.parsed("before")?,
     };
     let limit = asked.limit()?;
-    let actions = reporting.store.actions(&filter, limit).await?;
+    let actions = masked(reporting.store.actions(&filter, limit).await?);
     let next = next_page(actions.iter().map(|action| action.number), limit);
     Ok(Json(AuditAnswer { as_of: reporting.now(), actions, next }))
 }

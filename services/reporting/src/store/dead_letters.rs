@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{BLOCK, Statement, Store, time, unsigned, upsert};
 use crate::{
     books,
-    dead_letters::{Action, ActionFilter, Filter, Kind, Letter, Order, Progress, State},
+    dead_letters::{Act, Action, ActionFilter, Filter, Kind, Letter, Order, Progress, State},
 };
 
 const LETTERS: &str = "SELECT l.letter, s.state, s.raw_seq, s.failed_as, s.action FROM dead_letters l
@@ -290,6 +290,28 @@ impl Store {
         Ok(ordered)
     }
 
+    /// Writes down that a letter is shown with what is personal in it.
+    pub async fn unmasked(&self, letter: u64, request: Uuid, key: &str, now: Timestamp) -> Result<(), Error> {
+        let (_turn, mut tx) = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO dead_letter_actions (id, request, letter, kind, state, ordered_by, key_id, reason, ordered_at,
+             body, settled_at) VALUES ($1, $2, $3, $4, $5, $6, $7, '', $8, $9, $10)",
+        )
+        .bind(request.to_string())
+        .bind(request.to_string())
+        .bind(i64::try_from(letter).map_err(|_| Error::Malformed("sequence"))?)
+        .bind(Act::Unmask.as_str())
+        .bind(Progress::Done.as_str())
+        .bind(key.to_owned())
+        .bind(key.to_owned())
+        .bind(now.millis())
+        .bind(Vec::new())
+        .bind(now.millis())
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Redrives that are yet to be sent, the oldest first.
     pub async fn redrives_to_send(&self, limit: u16) -> Result<Vec<ToSend>, Error> {
         let rows = sqlx::query(
@@ -392,7 +414,7 @@ impl Store {
         .bind(filter.letter.map_or(-1, |letter| i64::try_from(letter).unwrap_or(i64::MAX)))
         .bind(filter.request.map(|request| request.to_string()).unwrap_or_default())
         .bind(filter.by.clone().unwrap_or_default())
-        .bind(filter.kind.map_or("", Kind::as_str))
+        .bind(filter.kind.map_or("", Act::as_str))
         .bind(filter.state.map_or("", Progress::as_str))
         .bind(filter.before.and_then(|number| i64::try_from(number).ok()).unwrap_or(i64::MAX))
         .bind(i64::from(limit))

@@ -1,5 +1,6 @@
 //! The service on a real NATS.
 
+mod access;
 mod live;
 mod process;
 mod redrive;

@@ -31,6 +31,7 @@ async fn sigterm_ends_it_in_order() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tidemill-reporting"))
         .env("TIDEMILL_HTTP__LISTEN", "127.0.0.1:0")
         .env("TIDEMILL_NATS__URL", shop.nats.url())
+        .env("TIDEMILL_AUTH__OPEN", "true")
         .env("TIDEMILL_STORE__URL", format!("sqlite://{}/r.db", shop.folder.path().display()))
         .stderr(Stdio::piped())
         .kill_on_drop(true)

@@ -65,7 +65,8 @@ pub(crate) struct Running {
 
 impl Running {
     async fn start(nats: &str, store: &str, more: &str) -> Self {
-        let text = format!("http.listen = '127.0.0.1:0'\nnats.url = '{nats}'\nstore.url = '{store}'\n{more}");
+        let auth = if more.contains("auth.") { "" } else { "auth.open = true\n" };
+        let text = format!("{auth}http.listen = '127.0.0.1:0'\nnats.url = '{nats}'\nstore.url = '{store}'\n{more}");
         let config: Config = config::parse(&text).expect("a right configuration");
         let context = Context::new("reporting");
         let handle = tidemill_reporting::start(config, context.clone()).await.expect("starts");
@@ -170,6 +171,7 @@ pub(crate) fn batch(id: u128, partition: u16, events: u32) -> RawBatch {
 pub(crate) fn letter(id: &str, service: &str, body: impl Into<Vec<u8>>) -> DeadLetter {
     DeadLetter {
         redriven_from: None,
+        personal: Vec::new(),
         id: id.into(),
         service: service.into(),
         release: "0.1.0".into(),

@@ -13,7 +13,7 @@ use crate::{
 const SOURCE: usize = 60;
 
 pub(crate) async fn books(arguments: Books) -> Outcome {
-    let client = Client::of_reporting(arguments.url, None);
+    let client = Client::of_reporting(arguments.url, arguments.key);
     if arguments.json {
         let books: serde_json::Value = client.get("/v1/books?hours=true").await?;
         println!("{books}");

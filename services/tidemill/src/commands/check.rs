@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Outcome;
 use crate::{
     cli::Check,
-    client::{Client, ClientError, Outcomes, Series},
+    client::{Client, ClientError, Keys, Outcomes, Series},
     progress,
     table::plain,
 };
@@ -87,8 +87,9 @@ struct Probe<'a> {
 impl<'a> Probe<'a> {
     fn new(arguments: &'a Check) -> Result<Self, CheckError> {
         let timeout = Duration::from_secs(arguments.timeout);
-        let Check { url, reporting_url, write_key, metric, .. } = arguments;
-        let client = Client::of_suite(url.clone(), reporting_url.clone(), write_key.as_deref())?;
+        let Check { url, reporting_url, write_key, read_key, metric, .. } = arguments;
+        let keys = Keys { write: write_key.clone(), read: read_key.clone() };
+        let client = Client::of_suite(url.clone(), reporting_url.clone(), &keys)?;
         Ok(Self { client: client.with_patience(timeout), metric, begun: Instant::now(), timeout })
     }
 

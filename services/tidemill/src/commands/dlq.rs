@@ -112,7 +112,7 @@ fn path(base: &str, parameters: &[(&str, String)]) -> String {
 }
 
 async fn list(arguments: DlqList) -> Outcome {
-    let client = Client::of_reporting(arguments.target.url, None);
+    let client = Client::of_reporting(arguments.target.url, arguments.target.key);
     let mut letters: Vec<Value> = Vec::new();
     let mut before: Option<u64> = None;
     loop {
@@ -162,8 +162,8 @@ async fn list(arguments: DlqList) -> Outcome {
 }
 
 async fn show(arguments: DlqShow) -> Outcome {
-    let client = Client::of_reporting(arguments.target.url, None);
-    let answer: Value = client.get(&format!("/v1/dead-letters/{}", arguments.sequence)).await?;
+    let client = Client::of_reporting(arguments.target.url, arguments.target.key);
+    let answer: Value = client.get(&letter_path(arguments.sequence, arguments.unmasked)).await?;
     if arguments.target.json {
         println!("{answer}");
         return Ok(ExitCode::SUCCESS);
@@ -203,6 +203,11 @@ async fn show(arguments: DlqShow) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+fn letter_path(sequence: u64, unmasked: bool) -> String {
+    let query = if unmasked { "?unmasked=true" } else { "" };
+    format!("/v1/dead-letters/{sequence}{query}")
+}
+
 /// A body over several lines where it is JSON, and fit for a terminal in any
 /// case.
 fn readable(body: &str) -> String {
@@ -212,7 +217,7 @@ fn readable(body: &str) -> String {
 }
 
 async fn audit(arguments: DlqAudit) -> Outcome {
-    let client = Client::of_reporting(arguments.target.url, None);
+    let client = Client::of_reporting(arguments.target.url, arguments.target.key);
     let mut parameters = vec![("limit", arguments.limit.to_string())];
     parameters.extend(arguments.letter.map(|letter| ("letter", letter.to_string())));
     parameters.extend(arguments.by.map(|by| ("by", by)));

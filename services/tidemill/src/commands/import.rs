@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::Outcome;
 use crate::{
     cli::{Local, OnlineRetail},
-    client::Client,
+    client::{Client, Keys},
     import::online_retail,
     suite::{Extras, LocalSuite},
 };
@@ -18,7 +18,8 @@ pub(crate) async fn import(arguments: OnlineRetail) -> Outcome {
         local.stop().await;
         return report(result?);
     };
-    let client = Client::of_suite(ingestion, arguments.reporting_url.clone(), arguments.write_key.as_deref())?;
+    let keys = Keys { write: arguments.write_key.clone(), read: arguments.read_key.clone() };
+    let client = Client::of_suite(ingestion, arguments.reporting_url.clone(), &keys)?;
     report(online_retail::import(&arguments.file, &arguments.out, &client, arguments.batch as usize).await?)
 }
 

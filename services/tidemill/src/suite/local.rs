@@ -8,7 +8,10 @@ use tidemill_service::{StartError, TelemetryConfig, telemetry::Telemetry};
 use url::Url;
 
 use super::{Jaeger, Options, Suite, TRACED_SERVICES};
-use crate::{cli::Local, client::Client};
+use crate::{
+    cli::Local,
+    client::{Client, Keys},
+};
 
 /// What a command adds to a suite.
 #[derive(Debug, Default)]
@@ -77,6 +80,7 @@ impl Local {
     pub fn private() -> Self {
         Self {
             data: None,
+            keys: None,
             port: 0,
             reporting_port: 0,
             jaeger_port: 0,
@@ -105,6 +109,7 @@ impl LocalSuite {
         let reference = extras.reference.map(|text| write_reference(folder.path(), &text)).transpose()?;
         let options = Options {
             folder: folder.path().to_owned(),
+            keys: local.keys.clone(),
             port: local.port,
             reporting_port: local.reporting_port,
             slack_webhook: local.slack_webhook.clone().or(extras.slack),
@@ -123,7 +128,7 @@ impl LocalSuite {
 
     /// A client of it.
     pub fn client(&self) -> Client {
-        Client::new(url(self.suite.ingestion), url(self.suite.reporting), None)
+        Client::new(url(self.suite.ingestion), url(self.suite.reporting), Keys::default())
     }
 
     /// Tells a person where to look.

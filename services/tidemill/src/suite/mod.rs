@@ -33,6 +33,8 @@ pub const TRACED_SERVICES: [&str; 6] = ["ingestion", "enrichment", "aggregation"
 pub struct Options {
     /// Folder for the log and every store.
     pub folder: PathBuf,
+    /// Folder with keys; without one everybody may do everything.
+    pub keys: Option<PathBuf>,
     /// Port of ingestion; enrichment, aggregation and alert listen on the next
     /// three. 0 takes free ones.
     pub port: u16,

@@ -67,8 +67,13 @@ impl<'o> Settings<'o> {
     }
 
     fn common(&self, port: u16) -> String {
+        let auth = match &self.options.keys {
+            Some(folder) => format!("folder = {}", quoted(&folder.display().to_string())),
+            // Nobody but this machine reaches the ports.
+            None => "open = true".into(),
+        };
         format!(
-            "[http]\nlisten = \"127.0.0.1:{port}\"\nhosts = {}\n[nats]\nurl = {}\n",
+            "[http]\nlisten = \"127.0.0.1:{port}\"\nhosts = {}\n[auth]\n{auth}\n[nats]\nurl = {}\n",
             serde_json::Value::from(LOCAL_HOSTS.as_slice()),
             quoted(&self.nats_url)
         )

@@ -95,6 +95,9 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
     let (_, shown) = terminal.says(&["dlq", "show", &number("o-1")]).await;
     assert!(shown.contains("redrive, mended") && shown.contains("anna") && shown.contains("accepted"), "{shown}");
 
+    let (code, whole) = terminal.says(&["dlq", "show", &number("o-3"), "--unmasked"]).await;
+    assert!(code == Some(0) && whole.contains("unmask"), "who sees all of it is told of: {whole}");
+
     let table = try_eventually("the books balance", DEADLINE, || async {
         match terminal.says(&["books", "--hours"]).await {
             (Some(0), table) => Ok(table),
@@ -119,7 +122,13 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
 #[tokio::test]
 async fn the_help_has_examples() {
     let terminal = Terminal { url: "http://127.0.0.1:1".into() };
-    for command in [&["dlq", "--help"][..], &["dlq", "redrive", "--help"], &["books", "--help"], &["check", "--help"]] {
+    for command in [
+        &["dlq", "--help"][..],
+        &["dlq", "redrive", "--help"],
+        &["books", "--help"],
+        &["check", "--help"],
+        &["keys", "--help"],
+    ] {
         let (code, help) = terminal.says(command).await;
         assert!(code == Some(0) && help.contains("Examples:\n  tidemill"), "{help}");
     }

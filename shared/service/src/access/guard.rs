@@ -1,0 +1,299 @@
+//! Who is let in.
+
+use std::{convert::Infallible, future::Future, path::Path, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tidemill_domain::SharedClock;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    AuthConfig, Caller, Hash, Role,
+    credentials::Credentials,
+    folder::Files,
+    keyring::Keyring,
+    session::{self, Session},
+    telemetry::Telemetry,
+};
+use crate::{Context, Problem, StartError};
+
+/// How often the folder is looked at: a key that is taken away opens nothing
+/// any more within this time.
+const LOOK: Duration = Duration::from_secs(2);
+const NOTICE: &str = "keys";
+
+/// A request that is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// It brings no key, or none that is known.
+    #[error("no valid key")]
+    Unknown {
+        /// The role that is needed.
+        needs: Role,
+    },
+    /// Its key is for something else.
+    #[error("{held}, and this needs one that may {needs}")]
+    Role {
+        /// What it brings.
+        held: String,
+        /// The role that is needed.
+        needs: Role,
+    },
+}
+
+impl Denied {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "unauthorized",
+            Self::Role { .. } => "forbidden_role",
+        }
+    }
+
+    pub(super) const fn needs(&self) -> Role {
+        match self {
+            Self::Unknown { needs } | Self::Role { needs, .. } => *needs,
+        }
+    }
+
+    /// What the caller is told.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Unknown { needs } => Problem::new(StatusCode::UNAUTHORIZED, self.code(), "A valid key is required")
+                .detail(format!(
+                    "a key that may {needs}; send it as `Authorization: Bearer KEY`, `X-Write-Key: KEY` or as the \
+                     user name of Basic"
+                )),
+            Self::Role { .. } => Problem::new(StatusCode::FORBIDDEN, self.code(), "The key is for something else")
+                .detail(self.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let mut response = self.problem().into_response();
+        if matches!(self, Self::Unknown { .. }) {
+            let bearer = HeaderValue::from_static("Bearer realm=\"tidemill\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        response
+    }
+}
+
+/// The keys of a service, and what they open. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Access {
+    shared: Arc<Shared>,
+    sessions: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// `None` where everybody may do everything.
+    keys: Option<watch::Sender<Arc<Keyring>>>,
+    clock: SharedClock,
+    telemetry: Telemetry,
+}
+
+impl Access {
+    /// Reads the keys of a service whose routes need the roles `serves`, and
+    /// goes on reading them. It is an error if none opens any of its routes:
+    /// that everybody may has to be said.
+    pub fn start(config: &AuthConfig, context: &Context, serves: &[Role]) -> Result<Self, StartError> {
+        if config.open {
+            if config.has_keys() {
+                return Err(StartError::new("auth: with open = true everybody is let in; give no keys beside it"));
+            }
+            tracing::info!(
+                service = context.service,
+                "auth.open is set: everybody who reaches the port may do everything"
+            );
+            return Ok(Self::new(None, context));
+        }
+        let (keys, digest) = read(config).map_err(StartError::new)?;
+        let missing: Vec<&str> = serves.iter().filter(|role| !keys.opens(**role)).map(|role| role.as_str()).collect();
+        if missing.len() == serves.len() {
+            return Err(StartError::new(format!(
+                "auth: no key opens this service; give auth.{}, or files of these names in auth.folder, or say \
+                 auth.open = true to let everybody in",
+                missing.join(" or auth.")
+            )));
+        }
+        for role in missing {
+            tracing::warn!(
+                service = context.service,
+                role,
+                "there is no key of this role: nobody reaches what needs it"
+            );
+        }
+        let access = Self::new(Some(watch::Sender::new(Arc::new(keys))), context);
+        if let (Some(digest), Some(folder)) = (digest, config.folder.clone()) {
+            tracing::debug!(folder = %folder.display(), "keys are read again when they change");
+            context.spawn("keys", access.clone().follow(config.clone(), digest, context.clone()));
+        }
+        Ok(access)
+    }
+
+    /// Where everybody may do everything.
+    pub fn everybody(context: &Context) -> Self {
+        Self::new(None, context)
+    }
+
+    fn new(keys: Option<watch::Sender<Arc<Keyring>>>, context: &Context) -> Self {
+        let (clock, telemetry) = (context.clock.clone(), Telemetry::new(&context.registry));
+        Self { shared: Arc::new(Shared { keys, clock, telemetry }), sessions: false }
+    }
+
+    /// The same, where a page's cookie reads too.
+    #[must_use]
+    pub fn with_sessions(self) -> Self {
+        Self { sessions: true, ..self }
+    }
+
+    /// Whether everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.shared.keys.is_none()
+    }
+
+    /// Whether the page's cookie reads.
+    pub(super) fn has_sessions(&self) -> bool {
+        self.sessions
+    }
+
+    /// Who asks, if they may do what needs `needs`.
+    pub fn check(&self, method: &Method, headers: &HeaderMap, needs: Role) -> Result<Caller, Denied> {
+        let Some(keys) = &self.shared.keys else { return Ok(Caller::ANYBODY) };
+        let keys = keys.borrow().clone();
+        match Credentials::of(headers) {
+            Credentials::Key(given) => {
+                let key = keys.find(&Hash::of(&given)).ok_or(Denied::Unknown { needs })?.clone();
+                match key.role.opens(needs) {
+                    true => Ok(Caller { key: Some(key), until: None }),
+                    false => Err(Denied::Role { held: format!("the key {} may {}", key.name, key.role), needs }),
+                }
+            }
+            Credentials::Session(value) if self.sessions => {
+                let holder = session::holder(&value, &keys, self.shared.clock.now());
+                let (key, until) = holder.ok_or(Denied::Unknown { needs })?;
+                match needs == Role::Read && method.is_safe() && key.role.opens(Role::Read) {
+                    true => Ok(Caller { key: Some(key), until: Some(until) }),
+                    false => Err(Denied::Role { held: format!("a session of {} may read", key.name), needs }),
+                }
+            }
+            Credentials::Session(_) | Credentials::None => Err(Denied::Unknown { needs }),
+        }
+    }
+
+    /// A session for the holder of a key that reads; `None` where nobody needs
+    /// one.
+    pub fn login(&self, given: &str) -> Result<Option<Session>, Denied> {
+        let Some(keys) = &self.shared.keys else { return Ok(None) };
+        let keys = keys.borrow().clone();
+        let needs = Role::Read;
+        let key = keys.find(&Hash::of(given)).ok_or(Denied::Unknown { needs })?;
+        match key.role.opens(needs) {
+            true => Ok(Some(Session::of(key, self.shared.clock.now()))),
+            false => Err(Denied::Role { held: format!("the key {} may {}", key.name, key.role), needs }),
+        }
+    }
+
+    /// Ends when the caller may go on no more: its key is gone, or its session
+    /// is over. For answers that last.
+    pub fn until_void(&self, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+        let changes = self.shared.keys.as_ref().map(watch::Sender::subscribe);
+        let left = caller.until.map(|until| until.millis() - self.shared.clock.now().millis());
+        let key = caller.key.clone();
+        async move {
+            let over = async {
+                match left {
+                    Some(millis) => sleep(Duration::from_millis(u64::try_from(millis).unwrap_or_default())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let gone = async {
+                match (changes, key) {
+                    // It fails only when the service is gone too.
+                    (Some(mut changes), Some(key)) => drop(changes.wait_for(|keys| !keys.holds(&key)).await),
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => {}
+                () = gone => {}
+            }
+        }
+    }
+
+    /// Reads the keys again and again. What cannot be read changes nothing, and
+    /// is told: a typing error must not lock everybody out.
+    async fn follow(self, config: AuthConfig, digest: [u8; 32], context: Context) -> Result<(), Infallible> {
+        let mut seen = Ok(digest);
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = context.shutdown.cancelled() => return Ok(()),
+            }
+            let config = config.clone();
+            let found = tokio::task::spawn_blocking(move || read(&config)).await;
+            let found = found.unwrap_or_else(|error| Err(error.to_string()));
+            let now = found.as_ref().map(|(_, digest)| digest.unwrap_or_default()).map_err(Clone::clone);
+            if now == seen {
+                continue;
+            }
+            match found {
+                Ok((keys, _)) => {
+                    context.health.withdraw_notice(NOTICE);
+                    self.take(keys);
+                }
+                Err(reason) => {
+                    Telemetry::broken(&reason);
+                    context.health.notice(NOTICE, format!("the keys stay as they were: {reason}"));
+                }
+            }
+            seen = now;
+        }
+    }
+
+    fn take(&self, keys: Keyring) {
+        let Some(current) = &self.shared.keys else { return };
+        // What was broken may come back as it was before.
+        if **current.borrow() != keys {
+            let keys = Arc::new(keys);
+            let before = current.send_replace(keys.clone());
+            self.shared.telemetry.rotated(&before, &keys);
+        }
+    }
+}
+
+/// All keys, and a digest of the folder's files where there is a folder.
+fn read(config: &AuthConfig) -> Result<(Keyring, Option<[u8; 32]>), String> {
+    let files = config.folder.as_deref().map(|folder: &Path| Files::read(folder)).transpose()?;
+    let from_files = files.as_ref().map(Files::entries).transpose()?.unwrap_or_default();
+    let keys = Keyring::new(config.entries()?.into_iter().chain(from_files)).map_err(|e| format!("auth: {e}"))?;
+    Ok((keys, files.map(|files| files.digest())))
+}
+
+/// The guard before a route.
+pub(super) async fn admit(State((access, needs)): State<(Access, Role)>, mut request: Request, next: Next) -> Response {
+    match access.check(request.method(), request.headers(), needs) {
+        Ok(caller) => {
+            access.shared.telemetry.granted(&caller);
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(denied) => {
+            access.shared.telemetry.denied(&denied);
+            denied.into_response()
+        }
+    }
+}
