@@ -94,7 +94,9 @@ impl<S: AsRef<str>> FromIterator<S> for Entries {
         for (number, text) in (1..).zip(texts) {
             match Entry::parse(text.as_ref()) {
                 Ok(entry) => read.entries.push(entry),
-                Err(error) => drop(read.wrong.get_or_insert_with(|| format!("entry {number} {error}"))),
+                Err(error) if read.wrong.is_none() => read.wrong = Some(format!("entry {number} {error}")),
+                // The first is told.
+                Err(_) => {}
             }
         }
         read
