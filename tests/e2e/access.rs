@@ -22,6 +22,8 @@ struct Route {
     address: SocketAddr,
     method: Method,
     path: String,
+    /// Of its body, where it takes one.
+    content_type: Option<String>,
     /// The names of the ways in; empty for a route that is open to everybody.
     schemes: Vec<String>,
 }
@@ -44,6 +46,10 @@ impl Route {
         let request = http.request(self.method.clone(), format!("http://{}{path}", self.address));
         let request = match key {
             Some(key) => request.bearer_auth(key),
+            None => request,
+        };
+        let request = match &self.content_type {
+            Some(content_type) => request.header("content-type", content_type),
             None => request,
         };
         let answer = request.send().await.unwrap_or_else(|e| panic!("{} {}: {e}", self.method, self.path));
@@ -76,7 +82,10 @@ async fn routes(suite: &TestSuite) -> Vec<Route> {
                 for name in names.clone() {
                     assert!(openapi["components"]["securitySchemes"][&name].is_object(), "{name} is described");
                 }
-                routes.push(Route { service, address, method, path: path.clone(), schemes: names.collect() });
+                let content = operation["requestBody"]["content"].as_object();
+                let content_type = content.and_then(|content| content.keys().next().cloned());
+                let (path, schemes) = (path.clone(), names.collect());
+                routes.push(Route { service, address, method, path, content_type, schemes });
             }
         }
     }

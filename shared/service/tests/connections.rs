@@ -18,7 +18,7 @@ use tokio::{
 };
 use utoipa::OpenApi;
 
-#[utoipa::path(post, path = "/length", responses((status = 200, body = String)))]
+#[utoipa::path(post, path = "/length", request_body = String, responses((status = 200, body = String)))]
 async fn length(body: Bytes) -> String {
     body.len().to_string()
 }
