@@ -2,7 +2,10 @@
 
 use futures::StreamExt;
 use serde_json::{Value as Json, json};
-use tidemill_events::DeadLetter;
+use tidemill_events::{
+    DeadLetter, Events,
+    bodies::{self, Body},
+};
 use tidemill_testkit::eventually;
 
 use crate::shop::{DEADLINE, Running, Shop, letter};
@@ -153,7 +156,10 @@ async fn nothing_personal_comes_back_unless_it_is_asked_for() {
         ..letter("a", "ingestion", body.as_str())
     };
     let broken = letter("b", "ingestion", &body[..body.len() - 2]);
-    for letter in [&odd, &broken] {
+    let list = [Body { count: 2, bytes: body.clone().into() }];
+    let grouped =
+        DeadLetter { events: Events::Several(2), ..letter("c", "ingestion", bodies::encode(&list).expect("encodes")) };
+    for letter in [&odd, &broken, &grouped] {
         shop.bus.publish(letter).await.expect("publishes");
     }
     let operate = async |path: &str| {
@@ -161,18 +167,19 @@ async fn nothing_personal_comes_back_unless_it_is_asked_for() {
         assert_eq!(answer.status(), 200, "{path}");
         answer.text().await.expect("text")
     };
-    eventually("both are listed", DEADLINE, || async {
+    eventually("all are listed", DEADLINE, || async {
         let listed: Json = serde_json::from_str(&operate("/v1/dead-letters").await).expect("JSON");
-        (listed["dead_letters"].as_array().map(Vec::len) == Some(2)).then_some(())
+        (listed["dead_letters"].as_array().map(Vec::len) == Some(3)).then_some(())
     })
     .await;
     let order = running.client.post(format!("http://{}/v1/dead-letters/discard", running.address));
     let order = order.bearer_auth(OPERATE).json(&json!({
-        "sequences": [1, 2], "by": "anna", "reason": format!("{EMAIL} asked, {CARD}"), "dry_run": false,
+        "sequences": [2], "by": "anna", "reason": format!("{EMAIL} asked, {CARD}"), "dry_run": false,
     }));
     let ordered = order.send().await.expect("answers").text().await.expect("text");
     let mut shown = vec![ordered];
-    for path in ["/v1/dead-letters", "/v1/dead-letters/1", "/v1/dead-letters/2", "/v1/dead-letters/audit"] {
+    let paths = ["/v1/dead-letters", "/v1/dead-letters/1", "/v1/dead-letters/2", "/v1/dead-letters/3"];
+    for path in paths.into_iter().chain(["/v1/dead-letters/audit"]) {
         shown.push(operate(path).await);
     }
     for text in &shown {
