@@ -16,6 +16,9 @@ use tokio::time::sleep;
 
 use crate::{dead_letters::blank, error::Error, http::Intake, judge::Judged, limits::Admission};
 
+/// Before a letter that failed again is tried to be kept once more, while their
+/// stream is full: only a person makes room there.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
 /// Orders in work at once.
 const CHUNK: usize = 64;
 /// Before a stream is opened again, and before a busy service is asked again.
@@ -77,23 +80,33 @@ pub(crate) async fn run(
                 Err(error.into())
             }
         };
+        let mut wait = PAUSE;
         match followed {
             Ok(()) => break Ok(()),
             Err(Pause::Bus(error)) if !error.is_transient() => break Err(error),
             Err(pause) => {
                 tracing::warn!(%pause, "dead letters cannot be sent again now; trying again");
-                context.health.unready(NAME, pause.to_string());
-                if let Pause::Bus(error) = pause {
-                    nats.trip(error);
+                match pause {
+                    // Requests are taken in all the same.
+                    Pause::NotStored(Error::DeadLettersFull) => {
+                        context.health.notice(NAME, pause.to_string());
+                        wait = FULL_PAUSE;
+                    }
+                    Pause::NotStored(_) => context.health.unready(NAME, pause.to_string()),
+                    Pause::Bus(error) => {
+                        context.health.unready(NAME, error.to_string());
+                        nats.trip(error);
+                    }
                 }
             }
         }
         tokio::select! {
-            () = sleep(PAUSE) => {}
+            () = sleep(wait) => {}
             () = stop.cancelled() => break Ok(()),
         }
     };
     context.health.forget(NAME);
+    context.health.withdraw_notice(NAME);
     ended
 }
 
@@ -127,6 +140,7 @@ impl Follower<'_> {
                 result = result.and(one);
             }
             result?;
+            self.context.health.withdraw_notice(NAME);
         }
     }
 
@@ -196,7 +210,10 @@ impl Follower<'_> {
             body: delivery.payload(),
             ..blank(self.context, id)
         };
-        self.bus.publish(&letter).await?;
+        match self.bus.publish(&letter).await {
+            Err(tidemill_bus::Error::Full { .. }) => return Err(Pause::NotStored(Error::DeadLettersFull)),
+            stored => stored?,
+        };
         Ok(delivery.terminate().await?)
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::{Answer, DEADLINE, Service, answer, stored, view};
 use tidemill_bus::{Bus, Error};
 use tidemill_domain::Timestamp;
-use tidemill_events::{DeadLetter, Events, StreamName};
+use tidemill_events::{DeadLetter, Events, Redrive, StreamName};
 use tidemill_testkit::{eventually, try_eventually};
 
 /// The least that a caller can be given.
@@ -162,6 +162,22 @@ fn of_a_stage(n: usize) -> DeadLetter {
     }
 }
 
+/// An order for a letter that fails again.
+fn failing_order() -> Redrive {
+    Redrive {
+        id: uuid::Uuid::from_u128(1),
+        letter: 7,
+        by: "anna".into(),
+        at: Timestamp::EPOCH,
+        source: "till".into(),
+        event_id: None,
+        first_failed_at: Timestamp::EPOCH,
+        trace: None,
+        several: false,
+        body: r#"{"type":"none"}"#.into(),
+    }
+}
+
 #[tokio::test]
 async fn a_full_stream_of_dead_letters_holds_no_accepted_event_up() {
     let service = Service::with(|config| config.nats.log_bytes = 1 << 20).await;
@@ -190,12 +206,20 @@ async fn a_full_stream_of_dead_letters_holds_no_accepted_event_up() {
     assert_eq!((status, &said["ready"], &said["problems"]), (StatusCode::OK, &json!(true), &json!({})));
     assert!(said["notices"]["dead_letters"].as_str().is_some_and(|notice| notice.contains("full")), "{said}");
     assert!(service.metrics().await.contains("tidemill_ingestion_dead_letters_full 1"));
+    // Nor for a letter that is sent again, fails again, and cannot be kept: it waits.
+    bus.publish(&failing_order()).await.expect("stored");
+    eventually("it waits", DEADLINE, || async {
+        let (status, said) = readiness(&service).await;
+        assert_eq!(status, StatusCode::OK, "{said}");
+        said["notices"]["redrive"].as_str().map(|notice| assert!(notice.contains("full"), "{notice}"))
+    })
+    .await;
 
     // Room is made: what was counted goes out, and letters are kept again.
     for sequence in 1..=letters as u64 / 2 {
         bus.delete::<DeadLetter>(sequence).await.expect("deletes");
     }
-    eventually("the notice is withdrawn", DEADLINE, || async {
+    eventually("the notices are withdrawn", DEADLINE, || async {
         (readiness(&service).await.1["notices"] == json!({})).then_some(())
     })
     .await;
@@ -209,7 +233,10 @@ async fn a_full_stream_of_dead_letters_holds_no_accepted_event_up() {
         let Some(stored) = bus.message_at::<DeadLetter>(sequence).await.expect("reads") else { break };
         *of_ingestion.entry(stored.message.source).or_insert(0) += stored.message.events.count();
     }
-    assert_eq!(of_ingestion, BTreeMap::from([("later".to_owned(), 1), ("segment".to_owned(), 2)]));
+    assert_eq!(
+        of_ingestion,
+        BTreeMap::from([("later".to_owned(), 1), ("segment".to_owned(), 2), ("till".to_owned(), 1)])
+    );
     drop(nats);
 }
 
