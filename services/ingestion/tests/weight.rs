@@ -111,6 +111,7 @@ async fn start(nats: &TestNats) -> (Child, String) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_tidemill-ingestion"))
         .env("TIDEMILL_HTTP__LISTEN", "127.0.0.1:0")
         .env("TIDEMILL_NATS__URL", nats.url())
+        .env("TIDEMILL_AUTH__OPEN", "true")
         .env("TIDEMILL_PUBLISH__DEADLINE_MS", "20000")
         .env("TIDEMILL_TELEMETRY__LOG_FORMAT", "json")
         .stderr(Stdio::piped())
