@@ -22,9 +22,11 @@ const AT_ONCE: usize = 8;
 const WIRE: usize = 5 << 20;
 const INFLATED: usize = 32 << 20;
 const EVENT: usize = 64 << 10;
-/// Of bodies whose events are dear to judge, eight of this size want more
-/// memory than all requests may have together: larger ones are only slower.
-const JUDGED: usize = 8 << 20;
+/// Of bodies whose events are dear to judge, one by one: larger ones are only
+/// slower.
+const DEAR: usize = 2 << 20;
+/// Of bodies that grow when they are written out.
+const GROWING: usize = 4 << 20;
 
 struct Body {
     what: &'static str,
@@ -54,8 +56,8 @@ fn event(bytes: usize, kind: &str, open: &str, item: &str, close: &str) -> Strin
     filled(&open, item, &format!("{close}}}}}"), bytes)
 }
 
-fn lines(event: &str) -> String {
-    format!("{event}\n").repeat(JUDGED / (event.len() + 1))
+fn lines(bytes: usize, event: &str) -> String {
+    format!("{event}\n").repeat(bytes / (event.len() + 1))
 }
 
 fn worst() -> Vec<Body> {
@@ -87,16 +89,24 @@ fn worst() -> Vec<Body> {
         Body { path: "/v1/batch", ..body("a key as long as a body", JSON, key.as_bytes()) },
         body("as many failures as events", NDJSON, strangers.as_bytes()),
         body("one failure of many bodies", NDJSON, distinct.as_bytes()),
-        body("attributes that are none", NDJSON, lines(&format!("{{{}\"id\":\"1\"}}", wrong)).as_bytes()),
-        body("arrays of arrays", NDJSON, lines(&event(EVENT - 200, "product.viewed", view, "[1]", "]")).as_bytes()),
-        body("objects", NDJSON, lines(&event(EVENT - 200, "product.viewed", view, r#"{"a":1}"#, "]")).as_bytes()),
+        body("attributes that are none", NDJSON, lines(DEAR, &format!("{{{}\"id\":\"1\"}}", wrong)).as_bytes()),
+        body(
+            "arrays of arrays",
+            NDJSON,
+            lines(DEAR, &event(EVENT - 200, "product.viewed", view, "[1]", "]")).as_bytes(),
+        ),
+        body("objects", NDJSON, lines(DEAR, &event(EVENT - 200, "product.viewed", view, r#"{"a":1}"#, "]")).as_bytes()),
         body(
             "items that break their schema",
             NDJSON,
-            lines(&event(EVENT - 200, "order.placed", r#""order_id":"o","items":["#, "{}", "]")).as_bytes(),
+            lines(DEAR, &event(EVENT - 200, "order.placed", r#""order_id":"o","items":["#, "{}", "]")).as_bytes(),
         ),
         // Written out, each number is three times as long.
-        body("numbers that grow", NDJSON, lines(&event(EVENT / 4, "product.viewed", view, "1e15", "]")).as_bytes()),
+        body(
+            "numbers that grow",
+            NDJSON,
+            lines(GROWING, &event(EVENT / 4, "product.viewed", view, "1e15", "]")).as_bytes(),
+        ),
         Body {
             what: "members that hold nothing",
             content_type: JSON,
