@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs,
-    path::{Path, PathBuf},
+    fmt,
+    path::Path,
     sync::Arc,
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned};
-use tidemill_definitions::{Condition, DefinitionError, Metrics, from_yaml, parse_duration, version_of};
+use tidemill_definitions::{Condition, DefinitionError, Metrics, from_yaml, parse_duration, read_folder, version_of};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{AlertState, AlertTransition, TraceParent};
 use tidemill_totals::Value;
@@ -43,9 +43,8 @@ impl Rules {
         match folder {
             None => DEFAULTS.iter().try_for_each(|(file, text)| rules.add(file, text, metrics))?,
             Some(folder) => {
-                for path in yaml_files(folder)? {
-                    let text = fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))?;
-                    rules.add(&path.display().to_string(), &text, metrics)?;
+                for (file, text) in read_folder(folder)? {
+                    rules.add(&file, &text, metrics)?;
                 }
             }
         }
@@ -78,21 +77,6 @@ impl Rules {
     pub fn heads(&self) -> impl Iterator<Item = &Head> {
         self.metric.iter().map(|rule| &rule.head).chain(self.event.iter().map(|rule| &rule.head))
     }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> DefinitionError {
-    DefinitionError::new(&path.display().to_string(), None, error.to_string())
-}
-
-fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, DefinitionError> {
-    let entries = fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
-        .collect();
-    paths.sort();
-    Ok(paths)
 }
 
 /// What a rule looks at.
@@ -301,9 +285,7 @@ impl Source<'_> {
 
     /// An error at the first line that holds `place`.
     pub fn wrong(&self, place: &str, reason: impl Into<String>) -> DefinitionError {
-        let is_there = |line: &str| line.contains(place) && !line.trim_start().starts_with('#');
-        let line = self.text.lines().position(is_there).map(|index| index + 1);
-        DefinitionError::new(self.file, line, reason)
+        DefinitionError::at(self.file, self.text, place, reason)
     }
 
     /// Refuses a condition or template that needs a name that nobody gives.
@@ -419,6 +401,8 @@ impl<'de> Deserialize<'de> for Template {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SPIKE: &str = include_str!("../rules/revenue_spike.yaml");
@@ -426,6 +410,13 @@ mod tests {
 
     fn metrics() -> Metrics {
         Metrics::load(None).expect("the defaults load")
+    }
+
+    #[test]
+    fn a_place_is_said_even_of_a_key_in_quotes_and_of_nothing() {
+        let quoted = FRAUD.replace("fire_at: 60", r#""fire_at": 6000"#);
+        assert!(refusal(&quoted).starts_with("rule.yaml:1: can never fire"), "{}", refusal(&quoted));
+        assert!(refusal("").starts_with("rule.yaml:1: "), "{}", refusal(""));
     }
 
     fn refusal(text: &str) -> String {

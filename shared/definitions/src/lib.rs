@@ -10,6 +10,6 @@ mod row;
 
 pub use condition::Condition;
 pub use field::Field;
-pub use load::{DefinitionError, from_yaml, load_folder, version_of};
+pub use load::{DefinitionError, from_yaml, read_folder, version_of};
 pub use metric::{MeasureDefinition, MeasureKind, MetricDefinition, Metrics, Window, parse_duration};
 pub use row::{Contribution, Data, RowValue};

@@ -18,6 +18,14 @@ impl DefinitionError {
     pub fn new(file: &str, line: Option<usize>, reason: impl Into<String>) -> Self {
         Self { file: file.into(), line, reason: reason.into() }
     }
+
+    /// An error at the first line of `text` that holds `place`; where none does
+    /// (a key can be spelled in quotes), at the first line.
+    pub fn at(file: &str, text: &str, place: &str, reason: impl Into<String>) -> Self {
+        let is_there = |line: &str| line.contains(place) && !line.trim_start().starts_with('#');
+        let line = text.lines().position(is_there).unwrap_or(0) + 1;
+        Self::new(file, Some(line), reason)
+    }
 }
 
 impl fmt::Display for DefinitionError {
@@ -36,8 +44,10 @@ pub fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Defin
         // than the start of what holds it; the path to the value does, and
         // never lies before it.
         let reported = e.inner().location().map(|at| at.line());
-        let line = reported.max(line_of(text, e.path()));
-        DefinitionError::new(file, line, e.inner().to_string())
+        let line = reported.max(line_of(text, e.path())).unwrap_or(1);
+        // A text that ends too early is wrong behind its last line.
+        let line = line.clamp(1, text.lines().count().max(1));
+        DefinitionError::new(file, Some(line), e.inner().to_string())
     })
 }
 
@@ -57,8 +67,9 @@ fn line_of(text: &str, path: &serde_path_to_error::Path) -> Option<usize> {
     found
 }
 
-/// Reads every `.yaml` and `.yml` file of a folder, in the order of their names.
-pub fn load_folder<T: DeserializeOwned>(folder: &Path) -> Result<Vec<(String, T)>, DefinitionError> {
+/// The name and text of every `.yaml` and `.yml` file of a folder, in the order
+/// of their names.
+pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, DefinitionError> {
     let failed =
         |path: &Path, e: std::io::Error| DefinitionError::new(&path.display().to_string(), None, e.to_string());
     let mut paths: Vec<_> = std::fs::read_dir(folder)
@@ -68,14 +79,11 @@ pub fn load_folder<T: DeserializeOwned>(folder: &Path) -> Result<Vec<(String, T)
         .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
         .collect();
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-            let file = path.display().to_string();
-            Ok((file.clone(), from_yaml(&file, &text)?))
-        })
-        .collect()
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).map_err(|e| failed(path, e))?;
+        Ok((path.display().to_string(), text))
+    };
+    paths.iter().map(read).collect()
 }
 
 /// The version of a definition: the first 12 hex digits of the SHA-256 of its

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use tidemill_domain::Timestamp;
 
-use crate::{Condition, DefinitionError, Field, from_yaml, load_folder, version_of};
+use crate::{Condition, DefinitionError, Field, from_yaml, read_folder, version_of};
 
 const MINUTE: i64 = 60_000;
 const MAX_WINDOW: i64 = 366 * 24 * 60 * MINUTE;
@@ -337,35 +337,36 @@ fn check_name(name: &str) -> Result<(), String> {
 impl MetricDefinition {
     /// Reads one from YAML.
     pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
-        Self::checked(file, from_yaml(file, text)?)
-    }
-
-    fn checked(file: &str, mut definition: Self) -> Result<Self, DefinitionError> {
-        definition.check().map_err(|reason| DefinitionError::new(file, None, reason))?;
+        let mut definition: Self = from_yaml(file, text)?;
+        definition.check().map_err(|(place, reason)| DefinitionError::at(file, text, place, reason))?;
         definition.version = version_of(&definition);
         Ok(definition)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// What is wrong with it as a whole: where it stands in the text, and why.
+    fn check(&self) -> Result<(), (&str, String)> {
         let metric = &self.name;
         if self.types.is_empty() {
-            return Err(format!("metric `{metric}` names no event types"));
+            return Err(("types:", format!("metric `{metric}` names no event types")));
         }
         if self.dimensions.len() > MAX_DIMENSIONS {
-            return Err(format!("metric `{metric}` has more than {MAX_DIMENSIONS} dimensions"));
+            return Err(("dimensions:", format!("metric `{metric}` has more than {MAX_DIMENSIONS} dimensions")));
         }
         if self.measures.is_empty() || self.measures.len() > MAX_MEASURES {
-            return Err(format!("metric `{metric}` needs 1 to {MAX_MEASURES} measures"));
+            return Err(("measures:", format!("metric `{metric}` needs 1 to {MAX_MEASURES} measures")));
         }
         if self.each.as_ref().is_some_and(|field| !matches!(field, Field::Data(_))) {
-            return Err(format!("metric `{metric}`: `each` names a list in data, for instance data.items"));
+            let reason = format!("metric `{metric}`: `each` names a list in data, for instance data.items");
+            return Err(("each:", reason));
         }
         if matches!(self.window, Window::Session { .. })
             && let Some(taken) = SESSION_FIELDS.iter().find(|name| self.measures.contains_key(**name))
         {
-            return Err(format!("metric `{metric}`: in a session metric `{taken}` is not free as a measure's name"));
+            let reason = format!("metric `{metric}`: in a session metric `{taken}` is not free as a measure's name");
+            return Err((*taken, reason));
         }
-        self.dimensions.keys().chain(self.measures.keys()).try_for_each(|name| check_name(name))
+        let mut names = self.dimensions.keys().chain(self.measures.keys());
+        names.try_for_each(|name| check_name(name).map_err(|reason| (name.as_str(), reason)))
     }
 
     /// Its version: the hash of what it means.
@@ -390,22 +391,16 @@ const DEFAULTS: [(&str, &str); 5] = [
 impl Metrics {
     /// Reads every definition of a folder, or the defaults without one.
     pub fn load(folder: Option<&Path>) -> Result<Self, DefinitionError> {
-        let definitions: Vec<(String, MetricDefinition)> = match folder {
-            Some(folder) => load_folder(folder)?,
-            None => DEFAULTS
-                .iter()
-                .map(|(file, text)| Ok(((*file).to_owned(), from_yaml(file, text)?)))
-                .collect::<Result<_, DefinitionError>>()?,
+        let files = match folder {
+            Some(folder) => read_folder(folder)?,
+            None => DEFAULTS.map(|(file, text)| (file.to_owned(), text.to_owned())).to_vec(),
         };
-        let mut metrics: Vec<MetricDefinition> = Vec::with_capacity(definitions.len());
-        for (file, definition) in definitions {
-            let definition = MetricDefinition::checked(&file, definition)?;
+        let mut metrics: Vec<MetricDefinition> = Vec::with_capacity(files.len());
+        for (file, text) in files {
+            let definition = MetricDefinition::parse(&file, &text)?;
             if metrics.iter().any(|known| known.name == definition.name) {
-                return Err(DefinitionError::new(
-                    &file,
-                    None,
-                    format!("metric `{}` is defined twice", definition.name),
-                ));
+                let reason = format!("metric `{}` is defined twice", definition.name);
+                return Err(DefinitionError::at(&file, &text, "name:", reason));
             }
             metrics.push(definition);
         }
@@ -472,7 +467,12 @@ mod tests {
         assert!(error(&session("30m").replace("  n:", "  retracted:")).contains("is not free"));
         assert!(error(&SMALL.replace("1m", "1m, session: {gap: 1m}")).contains("a window is"));
         assert!(error(&SMALL.replace("name: sales", "name: Sales!")).contains("is not a name"));
-        assert!(error(&SMALL.replace("types: [order.placed]", "types: []")).contains("no event types"));
+        let no_types = error(&SMALL.replace("types: [order.placed]", "types: []"));
+        assert!(no_types.starts_with("m.yaml:2: metric `sales` names no event types"), "{no_types}");
+        // The place is said whatever is wrong: of nothing at all, and of a key in quotes.
+        assert!(error("").starts_with("m.yaml:1: "), "{}", error(""));
+        let quoted = error(&SMALL.replace("types: [order.placed]", r#""types": []"#));
+        assert!(quoted.starts_with("m.yaml:1: "), "{quoted}");
         assert!(error(&SMALL.replace("types:", "typos: 1\ntypes:")).contains("typos"));
     }
 
