@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use cel::{Context, Env, Program, Value};
+use cel::{Context, Env, ExecutionError, Program, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The longest condition, in bytes.
@@ -53,8 +53,26 @@ impl Condition {
         match self.program.execute(&context) {
             Ok(Value::Bool(holds)) => Ok(holds),
             Ok(other) => Err(format!("`{}` is {:?}, not true or false", self.text, other.type_of())),
-            Err(error) => Err(format!("`{}`: {error}", self.text)),
+            Err(error) => Err(format!("`{}`: {}", self.text, without_values(&error))),
         }
+    }
+}
+
+/// What is wrong, without the values that it is wrong of: they are a customer's,
+/// and this goes into logs.
+fn without_values(error: &ExecutionError) -> String {
+    use ExecutionError as E;
+    match error {
+        E::InvalidArgumentCount { .. }
+        | E::NoSuchOverload(_)
+        | E::UndeclaredReference(_)
+        | E::MissingArgumentOrTarget => error.to_string(),
+        E::NoSuchKey(_) => "a member is not there".into(),
+        E::IndexOutOfBounds(_) => "an index is out of bounds".into(),
+        E::DivisionByZero(_) | E::RemainderByZero(_) => "a division by zero".into(),
+        E::Overflow(operator, ..) => format!("`{operator}` leaves the range of numbers"),
+        E::FunctionError { function, .. } => format!("`{function}` does not take such a value"),
+        _ => "a value is of another type than is needed".into(),
     }
 }
 
@@ -119,6 +137,29 @@ mod tests {
         let condition = Condition::compile("amount > 10.0 && data.card == 'x'").expect("compiles");
         assert_eq!(condition.variables().iter().map(String::as_str).collect::<Vec<_>>(), ["amount", "data"]);
         assert_eq!(holds("threshold == null || revenue > threshold", json!({"revenue": 1})), Ok(true));
+    }
+
+    #[test]
+    fn an_error_tells_nothing_of_the_values() {
+        let data =
+            json!({"data": {"card": "4111-1111", "n": 4111, "max": i64::MAX, "list": ["4111"], "map": {"4111": 1}}});
+        for text in [
+            "data.card - 1 > 0",
+            "data.map - data.list > 0",
+            "data.card.matches(data.card + '(')",
+            "data[data.card] > 0",
+            "data.list[data.n] == ''",
+            "data.max * data.n > 0",
+            "data.n / (data.n - data.n) > 0",
+            "int(data.card) > 0",
+            "timestamp(data.card) > timestamp(data.card)",
+            "data.card < data.n",
+            "-data.card > 0",
+            "data.card.x > 0",
+        ] {
+            let told = holds(text, data.clone()).expect_err(text);
+            assert!(!told.contains("4111"), "{told}");
+        }
     }
 
     #[test]
