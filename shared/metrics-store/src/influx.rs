@@ -63,7 +63,7 @@ impl InfluxStore {
     pub(crate) async fn write(&self, points: &[Point]) -> Result<(), Error> {
         let mut lines = Vec::new();
         for point in points {
-            data_point(point)?.write_data_point_to(&mut lines).map_err(|e| Error::Refused(e.to_string()))?;
+            lines.append(&mut line(point)?);
         }
         let written = self.request("write").query(&[("bucket", self.bucket.as_str()), ("precision", "ms")]).body(lines);
         call(written).await.map(drop)
@@ -100,7 +100,18 @@ impl InfluxStore {
     }
 }
 
+/// A point as line protocol.
+pub(crate) fn line(point: &Point) -> Result<Vec<u8>, Error> {
+    let mut line = Vec::new();
+    data_point(point)?.write_data_point_to(&mut line).map_err(|e| Error::Refused(e.to_string()))?;
+    Ok(line)
+}
+
 fn data_point(point: &Point) -> Result<DataPoint, Error> {
+    let mut names = point.tags.keys().chain(point.fields.keys()).chain([&point.measurement]);
+    if let Some(name) = names.find(|name| !is_name(name)) {
+        return Err(Error::Refused(format!("{name:?} is no name in line protocol")));
+    }
     let mut builder = DataPoint::builder(point.measurement.as_str()).timestamp(point.time.millis());
     for (name, value) in &point.tags {
         // Line protocol has no empty tags.
@@ -111,10 +122,20 @@ fn data_point(point: &Point) -> Result<DataPoint, Error> {
     for (name, value) in &point.fields {
         builder = match value {
             FieldValue::Integer(n) => builder.field(name, *n),
+            // Line protocol has neither NaN nor infinity.
+            FieldValue::Float(x) if !x.is_finite() => {
+                return Err(Error::Refused(format!("{name} is {x}, which is no number in line protocol")));
+            }
             FieldValue::Float(x) => builder.field(name, *x),
         };
     }
     builder.build().map_err(|e| Error::Refused(e.to_string()))
+}
+
+/// Names come from definitions, which know these characters and no others:
+/// none of them means something in line protocol.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// A tag that every parser of line protocol reads alike, once it is escaped.
@@ -124,14 +145,14 @@ fn guarded(value: &str) -> String {
     let mut characters = value.chars().map(|c| if c.is_control() { ' ' } else { c }).peekable();
     while let Some(character) = characters.next() {
         guarded.push(character);
-        if character == '\\' && characters.peek().is_none_or(|next| matches!(next, ',' | '=' | ' ')) {
+        if character == '\\' && characters.peek().is_none_or(|next| matches!(*next, ',' | '=' | ' ' | GUARD)) {
             guarded.push(GUARD);
         }
     }
     guarded
 }
 
-fn unguarded(value: &str) -> String {
+pub(crate) fn unguarded(value: &str) -> String {
     value.replace(&format!("\\{GUARD}"), "\\")
 }
 
@@ -157,4 +178,55 @@ async fn call(request: RequestBuilder) -> Result<String, Error> {
 /// "error sending request".
 fn cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(change: impl FnOnce(&mut Point)) -> Result<String, String> {
+        let mut point = Point {
+            measurement: "sales".into(),
+            tags: [("category".into(), "books".into())].into(),
+            fields: [("n".into(), FieldValue::Integer(1))].into(),
+            time: Timestamp::EPOCH,
+        };
+        change(&mut point);
+        line(&point).map(|line| String::from_utf8(line).expect("text")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_line_protocol_cannot_write_is_refused_here() {
+        assert_eq!(written(|_| ()), Ok("sales,category=books n=1i 0\n".into()));
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let refused = written(|point| {
+                point.fields.insert("n".into(), FieldValue::Float(number));
+            });
+            assert!(refused.is_err_and(|e| e.contains("no number in line protocol")), "{number}");
+        }
+        for name in ["", "a b", "a,b=1", "a\nb n=2", "é"] {
+            assert!(written(|point| point.measurement = name.into()).is_err(), "{name:?}");
+            assert!(
+                written(|point| {
+                    point.tags.insert(name.into(), "1".into());
+                })
+                .is_err(),
+                "{name:?}"
+            );
+            assert!(
+                written(|point| {
+                    point.fields.insert(name.into(), FieldValue::Integer(1));
+                })
+                .is_err(),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tag_comes_back_though_it_holds_the_guard_itself() {
+        for value in ["\\", "a\\,b", "\u{200b}", "\\\u{200b}", "\\\u{200b},", "\\\\"] {
+            assert_eq!(unguarded(&guarded(value)), value, "{value:?}");
+        }
+    }
 }

@@ -7,6 +7,8 @@
 
 mod annotated;
 mod builtin;
+#[doc(hidden)]
+pub mod fuzzing;
 mod influx;
 mod point;
 
