@@ -54,7 +54,7 @@ pub struct RawBatch {
 impl RawBatch {
     /// The number of events.
     pub fn count(&self) -> u32 {
-        self.sources.values().sum()
+        self.sources.values().fold(0, |sum: u32, count| sum.saturating_add(*count))
     }
 }
 

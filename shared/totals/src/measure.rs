@@ -74,13 +74,15 @@ impl Measure {
     /// Adds the state of another, disjoint part of the log (another partition).
     pub fn add(&mut self, other: &Self) -> Result<(), MergeError> {
         match (self, other) {
-            (Self::Count(a), Self::Count(b)) | (Self::DistinctKeyed(a), Self::DistinctKeyed(b)) => *a += b,
+            (Self::Count(a), Self::Count(b)) | (Self::DistinctKeyed(a), Self::DistinctKeyed(b)) => {
+                *a = a.saturating_add(*b);
+            }
             (Self::Sum(a), Self::Sum(b)) => *a += *b,
             (Self::Min(a), Self::Min(b)) => *a = [*a, *b].into_iter().flatten().min(),
             (Self::Max(a), Self::Max(b)) => *a = [*a, *b].into_iter().flatten().max(),
             (Self::Average { sum, count }, Self::Average { sum: s, count: c }) => {
                 *sum += *s;
-                *count += c;
+                *count = count.saturating_add(*c);
             }
             (Self::DistinctSketch(a), Self::DistinctSketch(b)) => a.merge(b),
             (Self::Quantile { per_mille: p, sketch: a }, Self::Quantile { per_mille: q, sketch: b }) if p == q => {

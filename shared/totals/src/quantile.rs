@@ -42,16 +42,17 @@ impl QuantileSketch {
 
     /// Adds the counts of `other`, which must hold other events.
     pub fn add(&mut self, other: &Self) {
-        self.zero += other.zero;
+        self.zero = self.zero.saturating_add(other.zero);
         for (index, count) in &other.buckets {
-            *self.buckets.entry(*index).or_default() += count;
+            let total = self.buckets.entry(*index).or_default();
+            *total = total.saturating_add(*count);
         }
         self.shrink();
     }
 
     /// The value at `quantile` (0 to 1), or `None` where there is none.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
-        let total = self.zero + self.buckets.values().sum::<u64>();
+        let total = self.buckets.values().fold(self.zero, |sum, count| sum.saturating_add(*count));
         if total == 0 {
             return None;
         }
@@ -61,7 +62,7 @@ impl QuantileSketch {
             return Some(0.0);
         }
         for (index, count) in &self.buckets {
-            seen += count;
+            seen = seen.saturating_add(*count);
             if rank < seen {
                 let gamma = Self::gamma_ln().exp();
                 return Some(2.0 * (f64::from(*index) * Self::gamma_ln()).exp() / (gamma + 1.0));
@@ -74,8 +75,11 @@ impl QuantileSketch {
         while self.buckets.len() > MAX_BUCKETS {
             let Some((_, count)) = self.buckets.pop_first() else { return };
             match self.buckets.first_entry() {
-                Some(mut next) => *next.get_mut() += count,
-                None => self.zero += count,
+                Some(mut next) => {
+                    let total = next.get_mut();
+                    *total = total.saturating_add(count);
+                }
+                None => self.zero = self.zero.saturating_add(count),
             }
         }
     }
