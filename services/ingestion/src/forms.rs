@@ -183,12 +183,18 @@ fn structured(mut attributes: Map<String, Value>, depth: usize) -> Result<Envelo
         (None, Some(base64)) => {
             let wrong = || Error::invalid("/data_base64", "must be base64");
             let bytes = STANDARD.decode(base64.as_str().ok_or_else(wrong)?).map_err(|_| wrong())?;
-            let data = parse(&bytes, depth).map_err(|e| e.within("/data_base64"))?;
+            let data = parse(&bytes, within_event(depth)).map_err(|e| e.within("/data_base64"))?;
             attributes.shift_remove("data_base64");
             Some(data)
         }
     };
     Ok(Envelope { attributes, data })
+}
+
+/// Levels that are left to data that comes on its own: in the log it is a
+/// member of its event, which is as deep however it was sent.
+fn within_event(depth: usize) -> usize {
+    depth.saturating_sub(1)
 }
 
 /// CloudEvents: without a content type, data is JSON.
@@ -226,7 +232,7 @@ fn binary(mut attributes: Map<String, Value>, body: &[u8], depth: usize) -> Resu
     let data = if body.is_empty() {
         None
     } else if is_json(content_type) {
-        Some(parse(body, depth).map_err(|e| e.within("/data"))?)
+        Some(parse(body, within_event(depth)).map_err(|e| e.within("/data"))?)
     } else {
         attributes.insert("data_base64".into(), STANDARD.encode(body).into());
         None
@@ -327,6 +333,23 @@ mod tests {
         let other = headers(&[("ce-type", "a"), ("content-type", "image/png")]);
         let envelope = Form::of(Route::Events, &other).and_then(|form| form.read(&[0xff], 64)).expect("bytes");
         assert_eq!(envelope.attributes["data_base64"], "/w==");
+    }
+
+    #[test]
+    fn an_event_is_as_deep_however_it_was_sent() {
+        let data = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let base64 = |levels| format!(r#"{{"data_base64":"{}"}}"#, STANDARD.encode(data(levels)));
+        let binary = Form::Binary(Map::new());
+        for (form, text) in
+            [(&Form::Event, format!(r#"{{"data":{}}}"#, data(63))), (&Form::Event, base64(63)), (&binary, data(63))]
+        {
+            assert!(form.read(text.as_bytes(), 64).is_ok(), "{text}");
+        }
+        for (form, text) in
+            [(&Form::Event, format!(r#"{{"data":{}}}"#, data(64))), (&Form::Event, base64(64)), (&binary, data(64))]
+        {
+            assert_eq!(form.read(text.as_bytes(), 64).expect_err(&text).code(), "too_deep", "{text}");
+        }
     }
 
     #[test]
