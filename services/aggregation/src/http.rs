@@ -2,13 +2,13 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
 use tidemill_metrics_store::{MetricsStore, Point};
-use tidemill_service::{Access, Role, Routes};
+use tidemill_service::{Access, Problem, Role, Routes};
 use utoipa::OpenApi;
 
 use crate::Error;
@@ -61,15 +61,18 @@ fn time(text: Option<&str>, default: Timestamp, name: &str) -> Result<Timestamp,
 /// dimensions and partition; add the partitions up.
 #[utoipa::path(get, path = "/v1/points/{measurement}", params(
     ("measurement" = String, Path, description = "Name of a metric"),
-    ("from" = Option<String>, Query, description = "First instant, RFC 3339"),
-    ("to" = Option<String>, Query, description = "First instant no longer asked for, RFC 3339"),
-    ("limit" = Option<u32>, Query, description = "Points at most, up to 10000"),
-), responses((status = 200, description = "Points by time and tags"), (status = 400, description = "A wrong parameter")))]
+    ("from" = Option<String>, Query, format = DateTime, description = "First instant, RFC 3339"),
+    ("to" = Option<String>, Query, format = DateTime, description = "First instant no longer asked for, RFC 3339"),
+    ("limit" = Option<u32>, Query, maximum = 10000, description = "Points at most; 1000 without it"),
+), responses((status = 200, description = "Points by time and tags"), (
+    status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json",
+)))]
 async fn points(
     State(api): State<Api>,
     Path(measurement): Path<String>,
-    Query(span): Query<Span>,
+    span: Result<Query<Span>, QueryRejection>,
 ) -> Result<Json<Points>, Error> {
+    let Query(span) = span.map_err(|rejection| Error::BadRequest(rejection.body_text()))?;
     let from = time(span.from.as_deref(), Timestamp::EPOCH, "from")?;
     let to = time(span.to.as_deref(), Timestamp::saturating_from_millis(i64::MAX), "to")?;
     let limit = span.limit.unwrap_or(1000);

@@ -49,9 +49,11 @@ pub fn routes(access: &Access, store: Store, rules: Arc<Rules>, clock: SharedClo
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct AlertsQuery {
-    /// At most this many (1 to 500, 50 by default).
+    /// At most this many; 50 without it.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// Of this rule only.
     rule: Option<String>,
@@ -78,7 +80,7 @@ struct AlertView {
     summary: String,
     dimensions: BTreeMap<String, String>,
     /// Amounts are decimal strings.
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     values: BTreeMap<String, Value>,
     #[schema(value_type = String)]
     event_time: Timestamp,

@@ -51,6 +51,9 @@ pub(crate) enum Error {
     /// Others are being worked on.
     #[error("as many requests as fit are being worked on")]
     Busy,
+    /// A parameter of the address is wrong.
+    #[error("{0}")]
+    Parameter(String),
     /// The body cannot be read.
     #[error("the body is malformed: {0}")]
     Body(String),
@@ -89,6 +92,7 @@ impl Error {
             Self::TooMany { .. } => "too_many_records",
             Self::TooSlow => "body_timeout",
             Self::Busy => "busy",
+            Self::Parameter(_) => "invalid_parameter",
             Self::Body(_) => "malformed_body",
             Self::Unknown { .. } => "not_found",
         }
@@ -112,6 +116,7 @@ impl Error {
             | Self::TooMany { .. }
             | Self::TooSlow
             | Self::Busy
+            | Self::Parameter(_)
             | Self::Body(_)
             | Self::Unknown { .. } => Disposition::Halt,
         }
@@ -130,6 +135,7 @@ impl Error {
             Self::TooMany { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE, "Too many records in one request"),
             Self::TooSlow => problem(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
             Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, "The service is busy").retry_after(5),
+            Self::Parameter(_) => problem(StatusCode::BAD_REQUEST, "Invalid parameter"),
             Self::Body(_) => problem(StatusCode::BAD_REQUEST, "The body is malformed"),
             Self::Unknown { .. } => problem(StatusCode::NOT_FOUND, "Nothing is known of it"),
             Self::Store(error) if error.is_transient() => Problem::unavailable("the store does not answer"),

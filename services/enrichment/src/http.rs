@@ -5,7 +5,10 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection},
+    extract::{
+        DefaultBodyLimit, FromRequestParts, MatchedPath, Path, Query, Request, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
     http::{Method, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -13,7 +16,13 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{SharedClock, Timestamp};
 use tidemill_service::{Access, Problem, Role, Routes};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::{
+    IntoParams, OpenApi, PartialSchema, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{ObjectBuilder, Schema, Type},
+    },
+};
 
 use crate::{
     bulk::{self, RECORD_BYTES, Summary, Turns},
@@ -71,9 +80,11 @@ impl IntoResponse for Error {
 /// Refuses bodies that are not said to be what they must be: a form of any page
 /// can send the other types.
 async fn typed(request: Request, next: Next) -> Result<Response, Error> {
-    let expected = match *request.method() {
-        Method::PUT => "application/json",
-        Method::POST => "application/x-ndjson",
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+    let expected = match (request.method(), path.ends_with("/{id}")) {
+        (&Method::PUT, true) => "application/json",
+        (&Method::POST, false) => "application/x-ndjson",
+        // Nothing is read, or the method is not answered there.
         _ => return Ok(next.run(request).await),
     };
     let given = request.headers().get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
@@ -98,6 +109,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Kind {
         Kind::ALL.into_iter().find(|kind| kind.plural() == name).ok_or_else(Problem::not_found)
     }
 }
+
+impl PartialSchema for Kind {
+    fn schema() -> RefOr<Schema> {
+        let plurals = Self::ALL.map(Self::plural);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(plurals)).into()
+    }
+}
+
+impl ToSchema for Kind {}
 
 /// The id in the address.
 #[derive(Deserialize)]
@@ -160,12 +180,14 @@ pub(crate) struct Page {
 
 /// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// The id after which to begin.
     #[serde(default)]
     after: String,
-    /// Records at most, up to 1000.
+    /// Records at most.
     #[serde(default = "default_limit")]
+    #[param(minimum = 1, maximum = 1000)]
     limit: u32,
 }
 
@@ -203,7 +225,7 @@ pub(crate) fn fields(json: &[u8]) -> Result<Fields, Error> {
 /// Changes what is known of one product, customer or country.
 #[utoipa::path(
     put, path = "/v1/reference/{kind}/{id}",
-    params(("kind" = String, Path, description = "products, customers or countries"), ("id" = String, Path)),
+    params(("kind" = inline(Kind), Path), ("id" = String, Path, min_length = 1, max_length = 200)),
     request_body(content = Object, content_type = "application/json", description = "Attributes by name, and optionally `valid_from` (RFC 3339)"),
     responses(
         (status = 200, body = Accepted),
@@ -212,6 +234,7 @@ pub(crate) fn fields(json: &[u8]) -> Result<Fields, Error> {
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn change(
@@ -235,7 +258,7 @@ async fn change(
 /// at most 100,000.
 #[utoipa::path(
     post, path = "/v1/reference/{kind}",
-    params(("kind" = String, Path, description = "products, customers or countries")),
+    params(("kind" = inline(Kind), Path)),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, body = Summary),
@@ -244,6 +267,7 @@ async fn change(
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn change_many(State(api): State<Api>, kind: Kind, request: Request) -> Result<Json<Summary>, Error> {
@@ -253,7 +277,7 @@ async fn change_many(State(api): State<Api>, kind: Kind, request: Request) -> Re
 /// What is known of one product, customer or country, with all versions.
 #[utoipa::path(
     get, path = "/v1/reference/{kind}/{id}",
-    params(("kind" = String, Path, description = "products, customers or countries"), ("id" = String, Path)),
+    params(("kind" = inline(Kind), Path), ("id" = String, Path, min_length = 1, max_length = 200)),
     responses(
         (status = 200, body = RecordView),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -268,13 +292,22 @@ async fn one(State(api): State<Api>, kind: Kind, Path(named): Path<Named>) -> Re
 /// What is known of a kind, a page at a time.
 #[utoipa::path(
     get, path = "/v1/reference/{kind}",
-    params(("kind" = String, Path, description = "products, customers or countries"), PageQuery),
+    params(("kind" = inline(Kind), Path), PageQuery),
     responses(
         (status = 200, body = Page),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn list(State(api): State<Api>, kind: Kind, Query(query): Query<PageQuery>) -> Result<Json<Page>, Error> {
-    let limit = query.limit.clamp(1, MOST_LISTED);
+async fn list(
+    State(api): State<Api>,
+    kind: Kind,
+    query: Result<Query<PageQuery>, QueryRejection>,
+) -> Result<Json<Page>, Error> {
+    let Query(query) = query.map_err(|rejection| Error::Parameter(rejection.body_text()))?;
+    let limit = query.limit;
+    if !(1..=MOST_LISTED).contains(&limit) {
+        return Err(Error::Parameter(format!("limit must be between 1 and {MOST_LISTED}")));
+    }
     let version = api.store.version().await?;
     let ids = api.store.ids(kind, &query.after, limit).await?;
     let next = ids.last().filter(|_| ids.len() == limit as usize).cloned();

@@ -281,6 +281,10 @@ async fn reference_data_changes_over_http_without_a_restart() {
     assert_eq!((&body["version"], &body["items"][0]["id"], &body["next"]), (&json!(3), &json!("P-1"), &json!("P-1")));
     let (_, body) = service.get("/v1/reference/products?after=P-1").await;
     assert_eq!((&body["items"], &body["next"]), (&json!([]), &Value::Null));
+    for query in ["limit=0", "limit=1001", "limit=x"] {
+        let (status, body) = service.get(&format!("/v1/reference/products?{query}")).await;
+        assert_eq!((status, &body["code"]), (400, &json!("invalid_parameter")), "{query}");
+    }
     assert_eq!(service.get("/v1/reference/products/none").await.0, 404);
     assert_eq!(service.get("/v1/reference/planets").await.0, 404);
     assert_eq!(service.put("/v1/reference/products/P-1", json!([1])).await.0, 400);

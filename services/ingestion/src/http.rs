@@ -121,7 +121,7 @@ pub(crate) enum Answer {
     AllRejected(Verdict),
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct AllRejected {
     #[serde(flatten)]
     problem: Problem,
@@ -301,9 +301,10 @@ enum Answers {
     /// The content type or encoding is not supported.
     #[response(status = 415, content_type = "application/problem+json")]
     Unsupported(Problem),
-    /// The one event is not valid, or every one of a batch was rejected.
+    /// The one event is not valid; or every one of several was rejected: then
+    /// the members of a verdict stand beside those of the problem.
     #[response(status = 422, content_type = "application/problem+json")]
-    Invalid(AllRejected),
+    Invalid(OneRejected),
     /// The key has used up its events for now; `Retry-After` says for how long.
     #[response(status = 429, content_type = "application/problem+json")]
     RateLimited(Problem),
@@ -319,6 +320,8 @@ enum Answers {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Tidemill ingestion", description = "Takes events in and writes them to the log."),
-    paths(events, track, batch)
+    paths(events, track, batch),
+    // Answers that are told apart by their status are not found by themselves.
+    components(schemas(OneRejected, Verdict, Rejection)),
 )]
 pub(crate) struct ApiDoc;

@@ -31,7 +31,7 @@ pub struct Alert {
     /// What it is about.
     pub dimensions: BTreeMap<String, String>,
     /// The figures that made it fire; amounts are strings.
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub values: BTreeMap<String, Value>,
     /// Event time of the occasion.
     #[schema(value_type = String, format = DateTime)]

@@ -40,6 +40,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 const DEFAULT_LIMIT: u16 = 50;
 const MAX_LIMIT: u16 = 500;
+/// Databases know no larger whole number.
+const MAX_SEQUENCE: u64 = i64::MAX as u64;
 /// Sources that the books list.
 const SOURCES: usize = 10_000;
 
@@ -133,6 +135,16 @@ impl Asked {
         if errors.is_empty() { Ok(value) } else { Err(Error::Parameters(errors)) }
     }
 
+    /// A letter's sequence, as the store can hold it.
+    fn sequence(&self, name: &str) -> Result<Option<u64>, Error> {
+        match self.parsed(name)? {
+            Some(sequence) if sequence > MAX_SEQUENCE => {
+                Err(Error::Parameters(vec![query::wrong(name, format!("must be at most {MAX_SEQUENCE}"))]))
+            }
+            sequence => Ok(sequence),
+        }
+    }
+
     fn limit(&self) -> Result<u16, Error> {
         match self.parsed("limit")?.unwrap_or(DEFAULT_LIMIT) {
             limit @ 1..=MAX_LIMIT => Ok(limit),
@@ -162,14 +174,14 @@ async fn metrics(State(reporting): State<Arc<Reporting>>) -> Json<MetricsAnswer>
 #[utoipa::path(get, path = "/v1/metrics/{name}/series",
     params(
         ("name" = String, Path, description = "The metric's name"),
-        ("from" = Option<String>, Query, description = "Windows that start at or after it (RFC 3339)"),
-        ("to" = Option<String>, Query, description = "Windows that start before it (RFC 3339)"),
+        ("from" = Option<String>, Query, format = DateTime, description = "Windows that start at or after it (RFC 3339)"),
+        ("to" = Option<String>, Query, format = DateTime, description = "Windows that start before it (RFC 3339)"),
         ("group_by" = Option<String>, Query, description = "Dimensions to split by, separated by commas"),
         ("version" = Option<String>, Query, description = "Another version than the one served"),
-        ("format" = Option<String>, Query, description = "`json` or `csv`"),
+        ("format" = Option<String>, Query, pattern = "^(json|csv)$", description = "`json` or `csv`"),
     ),
     responses(
-        (status = 200, body = SeriesAnswer),
+        (status = 200, content((SeriesAnswer = "application/json"), (String = "text/csv"))),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
@@ -209,14 +221,14 @@ async fn series(
 #[utoipa::path(get, path = "/v1/metrics/{name}/totals",
     params(
         ("name" = String, Path, description = "The metric's name"),
-        ("from" = Option<String>, Query, description = "Windows that start at or after it (RFC 3339)"),
-        ("to" = Option<String>, Query, description = "Windows that start before it (RFC 3339)"),
+        ("from" = Option<String>, Query, format = DateTime, description = "Windows that start at or after it (RFC 3339)"),
+        ("to" = Option<String>, Query, format = DateTime, description = "Windows that start before it (RFC 3339)"),
         ("group_by" = Option<String>, Query, description = "Dimensions to split by, separated by commas"),
         ("version" = Option<String>, Query, description = "Another version than the one served"),
-        ("format" = Option<String>, Query, description = "`json` or `csv`"),
+        ("format" = Option<String>, Query, pattern = "^(json|csv)$", description = "`json` or `csv`"),
     ),
     responses(
-        (status = 200, body = TotalsAnswer),
+        (status = 200, content((TotalsAnswer = "application/json"), (String = "text/csv"))),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
@@ -342,7 +354,7 @@ struct AlertsAnswer {
 /// The newest alerts.
 #[utoipa::path(get, path = "/v1/alerts",
     params(
-        ("limit" = Option<u16>, Query, description = "1 to 500; 50 without it"),
+        ("limit" = Option<u16>, Query, minimum = 1, maximum = 500, description = "At most this many; 50 without it"),
         ("rule" = Option<String>, Query, description = "Of this rule alone"),
     ),
     responses(
@@ -367,7 +379,7 @@ async fn alerts(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result
     params(
         ("source" = Option<String>, Query, description = "Of this source alone"),
         ("hours" = Option<bool>, Query, description = "Whether each source is told by hour of ingestion too"),
-        ("from" = Option<String>, Query, description = "Hours from this one on (RFC 3339)"),
+        ("from" = Option<String>, Query, format = DateTime, description = "Hours from this one on (RFC 3339)"),
     ),
     responses(
         (status = 200, body = Books),

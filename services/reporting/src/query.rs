@@ -170,7 +170,7 @@ pub struct Point {
     /// Whether nothing is outstanding but corrections.
     pub complete: bool,
     /// Amounts are strings, counts numbers, `null` where there is no value.
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub values: Values,
 }
 
@@ -190,7 +190,7 @@ pub struct TotalsRow {
     /// Values of the dimensions grouped by.
     pub dimensions: BTreeMap<String, String>,
     /// See [`Point::values`].
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub values: Values,
 }
 

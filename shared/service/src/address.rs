@@ -7,6 +7,9 @@ use tidemill_domain::text::has_control;
 
 use crate::Problem;
 
+/// The rule as a regular expression, for descriptions of parameters.
+pub(crate) const PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
 /// Refuses an address whose path or query spells a control character. It is
 /// part of no name, and a database that is asked for it fails.
 pub(crate) fn check(uri: &Uri) -> Result<(), Box<Problem>> {

@@ -24,6 +24,7 @@ pub mod troubles;
 mod address;
 mod connections;
 mod context;
+mod contract;
 mod descriptors;
 mod printable;
 mod probe;

@@ -28,7 +28,7 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 use crate::{
     Context, HttpConfig, Problem, Registry, Routes, StartError, address,
     connections::{self, Metrics},
-    guard,
+    contract, guard,
 };
 
 const HEALTH: &str = "http";
@@ -64,7 +64,7 @@ impl Server {
         let metrics = Metrics::new(&context.registry);
         let not_yet = || async { Problem::unavailable("the service is starting").into_response() };
         let routes = Arc::new(RwLock::new(Router::new().fallback(not_yet)));
-        let openapi = Arc::new(RwLock::new(openapi));
+        let openapi = Arc::new(RwLock::new(contract::complete(openapi)));
         let describing = openapi.clone();
         let described = Router::new().route("/openapi.json", get(|| async move { description(&describing) }));
         let operations = operations(context);

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Asked, PATIENCE, is_json};
+use super::{Asked, MAX_SEQUENCE, PATIENCE, is_json};
 use crate::{
     dead_letters::{self, Act, Action, ActionFilter, Filter, Kind, Letter, Order, Refusal, State as LetterState},
     error::Error,
@@ -65,11 +65,11 @@ pub(super) struct ListAnswer {
         ("service" = Option<String>, Query, description = "Given up by this service"),
         ("code" = Option<String>, Query, description = "For this reason"),
         ("source" = Option<String>, Query, description = "Events of this source"),
-        ("since" = Option<String>, Query, description = "Failed at or after it (RFC 3339)"),
-        ("until" = Option<String>, Query, description = "Failed before it (RFC 3339)"),
+        ("since" = Option<String>, Query, format = DateTime, description = "Failed at or after it (RFC 3339)"),
+        ("until" = Option<String>, Query, format = DateTime, description = "Failed before it (RFC 3339)"),
         ("state" = Option<LetterState>, Query, description = "Where they stand"),
         ("before" = Option<u64>, Query, description = "With a lower sequence: the next page"),
-        ("limit" = Option<u16>, Query, description = "1 to 500; 50 without it"),
+        ("limit" = Option<u16>, Query, minimum = 1, maximum = 500, description = "At most this many; 50 without it"),
     ),
     responses(
         (status = 200, body = ListAnswer),
@@ -87,7 +87,7 @@ pub(super) async fn list(State(reporting): State<Arc<Reporting>>, asked: Asked) 
         until: asked.parsed("until")?,
         state: asked.parsed("state")?,
     };
-    let (limit, before) = (asked.limit()?, asked.parsed("before")?);
+    let (limit, before) = (asked.limit()?, asked.sequence("before")?);
     let found = reporting.store.dead_letters(&filter, Page::Before(before), limit).await?;
     let mut letters: Vec<Letter> = found.into_iter().map(|found| found.letter.masked()).collect();
     let bodies = stream::iter(letters.iter_mut())
@@ -261,13 +261,15 @@ impl From<FilterRequest> for Filter {
 #[serde(deny_unknown_fields)]
 pub(super) struct OrderRequest {
     /// These letters, at most 1000.
+    #[schema(value_type = Option<Vec<u64>>)]
     sequences: Option<BTreeSet<u64>>,
     /// All letters like that, the oldest first, 1000 a call.
     filter: Option<FilterRequest>,
     /// With `filter`: `next` of the call before.
     #[serde(default)]
     after: u64,
-    /// With `filter`: letters in this call, 1 to 1000.
+    /// With `filter`: letters in this call.
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
     /// Only tell what would be done.
     #[serde(default)]
@@ -276,9 +278,11 @@ pub(super) struct OrderRequest {
     #[serde(default)]
     force: bool,
     /// Who orders it.
+    #[schema(min_length = 1, max_length = 200)]
     by: String,
     /// Why; needed to discard.
     #[serde(default)]
+    #[schema(max_length = 2000)]
     reason: String,
     /// `request` of an earlier call that this one goes on with or repeats: for
     /// one letter it does nothing twice.
@@ -287,7 +291,7 @@ pub(super) struct OrderRequest {
     /// To redrive exactly one of `sequences`: the mended event, as a JSON
     /// object, or as a text that holds it. For a letter of several events, their
     /// list as `body` of the letter shows it.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     body: Option<Box<RawValue>>,
 }
 
@@ -522,6 +526,9 @@ fn check(kind: Kind, asked: &OrderRequest) -> Result<Vec<u8>, Error> {
         (Some(sequences), None) if sequences.len() > usize::from(AT_ONCE) => {
             wrong("/sequences", "must be at most 1000")
         }
+        (Some(sequences), None) if sequences.last().is_some_and(|last| *last > MAX_SEQUENCE) => {
+            wrong("/sequences", "must not hold a sequence that no letter can have")
+        }
         (Some(_), None) | (None, Some(_)) => {}
         (Some(_), Some(_)) => wrong("/filter", "must not stand beside sequences"),
         (None, None) => wrong("", "needs sequences or a filter"),
@@ -532,6 +539,9 @@ fn check(kind: Kind, asked: &OrderRequest) -> Result<Vec<u8>, Error> {
                 wrong(pointer, "must not hold control characters");
             }
         }
+    }
+    if asked.after > MAX_SEQUENCE {
+        wrong("/after", "is a sequence that no letter can have");
     }
     if asked.limit.is_some_and(|limit| !(1..=AT_ONCE).contains(&limit)) {
         wrong("/limit", "must be between 1 and 1000");
@@ -605,12 +615,12 @@ pub(super) struct AuditAnswer {
 #[utoipa::path(get, path = "/v1/dead-letters/audit", tag = "dead letters",
     params(
         ("letter" = Option<u64>, Query, description = "For this letter"),
-        ("request" = Option<String>, Query, description = "By this order (UUID)"),
+        ("request" = Option<String>, Query, format = "uuid", description = "By this order"),
         ("by" = Option<String>, Query, description = "Ordered by them"),
         ("kind" = Option<Act>, Query, description = "`redrive`, `discard` or `unmask`"),
         ("state" = Option<dead_letters::Progress>, Query, description = "How far it has come"),
         ("before" = Option<u64>, Query, description = "With a lower number: the next page"),
-        ("limit" = Option<u16>, Query, description = "1 to 500; 50 without it"),
+        ("limit" = Option<u16>, Query, minimum = 1, maximum = 500, description = "At most this many; 50 without it"),
     ),
     responses(
         (status = 200, body = AuditAnswer),
@@ -620,12 +630,12 @@ pub(super) struct AuditAnswer {
 pub(super) async fn audit(State(reporting): State<Arc<Reporting>>, asked: Asked) -> Result<Json<AuditAnswer>, Error> {
     asked.only(&["limit", "letter", "request", "by", "kind", "state", "before"])?;
     let filter = ActionFilter {
-        letter: asked.parsed("letter")?,
+        letter: asked.sequence("letter")?,
         request: asked.parsed("request")?,
         by: asked.text("by").map(str::to_owned),
         kind: asked.parsed("kind")?,
         state: asked.parsed("state")?,
-        before: asked.parsed("before")?,
+        before: asked.sequence("before")?,
     };
     let limit = asked.limit()?;
     let actions = masked(reporting.store.actions(&filter, limit).await?);
@@ -656,7 +666,7 @@ pub(super) struct ProgressAnswer {
 
 /// How far an order has come.
 #[utoipa::path(get, path = "/v1/dead-letters/orders/{request}", tag = "dead letters",
-    params(("request" = String, Path, description = "The order's name, as its answer gave it")),
+    params(("request" = String, Path, format = "uuid", description = "The order's name, as its answer gave it")),
     responses(
         (status = 200, body = ProgressAnswer),
         (status = 400, body = Problem, content_type = "application/problem+json"),

@@ -267,6 +267,8 @@ async fn wrong_questions_get_clear_answers() {
         ("/v1/dead-letters?before=x", 400, "invalid_parameter"),
         ("/v1/dead-letters?state=mended", 400, "invalid_parameter"),
         ("/v1/dead-letters?since=yesterday", 400, "invalid_parameter"),
+        ("/v1/dead-letters?before=9223372036854775808", 400, "invalid_parameter"),
+        ("/v1/dead-letters/audit?letter=9223372036854775808", 400, "invalid_parameter"),
         ("/v1/dead-letters/x", 400, "invalid_parameter"),
         ("/v1/dead-letters/99", 404, "unknown_dead_letter"),
         ("/v1/dead-letters/audit?request=x", 400, "invalid_parameter"),
