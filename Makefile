@@ -16,6 +16,10 @@ TOOLS := eval "$$(scripts/provision env)" &&
 DEMO_ARGS ?=
 # Arguments of `tidemill-chaos`, for instance CHAOS_ARGS="--seed 7".
 CHAOS_ARGS ?=
+# Targets for `make fuzz`, for instance FUZZ_ARGS="json judge"; all, without any.
+FUZZ_ARGS ?=
+# Arguments of tests/contract/run.py, for instance CONTRACT_ARGS="--cases 500".
+CONTRACT_ARGS ?=
 # Arguments of scripts/images, for instance IMAGE_ARGS="--prebuilt --tag 1.2.3".
 IMAGE_ARGS ?=
 # Arguments of `tidemill-cluster-test`, for instance CLUSTER_ARGS="--only drain,kill-node".
@@ -57,6 +61,17 @@ chaos: ## Kill, hold and cut off every part while a shop trades (CHAOS_ARGS="--s
 	@scripts/provision test
 	@$(TOOLS) cargo build --profile $(PROFILE) --workspace --bins
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-chaos" $(CHAOS_ARGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz all that reads what strangers send, FUZZ_SECONDS (600) each (FUZZ_ARGS="json judge")
+	@scripts/provision fuzz
+	@$(TOOLS) scripts/fuzz $(FUZZ_ARGS)
+
+.PHONY: contract
+contract: ## Ask every service, on both databases, whether its OpenAPI is true (CONTRACT_ARGS="--cases 500")
+	@scripts/provision contract
+	@$(TOOLS) cargo build --workspace --bins
+	@$(TOOLS) exec python3 tests/contract/run.py $(CONTRACT_ARGS)
 
 .PHONY: cluster-test
 cluster-test: images ## Scale, upgrade, drain and cut off the suite on the cluster of KUBECONFIG (CLUSTER_ARGS="--skip hpa")

@@ -12,6 +12,8 @@ mod dead_letters;
 mod error;
 mod forms;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod inflate;
 mod judge;
