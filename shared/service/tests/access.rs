@@ -109,7 +109,7 @@ async fn a_route_and_its_description_say_the_same() {
     let item = &openapi["paths"]["/v1/things"];
     assert_eq!(item["get"]["security"], serde_json::json!([{"read_key": []}, {"operate_key": []}]));
     assert_eq!(item["post"]["security"], serde_json::json!([]), "open to everybody");
-    assert!(item["get"]["responses"]["403"].is_object() && item["post"]["responses"]["403"].is_null());
+    assert!(item["get"]["responses"]["401"].is_object() && item["post"]["responses"]["401"].is_null());
     assert_eq!(openapi["components"]["securitySchemes"]["read_key"]["scheme"], "bearer");
     assert!(openapi["components"]["schemas"]["Problem"].is_object());
 

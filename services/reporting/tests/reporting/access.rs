@@ -50,7 +50,7 @@ async fn each_key_opens_what_its_role_says() {
     let order = json!({"sequences": [1], "by": "a", "reason": "b"});
     assert_eq!(code(discard.bearer_auth(READ).json(&order)).await, (403, denied("forbidden_role")));
     // The page itself, and what is asked of every service, need no key.
-    for path in ["/", "/assets/dashboard.js", "/openapi.json", "/readyz"] {
+    for path in ["/", "/assets/dashboard.js", "/openapi.json", "/livez"] {
         assert_eq!(running.get(path).send().await.expect("answers").status(), 200, "{path}");
     }
     let metrics = running.get("/metrics").send().await.expect("answers").text().await.expect("text");
@@ -122,8 +122,13 @@ async fn a_key_that_is_taken_away_ends_what_was_begun_with_it() {
 
     // A broken file changes nothing, and readiness tells of it.
     write("read", "wall short\n");
-    let told = running.until("/readyz", |ready| ready["notices"]["keys"].is_string()).await;
-    assert!(told["ready"] == true && told["notices"]["keys"].as_str().is_some_and(|n| n.contains("line 1")), "{told}");
+    let notice = async || {
+        let ready: Json = running.get("/readyz").send().await.expect("answers").json().await.expect("JSON");
+        ready["notices"]["keys"].as_str().map(str::to_owned)
+    };
+    let told = eventually("the broken file is told of", DEADLINE, &notice).await;
+    assert!(told.contains("read, line 1 has a key of less than 16 bytes"), "{told}");
+    assert!(running.context.health.problems().keys().all(|what| *what != "keys"), "no reason to leave service");
     assert_eq!(code(running.get("/v1/books").bearer_auth(READ)).await.0, 200);
 
     write("read", "desk key-of-the-desk-1\nnew key-of-the-new-one\n");
@@ -134,7 +139,7 @@ async fn a_key_that_is_taken_away_ends_what_was_begun_with_it() {
         assert_eq!(code(gone).await.0, 401);
     }
     assert_eq!(code(running.get("/v1/books").bearer_auth("key-of-the-new-one")).await.0, 200);
-    running.until("/readyz", |ready| ready["notices"]["keys"].is_null()).await;
+    eventually("nothing is told any more", DEADLINE, async || notice().await.is_none().then_some(())).await;
     let heartbeat = tokio::time::timeout(DEADLINE, of_other.next()).await.expect("in time");
     assert!(heartbeat.is_some(), "another key's stream goes on");
     running.stop().await;
@@ -157,8 +162,11 @@ async fn nothing_personal_comes_back_unless_it_is_asked_for() {
     };
     let broken = letter("b", "ingestion", &body[..body.len() - 2]);
     let list = [Body { count: 2, bytes: body.clone().into() }];
-    let grouped =
-        DeadLetter { events: Events::Several(2), ..letter("c", "ingestion", bodies::encode(&list).expect("encodes")) };
+    let grouped = DeadLetter {
+        events: Events::Several(2),
+        personal: vec!["loyalty".into()],
+        ..letter("c", "ingestion", bodies::encode(&list).expect("encodes"))
+    };
     for letter in [&odd, &broken, &grouped] {
         shop.bus.publish(letter).await.expect("publishes");
     }

@@ -294,7 +294,7 @@ async fn the_page_is_served_and_may_be_kept() {
     let page = running.get("/").send().await.expect("the page");
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
     let policy = page.headers()["content-security-policy"].to_str().expect("ascii").to_owned();
-    assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     let etag = page.headers()["etag"].clone();
     let text = page.text().await.expect("text");
     let again = running.get("/").header("if-none-match", etag).send().await.expect("the page");

@@ -63,14 +63,18 @@ pub enum Undeclared {
     Document(String),
 }
 
+/// With an answer to methods that a route does not have. It is given to the
+/// routes that are there, so it comes after them, and before what wraps them.
+fn answering_all_methods<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.method_not_allowed_fallback(async || {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not answered here")
+    })
+}
+
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// None yet.
     pub fn new(access: &Access) -> Self {
-        let not_allowed = async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not answered here")
-        };
-        let router = Router::new().method_not_allowed_fallback(not_allowed);
-        Self { router, access: access.clone(), declared: Vec::new() }
+        Self { router: Router::new(), access: access.clone(), declared: Vec::new() }
     }
 
     /// A `GET`.
@@ -130,12 +134,13 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self { router: self.router.layer(layer), ..self }
+        Self { router: answering_all_methods(self.router).layer(layer), ..self }
     }
 
     /// With what the handlers work on.
     pub fn with_state(self, state: S) -> Routes {
-        Routes { router: self.router.with_state(state), access: self.access, declared: self.declared }
+        let router = answering_all_methods(self.router).with_state(state);
+        Routes { router, access: self.access, declared: self.declared }
     }
 }
 
