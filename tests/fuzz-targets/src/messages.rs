@@ -33,7 +33,9 @@ pub(crate) fn message(input: &[u8]) {
                 cell.totals.add(&nothing).expect("of one shape");
                 assert_eq!(cell.totals, totals, "nothing adds nothing");
                 cell.totals.add(&totals).expect("of one shape");
-                cell.totals.0.iter().for_each(|measure| drop(measure.value()));
+                for measure in &cell.totals.0 {
+                    let _ = measure.value();
+                }
             }
         }
         "ALERTS" => drop(comes_back::<AlertTransition>(&headers, payload)),
