@@ -189,7 +189,8 @@ impl Desk {
         let owner = Owner::open(store, metrics, windows, *partition, now).await?;
         let nats = shared.context.breaker("nats");
         let tail =
-            guarded(&nats, async { Ok(shared.bus.last::<Following>(&topology::metrics(*partition)).await?) }).await?;
+            guarded(&nats, async { readable(shared.bus.last::<Following>(&topology::metrics(*partition)).await) })
+                .await?;
         let mut outlet = NatsOutlet {
             bus: shared.bus.clone(),
             nats,
@@ -419,7 +420,7 @@ impl Desk {
     async fn is_cut_off(&self) -> Result<bool, Error> {
         let Shared { context, bus, .. } = &*self.shared;
         let (end, lag) = guarded(&context.breaker("nats"), async {
-            let end = bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await?;
+            let end = readable(bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await)?;
             Ok((end, bus.lag(Durable::Aggregation(self.partition)).await?))
         })
         .await?;
@@ -429,6 +430,15 @@ impl Desk {
     fn idle_after(&self) -> Duration {
         Duration::from_secs(self.shared.windows.idle_after_seconds.into())
     }
+}
+
+/// A stream whose last message is of another release, or of nobody, is waited
+/// for: the partition stands and is named, and all others go on.
+fn readable<T>(read: Result<T, tidemill_bus::Error>) -> Result<T, Error> {
+    read.map_err(|error| match error {
+        tidemill_bus::Error::Decode(_) => Error::Unreadable(error),
+        other => other.into(),
+    })
 }
 
 /// Waits for the snapshot on its way. Given up, it waits on the next call.

@@ -125,11 +125,13 @@ impl Stage for EventStage {
     /// An earlier owner may have passed over what came early, and not have
     /// lived to see the rest.
     async fn look_back(&mut self, bus: &Bus, durable: Durable) -> Result<(), Error> {
-        if self.floor > 0
-            && bus.lag(durable).await? == 0
-            && let Some(last) = bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await?
-        {
-            self.is_broken |= last.message.raw_seq > self.floor;
+        if self.floor > 0 && bus.lag(durable).await? == 0 {
+            match bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await {
+                Ok(last) => self.is_broken |= last.is_some_and(|last| last.message.raw_seq > self.floor),
+                // It is set aside when it is read.
+                Err(tidemill_bus::Error::Decode(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -282,7 +282,10 @@ impl Consumer {
         if let Some(end) = end.filter(|end| *end < floor) {
             return Err(Error::ForeignLog { partition, floor, end });
         }
-        let last = bus.last::<EnrichedBatch>(&topology::enriched(partition)).await?;
+        let last = bus.last::<EnrichedBatch>(&topology::enriched(partition)).await.map_err(|error| match error {
+            tidemill_bus::Error::Decode(error) => Error::UnreadableEnd { partition, error },
+            other => other.into(),
+        })?;
         let published = last.as_ref().map(|stored| stored.message.raw_seq);
         let mut state = State {
             floor,

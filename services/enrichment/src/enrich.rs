@@ -17,6 +17,9 @@ const MAX_ITEMS: usize = 500;
 /// by. It bounds an enriched batch, whatever came in and however much is known
 /// of it, to what readers and NATS accept.
 const FULL_DETAIL_BYTES: usize = 512 * 1024;
+/// An event whose attributes alone would take more than this gets none either:
+/// each of its items may have fifteen long ones.
+const EVENT_DETAIL_BYTES: usize = 128 * 1024;
 
 /// An event that was read, and what is to be looked up for it.
 pub(crate) struct Line<'a> {
@@ -154,11 +157,20 @@ pub(crate) fn write(
     let mut out = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 160).sum());
     for (index, line) in lines.iter().enumerate() {
         let detailed = out.len() < FULL_DETAIL_BYTES;
-        let enrichment = join(line, duplicates.get(index), snapshot, geo, detailed);
+        let mut enrichment = join(line, duplicates.get(index), snapshot, geo, detailed);
+        if detail_bytes(&enrichment) > EVENT_DETAIL_BYTES {
+            enrichment = join(line, duplicates.get(index), snapshot, geo, false);
+        }
         splice_enrichment(line.text, &enrichment, &mut out).map_err(tidemill_bus::Error::from)?;
         tally.add(&enrichment);
     }
     Ok((out, tally))
+}
+
+/// What the attributes take as JSON, roughly: they hold no control characters.
+fn detail_bytes(enrichment: &Enrichment) -> usize {
+    let attributes = enrichment.items.iter().flat_map(|item| &item.product).chain(&enrichment.customer);
+    attributes.map(|(name, value)| name.len() + value.len() + 6).sum()
 }
 
 fn join(line: &Line<'_>, duplicate: bool, snapshot: &Snapshot<'_>, geo: &Geo, detailed: bool) -> Enrichment {

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::DecodeError;
 use tidemill_service::{CeilingReached, FieldError, Problem};
 
 use crate::reference::Kind;
@@ -21,6 +22,9 @@ pub(crate) enum Error {
         "partition {partition} of the log ends at {end}, before {floor} that was done: the store belongs to another log"
     )]
     ForeignLog { partition: Partition, floor: u64, end: u64 },
+    /// What stands last in `ENRICHED` is of another release, or of nobody.
+    #[error("the last message of partition {partition} in ENRICHED cannot be read: {error}")]
+    UnreadableEnd { partition: Partition, error: DecodeError },
     /// A line of a batch is no event.
     #[error("the line is not an event: {0}")]
     Event(String),
@@ -82,6 +86,7 @@ impl Error {
             Self::Store(_) => "store",
             Self::Superseded(_) => "superseded",
             Self::ForeignLog { .. } => "foreign_log",
+            Self::UnreadableEnd { .. } => "unreadable_end",
             Self::Event(_) => "malformed_event",
             Self::Definition { .. } => "definition",
             Self::Record { .. } => "invalid_record",
@@ -104,6 +109,10 @@ impl Error {
             Self::Bus(tidemill_bus::Error::Decode(_)) | Self::Event(_) => Disposition::DeadLetter,
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
             Self::Store(error) if error.is_transient() => Disposition::Retry,
+            // The partition stands, and is named, until a release that can read it is there.
+            Self::UnreadableEnd { .. } => Disposition::Retry,
+            // It is of this one batch; others go on.
+            Self::Bus(tidemill_bus::Error::TooLarge { .. }) => Disposition::Retry,
             Self::Superseded(_) | Self::Ceiling(_) => Disposition::Retry,
             Self::Bus(_)
             | Self::Store(_)
@@ -144,6 +153,7 @@ impl Error {
             | Self::Superseded(_)
             | Self::Ceiling(_)
             | Self::ForeignLog { .. }
+            | Self::UnreadableEnd { .. }
             | Self::Event(_)
             | Self::Definition { .. } => {
                 tracing::error!(error = %self, code = self.code(), "a request failed");

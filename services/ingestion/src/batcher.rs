@@ -26,6 +26,10 @@ use crate::{
 
 /// A batch is never larger than this.
 const MAX_BATCH: usize = 256 << 10;
+/// Bytes of the header that names a batch's sources, from which on it is full,
+/// and that two parts together may have: NATS takes 64 KiB of headers.
+const FULL_HEADER: usize = 24 << 10;
+const MAX_HEADER: usize = 48 << 10;
 pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(50);
 pub(crate) const LAST_RETRY: Duration = Duration::from_secs(1);
 
@@ -34,6 +38,8 @@ pub(crate) const LAST_RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Lines {
     pub(crate) text: Vec<u8>,
     pub(crate) sources: BTreeMap<SourceName, u32>,
+    /// Bytes of the header that names them, at most.
+    header: usize,
     /// The spans of those that are traced.
     pub(crate) traces: Vec<TraceParent>,
     /// Dead letters whose events are among them.
@@ -46,9 +52,25 @@ impl Lines {
         self.traces.append(&mut other.traces);
         self.redriven.append(&mut other.redriven);
         for (source, count) in std::mem::take(&mut other.sources) {
-            *self.sources.entry(source).or_default() += count;
+            self.count(source, count);
         }
     }
+
+    fn count(&mut self, source: SourceName, count: u32) {
+        let bytes = header_bytes(&source);
+        let known = self.sources.entry(source).or_insert_with(|| {
+            self.header += bytes;
+            0
+        });
+        *known += count;
+    }
+}
+
+/// A source with its count in ASCII JSON, at most: what is no ASCII takes six
+/// bytes for each unit of UTF-16, a quote two.
+fn header_bytes(source: &SourceName) -> usize {
+    let text: usize = source.as_str().chars().map(|c| if c.is_ascii() { 2 } else { 6 * c.len_utf16() }).sum();
+    text + 16
 }
 
 /// The accepted events of one request, as parts that each fit a batch.
@@ -83,9 +105,9 @@ impl Parts {
         let part = self.open.entry(partition).or_default();
         part.text.extend_from_slice(line);
         part.text.push(b'\n');
-        *part.sources.entry(source).or_default() += 1;
+        part.count(source, 1);
         part.traces.extend(trace);
-        if part.text.len() >= batch_bytes {
+        if part.text.len() >= batch_bytes || part.header >= FULL_HEADER {
             self.full.extend(self.open.remove_entry(&partition));
         }
     }
@@ -175,6 +197,11 @@ impl Batch {
         }
     }
 
+    fn has_room_for(&self, part: &Pending) -> bool {
+        self.lines.text.len() + part.lines.text.len() <= MAX_BATCH
+            && self.lines.header + part.lines.header <= MAX_HEADER
+    }
+
     fn settle(self, result: Result<(), ()>) {
         for stored in self.waiting {
             // Nobody listens where a request has been given up.
@@ -209,9 +236,9 @@ impl Batcher {
     fn gather(&mut self, first: Pending) -> Batch {
         let mut batch = Batch::default();
         batch.add(first);
-        while batch.lines.text.len() < self.batch_bytes {
+        while batch.lines.text.len() < self.batch_bytes && batch.lines.header < FULL_HEADER {
             match self.queue.try_recv() {
-                Ok(part) if batch.lines.text.len() + part.lines.text.len() <= MAX_BATCH => batch.add(part),
+                Ok(part) if batch.has_room_for(&part) => batch.add(part),
                 Ok(part) => {
                     self.left_over = Some(part);
                     break;
@@ -270,6 +297,43 @@ mod tests {
         let full: Vec<(u16, usize)> = parts.full.iter().map(|(p, lines)| (p.index(), lines.text.len())).collect();
         assert_eq!(full, [(0, 20), (1, 20)]);
         assert_eq!(parts.open[&Partition::new(0)].sources[&source], 1);
+    }
+
+    /// NATS refuses a message with more than 64 KiB of headers, and a batch that
+    /// is refused holds up its partition.
+    #[test]
+    fn sources_fit_the_header() {
+        let sources = |range: std::ops::Range<usize>| {
+            let name = |n: usize| format!("{n:04}{}", "\u{1f600}".repeat(49)).parse::<SourceName>().expect("a name");
+            range.map(name).collect::<Vec<_>>()
+        };
+        let mut parts = Parts::default();
+        for source in sources(0..300).iter().chain(&sources(0..300)) {
+            parts.push(Partition::new(0), source.clone(), b"{}", None, 64 << 10);
+        }
+        let all: Vec<&Lines> = parts.full.iter().map(|(_, lines)| lines).chain(parts.open.values()).collect();
+        assert_eq!(all.iter().map(|lines| lines.sources.values().sum::<u32>()).sum::<u32>(), 600);
+        assert!(all.len() > 5);
+        for lines in &all {
+            let named: BTreeMap<String, u32> = lines.sources.iter().map(|(s, n)| (s.to_string(), *n)).collect();
+            let header: usize =
+                serde_json::to_string(&named).expect("JSON").chars().map(|c| if c.is_ascii() { 1 } else { 12 }).sum();
+            assert!(header <= lines.header && lines.header < MAX_HEADER / 2 + 1024, "{header} {}", lines.header);
+        }
+        let pending = |lines: &Lines| {
+            let copy = Lines {
+                text: lines.text.clone(),
+                sources: lines.sources.clone(),
+                header: lines.header,
+                ..Lines::default()
+            };
+            Pending { lines: copy, stored: oneshot::channel().0 }
+        };
+        let mut batch = Batch::default();
+        batch.lines.append(&mut pending(all[0]).lines);
+        assert!(!batch.has_room_for(&pending(all[1])) || batch.lines.header + all[1].header <= MAX_HEADER);
+        batch.lines.append(&mut pending(all[0]).lines);
+        assert_eq!(batch.lines.header, all[0].header, "the same sources are named once");
     }
 
     #[test]

@@ -55,9 +55,9 @@ pub struct Intake {
 
 impl std::ops::AddAssign for Intake {
     fn add_assign(&mut self, other: Self) {
-        self.accepted += other.accepted;
-        self.rejected += other.rejected;
-        self.dead_lettered += other.dead_lettered;
+        self.accepted = self.accepted.saturating_add(other.accepted);
+        self.rejected = self.rejected.saturating_add(other.rejected);
+        self.dead_lettered = self.dead_lettered.saturating_add(other.dead_lettered);
     }
 }
 
@@ -141,9 +141,10 @@ impl Line {
     }
 
     fn closed(self) -> Self {
-        let received = self.accepted + self.rejected;
-        let settled = self.counted + self.late + self.duplicate + self.dead_lettered;
-        Self { received, in_flight: received.cast_signed() - settled.cast_signed(), ..self }
+        let sum = |figures: &[u64]| figures.iter().fold(0_u64, |sum, figure| sum.saturating_add(*figure));
+        let received = sum(&[self.accepted, self.rejected]);
+        let settled = sum(&[self.counted, self.late, self.duplicate, self.dead_lettered]);
+        Self { received, in_flight: received.cast_signed().wrapping_sub(settled.cast_signed()), ..self }
     }
 
     fn is_balanced(&self) -> bool {

@@ -85,13 +85,13 @@ fn hint(status: StatusCode, body: &str) -> &'static str {
     let needs = |role: &str| body.contains(&format!("may {role}"));
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("operate\"") || needs("operate;") => {
-            "\ngive it a key that may operate, by --key or TIDEMILL_OPERATE_KEY"
+            "; give it a key that may operate, by --key or TIDEMILL_OPERATE_KEY"
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("write\"") || needs("write;") => {
-            "\ngive it a key that may write, by --write-key or TIDEMILL_WRITE_KEY"
+            "; give it a key that may write, by --write-key or TIDEMILL_WRITE_KEY"
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("read\"") || needs("read;") => {
-            "\ngive it a key that may read, by TIDEMILL_READ_KEY"
+            "; give it a key that may read, by --key, --read-key or TIDEMILL_READ_KEY"
         }
         _ => "",
     }

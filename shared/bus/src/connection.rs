@@ -122,6 +122,7 @@ impl Bus {
             match e.kind() {
                 PublishErrorKind::WrongLastSequence => Error::Conflict { subject },
                 PublishErrorKind::Other if e.to_string().contains("maximum bytes exceeded") => Error::Full { subject },
+                _ if is_too_large(&e.to_string()) => Error::TooLarge { subject, reason: e.to_string() },
                 _ => Error::Publish { subject, reason: e.to_string() },
             }
         };
@@ -216,6 +217,12 @@ impl Bus {
     pub(crate) async fn stream(&self, name: StreamName) -> Result<jetstream::stream::Stream<()>, Error> {
         self.context.get_stream_no_info(name.as_str()).await.map_err(|e| read_error(name, &e))
     }
+}
+
+/// Whether the server, or the client in its place, refuses a message's size: no
+/// repetition helps. 10097 is JetStream's code for large headers.
+fn is_too_large(reason: &str) -> bool {
+    ["max payload size exceeded", "header size exceeds", "10097"].iter().any(|told| reason.contains(told))
 }
 
 fn decode_stored<M: Message>(sequence: u64, headers: &HeaderMap, payload: Bytes) -> Result<Stored<M>, Error> {

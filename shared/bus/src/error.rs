@@ -39,6 +39,14 @@ pub enum Error {
         /// Where to.
         subject: String,
     },
+    /// The server takes no message of this size, or with such large headers.
+    #[error("a message to {subject} is larger than the server takes: {reason}")]
+    TooLarge {
+        /// Where to.
+        subject: String,
+        /// What the server or client said.
+        reason: String,
+    },
     /// A consumer could not be read.
     #[error("consumer {name}: {reason}")]
     Consume {
@@ -79,7 +87,7 @@ impl Error {
     /// encoded stays so; all else is a server that is away, busy or full.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Decode(_) | Self::Encode(_) => false,
+            Self::Config(_) | Self::Decode(_) | Self::Encode(_) | Self::TooLarge { .. } => false,
             Self::Connect(_)
             | Self::Topology { .. }
             | Self::Publish { .. }
@@ -101,6 +109,7 @@ impl Error {
             | Self::Topology { .. }
             | Self::Conflict { .. }
             | Self::Full { .. }
+            | Self::TooLarge { .. }
             | Self::Consume { .. }
             | Self::Decode(_)
             | Self::Encode(_) => false,

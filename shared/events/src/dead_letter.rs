@@ -83,7 +83,9 @@ impl Events {
     }
 
     fn read(headers: &impl HeaderSource) -> Result<Self, DecodeError> {
-        let Some(count) = optional(headers, name::DLQ_COUNT)? else { return Ok(Self::One) };
+        // More than any request has: what says more was not written by a service.
+        let count: Option<u32> = optional(headers, name::DLQ_COUNT)?;
+        let Some(count) = count.map(u64::from) else { return Ok(Self::One) };
         let kept: bool = optional(headers, name::DLQ_KEPT)?.unwrap_or(true);
         Ok(if kept { Self::Several(count) } else { Self::Counted(count) })
     }

@@ -34,7 +34,12 @@ impl Write for Escaping<'_, '_> {
 /// C0, DEL and C1, the two separators of Unicode, and those that turn the
 /// direction of text.
 pub fn acts(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -43,8 +48,8 @@ mod tests {
 
     #[test]
     fn what_acts_is_escaped_and_nothing_else() {
-        let shown = Printable("tab\t nul\0 c1\u{9b}31m del\u{7f} bidi\u{202e}x\u{2066}").to_string();
-        assert_eq!(shown, r"tab\t nul\u{0} c1\u{9b}31m del\u{7f} bidi\u{202e}x\u{2066}");
+        let shown = Printable("tab\t nul\0 c1\u{9b}31m del\u{7f} bidi\u{202e}x\u{2066}\u{61c}\u{e0041}").to_string();
+        assert_eq!(shown, r"tab\t nul\u{0} c1\u{9b}31m del\u{7f} bidi\u{202e}x\u{2066}\u{61c}\u{e0041}");
         for harmless in ["Müller & Söhne", "日本語", "שלום", r"C:\new", "🦀 e\u{301}"] {
             assert_eq!(Printable(harmless).to_string(), harmless);
         }

@@ -3,7 +3,7 @@
 use std::{io::Read, process::ExitCode};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use tidemill_service::access::{Hash, LEAST_BYTES};
+use tidemill_service::access::{Entries, Hash};
 
 use super::Outcome;
 use crate::cli::{Keys, KeysCommand};
@@ -16,22 +16,32 @@ pub(crate) fn keys(arguments: Keys) -> Outcome {
     match arguments.command {
         KeysCommand::New { name } => {
             let key = new_key(rand::random());
+            checked(&name, &key)?;
             println!("key    {key}");
             println!("entry  {name} {}", Hash::of(&key));
-            eprintln!("The key is shown this once. The entry is a line for the file write, read or operate.");
+            eprintln!(
+                "The key is shown this once. What follows `entry` is a line for the file write, read or operate."
+            );
         }
         KeysCommand::Hash { name } => {
             let mut text = String::new();
             // Not an argument, which everybody on the machine could read.
             std::io::stdin().take(1 << 16).read_to_string(&mut text)?;
             let key = text.trim();
-            if key.len() < LEAST_BYTES || key.contains(char::is_whitespace) {
-                return Err(format!("a key has at least {LEAST_BYTES} bytes, and no spaces").into());
-            }
+            checked(&name, key)?;
             println!("{name} {}", Hash::of(key));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a service would take them.
+fn checked(name: &str, key: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err("a key's name is one word".into());
+    }
+    let wrong = |told: &str| told.trim_start_matches("entry 1 ").to_owned();
+    Entries::from_iter([format!("{name} {key}")]).check().map_err(|told| format!("this {}", wrong(told)))
 }
 
 fn new_key(random: [u8; 32]) -> String {
@@ -40,9 +50,18 @@ fn new_key(random: [u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidemill_service::access::Entries;
-
     use super::*;
+
+    #[test]
+    fn a_name_or_key_that_no_service_takes_is_refused() {
+        for (name, key) in [("", "key-of-the-shop-1"), ("my shop", "key-of-the-shop-1"), ("a/b", "key-of-the-shop-1")]
+            .into_iter()
+            .chain([("a", "short"), ("a", "k\u{e9}y-k\u{e9}y-k\u{e9}y-k\u{e9}y"), ("a", "key-of,the-shop-1")])
+        {
+            assert!(checked(name, key).is_err(), "{name:?} {key:?}");
+        }
+        assert_eq!(checked("shop", "key-of-the-shop-1"), Ok(()));
+    }
 
     #[test]
     fn a_new_key_is_a_right_entry_and_so_is_its_hash() {

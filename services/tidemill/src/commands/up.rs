@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::Outcome;
 use crate::{
     cli::Up,
-    suite::{Extras, LocalSuite},
+    suite::{Extras, LocalSuite, told_to_end},
 };
 
 pub(crate) async fn up(arguments: Up) -> Outcome {
@@ -14,7 +14,7 @@ pub(crate) async fn up(arguments: Up) -> Outcome {
     println!("Ctrl-C ends it.");
     let outcome = tokio::select! {
         why = local.suite.failed() => Err(why.into()),
-        signal = tokio::signal::ctrl_c() => signal.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        signal = told_to_end() => signal.map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     eprintln!("draining …");
     local.stop().await;

@@ -22,7 +22,7 @@ use crate::{
     cli::Demo,
     client::{Books, Client, ClientError},
     progress,
-    suite::{self, Extras, Jaeger, LocalSuite},
+    suite::{self, Extras, Jaeger, LocalSuite, told_to_end},
 };
 use scenario::{Expected, Scenario, Step};
 
@@ -67,7 +67,7 @@ pub async fn run(arguments: Demo) -> Result<ExitCode, Box<dyn std::error::Error>
     let outcome = tokio::select! {
         outcome = play(&arguments, &client, &local.jaeger) => outcome,
         why = local.suite.failed() => Err(why.into()),
-        signal = tokio::signal::ctrl_c() => signal.map(|()| None).map_err(Into::into),
+        signal = told_to_end() => signal.map(|()| None).map_err(Into::into),
     };
     if !local.stop().await {
         eprintln!("tidemill: not everything drained in time");

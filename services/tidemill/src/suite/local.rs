@@ -22,6 +22,18 @@ pub struct Extras {
     pub reference: Option<String>,
 }
 
+/// Waits until a person or a supervisor has the suite end. nats-server would
+/// outlive a process that dies of a signal.
+pub async fn told_to_end() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    tokio::select! {
+        signal = tokio::signal::ctrl_c() => signal,
+        _ = terminate.recv() => Ok(()),
+        _ = hang_up.recv() => Ok(()),
+    }
+}
+
 /// A suite, its traces and its folder.
 pub struct LocalSuite {
     /// The services.

@@ -18,7 +18,7 @@ use tidemill_service::{Context, StartError};
 
 pub use jaeger::Jaeger;
 pub(crate) use local::url;
-pub use local::{Extras, LocalSuite};
+pub use local::{Extras, LocalSuite, told_to_end};
 use settings::Settings;
 
 /// How long each service may take to drain.

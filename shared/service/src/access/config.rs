@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{Role, key::Entry};
 
@@ -39,6 +39,9 @@ impl AuthConfig {
 
     /// The keys that the settings themselves give.
     pub(super) fn entries(&self) -> Result<Vec<(Role, Entry)>, String> {
+        if self.keys.0 {
+            return Err(GONE.into());
+        }
         let mut all = Vec::new();
         for (role, Entries { entries, wrong }) in self.by_role() {
             if let Some(wrong) = wrong {
@@ -55,20 +58,25 @@ impl AuthConfig {
 
     /// Whether any key is given, or where to find some.
     pub(super) fn has_keys(&self) -> bool {
-        self.folder.is_some() || self.by_role().into_iter().any(|(_, entries)| *entries != Entries::default())
+        self.keys.0
+            || self.folder.is_some()
+            || self.by_role().into_iter().any(|(_, entries)| *entries != Entries::default())
     }
 }
 
-/// A setting that is no more: whoever gives it is told what to give instead.
+/// Whether a setting is given that is no more: whoever gives it is told at the
+/// start what to give instead. Not by the reader of settings, which hides all
+/// that is said of a secret.
 #[derive(Debug, Clone, Default)]
-struct Gone;
+struct Gone(bool);
+
+const GONE: &str = "auth.keys is no more, since a key has a role now: give it as auth.write (sends events), auth.read \
+                    (reads numbers) or auth.operate (dead letters and reference data), or in files of these names in \
+                    auth.folder";
 
 impl<'de> Deserialize<'de> for Gone {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(D::Error::custom(
-            "auth.keys is no more, since a key has a role now: give it as auth.write (sends events), auth.read (reads \
-             numbers) or auth.operate (dead letters and reference data), or in files of these names in auth.folder",
-        ))
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(true))
     }
 }
 
@@ -85,6 +93,13 @@ pub struct Entries {
 impl fmt::Debug for Entries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.entries.iter().map(|entry| &entry.name)).finish()
+    }
+}
+
+impl Entries {
+    /// What is wrong with the first that is wrong.
+    pub fn check(&self) -> Result<(), &str> {
+        self.wrong.as_deref().map_or(Ok(()), Err)
     }
 }
 
@@ -158,7 +173,7 @@ mod tests {
     #[test]
     fn the_old_setting_is_told_what_to_write() {
         for text in ["keys = ['secret-1']", "keys = 'secret-1'", "keys = []"] {
-            let error = parse::<AuthConfig>(text).expect_err(text).to_string();
+            let error = parse::<AuthConfig>(text).expect(text).entries().expect_err(text);
             assert!(["auth.write", "auth.read", "auth.operate"].iter().all(|new| error.contains(new)), "{error}");
             assert!(!error.contains("secret-1"), "{error}");
         }
