@@ -238,6 +238,55 @@ async fn an_event_that_the_store_refuses_is_a_dead_letter_and_halts_nothing() {
     assert_eq!(terminated(running).await, 0, "an orderly end");
 }
 
+/// What another release wrote last, which this one cannot read.
+struct OfAnotherRelease;
+
+impl Message for OfAnotherRelease {
+    const STREAM: StreamName = MetricsUpdate::STREAM;
+    const VERSION: u32 = MetricsUpdate::VERSION;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        let update = MetricsUpdate {
+            partition: P,
+            raw_seq: 3,
+            part: 0,
+            as_of: Timestamp::EPOCH,
+            watermark: None,
+            idle: false,
+            cells: Vec::new(),
+            books: Vec::new(),
+            trace: None,
+        };
+        Ok(Encoded { headers: vec![("Tm-Version", "99".into())], ..update.encode()? })
+    }
+
+    fn decode(_: &impl HeaderSource, _: bytes::Bytes) -> Result<Self, DecodeError> {
+        Ok(Self)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_cannot_be_read_halts_its_partition_alone() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connected(&nats).await;
+    bus.publish(&OfAnotherRelease).await.expect("publishes");
+    let running = service(&nats, &folder);
+    let mut other = batch(4, 0, "10");
+    other.partition = Partition::new(5);
+    bus.publish(&other).await.expect("publishes");
+    eventually("the other partition is acknowledged", DEADLINE, || async {
+        let lag = bus.lag(Durable::Aggregation(Partition::new(5))).await.ok();
+        (lag == Some(0)).then_some(())
+    })
+    .await;
+    eventually("readiness says why", DEADLINE, || async {
+        let members = bus.members().await.expect("answers");
+        members.iter().find(|member| member.reason.as_ref().is_some_and(|r| r.contains("cannot be read"))).map(|_| ())
+    })
+    .await;
+    assert_eq!(terminated(running).await, 0, "an orderly end");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_goes_on_where_one_was_killed() {
     let (nats, folder) = (TestNats::start().await, tempdir());

@@ -199,6 +199,85 @@ async fn batches_are_enriched_in_order_and_duplicates_known_across_a_restart() {
     service.stop().await;
 }
 
+/// Five hundred items, each of a product of which much is told, are more than
+/// NATS takes in one message: what is counted by goes on, the rest does not.
+#[tokio::test]
+async fn an_order_of_products_of_which_much_is_known_stops_nothing() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let service = Service::start(&nats, folder.path()).await;
+    let product = |n: usize| {
+        let mut product = json!({"id": format!("P-{n}"), "category": "Books"});
+        // Nothing that compresses.
+        for a in 0..14 {
+            product[format!("a{a}")] = (0..8).map(|_| uuid::Uuid::new_v4().to_string()).collect::<String>().into();
+        }
+        product.to_string()
+    };
+    for hundred in 0..5 {
+        let lines: Vec<String> = (0..100).map(|n| product(hundred * 100 + n)).collect();
+        let (status, told) = service.post("/v1/reference/products", lines.join("\n")).await;
+        assert_eq!((status, &told["changed"]), (200, &json!(100)), "{told}");
+    }
+    let items: Vec<Value> =
+        (0..500).map(|n| json!({"product_id": format!("P-{n}"), "quantity": 1, "unit_price": 1})).collect();
+    let order = line("o", "order.placed", "2026-01-02T03:04:05Z", json!({"order_id": "o", "items": items}));
+    bus.publish(&batch(1, now(), &[order, view("a")])).await.expect("publishes");
+    let made = next(&mut enriched).await;
+    let enrichments = enrichments(&made);
+    assert_eq!(enrichments[0].items.len(), 500);
+    assert!(enrichments[0].items.iter().all(|item| item.category == "Books" && item.product.is_empty()));
+    assert_eq!(enrichments[1].items[0].product.len(), 14, "the next event has its own");
+    service.stop().await;
+}
+
+/// What an other release, or nobody, wrote last into a partition.
+struct Garbage;
+
+impl Message for Garbage {
+    const STREAM: StreamName = StreamName::Enriched;
+    const VERSION: u32 = 99;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        let encoded = EnrichedBatch {
+            partition: PARTITION,
+            raw_seq: 1,
+            raw_prev: 0,
+            ingested_at: Timestamp::EPOCH,
+            refdata: 0,
+            count: 0,
+            lines: Vec::new().into(),
+            trace: None,
+        }
+        .encode()?;
+        Ok(Encoded { headers: Vec::new(), message_id: "garbage".into(), ..encoded })
+    }
+
+    fn decode(_: &impl HeaderSource, _: bytes::Bytes) -> Result<Self, DecodeError> {
+        Ok(Self)
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_read_halts_its_partition_alone() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    bus.publish(&Garbage).await.expect("publishes");
+    let service = Service::start(&nats, folder.path()).await;
+    bus.publish(&batch(1, now(), &[view("a")])).await.expect("publishes");
+    let other = Partition::new(0);
+    let mut enriched = bus.subscribe(Durable::Aggregation(other)).await.expect("subscribes");
+    bus.publish(&RawBatch { partition: other, ..batch(2, now(), &[view("b")]) }).await.expect("publishes");
+    assert_eq!(next(&mut enriched).await.count, 1, "the other partition goes on");
+    let told = eventually("readiness names the partition", DEADLINE, || async {
+        service.context.health.problems().get("partition").filter(|told| told.contains("cannot be read")).cloned()
+    })
+    .await;
+    assert!(told.starts_with("1: the last message of partition 1 in ENRICHED cannot be read"), "{told}");
+    service.stop().await;
+}
+
 /// A form on any page can send these types, and a browser asks nobody first.
 #[tokio::test]
 async fn a_body_that_a_form_can_send_changes_nothing() {
