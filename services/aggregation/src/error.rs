@@ -90,6 +90,8 @@ impl Error {
     /// What becomes of the messages in hand.
     pub fn disposition(&self) -> Disposition {
         let retry = match self {
+            // It is of this one partition; others go on.
+            Self::Bus(tidemill_bus::Error::TooLarge { .. }) => return Disposition::Halt,
             Self::Bus(error) => error.is_transient(),
             Self::Store(error) => match error.cause() {
                 Cause::Moment => true,

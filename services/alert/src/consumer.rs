@@ -27,6 +27,8 @@ use crate::{
 
 /// Messages of one step, and so of one transaction.
 const CHUNK: usize = 32;
+/// What a dead letter keeps of its body: with its headers it has to fit a message.
+const DEAD_LETTER_BYTES: usize = 256 << 10;
 /// How often enrichment is asked for what is missing, until it comes.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -400,7 +402,7 @@ impl<S: Stage> Reader<S> {
             personal: Vec::new(),
             trace: None,
             events: Events::One,
-            body,
+            body: body.slice(..body.len().min(DEAD_LETTER_BYTES)),
         }
     }
 }

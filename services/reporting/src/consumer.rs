@@ -34,6 +34,8 @@ const CHUNK: usize = 256;
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often it is looked whether streams move.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// What a dead letter keeps of its body: with its headers it has to fit a message.
+const DEAD_LETTER_BYTES: usize = 256 << 10;
 /// Under which name readiness says that a consumer has halted.
 const CEILING: &str = "dead_letter_ceiling";
 
@@ -290,7 +292,7 @@ impl<'r, R: Recipe> Follower<'r, R> {
             personal: Vec::new(),
             trace: None,
             events: Events::One,
-            body,
+            body: body.slice(..body.len().min(DEAD_LETTER_BYTES)),
         };
         let complain = |error: &_| tracing::warn!(%error, "a dead letter is not stored yet; trying again");
         tokio::select! {
