@@ -232,13 +232,22 @@ pub struct Client {
     reporting: Url,
     keys: Keys,
     patience: Duration,
+    /// Reporting's address was not named, but taken from ingestion's.
+    is_reporting_guessed: bool,
 }
 
 impl Client {
     /// A client for a suite at these addresses.
     pub fn new(ingestion: Url, reporting: Url, keys: Keys) -> Self {
         tidemill_service::install_crypto();
-        Self { http: reqwest::Client::new(), ingestion, reporting, keys, patience: PATIENCE }
+        Self {
+            http: reqwest::Client::new(),
+            ingestion,
+            reporting,
+            keys,
+            patience: PATIENCE,
+            is_reporting_guessed: false,
+        }
     }
 
     /// A client for a suite whose ingestion is there. Reporting is at port 7080
@@ -248,6 +257,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NoHost`].
     pub fn of_suite(ingestion: Url, reporting: Option<Url>, keys: &Keys) -> Result<Self, ClientError> {
+        let is_reporting_guessed = reporting.is_none();
         let reporting = match reporting {
             Some(reporting) => reporting,
             None => {
@@ -258,7 +268,7 @@ impl Client {
         };
         let first = |entries: &Option<String>| entries.as_deref().and_then(Keys::first);
         let keys = Keys { write: first(&keys.write), read: first(&keys.read) };
-        Ok(Self::new(ingestion, reporting, keys))
+        Ok(Self { is_reporting_guessed, ..Self::new(ingestion, reporting, keys) })
     }
 
     /// The same client, which gives a request up after so long.
@@ -274,7 +284,7 @@ impl Client {
 
     /// The same client with another server to read from.
     pub fn with_reporting(&self, reporting: Url) -> Self {
-        Self { reporting, ..self.clone() }
+        Self { reporting, is_reporting_guessed: false, ..self.clone() }
     }
 
     /// Sends NDJSON, again and again while the suite is busy or away; a
@@ -314,7 +324,15 @@ impl Client {
     /// Any of reporting's JSON answers.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let url = join(&self.reporting, path);
-        self.patiently(&url, || with_key(self.http.get(url.clone()), self.keys.read.as_ref())).await
+        let answer = self.patiently(&url, || with_key(self.http.get(url.clone()), self.keys.read.as_ref())).await;
+        answer.map_err(|error| match error {
+            ClientError::Unavailable { url, reason } if self.is_reporting_guessed => {
+                let hint =
+                    format!("{reason}; reporting was looked for there, as --reporting-url does not say where it is");
+                ClientError::Unavailable { url, reason: hint }
+            }
+            other => other,
+        })
     }
 
     /// Posts JSON to reporting, and again while it is busy or away: for what

@@ -2,9 +2,10 @@
 
 use std::{
     fs::File,
+    net::TcpListener,
     os::unix::fs::PermissionsExt,
-    path::Path,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -51,24 +52,58 @@ fn help_shows_examples_and_mistakes_are_named() {
     assert_eq!(nobody.status.code(), Some(2));
 }
 
+/// `tidemill up` with free ports; killed when dropped, so that a test that fails
+/// leaves nothing behind.
+struct Up {
+    process: Child,
+    said: PathBuf,
+}
+
+impl Up {
+    async fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let said = folder.join("said");
+        let output = File::create(&said).expect("a file");
+        let process = Command::new(env!("CARGO_BIN_EXE_tidemill"))
+            .args(["up", "--port", "0", "--reporting-port", "0", "--jaeger-port", "0", "--data"])
+            .arg(folder.join("data"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a file"))
+            .stderr(output)
+            .spawn()
+            .expect("tidemill starts");
+        let up = Self { process, said };
+        eventually("it serves", Duration::from_secs(60), async || up.says().contains("Ctrl-C ends it.").then_some(()))
+            .await;
+        up
+    }
+
+    fn says(&self) -> String {
+        std::fs::read_to_string(&self.said).expect("text")
+    }
+
+    /// Whether it ends in order.
+    fn ends_by(&mut self, signal: &str) -> bool {
+        let told = Command::new("kill").args([signal, &self.process.id().to_string()]).status().expect("kill runs");
+        told.success() && self.process.wait().expect("it ends").success()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // It may have ended, which serves as well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// Other users of the machine see neither the data nor the password of the log,
 /// whatever is logged.
 #[tokio::test]
 async fn what_a_laptop_keeps_is_its_users_alone() {
     let folder = tempdir();
-    let (data, said) = (folder.path().join("data"), folder.path().join("said"));
-    let output = File::create(&said).expect("a file");
-    let mut up = Command::new(env!("CARGO_BIN_EXE_tidemill"))
-        .args(["up", "--log", "trace", "--port", "0", "--reporting-port", "0", "--jaeger-port", "0", "--data"])
-        .arg(&data)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().expect("a file"))
-        .stderr(output)
-        .spawn()
-        .expect("tidemill starts");
-    let says = || std::fs::read_to_string(&said).expect("text");
-    eventually("it serves", Duration::from_secs(60), || async { says().contains("Ctrl-C ends it.").then_some(()) })
-        .await;
+    let data = folder.path().join("data");
+    let mut up = Up::start(folder.path(), &["--log", "trace"]).await;
 
     let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
     for private in ["", "nats", "stores"] {
@@ -81,7 +116,36 @@ async fn what_a_laptop_keeps_is_its_users_alone() {
 
     let config = std::fs::read_to_string(data.join("nats/nats.conf")).expect("text");
     let password = config.lines().find_map(|line| line.trim().strip_prefix("password: ")).expect("a password");
-    let told = Command::new("kill").args(["-INT", &up.id().to_string()]).status().expect("kill runs");
-    assert!(told.success() && up.wait().expect("it ends").success(), "{}", says());
-    assert!(says().contains("nats") && !says().contains(password.trim_matches('"')), "the password is told");
+    assert!(up.ends_by("-INT"), "{}", up.says());
+    assert!(up.says().contains("nats") && !up.says().contains(password.trim_matches('"')), "the password is told");
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_of_a_start_is_named() {
+    let folder = tempdir();
+    let mut up = Up::start(folder.path(), &[]).await;
+    let data = folder.path().join("data");
+    let fails = |arguments: &[&str]| {
+        let output = tidemill(&[&["up"], arguments].concat());
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+
+    // Two suites on one folder would destroy each other's log.
+    let free = ["--port", "0", "--reporting-port", "0", "--jaeger-port", "0"];
+    let told = fails(&[&free[..], &["--data", data.to_str().expect("text")]].concat());
+    assert!(told.contains("in use by another nats-server"), "{told}");
+
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    for option in ["--reporting-port", "--jaeger-port"] {
+        let free = free.chunks(2).filter(|pair| pair[0] != option).flatten().copied();
+        let told = fails(&free.chain([option, &port]).collect::<Vec<_>>());
+        assert!(told.contains(&port) && told.contains("take other ports by --port"), "{told}");
+        assert_eq!(told.lines().count(), 1, "one line says it: {told}");
+    }
+
+    // As a supervisor ends it: nothing is left that holds the folder.
+    assert!(up.ends_by("-TERM"), "{}", up.says());
+    assert!(Up::start(folder.path(), &[]).await.ends_by("-HUP"));
 }

@@ -26,6 +26,15 @@ pub enum Error {
         /// Its last words.
         reason: String,
     },
+    /// Another server has the folder.
+    #[error(
+        "{folder} is in use by another nats-server; end the suite that it belongs to, or what a killed one left \
+         behind (pkill -f {folder}/nats.conf), or take another folder"
+    )]
+    InUse {
+        /// The folder.
+        folder: String,
+    },
     /// The folder cannot be used.
     #[error("{path}: {source}")]
     Io {

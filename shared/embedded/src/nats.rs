@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::{DirBuilder, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::Write,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
@@ -93,6 +93,8 @@ impl NatsServer {
             let path = path.display().to_string();
             move |source| Error::Io { path, source }
         };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(folder))?;
+        let lock = lock(folder)?;
         let ports = folder.join("ports");
         // An earlier run's ports file would be read as this one's.
         if ports.exists() {
@@ -115,7 +117,9 @@ impl NatsServer {
         let child = Command::new(program)
             .arg("--config")
             .arg(&config)
-            .stdin(Stdio::null())
+            // The server holds the lock itself, for as long as it lives: it
+            // outlives a suite that was killed.
+            .stdin(Stdio::from(lock))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -214,10 +218,41 @@ impl NatsServer {
     }
 }
 
+/// Two servers on one folder would destroy each other's streams.
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join("nats.lock");
+    let io = |source| Error::Io { path: path.display().to_string(), source };
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { folder: folder.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
 /// Writes a file that nobody else may read, not even for a moment.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     // It may be there from an earlier release.
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether an earlier suite ended or was killed, its server still writes.
+    #[tokio::test]
+    async fn one_folder_has_one_server() {
+        let folder = std::env::temp_dir().join(format!("tidemill-one-server-{:032x}", rand::random::<u128>()));
+        let first = NatsServer::start(&folder, 0).await.expect("starts");
+        let told = NatsServer::start(&folder, 0).await.expect_err("in use").to_string();
+        assert!(told.contains("another nats-server") && told.contains("nats.conf"), "{told}");
+        first.stop().await;
+        let mut second = NatsServer::start(&folder, 0).await.expect("starts once the first has ended");
+        second.restart().await.expect("starts again");
+        second.stop().await;
+        std::fs::remove_dir_all(&folder).expect("removes");
+    }
 }

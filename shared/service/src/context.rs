@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -28,13 +29,28 @@ const PARTING: Duration = Duration::from_secs(10);
 
 /// A service cannot start: the message is for an operator.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
+#[error("{message}")]
+pub struct StartError {
+    message: String,
+    is_port_taken: bool,
+}
 
 impl StartError {
     /// With what is wrong and, where it helps, what to do.
     pub fn new(message: impl fmt::Display) -> Self {
-        Self(message.to_string())
+        Self { message: message.to_string(), is_port_taken: false }
+    }
+
+    /// `what` cannot listen.
+    pub fn listening(what: impl fmt::Display, error: &io::Error) -> Self {
+        let is_port_taken = error.kind() == io::ErrorKind::AddrInUse;
+        let hint = if is_port_taken { "; another program listens there, perhaps another suite" } else { "" };
+        Self { message: format!("{what}: {error}{hint}"), is_port_taken }
+    }
+
+    /// Whether another program has the port.
+    pub fn is_port_taken(&self) -> bool {
+        self.is_port_taken
     }
 }
 

@@ -132,7 +132,7 @@ pub async fn serve(
 }
 
 async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |e| StartError::new(format!("{setting} {address}: {e}"));
+    let failed = |error| StartError::listening(format_args!("{setting} {address}"), &error);
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

@@ -142,6 +142,12 @@ async fn a_key_that_is_taken_away_ends_what_was_begun_with_it() {
     eventually("nothing is told any more", DEADLINE, async || notice().await.is_none().then_some(())).await;
     let heartbeat = tokio::time::timeout(DEADLINE, of_other.next()).await.expect("in time");
     assert!(heartbeat.is_some(), "another key's stream goes on");
+
+    // The last key may go before there is another: it opens nothing any more.
+    write("read", "");
+    let told = eventually("that nobody is let in is told of", DEADLINE, &notice).await;
+    assert!(told.contains("no key opens this service any more"), "{told}");
+    assert_eq!(code(running.get("/v1/books").bearer_auth("key-of-the-new-one")).await.0, 401);
     running.stop().await;
 }
 

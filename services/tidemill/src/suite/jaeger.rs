@@ -39,7 +39,7 @@ impl Jaeger {
         });
         let listener = TcpListener::bind(("127.0.0.1", port))
             .await
-            .map_err(|e| failed(&format!("Jaeger UI on port {port}"), &e))?;
+            .map_err(|e| StartError::listening(format_args!("Jaeger UI on port {port}"), &e))?;
         let ui = listener.local_addr().map_err(|e| failed("Jaeger UI", &e))?;
         let mut http = HttpConfig::at(ui);
         http.hosts = LOCAL_HOSTS.into_iter().flat_map(|name| HostName::try_from(name.to_owned())).collect();

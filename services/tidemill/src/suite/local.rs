@@ -107,6 +107,15 @@ impl Local {
 impl LocalSuite {
     /// Starts everything.
     pub async fn start(local: &Local, extras: Extras) -> Result<Self, StartError> {
+        Self::start_at(local, extras).await.map_err(|error| match error.is_port_taken() {
+            true => StartError::new(format!(
+                "{error}; take other ports by --port, --reporting-port and --jaeger-port (0 is a free one)"
+            )),
+            false => error,
+        })
+    }
+
+    async fn start_at(local: &Local, extras: Extras) -> Result<Self, StartError> {
         let jaeger = Jaeger::start(local.jaeger_port).await?;
         let telemetry = Telemetry::init(
             &TelemetryConfig {

@@ -120,7 +120,7 @@ impl Access {
         }
         let (keys, digest) = read(config).map_err(StartError::new)?;
         let missing: Vec<&str> = serves.iter().filter(|role| !keys.opens(**role)).map(|role| role.as_str()).collect();
-        if missing.len() == serves.len() {
+        if !opens_any(&keys, serves) {
             return Err(StartError::new(format!(
                 "auth: no key opens this service; give auth.{}, or files of these names in auth.folder, or say \
                  auth.open = true to let everybody in",
@@ -137,7 +137,7 @@ impl Access {
         let access = Self::new(Some(watch::Sender::new(Arc::new(keys))), context);
         if let (Some(digest), Some(folder)) = (digest, config.folder.clone()) {
             tracing::debug!(folder = %folder.display(), "keys are read again when they change");
-            context.spawn("keys", access.clone().follow(config.clone(), digest, context.clone()));
+            context.spawn("keys", access.clone().follow(config.clone(), digest, context.clone(), serves.to_vec()));
         }
         Ok(access)
     }
@@ -233,8 +233,16 @@ impl Access {
     }
 
     /// Reads the keys again and again. What cannot be read changes nothing, and
-    /// is told: a typing error must not lock everybody out.
-    async fn follow(self, config: AuthConfig, digest: [u8; 32], context: Context) -> Result<(), Infallible> {
+    /// is told: a typing error must not lock everybody out. That no key is left
+    /// is taken as said, since a key may have to go before another is there,
+    /// and told too.
+    async fn follow(
+        self,
+        config: AuthConfig,
+        digest: [u8; 32],
+        context: Context,
+        serves: Vec<Role>,
+    ) -> Result<(), Infallible> {
         let mut seen = Ok(digest);
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -252,7 +260,12 @@ impl Access {
             }
             match found {
                 Ok((keys, _)) => {
-                    context.health.withdraw_notice(NOTICE);
+                    if opens_any(&keys, &serves) {
+                        context.health.withdraw_notice(NOTICE);
+                    } else {
+                        Telemetry::locked();
+                        context.health.notice(NOTICE, "no key opens this service any more: nobody is let in");
+                    }
                     self.take(keys);
                 }
                 Err(reason) => {
@@ -273,6 +286,10 @@ impl Access {
             self.shared.telemetry.rotated(&before, &keys);
         }
     }
+}
+
+fn opens_any(keys: &Keyring, serves: &[Role]) -> bool {
+    serves.iter().any(|role| keys.opens(*role))
 }
 
 /// All keys, and a digest of the folder's files where there is a folder.

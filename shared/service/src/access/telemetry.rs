@@ -57,6 +57,10 @@ impl Telemetry {
         tracing::info!(keys = now.iter().count(), "auth.folder has changed: these keys are valid from now on");
     }
 
+    pub(super) fn locked() {
+        tracing::error!("auth.folder has no key for this service any more: nobody is let in");
+    }
+
     pub(super) fn broken(reason: &str) {
         tracing::error!(reason, "auth.folder cannot be read: the keys stay as they were");
     }
