@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
 use tidemill_definitions::Metrics;
-use tidemill_domain::Partition;
+use tidemill_domain::{Backoff, Partition};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
 use tidemill_metrics_store::MetricsStore;
 use tidemill_ownership::Lease;
-use tidemill_service::{Ceiling, CeilingConfig, Context, Troubles};
+use tidemill_service::{Ceiling, CeilingConfig, Conditions, Context};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,7 +16,6 @@ use crate::{
     config::Windows,
     error::{Disposition, Error},
     flush::{Outlet, Published, flush, publish_lost, write_stale_points},
-    guard::guarded,
     outlet::{Following, NatsOutlet},
     owner::{Owner, Taken},
     store::Store,
@@ -34,8 +33,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How often to look for points that have to be written again, and to measure
 /// the state.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What the consumers of one process share.
 pub(crate) struct Shared {
@@ -47,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) windows: Arc<Windows>,
     pub(crate) ceiling: CeilingConfig,
     pub(crate) telemetry: Telemetry,
-    pub(crate) troubles: Troubles<Partition>,
+    pub(crate) conditions: Conditions<Partition>,
 }
 
 /// Reads one partition of `ENRICHED` in order, for as long as it has the lease.
@@ -56,8 +53,7 @@ pub(crate) struct PartitionConsumer {
     lease: Lease<Partition>,
     shared: Arc<Shared>,
     ceiling: Ceiling,
-    /// How long to wait after a failure.
-    wait: Duration,
+    backoff: Backoff,
     /// The store has refused something in the batches up to this one: they are
     /// taken one by one, and each is tried out before anybody is told of it.
     careful_to: u64,
@@ -66,7 +62,7 @@ pub(crate) struct PartitionConsumer {
 impl PartitionConsumer {
     pub(crate) fn new(shared: Arc<Shared>, lease: Lease<Partition>) -> Self {
         let ceiling = Ceiling::new(shared.ceiling);
-        Self { partition: lease.unit(), lease, shared, ceiling, wait: FIRST_WAIT, careful_to: 0 }
+        Self { partition: lease.unit(), lease, shared, ceiling, backoff: Backoff::new(), careful_to: 0 }
     }
 
     /// Consumes until the partition is to be given back.
@@ -82,7 +78,7 @@ impl PartitionConsumer {
             // whoever takes it starts from the last checkpoint.
             () = parting => Ok(()),
         };
-        self.shared.troubles.clear(&self.partition);
+        self.shared.conditions.clear(&self.partition);
         self.shared.telemetry.forget(self.partition);
         done
     }
@@ -96,18 +92,18 @@ impl PartitionConsumer {
             if stop.is_cancelled() {
                 break;
             }
-            let Shared { telemetry, troubles, .. } = &*self.shared;
+            let Shared { telemetry, conditions, .. } = &*self.shared;
             telemetry.failed(self.partition, &error);
             match error.disposition() {
-                Disposition::Retry | Disposition::SetAside => troubles.set(self.partition, error.to_string()),
+                Disposition::Retry | Disposition::SetAside => conditions.set(self.partition, error.to_string()),
                 Disposition::Halt => {
-                    troubles.set(self.partition, error.to_string());
+                    conditions.set(self.partition, error.to_string());
                     stop.cancelled().await;
                 }
                 Disposition::Fail => return Err(error),
             }
             tokio::select! {
-                () = sleep(self.wait) => self.wait = (self.wait * 2).min(LONGEST_WAIT),
+                () = sleep(self.backoff.failed()) => {}
                 () = stop.cancelled() => break,
             }
         }
@@ -121,14 +117,14 @@ impl PartitionConsumer {
         // only take the partition from its rightful owner.
         while !self.lease.is_held() {
             tokio::select! {
-                () = sleep(FIRST_WAIT) => {}
+                () = sleep(Backoff::FIRST) => {}
                 () = self.lease.stop().cancelled() => return Ok(()),
             }
         }
         let mut desk = Desk::open(self).await?;
         let mut subscription = desk.subscribe().await?;
         desk.careful_to = self.careful_to;
-        let done = desk.go(&mut subscription, &mut self.ceiling, &mut self.wait).await;
+        let done = desk.go(&mut subscription, &mut self.ceiling, &mut self.backoff).await;
         if let Err(error) = &done {
             if error.is_refusal() {
                 self.careful_to = self.careful_to.max(desk.met);
@@ -188,9 +184,7 @@ impl Desk {
         let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
         let owner = Owner::open(store, metrics, windows, *partition, now).await?;
         let nats = shared.context.breaker("nats");
-        let tail =
-            guarded(&nats, async { readable(shared.bus.last::<Following>(&topology::metrics(*partition)).await) })
-                .await?;
+        let tail = readable(nats.call(shared.bus.last::<Following>(&topology::metrics(*partition))).await)?;
         let mut outlet = NatsOutlet {
             bus: shared.bus.clone(),
             nats,
@@ -221,8 +215,7 @@ impl Desk {
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         let Shared { context, bus, .. } = &*self.shared;
-        guarded(&context.breaker("nats"), async { Ok(bus.subscribe(Durable::Aggregation(self.partition)).await?) })
-            .await
+        Ok(context.breaker("nats").call(bus.subscribe(Durable::Aggregation(self.partition))).await?)
     }
 
     /// The recipe: apply what comes, and send off what changed whenever the
@@ -231,7 +224,7 @@ impl Desk {
         &mut self,
         subscription: &mut Subscription,
         ceiling: &mut Ceiling,
-        wait: &mut Duration,
+        backoff: &mut Backoff,
     ) -> Result<(), Error> {
         let mut silence = Instant::now() + FIRST_LOOK;
         loop {
@@ -244,7 +237,7 @@ impl Desk {
                 }
                 Event::Landed(flight, outlet) => {
                     self.landed(flight, outlet);
-                    *wait = FIRST_WAIT;
+                    backoff.succeeded();
                 }
                 Event::Silence => {
                     self.look_around().await?;
@@ -320,7 +313,7 @@ impl Desk {
     /// that comes is the start, unless enrichment can make the one before it.
     async fn log_has(&self, raw_seq: u64) -> Result<bool, Error> {
         let Shared { context, bus, .. } = &*self.shared;
-        let raw = guarded(&context.breaker("nats"), async { Ok(bus.message_at::<RawBatch>(raw_seq).await?) }).await?;
+        let raw = context.breaker("nats").call(bus.message_at::<RawBatch>(raw_seq)).await?;
         Ok(raw.is_some())
     }
 
@@ -329,14 +322,14 @@ impl Desk {
         if self.asked_at.is_some_and(|at| at.elapsed() < ASK_EVERY) {
             return Ok(());
         }
-        let Shared { context, bus, telemetry, troubles, .. } = &*self.shared;
+        let Shared { context, bus, telemetry, conditions, .. } = &*self.shared;
         let floor = self.owner.state.floor;
         telemetry.asked_again(self.partition, floor);
-        troubles.set(
+        conditions.set(
             self.partition,
             format!("the batches of the log behind {floor} are missing; enrichment is asked to publish them again"),
         );
-        guarded(&context.breaker("nats"), async { Ok(bus.ask_again(self.partition, floor).await?) }).await?;
+        context.breaker("nats").call(bus.ask_again(self.partition, floor)).await?;
         self.asked_at = Some(Instant::now());
         Ok(())
     }
@@ -378,7 +371,7 @@ impl Desk {
     }
 
     fn landed(&mut self, flight: Flight, outlet: Box<NatsOutlet>) {
-        let Shared { telemetry, troubles, .. } = &*self.shared;
+        let Shared { telemetry, conditions, .. } = &*self.shared;
         self.outlet = Some(outlet);
         self.owner.state.committed(flight.floor);
         telemetry.kept(self.partition, flight.floor, flight.batches, flight.begun.elapsed());
@@ -387,7 +380,7 @@ impl Desk {
             self.looked_at = Instant::now();
         }
         if self.asked_at.is_none() {
-            troubles.clear(&self.partition);
+            conditions.clear(&self.partition);
         }
     }
 
@@ -396,7 +389,7 @@ impl Desk {
         if self.is_cut_off().await? {
             self.ask_again().await?;
         } else if self.asked_at.is_none() {
-            self.shared.troubles.clear(&self.partition);
+            self.shared.conditions.clear(&self.partition);
         }
         let is_silent = self.heard_at.elapsed() >= self.idle_after();
         let Some(outlet) = &mut self.outlet else { return Ok(()) };
@@ -419,11 +412,11 @@ impl Desk {
     /// crash of the server, believes to have been already.
     async fn is_cut_off(&self) -> Result<bool, Error> {
         let Shared { context, bus, .. } = &*self.shared;
-        let (end, lag) = guarded(&context.breaker("nats"), async {
+        let look = async {
             let end = readable(bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await)?;
-            Ok((end, bus.lag(Durable::Aggregation(self.partition)).await?))
-        })
-        .await?;
+            Ok::<_, Error>((end, bus.lag(Durable::Aggregation(self.partition)).await?))
+        };
+        let (end, lag) = context.breaker("nats").call(look).await?;
         Ok(lag == 0 && end.is_some_and(|end| end.message.raw_seq > self.owner.state.floor))
     }
 

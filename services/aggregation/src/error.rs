@@ -1,7 +1,7 @@
 //! Everything that can go wrong here, and what follows from it.
 
 use axum::http::StatusCode;
-use tidemill_service::{CeilingReached, Problem};
+use tidemill_service::{CeilingReached, Outage, Problem};
 use tidemill_store::Cause;
 
 /// An error of aggregation.
@@ -68,20 +68,6 @@ impl Error {
         self.disposition() == Disposition::Retry
     }
 
-    /// Whether a dependency is away or busy.
-    pub(crate) fn is_outage(&self) -> bool {
-        match self {
-            Self::Bus(error) => error.is_outage(),
-            Self::Store(error) => error.is_transient(),
-            Self::MetricsStore(error) => error.is_transient(),
-            Self::Superseded
-            | Self::MetricsTail
-            | Self::Unreadable(_)
-            | Self::DeadLetterCeiling(_)
-            | Self::BadRequest(_) => false,
-        }
-    }
-
     /// Whether the store will never hold what it was given.
     pub(crate) fn is_refusal(&self) -> bool {
         self.disposition() == Disposition::SetAside
@@ -122,6 +108,21 @@ impl Error {
                 Disposition::Retry => Problem::unavailable("a store is not available"),
                 Disposition::SetAside | Disposition::Halt | Disposition::Fail => Problem::internal(),
             },
+        }
+    }
+}
+
+impl Outage for Error {
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Bus(error) => error.is_outage(),
+            Self::Store(error) => error.is_transient(),
+            Self::MetricsStore(error) => error.is_transient(),
+            Self::Superseded
+            | Self::MetricsTail
+            | Self::Unreadable(_)
+            | Self::DeadLetterCeiling(_)
+            | Self::BadRequest(_) => false,
         }
     }
 }

@@ -15,7 +15,6 @@ mod changes;
 mod clocks;
 mod error;
 mod flush;
-mod guard;
 mod http;
 mod outlet;
 mod owner;
@@ -34,7 +33,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tidemill_definitions::Metrics;
 use tidemill_metrics_store::MetricsStore;
-use tidemill_service::{Access, Context, Role, Server, StartError, Starting, Troubles};
+use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
 
 pub use config::Config;
 pub use error::Error;
@@ -85,7 +84,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         windows: Arc::new(config.windows),
         ceiling: config.dead_letters,
         telemetry: telemetry.clone(),
-        troubles: Troubles::new(&context.health, "partition"),
+        conditions: Conditions::new(&context.health, "partition"),
     });
     let partitions = bus.partitions().all();
     let owned = tidemill_ownership::share(&context, &bus, partitions, move |lease| {

@@ -5,12 +5,11 @@ use tidemill_domain::Partition;
 use tidemill_events::{DeadLetter, DecodeError, Encoded, HeaderSource, LateBatch, Message, MetricsUpdate, StreamName};
 use tidemill_metrics_store::{MetricsStore, Point};
 use tidemill_ownership::Lease;
-use tidemill_service::Breaker;
+use tidemill_service::{Breaker, Outage as _};
 
 use crate::{
     Error,
     flush::{Outlet, Published},
-    guard::guarded,
     telemetry::Telemetry,
 };
 
@@ -28,14 +27,11 @@ pub(crate) struct NatsOutlet {
 
 impl NatsOutlet {
     async fn publish(&self, message: &(impl Message + Sync)) -> Result<u64, Error> {
-        guarded(&self.nats, async {
-            match self.bus.publish(message).await {
-                Ok(stored) => Ok(stored.sequence),
-                Err(tidemill_bus::Error::Conflict { .. }) => Err(Error::MetricsTail),
-                Err(error) => Err(error.into()),
-            }
-        })
-        .await
+        match self.nats.call(self.bus.publish(message)).await {
+            Ok(stored) => Ok(stored.sequence),
+            Err(tidemill_bus::Error::Conflict { .. }) => Err(Error::MetricsTail),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -58,7 +54,7 @@ impl Outlet for NatsOutlet {
     /// this replica's: what would be done again is the same.
     async fn points(&mut self, points: &[Point]) -> Result<(), Error> {
         loop {
-            let written = guarded(&self.metrics_breaker, async { Ok(self.metrics_store.write(points).await?) }).await;
+            let written = self.metrics_breaker.call(async { Ok(self.metrics_store.write(points).await?) }).await;
             match written {
                 // InfluxDB will not take these points, however often they are
                 // sent. The totals themselves are published, so what stops

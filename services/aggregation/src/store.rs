@@ -4,9 +4,9 @@
 use sqlx::{Row, any::AnyRow, migrate::Migrator};
 use tidemill_domain::Partition;
 use tidemill_service::Breaker;
-use tidemill_store::{Config, Database, Error as StoreError};
+use tidemill_store::{Config, Database, Error as StoreError, answered};
 
-use crate::{Error, cell::CellId, guard::guarded_store};
+use crate::{Error, cell::CellId};
 
 mod checkpoint;
 mod read;
@@ -55,10 +55,15 @@ impl Store {
         Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await?, breaker })
     }
 
+    /// Calls the database, which may be away, or say nothing at all.
+    async fn call<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.breaker.call(answered(call)).await
+    }
+
     /// Makes the caller a partition's owner: what an earlier one still writes
     /// is refused from here on, and what is in the store stays as it is.
     pub(crate) async fn claim(&self, partition: Partition) -> Result<Claim, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let sql = "INSERT INTO partitions (partition, floor, epoch) VALUES ($1, 0, 1) \
                        ON CONFLICT (partition) DO UPDATE SET epoch = partitions.epoch + 1 RETURNING epoch, floor";
             let query = sqlx::query(sql).bind(i64::from(partition.index()));
@@ -73,7 +78,7 @@ impl Store {
     /// Fails where another has claimed the partition since: what was read
     /// before this call may be the other's.
     pub(crate) async fn check(&self, claim: &Claim) -> Result<(), Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let query = sqlx::query("SELECT epoch FROM partitions WHERE partition = $1");
             let row = query.bind(i64::from(claim.partition.index())).fetch_optional(self.database.pool()).await;
             let epoch: Option<i64> =
@@ -86,7 +91,7 @@ impl Store {
     /// Leaves word for the partition's owner that points of what changed after
     /// a batch may have been overwritten by older ones.
     pub(crate) async fn note_stale_points(&self, claim: &Claim, after: u64) -> Result<(), Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             // A claim leaves one note at most, since it is at its end.
             let id = format!("{}-{}", claim.partition, claim.epoch);
             let query = sqlx::query(
@@ -101,7 +106,7 @@ impl Store {
 
     /// The word that was left for a partition's owner.
     pub(crate) async fn stale_points(&self, partition: Partition) -> Result<Vec<StalePoints>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let query = sqlx::query("SELECT id, raw_seq FROM stale_points WHERE partition = $1 ORDER BY id");
             let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
             let note = |row: &AnyRow| Ok(StalePoints { id: row.try_get(0)?, after: unsigned(row, 1)? });
@@ -112,7 +117,7 @@ impl Store {
 
     /// The points have been written again.
     pub(crate) async fn forget_stale_points(&self, note: &StalePoints) -> Result<(), Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let query = sqlx::query("DELETE FROM stale_points WHERE id = $1").bind(&note.id);
             query.execute(self.database.pool()).await.map(|_| ()).map_err(|e| StoreError::from(e).into())
         })

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
 use tidemill_domain::{Partition, SharedClock};
 use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Events, Message, MetricsUpdate, topology};
-use tidemill_service::{Ceiling, CeilingReached, Context};
-use tidemill_store::refused;
+use tidemill_service::{Ceiling, CeilingReached, Condition, Conditions, Context};
+use tidemill_store::{answered, refused};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,6 @@ use crate::{
     error::Error,
     event_rules::EventRules,
     metric_rules::MetricRules,
-    notices::{Notice, Notices},
     notify::Wake,
     store::{CellKey, Changes, Claim, Notification, Progress, Store},
     telemetry::Telemetry,
@@ -178,9 +177,9 @@ pub struct Session {
     /// How many messages may be given up.
     pub ceiling: Arc<Mutex<Ceiling>>,
     /// Which consumers have halted at it.
-    pub halted: Notices,
+    pub halted: Conditions<String>,
     /// Which partitions miss batches.
-    pub gaps: Notices,
+    pub gaps: Conditions<Partition>,
     /// The outbox.
     pub wake: Wake,
     /// What awaits a new alert: to be sent, or nothing without a webhook.
@@ -203,7 +202,7 @@ pub struct Reader<S> {
     durable: Durable,
     stage: S,
     /// What is missing and asked for, and when to ask again.
-    asked: Option<(Instant, Notice)>,
+    asked: Option<(Instant, Condition<Partition>)>,
 }
 
 impl<S: Stage> Reader<S> {
@@ -262,10 +261,8 @@ impl<S: Stage> Reader<S> {
         let now = Instant::now();
         if self.asked.as_ref().is_none_or(|(due, _)| *due <= now) {
             self.asked = None;
-            let reason = format!(
-                "partition {partition}: the batch behind {after} of RAW is missing; enrichment is asked for it"
-            );
-            self.asked = Some((now + ASK_AGAIN, self.session.gaps.post(partition.to_string(), reason)));
+            let reason = format!("the batch behind {after} of RAW is missing; enrichment is asked for it");
+            self.asked = Some((now + ASK_AGAIN, self.session.gaps.hold(partition, reason)));
             self.session.telemetry.gap(partition, after);
             self.session.bus.ask_again(partition, after).await?;
         }
@@ -329,7 +326,8 @@ impl<S: Stage> Reader<S> {
 
     async fn commit(&self, changes: &Changes) -> Result<(), Error> {
         let Session { store, claim, wake, notification, telemetry, dependencies, stop, .. } = &self.session;
-        let fresh = until_done(&dependencies.store, stop, || store.commit(claim, changes, *notification)).await?;
+        let fresh =
+            until_done(&dependencies.store, stop, || answered(store.commit(claim, changes, *notification))).await?;
         changes.alerts.iter().filter(|alert| fresh.contains(&alert.firing.id)).for_each(|a| telemetry.fired(&a.firing));
         if !fresh.is_empty() {
             wake.fired();
@@ -343,7 +341,7 @@ impl<S: Stage> Reader<S> {
         let Session { store, claim, dependencies, stop, .. } = &self.session;
         let trial = |parts: Vec<usize>| {
             let some = changes.with(&parts);
-            async move { until_done(&dependencies.store, stop, || store.try_commit(claim, &some)).await }
+            async move { until_done(&dependencies.store, stop, || answered(store.try_commit(claim, &some))).await }
         };
         let is_refusal = |error: &Error| matches!(error, Error::Store(error) if error.is_refusal());
         let refused = refused(changes.parts(), trial, is_refusal).await?;
@@ -376,9 +374,10 @@ impl<S: Stage> Reader<S> {
     async fn admit_dead(&self, next: &str) -> Result<(), Error> {
         let Session { stop, halted, telemetry, .. } = &self.session;
         let Err(reached) = self.session.admit(1) else { return Ok(()) };
-        let reason = format!("{}: {reached}; the next one: {next}", self.durable.name());
-        telemetry.halted(&reason);
-        let _notice = halted.post(self.durable.name(), reason);
+        let name = self.durable.name();
+        let reason = format!("{reached}; the next one: {next}");
+        telemetry.halted(&format!("{name}: {reason}"));
+        let _condition = halted.hold(name, reason);
         stop.cancelled().await;
         Err(Error::Stopped)
     }

@@ -1,9 +1,7 @@
 //! What can go wrong, and what follows from it.
 
-use std::time::Duration;
-
 use tidemill_events::DecodeError;
-use tidemill_service::Problem;
+use tidemill_service::{Outage, Problem};
 
 use crate::unit::Unit;
 
@@ -16,9 +14,6 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] tidemill_store::Error),
-    /// A dependency did not answer.
-    #[error("no answer within {} s", .0.as_secs())]
-    NoAnswer(Duration),
     /// Another replica has claimed the unit since this one did.
     #[error("another replica has taken over `{0}`")]
     Superseded(Unit),
@@ -61,7 +56,6 @@ impl Error {
             Self::Bus(_) => "bus",
             Self::Store(_) => "store",
             Self::SetAside(_) => "store_refused",
-            Self::NoAnswer(_) => "no_answer",
             Self::Superseded(_) => "superseded",
             Self::Stopped => "stopped",
         }
@@ -73,7 +67,6 @@ impl Error {
             Self::Bus(tidemill_bus::Error::Decode(_)) => Disposition::DeadLetter,
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
             Self::Store(error) if error.is_transient() => Disposition::Retry,
-            Self::NoAnswer(_) => Disposition::Retry,
             Self::Superseded(_) | Self::SetAside(_) => Disposition::Reopen,
             Self::Stopped => Disposition::End,
             Self::Bus(_) | Self::Store(_) => Disposition::Stop,
@@ -91,5 +84,13 @@ impl Error {
             Disposition::Retry | Disposition::Reopen => Problem::unavailable("the store is not reachable"),
             Disposition::DeadLetter | Disposition::End | Disposition::Stop => Problem::internal(),
         }
+    }
+}
+
+/// Whatever may pass is waited for where it is met: what is in memory has moved
+/// on already.
+impl Outage for Error {
+    fn is_outage(&self) -> bool {
+        self.is_transient()
     }
 }

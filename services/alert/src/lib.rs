@@ -17,7 +17,6 @@ pub mod error;
 pub mod event_rules;
 pub mod http;
 pub mod metric_rules;
-pub mod notices;
 pub mod notify;
 pub mod rules;
 pub mod slack;
@@ -36,12 +35,12 @@ use std::{
 use tidemill_bus::Progress;
 use tidemill_definitions::Metrics;
 use tidemill_events::Durable;
-use tidemill_service::{Access, Context, Role, Server, Standstill, StartError, Starting};
+use tidemill_service::{Access, Conditions, Context, Role, Server, Standstill, StartError, Starting};
+use tidemill_store::answered;
 
 pub use config::Config;
 use dependencies::{Dependencies, until_done};
 use error::Error;
-use notices::Notices;
 use notify::Wake;
 use rules::Rules;
 use slack::Webhook;
@@ -95,8 +94,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         dependencies,
         wake: Wake::default(),
         owned: OnceLock::new(),
-        gaps: Notices::new(&context.health, "enriched_gap"),
-        halted: Notices::new(&context.health, "dead_letter_ceiling"),
+        gaps: Conditions::new(&context.health, "enriched_gap"),
+        halted: Conditions::new(&context.health, "dead_letter_ceiling"),
         telemetry,
         context: context.clone(),
     });
@@ -131,7 +130,7 @@ async fn watch(app: Arc<App>) -> Result<(), Error> {
         }
         standstill.retain(|Consumer(unit, _)| owns(*unit));
         if app.dependencies.store.is_open() {
-            unless_stopped(until_done(&app.dependencies.store, stop, || app.store.ping()).await)?;
+            unless_stopped(until_done(&app.dependencies.store, stop, || answered(app.store.ping())).await)?;
         }
     }
     Ok(())
@@ -160,7 +159,7 @@ async fn prune(app: Arc<App>) -> Result<(), Error> {
     let stop = &app.context.shutdown;
     loop {
         let before = app.context.clock.now().plus_millis(-KEPT_MILLIS);
-        unless_stopped(until_done(&app.dependencies.store, stop, || app.store.prune(before)).await)?;
+        unless_stopped(until_done(&app.dependencies.store, stop, || answered(app.store.prune(before))).await)?;
         if pause(PRUNE_INTERVAL, stop).await {
             return Ok(());
         }

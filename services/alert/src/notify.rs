@@ -19,6 +19,7 @@ use tidemill_domain::{SharedClock, Timestamp};
 use tidemill_events::AlertTransition;
 use tidemill_ownership::Lease;
 use tidemill_service::trace;
+use tidemill_store::answered;
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -138,7 +139,7 @@ impl Outbox {
     async fn publish_all(&self, stop: &CancellationToken) -> Result<(), Error> {
         let Dependencies { nats, store, .. } = &self.dependencies;
         loop {
-            let transitions = until_done(store, stop, || self.store.unpublished(PUBLISH_AT_ONCE)).await?;
+            let transitions = until_done(store, stop, || answered(self.store.unpublished(PUBLISH_AT_ONCE))).await?;
             if transitions.is_empty() {
                 return Ok(());
             }
@@ -147,7 +148,7 @@ impl Outbox {
                     return Ok(());
                 }
                 until_done(nats, stop, || self.bus.publish::<AlertTransition>(transition)).await?;
-                until_done(store, stop, || self.store.published(transition)).await?;
+                until_done(store, stop, || answered(self.store.published(transition))).await?;
             }
         }
     }
@@ -208,7 +209,7 @@ impl Notifier {
         let (store, stop) = (&outbox.store, outbox.lease.stop());
         let Dependencies { store: breaker, slack, .. } = &outbox.dependencies;
         let mut wait = outbox.tick();
-        let rules = until_done(breaker, stop, || store.unsent_rules()).await?;
+        let rules = until_done(breaker, stop, || answered(store.unsent_rules())).await?;
         if rules.is_empty() && slack.is_open() {
             // Nobody waits for it any more, so nobody would find out.
             slack.close();
@@ -220,7 +221,7 @@ impl Notifier {
                 wait = wait.min(self.budget.refilled_in(&rule, now));
                 continue;
             }
-            let alerts = until_done(breaker, stop, || store.unsent(&rule, TELL_AT_ONCE)).await?;
+            let alerts = until_done(breaker, stop, || answered(store.unsent(&rule, TELL_AT_ONCE))).await?;
             // Where not all can be told one by one, the last message tells of the rest.
             let singly = if alerts.len() > left { left - 1 } else { alerts.len() };
             let (singly, together) = alerts.split_at(singly);
@@ -303,7 +304,7 @@ impl Notifier {
     ) -> Result<(), Error> {
         let ids: Vec<Uuid> = alerts.iter().map(|alert| alert.firing.id).collect();
         let (now, stop) = (outbox.clock.now(), outbox.lease.stop());
-        let settle = || outbox.store.settle(&ids, outcome, now, reason);
+        let settle = || answered(outbox.store.settle(&ids, outcome, now, reason));
         until_done(&outbox.dependencies.store, stop, settle).await?;
         outbox.telemetry.settled(alerts.len(), outcome, reason);
         outbox.wake.publisher.notify_one();

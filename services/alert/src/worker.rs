@@ -12,9 +12,11 @@ use std::{
 
 use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
+use tidemill_domain::Partition;
 use tidemill_events::Durable;
 use tidemill_ownership::{Lease, Owned};
-use tidemill_service::{Ceiling, Context};
+use tidemill_service::{Ceiling, Conditions, Context};
+use tidemill_store::answered;
 use tokio::{
     task::{JoinError, JoinSet},
     time::sleep,
@@ -28,7 +30,6 @@ use crate::{
     error::{Disposition, Error},
     event_rules::EventRules,
     metric_rules::MetricRules,
-    notices::Notices,
     notify::{Notifier, Outbox, Wake},
     rules::Rules,
     slack::Webhook,
@@ -63,9 +64,9 @@ pub struct App {
     /// Which units this replica owns, once that is shared out.
     pub owned: OnceLock<Owned<Unit>>,
     /// Which partitions miss batches.
-    pub gaps: Notices,
+    pub gaps: Conditions<Partition>,
     /// Which consumers have halted.
-    pub halted: Notices,
+    pub halted: Conditions<String>,
     /// Metrics.
     pub telemetry: Arc<Telemetry>,
 }
@@ -113,8 +114,8 @@ impl App {
             return Err(Error::Stopped);
         }
         let breaker = &self.dependencies.store;
-        let claim = until_done(breaker, stop, || store.claim(unit)).await?;
-        let saved = until_done(breaker, stop, || store.load(unit)).await?;
+        let claim = until_done(breaker, stop, || answered(store.claim(unit))).await?;
+        let saved = until_done(breaker, stop, || answered(store.load(unit))).await?;
         Ok((claim, saved))
     }
 

@@ -14,13 +14,13 @@ use std::{
 
 use bytes::Bytes;
 use tidemill_bus::{Bus, Delivery, Progress, ack_all};
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::{Backoff, Partition, Timestamp};
 use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, Events, HeaderSource, Message, RawBatch, StreamName,
     topology,
 };
 use tidemill_ownership::{Lease, Owned};
-use tidemill_service::{Attempt, Ceiling, CeilingConfig, Context, Standstill, Troubles};
+use tidemill_service::{Attempt, Ceiling, CeilingConfig, Conditions, Context, Standstill};
 use tidemill_store::answered;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
@@ -38,8 +38,6 @@ use crate::{
 
 /// Batches that are worked on before they are kept and acknowledged together.
 const BATCHES_PER_STEP: usize = 64;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether a reader misses batches.
 const REQUESTS_INTERVAL: Duration = Duration::from_secs(2);
 /// What a dead letter keeps of its body.
@@ -55,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) ceiling: CeilingConfig,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) context: Context,
-    pub(crate) troubles: Troubles<Partition>,
+    pub(crate) conditions: Conditions<Partition>,
 }
 
 /// Where a partition stands.
@@ -97,34 +95,34 @@ impl Consumer {
     /// Works for as long as the partition is this replica's. After an error
     /// that may pass, it is opened afresh.
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let Shared { context, troubles, metrics, .. } = &*self.shared;
-        troubles.set(self.partition, "it is being opened");
-        let mut wait = FIRST_WAIT;
+        let Shared { context, conditions, metrics, .. } = &*self.shared;
+        conditions.set(self.partition, "it is being opened");
+        let mut backoff = Backoff::new();
         let result = loop {
-            let Err(error) = self.work(&mut wait).await else { break Ok(()) };
+            let Err(error) = self.work(&mut backoff).await else { break Ok(()) };
             if error.disposition() != Disposition::Retry {
                 break Err(error);
             }
             tracing::warn!(partition = %self.partition, %error, code = error.code(), "partition stopped; opening it afresh");
             metrics.retry(error.code());
-            troubles.set(self.partition, error.to_string());
+            conditions.set(self.partition, error.to_string());
             match &error {
                 Error::Store(error) => context.breaker("store").trip(error),
                 Error::Bus(error) if error.is_outage() => context.breaker("nats").trip(error),
                 _ => {}
             }
             tokio::select! {
-                () = sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                () = sleep(backoff.failed()) => {}
                 () = self.stop.cancelled() => break Ok(()),
             }
         };
-        troubles.clear(&self.partition);
+        conditions.clear(&self.partition);
         metrics.forget(self.partition);
         result
     }
 
-    async fn work(&self, wait: &mut Duration) -> Result<(), Error> {
-        let Shared { bus, context, troubles, .. } = &*self.shared;
+    async fn work(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        let Shared { bus, context, conditions, .. } = &*self.shared;
         let opened = async {
             let attempts = [context.breaker("store").attempt().await, context.breaker("nats").attempt().await];
             let mut state = self.open().await?;
@@ -140,8 +138,8 @@ impl Consumer {
             opened = opened => opened?,
         };
         // After a failure it has to be seen to work: what it failed at comes first.
-        if *wait == FIRST_WAIT {
-            troubles.clear(&self.partition);
+        if !backoff.is_waiting() {
+            conditions.clear(&self.partition);
         }
         let mut requests = interval_at(Instant::now() + REQUESTS_INTERVAL, REQUESTS_INTERVAL);
         requests.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,14 +149,14 @@ impl Consumer {
                 () = self.stop.cancelled() => return Ok(()),
                 _ = requests.tick() => {
                     again::answer(self, &mut state).await?;
-                    troubles.clear(&self.partition);
+                    conditions.clear(&self.partition);
                     continue;
                 }
                 chunk = subscription.next_chunk(BATCHES_PER_STEP) => chunk?,
             };
             self.step(&mut state, chunk).await?;
-            troubles.clear(&self.partition);
-            *wait = FIRST_WAIT;
+            conditions.clear(&self.partition);
+            backoff.succeeded();
         }
     }
 

@@ -25,7 +25,7 @@ mod testing;
 
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc};
 
-use tidemill_service::{Access, Context, Role, Server, StartError, Starting, Troubles};
+use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
@@ -90,7 +90,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         ceiling: config.dead_letters,
         metrics,
         context: context.clone(),
-        troubles: Troubles::new(&context.health, "partition"),
+        conditions: Conditions::new(&context.health, "partition"),
     });
     let consumers = shared.clone();
     let work = move |lease| Consumer::new(&lease, consumers.clone()).run();

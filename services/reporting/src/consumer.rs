@@ -8,13 +8,12 @@ use std::{collections::BTreeMap, convert::Infallible, future::Future, marker::Ph
 use bytes::Bytes;
 use futures::future::try_join_all;
 use tidemill_bus::{Bus, Delivery, Progress, ack_all};
-use tidemill_domain::Partition;
+use tidemill_domain::{Backoff, Partition};
 use tidemill_events::{AlertTransition, DeadLetter, Durable, Events, Message, MetricsUpdate, RawBatch, TraceParent};
 use tidemill_ownership::{Lease, Owned};
 use tidemill_service::{Breaker, Ceiling, Standstill, trace};
 use tidemill_store::{answered, refused};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::{
@@ -29,9 +28,6 @@ use crate::{
 
 /// Messages that one transaction folds at most.
 const CHUNK: usize = 256;
-/// Between two openings of a stream, where no breaker says how long: what
-/// fails at once must not spin.
-const PAUSE: Duration = Duration::from_millis(200);
 /// How often it is looked whether streams move.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What a dead letter keeps of its body: with its headers it has to fit a message.
@@ -152,7 +148,7 @@ impl<'r, R: Recipe> Follower<'r, R> {
                 _ => self.anew |= matches!(error, Error::Missing { .. }),
             }
             tokio::select! {
-                () = sleep(PAUSE) => {}
+                () = sleep(Backoff::FIRST) => {}
                 () = stop.cancelled() => break Ok(()),
             }
         };
@@ -164,12 +160,14 @@ impl<'r, R: Recipe> Follower<'r, R> {
     async fn follow(&mut self) -> Result<(), Error> {
         let Reporting { store, bus, telemetry, .. } = self.reporting;
         let stop = self.lease.stop().clone();
-        let Some(reached) = attempt(&self.store, &stop, answered(store.reached(R::UNIT))).await? else { return Ok(()) };
-        let mut reached = reached.unwrap_or_default();
+        let reached = async { Ok::<_, Error>(answered(store.reached(R::UNIT)).await?) };
+        let Some(reached) = stop.run_until_cancelled(self.store.call(reached)).await else { return Ok(()) };
+        let mut reached = reached?.unwrap_or_default();
         // The read model says where to go on. A backup that it was restored from
         // is older than what the server takes for done.
         let open = bus.subscribe_behind(R::UNIT.durable(), if self.anew { 0 } else { reached });
-        let Some(mut subscription) = attempt(&self.nats, &stop, open).await? else { return Ok(()) };
+        let Some(subscription) = stop.run_until_cancelled(self.nats.call(open)).await else { return Ok(()) };
+        let mut subscription = subscription?;
         self.anew = false;
         self.reporting.context.health.ready(R::UNIT.name());
         loop {
@@ -306,31 +304,6 @@ fn follows<R: Recipe>(folded: Folded<()>, stretch: Stretch) -> Result<(), Error>
     match folded {
         Folded::Done(()) => Ok(()),
         Folded::DoesNotFollow => Err(missing::<R>(stretch.after)),
-    }
-}
-
-/// Does what needs a dependency as soon as that is not known to be away.
-/// `None` where it is to stop before.
-async fn attempt<T, E: Into<Error>>(
-    breaker: &Breaker,
-    stop: &CancellationToken,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<Option<T>, Error> {
-    let attempt = tokio::select! {
-        attempt = breaker.attempt() => attempt,
-        () = stop.cancelled() => return Ok(None),
-    };
-    match work.await.map_err(Into::into) {
-        Ok(done) => {
-            attempt.succeeded();
-            Ok(Some(done))
-        }
-        Err(error) => {
-            if error.disposition() == Disposition::Retry {
-                attempt.failed(&error);
-            }
-            Err(error)
-        }
     }
 }
 

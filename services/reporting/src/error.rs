@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tidemill_events::StreamName;
-use tidemill_service::{CeilingReached, FieldError, Problem, clients::ClientKey};
+use tidemill_service::{CeilingReached, FieldError, Outage, Problem, clients::ClientKey};
 use tidemill_totals::MergeError;
 
 /// An error of reporting.
@@ -213,5 +213,15 @@ impl IntoResponse for Error {
             tracing::warn!(code = self.code(), error = %self, "a request could not be answered");
         }
         problem.into_response()
+    }
+}
+
+impl Outage for Error {
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Bus(error) => error.is_transient(),
+            _ => false,
+        }
     }
 }

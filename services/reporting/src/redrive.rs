@@ -28,7 +28,6 @@ const AT_ONCE: usize = 32;
 
 /// Sends what is ordered, until shutdown.
 pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
-    let nats = reporting.context.breaker("nats");
     loop {
         tokio::select! {
             () = reporting.ordered.notified() => {}
@@ -36,18 +35,16 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
         loop {
-            let attempt = tokio::select! {
-                attempt = nats.attempt() => attempt,
+            let done = tokio::select! {
+                done = pass(&reporting) => done,
+                // What is left undone is done by whoever looks next.
                 () = reporting.context.shutdown.cancelled() => return Ok(()),
             };
-            match pass(&reporting).await {
+            match done {
                 Ok(0) => break,
-                Ok(_) => attempt.succeeded(),
+                Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(code = error.code(), %error, "orders for dead letters wait; trying again");
-                    if matches!(error, Error::Bus(_)) {
-                        attempt.failed(error);
-                    }
                     break;
                 }
             }
@@ -87,10 +84,11 @@ async fn discard(reporting: &Reporting) -> Result<usize, Error> {
 
 /// Deletes one letter. First, so that what stays behind finds room.
 async fn delete(reporting: &Reporting, letter: u64) -> Result<(), Error> {
-    reporting.bus.delete::<DeadLetter>(letter).await?;
+    let nats = reporting.context.breaker("nats");
+    nats.call(reporting.bus.delete::<DeadLetter>(letter)).await?;
     let found = answered(reporting.store.dead_letters_at(&[letter].into())).await?;
     if let Some(left) = found.into_values().next().and_then(|found| found.letter.trace_left()) {
-        reporting.bus.publish(&left).await?;
+        nats.call(reporting.bus.publish(&left)).await?;
     }
     Ok(())
 }
@@ -133,7 +131,8 @@ async fn lost(reporting: &Reporting, order: &ToSend) -> Result<(), Error> {
 
 /// Sends one; answers no where there is no body to send.
 async fn send(reporting: &Reporting, order: &ToSend) -> Result<bool, Error> {
-    let stored = reporting.bus.message_at::<DeadLetter>(order.letter).await?.map(|stored| stored.message);
+    let nats = reporting.context.breaker("nats");
+    let stored = nats.call(reporting.bus.message_at::<DeadLetter>(order.letter)).await?.map(|stored| stored.message);
     let mended = (!order.body.is_empty()).then(|| Bytes::from(order.body.clone()));
     let (source, event_id, first_failed_at, trace, several, body) = match (stored, mended) {
         (Some(letter), mended) => {
@@ -152,6 +151,6 @@ async fn send(reporting: &Reporting, order: &ToSend) -> Result<bool, Error> {
     };
     let (id, letter, by, at) = (order.id, order.letter, order.by.clone(), order.at);
     let redrive = Redrive { id, letter, by, at, source, event_id, first_failed_at, trace, several, body };
-    reporting.bus.publish(&redrive).await?;
+    nats.call(reporting.bus.publish(&redrive)).await?;
     Ok(true)
 }

@@ -8,6 +8,7 @@ use tidemill_store::answered;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
+    error::Error,
     state::Reporting,
     store::{Change, Standing},
     unit::Unit,
@@ -23,25 +24,19 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let attempt = async {
+        let looked = async {
             ticks.tick().await;
-            breaker.attempt().await
+            breaker.call(async { Ok::<_, Error>(answered(look(&reporting)).await?) }).await
         };
-        let attempt = tokio::select! {
-            attempt = attempt => attempt,
+        let looked = tokio::select! {
+            looked = looked => looked,
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         };
-        match answered(look(&reporting)).await {
-            Ok(()) => {
-                attempt.succeeded();
-                reporting.context.health.ready(NAME);
-            }
+        match looked {
+            Ok(()) => reporting.context.health.ready(NAME),
             Err(error) => {
                 tracing::warn!(%error, "the read model could not be looked at");
                 reporting.context.health.unready(NAME, error.to_string());
-                if error.is_transient() {
-                    attempt.failed(error);
-                }
             }
         }
     }

@@ -12,7 +12,7 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use tidemill_domain::PartitionCount;
+use tidemill_domain::{Backoff, PartitionCount};
 use tidemill_events::{DecodeError, HeaderSource, Message, StreamName};
 
 use crate::{Config, Error};
@@ -137,21 +137,20 @@ impl Bus {
     }
 
     /// Publishes a message, and again until the server has it: for stages
-    /// whose only way forward is this message. Waits between attempts grow
-    /// from 100 ms to 5 s; `on_retry` hears of each failure. Only an error
+    /// whose only way forward is this message. Waits are those of
+    /// [`Backoff`]; `on_retry` hears of each failure. Only an error
     /// that no retry can mend is returned.
     pub async fn publish_until_stored<M: Message>(
         &self,
         message: &M,
         mut on_retry: impl FnMut(&Error),
     ) -> Result<Published, Error> {
-        let mut wait = Duration::from_millis(100);
+        let mut backoff = Backoff::new();
         loop {
             match self.publish(message).await {
                 Err(error) if error.is_transient() => {
                     on_retry(&error);
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(5));
+                    tokio::time::sleep(backoff.failed()).await;
                 }
                 done => return done,
             }

@@ -6,6 +6,7 @@
 //! again.
 
 mod amount;
+mod backoff;
 mod clock;
 mod ids;
 mod partition;
@@ -13,6 +14,7 @@ pub mod text;
 mod timestamp;
 
 pub use amount::{Amount, AmountError};
+pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use ids::{EventId, EventType, IdError, SourceName};
 pub use partition::{Partition, PartitionCount, PartitionCountError};

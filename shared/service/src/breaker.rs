@@ -5,22 +5,33 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
+use tidemill_domain::Backoff;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{Health, Registry};
 
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// An error of a call to a dependency.
+pub trait Outage: fmt::Display {
+    /// Whether it tells that the dependency is away or busy, and not only that
+    /// this one call was refused.
+    fn is_outage(&self) -> bool;
+}
+
+impl Outage for tidemill_bus::Error {
+    fn is_outage(&self) -> bool {
+        self.is_outage()
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DependencyLabel {
@@ -56,7 +67,7 @@ impl Breakers {
                 health: self.health.clone(),
                 open: self.open.get_or_create(&label).clone(),
                 trips: self.trips.get_or_create(&label).clone(),
-                state: Mutex::new(State { open: None, wait: FIRST_WAIT, probing: false }),
+                state: Mutex::new(State { open: None, backoff: Backoff::new(), probing: false }),
                 changed: Notify::new(),
             }))
         };
@@ -83,7 +94,7 @@ struct State {
     /// Since when the dependency is away: when the next probe may go. `None`
     /// while it works.
     open: Option<Instant>,
-    wait: Duration,
+    backoff: Backoff,
     probing: bool,
 }
 
@@ -128,6 +139,46 @@ impl Breaker {
         }
     }
 
+    /// Calls the dependency as soon as it is not known to be away, and takes
+    /// note of what comes of it. Every call goes this way, or by
+    /// [`call_until_done`](Self::call_until_done).
+    pub async fn call<T, E: Outage>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let attempt = self.attempt().await;
+        let done = call.await;
+        match &done {
+            Err(error) if error.is_outage() => attempt.failed(error),
+            _ => attempt.succeeded(),
+        }
+        done
+    }
+
+    /// Calls the dependency again and again while it is away. `None` when `stop`
+    /// comes meanwhile; one that works is called even after that, so that the
+    /// step in hand can be finished.
+    pub async fn call_until_done<T, E: Outage, F: Future<Output = Result<T, E>>>(
+        &self,
+        stop: &CancellationToken,
+        mut call: impl FnMut() -> F,
+    ) -> Option<Result<T, E>> {
+        loop {
+            let attempt = tokio::select! {
+                biased;
+                attempt = self.attempt() => attempt,
+                () = stop.cancelled() => return None,
+            };
+            match call().await {
+                Err(error) if error.is_outage() => {
+                    tracing::warn!(dependency = self.0.dependency, %error, "a call failed; trying again");
+                    attempt.failed(error);
+                }
+                done => {
+                    attempt.succeeded();
+                    return Some(done);
+                }
+            }
+        }
+    }
+
     /// The dependency failed, in a way that may pass: readiness says so from
     /// here on.
     pub fn trip(&self, reason: impl fmt::Display) {
@@ -137,14 +188,13 @@ impl Breaker {
             None => {
                 self.0.trips.inc();
                 self.0.open.set(1);
-                state.wait = FIRST_WAIT;
-                state.open = Some(now + state.wait);
+                state.backoff = Backoff::new();
+                state.open = Some(now + state.backoff.failed());
             }
             // Calls that were under way when it opened say nothing new.
             Some(due) if due > now && !state.probing => {}
             Some(_) => {
-                state.wait = (state.wait * 2).min(LONGEST_WAIT);
-                state.open = Some(now + state.wait);
+                state.open = Some(now + state.backoff.failed());
                 state.probing = false;
             }
         }
@@ -231,6 +281,43 @@ mod tests {
         assert!(!breaker.is_open());
     }
 
+    #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+    enum Failure {
+        #[error("away")]
+        Away,
+        #[error("refused")]
+        Refused,
+    }
+
+    impl Outage for Failure {
+        fn is_outage(&self) -> bool {
+            *self == Self::Away
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_tried_again_for_an_outage_and_not_for_a_refusal() {
+        let (breaker, health, _) = breaker();
+        let stop = CancellationToken::new();
+        assert_eq!(breaker.call(async { Err::<(), _>(Failure::Refused) }).await, Err(Failure::Refused));
+        assert!(health.is_ready(), "it answers");
+        assert_eq!(breaker.call(async { Err::<(), _>(Failure::Away) }).await, Err(Failure::Away));
+        assert_eq!(health.problems()["store"], "away");
+
+        let calls = AtomicU32::new(0);
+        let third = || {
+            let call = calls.fetch_add(1, Ordering::SeqCst);
+            async move { if call < 2 { Err(Failure::Away) } else { Ok(call) } }
+        };
+        assert_eq!(breaker.call_until_done(&stop, third).await, Some(Ok(2)));
+        assert!(health.is_ready());
+
+        stop.cancel();
+        assert_eq!(breaker.call_until_done(&stop, async || Ok::<_, Failure>(7)).await, Some(Ok(7)), "it works");
+        breaker.trip("away");
+        assert_eq!(breaker.call_until_done(&stop, async || Ok::<_, Failure>(7)).await, None);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_is_given_up_makes_way() {
         let (breaker, ..) = breaker();
@@ -246,6 +333,6 @@ mod tests {
         (0..50).for_each(|_| breaker.trip("refused"));
         let begin = Instant::now();
         drop(breaker.attempt().await);
-        assert_eq!(begin.elapsed(), FIRST_WAIT);
+        assert_eq!(begin.elapsed(), Backoff::FIRST);
     }
 }

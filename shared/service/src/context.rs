@@ -11,7 +11,7 @@ use std::{
 
 use prometheus_client::{encoding::text, registry};
 use tidemill_bus::{Bus, MEMBER_TTL, Member};
-use tidemill_domain::{SharedClock, SystemClock};
+use tidemill_domain::{Backoff, SharedClock, SystemClock};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -225,15 +225,15 @@ impl Context {
     }
 
     /// Calls `attempt` until it succeeds; meanwhile readiness gives the reason
-    /// under `what`. Waits grow from 200 ms to 5 s. An error for which
-    /// `is_transient` says no, or shutdown, ends it.
+    /// under `what`. An error for which `is_transient` says no, or shutdown, ends
+    /// it. Waits are those of [`Backoff`].
     pub async fn retry<T, E: fmt::Display>(
         &self,
         what: &'static str,
         attempt: impl AsyncFn() -> Result<T, E>,
         is_transient: impl Fn(&E) -> bool,
     ) -> Result<T, StartError> {
-        let mut wait = Duration::from_millis(200);
+        let mut backoff = Backoff::new();
         loop {
             match attempt().await {
                 Ok(value) => {
@@ -247,7 +247,7 @@ impl Context {
                 Err(error) => return Err(StartError::new(format!("{what}: {error}"))),
             }
             tokio::select! {
-                () = sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
+                () = sleep(backoff.failed()) => {}
                 () = self.shutdown.cancelled() => return Err(StartError::new("shut down while starting")),
             }
         }

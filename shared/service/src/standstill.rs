@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Health, Troubles};
+use crate::{Conditions, Health};
 
 /// How long work may wait without moving until readiness says so.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Watches the units of work that this instance owns.
 #[derive(Debug)]
 pub struct Standstill<U> {
-    troubles: Troubles<U>,
+    conditions: Conditions<U>,
     /// Where each unit with waiting work is, and since when it has been there.
     since: Mutex<BTreeMap<U, (u64, Instant)>>,
 }
@@ -28,7 +28,7 @@ impl<U: Ord + Display + Clone> Standstill<U> {
     /// Nothing seen so far. `what` names the line in readiness, for instance
     /// `standing_partition`.
     pub fn new(health: &Health, what: &'static str) -> Self {
-        Self { troubles: Troubles::new(health, what), since: Mutex::default() }
+        Self { conditions: Conditions::new(health, what), since: Mutex::default() }
     }
 
     /// Takes note of where a unit is, and of how much waits behind that. To be
@@ -38,18 +38,18 @@ impl<U: Ord + Display + Clone> Standstill<U> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting == 0 {
             since.remove(&unit);
-            return self.troubles.clear(&unit);
+            return self.conditions.clear(&unit);
         }
         let (place, began) = since.entry(unit.clone()).or_insert((reached, now));
         if *place != reached {
             (*place, *began) = (reached, now);
         }
         match now.duration_since(*began) {
-            stood if stood >= PATIENCE => self.troubles.set(
+            stood if stood >= PATIENCE => self.conditions.set(
                 unit,
                 format!("it has stood at {reached} for {} s, and {waiting} messages wait behind that", stood.as_secs()),
             ),
-            _ => self.troubles.clear(&unit),
+            _ => self.conditions.clear(&unit),
         }
     }
 
@@ -59,7 +59,7 @@ impl<U: Ord + Display + Clone> Standstill<U> {
         since.retain(|unit, _| {
             let owned = is_owned(unit);
             if !owned {
-                self.troubles.clear(unit);
+                self.conditions.clear(unit);
             }
             owned
         });

@@ -10,7 +10,6 @@ use crate::{
     Error,
     cell::{CellId, published_id},
     changes::{ChangedCell, Changes, Retraction},
-    guard::guarded_store,
 };
 
 /// Cells that one checkpoint deletes at most, because they are not kept any
@@ -22,7 +21,7 @@ impl Store {
     /// that it belongs to. Writing it again is harmless. Whoever is not the
     /// owner any more writes nothing.
     pub(crate) async fn checkpoint(&self, changes: &Changes, claim: &Claim) -> Result<(), Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let transaction = self.written(changes, claim).await?;
             Ok(transaction.commit().await.map_err(StoreError::from)?)
         })
@@ -31,7 +30,7 @@ impl Store {
 
     /// Whether a checkpoint could be written. Nothing is.
     pub(crate) async fn try_checkpoint(&self, changes: &Changes, claim: &Claim) -> Result<(), Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let transaction = self.written(changes, claim).await?;
             Ok(transaction.rollback().await.map_err(StoreError::from)?)
         })

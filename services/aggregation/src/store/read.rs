@@ -13,7 +13,6 @@ use super::{Store, Stored, cell_id, unsigned};
 use crate::{
     Error,
     cell::{Cell, CellId, CellKey, GroupId, Hashes, MeasureState},
-    guard::guarded_store,
     session::Span,
     state::{BooksKey, Outcomes},
 };
@@ -24,7 +23,7 @@ const CELL: &str =
 impl Store {
     /// Newest event time of each source.
     pub(crate) async fn clocks(&self, partition: Partition) -> Result<Vec<(String, Timestamp)>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let query = sqlx::query("SELECT source, newest FROM clocks WHERE partition = $1");
             let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
             let clock = |row: &AnyRow| Ok((row.try_get(0)?, time(row, 1)?));
@@ -39,7 +38,7 @@ impl Store {
         partition: Partition,
         keys: &[BooksKey],
     ) -> Result<Vec<(BooksKey, Outcomes)>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let mut books = Vec::new();
             for (source, hour) in keys {
                 let sql = "SELECT source, hour, counted, late, duplicate FROM books \
@@ -55,7 +54,7 @@ impl Store {
 
     /// All books of a partition.
     pub(crate) async fn all_books(&self, partition: Partition) -> Result<Vec<(BooksKey, Outcomes)>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let query = sqlx::query("SELECT source, hour, counted, late, duplicate FROM books WHERE partition = $1");
             let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
             Ok(rows.map_err(StoreError::from)?.iter().map(outcomes).collect::<Result<_, _>>()?)
@@ -65,7 +64,7 @@ impl Store {
 
     /// The cells among `ids` that the store has, ready to be added to.
     pub(crate) async fn cells(&self, ids: &[CellId]) -> Result<HashMap<CellId, Cell>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let mut cells = HashMap::new();
             for chunk in ids.chunks(rows_per_statement(1)) {
                 for row in self.cell_rows(chunk).await? {
@@ -80,7 +79,7 @@ impl Store {
 
     /// The sessions of these groups that touch a span.
     pub(crate) async fn sessions(&self, groups: &[GroupId], span: Span) -> Result<Vec<CellId>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let mut ids = Vec::new();
             for chunk in groups.chunks(rows_per_statement(1) - 2) {
                 let sql = format!(
@@ -104,7 +103,7 @@ impl Store {
 
     /// The cells of a partition that changed after `raw_seq`.
     pub(crate) async fn cells_after(&self, partition: Partition, raw_seq: u64) -> Result<Vec<CellId>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let query = sqlx::query("SELECT id FROM cells WHERE partition = $1 AND raw_seq > $2");
             let query = query.bind(i64::from(partition.index())).bind(raw_seq.cast_signed());
             let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
@@ -115,7 +114,7 @@ impl Store {
 
     /// Cells as readers get them.
     pub(crate) async fn updates(&self, ids: &[CellId]) -> Result<Vec<CellUpdate>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let mut updates = Vec::with_capacity(ids.len());
             for chunk in ids.chunks(rows_per_statement(1)) {
                 for row in self.cell_rows(chunk).await? {
@@ -129,7 +128,7 @@ impl Store {
 
     /// What was taken back after `raw_seq`, as readers get it.
     pub(crate) async fn retractions_after(&self, partition: Partition, raw_seq: u64) -> Result<Vec<CellUpdate>, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let query = sqlx::query("SELECT cell FROM retractions WHERE partition = $1 AND raw_seq > $2");
             let query = query.bind(i64::from(partition.index())).bind(raw_seq.cast_signed());
             let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
@@ -144,7 +143,7 @@ impl Store {
 
     /// How much there is.
     pub(crate) async fn size(&self) -> Result<Stored, Error> {
-        guarded_store(&self.breaker, async {
+        self.call(async {
             let sql = "SELECT (SELECT COUNT(*) FROM cells), (SELECT COUNT(*) FROM seen), \
                        (SELECT COUNT(*) FROM books), (SELECT COUNT(*) FROM clocks)";
             let row = sqlx::query(sql).fetch_one(self.database.pool()).await.map_err(StoreError::from)?;

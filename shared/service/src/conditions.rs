@@ -10,16 +10,24 @@ use crate::health::Health;
 
 /// What stands in the way of each unit of work that this instance owns. They
 /// share one line of its readiness, so that one unit that goes on does not
-/// hide another that does not.
+/// hide another that does not. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Troubles<U> {
+pub struct Conditions<U> {
     health: Health,
     what: &'static str,
     reasons: Arc<Mutex<BTreeMap<U, String>>>,
 }
 
-impl<U: Ord + Display> Troubles<U> {
-    /// None so far. `what` names a unit, for instance `partition`.
+/// A condition of one unit that ends when this is dropped.
+#[derive(Debug)]
+pub struct Condition<U: Ord + Display> {
+    conditions: Conditions<U>,
+    unit: U,
+}
+
+impl<U: Ord + Display> Conditions<U> {
+    /// None so far. `what` names the line in readiness, for instance
+    /// `partition`.
     pub fn new(health: &Health, what: &'static str) -> Self {
         Self { health: health.clone(), what, reasons: Arc::default() }
     }
@@ -29,6 +37,15 @@ impl<U: Ord + Display> Troubles<U> {
         self.change(|reasons| {
             reasons.insert(unit, reason.into());
         });
+    }
+
+    /// The same for as long as the answer is held.
+    pub fn hold(&self, unit: U, reason: impl Into<String>) -> Condition<U>
+    where
+        U: Clone,
+    {
+        self.set(unit.clone(), reason);
+        Condition { conditions: self.clone(), unit }
     }
 
     /// A unit goes on, or is no business of this instance any more.
@@ -54,6 +71,12 @@ impl<U: Ord + Display> Troubles<U> {
     }
 }
 
+impl<U: Ord + Display> Drop for Condition<U> {
+    fn drop(&mut self) {
+        self.conditions.clear(&self.unit);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,14 +84,17 @@ mod tests {
     #[test]
     fn one_unit_that_goes_on_does_not_hide_another_that_does_not() {
         let health = Health::default();
-        let troubles = Troubles::new(&health, "partition");
-        troubles.set(3, "a gap");
-        troubles.set(5, "another");
-        troubles.clear(&4);
+        let conditions = Conditions::new(&health, "partition");
+        conditions.set(3, "a gap");
+        conditions.set(5, "another");
+        conditions.clear(&4);
         assert_eq!(health.problems()["partition"], "3: a gap (and 1 more)");
-        troubles.clear(&3);
+        conditions.clear(&3);
         assert_eq!(health.problems()["partition"], "5: another");
-        troubles.clear(&5);
+        let held = conditions.hold(2, "a third");
+        conditions.clear(&5);
+        assert_eq!(health.problems()["partition"], "2: a third");
+        drop(held);
         assert!(health.is_ready());
     }
 }
