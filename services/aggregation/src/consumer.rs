@@ -2,19 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
+use tidemill_bus::{Bus, Delivery};
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Backoff, Partition};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
 use tidemill_metrics_store::MetricsStore;
 use tidemill_ownership::Lease;
-use tidemill_service::{Ceiling, CeilingConfig, Conditions, Context};
+use tidemill_service::{Breaker, Ceiling, CeilingConfig, Conditions, Context};
+use tidemill_stage::{Checkpoint, Gap, Progressing, Read, Steps, Work, consume, supervise};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     config::Windows,
-    error::{Disposition, Error},
+    error::Error,
     flush::{Outlet, Published, flush, publish_lost, write_stale_points},
     outlet::{Following, NatsOutlet},
     owner::{Owner, Taken},
@@ -24,10 +25,6 @@ use crate::{
 
 /// Batches that are applied, and in no snapshot yet, at most.
 const MAX_WAITING: usize = 64;
-/// How long a partition that is given back may take for its step in hand.
-const PARTING: Duration = Duration::from_millis(1500);
-/// How often to ask for batches that are missing.
-const ASK_EVERY: Duration = Duration::from_secs(10);
 /// How soon after opening a partition to look whether something is missing.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How often to look for points that have to be written again, and to measure
@@ -44,7 +41,10 @@ pub(crate) struct Shared {
     pub(crate) windows: Arc<Windows>,
     pub(crate) ceiling: CeilingConfig,
     pub(crate) telemetry: Telemetry,
+    /// Why partitions cannot go on.
     pub(crate) conditions: Conditions<Partition>,
+    /// Which of them miss batches.
+    pub(crate) gaps: Conditions<Partition>,
 }
 
 /// Reads one partition of `ENRICHED` in order, for as long as it has the lease.
@@ -52,142 +52,74 @@ pub(crate) struct PartitionConsumer {
     partition: Partition,
     lease: Lease<Partition>,
     shared: Arc<Shared>,
+    nats: Breaker,
     ceiling: Ceiling,
-    backoff: Backoff,
+    /// The last batch that was looked at.
+    met: u64,
     /// The store has refused something in the batches up to this one: they are
     /// taken one by one, and each is tried out before anybody is told of it.
     careful_to: u64,
 }
 
-impl PartitionConsumer {
-    pub(crate) fn new(shared: Arc<Shared>, lease: Lease<Partition>) -> Self {
-        let ceiling = Ceiling::new(shared.ceiling);
-        Self { partition: lease.unit(), lease, shared, ceiling, backoff: Backoff::new(), careful_to: 0 }
-    }
+/// Consumes a partition until it is to be given back.
+pub(crate) async fn run(shared: Arc<Shared>, lease: Lease<Partition>) -> Result<(), Error> {
+    let (partition, stop) = (lease.unit(), lease.stop().clone());
+    let consumer = PartitionConsumer {
+        partition,
+        lease,
+        nats: shared.context.breaker("nats"),
+        ceiling: Ceiling::new(shared.ceiling),
+        shared: shared.clone(),
+        met: 0,
+        careful_to: 0,
+    };
+    let ended = supervise(consumer, partition, &stop, &shared.conditions).await;
+    shared.telemetry.forget(partition);
+    ended
+}
 
-    /// Consumes until the partition is to be given back.
-    pub(crate) async fn run(mut self) -> Result<(), Error> {
-        let stop = self.lease.stop().clone();
-        let parting = async {
-            stop.cancelled().await;
-            sleep(PARTING).await;
-        };
-        let done = tokio::select! {
-            done = self.consume() => done,
-            // A dependency that is away must not hold the partition back:
-            // whoever takes it starts from the last checkpoint.
-            () = parting => Ok(()),
-        };
-        self.shared.conditions.clear(&self.partition);
-        self.shared.telemetry.forget(self.partition);
-        done
-    }
-
-    /// What may come back is waited for: the partition starts over from its
-    /// last checkpoint.
-    async fn consume(&mut self) -> Result<(), Error> {
-        let stop = self.lease.stop().clone();
-        while !stop.is_cancelled() {
-            let Err(error) = self.work().await else { break };
-            if stop.is_cancelled() {
-                break;
-            }
-            let Shared { telemetry, conditions, .. } = &*self.shared;
-            telemetry.failed(self.partition, &error);
-            match error.disposition() {
-                Disposition::Retry | Disposition::SetAside => conditions.set(self.partition, error.to_string()),
-                Disposition::Halt => {
-                    conditions.set(self.partition, error.to_string());
-                    stop.cancelled().await;
-                }
-                Disposition::Fail => return Err(error),
-            }
-            tokio::select! {
-                () = sleep(self.backoff.failed()) => {}
-                () = stop.cancelled() => break,
-            }
-        }
-        Ok(())
-    }
+impl Work for PartitionConsumer {
+    type Error = Error;
 
     /// Opens the partition and works on it until it fails or is to be given
     /// back.
-    async fn work(&mut self) -> Result<(), Error> {
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        let stop = self.lease.stop().clone();
         // Who is paused loses the lease without knowing. Claiming then would
         // only take the partition from its rightful owner.
         while !self.lease.is_held() {
             tokio::select! {
                 () = sleep(Backoff::FIRST) => {}
-                () = self.lease.stop().cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
             }
         }
-        let mut desk = Desk::open(self).await?;
-        let mut subscription = desk.subscribe().await?;
-        desk.careful_to = self.careful_to;
-        let done = desk.go(&mut subscription, &mut self.ceiling, &mut self.backoff).await;
-        if let Err(error) = &done {
-            if error.is_refusal() {
-                self.careful_to = self.careful_to.max(desk.met);
-            }
-            // What is on its way to the store may well arrive.
-            let _ = desk.land().await;
+        let bus = self.shared.bus.clone();
+        let (owner, outlet) = self.open().await?;
+        let mut subscription = self.nats.call(bus.subscribe(Durable::Aggregation(self.partition))).await?;
+        progress.opened();
+        let mut open = OpenPartition::new(self, owner, outlet);
+        consume(&mut subscription, &mut open, &stop, progress).await
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.shared.telemetry.failed(self.partition, error);
+        if error.is_refusal() {
+            self.careful_to = self.careful_to.max(self.met);
         }
-        done
     }
 }
 
-/// A partition in work: batches are applied while what changed before them is
-/// being published and kept.
-struct Desk {
-    partition: Partition,
-    lease: Lease<Partition>,
-    shared: Arc<Shared>,
-    owner: Owner,
-    /// Applied, and to be acknowledged once that is kept.
-    waiting: Vec<Delivery>,
-    /// Here or with the flight: so no two snapshots are ever on their way.
-    outlet: Option<Box<NatsOutlet>>,
-    flight: Option<Flight>,
-    /// When batches that are missing were last asked for.
-    asked_at: Option<Instant>,
-    looked_at: Instant,
-    /// When the last batch came.
-    heard_at: Instant,
-    announced_idle: bool,
-    /// See [`PartitionConsumer::careful_to`].
-    careful_to: u64,
-    /// The last batch that was looked at.
-    met: u64,
-}
-
-/// A snapshot on its way to readers and into the store.
-struct Flight {
-    task: AbortOnDropHandle<Result<Box<NatsOutlet>, Error>>,
-    floor: u64,
-    batches: usize,
-    begun: Instant,
-}
-
-/// What happens next at a [`Desk`].
-enum Event {
-    Batches(Vec<Delivery>),
-    Landed(Flight, Box<NatsOutlet>),
-    Silence,
-    Stop,
-}
-
-impl Desk {
+impl PartitionConsumer {
     /// Claims the partition, and publishes again what METRICS has lost of it.
-    async fn open(consumer: &PartitionConsumer) -> Result<Self, Error> {
-        let PartitionConsumer { partition, lease, shared, .. } = consumer;
+    async fn open(&self) -> Result<(Owner, Box<NatsOutlet>), Error> {
+        let Self { partition, lease, shared, nats, .. } = self;
         let now = shared.context.clock.now();
         let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
         let owner = Owner::open(store, metrics, windows, *partition, now).await?;
-        let nats = shared.context.breaker("nats");
         let tail = readable(nats.call(shared.bus.last::<Following>(&topology::metrics(*partition))).await)?;
         let mut outlet = NatsOutlet {
             bus: shared.bus.clone(),
-            nats,
+            nats: nats.clone(),
             metrics_store: shared.metrics_store.clone(),
             metrics_breaker: shared.context.breaker("metrics_store"),
             lease: lease.clone(),
@@ -196,204 +128,200 @@ impl Desk {
         };
         let tail = tail.map(|tail| tail.message.totals);
         publish_lost(&mut outlet, &shared.store, &owner.claim, &owner.position(now), tail.as_ref()).await?;
-        Ok(Self {
-            partition: *partition,
-            lease: lease.clone(),
-            shared: shared.clone(),
-            owner,
-            waiting: Vec::new(),
-            outlet: Some(Box::new(outlet)),
-            flight: None,
-            asked_at: None,
-            looked_at: Instant::now() - LOOK_EVERY,
-            heard_at: Instant::now(),
-            announced_idle: false,
-            careful_to: 0,
-            met: 0,
-        })
+        Ok((owner, Box::new(outlet)))
     }
+}
 
-    async fn subscribe(&self) -> Result<Subscription, Error> {
-        let Shared { context, bus, .. } = &*self.shared;
-        Ok(context.breaker("nats").call(bus.subscribe(Durable::Aggregation(self.partition))).await?)
-    }
+/// A partition in work: batches are applied while what changed before them is
+/// being published and kept.
+struct OpenPartition<'c> {
+    consumer: &'c mut PartitionConsumer,
+    owner: Owner,
+    /// Here or with the checkpoint: so no two are ever on their way.
+    outlet: Option<Box<NatsOutlet>>,
+    gap: Gap,
+    /// Batches applied since the last checkpoint.
+    batches: usize,
+    looked_at: Instant,
+    /// When the last batch came.
+    heard_at: Instant,
+    announced_idle: bool,
+    /// When it has been quiet for so long that it is looked why.
+    silence: Instant,
+}
 
-    /// The recipe: apply what comes, and send off what changed whenever the
-    /// last snapshot has landed.
-    async fn go(
-        &mut self,
-        subscription: &mut Subscription,
-        ceiling: &mut Ceiling,
-        backoff: &mut Backoff,
-    ) -> Result<(), Error> {
-        let mut silence = Instant::now() + FIRST_LOOK;
-        loop {
-            self.send_off();
-            match self.next(subscription, silence).await? {
-                Event::Batches(deliveries) => {
-                    self.take(deliveries, ceiling).await?;
-                    (self.heard_at, self.announced_idle) = (Instant::now(), false);
-                    silence = Instant::now() + self.idle_after();
-                }
-                Event::Landed(flight, outlet) => {
-                    self.landed(flight, outlet);
-                    backoff.succeeded();
-                }
-                Event::Silence => {
-                    self.look_around().await?;
-                    silence = Instant::now() + self.idle_after();
-                }
-                Event::Stop => break,
-            }
-        }
-        // The step in hand, so that whoever comes next need not repeat it.
-        self.land().await?;
-        self.send_off();
-        self.land().await
-    }
+/// A checkpoint that is in the store.
+struct Landed {
+    outlet: Box<NatsOutlet>,
+    floor: u64,
+    batches: usize,
+    begun: Instant,
+    has_looked: bool,
+}
 
-    async fn next(&mut self, subscription: &mut Subscription, silence: Instant) -> Result<Event, Error> {
-        let room = match self.is_careful() {
+/// Nothing has come for a while, and nothing is on its way.
+struct Silence;
+
+impl Steps for OpenPartition<'_> {
+    type Message = EnrichedBatch;
+    type Error = Error;
+    type Event = Silence;
+    type Landed = Landed;
+
+    fn room(&self, applied: usize, is_under_way: bool) -> usize {
+        match self.is_careful() {
             // One at a time, with everything before it in the store.
-            true => usize::from(self.waiting.is_empty() && self.flight.is_none()),
-            false => MAX_WAITING - self.waiting.len(),
-        };
-        let is_quiet = self.outlet.is_some() && self.waiting.is_empty();
-        tokio::select! {
-            landed = land(&mut self.flight), if self.flight.is_some() => landed,
-            deliveries = subscription.next_chunk(room), if room > 0 => Ok(Event::Batches(deliveries?)),
-            () = sleep_until(silence), if is_quiet => Ok(Event::Silence),
-            () = self.lease.stop().cancelled() => Ok(Event::Stop),
+            true => usize::from(applied == 0 && !is_under_way),
+            false => MAX_WAITING.saturating_sub(applied),
         }
+    }
+
+    fn is_done(&self, _: u64) -> bool {
+        false
+    }
+
+    /// Enrichment alone writes batches, so one that cannot be read is of another
+    /// release, or a fault of ours: the partition waits, and nothing is lost.
+    async fn unreadable(&mut self, _: &Delivery, error: tidemill_bus::Error) -> Result<(), Error> {
+        Err(Error::Unreadable(error))
     }
 
     /// Applies batches in the order of the log. What is passed over because one
     /// before it is missing will come again behind that one.
-    async fn take(&mut self, deliveries: Vec<Delivery>, ceiling: &mut Ceiling) -> Result<(), Error> {
+    async fn apply(&mut self, read: Vec<Read<EnrichedBatch>>, applied: &mut Vec<Delivery>) -> Result<(), Error> {
+        (self.heard_at, self.announced_idle) = (Instant::now(), false);
         let mut early = Vec::new();
-        for delivery in deliveries {
-            // Enrichment alone writes batches, so one that cannot be read is
-            // of another release, or a fault of ours: the partition waits, and
-            // nothing is lost.
-            let mut batch: EnrichedBatch = delivery.decode().map_err(Error::Unreadable)?;
-            let now = self.shared.context.clock.now();
-            self.met = self.met.max(batch.raw_seq);
-            if self.is_careful() && self.owner.is_next(&batch) {
-                batch = self.owner.without_refused(&batch, ceiling, now).await?;
-            }
-            let mut taken = self.owner.take(&batch, ceiling, now).await?;
-            if taken == Taken::Early && self.owner.state.floor == 0 && !self.log_has(batch.raw_prev).await? {
-                self.owner.start_behind(batch.raw_prev);
-                taken = self.owner.take(&batch, ceiling, now).await?;
-            }
-            match taken {
+        for Read { delivery, message } in read {
+            let Some(batch) = message else { continue };
+            match self.take(batch).await? {
                 Taken::Applied(outcomes) => {
-                    self.shared.telemetry.counted(outcomes);
-                    self.asked_at = None;
-                    self.waiting.push(delivery);
+                    self.consumer.shared.telemetry.counted(outcomes);
+                    self.gap.close();
+                    self.batches += 1;
+                    applied.push(delivery);
                 }
                 // Of a batch that is applied and not kept yet, this may be a
                 // second copy: it is acknowledged behind the same checkpoint.
-                Taken::Repeated => self.waiting.push(delivery),
+                Taken::Repeated => applied.push(delivery),
                 Taken::Early => early.push(delivery),
             }
         }
         if !early.is_empty() {
-            self.ask_again().await?;
-            ack_all(&early).await?;
+            self.ask_for_missing().await?;
+            applied.append(&mut early);
         }
+        self.silence = Instant::now() + self.idle_after();
         Ok(())
     }
 
-    fn is_careful(&self) -> bool {
-        self.owner.state.floor < self.careful_to
-    }
-
-    /// Whether the log still has a batch. With nothing applied, the first batch
-    /// that comes is the start, unless enrichment can make the one before it.
-    async fn log_has(&self, raw_seq: u64) -> Result<bool, Error> {
-        let Shared { context, bus, .. } = &*self.shared;
-        let raw = context.breaker("nats").call(bus.message_at::<RawBatch>(raw_seq)).await?;
-        Ok(raw.is_some())
-    }
-
-    /// Asks enrichment for everything behind the floor.
-    async fn ask_again(&mut self) -> Result<(), Error> {
-        if self.asked_at.is_some_and(|at| at.elapsed() < ASK_EVERY) {
-            return Ok(());
-        }
-        let Shared { context, bus, telemetry, conditions, .. } = &*self.shared;
-        let floor = self.owner.state.floor;
-        telemetry.asked_again(self.partition, floor);
-        conditions.set(
-            self.partition,
-            format!("the batches of the log behind {floor} are missing; enrichment is asked to publish them again"),
-        );
-        context.breaker("nats").call(bus.ask_again(self.partition, floor)).await?;
-        self.asked_at = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Sends what changed on its way, if nothing else is.
-    fn send_off(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let Some(mut outlet) = self.outlet.take() else { return };
-        let changes = self.owner.take_changes(self.shared.context.clock.now());
-        let deliveries = std::mem::take(&mut self.waiting);
-        let (shared, claim) = (self.shared.clone(), self.owner.claim);
-        let looks = self.looked_at.elapsed() >= LOOK_EVERY;
-        let (floor, batches) = (changes.floor, deliveries.len());
+    /// Sends what changed on its way.
+    async fn checkpoint(&mut self) -> Result<Checkpoint<Landed, Error>, Error> {
+        // It is with the checkpoint under way, and there is none.
+        let Some(mut outlet) = self.outlet.take() else { return Err(Error::Superseded) };
+        let shared = self.consumer.shared.clone();
+        let changes = self.owner.take_changes(shared.context.clock.now());
+        let claim = self.owner.claim;
+        let (floor, batches, begun) = (changes.floor, std::mem::take(&mut self.batches), Instant::now());
+        let has_looked = self.looked_at.elapsed() >= LOOK_EVERY;
         let task = tokio::spawn(async move {
             let Shared { store, metrics, .. } = &*shared;
             // Nothing but repetitions: there is nothing to keep.
             if changes.floor > changes.after {
                 flush(&mut *outlet, store, &claim, metrics, &changes).await?;
             }
-            ack_all(&deliveries).await?;
-            if looks {
+            if has_looked {
                 write_stale_points(&mut *outlet, store, &claim, metrics).await?;
             }
-            Ok(outlet)
+            Ok(Landed { outlet, floor, batches, begun, has_looked })
         });
-        self.flight = Some(Flight { task: AbortOnDropHandle::new(task), floor, batches, begun: Instant::now() });
+        Ok(Checkpoint::UnderWay(AbortOnDropHandle::new(task)))
     }
 
-    /// Waits for what is on its way.
-    async fn land(&mut self) -> Result<(), Error> {
-        if self.flight.is_some()
-            && let Event::Landed(flight, outlet) = land(&mut self.flight).await?
-        {
-            self.landed(flight, outlet);
+    fn landed(&mut self, landed: Landed) -> Result<(), Error> {
+        let Landed { outlet, floor, batches, begun, has_looked } = landed;
+        let PartitionConsumer { partition, shared, .. } = &*self.consumer;
+        self.outlet = Some(outlet);
+        self.owner.state.committed(floor);
+        shared.telemetry.kept(*partition, floor, batches, begun.elapsed());
+        if has_looked {
+            shared.telemetry.size(*partition, self.owner.state.size());
+            self.looked_at = Instant::now();
+        }
+        self.silence = Instant::now() + self.idle_after();
+        Ok(())
+    }
+
+    async fn event(&mut self) -> Silence {
+        sleep_until(self.silence).await;
+        Silence
+    }
+
+    async fn handle(&mut self, _: Silence) -> Result<(), Error> {
+        self.look_around().await?;
+        self.silence = Instant::now() + self.idle_after();
+        Ok(())
+    }
+}
+
+impl<'c> OpenPartition<'c> {
+    fn new(consumer: &'c mut PartitionConsumer, owner: Owner, outlet: Box<NatsOutlet>) -> Self {
+        let now = Instant::now();
+        Self {
+            gap: Gap::none(consumer.partition, consumer.shared.gaps.clone()),
+            consumer,
+            owner,
+            outlet: Some(outlet),
+            batches: 0,
+            looked_at: now - LOOK_EVERY,
+            heard_at: now,
+            announced_idle: false,
+            silence: now + FIRST_LOOK,
+        }
+    }
+
+    fn is_careful(&self) -> bool {
+        self.owner.state.floor < self.consumer.careful_to
+    }
+
+    /// Applies a batch, if it is the next one of the log.
+    async fn take(&mut self, mut batch: EnrichedBatch) -> Result<Taken, Error> {
+        let now = self.consumer.shared.context.clock.now();
+        self.consumer.met = self.consumer.met.max(batch.raw_seq);
+        if self.is_careful() && self.owner.is_next(&batch) {
+            batch = self.owner.without_refused(&batch, &mut self.consumer.ceiling, now).await?;
+        }
+        let taken = self.owner.take(&batch, &mut self.consumer.ceiling, now).await?;
+        if taken != Taken::Early || self.owner.state.floor > 0 || self.log_has(batch.raw_prev).await? {
+            return Ok(taken);
+        }
+        self.owner.start_behind(batch.raw_prev);
+        self.owner.take(&batch, &mut self.consumer.ceiling, now).await
+    }
+
+    /// Whether the log still has a batch. With nothing applied, the first batch
+    /// that comes is the start, unless enrichment can make the one before it.
+    async fn log_has(&self, raw_seq: u64) -> Result<bool, Error> {
+        let PartitionConsumer { shared, nats, .. } = &*self.consumer;
+        Ok(nats.call(shared.bus.message_at::<RawBatch>(raw_seq)).await?.is_some())
+    }
+
+    /// Asks enrichment for everything behind the floor.
+    async fn ask_for_missing(&mut self) -> Result<(), Error> {
+        let PartitionConsumer { partition, shared, nats, .. } = &*self.consumer;
+        let floor = self.owner.state.floor;
+        if self.gap.ask(&shared.bus, nats, floor).await? {
+            shared.telemetry.asked_again(*partition, floor);
         }
         Ok(())
     }
 
-    fn landed(&mut self, flight: Flight, outlet: Box<NatsOutlet>) {
-        let Shared { telemetry, conditions, .. } = &*self.shared;
-        self.outlet = Some(outlet);
-        self.owner.state.committed(flight.floor);
-        telemetry.kept(self.partition, flight.floor, flight.batches, flight.begun.elapsed());
-        if self.looked_at.elapsed() >= LOOK_EVERY {
-            telemetry.size(self.partition, self.owner.state.size());
-            self.looked_at = Instant::now();
-        }
-        if self.asked_at.is_none() {
-            conditions.clear(&self.partition);
-        }
-    }
-
-    /// Nothing has come for a while, and nothing is on its way.
     async fn look_around(&mut self) -> Result<(), Error> {
         if self.is_cut_off().await? {
-            self.ask_again().await?;
-        } else if self.asked_at.is_none() {
-            self.shared.conditions.clear(&self.partition);
+            self.ask_for_missing().await?;
         }
         let is_silent = self.heard_at.elapsed() >= self.idle_after();
         let Some(outlet) = &mut self.outlet else { return Ok(()) };
-        let Shared { store, metrics, context, .. } = &*self.shared;
+        let Shared { store, metrics, context, .. } = &*self.consumer.shared;
         write_stale_points(&mut **outlet, store, &self.owner.claim, metrics).await?;
         // A partition that hears nothing says once that it is idle, so that it
         // holds no window open; only once every source has fallen silent is
@@ -411,17 +339,14 @@ impl Desk {
     /// delivered: what was passed over, or lies where the consumer, after a
     /// crash of the server, believes to have been already.
     async fn is_cut_off(&self) -> Result<bool, Error> {
-        let Shared { context, bus, .. } = &*self.shared;
-        let look = async {
-            let end = readable(bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await)?;
-            Ok::<_, Error>((end, bus.lag(Durable::Aggregation(self.partition)).await?))
-        };
-        let (end, lag) = context.breaker("nats").call(look).await?;
+        let PartitionConsumer { partition, shared, nats, .. } = &*self.consumer;
+        let end = readable(nats.call(shared.bus.last::<EnrichedBatch>(&topology::enriched(*partition))).await)?;
+        let lag = nats.call(shared.bus.lag(Durable::Aggregation(*partition))).await?;
         Ok(lag == 0 && end.is_some_and(|end| end.message.raw_seq > self.owner.state.floor))
     }
 
     fn idle_after(&self) -> Duration {
-        Duration::from_secs(self.shared.windows.idle_after_seconds.into())
+        Duration::from_secs(self.consumer.shared.windows.idle_after_seconds.into())
     }
 }
 
@@ -432,20 +357,4 @@ fn readable<T>(read: Result<T, tidemill_bus::Error>) -> Result<T, Error> {
         tidemill_bus::Error::Decode(_) => Error::Unreadable(error),
         other => other.into(),
     })
-}
-
-/// Waits for the snapshot on its way. Given up, it waits on the next call.
-async fn land(flight: &mut Option<Flight>) -> Result<Event, Error> {
-    let Some(under_way) = flight else { return std::future::pending().await };
-    let landed = (&mut under_way.task).await;
-    let done = flight.take();
-    match (landed, done) {
-        (Ok(outlet), Some(flight)) => Ok(Event::Landed(flight, outlet?)),
-        (Ok(_), None) => std::future::pending().await,
-        // Its panic is this task's own.
-        (Err(join), _) => match join.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Error::Superseded),
-        },
-    }
 }

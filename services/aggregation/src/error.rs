@@ -1,7 +1,9 @@
 //! Everything that can go wrong here, and what follows from it.
 
 use axum::http::StatusCode;
-use tidemill_service::{CeilingReached, Outage, Problem};
+use tidemill_domain::Outage;
+use tidemill_service::{CeilingReached, Problem};
+use tidemill_stage::{Disposition, Failure};
 use tidemill_store::Cause;
 
 /// An error of aggregation.
@@ -34,35 +36,7 @@ pub enum Error {
     BadRequest(String),
 }
 
-/// What becomes of the messages in hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// Try again: whatever is missing may come back.
-    Retry,
-    /// Take the batches apart, and set aside what the store will never hold.
-    SetAside,
-    /// Leave everything as it is until an operator has looked and started the
-    /// service anew; other partitions go on.
-    Halt,
-    /// It will never work: stop, and have an operator look.
-    Fail,
-}
-
 impl Error {
-    /// Stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Bus(_) => "bus",
-            Self::Store(_) => "store",
-            Self::MetricsStore(_) => "metrics_store",
-            Self::Superseded => "superseded",
-            Self::MetricsTail => "metrics_tail",
-            Self::Unreadable(_) => "unreadable_batch",
-            Self::DeadLetterCeiling(_) => "dead_letter_ceiling",
-            Self::BadRequest(_) => "bad_request",
-        }
-    }
-
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         self.disposition() == Disposition::Retry
@@ -70,26 +44,7 @@ impl Error {
 
     /// Whether the store will never hold what it was given.
     pub(crate) fn is_refusal(&self) -> bool {
-        self.disposition() == Disposition::SetAside
-    }
-
-    /// What becomes of the messages in hand.
-    pub fn disposition(&self) -> Disposition {
-        let retry = match self {
-            // It is of this one partition; others go on.
-            Self::Bus(tidemill_bus::Error::TooLarge { .. }) => return Disposition::Halt,
-            Self::Bus(error) => error.is_transient(),
-            Self::Store(error) => match error.cause() {
-                Cause::Moment => true,
-                Cause::Data => return Disposition::SetAside,
-                Cause::Fault => false,
-            },
-            Self::MetricsStore(error) => error.is_transient(),
-            Self::Superseded | Self::MetricsTail | Self::Unreadable(_) => true,
-            Self::DeadLetterCeiling(_) => return Disposition::Halt,
-            Self::BadRequest(_) => false,
-        };
-        if retry { Disposition::Retry } else { Disposition::Fail }
+        self.disposition() == Disposition::DeadLetter
     }
 
     /// The error as a client sees it.
@@ -106,7 +61,9 @@ impl Error {
             | Self::Unreadable(_)
             | Self::DeadLetterCeiling(_) => match self.disposition() {
                 Disposition::Retry => Problem::unavailable("a store is not available"),
-                Disposition::SetAside | Disposition::Halt | Disposition::Fail => Problem::internal(),
+                Disposition::DeadLetter | Disposition::Halt | Disposition::End | Disposition::Fail => {
+                    Problem::internal()
+                }
             },
         }
     }
@@ -124,5 +81,38 @@ impl Outage for Error {
             | Self::DeadLetterCeiling(_)
             | Self::BadRequest(_) => false,
         }
+    }
+}
+
+impl Failure for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Bus(_) => "bus",
+            Self::Store(_) => "store",
+            Self::MetricsStore(_) => "metrics_store",
+            Self::Superseded => "superseded",
+            Self::MetricsTail => "metrics_tail",
+            Self::Unreadable(_) => "unreadable_batch",
+            Self::DeadLetterCeiling(_) => "dead_letter_ceiling",
+            Self::BadRequest(_) => "bad_request",
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        let retry = match self {
+            // It is of this one partition; others go on.
+            Self::Bus(tidemill_bus::Error::TooLarge { .. }) => return Disposition::Halt,
+            Self::Bus(error) => error.is_transient(),
+            Self::Store(error) => match error.cause() {
+                Cause::Moment => true,
+                Cause::Data => return Disposition::DeadLetter,
+                Cause::Fault => false,
+            },
+            Self::MetricsStore(error) => error.is_transient(),
+            Self::Superseded | Self::MetricsTail | Self::Unreadable(_) => true,
+            Self::DeadLetterCeiling(_) => return Disposition::Halt,
+            Self::BadRequest(_) => false,
+        };
+        if retry { Disposition::Retry } else { Disposition::Fail }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
 use tidemill_metrics_store::{MetricsStore, Point};
 use tidemill_service::{Access, Problem, Role, Routes};
+use tidemill_stage::Failure;
 use utoipa::OpenApi;
 
 use crate::Error;

@@ -32,18 +32,14 @@ mod testing;
 use std::{net::SocketAddr, sync::Arc};
 
 use tidemill_definitions::Metrics;
+use tidemill_events::Durable;
 use tidemill_metrics_store::MetricsStore;
 use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
 
 pub use config::Config;
 pub use error::Error;
 
-use crate::{
-    consumer::{PartitionConsumer, Shared},
-    http::Api,
-    store::Store,
-    telemetry::Telemetry,
-};
+use crate::{consumer::Shared, http::Api, store::Store, telemetry::Telemetry};
 
 /// A running service.
 #[derive(Debug, Clone, Copy)]
@@ -85,11 +81,14 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         ceiling: config.dead_letters,
         telemetry: telemetry.clone(),
         conditions: Conditions::new(&context.health, "partition"),
+        gaps: Conditions::new(&context.health, "enriched_gap"),
     });
     let partitions = bus.partitions().all();
-    let owned = tidemill_ownership::share(&context, &bus, partitions, move |lease| {
-        PartitionConsumer::new(shared.clone(), lease).run()
-    });
-    context.spawn("measure", telemetry::measure(context.clone(), bus, owned, store, telemetry));
+    let owned =
+        tidemill_ownership::share(&context, &bus, partitions, move |lease| consumer::run(shared.clone(), lease));
+    context.spawn("measure", telemetry::measure(context.clone(), store, telemetry.clone()));
+    let lag = move |partition, waiting| telemetry.lag(partition, waiting);
+    let durable = |partition| Some(Durable::Aggregation(partition));
+    context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_partition", durable, lag));
     Ok(Handle { address: server.address() })
 }

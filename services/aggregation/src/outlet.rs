@@ -1,11 +1,11 @@
 //! Where an owner's results go: NATS and the metrics store.
 
 use tidemill_bus::Bus;
-use tidemill_domain::Partition;
+use tidemill_domain::{Outage as _, Partition};
 use tidemill_events::{DeadLetter, DecodeError, Encoded, HeaderSource, LateBatch, Message, MetricsUpdate, StreamName};
 use tidemill_metrics_store::{MetricsStore, Point};
 use tidemill_ownership::Lease;
-use tidemill_service::{Breaker, Outage as _};
+use tidemill_service::Breaker;
 
 use crate::{
     Error,

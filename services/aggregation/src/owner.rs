@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tidemill_definitions::Metrics;
-use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{DeadLetter, EnrichedBatch, Events, MetricsUpdate, StreamName, TraceParent, event};
+use tidemill_domain::{Partition, SourceName, Timestamp};
+use tidemill_events::{DeadLetter, EnrichedBatch, MetricsUpdate, StreamName, TraceParent, event};
 use tidemill_service::Ceiling;
 use tidemill_store::refused;
 
@@ -226,23 +226,13 @@ fn dead_letter(batch: &EnrichedBatch, index: usize, line: bytes::Bytes, now: Tim
         source: String,
     }
     let claimed = serde_json::from_slice::<Claimed>(&line);
+    let id = format!("aggregation-{}-{index}", batch.raw_seq);
     DeadLetter {
-        id: format!("aggregation-{}-{index}", batch.raw_seq),
-        service: "aggregation".into(),
-        release: env!("CARGO_PKG_VERSION").into(),
-        code: "unreadable_event".into(),
-        reason: "not an enriched CloudEvent".into(),
-        pointer: None,
-        stream: Some(StreamName::Raw.as_str().into()),
+        stream: Some(StreamName::Raw.to_string()),
         sequence: Some(batch.raw_seq),
-        deliveries: 1,
         first_failed_at: now,
-        source: claimed.map_or_else(|_| "unknown".into(), |claimed| claimed.source),
-        event_id: None,
-        redriven_from: None,
-        personal: Vec::new(),
-        trace: None,
-        events: Events::One,
-        body: line,
+        source: claimed.map_or_else(|_| SourceName::UNKNOWN.into(), |claimed| claimed.source),
+        ..DeadLetter::new("aggregation", id, "unreadable_event", "not an enriched CloudEvent".into())
     }
+    .about(line)
 }

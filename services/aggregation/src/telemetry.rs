@@ -6,11 +6,10 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
-use tidemill_bus::{Bus, Progress};
 use tidemill_domain::Partition;
-use tidemill_events::{DeadLetter, Durable, EnrichedBatch, TraceParent};
-use tidemill_ownership::Owned;
-use tidemill_service::{Context, Registry, Standstill, trace};
+use tidemill_events::{DeadLetter, EnrichedBatch, TraceParent};
+use tidemill_service::{Context, Registry, trace};
+use tidemill_stage::Failure;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::Span;
 
@@ -139,6 +138,11 @@ impl Telemetry {
         bytes.get_or_create(&label).set(gauge(size.bytes()));
     }
 
+    /// So many messages of a partition are yet to be acknowledged.
+    pub(crate) fn lag(&self, partition: Partition, waiting: u64) {
+        self.lag.get_or_create(&PartitionLabel { partition: partition.index() }).set(waiting.cast_signed());
+    }
+
     /// The partition is another replica's business now.
     pub(crate) fn forget(&self, partition: Partition) {
         let label = PartitionLabel { partition: partition.index() };
@@ -164,44 +168,26 @@ impl Telemetry {
     }
 }
 
-/// Asks the server every five seconds how far behind each partition is that
-/// this replica owns, and whether it moves, and the store every minute how much
-/// it holds.
+/// Asks the store every minute how much it holds.
 pub(crate) async fn measure(
     context: Context,
-    bus: Bus,
-    owned: Owned<Partition>,
     store: Store,
     telemetry: Telemetry,
 ) -> Result<(), std::convert::Infallible> {
-    let standstill = Standstill::new(&context.health, "standing_partition");
-    let mut ticks = interval(Duration::from_secs(5));
+    let mut ticks = interval(Duration::from_secs(60));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for tick in (0..12_u32).cycle() {
+    loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = context.shutdown.cancelled() => break,
+            () = context.shutdown.cancelled() => return Ok(()),
         }
-        standstill.retain(|partition| owned.contains(*partition));
-        for partition in owned.units() {
-            if let Ok(Progress { reached, waiting }) = bus.progress(Durable::Aggregation(partition)).await
-                && owned.contains(partition)
-            {
-                let lag = telemetry.lag.get_or_create(&PartitionLabel { partition: partition.index() });
-                lag.set(waiting.cast_signed());
-                standstill.look(partition, reached, waiting);
-            }
-        }
-        if tick == 0
-            && let Ok(Stored { cells, values, books, sources }) = store.size().await
-        {
+        if let Ok(Stored { cells, values, books, sources }) = store.size().await {
             for (what, rows) in [("cells", cells), ("distinct_values", values), ("books", books), ("sources", sources)]
             {
                 telemetry.stored.get_or_create(&WhatLabel { what }).set(rows.cast_signed());
             }
         }
     }
-    Ok(())
 }
 
 /// The span of a batch; it links to the events in it that are traced.

@@ -1,17 +1,16 @@
 //! Reading the log: take, read, evaluate, record, acknowledge.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use tidemill_bus::{Bus, Delivery, Subscription, ack_all};
+use tidemill_bus::{Bus, Delivery};
 use tidemill_domain::{Partition, SharedClock};
-use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Events, Message, MetricsUpdate, topology};
-use tidemill_service::{Ceiling, CeilingReached, Condition, Conditions, Context};
+use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Message, MetricsUpdate, topology};
+use tidemill_service::{Conditions, Context};
+use tidemill_stage::{
+    Checkpoint, DeadLetters, Disposition, Failure, Gap, Place, Progressing, Read, Steps, Work, consume, supervise,
+};
 use tidemill_store::{answered, refused};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,13 +25,9 @@ use crate::{
 
 /// Messages of one step, and so of one transaction.
 const CHUNK: usize = 32;
-/// What a dead letter keeps of its body: with its headers it has to fit a message.
-const DEAD_LETTER_BYTES: usize = 256 << 10;
-/// How often enrichment is asked for what is missing, until it comes.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a consumer does with the messages it reads.
-pub trait Stage: Send + 'static {
+pub trait Stage: Send + Sync + 'static {
     /// What it reads.
     type Message: Message + Send;
 
@@ -45,6 +40,11 @@ pub trait Stage: Send + 'static {
     /// consumer is open.
     fn look_back(&mut self, _: &Bus, _: Durable) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
+    }
+
+    /// The partition that it reads in the order of the log, if it does.
+    fn partition(&self) -> Option<Partition> {
+        None
     }
 
     /// What has to come before it can go on.
@@ -105,14 +105,17 @@ impl Stage for EventStage {
                 self.is_behind_dead = true;
                 continue;
             };
-            // At or below the floor: evaluated before, and delivered again.
-            if batch.raw_seq <= self.floor {
-                continue;
-            }
-            if self.floor > 0 && batch.raw_prev > self.floor && !self.is_behind_dead {
-                self.telemetry.early_batch();
-                self.is_broken = true;
-                continue;
+            let starts_anywhere = self.floor == 0 || self.is_behind_dead;
+            match Place::of(self.floor, batch.raw_prev, batch.raw_seq) {
+                Place::Next => {}
+                Place::Early if starts_anywhere => {}
+                Place::Early => {
+                    self.telemetry.early_batch();
+                    self.is_broken = true;
+                    continue;
+                }
+                // Evaluated before, and delivered again.
+                Place::Repeated => continue,
             }
             self.rules.apply(&batch, self.clock.now(), &mut changes);
             self.floor = batch.raw_seq;
@@ -135,6 +138,10 @@ impl Stage for EventStage {
             }
         }
         Ok(())
+    }
+
+    fn partition(&self) -> Option<Partition> {
+        Some(self.partition)
     }
 
     fn missing(&self) -> Option<Missing> {
@@ -174,10 +181,10 @@ pub struct Session {
     pub stop: CancellationToken,
     /// What may be away.
     pub dependencies: Dependencies,
-    /// How many messages may be given up.
-    pub ceiling: Arc<Mutex<Ceiling>>,
-    /// Which consumers have halted at it.
-    pub halted: Conditions<String>,
+    /// What is given up.
+    pub dead_letters: Arc<DeadLetters>,
+    /// Why consumers cannot go on.
+    pub consumers: Conditions<String>,
     /// Which partitions miss batches.
     pub gaps: Conditions<Partition>,
     /// The outbox.
@@ -188,128 +195,156 @@ pub struct Session {
     pub telemetry: Arc<Telemetry>,
 }
 
-impl Session {
-    /// Takes note of one more message, of which `dead` (0 or 1) are to be given
-    /// up.
-    fn admit(&self, dead: u64) -> Result<(), CeilingReached> {
-        self.ceiling.lock().unwrap_or_else(PoisonError::into_inner).admit(1, dead)
-    }
-}
-
 /// A consumer of the log.
 pub struct Reader<S> {
     session: Session,
     durable: Durable,
     stage: S,
-    /// What is missing and asked for, and when to ask again.
-    asked: Option<(Instant, Condition<Partition>)>,
 }
 
 impl<S: Stage> Reader<S> {
     /// A reader of `durable`.
     pub fn new(session: &Session, durable: Durable, stage: S) -> Self {
-        Self { session: session.clone(), durable, stage, asked: None }
+        Self { session: session.clone(), durable, stage }
     }
 
     /// Reads until the unit is given back; a server that is away is waited for.
-    pub async fn run(mut self) -> Result<(), Error> {
-        let Session { bus, dependencies, stop, .. } = self.session.clone();
+    /// What leaves the unit's memory in doubt is returned.
+    pub async fn run(self) -> Result<(), Error> {
+        let Session { stop, consumers, .. } = self.session.clone();
+        let name = self.durable.name();
+        supervise(self, name, &stop, &consumers).await
+    }
+}
+
+impl<S: Stage> Work for Reader<S> {
+    type Error = Error;
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        let Session { bus, dependencies, stop, gaps, .. } = self.session.clone();
         // Opening takes what is unacknowledged away from whoever has it: not
         // once the unit is another's.
-        while !stop.is_cancelled() {
-            let subscription = until_done(&dependencies.nats, &stop, || bus.subscribe(self.durable)).await?;
-            match self.read(subscription).await {
-                Err(error) if error.is_transient() => dependencies.nats.trip(error),
-                ended => return ended,
-            }
-        }
-        Ok(())
+        let open = stop.run_until_cancelled(dependencies.nats.call(bus.subscribe(self.durable))).await;
+        let Some(subscription) = open else { return Ok(()) };
+        let mut subscription = subscription?;
+        self.stage.look_back(&bus, self.durable).await?;
+        progress.opened();
+        let gap = self.stage.partition().map(|partition| Gap::none(partition, gaps));
+        let mut open = OpenReader { reader: self, gap, changes: Changes::default() };
+        open.ask_for_missing().await?;
+        consume(&mut subscription, &mut open, &stop, progress).await
     }
 
-    async fn read(&mut self, mut subscription: Subscription) -> Result<(), Error> {
-        self.stage.look_back(&self.session.bus, self.durable).await?;
-        loop {
-            self.ask_for_missing().await?;
-            let Some(deliveries) = self.take(&mut subscription).await? else { return Ok(()) };
-            let messages = self.decode(&deliveries).await?;
-            let changes = self.stage.evaluate(messages);
-            let set_aside = self.record(&changes).await?;
-            ack_all(&deliveries).await?;
-            if set_aside > 0 {
-                return Err(Error::SetAside(set_aside));
-            }
+    /// Its own connection is all that a reader opens anew: what its stage has in
+    /// memory is the unit's.
+    fn disposition(&self, error: &Error) -> Disposition {
+        match error {
+            Error::Bus(_) | Error::Ceiling(_) => error.disposition(),
+            _ => Disposition::Fail,
         }
     }
 
-    /// The next messages, none when it is time to ask for what is missing;
-    /// `None` when the unit is to be given back.
-    async fn take(&self, subscription: &mut Subscription) -> Result<Option<Vec<Delivery>>, Error> {
-        let due = self.asked.as_ref().map(|(due, _)| *due);
-        tokio::select! {
-            biased;
-            () = self.session.stop.cancelled() => Ok(None),
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Ok(Some(Vec::new())),
-            chunk = subscription.next_chunk(CHUNK) => Ok(Some(chunk?)),
-        }
+    fn failed(&mut self, error: &Error) {
+        self.session.telemetry.consumer_failed(&self.durable.name(), error);
+    }
+}
+
+/// A consumer in work.
+struct OpenReader<'r, S> {
+    reader: &'r mut Reader<S>,
+    /// What is missing and asked for; `None` where nothing can be.
+    gap: Option<Gap>,
+    /// Evaluated, and not recorded yet.
+    changes: Changes,
+}
+
+/// It is time to ask again for what is missing.
+struct AskAgain;
+
+impl<S: Stage> Steps for OpenReader<'_, S> {
+    type Message = S::Message;
+    type Error = Error;
+    type Event = AskAgain;
+    /// Parts of the step that the store refused.
+    type Landed = usize;
+
+    fn room(&self, applied: usize, _: bool) -> usize {
+        CHUNK.saturating_sub(applied)
     }
 
-    async fn ask_for_missing(&mut self) -> Result<(), Error> {
-        let Some(Missing { partition, after }) = self.stage.missing() else {
-            self.asked = None;
+    fn is_done(&self, _: u64) -> bool {
+        false
+    }
+
+    /// It keeps none of the others back.
+    async fn unreadable(&mut self, delivery: &Delivery, error: tidemill_bus::Error) -> Result<(), Error> {
+        let Session { dead_letters, .. } = &self.reader.session;
+        let error = Error::from(error);
+        dead_letters.admit(1, 1)?;
+        let stream = self.reader.durable.stream();
+        let name = format!("{stream}-{}", delivery.sequence);
+        let letter = dead_letters.letter_of(&name, delivery, error.code(), error.to_string());
+        self.reader.give_up(DeadLetter { stream: Some(stream.to_string()), ..letter }, error.code()).await
+    }
+
+    async fn apply(&mut self, read: Vec<Read<S::Message>>, applied: &mut Vec<Delivery>) -> Result<(), Error> {
+        if read.is_empty() {
             return Ok(());
-        };
-        let now = Instant::now();
-        if self.asked.as_ref().is_none_or(|(due, _)| *due <= now) {
-            self.asked = None;
-            let reason = format!("the batch behind {after} of RAW is missing; enrichment is asked for it");
-            self.asked = Some((now + ASK_AGAIN, self.session.gaps.hold(partition, reason)));
-            self.session.telemetry.gap(partition, after);
-            self.session.bus.ask_again(partition, after).await?;
         }
-        Ok(())
+        let Session { telemetry, dead_letters, .. } = &self.reader.session;
+        telemetry.chunk(read.len());
+        let mut messages = Vec::with_capacity(read.len());
+        for Read { delivery, message } in read {
+            if message.is_some() {
+                // One that can be read is no reason to halt.
+                dead_letters.admit(1, 0)?;
+            }
+            messages.push(message);
+            applied.push(delivery);
+        }
+        self.changes = self.reader.stage.evaluate(messages);
+        self.ask_for_missing().await
     }
 
-    /// The messages in their type. One that cannot be read is given up, and
-    /// keeps none of the others back.
-    async fn decode(&self, deliveries: &[Delivery]) -> Result<Vec<Option<S::Message>>, Error> {
-        if deliveries.is_empty() {
-            return Ok(Vec::new());
+    async fn checkpoint(&mut self) -> Result<Checkpoint<usize, Error>, Error> {
+        let changes = std::mem::take(&mut self.changes);
+        Ok(Checkpoint::Landed(self.reader.record(&changes).await?))
+    }
+
+    fn landed(&mut self, set_aside: usize) -> Result<(), Error> {
+        if set_aside > 0 { Err(Error::SetAside(set_aside)) } else { Ok(()) }
+    }
+
+    async fn event(&mut self) -> AskAgain {
+        match self.gap.as_ref().and_then(Gap::due) {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
         }
-        self.session.telemetry.chunk(deliveries.len());
-        let mut messages = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            match delivery.decode::<S::Message>() {
-                Ok(message) => {
-                    // One that can be read is no reason to halt.
-                    let _ = self.session.admit(0);
-                    messages.push(Some(message));
-                }
-                Err(error) => {
-                    self.give_up(delivery, error.into()).await?;
-                    messages.push(None);
+        AskAgain
+    }
+
+    async fn handle(&mut self, _: AskAgain) -> Result<(), Error> {
+        self.ask_for_missing().await
+    }
+}
+
+impl<S: Stage> OpenReader<'_, S> {
+    async fn ask_for_missing(&mut self) -> Result<(), Error> {
+        let Some(gap) = &mut self.gap else { return Ok(()) };
+        let Session { bus, dependencies, telemetry, .. } = &self.reader.session;
+        match self.reader.stage.missing() {
+            None => gap.close(),
+            Some(Missing { partition, after }) => {
+                if gap.ask(bus, &dependencies.nats, after).await? {
+                    telemetry.gap(partition, after);
                 }
             }
         }
-        Ok(messages)
-    }
-
-    async fn give_up(&self, delivery: &Delivery, error: Error) -> Result<(), Error> {
-        let Session { bus, dependencies, stop, telemetry, .. } = &self.session;
-        let stream = self.durable.stream();
-        self.admit_dead(&error.to_string()).await?;
-        let letter = DeadLetter {
-            id: format!("alert-{stream}-{}", delivery.sequence),
-            reason: error.to_string(),
-            sequence: Some(delivery.sequence),
-            deliveries: delivery.deliveries,
-            ..self.letter(error.code(), delivery.payload())
-        };
-        until_done(&dependencies.nats, stop, || bus.publish(&letter)).await?;
-        delivery.terminate().await?;
-        telemetry.dead_letter(error.code(), stream, delivery.sequence, &letter.reason);
         Ok(())
     }
+}
 
+impl<S: Stage> Reader<S> {
     /// State, alerts and position in one transaction. What the stage keeps in
     /// memory has moved on already, so this is tried until it succeeds, or
     /// until the unit ends and its memory with it. Answers how many parts had to
@@ -346,7 +381,7 @@ impl<S: Stage> Reader<S> {
         let is_refusal = |error: &Error| matches!(error, Error::Store(error) if error.is_refusal());
         let refused = refused(changes.parts(), trial, is_refusal).await?;
         for part in &refused {
-            self.bury(&changes.with(&[*part]), why).await?;
+            self.give_up_part(&changes.with(&[*part]), why).await?;
         }
         let kept: Vec<usize> = (0..changes.parts()).filter(|part| !refused.contains(part)).collect();
         self.commit(&changes.with(&kept)).await?;
@@ -354,55 +389,25 @@ impl<S: Stage> Reader<S> {
     }
 
     /// Puts a part of a step among the dead letters.
-    async fn bury(&self, part: &Changes, why: &tidemill_store::Error) -> Result<(), Error> {
+    async fn give_up_part(&self, part: &Changes, why: &tidemill_store::Error) -> Result<(), Error> {
+        const CODE: &str = "store_refused";
+        let Session { dead_letters, context, .. } = &self.session;
         let (name, body) = name_and_body(part);
-        let stream = self.durable.stream();
-        self.admit_dead(&format!("the store refuses {name}")).await?;
+        dead_letters.admit(1, 1)?;
+        let letter = dead_letters.letter(&format!("refused-{name}"), CODE, why.to_string(), 0).about(body.into());
         let letter = DeadLetter {
-            id: format!("alert-refused-{name}"),
-            reason: why.to_string(),
-            ..self.letter("store_refused", body.into())
-        };
-        let Session { bus, dependencies, stop, telemetry, .. } = &self.session;
-        until_done(&dependencies.nats, stop, || bus.publish(&letter)).await?;
-        telemetry.dead_letter("store_refused", stream, 0, &letter.reason);
-        Ok(())
-    }
-
-    /// Takes note of one more that is to be given up. At the ceiling it waits
-    /// until the unit is given back.
-    async fn admit_dead(&self, next: &str) -> Result<(), Error> {
-        let Session { stop, halted, telemetry, .. } = &self.session;
-        let Err(reached) = self.session.admit(1) else { return Ok(()) };
-        let name = self.durable.name();
-        let reason = format!("{reached}; the next one: {next}");
-        telemetry.halted(&format!("{name}: {reason}"));
-        let _condition = halted.hold(name, reason);
-        stop.cancelled().await;
-        Err(Error::Stopped)
-    }
-
-    fn letter(&self, code: &str, body: Bytes) -> DeadLetter {
-        let Session { context, .. } = &self.session;
-        DeadLetter {
-            id: String::new(),
-            service: context.service.into(),
-            release: env!("CARGO_PKG_VERSION").into(),
-            code: code.into(),
-            reason: String::new(),
-            pointer: None,
-            stream: Some(self.durable.stream().as_str().into()),
+            stream: Some(self.durable.stream().to_string()),
             sequence: None,
-            deliveries: 1,
             first_failed_at: context.clock.now(),
-            source: "unknown".into(),
-            event_id: None,
-            redriven_from: None,
-            personal: Vec::new(),
-            trace: None,
-            events: Events::One,
-            body: body.slice(..body.len().min(DEAD_LETTER_BYTES)),
-        }
+            ..letter
+        };
+        self.give_up(letter, CODE).await
+    }
+
+    async fn give_up(&self, letter: DeadLetter, code: &'static str) -> Result<(), Error> {
+        self.session.dead_letters.store(&letter).await?;
+        self.session.telemetry.dead_letter(code, self.durable.stream(), letter.sequence.unwrap_or(0), &letter.reason);
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! What can go wrong, and what follows from it.
 
+use tidemill_domain::Outage;
 use tidemill_events::DecodeError;
-use tidemill_service::{Outage, Problem};
+use tidemill_service::{CeilingReached, Problem};
+use tidemill_stage::{Disposition, Failure};
 
 use crate::unit::Unit;
 
@@ -21,31 +23,44 @@ pub enum Error {
     /// memory counts them still.
     #[error("{0} parts of a step were refused by the store and set aside")]
     SetAside(usize),
+    /// Too large a share of the messages cannot be read.
+    #[error(transparent)]
+    Ceiling(#[from] CeilingReached),
     /// Work was broken off because the unit is to be given back. What it left
     /// undone is done by who has it next.
     #[error("the unit is given back")]
     Stopped,
 }
 
-/// What a consumer does about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// The same call may succeed later.
-    Retry,
-    /// What is in memory is worth nothing any more: the unit is opened afresh
-    /// from the store.
-    Reopen,
-    /// The message is given up, and the next one taken.
-    DeadLetter,
-    /// The unit's work ends here, in order.
-    End,
-    /// The service ends.
-    Stop,
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Bus(error) => error.is_transient(),
+            Self::Store(error) => error.is_transient(),
+            Self::Superseded(_) | Self::SetAside(_) | Self::Ceiling(_) | Self::Stopped => false,
+        }
+    }
+
+    /// What an HTTP client is told; the particulars are in the log.
+    pub fn problem(&self) -> Problem {
+        match self.disposition() {
+            Disposition::Retry => Problem::unavailable("the store is not reachable"),
+            Disposition::DeadLetter | Disposition::Halt | Disposition::End | Disposition::Fail => Problem::internal(),
+        }
+    }
 }
 
-impl Error {
-    /// Stable code: in dead letters, problems and metrics.
-    pub const fn code(&self) -> &'static str {
+/// Whatever may pass is waited for where it is met: what is in memory has moved
+/// on already.
+impl Outage for Error {
+    fn is_outage(&self) -> bool {
+        self.is_transient()
+    }
+}
+
+impl Failure for Error {
+    fn code(&self) -> &'static str {
         match self {
             Self::Bus(tidemill_bus::Error::Decode(error)) => match error {
                 DecodeError::Header(_) => "bad_header",
@@ -57,40 +72,20 @@ impl Error {
             Self::Store(_) => "store",
             Self::SetAside(_) => "store_refused",
             Self::Superseded(_) => "superseded",
+            Self::Ceiling(_) => "dead_letter_ceiling",
             Self::Stopped => "stopped",
         }
     }
 
-    /// What a consumer does about it.
-    pub fn disposition(&self) -> Disposition {
+    fn disposition(&self) -> Disposition {
         match self {
             Self::Bus(tidemill_bus::Error::Decode(_)) => Disposition::DeadLetter,
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
             Self::Store(error) if error.is_transient() => Disposition::Retry,
-            Self::Superseded(_) | Self::SetAside(_) => Disposition::Reopen,
+            Self::Superseded(_) | Self::SetAside(_) => Disposition::Retry,
+            Self::Ceiling(_) => Disposition::Halt,
             Self::Stopped => Disposition::End,
-            Self::Bus(_) | Self::Store(_) => Disposition::Stop,
+            Self::Bus(_) | Self::Store(_) => Disposition::Fail,
         }
-    }
-
-    /// Whether the same call may succeed later.
-    pub fn is_transient(&self) -> bool {
-        self.disposition() == Disposition::Retry
-    }
-
-    /// What an HTTP client is told; the particulars are in the log.
-    pub fn problem(&self) -> Problem {
-        match self.disposition() {
-            Disposition::Retry | Disposition::Reopen => Problem::unavailable("the store is not reachable"),
-            Disposition::DeadLetter | Disposition::End | Disposition::Stop => Problem::internal(),
-        }
-    }
-}
-
-/// Whatever may pass is waited for where it is met: what is in memory has moved
-/// on already.
-impl Outage for Error {
-    fn is_outage(&self) -> bool {
-        self.is_transient()
     }
 }

@@ -94,8 +94,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         dependencies,
         wake: Wake::default(),
         owned: OnceLock::new(),
+        units: Conditions::new(&context.health, "unit"),
+        consumers: Conditions::new(&context.health, "consumer"),
         gaps: Conditions::new(&context.health, "enriched_gap"),
-        halted: Conditions::new(&context.health, "dead_letter_ceiling"),
         telemetry,
         context: context.clone(),
     });

@@ -10,6 +10,7 @@ use prometheus_client::{
 use tidemill_domain::Partition;
 use tidemill_events::{AlertTransition, StreamName, TraceParent};
 use tidemill_service::{Registry, trace};
+use tidemill_stage::Failure;
 use tracing::{Span, field, info_span};
 
 use crate::{
@@ -158,9 +159,9 @@ impl Telemetry {
         tracing::warn!(%partition, after, "batches are missing; asking enrichment for them");
     }
 
-    /// A consumer halts.
-    pub fn halted(&self, reason: &str) {
-        tracing::error!(reason, "too many dead letters: a consumer halts");
+    /// A consumer cannot go on.
+    pub fn consumer_failed(&self, consumer: &str, error: &Error) {
+        tracing::warn!(consumer, code = error.code(), %error, "a consumer stopped");
     }
 
     /// A unit is opened afresh.

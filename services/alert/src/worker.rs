@@ -6,16 +6,17 @@
 //! middle of a step, goes on from what stands in the store.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
-use tidemill_domain::Partition;
-use tidemill_events::Durable;
+use tidemill_domain::{Backoff, Partition};
+use tidemill_events::{Durable, StreamName};
 use tidemill_ownership::{Lease, Owned};
-use tidemill_service::{Ceiling, Conditions, Context};
+use tidemill_service::{Conditions, Context};
+use tidemill_stage::{DeadLetters, Progressing, Work, supervise};
 use tidemill_store::answered;
 use tokio::{
     task::{JoinError, JoinSet},
@@ -27,7 +28,7 @@ use crate::{
     config::Config,
     consumer::{EventStage, MetricStage, Reader, Session},
     dependencies::{Dependencies, until_done},
-    error::{Disposition, Error},
+    error::Error,
     event_rules::EventRules,
     metric_rules::MetricRules,
     notify::{Notifier, Outbox, Wake},
@@ -38,8 +39,9 @@ use crate::{
     unit::Unit,
 };
 
-/// How long a unit that cannot go on waits before it is opened afresh.
-const REOPEN: Duration = Duration::from_millis(200);
+/// How long the outbox may take for its step in hand: a message to Slack, and the
+/// note that it was taken.
+const OUTBOX_PARTING: Duration = Duration::from_secs(10);
 
 /// What every unit works with.
 pub struct App {
@@ -63,10 +65,12 @@ pub struct App {
     pub wake: Wake,
     /// Which units this replica owns, once that is shared out.
     pub owned: OnceLock<Owned<Unit>>,
+    /// Why units cannot go on.
+    pub units: Conditions<Unit>,
+    /// Why consumers cannot go on.
+    pub consumers: Conditions<String>,
     /// Which partitions miss batches.
     pub gaps: Conditions<Partition>,
-    /// Which consumers have halted.
-    pub halted: Conditions<String>,
     /// Metrics.
     pub telemetry: Arc<Telemetry>,
 }
@@ -74,23 +78,62 @@ pub struct App {
 /// Does a unit's work until it is to be given back. Only an error that no
 /// waiting can mend is returned.
 pub async fn work(app: Arc<App>, lease: Lease<Unit>) -> Result<(), Error> {
-    loop {
-        let ended = match lease.unit() {
-            Unit::Events => app.events(&lease).await,
-            Unit::Metrics => app.metrics(&lease).await,
-            Unit::Outbox => app.outbox(&lease).await,
-        };
-        let Err(error) = ended else { return Ok(()) };
-        match error.disposition() {
-            Disposition::End => return Ok(()),
-            Disposition::Retry | Disposition::Reopen => {
-                app.telemetry.reopened(lease.unit(), &error);
-                if pause(REOPEN, lease.stop()).await {
-                    return Ok(());
-                }
-            }
-            Disposition::DeadLetter | Disposition::Stop => return Err(error),
+    let (unit, stop) = (lease.unit(), lease.stop().clone());
+    let units = app.units.clone();
+    match unit {
+        Unit::Outbox => supervise(OutboxWork { app, lease }, unit, &stop, &units).await,
+        Unit::Events | Unit::Metrics => {
+            let dead_letters = |stream| DeadLetters::new(&app.context, &app.bus, stream, app.config.dead_letters);
+            let stream = if unit == Unit::Events { StreamName::Enriched } else { StreamName::Metrics };
+            let dead_letters = Arc::new(dead_letters(stream));
+            supervise(RulesWork { app, lease, dead_letters }, unit, &stop, &units).await
         }
+    }
+}
+
+/// Rules of either kind.
+struct RulesWork {
+    app: Arc<App>,
+    lease: Lease<Unit>,
+    dead_letters: Arc<DeadLetters>,
+}
+
+impl Work for RulesWork {
+    type Error = Error;
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        let Self { app, lease, dead_letters } = self;
+        let (claim, saved) = app.open(lease).await?;
+        let session = app.session(lease, claim, dead_letters.clone());
+        progress.goes_on();
+        match lease.unit() {
+            Unit::Metrics => app.metrics(&session, &saved).await,
+            _ => app.events(&session, &saved).await,
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.app.telemetry.reopened(self.lease.unit(), error);
+    }
+}
+
+/// The outbox.
+struct OutboxWork {
+    app: Arc<App>,
+    lease: Lease<Unit>,
+}
+
+impl Work for OutboxWork {
+    type Error = Error;
+    const PARTING: Duration = OUTBOX_PARTING;
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        progress.goes_on();
+        self.app.outbox(&self.lease).await
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.app.telemetry.reopened(Unit::Outbox, error);
     }
 }
 
@@ -108,7 +151,7 @@ impl App {
     async fn open(&self, lease: &Lease<Unit>) -> Result<(Claim, Saved), Error> {
         let (store, stop, unit) = (&self.store, lease.stop(), lease.unit());
         while !lease.is_held() && !stop.is_cancelled() {
-            pause(REOPEN, stop).await;
+            pause(Backoff::FIRST, stop).await;
         }
         if stop.is_cancelled() {
             return Err(Error::Stopped);
@@ -119,7 +162,7 @@ impl App {
         Ok((claim, saved))
     }
 
-    fn session(&self, lease: &Lease<Unit>, claim: Claim) -> Session {
+    fn session(&self, lease: &Lease<Unit>, claim: Claim, dead_letters: Arc<DeadLetters>) -> Session {
         Session {
             context: self.context.clone(),
             bus: self.bus.clone(),
@@ -127,8 +170,8 @@ impl App {
             claim,
             stop: lease.stop().clone(),
             dependencies: self.dependencies.clone(),
-            ceiling: Arc::new(Mutex::new(Ceiling::new(self.config.dead_letters))),
-            halted: self.halted.clone(),
+            dead_letters,
+            consumers: self.consumers.clone(),
             gaps: self.gaps.clone(),
             wake: self.wake.clone(),
             notification: if self.webhook.is_some() { Notification::Pending } else { Notification::Off },
@@ -136,16 +179,14 @@ impl App {
         }
     }
 
-    async fn events(&self, lease: &Lease<Unit>) -> Result<(), Error> {
-        let (claim, saved) = self.open(lease).await?;
-        let session = self.session(lease, claim);
-        let rules = Arc::new(EventRules::new(self.rules.event.clone(), &saved, self.telemetry.clone()));
+    async fn events(&self, session: &Session, saved: &Saved) -> Result<(), Error> {
+        let rules = Arc::new(EventRules::new(self.rules.event.clone(), saved, self.telemetry.clone()));
         let mut readers = JoinSet::new();
         for partition in self.bus.partitions().all() {
             let floor = saved.progress.get(&partition).map_or(0, |progress| progress.raw_seq);
             let (clock, telemetry) = (self.context.clock.clone(), self.telemetry.clone());
             let stage = EventStage::new(rules.clone(), partition, floor, clock, telemetry);
-            readers.spawn(Reader::new(&session, Durable::AlertEvents(partition), stage).run());
+            readers.spawn(Reader::new(session, Durable::AlertEvents(partition), stage).run());
         }
         // They share what they count, so none goes on when one cannot.
         let ended = all(&mut readers).await;
@@ -153,11 +194,10 @@ impl App {
         ended
     }
 
-    async fn metrics(&self, lease: &Lease<Unit>) -> Result<(), Error> {
-        let (claim, saved) = self.open(lease).await?;
-        let rules = MetricRules::new(self.rules.metric.clone(), &self.metrics, &saved, self.telemetry.clone());
+    async fn metrics(&self, session: &Session, saved: &Saved) -> Result<(), Error> {
+        let rules = MetricRules::new(self.rules.metric.clone(), &self.metrics, saved, self.telemetry.clone());
         let stage = MetricStage { rules, clock: self.context.clock.clone() };
-        Reader::new(&self.session(lease, claim), Durable::AlertMetrics, stage).run().await
+        Reader::new(session, Durable::AlertMetrics, stage).run().await
     }
 
     async fn outbox(self: &Arc<Self>, lease: &Lease<Unit>) -> Result<(), Error> {

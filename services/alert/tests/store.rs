@@ -9,13 +9,14 @@ use std::{
 };
 
 use tidemill_alert::{
-    error::{Disposition, Error},
+    error::Error,
     rules::Alert,
     store::{CellKey, CellTotals, Changes, Notification, Observations, Progress, Store},
     unit::Unit,
 };
 use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{AlertState, AlertTransition};
+use tidemill_stage::{Disposition, Failure};
 use tidemill_store::Config;
 use tidemill_testkit::{Postgres, skipped, tempdir};
 use tidemill_totals::{Measure, Totals};
@@ -136,7 +137,7 @@ async fn who_was_superseded_changes_nothing(store: &Store) {
     let new = claim(store, Unit::Events).await;
     let error = store.commit(&old, &reached(999), Notification::Off).await.expect_err("it is not any more");
     assert!(matches!(error, Error::Superseded(Unit::Events)), "{error}");
-    assert_eq!((error.code(), error.disposition()), ("superseded", Disposition::Reopen));
+    assert_eq!((error.code(), error.disposition()), ("superseded", Disposition::Retry));
     let saved = store.load(Unit::Events).await.expect("loads");
     assert_eq!(saved.progress[&Partition::new(9)].raw_seq, 100);
     assert_eq!(store.newest(Some("FENCED"), 10).await.expect("answers").len(), 1, "its alert neither");

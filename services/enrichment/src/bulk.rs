@@ -11,6 +11,7 @@ use serde::Serialize;
 use tidemill_domain::Timestamp;
 use tidemill_events::event;
 use tidemill_service::{LISTED, MoreRejected, Problem, Unlisted};
+use tidemill_stage::Failure;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,

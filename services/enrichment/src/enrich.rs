@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::HashSet};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tidemill_domain::SourceName;
 use tidemill_events::{
     Enrichment, EventRef, ItemFacts, QualityFlag,
     event::{lines, splice_enrichment},
@@ -220,7 +221,9 @@ pub(crate) fn source_of<'s>(text: &[u8], mut sources: impl Iterator<Item = &'s S
         source: String,
     }
     let claimed = serde_json::from_slice::<Claim>(text).ok().map(|claim| claim.source);
-    claimed.or_else(|| sources.next().filter(|_| sources.next().is_none()).cloned()).unwrap_or_else(|| "unknown".into())
+    claimed
+        .or_else(|| sources.next().filter(|_| sources.next().is_none()).cloned())
+        .unwrap_or_else(|| SourceName::UNKNOWN.into())
 }
 
 #[cfg(test)]

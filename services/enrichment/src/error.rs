@@ -1,9 +1,10 @@
 //! What can go wrong, and what is done about it.
 
 use axum::http::StatusCode;
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::{Outage, Partition, Timestamp};
 use tidemill_events::DecodeError;
 use tidemill_service::{CeilingReached, FieldError, Problem};
+use tidemill_stage::{Disposition, Failure};
 
 use crate::reference::Kind;
 
@@ -66,71 +67,7 @@ pub(crate) enum Error {
     Unknown { kind: Kind },
 }
 
-/// What a consumer does about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Disposition {
-    /// It opens the partition afresh, after a while.
-    Retry,
-    /// It sets the message or line aside, and goes on.
-    DeadLetter,
-    /// It stops the service: going on would do harm, and only a person can help.
-    Halt,
-}
-
 impl Error {
-    /// A stable name of the error.
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Self::Bus(tidemill_bus::Error::Decode(_)) => "undecodable_batch",
-            Self::Bus(_) => "bus",
-            Self::Store(_) => "store",
-            Self::Superseded(_) => "superseded",
-            Self::ForeignLog { .. } => "foreign_log",
-            Self::UnreadableEnd { .. } => "unreadable_end",
-            Self::Event(_) => "malformed_event",
-            Self::Definition { .. } => "definition",
-            Self::Record { .. } => "invalid_record",
-            Self::TooEarly { .. } => "valid_from_too_early",
-            Self::Ceiling(_) => "dead_letter_ceiling",
-            Self::TooLarge => "body_too_large",
-            Self::MediaType { .. } => "unsupported_media_type",
-            Self::TooMany { .. } => "too_many_records",
-            Self::TooSlow => "body_timeout",
-            Self::Busy => "busy",
-            Self::Parameter(_) => "invalid_parameter",
-            Self::Body(_) => "malformed_body",
-            Self::Unknown { .. } => "not_found",
-        }
-    }
-
-    /// What a consumer does about it.
-    pub(crate) fn disposition(&self) -> Disposition {
-        match self {
-            Self::Bus(tidemill_bus::Error::Decode(_)) | Self::Event(_) => Disposition::DeadLetter,
-            Self::Bus(error) if error.is_transient() => Disposition::Retry,
-            Self::Store(error) if error.is_transient() => Disposition::Retry,
-            // The partition stands, and is named, until a release that can read it is there.
-            Self::UnreadableEnd { .. } => Disposition::Retry,
-            // It is of this one batch; others go on.
-            Self::Bus(tidemill_bus::Error::TooLarge { .. }) => Disposition::Retry,
-            Self::Superseded(_) | Self::Ceiling(_) => Disposition::Retry,
-            Self::Bus(_)
-            | Self::Store(_)
-            | Self::ForeignLog { .. }
-            | Self::Definition { .. }
-            | Self::Record { .. }
-            | Self::TooEarly { .. }
-            | Self::TooLarge
-            | Self::MediaType { .. }
-            | Self::TooMany { .. }
-            | Self::TooSlow
-            | Self::Busy
-            | Self::Parameter(_)
-            | Self::Body(_)
-            | Self::Unknown { .. } => Disposition::Halt,
-        }
-    }
-
     /// What a client is told.
     pub(crate) fn problem(&self) -> Problem {
         let problem = |status, title| Problem::new(status, self.code(), title).detail(self.to_string());
@@ -159,6 +96,70 @@ impl Error {
                 tracing::error!(error = %self, code = self.code(), "a request failed");
                 Problem::internal()
             }
+        }
+    }
+}
+
+impl Failure for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Bus(tidemill_bus::Error::Decode(_)) => "undecodable_batch",
+            Self::Bus(_) => "bus",
+            Self::Store(_) => "store",
+            Self::Superseded(_) => "superseded",
+            Self::ForeignLog { .. } => "foreign_log",
+            Self::UnreadableEnd { .. } => "unreadable_end",
+            Self::Event(_) => "malformed_event",
+            Self::Definition { .. } => "definition",
+            Self::Record { .. } => "invalid_record",
+            Self::TooEarly { .. } => "valid_from_too_early",
+            Self::Ceiling(_) => "dead_letter_ceiling",
+            Self::TooLarge => "body_too_large",
+            Self::MediaType { .. } => "unsupported_media_type",
+            Self::TooMany { .. } => "too_many_records",
+            Self::TooSlow => "body_timeout",
+            Self::Busy => "busy",
+            Self::Parameter(_) => "invalid_parameter",
+            Self::Body(_) => "malformed_body",
+            Self::Unknown { .. } => "not_found",
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Bus(tidemill_bus::Error::Decode(_)) | Self::Event(_) => Disposition::DeadLetter,
+            Self::Bus(error) if error.is_transient() => Disposition::Retry,
+            Self::Store(error) if error.is_transient() => Disposition::Retry,
+            // The partition stands, and is named, until a release that can read it is there.
+            Self::UnreadableEnd { .. } => Disposition::Retry,
+            // It is of this one batch; others go on.
+            Self::Bus(tidemill_bus::Error::TooLarge { .. }) => Disposition::Halt,
+            Self::Superseded(_) => Disposition::Retry,
+            Self::Ceiling(_) => Disposition::Halt,
+            Self::Bus(_)
+            | Self::Store(_)
+            | Self::ForeignLog { .. }
+            | Self::Definition { .. }
+            | Self::Record { .. }
+            | Self::TooEarly { .. }
+            | Self::TooLarge
+            | Self::MediaType { .. }
+            | Self::TooMany { .. }
+            | Self::TooSlow
+            | Self::Busy
+            | Self::Parameter(_)
+            | Self::Body(_)
+            | Self::Unknown { .. } => Disposition::Fail,
+        }
+    }
+}
+
+impl Outage for Error {
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Bus(error) => error.is_outage(),
+            Self::Store(error) => error.is_transient(),
+            _ => false,
         }
     }
 }

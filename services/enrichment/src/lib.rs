@@ -25,19 +25,16 @@ mod testing;
 
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc};
 
+use tidemill_events::Durable;
 use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
+use tidemill_stage::{Disposition, Failure};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
 pub use config::Config;
 
 use crate::{
-    consumer::{Consumer, Shared},
-    country::Countries,
-    error::Error,
-    geo::Geo,
-    reference::Reference,
-    store::Store,
+    consumer::Shared, country::Countries, error::Error, geo::Geo, reference::Reference, store::Store,
     telemetry::Metrics,
 };
 
@@ -89,13 +86,17 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         limits: config.duplicates.limits(),
         ceiling: config.dead_letters,
         metrics,
+        nats: context.breaker("nats"),
+        store_breaker: context.breaker("store"),
         context: context.clone(),
         conditions: Conditions::new(&context.health, "partition"),
     });
     let consumers = shared.clone();
-    let work = move |lease| Consumer::new(&lease, consumers.clone()).run();
+    let work = move |lease| consumer::run(lease, consumers.clone());
     let owned = tidemill_ownership::share(&context, &bus, bus.partitions().all(), work);
-    context.spawn("lag", consumer::report_lag(shared, owned));
+    let lag = move |partition, waiting| shared.metrics.lag(partition, waiting);
+    let durable = |partition| Some(Durable::Enrichment(partition));
+    context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_partition", durable, lag));
     Ok(Handle { address: server.address() })
 }
 
@@ -108,7 +109,7 @@ fn countries(file: Option<&Path>) -> Result<Countries, Error> {
 }
 
 fn may_pass(error: &Error) -> bool {
-    error.disposition() == error::Disposition::Retry
+    error.disposition() == Disposition::Retry
 }
 
 /// Learns of changes to reference data until shutdown.

@@ -7,7 +7,6 @@
 
 use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures::{StreamExt, stream};
 use governor::{DefaultDirectRateLimiter, Quota};
 use moka::sync::Cache;
@@ -39,8 +38,6 @@ const MAX_LETTER: usize = 256 << 10;
 /// Bytes of a letter beside its texts and its body: names of headers, and what
 /// the stream adds.
 const FRAME: usize = 600;
-/// The source of an event that names none.
-pub(crate) const UNKNOWN_SOURCE: &str = "unknown";
 
 /// The way into the dead-letter stream.
 pub(crate) struct DeadLetters {
@@ -205,7 +202,7 @@ impl DeadLetters {
             code: group.failure.code.into(),
             reason: group.failure.reason.clone(),
             pointer: group.failure.pointer.clone(),
-            source: group.failure.source.as_ref().map_or(UNKNOWN_SOURCE, SourceName::as_str).into(),
+            source: group.failure.source.as_ref().map_or(SourceName::UNKNOWN, SourceName::as_str).into(),
             event_id: first.id.map(|id| id.as_str().into()),
             personal: self.personal.clone(),
             trace: first.trace,
@@ -217,25 +214,7 @@ impl DeadLetters {
 
 /// A letter of this service that says nothing yet but who wrote it and when.
 pub(crate) fn blank(context: &Context, id: String) -> DeadLetter {
-    DeadLetter {
-        id,
-        service: context.service.into(),
-        release: env!("CARGO_PKG_VERSION").into(),
-        code: String::new(),
-        reason: String::new(),
-        pointer: None,
-        stream: None,
-        sequence: None,
-        deliveries: 1,
-        first_failed_at: context.clock.now(),
-        source: UNKNOWN_SOURCE.into(),
-        event_id: None,
-        redriven_from: None,
-        personal: Vec::new(),
-        trace: None,
-        events: Events::One,
-        body: Bytes::new(),
-    }
+    DeadLetter { first_failed_at: context.clock.now(), ..DeadLetter::new(context.service, id, "", String::new()) }
 }
 
 /// Cuts groups into letters.

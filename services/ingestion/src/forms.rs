@@ -10,9 +10,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
+use tidemill_domain::SourceName;
 
 use crate::{
-    dead_letters::UNKNOWN_SOURCE,
     error::{Error, clip},
     frame,
     parse::parse,
@@ -144,7 +144,7 @@ pub(crate) fn dead_letter(text: &[u8], depth: usize, source: &str) -> Result<Env
         return segment::read(attributes);
     }
     attributes.shift_remove("enriched");
-    if !attributes.contains_key("source") && source != UNKNOWN_SOURCE {
+    if !attributes.contains_key("source") && source != SourceName::UNKNOWN {
         attributes.insert("source".into(), source.into());
     }
     structured(attributes, depth)

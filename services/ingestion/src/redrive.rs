@@ -5,23 +5,22 @@
 //! log, or among the dead letters once more; one that comes again after a crash
 //! has the same id, and is a duplicate.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use tidemill_bus::{Bus, Delivery};
 use tidemill_events::{Body, DeadLetter, Durable, Message, Redrive};
 use tidemill_ownership::Lease;
-use tidemill_service::Context;
+use tidemill_service::{Breaker, Conditions, Context};
+use tidemill_stage::{Checkpoint, Disposition, Failure, Progressing, Read, Steps, Work, consume, supervise};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::{dead_letters::blank, error::Error, http::Intake, judge::Judged, limits::Admission};
 
-/// Before a letter that failed again is tried to be kept once more, while their
-/// stream is full: only a person makes room there.
-const FULL_PAUSE: Duration = Duration::from_secs(5);
 /// Orders in work at once.
 const CHUNK: usize = 64;
-/// Before a stream is opened again, and before a busy service is asked again.
+/// Before a busy service is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of events from which on they are stored, before the rest is judged.
 const PIECE: usize = 1 << 20;
@@ -44,68 +43,36 @@ impl fmt::Display for Orders {
 
 /// Why the orders cannot be followed now.
 #[derive(Debug, thiserror::Error)]
-enum Pause {
+pub(crate) enum Pause {
     #[error(transparent)]
     Bus(#[from] tidemill_bus::Error),
     #[error("{0}")]
     NotStored(Error),
 }
 
+impl Failure for Pause {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Bus(_) => "bus",
+            Self::NotStored(error) => error.code(),
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Bus(error) if !error.is_transient() => Disposition::Fail,
+            Self::Bus(_) | Self::NotStored(_) => Disposition::Retry,
+        }
+    }
+}
+
 /// Follows the orders for as long as this replica owns them. What is away is
 /// waited for.
-pub(crate) async fn run(
-    intake: Arc<Intake>,
-    context: Context,
-    bus: Bus,
-    lease: Lease<Orders>,
-) -> Result<(), tidemill_bus::Error> {
+pub(crate) async fn run(intake: Arc<Intake>, context: Context, bus: Bus, lease: Lease<Orders>) -> Result<(), Pause> {
+    let (stop, conditions) = (lease.stop().clone(), Conditions::new(&context.health, NAME));
     let nats = context.breaker("nats");
-    let stop = lease.stop().clone();
-    let ended = loop {
-        let attempt = tokio::select! {
-            attempt = nats.attempt() => attempt,
-            () = stop.cancelled() => break Ok(()),
-        };
-        let followed = match bus.subscribe(Durable::IngestionRedrive).await {
-            Ok(mut orders) => {
-                attempt.succeeded();
-                context.health.ready(NAME);
-                let follower = Follower { intake: &intake, context: &context, bus: &bus, lease: &lease };
-                follower.follow(&mut orders).await
-            }
-            Err(error) => {
-                if error.is_transient() {
-                    attempt.failed(&error);
-                }
-                Err(error.into())
-            }
-        };
-        let mut wait = PAUSE;
-        match followed {
-            Ok(()) => break Ok(()),
-            Err(Pause::Bus(error)) if !error.is_transient() => break Err(error),
-            Err(pause) => {
-                tracing::warn!(%pause, "dead letters cannot be sent again now; trying again");
-                match pause {
-                    // Requests are taken in all the same.
-                    Pause::NotStored(Error::DeadLettersFull) => {
-                        context.health.notice(NAME, pause.to_string());
-                        wait = FULL_PAUSE;
-                    }
-                    Pause::NotStored(_) => context.health.unready(NAME, pause.to_string()),
-                    Pause::Bus(error) => {
-                        context.health.unready(NAME, error.to_string());
-                        nats.trip(error);
-                    }
-                }
-            }
-        }
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = stop.cancelled() => break Ok(()),
-        }
-    };
-    context.health.forget(NAME);
+    let follower = Follower { intake: &intake, context: &context, bus: &bus, nats, stop: stop.clone() };
+    let ended = supervise(follower, lease.unit(), &stop, &conditions).await;
     context.health.withdraw_notice(NAME);
     ended
 }
@@ -124,26 +91,109 @@ struct Follower<'f> {
     intake: &'f Arc<Intake>,
     context: &'f Context,
     bus: &'f Bus,
-    lease: &'f Lease<Orders>,
+    nats: Breaker,
+    stop: CancellationToken,
 }
 
-impl Follower<'_> {
-    async fn follow(&self, orders: &mut tidemill_bus::Subscription) -> Result<(), Pause> {
-        loop {
-            let chunk = tokio::select! {
-                chunk = orders.next_chunk(CHUNK) => chunk?,
-                () = self.lease.stop().cancelled() => return Ok(()),
-            };
-            let mut settled = stream::iter(chunk).map(|delivery| self.settle(delivery)).buffer_unordered(CHUNK);
-            let mut result = Ok(());
-            while let Some(one) = settled.next().await {
-                result = result.and(one);
-            }
-            result?;
-            self.context.health.withdraw_notice(NAME);
+impl Work for Follower<'_> {
+    type Error = Pause;
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Pause> {
+        let stop = self.stop.clone();
+        let opened = stop.run_until_cancelled(self.nats.call(self.bus.subscribe(Durable::IngestionRedrive))).await;
+        let Some(opened) = opened else { return Ok(()) };
+        let mut orders = opened?;
+        progress.opened();
+        consume(&mut orders, &mut &*self, &stop, progress).await
+    }
+
+    /// While the dead letters' stream is full, requests are taken in all the
+    /// same: only a person makes room there.
+    fn is_condition(&self, error: &Pause) -> bool {
+        !matches!(error, Pause::NotStored(Error::DeadLettersFull))
+    }
+
+    fn failed(&mut self, error: &Pause) {
+        tracing::warn!(code = error.code(), %error, "dead letters cannot be sent again now; trying again");
+        if !self.is_condition(error) {
+            self.context.health.notice(NAME, error.to_string());
+        }
+    }
+}
+
+impl Steps for &Follower<'_> {
+    type Message = Redrive;
+    type Error = Pause;
+    type Event = Infallible;
+    type Landed = ();
+
+    fn room(&self, applied: usize, _: bool) -> usize {
+        CHUNK.saturating_sub(applied)
+    }
+
+    fn is_done(&self, _: u64) -> bool {
+        false
+    }
+
+    /// An order that cannot be read is kept with its reason: it holds an event.
+    async fn unreadable(&mut self, delivery: &Delivery, error: tidemill_bus::Error) -> Result<(), Pause> {
+        tracing::error!(sequence = delivery.sequence, %error, "an order to send a dead letter again cannot be read");
+        let id = format!("ingestion-{}-{}", Redrive::STREAM, delivery.sequence);
+        let letter = DeadLetter {
+            code: "malformed_message".into(),
+            reason: error.to_string(),
+            stream: Some(Redrive::STREAM.to_string()),
+            sequence: Some(delivery.sequence),
+            deliveries: delivery.deliveries,
+            ..blank(self.context, id)
+        };
+        match self.nats.call(self.bus.publish(&letter.about(delivery.payload()))).await {
+            Err(tidemill_bus::Error::Full { .. }) => Err(Pause::NotStored(Error::DeadLettersFull)),
+            stored => Ok(stored.map(|_| ())?),
         }
     }
 
+    /// Orders are settled side by side, and each is acknowledged by itself: one
+    /// may stand for a million events.
+    async fn apply(&mut self, read: Vec<Read<Redrive>>, applied: &mut Vec<Delivery>) -> Result<(), Pause> {
+        let this = *self;
+        let mut orders = Vec::with_capacity(read.len());
+        for Read { delivery, message } in read {
+            match message {
+                Some(order) => orders.push((delivery, order)),
+                None => applied.push(delivery),
+            }
+        }
+        let mut settled =
+            stream::iter(orders).map(|(delivery, order)| this.settle(delivery, order)).buffer_unordered(CHUNK);
+        let mut result = Ok(());
+        while let Some(one) = settled.next().await {
+            result = result.and(one);
+        }
+        if result.is_ok() {
+            this.context.health.withdraw_notice(NAME);
+        }
+        result
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint<(), Pause>, Pause> {
+        Ok(Checkpoint::Landed(()))
+    }
+
+    fn landed(&mut self, (): ()) -> Result<(), Pause> {
+        Ok(())
+    }
+
+    async fn event(&mut self) -> Infallible {
+        std::future::pending().await
+    }
+
+    async fn handle(&mut self, event: Infallible) -> Result<(), Pause> {
+        match event {}
+    }
+}
+
+impl Follower<'_> {
     /// A place among the requests in work; `None` where it is to stop.
     async fn place(&self) -> Option<Admission> {
         loop {
@@ -152,17 +202,13 @@ impl Follower<'_> {
             }
             tokio::select! {
                 () = sleep(PAUSE) => {}
-                () = self.lease.stop().cancelled() => return None,
+                () = self.stop.cancelled() => return None,
             }
         }
     }
 
     /// The recipe for one order: judge its event, store it, acknowledge.
-    async fn settle(&self, delivery: Delivery) -> Result<(), Pause> {
-        let order = match delivery.decode::<Redrive>() {
-            Ok(order) => order,
-            Err(error) => return self.give_up(&delivery, &error).await,
-        };
+    async fn settle(&self, delivery: Delivery, order: Redrive) -> Result<(), Pause> {
         // The log is kept open for as long as a place is held. Without one the
         // order goes to the next owner.
         let Some(mut admission) = self.place().await else { return Ok(()) };
@@ -195,25 +241,5 @@ impl Follower<'_> {
     async fn store(&self, order: &Redrive, judged: &mut Judged) -> Result<(), Error> {
         judged.parts.redriven(order.letter);
         self.intake.log.store(std::mem::take(&mut judged.parts)).await
-    }
-
-    /// An order that cannot be read is kept with its reason: it holds an event.
-    async fn give_up(&self, delivery: &Delivery, error: &tidemill_bus::Error) -> Result<(), Pause> {
-        tracing::error!(sequence = delivery.sequence, %error, "an order to send a dead letter again cannot be read");
-        let id = format!("ingestion-{}-{}", Redrive::STREAM, delivery.sequence);
-        let letter = DeadLetter {
-            code: "malformed_message".into(),
-            reason: error.to_string(),
-            stream: Some(Redrive::STREAM.to_string()),
-            sequence: Some(delivery.sequence),
-            deliveries: delivery.deliveries,
-            body: delivery.payload(),
-            ..blank(self.context, id)
-        };
-        match self.bus.publish(&letter).await {
-            Err(tidemill_bus::Error::Full { .. }) => return Err(Pause::NotStored(Error::DeadLettersFull)),
-            stored => stored?,
-        };
-        Ok(delivery.terminate().await?)
     }
 }

@@ -15,7 +15,7 @@ use tidemill_service::Caller;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::dead_letters::{DeadLetters, UNKNOWN_SOURCE, blank};
+use crate::dead_letters::{DeadLetters, blank};
 
 /// How often counts go out.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -86,11 +86,11 @@ impl Tally {
         events: u64,
         now: Timestamp,
     ) {
-        let source = source.map_or(UNKNOWN_SOURCE, SourceName::as_str).to_owned();
+        let source = source.map_or(SourceName::UNKNOWN, SourceName::as_str).to_owned();
         let mut line = Line { code, why, source, caller: caller.to_string(), hour: now.floor_to(3_600_000) };
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() >= MOST_LINES && !lines.contains_key(&line) {
-            line = Line { source: UNKNOWN_SOURCE.into(), caller: String::new(), hour: Timestamp::EPOCH, ..line };
+            line = Line { source: SourceName::UNKNOWN.into(), caller: String::new(), hour: Timestamp::EPOCH, ..line };
         }
         lines.entry(line).or_insert(Count { events: 0, first: now }).events += events;
     }

@@ -29,12 +29,9 @@ pub(crate) fn is_outcome_of_accepted(service: &str) -> bool {
     is_outcome(service) && service != DOOR
 }
 
-/// The source under which the books hold events that name none properly.
-pub const UNKNOWN_SOURCE: &str = "unknown";
-
 /// The name under which a source is held.
 pub(crate) fn known_source(claimed: String) -> String {
-    if claimed.parse::<SourceName>().is_ok() { claimed } else { UNKNOWN_SOURCE.into() }
+    if claimed.parse::<SourceName>().is_ok() { claimed } else { SourceName::UNKNOWN.into() }
 }
 
 /// The hour that a time falls into.
@@ -307,7 +304,7 @@ mod tests {
             let lines = Entry::of_letter(1, &DeadLetter { events, ..letter("ingestion", "shop") }).lines;
             assert_eq!(lines[0].1, Intake { rejected: 7, dead_lettered: 7, ..Intake::default() });
         }
-        assert_eq!(Entry::of_letter(1, &letter("ingestion", "a\nb")).lines[0].0.0, UNKNOWN_SOURCE);
+        assert_eq!(Entry::of_letter(1, &letter("ingestion", "a\nb")).lines[0].0.0, SourceName::UNKNOWN);
     }
 
     #[test]

@@ -3,23 +3,23 @@
 //! Each chunk is decoded, folded in one transaction, and acknowledged. What
 //! was folded and not acknowledged comes again and changes nothing.
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, marker::PhantomData, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, marker::PhantomData, sync::Arc};
 
 use bytes::Bytes;
-use futures::future::try_join_all;
-use tidemill_bus::{Bus, Delivery, Progress, ack_all};
-use tidemill_domain::{Backoff, Partition};
-use tidemill_events::{AlertTransition, DeadLetter, Durable, Events, Message, MetricsUpdate, RawBatch, TraceParent};
-use tidemill_ownership::{Lease, Owned};
-use tidemill_service::{Breaker, Ceiling, Standstill, trace};
+use tidemill_bus::{Bus, Delivery};
+use tidemill_domain::Partition;
+use tidemill_events::{AlertTransition, DeadLetter, Durable, Message, MetricsUpdate, RawBatch, TraceParent};
+use tidemill_ownership::Lease;
+use tidemill_service::{Breaker, trace};
+use tidemill_stage::{Checkpoint, DeadLetters as Letters, Failure, Progressing, Read, Steps, Work, consume, supervise};
 use tidemill_store::{answered, refused};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::{
-    books::{self, Entry},
+    books::Entry,
     dead_letters::Letter,
-    error::{Disposition, Error},
+    error::Error,
     read_model::MetricsFold,
     state::Reporting,
     store::Folded,
@@ -28,12 +28,6 @@ use crate::{
 
 /// Messages that one transaction folds at most.
 const CHUNK: usize = 256;
-/// How often it is looked whether streams move.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// What a dead letter keeps of its body: with its headers it has to fit a message.
-const DEAD_LETTER_BYTES: usize = 256 << 10;
-/// Under which name readiness says that a consumer has halted.
-const CEILING: &str = "dead_letter_ceiling";
 
 /// What is done with a stream's messages.
 pub trait Recipe: Send + Sync + 'static {
@@ -64,161 +58,164 @@ pub trait Recipe: Send + Sync + 'static {
 /// Follows a unit's stream for as long as this replica owns it.
 pub async fn run(reporting: Arc<Reporting>, lease: Lease<Unit>) -> Result<(), Error> {
     match lease.unit() {
-        Unit::Metrics => Follower::<Metrics>::new(&reporting, lease).run().await,
-        Unit::Log => Follower::<Log>::new(&reporting, lease).run().await,
-        Unit::DeadLetters => Follower::<DeadLetters>::new(&reporting, lease).run().await,
-        Unit::Alerts => Follower::<Alerts>::new(&reporting, lease).run().await,
+        Unit::Metrics => follow::<Metrics>(&reporting, &lease).await,
+        Unit::Log => follow::<Log>(&reporting, &lease).await,
+        Unit::DeadLetters => follow::<DeadLetters>(&reporting, &lease).await,
+        Unit::Alerts => follow::<Alerts>(&reporting, &lease).await,
     }
 }
 
-/// Looks every few seconds whether the streams that this replica follows move.
-pub async fn watch(reporting: Arc<Reporting>, owned: Owned<Unit>) -> Result<(), Infallible> {
-    let standstill = Standstill::new(&reporting.context.health, "standing_stream");
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = reporting.context.shutdown.cancelled() => return Ok(()),
-        }
-        standstill.retain(|unit| owned.contains(*unit));
-        for unit in owned.units() {
-            if let Ok(Progress { reached, waiting }) = reporting.bus.progress(unit.durable()).await {
-                standstill.look(unit, reached, waiting);
-            }
-        }
-    }
+async fn follow<R: Recipe>(reporting: &Reporting, lease: &Lease<Unit>) -> Result<(), Error> {
+    let Reporting { context, bus, conditions, .. } = reporting;
+    let follower = Follower::<R> {
+        reporting,
+        stop: lease.stop().clone(),
+        store: context.breaker("store"),
+        nats: context.breaker("nats"),
+        letters: Letters::new(context, bus, R::Message::STREAM, reporting.dead_letters),
+        anew: false,
+        recipe: PhantomData,
+    };
+    supervise(follower, lease.unit(), lease.stop(), conditions).await
 }
 
 struct Follower<'r, R: Recipe> {
     reporting: &'r Reporting,
-    lease: Lease<Unit>,
+    stop: CancellationToken,
     store: Breaker,
     nats: Breaker,
-    ceiling: Ceiling,
+    letters: Letters,
     /// Whether the stream is to be read from its start: the read model misses
     /// something of it that the consumer will not hand out again.
     anew: bool,
     recipe: PhantomData<fn() -> R>,
 }
 
-/// A chunk of messages, apart by whether they can be read.
-struct Decoded<M> {
-    messages: Vec<(u64, M)>,
-    readable: Vec<Delivery>,
-    unreadable: Vec<Delivery>,
+impl<R: Recipe> Work for Follower<'_, R> {
+    type Error = Error;
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        let Reporting { store, bus, .. } = self.reporting;
+        let opened = async {
+            let reached = self.store.call(answered(store.reached(R::UNIT))).await?.unwrap_or_default();
+            // The read model says where to go on. A backup that it was restored
+            // from is older than what the server takes for done.
+            let open = bus.subscribe_behind(R::UNIT.durable(), if self.anew { 0 } else { reached });
+            Ok::<_, Error>((reached, self.nats.call(open).await?))
+        };
+        let Some(opened) = self.stop.run_until_cancelled(opened).await else { return Ok(()) };
+        let (reached, mut subscription) = opened?;
+        self.anew = false;
+        progress.opened();
+        let stop = self.stop.clone();
+        let mut open = OpenStream { follower: self, reached };
+        consume(&mut subscription, &mut open, &stop, progress).await
+    }
+
+    fn failed(&mut self, error: &Error) {
+        tracing::warn!(consumer = R::UNIT.name(), code = error.code(), %error, "paused; opening the stream afresh");
+        self.anew |= matches!(error, Error::Missing { .. });
+    }
 }
 
-impl<'r, R: Recipe> Follower<'r, R> {
-    fn new(reporting: &'r Reporting, lease: Lease<Unit>) -> Self {
-        Self {
-            lease,
-            store: reporting.context.breaker("store"),
-            nats: reporting.context.breaker("nats"),
-            ceiling: Ceiling::new(reporting.dead_letters),
-            reporting,
-            anew: false,
-            recipe: PhantomData,
+/// A stream in work.
+struct OpenStream<'f, 'r, R: Recipe> {
+    follower: &'f Follower<'r, R>,
+    /// The sequence up to which it is folded.
+    reached: u64,
+}
+
+impl<R: Recipe> Steps for OpenStream<'_, '_, R> {
+    type Message = R::Message;
+    type Error = Error;
+    type Event = std::convert::Infallible;
+    type Landed = ();
+
+    fn room(&self, applied: usize, _: bool) -> usize {
+        CHUNK.saturating_sub(applied)
+    }
+
+    /// What was folded before changes nothing, and may be what is missing.
+    fn is_done(&self, _: u64) -> bool {
+        false
+    }
+
+    async fn unreadable(&mut self, delivery: &Delivery, error: tidemill_bus::Error) -> Result<(), Error> {
+        // What was given up before is not given up again.
+        if delivery.sequence <= self.reached {
+            return Ok(());
         }
+        self.follower.letters.admit(1, 1)?;
+        self.give_up(delivery, &delivery.sequence.to_string(), &error.into(), delivery.payload()).await
     }
 
-    /// What is away is waited for; a fault of ours ends it.
-    async fn run(mut self) -> Result<(), Error> {
-        let (health, name) = (&self.reporting.context.health, R::UNIT.name());
-        let stop = self.lease.stop().clone();
-        let ended = loop {
-            let Err(error) = self.follow().await else { break Ok(()) };
-            match error.disposition() {
-                Disposition::Retry => {
-                    tracing::warn!(consumer = name, code = error.code(), %error, "paused; trying again");
-                    health.unready(name, error.to_string());
-                }
-                Disposition::Hold => {
-                    tracing::error!(consumer = name, code = error.code(), %error, "halted until a restart");
-                    health.unready(CEILING, error.to_string());
-                    stop.cancelled().await;
-                    health.forget(CEILING);
-                    break Ok(());
-                }
-                Disposition::DeadLetter | Disposition::Halt => break Err(error),
-            }
-            match &error {
-                Error::Store(_) => self.store.trip(&error),
-                Error::Bus(_) => self.nats.trip(&error),
-                _ => self.anew |= matches!(error, Error::Missing { .. }),
-            }
-            tokio::select! {
-                () = sleep(Backoff::FIRST) => {}
-                () = stop.cancelled() => break Ok(()),
-            }
-        };
-        health.forget(name);
-        ended
-    }
-
-    /// Opens the stream, and folds it chunk by chunk.
-    async fn follow(&mut self) -> Result<(), Error> {
-        let Reporting { store, bus, telemetry, .. } = self.reporting;
-        let stop = self.lease.stop().clone();
-        let reached = async { Ok::<_, Error>(answered(store.reached(R::UNIT)).await?) };
-        let Some(reached) = stop.run_until_cancelled(self.store.call(reached)).await else { return Ok(()) };
-        let mut reached = reached?.unwrap_or_default();
-        // The read model says where to go on. A backup that it was restored from
-        // is older than what the server takes for done.
-        let open = bus.subscribe_behind(R::UNIT.durable(), if self.anew { 0 } else { reached });
-        let Some(subscription) = stop.run_until_cancelled(self.nats.call(open)).await else { return Ok(()) };
-        let mut subscription = subscription?;
-        self.anew = false;
-        self.reporting.context.health.ready(R::UNIT.name());
-        loop {
-            let chunk = tokio::select! {
-                chunk = subscription.next_chunk(CHUNK) => chunk?,
-                () = stop.cancelled() => return Ok(()),
-            };
-            let stretch = Stretch { after: reached, last: last_of::<R>(bus, reached, &chunk).await? };
-            let Some(Decoded { messages, readable, unreadable }) = self.decode(reached, chunk).await? else {
-                return Ok(());
-            };
-            let count = messages.len();
-            match answered(R::fold(self.reporting, stretch, messages)).await {
-                Ok(folded) => follows::<R>(folded, stretch)?,
-                Err(error) if error.is_refusal() => {
-                    if !self.fold_one_by_one(stretch, &readable).await? {
-                        return Ok(());
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-            reached = stretch.last;
-            ack_all(&readable).await?;
-            try_join_all(unreadable.iter().map(Delivery::terminate)).await?;
-            telemetry.folded(R::UNIT.name(), count);
+    /// A fold is a transaction of the read model: what is applied is kept.
+    async fn apply(&mut self, read: Vec<Read<R::Message>>, applied: &mut Vec<Delivery>) -> Result<(), Error> {
+        if read.is_empty() {
+            return Ok(());
         }
+        let Follower { reporting, letters, .. } = self.follower;
+        let (mut deliveries, mut messages) = (Vec::with_capacity(read.len()), Vec::with_capacity(read.len()));
+        for Read { delivery, message } in read {
+            if let Some(message) = message {
+                // One that can be read is no reason to halt.
+                letters.admit(1, 0)?;
+                messages.push((delivery.sequence, message));
+            }
+            deliveries.push(delivery);
+        }
+        let stretch =
+            Stretch { after: self.reached, last: last_of::<R>(&reporting.bus, self.reached, &deliveries).await? };
+        let count = messages.len();
+        match answered(R::fold(reporting, stretch, messages)).await {
+            Ok(folded) => follows::<R>(folded, stretch)?,
+            Err(error) if error.is_refusal() => self.fold_one_by_one(stretch, &deliveries).await?,
+            Err(error) => return Err(error),
+        }
+        self.reached = stretch.last;
+        applied.append(&mut deliveries);
+        reporting.telemetry.folded(R::UNIT.name(), count);
+        Ok(())
     }
 
+    async fn checkpoint(&mut self) -> Result<Checkpoint<(), Error>, Error> {
+        Ok(Checkpoint::Landed(()))
+    }
+
+    fn landed(&mut self, (): ()) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn event(&mut self) -> Self::Event {
+        std::future::pending().await
+    }
+
+    async fn handle(&mut self, event: Self::Event) -> Result<(), Error> {
+        match event {}
+    }
+}
+
+impl<R: Recipe> OpenStream<'_, '_, R> {
     /// Folds a stretch that the database refused as a whole: what it refuses of
     /// each message is set aside as a dead letter, and the rest is folded.
-    /// Answers whether it came to the end; not where it is to stop.
-    async fn fold_one_by_one(&mut self, stretch: Stretch, readable: &[Delivery]) -> Result<bool, Error> {
+    async fn fold_one_by_one(&self, stretch: Stretch, deliveries: &[Delivery]) -> Result<(), Error> {
+        let Follower { reporting, letters, .. } = self.follower;
         let mut reached = stretch.after;
-        for delivery in readable.iter().filter(|delivery| delivery.sequence > stretch.after) {
+        for delivery in deliveries.iter().filter(|delivery| delivery.sequence > stretch.after) {
+            // One that cannot be read is a dead letter already.
+            let Ok(message) = delivery.decode::<R::Message>() else { continue };
             let stretch = Stretch { after: reached, last: delivery.sequence };
-            let read = || delivery.decode::<R::Message>().map_err(Error::from);
-            let folded = match answered(R::fold(self.reporting, stretch, vec![(delivery.sequence, read()?)])).await {
+            let folded = match answered(R::fold(reporting, stretch, vec![(delivery.sequence, message)])).await {
                 Err(error) if error.is_refusal() => {
-                    let (rest, refused) = R::without_refused(self.reporting, read()?, delivery.payload()).await?;
+                    let (rest, refused) = R::without_refused(reporting, delivery.decode()?, delivery.payload()).await?;
                     let dead = refused.len() as u64;
-                    self.ceiling
-                        .admit(dead, dead)
-                        .map_err(|reached| Error::Ceiling { stream: R::Message::STREAM, reached })?;
+                    letters.admit(dead, dead)?;
                     for (place, body) in refused.into_iter().enumerate() {
-                        let id = format!("{}-refused-{place}", delivery.sequence);
-                        if !self.bury(delivery, &id, &error, body).await? {
-                            return Ok(false);
-                        }
+                        let name = format!("{}-refused-{place}", delivery.sequence);
+                        self.give_up(delivery, &name, &error, body).await?;
                     }
                     let rest = rest.into_iter().map(|message| (delivery.sequence, message)).collect();
-                    answered(R::fold(self.reporting, stretch, rest)).await?
+                    answered(R::fold(reporting, stretch, rest)).await?
                 }
                 folded => folded?,
             };
@@ -226,77 +223,22 @@ impl<'r, R: Recipe> Follower<'r, R> {
             reached = delivery.sequence;
         }
         let rest = Stretch { after: reached, last: stretch.last };
-        follows::<R>(answered(R::fold(self.reporting, rest, Vec::new())).await?, rest)?;
-        Ok(true)
+        follows::<R>(answered(R::fold(reporting, rest, Vec::new())).await?, rest)
     }
 
-    /// The messages in their type. One that cannot be read goes to the dead
-    /// letters and holds nothing up, unless there are too many of them. `None`
-    /// where it is to stop before that is done.
-    async fn decode(&mut self, reached: u64, chunk: Vec<Delivery>) -> Result<Option<Decoded<R::Message>>, Error> {
-        let (messages, readable, unreadable) = Default::default();
-        let mut decoded = Decoded { messages, readable, unreadable };
-        for delivery in chunk {
-            let message = delivery.decode::<R::Message>().map_err(Error::from);
-            let admitted = self.ceiling.admit(1, u64::from(message.is_err()));
-            match message {
-                Ok(message) => {
-                    decoded.messages.push((delivery.sequence, message));
-                    decoded.readable.push(delivery);
-                }
-                Err(error) => {
-                    admitted.map_err(|reached| Error::Ceiling { stream: R::Message::STREAM, reached })?;
-                    // What was given up before is not given up again.
-                    if delivery.sequence > reached && !self.give_up(&delivery, &error).await? {
-                        return Ok(None);
-                    }
-                    decoded.unreadable.push(delivery);
-                }
-            }
-        }
-        Ok(Some(decoded))
-    }
-
-    /// Puts a message that cannot be read among the dead letters; answers
-    /// whether it is there. Where it is not, it comes again.
-    async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<bool, Error> {
-        self.bury(delivery, &delivery.sequence.to_string(), error, delivery.payload()).await
-    }
-
-    /// Puts a message, or a part of it, among the dead letters; answers whether
-    /// it is there. `name` tells it from others of the stream.
-    async fn bury(&self, delivery: &Delivery, name: &str, error: &Error, body: Bytes) -> Result<bool, Error> {
+    /// Puts a message, or a part of it, among the dead letters. `name` tells it
+    /// from others of the stream.
+    async fn give_up(&self, delivery: &Delivery, name: &str, error: &Error, body: Bytes) -> Result<(), Error> {
+        let Follower { reporting, letters, .. } = self.follower;
         let stream = R::Message::STREAM;
         tracing::error!(consumer = R::UNIT.name(), sequence = delivery.sequence, %error, "a message is set aside");
-        self.reporting.telemetry.dead_lettered(error.code());
+        reporting.telemetry.dead_lettered(error.code());
         // What is among the dead letters already is not put there again.
         if stream == DeadLetter::STREAM {
-            return Ok(true);
+            return Ok(());
         }
-        let letter = DeadLetter {
-            id: format!("reporting-{stream}-{name}"),
-            service: "reporting".into(),
-            release: env!("CARGO_PKG_VERSION").into(),
-            code: error.code().into(),
-            reason: error.to_string(),
-            pointer: None,
-            stream: Some(stream.to_string()),
-            sequence: Some(delivery.sequence),
-            deliveries: delivery.deliveries,
-            first_failed_at: self.reporting.now(),
-            source: books::UNKNOWN_SOURCE.into(),
-            event_id: None,
-            redriven_from: None,
-            personal: Vec::new(),
-            trace: None,
-            events: Events::One,
-            body: body.slice(..body.len().min(DEAD_LETTER_BYTES)),
-        };
-        let complain = |error: &_| tracing::warn!(%error, "a dead letter is not stored yet; trying again");
-        tokio::select! {
-            stored = self.reporting.bus.publish_until_stored(&letter, complain) => stored.map(|_| true).map_err(Error::from),
-            () = self.lease.stop().cancelled() => Ok(false),
-        }
+        let letter = letters.letter_of(&format!("{stream}-{name}"), delivery, error.code(), error.to_string());
+        Ok(letters.store(&letter.about(body)).await?)
     }
 }
 

@@ -9,7 +9,6 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
 use tidemill_events::{
@@ -208,23 +207,12 @@ impl Letter {
     pub fn trace_left(&self) -> Option<DeadLetter> {
         let left = books::is_outcome_of_accepted(&self.service) && !self.id.is_empty();
         left.then(|| DeadLetter {
-            id: self.id.clone(),
-            service: self.service.clone(),
-            release: env!("CARGO_PKG_VERSION").into(),
-            code: self.code.clone(),
-            reason: "discarded".into(),
-            pointer: None,
-            stream: None,
-            sequence: None,
-            deliveries: 1,
             first_failed_at: self.failed_at,
             source: self.source.clone().unwrap_or_default(),
             event_id: self.event_id.clone(),
             redriven_from: self.redriven_from,
-            personal: Vec::new(),
-            trace: None,
             events: Events::Counted(self.count),
-            body: Bytes::new(),
+            ..DeadLetter::new(&self.service, self.id.clone(), &self.code, "discarded".into())
         })
     }
 

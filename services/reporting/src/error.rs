@@ -4,8 +4,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use tidemill_domain::Outage;
 use tidemill_events::StreamName;
-use tidemill_service::{CeilingReached, FieldError, Outage, Problem, clients::ClientKey};
+use tidemill_service::{CeilingReached, FieldError, Problem, clients::ClientKey};
+use tidemill_stage::{Disposition, Failure};
 use tidemill_totals::MergeError;
 
 /// An error of reporting.
@@ -73,13 +75,8 @@ pub enum Error {
         sequence: u64,
     },
     /// Too many messages of a stream cannot be read.
-    #[error("{stream}: {reached}")]
-    Ceiling {
-        /// The stream.
-        stream: StreamName,
-        /// How many.
-        reached: CeilingReached,
-    },
+    #[error(transparent)]
+    Ceiling(#[from] CeilingReached),
     /// An address tries to log in too often; seconds until it may again.
     #[error("too many logins from this address")]
     TooManyLogins(u64),
@@ -97,76 +94,10 @@ pub enum Error {
     UnknownDeadLetter(u64),
 }
 
-/// What becomes of messages whose processing failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// They come again once what is away is back.
-    Retry,
-    /// The message will never be read: it goes to the dead letters.
-    DeadLetter,
-    /// They stay where they are, and their consumer halts until a restart.
-    Hold,
-    /// A fault of ours: the service stops before it does harm.
-    Halt,
-}
-
 impl Error {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Store(error) if error.is_refusal() => "store_refused",
-            Self::Store(_) => "store",
-            Self::Bus(tidemill_bus::Error::Decode(_)) => "malformed_message",
-            Self::Bus(_) => "bus",
-            Self::Merge { .. } => "mixed_totals",
-            Self::UnknownMetric(_) => "unknown_metric",
-            Self::UnknownVersion { .. } => "unknown_version",
-            Self::Parameters(_) => "invalid_parameter",
-            Self::TooMuch { .. } => "too_many_points",
-            Self::Overlapping(_) => "overlapping_windows",
-            Self::TooManyClients(_) => "too_many_clients",
-            Self::TooManyOfOne(_) => "too_many_of_one_address",
-            Self::Busy => "busy",
-            Self::Missing { .. } => "missing_message",
-            Self::Ceiling { .. } => "dead_letter_ceiling",
-            Self::TooManyLogins(_) => "too_many_logins",
-            Self::Request(_) => "invalid_request",
-            Self::MediaType => "unsupported_media_type",
-            Self::TooLarge(_) => "body_too_large",
-            Self::UnknownDeadLetter(_) => "unknown_dead_letter",
-        }
-    }
-
     /// Whether the database will never hold what it was given.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_refusal())
-    }
-
-    /// What becomes of the messages behind it.
-    pub fn disposition(&self) -> Disposition {
-        match self {
-            Self::Store(error) if error.is_transient() => Disposition::Retry,
-            Self::Bus(tidemill_bus::Error::Decode(_)) => Disposition::DeadLetter,
-            Self::Bus(error) if error.is_transient() => Disposition::Retry,
-            Self::Missing { .. } => Disposition::Retry,
-            Self::Ceiling { .. } => Disposition::Hold,
-            Self::Store(_)
-            | Self::Bus(_)
-            | Self::Merge { .. }
-            | Self::UnknownMetric(_)
-            | Self::UnknownVersion { .. }
-            | Self::Parameters(_)
-            | Self::TooMuch { .. }
-            | Self::Overlapping(_)
-            | Self::TooManyClients(_)
-            | Self::TooManyOfOne(_)
-            | Self::Busy
-            | Self::TooManyLogins(_)
-            | Self::Request(_)
-            | Self::MediaType
-            | Self::TooLarge(_)
-            | Self::UnknownDeadLetter(_) => Disposition::Halt,
-        }
     }
 
     /// What a client is told.
@@ -175,7 +106,7 @@ impl Error {
         match self {
             Self::Store(error) if error.is_transient() => Problem::unavailable("the read model is away"),
             Self::Bus(error) if error.is_transient() => Problem::unavailable("the message log is away"),
-            Self::Store(_) | Self::Bus(_) | Self::Merge { .. } | Self::Missing { .. } | Self::Ceiling { .. } => {
+            Self::Store(_) | Self::Bus(_) | Self::Merge { .. } | Self::Missing { .. } | Self::Ceiling(_) => {
                 Problem::internal()
             }
             Self::TooManyLogins(seconds) => {
@@ -222,6 +153,59 @@ impl Outage for Error {
             Self::Store(error) => error.is_transient(),
             Self::Bus(error) => error.is_transient(),
             _ => false,
+        }
+    }
+}
+
+impl Failure for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) if error.is_refusal() => "store_refused",
+            Self::Store(_) => "store",
+            Self::Bus(tidemill_bus::Error::Decode(_)) => "malformed_message",
+            Self::Bus(_) => "bus",
+            Self::Merge { .. } => "mixed_totals",
+            Self::UnknownMetric(_) => "unknown_metric",
+            Self::UnknownVersion { .. } => "unknown_version",
+            Self::Parameters(_) => "invalid_parameter",
+            Self::TooMuch { .. } => "too_many_points",
+            Self::Overlapping(_) => "overlapping_windows",
+            Self::TooManyClients(_) => "too_many_clients",
+            Self::TooManyOfOne(_) => "too_many_of_one_address",
+            Self::Busy => "busy",
+            Self::Missing { .. } => "missing_message",
+            Self::Ceiling(_) => "dead_letter_ceiling",
+            Self::TooManyLogins(_) => "too_many_logins",
+            Self::Request(_) => "invalid_request",
+            Self::MediaType => "unsupported_media_type",
+            Self::TooLarge(_) => "body_too_large",
+            Self::UnknownDeadLetter(_) => "unknown_dead_letter",
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Store(error) if error.is_transient() => Disposition::Retry,
+            Self::Bus(tidemill_bus::Error::Decode(_)) => Disposition::DeadLetter,
+            Self::Bus(error) if error.is_transient() => Disposition::Retry,
+            Self::Missing { .. } => Disposition::Retry,
+            Self::Ceiling(_) => Disposition::Halt,
+            Self::Store(_)
+            | Self::Bus(_)
+            | Self::Merge { .. }
+            | Self::UnknownMetric(_)
+            | Self::UnknownVersion { .. }
+            | Self::Parameters(_)
+            | Self::TooMuch { .. }
+            | Self::Overlapping(_)
+            | Self::TooManyClients(_)
+            | Self::TooManyOfOne(_)
+            | Self::Busy
+            | Self::TooManyLogins(_)
+            | Self::Request(_)
+            | Self::MediaType
+            | Self::TooLarge(_)
+            | Self::UnknownDeadLetter(_) => Disposition::Fail,
         }
     }
 }

@@ -18,6 +18,7 @@ use futures::StreamExt;
 use serde::Serialize;
 use tidemill_domain::Timestamp;
 use tidemill_service::{Caller, Needs, Problem, Role, Routes};
+use tidemill_stage::Failure;
 use tokio::time::{Instant, timeout};
 use tower_http::compression::CompressionLayer;
 use utoipa::{OpenApi, ToSchema};

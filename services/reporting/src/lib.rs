@@ -80,7 +80,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let follower = reporting.clone();
     let owned =
         tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| consumer::run(follower.clone(), lease));
-    context.spawn("standstill", consumer::watch(reporting.clone(), owned));
+    let durable = |unit: Unit| Some(unit.durable());
+    context
+        .spawn("standstill", tidemill_stage::watch(context.clone(), bus, owned, "standing_stream", durable, |_, _| {}));
     context.spawn(refresh::NAME, refresh::run(reporting.clone()));
     context.spawn("redrive", redrive::run(reporting.clone()));
     context.spawn("publisher", publisher::run(reporting.clone()));

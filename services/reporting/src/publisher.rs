@@ -10,6 +10,7 @@ use std::{
 
 use serde::Serialize;
 use tidemill_domain::Timestamp;
+use tidemill_stage::Failure;
 use tidemill_store::answered;
 use tokio::time::{Instant, sleep};
 

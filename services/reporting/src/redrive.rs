@@ -11,11 +11,12 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tidemill_events::{DeadLetter, Events, Redrive};
+use tidemill_stage::{Disposition, Failure};
 use tidemill_store::answered;
 use tokio::time::sleep;
 
 use crate::{
-    error::{Disposition, Error},
+    error::Error,
     state::Reporting,
     store::{Found, ToSend},
 };

@@ -10,7 +10,7 @@ use axum::http::request;
 use tidemill_bus::Bus;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_service::{
-    Access, CeilingConfig, Context,
+    Access, CeilingConfig, Conditions, Context,
     clients::{self, ClientKey, Network},
 };
 use tokio::sync::{Notify, Semaphore, watch};
@@ -47,6 +47,8 @@ pub struct Reporting {
     pub logins: Logins,
     /// What one request may ask for.
     pub limits: LimitsConfig,
+    /// Why streams cannot go on.
+    pub conditions: Conditions<Unit>,
     /// How many unreadable messages are borne.
     pub dead_letters: CeilingConfig,
     /// Where other parts of the suite are.
@@ -181,6 +183,7 @@ impl Reporting {
             seen,
             access,
             logins: Logins::new(session),
+            conditions: Conditions::new(&context.health, "stream"),
             dead_letters,
             standing: RwLock::new(standing),
             catalogue: RwLock::new(catalogue),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, prelude::*};
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Partition, Timestamp};
-use tidemill_events::{AlertState, AlertTransition, CellUpdate, DeadLetter, Events, MetricsUpdate, SourceBooks};
+use tidemill_events::{AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, SourceBooks};
 use tidemill_totals::{Measure, Totals};
 use uuid::Uuid;
 
@@ -23,23 +23,11 @@ pub(crate) fn sales() -> Metric {
 /// A dead letter of a service.
 pub(crate) fn dead_letter(service: &str, redriven_from: Option<u64>) -> DeadLetter {
     DeadLetter {
-        id: "1".into(),
-        service: service.into(),
         release: "0".into(),
-        code: "c".into(),
-        reason: String::new(),
-        pointer: None,
-        stream: None,
-        sequence: None,
-        deliveries: 1,
         first_failed_at: at(3_600_005),
         source: "shop".into(),
-        event_id: None,
         redriven_from,
-        personal: Vec::new(),
-        trace: None,
-        events: Events::One,
-        body: bytes::Bytes::new(),
+        ..DeadLetter::new(service, "1".into(), "c", String::new())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong between a service and NATS.
 
+use tidemill_domain::Outage;
 use tidemill_events::DecodeError;
 
 /// An error of the bus.
@@ -99,10 +100,10 @@ impl Error {
             | Self::Delete { .. } => true,
         }
     }
+}
 
-    /// Whether it tells that the server is away, and not only that this one
-    /// call could not be granted.
-    pub fn is_outage(&self) -> bool {
+impl Outage for Error {
+    fn is_outage(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Publish { .. } | Self::Ack(_) | Self::Read { .. } | Self::Delete { .. } => true,
             Self::Config(_)

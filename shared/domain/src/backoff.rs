@@ -1,6 +1,13 @@
-//! How long to wait after a failure that may pass.
+//! Failures that may pass, and how long to wait after one.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
+
+/// An error of a call to a dependency.
+pub trait Outage: fmt::Display {
+    /// Whether it tells that the dependency is away or busy, and not only that
+    /// this one call was refused.
+    fn is_outage(&self) -> bool;
+}
 
 /// Waits between attempts: each twice as long as the one before, up to a limit.
 /// One policy for everything that tries again by itself, so that an operator

@@ -85,6 +85,12 @@ identifier!(
     /// Who produced an event: CloudEvents `source`, a URI reference.
     SourceName, 200, |_| Ok(())
 );
+
+impl SourceName {
+    /// Stands for the source of an event that names none.
+    pub const UNKNOWN: &'static str = "unknown";
+}
+
 identifier!(
     /// An event's identifier, unique within its source: CloudEvents `id`.
     EventId, 200, |_| Ok(())

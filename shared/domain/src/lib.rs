@@ -14,7 +14,7 @@ pub mod text;
 mod timestamp;
 
 pub use amount::{Amount, AmountError};
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Outage};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use ids::{EventId, EventType, IdError, SourceName};
 pub use partition::{Partition, PartitionCount, PartitionCountError};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tidemill_domain::Timestamp;
+use tidemill_domain::{SourceName, Timestamp};
 
 use crate::{
     bodies::{self, Body},
@@ -92,6 +92,39 @@ impl Events {
 }
 
 impl DeadLetter {
+    /// Bytes of its body that a stage's letter keeps: with its headers it has to
+    /// fit a message.
+    pub const MOST_BODY: usize = 256 << 10;
+
+    /// One of which nothing is known but who gave it up, and why.
+    pub fn new(service: &str, id: String, code: &str, reason: String) -> Self {
+        Self {
+            id,
+            service: service.into(),
+            release: env!("CARGO_PKG_VERSION").into(),
+            code: code.into(),
+            reason,
+            pointer: None,
+            stream: None,
+            sequence: None,
+            deliveries: 1,
+            first_failed_at: Timestamp::EPOCH,
+            source: SourceName::UNKNOWN.into(),
+            event_id: None,
+            redriven_from: None,
+            trace: None,
+            personal: Vec::new(),
+            events: Events::One,
+            body: Bytes::new(),
+        }
+    }
+
+    /// The same with a body, of which it keeps as much as fits.
+    #[must_use]
+    pub fn about(self, body: Bytes) -> Self {
+        Self { body: body.slice(..body.len().min(Self::MOST_BODY)), ..self }
+    }
+
     /// The bodies of its events, each with how many events had it; none where
     /// nothing is kept.
     pub fn bodies(&self) -> Result<Vec<Body>, DecodeError> {
@@ -288,23 +321,8 @@ mod tests {
     #[test]
     fn an_absurd_count_is_no_letter() {
         let letter = DeadLetter {
-            id: "x".into(),
-            service: "ingestion".into(),
-            release: "0".into(),
-            code: "c".into(),
-            reason: String::new(),
-            pointer: None,
-            stream: None,
-            sequence: None,
-            deliveries: 1,
-            first_failed_at: Timestamp::EPOCH,
-            source: "s".into(),
-            event_id: None,
-            redriven_from: None,
-            personal: Vec::new(),
-            trace: None,
             events: Events::Several(1 << 40),
-            body: Bytes::new(),
+            ..DeadLetter::new("ingestion", "x".into(), "c", String::new())
         };
         let encoded = letter.encode().expect("encodes");
         assert!(DeadLetter::decode(&encoded, Bytes::new()).is_err());

@@ -11,7 +11,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
-use tidemill_domain::Backoff;
+use tidemill_domain::{Backoff, Outage};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -19,19 +19,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{Health, Registry};
-
-/// An error of a call to a dependency.
-pub trait Outage: fmt::Display {
-    /// Whether it tells that the dependency is away or busy, and not only that
-    /// this one call was refused.
-    fn is_outage(&self) -> bool;
-}
-
-impl Outage for tidemill_bus::Error {
-    fn is_outage(&self) -> bool {
-        self.is_outage()
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DependencyLabel {

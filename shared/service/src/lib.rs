@@ -31,7 +31,7 @@ mod probe;
 mod process;
 
 pub use access::{Access, AuthConfig, Caller, Needs, Role, Routes};
-pub use breaker::{Attempt, Breaker, Outage};
+pub use breaker::{Attempt, Breaker};
 pub use ceiling::{Ceiling, CeilingConfig, CeilingReached};
 pub use conditions::{Condition, Conditions};
 pub use config::HttpConfig;

@@ -26,6 +26,7 @@ use sqlx::{
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::Migrator,
 };
+use tidemill_domain::Outage;
 use tokio::time::timeout;
 
 pub use refused::refused;
@@ -141,6 +142,12 @@ fn cause_of(code: &str) -> Cause {
         // Too big, constraint, mismatch of types, out of range.
         Ok(18 | 19 | 20 | 25) => Cause::Data,
         _ => Cause::Fault,
+    }
+}
+
+impl Outage for Error {
+    fn is_outage(&self) -> bool {
+        self.is_transient()
     }
 }
 

@@ -3,6 +3,7 @@ use std::{collections::HashMap, sync::Arc};
 use tidemill_domain::Timestamp;
 use tidemill_events::EnrichedBatch;
 use tidemill_service::{Ceiling, CeilingConfig, Context};
+use tidemill_stage::Failure;
 use tidemill_testkit::{Postgres, skipped, tempdir};
 
 use super::*;

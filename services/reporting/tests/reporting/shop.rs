@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Partition, Timestamp};
-use tidemill_events::{CellUpdate, DeadLetter, Events, MetricsUpdate, RawBatch, SourceBooks, TraceParent};
+use tidemill_events::{CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent};
 use tidemill_reporting::Config;
 use tidemill_service::{Context, config};
 use tidemill_testkit::{TempDir, TestNats, tempdir, try_eventually};
@@ -170,22 +170,12 @@ pub(crate) fn batch(id: u128, partition: u16, events: u32) -> RawBatch {
 
 pub(crate) fn letter(id: &str, service: &str, body: impl Into<Vec<u8>>) -> DeadLetter {
     DeadLetter {
-        redriven_from: None,
-        personal: Vec::new(),
-        id: id.into(),
-        service: service.into(),
-        release: "0.1.0".into(),
-        code: "schema_violation".into(),
-        reason: format!("{HOSTILE} is missing"),
         pointer: Some("/data/x".into()),
-        stream: None,
-        sequence: None,
-        deliveries: 1,
         first_failed_at: at(1300),
         source: HOSTILE.into(),
         event_id: Some("e-1".into()),
         trace: TraceParent::new(7, 9, true),
-        events: Events::One,
         body: body.into().into(),
+        ..DeadLetter::new(service, id.into(), "schema_violation", format!("{HOSTILE} is missing"))
     }
 }

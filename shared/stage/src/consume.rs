@@ -1,0 +1,255 @@
+//! From a stream to a checkpoint.
+
+use tidemill_bus::{Delivery, Error as BusError, Subscription, ack_all};
+use tidemill_events::Message;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{Failure, Progressing};
+
+/// Where messages come from, in the order of their stream.
+pub trait Source: Send {
+    /// The next message and whatever has arrived behind it, at most so many. It
+    /// can be given up while it waits.
+    fn next_chunk(&mut self, most: usize) -> impl Future<Output = Result<Vec<Delivery>, BusError>> + Send;
+}
+
+impl Source for Subscription {
+    async fn next_chunk(&mut self, most: usize) -> Result<Vec<Delivery>, BusError> {
+        Self::next_chunk(self, most).await
+    }
+}
+
+/// A message as it was read.
+#[derive(Debug)]
+pub struct Read<M> {
+    /// As it came.
+    pub delivery: Delivery,
+    /// What it says; `None` where that cannot be read, and is a dead letter: it
+    /// is to be acknowledged like any other.
+    pub message: Option<M>,
+}
+
+/// What became of a checkpoint.
+#[derive(Debug)]
+pub enum Checkpoint<L, E> {
+    /// It is in the store.
+    Landed(L),
+    /// It is on its way, and the next messages are applied meanwhile.
+    UnderWay(AbortOnDropHandle<Result<L, E>>),
+}
+
+/// What a service does with the messages of a stream.
+pub trait Steps: Send {
+    /// What they are.
+    type Message: Message + Send;
+    /// What can go wrong.
+    type Error: Failure;
+    /// What happens beside messages, for instance that it is time to look for
+    /// missing ones.
+    type Event: Send;
+    /// What a checkpoint leaves.
+    type Landed: Send + 'static;
+
+    /// How many messages may come, while so many are applied and in no
+    /// checkpoint yet, and while a checkpoint is on its way or not.
+    fn room(&self, applied: usize, is_under_way: bool) -> usize;
+
+    /// Whether the message with this sequence was done before, and is only to
+    /// be acknowledged.
+    fn is_done(&self, sequence: u64) -> bool;
+
+    /// Deals with a message that cannot be read: stores it as a dead letter, or
+    /// answers the error that is to follow.
+    fn unreadable(
+        &mut self,
+        delivery: &Delivery,
+        error: BusError,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Applies messages in their order. Into `applied` goes what is to be
+    /// acknowledged behind the next checkpoint, as soon as it is applied: after
+    /// an error, what was applied before it is kept all the same.
+    fn apply(
+        &mut self,
+        messages: Vec<Read<Self::Message>>,
+        applied: &mut Vec<Delivery>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Writes what was applied into the store.
+    fn checkpoint(&mut self)
+    -> impl Future<Output = Result<Checkpoint<Self::Landed, Self::Error>, Self::Error>> + Send;
+
+    /// A checkpoint is in the store, and its messages are acknowledged.
+    fn landed(&mut self, landed: Self::Landed) -> Result<(), Self::Error>;
+
+    /// Waits for what happens beside messages. It is asked for only while
+    /// everything is in the store, and given up when messages come.
+    fn event(&mut self) -> impl Future<Output = Self::Event> + Send;
+
+    /// Deals with it.
+    fn handle(&mut self, event: Self::Event) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// Messages whose checkpoint is on its way.
+type UnderWay<S> = AbortOnDropHandle<Result<<S as Steps>::Landed, <S as Steps>::Error>>;
+
+enum Next<S: Steps> {
+    Messages(Vec<Delivery>),
+    Landed(Result<S::Landed, S::Error>),
+    Event(S::Event),
+    Stop,
+}
+
+/// Reads a stream until it is to stop, or until something fails: pull, decode,
+/// apply, checkpoint, acknowledge. One checkpoint at most is on its way. The
+/// step in hand is finished in either case, so that whoever comes next need not
+/// repeat it.
+pub async fn consume<S: Steps>(
+    source: &mut impl Source,
+    steps: &mut S,
+    stop: &CancellationToken,
+    progress: &mut Progressing<'_>,
+) -> Result<(), S::Error> {
+    let mut loop_ = Loop { steps, applied: Vec::new(), under_way: None, is_lost: false };
+    let ended = loop_.run(source, stop, progress).await;
+    loop_.finish().await?;
+    ended
+}
+
+struct Loop<'s, S: Steps> {
+    steps: &'s mut S,
+    /// Applied, and to be acknowledged once that is in the store.
+    applied: Vec<Delivery>,
+    under_way: Option<UnderWay<S>>,
+    /// A checkpoint has failed: nothing is to be sent behind it.
+    is_lost: bool,
+}
+
+impl<S: Steps> Loop<'_, S> {
+    async fn run(
+        &mut self,
+        source: &mut impl Source,
+        stop: &CancellationToken,
+        progress: &mut Progressing<'_>,
+    ) -> Result<(), S::Error> {
+        loop {
+            if self.keep().await? {
+                progress.goes_on();
+            }
+            match self.next(source, stop).await? {
+                Next::Messages(deliveries) => {
+                    let (read, broken) = self.read(deliveries).await;
+                    self.steps.apply(read, &mut self.applied).await?;
+                    broken?;
+                }
+                Next::Landed(landed) => {
+                    self.landed(landed)?;
+                    progress.goes_on();
+                }
+                Next::Event(event) => {
+                    self.steps.handle(event).await?;
+                    progress.goes_on();
+                }
+                Next::Stop => return Ok(()),
+            }
+        }
+    }
+
+    async fn next(&mut self, source: &mut impl Source, stop: &CancellationToken) -> Result<Next<S>, S::Error> {
+        let room = self.steps.room(self.applied.len(), self.under_way.is_some());
+        let is_settled = self.applied.is_empty() && self.under_way.is_none();
+        tokio::select! {
+            () = stop.cancelled() => Ok(Next::Stop),
+            landed = land::<S>(&mut self.under_way), if self.under_way.is_some() => Ok(Next::Landed(landed)),
+            deliveries = source.next_chunk(room), if room > 0 => Ok(Next::Messages(deliveries?)),
+            event = self.steps.event(), if is_settled => Ok(Next::Event(event)),
+        }
+    }
+
+    /// The messages in their type, without those that were done before, up to
+    /// the first that cannot even be given up.
+    async fn read(&mut self, deliveries: Vec<Delivery>) -> (Vec<Read<S::Message>>, Result<(), S::Error>) {
+        let mut read = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            if self.steps.is_done(delivery.sequence) {
+                self.applied.push(delivery);
+                continue;
+            }
+            let message = match delivery.decode() {
+                Ok(message) => Some(message),
+                Err(error) => match self.steps.unreadable(&delivery, error).await {
+                    Ok(()) => None,
+                    broken => return (read, broken),
+                },
+            };
+            read.push(Read { delivery, message });
+        }
+        (read, Ok(()))
+    }
+
+    /// Sends what was applied into the store, unless something is on its way
+    /// there. Answers whether it is there.
+    async fn keep(&mut self) -> Result<bool, S::Error> {
+        if self.applied.is_empty() || self.under_way.is_some() {
+            return Ok(false);
+        }
+        match self.steps.checkpoint().await {
+            Err(error) => self.landed(Err(error)).map(|()| false),
+            Ok(Checkpoint::Landed(landed)) => {
+                ack_all(&std::mem::take(&mut self.applied)).await?;
+                self.landed(Ok(landed)).map(|()| true)
+            }
+            Ok(Checkpoint::UnderWay(on_its_way)) => {
+                let deliveries = std::mem::take(&mut self.applied);
+                self.under_way = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                    let landed = joined(on_its_way.await)?;
+                    ack_all(&deliveries).await?;
+                    Ok(landed)
+                })));
+                Ok(false)
+            }
+        }
+    }
+
+    fn landed(&mut self, landed: Result<S::Landed, S::Error>) -> Result<(), S::Error> {
+        let landed = landed.and_then(|landed| self.steps.landed(landed));
+        self.is_lost |= landed.is_err();
+        landed
+    }
+
+    /// Waits until everything applied is in the store, unless a checkpoint has
+    /// failed.
+    async fn finish(&mut self) -> Result<(), S::Error> {
+        while !self.is_lost {
+            if self.under_way.is_some() {
+                let landed = land::<S>(&mut self.under_way).await;
+                self.landed(landed)?;
+            }
+            if self.applied.is_empty() {
+                break;
+            }
+            self.keep().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the checkpoint on its way. Given up, it waits on the next call.
+async fn land<S: Steps>(under_way: &mut Option<UnderWay<S>>) -> Result<S::Landed, S::Error> {
+    let Some(handle) = under_way else { return std::future::pending().await };
+    let done = handle.await;
+    *under_way = None;
+    joined(done)
+}
+
+/// What a task of ours has answered. Its panic is this task's own; nobody else
+/// ends it.
+fn joined<T, E: Failure>(done: Result<Result<T, E>, tokio::task::JoinError>) -> Result<T, E> {
+    match done {
+        Ok(answer) => answer,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(BusError::Ack(error.to_string()).into()),
+        },
+    }
+}

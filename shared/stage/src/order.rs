@@ -1,0 +1,102 @@
+//! Batches in the order of the log.
+//!
+//! `ENRICHED` is not synced to disk: a crash of its server may take its end
+//! away, and a reader that has come further finds a batch whose predecessor it
+//! has not seen. It passes that over and asks for everything behind its floor.
+
+use std::time::Duration;
+
+use tidemill_bus::{Bus, Error as BusError};
+use tidemill_domain::Partition;
+use tidemill_service::{Breaker, Condition, Conditions};
+use tokio::time::Instant;
+
+/// Where a batch stands to what was applied before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It follows.
+    Next,
+    /// It was applied before.
+    Repeated,
+    /// Batches between are missing.
+    Early,
+}
+
+impl Place {
+    /// The place of batch `raw_seq`, before which `raw_prev` was made, for a
+    /// reader that has applied everything up to `floor`. All are sequences of
+    /// `RAW`; 0 is before the first.
+    pub const fn of(floor: u64, raw_prev: u64, raw_seq: u64) -> Self {
+        if raw_seq <= floor {
+            Self::Repeated
+        } else if raw_prev > floor {
+            Self::Early
+        } else {
+            Self::Next
+        }
+    }
+}
+
+/// How often enrichment is asked, until what is missing comes.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+
+/// What a reader of one partition misses, and has asked for.
+#[derive(Debug)]
+pub struct Gap {
+    partition: Partition,
+    conditions: Conditions<Partition>,
+    asked: Option<(Instant, Condition<Partition>)>,
+}
+
+impl Gap {
+    /// Nothing is missing. `conditions` are those that name gaps.
+    pub const fn none(partition: Partition, conditions: Conditions<Partition>) -> Self {
+        Self { partition, conditions, asked: None }
+    }
+
+    /// Whether something is missing.
+    pub const fn is_open(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// When to ask again.
+    pub fn due(&self) -> Option<Instant> {
+        self.asked.as_ref().map(|(asked, _)| *asked + ASK_EVERY)
+    }
+
+    /// What was missing has come.
+    pub fn close(&mut self) {
+        self.asked = None;
+    }
+
+    /// Batches behind `floor` are missing: asks for them, unless that was just
+    /// done. Answers whether it did.
+    pub async fn ask(&mut self, bus: &Bus, nats: &Breaker, floor: u64) -> Result<bool, BusError> {
+        let now = Instant::now();
+        if self.due().is_some_and(|due| due > now) {
+            return Ok(false);
+        }
+        let reason =
+            format!("the batches of RAW behind {floor} are missing; enrichment is asked to publish them again");
+        // The old condition would clear the new one if it were dropped after it.
+        self.asked = None;
+        self.asked = Some((now, self.conditions.hold(self.partition, reason)));
+        nats.call(bus.ask_again(self.partition, floor)).await?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_its_place() {
+        assert_eq!(Place::of(0, 0, 5), Place::Next);
+        assert_eq!(Place::of(5, 5, 9), Place::Next);
+        assert_eq!(Place::of(5, 0, 9), Place::Next, "its predecessor is below the floor");
+        assert_eq!(Place::of(5, 4, 5), Place::Repeated);
+        assert_eq!(Place::of(9, 4, 5), Place::Repeated);
+        assert_eq!(Place::of(5, 7, 9), Place::Early);
+    }
+}

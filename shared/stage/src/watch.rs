@@ -1,0 +1,46 @@
+//! Whether the units of a replica move.
+
+use std::{convert::Infallible, time::Duration};
+
+use tidemill_bus::{Bus, Progress};
+use tidemill_events::Durable;
+use tidemill_ownership::{Owned, Unit};
+use tidemill_service::{Context, Standstill};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Looks every few seconds how far the units that this replica owns have come,
+/// tells `lag` how many messages wait for each, and has readiness name, under
+/// `what`, those that stand.
+pub async fn watch<U: Unit>(
+    context: Context,
+    bus: Bus,
+    owned: Owned<U>,
+    what: &'static str,
+    durable: impl Fn(U) -> Option<Durable>,
+    lag: impl Fn(U, u64),
+) -> Result<(), Infallible> {
+    let standstill = Standstill::new(&context.health, what);
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = context.shutdown.cancelled() => return Ok(()),
+        }
+        standstill.retain(|unit| owned.contains(*unit));
+        for unit in owned.units() {
+            let Some(durable) = durable(unit) else { continue };
+            match bus.progress(durable).await {
+                Ok(Progress { reached, waiting }) => {
+                    lag(unit, waiting);
+                    standstill.look(unit, reached, waiting);
+                }
+                // Not made yet, or NATS is away: readiness says so.
+                Err(error) => tracing::debug!(%unit, %error, "lag is unknown"),
+            }
+        }
+    }
+}
