@@ -16,7 +16,7 @@ TOOLS := eval "$$(scripts/provision env)" &&
 DEMO_ARGS ?=
 # Arguments of `tidemill-chaos`, for instance CHAOS_ARGS="--seed 7".
 CHAOS_ARGS ?=
-# Targets for `make fuzz`, for instance FUZZ_ARGS="json judge"; all, without any.
+# Targets for `make fuzz`, for instance FUZZ_ARGS="json validate"; all, without any.
 FUZZ_ARGS ?=
 # Arguments of tests/contract/run.py, for instance CONTRACT_ARGS="--cases 500".
 CONTRACT_ARGS ?=
@@ -63,7 +63,7 @@ chaos: ## Kill, hold and cut off every part while a shop trades (CHAOS_ARGS="--s
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-chaos" $(CHAOS_ARGS)
 
 .PHONY: fuzz
-fuzz: ## Fuzz all that reads what strangers send, FUZZ_SECONDS (600) each (FUZZ_ARGS="json judge")
+fuzz: ## Fuzz all that reads what strangers send, FUZZ_SECONDS (600) each (FUZZ_ARGS="json validate")
 	@scripts/provision fuzz
 	@$(TOOLS) scripts/fuzz $(FUZZ_ARGS)
 

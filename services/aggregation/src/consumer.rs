@@ -97,7 +97,7 @@ impl Work for PartitionConsumer {
         let (owner, outlet) = self.open().await?;
         let mut subscription = self.nats.call(bus.subscribe(Durable::Aggregation(self.partition))).await?;
         progress.opened();
-        let mut open = OpenPartition::new(self, owner, outlet);
+        let mut open = PartitionTask::new(self, owner, outlet);
         consume(&mut subscription, &mut open, &stop, progress).await
     }
 
@@ -134,7 +134,7 @@ impl PartitionConsumer {
 
 /// A partition in work: batches are applied while what changed before them is
 /// being published and kept.
-struct OpenPartition<'c> {
+struct PartitionTask<'c> {
     consumer: &'c mut PartitionConsumer,
     owner: Owner,
     /// Here or with the checkpoint: so no two are ever on their way.
@@ -151,7 +151,7 @@ struct OpenPartition<'c> {
 }
 
 /// A checkpoint that is in the store.
-struct Landed {
+struct LandedCheckpoint {
     outlet: Box<NatsOutlet>,
     floor: u64,
     batches: usize,
@@ -162,11 +162,11 @@ struct Landed {
 /// Nothing has come for a while, and nothing is on its way.
 struct Silence;
 
-impl Steps for OpenPartition<'_> {
+impl Steps for PartitionTask<'_> {
     type Message = EnrichedBatch;
     type Error = Error;
     type Event = Silence;
-    type Landed = Landed;
+    type Landed = LandedCheckpoint;
 
     fn room(&self, applied: usize, is_under_way: bool) -> usize {
         match self.is_careful() {
@@ -215,7 +215,7 @@ impl Steps for OpenPartition<'_> {
     }
 
     /// Sends what changed on its way.
-    async fn checkpoint(&mut self) -> Result<Checkpoint<Landed, Error>, Error> {
+    async fn checkpoint(&mut self) -> Result<Checkpoint<LandedCheckpoint, Error>, Error> {
         // It is with the checkpoint under way, and there is none.
         let Some(mut outlet) = self.outlet.take() else { return Err(Error::Superseded) };
         let shared = self.consumer.shared.clone();
@@ -232,13 +232,13 @@ impl Steps for OpenPartition<'_> {
             if has_looked {
                 write_stale_points(&mut *outlet, store, &claim, metrics).await?;
             }
-            Ok(Landed { outlet, floor, batches, begun, has_looked })
+            Ok(LandedCheckpoint { outlet, floor, batches, begun, has_looked })
         });
         Ok(Checkpoint::UnderWay(AbortOnDropHandle::new(task)))
     }
 
-    fn landed(&mut self, landed: Landed) -> Result<(), Error> {
-        let Landed { outlet, floor, batches, begun, has_looked } = landed;
+    fn landed(&mut self, landed: LandedCheckpoint) -> Result<(), Error> {
+        let LandedCheckpoint { outlet, floor, batches, begun, has_looked } = landed;
         let PartitionConsumer { partition, shared, .. } = &*self.consumer;
         self.outlet = Some(outlet);
         self.owner.state.committed(floor);
@@ -263,7 +263,7 @@ impl Steps for OpenPartition<'_> {
     }
 }
 
-impl<'c> OpenPartition<'c> {
+impl<'c> PartitionTask<'c> {
     fn new(consumer: &'c mut PartitionConsumer, owner: Owner, outlet: Box<NatsOutlet>) -> Self {
         let now = Instant::now();
         Self {

@@ -230,7 +230,7 @@ impl<S: Stage> Work for Reader<S> {
         self.stage.look_back(&bus, self.durable).await?;
         progress.opened();
         let gap = self.stage.partition().map(|partition| Gap::none(partition, gaps));
-        let mut open = OpenReader { reader: self, gap, changes: Changes::default() };
+        let mut open = ReaderTask { reader: self, gap, changes: Changes::default() };
         open.ask_for_missing().await?;
         consume(&mut subscription, &mut open, &stop, progress).await
     }
@@ -250,7 +250,7 @@ impl<S: Stage> Work for Reader<S> {
 }
 
 /// A consumer in work.
-struct OpenReader<'r, S> {
+struct ReaderTask<'r, S> {
     reader: &'r mut Reader<S>,
     /// What is missing and asked for; `None` where nothing can be.
     gap: Option<Gap>,
@@ -261,7 +261,7 @@ struct OpenReader<'r, S> {
 /// It is time to ask again for what is missing.
 struct AskAgain;
 
-impl<S: Stage> Steps for OpenReader<'_, S> {
+impl<S: Stage> Steps for ReaderTask<'_, S> {
     type Message = S::Message;
     type Error = Error;
     type Event = AskAgain;
@@ -328,7 +328,7 @@ impl<S: Stage> Steps for OpenReader<'_, S> {
     }
 }
 
-impl<S: Stage> OpenReader<'_, S> {
+impl<S: Stage> ReaderTask<'_, S> {
     async fn ask_for_missing(&mut self) -> Result<(), Error> {
         let Some(gap) = &mut self.gap else { return Ok(()) };
         let Session { bus, dependencies, telemetry, .. } = &self.reader.session;

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     counters::{Counter, MAX_ENTRIES},
-    rules::{Alert, Head, Occasion, Source, Span, condition},
+    rules::{Alert, RuleMeta, Source, Span, Trigger, condition},
     store::{Changes, Observations, Saved},
     telemetry::{Evaluation, Outcome, Telemetry},
 };
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct EventRule {
     /// What every rule has.
-    pub head: Head,
+    pub head: RuleMeta,
     /// What this kind has.
     pub body: Body,
     /// By name of the counter: its own version, so that a rule that changes
@@ -33,7 +33,7 @@ pub struct EventRule {
     counters: BTreeMap<String, String>,
 }
 
-/// What a rule over events says, beside its [`Head`].
+/// What a rule over events says, beside its [`RuleMeta`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Body {
     /// Event types that it looks at.
@@ -125,7 +125,7 @@ const FACTS: [&str; 6] = ["id", "type", "time", "amount", "score", "signals"];
 impl EventRule {
     /// Reads one from YAML.
     pub fn read(source: &Source<'_>) -> Result<Self, DefinitionError> {
-        let (head, body): (Head, Body) = source.read()?;
+        let (head, body): (RuleMeta, Body) = source.read()?;
         if body.types.is_empty() || body.signals.is_empty() || body.fire_at == 0 {
             return Err(source.wrong("types:", "needs at least one type and one signal, and fire_at above 0"));
         }
@@ -207,7 +207,7 @@ impl EventRules {
                 continue;
             }
             match serde_json::from_slice::<EventRef<'_>>(line) {
-                Ok(event) if self.types.contains(event.kind.as_ref()) => self.judge(batch, &event, now, changes),
+                Ok(event) if self.types.contains(event.kind.as_ref()) => self.event(batch, &event, now, changes),
                 Ok(_) => unconcerned += 1,
                 // Aggregation reads the same line, and accounts for it.
                 Err(_) => self.telemetry.events(Outcome::Unreadable, 1),
@@ -219,7 +219,7 @@ impl EventRules {
         }
     }
 
-    fn judge(&self, batch: &EnrichedBatch, event: &EventRef<'_>, now: Timestamp, changes: &mut Changes) {
+    fn event(&self, batch: &EnrichedBatch, event: &EventRef<'_>, now: Timestamp, changes: &mut Changes) {
         let default = Enrichment::default();
         let enriched = event.enriched.as_ref().unwrap_or(&default);
         if enriched.duplicate {
@@ -281,7 +281,7 @@ impl EventRules {
             ("signals".into(), signals.join(", ")),
         ]);
         let figures = [("amount".to_owned(), Value::Amount(amount)), ("score".to_owned(), Value::Count(score))];
-        Some(rule.head.alert(Occasion {
+        Some(rule.head.alert(Trigger {
             id: rule.head.alert_id(&[&event.source, &event.id]),
             dimensions,
             values: figures.into_iter().chain(counts.into_iter().map(|(name, n)| (name, Value::Count(n)))).collect(),

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::{
     error::Error,
-    rules::{Head, Rules},
+    rules::{RuleMeta, Rules},
     store::{Notification, Recorded, Store},
 };
 
@@ -161,7 +161,7 @@ struct RuleView {
     definition: serde_json::Value,
 }
 
-fn view(head: &Head, on: &'static str, body: &impl Serialize) -> RuleView {
+fn view(head: &RuleMeta, on: &'static str, body: &impl Serialize) -> RuleView {
     RuleView {
         name: head.rule.clone(),
         version: head.version.clone(),

@@ -15,7 +15,7 @@ use tidemill_events::{CellUpdate, MetricsUpdate, StreamName, TraceParent};
 use tidemill_totals::{Replicated, Totals, Value};
 
 use crate::{
-    rules::{Alert, Head, Occasion, Source, condition},
+    rules::{Alert, RuleMeta, Source, Trigger, condition},
     store::{CellKey, CellTotals, Changes, Progress, Saved},
     telemetry::{Evaluation, Telemetry},
 };
@@ -43,12 +43,12 @@ const GROUP_SEPARATOR: &str = "/";
 #[derive(Debug, Clone)]
 pub struct MetricRule {
     /// What every rule has.
-    pub head: Head,
+    pub head: RuleMeta,
     /// What this kind has.
     pub body: Body,
 }
 
-/// What a rule over window totals says, beside its [`Head`].
+/// What a rule over window totals says, beside its [`RuleMeta`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Body {
     /// The metric.
@@ -80,7 +80,7 @@ pub struct Baseline {
 impl MetricRule {
     /// Reads one from YAML.
     pub fn read(source: &Source<'_>, metrics: &Metrics) -> Result<Self, DefinitionError> {
-        let (head, body): (Head, Body) = source.read()?;
+        let (head, body): (RuleMeta, Body) = source.read()?;
         let rule = Self { head, body };
         let definition = metrics
             .get(&rule.body.metric)
@@ -490,9 +490,9 @@ impl MetricRules {
         }
         let position = updates.iter().max_by_key(|update| (update.raw_seq, update.partition));
         let window = start.to_string();
-        let occasion: Vec<&str> = std::iter::once(window.as_str()).chain(group.iter().map(String::as_str)).collect();
-        Step::Fired(Box::new(rule.head.alert(Occasion {
-            id: rule.head.alert_id(&occasion),
+        let trigger: Vec<&str> = std::iter::once(window.as_str()).chain(group.iter().map(String::as_str)).collect();
+        Step::Fired(Box::new(rule.head.alert(Trigger {
+            id: rule.head.alert_id(&trigger),
             values: case.values(),
             texts: case.texts(),
             dimensions: case.group,

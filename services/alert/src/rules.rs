@@ -74,7 +74,7 @@ impl Rules {
     }
 
     /// What all rules have in common.
-    pub fn heads(&self) -> impl Iterator<Item = &Head> {
+    pub fn heads(&self) -> impl Iterator<Item = &RuleMeta> {
         self.metric.iter().map(|rule| &rule.head).chain(self.event.iter().map(|rule| &rule.head))
     }
 }
@@ -119,7 +119,7 @@ impl Severity {
 
 /// What every rule has, whatever it looks at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Head {
+pub struct RuleMeta {
     /// Its name.
     #[serde(deserialize_with = "rule_name")]
     pub rule: String,
@@ -143,40 +143,40 @@ pub struct Head {
     pub version: String,
 }
 
-impl Head {
-    /// The name of an occasion: the same one whenever and wherever it is met.
-    pub fn alert_id(&self, occasion: &[&str]) -> Uuid {
+impl RuleMeta {
+    /// The name of an trigger: the same one whenever and wherever it is met.
+    pub fn alert_id(&self, trigger: &[&str]) -> Uuid {
         // A JSON array, so that no two lists of texts run together.
-        let name = serde_json::json!([self.rule, self.version, occasion]).to_string();
+        let name = serde_json::json!([self.rule, self.version, trigger]).to_string();
         Uuid::new_v5(&NAMESPACE, name.as_bytes())
     }
 
     /// An alert of this rule.
-    pub fn alert(&self, occasion: Occasion) -> Alert {
-        let facts = occasion.facts();
+    pub fn alert(&self, trigger: Trigger) -> Alert {
+        let facts = trigger.facts();
         let firing = AlertTransition {
-            id: occasion.id,
+            id: trigger.id,
             rule: self.rule.clone(),
             rule_version: self.version.clone(),
             severity: self.severity.as_str().into(),
             state: AlertState::Firing,
             title: self.title.render(&facts),
             summary: self.summary.render(&facts),
-            dimensions: occasion.dimensions,
-            values: occasion.values,
-            event_time: occasion.event_time,
-            at: occasion.at,
-            partition: occasion.partition,
-            raw_seq: occasion.raw_seq,
-            trace: occasion.trace,
+            dimensions: trigger.dimensions,
+            values: trigger.values,
+            event_time: trigger.event_time,
+            at: trigger.at,
+            partition: trigger.partition,
+            raw_seq: trigger.raw_seq,
+            trace: trigger.trace,
         };
-        Alert { firing, parent: occasion.parent }
+        Alert { firing, parent: trigger.parent }
     }
 }
 
 /// What made a rule fire.
-pub struct Occasion {
-    /// [`Head::alert_id`] of it.
+pub struct Trigger {
+    /// [`RuleMeta::alert_id`] of it.
     pub id: Uuid,
     /// What it is about.
     pub dimensions: BTreeMap<String, String>,
@@ -198,7 +198,7 @@ pub struct Occasion {
     pub parent: Option<TraceParent>,
 }
 
-impl Occasion {
+impl Trigger {
     fn facts(&self) -> BTreeMap<&str, String> {
         let texts = self.dimensions.iter().chain(&self.texts).map(|(k, v)| (k.as_str(), v.clone()));
         let figures = self.values.iter().map(|(k, v)| (k.as_str(), figure(v)));
@@ -270,8 +270,8 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// The head and the body of a rule; a key that belongs to neither is an
     /// error. (Serde refuses unknown keys of one type, not of two.)
-    pub fn read<T: DeserializeOwned + Serialize>(&self) -> Result<(Head, T), DefinitionError> {
-        let mut head: Head = from_yaml(self.file, self.text)?;
+    pub fn read<T: DeserializeOwned + Serialize>(&self) -> Result<(RuleMeta, T), DefinitionError> {
+        let mut head: RuleMeta = from_yaml(self.file, self.text)?;
         let body: T = from_yaml(self.file, self.text)?;
         let keys: BTreeMap<String, de::IgnoredAny> = from_yaml(self.file, self.text)?;
         let known = [serde_json::to_value(&head), serde_json::to_value(&body)];

@@ -89,7 +89,7 @@ impl Webhook {
             request = request.header("traceparent", trace.to_string());
         }
         match request.send().await {
-            Ok(response) => (Some(response.status().as_u16()), judge(response).await),
+            Ok(response) => (Some(response.status().as_u16()), outcome_of(response).await),
             Err(error) => {
                 let reason = source_of(&error.without_url());
                 (None, Err(Failure::Transient { reason, retry_after: None }))
@@ -104,7 +104,7 @@ fn source_of(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), source_of)
 }
 
-async fn judge(response: reqwest::Response) -> Result<(), Failure> {
+async fn outcome_of(response: reqwest::Response) -> Result<(), Failure> {
     let status = response.status();
     if status.is_success() {
         return Ok(());

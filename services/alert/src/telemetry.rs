@@ -15,7 +15,7 @@ use tracing::{Span, field, info_span};
 
 use crate::{
     error::Error,
-    rules::{Alert, Head},
+    rules::{Alert, RuleMeta},
     store::Notification,
     unit::Unit,
 };
@@ -218,13 +218,13 @@ impl Telemetry {
 /// A rule being evaluated: a span in the trace of the event behind it, where
 /// that is sampled.
 pub struct Evaluation<'r> {
-    head: &'r Head,
+    head: &'r RuleMeta,
     span: Span,
 }
 
 impl<'r> Evaluation<'r> {
     /// Begins with the event's context.
-    pub fn begin(head: &'r Head, stream: StreamName, event: Option<TraceParent>) -> Self {
+    pub fn begin(head: &'r RuleMeta, stream: StreamName, event: Option<TraceParent>) -> Self {
         let Some(parent) = event.filter(|event| event.is_sampled()) else { return Self { head, span: Span::none() } };
         let span = info_span!(
             "evaluate",

@@ -111,7 +111,7 @@ impl Work for Consumer {
         let Some(opened) = consumer.stop.run_until_cancelled(opened).await else { return Ok(()) };
         let (state, mut subscription) = opened?;
         progress.opened();
-        let mut partition = OpenPartition { consumer, state, look_at: Instant::now() + REQUESTS_INTERVAL };
+        let mut partition = PartitionTask { consumer, state, look_at: Instant::now() + REQUESTS_INTERVAL };
         consume(&mut subscription, &mut partition, &consumer.stop, progress).await
     }
 
@@ -123,7 +123,7 @@ impl Work for Consumer {
 
 /// A partition in work. After an error its state has seen more than was done,
 /// and is of no more use.
-struct OpenPartition<'c> {
+struct PartitionTask<'c> {
     consumer: &'c Consumer,
     state: State,
     /// When to look whether a reader misses batches.
@@ -133,7 +133,7 @@ struct OpenPartition<'c> {
 /// It is time to look whether a reader misses batches.
 struct LookForRequests;
 
-impl Steps for OpenPartition<'_> {
+impl Steps for PartitionTask<'_> {
     type Message = RawBatch;
     type Error = Error;
     type Event = LookForRequests;
@@ -205,7 +205,7 @@ impl Steps for OpenPartition<'_> {
     }
 }
 
-impl OpenPartition<'_> {
+impl PartitionTask<'_> {
     /// Marks, joins and publishes one batch.
     async fn enrich(&mut self, raw_seq: u64, raw: &RawBatch) -> Result<(), Error> {
         let Self { consumer, state, .. } = self;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
-use crate::judge::EXPANSION;
+use crate::validate::EXPANSION;
 
 /// All settings of the service.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -21,7 +21,7 @@ use utoipa::{OpenApi, ToSchema};
 pub(crate) use intake::Intake;
 
 use crate::{
-    forms::Route,
+    formats::Route,
     rejections::{Listed, Rejections},
     telemetry::request_span,
 };

@@ -7,16 +7,16 @@
 //! that are sent again come the same way, from a stream (`redrive.rs`).
 
 mod batcher;
+mod client_address;
 mod config;
 mod dead_letters;
 mod error;
-mod forms;
+mod formats;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
 mod inflate;
-mod judge;
 mod limits;
 mod normalise;
 mod parse;
@@ -25,9 +25,9 @@ mod rejections;
 mod room;
 mod schema;
 mod segment;
-mod sender;
 mod tally;
 mod telemetry;
+mod validate;
 
 use std::{convert::Infallible, hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -45,13 +45,13 @@ use crate::{
     batcher::Log,
     dead_letters::{Budgets, DeadLetters},
     http::Intake,
-    judge::Judge,
     limits::Limits,
-    redrive::Orders,
+    redrive::Redrives,
     room::Room,
     schema::Schemas,
     tally::Tally,
     telemetry::Telemetry,
+    validate::Validator,
 };
 
 /// How long an accepted event is remembered, to tell its sender of a repeat.
@@ -78,7 +78,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let bus = context.connect_bus(&config.nats).await?;
     let intake = Arc::new(intake(&config, &context, &bus, schemas));
     let follower = (intake.clone(), context.clone(), bus.clone());
-    tidemill_ownership::share(&context, &bus, [Orders], move |lease| {
+    tidemill_ownership::share(&context, &bus, [Redrives], move |lease| {
         let (intake, context, bus) = follower.clone();
         redrive::run(intake, context, bus, lease)
     });
@@ -107,7 +107,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> In
     Intake {
         origins: config.cors.origins.clone(),
         sender: config.sender.clone(),
-        judge: Judge {
+        validator: Validator {
             context: context.clone(),
             limits: limits.clone(),
             limits_config: config.limits.clone(),

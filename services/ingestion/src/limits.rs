@@ -24,7 +24,7 @@ const UNIT: usize = 1024;
 /// Callers whose rate is remembered: more than anybody has keys. One that is
 /// forgotten begins anew.
 pub(crate) const MOST_CALLERS: u64 = 4096;
-/// Bodies judged off the runtime's threads at once, for each core: more would
+/// Bodies validated off the runtime's threads at once, for each core: more would
 /// be no faster, and each needs memory.
 const WORKERS_PER_CORE: usize = 2;
 
@@ -70,7 +70,7 @@ impl Limits {
         Ok(Admission { _place: place, memory: Memory { bytes: self.bytes.clone(), used: 0, held: None } })
     }
 
-    /// A turn to judge a body off the runtime's threads.
+    /// A turn to validate a body off the runtime's threads.
     pub(crate) async fn worker(&self) -> Result<OwnedSemaphorePermit, Error> {
         self.workers.clone().acquire_owned().await.map_err(|_| Error::Internal)
     }

@@ -11,7 +11,7 @@ use tidemill_service::FieldError;
 
 use crate::{
     error::{Error, clip},
-    forms::Envelope,
+    formats::Envelope,
 };
 
 /// Members that later stages add to an event: a sender has no say in them.

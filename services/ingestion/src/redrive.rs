@@ -1,5 +1,5 @@
 //! Dead letters that are sent again: each is an order in a stream, and its
-//! event is judged, stored and answered for like one that was posted.
+//! event is validated, stored and answered for like one that was posted.
 //!
 //! One replica reads the orders. Each is acknowledged when its event is in the
 //! log, or among the dead letters once more; one that comes again after a crash
@@ -16,15 +16,15 @@ use tidemill_stage::{Checkpoint, Disposition, Failure, Progressing, Read, Steps,
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{dead_letters::blank, error::Error, http::Intake, judge::Judged, limits::Admission};
+use crate::{dead_letters::blank, error::Error, http::Intake, limits::Admission, validate::Validated};
 
 /// Orders in work at once.
 const CHUNK: usize = 64;
 /// Before a busy service is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Bytes of events from which on they are stored, before the rest is judged.
+/// Bytes of events from which on they are stored, before the rest is validated.
 const PIECE: usize = 1 << 20;
-/// Events that are judged before others have their turn.
+/// Events that are validated before others have their turn.
 const BREATH: usize = 64;
 /// Events of one order. No letter stands for more, unless a person made it so.
 const MOST_EVENTS: u64 = 1_000_000;
@@ -33,9 +33,9 @@ const NAME: &str = "redrive";
 
 /// The stream of orders, which one replica reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Orders;
+pub(crate) struct Redrives;
 
-impl fmt::Display for Orders {
+impl fmt::Display for Redrives {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(NAME)
     }
@@ -68,7 +68,7 @@ impl Failure for Pause {
 
 /// Follows the orders for as long as this replica owns them. What is away is
 /// waited for.
-pub(crate) async fn run(intake: Arc<Intake>, context: Context, bus: Bus, lease: Lease<Orders>) -> Result<(), Pause> {
+pub(crate) async fn run(intake: Arc<Intake>, context: Context, bus: Bus, lease: Lease<Redrives>) -> Result<(), Pause> {
     let (stop, conditions) = (lease.stop().clone(), Conditions::new(&context.health, NAME));
     let nats = context.breaker("nats");
     let follower = Follower { intake: &intake, context: &context, bus: &bus, nats, stop: stop.clone() };
@@ -78,7 +78,7 @@ pub(crate) async fn run(intake: Arc<Intake>, context: Context, bus: Bus, lease: 
 }
 
 /// The bodies of an order. A list that cannot be read, or that would never end,
-/// is judged as it stands, and fails as one event.
+/// is validated as it stands, and fails as one event.
 fn bodies(order: &Redrive) -> Vec<Body> {
     let count = |bodies: &[Body]| bodies.iter().fold(0, |sum: u64, body| sum.saturating_add(body.count));
     match order.bodies() {
@@ -207,7 +207,7 @@ impl Follower<'_> {
         }
     }
 
-    /// The recipe for one order: judge its event, store it, acknowledge.
+    /// The recipe for one order: validate its event, store it, acknowledge.
     async fn settle(&self, delivery: Delivery, order: Redrive) -> Result<(), Pause> {
         // The log is kept open for as long as a place is held. Without one the
         // order goes to the next owner.
@@ -216,30 +216,30 @@ impl Follower<'_> {
         Ok(delivery.ack().await?)
     }
 
-    /// Judges the events of an order and stores them, a piece at a time. Done
+    /// Validates the events of an order and stores them, a piece at a time. Done
     /// twice, it does the same: each has its name.
     async fn send_again(&self, order: &Redrive, admission: &mut Admission) -> Result<(), Error> {
-        let Intake { judge, dead_letters, telemetry, .. } = &**self.intake;
-        let mut judged = Judged::default();
+        let Intake { validator, dead_letters, telemetry, .. } = &**self.intake;
+        let mut validated = Validated::default();
         let bodies = bodies(order);
         let events = bodies.iter().flat_map(|body| (0..body.count).map(|_| &body.bytes));
         for (index, body) in events.enumerate() {
-            judge.judge_again(order, index, body, &mut judged, admission)?;
-            if judged.parts.bytes() >= PIECE {
-                self.store(order, &mut judged).await?;
+            validator.validate_again(order, index, body, &mut validated, admission)?;
+            if validated.parts.bytes() >= PIECE {
+                self.store(order, &mut validated).await?;
                 admission.give_back();
             } else if index % BREATH == BREATH - 1 {
                 tokio::task::yield_now().await;
             }
         }
-        self.store(order, &mut judged).await?;
-        dead_letters.store_again(&judged.rejected, order).await?;
-        telemetry.redriven(order, judged.accepted.len(), judged.rejected.total());
+        self.store(order, &mut validated).await?;
+        dead_letters.store_again(&validated.rejected, order).await?;
+        telemetry.redriven(order, validated.accepted.len(), validated.rejected.total());
         Ok(())
     }
 
-    async fn store(&self, order: &Redrive, judged: &mut Judged) -> Result<(), Error> {
-        judged.parts.redriven(order.letter);
-        self.intake.log.store(std::mem::take(&mut judged.parts)).await
+    async fn store(&self, order: &Redrive, validated: &mut Validated) -> Result<(), Error> {
+        validated.parts.redriven(order.letter);
+        self.intake.log.store(std::mem::take(&mut validated.parts)).await
     }
 }

@@ -14,7 +14,7 @@ use tidemill_service::{FieldError, StartError};
 use crate::{
     config::{SchemasConfig, UnknownTypes},
     error::{Error, clip},
-    forms::is_json,
+    formats::is_json,
     normalise::Event,
 };
 
@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        forms::Envelope,
+        formats::Envelope,
         normalise::{Defaults, normalise},
     };
 

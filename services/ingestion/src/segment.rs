@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{error::Error, forms::Envelope};
+use crate::{error::Error, formats::Envelope};
 
 /// One call.
 pub(crate) fn read(mut call: Map<String, Value>) -> Result<Envelope, Error> {

@@ -17,7 +17,7 @@ use tidemill_events::{RawBatch, Redrive, TraceParent};
 use tidemill_service::{Caller, Registry, trace};
 use tracing::{Span, field::Empty, info_span};
 
-use crate::{batcher::Lines, error::Error, forms::Route, normalise::Event, tally::NotKept};
+use crate::{batcher::Lines, error::Error, formats::Route, normalise::Event, tally::NotKept};
 
 /// Spans that a batch links to.
 const MAX_LINKS: usize = 16;
@@ -119,7 +119,7 @@ impl Telemetry {
         tracing::debug!(code = error.code(), %error, "a request was refused");
     }
 
-    /// Events were judged, and what was accepted is in the log.
+    /// Events were validated, and what was accepted is in the log.
     pub(crate) fn taken_in(&self, caller: &Caller, accepted: usize, duplicate: usize, rejected: usize) {
         let count = |outcome, n: usize| self.events.get_or_create(&Outcome { outcome }).inc_by(n as u64);
         count("accepted", accepted);
@@ -128,7 +128,7 @@ impl Telemetry {
         tracing::debug!(key = %caller, accepted, duplicate, rejected, "events were taken in");
     }
 
-    /// A dead letter's events were judged once more, and stored.
+    /// A dead letter's events were validated once more, and stored.
     pub(crate) fn redriven(&self, order: &Redrive, accepted: usize, rejected: usize) {
         let count = |outcome, n: usize| self.redriven.get_or_create(&Outcome { outcome }).inc_by(n as u64);
         count("accepted", accepted);

@@ -22,7 +22,7 @@ const AT_ONCE: usize = 8;
 const WIRE: usize = 5 << 20;
 const INFLATED: usize = 32 << 20;
 const EVENT: usize = 64 << 10;
-/// Of bodies whose events are dear to judge, one by one: larger ones are only
+/// Of bodies whose events are dear to validate, one by one: larger ones are only
 /// slower.
 const DEAR: usize = 2 << 20;
 /// Of bodies that grow when they are written out.

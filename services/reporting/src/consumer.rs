@@ -23,7 +23,7 @@ use crate::{
     read_model::MetricsFold,
     state::Reporting,
     store::Folded,
-    unit::{Stretch, Unit},
+    unit::{SequenceRange, Unit},
 };
 
 /// Messages that one transaction folds at most.
@@ -37,10 +37,10 @@ pub trait Recipe: Send + Sync + 'static {
     type Message: Message + Send + Sync;
 
     /// Takes messages, with their stream sequences, into the read model. They
-    /// are those of the stretch that can be read.
+    /// are those of the range that can be read.
     fn fold(
         reporting: &Reporting,
-        stretch: Stretch,
+        range: SequenceRange,
         messages: Vec<(u64, Self::Message)>,
     ) -> impl Future<Output = Result<Folded<()>, Error>> + Send;
 
@@ -108,7 +108,7 @@ impl<R: Recipe> Work for Follower<'_, R> {
         self.anew = false;
         progress.opened();
         let stop = self.stop.clone();
-        let mut open = OpenStream { follower: self, reached };
+        let mut open = StreamTask { follower: self, reached };
         consume(&mut subscription, &mut open, &stop, progress).await
     }
 
@@ -119,13 +119,13 @@ impl<R: Recipe> Work for Follower<'_, R> {
 }
 
 /// A stream in work.
-struct OpenStream<'f, 'r, R: Recipe> {
+struct StreamTask<'f, 'r, R: Recipe> {
     follower: &'f Follower<'r, R>,
     /// The sequence up to which it is folded.
     reached: u64,
 }
 
-impl<R: Recipe> Steps for OpenStream<'_, '_, R> {
+impl<R: Recipe> Steps for StreamTask<'_, '_, R> {
     type Message = R::Message;
     type Error = Error;
     type Event = std::convert::Infallible;
@@ -164,15 +164,15 @@ impl<R: Recipe> Steps for OpenStream<'_, '_, R> {
             }
             deliveries.push(delivery);
         }
-        let stretch =
-            Stretch { after: self.reached, last: last_of::<R>(&reporting.bus, self.reached, &deliveries).await? };
+        let range =
+            SequenceRange { after: self.reached, last: last_of::<R>(&reporting.bus, self.reached, &deliveries).await? };
         let count = messages.len();
-        match answered(R::fold(reporting, stretch, messages)).await {
-            Ok(folded) => follows::<R>(folded, stretch)?,
-            Err(error) if error.is_refusal() => self.fold_one_by_one(stretch, &deliveries).await?,
+        match answered(R::fold(reporting, range, messages)).await {
+            Ok(folded) => follows::<R>(folded, range)?,
+            Err(error) if error.is_refusal() => self.fold_one_by_one(range, &deliveries).await?,
             Err(error) => return Err(error),
         }
-        self.reached = stretch.last;
+        self.reached = range.last;
         applied.append(&mut deliveries);
         reporting.telemetry.folded(R::UNIT.name(), count);
         Ok(())
@@ -195,17 +195,17 @@ impl<R: Recipe> Steps for OpenStream<'_, '_, R> {
     }
 }
 
-impl<R: Recipe> OpenStream<'_, '_, R> {
-    /// Folds a stretch that the database refused as a whole: what it refuses of
+impl<R: Recipe> StreamTask<'_, '_, R> {
+    /// Folds a range that the database refused as a whole: what it refuses of
     /// each message is set aside as a dead letter, and the rest is folded.
-    async fn fold_one_by_one(&self, stretch: Stretch, deliveries: &[Delivery]) -> Result<(), Error> {
+    async fn fold_one_by_one(&self, range: SequenceRange, deliveries: &[Delivery]) -> Result<(), Error> {
         let Follower { reporting, letters, .. } = self.follower;
-        let mut reached = stretch.after;
-        for delivery in deliveries.iter().filter(|delivery| delivery.sequence > stretch.after) {
+        let mut reached = range.after;
+        for delivery in deliveries.iter().filter(|delivery| delivery.sequence > range.after) {
             // One that cannot be read is a dead letter already.
             let Ok(message) = delivery.decode::<R::Message>() else { continue };
-            let stretch = Stretch { after: reached, last: delivery.sequence };
-            let folded = match answered(R::fold(reporting, stretch, vec![(delivery.sequence, message)])).await {
+            let range = SequenceRange { after: reached, last: delivery.sequence };
+            let folded = match answered(R::fold(reporting, range, vec![(delivery.sequence, message)])).await {
                 Err(error) if error.is_refusal() => {
                     let (rest, refused) = R::without_refused(reporting, delivery.decode()?, delivery.payload()).await?;
                     let dead = refused.len() as u64;
@@ -215,14 +215,14 @@ impl<R: Recipe> OpenStream<'_, '_, R> {
                         self.give_up(delivery, &name, &error, body).await?;
                     }
                     let rest = rest.into_iter().map(|message| (delivery.sequence, message)).collect();
-                    answered(R::fold(reporting, stretch, rest)).await?
+                    answered(R::fold(reporting, range, rest)).await?
                 }
                 folded => folded?,
             };
-            follows::<R>(folded, stretch)?;
+            follows::<R>(folded, range)?;
             reached = delivery.sequence;
         }
-        let rest = Stretch { after: reached, last: stretch.last };
+        let rest = SequenceRange { after: reached, last: range.last };
         follows::<R>(answered(R::fold(reporting, rest, Vec::new())).await?, rest)
     }
 
@@ -242,10 +242,10 @@ impl<R: Recipe> OpenStream<'_, '_, R> {
     }
 }
 
-fn follows<R: Recipe>(folded: Folded<()>, stretch: Stretch) -> Result<(), Error> {
+fn follows<R: Recipe>(folded: Folded<()>, range: SequenceRange) -> Result<(), Error> {
     match folded {
         Folded::Done(()) => Ok(()),
-        Folded::DoesNotFollow => Err(missing::<R>(stretch.after)),
+        Folded::DoesNotFollow => Err(missing::<R>(range.after)),
     }
 }
 
@@ -301,7 +301,7 @@ impl Recipe for Metrics {
 
     async fn fold(
         reporting: &Reporting,
-        stretch: Stretch,
+        range: SequenceRange,
         messages: Vec<(u64, MetricsUpdate)>,
     ) -> Result<Folded<()>, Error> {
         let mut fold = MetricsFold::default();
@@ -312,7 +312,7 @@ impl Recipe for Metrics {
             fold.observe(update);
         }
         let now = reporting.now();
-        let Folded::Done(change) = reporting.store.fold_metrics(stretch, &fold, now).await? else {
+        let Folded::Done(change) = reporting.store.fold_metrics(range, &fold, now).await? else {
             return Ok(Folded::DoesNotFollow);
         };
         reporting.metrics_folded(&fold, now);
@@ -366,7 +366,7 @@ impl Recipe for Log {
 
     async fn fold(
         reporting: &Reporting,
-        stretch: Stretch,
+        range: SequenceRange,
         messages: Vec<(u64, RawBatch)>,
     ) -> Result<Folded<()>, Error> {
         let entries: Vec<Entry> = messages.iter().map(|(sequence, batch)| Entry::of_batch(*sequence, batch)).collect();
@@ -376,7 +376,7 @@ impl Recipe for Log {
         let redriven = messages.iter().flat_map(|(sequence, batch)| batch.redriven.iter().map(|l| (*l, *sequence)));
         let redriven: BTreeMap<u64, u64> = redriven.collect();
         let now = reporting.now();
-        let Folded::Done(()) = reporting.store.fold_log(stretch, &entries, &heads, &redriven, now).await? else {
+        let Folded::Done(()) = reporting.store.fold_log(range, &entries, &heads, &redriven, now).await? else {
             return Ok(Folded::DoesNotFollow);
         };
         reporting.log_folded(&heads);
@@ -393,13 +393,13 @@ impl Recipe for DeadLetters {
 
     async fn fold(
         reporting: &Reporting,
-        stretch: Stretch,
+        range: SequenceRange,
         messages: Vec<(u64, DeadLetter)>,
     ) -> Result<Folded<()>, Error> {
         let entries: Vec<Entry> =
             messages.iter().map(|(sequence, letter)| Entry::of_letter(*sequence, letter)).collect();
         let letters: Vec<Letter> = messages.iter().map(|(sequence, letter)| Letter::new(*sequence, letter)).collect();
-        let folded = reporting.store.fold_dead_letters(stretch, &entries, &letters, reporting.now()).await?;
+        let folded = reporting.store.fold_dead_letters(range, &entries, &letters, reporting.now()).await?;
         reporting.news.books_changed();
         Ok(folded)
     }
@@ -414,15 +414,15 @@ impl Recipe for Alerts {
 
     async fn fold(
         reporting: &Reporting,
-        stretch: Stretch,
+        range: SequenceRange,
         messages: Vec<(u64, AlertTransition)>,
     ) -> Result<Folded<()>, Error> {
         let span = |transition: &AlertTransition| report_span(transition.trace, Self::UNIT.durable(), 0);
         let _spans: Vec<Span> = messages.iter().filter_map(|(_, transition)| span(transition)).collect();
-        let Folded::Done(alerts) = reporting.store.fold_alerts(stretch, &messages).await? else {
+        let Folded::Done(alerts) = reporting.store.fold_alerts(range, &messages).await? else {
             return Ok(Folded::DoesNotFollow);
         };
-        reporting.seen.alerts_to(stretch.last);
+        reporting.seen.alerts_to(range.last);
         reporting.alerts_folded(&alerts);
         Ok(Folded::Done(()))
     }

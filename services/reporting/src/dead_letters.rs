@@ -309,7 +309,7 @@ pub struct Filter {
 
 /// An order for letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct RedriveRequest {
     /// Its name. An order for many letters takes several calls, which share it.
     pub request: Uuid,
     /// What is to be done.
@@ -328,7 +328,7 @@ pub struct Order {
     pub body: Vec<u8>,
 }
 
-impl Order {
+impl RedriveRequest {
     /// The name of what is done with one letter: a call that is repeated does
     /// nothing twice.
     pub fn action(&self, letter: u64) -> Uuid {

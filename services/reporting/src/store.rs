@@ -23,7 +23,7 @@ use crate::{
     catalogue::{Metric, Version},
     dead_letters::Letter,
     read_model::{CellKey, MetricsFold},
-    unit::{Stretch, Unit},
+    unit::{SequenceRange, Unit},
     watermark::{Progress, Watermarks},
 };
 
@@ -234,17 +234,17 @@ impl Store {
     /// Answers the number of the change to cells, if there was one.
     pub async fn fold_metrics(
         &self,
-        stretch: Stretch,
+        range: SequenceRange,
         fold: &MetricsFold,
         now: Timestamp,
     ) -> Result<Folded<Option<u64>>, Error> {
         let (_turn, mut tx) = self.begin().await?;
-        if claim(&mut tx, Unit::Metrics).await? < stretch.after {
+        if claim(&mut tx, Unit::Metrics).await? < range.after {
             return Ok(Folded::DoesNotFollow);
         }
         write_metrics(&mut tx, fold, now).await?;
         let change = note_change(&mut tx, fold).await?;
-        advance(&mut tx, Unit::Metrics, stretch.last, &BTreeMap::new()).await?;
+        advance(&mut tx, Unit::Metrics, range.last, &BTreeMap::new()).await?;
         tx.commit().await?;
         Ok(Folded::Done(change))
     }
@@ -262,7 +262,7 @@ impl Store {
     /// letter). `heads` are the furthest sequences by partition.
     pub async fn fold_log(
         &self,
-        stretch: Stretch,
+        range: SequenceRange,
         entries: &[Entry],
         heads: &BTreeMap<Partition, u64>,
         redriven: &BTreeMap<u64, u64>,
@@ -270,13 +270,13 @@ impl Store {
     ) -> Result<Folded<()>, Error> {
         let (_turn, mut tx) = self.begin().await?;
         let floor = claim(&mut tx, Unit::Log).await?;
-        if floor < stretch.after {
+        if floor < range.after {
             return Ok(Folded::DoesNotFollow);
         }
         add_intake(&mut tx, books::fold(entries, floor)).await?;
         let fresh = redriven.iter().filter(|(_, raw_seq)| **raw_seq > floor).map(|(letter, seq)| (*letter, *seq));
         dead_letters::settle_accepted(&mut tx, &fresh.collect(), now).await?;
-        advance(&mut tx, Unit::Log, stretch.last, heads).await?;
+        advance(&mut tx, Unit::Log, range.last, heads).await?;
         tx.commit().await?;
         Ok(Folded::Done(()))
     }
@@ -285,14 +285,14 @@ impl Store {
     /// those whose event has failed again.
     pub async fn fold_dead_letters(
         &self,
-        stretch: Stretch,
+        range: SequenceRange,
         entries: &[Entry],
         letters: &[Letter],
         now: Timestamp,
     ) -> Result<Folded<()>, Error> {
         let (_turn, mut tx) = self.begin().await?;
         let floor = claim(&mut tx, Unit::DeadLetters).await?;
-        if floor < stretch.after {
+        if floor < range.after {
             return Ok(Folded::DoesNotFollow);
         }
         let mut fresh: Vec<&Letter> = letters.iter().filter(|letter| letter.sequence > floor).collect();
@@ -302,7 +302,7 @@ impl Store {
         add_intake(&mut tx, books::fold(entries, floor)).await?;
         dead_letters::add(&mut tx, &fresh).await?;
         dead_letters::settle_failed(&mut tx, &fresh, now).await?;
-        advance(&mut tx, Unit::DeadLetters, stretch.last, &BTreeMap::new()).await?;
+        advance(&mut tx, Unit::DeadLetters, range.last, &BTreeMap::new()).await?;
         tx.commit().await?;
         Ok(Folded::Done(()))
     }
@@ -311,12 +311,12 @@ impl Store {
     /// sequences; answers the alerts that changed.
     pub async fn fold_alerts(
         &self,
-        stretch: Stretch,
+        range: SequenceRange,
         transitions: &[(u64, AlertTransition)],
     ) -> Result<Folded<Vec<Alert>>, Error> {
         let (_turn, mut tx) = self.begin().await?;
         let floor = claim(&mut tx, Unit::Alerts).await?;
-        if floor < stretch.after {
+        if floor < range.after {
             return Ok(Folded::DoesNotFollow);
         }
         let mut changed: BTreeMap<Uuid, (u64, Alert)> = BTreeMap::new();
@@ -352,7 +352,7 @@ impl Store {
             },
         )
         .await?;
-        advance(&mut tx, Unit::Alerts, stretch.last, &BTreeMap::new()).await?;
+        advance(&mut tx, Unit::Alerts, range.last, &BTreeMap::new()).await?;
         tx.commit().await?;
         Ok(Folded::Done(changed.into_values().map(|(_, alert)| alert).collect()))
     }
@@ -467,7 +467,7 @@ impl Store {
 pub enum Folded<T> {
     /// It is in the read model.
     Done(T),
-    /// Its stretch does not follow what is folded: nothing was changed.
+    /// Its range does not follow what is folded: nothing was changed.
     DoesNotFollow,
 }
 
@@ -714,15 +714,15 @@ mod tests {
 
     use super::*;
     use crate::{
-        dead_letters::{Act, ActionFilter, Filter, Kind, Order, Progress as Step, State},
+        dead_letters::{Act, ActionFilter, Filter, Kind, Progress as Step, RedriveRequest, State},
         testing::{at, dead_letter, sales, transition, update, updates},
     };
 
-    /// Any stretch: it follows whatever is folded.
-    const ANY: Stretch = Stretch { after: 0, last: 1 };
+    /// Any range: it follows whatever is folded.
+    const ANY: SequenceRange = SequenceRange { after: 0, last: 1 };
 
-    fn to(after: u64, last: u64) -> Stretch {
-        Stretch { after, last }
+    fn to(after: u64, last: u64) -> SequenceRange {
+        SequenceRange { after, last }
     }
 
     async fn sqlite() -> (Store, TempDir) {
@@ -750,7 +750,7 @@ mod tests {
         let mut fold = MetricsFold::default();
         updates.iter().for_each(|update| fold.observe(update.clone()));
         let Folded::Done(change) = store.fold_metrics(ANY, &fold, at(1)).await.expect("folds") else {
-            panic!("any stretch follows")
+            panic!("any range follows")
         };
         change
     }
@@ -854,7 +854,7 @@ mod tests {
             })
             .collect();
         let Folded::Done(_) = store.fold_alerts(to(0, 9_999), &fired).await.expect("folds") else {
-            panic!("any stretch follows")
+            panic!("any range follows")
         };
         let titles: BTreeSet<String> =
             store.alerts(Some("TEXTS"), 500).await.expect("alerts").into_iter().map(|alert| alert.title).collect();
@@ -887,9 +887,9 @@ mod tests {
     async fn intake_counts_once(store: &Store) {
         let heads = |head| BTreeMap::from([(Partition::new(0), head)]);
         let before = |lines: Vec<(String, Line)>| -> u64 { lines.iter().map(|(_, line)| line.accepted).sum() };
-        let fold = async |stretch: Stretch, head: u64| {
-            let (entries, heads) = (batches(stretch.after + 1..stretch.last + 1), heads(head));
-            store.fold_log(stretch, &entries, &heads, &BTreeMap::new(), at(1)).await.expect("folds")
+        let fold = async |range: SequenceRange, head: u64| {
+            let (entries, heads) = (batches(range.after + 1..range.last + 1), heads(head));
+            store.fold_log(range, &entries, &heads, &BTreeMap::new(), at(1)).await.expect("folds")
         };
         assert_eq!(fold(to(0, 4), 4).await, Folded::Done(()));
         assert_eq!(fold(to(2, 6), 6).await, Folded::Done(()));
@@ -908,8 +908,7 @@ mod tests {
         let fired = |id| transition(id, AlertState::Firing, at(id as i64));
         let notified = |id| transition(id, AlertState::Notified, at(id as i64 + 100));
         let fold =
-            async |stretch, transitions: &[(u64, AlertTransition)]| match store.fold_alerts(stretch, transitions).await
-            {
+            async |range, transitions: &[(u64, AlertTransition)]| match store.fold_alerts(range, transitions).await {
                 Ok(Folded::Done(alerts)) => alerts.len(),
                 other => panic!("{other:?}"),
             };
@@ -970,10 +969,10 @@ mod tests {
         assert_eq!(listed(all(), None, 9).await, [3]);
     }
 
-    fn order(request: u128, kind: Kind, force: bool) -> Order {
+    fn order(request: u128, kind: Kind, force: bool) -> RedriveRequest {
         let (by, key) = ("anna".to_owned(), "anybody".to_owned());
         let (request, reason, at, body) = (Uuid::from_u128(request), "mended".to_owned(), at(9), Vec::new());
-        Order { request, kind, force, by, key, reason, at, body }
+        RedriveRequest { request, kind, force, by, key, reason, at, body }
     }
 
     async fn stands(store: &Store, letter: u64) -> (State, Option<u64>, Option<u64>) {
@@ -1119,13 +1118,13 @@ mod tests {
         let stores = [one.expect("opens"), other.expect("opens")];
         let follow = async |store: &Store| {
             for after in 0..40 {
-                let (stretch, sequence) = (to(after, after + 1), after + 1);
+                let (range, sequence) = (to(after, after + 1), after + 1);
                 let entries = batches(sequence..sequence + 1);
                 let (heads, redriven) = (BTreeMap::new(), BTreeMap::new());
-                let log = store.fold_log(stretch, &entries, &heads, &redriven, at(1)).await;
+                let log = store.fold_log(range, &entries, &heads, &redriven, at(1)).await;
                 assert_eq!(log.expect("folds"), Folded::Done(()));
                 let fired = transition(1, AlertState::Firing, at(100 - after.cast_signed()));
-                let _ = store.fold_alerts(stretch, &[(sequence, fired)]).await.expect("folds");
+                let _ = store.fold_alerts(range, &[(sequence, fired)]).await.expect("folds");
                 fold(store, &[update(0, sequence)]).await;
             }
         };

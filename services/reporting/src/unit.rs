@@ -50,14 +50,14 @@ impl fmt::Display for Unit {
     }
 }
 
-/// A stretch of a stream, without a gap: the messages behind `after`, up to
+/// A range of a stream, without a gap: the messages behind `after`, up to
 /// `last`.
 ///
 /// Folds go by it. One that does not follow what is folded already changes
 /// nothing, so that a replica which was paused while another took over leaves
 /// no message out and counts none twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
+pub struct SequenceRange {
     /// The sequence before the first message.
     pub after: u64,
     /// The sequence of the last one.

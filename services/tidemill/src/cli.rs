@@ -228,12 +228,14 @@ pub enum DlqCommand {
     /// personal in it is masked
     Show(DlqShow),
     /// Send the events of dead letters again, as they are or mended
-    #[command(after_help = "Each event is judged by ingestion like any other. It keeps its source and id, so it is \
+    #[command(
+        after_help = "Each event is validated by ingestion like any other. It keeps its source and id, so it is \
         counted once\nhowever often it is redriven. The exit code is 0 if every one is accepted.\n\nExamples:\n  \
         tidemill dlq redrive 17 18 19\n  \
         tidemill dlq redrive --code unknown_type --reason 'schema added' --dry-run\n  \
         tidemill dlq show 17 --unmasked --json | jq -r .body | sed 's/order.teleported/order.placed/' |\n    \
-        tidemill dlq redrive 17 --body - --yes")]
+        tidemill dlq redrive 17 --body - --yes"
+    )]
     Redrive(DlqRedrive),
     /// Give dead letters up for good
     #[command(after_help = "Examples:\n  \

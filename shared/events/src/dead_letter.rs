@@ -202,7 +202,7 @@ const fn content_type(several: bool) -> &'static str {
     if several { bodies::CONTENT_TYPE } else { "application/octet-stream" }
 }
 
-/// A dead letter's event, or events, as they were or mended, to be judged once
+/// A dead letter's event, or events, as they were or mended, to be validated once
 /// more. They take the way of every event: through ingestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redrive {
@@ -237,7 +237,7 @@ impl Redrive {
 
 /// What of an order travels in one header.
 #[derive(Serialize, Deserialize)]
-struct Order {
+struct RedriveRequest {
     id: uuid::Uuid,
     letter: u64,
     by: String,
@@ -254,10 +254,10 @@ impl Message for Redrive {
     fn encode(&self) -> Result<Encoded, serde_json::Error> {
         let Self { id, letter, at, first_failed_at, .. } = *self;
         let (by, source, event_id) = (self.by.clone(), self.source.clone(), self.event_id.clone());
-        let order = Order { id, letter, by, at, source, event_id, first_failed_at };
+        let request = RedriveRequest { id, letter, by, at, source, event_id, first_failed_at };
         Ok(Encoded::new(topology::REDRIVE.into(), format!("redrive-{id}"))
             .header(name::VERSION, Self::VERSION)
-            .header(name::ORDER, ascii_json(&order)?)
+            .header(name::ORDER, ascii_json(&request)?)
             .header_opt(name::TRACEPARENT, self.trace)
             .body(content_type(self.several), self.body.clone()))
     }
@@ -265,7 +265,7 @@ impl Message for Redrive {
     fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
         check_version(headers, Self::VERSION)?;
         let order = headers.get(name::ORDER).ok_or(DecodeError::Header(name::ORDER))?;
-        let Order { id, letter, by, at, source, event_id, first_failed_at } = serde_json::from_str(order)?;
+        let RedriveRequest { id, letter, by, at, source, event_id, first_failed_at } = serde_json::from_str(order)?;
         let trace = optional(headers, name::TRACEPARENT).unwrap_or_default();
         let several = headers.get(name::CONTENT_TYPE) == Some(bodies::CONTENT_TYPE);
         let body = inflate(headers, payload)?;

@@ -1,10 +1,17 @@
 //! From a stream to a checkpoint.
 
+use std::time::Duration;
+
 use tidemill_bus::{Delivery, Error as BusError, Subscription, ack_all};
 use tidemill_events::Message;
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{Failure, Progressing};
+
+/// For how long a unit that has failed must find nothing to do until it is taken
+/// to go on: what it failed at comes first, and at once.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Where messages come from, in the order of their stream.
 pub trait Source: Send {
@@ -97,6 +104,8 @@ enum Next<S: Steps> {
     Messages(Vec<Delivery>),
     Landed(Result<S::Landed, S::Error>),
     Event(S::Event),
+    /// After a failure, nothing has come that could fail again.
+    Quiet,
     Stop,
 }
 
@@ -133,10 +142,10 @@ impl<S: Steps> Loop<'_, S> {
         progress: &mut Progressing<'_>,
     ) -> Result<(), S::Error> {
         loop {
-            if self.keep().await? {
+            if self.checkpoint().await? {
                 progress.goes_on();
             }
-            match self.next(source, stop).await? {
+            match self.next(source, stop, progress.is_failing()).await? {
                 Next::Messages(deliveries) => {
                     let (read, broken) = self.read(deliveries).await;
                     self.steps.apply(read, &mut self.applied).await?;
@@ -150,12 +159,18 @@ impl<S: Steps> Loop<'_, S> {
                     self.steps.handle(event).await?;
                     progress.goes_on();
                 }
+                Next::Quiet => progress.goes_on(),
                 Next::Stop => return Ok(()),
             }
         }
     }
 
-    async fn next(&mut self, source: &mut impl Source, stop: &CancellationToken) -> Result<Next<S>, S::Error> {
+    async fn next(
+        &mut self,
+        source: &mut impl Source,
+        stop: &CancellationToken,
+        is_failing: bool,
+    ) -> Result<Next<S>, S::Error> {
         let room = self.steps.room(self.applied.len(), self.under_way.is_some());
         let is_settled = self.applied.is_empty() && self.under_way.is_none();
         tokio::select! {
@@ -163,6 +178,7 @@ impl<S: Steps> Loop<'_, S> {
             landed = land::<S>(&mut self.under_way), if self.under_way.is_some() => Ok(Next::Landed(landed)),
             deliveries = source.next_chunk(room), if room > 0 => Ok(Next::Messages(deliveries?)),
             event = self.steps.event(), if is_settled => Ok(Next::Event(event)),
+            () = sleep(QUIET), if is_settled && is_failing => Ok(Next::Quiet),
         }
     }
 
@@ -189,7 +205,7 @@ impl<S: Steps> Loop<'_, S> {
 
     /// Sends what was applied into the store, unless something is on its way
     /// there. Answers whether it is there.
-    async fn keep(&mut self) -> Result<bool, S::Error> {
+    async fn checkpoint(&mut self) -> Result<bool, S::Error> {
         if self.applied.is_empty() || self.under_way.is_some() {
             return Ok(false);
         }
@@ -228,7 +244,7 @@ impl<S: Steps> Loop<'_, S> {
             if self.applied.is_empty() {
                 break;
             }
-            self.keep().await?;
+            self.checkpoint().await?;
         }
         Ok(())
     }

@@ -45,10 +45,15 @@ pub struct Progressing<'a> {
 }
 
 impl Progressing<'_> {
+    /// Whether the unit has failed, and has not been seen to work since.
+    pub fn is_failing(&self) -> bool {
+        self.backoff.is_waiting()
+    }
+
     /// The unit is open. After a failure it has yet to be seen to work: what it
     /// failed at comes first.
     pub fn opened(&mut self) {
-        if !self.backoff.is_waiting() {
+        if !self.is_failing() {
             (self.clear)();
         }
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tidemill_domain::{EventId, EventType, SourceName};
 use tidemill_events::EventRef;
-use tidemill_ingestion::fuzzing::{self, Judged, Refusal};
+use tidemill_ingestion::fuzzing::{self, Refusal, Validated};
 
 use crate::input;
 
@@ -67,7 +67,7 @@ pub(crate) fn inflate(input: &[u8]) {
 
 /// Any request gets an answer that is its sender's; and the line of an accepted
 /// event is an event, which is accepted as the same line.
-pub(crate) fn judge(input: &[u8]) {
+pub(crate) fn validate(input: &[u8]) {
     let Some(request) = input::request(input) else { return };
     let header = |(name, value): (&str, &str)| {
         Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
@@ -76,14 +76,14 @@ pub(crate) fn judge(input: &[u8]) {
     for (name, value) in request.headers.0.into_iter().filter_map(header) {
         headers.append(name, value);
     }
-    is_an_answer(fuzzing::judge_request(request.first, &headers, request.body));
+    is_an_answer(fuzzing::validate_request(request.first, &headers, request.body));
 }
 
-pub(crate) fn is_an_answer(answer: Result<Judged, Refusal>) {
+pub(crate) fn is_an_answer(answer: Result<Validated, Refusal>) {
     match answer {
-        Ok(judged) => {
-            judged.rejected.into_iter().for_each(is_the_senders);
-            judged.lines.iter().for_each(|line| is_an_event(line));
+        Ok(validated) => {
+            validated.rejected.into_iter().for_each(is_the_senders);
+            validated.lines.iter().for_each(|line| is_an_event(line));
         }
         Err(refusal) => is_the_senders(refusal),
     }
@@ -101,6 +101,6 @@ fn is_an_event(line: &[u8]) {
     let headers =
         HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json"))]);
     let again =
-        fuzzing::judge_request("/v1/events", &headers, Bytes::copy_from_slice(line)).map(|j| (j.lines, j.rejected));
+        fuzzing::validate_request("/v1/events", &headers, Bytes::copy_from_slice(line)).map(|j| (j.lines, j.rejected));
     assert_eq!(again, Ok((vec![line.to_vec()], Vec::new())), "{}", line.escape_ascii());
 }

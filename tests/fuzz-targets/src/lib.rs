@@ -20,7 +20,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("event", events::event),
     ("inflate", intake::inflate),
     ("json", intake::json),
-    ("judge", intake::judge),
+    ("validate", intake::validate),
     ("line_protocol", line_protocol::line_protocol),
     ("message", messages::message),
     ("metric", definitions::metric),

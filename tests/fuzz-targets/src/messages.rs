@@ -47,7 +47,7 @@ pub(crate) fn message(input: &[u8]) {
         }
         "REDRIVE" => {
             if let Some(order) = comes_back::<Redrive>(&headers, payload) {
-                intake::is_an_answer(fuzzing::judge_again(&order));
+                intake::is_an_answer(fuzzing::validate_again(&order));
             }
         }
         _ => {}

@@ -78,7 +78,7 @@ macro_rules! replays {
     };
 }
 
-replays! { condition event inflate json judge line_protocol message metric rule }
+replays! { condition event inflate json validate line_protocol message metric rule }
 
 #[test]
 fn the_corpus_stays_small() {

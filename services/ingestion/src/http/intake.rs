@@ -12,18 +12,18 @@ use tracing::{Instrument, Span};
 use super::{Answer, OneRejected, Verdict};
 use crate::{
     batcher::Log,
+    client_address,
     config::SenderConfig,
     dead_letters::DeadLetters,
     error::Error,
-    forms::{Form, Route},
+    formats::{Format, Route},
     inflate::Encoding,
-    judge::{Delivery, Judge, Judged},
     limits::{Admission, Limits},
-    sender,
     telemetry::{self, Telemetry},
+    validate::{Delivery, Validated, Validator},
 };
 
-/// Plain bodies up to this size are judged where they are; larger ones, and
+/// Plain bodies up to this size are validated where they are; larger ones, and
 /// compressed ones, whose size is not known, where they hold nobody up.
 const MAX_INLINE: usize = 32 << 10;
 
@@ -32,7 +32,7 @@ pub(crate) struct Intake {
     pub(crate) origins: BTreeSet<String>,
     pub(crate) sender: SenderConfig,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) judge: Judge,
+    pub(crate) validator: Validator,
     pub(crate) log: Log,
     pub(crate) dead_letters: Arc<DeadLetters>,
     /// Hashes of events that were accepted not long ago.
@@ -52,34 +52,34 @@ impl Intake {
         let (head, body) = request.into_parts();
         // Without an exporter the span has no context, and the caller's goes on.
         let trace = trace::traceparent_of(&Span::current()).or_else(|| telemetry::traceparent(&head.headers));
-        sender::check_origin(&head.headers, &self.origins)?;
+        client_address::check_origin(&head.headers, &self.origins)?;
         let mut admission = self.limits.admit()?;
-        let form = Form::of(route, &head.headers)?;
+        let format = Format::of(route, &head.headers)?;
         let encoding = Encoding::of(&head.headers)?;
         let body = self.limits.read(body, content_length(&head), &mut admission).await?;
-        let clientip = sender::clientip(&head, &self.sender);
-        let delivery = Delivery { caller: caller.clone(), form, encoding, body, clientip, trace };
-        let (judged, admission) = self.judge(delivery, admission).await?;
-        let (judged, _until_answered) = self.store(caller.clone(), judged, admission).await?;
-        Ok(self.answer(&caller, judged))
+        let clientip = client_address::clientip(&head, &self.sender);
+        let delivery = Delivery { caller: caller.clone(), format, encoding, body, clientip, trace };
+        let (validated, admission) = self.validate(delivery, admission).await?;
+        let (validated, _until_answered) = self.store(caller.clone(), validated, admission).await?;
+        Ok(self.answer(&caller, validated))
     }
 
-    async fn judge(
+    async fn validate(
         self: &Arc<Self>,
         delivery: Delivery,
         mut admission: Admission,
-    ) -> Result<(Judged, Admission), Error> {
+    ) -> Result<(Validated, Admission), Error> {
         if delivery.encoding == Encoding::Identity && delivery.body.len() <= MAX_INLINE {
-            return Ok((self.judge.judge(delivery, &mut admission)?, admission));
+            return Ok((self.validator.validate(delivery, &mut admission)?, admission));
         }
         let worker = self.limits.worker().await?;
         let intake = self.clone();
-        let judged = move || {
-            let _until_judged = worker;
-            Ok((intake.judge.judge(delivery, &mut admission)?, admission))
+        let validated = move || {
+            let _until_validated = worker;
+            Ok((intake.validator.validate(delivery, &mut admission)?, admission))
         };
-        tokio::task::spawn_blocking(judged).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a body could not be judged");
+        tokio::task::spawn_blocking(validated).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a body could not be validated");
             Err(Error::Internal)
         })
     }
@@ -89,14 +89,14 @@ impl Intake {
     async fn store(
         self: &Arc<Self>,
         caller: Caller,
-        mut judged: Judged,
+        mut validated: Validated,
         admission: Admission,
-    ) -> Result<(Judged, Admission), Error> {
+    ) -> Result<(Validated, Admission), Error> {
         let intake = self.clone();
         let store = async move {
-            intake.log.store(std::mem::take(&mut judged.parts)).await?;
-            intake.dead_letters.store(&caller, &mut judged.rejected).await?;
-            Ok((judged, admission))
+            intake.log.store(std::mem::take(&mut validated.parts)).await?;
+            intake.dead_letters.store(&caller, &mut validated.rejected).await?;
+            Ok((validated, admission))
         };
         tokio::spawn(store.in_current_span()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "events could not be stored");
@@ -104,13 +104,13 @@ impl Intake {
         })
     }
 
-    fn answer(&self, caller: &Caller, judged: Judged) -> Answer {
+    fn answer(&self, caller: &Caller, validated: Validated) -> Answer {
         let is_known = |event: &&u64| !self.recent.entry(**event).or_insert(()).is_fresh();
-        let duplicate = judged.accepted.iter().filter(is_known).count();
-        let verdict = Verdict::new(judged.accepted.len(), duplicate, &judged.rejected);
+        let duplicate = validated.accepted.iter().filter(is_known).count();
+        let verdict = Verdict::new(validated.accepted.len(), duplicate, &validated.rejected);
         self.telemetry.taken_in(caller, verdict.accepted, duplicate, verdict.rejected_total);
-        match judged.rejected.listed().next() {
-            Some((only, kept)) if judged.single => Answer::Rejected(OneRejected::new(only, kept)),
+        match validated.rejected.listed().next() {
+            Some((only, kept)) if validated.single => Answer::Rejected(OneRejected::new(only, kept)),
             Some(_) if verdict.accepted == 0 => Answer::AllRejected(verdict),
             _ => Answer::Accepted(verdict),
         }

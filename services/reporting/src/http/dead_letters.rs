@@ -25,7 +25,9 @@ use uuid::Uuid;
 
 use super::{Asked, MAX_SEQUENCE, PATIENCE, is_json};
 use crate::{
-    dead_letters::{self, Act, Action, ActionFilter, Filter, Kind, Letter, Order, Refusal, State as LetterState},
+    dead_letters::{
+        self, Act, Action, ActionFilter, Filter, Kind, Letter, RedriveRequest, Refusal, State as LetterState,
+    },
     error::Error,
     masking, query,
     state::Reporting,
@@ -434,7 +436,7 @@ async fn order(reporting: &Reporting, kind: Kind, caller: &Caller, request: Requ
     if !body.is_empty() {
         check_mended(&found, &body)?;
     }
-    let order = Order {
+    let order = RedriveRequest {
         request: asked.request.unwrap_or_else(|| reporting.context.new_id()),
         kind,
         force: asked.force,
@@ -467,7 +469,12 @@ async fn order(reporting: &Reporting, kind: Kind, caller: &Caller, request: Requ
 
 /// Decides on each letter, and writes down what is decided unless it is a dry
 /// run.
-async fn rule(reporting: &Reporting, order: &Order, dry_run: bool, found: &[Found]) -> Result<Vec<Verdict>, Error> {
+async fn rule(
+    reporting: &Reporting,
+    order: &RedriveRequest,
+    dry_run: bool,
+    found: &[Found],
+) -> Result<Vec<Verdict>, Error> {
     // A call that is repeated finds its own work.
     let is_done = |found: &Found| found.action == Some(order.action(found.letter.sequence));
     let refusal = |found: &Found| {

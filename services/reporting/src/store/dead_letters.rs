@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{BLOCK, Statement, Store, time, unsigned, upsert};
 use crate::{
     books,
-    dead_letters::{Act, Action, ActionFilter, Filter, Kind, Letter, Order, Progress, State},
+    dead_letters::{Act, Action, ActionFilter, Filter, Kind, Letter, Progress, RedriveRequest, State},
 };
 
 const LETTERS: &str = "SELECT l.letter, s.state, s.raw_seq, s.failed_as, s.action FROM dead_letters l
@@ -233,7 +233,7 @@ impl Store {
     /// Writes an order for letters down; answers those for which it was still
     /// allowed. Whether it is allowed is asked again in the same transaction,
     /// so that of two orders for one letter one is refused.
-    pub async fn order(&self, order: &Order, letters: &[u64]) -> Result<BTreeSet<u64>, Error> {
+    pub async fn order(&self, order: &RedriveRequest, letters: &[u64]) -> Result<BTreeSet<u64>, Error> {
         let (_turn, mut tx) = self.begin().await?;
         let state = match order.kind {
             Kind::Redrive => State::Redriving,

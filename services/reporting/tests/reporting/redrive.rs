@@ -7,7 +7,7 @@ use tidemill_bus::Bus;
 use tidemill_domain::{Clock, SystemClock};
 use tidemill_events::{Body, DeadLetter, Events, RawBatch, Redrive, StreamName, bodies};
 use tidemill_reporting::{
-    dead_letters::{Kind, Order},
+    dead_letters::{Kind, RedriveRequest},
     store::Store,
 };
 use tidemill_testkit::{eventually, tempdir, try_eventually};
@@ -179,7 +179,7 @@ async fn what_was_written_down_is_sent_after_a_crash() {
     // As a replica leaves it that dies between the two.
     let store = tidemill_store::Config { url: shop.sqlite(), max_connections: 1 };
     let store = Store::open(&store).await.expect("opens");
-    let order = Order {
+    let order = RedriveRequest {
         request: Uuid::from_u128(1),
         kind: Kind::Redrive,
         force: false,
@@ -371,7 +371,7 @@ async fn what_is_discarded_leaves_the_stream_also_after_a_crash() {
     // was deleted, and once after that.
     let store = tidemill_store::Config { url: shop.sqlite(), max_connections: 1 };
     let store = Store::open(&store).await.expect("opens");
-    let order = Order {
+    let order = RedriveRequest {
         request: Uuid::from_u128(1),
         kind: Kind::Discard,
         force: false,

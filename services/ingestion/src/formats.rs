@@ -32,7 +32,7 @@ pub(crate) enum Route {
 
 /// The form of a body.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Form {
+pub(crate) enum Format {
     /// One CloudEvent.
     Event,
     /// An array of them.
@@ -64,7 +64,7 @@ pub(crate) struct Envelope {
     pub(crate) data: Option<Value>,
 }
 
-impl Form {
+impl Format {
     /// By the request's address and headers.
     pub(crate) fn of(route: Route, headers: &HeaderMap) -> Result<Self, Error> {
         let content_type = headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -252,18 +252,18 @@ mod tests {
         pairs.iter().map(parse).collect()
     }
 
-    fn form(route: Route, content_type: &str) -> Result<Form, Error> {
-        Form::of(route, &headers(&[("content-type", content_type)]))
+    fn form(route: Route, content_type: &str) -> Result<Format, Error> {
+        Format::of(route, &headers(&[("content-type", content_type)]))
     }
 
     #[test]
     fn a_content_type_names_a_form() {
-        assert_eq!(form(Route::Events, "application/cloudevents+json; charset=UTF-8"), Ok(Form::Event));
-        assert_eq!(form(Route::Events, "application/CloudEvents-batch+json"), Ok(Form::Array));
-        assert_eq!(form(Route::Events, "application/x-ndjson"), Ok(Form::Lines));
-        assert_eq!(form(Route::Events, "application/json"), Ok(Form::EventOrArray));
-        assert_eq!(form(Route::Track, "text/plain;charset=UTF-8"), Ok(Form::Track));
-        assert_eq!(form(Route::Batch, "application/json"), Ok(Form::TrackBatch));
+        assert_eq!(form(Route::Events, "application/cloudevents+json; charset=UTF-8"), Ok(Format::Event));
+        assert_eq!(form(Route::Events, "application/CloudEvents-batch+json"), Ok(Format::Array));
+        assert_eq!(form(Route::Events, "application/x-ndjson"), Ok(Format::Lines));
+        assert_eq!(form(Route::Events, "application/json"), Ok(Format::EventOrArray));
+        assert_eq!(form(Route::Track, "text/plain;charset=UTF-8"), Ok(Format::Track));
+        assert_eq!(form(Route::Batch, "application/json"), Ok(Format::TrackBatch));
         for (route, wrong) in [
             (Route::Events, "text/plain"),
             (Route::Events, ""),
@@ -272,41 +272,41 @@ mod tests {
         ] {
             assert_eq!(form(route, wrong).expect_err(wrong).code(), "unsupported_media_type");
         }
-        assert!(Form::of(Route::Events, &HeaderMap::new()).is_err());
+        assert!(Format::of(Route::Events, &HeaderMap::new()).is_err());
     }
 
     #[test]
     fn a_body_is_split_without_looking_into_its_events() {
-        let texts = |form: Form, body: &'static str| -> Vec<&'static str> {
-            let items = form.split(body.as_bytes(), 3).expect(body);
+        let texts = |format: Format, body: &'static str| -> Vec<&'static str> {
+            let items = format.split(body.as_bytes(), 3).expect(body);
             items.texts.into_iter().map(|text| std::str::from_utf8(text).expect("UTF-8")).collect()
         };
         assert_eq!(
-            texts(Form::Array, r#" [ {"a": 1,"a":2} ,"\ud800", 1e999 ]"#),
+            texts(Format::Array, r#" [ {"a": 1,"a":2} ,"\ud800", 1e999 ]"#),
             [r#"{"a": 1,"a":2}"#, r#""\ud800""#, "1e999"]
         );
-        assert_eq!(texts(Form::EventOrArray, "[]"), Vec::<&str>::new());
-        assert_eq!(texts(Form::EventOrArray, " {\n"), ["{"]);
-        assert_eq!(texts(Form::Lines, "\n{}\r\n \n{\n[]"), ["{}", "{", "[]"]);
-        assert_eq!(texts(Form::TrackBatch, r#"{"sentAt":1,"batch":[{},3]}"#), ["{}", "3"]);
+        assert_eq!(texts(Format::EventOrArray, "[]"), Vec::<&str>::new());
+        assert_eq!(texts(Format::EventOrArray, " {\n"), ["{"]);
+        assert_eq!(texts(Format::Lines, "\n{}\r\n \n{\n[]"), ["{}", "{", "[]"]);
+        assert_eq!(texts(Format::TrackBatch, r#"{"sentAt":1,"batch":[{},3]}"#), ["{}", "3"]);
         let deep = format!("[{}{}]", "[".repeat(10_000), "]".repeat(10_000));
-        assert_eq!(Form::Array.split(deep.as_bytes(), 1).expect("framed").texts.len(), 1);
+        assert_eq!(Format::Array.split(deep.as_bytes(), 1).expect("framed").texts.len(), 1);
     }
 
     #[test]
     fn a_broken_frame_is_the_bodys_fault() {
-        for (form, body) in [
-            (Form::Array, "[{},"),
-            (Form::Array, "{}"),
-            (Form::EventOrArray, "[NaN]"),
-            (Form::EventOrArray, ""),
-            (Form::Lines, " \n"),
-            (Form::TrackBatch, "{}"),
-            (Form::TrackBatch, r#"{"batch":[],"batch":[]}"#),
+        for (format, body) in [
+            (Format::Array, "[{},"),
+            (Format::Array, "{}"),
+            (Format::EventOrArray, "[NaN]"),
+            (Format::EventOrArray, ""),
+            (Format::Lines, " \n"),
+            (Format::TrackBatch, "{}"),
+            (Format::TrackBatch, r#"{"batch":[],"batch":[]}"#),
         ] {
-            assert_eq!(form.split(body.as_bytes(), 9).expect_err(body).code(), "malformed_body", "{body}");
+            assert_eq!(format.split(body.as_bytes(), 9).expect_err(body).code(), "malformed_body", "{body}");
         }
-        assert_eq!(Form::Array.split(b"[\"\xff\"]", 9).expect_err("not UTF-8").code(), "malformed_body");
+        assert_eq!(Format::Array.split(b"[\"\xff\"]", 9).expect_err("not UTF-8").code(), "malformed_body");
     }
 
     #[test]
@@ -316,22 +316,22 @@ mod tests {
             ("ce-subject", "Zo%C3%AB%20%22x%22"),
             ("content-type", "application/json"),
         ]);
-        let form = Form::of(Route::Events, &sent).expect("binary");
-        let envelope = form.read(br#"{"n":1}"#, 64).expect("valid");
+        let format = Format::of(Route::Events, &sent).expect("binary");
+        let envelope = format.read(br#"{"n":1}"#, 64).expect("valid");
         assert_eq!(
             Value::from(envelope.attributes),
             json!({"specversion": "1.0", "subject": "Zo\u{eb} \"x\"", "datacontenttype": "application/json"})
         );
         assert_eq!(envelope.data, Some(json!({"n": 1})));
-        assert_eq!(form.read(b"", 64).expect("no data").data, None);
-        assert_eq!(form.read(br#"{"n":1,"n":2}"#, 64).expect_err("twice").pointer(), Some("/data/n"));
+        assert_eq!(format.read(b"", 64).expect("no data").data, None);
+        assert_eq!(format.read(br#"{"n":1,"n":2}"#, 64).expect_err("twice").pointer(), Some("/data/n"));
 
         for wrong in [("ce-subject", "%ff"), ("ce-data", "x")] {
             let sent = headers(&[("ce-type", "a"), wrong]);
-            assert_eq!(Form::of(Route::Events, &sent).expect_err(wrong.1).code(), "invalid_event");
+            assert_eq!(Format::of(Route::Events, &sent).expect_err(wrong.1).code(), "invalid_event");
         }
         let other = headers(&[("ce-type", "a"), ("content-type", "image/png")]);
-        let envelope = Form::of(Route::Events, &other).and_then(|form| form.read(&[0xff], 64)).expect("bytes");
+        let envelope = Format::of(Route::Events, &other).and_then(|format| format.read(&[0xff], 64)).expect("bytes");
         assert_eq!(envelope.attributes["data_base64"], "/w==");
     }
 
@@ -339,22 +339,22 @@ mod tests {
     fn an_event_is_as_deep_however_it_was_sent() {
         let data = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         let base64 = |levels| format!(r#"{{"data_base64":"{}"}}"#, STANDARD.encode(data(levels)));
-        let binary = Form::Binary(Map::new());
-        for (form, text) in
-            [(&Form::Event, format!(r#"{{"data":{}}}"#, data(63))), (&Form::Event, base64(63)), (&binary, data(63))]
+        let binary = Format::Binary(Map::new());
+        for (format, text) in
+            [(&Format::Event, format!(r#"{{"data":{}}}"#, data(63))), (&Format::Event, base64(63)), (&binary, data(63))]
         {
-            assert!(form.read(text.as_bytes(), 64).is_ok(), "{text}");
+            assert!(format.read(text.as_bytes(), 64).is_ok(), "{text}");
         }
-        for (form, text) in
-            [(&Form::Event, format!(r#"{{"data":{}}}"#, data(64))), (&Form::Event, base64(64)), (&binary, data(64))]
+        for (format, text) in
+            [(&Format::Event, format!(r#"{{"data":{}}}"#, data(64))), (&Format::Event, base64(64)), (&binary, data(64))]
         {
-            assert_eq!(form.read(text.as_bytes(), 64).expect_err(&text).code(), "too_deep", "{text}");
+            assert_eq!(format.read(text.as_bytes(), 64).expect_err(&text).code(), "too_deep", "{text}");
         }
     }
 
     #[test]
     fn base64_that_is_json_is_read() {
-        let read = |text: &str| Form::Event.read(text.as_bytes(), 64);
+        let read = |text: &str| Format::Event.read(text.as_bytes(), 64);
         assert_eq!(read(r#"{"data_base64":"eyJuIjoxfQ=="}"#).expect("JSON").data, Some(json!({"n": 1})));
         let kept = read(r#"{"datacontenttype":"image/png","data_base64":"/w=="}"#).expect("bytes");
         assert_eq!((kept.data, &kept.attributes["data_base64"]), (None, &json!("/w==")));

@@ -21,7 +21,7 @@ use crate::{
     config::LimitsConfig,
     dead_letters::MAX_BODY,
     error::Error,
-    forms::{self, Envelope, Form},
+    formats::{self, Envelope, Format},
     inflate::{Encoding, inflate},
     limits::{Admission, Limits},
     normalise::{Defaults, Event, normalise},
@@ -32,15 +32,15 @@ use crate::{
 
 /// Traced events of one request that get a span of their own.
 const MAX_TRACED: usize = 8;
-/// Bytes of memory that a byte of an event may need while it is judged: an
+/// Bytes of memory that a byte of an event may need while it is validated: an
 /// array of small arrays becomes ninety times its text, and what its schema has
 /// against each of them more.
 pub(crate) const EXPANSION: usize = 256;
 /// What an accepted event takes beside its line: its source, its place, a hash.
 const LINE_OVERHEAD: usize = 128;
 
-/// Judges events.
-pub(crate) struct Judge {
+/// Validates events.
+pub(crate) struct Validator {
     pub(crate) context: Context,
     pub(crate) limits: Arc<Limits>,
     pub(crate) limits_config: LimitsConfig,
@@ -53,7 +53,7 @@ pub(crate) struct Judge {
 /// What a request delivers.
 pub(crate) struct Delivery {
     pub(crate) caller: Caller,
-    pub(crate) form: Form,
+    pub(crate) format: Format,
     pub(crate) encoding: Encoding,
     pub(crate) body: Bytes,
     /// The address that becomes `clientip`.
@@ -64,7 +64,7 @@ pub(crate) struct Delivery {
 
 /// A verdict on each event of a request.
 #[derive(Default)]
-pub(crate) struct Judged {
+pub(crate) struct Validated {
     /// The accepted events, ready for the log.
     pub(crate) parts: Parts,
     /// A hash of source and id of each of them.
@@ -76,44 +76,44 @@ pub(crate) struct Judged {
     pub(crate) spans: Vec<Span>,
 }
 
-impl Judge {
-    /// Judges every event of a delivery. An error is about the delivery as a
+impl Validator {
+    /// Validates every event of a delivery. An error is about the delivery as a
     /// whole.
-    pub(crate) fn judge(&self, delivery: Delivery, admission: &mut Admission) -> Result<Judged, Error> {
-        let Delivery { caller, form, encoding, body, clientip, trace } = delivery;
+    pub(crate) fn validate(&self, delivery: Delivery, admission: &mut Admission) -> Result<Validated, Error> {
+        let Delivery { caller, format, encoding, body, clientip, trace } = delivery;
         let body = inflate(encoding, body, self.limits_config.inflated_bytes, admission)?;
-        let items = form.split(&body, self.limits_config.events_per_request)?;
+        let items = format.split(&body, self.limits_config.events_per_request)?;
         admission.charge(items.texts.len() * size_of::<&[u8]>())?;
         self.limits.spend(&caller, items.texts.len())?;
 
         let now = self.context.clock.now();
         let new_id = || self.context.new_id().to_string();
         let defaults = Defaults { now, new_id, clientip };
-        let mut judged = Judged { single: items.single, ..Judged::default() };
+        let mut validated = Validated { single: items.single, ..Validated::default() };
         let mut scratch = admission.scratch();
         for (index, text) in items.texts.into_iter().enumerate() {
             scratch.cover(text.len().min(self.limits_config.event_bytes) * EXPANSION)?;
-            match self.accept(&form, text, &defaults, trace, &mut judged) {
+            match self.accept(&format, text, &defaults, trace, &mut validated) {
                 Ok(line) => admission.charge(line + LINE_OVERHEAD)?,
                 Err((claim, error)) => {
-                    let body = form.original(&body, text, MAX_BODY);
-                    judged.rejected.add(index, claim, error, body, admission)?;
+                    let body = format.original(&body, text, MAX_BODY);
+                    validated.rejected.add(index, claim, error, body, admission)?;
                 }
             }
         }
-        Ok(judged)
+        Ok(validated)
     }
 
-    /// Judges an event of a dead letter once more, as if it had been posted. It
+    /// Validates an event of a dead letter once more, as if it had been posted. It
     /// is the same event: where it does not say so itself, its id, its source
     /// and its time follow from the letter, and from its place there if it is
     /// one of several. So it is counted once, however often it is sent.
-    pub(crate) fn judge_again(
+    pub(crate) fn validate_again(
         &self,
         order: &Redrive,
         index: usize,
         body: &Bytes,
-        judged: &mut Judged,
+        validated: &mut Validated,
         admission: &mut Admission,
     ) -> Result<(), Error> {
         let id = match order.several {
@@ -130,10 +130,10 @@ impl Judge {
         scratch.cover(text.len().min(limits.event_bytes) * EXPANSION)?;
         let read = match text.len() > limits.event_bytes {
             true => Err(Error::EventTooLarge { limit: limits.event_bytes }),
-            false => forms::dead_letter(text, limits.depth, &order.source),
+            false => formats::dead_letter(text, limits.depth, &order.source),
         };
         let accepted = match read {
-            Ok(envelope) => self.accept_envelope(envelope, &defaults, order.trace, judged),
+            Ok(envelope) => self.accept_envelope(envelope, &defaults, order.trace, validated),
             Err(error) => Err((Claim::default(), error)),
         };
         match accepted {
@@ -145,7 +145,7 @@ impl Judge {
                     source: claim.source.or_else(|| order.source.parse().ok()),
                     trace: claim.trace.or(order.trace),
                 };
-                judged.rejected.add(index, claim, error, body.clone(), admission)
+                validated.rejected.add(index, claim, error, body.clone(), admission)
             }
         }
     }
@@ -154,18 +154,18 @@ impl Judge {
     /// length.
     fn accept(
         &self,
-        form: &Form,
+        format: &Format,
         text: &[u8],
         defaults: &Defaults<impl Fn() -> String>,
         request: Option<TraceParent>,
-        judged: &mut Judged,
+        validated: &mut Validated,
     ) -> Result<usize, (Claim, Error)> {
         let limit = self.limits_config.event_bytes;
         if text.len() > limit {
             return Err((Claim::default(), Error::EventTooLarge { limit }));
         }
-        let envelope = form.read(text, self.limits_config.depth).map_err(|error| (claim_of(form, text), error))?;
-        self.accept_envelope(envelope, defaults, request, judged)
+        let envelope = format.read(text, self.limits_config.depth).map_err(|error| (claim_of(format, text), error))?;
+        self.accept_envelope(envelope, defaults, request, validated)
     }
 
     fn accept_envelope(
@@ -173,28 +173,28 @@ impl Judge {
         envelope: Envelope,
         defaults: &Defaults<impl Fn() -> String>,
         request: Option<TraceParent>,
-        judged: &mut Judged,
+        validated: &mut Validated,
     ) -> Result<usize, (Claim, Error)> {
         let limit = self.limits_config.event_bytes;
         let claim = claim(&envelope);
-        let judge = || {
+        let accepted = || {
             let event = normalise(envelope, defaults)?;
             let mut event = self.schemas.validate(event)?.into_event();
-            let trace = judged.trace(&mut event, request);
+            let trace = validated.trace(&mut event, request);
             let line = serde_json::to_vec(&event).map_err(|_| Error::Internal)?;
             if line.len() > limit {
                 return Err(Error::EventTooLarge { limit });
             }
             let partition = self.partitions.partition_of(event.partition_key());
-            judged.accepted.push(self.hasher.hash_one((&event.source, &event.id)));
-            judged.parts.push(partition, event.source, &line, trace, self.batch_bytes);
+            validated.accepted.push(self.hasher.hash_one((&event.source, &event.id)));
+            validated.parts.push(partition, event.source, &line, trace, self.batch_bytes);
             Ok(line.len())
         };
-        judge().map_err(|error| (claim, error))
+        accepted().map_err(|error| (claim, error))
     }
 }
 
-impl Judged {
+impl Validated {
     /// Gives a traced event its span. The event's own trace goes before the
     /// request's; beyond the most spans of a request, events go on untraced.
     fn trace(&mut self, event: &mut Event, request: Option<TraceParent>) -> Option<TraceParent> {
@@ -222,8 +222,8 @@ fn claim(envelope: &Envelope) -> Claim {
 
 /// What can be read of a text that is refused as JSON: more readers than ours
 /// would take it, so it may well name its event.
-fn claim_of(form: &Form, text: &[u8]) -> Claim {
-    if let Form::Binary(attributes) = form {
+fn claim_of(format: &Format, text: &[u8]) -> Claim {
+    if let Format::Binary(attributes) = format {
         return claim(&Envelope { attributes: attributes.clone(), data: None });
     }
     #[derive(Deserialize)]
@@ -253,12 +253,12 @@ mod tests {
     use tidemill_domain::{ManualClock, Timestamp};
 
     use super::*;
-    use crate::{config::SchemasConfig, forms::Route};
+    use crate::{config::SchemasConfig, formats::Route};
 
-    fn judge() -> Judge {
+    fn validate() -> Validator {
         let limits_config =
             LimitsConfig { events_per_request: 100, inflated_bytes: 1 << 20, ..LimitsConfig::default() };
-        Judge {
+        Validator {
             context: Context::with_clock("ingestion", ManualClock::at(Timestamp::EPOCH)),
             limits: Arc::new(Limits::new(&limits_config)),
             batch_bytes: 64 << 10,
@@ -269,36 +269,36 @@ mod tests {
         }
     }
 
-    fn delivery(form: Form, body: impl Into<Bytes>) -> Delivery {
+    fn delivery(format: Format, body: impl Into<Bytes>) -> Delivery {
         let caller = Caller::ANYBODY;
-        Delivery { caller, form, encoding: Encoding::Identity, body: body.into(), clientip: None, trace: None }
+        Delivery { caller, format, encoding: Encoding::Identity, body: body.into(), clientip: None, trace: None }
     }
 
-    fn judged(delivery: Delivery) -> Result<Judged, Error> {
-        let judge = judge();
-        let mut admission = judge.limits.admit()?;
-        judge.judge(delivery, &mut admission)
+    fn validated(delivery: Delivery) -> Result<Validated, Error> {
+        let validator = validate();
+        let mut admission = validator.limits.admit()?;
+        validator.validate(delivery, &mut admission)
     }
 
-    fn lines(judged: &Judged) -> Vec<Value> {
-        let open = judged.parts.open.values();
-        let texts = open.chain(judged.parts.full.iter().map(|(_, lines)| lines));
+    fn lines(validated: &Validated) -> Vec<Value> {
+        let open = validated.parts.open.values();
+        let texts = open.chain(validated.parts.full.iter().map(|(_, lines)| lines));
         let lines = texts.flat_map(|lines| lines.text.split(|b| *b == b'\n')).filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).expect("a line is JSON")).collect()
     }
 
-    fn bodies(judged: &Judged) -> Vec<Bytes> {
-        judged.rejected.groups().iter().flat_map(|group| &group.bodies).map(|body| body.bytes.clone()).collect()
+    fn bodies(validated: &Validated) -> Vec<Bytes> {
+        validated.rejected.groups().iter().flat_map(|group| &group.bodies).map(|body| body.bytes.clone()).collect()
     }
 
     /// As the follower of orders does it.
-    fn judged_again(order: &Redrive) -> Judged {
-        let judge = judge();
-        let (mut judged, mut admission) = (Judged::default(), judge.limits.admit().expect("a place"));
+    fn validated_again(order: &Redrive) -> Validated {
+        let validator = validate();
+        let (mut validated, mut admission) = (Validated::default(), validator.limits.admit().expect("a place"));
         for (index, body) in order.bodies().expect("bodies").iter().enumerate() {
-            judge.judge_again(order, index, &body.bytes, &mut judged, &mut admission).expect("fits");
+            validator.validate_again(order, index, &body.bytes, &mut validated, &mut admission).expect("fits");
         }
-        judged
+        validated
     }
 
     const VIEW: &str = r#"{"id":"1","source":"shop","type":"product.viewed","subject":"c","data":{"product_id":"p"}}"#;
@@ -314,11 +314,11 @@ mod tests {
             r#"{"id":"7","source":"shop","type":"product.viewed","data":{"product_id":"\u0000"}}"#,
         ];
         let body = std::iter::once(VIEW).chain(broken).chain([VIEW]).collect::<Vec<_>>().join("\n");
-        let judged = judged(delivery(Form::Lines, body)).expect("judged");
-        assert_eq!(lines(&judged).len(), 2);
-        assert_eq!(judged.accepted[0], judged.accepted[1]);
+        let validated = validated(delivery(Format::Lines, body)).expect("validated");
+        assert_eq!(lines(&validated).len(), 2);
+        assert_eq!(validated.accepted[0], validated.accepted[1]);
         let rejected: Vec<_> =
-            judged.rejected.listed().map(|(r, _)| (r.index, r.error.code(), r.id.is_some())).collect();
+            validated.rejected.listed().map(|(r, _)| (r.index, r.error.code(), r.id.is_some())).collect();
         assert_eq!(
             rejected,
             [
@@ -330,22 +330,22 @@ mod tests {
                 (6, "null_character", true),
             ]
         );
-        assert_eq!(bodies(&judged)[3], r#"{"truncated"#);
+        assert_eq!(bodies(&validated)[3], r#"{"truncated"#);
     }
 
     #[test]
     fn sizes_are_limited_before_and_after() {
         let with = |data: &str| VIEW.replace(r#""p"}"#, &format!(r#""p","x":{data}}}"#));
         let code = |body: String| {
-            let judged = judged(delivery(Form::Event, body)).expect("judged");
-            judged.rejected.listed().next().map(|(rejected, _)| rejected.error.code())
+            let validated = validated(delivery(Format::Event, body)).expect("validated");
+            validated.rejected.listed().next().map(|(rejected, _)| rejected.error.code())
         };
         assert_eq!(code(with(&format!("{:?}", "x".repeat(60_000)))), None);
         assert_eq!(code(with(&format!("{:?}", "x".repeat(70_000)))), Some("event_too_large"));
         // Five bytes that are eighteen when written out.
         assert_eq!(code(with(&format!("[{}1]", "1e15,".repeat(10_000)))), Some("event_too_large"));
         let many = format!("[{}1]", "1,".repeat(100));
-        assert_eq!(judged(delivery(Form::Array, many)).err(), Some(Error::TooManyEvents { limit: 100 }));
+        assert_eq!(validated(delivery(Format::Array, many)).err(), Some(Error::TooManyEvents { limit: 100 }));
     }
 
     #[test]
@@ -353,26 +353,29 @@ mod tests {
         let parent = |trace| TraceParent::new(trace, 1, true).expect("not zero");
         let traced = VIEW.replacen('{', &format!(r#"{{"traceparent":"{}","#, parent(7)), 1);
         let body = format!("{traced}\n{}", [VIEW; 9].join("\n"));
-        let judged = judged(Delivery { trace: Some(parent(9)), ..delivery(Form::Lines, body) }).expect("judged");
+        let validated =
+            validated(Delivery { trace: Some(parent(9)), ..delivery(Format::Lines, body) }).expect("validated");
         let traces: Vec<_> =
-            lines(&judged).iter().map(|l| l["traceparent"].as_str().map(|t| t[34..35].to_owned())).collect();
+            lines(&validated).iter().map(|l| l["traceparent"].as_str().map(|t| t[34..35].to_owned())).collect();
         assert_eq!(traces.into_iter().flatten().collect::<String>(), "79999999");
-        assert_eq!(judged.spans.len(), MAX_TRACED);
+        assert_eq!(validated.spans.len(), MAX_TRACED);
         // Beyond that many spans, a trace of its own goes on unrecorded.
         let body = format!("{}\n{traced}", [VIEW; 8].join("\n"));
-        let judged = self::judged(Delivery { trace: Some(parent(9)), ..delivery(Form::Lines, body) }).expect("judged");
-        assert_eq!(lines(&judged)[8]["traceparent"], parent(7).unsampled().to_string());
-        let untraced = self::judged(Delivery { trace: Some(parent(9).unsampled()), ..delivery(Form::Event, VIEW) });
-        assert_eq!(lines(&untraced.expect("judged"))[0].get("traceparent"), None);
+        let validated =
+            self::validated(Delivery { trace: Some(parent(9)), ..delivery(Format::Lines, body) }).expect("validated");
+        assert_eq!(lines(&validated)[8]["traceparent"], parent(7).unsampled().to_string());
+        let untraced =
+            self::validated(Delivery { trace: Some(parent(9).unsampled()), ..delivery(Format::Event, VIEW) });
+        assert_eq!(lines(&untraced.expect("validated"))[0].get("traceparent"), None);
     }
 
     #[test]
     fn a_dead_letter_of_binary_mode_is_a_whole_event() {
         let headers = [("ce-type", "product.viewed"), ("ce-source", "shop"), ("content-type", "application/json")];
         let headers = headers.map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
-        let form = Form::of(Route::Events, &HeaderMap::from_iter(headers)).expect("binary");
-        let judged = judged(delivery(form, "{}")).expect("judged");
-        let body: Value = serde_json::from_slice(&bodies(&judged)[0]).expect("JSON");
+        let format = Format::of(Route::Events, &HeaderMap::from_iter(headers)).expect("binary");
+        let validated = validated(delivery(format, "{}")).expect("validated");
+        let body: Value = serde_json::from_slice(&bodies(&validated)[0]).expect("JSON");
         let attributes = json!({"type": "product.viewed", "source": "shop", "datacontenttype": "application/json"});
         let mut expected = attributes;
         expected["data_base64"] = "e30=".into();
@@ -401,7 +404,7 @@ mod tests {
     #[test]
     fn a_dead_letters_event_stays_the_same_event() {
         let mended = r#"{"type":"product.viewed","data":{"product_id":"p"},"enriched":{"country":"FR"}}"#;
-        let line = |order: &Redrive| lines(&judged_again(order)).remove(0);
+        let line = |order: &Redrive| lines(&validated_again(order)).remove(0);
         let expected = json!({"specversion": "1.0", "id": "redrive-7", "source": "till", "type": "product.viewed",
             "time": "1970-01-01T00:00:05Z", "data": {"product_id": "p"}});
         assert_eq!(line(&order(mended)), expected);
@@ -425,13 +428,13 @@ mod tests {
     #[test]
     fn a_dead_letter_that_fails_again_keeps_what_is_known_of_it() {
         for (body, code) in [("{\"truncated", "malformed_json"), ("{}", "invalid_event"), ("", "malformed_json")] {
-            let judged = judged_again(&order(body));
-            let group = &judged.rejected.groups()[0];
-            assert_eq!((group.failure.code, &bodies(&judged)[0][..]), (code, body.as_bytes()));
+            let validated = validated_again(&order(body));
+            let group = &validated.rejected.groups()[0];
+            assert_eq!((group.failure.code, &bodies(&validated)[0][..]), (code, body.as_bytes()));
             let text = (group.first.id.as_ref().map(ToString::to_string), group.failure.source.as_ref());
             assert_eq!((text.0.as_deref(), text.1.map(|s| s.as_str())), (Some("redrive-7"), Some("till")), "{body}");
         }
-        let unknown = judged_again(&Redrive { source: "unknown".into(), ..order(r#"{"type":"a"}"#) });
+        let unknown = validated_again(&Redrive { source: "unknown".into(), ..order(r#"{"type":"a"}"#) });
         let (unknown, _) = unknown.rejected.listed().next().expect("rejected");
         assert_eq!(unknown.error.pointer(), Some("/source"), "nobody is no source");
     }
@@ -446,10 +449,10 @@ mod tests {
         let named = r#"{"id":"mine","type":"product.viewed","data":{"product_id":"p"}}"#;
         let several =
             Redrive { several: true, event_id: Some("of the first".into()), ..order(list(&[nameless, "{", named])) };
-        let judged = judged_again(&several);
-        let ids: Vec<_> = lines(&judged).iter().map(|line| line["id"].as_str().map(str::to_owned)).collect();
+        let validated = validated_again(&several);
+        let ids: Vec<_> = lines(&validated).iter().map(|line| line["id"].as_str().map(str::to_owned)).collect();
         assert_eq!(ids, [Some("redrive-7-0".into()), Some("mine".into())]);
-        assert_eq!(judged.rejected.total(), 1);
+        assert_eq!(validated.rejected.total(), 1);
     }
 
     /// JSON-like noise: what it takes to get past the first bytes.
@@ -486,15 +489,15 @@ mod tests {
         prop_oneof![tokens, proptest::collection::vec(any::<u8>(), 0..200)]
     }
 
-    fn any_form() -> impl Strategy<Value = Form> {
+    fn any_form() -> impl Strategy<Value = Format> {
         prop_oneof![
-            Just(Form::Event),
-            Just(Form::Array),
-            Just(Form::EventOrArray),
-            Just(Form::Lines),
-            Just(Form::Track),
-            Just(Form::TrackBatch),
-            Just(Form::Binary(serde_json::Map::new())),
+            Just(Format::Event),
+            Just(Format::Array),
+            Just(Format::EventOrArray),
+            Just(Format::Lines),
+            Just(Format::Track),
+            Just(Format::TrackBatch),
+            Just(Format::Binary(serde_json::Map::new())),
         ]
     }
 
@@ -502,13 +505,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn any_body_gets_an_answer_that_is_its_senders(body in noise(), form in any_form()) {
-            match judged(delivery(form, body)) {
-                Ok(judged) => {
+        fn any_body_gets_an_answer_that_is_its_senders(body in noise(), format in any_form()) {
+            match validated(delivery(format, body)) {
+                Ok(validated) => {
                     prop_assert!(
-                        judged.rejected.listed().all(|(r, _)| (400..500).contains(&r.error.problem().status))
+                        validated.rejected.listed().all(|(r, _)| (400..500).contains(&r.error.problem().status))
                     );
-                    prop_assert_eq!(lines(&judged).len(), judged.accepted.len());
+                    prop_assert_eq!(lines(&validated).len(), validated.accepted.len());
                 }
                 Err(error) => prop_assert!((400..500).contains(&error.problem().status), "{:?}", error),
             }
@@ -528,8 +531,8 @@ mod tests {
             });
             let mut body = Vec::new();
             write!(body, "{event:#}").expect("writes to memory");
-            let judged = judged(delivery(Form::Event, body)).expect("judged");
-            prop_assert_eq!(lines(&judged), [event]);
+            let validated = validated(delivery(Format::Event, body)).expect("validated");
+            prop_assert_eq!(lines(&validated), [event]);
         }
     }
 }

@@ -1,0 +1,372 @@
+//! The loop on a real nats-server: what is acknowledged, and when.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tidemill_bus::{Bus, Config, Delivery, Subscription};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::{Durable, RawBatch};
+use tidemill_service::{Conditions, Health};
+use tidemill_stage::{Checkpoint, Disposition, Failure, Progressing, Read, Steps, Work, consume, supervise};
+use tidemill_testkit::{TestNats, eventually};
+use tokio::{
+    sync::Notify,
+    time::{Instant, advance},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use uuid::Uuid;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const DURABLE: Durable = Durable::Enrichment(Partition::new(0));
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Bus(#[from] tidemill_bus::Error),
+    #[error("batch {0} is poison")]
+    Poison(u128),
+    #[error("the store is away")]
+    Store,
+    #[error("of another release")]
+    Unreadable,
+    #[error("a fault")]
+    Fault,
+    #[error("given back")]
+    Over,
+}
+
+impl Failure for Error {
+    fn code(&self) -> &'static str {
+        "test"
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Bus(_) | Self::Store => Disposition::Retry,
+            Self::Poison(_) => Disposition::DeadLetter,
+            Self::Unreadable => Disposition::Halt,
+            Self::Fault => Disposition::Fail,
+            Self::Over => Disposition::End,
+        }
+    }
+}
+
+/// A stage that notes what it applied, and what is in its store.
+#[derive(Default)]
+struct Notes {
+    applied: Vec<u128>,
+    kept: Arc<Mutex<Vec<u128>>>,
+    /// A batch that cannot be applied.
+    poison: Option<u128>,
+    /// Whether the store is away.
+    is_away: bool,
+    /// Checkpoints wait for this.
+    gate: Option<Arc<Notify>>,
+}
+
+impl Notes {
+    fn kept(&self) -> Vec<u128> {
+        self.kept.lock().expect("not poisoned").clone()
+    }
+}
+
+impl Steps for Notes {
+    type Message = RawBatch;
+    type Error = Error;
+    type Event = Infallible;
+    type Landed = ();
+
+    fn room(&self, applied: usize, is_under_way: bool) -> usize {
+        if is_under_way && applied >= 3 { 0 } else { 2 }
+    }
+
+    fn is_done(&self, _: u64) -> bool {
+        false
+    }
+
+    async fn unreadable(&mut self, _: &Delivery, _: tidemill_bus::Error) -> Result<(), Error> {
+        Err(Error::Unreadable)
+    }
+
+    async fn apply(&mut self, read: Vec<Read<RawBatch>>, applied: &mut Vec<Delivery>) -> Result<(), Error> {
+        for Read { delivery, message } in read {
+            let n = message.map(|batch| batch.batch_id.as_u128()).expect("it can be read");
+            if self.poison == Some(n) {
+                return Err(Error::Poison(n));
+            }
+            self.applied.push(n);
+            applied.push(delivery);
+        }
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint<(), Error>, Error> {
+        if self.is_away {
+            return Err(Error::Store);
+        }
+        let (kept, applied) = (self.kept.clone(), self.applied.clone());
+        let keep = move || *kept.lock().expect("not poisoned") = applied;
+        let Some(gate) = self.gate.clone() else {
+            keep();
+            return Ok(Checkpoint::Landed(()));
+        };
+        Ok(Checkpoint::UnderWay(AbortOnDropHandle::new(tokio::spawn(async move {
+            gate.notified().await;
+            keep();
+            Ok(())
+        }))))
+    }
+
+    fn landed(&mut self, (): ()) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn event(&mut self) -> Infallible {
+        std::future::pending().await
+    }
+
+    async fn handle(&mut self, event: Infallible) -> Result<(), Error> {
+        match event {}
+    }
+}
+
+struct Log {
+    _nats: TestNats,
+    bus: Bus,
+}
+
+impl Log {
+    async fn with(batches: u128) -> Self {
+        let nats = TestNats::start().await;
+        let bus = Bus::connect(&Config { url: nats.url(), ..Config::default() }, "test").await.expect("connects");
+        bus.ensure_topology().await.expect("streams");
+        for n in 1..=batches {
+            let batch = RawBatch {
+                redriven: Vec::new(),
+                batch_id: Uuid::from_u128(n),
+                partition: Partition::new(0),
+                ingested_at: Timestamp::EPOCH,
+                sources: BTreeMap::new(),
+                lines: "{}\n".into(),
+                trace: None,
+            };
+            bus.publish(&batch).await.expect("stored");
+        }
+        Self { _nats: nats, bus }
+    }
+
+    async fn open(&self) -> Subscription {
+        self.bus.subscribe(DURABLE).await.expect("opens")
+    }
+
+    /// What is yet to be acknowledged.
+    async fn waiting(&self) -> u64 {
+        self.bus.lag(DURABLE).await.expect("answers")
+    }
+}
+
+/// Runs a stage under supervision that ends at its first error.
+struct Once<'l> {
+    log: &'l Log,
+    stop: CancellationToken,
+    notes: Notes,
+    ended: Option<Error>,
+}
+
+impl Work for &mut Once<'_> {
+    type Error = Error;
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        if self.ended.is_some() {
+            return Err(Error::Over);
+        }
+        let mut source = self.log.open().await;
+        let stop = self.stop.clone();
+        let ended = consume(&mut source, &mut self.notes, &stop, progress).await;
+        if let Err(error) = ended {
+            self.ended = Some(error);
+            return Err(Error::Over);
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, _: &Error) {}
+}
+
+impl<'l> Once<'l> {
+    fn new(log: &'l Log, notes: Notes) -> Self {
+        Self { log, stop: CancellationToken::new(), notes, ended: None }
+    }
+
+    async fn run(&mut self) {
+        let (stop, conditions) = (self.stop.clone(), Conditions::new(&Health::default(), "partition"));
+        supervise(self, 0_u16, &stop, &conditions).await.expect("no fault");
+    }
+}
+
+#[tokio::test]
+async fn what_was_applied_before_a_poison_is_kept_and_acknowledged() {
+    let log = Log::with(5).await;
+    let mut once = Once::new(&log, Notes { poison: Some(4), ..Notes::default() });
+    once.run().await;
+    assert!(matches!(once.ended, Some(Error::Poison(4))), "{:?}", once.ended);
+    assert_eq!(once.notes.kept(), [1, 2, 3]);
+    assert_eq!(log.waiting().await, 2, "4 and 5");
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_behind_a_checkpoint_that_failed() {
+    let log = Log::with(3).await;
+    let mut once = Once::new(&log, Notes { is_away: true, ..Notes::default() });
+    once.run().await;
+    assert!(matches!(once.ended, Some(Error::Store)), "{:?}", once.ended);
+    assert_eq!(log.waiting().await, 3);
+    // Whoever opens the unit next gets all of it.
+    let stop = CancellationToken::new();
+    let mut again = Once { stop: stop.clone(), ..Once::new(&log, Notes::default()) };
+    let kept = again.notes.kept.clone();
+    let all = eventually("all is kept", DEADLINE, async || {
+        (kept.lock().expect("not poisoned").len() == 3 && log.waiting().await == 0).then_some(())
+    });
+    tokio::join!(again.run(), async {
+        all.await;
+        stop.cancel();
+    });
+    assert_eq!(again.notes.kept(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn batches_are_applied_while_a_checkpoint_is_on_its_way_and_the_step_in_hand_is_finished() {
+    let log = Log::with(5).await;
+    let gate = Arc::new(Notify::new());
+    let mut once = Once::new(&log, Notes { gate: Some(gate.clone()), ..Notes::default() });
+    let (stop, kept) = (once.stop.clone(), once.notes.kept.clone());
+    let ends = async {
+        // The first checkpoint waits. Nothing is acknowledged before it lands.
+        eventually("all but what has no room is delivered", DEADLINE, async || {
+            (log.bus.progress(DURABLE).await.expect("answers").reached == 0).then_some(())
+        })
+        .await;
+        assert_eq!(log.waiting().await, 5);
+        gate.notify_one();
+        eventually("the first checkpoint is kept", DEADLINE, async || {
+            (!kept.lock().expect("not poisoned").is_empty() && log.waiting().await < 5).then_some(())
+        })
+        .await;
+        stop.cancel();
+        // What is applied is kept before the unit is given back.
+        loop {
+            gate.notify_one();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = once.run() => {}
+        () = ends => unreachable!("it goes on until the run ends"),
+    }
+    assert!(once.ended.is_none(), "{:?}", once.ended);
+    assert_eq!(once.notes.kept(), once.notes.applied);
+    assert_eq!(log.waiting().await, 5 - once.notes.kept().len() as u64);
+}
+
+/// Fails once, and finds nothing to do from then on.
+struct Recovers<'l> {
+    log: &'l Log,
+    stop: CancellationToken,
+    has_failed: bool,
+}
+
+impl Work for Recovers<'_> {
+    type Error = Error;
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            return Err(Error::Store);
+        }
+        let mut source = self.log.open().await;
+        progress.opened();
+        consume(&mut source, &mut Notes::default(), &self.stop, progress).await
+    }
+
+    fn failed(&mut self, _: &Error) {}
+}
+
+#[tokio::test]
+async fn a_unit_that_finds_nothing_to_do_after_a_failure_is_ready_again() {
+    let log = Log::with(0).await;
+    let health = Health::default();
+    let (stop, conditions) = (CancellationToken::new(), Conditions::new(&health, "partition"));
+    let recovers = Recovers { log: &log, stop: stop.clone(), has_failed: false };
+    let watch = async {
+        eventually("it has failed", DEADLINE, async || (!health.is_ready()).then_some(())).await;
+        eventually("it is ready again", DEADLINE, async || health.is_ready().then_some(())).await;
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(supervise(recovers, 3, &stop, &conditions), watch);
+    ended.expect("in order");
+}
+
+/// A unit whose attempts end as they are told.
+struct Scripted {
+    errors: Vec<Error>,
+    attempts: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Work for Scripted {
+    type Error = Error;
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        self.attempts.lock().expect("not poisoned").push(Instant::now());
+        progress.opened();
+        match self.errors.is_empty() {
+            true => std::future::pending().await,
+            false => Err(self.errors.remove(0)),
+        }
+    }
+
+    fn failed(&mut self, _: &Error) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_from_an_error_is_the_same_for_every_unit() {
+    let health = Health::default();
+    let conditions = Conditions::new(&health, "partition");
+    let stop = CancellationToken::new();
+    let attempts = Arc::<Mutex<Vec<Instant>>>::default();
+    let scripted = |errors| Scripted { errors, attempts: attempts.clone() };
+    let run = async |errors| supervise(scripted(errors), 3, &stop, &conditions).await;
+
+    let fault = run(vec![Error::Store, Error::Poison(1), Error::Fault]).await;
+    assert!(matches!(fault, Err(Error::Fault)), "{fault:?}");
+    let waits: Vec<_> = attempts.lock().expect("not poisoned").windows(2).map(|two| two[1] - two[0]).collect();
+    assert_eq!(waits, [Duration::from_millis(200), Duration::from_millis(400)]);
+    run(vec![Error::Over]).await.expect("it ends in order");
+    assert!(health.is_ready());
+
+    // One that halts stands, and says so, until it is given back.
+    let halted = async {
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(health.problems()["partition"], "3: of another release");
+        stop.cancel();
+    };
+    let before = attempts.lock().expect("not poisoned").len();
+    let (ended, ()) = tokio::join!(run(vec![Error::Unreadable]), halted);
+    ended.expect("in order");
+    assert_eq!(attempts.lock().expect("not poisoned").len(), before + 1);
+    assert!(health.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_hangs_is_given_back_all_the_same() {
+    let conditions = Conditions::new(&Health::default(), "partition");
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let hangs = Scripted { errors: Vec::new(), attempts: Arc::default() };
+    let begun = Instant::now();
+    supervise(hangs, 3, &stop, &conditions).await.expect("in order");
+    assert_eq!(begun.elapsed(), Scripted::PARTING);
+}

@@ -1,4 +1,0 @@
-//! See `tidemill_fuzz_targets`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| tidemill_fuzz_targets::run("judge", input));
