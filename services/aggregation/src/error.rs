@@ -87,12 +87,11 @@ impl Outage for Error {
 impl Failure for Error {
     fn code(&self) -> &'static str {
         match self {
-            Self::Bus(_) => "bus",
+            Self::Bus(error) | Self::Unreadable(error) => error.code(),
             Self::Store(_) => "store",
             Self::MetricsStore(_) => "metrics_store",
             Self::Superseded => "superseded",
             Self::MetricsTail => "metrics_tail",
-            Self::Unreadable(_) => "unreadable_batch",
             Self::DeadLetterCeiling(_) => "dead_letter_ceiling",
             Self::BadRequest(_) => "bad_request",
         }

@@ -106,7 +106,7 @@ impl Owner {
             tracing::error!(partition = %batch.partition, raw_seq = batch.raw_seq, place, "the store refuses an event");
             self.letters.push(DeadLetter {
                 id: format!("aggregation-{}-refused-{place}", batch.raw_seq),
-                code: "store_refused".into(),
+                code: telemetry::STORE_REFUSED.into(),
                 reason: "the database will never hold what the event adds".into(),
                 ..letter
             });
@@ -232,7 +232,7 @@ fn dead_letter(batch: &EnrichedBatch, index: usize, line: bytes::Bytes, now: Tim
         sequence: Some(batch.raw_seq),
         first_failed_at: now,
         source: claimed.map_or_else(|_| SourceName::UNKNOWN.into(), |claimed| claimed.source),
-        ..DeadLetter::new("aggregation", id, "unreadable_event", "not an enriched CloudEvent".into())
+        ..DeadLetter::new("aggregation", id, telemetry::MALFORMED_EVENT, "not an enriched CloudEvent".into())
     }
     .about(line)
 }

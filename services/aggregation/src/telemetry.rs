@@ -69,6 +69,11 @@ fn gauge(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+/// Code of a line that is no event.
+pub(crate) const MALFORMED_EVENT: &str = "malformed_event";
+/// Code of an event that the store will never hold.
+pub(crate) const STORE_REFUSED: &str = "store_refused";
+
 impl Telemetry {
     pub(crate) fn register(registry: &Registry) -> Self {
         let telemetry = Self {
@@ -118,7 +123,8 @@ impl Telemetry {
     }
 
     pub(crate) fn dead_letter(&self, letter: &DeadLetter) {
-        self.dead_letters.get_or_create(&CodeLabel { code: "unreadable_event" }).inc();
+        let code = if letter.code == STORE_REFUSED { STORE_REFUSED } else { MALFORMED_EVENT };
+        self.dead_letters.get_or_create(&CodeLabel { code }).inc();
         tracing::warn!(code = letter.code, sequence = letter.sequence, "dead letter");
     }
 

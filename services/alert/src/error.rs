@@ -1,7 +1,6 @@
 //! What can go wrong, and what follows from it.
 
 use tidemill_domain::Outage;
-use tidemill_events::DecodeError;
 use tidemill_service::{CeilingReached, Problem};
 use tidemill_stage::{Disposition, Failure};
 
@@ -62,13 +61,7 @@ impl Outage for Error {
 impl Failure for Error {
     fn code(&self) -> &'static str {
         match self {
-            Self::Bus(tidemill_bus::Error::Decode(error)) => match error {
-                DecodeError::Header(_) => "bad_header",
-                DecodeError::Version(_) => "unsupported_version",
-                DecodeError::Encoding(_) => "bad_encoding",
-                DecodeError::Body(_) => "bad_body",
-            },
-            Self::Bus(_) => "bus",
+            Self::Bus(error) => error.code(),
             Self::Store(_) => "store",
             Self::SetAside(_) => "store_refused",
             Self::Superseded(_) => "superseded",

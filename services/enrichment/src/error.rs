@@ -103,8 +103,7 @@ impl Error {
 impl Failure for Error {
     fn code(&self) -> &'static str {
         match self {
-            Self::Bus(tidemill_bus::Error::Decode(_)) => "undecodable_batch",
-            Self::Bus(_) => "bus",
+            Self::Bus(error) => error.code(),
             Self::Store(_) => "store",
             Self::Superseded(_) => "superseded",
             Self::ForeignLog { .. } => "foreign_log",

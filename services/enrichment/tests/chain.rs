@@ -425,7 +425,7 @@ async fn what_cannot_be_read_is_set_aside_and_stops_nothing() {
     assert_eq!((letter.code.as_str(), letter.service.as_str()), ("malformed_event", "enrichment"));
     assert_eq!((letter.source.as_str(), letter.sequence, &letter.body[..]), ("shop", Some(first), broken.as_bytes()));
     let letter = dead_letter(&mut letters, &bus).await;
-    assert_eq!((letter.code.as_str(), letter.sequence, letter.deliveries), ("undecodable_batch", Some(alien), 1));
+    assert_eq!((letter.code.as_str(), letter.sequence, letter.deliveries), ("unsupported_version", Some(alien), 1));
     assert!(letter.reason.contains("version 9"), "{}", letter.reason);
     eventually("nothing is left", DEADLINE, || async {
         (bus.lag(Durable::Enrichment(PARTITION)).await.expect("answers") == 0).then_some(())

@@ -53,7 +53,7 @@ pub(crate) enum Pause {
 impl Failure for Pause {
     fn code(&self) -> &'static str {
         match self {
-            Self::Bus(_) => "bus",
+            Self::Bus(error) => error.code(),
             Self::NotStored(error) => error.code(),
         }
     }
@@ -140,7 +140,7 @@ impl Steps for &Follower<'_> {
         tracing::error!(sequence = delivery.sequence, %error, "an order to send a dead letter again cannot be read");
         let id = format!("ingestion-{}-{}", Redrive::STREAM, delivery.sequence);
         let letter = DeadLetter {
-            code: "malformed_message".into(),
+            code: error.code().into(),
             reason: error.to_string(),
             stream: Some(Redrive::STREAM.to_string()),
             sequence: Some(delivery.sequence),

@@ -162,8 +162,7 @@ impl Failure for Error {
         match self {
             Self::Store(error) if error.is_refusal() => "store_refused",
             Self::Store(_) => "store",
-            Self::Bus(tidemill_bus::Error::Decode(_)) => "malformed_message",
-            Self::Bus(_) => "bus",
+            Self::Bus(error) => error.code(),
             Self::Merge { .. } => "mixed_totals",
             Self::UnknownMetric(_) => "unknown_metric",
             Self::UnknownVersion { .. } => "unknown_version",

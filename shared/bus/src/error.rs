@@ -84,6 +84,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Decode(error) => error.code(),
+            _ => "bus",
+        }
+    }
+
     /// Whether the same call may succeed later. What cannot be decoded or
     /// encoded stays so; all else is a server that is away, busy or full.
     pub fn is_transient(&self) -> bool {

@@ -86,6 +86,16 @@ pub enum DecodeError {
     Body(#[from] serde_json::Error),
 }
 
+impl DecodeError {
+    /// Stable code, the same in every service.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Version(_) => "unsupported_version",
+            Self::Header(_) | Self::Encoding(_) | Self::Body(_) => "malformed_message",
+        }
+    }
+}
+
 /// Header names.
 pub(crate) mod name {
     pub(crate) const VERSION: &str = "Tm-Version";
