@@ -98,18 +98,17 @@ def paths(project, page):
 
 
 def symbols(project, page):
-    files = None
+    # The last path, the files that it may mean, and whether symbols of it follow.
+    path, files, listed = None, None, False
     for span, places, crates in named_places(project, page):
         if places is not None:
-            files = {place for place in places if place in project.files}
-            name = span.text
-            dotted = False
+            path, files, listed = span.text, places & project.files, False
             continue
         if files is not None and SYMBOL.fullmatch(span.text):
-            if span.between == " · " or (dotted and span.between in GOES_ON):
-                dotted = True
+            if span.between == " · " or (listed and span.between in GOES_ON):
+                listed = True
                 if files and not any(project.defines(file, span.text) for file in files):
-                    yield span.line, f"{name} defines no {span.text}"
+                    yield span.line, f"{path} defines no {span.text}"
                 continue
         files = None
         if not SYMBOL.fullmatch(span.text):
