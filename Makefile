@@ -46,10 +46,11 @@ demo: ## Start everything on this machine and play a flash sale (DEMO_ARGS="--ev
 ##@ Check
 
 .PHONY: test
-test: ## Check format, lints, dependencies and manifests, and run every test against real servers
+test: ## Check format, lints, documents, dependencies and manifests, and run every test against real servers
 	@scripts/provision test
 	@echo "== format";       cargo fmt --all --check
 	@echo "== drivers";      scripts/check-confined
+	@echo "== documents";    scripts/check-docs --self-test && scripts/check-docs
 	@echo "== manifests";    $(MAKE) chart-test
 	@echo "== lints";        $(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources
@@ -80,10 +81,11 @@ cluster-test: images ## Scale, upgrade, drain and cut off the suite on the clust
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-cluster-test" $(CLUSTER_ARGS)
 
 .PHONY: lint
-lint: ## Run the format check and the lints alone
+lint: ## Run the format check, the lints and the check of documents alone
 	@scripts/provision demo
 	@cargo fmt --all --check
 	@scripts/check-confined
+	@scripts/check-docs
 	@$(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 
 .PHONY: advisories
