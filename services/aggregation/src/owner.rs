@@ -8,6 +8,7 @@ use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, SourceName, Timestamp};
 use tidemill_events::{DeadLetter, EnrichedBatch, MetricsUpdate, StreamName, TraceParent, event};
 use tidemill_service::Ceiling;
+use tidemill_stage::Place;
 use tidemill_store::refused;
 
 use crate::{
@@ -130,7 +131,11 @@ impl Owner {
 
     /// Whether a batch is the next one of the log.
     pub(crate) fn is_next(&self, batch: &EnrichedBatch) -> bool {
-        batch.raw_seq > self.state.floor && batch.raw_prev <= self.state.floor
+        self.place(batch) == Place::Next
+    }
+
+    fn place(&self, batch: &EnrichedBatch) -> Place {
+        Place::of(self.state.floor, batch.raw_prev, batch.raw_seq)
     }
 
     /// Applies a batch, if it is the next one of the log.
@@ -140,11 +145,10 @@ impl Owner {
         ceiling: &mut Ceiling,
         now: Timestamp,
     ) -> Result<Taken, Error> {
-        if batch.raw_seq <= self.state.floor {
-            return Ok(Taken::Repeated);
-        }
-        if batch.raw_prev > self.state.floor {
-            return Ok(Taken::Early);
+        match self.place(batch) {
+            Place::Next => {}
+            Place::Repeated => return Ok(Taken::Repeated),
+            Place::Early => return Ok(Taken::Early),
         }
         let metrics = self.metrics.clone();
         let parsed = parse(batch, &metrics);
