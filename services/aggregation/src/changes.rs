@@ -87,6 +87,7 @@ impl Changes {
         MetricsUpdate {
             partition: self.partition,
             raw_seq: self.floor,
+            raw_prev: self.after,
             part: 0,
             as_of: self.as_of,
             watermark: self.watermark,
@@ -162,6 +163,7 @@ mod tests {
         MetricsUpdate {
             partition: Partition::new(1),
             raw_seq: 7,
+            raw_prev: 5,
             part: 0,
             as_of: Timestamp::EPOCH,
             watermark: Some(Timestamp::EPOCH),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tidemill_bus::{Bus, Delivery};
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Backoff, Partition};
-use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
+use tidemill_events::{Durable, EnrichedBatch, MetricsUpdate, RawBatch, topology};
 use tidemill_metrics_store::MetricsStore;
 use tidemill_ownership::Lease;
 use tidemill_service::{Breaker, Ceiling, CeilingConfig, Conditions, Context};
@@ -16,9 +16,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     config::Windows,
     error::Error,
-    flush::{Outlet, Published, flush, publish_lost, write_stale_points},
-    outlet::{Following, NatsOutlet},
+    flush::{Sink, flush, publish_lost, write_stale_points},
     owner::{Owner, Taken},
+    sink::NatsSink,
     store::Store,
     telemetry::Telemetry,
 };
@@ -94,10 +94,10 @@ impl Work for PartitionConsumer {
             }
         }
         let bus = self.shared.bus.clone();
-        let (owner, outlet) = self.open().await?;
+        let (owner, sink) = self.open().await?;
         let mut subscription = self.nats.call(bus.subscribe(Durable::Aggregation(self.partition))).await?;
         progress.opened();
-        let mut open = PartitionTask::new(self, owner, outlet);
+        let mut open = PartitionTask::new(self, owner, sink);
         consume(&mut subscription, &mut open, &stop, progress).await
     }
 
@@ -111,13 +111,13 @@ impl Work for PartitionConsumer {
 
 impl PartitionConsumer {
     /// Claims the partition, and publishes again what METRICS has lost of it.
-    async fn open(&self) -> Result<(Owner, Box<NatsOutlet>), Error> {
+    async fn open(&self) -> Result<(Owner, Box<NatsSink>), Error> {
         let Self { partition, lease, shared, nats, .. } = self;
         let now = shared.context.clock.now();
         let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
         let owner = Owner::open(store, metrics, windows, *partition, now).await?;
-        let tail = readable(nats.call(shared.bus.last::<Following>(&topology::metrics(*partition))).await)?;
-        let mut outlet = NatsOutlet {
+        let tail = readable(nats.call(shared.bus.last::<MetricsUpdate>(&topology::metrics(*partition))).await)?;
+        let mut sink = NatsSink {
             bus: shared.bus.clone(),
             nats: nats.clone(),
             metrics_store: shared.metrics_store.clone(),
@@ -126,9 +126,9 @@ impl PartitionConsumer {
             telemetry: shared.telemetry.clone(),
             tail: tail.as_ref().map_or(0, |tail| tail.sequence),
         };
-        let tail = tail.map(|tail| tail.message.totals);
-        publish_lost(&mut outlet, &shared.store, &owner.claim, &owner.position(now), tail.as_ref()).await?;
-        Ok((owner, Box::new(outlet)))
+        let tail = tail.as_ref().map(|tail| &tail.message);
+        publish_lost(&mut sink, &shared.store, &owner.claim, &owner.position(now), tail).await?;
+        Ok((owner, Box::new(sink)))
     }
 }
 
@@ -138,7 +138,7 @@ struct PartitionTask<'c> {
     consumer: &'c mut PartitionConsumer,
     owner: Owner,
     /// Here or with the checkpoint: so no two are ever on their way.
-    outlet: Option<Box<NatsOutlet>>,
+    sink: Option<Box<NatsSink>>,
     gap: Gap,
     /// Batches applied since the last checkpoint.
     batches: usize,
@@ -152,7 +152,7 @@ struct PartitionTask<'c> {
 
 /// A checkpoint that is in the store.
 struct LandedCheckpoint {
-    outlet: Box<NatsOutlet>,
+    sink: Box<NatsSink>,
     floor: u64,
     batches: usize,
     begun: Instant,
@@ -217,7 +217,7 @@ impl Steps for PartitionTask<'_> {
     /// Sends what changed on its way.
     async fn checkpoint(&mut self) -> Result<Checkpoint<LandedCheckpoint, Error>, Error> {
         // It is with the checkpoint under way, and there is none.
-        let Some(mut outlet) = self.outlet.take() else { return Err(Error::Superseded) };
+        let Some(mut sink) = self.sink.take() else { return Err(Error::Superseded) };
         let shared = self.consumer.shared.clone();
         let changes = self.owner.take_changes(shared.context.clock.now());
         let claim = self.owner.claim;
@@ -227,20 +227,20 @@ impl Steps for PartitionTask<'_> {
             let Shared { store, metrics, .. } = &*shared;
             // Nothing but repetitions: there is nothing to keep.
             if changes.floor > changes.after {
-                flush(&mut *outlet, store, &claim, metrics, &changes).await?;
+                flush(&mut *sink, store, &claim, metrics, &changes).await?;
             }
             if has_looked {
-                write_stale_points(&mut *outlet, store, &claim, metrics).await?;
+                write_stale_points(&mut *sink, store, &claim, metrics).await?;
             }
-            Ok(LandedCheckpoint { outlet, floor, batches, begun, has_looked })
+            Ok(LandedCheckpoint { sink, floor, batches, begun, has_looked })
         });
         Ok(Checkpoint::UnderWay(AbortOnDropHandle::new(task)))
     }
 
     fn landed(&mut self, landed: LandedCheckpoint) -> Result<(), Error> {
-        let LandedCheckpoint { outlet, floor, batches, begun, has_looked } = landed;
+        let LandedCheckpoint { sink, floor, batches, begun, has_looked } = landed;
         let PartitionConsumer { partition, shared, .. } = &*self.consumer;
-        self.outlet = Some(outlet);
+        self.sink = Some(sink);
         self.owner.state.committed(floor);
         shared.telemetry.kept(*partition, floor, batches, begun.elapsed());
         if has_looked {
@@ -264,13 +264,13 @@ impl Steps for PartitionTask<'_> {
 }
 
 impl<'c> PartitionTask<'c> {
-    fn new(consumer: &'c mut PartitionConsumer, owner: Owner, outlet: Box<NatsOutlet>) -> Self {
+    fn new(consumer: &'c mut PartitionConsumer, owner: Owner, sink: Box<NatsSink>) -> Self {
         let now = Instant::now();
         Self {
             gap: Gap::none(consumer.partition, consumer.shared.gaps.clone()),
             consumer,
             owner,
-            outlet: Some(outlet),
+            sink: Some(sink),
             batches: 0,
             looked_at: now - LOOK_EVERY,
             heard_at: now,
@@ -316,21 +316,22 @@ impl<'c> PartitionTask<'c> {
     }
 
     async fn look_around(&mut self) -> Result<(), Error> {
-        if self.is_cut_off().await? {
-            self.ask_for_missing().await?;
+        match self.is_cut_off().await? {
+            true => self.ask_for_missing().await?,
+            // It has come by another way than it was asked for.
+            false => self.gap.close(),
         }
         let is_silent = self.heard_at.elapsed() >= self.idle_after();
-        let Some(outlet) = &mut self.outlet else { return Ok(()) };
+        let Some(sink) = &mut self.sink else { return Ok(()) };
         let Shared { store, metrics, context, .. } = &*self.consumer.shared;
-        write_stale_points(&mut **outlet, store, &self.owner.claim, metrics).await?;
+        write_stale_points(&mut **sink, store, &self.owner.claim, metrics).await?;
         // A partition that hears nothing says once that it is idle, so that it
         // holds no window open; only once every source has fallen silent is
         // that final.
         if is_silent && !self.announced_idle {
             let position = self.owner.position(context.clock.now());
             self.announced_idle = position.idle;
-            let after = position.raw_seq;
-            outlet.totals(Published { update: position, after }).await?;
+            sink.totals(&position).await?;
         }
         Ok(())
     }

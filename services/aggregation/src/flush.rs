@@ -16,28 +16,11 @@ use crate::{
 /// Cells read at once to be published or written again.
 const CELLS_AT_ONCE: usize = 4_000;
 
-/// Totals as they are published.
-#[derive(Debug, Clone)]
-pub(crate) struct Published {
-    pub(crate) update: MetricsUpdate,
-    /// Up to where everything has been published before: all parts of this
-    /// position together tell of what changed behind it.
-    pub(crate) after: u64,
-}
-
-impl Published {
-    /// Up to where nothing is missing, if this is where the stream ends. Where
-    /// a part without a watermark ends it, the parts behind it are missing.
-    fn reached(&self) -> u64 {
-        if self.update.watermark.is_some() { self.update.raw_seq } else { self.after }
-    }
-}
-
 /// Where an owner's results go.
-pub(crate) trait Outlet: Send {
+pub(crate) trait Sink: Send {
     /// Totals, for readers. Fails where the last message of the partition is
     /// not the one that this owner published last.
-    fn totals(&mut self, totals: Published) -> impl Future<Output = Result<(), Error>> + Send;
+    fn totals(&mut self, update: &MetricsUpdate) -> impl Future<Output = Result<(), Error>> + Send;
     /// Events that came too late.
     fn late(&mut self, late: &LateBatch) -> impl Future<Output = Result<(), Error>> + Send;
     /// An event that cannot be counted.
@@ -50,22 +33,22 @@ pub(crate) trait Outlet: Send {
 
 /// Publishes, writes and keeps what changed.
 pub(crate) async fn flush(
-    outlet: &mut impl Outlet,
+    sink: &mut impl Sink,
     store: &Store,
     claim: &Claim,
     metrics: &Metrics,
     changes: &Changes,
 ) -> Result<(), Error> {
     for letter in &changes.letters {
-        outlet.letter(letter).await?;
+        sink.letter(letter).await?;
     }
     for late in &changes.late {
-        outlet.late(late).await?;
+        sink.late(late).await?;
     }
-    for update in changes.updates() {
-        outlet.totals(Published { update, after: changes.after }).await?;
+    for update in &changes.updates() {
+        sink.totals(update).await?;
     }
-    write_points(outlet, store, claim, changes.after, &changes.points(metrics)).await?;
+    write_points(sink, store, claim, changes.after, &changes.points(metrics)).await?;
     store.checkpoint(changes, claim).await
 }
 
@@ -76,7 +59,7 @@ pub(crate) async fn flush(
 /// so in the store, and its successor writes those points again
 /// ([`write_stale_points`]).
 async fn write_points(
-    outlet: &mut impl Outlet,
+    sink: &mut impl Sink,
     store: &Store,
     claim: &Claim,
     after: u64,
@@ -85,11 +68,11 @@ async fn write_points(
     if points.is_empty() {
         return Ok(());
     }
-    if !outlet.is_owner() {
+    if !sink.is_owner() {
         return Err(Error::Superseded);
     }
-    let written = outlet.points(points).await;
-    if outlet.is_owner() {
+    let written = sink.points(points).await;
+    if sink.is_owner() {
         return written;
     }
     store.note_stale_points(claim, after).await?;
@@ -99,7 +82,7 @@ async fn write_points(
 /// Writes the points again that an earlier owner may have overwritten with
 /// older ones. Not beside [`flush`]: the store's totals are the newest then.
 pub(crate) async fn write_stale_points(
-    outlet: &mut impl Outlet,
+    sink: &mut impl Sink,
     store: &Store,
     claim: &Claim,
     metrics: &Metrics,
@@ -111,10 +94,10 @@ pub(crate) async fn write_stale_points(
         };
         for ids in store.cells_after(claim.partition, note.after).await?.chunks(CELLS_AT_ONCE) {
             let cells = store.updates(ids).await?;
-            write_points(outlet, store, claim, note.after, &points(cells)).await?;
+            write_points(sink, store, claim, note.after, &points(cells)).await?;
         }
         let retracted = store.retractions_after(claim.partition, note.after).await?;
-        write_points(outlet, store, claim, note.after, &points(retracted)).await?;
+        write_points(sink, store, claim, note.after, &points(retracted)).await?;
         store.forget_stale_points(&note).await?;
     }
     Ok(())
@@ -124,13 +107,13 @@ pub(crate) async fn write_stale_points(
 /// checkpoint has and the stream lacks, whose last message of the partition is
 /// `tail`, is published again.
 pub(crate) async fn publish_lost(
-    outlet: &mut impl Outlet,
+    sink: &mut impl Sink,
     store: &Store,
     claim: &Claim,
     position: &MetricsUpdate,
-    tail: Option<&Published>,
+    tail: Option<&MetricsUpdate>,
 ) -> Result<(), Error> {
-    let reached = tail.map_or(0, Published::reached);
+    let reached = tail.map_or(0, reached);
     if reached >= claim.floor {
         return Ok(());
     }
@@ -139,20 +122,27 @@ pub(crate) async fn publish_lost(
     let retracted = store.retractions_after(claim.partition, reached).await?;
     let books = store.all_books(claim.partition).await?;
     let books = books.iter().map(|(key, outcomes)| outcomes.of(key)).collect();
+    let position = MetricsUpdate { raw_prev: reached, ..position.clone() };
     let mut head = MetricsUpdate { watermark: None, ..position.clone() };
     for ids in ids.chunks(CELLS_AT_ONCE) {
         let cells = store.updates(ids).await?;
         // Had somebody else become the owner, they could reach further than
         // they say.
         store.check(claim).await?;
-        for update in in_messages(&head, cells, Vec::new()) {
+        for update in &in_messages(&head, cells, Vec::new()) {
             head.part = update.part + 1;
-            outlet.totals(Published { update, after: reached }).await?;
+            sink.totals(update).await?;
         }
     }
     store.check(claim).await?;
-    for update in in_messages(&MetricsUpdate { part: head.part, ..position.clone() }, retracted, books) {
-        outlet.totals(Published { update, after: reached }).await?;
+    for update in &in_messages(&MetricsUpdate { part: head.part, ..position }, retracted, books) {
+        sink.totals(update).await?;
     }
     Ok(())
+}
+
+/// Up to where nothing is missing, if this is where the stream ends. Where a
+/// part without a watermark ends it, the parts behind it are missing.
+fn reached(tail: &MetricsUpdate) -> u64 {
+    if tail.watermark.is_some() { tail.raw_seq } else { tail.raw_prev }
 }

@@ -16,11 +16,11 @@ mod clocks;
 mod error;
 mod flush;
 mod http;
-mod outlet;
 mod owner;
 mod parse;
 mod points;
 mod session;
+mod sink;
 mod store;
 mod telemetry;
 

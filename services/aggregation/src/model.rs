@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use crate::{
     Error,
     config::Windows,
-    flush::{Outlet, Published, flush, publish_lost, write_stale_points},
+    flush::{Sink, flush, publish_lost, write_stale_points},
     owner::{Owner, Taken},
     points::point,
     state::Outcomes,
@@ -167,7 +167,7 @@ struct World {
     acknowledged: usize,
     /// Who has the lease.
     owner: u32,
-    stream: Vec<Published>,
+    stream: Vec<MetricsUpdate>,
     /// Everything that ever stood in the stream.
     published: Vec<MetricsUpdate>,
     points: BTreeMap<PointKey, Point>,
@@ -219,6 +219,7 @@ impl World {
                 partition,
                 raw_seq: seq + 3,
                 raw_prev: seq,
+                remade: None,
                 ingested_at: Timestamp::saturating_from_millis(log_time * 1000),
                 refdata: 0,
                 count: head.len() as u32,
@@ -253,7 +254,7 @@ impl World {
         };
         let newest = self.published.iter().map(log_time).max().unwrap_or_default();
         let last = self.stream.iter().rev().take(messages);
-        let lost = last.take_while(|totals| log_time(&totals.update) > newest - 7 * DAY);
+        let lost = last.take_while(|update| log_time(update) > newest - 7 * DAY);
         let left = self.stream.len() - lost.count();
         self.stream.truncate(left);
     }
@@ -266,7 +267,7 @@ enum Fate {
     Hang(Fault, Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>),
 }
 
-struct ModelOutlet {
+struct ModelSink {
     world: Shared,
     owner: u32,
     /// Messages in the stream, as far as this owner knows.
@@ -275,7 +276,7 @@ struct ModelOutlet {
     fate: Fate,
 }
 
-impl ModelOutlet {
+impl ModelSink {
     /// Sends one message, unless its fate comes first.
     async fn send(&mut self, effect: impl FnOnce(&mut World) -> Result<(), Error> + Send) -> Result<(), Error> {
         let at = self.sent;
@@ -302,15 +303,15 @@ impl ModelOutlet {
     }
 }
 
-impl Outlet for ModelOutlet {
-    async fn totals(&mut self, totals: Published) -> Result<(), Error> {
+impl Sink for ModelSink {
+    async fn totals(&mut self, update: &MetricsUpdate) -> Result<(), Error> {
         let tail = self.tail;
         self.send(|world| {
             if world.stream.len() != tail {
                 return Err(Error::MetricsTail);
             }
-            world.stream.push(totals.clone());
-            world.published.push(totals.update);
+            world.stream.push(update.clone());
+            world.published.push(update.clone());
             Ok(())
         })
         .await?;
@@ -357,7 +358,7 @@ impl Outlet for ModelOutlet {
 /// An owner at work.
 struct Actor {
     owner: Owner,
-    outlet: ModelOutlet,
+    sink: ModelSink,
     /// The batch of the log that is delivered next.
     next: usize,
     ceiling: Ceiling,
@@ -383,10 +384,10 @@ impl Stage {
             };
             let (store, metrics, windows) = (self.store.clone(), self.metrics.clone(), self.windows.clone());
             let owner = Owner::open(store, metrics, windows, partition, NOW).await.expect("the store is there");
-            let mut outlet = ModelOutlet { world: self.world.clone(), owner: id, tail, sent: 0, fate: Fate::Well };
+            let mut sink = ModelSink { world: self.world.clone(), owner: id, tail, sent: 0, fate: Fate::Well };
             let position = owner.position(NOW);
-            if publish_lost(&mut outlet, &self.store, &owner.claim, &position, last.as_ref()).await.is_ok() {
-                return Actor { owner, outlet, next, ceiling: Ceiling::new(CeilingConfig::default()) };
+            if publish_lost(&mut sink, &self.store, &owner.claim, &position, last.as_ref()).await.is_ok() {
+                return Actor { owner, sink, next, ceiling: Ceiling::new(CeilingConfig::default()) };
             }
         }
     }
@@ -408,11 +409,11 @@ impl Stage {
         let reached = actor.next;
         self.take(actor, ahead).await?;
         if changes.floor > changes.after {
-            flush(&mut actor.outlet, &self.store, &actor.owner.claim, &self.metrics, &changes).await?;
+            flush(&mut actor.sink, &self.store, &actor.owner.claim, &self.metrics, &changes).await?;
         }
         actor.owner.state.committed(changes.floor);
         self.acknowledge(reached);
-        write_stale_points(&mut actor.outlet, &self.store, &actor.owner.claim, &self.metrics).await
+        write_stale_points(&mut actor.sink, &self.store, &actor.owner.claim, &self.metrics).await
     }
 
     fn acknowledge(&self, batches: usize) {
@@ -429,16 +430,16 @@ impl Stage {
     /// Works on; whoever fails is followed by another.
     async fn work_or_die(&self, mut actor: Actor, take: usize, ahead: usize) -> Actor {
         match self.work(&mut actor, take, ahead).await {
-            Ok(()) => Actor { outlet: ModelOutlet { fate: Fate::Well, ..actor.outlet }, ..actor },
+            Ok(()) => Actor { sink: ModelSink { fate: Fate::Well, ..actor.sink }, ..actor },
             Err(_) => self.open().await,
         }
     }
 
     async fn play(self: &Arc<Self>, mut actor: Actor, step: &Step) -> Actor {
-        actor.outlet.sent = 0;
+        actor.sink.sent = 0;
         match *step {
             Step::Work { take, ahead, crash } => {
-                actor.outlet.fate = crash.map_or(Fate::Well, Fate::Crash);
+                actor.sink.fate = crash.map_or(Fate::Well, Fate::Crash);
                 self.work_or_die(actor, take, ahead).await
             }
             Step::DieBeforeAck { take } => {
@@ -449,19 +450,19 @@ impl Stage {
             }
             Step::Hang { take, at, meanwhile } => {
                 let ((hanging, hangs), (wake, woken)) = (oneshot::channel(), oneshot::channel());
-                actor.outlet.fate = Fate::Hang(at, Some((hanging, woken)));
+                actor.sink.fate = Fate::Hang(at, Some((hanging, woken)));
                 let stage = self.clone();
                 let first = tokio::spawn(async move {
                     let done = stage.work(&mut actor, take, 0).await;
                     // What it did not come to is no matter any more.
-                    actor.outlet.fate = Fate::Well;
+                    actor.sink.fate = Fate::Well;
                     (actor, done)
                 });
                 if hangs.await.is_err() {
                     // It was through before it came to that.
                     let (actor, done) = first.await.expect("does not panic");
                     return match done {
-                        Ok(()) => Actor { outlet: ModelOutlet { fate: Fate::Well, ..actor.outlet }, ..actor },
+                        Ok(()) => Actor { sink: ModelSink { fate: Fate::Well, ..actor.sink }, ..actor },
                         Err(_) => self.open().await,
                     };
                 }
@@ -638,8 +639,7 @@ fn check(world: &World, metrics: &Metrics, retention: bool) -> Result<(), TestCa
         }
     }
     let whole = prefixes.into_values().next_back().unwrap_or_default();
-    let stream = world.stream.iter().map(|totals| &totals.update);
-    for reader in [Reader::of(stream), Reader::of(&world.published)] {
+    for reader in [Reader::of(&world.stream), Reader::of(&world.published)] {
         prop_assert_eq!(reader.cells(), whole.cells.clone());
         prop_assert_eq!(reader.books(), whole.books.clone());
     }
@@ -692,7 +692,7 @@ async fn run(case: &Case, store: &Store, partition: Partition) -> Result<(), Tes
     while lock(&stage.world).acknowledged < all {
         last = stage.work_or_die(last, 2, 0).await;
     }
-    write_stale_points(&mut last.outlet, &stage.store, &last.owner.claim, &stage.metrics).await.expect("is the owner");
+    write_stale_points(&mut last.sink, &stage.store, &last.owner.claim, &stage.metrics).await.expect("is the owner");
     check(&lock(&stage.world), &stage.metrics, case.retention)
 }
 

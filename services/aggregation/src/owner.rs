@@ -211,6 +211,7 @@ impl Owner {
         MetricsUpdate {
             partition: self.claim.partition,
             raw_seq: self.state.floor,
+            raw_prev: self.state.floor,
             part: 0,
             as_of: now,
             watermark,

@@ -31,6 +31,7 @@ fn batch_at(time: &str, raw_seq: u64, raw_prev: u64, price: &str) -> EnrichedBat
         partition: P,
         raw_seq,
         raw_prev,
+        remade: None,
         ingested_at: Timestamp::saturating_from_millis(1_767_323_045_000),
         refdata: 1,
         count: 1,
@@ -118,6 +119,7 @@ async fn totals_go_on_over_a_restart_and_repetitions_change_nothing() {
     let old = MetricsUpdate {
         partition: P,
         raw_seq: 3,
+        raw_prev: 0,
         part: 0,
         as_of: Timestamp::EPOCH,
         watermark: Some(Timestamp::EPOCH),
@@ -163,28 +165,10 @@ async fn what_is_missing_is_asked_for_and_nothing_is_counted_before_it() {
 
     bus.answered_again(P, asked).await.expect("withdraws");
     for again in [batch(5, 3, "10"), batch(7, 5, "100")] {
-        bus.publish(&Again(again)).await.expect("publishes");
+        bus.publish(&EnrichedBatch { remade: Some(1), ..again }).await.expect("publishes");
     }
     revenue(&bus, "222").await;
     assert_eq!(terminated(running).await, 0, "an orderly end");
-}
-
-/// A batch that is published once more, which the server must not take for a
-/// copy.
-struct Again(EnrichedBatch);
-
-impl Message for Again {
-    const STREAM: StreamName = EnrichedBatch::STREAM;
-    const VERSION: u32 = EnrichedBatch::VERSION;
-
-    fn encode(&self) -> Result<Encoded, serde_json::Error> {
-        let encoded = self.0.encode()?;
-        Ok(Encoded { message_id: format!("{}-again", encoded.message_id), ..encoded })
-    }
-
-    fn decode(headers: &impl HeaderSource, payload: bytes::Bytes) -> Result<Self, DecodeError> {
-        EnrichedBatch::decode(headers, payload).map(Self)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,6 +233,7 @@ impl Message for OfAnotherRelease {
         let update = MetricsUpdate {
             partition: P,
             raw_seq: 3,
+            raw_prev: 0,
             part: 0,
             as_of: Timestamp::EPOCH,
             watermark: None,

@@ -425,6 +425,7 @@ mod tests {
             partition: Partition::new(3),
             raw_seq,
             raw_prev: raw_seq - 1,
+            remade: None,
             ingested_at: now(),
             refdata: 1,
             count: events.len() as u32,

@@ -584,6 +584,7 @@ mod tests {
         MetricsUpdate {
             partition: Partition::new(partition as u16),
             raw_seq,
+            raw_prev: 0,
             part: 0,
             as_of: window(WINDOWS),
             watermark: Some(watermark),

@@ -12,9 +12,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tidemill_bus::{Bus, Delivery};
 use tidemill_domain::Partition;
-use tidemill_events::{
-    DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, HeaderSource, Message, RawBatch, StreamName, topology,
-};
+use tidemill_events::{DeadLetter, Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_ownership::Lease;
 use tidemill_service::{Breaker, CeilingConfig, Conditions, Context};
 use tidemill_stage::{Checkpoint, DeadLetters, Failure, Progressing, Read, Steps, Work, consume, supervise};
@@ -23,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    again,
+    backfill,
     duplicates::{Duplicates, Key, Limits, Marks},
     enrich::{self, Line},
     error::Error,
@@ -102,7 +100,7 @@ impl Work for Consumer {
         let Shared { bus, nats, .. } = &*consumer.shared;
         let opened = async {
             let mut state = consumer.open().await?;
-            again::answer(consumer, &mut state).await?;
+            backfill::answer(consumer, &mut state).await?;
             // The store says where to go on. A backup that it was restored from
             // is older than what the server takes for done.
             let open = bus.subscribe_behind(Durable::Enrichment(consumer.partition), state.floor);
@@ -201,7 +199,7 @@ impl Steps for PartitionTask<'_> {
 
     async fn handle(&mut self, _: LookForRequests) -> Result<(), Error> {
         self.look_at = Instant::now() + REQUESTS_INTERVAL;
-        again::answer(self.consumer, &mut self.state).await
+        backfill::answer(self.consumer, &mut self.state).await
     }
 }
 
@@ -218,7 +216,7 @@ impl PartitionTask<'_> {
         // Up to there it was published before it could be kept, or the store
         // was restored from a backup: only what is remembered is made again.
         if raw_seq > state.published {
-            let place = Place { raw_seq, raw_prev: state.predecessor(raw_seq), again: None };
+            let place = Place { raw_seq, raw_prev: state.predecessor(raw_seq), remade: None };
             consumer.publish(state, place, raw, &lines, &marks).await?;
         }
         state.floor = raw_seq;
@@ -242,7 +240,7 @@ impl Consumer {
         marks: &Marks,
     ) -> Result<(), Error> {
         let Shared { bus, nats, reference, geo, metrics, .. } = &*self.shared;
-        let Place { raw_seq, raw_prev, again } = place;
+        let Place { raw_seq, raw_prev, remade } = place;
         let spans = Spans::open(lines.iter().map(|line| &line.event), lines.len(), raw_seq, raw.trace);
         let (products, customers) = enrich::ids(lines);
         let snapshot = reference.snapshot(products, customers).await?;
@@ -251,15 +249,20 @@ impl Consumer {
             partition: self.partition,
             raw_seq,
             raw_prev,
+            remade,
             ingested_at: raw.ingested_at,
             refdata: snapshot.version(),
             count: u32::try_from(lines.len()).unwrap_or(u32::MAX),
             lines: Bytes::from(written),
             trace: spans.traceparent(),
         };
-        let stored = nats.call(bus.publish(&Successor { batch, of: state.tail, again })).await?;
+        // `ENRICHED` is not synced to disk, so a crash may take its last
+        // batches while this process lives on. Then this one is refused, rather
+        // than leave a gap behind it, and opening the partition afresh makes
+        // the lost ones again.
+        let stored = nats.call(bus.publish_after(&batch, state.tail)).await?;
         state.tail = state.tail.max(stored.sequence);
-        match again {
+        match remade {
             None => metrics.batch(&tally),
             Some(_) => metrics.remade(),
         }
@@ -296,7 +299,7 @@ impl Consumer {
             tail: last.map_or(0, |stored| stored.sequence),
             duplicates: Duplicates::restore(*limits, store_breaker.call(answered(store.batches(partition))).await?),
         };
-        again::make_up(self, &mut state, published).await?;
+        backfill::make_up(self, &mut state, published).await?;
         Ok(state)
     }
 
@@ -329,34 +332,5 @@ pub(crate) struct Place {
     pub(crate) raw_prev: u64,
     /// For a batch that was published before: why it is once more. The server
     /// takes the same reason for the same message.
-    pub(crate) again: Option<u64>,
-}
-
-/// A batch that NATS takes only right behind the one before it. `ENRICHED` is
-/// not synced to disk, so a crash may take its last batches while this process
-/// lives on; then this one is refused, rather than leave a gap behind it, and
-/// opening the partition afresh makes the lost ones again.
-struct Successor {
-    batch: EnrichedBatch,
-    /// The sequence in `ENRICHED` of the one before.
-    of: u64,
-    again: Option<u64>,
-}
-
-impl Message for Successor {
-    const STREAM: StreamName = EnrichedBatch::STREAM;
-    const VERSION: u32 = EnrichedBatch::VERSION;
-
-    fn encode(&self) -> Result<Encoded, serde_json::Error> {
-        let mut encoded = self.batch.encode()?;
-        if let Some(again) = self.again {
-            encoded.message_id = format!("{}-again-{again}", encoded.message_id);
-        }
-        encoded.headers.push(("Nats-Expected-Last-Subject-Sequence", self.of.to_string()));
-        Ok(encoded)
-    }
-
-    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
-        Ok(Self { batch: EnrichedBatch::decode(headers, payload)?, of: 0, again: None })
-    }
+    pub(crate) remade: Option<u64>,
 }

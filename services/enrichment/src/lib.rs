@@ -7,7 +7,7 @@
 
 pub mod config;
 
-mod again;
+mod backfill;
 mod bulk;
 mod consumer;
 mod country;

@@ -54,6 +54,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
     MetricsUpdate {
         partition: Partition::new(partition),
         raw_seq,
+        raw_prev: 0,
         part: 0,
         as_of: at(raw_seq.cast_signed() * 10),
         watermark: Some(at(raw_seq.cast_signed() * 100)),

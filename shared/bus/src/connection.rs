@@ -13,7 +13,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use tidemill_domain::{Backoff, PartitionCount};
-use tidemill_events::{DecodeError, HeaderSource, Message, StreamName};
+use tidemill_events::{DecodeError, Encoded, HeaderSource, Message, StreamName};
 
 use crate::{Config, Error};
 
@@ -112,11 +112,27 @@ impl Bus {
     /// the server drop the copy.
     pub async fn publish<M: Message>(&self, message: &M) -> Result<Published, Error> {
         let encoded = message.encode()?;
-        let mut headers = HeaderMap::new();
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, encoded.message_id.as_str());
-        for (name, value) in &encoded.headers {
-            headers.insert(*name, value.as_str());
-        }
+        let headers = headers_of(&encoded);
+        self.send(encoded, headers).await
+    }
+
+    /// Publishes a message right behind `tail`, the stream sequence of its
+    /// subject's last message (0 for none), and fails with
+    /// [`Error::Conflict`] where the subject does not end there.
+    ///
+    /// A derived stream is not synced to disk, so a crash of the server may
+    /// take its end away while the publisher lives on. Then the message is
+    /// refused, rather than leave a gap behind it. So is that of a publisher
+    /// that another has taken over from. A copy that the server knows by its
+    /// message id is no conflict.
+    pub async fn publish_after<M: Message>(&self, message: &M, tail: u64) -> Result<Published, Error> {
+        let encoded = message.encode()?;
+        let mut headers = headers_of(&encoded);
+        headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, async_nats::HeaderValue::from(tail));
+        self.send(encoded, headers).await
+    }
+
+    async fn send(&self, encoded: Encoded, headers: HeaderMap) -> Result<Published, Error> {
         let fault = |e: async_nats::jetstream::context::PublishError| {
             let subject = encoded.subject.clone();
             match e.kind() {
@@ -128,7 +144,7 @@ impl Bus {
         };
         let ack = self
             .context
-            .publish_with_headers(encoded.subject.clone(), headers, encoded.payload.clone())
+            .publish_with_headers(encoded.subject.clone(), headers, encoded.payload)
             .await
             .map_err(fault)?
             .await
@@ -216,6 +232,15 @@ impl Bus {
     pub(crate) async fn stream(&self, name: StreamName) -> Result<jetstream::stream::Stream<()>, Error> {
         self.context.get_stream_no_info(name.as_str()).await.map_err(|e| read_error(name, &e))
     }
+}
+
+fn headers_of(encoded: &Encoded) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(async_nats::header::NATS_MESSAGE_ID, encoded.message_id.as_str());
+    for (name, value) in &encoded.headers {
+        headers.insert(*name, value.as_str());
+    }
+    headers
 }
 
 /// Whether the server, or the client in its place, refuses a message's size: no

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, time::Duration};
 
 use futures::StreamExt;
 use tidemill_bus::{Bus, Change, Config, Error, Member, ack_all};
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::{Outage, Partition, Timestamp};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_testkit::{TestNats, eventually, try_eventually};
 use tokio::{
@@ -45,6 +45,28 @@ async fn a_message_published_twice_is_stored_once() {
     assert_eq!(stored.message, batch(1, 0));
     assert!(bus.message_at::<RawBatch>(99).await.expect("reads").is_none());
     assert!(bus.last::<EnrichedBatch>(&topology::enriched(Partition::new(0))).await.expect("reads").is_none());
+}
+
+#[tokio::test]
+async fn a_message_goes_right_behind_the_last_one_of_its_subject_or_nowhere() {
+    let nats = TestNats::start().await;
+    let (bus, other) = (connect(&nats).await, connect(&nats).await);
+    let first = bus.publish_after(&batch(1, 0), 0).await.expect("the subject is empty");
+    other.publish_after(&batch(2, 1), 0).await.expect("another subject does not count");
+    let second = bus.publish_after(&batch(3, 0), first.sequence).await.expect("stored");
+    for tail in [0, first.sequence, second.sequence + 1] {
+        let refused = other.publish_after(&batch(4, 0), tail).await.expect_err("the subject does not end there");
+        assert!(matches!(&refused, Error::Conflict { subject } if subject == "tm.raw.0"), "{refused}");
+        assert!(refused.is_transient() && !refused.is_outage(), "{refused}");
+    }
+    let copy = bus.publish_after(&batch(3, 0), first.sequence).await.expect("a copy is known by its id");
+    assert_eq!((copy.duplicate, copy.sequence), (true, second.sequence));
+    // As after a crash of the server that took the end away.
+    bus.delete::<RawBatch>(second.sequence).await.expect("is gone");
+    let refused = bus.publish_after(&batch(5, 0), second.sequence).await.expect_err("its predecessor is gone");
+    assert!(matches!(refused, Error::Conflict { .. }), "{refused}");
+    bus.publish_after(&batch(5, 0), first.sequence).await.expect("stored behind what is left");
+    assert!(bus.publish(&batch(6, 0)).await.is_ok(), "without a condition, it goes behind whatever is there");
 }
 
 #[tokio::test]

@@ -107,6 +107,7 @@ pub(crate) mod name {
     pub(crate) const REDRIVEN: &str = "Tm-Redriven";
     pub(crate) const RAW_SEQ: &str = "Tm-Raw-Seq";
     pub(crate) const RAW_PREV: &str = "Tm-Raw-Prev";
+    pub(crate) const REMADE: &str = "Tm-Remade";
     pub(crate) const REFDATA: &str = "Tm-Refdata-Version";
     pub(crate) const TRACEPARENT: &str = "traceparent";
     pub(crate) const CONTENT_TYPE: &str = "Content-Type";

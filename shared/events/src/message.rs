@@ -106,6 +106,9 @@ pub struct EnrichedBatch {
     pub ingested_at: Timestamp,
     /// Version of the reference data that it was made with.
     pub refdata: u64,
+    /// For a batch that was published before and is made once more: why, as a
+    /// number of enrichment's. The same reason gives the same message id.
+    pub remade: Option<u64>,
     /// The number of events.
     pub count: u32,
     /// The events, one a line.
@@ -119,12 +122,18 @@ impl Message for EnrichedBatch {
     const VERSION: u32 = 1;
 
     fn encode(&self) -> Result<Encoded, serde_json::Error> {
-        Ok(Encoded::new(topology::enriched(self.partition), format!("enriched-{}", self.raw_seq))
+        // The server must not take a batch that is made once more for a copy.
+        let id = match self.remade {
+            None => format!("enriched-{}", self.raw_seq),
+            Some(reason) => format!("enriched-{}-again-{reason}", self.raw_seq),
+        };
+        Ok(Encoded::new(topology::enriched(self.partition), id)
             .header(name::VERSION, Self::VERSION)
             .header(name::PARTITION, self.partition)
             .header(name::COUNT, self.count)
             .header(name::RAW_SEQ, self.raw_seq)
             .header(name::RAW_PREV, self.raw_prev)
+            .header_opt(name::REMADE, self.remade)
             .header(name::INGESTED_AT, self.ingested_at.millis())
             .header(name::REFDATA, self.refdata)
             .header_opt(name::TRACEPARENT, self.trace)
@@ -137,6 +146,7 @@ impl Message for EnrichedBatch {
             partition: Partition::new(required(headers, name::PARTITION)?),
             raw_seq: required(headers, name::RAW_SEQ)?,
             raw_prev: required(headers, name::RAW_PREV)?,
+            remade: optional(headers, name::REMADE)?,
             ingested_at: Timestamp::saturating_from_millis(required(headers, name::INGESTED_AT)?),
             refdata: required(headers, name::REFDATA)?,
             count: required(headers, name::COUNT)?,
@@ -196,6 +206,11 @@ pub struct MetricsUpdate {
     pub partition: Partition,
     /// The `RAW` sequence that they reach.
     pub raw_seq: u64,
+    /// The one that the partition's update before it reached: all parts of
+    /// this one tell of what changed behind there. 0, from which nothing
+    /// follows, where a release before it was told has written the message.
+    #[serde(skip)]
+    pub raw_prev: u64,
     /// One flush may need several messages; this is the how-manieth.
     pub part: u32,
     /// When aggregation made it.
@@ -267,13 +282,15 @@ impl Message for MetricsUpdate {
             .header(name::VERSION, Self::VERSION)
             .header(name::PARTITION, self.partition)
             .header(name::RAW_SEQ, self.raw_seq)
+            .header(name::RAW_PREV, self.raw_prev)
             .header_opt(name::TRACEPARENT, self.trace)
             .body(JSON, serde_json::to_vec(self)?.into()))
     }
 
     fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
         check_version(headers, Self::VERSION)?;
-        Ok(serde_json::from_slice(&inflate(headers, payload)?)?)
+        let raw_prev = optional(headers, name::RAW_PREV)?.unwrap_or_default();
+        Ok(Self { raw_prev, ..serde_json::from_slice(&inflate(headers, payload)?)? })
     }
 }
 
@@ -387,16 +404,44 @@ mod tests {
             partition: Partition::new(1),
             raw_seq: 9,
             raw_prev: 4,
+            remade: None,
             ingested_at: Timestamp::saturating_from_millis(1234),
             refdata: 2,
             count: 1,
             lines: "x".repeat(5000).into(),
             trace: trace(),
         };
-        let encoded = batch.encode().expect("encodes");
-        assert!(encoded.payload.len() < 1000, "repetitive text is compressed");
-        assert_eq!(encoded.message_id, "enriched-9");
-        assert_eq!(EnrichedBatch::decode(&encoded, encoded.payload.clone()).expect("decodes"), batch);
+        let again = EnrichedBatch { remade: Some(3), ..batch.clone() };
+        for (batch, id) in [(batch, "enriched-9"), (again, "enriched-9-again-3")] {
+            let encoded = batch.encode().expect("encodes");
+            assert!(encoded.payload.len() < 1000, "repetitive text is compressed");
+            assert_eq!(encoded.message_id, id);
+            assert_eq!(EnrichedBatch::decode(&encoded, encoded.payload.clone()).expect("decodes"), batch);
+        }
+    }
+
+    /// Replicas of two releases read each other's messages during an upgrade.
+    #[test]
+    fn an_update_comes_back_also_from_a_release_that_did_not_tell_its_predecessor() {
+        let update = MetricsUpdate {
+            partition: Partition::new(1),
+            raw_seq: 9,
+            raw_prev: 4,
+            part: 2,
+            as_of: Timestamp::EPOCH,
+            watermark: None,
+            idle: true,
+            cells: Vec::new(),
+            books: Vec::new(),
+            trace: trace(),
+        };
+        let mut encoded = update.encode().expect("encodes");
+        assert_eq!(encoded.get("Tm-Raw-Prev"), Some("4"));
+        assert!(!String::from_utf8_lossy(&encoded.payload).contains("raw_prev"), "older readers know no such member");
+        assert_eq!(MetricsUpdate::decode(&encoded, encoded.payload.clone()).expect("decodes"), update);
+        encoded.headers.retain(|(name, _)| *name != "Tm-Raw-Prev");
+        let old = MetricsUpdate::decode(&encoded, encoded.payload.clone()).expect("decodes");
+        assert_eq!(old, MetricsUpdate { raw_prev: 0, ..update });
     }
 
     #[test]

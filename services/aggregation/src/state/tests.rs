@@ -45,6 +45,7 @@ fn batch(raw_seq: u64, sales: &[Sale]) -> EnrichedBatch {
         partition: Partition::new(0),
         raw_seq,
         raw_prev: raw_seq - 1,
+        remade: None,
         ingested_at: at(1_000_000_000_000),
         refdata: 0,
         count: sales.len() as u32,

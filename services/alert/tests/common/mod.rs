@@ -195,6 +195,7 @@ pub(crate) fn batch(raw_seq: u64, raw_prev: u64, events: &[Value]) -> EnrichedBa
         partition: PARTITION,
         raw_seq,
         raw_prev,
+        remade: None,
         ingested_at: now(),
         refdata: 1,
         count: events.len() as u32,
@@ -210,6 +211,7 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
     MetricsUpdate {
         partition: Partition::new(partition),
         raw_seq,
+        raw_prev: 0,
         part: 0,
         as_of: now(),
         watermark: Some(start),

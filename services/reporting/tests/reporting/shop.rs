@@ -138,6 +138,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64, cells: Vec<CellUpdate>) -> Me
     MetricsUpdate {
         partition: Partition::new(partition),
         raw_seq,
+        raw_prev: 0,
         part: 0,
         as_of: at(0),
         watermark: Some(at(2 * MINUTE)),

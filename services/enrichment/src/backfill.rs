@@ -32,7 +32,7 @@ pub(crate) async fn make_up(consumer: &Consumer, state: &mut State, published: O
         None => state.duplicates.last_before(oldest_kept(&consumer.shared)),
     };
     if after < state.floor {
-        make_again(consumer, state, after, LOST_END).await?;
+        backfill(consumer, state, after, LOST_END).await?;
     }
     Ok(())
 }
@@ -54,7 +54,7 @@ pub(crate) async fn answer(consumer: &Consumer, state: &mut State) -> Result<(),
         return Ok(());
     }
     // What is not done yet comes by itself.
-    if request.after < state.floor && !make_again(consumer, state, request.after, request.revision).await? {
+    if request.after < state.floor && !backfill(consumer, state, request.after, request.revision).await? {
         return Ok(());
     }
     Ok(bus.answered_again(consumer.partition, request).await?)
@@ -63,7 +63,7 @@ pub(crate) async fn answer(consumer: &Consumer, state: &mut State) -> Result<(),
 /// Publishes every batch behind `after` and up to the floor again, in order,
 /// behind the end of `ENRICHED`. Answers whether it came to the end of them:
 /// not where the partition is to be given back.
-async fn make_again(consumer: &Consumer, state: &mut State, after: u64, reason: u64) -> Result<bool, Error> {
+async fn backfill(consumer: &Consumer, state: &mut State, after: u64, reason: u64) -> Result<bool, Error> {
     let Shared { bus, limits, .. } = &*consumer.shared;
     let mut log = Log { bus, partition: consumer.partition, next: after + 1, end: state.floor };
     let mut known: Option<BTreeMap<u64, Marks>> = None;
@@ -85,7 +85,7 @@ async fn make_again(consumer: &Consumer, state: &mut State, after: u64, reason: 
                 memory.mark(raw_seq, raw.ingested_at, keys(&lines))
             }
         };
-        let place = Place { raw_seq, raw_prev, again: Some(reason) };
+        let place = Place { raw_seq, raw_prev, remade: Some(reason) };
         consumer.publish(state, place, &raw, &lines, &marks).await?;
         raw_prev = raw_seq;
     }
