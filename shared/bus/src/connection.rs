@@ -123,8 +123,8 @@ impl Bus {
     /// A derived stream is not synced to disk, so a crash of the server may
     /// take its end away while the publisher lives on. Then the message is
     /// refused, rather than leave a gap behind it. So is that of a publisher
-    /// that another has taken over from. A copy that the server knows by its
-    /// message id is no conflict.
+    /// that another has taken over from, and a repetition, where the first
+    /// attempt was stored and its answer lost: look for the end again.
     pub async fn publish_after<M: Message>(&self, message: &M, tail: u64) -> Result<Published, Error> {
         let encoded = message.encode()?;
         let mut headers = headers_of(&encoded);

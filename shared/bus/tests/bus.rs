@@ -59,7 +59,9 @@ async fn a_message_goes_right_behind_the_last_one_of_its_subject_or_nowhere() {
         assert!(matches!(&refused, Error::Conflict { subject } if subject == "tm.raw.0"), "{refused}");
         assert!(refused.is_transient() && !refused.is_outage(), "{refused}");
     }
-    let copy = bus.publish_after(&batch(3, 0), first.sequence).await.expect("a copy is known by its id");
+    let repeated = bus.publish_after(&batch(3, 0), first.sequence).await.expect_err("it is there already");
+    assert!(matches!(repeated, Error::Conflict { .. }), "{repeated}");
+    let copy = bus.publish_after(&batch(3, 0), second.sequence).await.expect("known by its id");
     assert_eq!((copy.duplicate, copy.sequence), (true, second.sequence));
     // As after a crash of the server that took the end away.
     bus.delete::<RawBatch>(second.sequence).await.expect("is gone");
