@@ -108,7 +108,7 @@ check-render: ## Fail if k8s/ or the table of values differs from what the chart
 	@scripts/render --check
 
 .PHONY: reference
-reference: ## Write docs/reference and the table of docs/security.md anew
+reference: ## Write docs/reference, docs/asyncapi.yaml and the table of docs/security.md anew
 	@scripts/provision demo
 	@$(TOOLS) TIDEMILL_UPDATE=1 cargo test --package tidemill-tests --test reference --test access
 

@@ -1,11 +1,14 @@
 //! `docs/reference` is what the services say of themselves: the JSON Schema of
-//! each one's settings, the same as a page, and its OpenAPI document.
+//! each one's settings, the same as a page, and its OpenAPI document; and what
+//! messages say of themselves, which `docs/asyncapi.yaml` is made of as well.
 //! `TIDEMILL_UPDATE=1 cargo test -p tidemill-tests --test reference` writes it
 //! anew.
 
+mod asyncapi;
+mod messages_page;
 mod settings_page;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use schemars::schema_for;
 use serde_json::Value;
@@ -27,6 +30,34 @@ fn same(folder: &Path, name: &str, text: String) -> Result<(), String> {
         Ok(_) => Err(format!("{name} differs")),
         Err(error) => Err(format!("{name}: {error}")),
     }
+}
+
+/// A duration of whole hours.
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs() / 3600 {
+        hours if hours > 24 && hours % 24 == 0 => format!("{} days", hours / 24),
+        hours => format!("{hours} hours"),
+    }
+}
+
+/// Words as a part of a sentence.
+fn joined(words: &[&str]) -> String {
+    match words {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+#[test]
+fn the_streams_are_described_as_they_are() {
+    let docs = tidemill_testkit::crate_folder().join("../docs");
+    let document = asyncapi::document().expect("YAML");
+    let stale: Vec<String> =
+        [same(&docs, "asyncapi.yaml", document), same(&docs.join("reference"), "messages.md", messages_page::page())]
+            .into_iter()
+            .filter_map(Result::err)
+            .collect();
+    assert!(stale.is_empty(), "docs are out of date ({stale:?}); `make reference` writes them anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]

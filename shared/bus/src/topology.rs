@@ -8,13 +8,11 @@ use async_nats::jetstream::{
 };
 use tidemill_events::{
     StreamName,
-    topology::{LEASES_BUCKET, MEMBERS_BUCKET, REQUESTS_BUCKET},
+    topology::{DUPLICATE_WINDOW, LEASES_BUCKET, MEMBERS_BUCKET, REQUESTS_BUCKET},
 };
 
 use crate::{Bus, Error};
 
-/// How long the server remembers message ids.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// How long a member is believed alive after its last word.
 ///
 /// Whoever takes over from a silent member waits this long, and a member that
@@ -47,18 +45,11 @@ impl Bus {
     }
 
     async fn ensure_stream(&self, name: StreamName) -> Result<(), Error> {
-        let share = match name {
-            StreamName::Raw => 1,
-            StreamName::Enriched => 2,
-            StreamName::Metrics | StreamName::Dlq => 4,
-            StreamName::Late => 8,
-            StreamName::Alerts | StreamName::Redrive => 16,
-        };
         let config = stream::Config {
             name: name.as_str().into(),
             subjects: vec![name.subjects().into()],
             max_age: name.max_age(),
-            max_bytes: i64::try_from(self.config.log_bytes / share).unwrap_or(i64::MAX),
+            max_bytes: i64::try_from(self.config.log_bytes / name.share()).unwrap_or(i64::MAX),
             // What cannot be made again is refused when full, never forgotten.
             discard: if name.is_derived() { DiscardPolicy::Old } else { DiscardPolicy::New },
             retention: RetentionPolicy::Limits,

@@ -3,6 +3,7 @@
 use std::{fmt, iter::Sum, str::FromStr};
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Decimal digits after the point that an [`Amount`] keeps.
@@ -17,7 +18,13 @@ const MAX_INPUT: i128 = 1_000_000_000_000_000 * UNIT;
 /// Addition is integer addition: associative and commutative, so that totals
 /// do not depend on the order in which partitions are merged. Written as a
 /// string in JSON, because a JSON number is a binary float in most readers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, JsonSchema)]
+#[schemars(
+    with = "String",
+    inline,
+    description = "Exact, in plain decimal notation.",
+    extend("pattern" = r"^-?[0-9]+\.[0-9]{2,6}$", "examples" = ["39.98", "-0.001"])
+)]
 pub struct Amount(i128);
 
 /// Why a text is not an [`Amount`].

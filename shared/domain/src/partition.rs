@@ -2,11 +2,13 @@
 
 use std::{fmt, num::NonZeroU16};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One partition of the log, from 0 to the partition count less one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline, extend("maximum" = 1023))]
 pub struct Partition(u16);
 
 impl Partition {

@@ -7,6 +7,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::DecodeError;
@@ -23,16 +24,34 @@ pub struct Body {
     pub bytes: Bytes,
 }
 
-#[derive(Serialize, Deserialize)]
+/// A distinct body of several events.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Body", extend("oneOf" = [{ "required": ["text"] }, { "required": ["base64"] }]))]
 struct Item<'b> {
+    /// The body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     text: Option<std::borrow::Cow<'b, str>>,
+    /// The body, where it is no UTF-8 or is shorter so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     base64: Option<String>,
+    /// How many events had it; without it, one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1))]
     count: u64,
 }
+
+/// A list, as it is documented: the bodies of several events, each distinct one
+/// once, in the order of their first events.
+#[derive(JsonSchema)]
+#[schemars(
+    with = "Vec<Item<'static>>",
+    rename = "Bodies",
+    description = "The distinct bodies of several events, in the order of their first events."
+)]
+pub(crate) struct BodyList;
 
 const fn one() -> u64 {
     1

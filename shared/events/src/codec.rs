@@ -9,6 +9,10 @@ const COMPRESS_FROM: usize = 4 * 1024;
 /// No message of ours inflates beyond this (batches end at 256 KiB).
 const MAX_INFLATED: u64 = 4 * 1024 * 1024;
 
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const OCTETS: &str = "application/octet-stream";
+
 /// A message ready to be published.
 #[derive(Debug, Clone)]
 pub struct Encoded {
@@ -100,6 +104,7 @@ impl DecodeError {
 pub(crate) mod name {
     pub(crate) const VERSION: &str = "Tm-Version";
     pub(crate) const PARTITION: &str = "Tm-Partition";
+    pub(crate) const BATCH_ID: &str = "Tm-Batch-Id";
     pub(crate) const COUNT: &str = "Tm-Count";
     pub(crate) const SOURCES: &str = "Tm-Sources";
     pub(crate) const INGESTED_AT: &str = "Tm-Ingested-At";
@@ -112,6 +117,8 @@ pub(crate) mod name {
     pub(crate) const TRACEPARENT: &str = "traceparent";
     pub(crate) const CONTENT_TYPE: &str = "Content-Type";
     pub(crate) const CONTENT_ENCODING: &str = "Content-Encoding";
+    pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
+    pub(crate) const DLQ_ID: &str = "Tm-Dlq-Id";
     pub(crate) const DLQ_REASON: &str = "Tm-Dlq-Reason";
     pub(crate) const DLQ_CODE: &str = "Tm-Dlq-Code";
     pub(crate) const DLQ_POINTER: &str = "Tm-Dlq-Pointer";

@@ -6,7 +6,8 @@ use tidemill_domain::{SourceName, Timestamp};
 
 use crate::{
     bodies::{self, Body},
-    codec::{DecodeError, Encoded, HeaderSource, ascii_json, check_version, inflate, name, optional, required},
+    codec::{DecodeError, Encoded, HeaderSource, OCTETS, ascii_json, check_version, inflate, name, optional, required},
+    contract::{self, Contract, Described, Form, Header, header},
     message::Message,
     topology::{self, StreamName},
     trace::TraceParent,
@@ -146,7 +147,7 @@ impl Message for DeadLetter {
         let message_id = format!("dlq-{}{}", self.id, if self.events.are_kept() { "" } else { "-counted" });
         Ok(Encoded::new(topology::dlq(&self.service, &self.code), message_id)
             .header(name::VERSION, Self::VERSION)
-            .header("Tm-Dlq-Id", ascii_json(&self.id)?)
+            .header(name::DLQ_ID, ascii_json(&self.id)?)
             .header(name::DLQ_SERVICE, &self.service)
             .header(name::DLQ_VERSION, &self.release)
             .header(name::DLQ_CODE, &self.code)
@@ -177,7 +178,7 @@ impl Message for DeadLetter {
         };
         let payload = if payload.is_empty() { payload } else { inflate(headers, payload)? };
         Ok(Self {
-            id: text("Tm-Dlq-Id")?.ok_or(DecodeError::Header("Tm-Dlq-Id"))?,
+            id: text(name::DLQ_ID)?.ok_or(DecodeError::Header(name::DLQ_ID))?,
             service: required(headers, name::DLQ_SERVICE)?,
             release: required(headers, name::DLQ_VERSION)?,
             code: required(headers, name::DLQ_CODE)?,
@@ -198,8 +199,56 @@ impl Message for DeadLetter {
     }
 }
 
+impl Described for DeadLetter {
+    const CONTRACT: Contract = Contract {
+        name: "DeadLetter",
+        stream: Self::STREAM,
+        version: Self::VERSION,
+        title: "One dead event, or several of a request that failed alike",
+        about: "Events and messages that were given up, with the reason. Every service writes to it. Dead letters of \
+                ingestion, enrichment and aggregation are outcomes in the books. Events of one request that failed \
+                alike are one letter: then `Tm-Dlq-Count` says how many they are, and the body lists theirs; with \
+                `Tm-Dlq-Kept: false` nothing of them is kept, and the body is empty.",
+        reading: "Follow dead letters",
+        writing: Some("Give up what can never be read, before the original is terminated."),
+        ids: &["dlq-<id>", "dlq-<id>-counted"],
+        own_headers: &[
+            Header::always(name::DLQ_ID, Form::Text, "Unique name; a retry repeats it."),
+            Header::always(name::DLQ_SERVICE, Form::Word, "Who gave it up."),
+            Header::always(name::DLQ_VERSION, Form::Word, "The release that did."),
+            Header::always(name::DLQ_CODE, Form::Word, "Stable code of the reason."),
+            Header::always(name::DLQ_REASON, Form::Text, "The reason in words."),
+            Header::sometimes(name::DLQ_POINTER, Form::Text, "JSON Pointer to what is wrong."),
+            Header::sometimes(name::DLQ_STREAM, Form::Stream, "The stream that it came from."),
+            Header::sometimes(name::DLQ_SEQ, Form::Number, "Its sequence there."),
+            Header::always(name::DLQ_DELIVERIES, Form::Number, "How often it was delivered."),
+            Header::always(name::DLQ_FIRST_FAILED_AT, Form::Time, "When it first failed."),
+            Header::always(name::DLQ_SOURCE, Form::Text, "The source that the event claims, or who sent it."),
+            Header::sometimes(name::DLQ_EVENT_ID, Form::Text, "The event's id, where it has one."),
+            Header::sometimes(
+                name::DLQ_REDRIVEN_FROM,
+                Form::Number,
+                "The letter (its sequence in `DLQ`) whose event was sent again and failed once more.",
+            ),
+            Header::sometimes(name::DLQ_COUNT, Form::Number, "How many events it stands for; without it, one."),
+            Header::sometimes(
+                name::DLQ_KEPT,
+                Form::OneOf(&["false"]),
+                "Nothing is kept of the events; they are counted.",
+            ),
+            Header::sometimes(
+                name::DLQ_PERSONAL,
+                Form::Array,
+                "Names of the body's members that schemas mark as personal, beyond those that are personal in any shop.",
+            ),
+            header::TRACEPARENT,
+        ],
+        body: contract::Body::Bodies("The body as it was received, perhaps cut."),
+    };
+}
+
 const fn content_type(several: bool) -> &'static str {
-    if several { bodies::CONTENT_TYPE } else { "application/octet-stream" }
+    if several { bodies::CONTENT_TYPE } else { OCTETS }
 }
 
 /// A dead letter's event, or events, as they were or mended, to be validated once
@@ -273,6 +322,30 @@ impl Message for Redrive {
     }
 }
 
+impl Described for Redrive {
+    const CONTRACT: Contract = Contract {
+        name: "Redrive",
+        stream: Self::STREAM,
+        version: Self::VERSION,
+        title: "An order to send a dead event again",
+        about: "Orders to judge a dead letter's event once more, as it was or mended. Written by reporting, on an \
+                operator's order.",
+        reading: "Judge dead letters once more",
+        writing: None,
+        ids: &["redrive-<id>"],
+        own_headers: &[
+            Header::always(
+                name::ORDER,
+                Form::Object,
+                "`id` (UUID of the order), `letter` (sequence in `DLQ`), `by`, `at`, and of the letter `source`, \
+                 `event_id` and `first_failed_at`.",
+            ),
+            header::TRACEPARENT,
+        ],
+        body: contract::Body::Bodies("The event as one item of a request, as it was or mended."),
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -298,6 +371,7 @@ mod tests {
             };
             let encoded = letter.encode().expect("encodes");
             prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));
+            prop_assert_eq!(DeadLetter::CONTRACT.breach(&encoded), None);
             prop_assert_eq!(DeadLetter::decode(&encoded, encoded.payload.clone()).expect("decodes"), letter);
         }
 
@@ -312,6 +386,7 @@ mod tests {
             };
             let encoded = order.encode().expect("encodes");
             prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));
+            prop_assert_eq!(Redrive::CONTRACT.breach(&encoded), None);
             prop_assert_eq!(Redrive::decode(&encoded, encoded.payload.clone()).expect("decodes"), order);
         }
     }

@@ -2,9 +2,12 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidemill_domain::Timestamp;
+
+use crate::trace::TraceParent;
 
 /// An event as it stands in a batch: borrowed from the line, read in one pass,
 /// with `data` left as text for whoever needs it.
@@ -54,7 +57,7 @@ impl EventRef<'_> {
 
 /// What enrichment knows of an event. The join is as of the event's time; the
 /// version says with which state of the reference data it was made.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Enrichment {
     /// Version of the reference data: its number of accepted changes.
     pub refdata: u64,
@@ -66,9 +69,11 @@ pub struct Enrichment {
     /// Country of the customer: ISO 3166-1 alpha-2; by profile, else by the
     /// event itself, else by address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = "^[A-Z]{2}$"))]
     pub country: Option<String>,
     /// Country of the sender's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = "^[A-Z]{2}$"))]
     pub ip_country: Option<String>,
     /// Attributes of the customer's profile.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -82,7 +87,7 @@ pub struct Enrichment {
 }
 
 /// What enrichment knows of one item's product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ItemFacts {
     /// Category, `Unknown` where the product is not known.
     pub category: String,
@@ -92,7 +97,7 @@ pub struct ItemFacts {
 }
 
 /// A gap in the enrichment. The event goes on all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QualityFlag {
     /// No profile for the customer.
@@ -101,6 +106,57 @@ pub enum QualityFlag {
     ProductUnknown,
     /// No country by any means.
     CountryUnknown,
+}
+
+/// A line of a batch as it is documented. What code needs of it is an
+/// [`EventRef`].
+pub(crate) struct Event;
+
+/// A line of an enriched batch, as it is documented.
+pub(crate) struct EnrichedEvent;
+
+impl JsonSchema for Event {
+    fn schema_name() -> Cow<'static, str> {
+        "Event".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A CloudEvents 1.0 event in the JSON format, valid by the schema of its type. Extensions \
+                stand beside the attributes.",
+            "type": "object",
+            "required": ["specversion", "id", "source", "type", "time"],
+            "properties": {
+                "specversion": { "type": "string", "const": "1.0" },
+                "id": { "type": "string", "minLength": 1, "maxLength": 200 },
+                "source": { "type": "string", "minLength": 1, "maxLength": 200 },
+                "type": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,100}$" },
+                "time": { "type": "string", "format": "date-time" },
+                "subject": { "type": "string", "description": "What it is about; for a shop, the customer." },
+                "partitionkey": { "type": "string", "description": "What decides its partition." },
+                "traceparent": generator.subschema_for::<TraceParent>(),
+                "clientip": { "type": "string", "description": "The address of the sender." },
+                "datacontenttype": { "type": "string" },
+                "data_base64": { "type": "string", "contentEncoding": "base64" },
+                "data": { "description": "The payload." }
+            },
+            "additionalProperties": { "type": ["string", "boolean", "integer"] }
+        })
+    }
+}
+
+impl JsonSchema for EnrichedEvent {
+    fn schema_name() -> Cow<'static, str> {
+        "EnrichedEvent".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Event::json_schema(generator).to_value();
+        schema["description"] = "As `Event`, with the member that enrichment adds.".into();
+        schema["required"].as_array_mut().into_iter().for_each(|required| required.push("enriched".into()));
+        schema["properties"]["enriched"] = generator.subschema_for::<Enrichment>().to_value();
+        schema.try_into().unwrap_or_default()
+    }
 }
 
 /// A line with an `"enriched"` member spliced in before its closing brace:

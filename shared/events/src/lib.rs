@@ -5,11 +5,13 @@
 //! - [`dead_letter`]: events that were given up, and their way back;
 //! - [`bodies`]: the bodies of several events in one dead letter;
 //! - [`personal`]: which members of an event are about a person;
+//! - [`contract`]: what each message says of itself, for other languages;
 //! - [`topology`]: streams, subjects and durable consumers. No other module
 //!   of the project spells one of their names;
 //! - [`trace`]: W3C trace context as text.
 
 pub mod bodies;
+pub mod contract;
 pub mod dead_letter;
 pub mod event;
 pub mod message;
@@ -21,6 +23,7 @@ mod codec;
 
 pub use bodies::Body;
 pub use codec::{DecodeError, Encoded, HeaderSource};
+pub use contract::{Contract, Described};
 pub use dead_letter::{DeadLetter, Events, Redrive};
 pub use event::{Enrichment, EventRef, ItemFacts, QualityFlag};
 pub use message::{

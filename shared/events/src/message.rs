@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_totals::{Totals, Value};
 
 use crate::{
-    codec::{DecodeError, Encoded, HeaderSource, ascii_json, check_version, inflate, name, optional, required},
+    codec::{
+        DecodeError, Encoded, HeaderSource, JSON, NDJSON, ascii_json, check_version, inflate, name, optional, required,
+    },
+    contract::{Body, Contract, Described, Form, Header, header},
+    event::{EnrichedEvent, Event},
     topology::{self, StreamName},
     trace::TraceParent,
 };
@@ -27,9 +32,6 @@ pub trait Message: Sized {
     /// Reads what [`encode`](Self::encode) wrote.
     fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError>;
 }
-
-const NDJSON: &str = "application/x-ndjson";
-const JSON: &str = "application/json";
 
 /// A batch of accepted events in one partition, as NDJSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl Message for RawBatch {
             .header(name::COUNT, self.count())
             .header(name::SOURCES, ascii_json(&self.sources)?)
             .header(name::INGESTED_AT, self.ingested_at.millis())
-            .header("Tm-Batch-Id", self.batch_id)
+            .header(name::BATCH_ID, self.batch_id)
             .header_opt(name::REDRIVEN, (!self.redriven.is_empty()).then(|| sequences(&self.redriven)))
             .header_opt(name::TRACEPARENT, self.trace)
             .body(NDJSON, self.lines.clone()))
@@ -81,7 +83,7 @@ impl Message for RawBatch {
         let sources: String = required(headers, name::SOURCES)?;
         let payload = if payload.is_empty() { payload } else { inflate(headers, payload)? };
         Ok(Self {
-            batch_id: required(headers, "Tm-Batch-Id")?,
+            batch_id: required(headers, name::BATCH_ID)?,
             partition: Partition::new(required(headers, name::PARTITION)?),
             ingested_at: Timestamp::saturating_from_millis(required(headers, name::INGESTED_AT)?),
             sources: serde_json::from_str(&sources)?,
@@ -90,6 +92,38 @@ impl Message for RawBatch {
             trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
         })
     }
+}
+
+impl Described for RawBatch {
+    const CONTRACT: Contract = Contract {
+        name: "RawBatch",
+        stream: Self::STREAM,
+        version: Self::VERSION,
+        title: "A batch of accepted events",
+        about: "Batches of accepted events, in the order of the log. Written by ingestion alone. Everything else can \
+                be made from it.",
+        reading: "Follow the log",
+        writing: None,
+        ids: &["raw-<batch id>"],
+        own_headers: &[
+            header::PARTITION,
+            header::COUNT,
+            Header::always(
+                name::SOURCES,
+                Form::Object,
+                r#"Number of events by source: `{"my-shop":12,"Zo\u00eb":1}`."#,
+            ),
+            header::INGESTED_AT,
+            Header::always(name::BATCH_ID, Form::Uuid, "The batch's id."),
+            Header::sometimes(
+                name::REDRIVEN,
+                Form::Numbers,
+                "Dead letters (their sequences in `DLQ`) whose events were sent again and are in the batch.",
+            ),
+            header::TRACEPARENT,
+        ],
+        body: Body::Lines(SchemaGenerator::subschema_for::<Event>),
+    };
 }
 
 /// A batch of `RAW`, enriched: the same events in the same order.
@@ -156,6 +190,44 @@ impl Message for EnrichedBatch {
     }
 }
 
+impl Described for EnrichedBatch {
+    const CONTRACT: Contract = Contract {
+        name: "EnrichedBatch",
+        stream: Self::STREAM,
+        version: Self::VERSION,
+        title: "A batch, enriched",
+        about: "The same batches in the same order, enriched. Written by enrichment alone. Keep the last `Tm-Raw-Seq` \
+                that you have applied per partition: what is at or below it is a repetition, and a `Tm-Raw-Prev` above \
+                it tells of a gap.",
+        reading: "Follow enriched events",
+        writing: None,
+        ids: &["enriched-<RAW sequence>", "enriched-<RAW sequence>-again-<reason>"],
+        own_headers: &[
+            header::PARTITION,
+            header::COUNT,
+            header::RAW_SEQ,
+            Header::always(
+                name::RAW_PREV,
+                Form::Number,
+                "Sequence in `RAW` of the batch before it in the partition, 0 for none: so a reader can tell a gap.",
+            ),
+            Header::sometimes(
+                name::REMADE,
+                Form::Number,
+                "The batch was published before and is made once more; the number tells one reason from another.",
+            ),
+            header::INGESTED_AT,
+            Header::always(
+                name::REFDATA,
+                Form::Number,
+                "Version of the reference data that it was made with: its number of accepted changes.",
+            ),
+            header::TRACEPARENT,
+        ],
+        body: Body::Lines(SchemaGenerator::subschema_for::<EnrichedEvent>),
+    };
+}
+
 /// The events of one enriched batch that came past the allowed lateness: in no
 /// total, and kept aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,9 +270,25 @@ impl Message for LateBatch {
     }
 }
 
+impl Described for LateBatch {
+    const CONTRACT: Contract = Contract {
+        name: "LateBatch",
+        stream: Self::STREAM,
+        version: Self::VERSION,
+        title: "The late events of a batch",
+        about: "Events past the allowed lateness, in no total. Written by aggregation alone; the same `Tm-Raw-Seq` may \
+                come twice.",
+        reading: "Follow the events that came too late to be counted",
+        writing: None,
+        ids: &["late-<RAW sequence>"],
+        own_headers: &[header::PARTITION, header::COUNT, header::RAW_SEQ, header::INGESTED_AT],
+        body: Body::Lines(SchemaGenerator::subschema_for::<EnrichedEvent>),
+    };
+}
+
 /// The window totals of one partition that changed, each cumulative up to
 /// `raw_seq`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricsUpdate {
     /// The partition that the totals are of.
     pub partition: Partition,
@@ -215,8 +303,8 @@ pub struct MetricsUpdate {
     pub part: u32,
     /// When aggregation made it.
     pub as_of: Timestamp,
-    /// Event time up to which the partition's live sources are known;
-    /// `None` while it has seen none, or in a part that more parts follow.
+    /// Event time up to which the partition's live sources are known; none
+    /// while it has seen no event, or in a part that more parts follow.
     pub watermark: Option<Timestamp>,
     /// Whether every source of the partition has gone idle, so that it holds
     /// no window open.
@@ -230,11 +318,12 @@ pub struct MetricsUpdate {
 }
 
 /// The totals of one window of one metric.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CellUpdate {
     /// The metric's name.
     pub metric: String,
     /// The definition's version: its hash.
+    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
     pub version: String,
     /// First instant of the window.
     pub start: Timestamp,
@@ -242,10 +331,11 @@ pub struct CellUpdate {
     pub end: Timestamp,
     /// Values by dimension.
     pub dimensions: BTreeMap<String, String>,
-    /// States by measure, in the definition's order.
+    /// States by measure, in the order of the measures' names.
     pub totals: Totals,
     /// A sampled event that is counted in it, for the trace behind the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TraceParent")]
     pub exemplar: Option<TraceParent>,
     /// The window is no more: a session that became part of another. From here
     /// on it counts as nothing.
@@ -254,7 +344,7 @@ pub struct CellUpdate {
 }
 
 /// Outcomes of one source's events in one hour of ingestion, cumulative.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceBooks {
     /// CloudEvents `source`.
     pub source: String,
@@ -294,16 +384,44 @@ impl Message for MetricsUpdate {
     }
 }
 
+impl Described for MetricsUpdate {
+    const CONTRACT: Contract = Contract {
+        name: "MetricsUpdate",
+        stream: Self::STREAM,
+        version: Self::VERSION,
+        title: "The totals and books that changed",
+        about: "Window totals and books that changed, cumulative up to `raw_seq`. Written by aggregation alone. Of one \
+                cell keep, for each partition, the totals with the highest `raw_seq`, and add the partitions up.",
+        reading: "Follow window totals",
+        writing: None,
+        ids: &["metrics-<partition>-<RAW sequence>-<part>-<milliseconds>"],
+        own_headers: &[
+            header::PARTITION,
+            Header::always(name::RAW_SEQ, Form::Number, "Sequence in `RAW` that the totals reach."),
+            Header::always(
+                name::RAW_PREV,
+                Form::Number,
+                "Sequence in `RAW` that the partition's update before it reached.",
+            ),
+            header::TRACEPARENT,
+        ],
+        body: Body::Object(SchemaGenerator::subschema_for::<Self>),
+    };
+}
+
 /// One step in the life of an alert.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertTransition {
     /// The alert's id: the same rule, version and occasion give the same id.
+    #[schemars(with = "String", extend("format" = "uuid"))]
     pub id: uuid::Uuid,
     /// The rule's name.
     pub rule: String,
     /// The rule's version: its hash.
+    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
     pub rule_version: String,
-    /// As the rule has it: `info`, `warning` or `critical`.
+    /// As the rule has it.
+    #[schemars(extend("enum" = ["info", "warning", "critical"]))]
     pub severity: String,
     /// The state it enters.
     pub state: AlertState,
@@ -313,22 +431,23 @@ pub struct AlertTransition {
     pub summary: String,
     /// What it is about.
     pub dimensions: BTreeMap<String, String>,
-    /// The figures that made it fire.
+    /// The figures that made it fire: counts and estimates are numbers, amounts
+    /// are text.
     pub values: BTreeMap<String, Value>,
     /// Event time of the occasion (for a window, its start).
     pub event_time: Timestamp,
     /// When this transition happened.
     pub at: Timestamp,
-    /// Position in the log that it follows from.
+    /// The partition of the position in the log that it follows from.
     pub partition: Partition,
-    /// Position in the log that it follows from.
+    /// The `RAW` sequence of the position in the log that it follows from.
     pub raw_seq: u64,
     /// The trace of the event behind it.
     pub trace: Option<TraceParent>,
 }
 
 /// The states of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     /// The rule's condition holds.
@@ -364,6 +483,21 @@ impl Message for AlertTransition {
     }
 }
 
+impl Described for AlertTransition {
+    const CONTRACT: Contract = Contract {
+        name: "AlertTransition",
+        stream: Self::STREAM,
+        version: Self::VERSION,
+        title: "One transition of an alert",
+        about: "Transitions of alerts. Written by alert alone.",
+        reading: "Follow alerts",
+        writing: None,
+        ids: &["alert-<id>-<state>"],
+        own_headers: &[header::TRACEPARENT],
+        body: Body::Object(SchemaGenerator::subschema_for::<Self>),
+    };
+}
+
 /// Stream sequences as a header.
 fn sequences(sequences: &[u64]) -> String {
     sequences.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
@@ -394,6 +528,7 @@ mod tests {
                 sources: BTreeMap::from([(source, 2)]), redriven, lines: lines.into(), trace: None,
             };
             let encoded = batch.encode().expect("encodes");
+            prop_assert_eq!(RawBatch::CONTRACT.breach(&encoded), None);
             prop_assert_eq!(RawBatch::decode(&encoded, encoded.payload.clone()).expect("decodes"), batch);
         }
     }

@@ -1,10 +1,28 @@
 //! Streams, subjects and durable consumers: the one place that spells them.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use tidemill_domain::Partition;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// How long the server remembers message ids: it drops a copy that comes
+/// within.
+pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// A token of a subject that varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameter {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it is, in one sentence.
+    pub about: &'static str,
+    /// Some that there are.
+    pub examples: &'static [&'static str],
+}
+
+const PARTITION: Parameter =
+    Parameter { name: "partition", about: "Index of the partition, from 0.", examples: &["0", "7"] };
 
 /// A JetStream stream of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +72,50 @@ impl StreamName {
             Self::Dlq => "tm.dlq.*.*",
             Self::Redrive => REDRIVE,
         }
+    }
+
+    /// What varies in its subjects, in order.
+    pub const fn parameters(self) -> &'static [Parameter] {
+        match self {
+            Self::Raw | Self::Enriched | Self::Metrics | Self::Late => &[PARTITION],
+            Self::Alerts => &[Parameter {
+                name: "rule",
+                about: "Name of the rule; what is not a letter, a digit, `_` or `-` is `_`.",
+                examples: &["REVENUE_SPIKE", "FRAUD_DETECTION"],
+            }],
+            Self::Dlq => &[
+                Parameter { name: "service", about: "Who gave it up.", examples: &["ingestion", "enrichment"] },
+                Parameter {
+                    name: "code",
+                    about: "Stable code of the reason; what is not a letter, a digit, `_` or `-` is `_`.",
+                    examples: &["schema_violation", "malformed_json"],
+                },
+            ],
+            Self::Redrive => &[],
+        }
+    }
+
+    /// Its subjects with a name for what varies: `tm.raw.{partition}`.
+    pub fn address(self) -> String {
+        let named =
+            |address: String, parameter: &Parameter| address.replacen('*', &format!("{{{}}}", parameter.name), 1);
+        self.parameters().iter().fold(self.subjects().into(), named)
+    }
+
+    /// The part of the log's size that it may take: one in so many.
+    pub const fn share(self) -> u64 {
+        match self {
+            Self::Raw => 1,
+            Self::Enriched => 2,
+            Self::Metrics | Self::Dlq => 4,
+            Self::Late => 8,
+            Self::Alerts | Self::Redrive => 16,
+        }
+    }
+
+    /// The services that read it with a durable consumer.
+    pub fn readers(self) -> BTreeSet<&'static str> {
+        Durable::each(Partition::new(0)).into_iter().filter(|d| d.stream() == self).map(Durable::service).collect()
     }
 
     /// How long a message is kept.
@@ -140,6 +202,21 @@ pub enum Durable {
 }
 
 impl Durable {
+    /// One of each kind; those of one partition, where there is one for each.
+    pub const fn each(partition: Partition) -> [Self; 9] {
+        [
+            Self::IngestionRedrive,
+            Self::Enrichment(partition),
+            Self::Aggregation(partition),
+            Self::AlertEvents(partition),
+            Self::AlertMetrics,
+            Self::ReportingMetrics,
+            Self::ReportingAlerts,
+            Self::ReportingRaw,
+            Self::ReportingDlq,
+        ]
+    }
+
     /// The stream it reads.
     pub const fn stream(self) -> StreamName {
         match self {
@@ -212,5 +289,15 @@ mod tests {
     fn a_token_never_widens_a_subject() {
         assert_eq!(dlq("ingestion", "bad.code >*"), "tm.dlq.ingestion.bad_code___");
         assert_eq!(alerts(""), "tm.alerts._");
+    }
+
+    #[test]
+    fn what_varies_in_a_subject_has_a_name() {
+        assert_eq!(StreamName::Dlq.address(), "tm.dlq.{service}.{code}");
+        assert_eq!(StreamName::Redrive.address(), "tm.redrive");
+        for stream in StreamName::ALL {
+            assert!(!stream.address().contains('*'), "{stream}");
+            assert_eq!(stream.subjects().matches('*').count(), stream.parameters().len(), "{stream}");
+        }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// How a [`TraceParent`] is written, as a regular expression.
+pub(crate) const PATTERN: &str = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$";
+
 /// A `traceparent`: version 00, never with an all-zero id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", inline, description = "W3C trace context.", extend("pattern" = PATTERN))]
 pub struct TraceParent {
     trace_id: u128,
     span_id: u64,

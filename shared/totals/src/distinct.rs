@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -15,8 +16,13 @@ pub const SKETCH_SIZE: usize = 1024;
 ///
 /// The union of two sketches is the sketch of the union, so merging is
 /// associative, commutative and idempotent.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(
+    inline,
+    description = "64-bit XXH3 hashes of the values, ascending.",
+    extend("maxItems" = SKETCH_SIZE)
+)]
 pub struct Distinct(BTreeSet<u64>);
 
 impl Distinct {

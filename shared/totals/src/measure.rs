@@ -1,23 +1,26 @@
 //! The state behind each measure, and how states add up.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Amount;
 
 use crate::{Distinct, QuantileSketch};
 
-/// The running state of one measure in one window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The running state of one measure in one window. States of partitions add
+/// up as told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "state", rename_all = "snake_case")]
 pub enum Measure {
-    /// How many rows.
+    /// How many rows; states are added.
     Count(u64),
-    /// The exact sum.
+    /// The exact sum; states are added.
     Sum(Amount),
-    /// The smallest value.
+    /// The smallest value; of several states, the least.
     Min(Option<Amount>),
-    /// The largest value.
+    /// The largest value; of several states, the greatest.
     Max(Option<Amount>),
-    /// The exact sum and the number of values under it.
+    /// The exact sum and the number of values under it; both are added. The
+    /// value is sum by count.
     Average {
         /// Sum of the values.
         sum: Amount,
@@ -28,10 +31,15 @@ pub enum Measure {
     /// from the partition key): counts of partitions add up exactly.
     DistinctKeyed(u64),
     /// Distinct values that may occur in many partitions: a mergeable sketch.
+    /// The union is taken, and of it the 1024 smallest. The value is the
+    /// number of hashes while there are fewer than 1024, else
+    /// `1023 * 2^64 / (largest + 1)`.
     DistinctSketch(Distinct),
-    /// A quantile with a relative error of 1 %.
+    /// A quantile with a relative error of 1 %, as a DDSketch. Counts are
+    /// added bucket by bucket.
     Quantile {
         /// Which one, in thousandths (950 is p95).
+        #[schemars(range(max = 1000))]
         per_mille: u16,
         /// The values.
         sketch: QuantileSketch,
@@ -39,7 +47,7 @@ pub enum Measure {
 }
 
 /// What a measure comes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Value {
     /// A count.
@@ -135,8 +143,9 @@ impl Measure {
 }
 
 /// The states of a metric's measures, in the order of its definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct Totals(pub Vec<Measure>);
 
 impl Totals {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Buckets that a sketch keeps; beyond it the lowest are joined.
@@ -13,9 +14,12 @@ const ACCURACY: f64 = 0.01;
 /// quantile sketch with relative-error guarantees"): values fall into buckets
 /// whose bounds grow by a constant factor, so an answer is within 1 % of the
 /// true quantile's value. Values at or below zero share one bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct QuantileSketch {
+    /// Counts by index `i`, of values above `gamma^(i-1)` up to `gamma^i`, with
+    /// gamma = 1.01 / 0.99.
     buckets: BTreeMap<i32, u64>,
+    /// Values at or below zero.
     zero: u64,
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use tidemill_events::{
-    AlertTransition, DeadLetter, EnrichedBatch, HeaderSource, LateBatch, Message, MetricsUpdate, RawBatch, Redrive,
+    AlertTransition, DeadLetter, Described, EnrichedBatch, HeaderSource, LateBatch, MetricsUpdate, RawBatch, Redrive,
     bodies,
 };
 use tidemill_ingestion::fuzzing;
@@ -54,11 +54,12 @@ pub(crate) fn message(input: &[u8]) {
     }
 }
 
-fn comes_back<M: Message + PartialEq + Debug>(headers: &Headers<'_>, payload: Bytes) -> Option<M> {
+fn comes_back<M: Described + PartialEq + Debug>(headers: &Headers<'_>, payload: Bytes) -> Option<M> {
     let message = M::decode(headers, payload).ok()?;
     let encoded = message.encode().expect("what was read can be written");
     let again = M::decode(&encoded, encoded.payload.clone());
     assert_eq!(again.expect("what was written can be read"), message);
     assert_eq!(encoded.get("Tm-Version"), Some(M::VERSION.to_string().as_str()));
+    assert_eq!(M::CONTRACT.breach(&encoded), None);
     Some(message)
 }
