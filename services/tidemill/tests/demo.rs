@@ -120,6 +120,18 @@ async fn what_a_laptop_keeps_is_its_users_alone() {
     assert!(up.says().contains("nats") && !up.says().contains(password.trim_matches('"')), "the password is told");
 }
 
+/// Somebody reads it, also through a pipe.
+#[tokio::test]
+async fn what_it_tells_is_for_people() {
+    let folder = tempdir();
+    let mut up = Up::start(folder.path(), &["--log", "info"]).await;
+    assert!(up.ends_by("-INT"), "{}", up.says());
+    let said = up.says();
+    let keys: Vec<_> = said.lines().filter(|line| line.starts_with("Keys ")).collect();
+    assert!(matches!(keys[..], [told] if told.contains("--keys DIR")), "{said}");
+    assert!(said.contains(" INFO ") && !said.lines().any(|line| line.starts_with('{')), "{said}");
+}
+
 #[tokio::test]
 async fn what_is_in_the_way_of_a_start_is_named() {
     let folder = tempdir();

@@ -4,7 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidemill_service::{StartError, TelemetryConfig, telemetry::Telemetry};
+use tidemill_service::{
+    StartError, TelemetryConfig,
+    telemetry::{LogFormat, Telemetry},
+};
 use url::Url;
 
 use super::{Jaeger, Options, Suite, TRACED_SERVICES};
@@ -42,6 +45,8 @@ pub struct LocalSuite {
     pub jaeger: Jaeger,
     telemetry: Telemetry,
     folder: Folder,
+    /// The folder of keys, where it has one.
+    keys: Option<PathBuf>,
 }
 
 /// Where its data are.
@@ -122,7 +127,8 @@ impl LocalSuite {
                 otlp_endpoint: Some(format!("http://{}", jaeger.otlp)),
                 sample_ratio: local.sample_ratio,
                 log: local.log.clone(),
-                ..TelemetryConfig::default()
+                // A person started it, wherever its output goes.
+                log_format: LogFormat::Text,
             },
             &TRACED_SERVICES,
         )?;
@@ -139,7 +145,7 @@ impl LocalSuite {
             jaeger: Some(format!("http://{}", jaeger.ui)),
         };
         match Suite::start(&options).await {
-            Ok(suite) => Ok(Self { suite, jaeger, telemetry, folder }),
+            Ok(suite) => Ok(Self { suite, jaeger, telemetry, folder, keys: options.keys }),
             Err(error) => {
                 folder.close();
                 Err(error)
@@ -163,6 +169,12 @@ impl LocalSuite {
             Folder::Passing(_) => "  (removed at the end)",
         };
         println!("Data        {}{fate}", self.folder.path().display());
+        match &self.keys {
+            Some(folder) => println!("Keys        {}", folder.display()),
+            None => {
+                println!("Keys        none: whoever reaches these ports may do everything; --keys DIR asks for keys")
+            }
+        }
     }
 
     /// Drains and ends everything.
