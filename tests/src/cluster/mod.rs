@@ -15,6 +15,7 @@
 
 mod autoscale;
 mod command;
+mod complaints;
 mod debris;
 mod forward;
 mod helm;

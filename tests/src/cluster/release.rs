@@ -11,6 +11,7 @@ use tidemill_service::Role;
 use tokio::time::Instant;
 
 use super::{
+    complaints,
     helm::{Chart, Helm},
     kubectl::{Kubectl, has_condition, labels, quantity, text, until},
 };
@@ -99,7 +100,7 @@ impl Release {
     /// The same, but for these components.
     pub(super) async fn ready_but(&self, deadline: Duration, except: &[&str]) -> Result<Duration, Error> {
         let begun = Instant::now();
-        until("everything is ready", deadline, || async {
+        let ready = until("everything is ready", deadline, || async {
             let kinds = ["deployments,statefulsets", "--selector", &selector()];
             let items = self.kubectl.list(&kinds).await.map_err(|e| e.to_string())?;
             let wanting: Vec<String> = items
@@ -112,7 +113,13 @@ impl Release {
             }
             if wanting.is_empty() { Ok(()) } else { Err(wanting.join(", ")) }
         })
-        .await?;
+        .await;
+        if let Err(Error::Deadline { what, deadline, last }) = ready {
+            let pods = self.kubectl.list(&["pods", "--selector", &selector()]).await.unwrap_or_default();
+            let last = last + &complaints::of(&self.kubectl, &pods).await;
+            return Err(Error::Deadline { what, deadline, last });
+        }
+        ready?;
         Ok(begun.elapsed())
     }
 
