@@ -68,7 +68,7 @@ impl Store {
                        ON CONFLICT (partition) DO UPDATE SET epoch = partitions.epoch + 1 RETURNING epoch, floor";
             let query = sqlx::query(sql).bind(i64::from(partition.index()));
             // To the end: the statement is done only then.
-            let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
+            let rows = query.fetch_all(self.database.writer()).await.map_err(StoreError::from)?;
             let row = rows.first().ok_or(StoreError::Malformed("claim"))?;
             Ok(Claim { partition, epoch: row.try_get(0).map_err(StoreError::from)?, floor: unsigned(row, 1)? })
         })
@@ -99,7 +99,7 @@ impl Store {
                                      ON CONFLICT (id) DO NOTHING",
             );
             let query = query.bind(id).bind(i64::from(claim.partition.index())).bind(after.cast_signed());
-            query.execute(self.database.pool()).await.map(|_| ()).map_err(|e| StoreError::from(e).into())
+            query.execute(self.database.writer()).await.map(|_| ()).map_err(|e| StoreError::from(e).into())
         })
         .await
     }
@@ -119,7 +119,7 @@ impl Store {
     pub(crate) async fn forget_stale_points(&self, note: &StalePoints) -> Result<(), Error> {
         self.call(async {
             let query = sqlx::query("DELETE FROM stale_points WHERE id = $1").bind(&note.id);
-            query.execute(self.database.pool()).await.map(|_| ()).map_err(|e| StoreError::from(e).into())
+            query.execute(self.database.writer()).await.map(|_| ()).map_err(|e| StoreError::from(e).into())
         })
         .await
     }

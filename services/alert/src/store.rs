@@ -226,7 +226,7 @@ impl Store {
              ON CONFLICT (unit) DO UPDATE SET epoch = units.epoch + 1 RETURNING epoch",
         )
         .bind(unit.as_str())
-        .fetch_one(self.database.pool())
+        .fetch_one(self.database.writer())
         .await?;
         Ok(Claim { unit, epoch: row.try_get(0)? })
     }
@@ -329,7 +329,7 @@ impl Store {
         notification: Notification,
     ) -> Result<Option<(Transaction<'_, Any>, Vec<Uuid>)>, Error> {
         let mut fresh = Vec::new();
-        let mut tx = self.database.pool().begin().await?;
+        let mut tx = self.database.begin().await?;
         // The row stays locked to the end of the transaction: a take-over waits
         // for it, or makes it fail.
         let fence = sqlx::query("UPDATE units SET epoch = epoch WHERE unit = $1 AND epoch = $2")
@@ -450,7 +450,7 @@ impl Store {
         sqlx::query("UPDATE alerts SET published = $1 WHERE id = $2 AND published < $1")
             .bind(count)
             .bind(transition.id.to_string())
-            .execute(self.database.pool())
+            .execute(self.database.writer())
             .await?;
         Ok(())
     }
@@ -483,7 +483,7 @@ impl Store {
         at: Timestamp,
         reason: Option<&str>,
     ) -> Result<(), Error> {
-        let mut tx = self.database.pool().begin().await?;
+        let mut tx = self.database.begin().await?;
         for id in alerts {
             sqlx::query(
                 "UPDATE alerts SET notification = $1, settled_at = $2, reason = $3 WHERE id = $4 AND notification = 'pending'",
@@ -531,7 +531,7 @@ impl Store {
     pub async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
         let done = sqlx::query("DELETE FROM alerts WHERE fired_at < $1")
             .bind(before.millis())
-            .execute(self.database.pool())
+            .execute(self.database.writer())
             .await?;
         Ok(done.rows_affected())
     }

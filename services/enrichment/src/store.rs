@@ -211,7 +211,7 @@ impl Store {
     }
 
     async fn begin(&self) -> Result<Transaction<'_, Any>, StoreError> {
-        Ok(self.database.pool().begin().await?)
+        Ok(self.database.begin().await?)
     }
 }
 

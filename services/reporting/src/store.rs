@@ -118,7 +118,7 @@ impl Store {
 
     async fn begin(&self) -> Result<(MutexGuard<'_, ()>, sqlx::Transaction<'static, Any>), Error> {
         let turn = self.turn.lock().await;
-        Ok((turn, self.database.pool().begin().await?))
+        Ok((turn, self.database.begin().await?))
     }
 
     /// Remembers definitions, so that their data stays readable once they change.

@@ -33,7 +33,7 @@ impl BuiltinStore {
             rows.insert((&point.measurement, tags, point.time.millis()), fields);
         }
         let rows: Vec<_> = rows.into_iter().collect();
-        let mut transaction = self.database.pool().begin().await.map_err(StoreError::from)?;
+        let mut transaction = self.database.begin().await?;
         for chunk in rows.chunks(rows_per_statement(4)) {
             let sql = format!(
                 "INSERT INTO points (measurement, tags, time, fields) VALUES {} \

@@ -38,7 +38,7 @@ impl Store {
     }
 
     async fn written(&self, changes: &Changes, claim: &Claim) -> Result<Transaction<'_, Any>, Error> {
-        let mut transaction = self.database.pool().begin().await.map_err(StoreError::from)?;
+        let mut transaction = self.database.begin().await?;
         // First, so that nobody can claim the partition until all is written:
         // the row stays locked.
         let moved = sqlx::query("UPDATE partitions SET floor = $1 WHERE partition = $2 AND epoch = $3 AND floor <= $1");

@@ -1,0 +1,150 @@
+//! The connections of a service to its database.
+//!
+//! SQLite lets one writer in at a time, and whoever finds the file locked asks
+//! again after a while, in no order, until it gives up: `database is locked`.
+//! So a SQLite database has one connection that writes. Those who want it wait
+//! in turn, and nobody is turned away. The other connections only read, which
+//! the write-ahead log lets them do beside a writer.
+
+use std::{
+    fs::{DirBuilder, OpenOptions, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    Any, AnyPool, ConnectOptions, Connection, Executor, Transaction,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    migrate::Migrator,
+};
+
+use crate::{Config, Error, error::ANSWER_DEADLINE};
+
+/// What waits for a connection of the pool gives up after this.
+const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
+/// Most connections that read a SQLite file.
+const SQLITE_READERS: u32 = 4;
+
+/// What SQLite is told on every connection. Programs beside this one may hold
+/// the file for a moment. FULL: what was committed must survive a power cut,
+/// since the log is acknowledged on the strength of it.
+const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+/// And on those that read.
+const READER_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
+
+/// A service's database, its schema up to date.
+#[derive(Debug, Clone)]
+pub struct Database {
+    kind: Dialect,
+    readers: AnyPool,
+    writer: AnyPool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    /// Connects, makes a SQLite file where there is none, and migrates with
+    /// the migrations of the database that the URL names.
+    pub async fn open(config: &Config, sqlite: &Migrator, postgres: &Migrator) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        if config.url.starts_with("sqlite:") {
+            let database = Self::open_sqlite(config).await?;
+            sqlite.run(&database.writer).await?;
+            Ok(database)
+        } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
+            let pool = AnyPoolOptions::new().max_connections(config.max_connections).acquire_timeout(ACQUIRE_DEADLINE);
+            let pool = pool.connect_with(options(&config.url)?).await?;
+            postgres.run(&pool).await?;
+            Ok(Self { kind: Dialect::Postgres, readers: pool.clone(), writer: pool })
+        } else {
+            Err(Error::Config("must begin with sqlite: or postgres:".into()))
+        }
+    }
+
+    async fn open_sqlite(config: &Config) -> Result<Self, Error> {
+        let options = options(&sqlite_url(&config.url)?)?;
+        // The journal mode is a property of the file, and changing it needs the
+        // file for itself: once, before the pools.
+        let mut connection = sqlx::AnyConnection::connect_with(&options).await?;
+        connection.execute("PRAGMA journal_mode = WAL").await?;
+        connection.close().await?;
+        let told = |pragmas: &'static str| {
+            AnyPoolOptions::new().after_connect(move |connection, _| {
+                Box::pin(async move { connection.execute(pragmas).await.map(|_| ()) })
+            })
+        };
+        // Whoever waits for the writer is served: a call gives up by itself.
+        let writer = told(PRAGMAS).max_connections(1).acquire_timeout(ANSWER_DEADLINE);
+        let writer = writer.connect_with(options.clone()).await?;
+        let readers = told(READER_PRAGMAS).max_connections(config.max_connections.clamp(1, SQLITE_READERS));
+        let readers = readers.acquire_timeout(ACQUIRE_DEADLINE).connect_with(options).await?;
+        Ok(Self { kind: Dialect::Sqlite, readers, writer })
+    }
+
+    /// Connections for statements that read. A statement that writes fails here
+    /// on SQLite.
+    pub fn pool(&self) -> &AnyPool {
+        &self.readers
+    }
+
+    /// Connections for single statements that write.
+    pub fn writer(&self) -> &AnyPool {
+        &self.writer
+    }
+
+    /// Begins a transaction that writes. On SQLite it has the file for itself
+    /// from here on: what it reads is still so when it writes.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
+        Ok(match self.kind {
+            Dialect::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Dialect::Postgres => self.writer.begin().await?,
+        })
+    }
+
+    /// Closes every connection, after the statements under way.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn options(url: &str) -> Result<AnyConnectOptions, Error> {
+    let options = AnyConnectOptions::from_str(url).map_err(|_| Error::Config("is not a valid database URL".into()))?;
+    Ok(options.disable_statement_logging())
+}
+
+fn sqlite_url(url: &str) -> Result<String, Error> {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    if path.is_empty() || path.contains('?') {
+        return Err(Error::Config("sqlite needs the form sqlite:///path/to/file".into()));
+    }
+    make_private(Path::new(path)).map_err(|e| Error::Config(format!("cannot make {path}: {e}")))?;
+    Ok(format!("sqlite://{path}?mode=rwc"))
+}
+
+/// Makes the file, and the folders that it lacks, for their owner alone. SQLite
+/// makes what it keeps beside the file (`-wal`, `-shm`) with the file's own
+/// mode; what is there from earlier gets it now. A folder that is there is its
+/// owner's business.
+fn make_private(file: &Path) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        match std::fs::set_permissions(&path, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

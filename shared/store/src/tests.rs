@@ -1,0 +1,152 @@
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+
+use sqlx::migrate::Migrator;
+
+use super::{error::cause_of, *};
+
+#[test]
+fn placeholders_count_on() {
+    assert_eq!(placeholders(2, 3), "($1,$2,$3),($4,$5,$6)");
+}
+
+#[test]
+fn an_error_is_of_the_moment_of_the_data_or_a_fault() {
+    for (cause, codes) in [
+        (Cause::Moment, &["08006", "40001", "53300", "55P03", "57P01", "58030", "25006", "5", "517", "6", "13"][..]),
+        // 22021 & 0xff is SQLite's 5, and U+0000 was once tried again for ever.
+        (Cause::Data, &["22021", "22003", "23505", "21000", "54000", "18", "19", "2067", "20"][..]),
+        (Cause::Fault, &["42P01", "28P01", "3D000", "25001", "1", "11", "26", "", "nonsense"][..]),
+    ] {
+        for code in codes {
+            assert_eq!(cause_of(code), cause, "{code}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
+    let error = answered(std::future::pending::<Result<(), Error>>()).await.expect_err("nothing comes");
+    assert!(matches!(error, Error::NoAnswer(_)) && error.is_transient(), "{error}");
+    assert_eq!(answered(async { Ok::<_, Error>(7) }).await.expect("an answer"), 7);
+}
+
+#[tokio::test]
+async fn a_wrong_url_is_an_error_of_configuration() {
+    let none = Migrator::DEFAULT;
+    for url in ["mysql://x", "sqlite:", "sqlite:///tmp/x?mode=memory", "postgres:// /"] {
+        let config = Config { url: url.into(), max_connections: 1 };
+        let error = Database::open(&config, &none, &none).await.expect_err(url);
+        assert!(matches!(error, Error::Config(_)), "{url}: {error}");
+        assert!(!error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_file_is_made_with_its_folder() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let url = format!("sqlite://{}/deep/store.db", folder.path().display());
+    let database = Database::open(&Config { url, max_connections: 2 }, &Migrator::DEFAULT, &Migrator::DEFAULT)
+        .await
+        .expect("opens");
+    let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode").fetch_one(database.pool()).await.expect("answers");
+    assert_eq!(mode, "wal");
+}
+
+/// What a store holds is no business of the machine's other users.
+#[tokio::test]
+async fn a_sqlite_file_is_its_owners_alone() {
+    let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let store = folder.path().join("deep/store.db");
+    let config = Config { url: format!("sqlite://{}", store.display()), max_connections: 2 };
+    let open = async || {
+        let database = Database::open(&config, &Migrator::DEFAULT, &Migrator::DEFAULT).await.expect("opens");
+        sqlx::query("CREATE TABLE IF NOT EXISTS t (x BIGINT)").execute(database.writer()).await.expect("writes");
+        database
+    };
+    let all = ["store.db", "store.db-wal", "store.db-shm"].map(|name| store.with_file_name(name));
+    let first = open().await;
+    assert_eq!(all.each_ref().map(|path| mode(path)), [0o600; 3]);
+    assert_eq!(mode(store.parent().expect("a folder")), 0o700);
+    // As an earlier release made them.
+    all.iter().for_each(|path| std::fs::set_permissions(path, Permissions::from_mode(0o644)).expect("changes"));
+    let second = open().await;
+    assert_eq!(all.each_ref().map(|path| mode(path)), [0o600; 3]);
+    first.close().await;
+    second.close().await;
+}
+
+async fn counter(folder: &tempfile::TempDir) -> Database {
+    let url = format!("sqlite://{}/store.db", folder.path().display());
+    let database = Database::open(&Config { url, max_connections: 8 }, &Migrator::DEFAULT, &Migrator::DEFAULT)
+        .await
+        .expect("opens");
+    for sql in ["CREATE TABLE counter (value BIGINT NOT NULL)", "INSERT INTO counter VALUES (0)"] {
+        sqlx::query(sql).execute(database.writer()).await.expect("writes");
+    }
+    database
+}
+
+async fn value(database: &Database) -> i64 {
+    sqlx::query_scalar("SELECT value FROM counter").fetch_one(database.pool()).await.expect("reads")
+}
+
+/// Reads before it writes, as a store does that decides by what is there.
+async fn add_one(database: &Database) -> Result<(), Error> {
+    let mut transaction = database.begin().await?;
+    let value: i64 = sqlx::query_scalar("SELECT value FROM counter").fetch_one(&mut *transaction).await?;
+    sqlx::query("UPDATE counter SET value = $1").bind(value + 1).execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// SQLite once answered some of them with "database is locked".
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_of_one_sqlite_file_lose_nothing() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let database = counter(&folder).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let database = database.clone();
+        writers.spawn(async move {
+            let mut failed = Vec::new();
+            for _ in 0..10 {
+                failed.extend(add_one(&database).await.err().map(|error| error.to_string()));
+            }
+            failed
+        });
+    }
+    let failed: Vec<String> = writers.join_all().await.into_iter().flatten().collect();
+    assert_eq!(failed, Vec::<String>::new());
+    assert_eq!(value(&database).await, 400);
+}
+
+/// A writer keeps nobody from reading, and who else wants to write waits.
+#[tokio::test]
+async fn readers_of_a_sqlite_file_do_not_wait_for_its_writer() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let database = counter(&folder).await;
+    let mut transaction = database.begin().await.expect("begins");
+    sqlx::query("UPDATE counter SET value = 7").execute(&mut *transaction).await.expect("writes");
+    assert_eq!(value(&database).await, 0, "nothing is committed");
+    let second = tokio::spawn({
+        let database = database.clone();
+        async move { add_one(&database).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!second.is_finished());
+    transaction.commit().await.expect("commits");
+    second.await.expect("ends").expect("has its turn");
+    assert_eq!(value(&database).await, 8);
+}
+
+/// A statement that writes by the way for readers is found by the first test
+/// that runs it.
+#[tokio::test]
+async fn a_reader_of_a_sqlite_file_cannot_write() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let database = counter(&folder).await;
+    let written = sqlx::query("UPDATE counter SET value = 7").execute(database.pool()).await;
+    let error = Error::from(written.expect_err("is refused"));
+    assert_eq!(error.cause(), Cause::Fault, "{error}");
+    assert_eq!(value(&database).await, 0);
+}
