@@ -400,7 +400,7 @@ async fn a_shop_that_calls_things_otherwise_says_so() {
     tidemill_service::install_crypto();
     let refused = start(config(&nats.url(), folder.path(), &settings), Context::new("enrichment")).await;
     let error = refused.expect_err("is refused").to_string();
-    assert!(error.contains("shop.yaml:3: `sku` is not a field"), "{error}");
+    assert!(error.contains("shop.yaml:3: ") && error.contains("`sku` is not a field"), "{error}");
 
     std::fs::write(&file, shop).expect("writes");
     let service = Service::start_with(&nats, folder.path(), &settings).await;

@@ -25,7 +25,7 @@ fn a_wrong_definition_is_refused_with_its_place() {
         (with("data.items", &format!("data.{}", "x".repeat(65))), 17, "1 to 64 bytes"),
         (with("category: category", "category: ''"), 27, "1 to 64 bytes"),
         (with("category: category", "kategorie: category"), 27, "unknown field `kategorie`"),
-        (with("  customers: [subject]\n", ""), 15, "missing field `customers`"),
+        (with("  customers: [subject]\n", ""), 17, "missing field `customers`"),
     ] {
         let error = ShopDefinition::parse("mine.yaml", &yaml).expect_err(reason).to_string();
         assert!(error.starts_with(&format!("mine.yaml:{line}: ")) && error.contains(reason), "{reason}: {error}");
