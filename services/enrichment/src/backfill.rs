@@ -11,82 +11,88 @@ use std::collections::BTreeMap;
 use tidemill_bus::Bus;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{Durable, RawBatch, StreamName};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consumer::{Consumer, Place, Shared, State},
-    duplicates::{Duplicates, Key, Limits, Marks},
-    enrich,
+    batch::{BatchPlace, ParsedBatch},
+    duplicates::{Duplicates, Marks},
     error::Error,
+    partition::OpenPartition,
+    resources::Resources,
 };
 
 /// The reason of batches that are made again because the end of `ENRICHED` was
 /// lost: no request has it.
 const LOST_END: u64 = 0;
 
-/// Publishes again what was done and is not in `ENRICHED`: its end is at
-/// `published`, a batch of the log, or it is empty.
-pub(crate) async fn make_up(consumer: &Consumer, state: &mut State, published: Option<u64>) -> Result<(), Error> {
-    let after = match published {
+/// Publishes again what was done and is not in `ENRICHED`: behind its last batch,
+/// or, where it is empty, as far back as it keeps batches.
+pub(crate) async fn make_up(partition: &mut OpenPartition, stop: &CancellationToken) -> Result<(), Error> {
+    let after = match partition.published {
         Some(published) => published,
-        // Nothing is left: all that is not older than `ENRICHED` keeps.
-        None => state.duplicates.last_before(oldest_kept(&consumer.shared)),
+        None => partition.duplicates.last_before(oldest_kept(&partition.resources)),
     };
-    if after < state.floor {
-        backfill(consumer, state, after, LOST_END).await?;
+    if after < partition.floor {
+        backfill(partition, stop, after, LOST_END).await?;
     }
     Ok(())
 }
 
 /// What is older than this has left `ENRICHED` by age.
-fn oldest_kept(shared: &Shared) -> Timestamp {
+fn oldest_kept(resources: &Resources) -> Timestamp {
     let age = i64::try_from(StreamName::Enriched.max_age().as_millis()).unwrap_or(i64::MAX);
-    shared.context.clock.now().plus_millis(-age)
+    resources.context.clock.now().plus_millis(-age)
 }
 
 /// Answers a reader that misses batches, if there is one.
-pub(crate) async fn answer(consumer: &Consumer, state: &mut State) -> Result<(), Error> {
-    let Shared { bus, .. } = &*consumer.shared;
-    let Some(request) = bus.asked_again(consumer.partition).await? else { return Ok(()) };
-    tracing::info!(partition = %consumer.partition, after = request.after, floor = state.floor, "a reader misses batches");
-    if request.after >= state.floor && state.floor < state.published {
+pub(crate) async fn answer(partition: &mut OpenPartition, stop: &CancellationToken) -> Result<(), Error> {
+    let bus = partition.resources.bus.clone();
+    let Some(request) = bus.asked_again(partition.partition).await? else { return Ok(()) };
+    let floor = partition.floor;
+    tracing::info!(partition = %partition.partition, after = request.after, floor, "a reader misses batches");
+    if request.after >= floor && partition.published.is_some_and(|published| floor < published) {
         // It was published before, and does not come by itself: it is made
         // again when the store has caught up with it.
         return Ok(());
     }
     // What is not done yet comes by itself.
-    if request.after < state.floor && !backfill(consumer, state, request.after, request.revision).await? {
+    if request.after < floor && !backfill(partition, stop, request.after, request.revision).await? {
         return Ok(());
     }
-    Ok(bus.answered_again(consumer.partition, request).await?)
+    Ok(bus.answered_again(partition.partition, request).await?)
 }
 
 /// Publishes every batch behind `after` and up to the floor again, in order,
 /// behind the end of `ENRICHED`. Answers whether it came to the end of them:
 /// not where the partition is to be given back.
-async fn backfill(consumer: &Consumer, state: &mut State, after: u64, reason: u64) -> Result<bool, Error> {
-    let Shared { bus, limits, .. } = &*consumer.shared;
-    let mut log = Log { bus, partition: consumer.partition, next: after + 1, end: state.floor };
+async fn backfill(
+    partition: &mut OpenPartition,
+    stop: &CancellationToken,
+    after: u64,
+    reason: u64,
+) -> Result<bool, Error> {
+    let resources = partition.resources.clone();
+    let mut log = LogRange::new(&resources.bus, partition.partition, after + 1, partition.floor);
     let mut known: Option<BTreeMap<u64, Marks>> = None;
     let mut rebuilt: Option<Duplicates> = None;
     let mut raw_prev = after;
     while let Some((raw_seq, raw)) = log.next().await? {
-        if consumer.is_stopping() {
+        if stop.is_cancelled() {
             return Ok(false);
         }
-        let (lines, _) = enrich::read(&raw.lines);
-        let known = known.get_or_insert_with(|| state.duplicates.marks_after(after).collect());
-        let marks = match known.get(&raw_seq) {
-            Some(marks) => marks.clone(),
+        let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop.events);
+        let known = known.get_or_insert_with(|| partition.duplicates.marks_after(after).collect());
+        let batch = match known.remove(&raw_seq) {
+            Some(marks) => batch.marked(marks),
             None => {
                 let memory = match &mut rebuilt {
                     Some(memory) => memory,
-                    None => rebuilt.insert(rebuild(bus, consumer.partition, *limits, after).await?),
+                    None => rebuilt.insert(rebuild(&resources, partition.partition, after).await?),
                 };
-                memory.mark(raw_seq, raw.ingested_at, keys(&lines))
+                batch.mark(memory)
             }
         };
-        let place = Place { raw_seq, raw_prev, remade: Some(reason) };
-        consumer.publish(state, place, &raw, &lines, &marks).await?;
+        partition.publish(&batch, BatchPlace { raw_seq, raw_prev, remade: Some(reason) }).await?;
         raw_prev = raw_seq;
     }
     Ok(true)
@@ -94,31 +100,31 @@ async fn backfill(consumer: &Consumer, state: &mut State, after: u64, reason: u6
 
 /// What was remembered after a batch, worked out from the log. It takes as long
 /// as reading the log does.
-async fn rebuild(bus: &Bus, partition: Partition, limits: Limits, up_to: u64) -> Result<Duplicates, Error> {
+async fn rebuild(resources: &Resources, partition: Partition, up_to: u64) -> Result<Duplicates, Error> {
     tracing::warn!(%partition, up_to, "reading the log from its start to tell duplicates beyond the horizon");
-    let mut memory = Duplicates::restore(limits, []);
-    let mut log = Log { bus, partition, next: 1, end: up_to };
+    let mut memory = Duplicates::restore(resources.limits, []);
+    let mut log = LogRange::new(&resources.bus, partition, 1, up_to);
     while let Some((raw_seq, raw)) = log.next().await? {
-        memory.mark(raw_seq, raw.ingested_at, keys(&enrich::read(&raw.lines).0));
+        let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop.events);
+        batch.mark(&mut memory);
         memory.saved();
     }
     Ok(memory)
 }
 
-fn keys(lines: &[enrich::Line<'_>]) -> Vec<Key> {
-    let mut scratch = Vec::new();
-    lines.iter().map(|line| Key::of(&line.event.source, &line.event.id, &mut scratch)).collect()
-}
-
 /// The batches of a partition, from one place of the log to another.
-struct Log<'a> {
+struct LogRange<'a> {
     bus: &'a Bus,
     partition: Partition,
     next: u64,
     end: u64,
 }
 
-impl Log<'_> {
+impl<'a> LogRange<'a> {
+    fn new(bus: &'a Bus, partition: Partition, next: u64, end: u64) -> Self {
+        Self { bus, partition, next, end }
+    }
+
     async fn next(&mut self) -> Result<Option<(u64, RawBatch)>, Error> {
         let subject = Durable::Enrichment(self.partition).filter();
         while self.next <= self.end {

@@ -1,12 +1,15 @@
 //! Settings of the service.
 
+#[cfg(test)]
+mod tests;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, TelemetryConfig};
 
-use crate::duplicates;
+use crate::duplicates::MemoryLimits;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -29,6 +32,9 @@ pub struct Config {
     /// Places by address and by name.
     #[serde(default)]
     pub geo: GeoConfig,
+    /// What the shop calls things.
+    #[serde(default)]
+    pub shop: ShopConfig,
     /// Reference data.
     #[serde(default)]
     pub reference: ReferenceConfig,
@@ -65,6 +71,16 @@ pub struct GeoConfig {
     /// YAML file with countries, their names and regions, in place of the
     /// table that is built in.
     pub countries: Option<PathBuf>,
+}
+
+/// Section `shop`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShopConfig {
+    /// YAML file that says which members of an event are the products, the
+    /// customer and the country, and which attribute of a record is a product's
+    /// category and a customer's country, in place of the built-in definition.
+    pub definition: Option<PathBuf>,
 }
 
 /// Section `reference`.
@@ -121,8 +137,8 @@ impl Default for DuplicatesConfig {
 }
 
 impl DuplicatesConfig {
-    pub(crate) fn limits(&self) -> duplicates::Limits {
-        duplicates::Limits { horizon_millis: i64::from(self.horizon_seconds) * 1000, keys: self.keys_per_partition }
+    pub(crate) fn limits(&self) -> MemoryLimits {
+        MemoryLimits { horizon_millis: i64::from(self.horizon_seconds) * 1000, keys: self.keys_per_partition }
     }
 }
 
@@ -140,31 +156,5 @@ impl Config {
             return Err("duplicates.keys_per_partition must be at least 1".into());
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tidemill_service::config::parse;
-
-    use super::*;
-
-    #[test]
-    fn the_sample_is_valid_and_shows_the_defaults() {
-        let sample: Config = parse(include_str!("../sample.toml")).expect("parses");
-        sample.validate().expect("is valid");
-        assert_eq!(sample.reference.lead_seconds, ReferenceConfig::default().lead_seconds);
-        assert_eq!(sample.reference.cached_entries, ReferenceConfig::default().cached_entries);
-        assert_eq!(sample.duplicates.horizon_seconds, DuplicatesConfig::default().horizon_seconds);
-        assert_eq!(sample.duplicates.keys_per_partition, DuplicatesConfig::default().keys_per_partition);
-        assert!(!format!("{sample:?}").contains("change-me"), "keys stay out of logs");
-    }
-
-    #[test]
-    fn a_typing_error_is_named() {
-        let error = parse::<Config>("store.url = \"sqlite:///x\"\ngeo.mmbd = \"x\"").expect_err("unknown key");
-        assert!(error.to_string().contains("mmbd"), "{error}");
-        let fast: Config = parse("store.url = \"sqlite:///x\"\nreference.lead_seconds = 1").expect("parses");
-        assert!(fast.validate().is_err());
     }
 }

@@ -1,12 +1,13 @@
 //! What can go wrong, and what is done about it.
 
 use axum::http::StatusCode;
+use tidemill_definitions::DefinitionError;
 use tidemill_domain::{Outage, Partition, Timestamp};
 use tidemill_events::DecodeError;
 use tidemill_service::{CeilingReached, FieldError, Problem};
 use tidemill_stage::{Disposition, Failure};
 
-use crate::reference::Kind;
+use crate::reference::RecordKind;
 
 /// An error of the service.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +24,15 @@ pub(crate) enum Error {
         "partition {partition} of the log ends at {end}, before {floor} that was done: the store belongs to another log"
     )]
     ForeignLog { partition: Partition, floor: u64, end: u64 },
-    /// What stands last in `ENRICHED` is of another release, or of nobody.
+    /// The last message in `ENRICHED` is of another release, or is no batch at all.
     #[error("the last message of partition {partition} in ENRICHED cannot be read: {error}")]
     UnreadableEnd { partition: Partition, error: DecodeError },
     /// A line of a batch is no event.
     #[error("the line is not an event: {0}")]
     Event(String),
     /// A file that defines something is wrong.
-    #[error("{file}: {reason}")]
-    Definition { file: String, reason: String },
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
     /// A reference record breaks a rule.
     #[error("{pointer}: {detail}")]
     Record { pointer: String, detail: String },
@@ -44,7 +45,7 @@ pub(crate) enum Error {
     /// The body is larger than allowed.
     #[error("the body is too large")]
     TooLarge,
-    /// The body is not said to be what it must be.
+    /// The body has another content type than it must have.
     #[error("the content type must be {expected}")]
     MediaType { expected: &'static str },
     /// A request holds more records than one may.
@@ -64,10 +65,15 @@ pub(crate) enum Error {
     Body(String),
     /// Nothing is known of it.
     #[error("no {kind} has this id")]
-    Unknown { kind: Kind },
+    Unknown { kind: RecordKind },
 }
 
 impl Error {
+    /// Something is wrong with a file.
+    pub(crate) fn definition(file: &str, reason: String) -> Self {
+        Self::Definition(DefinitionError::new(file, None, reason))
+    }
+
     /// What a client is told.
     pub(crate) fn problem(&self) -> Problem {
         let problem = |status, title| Problem::new(status, self.code(), title).detail(self.to_string());
@@ -92,7 +98,7 @@ impl Error {
             | Self::ForeignLog { .. }
             | Self::UnreadableEnd { .. }
             | Self::Event(_)
-            | Self::Definition { .. } => {
+            | Self::Definition(_) => {
                 tracing::error!(error = %self, code = self.code(), "a request failed");
                 Problem::internal()
             }
@@ -109,7 +115,7 @@ impl Failure for Error {
             Self::ForeignLog { .. } => "foreign_log",
             Self::UnreadableEnd { .. } => "unreadable_end",
             Self::Event(_) => "malformed_event",
-            Self::Definition { .. } => "definition",
+            Self::Definition(_) => "definition",
             Self::Record { .. } => "invalid_record",
             Self::TooEarly { .. } => "valid_from_too_early",
             Self::Ceiling(_) => "dead_letter_ceiling",
@@ -138,7 +144,7 @@ impl Failure for Error {
             Self::Bus(_)
             | Self::Store(_)
             | Self::ForeignLog { .. }
-            | Self::Definition { .. }
+            | Self::Definition(_)
             | Self::Record { .. }
             | Self::TooEarly { .. }
             | Self::TooLarge

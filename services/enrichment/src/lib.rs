@@ -1,29 +1,28 @@
 //! Marks duplicates and adds what is known of customer, product and place.
 //!
 //! Reads `RAW` and writes `ENRICHED`, partition by partition; what an event
-//! becomes depends on the log and on versioned reference data alone. See
-//! [`config`](config::Config) for what can be set, and the service's
-//! `reference/` folder for what can be known.
-
-pub mod config;
+//! becomes depends on the log, on versioned reference data and on the shop's
+//! definition alone. See [`Config`] for the settings, `reference/` for samples of
+//! reference data, and `definitions/` for what a shop calls things.
 
 mod backfill;
-mod bulk;
-mod consumer;
-mod country;
+mod batch;
+mod config;
 mod duplicates;
-mod enrich;
 mod error;
 mod geo;
 mod http;
-mod records;
+mod partition;
 mod reference;
+mod resources;
+mod shop;
+mod stage;
 mod store;
 mod telemetry;
 #[cfg(test)]
 mod testing;
 
-use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use tidemill_events::Durable;
 use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
@@ -34,8 +33,13 @@ use utoipa::OpenApi;
 pub use config::Config;
 
 use crate::{
-    consumer::Shared, country::Countries, error::Error, geo::Geo, reference::Reference, store::Store,
-    telemetry::Metrics,
+    error::Error,
+    geo::{Countries, Geo},
+    reference::Reference,
+    resources::Resources,
+    shop::ShopDefinition,
+    store::Store,
+    telemetry::Telemetry,
 };
 
 /// A running service; its tasks live in the context.
@@ -53,16 +57,19 @@ pub fn start(config: Config, context: Context) -> Starting<Handle> {
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.validate().map_err(StartError::new)?;
-    let countries = countries(config.geo.countries.as_deref()).map_err(StartError::new)?;
+    let countries = Countries::load(config.geo.countries.as_deref()).map_err(StartError::new)?;
     let geo = Geo::open(config.geo.mmdb.as_deref()).map_err(StartError::new)?;
-    let files = records::read_files(&config.reference.files).map_err(StartError::new)?;
+    let shop = ShopDefinition::load(config.shop.definition.as_deref()).map_err(StartError::new)?;
+    let files = reference::read_files(&config.reference.files).map_err(StartError::new)?;
 
     let access = Access::start(&config.auth, &context, &[Role::Operate])?;
     let server = Server::start(&context, &config.http, http::Description::openapi()).await?;
-    let metrics = Arc::new(Metrics::new(&context.registry));
+    let telemetry = Arc::new(Telemetry::new(&context.registry));
     let store = context.retry("store", async || Store::open(&config.store).await, tidemill_store::Error::is_transient);
     let store = Arc::new(store.await?);
-    let reference = Arc::new(Reference::new(store.clone(), countries, &config.reference, metrics.clone()));
+    let names = shop.records.clone();
+    let reference = Reference::new(store.clone(), countries, names, &config.reference, telemetry.clone());
+    let reference = Arc::new(reference);
     let lead_millis = config.reference.lead_millis();
     let load = async || reference.load(&files, context.clock.now().plus_millis(lead_millis)).await;
     context.retry("reference", load, may_pass).await?;
@@ -72,40 +79,41 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         reference: reference.clone(),
         clock: context.clock.clone(),
         lead_millis,
-        turns: bulk::Turns::default(),
+        turns: http::BulkTurns::default(),
     };
     server.install(http::routes(&access, api))?;
     context.spawn("reference", follow(reference.clone(), context.clone(), config.reference.poll()));
 
     let bus = context.connect_bus(&config.nats).await?;
-    let shared = Arc::new(Shared {
-        bus: bus.clone(),
+    let resources = Arc::new(Resources {
+        bus,
         store,
+        shop,
         reference,
         geo,
         limits: config.duplicates.limits(),
         ceiling: config.dead_letters,
-        metrics,
+        telemetry,
         nats: context.breaker("nats"),
         store_breaker: context.breaker("store"),
-        context: context.clone(),
         conditions: Conditions::new(&context.health, "partition"),
+        context,
     });
-    let consumers = shared.clone();
-    let work = move |lease| consumer::run(lease, consumers.clone());
-    let owned = tidemill_ownership::share(&context, &bus, bus.partitions().all(), work);
-    let lag = move |partition, waiting| shared.metrics.lag(partition, waiting);
-    let durable = |partition| Some(Durable::Enrichment(partition));
-    context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_partition", durable, lag));
+    start_partitions(&resources);
     Ok(Handle { address: server.address() })
 }
 
-fn countries(file: Option<&Path>) -> Result<Countries, Error> {
-    let Some(file) = file else { return Countries::built_in() };
-    let name = file.display().to_string();
-    let yaml =
-        std::fs::read_to_string(file).map_err(|e| Error::Definition { file: name.clone(), reason: e.to_string() })?;
-    Countries::parse(&name, &yaml)
+/// Has this replica work on its share of the partitions, and watches their lag.
+fn start_partitions(resources: &Arc<Resources>) {
+    let Resources { context, bus, .. } = &**resources;
+    let shared = resources.clone();
+    let work = move |lease| stage::run(lease, shared.clone());
+    let owned = tidemill_ownership::share(context, bus, bus.partitions().all(), work);
+    let telemetry = resources.telemetry.clone();
+    let lag = move |partition, waiting| telemetry.lag(partition, waiting);
+    let durable = |partition| Some(Durable::Enrichment(partition));
+    let watch = tidemill_stage::watch(context.clone(), bus.clone(), owned, "standing_partition", durable, lag);
+    context.spawn("lag", watch);
 }
 
 fn may_pass(error: &Error) -> bool {

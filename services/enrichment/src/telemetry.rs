@@ -16,11 +16,11 @@ use tidemill_events::{EventRef, TraceParent};
 use tidemill_service::{Registry, trace};
 use tracing::{Span, field};
 
-use crate::{enrich::Tally, reference};
+use crate::{batch::BatchTally, reference::RecordKind};
 
 /// What became of an event here. Exactly one holds for each.
 #[derive(Debug, Clone, Copy)]
-enum Outcome {
+enum EnrichmentOutcome {
     /// It went on.
     Enriched,
     /// It went on, marked.
@@ -29,7 +29,7 @@ enum Outcome {
     DeadLettered,
 }
 
-impl Outcome {
+impl EnrichmentOutcome {
     fn label(self) -> OutcomeLabel {
         let outcome = match self {
             Self::Enriched => "enriched",
@@ -65,8 +65,8 @@ struct FlagLabel {
     flag: &'static str,
 }
 
-/// The service's metrics.
-pub(crate) struct Metrics {
+/// The service's telemetry.
+pub(crate) struct Telemetry {
     events: Family<OutcomeLabel, Counter>,
     dead_letters: Family<CodeLabel, Counter>,
     quality: Family<FlagLabel, Counter>,
@@ -82,9 +82,9 @@ pub(crate) struct Metrics {
     reference_misses: Family<KindLabel, Counter>,
 }
 
-impl Metrics {
+impl Telemetry {
     pub(crate) fn new(registry: &Registry) -> Self {
-        let metrics = Self {
+        let telemetry = Self {
             events: Family::default(),
             dead_letters: Family::default(),
             quality: Family::default(),
@@ -101,34 +101,44 @@ impl Metrics {
         };
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_enrichment");
-            registry.register("events", "Events by outcome", metrics.events.clone());
-            registry.register("dead_letters", "Dead letters by code", metrics.dead_letters.clone());
-            registry.register("quality_flags", "What was missing in enriched events", metrics.quality.clone());
-            registry.register("batch_events", "Events per batch", metrics.batch_events.clone());
-            registry.register("redelivered", "Batches delivered again that were done", metrics.redelivered.clone());
+            registry.register("events", "Events by outcome", telemetry.events.clone());
+            registry.register("dead_letters", "Dead letters by code", telemetry.dead_letters.clone());
+            registry.register("quality_flags", "What was missing in enriched events", telemetry.quality.clone());
+            registry.register("batch_events", "Events per batch", telemetry.batch_events.clone());
+            registry.register("redelivered", "Batches delivered again that were done", telemetry.redelivered.clone());
             registry.register(
                 "remade",
                 "Batches made again because ENRICHED or a reader had lost them",
-                metrics.remade.clone(),
+                telemetry.remade.clone(),
             );
-            registry.register("retries", "Partitions opened afresh after an error", metrics.retries.clone());
-            registry.register("consumer_lag", "Batches not yet acknowledged", metrics.lag.clone());
-            registry.register("keys", "Events remembered to tell duplicates", metrics.keys.clone());
+            registry.register("retries", "Partitions opened afresh after an error", telemetry.retries.clone());
+            registry.register("consumer_lag", "Batches not yet acknowledged", telemetry.lag.clone());
+            registry.register("keys", "Events remembered to tell duplicates", telemetry.keys.clone());
             registry.register(
                 "horizon_seconds",
                 "How far back they reach, by the log's clock",
-                metrics.horizon.clone(),
+                telemetry.horizon.clone(),
             );
-            registry.register("keys_dropped", "Events forgotten before the horizon", metrics.keys_dropped.clone());
-            registry.register("reference_version", "Version of the reference data", metrics.reference_version.clone());
-            registry.register("reference_misses", "Look-ups that went to the store", metrics.reference_misses.clone());
+            registry.register("keys_dropped", "Events forgotten before the horizon", telemetry.keys_dropped.clone());
+            registry.register(
+                "reference_version",
+                "Version of the reference data",
+                telemetry.reference_version.clone(),
+            );
+            registry.register(
+                "reference_misses",
+                "Look-ups that went to the store",
+                telemetry.reference_misses.clone(),
+            );
         });
-        metrics
+        telemetry
     }
 
-    pub(crate) fn batch(&self, tally: &Tally) {
+    pub(crate) fn batch(&self, tally: &BatchTally) {
         self.batch_events.observe((tally.enriched + tally.duplicate) as f64);
-        for (outcome, count) in [(Outcome::Enriched, tally.enriched), (Outcome::Duplicate, tally.duplicate)] {
+        for (outcome, count) in
+            [(EnrichmentOutcome::Enriched, tally.enriched), (EnrichmentOutcome::Duplicate, tally.duplicate)]
+        {
             self.events.get_or_create(&outcome.label()).inc_by(count);
         }
         for (flag, count) in [
@@ -141,7 +151,7 @@ impl Metrics {
     }
 
     pub(crate) fn dead_letter(&self, code: &'static str) {
-        self.events.get_or_create(&Outcome::DeadLettered.label()).inc();
+        self.events.get_or_create(&EnrichmentOutcome::DeadLettered.label()).inc();
         self.dead_letters.get_or_create(&CodeLabel { code }).inc();
     }
 
@@ -180,7 +190,7 @@ impl Metrics {
         self.reference_version.set(version);
     }
 
-    pub(crate) fn reference_misses(&self, kind: reference::Kind, count: usize) {
+    pub(crate) fn reference_misses(&self, kind: RecordKind, count: usize) {
         self.reference_misses.get_or_create(&KindLabel { kind: kind.as_str() }).inc_by(count as u64);
     }
 }
@@ -195,11 +205,11 @@ pub(crate) struct Spans {
 impl Spans {
     /// Opens them; none where no event is sampled.
     pub(crate) fn open<'a>(
-        events: impl Iterator<Item = &'a EventRef<'a>>,
-        count: usize,
+        events: impl ExactSizeIterator<Item = &'a EventRef<'a>>,
         raw_seq: u64,
         parent: Option<TraceParent>,
     ) -> Self {
+        let count = events.len();
         let sampled: Vec<_> = events.filter_map(|event| Some((event, sampled(event)?))).collect();
         if sampled.is_empty() {
             return Self { batch: None, _events: Vec::new() };

@@ -385,6 +385,36 @@ async fn reference_data_changes_over_http_without_a_restart() {
     service.stop().await;
 }
 
+/// A shop's own definition takes the place of the built-in one.
+#[tokio::test]
+async fn a_shop_that_calls_things_otherwise_says_so() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let file = folder.path().join("shop.yaml");
+    let shop = "events:\n  items: [data.basket.lines]\n  products: [item.sku]\n  customers: [data.buyer]\n  \
+                countries: []\nrecords: {category: department, country: land}\n";
+    let settings = format!("shop.definition = \"{}\"", file.display());
+
+    std::fs::write(&file, shop.replace("item.sku", "sku")).expect("writes");
+    tidemill_service::install_crypto();
+    let refused = start(config(&nats.url(), folder.path(), &settings), Context::new("enrichment")).await;
+    let error = refused.expect_err("is refused").to_string();
+    assert!(error.contains("shop.yaml:3: ") && error.contains("`sku` is not a field"), "{error}");
+
+    std::fs::write(&file, shop).expect("writes");
+    let service = Service::start_with(&nats, folder.path(), &settings).await;
+    service.put("/v1/reference/products/7", json!({"department": "Books", "category": "x"})).await;
+    service.put("/v1/reference/customers/B-1", json!({"land": "Deutschland", "country": "FR"})).await;
+    let data = json!({"basket": {"lines": [{"sku": 7}, {"product_id": "7"}]}, "buyer": "B-1", "country": "FR"});
+    bus.publish(&batch(1, now(), &[line("1", "basket.paid", "2026-01-02T03:04:05Z", data)])).await.expect("publishes");
+    let facts = enrichments(&next(&mut enriched).await).remove(0);
+    assert_eq!(facts.items.iter().map(|item| item.category.as_str()).collect::<Vec<_>>(), ["Books", "Unknown"]);
+    assert_eq!((facts.country.as_deref(), facts.customer["land"].as_str()), (Some("DE"), "Deutschland"));
+    assert_eq!(facts.quality, [QualityFlag::ProductUnknown]);
+    service.stop().await;
+}
+
 /// A batch that its reader cannot know.
 struct Alien(RawBatch);
 

@@ -58,8 +58,8 @@ impl Condition {
     }
 }
 
-/// What is wrong, without the values that it is wrong of: they are a customer's,
-/// and this goes into logs.
+/// Describes an error without the values in it: they are a customer's, and the
+/// text goes into logs.
 fn without_values(error: &ExecutionError) -> String {
     use ExecutionError as E;
     match error {
@@ -164,8 +164,10 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        assert!(Condition::compile("amount >").is_err());
-        assert!(holds("1 + 1", json!({})).is_err());
-        assert!(Condition::compile(&"a".repeat(5000)).is_err());
+        let error = Condition::compile("amount >").expect_err("is no expression");
+        assert!(error.starts_with("not a CEL expression: "), "{error}");
+        assert_eq!(holds("1 + 1", json!({})), Err("`1 + 1` is Int, not true or false".into()));
+        let error = Condition::compile(&"a".repeat(5000)).expect_err("is too long");
+        assert_eq!(error, "a condition is at most 4096 bytes long");
     }
 }

@@ -108,8 +108,16 @@ mod tests {
         for path in ["data.a.b", "item.quantity", "category", "product.brand", "customer.segment", "region", "id"] {
             assert_eq!(Field::parse(path).expect(path).path(), path);
         }
-        for wrong in ["", "data", "item", "data..x", "region.x", "revenue"] {
-            assert!(Field::parse(wrong).is_err(), "{wrong}");
+        for (wrong, reason) in [
+            ("", "a name is missing"),
+            ("data", "fields are data.…"),
+            ("item", "fields are data.…"),
+            ("data..x", "a name is missing"),
+            ("region.x", "fields are data.…"),
+            ("revenue", "fields are data.…"),
+        ] {
+            let error = Field::parse(wrong).expect_err(wrong);
+            assert!(error.starts_with(&format!("`{wrong}` is not a field")) && error.contains(reason), "{error}");
         }
     }
 }

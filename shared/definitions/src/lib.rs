@@ -3,13 +3,21 @@
 //! loaded, with file, line and the reason.
 
 mod condition;
+mod data;
 mod field;
 mod load;
+mod measure;
 mod metric;
+mod metrics;
 mod row;
+mod window;
 
 pub use condition::Condition;
+pub use data::Data;
 pub use field::Field;
 pub use load::{DefinitionError, from_yaml, read_folder, version_of};
-pub use metric::{MeasureDefinition, MeasureKind, MetricDefinition, Metrics, Window, parse_duration};
-pub use row::{Contribution, Data, RowValue};
+pub use measure::{MeasureDefinition, MeasureKind};
+pub use metric::MetricDefinition;
+pub use metrics::Metrics;
+pub use row::{Contribution, RowValue};
+pub use window::{Window, parse_duration};

@@ -10,11 +10,11 @@ use tidemill_domain::Timestamp;
 
 use crate::{Error, FieldValue, Point};
 
-type Key = (Timestamp, BTreeMap<String, String>);
+type PointKey = (Timestamp, BTreeMap<String, String>);
 
 /// The points of a measurement, by time and tags, whose rows each have one field.
 pub(crate) fn points(measurement: &str, text: &str) -> Result<Vec<Point>, Error> {
-    let mut points: BTreeMap<Key, BTreeMap<String, FieldValue>> = BTreeMap::new();
+    let mut points: BTreeMap<PointKey, BTreeMap<String, FieldValue>> = BTreeMap::new();
     let (mut types, mut header) = (StringRecord::new(), None);
     // Tables differ in their columns.
     for record in csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes()).records() {
@@ -24,7 +24,7 @@ pub(crate) fn points(measurement: &str, text: &str) -> Result<Vec<Point>, Error>
             (annotation, _) if annotation.starts_with('#') => header = None,
             (_, None) => header = Some(record),
             (_, Some(names)) => {
-                let row = Row { names, types: &types, cells: &record };
+                let row = AnnotatedRow { names, types: &types, cells: &record };
                 if let Some(error) = row.get("error") {
                     return Err(Error::Unavailable(error.into()));
                 }
@@ -38,13 +38,13 @@ pub(crate) fn points(measurement: &str, text: &str) -> Result<Vec<Point>, Error>
     Ok(points.into_iter().map(point).collect())
 }
 
-struct Row<'r> {
+struct AnnotatedRow<'r> {
     names: &'r StringRecord,
     types: &'r StringRecord,
     cells: &'r StringRecord,
 }
 
-impl<'r> Row<'r> {
+impl<'r> AnnotatedRow<'r> {
     /// Its cells, as (name, type, value).
     fn cells(&self) -> impl Iterator<Item = (&'r str, &'r str, &'r str)> {
         self.names.iter().zip(self.types).zip(self.cells).map(|((name, kind), cell)| (name, kind, cell))
@@ -54,7 +54,7 @@ impl<'r> Row<'r> {
         self.cells().find(|(name, ..)| *name == wanted).map(|(.., cell)| cell)
     }
 
-    fn read(&self) -> Option<(Key, String, FieldValue)> {
+    fn read(&self) -> Option<(PointKey, String, FieldValue)> {
         let time = self.get("_time")?.parse().ok()?;
         let (_, kind, value) = self.cells().find(|(name, ..)| *name == "_value")?;
         let value = match kind {
@@ -106,6 +106,7 @@ mod tests {
         assert!(points("sales", error).expect_err("told").to_string().contains("out of memory"));
         assert_eq!(points("sales", "\r\n").expect("nothing found"), []);
         let strange = "#datatype,string,long\r\n,_field,_value\r\n,a,1\r\n";
-        assert!(points("sales", strange).is_err(), "it has no time");
+        let error = points("sales", strange).expect_err("it has no time").to_string();
+        assert_eq!(error, "InfluxDB is not available: its answer has a strange row");
     }
 }

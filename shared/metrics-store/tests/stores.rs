@@ -86,12 +86,24 @@ fn builtin_config(folder: &std::path::Path) -> Config {
     Config::Builtin { url: format!("sqlite://{}/points.db", folder.display()) }
 }
 
+/// Runs every check, also behind one that fails.
+async fn passes_all(store: &MetricsStore) {
+    let mut failed = Vec::new();
+    let (one, two) = (store.clone(), store.clone());
+    if tokio::spawn(async move { what_is_written_is_read_back(&one).await }).await.is_err() {
+        failed.push("what_is_written_is_read_back");
+    }
+    if tokio::spawn(async move { writing_again_replaces(&two).await }).await.is_err() {
+        failed.push("writing_again_replaces");
+    }
+    assert_eq!(failed, Vec::<&str>::new());
+}
+
 #[tokio::test]
 async fn builtin() {
     let folder = tempdir();
     let store = MetricsStore::open(&builtin_config(folder.path())).await.expect("opens");
-    what_is_written_is_read_back(&store).await;
-    writing_again_replaces(&store).await;
+    passes_all(&store).await;
 }
 
 #[tokio::test]
@@ -100,8 +112,7 @@ async fn builtin_on_postgres() {
         return skipped("builtin_on_postgres", "no PostgreSQL is installed");
     };
     let store = MetricsStore::open(&Config::Builtin { url: server.url() }).await.expect("opens");
-    what_is_written_is_read_back(&store).await;
-    writing_again_replaces(&store).await;
+    passes_all(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,8 +143,7 @@ async fn influxdb() {
         return skipped("influxdb", "no influxd on PATH or in TIDEMILL_INFLUXD");
     };
     let store = MetricsStore::open(&server.config("test-token")).await.expect("opens");
-    what_is_written_is_read_back(&store).await;
-    writing_again_replaces(&store).await;
+    passes_all(&store).await;
     let stranger = MetricsStore::open(&server.config("wrong")).await.expect("opens");
     let error = stranger.write(&[point(&[("a", "b")], 0, 1)]).await.expect_err("401");
     assert!(error.is_transient(), "the token can be mended while the log waits: {error}");

@@ -61,8 +61,8 @@ where
     Owned(receiver)
 }
 
-type Work<U> = Arc<dyn Fn(Lease<U>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
-type Changes = Pin<Box<dyn Stream<Item = Result<Change, tidemill_bus::Error>> + Send>>;
+type UnitWork<U> = Arc<dyn Fn(Lease<U>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+type WorkChanges = Pin<Box<dyn Stream<Item = Result<Change, tidemill_bus::Error>> + Send>>;
 
 /// A unit whose work runs here.
 struct Running {
@@ -77,7 +77,7 @@ struct Coordinator<U> {
     context: Context,
     bus: Bus,
     units: BTreeSet<U>,
-    work: Work<U>,
+    work: UnitWork<U>,
     roster: Roster,
     running: BTreeMap<U, Running>,
     tasks: JoinSet<Result<(), String>>,
@@ -121,7 +121,7 @@ impl<U: Unit> Coordinator<U> {
     /// followed any more.
     async fn watch(&mut self) -> Result<(), Fault> {
         self.roster = Roster::default();
-        let mut changes: Changes = Box::pin(self.bus.watch_work(self.context.service).await?);
+        let mut changes: WorkChanges = Box::pin(self.bus.watch_work(self.context.service).await?);
         // The watch brings the same once more. Knowing all members from the
         // first moment spares taking what would be given back at once.
         for member in self.bus.members().await? {
@@ -205,7 +205,7 @@ impl<U: Unit> Coordinator<U> {
         Ok(())
     }
 
-    /// Whose every unit is to be, as far as this replica knows.
+    /// The replica that each unit belongs to, as far as this one knows.
     fn assigned(&self) -> BTreeMap<U, String> {
         let mut sharers = self.roster.sharers();
         sharers.insert(self.context.instance.to_string());
@@ -223,8 +223,8 @@ impl<U: Unit> Coordinator<U> {
         self.tell();
     }
 
-    /// Tells a unit's work to end after its step in hand; a second time, after
-    /// the deadline, ends it there and then.
+    /// Tells a unit's work to end after its step in hand. Called again after the
+    /// deadline, it ends the work at once.
     fn stop(&mut self, unit: U) {
         if let Some(running) = self.running.get_mut(&unit) {
             running.stop.cancel();

@@ -8,19 +8,18 @@ use std::{
 use tidemill_bus::{Change, MEMBER_TTL, Member};
 use tokio::time::Instant;
 
-/// A member is missed for this long beyond the time for which it may believe
-/// itself alive.
+/// How long a member still counts after it may no longer believe itself alive.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// A lease, as it stands in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct HeldLease {
     pub(crate) holder: String,
     pub(crate) revision: u64,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct KnownMember {
     instance: String,
     shares: bool,
     at: Instant,
@@ -29,8 +28,8 @@ struct Seen {
 /// Members and leases of one service.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
-    members: HashMap<String, Seen>,
-    leases: HashMap<String, Standing>,
+    members: HashMap<String, KnownMember>,
+    leases: HashMap<String, HeldLease>,
 }
 
 impl Roster {
@@ -39,18 +38,18 @@ impl Roster {
             Change::Alive(member) => self.heard_of(&member, Instant::now()),
             Change::Left { key } => drop(self.members.remove(&key)),
             Change::Held { unit, holder, revision } => {
-                self.leases.insert(unit, Standing { holder, revision });
+                self.leases.insert(unit, HeldLease { holder, revision });
             }
             Change::Free { unit } => drop(self.leases.remove(&unit)),
         }
     }
 
     pub(crate) fn heard_of(&mut self, member: &Member, at: Instant) {
-        let seen = Seen { instance: member.instance.clone(), shares: member.shares, at };
+        let seen = KnownMember { instance: member.instance.clone(), shares: member.shares, at };
         self.members.insert(member.key(), seen);
     }
 
-    /// Forgets who has been silent for too long.
+    /// Forgets members that have been silent for too long.
     pub(crate) fn forget_the_silent(&mut self) {
         self.members.retain(|_, seen| seen.at.elapsed() < MEMBER_TTL + MARGIN);
     }
@@ -65,16 +64,16 @@ impl Roster {
         self.members.values().any(|seen| seen.instance == instance)
     }
 
-    pub(crate) fn lease(&self, unit: &str) -> Option<&Standing> {
+    pub(crate) fn lease(&self, unit: &str) -> Option<&HeldLease> {
         self.leases.get(unit)
     }
 
-    /// This replica's own doing, which the watch will confirm.
+    /// Notes a lease that this replica has taken; the watch will confirm it.
     pub(crate) fn taken(&mut self, unit: String, holder: &str, revision: u64) {
-        self.leases.insert(unit, Standing { holder: holder.to_owned(), revision });
+        self.leases.insert(unit, HeldLease { holder: holder.to_owned(), revision });
     }
 
-    /// See [`taken`](Self::taken).
+    /// Notes a lease that this replica has given back.
     pub(crate) fn released(&mut self, unit: &str) {
         self.leases.remove(unit);
     }

@@ -1,66 +1,62 @@
 //! Reference records in bulk: counted, taken in and answered a piece at a time,
 //! so that a request costs about what it weighs.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
+    Json,
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, Request, State},
 };
 use serde::Serialize;
 use tidemill_domain::Timestamp;
 use tidemill_events::event;
 use tidemill_service::{LISTED, MoreRejected, Problem, Unlisted};
 use tidemill_stage::Failure;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::api::{Api, RECORD_BYTES, body, fields};
 use crate::{
     error::Error,
-    http::{Api, body, fields},
-    records::Record,
-    reference::{Kind, Verdict},
+    reference::{Record, RecordKind, RecordVerdict},
 };
 
-/// Bytes of one record as it is written: far more than a valid one takes.
-pub(crate) const RECORD_BYTES: usize = 64 << 10;
 /// Records in one request.
 const MOST_RECORDS: usize = 100_000;
 /// Records that are read before they are taken in: bounds what is in memory.
 const PIECE: usize = 1000;
-/// Requests in work at once; others wait their turn before their bodies are read.
-const AT_ONCE: usize = 2;
-/// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a body may take to arrive: it holds a turn.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The turns of requests.
-#[derive(Debug, Clone)]
-pub(crate) struct Turns(Arc<Semaphore>);
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
-    }
-}
-
-impl Turns {
-    async fn take(&self) -> Result<OwnedSemaphorePermit, Error> {
-        match timeout(PATIENCE, self.0.clone().acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            // Nobody closes it.
-            Ok(Err(_)) | Err(_) => Err(Error::Busy),
-        }
-    }
+/// Changes what is known of many: one JSON object a line, each with its `id`;
+/// at most 100,000.
+#[utoipa::path(
+    post, path = "/v1/reference/{kind}",
+    params(("kind" = inline(RecordKind), Path)),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, body = BulkSummary),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 408, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn change_many(
+    State(api): State<Api>,
+    kind: RecordKind,
+    request: Request,
+) -> Result<Json<BulkSummary>, Error> {
+    take_in(&api, kind, request).await.map(Json)
 }
 
 /// What became of many records.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub(crate) struct Summary {
+#[schema(as = Summary)]
+pub(crate) struct BulkSummary {
     /// Records that changed something.
     changed: usize,
     /// Records that say what is known already.
@@ -68,7 +64,7 @@ pub(crate) struct Summary {
     /// How many records were not taken in; the others were.
     rejected_total: usize,
     /// The first 100 of them, and why.
-    rejected: Vec<Rejected>,
+    rejected: Vec<RejectedRecord>,
     /// The others, by the code of their problems; absent where `rejected` lists
     /// all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -77,7 +73,8 @@ pub(crate) struct Summary {
 
 /// A record that was not taken in.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Rejected {
+#[schema(as = Rejected)]
+pub(crate) struct RejectedRecord {
     /// Its line in the body, from 0.
     index: usize,
     /// Why.
@@ -85,14 +82,14 @@ pub(crate) struct Rejected {
 }
 
 /// Takes in a request's records.
-pub(crate) async fn take_in(api: &Api, kind: Kind, request: Request) -> Result<Summary, Error> {
+async fn take_in(api: &Api, kind: RecordKind, request: Request) -> Result<BulkSummary, Error> {
     let _turn = api.turns.take().await?;
     let content = timeout(BODY_DEADLINE, Bytes::from_request(request, &())).await.map_err(|_| Error::TooSlow)?;
     let content = body(content)?;
     if event::lines(&content).take(MOST_RECORDS + 1).count() > MOST_RECORDS {
         return Err(Error::TooMany { limit: MOST_RECORDS });
     }
-    let (mut summary, mut unlisted) = (Summary::default(), Unlisted::default());
+    let (mut summary, mut unlisted) = (BulkSummary::default(), Unlisted::default());
     let earliest = api.earliest();
     let mut piece = Vec::new();
     for (index, line) in event::lines(&content).enumerate() {
@@ -110,18 +107,18 @@ pub(crate) async fn take_in(api: &Api, kind: Kind, request: Request) -> Result<S
     Ok(summary)
 }
 
-fn read(kind: Kind, line: &[u8]) -> Result<Record, Error> {
+fn read(kind: RecordKind, line: &[u8]) -> Result<Record, Error> {
     if line.len() > RECORD_BYTES {
         return Err(Error::TooLarge);
     }
     Record::read(kind, None, fields(line)?)
 }
 
-impl Summary {
+impl BulkSummary {
     fn reject(&mut self, index: usize, error: &Error, unlisted: &mut Unlisted) {
         self.rejected_total += 1;
         match self.rejected.len() < LISTED {
-            true => self.rejected.push(Rejected { index, problem: error.problem() }),
+            true => self.rejected.push(RejectedRecord { index, problem: error.problem() }),
             false => unlisted.add(error.code(), index),
         }
     }
@@ -139,9 +136,9 @@ impl Summary {
         let (places, records): (Vec<usize>, Vec<Record>) = piece.into_iter().unzip();
         for (index, verdict) in places.into_iter().zip(api.accept(&records, earliest).await?) {
             match verdict {
-                Verdict::Changed(..) => self.changed += 1,
-                Verdict::Unchanged(_) => self.unchanged += 1,
-                Verdict::TooEarly => self.reject(index, &Error::TooEarly { earliest }, unlisted),
+                RecordVerdict::Changed(..) => self.changed += 1,
+                RecordVerdict::Unchanged(_) => self.unchanged += 1,
+                RecordVerdict::TooEarly => self.reject(index, &Error::TooEarly { earliest }, unlisted),
             }
         }
         Ok(())

@@ -1,0 +1,51 @@
+//! One line of a batch.
+
+use serde::Deserialize;
+use tidemill_domain::SourceName;
+use tidemill_events::{EventRef, RawBatch};
+
+use crate::{
+    error::Error,
+    shop::{EventMembers, LookUps},
+};
+
+/// An event that was read, and what is to be looked up for it.
+pub(crate) struct BatchEvent<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) event: EventRef<'a>,
+    pub(crate) look_ups: LookUps<'a>,
+}
+
+/// A line that is no event.
+pub(crate) struct UnreadableLine<'a> {
+    /// Its place in the batch.
+    pub(crate) index: usize,
+    pub(crate) text: &'a [u8],
+    pub(crate) error: Error,
+}
+
+impl<'a> BatchEvent<'a> {
+    pub(super) fn parse(text: &'a [u8], members: &EventMembers) -> Result<Self, Error> {
+        let event: EventRef<'a> = serde_json::from_slice(text).map_err(|e| Error::Event(e.to_string()))?;
+        if event.enriched.is_some() {
+            return Err(Error::Event("it has a member \"enriched\" already".into()));
+        }
+        Ok(Self { text, look_ups: members.look_ups(&event), event })
+    }
+}
+
+impl UnreadableLine<'_> {
+    /// The source of the line, for the books: as it claims, else the only one
+    /// of its batch.
+    pub(crate) fn source(&self, raw: &RawBatch) -> String {
+        #[derive(Deserialize)]
+        struct ClaimedSource {
+            source: String,
+        }
+        let claimed = serde_json::from_slice::<ClaimedSource>(self.text).ok().map(|claimed| claimed.source);
+        let mut sources = raw.sources.keys();
+        claimed
+            .or_else(|| sources.next().filter(|_| sources.next().is_none()).cloned())
+            .unwrap_or_else(|| SourceName::UNKNOWN.into())
+    }
+}

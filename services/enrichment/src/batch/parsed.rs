@@ -1,0 +1,50 @@
+//! A batch whose lines were read.
+
+#[cfg(test)]
+mod tests;
+
+use tidemill_events::{RawBatch, event};
+
+use super::{BatchEvent, MarkedBatch, UnreadableLine};
+use crate::{
+    duplicates::{Duplicates, EventKey, Marks},
+    shop::EventMembers,
+};
+
+/// The events of a batch, in order. Lines that are no events went their own way.
+pub(crate) struct ParsedBatch<'a> {
+    raw_seq: u64,
+    raw: &'a RawBatch,
+    events: Vec<BatchEvent<'a>>,
+}
+
+impl<'a> ParsedBatch<'a> {
+    pub(crate) fn parse(raw_seq: u64, raw: &'a RawBatch, members: &EventMembers) -> (Self, Vec<UnreadableLine<'a>>) {
+        let (mut events, mut unreadable) = (Vec::new(), Vec::new());
+        for (index, text) in event::lines(&raw.lines).enumerate() {
+            match BatchEvent::parse(text, members) {
+                Ok(event) => events.push(event),
+                Err(error) => unreadable.push(UnreadableLine { index, text, error }),
+            }
+        }
+        (Self { raw_seq, raw, events }, unreadable)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Marks the duplicates by a memory, which takes the batch in.
+    pub(crate) fn mark(self, memory: &mut Duplicates) -> MarkedBatch<'a> {
+        let mut scratch = Vec::new();
+        let key = |event: &BatchEvent<'_>| EventKey::of(&event.event.source, &event.event.id, &mut scratch);
+        let keys = self.events.iter().map(key).collect();
+        let marks = memory.mark(self.raw_seq, self.raw.ingested_at, keys);
+        self.marked(marks)
+    }
+
+    /// Marks the duplicates as it was done before.
+    pub(crate) fn marked(self, marks: Marks) -> MarkedBatch<'a> {
+        MarkedBatch::new(self.raw, self.events, marks)
+    }
+}

@@ -1,0 +1,130 @@
+//! An open partition: where it stands, how its batches are published, and its
+//! checkpoints.
+
+use std::sync::Arc;
+
+use tidemill_domain::Partition;
+use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
+use tidemill_store::answered;
+
+use crate::{
+    batch::{BatchPlace, EncodedBatch, MarkedBatch},
+    duplicates::Duplicates,
+    error::Error,
+    resources::Resources,
+    store::PartitionCheckpoint,
+    telemetry::Spans,
+};
+
+pub(crate) struct OpenPartition {
+    pub(crate) partition: Partition,
+    pub(crate) resources: Arc<Resources>,
+    /// The last batch that is done.
+    pub(crate) floor: u64,
+    /// The floor in the store.
+    checkpointed: u64,
+    /// The last batch in `ENRICHED` when the partition was opened.
+    pub(crate) published: Option<u64>,
+    /// The sequence in `ENRICHED` of the last batch there.
+    tail: u64,
+    pub(crate) duplicates: Duplicates,
+}
+
+impl OpenPartition {
+    /// Reads where the partition stands, and compares it with the log at both
+    /// ends.
+    pub(crate) async fn open(partition: Partition, resources: Arc<Resources>) -> Result<Self, Error> {
+        let Resources { bus, nats, store, store_breaker, limits, .. } = &*resources;
+        let floor = store_breaker.call(answered(store.floor(partition))).await?;
+        let end = match nats.call(bus.last::<RawBatch>(&Durable::Enrichment(partition).filter())).await {
+            Ok(last) => last.map(|stored| stored.sequence),
+            // It will be set aside when it is read.
+            Err(tidemill_bus::Error::Decode(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(end) = end.filter(|end| *end < floor) {
+            return Err(Error::ForeignLog { partition, floor, end });
+        }
+        let subject = topology::enriched(partition);
+        let last = match nats.call(bus.last::<EnrichedBatch>(&subject)).await {
+            Ok(last) => last,
+            Err(tidemill_bus::Error::Decode(error)) => return Err(Error::UnreadableEnd { partition, error }),
+            Err(error) => return Err(error.into()),
+        };
+        let batches = store_breaker.call(answered(store.batches(partition))).await?;
+        let duplicates = Duplicates::restore(*limits, batches);
+        Ok(Self {
+            partition,
+            floor,
+            checkpointed: floor,
+            published: last.as_ref().map(|stored| stored.message.raw_seq),
+            tail: last.map_or(0, |stored| stored.sequence),
+            duplicates,
+            resources,
+        })
+    }
+
+    /// Publishes the next batch of the log, and moves the floor behind it.
+    ///
+    /// A batch up to `published` was published before it could be checkpointed,
+    /// or the store was restored from a backup: only what is remembered of it is
+    /// made again.
+    pub(crate) async fn publish_next(&mut self, raw_seq: u64, batch: &MarkedBatch<'_>) -> Result<(), Error> {
+        let published = self.published.unwrap_or(0);
+        if raw_seq > published {
+            // For who reads `ENRICHED`: should the store be younger than the
+            // log, what is published still leads there.
+            let raw_prev = self.floor.max(published);
+            self.publish(batch, BatchPlace { raw_seq, raw_prev, remade: None }).await?;
+        }
+        self.floor = raw_seq;
+        Ok(())
+    }
+
+    /// Joins a batch, encodes and publishes it.
+    pub(crate) async fn publish(&mut self, batch: &MarkedBatch<'_>, place: BatchPlace) -> Result<(), Error> {
+        let Resources { bus, nats, reference, geo, telemetry, .. } = &*self.resources;
+        let spans = Spans::open(batch.events(), place.raw_seq, batch.raw().trace);
+        let known = reference.snapshot(batch.products(), batch.customers()).await?;
+        let joined = batch.join(&known, geo);
+        let EncodedBatch { message, tally } = joined.encode(self.partition, place, spans.traceparent())?;
+        // `ENRICHED` is not synced to disk, so a crash may take its last
+        // batches while this process lives on. Then this one is refused, rather
+        // than leave a gap behind it, and opening the partition afresh makes
+        // the lost ones again.
+        let stored = nats.call(bus.publish_after(&message, self.tail)).await?;
+        self.tail = self.tail.max(stored.sequence);
+        match place.remade {
+            None => telemetry.batch(&tally),
+            Some(_) => telemetry.remade(),
+        }
+        Ok(())
+    }
+
+    /// Stores the batches since the last checkpoint, and the floor with them.
+    pub(crate) async fn checkpoint(&mut self) -> Result<(), Error> {
+        if self.floor <= self.checkpointed {
+            return Ok(());
+        }
+        let Resources { store, store_breaker, .. } = &*self.resources;
+        let prune_below = self.duplicates.prunable();
+        let checkpoint = PartitionCheckpoint {
+            partition: self.partition,
+            from: self.checkpointed,
+            to: self.floor,
+            batches: self.duplicates.unsaved(self.floor).collect(),
+            prune_below,
+        };
+        store_breaker.call(answered(store.checkpoint(&checkpoint))).await?;
+        self.checkpointed = self.floor;
+        self.duplicates.saved();
+        Ok(())
+    }
+
+    /// Tells how much is remembered.
+    pub(crate) fn report(&mut self) {
+        let dropped = self.duplicates.take_dropped();
+        let (keys, span) = (self.duplicates.len(), self.duplicates.span_millis());
+        self.resources.telemetry.remembered(self.partition, keys, span, dropped);
+    }
+}

@@ -1,0 +1,172 @@
+//! The reference data of one process: what was looked up is kept until it changes.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tidemill_domain::Timestamp;
+use tidemill_events::ItemFacts;
+use tidemill_store::answered;
+use tokio::sync::Mutex;
+
+use super::{
+    RecordAttributes, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
+    history::{self, History, Profile},
+    table::Table,
+};
+use crate::{
+    config::ReferenceConfig,
+    error::Error,
+    geo::{Countries, Country},
+    shop::RecordNames,
+    store::Store,
+    telemetry::Telemetry,
+};
+
+/// Above so many changes at once the caches are emptied rather than combed.
+const CHANGES_AT_ONCE: usize = 10_000;
+
+/// The reference data of one process.
+pub(crate) struct Reference {
+    store: Arc<Store>,
+    countries: Countries,
+    names: RecordNames,
+    products: Table<ItemFacts>,
+    customers: Table<Profile>,
+    /// All changes of regions: they are few.
+    regions: RwLock<Arc<HashMap<Country, History<Arc<str>>>>>,
+    version: AtomicU64,
+    /// Shared by those who fill the caches, and held alone by a refresh: what was
+    /// read before a change is never put in after it.
+    gate: tokio::sync::RwLock<()>,
+    refreshing: Mutex<()>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Reference {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        countries: Countries,
+        names: RecordNames,
+        config: &ReferenceConfig,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self {
+            store,
+            countries,
+            names,
+            products: Table::new(RecordKind::Product, config.cached_entries),
+            customers: Table::new(RecordKind::Customer, config.cached_entries),
+            regions: RwLock::default(),
+            version: AtomicU64::new(0),
+            gate: tokio::sync::RwLock::default(),
+            refreshing: Mutex::default(),
+            telemetry,
+        }
+    }
+
+    /// Learns of the changes since the last call.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        let _alone = self.refreshing.lock().await;
+        let known = self.version.load(Ordering::Acquire);
+        let newest = answered(self.store.version()).await?;
+        if newest == known {
+            return Ok(());
+        }
+        let changed = answered(self.store.changed_ids(known, CHANGES_AT_ONCE + 1)).await?;
+        let all = changed.len() > CHANGES_AT_ONCE;
+        if all || changed.iter().any(|(kind, _)| *kind == RecordKind::Country) {
+            let regions = self.read_regions().await?;
+            *self.regions.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(regions);
+        }
+        let _gate = self.gate.write().await;
+        if all {
+            self.products.all_changed();
+            self.customers.all_changed();
+        } else {
+            for (kind, id) in &changed {
+                match kind {
+                    RecordKind::Product => self.products.changed(id),
+                    RecordKind::Customer => self.customers.changed(id),
+                    RecordKind::Country => {}
+                }
+            }
+        }
+        self.version.store(newest, Ordering::Release);
+        self.telemetry.reference_version(newest);
+        Ok(())
+    }
+
+    async fn read_regions(&self) -> Result<HashMap<Country, History<Arc<str>>>, Error> {
+        let region = |mut attributes: RecordAttributes| attributes.remove("region").unwrap_or_default().into();
+        let all = answered(self.store.histories_of(RecordKind::Country)).await?;
+        Ok(all.into_iter().filter_map(|(id, c)| Some((Country::from_code(&id)?, History::read(c, region)))).collect())
+    }
+
+    /// Loads files whose content is new, each as a whole or not at all.
+    pub(crate) async fn load(&self, files: &[ReferenceFile], earliest: Timestamp) -> Result<(), Error> {
+        for file in files {
+            let Some(verdicts) = self.store.load(file, earliest).await? else { continue };
+            let changed = verdicts.iter().filter(|v| matches!(v, RecordVerdict::Changed(..))).count();
+            tracing::info!(file = file.path, records = verdicts.len(), changed, "reference file loaded");
+        }
+        self.refresh().await
+    }
+
+    /// What is known of these products and customers, and of all countries.
+    pub(crate) async fn snapshot<'a>(
+        &'a self,
+        products: HashSet<&'a str>,
+        customers: HashSet<&'a str>,
+    ) -> Result<Snapshot<'a>, Error> {
+        // The version first: whatever it counts is then found below.
+        let version = self.version.load(Ordering::Acquire);
+        let product = |attributes| history::product(attributes, &self.names);
+        let profile = |attributes| history::profile(attributes, &self.names, &self.countries);
+        Ok(Snapshot {
+            version,
+            products: self.find(&self.products, products, product).await?,
+            customers: self.find(&self.customers, customers, profile).await?,
+            regions: self.regions.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            countries: &self.countries,
+        })
+    }
+
+    async fn find<'a, T: Send + Sync + 'static>(
+        &self,
+        table: &Table<T>,
+        ids: HashSet<&'a str>,
+        read: impl Fn(RecordAttributes) -> T,
+    ) -> Result<HashMap<&'a str, Arc<History<T>>>, Error> {
+        let mut found = HashMap::with_capacity(ids.len());
+        if !table.populated.load(Ordering::Acquire) {
+            return Ok(found);
+        }
+        let mut missing = Vec::new();
+        for id in ids {
+            match table.cache.get(id) {
+                Some(history) => drop(found.insert(id, history)),
+                None => missing.push(id),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        self.telemetry.reference_misses(table.kind, missing.len());
+        let _gate = self.gate.read().await;
+        let mut stored = answered(self.store.histories(table.kind, &missing)).await?;
+        for id in missing {
+            let history = Arc::new(History::read(stored.remove(id).unwrap_or_default(), &read));
+            table.cache.insert(id.into(), history.clone());
+            found.insert(id, history);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,83 @@
+use super::*;
+use crate::{
+    reference::{Record, RecordAttributes},
+    shop::ShopDefinition,
+};
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::saturating_from_millis(millis)
+}
+
+fn category(name: &str) -> RecordAttributes {
+    RecordAttributes::from([("category".into(), name.into())])
+}
+
+fn record(valid_from: Option<i64>, name: &str) -> Record {
+    Record { kind: RecordKind::Product, id: "x".into(), valid_from: valid_from.map(at), attributes: category(name) }
+}
+
+async fn reference(folder: &tidemill_testkit::TempDir, entries: u64) -> Reference {
+    let store = Arc::new(crate::testing::sqlite(folder).await);
+    let config = ReferenceConfig { cached_entries: entries, ..ReferenceConfig::default() };
+    let telemetry = Arc::new(Telemetry::new(&tidemill_service::Registry::default()));
+    let names = ShopDefinition::load(None).expect("parses").records;
+    Reference::new(store, Countries::built_in().expect("parses"), names, &config, telemetry)
+}
+
+async fn category_of(reference: &Reference, id: &str, time: i64) -> (u64, Option<String>) {
+    let snapshot = reference.snapshot(HashSet::from([id]), HashSet::new()).await.expect("reads");
+    (snapshot.version(), snapshot.product(id, at(time)).map(|facts| facts.category.clone()))
+}
+
+#[tokio::test]
+async fn a_change_is_seen_after_a_refresh_also_by_who_missed_before() {
+    let folder = tidemill_testkit::tempdir();
+    let reference = reference(&folder, 100).await;
+    let replica = self::reference(&folder, 100).await;
+    assert_eq!(category_of(&reference, "x", 0).await, (0, None));
+    reference.store.accept(&[Record { id: "y".into(), ..record(None, "z") }], at(500)).await.expect("accepts");
+    reference.refresh().await.expect("reads");
+    assert_eq!(category_of(&reference, "x", 0).await, (1, None), "now a miss is kept");
+    reference.store.accept(&[record(None, "a")], at(500)).await.expect("accepts");
+    assert_eq!(category_of(&reference, "x", 0).await, (1, None));
+    reference.refresh().await.expect("reads");
+    assert_eq!(category_of(&reference, "x", 0).await, (2, Some("a".into())));
+    reference.store.accept(&[record(None, "b")], at(500)).await.expect("accepts");
+    for reference in [&reference, &replica] {
+        reference.refresh().await.expect("reads");
+        assert_eq!(category_of(reference, "x", 499).await, (3, Some("a".into())));
+        assert_eq!(category_of(reference, "x", 500).await, (3, Some("b".into())));
+    }
+}
+
+#[tokio::test]
+async fn what_is_newer_than_the_version_is_not_used() {
+    let folder = tidemill_testkit::tempdir();
+    let reference = reference(&folder, 100).await;
+    reference.store.accept(&[record(None, "a")], at(500)).await.expect("accepts");
+    reference.refresh().await.expect("reads");
+    // Read from the store only now, with the second change in it.
+    reference.store.accept(&[record(None, "b")], at(500)).await.expect("accepts");
+    assert_eq!(category_of(&reference, "x", 900).await, (1, Some("a".into())));
+}
+
+#[tokio::test]
+async fn many_changes_at_once_are_seen_too() {
+    let folder = tidemill_testkit::tempdir();
+    let reference = reference(&folder, 100).await;
+    let country = Record {
+        kind: RecordKind::Country,
+        id: "TR".into(),
+        valid_from: None,
+        attributes: RecordAttributes::from([("region".into(), "Europe".into())]),
+    };
+    let many: Vec<Record> =
+        (0..=CHANGES_AT_ONCE).map(|n| Record { id: n.to_string(), ..record(None, "a") }).chain([country]).collect();
+    reference.store.accept(&many, at(500)).await.expect("accepts");
+    reference.refresh().await.expect("reads");
+    assert_eq!(category_of(&reference, "10000", 0).await, (many.len() as u64, Some("a".into())));
+    let snapshot = reference.snapshot(HashSet::new(), HashSet::new()).await.expect("reads");
+    let region = |name: &str| snapshot.country(name).and_then(|country| snapshot.region(country, at(0)));
+    assert_eq!((region("Turkey"), region("EIRE")), (Some("Europe"), Some("Europe")));
+    assert_eq!(region("Egypt"), Some("Middle East & Africa"));
+}

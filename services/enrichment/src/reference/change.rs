@@ -1,0 +1,66 @@
+//! Changes, and which of them hold.
+
+#[cfg(test)]
+mod tests;
+
+use tidemill_domain::Timestamp;
+
+use super::{Record, RecordAttributes};
+
+/// An accepted change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordChange {
+    pub(crate) version: u64,
+    /// `None` for the beginning of time.
+    pub(crate) valid_from: Option<Timestamp>,
+    pub(crate) attributes: RecordAttributes,
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordVerdict {
+    /// It says what is known already, since this version.
+    Unchanged(u64),
+    /// It is a change.
+    Changed(u64, Option<Timestamp>),
+    /// A replica could learn of it too late.
+    TooEarly,
+}
+
+/// Decides on a record, given what was accepted for its id. One for an id that
+/// is new is valid for all of the past unless it says otherwise, so that events
+/// of long ago find it; another not before `earliest`.
+pub(crate) fn decide(
+    accepted: &[RecordChange],
+    is_new: bool,
+    record: &Record,
+    earliest: Timestamp,
+    next_version: u64,
+) -> RecordVerdict {
+    if accepted.is_empty() {
+        return RecordVerdict::Changed(next_version, record.valid_from);
+    }
+    let from = record.valid_from.unwrap_or(earliest);
+    match in_force(accepted, |change| (change.valid_from, change.version), from, u64::MAX) {
+        Some(current) if current.attributes == record.attributes => RecordVerdict::Unchanged(current.version),
+        _ if from < earliest && !is_new => RecordVerdict::TooEarly,
+        _ => RecordVerdict::Changed(next_version, Some(from)),
+    }
+}
+
+/// The change that holds at `time`, of those up to `version`: the one valid
+/// from the latest time, and of several from one time the last.
+pub(super) fn in_force<T>(
+    changes: &[T],
+    order: impl Fn(&T) -> (Option<Timestamp>, u64),
+    time: Timestamp,
+    version: u64,
+) -> Option<&T> {
+    changes
+        .iter()
+        .filter(|change| {
+            let (valid_from, number) = order(change);
+            valid_from.is_none_or(|from| from <= time) && number <= version
+        })
+        .max_by_key(|change| order(change))
+}

@@ -1,0 +1,39 @@
+use super::*;
+
+#[test]
+fn the_sample_file_is_valid() {
+    let path = tidemill_testkit::crate_folder().join("reference/products.yaml");
+    let files = read_files(&[path]).expect("reads");
+    assert_eq!(files[0].records.iter().filter(|r| r.kind == RecordKind::Product).count(), 8);
+    assert_eq!(files[0].records[0].attributes["category"], "Books");
+}
+
+#[test]
+fn files_are_refused_with_file_and_place() {
+    let folder = tidemill_testkit::tempdir();
+    let read = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("writes");
+        read_files(&[path]).map(|mut files| files.remove(0).records).map_err(|e| e.to_string())
+    };
+    let csv = read("customers-2026.csv", "id,country,segment\n1,Germany,\n2,IE,\"a,b\"\n").expect("reads");
+    assert_eq!(
+        (csv[0].kind, csv[0].attributes.len(), &*csv[1].attributes["segment"]),
+        (RecordKind::Customer, 1, "a,b")
+    );
+    for (name, text, reason) in [
+        ("products.csv", "id,category\n,Books\n", "line 2: /id"),
+        ("other.csv", "id\n1\n", "must begin with"),
+        ("products.json", "{}", ".yaml or .csv"),
+        ("a.yaml", "products:\n  - {category: Books}\n", "products 1: /id"),
+        ("b.yaml", "product: []\n", "unknown field"),
+        ("c.yaml", "products: [{id: 1}, {id: 1}]\n", "more than once"),
+        ("d.yaml", "products: [{id: 1}, {id: 1, valid_from: '2026-01-01T00:00:00Z'}]\n", "more than once"),
+    ] {
+        let error = read(name, text).expect_err(name);
+        assert!(error.contains(name) && error.contains(reason), "{error}");
+    }
+    let history =
+        "products:\n  - {id: 1, valid_from: '2025-01-01T00:00:00Z'}\n  - {id: 1, valid_from: '2026-01-01T00:00:00Z'}\n";
+    assert_eq!(read("e.yaml", history).expect("reads").len(), 2);
+}

@@ -1,0 +1,26 @@
+//! What all partitions of the process share.
+
+use std::sync::Arc;
+
+use tidemill_bus::Bus;
+use tidemill_domain::Partition;
+use tidemill_service::{Breaker, CeilingConfig, Conditions, Context};
+
+use crate::{
+    duplicates::MemoryLimits, geo::Geo, reference::Reference, shop::ShopDefinition, store::Store, telemetry::Telemetry,
+};
+
+pub(crate) struct Resources {
+    pub(crate) bus: Bus,
+    pub(crate) store: Arc<Store>,
+    pub(crate) shop: ShopDefinition,
+    pub(crate) reference: Arc<Reference>,
+    pub(crate) geo: Geo,
+    pub(crate) limits: MemoryLimits,
+    pub(crate) ceiling: CeilingConfig,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) context: Context,
+    pub(crate) nats: Breaker,
+    pub(crate) store_breaker: Breaker,
+    pub(crate) conditions: Conditions<Partition>,
+}

@@ -1,0 +1,42 @@
+use super::*;
+
+fn with(from: &str, to: &str) -> String {
+    assert!(BUILT_IN.contains(from), "{from}");
+    BUILT_IN.replacen(from, to, 1)
+}
+
+#[test]
+fn the_built_in_definition_is_valid() {
+    let shop = ShopDefinition::load(None).expect("parses");
+    assert_eq!(shop.records, RecordNames { category: "category".into(), country: "country".into() });
+}
+
+#[test]
+fn a_wrong_definition_is_refused_with_its_place() {
+    for (yaml, line, reason) in [
+        (with("items: [data.items]", "items: [item.x]"), 17, "its members are written `data.…`"),
+        (with("items: [data.items]", "items: data.items"), 17, "expected a sequence"),
+        (with("item.product_id, ", "product, "), 19, "`product` is not a field"),
+        (with("item.product_id, ", "region, "), 19, "its members are written `item.…` or `data.…`"),
+        (with("[subject]", "[item.x]"), 21, "its members are written `subject` or `data.…`"),
+        (with("data.billing_country", "data."), 23, "a name is missing"),
+        (with("[subject]", &format!("[subject{}]", ", data.x".repeat(16))), 21, "more than 16 members"),
+        (with("data.items", "data.a.b.c.d.e.f.g.h.i"), 17, "at most 8 names deep"),
+        (with("data.items", &format!("data.{}", "x".repeat(65))), 17, "1 to 64 bytes"),
+        (with("category: category", "category: ''"), 27, "1 to 64 bytes"),
+        (with("category: category", "kategorie: category"), 27, "unknown field `kategorie`"),
+        (with("  customers: [subject]\n", ""), 17, "missing field `customers`"),
+    ] {
+        let error = ShopDefinition::parse("mine.yaml", &yaml).expect_err(reason).to_string();
+        assert!(error.starts_with(&format!("mine.yaml:{line}: ")) && error.contains(reason), "{reason}: {error}");
+    }
+    let long = format!("{BUILT_IN}#{}", "x".repeat(MAX_BYTES));
+    let error = ShopDefinition::parse("mine.yaml", &long).expect_err("is refused").to_string();
+    assert_eq!(error, "mine.yaml: is longer than 65536 bytes");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = ShopDefinition::load(Some(Path::new("/nowhere/shop.yaml"))).expect_err("is refused").to_string();
+    assert!(error.starts_with("/nowhere/shop.yaml: "), "{error}");
+}

@@ -1,0 +1,201 @@
+//! The members of an event that are looked up.
+
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use tidemill_events::EventRef;
+
+/// Items of one event that are looked up; the shop's schema allows no more.
+const MAX_ITEMS: usize = 500;
+
+/// Where a member lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MemberPath {
+    /// In the event's data.
+    Data(Vec<String>),
+    /// In an item of the event.
+    Item(Vec<String>),
+    /// The event's own attribute.
+    Subject,
+}
+
+/// Which members mean what. Of a list, the first counts that holds something of
+/// the expected form. Schemas are the user's, so a member may be anything; what
+/// has another form than expected says nothing.
+#[derive(Debug)]
+pub(crate) struct EventMembers {
+    items: Vec<DataPath>,
+    item_products: Vec<DataPath>,
+    products: Vec<DataPath>,
+    customers: Vec<CustomerPath>,
+    countries: Vec<DataPath>,
+    /// The members of data that the paths begin with.
+    of_data: Vec<String>,
+    /// The same of items.
+    of_item: Vec<String>,
+}
+
+/// A path below the members that are read.
+#[derive(Debug)]
+struct DataPath {
+    /// The place of its first name among those that are read.
+    first: usize,
+    rest: Vec<String>,
+}
+
+#[derive(Debug)]
+enum CustomerPath {
+    Subject,
+    Data(DataPath),
+}
+
+/// What is to be looked up for an event.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LookUps<'a> {
+    /// The product of each item.
+    pub(crate) products: Vec<Option<Cow<'a, str>>>,
+    pub(crate) customer: Option<Cow<'a, str>>,
+    /// The country that the event names.
+    pub(crate) country: Option<Cow<'a, str>>,
+}
+
+impl EventMembers {
+    pub(crate) fn new(
+        items: Vec<MemberPath>,
+        products: Vec<MemberPath>,
+        customers: Vec<MemberPath>,
+        countries: Vec<MemberPath>,
+    ) -> Self {
+        let mut members = Self {
+            items: Vec::new(),
+            item_products: Vec::new(),
+            products: Vec::new(),
+            customers: Vec::new(),
+            countries: Vec::new(),
+            of_data: Vec::new(),
+            of_item: Vec::new(),
+        };
+        let data = |path: MemberPath, of_data: &mut Vec<String>| match path {
+            MemberPath::Data(names) => DataPath::new(names, of_data),
+            MemberPath::Item(_) | MemberPath::Subject => None,
+        };
+        for path in products {
+            match path {
+                MemberPath::Item(names) => members.item_products.extend(DataPath::new(names, &mut members.of_item)),
+                other => members.products.extend(data(other, &mut members.of_data)),
+            }
+        }
+        for path in customers {
+            match path {
+                MemberPath::Subject => members.customers.push(CustomerPath::Subject),
+                other => members.customers.extend(data(other, &mut members.of_data).map(CustomerPath::Data)),
+            }
+        }
+        members.items = items.into_iter().filter_map(|path| data(path, &mut members.of_data)).collect();
+        members.countries = countries.into_iter().filter_map(|path| data(path, &mut members.of_data)).collect();
+        members
+    }
+
+    /// What an event names.
+    pub(crate) fn look_ups<'a>(&self, event: &EventRef<'a>) -> LookUps<'a> {
+        let data = event.data.and_then(|data| read(data, &self.of_data));
+        let text_at = |path: &DataPath| text(path.find(data.as_ref()?)?);
+        let list = self.items.iter().find_map(|path| list(path.find(data.as_ref()?)?));
+        LookUps {
+            products: match list {
+                Some(items) => items.into_iter().take(MAX_ITEMS).map(|item| self.product_of(item)).collect(),
+                None => self.products.iter().find_map(text_at).map(Some).into_iter().collect(),
+            },
+            customer: self.customers.iter().find_map(|path| match path {
+                CustomerPath::Subject => event.subject.clone(),
+                CustomerPath::Data(path) => text_at(path),
+            }),
+            country: self.countries.iter().find_map(text_at),
+        }
+    }
+
+    fn product_of<'a>(&self, item: &'a RawValue) -> Option<Cow<'a, str>> {
+        let members = read(item, &self.of_item)?;
+        self.item_products.iter().find_map(|path| text(path.find(&members)?))
+    }
+}
+
+impl DataPath {
+    /// `read` gathers the first names.
+    fn new(names: Vec<String>, read: &mut Vec<String>) -> Option<Self> {
+        let mut names = names.into_iter();
+        let name = names.next()?;
+        let first = read.iter().position(|known| *known == name).unwrap_or_else(|| {
+            read.push(name);
+            read.len() - 1
+        });
+        Some(Self { first, rest: names.collect() })
+    }
+
+    fn find<'a>(&self, members: &[Option<&'a RawValue>]) -> Option<&'a RawValue> {
+        let first = members.get(self.first).copied().flatten()?;
+        self.rest.iter().try_fold(first, |value, name| read(value, std::slice::from_ref(name))?.pop().flatten())
+    }
+}
+
+/// The members of an object with these names; `None` for another form, and for
+/// an object that has one of them twice.
+fn read<'a>(raw: &'a RawValue, names: &[String]) -> Option<Vec<Option<&'a RawValue>>> {
+    Named(names).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).ok()
+}
+
+struct Named<'n>(&'n [String]);
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = Vec<Option<&'de RawValue>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = Vec<Option<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut found = vec![None; self.0.len()];
+        while let Some(JsonText(name)) = map.next_key()? {
+            match self.0.iter().position(|wanted| *wanted == name) {
+                None => drop(map.next_value::<IgnoredAny>()?),
+                Some(place) => {
+                    if found[place].replace(map.next_value()?).is_some() {
+                        return Err(M::Error::custom("a member stands there twice"));
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[derive(Deserialize)]
+struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The text of a string, or of a number: an id may be written as either.
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    match raw.get().as_bytes().first()? {
+        b'"' => serde_json::from_str::<JsonText<'_>>(raw.get()).ok().map(|JsonText(text)| text),
+        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw.get())),
+        _ => None,
+    }
+}
+
+fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(raw.get()).ok()
+}

@@ -1,0 +1,121 @@
+//! Floors, and the batches that are remembered.
+
+use sqlx::{AnyConnection, Row, any::AnyRow};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+
+use super::{Store, signed, unsigned};
+use crate::{
+    duplicates::{EventKey, Marks, RememberedBatch},
+    error::Error,
+};
+
+/// What a partition has done since its last checkpoint.
+pub(crate) struct PartitionCheckpoint<'a> {
+    pub(crate) partition: Partition,
+    /// The floor of the last one.
+    pub(crate) from: u64,
+    /// And of this one.
+    pub(crate) to: u64,
+    /// The batches in between.
+    pub(crate) batches: Vec<&'a RememberedBatch>,
+    /// Batches below this are no longer needed.
+    pub(crate) prune_below: Option<u64>,
+}
+
+impl Store {
+    /// The last batch of a partition that is done; 0 before the first.
+    pub(crate) async fn floor(&self, partition: Partition) -> Result<u64, StoreError> {
+        let floor: Option<i64> = sqlx::query_scalar("SELECT raw_seq FROM floors WHERE partition = $1")
+            .bind(i64::from(partition.index()))
+            .fetch_optional(self.database.pool())
+            .await?;
+        floor.map_or(Ok(0), unsigned)
+    }
+
+    /// The batches of a partition that are remembered, in their order.
+    pub(crate) async fn batches(&self, partition: Partition) -> Result<Vec<RememberedBatch>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT raw_seq, log_clock, keys, marks FROM seen_batches WHERE partition = $1 ORDER BY raw_seq",
+        )
+        .bind(i64::from(partition.index()))
+        .fetch_all(self.database.pool())
+        .await?;
+        rows.iter().map(batch).collect()
+    }
+
+    /// Writes a checkpoint, as a whole or not at all. An error where the floor
+    /// is not that of the last one: another instance has been at work.
+    pub(crate) async fn checkpoint(&self, checkpoint: &PartitionCheckpoint<'_>) -> Result<(), Error> {
+        let mut transaction = self.database.begin().await?;
+        if advance(&mut transaction, checkpoint).await? {
+            insert_batches(&mut transaction, checkpoint).await?;
+            if let Some(below) = checkpoint.prune_below {
+                sqlx::query("DELETE FROM seen_batches WHERE partition = $1 AND raw_seq < $2")
+                    .bind(i64::from(checkpoint.partition.index()))
+                    .bind(signed(below))
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(StoreError::from)?;
+            }
+            Ok(transaction.commit().await.map_err(StoreError::from)?)
+        } else {
+            Err(Error::Superseded(checkpoint.partition))
+        }
+    }
+}
+
+/// Moves the floor from that of the last checkpoint; tells whether it was there.
+async fn advance(connection: &mut AnyConnection, checkpoint: &PartitionCheckpoint<'_>) -> Result<bool, StoreError> {
+    let (partition, from, to) =
+        (i64::from(checkpoint.partition.index()), signed(checkpoint.from), signed(checkpoint.to));
+    let statement = if checkpoint.from == 0 {
+        sqlx::query("INSERT INTO floors (partition, raw_seq) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(partition)
+            .bind(to)
+    } else {
+        sqlx::query("UPDATE floors SET raw_seq = $2 WHERE partition = $1 AND raw_seq = $3")
+            .bind(partition)
+            .bind(to)
+            .bind(from)
+    };
+    Ok(statement.execute(connection).await?.rows_affected() == 1)
+}
+
+async fn insert_batches(
+    connection: &mut AnyConnection,
+    checkpoint: &PartitionCheckpoint<'_>,
+) -> Result<(), StoreError> {
+    for chunk in checkpoint.batches.chunks(rows_per_statement(5)) {
+        let sql = format!(
+            "INSERT INTO seen_batches (partition, raw_seq, log_clock, keys, marks) VALUES {}",
+            placeholders(chunk.len(), 5)
+        );
+        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for batch in chunk {
+            let keys: Vec<u8> = batch.keys.iter().flat_map(|key| key.to_bytes()).collect();
+            statement = statement
+                .bind(i64::from(checkpoint.partition.index()))
+                .bind(signed(batch.raw_seq))
+                .bind(batch.clock.millis())
+                .bind(keys)
+                .bind(batch.marks.as_ref().map(|marks| marks.as_bytes().to_vec()));
+        }
+        statement.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn batch(row: &AnyRow) -> Result<RememberedBatch, StoreError> {
+    let keys: Vec<u8> = row.try_get(2)?;
+    let (keys, rest) = keys.as_chunks::<{ EventKey::BYTES }>();
+    if !rest.is_empty() {
+        return Err(StoreError::Malformed("keys"));
+    }
+    Ok(RememberedBatch {
+        raw_seq: unsigned(row.try_get(0)?)?,
+        clock: Timestamp::saturating_from_millis(row.try_get(1)?),
+        keys: keys.iter().copied().map(EventKey::from_bytes).collect(),
+        marks: row.try_get::<Option<Vec<u8>>, _>(3)?.map(Marks::from_bytes),
+    })
+}

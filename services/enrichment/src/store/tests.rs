@@ -1,0 +1,197 @@
+use std::{collections::BTreeSet, panic::AssertUnwindSafe};
+
+use futures::FutureExt;
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_testkit::Postgres;
+
+use super::{records::Histories, *};
+use crate::{
+    duplicates::{EventKey, RememberedBatch},
+    error::Error,
+    reference::{Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile},
+    testing,
+};
+
+const PARTITION: Partition = Partition::new(3);
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::saturating_from_millis(millis)
+}
+
+fn seen(raw_seq: u64, keys: u8) -> RememberedBatch {
+    let marks = (raw_seq != 5).then(|| (0..keys).map(|n| n % 3 == 0).collect());
+    let keys = (0..keys).map(|n| EventKey::from_bytes([n.wrapping_mul(37) ^ 0xff; EventKey::BYTES])).collect();
+    RememberedBatch { raw_seq, clock: at(1_000_000 + i64::from(u32::try_from(raw_seq).expect("small"))), keys, marks }
+}
+
+fn record(kind: RecordKind, id: &str, category: &str) -> Record {
+    let attributes =
+        RecordAttributes::from([("category".into(), category.into()), ("na\u{ef}ve".into(), "\"\u{1f30a}".into())]);
+    Record { kind, id: id.into(), valid_from: None, attributes }
+}
+
+fn step(from: u64, to: u64, batches: Vec<&RememberedBatch>, prune_below: Option<u64>) -> PartitionCheckpoint<'_> {
+    PartitionCheckpoint { partition: PARTITION, from, to, batches, prune_below }
+}
+
+/// Each check runs on SQLite as a test of its own. On PostgreSQL they share a
+/// server, and one that fails does not keep the others from running.
+macro_rules! on_each_database {
+    ($($check:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    let folder = tidemill_testkit::tempdir();
+                    super::$check(&crate::testing::sqlite(&folder).await).await;
+                }
+            )+
+        }
+
+        #[tokio::test]
+        async fn postgres_passes() {
+            let Some(server) = Postgres::start().await else {
+                return tidemill_testkit::skipped("the store on PostgreSQL", "it is not installed");
+            };
+            let store = testing::open(&server.url()).await;
+            let mut failed: Vec<&str> = Vec::new();
+            $(
+                if AssertUnwindSafe($check(&store)).catch_unwind().await.is_err() {
+                    failed.push(stringify!($check));
+                }
+            )+
+            assert_eq!(failed, Vec::<&str>::new());
+        }
+    };
+}
+
+on_each_database!(
+    batches_and_floor_move_together,
+    changes_are_counted_and_found,
+    a_file_is_loaded_once,
+    writers_take_turns,
+    any_text_may_be_asked_for,
+);
+
+async fn batches_and_floor_move_together(store: &Store) {
+    assert_eq!(store.floor(PARTITION).await.expect("reads"), 0);
+    let (two, five, nine) = (seen(2, 3), seen(5, 0), seen(9, 200));
+    store.checkpoint(&step(0, 5, vec![&two, &five], None)).await.expect("keeps");
+    for wrong in [0, 4, 6] {
+        let late = store.checkpoint(&step(wrong, 9, vec![&nine], Some(100))).await;
+        assert!(matches!(late, Err(Error::Superseded(PARTITION))), "{wrong}: {late:?}");
+    }
+    assert_eq!(store.floor(PARTITION).await.expect("reads"), 5);
+    assert_eq!(store.batches(PARTITION).await.expect("reads"), [two, five.clone()]);
+    store.checkpoint(&step(5, 9, vec![&nine], Some(5))).await.expect("keeps");
+    assert_eq!(store.batches(PARTITION).await.expect("reads"), [five, nine]);
+    assert_eq!(store.floor(PARTITION).await.expect("reads"), 9);
+    assert_eq!(store.batches(Partition::new(4)).await.expect("reads"), []);
+}
+
+async fn changes_are_counted_and_found(store: &Store) {
+    let before = store.version().await.expect("reads");
+    let books = record(RecordKind::Product, "1", "Books");
+    let other = [record(RecordKind::Customer, "1", "x"), record(RecordKind::Product, "1", "Toys")];
+    let first = store.accept(std::slice::from_ref(&books), at(500)).await.expect("accepts");
+    assert_eq!(first, [RecordVerdict::Changed(before + 1, None)]);
+    assert_eq!(store.accept(&[books], at(600)).await.expect("accepts"), [RecordVerdict::Unchanged(before + 1)]);
+    let more = store.accept(&other, at(700)).await.expect("accepts");
+    assert_eq!(more, [RecordVerdict::Changed(before + 2, None), RecordVerdict::Changed(before + 3, Some(at(700)))]);
+    let early = Record { valid_from: Some(at(10)), ..record(RecordKind::Product, "1", "Games") };
+    assert_eq!(store.accept(&[early], at(800)).await.expect("accepts"), [RecordVerdict::TooEarly]);
+
+    assert_eq!(store.version().await.expect("reads"), before + 3);
+    let changed = store.changed_ids(before + 1, 10).await.expect("reads");
+    assert_eq!(changed, [(RecordKind::Customer, "1".into()), (RecordKind::Product, "1".into())]);
+    assert_eq!(store.changed_ids(before, 1).await.expect("reads").len(), 1);
+    let found = store.histories(RecordKind::Product, &["1", "nothing"]).await.expect("reads");
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found["1"].iter().map(|c| (c.version, c.valid_from)).collect::<Vec<_>>(),
+        [(before + 1, None), (before + 3, Some(at(700)))]
+    );
+    assert_eq!(found["1"][1].attributes, record(RecordKind::Product, "1", "Toys").attributes);
+    assert_eq!(store.histories_of(RecordKind::Customer).await.expect("reads")["1"][0].version, before + 2);
+}
+
+async fn any_text_may_be_asked_for(store: &Store) {
+    store
+        .accept(&["t-1", "Zo\u{eb}"].map(|id| record(RecordKind::Product, id, "Books")), at(0))
+        .await
+        .expect("accepts");
+    let texts = tidemill_testkit::any_texts();
+    let ids: Vec<&str> = texts.iter().map(String::as_str).chain(["t-1", "Zo\u{eb}"]).collect();
+    let known = |found: Histories| found.into_keys().collect::<BTreeSet<_>>();
+    let expected = ["t-1", "Zo\u{eb}"].map(String::from).into();
+    assert_eq!(known(store.histories(RecordKind::Product, &ids).await.expect("answers")), expected);
+    // Where a database refuses an id, the others are found all the same.
+    assert_eq!(known(store.known_of(RecordKind::Product, ids).await.expect("answers")), expected);
+}
+
+async fn a_file_is_loaded_once(store: &Store) {
+    let before = store.version().await.expect("reads");
+    let file = |digest: &str, records| ReferenceFile { path: "products.yaml".into(), digest: digest.into(), records };
+    let many: Vec<Record> = (0..12_000).map(|n| record(RecordKind::Product, &format!("f-{n:05}"), "Books")).collect();
+    let first = file("one", many);
+    let verdicts = store.load(&first, at(1000)).await.expect("loads").expect("is new");
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, RecordVerdict::Changed(_, None))));
+    assert_eq!(store.load(&first, at(2000)).await.expect("loads"), None);
+    assert_eq!(store.version().await.expect("reads"), before + 12_000);
+    assert_eq!(store.ids(RecordKind::Product, "f-11997", 10).await.expect("reads"), ["f-11998", "f-11999"]);
+
+    let second = file(
+        "two",
+        vec![record(RecordKind::Product, "f-00000", "Books"), record(RecordKind::Product, "f-00001", "Toys")],
+    );
+    let verdicts = store.load(&second, at(3000)).await.expect("loads").expect("is new");
+    assert_eq!(
+        verdicts,
+        [RecordVerdict::Unchanged(before + 1), RecordVerdict::Changed(before + 12_001, Some(at(3000)))]
+    );
+
+    let early = Record { valid_from: Some(at(1)), ..record(RecordKind::Product, "f-00002", "Toys") };
+    let wrong = file("three", vec![record(RecordKind::Product, "new", "Toys"), early]);
+    let error = store.load(&wrong, at(4000)).await.expect_err("is refused").to_string();
+    assert!(error.contains("products.yaml") && error.contains("f-00002"), "{error}");
+    assert_eq!(store.version().await.expect("reads"), before + 12_001, "nothing of it is taken in");
+}
+
+async fn writers_take_turns(store: &Store) {
+    let before = store.version().await.expect("reads");
+    let writes = (0..20).map(|n| async move {
+        store.accept(&[record(RecordKind::Product, &format!("w-{n}"), "Books")], at(0)).await.expect("accepts")
+    });
+    let versions = futures::future::join_all(writes).await;
+    let mut versions: Vec<u64> = versions
+        .into_iter()
+        .map(|verdicts| match verdicts[..] {
+            [RecordVerdict::Changed(version, None)] => version,
+            ref other => panic!("{other:?}"),
+        })
+        .collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (before + 1..=before + 20).collect::<Vec<_>>());
+}
+
+/// Two instances on one database, as in a rolling update.
+#[tokio::test]
+async fn instances_share_postgres_without_losing_a_version() {
+    let Some(server) = Postgres::start().await else {
+        return tidemill_testkit::skipped("two instances on PostgreSQL", "it is not installed");
+    };
+    let (one, two) = (testing::open(&server.url()).await, testing::open(&server.url()).await);
+    let write = |store: &'static str, n: usize| {
+        let id = format!("{store}-{n}");
+        let store = if store == "one" { &one } else { &two };
+        async move { store.accept(&[record(RecordKind::Customer, &id, "x")], at(0)).await.expect("accepts") }
+    };
+    futures::future::join_all((0..20).flat_map(|n| [write("one", n), write("two", n)])).await;
+    assert_eq!(one.version().await.expect("reads"), 40);
+    assert_eq!(two.changed_ids(0, 100).await.expect("reads").len(), 40);
+    let batch = seen(1, 1);
+    let step = step(0, 1, vec![&batch], None);
+    let (a, b) = tokio::join!(one.checkpoint(&step), two.checkpoint(&step));
+    let refused: Vec<String> = [a, b].into_iter().filter_map(|done| Some(done.err()?.to_string())).collect();
+    assert_eq!(refused, ["partition 3 was taken on by another instance"]);
+}

@@ -1,0 +1,140 @@
+//! Measures of a metric.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, Field};
+
+/// One measure of a metric.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "MeasureText")]
+pub struct MeasureDefinition {
+    /// How it totals.
+    pub kind: MeasureKind,
+    /// Which of the metric's rows it counts; all, without it.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
+}
+
+/// How a measure totals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeasureKind {
+    /// The number of rows.
+    Count,
+    /// The exact sum of the product of these fields.
+    Sum(Vec<Field>),
+    /// The smallest.
+    Min(Field),
+    /// The largest.
+    Max(Field),
+    /// The mean.
+    Average(Field),
+    /// The number of distinct values. `within_partition`: the author's word
+    /// that a value occurs in one partition only, since it is the partition
+    /// key or follows from it; such counts are exact at any size and add up.
+    Distinct {
+        /// The field whose values are counted.
+        field: Field,
+        /// See above.
+        within_partition: bool,
+    },
+    /// A quantile, in thousandths.
+    Quantile {
+        /// The field whose values are ranked.
+        field: Field,
+        /// 950 is p95.
+        per_mille: u16,
+    },
+}
+
+impl MeasureKind {
+    /// The kind's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Sum(_) => "sum",
+            Self::Min(_) => "min",
+            Self::Max(_) => "max",
+            Self::Average(_) => "average",
+            Self::Distinct { .. } => "distinct",
+            Self::Quantile { .. } => "quantile",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    fn fields(self) -> Result<Vec<Field>, String> {
+        match self {
+            Self::One(field) => Ok(vec![Field::parse(&field)?]),
+            Self::More(fields) => fields.iter().map(|field| Field::parse(field)).collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Within {
+    Partition,
+}
+
+/// A measure as it is written: one of these members, and what goes with it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MeasureText {
+    count: Option<String>,
+    sum: Option<OneOrMore>,
+    min: Option<Field>,
+    max: Option<Field>,
+    average: Option<Field>,
+    distinct: Option<Field>,
+    within: Option<Within>,
+    quantile: Option<Field>,
+    at: Option<f64>,
+    #[serde(rename = "where")]
+    condition: Option<Condition>,
+}
+
+impl TryFrom<MeasureText> for MeasureDefinition {
+    type Error = String;
+
+    fn try_from(text: MeasureText) -> Result<Self, String> {
+        let mut kinds = Vec::new();
+        match text.count.as_deref() {
+            Some("rows") => kinds.push(MeasureKind::Count),
+            Some(other) => return Err(format!("`count: {other}`: only `count: rows` is known")),
+            None => {}
+        }
+        match text.sum.map(OneOrMore::fields).transpose()? {
+            Some(fields) if (1..=4).contains(&fields.len()) => kinds.push(MeasureKind::Sum(fields)),
+            Some(_) => return Err("`sum` multiplies one to four fields".into()),
+            None => {}
+        }
+        kinds.extend(text.min.map(MeasureKind::Min));
+        kinds.extend(text.max.map(MeasureKind::Max));
+        kinds.extend(text.average.map(MeasureKind::Average));
+        let within_partition = text.within.is_some();
+        if within_partition && text.distinct.is_none() {
+            return Err("`within` goes with `distinct`".into());
+        }
+        kinds.extend(text.distinct.map(|field| MeasureKind::Distinct { field, within_partition }));
+        match (text.quantile, text.at) {
+            (Some(field), Some(at)) if at > 0.0 && at < 1.0 => {
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
+                kinds.push(MeasureKind::Quantile { field, per_mille: (at * 1000.0).round() as u16 });
+            }
+            (None, None) => {}
+            _ => return Err("`quantile: FIELD` and `at: 0.95` (between 0 and 1) go together".into()),
+        }
+        match <[MeasureKind; 1]>::try_from(kinds) {
+            Ok([kind]) => Ok(Self { kind, condition: text.condition }),
+            Err(_) => Err("a measure is one of count, sum, min, max, average, distinct and quantile".into()),
+        }
+    }
+}

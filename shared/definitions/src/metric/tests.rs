@@ -1,0 +1,39 @@
+use super::*;
+
+const SMALL: &str = "name: sales\ntypes: [order.placed]\nwindow: {tumbling: 1m}\nmeasures:\n  n: {count: rows}\n";
+
+fn error(text: &str) -> String {
+    MetricDefinition::parse("m.yaml", text).expect_err(text).to_string()
+}
+
+#[test]
+fn the_version_is_of_the_meaning() {
+    let version = |text: &str| MetricDefinition::parse("m.yaml", text).expect(text).version().to_owned();
+    let described = SMALL.replace("types:", "description: how many\ntypes:");
+    assert_eq!(version(SMALL), version(&described));
+    assert_ne!(version(SMALL), version(&SMALL.replace("1m", "2m")));
+}
+
+#[test]
+fn errors_say_where_and_why() {
+    let wrong_condition = SMALL.replace("window:", "where: 'amount >'\nwindow:");
+    assert!(error(&wrong_condition).starts_with("m.yaml:3: "), "{}", error(&wrong_condition));
+    let commented = format!("# What it is for,\n# in two lines.\n{wrong_condition}");
+    assert!(error(&commented).starts_with("m.yaml:5: "), "{}", error(&commented));
+    let wrong_field = SMALL.replace("count: rows", "sum: revenue");
+    assert!(error(&wrong_field).contains("not a"), "{}", error(&wrong_field));
+    assert!(error(&SMALL.replace("1m", "1 minute")).contains("is not a duration"));
+    let session = |gap: &str| SMALL.replace("tumbling: 1m", &format!("session: {{gap: {gap}}}"));
+    assert!(error(&session("25h")).starts_with("m.yaml:3: a session's gap is between"), "{}", error(&session("25h")));
+    assert!(error(&session("0s")).starts_with("m.yaml:3: "), "{}", error(&session("0s")));
+    assert!(error(&session("30m").replace("  n:", "  retracted:")).contains("is not free"));
+    assert!(error(&SMALL.replace("1m", "1m, session: {gap: 1m}")).contains("a window is"));
+    assert!(error(&SMALL.replace("name: sales", "name: Sales!")).contains("is not a name"));
+    let no_types = error(&SMALL.replace("types: [order.placed]", "types: []"));
+    assert!(no_types.starts_with("m.yaml:2: metric `sales` names no event types"), "{no_types}");
+    // The place is said whatever is wrong: of nothing at all, and of a key in quotes.
+    assert!(error("").starts_with("m.yaml:1: "), "{}", error(""));
+    let quoted = error(&SMALL.replace("types: [order.placed]", r#""types": []"#));
+    assert!(quoted.starts_with("m.yaml:1: "), "{quoted}");
+    assert!(error(&SMALL.replace("types:", "typos: 1\ntypes:")).contains("typos"));
+}

@@ -1,0 +1,55 @@
+//! All metrics of a shop.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::{DefinitionError, MetricDefinition, read_folder};
+
+/// The metrics that are kept.
+#[derive(Debug, Clone)]
+pub struct Metrics(Vec<MetricDefinition>);
+
+/// What a shop gets without a word: file name and text.
+const DEFAULTS: [(&str, &str); 5] = [
+    ("conversion.yaml", include_str!("../metrics/conversion.yaml")),
+    ("daily_country.yaml", include_str!("../metrics/daily_country.yaml")),
+    ("daily_sales.yaml", include_str!("../metrics/daily_sales.yaml")),
+    ("product_views.yaml", include_str!("../metrics/product_views.yaml")),
+    ("sales_metrics.yaml", include_str!("../metrics/sales_metrics.yaml")),
+];
+
+impl Metrics {
+    /// Reads every definition of a folder, or the defaults without one.
+    pub fn load(folder: Option<&Path>) -> Result<Self, DefinitionError> {
+        let files = match folder {
+            Some(folder) => read_folder(folder)?,
+            None => DEFAULTS.map(|(file, text)| (file.to_owned(), text.to_owned())).to_vec(),
+        };
+        let mut metrics: Vec<MetricDefinition> = Vec::with_capacity(files.len());
+        for (file, text) in files {
+            let definition = MetricDefinition::parse(&file, &text)?;
+            if metrics.iter().any(|known| known.name == definition.name) {
+                let reason = format!("metric `{}` is defined twice", definition.name);
+                return Err(DefinitionError::at(&file, &text, "name:", reason));
+            }
+            metrics.push(definition);
+        }
+        if metrics.is_empty() {
+            let folder = folder.map(|f| f.display().to_string()).unwrap_or_default();
+            return Err(DefinitionError::new(&folder, None, "holds no metric definitions (*.yaml)"));
+        }
+        Ok(Self(metrics))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &MetricDefinition> {
+        self.0.iter()
+    }
+
+    /// The one with this name.
+    pub fn get(&self, name: &str) -> Option<&MetricDefinition> {
+        self.iter().find(|metric| metric.name == name)
+    }
+}

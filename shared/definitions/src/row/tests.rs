@@ -1,0 +1,65 @@
+use tidemill_events::ItemFacts;
+
+use super::*;
+use crate::Metrics;
+
+fn contributions(metric: &str, line: &str, enrichment: &Enrichment) -> Vec<Contribution> {
+    let metrics = Metrics::load(None).expect("the defaults load");
+    let event: EventRef<'_> = serde_json::from_str(line).expect("an event");
+    metrics.get(metric).expect(metric).contributions(&event, enrichment, &Data::of(event.data))
+}
+
+fn amount(text: &str) -> Option<RowValue> {
+    Some(RowValue::Amount(text.parse().expect(text)))
+}
+
+#[test]
+fn an_order_is_a_row_per_item() {
+    let facts = |category: &str| ItemFacts { category: category.into(), product: BTreeMap::new() };
+    let enrichment =
+        Enrichment { region: "Europe".into(), items: vec![facts("books"), facts("games")], ..Enrichment::default() };
+    let rows = contributions(
+        "sales_metrics",
+        r#"{"id":"1","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z","subject":"c1",
+            "data":{"order_id":"o1","items":[{"product_id":"a","quantity":2,"unit_price":"1.005"},
+            {"product_id":"b","quantity":3,"unit_price":0.1}]}}"#,
+        &enrichment,
+    );
+    let text = |text: &str| Some(RowValue::Text(text.into()));
+    // Measures in the order of their names: customers, orders, quantity, revenue.
+    let row = |category: &str, quantity, revenue| Contribution {
+        dimensions: vec![category.into(), "Europe".into()],
+        values: vec![text("c1"), text("o1"), amount(quantity), amount(revenue)],
+    };
+    assert_eq!(rows, [row("books", "2", "2.01"), row("games", "3", "0.3")]);
+}
+
+#[test]
+fn a_measure_counts_only_the_rows_that_it_wants() {
+    let line = |quantity: &str, price: &str| {
+        format!(
+            r#"{{"id":"1","source":"s","type":"invoice.line","time":"2010-12-01T08:26:00Z",
+            "data":{{"invoice":"536365","quantity":{quantity},"unit_price":{price},"country":"EIRE"}}}}"#
+        )
+    };
+    let row = |quantity, price| {
+        let mut rows = contributions("daily_country", &line(quantity, price), &Enrichment::default());
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    };
+    // Measures: customers, invoices, lines, net, quantity, sales.
+    assert_eq!(row("6", "2.55").values[5], amount("15.3"));
+    for (quantity, price) in [("-6", "2.55"), ("6", "0"), ("6", "0.0"), ("6", "-1.5")] {
+        assert_eq!(row(quantity, price).values[5], None, "{quantity} x {price}");
+        assert_eq!(row(quantity, price).values[2], Some(RowValue::One));
+    }
+    assert_eq!(row("6", "2.55").values[0], None, "no customer is not a customer");
+    assert_eq!(row("6", "2.55").dimensions, ["EIRE"]);
+}
+
+#[test]
+fn other_types_contribute_nothing() {
+    let line = r#"{"id":"1","source":"s","type":"cart.item_added","time":"2026-01-01T00:00:00Z","data":{}}"#;
+    assert!(contributions("sales_metrics", line, &Enrichment::default()).is_empty());
+    assert_eq!(contributions("conversion", line, &Enrichment::default()).len(), 1);
+}
