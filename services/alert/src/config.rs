@@ -171,39 +171,4 @@ impl fmt::Debug for Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALLEST: &str = "[http]\nlisten = \"127.0.0.1:7073\"\n[store]\nurl = \"sqlite:///tmp/alert.db\"\n";
-
-    #[test]
-    fn the_smallest_configuration_is_enough_and_checks_out() {
-        let config: Config = tidemill_service::config::parse(SMALLEST).expect("parses");
-        config.check().expect("checks out");
-        assert_eq!(config.slack.webhook(), None);
-    }
-
-    #[test]
-    fn the_webhook_is_never_shown_and_an_empty_one_is_none() {
-        let text = format!("{SMALLEST}[slack]\nwebhook_url = \"https://hooks.slack.com/services/T/B/x\"\n");
-        let config: Config = tidemill_service::config::parse(&text).expect("parses");
-        assert!(!format!("{config:?}").contains("hooks.slack.com"));
-        assert!(!serde_json::to_string(&config).expect("serialises").contains("hooks.slack.com"));
-        let empty: Config =
-            tidemill_service::config::parse(&format!("{SMALLEST}[slack]\nwebhook_url = \"\"\n")).expect("parses");
-        assert_eq!(empty.slack.webhook(), None);
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused() {
-        for wrong in [
-            "[slack]\nwebhook_url = \"hooks.slack.com\"",
-            "[slack]\nmessages_per_minute = 0",
-            "[links]\njaeger = \"jaeger:1\"",
-        ] {
-            let config: Config = tidemill_service::config::parse(&format!("{SMALLEST}{wrong}\n")).expect(wrong);
-            assert!(config.check().is_err(), "{wrong}");
-        }
-        assert!(tidemill_service::config::parse::<Config>(&format!("{SMALLEST}[slack]\nwebhook = 1\n")).is_err());
-    }
-}
+mod tests;

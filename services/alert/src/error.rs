@@ -4,11 +4,11 @@ use tidemill_domain::Outage;
 use tidemill_service::{CeilingReached, Problem};
 use tidemill_stage::{Disposition, Failure};
 
-use crate::unit::Unit;
+use crate::unit::AlertUnit;
 
 /// An error of the alert service.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The log.
     #[error(transparent)]
     Bus(#[from] tidemill_bus::Error),
@@ -17,7 +17,7 @@ pub enum Error {
     Store(#[from] tidemill_store::Error),
     /// Another replica has claimed the unit since this one did.
     #[error("another replica has taken over `{0}`")]
-    Superseded(Unit),
+    Superseded(AlertUnit),
     /// The store refused parts of a step, which are dead letters now: what is in
     /// memory counts them still.
     #[error("{0} parts of a step were refused by the store and set aside")]
@@ -33,7 +33,7 @@ pub enum Error {
 
 impl Error {
     /// Whether the same call may succeed later.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Bus(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
@@ -42,7 +42,7 @@ impl Error {
     }
 
     /// What an HTTP client is told; the particulars are in the log.
-    pub fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         match self.disposition() {
             Disposition::Retry => Problem::unavailable("the store is not reachable"),
             Disposition::DeadLetter | Disposition::Halt | Disposition::End | Disposition::Fail => Problem::internal(),
@@ -80,5 +80,13 @@ impl Failure for Error {
             Self::Stopped => Disposition::End,
             Self::Bus(_) | Self::Store(_) => Disposition::Fail,
         }
+    }
+}
+
+/// Whether work ended well: to be broken off is no failure.
+pub(crate) fn unless_stopped<T>(result: Result<T, Error>) -> Result<(), Error> {
+    match result {
+        Ok(_) | Err(Error::Stopped) => Ok(()),
+        Err(error) => Err(error),
     }
 }

@@ -1,181 +1,30 @@
 //! The service's own API: what fired, and what is watched.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod alerts;
+mod rules;
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
-};
-use serde::{Deserialize, Serialize};
-use tidemill_domain::{SharedClock, Timestamp};
-use tidemill_events::{AlertState, TraceParent};
-use tidemill_service::{Access, Problem, Role, Routes};
-use tidemill_totals::Value;
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use std::sync::Arc;
 
-use crate::{
-    error::Error,
-    rules::{RuleMeta, Rules},
-    store::{Notification, Recorded, Store},
-};
+use tidemill_service::{Access, Role, Routes};
+use utoipa::OpenApi;
 
-const DEFAULT_LIMIT: i64 = 50;
-const MAX_LIMIT: i64 = 500;
+use crate::app::App;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Tidemill alert", description = "Alerts that fired, and the rules behind them."),
-    paths(alerts, rules)
+    paths(alerts::alerts, rules::rules)
 )]
 struct Api;
 
 /// The API's description.
-pub fn openapi() -> utoipa::openapi::OpenApi {
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
 
-#[derive(Clone)]
-struct App {
-    store: Store,
-    rules: Arc<Rules>,
-    clock: SharedClock,
-}
-
-/// The routes.
-pub fn routes(access: &Access, store: Store, rules: Arc<Rules>, clock: SharedClock) -> Routes {
-    let app = App { store, rules, clock };
-    Routes::new(access).get(Role::Read, "/v1/alerts", alerts).get(Role::Read, "/v1/rules", self::rules).with_state(app)
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct AlertsQuery {
-    /// At most this many; 50 without it.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<i64>,
-    /// Of this rule only.
-    rule: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct AlertsAnswer {
-    /// When this was read.
-    #[schema(value_type = String)]
-    as_of: Timestamp,
-    /// Newest first.
-    alerts: Vec<AlertView>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct AlertView {
-    id: String,
-    rule: String,
-    rule_version: String,
-    severity: String,
-    /// `firing` or `notified`.
-    state: &'static str,
-    title: String,
-    summary: String,
-    dimensions: BTreeMap<String, String>,
-    /// Amounts are decimal strings.
-    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
-    values: BTreeMap<String, Value>,
-    #[schema(value_type = String)]
-    event_time: Timestamp,
-    #[schema(value_type = String)]
-    fired_at: Timestamp,
-    #[schema(value_type = Option<String>)]
-    notified_at: Option<Timestamp>,
-    trace_id: Option<String>,
-    /// `off`, `pending`, `sent`, `refused` or `expired`.
-    notification: &'static str,
-    /// Why nobody was told.
-    reason: Option<String>,
-}
-
-impl From<Recorded> for AlertView {
-    fn from(Recorded { alert, notification, settled_at, reason }: Recorded) -> Self {
-        let is_sent = notification == Notification::Sent;
-        let firing = alert.firing;
-        Self {
-            id: firing.id.to_string(),
-            rule: firing.rule,
-            rule_version: firing.rule_version,
-            severity: firing.severity,
-            state: if is_sent { AlertState::Notified } else { AlertState::Firing }.as_str(),
-            title: firing.title,
-            summary: firing.summary,
-            dimensions: firing.dimensions,
-            values: firing.values,
-            event_time: firing.event_time,
-            fired_at: firing.at,
-            notified_at: settled_at.filter(|_| is_sent),
-            trace_id: firing.trace.map(TraceParent::trace_id_hex),
-            notification: notification.as_str(),
-            reason,
-        }
-    }
-}
-
-/// Alerts that fired, newest first.
-#[utoipa::path(get, path = "/v1/alerts", params(AlertsQuery), responses(
-    (status = 200, body = AlertsAnswer),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
-    (status = 503, body = Problem, content_type = "application/problem+json"),
-))]
-async fn alerts(
-    State(app): State<App>,
-    query: Result<Query<AlertsQuery>, QueryRejection>,
-) -> Result<Json<AlertsAnswer>, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_query", "The query is wrong").detail(detail);
-    let Query(query) = query.map_err(|e| bad(e.body_text()))?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(bad(format!("limit must be 1 to {MAX_LIMIT}")));
-    }
-    let recorded = app.store.newest(query.rule.as_deref(), limit).await.map_err(|error| {
-        tracing::warn!(%error, "alerts cannot be read");
-        Error::from(error).problem()
-    })?;
-    Ok(Json(AlertsAnswer { as_of: app.clock.now(), alerts: recorded.into_iter().map(AlertView::from).collect() }))
-}
-
-#[derive(Serialize, ToSchema)]
-struct RulesAnswer {
-    rules: Vec<RuleView>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct RuleView {
-    name: String,
-    /// The hash of the whole rule.
-    version: String,
-    severity: &'static str,
-    description: String,
-    /// `metric` or `event`.
-    on: &'static str,
-    /// The rest of the rule, as in its file.
-    #[schema(value_type = Object)]
-    definition: serde_json::Value,
-}
-
-fn view(head: &RuleMeta, on: &'static str, body: &impl Serialize) -> RuleView {
-    RuleView {
-        name: head.rule.clone(),
-        version: head.version.clone(),
-        severity: head.severity.as_str(),
-        description: head.description.clone(),
-        on,
-        definition: serde_json::to_value(body).unwrap_or_default(),
-    }
-}
-
-/// The rules that are evaluated.
-#[utoipa::path(get, path = "/v1/rules", responses((status = 200, body = RulesAnswer)))]
-async fn rules(State(app): State<App>) -> Json<RulesAnswer> {
-    let metric = app.rules.metric.iter().map(|rule| view(&rule.head, "metric", &rule.body));
-    let event = app.rules.event.iter().map(|rule| view(&rule.head, "event", &rule.body));
-    Json(RulesAnswer { rules: metric.chain(event).collect() })
+pub(crate) fn routes(access: &Access, app: Arc<App>) -> Routes {
+    Routes::new(access)
+        .get(Role::Read, "/v1/alerts", alerts::alerts)
+        .get(Role::Read, "/v1/rules", rules::rules)
+        .with_state(app)
 }

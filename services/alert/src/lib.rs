@@ -1,60 +1,54 @@
 //! The alert service: evaluates rules over events and window totals, records
 //! what fires, and tells Slack.
 //!
-//! A rule is data ([`rules`]): over window totals ([`metric_rules`]) or over
-//! single events ([`event_rules`]). A consumer ([`consumer`]) records alerts,
-//! state and its position in one transaction; from the store the outbox
-//! ([`notify`]) publishes transitions and posts messages ([`slack`]).
+//! `rules` are data: over window totals, or over single events. `evaluate` finds
+//! out what fires. `stage` reads the log, and records alerts, state and position
+//! in one transaction of the `store`. From there the `outbox` publishes
+//! transitions and posts messages.
 //!
-//! Replicas share three units of work ([`unit`]), each done by one of them at a
-//! time ([`worker`]).
+//! Replicas share three units of work (`unit`), each done by one of them at a
+//! time.
 
-pub mod config;
-pub mod consumer;
-pub mod counters;
-pub mod dependencies;
-pub mod error;
-pub mod event_rules;
-pub mod http;
-pub mod metric_rules;
-pub mod notify;
-pub mod rules;
-pub mod slack;
-pub mod store;
-pub mod telemetry;
-pub mod unit;
-pub mod worker;
+mod alert;
+mod app;
+mod config;
+mod dependencies;
+mod error;
+mod evaluate;
+mod http;
+mod outbox;
+mod rules;
+mod stage;
+mod state;
+mod store;
+mod telemetry;
+mod unit;
+mod upkeep;
+mod wake;
 
 use std::{
-    fmt,
     net::SocketAddr,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
-use tidemill_bus::Progress;
 use tidemill_definitions::Metrics;
-use tidemill_events::Durable;
-use tidemill_service::{Access, Conditions, Context, Role, Server, Standstill, StartError, Starting};
-use tidemill_store::answered;
+use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
 
-pub use config::Config;
-use dependencies::{Dependencies, until_done};
-use error::Error;
-use notify::Wake;
-use rules::Rules;
-use slack::Webhook;
-use store::Store;
-use telemetry::Telemetry;
-use unit::Unit;
-use worker::{App, pause, work};
+use self::{
+    alert::Notification,
+    app::App,
+    dependencies::{Dependencies, until_done},
+    outbox::Webhook,
+    store::Store,
+    telemetry::Telemetry,
+    unit::AlertUnit,
+    wake::Wake,
+};
 
-/// How often consumers' lag is asked for.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
-/// How often old alerts are forgotten, and how old they are then: as long as
-/// ALERTS keeps them.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
-const KEPT_MILLIS: i64 = 30 * 24 * 3_600_000;
+pub use self::{
+    config::Config,
+    rules::{RuleMeta, Rules},
+};
 
 /// A running alert service.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +66,7 @@ pub fn start(config: Config, context: Context) -> Starting<Handle> {
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
-    let rules = Arc::new(Rules::load(config.rules.folder.as_deref(), &metrics).map_err(StartError::new)?);
+    let rules = Rules::load(config.rules.folder.as_deref(), &metrics).map_err(StartError::new)?;
     let webhook = Webhook::new(&config.slack)?;
     let telemetry = Arc::new(Telemetry::register(&context.registry));
     let access = Access::start(&config.auth, &context, &[Role::Read])?;
@@ -90,7 +84,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         store,
         rules,
         metrics,
-        webhook,
+        notification: if webhook.is_some() { Notification::Pending } else { Notification::Off },
         dependencies,
         wake: Wake::default(),
         owned: OnceLock::new(),
@@ -100,76 +94,12 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         telemetry,
         context: context.clone(),
     });
-    let worker = app.clone();
-    let owned = tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| work(worker.clone(), lease));
+    let shared = app.clone();
+    let work = move |lease| stage::work(shared.clone(), webhook.clone(), lease);
+    let owned = tidemill_ownership::share(&context, &bus, AlertUnit::ALL, work);
     app.owned.get_or_init(|| owned);
-    server.install(http::routes(&access, app.store.clone(), app.rules.clone(), context.clock.clone()))?;
-    context.spawn("watch", watch(app.clone()));
-    context.spawn("prune", prune(app));
+    server.install(http::routes(&access, app.clone()))?;
+    context.spawn("watch", upkeep::watch(app.clone()));
+    context.spawn("prune", upkeep::prune(app));
     Ok(Handle { address: server.address() })
-}
-
-/// A consumer of a unit, by its name in the log.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Consumer(Unit, String);
-
-impl fmt::Display for Consumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.1)
-    }
-}
-
-/// Measures what this replica's units are behind, and whether they move, and
-/// finds out when a store that was away is back, where no unit would.
-async fn watch(app: Arc<App>) -> Result<(), Error> {
-    let stop = &app.context.shutdown;
-    let standstill = Standstill::new(&app.context.health, "standing_consumer");
-    let owns = |unit| app.owned.get().is_some_and(|owned| owned.contains(unit));
-    while !pause(WATCH_INTERVAL, stop).await {
-        for unit in [Unit::Events, Unit::Metrics] {
-            app.telemetry.lag(unit, if owns(unit) { lag(&app, unit, &standstill).await } else { None });
-        }
-        standstill.retain(|Consumer(unit, _)| owns(*unit));
-        if app.dependencies.store.is_open() {
-            unless_stopped(until_done(&app.dependencies.store, stop, || answered(app.store.ping())).await)?;
-        }
-    }
-    Ok(())
-}
-
-/// Messages that a unit's consumers have yet to acknowledge; `None` where the
-/// server does not say. Notes which of them stand still.
-async fn lag(app: &App, unit: Unit, standstill: &Standstill<Consumer>) -> Option<u64> {
-    let durables: Vec<Durable> = match unit {
-        Unit::Events => app.bus.partitions().all().map(Durable::AlertEvents).collect(),
-        Unit::Metrics => vec![Durable::AlertMetrics],
-        Unit::Outbox => Vec::new(),
-    };
-    let mut sum = 0;
-    for durable in durables {
-        let Progress { reached, waiting } = app.bus.progress(durable).await.ok()?;
-        standstill.look(Consumer(unit, durable.name()), reached, waiting);
-        sum += waiting;
-    }
-    Some(sum)
-}
-
-/// Forgets old alerts: on every replica, since it changes nothing to do it
-/// twice.
-async fn prune(app: Arc<App>) -> Result<(), Error> {
-    let stop = &app.context.shutdown;
-    loop {
-        let before = app.context.clock.now().plus_millis(-KEPT_MILLIS);
-        unless_stopped(until_done(&app.dependencies.store, stop, || answered(app.store.prune(before))).await)?;
-        if pause(PRUNE_INTERVAL, stop).await {
-            return Ok(());
-        }
-    }
-}
-
-fn unless_stopped<T>(result: Result<T, Error>) -> Result<(), Error> {
-    match result {
-        Ok(_) | Err(Error::Stopped) => Ok(()),
-        Err(error) => Err(error),
-    }
 }

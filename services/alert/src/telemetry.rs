@@ -14,15 +14,15 @@ use tidemill_stage::Failure;
 use tracing::{Span, field, info_span};
 
 use crate::{
+    alert::{FiredAlert, Notification},
     error::Error,
-    rules::{Alert, RuleMeta},
-    store::Notification,
-    unit::Unit,
+    rules::RuleMeta,
+    unit::AlertUnit,
 };
 
 /// What became of an event here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Outcome {
+pub(crate) enum Relevance {
     /// A rule looked at it.
     Evaluated,
     /// No rule looks at its type.
@@ -37,7 +37,7 @@ pub enum Outcome {
 
 /// What an evaluation came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum Verdict {
+enum EvaluationVerdict {
     Fired,
     Quiet,
     /// What the condition looks for is not there, or of another type.
@@ -46,13 +46,13 @@ enum Verdict {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
-    outcome: Outcome,
+    outcome: Relevance,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EvaluationLabel {
     rule: String,
-    verdict: Verdict,
+    verdict: EvaluationVerdict,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,7 +77,7 @@ struct CodeLabel {
 
 /// The service's metrics, and the events behind them.
 #[derive(Debug)]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     events: Family<OutcomeLabel, Counter>,
     evaluations: Family<EvaluationLabel, Counter>,
     alerts: Family<RuleLabel, Counter>,
@@ -109,7 +109,7 @@ impl Default for Telemetry {
 
 impl Telemetry {
     /// Registers the metrics.
-    pub fn register(registry: &Registry) -> Self {
+    pub(crate) fn register(registry: &Registry) -> Self {
         let all = Self::default();
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_alert");
@@ -140,43 +140,43 @@ impl Telemetry {
     }
 
     /// `count` events had this outcome.
-    pub fn events(&self, outcome: Outcome, count: u64) {
+    pub(crate) fn events(&self, outcome: Relevance, count: u64) {
         self.events.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
     }
 
     /// A step of this many messages begins.
-    pub fn chunk(&self, messages: usize) {
+    pub(crate) fn chunk(&self, messages: usize) {
         self.chunk.observe(messages as f64);
     }
 
     /// A batch was passed over: the one before it has not come.
-    pub fn early_batch(&self) {
+    pub(crate) fn early_batch(&self) {
         self.early_batches.inc();
     }
 
     /// Enrichment is asked for what is missing behind `after`.
-    pub fn gap(&self, partition: Partition, after: u64) {
+    pub(crate) fn gap(&self, partition: Partition, after: u64) {
         tracing::warn!(%partition, after, "batches are missing; asking enrichment for them");
     }
 
     /// A consumer cannot go on.
-    pub fn consumer_failed(&self, consumer: &str, error: &Error) {
+    pub(crate) fn consumer_failed(&self, consumer: &str, error: &Error) {
         tracing::warn!(consumer, code = error.code(), %error, "a consumer stopped");
     }
 
     /// A unit is opened afresh.
-    pub fn reopened(&self, unit: Unit, error: &Error) {
+    pub(crate) fn reopened(&self, unit: AlertUnit, error: &Error) {
         tracing::warn!(%unit, code = error.code(), %error, "opening a unit afresh");
     }
 
     /// Aggregation has another definition of the metric than this service.
-    pub fn foreign_cell(&self) {
+    pub(crate) fn foreign_cell(&self) {
         self.foreign_cells.inc();
     }
 
     /// A unit's consumers are this far behind; `None` where another replica
     /// owns it, and tells.
-    pub fn lag(&self, unit: Unit, messages: Option<u64>) {
+    pub(crate) fn lag(&self, unit: AlertUnit, messages: Option<u64>) {
         let label = ConsumerLabel { consumer: unit.as_str() };
         match messages {
             Some(messages) => {
@@ -187,14 +187,14 @@ impl Telemetry {
     }
 
     /// An alert was recorded for the first time.
-    pub fn fired(&self, alert: &AlertTransition) {
+    pub(crate) fn fired(&self, alert: &AlertTransition) {
         self.alerts.get_or_create(&RuleLabel { rule: alert.rule.clone() }).inc();
         let trace_id = alert.trace.map(TraceParent::trace_id_hex);
         tracing::info!(rule = alert.rule, alert = %alert.id, trace_id, "an alert fired");
     }
 
     /// Notifications are settled.
-    pub fn settled(&self, alerts: usize, outcome: Notification, reason: Option<&str>) {
+    pub(crate) fn settled(&self, alerts: usize, outcome: Notification, reason: Option<&str>) {
         self.notifications.get_or_create(&NotificationLabel { outcome: outcome.as_str() }).inc_by(alerts as u64);
         if outcome != Notification::Sent {
             tracing::error!(alerts, outcome = outcome.as_str(), reason, "nobody was told of these alerts");
@@ -203,13 +203,13 @@ impl Telemetry {
 
     /// A call of the webhook failed; the webhook may have asked to be left
     /// alone for a time.
-    pub fn attempt_failed(&self, reason: &str, retry_after: Option<Duration>) {
+    pub(crate) fn attempt_failed(&self, reason: &str, retry_after: Option<Duration>) {
         self.attempts_failed.inc();
         tracing::warn!(reason, retry_after_s = retry_after.map(|wait| wait.as_secs()), "the webhook took no message");
     }
 
     /// A message was given up.
-    pub fn dead_letter(&self, code: &'static str, stream: StreamName, sequence: u64, reason: &str) {
+    pub(crate) fn dead_letter(&self, code: &'static str, stream: StreamName, sequence: u64, reason: &str) {
         self.dead_letters.get_or_create(&CodeLabel { code }).inc();
         tracing::error!(code, %stream, sequence, reason, "a message was given up");
     }
@@ -217,51 +217,51 @@ impl Telemetry {
 
 /// A rule being evaluated: a span in the trace of the event behind it, where
 /// that is sampled.
-pub struct Evaluation<'r> {
-    head: &'r RuleMeta,
+pub(crate) struct Evaluation<'r> {
+    meta: &'r RuleMeta,
     span: Span,
 }
 
 impl<'r> Evaluation<'r> {
     /// Begins with the event's context.
-    pub fn begin(head: &'r RuleMeta, stream: StreamName, event: Option<TraceParent>) -> Self {
-        let Some(parent) = event.filter(|event| event.is_sampled()) else { return Self { head, span: Span::none() } };
+    pub(crate) fn begin(meta: &'r RuleMeta, stream: StreamName, event: Option<TraceParent>) -> Self {
+        let Some(parent) = event.filter(|event| event.is_sampled()) else { return Self { meta, span: Span::none() } };
         let span = info_span!(
             "evaluate",
-            otel.name = format!("evaluate {}", head.rule),
+            otel.name = format!("evaluate {}", meta.rule),
             otel.kind = "consumer",
             trace_id = field::Empty,
             messaging.system = "nats",
             messaging.operation.type = "process",
             messaging.destination.name = stream.as_str(),
-            tidemill.rule.name = head.rule,
-            tidemill.rule.version = head.version,
+            tidemill.rule.name = meta.rule,
+            tidemill.rule.version = meta.version,
             tidemill.alert.fired = field::Empty,
         );
         trace::continue_trace(&span, parent);
-        Self { head, span }
+        Self { meta, span }
     }
 
     /// Ends with what it came to; answers the context for what follows.
-    pub fn end(self, telemetry: &Telemetry, result: &Result<bool, String>) -> Option<TraceParent> {
+    pub(crate) fn end(self, telemetry: &Telemetry, result: &Result<bool, String>) -> Option<TraceParent> {
         let verdict = match result {
-            Ok(true) => Verdict::Fired,
-            Ok(false) => Verdict::Quiet,
+            Ok(true) => EvaluationVerdict::Fired,
+            Ok(false) => EvaluationVerdict::Quiet,
             Err(reason) => {
-                tracing::debug!(rule = self.head.rule, reason, "a condition could not be evaluated");
-                Verdict::Failed
+                tracing::debug!(rule = self.meta.rule, reason, "a condition could not be evaluated");
+                EvaluationVerdict::Failed
             }
         };
-        self.span.record("tidemill.alert.fired", verdict == Verdict::Fired);
-        telemetry.evaluations.get_or_create(&EvaluationLabel { rule: self.head.rule.clone(), verdict }).inc();
+        self.span.record("tidemill.alert.fired", verdict == EvaluationVerdict::Fired);
+        telemetry.evaluations.get_or_create(&EvaluationLabel { rule: self.meta.rule.clone(), verdict }).inc();
         trace::traceparent_of(&self.span)
     }
 }
 
 /// The span of one call of the webhook: in the trace of the first alert it
 /// tells of, linked to those of the others.
-pub fn notification_span(alerts: &[Alert], host: &str) -> Span {
-    let sampled = |alert: &Alert| alert.parent.filter(|parent| parent.is_sampled());
+pub(crate) fn notification_span(alerts: &[FiredAlert], host: &str) -> Span {
+    let sampled = |alert: &FiredAlert| alert.parent.filter(|parent| parent.is_sampled());
     let mut parents = alerts.iter().filter_map(sampled);
     let Some(first) = parents.next() else { return Span::none() };
     let span = info_span!(

@@ -11,7 +11,7 @@ use std::fmt;
 /// do little work for each message; what grows with the load is read in
 /// parallel within the unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Unit {
+pub(crate) enum AlertUnit {
     /// Event rules over every partition of `ENRICHED`.
     Events,
     /// Metric rules over `METRICS`.
@@ -20,12 +20,12 @@ pub enum Unit {
     Outbox,
 }
 
-impl Unit {
+impl AlertUnit {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Events, Self::Metrics, Self::Outbox];
+    pub(crate) const ALL: [Self; 3] = [Self::Events, Self::Metrics, Self::Outbox];
 
     /// As it stands in leases, in the store and in metrics.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
             Self::Metrics => "metrics",
@@ -34,7 +34,7 @@ impl Unit {
     }
 }
 
-impl fmt::Display for Unit {
+impl fmt::Display for AlertUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tidemill_alert::rules::Rules;
+use tidemill_alert::Rules;
 use tidemill_definitions::{Condition, DefinitionError, MetricDefinition};
 
 use crate::{events::METRICS, input};
@@ -31,7 +31,7 @@ pub(crate) fn rule(input: &[u8]) {
     };
     match read() {
         Ok(rules) => {
-            let versions = |rules: &Rules| rules.heads().map(|head| head.version.clone()).collect::<Vec<_>>();
+            let versions = |rules: &Rules| rules.metas().map(|meta| meta.version.clone()).collect::<Vec<_>>();
             assert_eq!(versions(&rules).len(), 1);
             assert_eq!(versions(&rules), versions(&read().expect("it was right before")));
         }

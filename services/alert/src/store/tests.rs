@@ -1,4 +1,4 @@
-//! One suite for the store, on SQLite and on a real PostgreSQL.
+//! One suite, on SQLite and on a real PostgreSQL.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,12 +8,6 @@ use std::{
     },
 };
 
-use tidemill_alert::{
-    error::Error,
-    rules::Alert,
-    store::{CellKey, CellTotals, Changes, Notification, Observations, Progress, Store},
-    unit::Unit,
-};
 use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{AlertState, AlertTransition};
 use tidemill_stage::{Disposition, Failure};
@@ -21,6 +15,14 @@ use tidemill_store::Config;
 use tidemill_testkit::{Postgres, skipped, tempdir};
 use tidemill_totals::{Measure, Totals};
 use uuid::Uuid;
+
+use super::{Store, UnitClaim};
+use crate::{
+    alert::{FiredAlert, Notification},
+    error::Error,
+    state::{CellName, CellTotals, ConsumerProgress, Observations, StepChanges},
+    unit::AlertUnit,
+};
 
 #[tokio::test]
 async fn on_sqlite() {
@@ -47,7 +49,7 @@ async fn suite(url: &str) {
     any_text_is_held(&store).await;
     // The schema is there already, and so is what was kept.
     let again = Store::open(&config).await.expect("opens again");
-    for unit in Unit::ALL {
+    for unit in AlertUnit::ALL {
         assert_eq!(again.load(unit).await.expect("loads"), store.load(unit).await.expect("loads"));
     }
 }
@@ -56,8 +58,8 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::saturating_from_millis(millis)
 }
 
-fn cell(start: i64, raw_seq: u64, revenue: i64) -> (CellKey, CellTotals) {
-    let key = CellKey {
+fn cell(start: i64, raw_seq: u64, revenue: i64) -> (CellName, CellTotals) {
+    let name = CellName {
         metric: "sales".into(),
         version: "abc".into(),
         start: at(start),
@@ -66,7 +68,7 @@ fn cell(start: i64, raw_seq: u64, revenue: i64) -> (CellKey, CellTotals) {
     };
     let totals = Totals(vec![Measure::Sum(Amount::from_int(revenue))]);
     let exemplar = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
-    (key, CellTotals { end: at(start + 10), raw_seq, totals, retracted: raw_seq == 6, exemplar })
+    (name, CellTotals { end: at(start + 10), raw_seq, totals, retracted: raw_seq == 6, exemplar })
 }
 
 async fn state_is_kept_and_goes_forward_only(store: &Store) {
@@ -76,26 +78,26 @@ async fn state_is_kept_and_goes_forward_only(store: &Store) {
         arrived: at(arrived),
         entries: vec![("counter".into(), u64::MAX, -5)],
     };
-    let progress = |raw_seq, watermark| Progress { raw_seq, watermark, as_of: Some(at(9)) };
-    let (events, metrics) = (claim(store, Unit::Events).await, claim(store, Unit::Metrics).await);
-    let mut counted = Changes {
+    let progress = |raw_seq, watermark| ConsumerProgress { raw_seq, watermark, as_of: Some(at(9)) };
+    let (events, metrics) = (claim(store, AlertUnit::Events).await, claim(store, AlertUnit::Metrics).await);
+    let mut counted = StepChanges {
         progress: BTreeMap::from([(Partition::new(1), progress(7, None))]),
         observations: Some(observations(7, 100)),
-        ..Changes::default()
+        ..StepChanges::default()
     };
-    let mut summed = Changes {
+    let mut summed = StepChanges {
         progress: BTreeMap::from([(Partition::new(1), progress(8, Some(at(-1))))]),
         cells: BTreeMap::from([cell(10, 5, 50), cell(20, 5, 60)]),
-        ..Changes::default()
+        ..StepChanges::default()
     };
     for _ in 0..2 {
         store.commit(&events, &counted, Notification::Off).await.expect("commits, and once more");
         store.commit(&metrics, &summed, Notification::Off).await.expect("commits, and once more");
     }
-    let saved = store.load(Unit::Events).await.expect("loads");
+    let saved = store.load(AlertUnit::Events).await.expect("loads");
     assert_eq!((&saved.progress, &saved.observations[..]), (&counted.progress, &[observations(7, 100)][..]));
     assert!(saved.cells.is_empty(), "they are of the other unit");
-    let saved = store.load(Unit::Metrics).await.expect("loads");
+    let saved = store.load(AlertUnit::Metrics).await.expect("loads");
     assert_eq!(saved.progress, summed.progress);
     assert_eq!(saved.cells.into_iter().collect::<BTreeMap<_, _>>(), summed.cells);
     assert!(saved.observations.is_empty());
@@ -103,42 +105,42 @@ async fn state_is_kept_and_goes_forward_only(store: &Store) {
     counted.observations = Some(observations(8, 200));
     counted.forget_observations = Some((Partition::new(1), at(101)));
     store.commit(&events, &counted, Notification::Off).await.expect("commits");
-    assert_eq!(store.load(Unit::Events).await.expect("loads").observations, [observations(8, 200)]);
+    assert_eq!(store.load(AlertUnit::Events).await.expect("loads").observations, [observations(8, 200)]);
 
     summed.cells = BTreeMap::from([cell(10, 4, 1), cell(20, 6, 61)]);
     store.commit(&metrics, &summed, Notification::Off).await.expect("commits");
-    let saved = store.load(Unit::Metrics).await.expect("loads");
+    let saved = store.load(AlertUnit::Metrics).await.expect("loads");
     let expected = BTreeMap::from([cell(10, 5, 50), cell(20, 6, 61)]);
     assert_eq!(saved.cells.into_iter().collect::<BTreeMap<_, _>>(), expected, "the furthest totals stay");
 
     summed.cells.clear();
     summed.forget_cells = BTreeMap::from([(("sales".into(), "abc".into()), at(20))]);
     store.commit(&metrics, &summed, Notification::Off).await.expect("commits");
-    assert_eq!(store.load(Unit::Metrics).await.expect("loads").cells, [cell(20, 6, 61)]);
+    assert_eq!(store.load(AlertUnit::Metrics).await.expect("loads").cells, [cell(20, 6, 61)]);
 }
 
-async fn claim(store: &Store, unit: Unit) -> tidemill_alert::store::Claim {
+async fn claim(store: &Store, unit: AlertUnit) -> UnitClaim {
     store.claim(unit).await.expect("claims")
 }
 
-fn reached(raw_seq: u64) -> Changes {
-    let progress = Progress { raw_seq, watermark: None, as_of: None };
-    Changes {
+fn reached(raw_seq: u64) -> StepChanges {
+    let progress = ConsumerProgress { raw_seq, watermark: None, as_of: None };
+    StepChanges {
         progress: BTreeMap::from([(Partition::new(9), progress)]),
         alerts: vec![alert(u128::from(raw_seq) + 1000, "FENCED", 1_000_000)],
-        ..Changes::default()
+        ..StepChanges::default()
     }
 }
 
 async fn who_was_superseded_changes_nothing(store: &Store) {
-    let old = claim(store, Unit::Events).await;
+    let old = claim(store, AlertUnit::Events).await;
     store.commit(&old, &reached(100), Notification::Off).await.expect("it is the owner");
-    let other = claim(store, Unit::Metrics).await;
-    let new = claim(store, Unit::Events).await;
+    let other = claim(store, AlertUnit::Metrics).await;
+    let new = claim(store, AlertUnit::Events).await;
     let error = store.commit(&old, &reached(999), Notification::Off).await.expect_err("it is not any more");
-    assert!(matches!(error, Error::Superseded(Unit::Events)), "{error}");
+    assert!(matches!(error, Error::Superseded(AlertUnit::Events)), "{error}");
     assert_eq!((error.code(), error.disposition()), ("superseded", Disposition::Retry));
-    let saved = store.load(Unit::Events).await.expect("loads");
+    let saved = store.load(AlertUnit::Events).await.expect("loads");
     assert_eq!(saved.progress[&Partition::new(9)].raw_seq, 100);
     assert_eq!(store.newest(Some("FENCED"), 10).await.expect("answers").len(), 1, "its alert neither");
     store.commit(&new, &reached(101), Notification::Off).await.expect("the new owner goes on");
@@ -155,8 +157,8 @@ async fn a_commit_and_a_take_over_at_once_are_one_after_the_other(store: &Store)
         tokio::spawn(async move {
             let mut terms: Vec<(i64, u64, Vec<u64>)> = Vec::new();
             for _ in 0..20 {
-                let mine = claim(&store, Unit::Events).await;
-                let found = store.load(Unit::Events).await.expect("loads").progress[&Partition::new(9)].raw_seq;
+                let mine = claim(&store, AlertUnit::Events).await;
+                let found = store.load(AlertUnit::Events).await.expect("loads").progress[&Partition::new(9)].raw_seq;
                 let mut committed = Vec::new();
                 while committed.len() < 3 {
                     let reach = next.fetch_add(1, Ordering::SeqCst);
@@ -166,7 +168,7 @@ async fn a_commit_and_a_take_over_at_once_are_one_after_the_other(store: &Store)
                         Err(error) => panic!("{error}"),
                     }
                 }
-                terms.push((mine.epoch(), found, committed));
+                terms.push((mine.epoch, found, committed));
             }
             terms
         })
@@ -190,7 +192,7 @@ async fn a_commit_and_a_take_over_at_once_are_one_after_the_other(store: &Store)
     assert_eq!(recorded.collect::<BTreeSet<_>>(), committed.union(&fenced).copied().collect());
 }
 
-fn alert(id: u128, rule: &str, fired_at: i64) -> Alert {
+fn alert(id: u128, rule: &str, fired_at: i64) -> FiredAlert {
     let firing = AlertTransition {
         id: Uuid::from_u128(id),
         rule: rule.into(),
@@ -207,14 +209,14 @@ fn alert(id: u128, rule: &str, fired_at: i64) -> Alert {
         raw_seq: 1,
         trace: None,
     };
-    Alert { firing, parent: None }
+    FiredAlert { firing, parent: None }
 }
 
 async fn alerts_pass_through_their_states(store: &Store) {
     store.prune(at(i64::MAX)).await.expect("makes room");
-    let mine = claim(store, Unit::Metrics).await;
+    let mine = claim(store, AlertUnit::Metrics).await;
     let alerts = vec![alert(1, "A", 30), alert(2, "B", 20), alert(3, "A", 10)];
-    let changes = Changes { alerts: alerts.clone(), ..Changes::default() };
+    let changes = StepChanges { alerts: alerts.clone(), ..StepChanges::default() };
     let fresh = store.commit(&mine, &changes, Notification::Pending).await.expect("commits");
     assert_eq!(fresh, [1, 2, 3].map(Uuid::from_u128));
     assert!(store.commit(&mine, &changes, Notification::Pending).await.expect("commits").is_empty(), "once each");
@@ -228,7 +230,7 @@ async fn alerts_pass_through_their_states(store: &Store) {
     }
     assert!(store.unpublished(10).await.expect("answers").is_empty());
 
-    let id = |alert: &Alert| [alert.firing.id];
+    let id = |alert: &FiredAlert| [alert.firing.id];
     store.settle(&id(&alerts[0]), Notification::Sent, at(40), None).await.expect("settles");
     store.settle(&id(&alerts[1]), Notification::Refused, at(41), Some("404: no_service")).await.expect("settles");
     store.settle(&id(&alerts[1]), Notification::Sent, at(42), None).await.expect("changes nothing more");
@@ -247,27 +249,27 @@ async fn alerts_pass_through_their_states(store: &Store) {
 
 /// Whatever an event says may stand in an alert, and be a dimension.
 async fn any_text_is_held(store: &Store) {
-    let mine = claim(store, Unit::Metrics).await;
+    let mine = claim(store, AlertUnit::Metrics).await;
     let texts = tidemill_testkit::any_texts();
-    let mut changes = Changes::default();
+    let mut changes = StepChanges::default();
     for (n, text) in texts.iter().enumerate() {
         let mut made = alert(5_000 + n as u128, "TEXTS", 2_000_000 + n as i64);
         made.firing.title = text.clone();
         made.firing.summary = text.clone();
         made.firing.dimensions = BTreeMap::from([(text.clone(), text.clone())]);
         changes.alerts.push(made);
-        let (mut key, totals) = cell(5_000 + n as i64, 5, 1);
-        key.dimensions = BTreeMap::from([(text.clone(), text.clone()), ("more".into(), text.repeat(3))]);
-        changes.cells.insert(key, totals);
+        let (mut name, totals) = cell(5_000 + n as i64, 5, 1);
+        name.dimensions = BTreeMap::from([(text.clone(), text.clone()), ("more".into(), text.repeat(3))]);
+        changes.cells.insert(name, totals);
     }
     let fresh = store.commit(&mine, &changes, Notification::Off).await.expect("commits");
     assert_eq!(fresh.len(), texts.len());
-    let mut found: Vec<Alert> =
+    let mut found: Vec<FiredAlert> =
         store.newest(Some("TEXTS"), 500).await.expect("answers").into_iter().map(|recorded| recorded.alert).collect();
     found.reverse();
     assert_eq!(found, changes.alerts);
-    let saved: BTreeMap<_, _> = store.load(Unit::Metrics).await.expect("loads").cells.into_iter().collect();
-    assert!(changes.cells.iter().all(|(key, totals)| saved.get(key) == Some(totals)));
+    let saved: BTreeMap<_, _> = store.load(AlertUnit::Metrics).await.expect("loads").cells.into_iter().collect();
+    assert!(changes.cells.iter().all(|(name, totals)| saved.get(name) == Some(totals)));
 }
 
 async fn old_alerts_are_forgotten(store: &Store) {

@@ -11,8 +11,9 @@ use tidemill_events::TraceParent;
 use tidemill_service::{StartError, acts, install_crypto};
 
 use crate::{
+    alert::FiredAlert,
     config::{LinksConfig, SlackConfig},
-    rules::{Alert, figure},
+    rules::figure,
 };
 
 const HEADER_LIMIT: usize = 150;
@@ -27,7 +28,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// Why a message did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub(super) enum PostFailure {
     /// It may arrive later: Slack is away, busy or rate-limiting.
     Transient {
         /// What happened, without the webhook's address.
@@ -39,7 +40,7 @@ pub enum Failure {
     Refused(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for PostFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Transient { reason, .. } | Self::Refused(reason) => f.write_str(reason),
@@ -49,7 +50,7 @@ impl fmt::Display for Failure {
 
 /// An incoming webhook.
 #[derive(Clone)]
-pub struct Webhook {
+pub(crate) struct Webhook {
     client: Client,
     url: Url,
 }
@@ -63,7 +64,7 @@ impl fmt::Debug for Webhook {
 
 impl Webhook {
     /// The one that the configuration names, if any.
-    pub fn new(config: &SlackConfig) -> Result<Option<Self>, StartError> {
+    pub(crate) fn new(config: &SlackConfig) -> Result<Option<Self>, StartError> {
         let Some(address) = config.webhook() else { return Ok(None) };
         let url = Url::parse(address).map_err(|e| StartError::new(format!("slack.webhook_url: {e}")))?;
         install_crypto();
@@ -78,12 +79,16 @@ impl Webhook {
     }
 
     /// Where it is.
-    pub fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
 
     /// Posts a message, once; answers the HTTP status, also of a failure.
-    pub async fn post(&self, message: &Value, trace: Option<TraceParent>) -> (Option<u16>, Result<(), Failure>) {
+    pub(super) async fn post(
+        &self,
+        message: &Value,
+        trace: Option<TraceParent>,
+    ) -> (Option<u16>, Result<(), PostFailure>) {
         let mut request = self.client.post(self.url.clone()).json(message);
         if let Some(trace) = trace {
             request = request.header("traceparent", trace.to_string());
@@ -92,7 +97,7 @@ impl Webhook {
             Ok(response) => (Some(response.status().as_u16()), outcome_of(response).await),
             Err(error) => {
                 let reason = source_of(&error.without_url());
-                (None, Err(Failure::Transient { reason, retry_after: None }))
+                (None, Err(PostFailure::Transient { reason, retry_after: None }))
             }
         }
     }
@@ -104,7 +109,7 @@ fn source_of(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), source_of)
 }
 
-async fn outcome_of(response: reqwest::Response) -> Result<(), Failure> {
+async fn outcome_of(response: reqwest::Response) -> Result<(), PostFailure> {
     let status = response.status();
     if status.is_success() {
         return Ok(());
@@ -115,14 +120,16 @@ async fn outcome_of(response: reqwest::Response) -> Result<(), Failure> {
     let word: String = response.text().await.unwrap_or_default().chars().take(200).collect();
     let reason = format!("{status}: {word}");
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(Failure::Transient { reason, retry_after }),
-        status if status.is_client_error() => Err(Failure::Refused(reason)),
-        _ => Err(Failure::Transient { reason, retry_after }),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            Err(PostFailure::Transient { reason, retry_after })
+        }
+        status if status.is_client_error() => Err(PostFailure::Refused(reason)),
+        _ => Err(PostFailure::Transient { reason, retry_after }),
     }
 }
 
 /// A message about one alert.
-pub fn message(alert: &Alert, links: &LinksConfig) -> Value {
+pub(super) fn message(alert: &FiredAlert, links: &LinksConfig) -> Value {
     let firing = &alert.firing;
     let title = format!("{} {}", symbol(&firing.severity), firing.title);
     let dimensions = firing.dimensions.iter().map(|(name, value)| (name, value.clone()));
@@ -145,7 +152,7 @@ pub fn message(alert: &Alert, links: &LinksConfig) -> Value {
 }
 
 /// One message about alerts of one rule that are too many to tell one by one.
-pub fn summary(alerts: &[Alert], links: &LinksConfig) -> Value {
+pub(super) fn summary(alerts: &[FiredAlert], links: &LinksConfig) -> Value {
     let (rule, severity) = alerts.first().map_or(("", ""), |alert| (&alert.firing.rule, &alert.firing.severity));
     let title = format!("{} {rule}: {} more alerts", symbol(severity), alerts.len());
     let mut lines: Vec<String> = alerts
@@ -182,7 +189,7 @@ fn context(text: &str) -> Value {
     json!({ "type": "context", "elements": [mrkdwn("", text, FIELD_LIMIT)] })
 }
 
-fn buttons(alert: &Alert, links: &LinksConfig) -> Option<Value> {
+fn buttons(alert: &FiredAlert, links: &LinksConfig) -> Option<Value> {
     let address = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
     // A trace that nobody recorded cannot be looked at.
     let trace = alert.firing.trace.filter(|trace| trace.is_sampled()).zip(address(&links.jaeger));
@@ -252,30 +259,4 @@ fn cut(text: &str, limit: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn nothing_in_a_text_means_anything_to_slack() {
-        assert_eq!(escape("<!channel> & <@U1>", 100), "&lt;!channel&gt; &amp; &lt;@U1&gt;");
-        assert_eq!(escape(" \n", 100), "–");
-        assert_eq!(escape("a\u{202e}b\u{1b}[1m\nc", 100), "a b [1m\nc");
-        assert_eq!(cut("forged\n*severity*\u{2066}", 100), "forged *severity* ");
-        assert_eq!(escape("&&", 7), "&amp;…", "an escape is never cut in two");
-    }
-
-    proptest! {
-        #[test]
-        fn escaped_texts_keep_to_the_limit(text in any::<String>(), limit in 6usize..200) {
-            let escaped = escape(&text, limit);
-            prop_assert!((1..=limit).contains(&escaped.chars().count()));
-            prop_assert!(!escaped.contains(['<', '>']));
-            let whole = ["&amp;", "&lt;", "&gt;"];
-            prop_assert!(escaped.match_indices('&').all(|(at, _)| whole.iter().any(|e| escaped[at..].starts_with(e))));
-            let short = cut(&format!("x{text}"), limit);
-            prop_assert!((1..=limit).contains(&short.chars().count()));
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,119 @@
+//! What rules over events call the members of an event's data.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tidemill_definitions::{DefinitionError, Field, from_yaml};
+
+/// The names of a rule that has none of its own: file name and text.
+const DEFAULT: (&str, &str) = ("shop.yaml", include_str!("../../definitions/shop.yaml"));
+
+/// Exact amounts, by name.
+pub(crate) type Amounts = BTreeMap<String, AmountDefinition>;
+/// Lists, by name.
+pub(crate) type Lists = BTreeMap<String, ListDefinition>;
+
+/// The default names.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShopNames {
+    pub(super) amounts: Amounts,
+    pub(super) lists: Lists,
+}
+
+impl ShopNames {
+    pub(super) fn read() -> Result<Self, DefinitionError> {
+        from_yaml(DEFAULT.0, DEFAULT.1)
+    }
+}
+
+/// Ways to find an amount: the first counts by which an event has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Vec<AmountSum>")]
+pub(crate) struct AmountDefinition(Vec<AmountSum>);
+
+impl AmountDefinition {
+    /// In their order.
+    pub(crate) fn ways(&self) -> &[AmountSum] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<AmountSum>> for AmountDefinition {
+    type Error = &'static str;
+
+    fn try_from(ways: Vec<AmountSum>) -> Result<Self, Self::Error> {
+        if ways.is_empty() { Err("an amount needs at least one way to be found") } else { Ok(Self(ways)) }
+    }
+}
+
+/// A product of members; over a list, the sum of its items' products.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "AmountSumText")]
+pub(crate) struct AmountSum {
+    /// The list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) each: Option<Field>,
+    /// One to four members of the data, or of the item.
+    pub(crate) sum: Vec<Field>,
+}
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AmountSumText {
+    each: Option<Field>,
+    sum: Vec<Field>,
+}
+
+impl TryFrom<AmountSumText> for AmountSum {
+    type Error = String;
+
+    fn try_from(AmountSumText { each, sum }: AmountSumText) -> Result<Self, String> {
+        if each.as_ref().is_some_and(|field| !matches!(field, Field::Data(_))) {
+            return Err("`each` names a list in data, for instance data.items".into());
+        }
+        if !(1..=4).contains(&sum.len()) {
+            return Err("`sum` multiplies one to four fields".into());
+        }
+        let is_known = |field: &Field| match field {
+            Field::Data(_) => true,
+            Field::Item(_) => each.is_some(),
+            _ => false,
+        };
+        if !sum.iter().all(is_known) {
+            return Err("`sum` multiplies fields data.…, and with `each` also item.…".into());
+        }
+        Ok(Self { each, sum })
+    }
+}
+
+/// A place in an event's data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Field")]
+#[serde(into = "Field")]
+pub(crate) struct ListDefinition(Vec<String>);
+
+impl ListDefinition {
+    /// The path within the data.
+    pub(crate) fn path(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl TryFrom<Field> for ListDefinition {
+    type Error = &'static str;
+
+    fn try_from(field: Field) -> Result<Self, Self::Error> {
+        match field {
+            Field::Data(path) => Ok(Self(path)),
+            _ => Err("a list stands in data, for instance data.items"),
+        }
+    }
+}
+
+impl From<ListDefinition> for Field {
+    fn from(list: ListDefinition) -> Self {
+        Self::Data(list.0)
+    }
+}

@@ -1,0 +1,102 @@
+//! Event rules over one partition of `ENRICHED`.
+
+use std::sync::Arc;
+
+use tidemill_bus::Bus;
+use tidemill_domain::{Partition, SharedClock};
+use tidemill_events::{Durable, EnrichedBatch, topology};
+use tidemill_stage::Place;
+
+use super::reader::{Missing, Stage};
+use crate::{
+    error::Error,
+    evaluate::event::EventRules,
+    state::{ConsumerProgress, StepChanges},
+    telemetry::Telemetry,
+};
+
+/// Event rules over one partition of `ENRICHED`.
+pub(super) struct EventStage {
+    rules: Arc<EventRules>,
+    partition: Partition,
+    /// The `RAW` sequence up to which it is done; 0 for nothing yet.
+    floor: u64,
+    /// Whether there are batches behind the floor, and not the next one.
+    is_broken: bool,
+    /// Whether the last message was given up: then the next batch is not the
+    /// successor of any that was read.
+    is_behind_dead: bool,
+    clock: SharedClock,
+    telemetry: Arc<Telemetry>,
+}
+
+impl EventStage {
+    /// Goes on behind `floor`; the rules are those of all partitions.
+    pub(super) fn new(
+        rules: Arc<EventRules>,
+        partition: Partition,
+        floor: u64,
+        clock: SharedClock,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self { rules, partition, floor, is_broken: false, is_behind_dead: false, clock, telemetry }
+    }
+}
+
+impl Stage for EventStage {
+    type Message = EnrichedBatch;
+
+    /// A batch whose predecessor has not come is passed over, and will come
+    /// again behind it. The first one ever starts anywhere: what was before is
+    /// older than this service. So does one behind a message that was given up:
+    /// enrichment would make the same of it once more.
+    fn evaluate(&mut self, batches: Vec<Option<EnrichedBatch>>) -> StepChanges {
+        let mut changes = StepChanges::default();
+        for batch in batches {
+            let Some(batch) = batch else {
+                self.is_behind_dead = true;
+                continue;
+            };
+            let starts_anywhere = self.floor == 0 || self.is_behind_dead;
+            match Place::of(self.floor, batch.raw_prev, batch.raw_seq) {
+                Place::Next => {}
+                Place::Early if starts_anywhere => {}
+                Place::Early => {
+                    self.telemetry.early_batch();
+                    self.is_broken = true;
+                    continue;
+                }
+                // Evaluated before, and delivered again.
+                Place::Repeated => continue,
+            }
+            self.rules.apply(&batch, self.clock.now(), &mut changes);
+            self.floor = batch.raw_seq;
+            (self.is_broken, self.is_behind_dead) = (false, false);
+            let progress = ConsumerProgress { raw_seq: batch.raw_seq, watermark: None, as_of: Some(batch.ingested_at) };
+            changes.progress.insert(self.partition, progress);
+        }
+        changes
+    }
+
+    /// An earlier owner may have passed over what came early, and not have
+    /// lived to see the rest.
+    async fn look_back(&mut self, bus: &Bus, durable: Durable) -> Result<(), Error> {
+        if self.floor > 0 && bus.lag(durable).await? == 0 {
+            match bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await {
+                Ok(last) => self.is_broken |= last.is_some_and(|last| last.message.raw_seq > self.floor),
+                // It is set aside when it is read.
+                Err(tidemill_bus::Error::Decode(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn partition(&self) -> Option<Partition> {
+        Some(self.partition)
+    }
+
+    fn missing(&self) -> Option<Missing> {
+        self.is_broken.then_some(Missing { partition: self.partition, after: self.floor })
+    }
+}

@@ -1,0 +1,22 @@
+//! Metric rules over `METRICS`.
+
+use tidemill_domain::SharedClock;
+use tidemill_events::MetricsUpdate;
+
+use super::reader::Stage;
+use crate::{evaluate::metric::MetricRules, state::StepChanges};
+
+/// The rules, and the windows that they look at.
+pub(super) struct MetricStage {
+    pub(super) rules: MetricRules,
+    pub(super) clock: SharedClock,
+}
+
+impl Stage for MetricStage {
+    type Message = MetricsUpdate;
+
+    fn evaluate(&mut self, updates: Vec<Option<MetricsUpdate>>) -> StepChanges {
+        let updates: Vec<MetricsUpdate> = updates.into_iter().flatten().collect();
+        self.rules.apply(&updates, self.clock.now())
+    }
+}

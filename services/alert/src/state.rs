@@ -1,0 +1,114 @@
+//! What evaluation goes on from, and what a step of it changes.
+
+use std::collections::BTreeMap;
+
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::TraceParent;
+use tidemill_totals::Totals;
+
+use crate::alert::FiredAlert;
+
+/// How far a consumer has come in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConsumerProgress {
+    /// The `RAW` sequence that it has reached.
+    pub(crate) raw_seq: u64,
+    /// Event time up to which the partition is known; `None` where it holds
+    /// nothing back.
+    pub(crate) watermark: Option<Timestamp>,
+    /// When aggregation last spoke of the partition.
+    pub(crate) as_of: Option<Timestamp>,
+}
+
+/// What counters counted in one step of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Observations {
+    pub(crate) partition: Partition,
+    /// The `RAW` sequence that the step reaches.
+    pub(crate) raw_seq: u64,
+    /// When ingestion took the events in.
+    pub(crate) arrived: Timestamp,
+    /// Counter, hash of the key, event time in milliseconds.
+    pub(crate) entries: Vec<(String, u64, i64)>,
+}
+
+/// What tells a partition's cell from all others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CellName {
+    pub(crate) metric: String,
+    /// Version of the metric's definition.
+    pub(crate) version: String,
+    /// First instant of the window.
+    pub(crate) start: Timestamp,
+    /// Values by dimension.
+    pub(crate) dimensions: BTreeMap<String, String>,
+    pub(crate) partition: Partition,
+}
+
+/// A partition's totals of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CellTotals {
+    /// First instant after the window.
+    pub(crate) end: Timestamp,
+    /// The `RAW` sequence that they reach.
+    pub(crate) raw_seq: u64,
+    pub(crate) totals: Totals,
+    /// Whether the cell was taken back, as a session that was merged into
+    /// another.
+    pub(crate) retracted: bool,
+    /// A sampled event that is counted in them.
+    pub(crate) exemplar: Option<TraceParent>,
+}
+
+/// What one step of a consumer changes, all in one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct StepChanges {
+    pub(crate) alerts: Vec<FiredAlert>,
+    pub(crate) progress: BTreeMap<Partition, ConsumerProgress>,
+    pub(crate) observations: Option<Observations>,
+    /// Observations of this partition that arrived earlier are not needed any more.
+    pub(crate) forget_observations: Option<(Partition, Timestamp)>,
+    /// Totals that reach further than before.
+    pub(crate) cells: BTreeMap<CellName, CellTotals>,
+    /// Windows of these metrics (name, version) before these starts are not
+    /// needed any more.
+    pub(crate) forget_cells: BTreeMap<(String, String), Timestamp>,
+}
+
+impl StepChanges {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What it is made of, apart from positions: alerts, then observations, then
+    /// cells. None of them needs another.
+    pub(crate) fn parts(&self) -> usize {
+        self.alerts.len() + usize::from(self.observations.is_some()) + self.cells.len()
+    }
+
+    /// The same with some of its parts alone.
+    #[must_use]
+    pub(crate) fn with(&self, parts: &[usize]) -> Self {
+        let has = |part: usize| parts.contains(&part);
+        let (alerts, observations) = (self.alerts.len(), usize::from(self.observations.is_some()));
+        let cells = self.cells.iter().enumerate().filter(|(place, _)| has(alerts + observations + place));
+        Self {
+            alerts: self.alerts.iter().enumerate().filter(|(place, _)| has(*place)).map(|(_, a)| a.clone()).collect(),
+            observations: self.observations.clone().filter(|_| has(alerts)),
+            cells: cells.map(|(_, (name, cell))| (name.clone(), cell.clone())).collect(),
+            progress: self.progress.clone(),
+            forget_observations: self.forget_observations,
+            forget_cells: self.forget_cells.clone(),
+        }
+    }
+}
+
+/// What was kept of a unit.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Saved {
+    pub(crate) progress: BTreeMap<Partition, ConsumerProgress>,
+    /// In the order of arrival.
+    pub(crate) observations: Vec<Observations>,
+    pub(crate) cells: Vec<(CellName, CellTotals)>,
+}
