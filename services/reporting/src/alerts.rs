@@ -9,47 +9,51 @@ use tidemill_totals::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+#[cfg(test)]
+mod tests;
+
 /// An alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Alert {
+#[schema(as = Alert)]
+pub(crate) struct AlertRecord {
     /// The same rule, version and occasion give the same id.
     #[schema(value_type = String, format = "uuid")]
-    pub id: Uuid,
+    pub(crate) id: Uuid,
     /// The rule's name.
-    pub rule: String,
+    pub(crate) rule: String,
     /// The rule's version: its hash.
-    pub rule_version: String,
+    pub(crate) rule_version: String,
     /// `info`, `warning` or `critical`.
-    pub severity: String,
+    pub(crate) severity: String,
     /// `firing` until its notification was accepted, then `notified`.
     #[schema(value_type = String)]
-    pub state: AlertState,
+    pub(crate) state: AlertState,
     /// One line.
-    pub title: String,
+    pub(crate) title: String,
     /// What happened, in words.
-    pub summary: String,
+    pub(crate) summary: String,
     /// What it is about.
-    pub dimensions: BTreeMap<String, String>,
+    pub(crate) dimensions: BTreeMap<String, String>,
     /// The figures that made it fire; amounts are strings.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
-    pub values: BTreeMap<String, Value>,
+    pub(crate) values: BTreeMap<String, Value>,
     /// Event time of the occasion.
     #[schema(value_type = String, format = DateTime)]
-    pub event_time: Timestamp,
+    pub(crate) event_time: Timestamp,
     /// When the rule fired.
     #[schema(value_type = String, format = DateTime)]
-    pub fired_at: Timestamp,
+    pub(crate) fired_at: Timestamp,
     /// When the notification was accepted.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub notified_at: Option<Timestamp>,
+    pub(crate) notified_at: Option<Timestamp>,
     /// The trace of the event behind it.
-    pub trace_id: Option<String>,
+    pub(crate) trace_id: Option<String>,
 }
 
-impl Alert {
+impl AlertRecord {
     /// The alert after a transition. Transitions may come in any order and
     /// more than once: of two times for the same step the earlier one stands.
-    pub fn after(before: Option<Self>, transition: &AlertTransition) -> Self {
+    pub(crate) fn after(before: Option<Self>, transition: &AlertTransition) -> Self {
         let earlier = |known: Option<Timestamp>| known.map_or(transition.at, |known| known.min(transition.at));
         let (fired_at, notified_at) = before.as_ref().map_or((None, None), |a| (Some(a.fired_at), a.notified_at));
         Self {
@@ -73,24 +77,5 @@ impl Alert {
             },
             trace_id: transition.trace.map(|trace| trace.trace_id_hex()).or(before.and_then(|alert| alert.trace_id)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{at, transition};
-
-    #[test]
-    fn transitions_may_come_in_any_order() {
-        let (fired, notified) = (transition(1, AlertState::Firing, at(5)), transition(1, AlertState::Notified, at(9)));
-        let all = |order: &[&AlertTransition]| order.iter().fold(None, |alert, step| Some(Alert::after(alert, step)));
-        let straight = all(&[&fired, &notified]).expect("two transitions");
-        assert_eq!(
-            (straight.state, straight.fired_at, straight.notified_at),
-            (AlertState::Notified, at(5), Some(at(9)))
-        );
-        assert_eq!(all(&[&notified, &fired, &notified, &fired]), Some(straight));
-        assert_eq!(all(&[&fired]).expect("one").notified_at, None);
     }
 }

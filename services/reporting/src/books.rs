@@ -1,8 +1,8 @@
 //! The books: every event that was received has one outcome.
 //!
-//! What was received is counted where the log and the dead letters are
-//! written, what became of it where it is counted: two sides that know nothing
-//! of each other, and so can check each other.
+//! The log and the dead letters tell what was received. Aggregation tells what
+//! became of it. The two sides know nothing of each other, and so they can
+//! check each other.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,14 @@ use tidemill_domain::{SourceName, Timestamp};
 use tidemill_events::{DeadLetter, RawBatch};
 use utoipa::ToSchema;
 
+#[cfg(test)]
+mod tests;
+
 const HOUR: i64 = 3_600_000;
-/// Who refuses events before the log.
+/// The service that refuses events before they are in the log.
 const DOOR: &str = "ingestion";
-/// Whose dead letters are outcomes of events. A dead letter of alert or
-/// reporting is one more reader's failure: the event itself is counted.
+/// Services whose dead letters are outcomes of events. A dead letter of alert
+/// or reporting is the failure of a reader: the event itself is counted.
 const OUTCOME_OWNERS: [&str; 3] = [DOOR, "enrichment", "aggregation"];
 
 /// Whether a dead letter of this service is the outcome of an event.
@@ -23,8 +26,7 @@ pub(crate) fn is_outcome(service: &str) -> bool {
     OUTCOME_OWNERS.contains(&service)
 }
 
-/// Whether a dead letter of this service is the outcome of an event that the
-/// log has.
+/// Whether a dead letter of this service is the outcome of an event in the log.
 pub(crate) fn is_outcome_of_accepted(service: &str) -> bool {
     is_outcome(service) && service != DOOR
 }
@@ -41,16 +43,16 @@ pub(crate) fn hour_of(time: Timestamp) -> Timestamp {
 
 /// What a message adds to the log's side of the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Intake {
+pub(crate) struct IntakeCounts {
     /// Accepted into the log.
-    pub accepted: u64,
+    pub(crate) accepted: u64,
     /// Refused at the door.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// Given up, at the door or later.
-    pub dead_lettered: u64,
+    pub(crate) dead_lettered: u64,
 }
 
-impl std::ops::AddAssign for Intake {
+impl std::ops::AddAssign for IntakeCounts {
     fn add_assign(&mut self, other: Self) {
         self.accepted = self.accepted.saturating_add(other.accepted);
         self.rejected = self.rejected.saturating_add(other.rejected);
@@ -60,19 +62,22 @@ impl std::ops::AddAssign for Intake {
 
 /// What one message of a stream adds, by source and hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct BookEntry {
     /// The message's sequence in its stream.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// What it adds.
-    pub lines: Vec<((String, Timestamp), Intake)>,
+    pub(crate) lines: Vec<((String, Timestamp), IntakeCounts)>,
 }
 
-impl Entry {
+impl BookEntry {
     /// Of a batch in the log.
-    pub fn of_batch(sequence: u64, batch: &RawBatch) -> Self {
+    pub(crate) fn of_batch(sequence: u64, batch: &RawBatch) -> Self {
         let hour = hour_of(batch.ingested_at);
         let line = |(source, count): (&String, &u32)| {
-            ((known_source(source.clone()), hour), Intake { accepted: (*count).into(), ..Intake::default() })
+            (
+                (known_source(source.clone()), hour),
+                IntakeCounts { accepted: (*count).into(), ..IntakeCounts::default() },
+            )
         };
         Self { sequence, lines: batch.sources.iter().map(line).collect() }
     }
@@ -80,19 +85,22 @@ impl Entry {
     /// Of a dead letter, which may stand for several events. One whose event was
     /// sent again and failed once more is another attempt: received, rejected
     /// and dead-lettered anew.
-    pub fn of_letter(sequence: u64, letter: &DeadLetter) -> Self {
+    pub(crate) fn of_letter(sequence: u64, letter: &DeadLetter) -> Self {
         let key = (known_source(letter.source.clone()), hour_of(letter.first_failed_at));
         let count = letter.events.count();
         let rejected = if letter.service == DOOR { count } else { 0 };
-        let intake = Intake { rejected, dead_lettered: count, ..Intake::default() };
+        let intake = IntakeCounts { rejected, dead_lettered: count, ..IntakeCounts::default() };
         Self { sequence, lines: if is_outcome(&letter.service) { vec![(key, intake)] } else { Vec::new() } }
     }
 }
 
 /// What entries above `floor` add, by source and hour: entries at or below it
 /// have been added before.
-pub fn fold<'e>(entries: impl IntoIterator<Item = &'e Entry>, floor: u64) -> BTreeMap<(String, Timestamp), Intake> {
-    let mut sums: BTreeMap<(String, Timestamp), Intake> = BTreeMap::new();
+pub(crate) fn fold<'e>(
+    entries: impl IntoIterator<Item = &'e BookEntry>,
+    floor: u64,
+) -> BTreeMap<(String, Timestamp), IntakeCounts> {
+    let mut sums: BTreeMap<(String, Timestamp), IntakeCounts> = BTreeMap::new();
     let mut reached = floor;
     for entry in entries {
         if entry.sequence > reached {
@@ -105,35 +113,36 @@ pub fn fold<'e>(entries: impl IntoIterator<Item = &'e Entry>, floor: u64) -> BTr
 
 /// One line of the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
-pub struct Line {
+#[schema(as = Line)]
+pub(crate) struct BookLine {
     /// Came in over HTTP: accepted and rejected.
-    pub received: u64,
+    pub(crate) received: u64,
     /// Accepted into the log.
-    pub accepted: u64,
+    pub(crate) accepted: u64,
     /// Refused at the door.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// Counted in the metrics.
-    pub counted: u64,
+    pub(crate) counted: u64,
     /// Past the allowed lateness.
-    pub late: u64,
+    pub(crate) late: u64,
     /// Seen before.
-    pub duplicate: u64,
+    pub(crate) duplicate: u64,
     /// Given up with a reason, at the door or later.
-    pub dead_lettered: u64,
+    pub(crate) dead_lettered: u64,
     /// Without an outcome so far. Below zero for a moment, where an outcome
     /// was read before the intake.
-    pub in_flight: i64,
+    pub(crate) in_flight: i64,
 }
 
-impl Line {
+impl BookLine {
     /// From the log's side.
-    pub fn intake(intake: Intake) -> Self {
-        let Intake { accepted, rejected, dead_lettered } = intake;
+    pub(crate) fn intake(intake: IntakeCounts) -> Self {
+        let IntakeCounts { accepted, rejected, dead_lettered } = intake;
         Self { accepted, rejected, dead_lettered, ..Self::default() }.closed()
     }
 
     /// From aggregation's side.
-    pub fn outcomes(counted: u64, late: u64, duplicate: u64) -> Self {
+    pub(crate) fn outcomes(counted: u64, late: u64, duplicate: u64) -> Self {
         Self { counted, late, duplicate, ..Self::default() }.closed()
     }
 
@@ -149,7 +158,7 @@ impl Line {
     }
 }
 
-impl std::ops::AddAssign for Line {
+impl std::ops::AddAssign for BookLine {
     fn add_assign(&mut self, other: Self) {
         let sum = Self {
             accepted: self.accepted + other.accepted,
@@ -166,57 +175,59 @@ impl std::ops::AddAssign for Line {
 
 /// The books as they are answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Books {
+#[schema(as = Books)]
+pub(crate) struct BooksAnswer {
     /// When they were read.
     #[schema(value_type = String, format = DateTime)]
-    pub as_of: Timestamp,
+    pub(crate) as_of: Timestamp,
     /// Whether every source's events all have their outcome.
-    pub balanced: bool,
+    pub(crate) balanced: bool,
     /// All sources together.
-    pub totals: Line,
+    pub(crate) totals: BookLine,
     /// By source, the largest first.
-    pub sources: Vec<SourceBooks>,
+    pub(crate) sources: Vec<BookedSource>,
     /// Sources beyond those listed; `totals` and `balanced` count them.
-    pub more_sources: usize,
+    pub(crate) more_sources: usize,
 }
 
 /// The books of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct SourceBooks {
+#[schema(as = SourceBooks)]
+pub(crate) struct BookedSource {
     /// CloudEvents `source`.
-    pub source: String,
+    pub(crate) source: String,
     /// Its sums.
     #[serde(flatten)]
-    pub sums: Line,
+    pub(crate) sums: BookLine,
     /// Whether all its events have their outcome.
-    pub balanced: bool,
+    pub(crate) balanced: bool,
     /// By hour of ingestion, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hours: Option<Vec<HourBooks>>,
+    pub(crate) hours: Option<Vec<HourBooks>>,
 }
 
 /// The books of one source in one hour of ingestion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct HourBooks {
+pub(crate) struct HourBooks {
     /// The hour's first instant.
     #[schema(value_type = String, format = DateTime)]
-    pub hour: Timestamp,
+    pub(crate) hour: Timestamp,
     /// Its sums.
     #[serde(flatten)]
-    pub sums: Line,
+    pub(crate) sums: BookLine,
 }
 
-impl Books {
+impl BooksAnswer {
     /// From either side's lines by source. At most `limit` sources are listed.
-    pub fn new(as_of: Timestamp, lines: impl IntoIterator<Item = (String, Line)>, limit: usize) -> Self {
-        let mut by_source: BTreeMap<String, Line> = BTreeMap::new();
+    pub(crate) fn new(as_of: Timestamp, lines: impl IntoIterator<Item = (String, BookLine)>, limit: usize) -> Self {
+        let mut by_source: BTreeMap<String, BookLine> = BTreeMap::new();
         lines.into_iter().for_each(|(source, line)| *by_source.entry(source).or_default() += line);
-        let mut totals = Line::default();
+        let mut totals = BookLine::default();
         by_source.values().for_each(|line| totals += *line);
-        let balanced = by_source.values().all(Line::is_balanced);
-        let mut sources: Vec<SourceBooks> = by_source
+        let balanced = by_source.values().all(BookLine::is_balanced);
+        let mut sources: Vec<BookedSource> = by_source
             .into_iter()
-            .map(|(source, sums)| SourceBooks { source, sums, balanced: sums.is_balanced(), hours: None })
+            .map(|(source, sums)| BookedSource { source, sums, balanced: sums.is_balanced(), hours: None })
             .collect();
         // A stable sort: sources of one size stay in the order of their names.
         sources.sort_by_key(|line| std::cmp::Reverse(line.sums.received));
@@ -227,8 +238,8 @@ impl Books {
 
     /// With the hours of the listed sources, earliest first.
     #[must_use]
-    pub fn with_hours(mut self, lines: impl IntoIterator<Item = ((String, Timestamp), Line)>) -> Self {
-        let mut by_source: BTreeMap<String, BTreeMap<Timestamp, Line>> = BTreeMap::new();
+    pub(crate) fn with_hours(mut self, lines: impl IntoIterator<Item = ((String, Timestamp), BookLine)>) -> Self {
+        let mut by_source: BTreeMap<String, BTreeMap<Timestamp, BookLine>> = BTreeMap::new();
         for ((source, hour), line) in lines {
             *by_source.entry(source).or_default().entry(hour).or_default() += line;
         }
@@ -237,92 +248,5 @@ impl Books {
             line.hours = Some(hours.into_iter().map(|(hour, sums)| HourBooks { hour, sums }).collect());
         }
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::{collection::vec, prelude::*};
-    use tidemill_events::Events;
-
-    use super::*;
-
-    fn entry() -> impl Strategy<Value = Entry> {
-        (1u64..30).prop_map(|sequence| Entry {
-            sequence,
-            lines: vec![(
-                (
-                    format!("shop-{}", sequence % 3),
-                    hour_of(Timestamp::saturating_from_millis(sequence.cast_signed() * HOUR / 4)),
-                ),
-                Intake { accepted: sequence, rejected: sequence % 2, dead_lettered: sequence % 2 },
-            )],
-        })
-    }
-
-    type Sums = BTreeMap<(String, Timestamp), Intake>;
-
-    /// As a consumer folds: chunk by chunk, each above what is folded.
-    fn consumed<'a>(chunks: impl IntoIterator<Item = &'a [Entry]>) -> Sums {
-        let (mut floor, mut sums) = (0, Sums::new());
-        for chunk in chunks {
-            fold(chunk, floor).into_iter().for_each(|(key, intake)| *sums.entry(key).or_default() += intake);
-            floor = chunk.iter().map(|entry| entry.sequence).max().unwrap_or(floor).max(floor);
-        }
-        sums
-    }
-
-    proptest! {
-        #[test]
-        fn deliveries_that_come_again_change_nothing(
-            mut log in vec(entry(), 1..20), size in 1usize..7, cut in 0usize..20, again in 1usize..7,
-        ) {
-            log.sort_by_key(|entry| entry.sequence);
-            log.dedup_by_key(|entry| entry.sequence);
-            let straight = consumed([&log[..]]);
-            // A crash after `cut` messages, some of them unacknowledged.
-            let cut = cut.min(log.len());
-            let seen = log[..cut].chunks(size);
-            let redelivered = log[cut.saturating_sub(again)..].chunks(size);
-            prop_assert_eq!(consumed(seen.chain(redelivered)), straight);
-        }
-    }
-
-    fn letter(service: &str, source: &str) -> DeadLetter {
-        DeadLetter { source: source.into(), ..crate::testing::dead_letter(service, None) }
-    }
-
-    #[test]
-    fn a_dead_letter_is_an_outcome_where_the_event_ends() {
-        let of = |service| Entry::of_letter(1, &letter(service, "shop")).lines;
-        let key = ("shop".to_owned(), Timestamp::saturating_from_millis(HOUR));
-        let later = Intake { dead_lettered: 1, ..Intake::default() };
-        assert_eq!(of("ingestion"), [(key.clone(), Intake { rejected: 1, ..later })]);
-        assert_eq!(of("enrichment"), [(key, later)]);
-        assert_eq!(of("alert"), []);
-        for events in [Events::Several(7), Events::Counted(7)] {
-            let lines = Entry::of_letter(1, &DeadLetter { events, ..letter("ingestion", "shop") }).lines;
-            assert_eq!(lines[0].1, Intake { rejected: 7, dead_lettered: 7, ..Intake::default() });
-        }
-        assert_eq!(Entry::of_letter(1, &letter("ingestion", "a\nb")).lines[0].0.0, SourceName::UNKNOWN);
-    }
-
-    #[test]
-    fn sources_that_cancel_out_are_not_balanced() {
-        let lines = || {
-            [
-                ("a".to_owned(), Line::intake(Intake { accepted: 3, ..Intake::default() })),
-                ("a".to_owned(), Line::outcomes(1, 1, 0)),
-                ("b".to_owned(), Line::outcomes(1, 0, 0)),
-            ]
-        };
-        let books = Books::new(Timestamp::EPOCH, lines(), 1);
-        assert_eq!((books.totals.received, books.totals.in_flight, books.balanced), (3, 0, false));
-        assert_eq!((books.sources.len(), books.more_sources, books.sources[0].sums.in_flight), (1, 1, 1));
-        let mended = lines().into_iter().chain([
-            ("a".to_owned(), Line::outcomes(0, 0, 1)),
-            ("b".to_owned(), Line::intake(Intake { accepted: 1, ..Intake::default() })),
-        ]);
-        assert!(Books::new(Timestamp::EPOCH, mended, 9).balanced);
     }
 }

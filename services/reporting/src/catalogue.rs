@@ -9,42 +9,46 @@ use utoipa::ToSchema;
 
 use crate::error::Error;
 
+#[cfg(test)]
+mod tests;
+
 /// A metric's definition, as far as a reader of its numbers needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Metric {
+pub(crate) struct Metric {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its version: the definition's hash.
-    pub version: String,
+    pub(crate) version: String,
     /// Its windows.
-    pub window: WindowShape,
+    pub(crate) window: WindowShape,
     /// What it is split by.
-    pub dimensions: Vec<String>,
+    pub(crate) dimensions: Vec<String>,
     /// What is totalled.
-    pub measures: Vec<Measure>,
+    pub(crate) measures: Vec<MeasureShape>,
 }
 
 /// The windows of a metric.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct WindowShape {
+pub(crate) struct WindowShape {
     /// `tumbling`, `sliding` or `session`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Length; of sessions, the gap that ends one.
-    pub seconds: i64,
+    pub(crate) seconds: i64,
 }
 
 /// A measure of a metric.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Measure {
+#[schema(as = Measure)]
+pub(crate) struct MeasureShape {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// How it totals: `count`, `sum`, `min`, `max`, `average`, `distinct` or `quantile`.
-    pub kind: String,
+    pub(crate) kind: String,
 }
 
 impl From<&MetricDefinition> for Metric {
     fn from(definition: &MetricDefinition) -> Self {
-        let measure = |(name, measure): (&String, &tidemill_definitions::MeasureDefinition)| Measure {
+        let measure = |(name, measure): (&String, &tidemill_definitions::MeasureDefinition)| MeasureShape {
             name: name.clone(),
             kind: measure.kind.name().into(),
         };
@@ -62,34 +66,34 @@ impl From<&MetricDefinition> for Metric {
 impl Metric {
     /// Whether its windows share no event, so that they may be added up: only
     /// sliding ones do.
-    pub fn has_disjoint_windows(&self) -> bool {
+    pub(crate) fn has_disjoint_windows(&self) -> bool {
         self.window.kind != Window::Sliding { size_millis: 1, step_millis: 1 }.kind()
     }
 }
 
 /// A version of a metric, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
+pub(crate) struct Version {
     /// The metric's name.
-    pub metric: String,
+    pub(crate) metric: String,
     /// The version.
-    pub version: String,
+    pub(crate) version: String,
     /// Its definition; unknown where no instance has ever been given it.
-    pub definition: Option<Metric>,
+    pub(crate) definition: Option<Metric>,
     /// When the first data of it came.
-    pub data_since: Option<Timestamp>,
+    pub(crate) data_since: Option<Timestamp>,
 }
 
 /// The metrics that are defined, and every version that has data.
 #[derive(Debug, Clone, Default)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     defined: BTreeMap<String, Metric>,
     versions: BTreeMap<String, BTreeMap<String, Version>>,
 }
 
 impl Catalogue {
     /// With the definitions in force and the versions in the store.
-    pub fn new(definitions: &Metrics, stored: Vec<Version>) -> Self {
+    pub(crate) fn new(definitions: &Metrics, stored: Vec<Version>) -> Self {
         let defined = definitions.iter().map(|metric| (metric.name.clone(), metric.into())).collect();
         let mut catalogue = Self { defined, versions: BTreeMap::new() };
         catalogue.learn(stored);
@@ -97,17 +101,17 @@ impl Catalogue {
     }
 
     /// The definitions in force.
-    pub fn defined(&self) -> impl Iterator<Item = &Metric> {
+    pub(crate) fn defined(&self) -> impl Iterator<Item = &Metric> {
         self.defined.values()
     }
 
     /// Whether data of this version has come before.
-    pub fn has_data(&self, metric: &str, version: &str) -> bool {
+    pub(crate) fn has_data(&self, metric: &str, version: &str) -> bool {
         self.versions.get(metric).and_then(|all| all.get(version)).is_some_and(|known| known.data_since.is_some())
     }
 
     /// Takes note that data of this version has come.
-    pub fn data_came(&mut self, metric: &str, version: &str, now: Timestamp) {
+    pub(crate) fn data_came(&mut self, metric: &str, version: &str, now: Timestamp) {
         let definition = self.defined.get(metric).filter(|defined| defined.version == version);
         let known = self.versions.entry(metric.into()).or_default().entry(version.into()).or_insert_with(|| Version {
             metric: metric.into(),
@@ -119,14 +123,14 @@ impl Catalogue {
     }
 
     /// Takes note of the versions that are stored: other replicas store some too.
-    pub fn learn(&mut self, stored: Vec<Version>) {
+    pub(crate) fn learn(&mut self, stored: Vec<Version>) {
         for version in stored {
             self.versions.entry(version.metric.clone()).or_default().insert(version.version.clone(), version);
         }
     }
 
     /// Every metric in the version that is served.
-    pub fn served(&self) -> Vec<&Metric> {
+    pub(crate) fn served(&self) -> Vec<&Metric> {
         let mut names: Vec<&String> = self.defined.keys().chain(self.versions.keys()).collect();
         names.sort();
         names.dedup();
@@ -134,7 +138,7 @@ impl Catalogue {
     }
 
     /// A metric in a version: the one asked for, else the one that is served.
-    pub fn find(&self, metric: &str, version: Option<&str>) -> Result<&Metric, Error> {
+    pub(crate) fn find(&self, metric: &str, version: Option<&str>) -> Result<&Metric, Error> {
         let served = self.serve(metric).ok_or_else(|| Error::UnknownMetric(metric.into()))?;
         let Some(version) = version else { return Ok(served) };
         let readable: BTreeMap<&str, &Metric> = self.readable(metric).map(|known| (&*known.version, known)).collect();
@@ -160,43 +164,5 @@ impl Catalogue {
     fn readable(&self, metric: &str) -> impl Iterator<Item = &Metric> {
         let stored = self.versions.get(metric).into_iter().flat_map(BTreeMap::values);
         stored.filter_map(|known| known.definition.as_ref()).chain(self.defined.get(metric))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::saturating_from_millis(millis)
-    }
-
-    fn older(metric: &Metric, version: &str, data_since: i64) -> Version {
-        let definition = Some(Metric { version: version.into(), ..metric.clone() });
-        Version { metric: metric.name.clone(), version: version.into(), definition, data_since: Some(at(data_since)) }
-    }
-
-    #[test]
-    fn a_changed_definition_takes_over_with_its_first_number() {
-        let definitions = Metrics::load(None).expect("the defaults");
-        let current: Metric = definitions.get("sales_metrics").expect("a default").into();
-        let stored = vec![older(&current, "old", 1), older(&current, "older", 0)];
-        let mut catalogue = Catalogue::new(&definitions, stored);
-        let served = |catalogue: &Catalogue| catalogue.find("sales_metrics", None).expect("known").version.clone();
-        assert_eq!(served(&catalogue), "old");
-        assert!(catalogue.find("sales_metrics", Some(&current.version)).is_ok());
-        catalogue.data_came("sales_metrics", &current.version, at(2));
-        assert_eq!(served(&catalogue), current.version);
-        assert_eq!(catalogue.find("sales_metrics", Some("older")).expect("stays readable").version, "older");
-        let error = catalogue.find("sales_metrics", Some("none")).expect_err("unknown").to_string();
-        assert!(error.contains("older"), "{error}");
-    }
-
-    #[test]
-    fn data_without_a_definition_is_kept_and_not_served() {
-        let mut catalogue = Catalogue::new(&Metrics::load(None).expect("the defaults"), Vec::new());
-        catalogue.data_came("ghosts", "1", at(0));
-        assert!(catalogue.find("ghosts", None).is_err());
-        assert_eq!(catalogue.served().len(), 5);
     }
 }

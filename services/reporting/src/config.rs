@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
+#[cfg(test)]
+mod tests;
+
 /// The settings.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +34,7 @@ pub struct Config {
     pub live: LiveConfig,
     /// What one request may ask for.
     #[serde(default)]
-    pub limits: LimitsConfig,
+    pub limits: AnswerLimitsConfig,
     /// When to stand still rather than make dead letters.
     #[serde(default)]
     pub dead_letters: CeilingConfig,
@@ -79,14 +82,14 @@ impl Default for LiveConfig {
 /// Section `limits`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
+pub struct AnswerLimitsConfig {
     /// Points in one answer.
     pub points: usize,
     /// Stored totals that one answer may be made of.
     pub cells: usize,
 }
 
-impl Default for LimitsConfig {
+impl Default for AnswerLimitsConfig {
     fn default() -> Self {
         Self { points: 50_000, cells: 5_000_000 }
     }
@@ -113,7 +116,7 @@ pub struct LinksConfig {
 }
 
 impl Config {
-    /// What no type says.
+    /// Checks what the types do not say.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         let positive = [
             ("live.clients", u64::from(self.live.clients)),
@@ -135,27 +138,5 @@ impl ServiceConfig for Config {
 
     fn telemetry(&self) -> &TelemetryConfig {
         &self.telemetry
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tidemill_service::config::parse;
-
-    use super::*;
-
-    #[test]
-    fn two_settings_are_enough() {
-        let config: Config =
-            parse("http.listen = '127.0.0.1:7080'\nstore.url = 'sqlite:///tmp/r.db'\n").expect("reads");
-        assert_eq!((config.limits.points, config.live.clients), (50_000, 256));
-        config.check().expect("the defaults are right");
-    }
-
-    #[test]
-    fn unknown_settings_are_named() {
-        let text = "http.listen = '127.0.0.1:7080'\nstore.url = 'sqlite:///r'\nlive.client = 3\n";
-        let error = parse::<Config>(text).expect_err("client is not clients").to_string();
-        assert!(error.contains("client"), "{error}");
     }
 }

@@ -66,7 +66,7 @@ pub enum Error {
     #[error("too many requests are being answered")]
     Busy,
     /// A message of a stream is not in the read model and was not handed out:
-    /// somebody else has it, or the database was lost.
+    /// another replica has it, or the database was lost.
     #[error("message {sequence} of {stream} is missing; reading the stream again")]
     Missing {
         /// The stream.

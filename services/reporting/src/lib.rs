@@ -1,55 +1,48 @@
 //! Reporting: serves the numbers.
 //!
 //! It reads window totals, alerts, and the headers of the log and of the dead
-//! letters into a read model of its own ([`consumer`]), and answers from that:
+//! letters into a read model of its own (`stage`), and answers from that:
 //! series and totals, the books, alerts, the health of the chain, and a page
-//! that follows all of them live. It has dead letters sent again ([`redrive`]).
+//! that follows all of them live. It has dead letters sent again (`handling`).
 //!
 //! Any number of replicas may share a PostgreSQL: each stream is followed by
-//! one of them ([`unit`]), and all of them serve what is folded ([`refresh`]).
+//! one of them (`unit`), and all of them serve what is folded (`tasks`).
 
-pub mod alerts;
-pub mod books;
-pub mod catalogue;
-pub mod config;
-pub mod consumer;
-pub mod dead_letters;
-pub mod error;
-pub mod health;
-pub mod http;
-pub mod live;
-pub mod masking;
-pub mod page;
-pub mod publisher;
-pub mod query;
-pub mod read_model;
-pub mod redrive;
-pub mod refresh;
-pub mod state;
-pub mod store;
-pub mod telemetry;
-pub mod unit;
-pub mod watermark;
-
+mod alerts;
+mod books;
+mod catalogue;
+mod chain;
+mod config;
+mod dead_letters;
+mod error;
+mod handling;
+mod http;
+mod live;
+mod logins;
+mod parameters;
+mod query;
+mod read_model;
+mod stage;
+mod state;
+mod store;
+mod tasks;
+mod telemetry;
 #[cfg(test)]
 mod testing;
+mod unit;
+mod watermark;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::net::SocketAddr;
 
 use tidemill_definitions::Metrics;
-use tidemill_events::StreamName;
 use tidemill_service::{Access, Context, Role, Server, StartError, Starting};
-use tokio::time::{MissedTickBehavior, interval};
 
 pub use config::Config;
+pub use dead_letters::{ActionRequest, RequestKind};
 pub use error::Error;
+pub use store::Store;
 
-use crate::{catalogue::Catalogue, state::Reporting, store::Store, unit::Unit};
-
-const HOUSEKEEPING: Duration = Duration::from_secs(3600);
-/// How long it is remembered who had what done with which dead letter.
-const ACTIONS_KEPT_DAYS: i64 = 400;
-const DAY_MILLIS: i64 = 24 * 3_600_000;
+use crate::{catalogue::Catalogue, state::Reporting, store::ReadModelStanding, unit::StreamUnit};
 
 /// A running service.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +60,7 @@ pub fn start(config: Config, context: Context) -> Starting<Handle> {
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
-    // Said before anybody can ask.
-    context.health.unready(refresh::NAME, "not read yet");
+    tasks::announce(&context);
     let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?.with_sessions();
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
@@ -79,15 +71,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     server.install(http::routes(reporting.clone()))?;
     let follower = reporting.clone();
     let owned =
-        tidemill_ownership::share(&context, &bus, Unit::ALL, move |lease| consumer::run(follower.clone(), lease));
-    let durable = |unit: Unit| Some(unit.durable());
+        tidemill_ownership::share(&context, &bus, StreamUnit::ALL, move |lease| stage::run(follower.clone(), lease));
+    let durable = |unit: StreamUnit| Some(unit.durable());
     context
         .spawn("standstill", tidemill_stage::watch(context.clone(), bus, owned, "standing_stream", durable, |_, _| {}));
-    context.spawn(refresh::NAME, refresh::run(reporting.clone()));
-    context.spawn("redrive", redrive::run(reporting.clone()));
-    context.spawn("publisher", publisher::run(reporting.clone()));
-    context.spawn("health", health::run(reporting.clone()));
-    context.spawn("housekeeping", keep_house(reporting));
+    tasks::spawn(&reporting);
     Ok(Handle { address: server.address() })
 }
 
@@ -95,7 +83,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
 struct Opened {
     store: Store,
     catalogue: Catalogue,
-    standing: store::Standing,
+    standing: ReadModelStanding,
 }
 
 impl Opened {
@@ -105,24 +93,5 @@ impl Opened {
         let catalogue = Catalogue::new(metrics, store.versions().await?);
         let standing = store.standing().await?;
         Ok(Self { store, catalogue, standing })
-    }
-}
-
-/// Forgets dead letters that their stream has forgotten. Every replica does:
-/// the second finds nothing left.
-async fn keep_house(reporting: Arc<Reporting>) -> Result<(), Infallible> {
-    let kept = i64::try_from(StreamName::Dlq.max_age().as_millis()).unwrap_or(i64::MAX);
-    let mut ticks = interval(HOUSEKEEPING);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = reporting.context.shutdown.cancelled() => return Ok(()),
-        }
-        let now = reporting.now();
-        let (letters, actions) = (now.plus_millis(-kept), now.plus_millis(-ACTIONS_KEPT_DAYS * DAY_MILLIS));
-        if let Err(error) = reporting.store.forget_dead_letters(letters, actions).await {
-            tracing::warn!(%error, "old dead letters could not be forgotten; trying again in an hour");
-        }
     }
 }

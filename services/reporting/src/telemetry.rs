@@ -1,4 +1,4 @@
-//! What the service tells about itself.
+//! What the service tells of itself.
 
 use std::sync::atomic::AtomicU64;
 
@@ -17,40 +17,40 @@ use tidemill_events::Durable;
 use tidemill_service::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Stream {
+struct StreamLabel {
     stream: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Code {
+struct CodeLabel {
     code: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
+struct QuestionLabel {
     view: &'static str,
     outcome: &'static str,
 }
 
 /// The service's metrics.
 #[derive(Debug, Clone)]
-pub struct Telemetry {
-    messages: Family<Stream, Counter>,
-    chunks: Family<Stream, Histogram, fn() -> Histogram>,
+pub(crate) struct Telemetry {
+    messages: Family<StreamLabel, Counter>,
+    chunks: Family<StreamLabel, Histogram, fn() -> Histogram>,
     cells: Counter,
-    dead_letters: Family<Code, Counter>,
-    lag: Family<Stream, Gauge<u64, AtomicU64>>,
+    dead_letters: Family<CodeLabel, Counter>,
+    lag: Family<StreamLabel, Gauge<u64, AtomicU64>>,
     dead_letter_bytes: Gauge<u64, AtomicU64>,
     dead_letter_limit: Gauge<u64, AtomicU64>,
     freshness: Histogram,
-    requests: Family<Request, Counter>,
+    requests: Family<QuestionLabel, Counter>,
     seconds: Histogram,
     clients: Gauge<u64, AtomicU64>,
 }
 
 impl Telemetry {
     /// Registers them.
-    pub fn new(registry: &Registry) -> Self {
+    pub(crate) fn new(registry: &Registry) -> Self {
         let chunks: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 2.0, 9));
         let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 14));
         let telemetry = Self {
@@ -96,45 +96,45 @@ impl Telemetry {
     }
 
     /// A chunk of messages of a stream was folded.
-    pub fn folded(&self, stream: &'static str, messages: usize) {
-        self.messages.get_or_create(&Stream { stream }).inc_by(messages as u64);
-        self.chunks.get_or_create(&Stream { stream }).observe(messages as f64);
+    pub(crate) fn folded(&self, stream: &'static str, messages: usize) {
+        self.messages.get_or_create(&StreamLabel { stream }).inc_by(messages as u64);
+        self.chunks.get_or_create(&StreamLabel { stream }).observe(messages as f64);
     }
 
     /// Totals were written.
-    pub fn cells(&self, cells: usize) {
+    pub(crate) fn cells(&self, cells: usize) {
         self.cells.inc_by(cells as u64);
     }
 
     /// An update that aggregation made at `made` is being folded.
-    pub fn fresh(&self, made: Timestamp, now: Timestamp) {
+    pub(crate) fn fresh(&self, made: Timestamp, now: Timestamp) {
         self.freshness.observe((now.millis() - made.millis()).max(0) as f64 / 1000.0);
     }
 
     /// A message was given up.
-    pub fn dead_lettered(&self, code: &'static str) {
-        self.dead_letters.get_or_create(&Code { code }).inc();
+    pub(crate) fn dead_lettered(&self, code: &'static str) {
+        self.dead_letters.get_or_create(&CodeLabel { code }).inc();
     }
 
     /// How far a consumer is behind.
-    pub fn lag(&self, durable: Durable, lag: u64) {
-        self.lag.get_or_create(&Stream { stream: durable.stream().as_str() }).set(lag);
+    pub(crate) fn lag(&self, durable: Durable, lag: u64) {
+        self.lag.get_or_create(&StreamLabel { stream: durable.stream().as_str() }).set(lag);
     }
 
     /// How much of the stream of dead letters is taken.
-    pub fn dead_letter_room(&self, usage: Usage) {
+    pub(crate) fn dead_letter_room(&self, usage: Usage) {
         self.dead_letter_bytes.set(usage.bytes);
         self.dead_letter_limit.set(usage.max_bytes);
     }
 
     /// A question about a metric was answered, `outcome` being `ok` or a code.
-    pub fn answered(&self, view: &'static str, outcome: &'static str, seconds: f64) {
-        self.requests.get_or_create(&Request { view, outcome }).inc();
+    pub(crate) fn answered(&self, view: &'static str, outcome: &'static str, seconds: f64) {
+        self.requests.get_or_create(&QuestionLabel { view, outcome }).inc();
         self.seconds.observe(seconds);
     }
 
     /// Clients of the live stream now.
-    pub fn clients(&self, clients: usize) {
+    pub(crate) fn clients(&self, clients: usize) {
         self.clients.set(clients as u64);
     }
 }

@@ -1,5 +1,5 @@
-//! How the service's work is shared among its replicas: each stream is
-//! followed by one of them, into the read model that all of them serve.
+//! How replicas share the work: one of them follows each stream, into the read
+//! model that all of them serve.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use tidemill_events::Durable;
 
 /// A stream that one replica follows at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unit {
+pub(crate) enum StreamUnit {
     /// Window totals and outcomes.
     Metrics,
     /// Batches of the log, for the books.
@@ -18,13 +18,13 @@ pub enum Unit {
     Alerts,
 }
 
-impl Unit {
+impl StreamUnit {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Metrics, Self::Log, Self::DeadLetters, Self::Alerts];
+    pub(crate) const ALL: [Self; 4] = [Self::Metrics, Self::Log, Self::DeadLetters, Self::Alerts];
 
     /// Its name: of the lease, of its position in the read model, in readiness
     /// and metrics.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Metrics => "metrics",
             Self::Log => "log",
@@ -34,7 +34,7 @@ impl Unit {
     }
 
     /// The consumer that it reads by.
-    pub const fn durable(self) -> Durable {
+    pub(crate) const fn durable(self) -> Durable {
         match self {
             Self::Metrics => Durable::ReportingMetrics,
             Self::Log => Durable::ReportingRaw,
@@ -44,7 +44,7 @@ impl Unit {
     }
 }
 
-impl fmt::Display for Unit {
+impl fmt::Display for StreamUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -53,13 +53,13 @@ impl fmt::Display for Unit {
 /// A range of a stream, without a gap: the messages behind `after`, up to
 /// `last`.
 ///
-/// Folds go by it. One that does not follow what is folded already changes
-/// nothing, so that a replica which was paused while another took over leaves
-/// no message out and counts none twice.
+/// A fold that does not follow what is folded already changes nothing. So a
+/// replica that was paused while another took over leaves no message out, and
+/// counts none twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SequenceRange {
+pub(crate) struct SequenceRange {
     /// The sequence before the first message.
-    pub after: u64,
+    pub(crate) after: u64,
     /// The sequence of the last one.
-    pub last: u64,
+    pub(crate) last: u64,
 }

@@ -151,6 +151,26 @@ async fn a_key_that_is_taken_away_ends_what_was_begun_with_it() {
     running.stop().await;
 }
 
+/// Letters of one event that is personal, one that is broken, and several.
+fn personal(body: &str) -> [DeadLetter; 3] {
+    let odd = DeadLetter {
+        reason: format!("the value {EMAIL} with {CARD} is wrong"),
+        event_id: Some(EMAIL.into()),
+        source: EMAIL.into(),
+        pointer: Some(format!("/data/{EMAIL}")),
+        personal: vec!["loyalty".into()],
+        ..letter("a", "ingestion", body)
+    };
+    let broken = letter("b", "ingestion", &body[..body.len() - 2]);
+    let list = [Body { count: 2, bytes: body.to_owned().into() }];
+    let grouped = DeadLetter {
+        events: Events::Several(2),
+        personal: vec!["loyalty".into()],
+        ..letter("c", "ingestion", bodies::encode(&list).expect("encodes"))
+    };
+    [odd, broken, grouped]
+}
+
 #[tokio::test]
 async fn nothing_personal_comes_back_unless_it_is_asked_for() {
     let shop = Shop::open().await;
@@ -158,23 +178,8 @@ async fn nothing_personal_comes_back_unless_it_is_asked_for() {
     let body = format!(
         r#"{{"source":"shop","data":{{"customer_email":"{EMAIL}","loyalty":"gold-77","note":"pays with {CARD}","n":1.10}}}}"#
     );
-    let odd = DeadLetter {
-        reason: format!("the value {EMAIL} with {CARD} is wrong"),
-        event_id: Some(EMAIL.into()),
-        source: EMAIL.into(),
-        pointer: Some(format!("/data/{EMAIL}")),
-        personal: vec!["loyalty".into()],
-        ..letter("a", "ingestion", body.as_str())
-    };
-    let broken = letter("b", "ingestion", &body[..body.len() - 2]);
-    let list = [Body { count: 2, bytes: body.clone().into() }];
-    let grouped = DeadLetter {
-        events: Events::Several(2),
-        personal: vec!["loyalty".into()],
-        ..letter("c", "ingestion", bodies::encode(&list).expect("encodes"))
-    };
-    for letter in [&odd, &broken, &grouped] {
-        shop.bus.publish(letter).await.expect("publishes");
+    for letter in personal(&body) {
+        shop.bus.publish(&letter).await.expect("publishes");
     }
     let operate = async |path: &str| {
         let answer = running.get(path).bearer_auth(OPERATE).send().await.expect("answers");

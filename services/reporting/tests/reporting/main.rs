@@ -3,6 +3,7 @@
 mod access;
 mod live;
 mod process;
+mod rebuild;
 mod redrive;
 mod replicas;
 mod service;

@@ -6,21 +6,31 @@ use serde_json::{Value as Json, json};
 use tidemill_bus::Bus;
 use tidemill_domain::{Clock, SystemClock};
 use tidemill_events::{Body, DeadLetter, Events, RawBatch, Redrive, StreamName, bodies};
-use tidemill_reporting::{
-    dead_letters::{Kind, RedriveRequest},
-    store::Store,
-};
-use tidemill_testkit::{eventually, tempdir, try_eventually};
+use tidemill_reporting::{ActionRequest, RequestKind, Store};
+use tidemill_testkit::eventually;
 use uuid::Uuid;
 
-/// Dead letters of ingestion as they are published; `Running::until` knows
-/// when they are listed.
-async fn bury(bus: &Bus, running: &Running, ids: &[&str]) {
+/// Publishes dead letters of ingestion, and waits until they are listed.
+async fn dead_letter(bus: &Bus, running: &Running, ids: &[&str]) {
     for id in ids {
         bus.publish(&letter(id, "ingestion", format!("{{\"id\":\"{id}\"}}"))).await.expect("stored");
     }
     let are_listed = |answer: &Json| answer["dead_letters"].as_array().is_some_and(|l| l.len() >= ids.len());
     running.until("/v1/dead-letters", are_listed).await;
+}
+
+/// What a replica writes down of an order.
+fn requested(kind: RequestKind) -> ActionRequest {
+    ActionRequest {
+        request: Uuid::from_u128(1),
+        kind,
+        force: false,
+        by: "anna".into(),
+        key: "anybody".into(),
+        reason: "a test".into(),
+        at: SystemClock.now(),
+        body: Vec::new(),
+    }
 }
 
 /// The order with this sequence, once it is sent.
@@ -31,12 +41,12 @@ async fn sent(bus: &Bus, sequence: u64) -> Redrive {
     .await
 }
 
-async fn accept(bus: &Bus, batch_id: u128, letters: Vec<u64>) -> u64 {
+pub(crate) async fn accept(bus: &Bus, batch_id: u128, letters: Vec<u64>) -> u64 {
     let message = RawBatch { redriven: letters, ..batch(batch_id, 0, 1) };
     bus.publish(&message).await.expect("stored").sequence
 }
 
-async fn stands(running: &Running, letter: u64, state: &str) -> Json {
+pub(crate) async fn stands(running: &Running, letter: u64, state: &str) -> Json {
     running.until(&format!("/v1/dead-letters/{letter}"), |answer| answer["state"] == state).await
 }
 
@@ -50,7 +60,7 @@ fn verdicts(answer: &Json) -> Vec<(u64, String)> {
 async fn a_dead_letter_is_sent_again_once_and_settled() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
-    bury(&shop.bus, &running, &["a", "b", "c"]).await;
+    dead_letter(&shop.bus, &running, &["a", "b", "c"]).await;
     let order = json!({"sequences": [1, 2], "by": "anna", "reason": "schema added"});
     let mut dry = order.clone();
     dry["dry_run"] = true.into();
@@ -104,7 +114,7 @@ async fn a_dead_letter_is_sent_again_once_and_settled() {
 async fn a_filter_says_which_and_a_dry_run_changes_nothing() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
-    bury(&shop.bus, &running, &["a", "b", "c", "d"]).await;
+    dead_letter(&shop.bus, &running, &["a", "b", "c", "d"]).await;
     for (id, service, source, code) in [("e", "enrichment", "till", "x"), ("f", "alert", "shop", "x")] {
         let other = DeadLetter { source: source.into(), code: code.into(), ..letter(id, service, "{}") };
         shop.bus.publish(&other).await.expect("stored");
@@ -149,7 +159,7 @@ async fn a_filter_says_which_and_a_dry_run_changes_nothing() {
 async fn a_mended_event_is_sent_in_the_letters_name() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
-    bury(&shop.bus, &running, &["a"]).await;
+    dead_letter(&shop.bus, &running, &["a"]).await;
     shop.bus.publish(&letter("binary", "ingestion", vec![0xff, 0x00])).await.expect("stored");
     let shown = stands(&running, 2, "dead").await;
     let (masked, bytes) = (json!("(masked): 2 bytes that are no JSON"), json!(2));
@@ -179,16 +189,7 @@ async fn what_was_written_down_is_sent_after_a_crash() {
     // As a replica leaves it that dies between the two.
     let store = tidemill_store::Config { url: shop.sqlite(), max_connections: 1 };
     let store = Store::open(&store).await.expect("opens");
-    let order = RedriveRequest {
-        request: Uuid::from_u128(1),
-        kind: Kind::Redrive,
-        force: false,
-        by: "anna".into(),
-        key: "anybody".into(),
-        reason: String::new(),
-        at: SystemClock.now(),
-        body: Vec::new(),
-    };
+    let order = requested(RequestKind::Redrive);
     assert_eq!(store.order(&order, &[2]).await.expect("writes"), [2].into());
     store.close().await;
 
@@ -224,57 +225,6 @@ async fn what_is_no_order_is_told_so() {
             (status, Some(code))
         );
     }
-    running.stop().await;
-}
-
-/// Settled by the log alone: the order went out from a database that is gone.
-#[tokio::test]
-async fn a_lost_read_model_is_made_anew_from_the_streams() {
-    let shop = Shop::open().await;
-    let running = shop.report("").await;
-    crate::service::trade(&shop.bus).await;
-    let before = running.until("/v1/books", crate::service::is_traded).await;
-    let totals = "/v1/metrics/sales_metrics/totals?group_by=category,region";
-    let rows = running.json(totals).await["rows"].clone();
-    accept(&shop.bus, 9, vec![1]).await;
-    stands(&running, 1, "accepted").await;
-    running.stop().await;
-    for file in ["r.db", "r.db-wal", "r.db-shm"] {
-        let _ = std::fs::remove_file(shop.folder.path().join(file));
-    }
-    let running = shop.report("").await;
-    try_eventually("the read model is as it was", DEADLINE, async || {
-        let answer = running.json(totals).await["rows"].clone();
-        if answer == rows { Ok(()) } else { Err(answer) }
-    })
-    .await;
-    let received = before["totals"]["received"].as_u64().expect("a count") + 1;
-    running.until("/v1/books", |books| books["totals"]["received"] == received).await;
-    stands(&running, 1, "accepted").await;
-    running.stop().await;
-}
-
-/// NATS takes for done what a restored read model knows nothing of, and nothing
-/// more comes that would show it.
-#[tokio::test]
-async fn a_read_model_restored_from_a_backup_catches_up_with_the_streams() {
-    const FILES: [&str; 3] = ["r.db", "r.db-wal", "r.db-shm"];
-    let (shop, backup) = (Shop::open().await, tempdir());
-    for (id, events, received) in [(1, 3, 3), (2, 4, 7)] {
-        let running = shop.report("").await;
-        shop.bus.publish(&batch(id, 0, events)).await.expect("publishes");
-        running.until("/v1/books", |books| books["totals"]["received"] == received).await;
-        running.stop().await;
-        for file in FILES.iter().filter(|_| id == 1) {
-            let _ = std::fs::copy(shop.folder.path().join(file), backup.path().join(file));
-        }
-    }
-    for file in FILES {
-        let _ = std::fs::remove_file(shop.folder.path().join(file));
-        let _ = std::fs::copy(backup.path().join(file), shop.folder.path().join(file));
-    }
-    let running = shop.report("").await;
-    running.until("/v1/books", |books| books["totals"]["received"] == 7).await;
     running.stop().await;
 }
 
@@ -371,16 +321,7 @@ async fn what_is_discarded_leaves_the_stream_also_after_a_crash() {
     // was deleted, and once after that.
     let store = tidemill_store::Config { url: shop.sqlite(), max_connections: 1 };
     let store = Store::open(&store).await.expect("opens");
-    let order = RedriveRequest {
-        request: Uuid::from_u128(1),
-        kind: Kind::Discard,
-        force: false,
-        by: "anna".into(),
-        key: "anybody".into(),
-        reason: "a test".into(),
-        at: SystemClock.now(),
-        body: Vec::new(),
-    };
+    let order = requested(RequestKind::Discard);
     assert_eq!(store.order(&order, &[1, 3]).await.expect("writes"), [1, 3].into());
     store.close().await;
     shop.bus.delete::<DeadLetter>(3).await.expect("deletes");
@@ -388,33 +329,6 @@ async fn what_is_discarded_leaves_the_stream_also_after_a_crash() {
     is_gone(1).await;
     running.until(&format!("/v1/dead-letters/orders/{}", order.request), |order| order["done"] == 2).await;
 
-    // A read model that is made anew finds holes in the stream, and goes on.
-    for id in ["d", "e", "f"] {
-        shop.bus.publish(&letter(id, "ingestion", "{}")).await.expect("stored");
-    }
-    // An event that was accepted keeps its outcome, also in books made anew.
-    shop.bus.publish(&batch(1, 0, 1)).await.expect("publishes");
-    shop.bus.publish(&letter("g", "enrichment", "{}")).await.expect("stored");
-    running.until("/v1/books", |books| books["totals"]["dead_lettered"] == 7).await;
-    let order = json!({"sequences": [5, 7], "by": "anna", "reason": "a test"});
-    let (_, answer) = running.post("/v1/dead-letters/discard", &order).await;
-    assert_eq!(answer["ordered"], json!(2), "{answer}");
-    let progress = format!("/v1/dead-letters/orders/{}", answer["request"].as_str().expect("a name"));
-    running.until(&progress, |order| order["done"] == 2).await;
-    let books = running.json("/v1/books").await;
-    assert_eq!((&books["totals"]["dead_lettered"], &books["balanced"]), (&json!(7), &json!(true)), "{books}");
-    running.stop().await;
-    for file in ["r.db", "r.db-wal", "r.db-shm"] {
-        let _ = std::fs::remove_file(shop.folder.path().join(file));
-    }
-    let running = shop.report("").await;
-    let listed = |answer: &Json| {
-        let letters = answer["dead_letters"].as_array().expect("letters");
-        letters.iter().map(|letter| letter["sequence"].as_u64()).collect::<Vec<_>>()
-    };
-    running.until("/v1/dead-letters", |answer| listed(answer) == [Some(8), Some(6), Some(4)]).await;
-    let books = running.until("/v1/books", |books| books["totals"]["accepted"] == 1).await;
-    assert_eq!((&books["totals"]["dead_lettered"], &books["balanced"]), (&json!(3), &json!(true)), "{books}");
     running.stop().await;
 }
 

@@ -1,16 +1,13 @@
 //! Several replicas on one PostgreSQL.
 
-use std::collections::BTreeMap;
-
 use crate::{
     live::Reader,
     service::{Broken, trade},
-    shop::{DEADLINE, HOSTILE, Running, Shop, batch, cell, outcomes, update},
+    shop::{DEADLINE, HOSTILE, Running, Shop, batch, cell, outcomes, transition, update},
 };
 use serde_json::{Value as Json, json};
-use tidemill_events::{AlertState, AlertTransition, DeadLetter, MetricsUpdate};
+use tidemill_events::{AlertState, DeadLetter, MetricsUpdate};
 use tidemill_testkit::{Postgres, skipped, try_eventually};
-use uuid::Uuid;
 
 const TOTALS: &str = "/v1/metrics/sales_metrics/totals?group_by=category,region";
 
@@ -49,22 +46,7 @@ async fn every_replica_is_fresh_and_live_whoever_follows() {
         assert_eq!(seen.data["metric"], "sales_metrics");
         reader.until(|seen| seen.event == "books" && crate::service::is_traded(&seen.data)).await;
     }
-    let fired = AlertTransition {
-        id: Uuid::from_u128(1),
-        rule: "FRAUD_DETECTION".into(),
-        rule_version: "1".into(),
-        severity: "critical".into(),
-        state: AlertState::Firing,
-        title: HOSTILE.into(),
-        summary: String::new(),
-        dimensions: BTreeMap::new(),
-        values: BTreeMap::new(),
-        event_time: crate::shop::at(0),
-        at: crate::shop::at(1),
-        partition: tidemill_domain::Partition::new(0),
-        raw_seq: 1,
-        trace: None,
-    };
+    let fired = transition(1, AlertState::Firing, 1);
     shop.bus.publish(&fired).await.expect("stored");
     for reader in &mut readers {
         assert_eq!(reader.until(|seen| seen.event == "alert").await.data["title"], HOSTILE);

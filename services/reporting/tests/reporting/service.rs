@@ -1,17 +1,13 @@
 //! The service on a real NATS: messages in, answers out.
 
-use std::collections::BTreeMap;
-
-use crate::shop::{HOSTILE, MINUTE, Shop, at, batch, cell, letter, outcomes, status, update};
+use crate::shop::{HOSTILE, MINUTE, Shop, at, batch, cell, letter, outcomes, status, transition, update};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use tidemill_bus::Bus;
 use tidemill_events::{
-    AlertState, AlertTransition, DecodeError, Encoded, HeaderSource, Message, MetricsUpdate, StreamName, TraceParent,
+    AlertState, AlertTransition, DecodeError, Encoded, HeaderSource, Message, MetricsUpdate, StreamName,
 };
 use tidemill_testkit::try_eventually;
-use tidemill_totals::Value;
-use uuid::Uuid;
 
 /// Two partitions with ten events accepted, two rejected, nine settled.
 pub(crate) async fn trade(bus: &Bus) {
@@ -177,20 +173,8 @@ async fn alerts_are_served_with_their_traces() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
     let transition = |id: u128, state: AlertState, millis: i64| AlertTransition {
-        id: Uuid::from_u128(id),
         rule: if id == 1 { "FRAUD_DETECTION".into() } else { "REVENUE_SPIKE".into() },
-        rule_version: "1".into(),
-        severity: "critical".into(),
-        state,
-        title: HOSTILE.into(),
-        summary: "above".into(),
-        dimensions: BTreeMap::from([("category".into(), HOSTILE.into())]),
-        values: BTreeMap::from([("revenue".into(), Value::Amount(tidemill_domain::Amount::from_int(3)))]),
-        event_time: at(0),
-        at: at(millis),
-        partition: tidemill_domain::Partition::new(0),
-        raw_seq: 1,
-        trace: TraceParent::new(7, 9, true),
+        ..transition(id, state, millis)
     };
     for message in [
         transition(1, AlertState::Firing, 1),

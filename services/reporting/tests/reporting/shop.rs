@@ -6,11 +6,13 @@ use serde_json::Value as Json;
 use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Partition, Timestamp};
-use tidemill_events::{CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent};
+use tidemill_events::{
+    AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent,
+};
 use tidemill_reporting::Config;
 use tidemill_service::{Context, config};
 use tidemill_testkit::{TempDir, TestNats, tempdir, try_eventually};
-use tidemill_totals::{Measure, Totals};
+use tidemill_totals::{Measure, Totals, Value};
 use uuid::Uuid;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -166,6 +168,26 @@ pub(crate) fn batch(id: u128, partition: u16, events: u32) -> RawBatch {
         sources: BTreeMap::from([(HOSTILE.to_owned(), events)]),
         lines: "{}\n".repeat(events as usize).into(),
         trace: None,
+    }
+}
+
+/// Of an alert about hostile text.
+pub(crate) fn transition(id: u128, state: AlertState, millis: i64) -> AlertTransition {
+    AlertTransition {
+        id: Uuid::from_u128(id),
+        rule: "FRAUD_DETECTION".into(),
+        rule_version: "1".into(),
+        severity: "critical".into(),
+        state,
+        title: HOSTILE.into(),
+        summary: "above".into(),
+        dimensions: BTreeMap::from([("category".into(), HOSTILE.into())]),
+        values: BTreeMap::from([("revenue".into(), Value::Amount(Amount::from_int(3)))]),
+        event_time: at(0),
+        at: at(millis),
+        partition: Partition::new(0),
+        raw_seq: 1,
+        trace: TraceParent::new(7, 9, true),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What other replicas have folded: looked up in the read model every second,
-//! so that each replica answers fresh and tells its clients what changed,
-//! whichever of them follows the streams.
+//! Looks up every second what other replicas have folded into the read model.
+//! So each replica answers fresh and tells its clients what changed, whichever
+//! of them follows the streams.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -10,16 +10,16 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     error::Error,
     state::Reporting,
-    store::{Change, Standing},
-    unit::Unit,
+    store::{CellChange, ReadModelStanding},
+    unit::StreamUnit,
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Under which name readiness speaks of it.
-pub const NAME: &str = "read-model";
+/// Its name in readiness.
+pub(super) const NAME: &str = "read-model";
 
 /// Looks at the read model until shutdown.
-pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
+pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     let breaker = reporting.context.breaker("store");
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -45,14 +45,16 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
 async fn look(reporting: &Reporting) -> Result<(), tidemill_store::Error> {
     let (change, alert) = reporting.seen.get();
     let standing = reporting.store.standing().await?;
-    let reached = |standing: &Standing, unit: Unit| standing.reached.get(unit.name()).copied().unwrap_or_default();
+    let reached =
+        |standing: &ReadModelStanding, unit: StreamUnit| standing.reached.get(unit.name()).copied().unwrap_or_default();
     let newest = standing.change;
-    let now_reached = Unit::ALL.map(|unit| reached(&standing, unit));
+    let now_reached = StreamUnit::ALL.map(|unit| reached(&standing, unit));
     // Numbers go back only where the database was lost and is made anew.
     let is_new = newest < change;
     let before = reporting.standing_read(standing, is_new);
-    // First what needs no further answer: what is read now is no news next time.
-    if now_reached[..3] != Unit::ALL.map(|unit| reached(&before, unit))[..3] {
+    // First what needs no further query: after a failure, this standing would
+    // be no news.
+    if now_reached[..3] != StreamUnit::ALL.map(|unit| reached(&before, unit))[..3] {
         reporting.news.books_changed();
     }
     if is_new {
@@ -72,12 +74,12 @@ async fn cells(reporting: &Reporting, after: u64) -> Result<(), tidemill_store::
     let changes = reporting.store.changes_after(after).await?;
     let Some(last) = changes.last().map(|change| change.number) else { return Ok(()) };
     let is_complete = changes[0].number == after + 1 && changes.iter().all(|change| change.cells.is_some());
-    let keys: Vec<_> = changes.into_iter().flat_map(|Change { cells, .. }| cells.unwrap_or_default()).collect();
+    let keys: Vec<_> = changes.into_iter().flat_map(|CellChange { cells, .. }| cells.unwrap_or_default()).collect();
     if keys.iter().any(|key| !reporting.has_data(key)) {
         reporting.versions_stored(reporting.store.versions().await?);
     }
     if is_complete {
-        reporting.cells_changed(keys);
+        reporting.news.cells_changed(keys);
     } else {
         // Too much to tell: clients fetch it.
         reporting.hub.reset();

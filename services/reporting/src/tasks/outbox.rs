@@ -1,10 +1,10 @@
-//! The outbox of orders: what is written down as ordered is done, also when the
-//! replica that wrote it down is gone. A redrive is sent to ingestion; a
-//! discarded letter leaves the stream, which is room for others.
+//! The outbox of orders: what is written down is done, even if the replica that
+//! wrote it down is gone. A redrive is sent to ingestion; a discarded letter
+//! leaves the stream, which is room for others.
 //!
-//! Any replica may do any of them, and two may do the same: a redrive's name
-//! lets the server drop the copy, and behind that the event's own source and id
-//! have it counted once; a letter that is gone already is as good as deleted.
+//! Any replica may do any of them, and two may do the same. The server drops
+//! the second copy of a redrive by its name, and enrichment recognises an event
+//! by its source and id. A letter that is gone already counts as deleted.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::{
     error::Error,
     state::Reporting,
-    store::{Found, ToSend},
+    store::{RedriveToSend, StoredLetter},
 };
 
 /// How often the outbox is looked into without being told to.
@@ -28,7 +28,7 @@ const PASS: u16 = 256;
 const AT_ONCE: usize = 32;
 
 /// Sends what is ordered, until shutdown.
-pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
+pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     loop {
         tokio::select! {
             () = reporting.ordered.notified() => {}
@@ -38,7 +38,7 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
         loop {
             let done = tokio::select! {
                 done = pass(&reporting) => done,
-                // What is left undone is done by whoever looks next.
+                // The next pass, or another replica, does what is left.
                 () = reporting.context.shutdown.cancelled() => return Ok(()),
             };
             match done {
@@ -53,7 +53,7 @@ pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     }
 }
 
-/// Does some; answers how many are off the list.
+/// Does some of the work; answers how many orders are done with.
 async fn pass(reporting: &Reporting) -> Result<usize, Error> {
     // Discards first: what is to be sent may fail again, and need their room.
     let (discarded, sent) = (discard(reporting).await, send_some(reporting).await);
@@ -83,7 +83,7 @@ async fn discard(reporting: &Reporting) -> Result<usize, Error> {
     }
 }
 
-/// Deletes one letter. First, so that what stays behind finds room.
+/// Deletes one letter, and then stores what stays behind: now there is room.
 async fn delete(reporting: &Reporting, letter: u64) -> Result<(), Error> {
     let nats = reporting.context.breaker("nats");
     nats.call(reporting.bus.delete::<DeadLetter>(letter)).await?;
@@ -126,12 +126,12 @@ async fn send_some(reporting: &Reporting) -> Result<usize, Error> {
 }
 
 /// There is nothing that could be sent.
-async fn lost(reporting: &Reporting, order: &ToSend) -> Result<(), Error> {
+async fn lost(reporting: &Reporting, order: &RedriveToSend) -> Result<(), Error> {
     Ok(answered(reporting.store.redrive_lost(order.id, order.letter, reporting.now())).await?)
 }
 
-/// Sends one; answers no where there is no body to send.
-async fn send(reporting: &Reporting, order: &ToSend) -> Result<bool, Error> {
+/// Sends one; answers whether there was a body to send.
+async fn send(reporting: &Reporting, order: &RedriveToSend) -> Result<bool, Error> {
     let nats = reporting.context.breaker("nats");
     let stored = nats.call(reporting.bus.message_at::<DeadLetter>(order.letter)).await?.map(|stored| stored.message);
     let mended = (!order.body.is_empty()).then(|| Bytes::from(order.body.clone()));
@@ -144,7 +144,7 @@ async fn send(reporting: &Reporting, order: &ToSend) -> Result<bool, Error> {
         // A mended event needs no more of its letter than the list has.
         (None, Some(mended)) => {
             let found = answered(reporting.store.dead_letters_at(&[order.letter].into())).await?;
-            let Some(Found { letter, .. }) = found.into_values().next() else { return Ok(false) };
+            let Some(StoredLetter { letter, .. }) = found.into_values().next() else { return Ok(false) };
             let several = letter.count > 1;
             (letter.source.unwrap_or_default(), letter.event_id, letter.failed_at, None, several, mended)
         }

@@ -8,6 +8,9 @@ use axum::{
 use rust_embed::{EmbeddedFile, RustEmbed};
 use tidemill_service::Problem;
 
+#[cfg(test)]
+mod tests;
+
 #[derive(RustEmbed)]
 #[folder = "assets/"]
 struct Assets;
@@ -18,12 +21,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
                                        frame-ancestors 'none'";
 
 /// `GET /`
-pub async fn index(headers: HeaderMap) -> Response {
+pub(super) async fn index(headers: HeaderMap) -> Response {
     serve("index.html", &headers)
 }
 
 /// `GET /assets/{path}`
-pub async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     serve(&path, &headers)
 }
 
@@ -68,31 +71,5 @@ fn content_type(path: &str) -> &'static str {
         Some("woff2") => "font/woff2",
         Some("json") => "application/json",
         _ => "text/plain; charset=utf-8",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_file_has_a_type_that_a_browser_runs_or_shows() {
-        for path in Assets::iter() {
-            let plain = ["LICENSE", "README"].iter().any(|text| path.contains(text));
-            assert!(plain || !content_type(&path).starts_with("text/plain"), "{path}");
-        }
-    }
-
-    #[test]
-    fn what_the_browser_has_is_not_sent_again() {
-        let first = serve("index.html", &HeaderMap::new());
-        assert_eq!(first.status(), StatusCode::OK);
-        let etag = first.headers()[header::ETAG].clone();
-        for known in [etag.to_str().expect("ascii").to_owned(), format!("\"x\", W/{}", etag.to_str().expect("ascii"))] {
-            let headers =
-                HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_str(&known).expect("ascii"))]);
-            assert_eq!(serve("index.html", &headers).status(), StatusCode::NOT_MODIFIED, "{known}");
-        }
-        assert_eq!(serve("../Cargo.toml", &HeaderMap::new()).status(), StatusCode::NOT_FOUND);
     }
 }

@@ -15,13 +15,13 @@ use tidemill_store::answered;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    books::Books,
+    books::BooksAnswer,
     catalogue::Metric,
     error::Error,
-    query::{Grouping, Question, Values},
-    read_model::CellKey,
+    query::{DimensionGroup, Grouping, Question, Values},
+    read_model::MergedCellKey,
     state::{Reporting, Truth},
-    store::Cell,
+    store::StoredCell,
 };
 
 /// Cells in one update; the newest windows go first, the rest follow.
@@ -56,7 +56,7 @@ struct LivePoint {
 }
 
 /// Sends updates until shutdown.
-pub async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
+pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     let interval = Duration::from_millis(reporting.live.interval_millis);
     let mut books_sent: Option<Instant> = None;
     loop {
@@ -81,7 +81,7 @@ async fn publish(reporting: &Reporting, books_sent: &mut Option<Instant>) -> Res
     let work = {
         let mut changes = reporting.news.changes();
         if !reporting.hub.is_watched() {
-            // Nobody looks: what a later reader misses, it fetches.
+            // Nobody looks: a later reader fetches what it missed.
             if changes.is_waiting() || reporting.news.take_books() {
                 reporting.hub.reset();
             }
@@ -107,15 +107,15 @@ async fn publish(reporting: &Reporting, books_sent: &mut Option<Instant>) -> Res
     if books_sent.is_none_or(|sent| sent.elapsed() >= BOOKS_INTERVAL) && reporting.news.take_books() {
         *books_sent = Some(Instant::now());
         let lines = answered(reporting.store.book_lines()).await.inspect_err(|_| reporting.news.books_changed())?;
-        reporting.hub.send("books", &Books::new(reporting.now(), lines, SOURCES));
+        reporting.hub.send("books", &BooksAnswer::new(reporting.now(), lines, SOURCES));
     }
     Ok(())
 }
 
-async fn send_metric(reporting: &Reporting, name: &str, keys: &[CellKey], truth: Truth) -> Result<(), Error> {
+async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], truth: Truth) -> Result<(), Error> {
     // Data that no definition names is kept, and not shown.
     let Ok(metric) = reporting.metric(name, None) else { return Ok(()) };
-    let wanted: HashMap<(Timestamp, &str), &CellKey> = keys
+    let wanted: HashMap<(Timestamp, &str), &MergedCellKey> = keys
         .iter()
         .filter(|key| *key.version == metric.version)
         .map(|key| ((key.start, &*key.dimensions), key))
@@ -124,8 +124,8 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[CellKey], truth:
     let question = Question::of_every_dimension(&metric);
     let mut grouping = Grouping::new(&metric, &question, true, usize::MAX, usize::MAX);
     let mut open = Vec::new();
-    let mut left: BTreeSet<&CellKey> = wanted.values().copied().collect();
-    let take = |cell: Cell<'_>| match wanted.get(&(cell.start, cell.dimensions)) {
+    let mut left: BTreeSet<&MergedCellKey> = wanted.values().copied().collect();
+    let take = |cell: StoredCell<'_>| match wanted.get(&(cell.start, cell.dimensions)) {
         Some(key) => {
             left.remove(key);
             if !truth.is_complete(cell.end) {
@@ -147,8 +147,8 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[CellKey], truth:
     Ok(())
 }
 
-/// The point of a cell that changed and is there no more.
-fn retracted(key: &CellKey) -> Option<LivePoint> {
+/// The point of a cell that has changed and is gone.
+fn retracted(key: &MergedCellKey) -> Option<LivePoint> {
     let dimensions = serde_json::from_str(&key.dimensions).ok()?;
     let (start, end) = (key.start, key.start);
     Some(LivePoint { start, end, complete: false, retracted: true, dimensions, values: Values::new() })
@@ -156,7 +156,7 @@ fn retracted(key: &CellKey) -> Option<LivePoint> {
 
 fn points(metric: &Metric, grouping: Grouping<'_>, truth: Truth) -> Vec<LivePoint> {
     let (groups, _) = grouping.finish();
-    let of_group = |group: crate::query::Group| {
+    let of_group = |group: DimensionGroup| {
         let dimensions = group.dimensions;
         group.sums.into_iter().map(move |sum| (dimensions.clone(), sum))
     };

@@ -1,0 +1,17 @@
+use tidemill_service::config::parse;
+
+use super::*;
+
+#[test]
+fn two_settings_are_enough() {
+    let config: Config = parse("http.listen = '127.0.0.1:7080'\nstore.url = 'sqlite:///tmp/r.db'\n").expect("reads");
+    assert_eq!((config.limits.points, config.live.clients), (50_000, 256));
+    config.check().expect("the defaults are right");
+}
+
+#[test]
+fn unknown_settings_are_named() {
+    let text = "http.listen = '127.0.0.1:7080'\nstore.url = 'sqlite:///r'\nlive.client = 3\n";
+    let error = parse::<Config>(text).expect_err("client is not clients").to_string();
+    assert!(error.contains("client"), "{error}");
+}

@@ -1,0 +1,13 @@
+//! The health of the chain.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+
+use crate::{chain::ChainHealth, state::Reporting};
+
+/// The health of the chain.
+#[utoipa::path(get, path = "/v1/health", responses((status = 200, body = ChainHealth)))]
+pub(super) async fn health(State(reporting): State<Arc<Reporting>>) -> Json<ChainHealth> {
+    Json(reporting.health.borrow().clone())
+}

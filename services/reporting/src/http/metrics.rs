@@ -1,0 +1,117 @@
+//! Metrics: which there are, and questions about one.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tidemill_domain::Timestamp;
+use tidemill_service::Problem;
+use utoipa::ToSchema;
+
+use super::extract::AnyParameters;
+use crate::{
+    catalogue::Metric,
+    error::Error,
+    query::{self, QuestionParameters, QuestionView, SeriesAnswer, TotalsAnswer},
+    state::Reporting,
+};
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct MetricsAnswer {
+    /// The server's time.
+    #[schema(value_type = String, format = DateTime)]
+    as_of: Timestamp,
+    metrics: Vec<Metric>,
+}
+
+/// The metrics, each in the version that is served.
+#[utoipa::path(get, path = "/v1/metrics", responses((status = 200, body = MetricsAnswer)))]
+pub(super) async fn metrics(State(reporting): State<Arc<Reporting>>) -> Json<MetricsAnswer> {
+    Json(MetricsAnswer { as_of: reporting.now(), metrics: reporting.metrics() })
+}
+
+/// A metric over time: a point for each window with data.
+///
+/// Also as CSV, by `format=csv` or `Accept: text/csv`. Any dimension's name is
+/// a filter; given more than once, any of its values passes.
+#[utoipa::path(get, path = "/v1/metrics/{name}/series",
+    params(
+        ("name" = String, Path, description = "The metric's name"),
+        QuestionParameters,
+    ),
+    responses(
+        (status = 200, content((SeriesAnswer = "application/json"), (String = "text/csv"))),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn series(
+    State(reporting): State<Arc<Reporting>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    AnyParameters(pairs): AnyParameters,
+) -> Result<Response, Error> {
+    let answered = query::ask(&reporting, QuestionView::Series, &name, &pairs).await?;
+    if !(answered.is_csv() || accepts_csv(&headers)) {
+        return Ok(Json(answered.series()).into_response());
+    }
+    let metric = answered.metric.clone();
+    Ok(csv_response(&name, query::series_csv(&metric, answered.series())))
+}
+
+/// A metric in sum: all its windows together.
+///
+/// Also as CSV; filters as for the series. Windows that overlap are refused.
+#[utoipa::path(get, path = "/v1/metrics/{name}/totals",
+    params(
+        ("name" = String, Path, description = "The metric's name"),
+        QuestionParameters,
+    ),
+    responses(
+        (status = 200, content((TotalsAnswer = "application/json"), (String = "text/csv"))),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn totals(
+    State(reporting): State<Arc<Reporting>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    AnyParameters(pairs): AnyParameters,
+) -> Result<Response, Error> {
+    let answered = query::ask(&reporting, QuestionView::Totals, &name, &pairs).await?;
+    if !(answered.is_csv() || accepts_csv(&headers)) {
+        return Ok(Json(answered.totals()).into_response());
+    }
+    let metric = answered.metric.clone();
+    Ok(csv_response(&name, query::totals_csv(&metric, answered.totals())))
+}
+
+fn accepts_csv(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/csv"))
+}
+
+fn csv_response(name: &str, written: Result<Vec<u8>, csv::Error>) -> Response {
+    match written {
+        Ok(bytes) => {
+            let disposition = format!("attachment; filename=\"{name}.csv\"");
+            let headers = [
+                (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+                (header::CONTENT_DISPOSITION, disposition),
+            ];
+            (headers, bytes).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as CSV");
+            Problem::internal().into_response()
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Answers to questions about a metric.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+use tidemill_domain::Timestamp;
+use tidemill_stage::Failure;
+use tokio::time::{Instant, timeout};
+use utoipa::ToSchema;
+
+use super::{
+    grouping::{DimensionGroup, Grouping, Sum, Values},
+    question::{AnswerFormat, Question, QuestionParameters},
+};
+use crate::{
+    catalogue::Metric,
+    error::Error,
+    state::{Reporting, Truth},
+};
+
+/// How long a question waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What every answer about a metric begins with: what it is, and how far it is true.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Head {
+    /// The metric's name.
+    pub(crate) metric: String,
+    /// The definition's version.
+    pub(crate) version: String,
+    /// As asked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) from: Option<Timestamp>,
+    /// As asked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) to: Option<Timestamp>,
+    /// As asked.
+    pub(crate) group_by: Vec<String>,
+    /// When the newest update that it is made of was taken in.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) as_of: Option<Timestamp>,
+    /// Event time up to which every live source is known.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) watermark: Option<Timestamp>,
+    /// Whether nothing is outstanding that could still change it, but
+    /// corrections by late events.
+    pub(crate) complete: bool,
+    /// Where the numbers come from.
+    pub(crate) source: &'static str,
+    /// Measures that are not exact here: sketches, and counts of distinct
+    /// values that were added up although they may share values.
+    pub(crate) approximate: Vec<String>,
+}
+
+/// Values over time.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct SeriesAnswer {
+    /// What they are of.
+    #[serde(flatten)]
+    pub(crate) head: Head,
+    /// One for each combination of the dimensions grouped by.
+    pub(crate) series: Vec<MetricSeries>,
+}
+
+/// One line over time.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Series)]
+pub(crate) struct MetricSeries {
+    /// Values of the dimensions grouped by.
+    pub(crate) dimensions: BTreeMap<String, String>,
+    /// The windows with data, earliest first.
+    pub(crate) points: Vec<SeriesPoint>,
+}
+
+/// One window.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Point)]
+pub(crate) struct SeriesPoint {
+    /// Its first instant.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) start: Timestamp,
+    /// The first instant after it.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) end: Timestamp,
+    /// Whether nothing is outstanding but corrections.
+    pub(crate) complete: bool,
+    /// Amounts are strings, counts numbers, `null` where there is no value.
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
+    pub(crate) values: Values,
+}
+
+/// Values over all windows.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct TotalsAnswer {
+    /// What they are of.
+    #[serde(flatten)]
+    pub(crate) head: Head,
+    /// One for each combination of the dimensions grouped by.
+    pub(crate) rows: Vec<TotalsRow>,
+}
+
+/// One total.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct TotalsRow {
+    /// Values of the dimensions grouped by.
+    pub(crate) dimensions: BTreeMap<String, String>,
+    /// Amounts are strings, counts numbers, `null` where there is no value.
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
+    pub(crate) values: Values,
+}
+
+/// Which way a metric is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QuestionView {
+    /// Window by window.
+    Series,
+    /// All windows in one.
+    Totals,
+}
+
+impl QuestionView {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Series => "series",
+            Self::Totals => "totals",
+        }
+    }
+}
+
+/// What was found, before it has a format.
+pub(crate) struct Answered {
+    pub(crate) metric: Metric,
+    pub(crate) format: Option<AnswerFormat>,
+    head: Head,
+    groups: Vec<DimensionGroup>,
+    truth: Truth,
+}
+
+impl Answered {
+    pub(crate) fn is_csv(&self) -> bool {
+        self.format == Some(AnswerFormat::Csv)
+    }
+
+    pub(crate) fn series(self) -> SeriesAnswer {
+        let Self { metric, head, groups, truth, .. } = self;
+        let point = |sum: Sum| SeriesPoint {
+            start: sum.start,
+            end: sum.end,
+            complete: truth.is_complete(sum.end),
+            values: sum.values(&metric),
+        };
+        let series = groups.into_iter().map(|group| MetricSeries {
+            dimensions: group.dimensions,
+            points: group.sums.into_iter().map(point).collect(),
+        });
+        SeriesAnswer { head, series: series.collect() }
+    }
+
+    pub(crate) fn totals(self) -> TotalsAnswer {
+        let Self { metric, head, groups, .. } = self;
+        let of_group =
+            |DimensionGroup { dimensions, sums }| sums.into_iter().map(move |sum: Sum| (dimensions.clone(), sum));
+        let rows = groups.into_iter().flat_map(of_group);
+        let rows = rows.map(|(dimensions, sum)| TotalsRow { dimensions, values: sum.values(&metric) });
+        TotalsAnswer { head, rows: rows.collect() }
+    }
+}
+
+/// Answers a question about the metric of this name.
+pub(crate) async fn ask(
+    reporting: &Reporting,
+    view: QuestionView,
+    name: &str,
+    pairs: &[(String, String)],
+) -> Result<Answered, Error> {
+    let begun = Instant::now();
+    let answered = answer(reporting, view, name, pairs).await;
+    let outcome = answered.as_ref().map_or_else(Error::code, |_| "ok");
+    reporting.telemetry.answered(view.as_str(), outcome, begun.elapsed().as_secs_f64());
+    answered
+}
+
+async fn answer(
+    reporting: &Reporting,
+    view: QuestionView,
+    name: &str,
+    pairs: &[(String, String)],
+) -> Result<Answered, Error> {
+    let metric = reporting.metric(name, QuestionParameters::version(pairs).as_deref())?;
+    let question = Question::parse(&metric, pairs)?;
+    let by_window = view == QuestionView::Series;
+    if !by_window && !metric.has_disjoint_windows() {
+        return Err(Error::Overlapping(metric.name));
+    }
+    let place = timeout(PATIENCE, reporting.readers.acquire()).await;
+    let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
+    // Taken first: what is read after it is true at least as far.
+    let truth = reporting.truth();
+    let mut grouping = Grouping::new(&metric, &question, by_window, reporting.limits.points, reporting.limits.cells);
+    let from = question.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
+    let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
+    reporting.store.each_cell(&metric, from, to, |cell| grouping.add(cell)).await?;
+    let (groups, approximate) = grouping.finish();
+    let read_until = to.min(reporting.now());
+    let is_complete = truth.is_complete(read_until)
+        && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
+    let Question { from, to, group_by, filters: _, format } = question;
+    let head = Head {
+        metric: metric.name.clone(),
+        version: metric.version.clone(),
+        from,
+        to,
+        group_by,
+        as_of: truth.as_of,
+        watermark: truth.watermark,
+        complete: is_complete,
+        source: "speed",
+        approximate,
+    };
+    Ok(Answered { metric, format, head, groups, truth })
+}

@@ -1,0 +1,157 @@
+//! Adds cells up: over partitions, over dimensions that are not grouped by, and
+//! for totals over windows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tidemill_domain::Timestamp;
+use tidemill_totals::{Measure, Totals, Value};
+
+use super::question::Question;
+use crate::{catalogue::Metric, error::Error, store::StoredCell};
+
+#[cfg(test)]
+mod tests;
+
+/// Values by name of measure.
+pub(crate) type Values = BTreeMap<String, Value>;
+
+/// Cells that were added up.
+#[derive(Debug, Clone)]
+pub(crate) struct Sum {
+    /// First instant of the first window.
+    pub(crate) start: Timestamp,
+    /// First instant after the last.
+    pub(crate) end: Timestamp,
+    totals: Totals,
+    /// Window and combination of dimensions of what was added last.
+    last: (Timestamp, usize),
+    /// Whether it holds more than one window or combination of dimensions.
+    is_joined: bool,
+}
+
+impl Sum {
+    fn of(StoredCell { start, end, totals, .. }: StoredCell<'_>, combination: usize) -> Self {
+        Self { start, end, totals, last: (start, combination), is_joined: false }
+    }
+
+    fn add(&mut self, cell: &StoredCell<'_>, combination: usize) -> Result<(), tidemill_totals::MergeError> {
+        let added = (cell.start, combination);
+        self.is_joined |= added != self.last;
+        self.last = added;
+        self.end = self.end.max(cell.end);
+        self.totals.add(&cell.totals)
+    }
+
+    /// The values by the names that the definition gives them.
+    pub(crate) fn values(&self, metric: &Metric) -> Values {
+        metric.measures.iter().zip(&self.totals.0).map(|(named, state)| (named.name.clone(), state.value())).collect()
+    }
+
+    /// The positions of the measures that are not exact.
+    fn inexact(&self) -> impl Iterator<Item = usize> {
+        let is_inexact =
+            |state: &Measure| !state.is_exact() || self.is_joined && matches!(state, Measure::DistinctKeyed(_));
+        self.totals.0.iter().enumerate().filter(move |(_, state)| is_inexact(state)).map(|(at, _)| at)
+    }
+}
+
+/// One combination of the dimensions grouped by.
+#[derive(Debug, Clone)]
+pub(crate) struct DimensionGroup {
+    /// Their values.
+    pub(crate) dimensions: BTreeMap<String, String>,
+    /// One for each window, earliest first, or a single one for all.
+    pub(crate) sums: Vec<Sum>,
+}
+
+/// Adds up cells: over partitions, over dimensions that are not grouped by,
+/// and, for totals, over windows.
+pub(crate) struct Grouping<'a> {
+    metric: &'a Metric,
+    question: &'a Question,
+    by_window: bool,
+    limits: (usize, usize),
+    /// The combinations of dimensions that were seen: their number, and their
+    /// group, which is `None` for those filtered out.
+    combinations: HashMap<String, (usize, Option<usize>)>,
+    group_of: HashMap<BTreeMap<String, String>, usize>,
+    groups: Vec<DimensionGroup>,
+    sums: usize,
+    cells: usize,
+}
+
+impl<'a> Grouping<'a> {
+    /// For an answer of at most `points` points, made of at most `cells` cells.
+    pub(crate) fn new(
+        metric: &'a Metric,
+        question: &'a Question,
+        by_window: bool,
+        points: usize,
+        cells: usize,
+    ) -> Self {
+        Self {
+            metric,
+            question,
+            by_window,
+            limits: (points, cells),
+            combinations: HashMap::new(),
+            group_of: HashMap::new(),
+            groups: Vec::new(),
+            sums: 0,
+            cells: 0,
+        }
+    }
+
+    /// Adds a cell. Cells come by window, earliest first.
+    pub(crate) fn add(&mut self, cell: StoredCell<'_>) -> Result<(), Error> {
+        let (points, cells) = self.limits;
+        self.cells += 1;
+        if self.cells > cells {
+            return Err(Error::TooMuch { what: "stored totals", limit: cells });
+        }
+        let (combination, Some(group)) = self.place(cell.dimensions)? else { return Ok(()) };
+        let sums = &mut self.groups[group].sums;
+        match sums.last_mut() {
+            Some(sum) if !self.by_window || sum.start == cell.start => sum.add(&cell, combination).map_err(|source| {
+                Error::Merge { metric: self.metric.name.clone(), version: self.metric.version.clone(), source }
+            }),
+            _ if self.sums >= points => Err(Error::TooMuch { what: "points", limit: points }),
+            _ => {
+                self.sums += 1;
+                sums.push(Sum::of(cell, combination));
+                Ok(())
+            }
+        }
+    }
+
+    fn place(&mut self, dimensions: &str) -> Result<(usize, Option<usize>), Error> {
+        if let Some(place) = self.combinations.get(dimensions) {
+            return Ok(*place);
+        }
+        let mut values: BTreeMap<String, String> = serde_json::from_str(dimensions)
+            .map_err(|_| tidemill_store::Error::Malformed("combination of dimensions"))?;
+        let passes =
+            |(name, allowed): (&String, &BTreeSet<String>)| values.get(name).is_some_and(|v| allowed.contains(v));
+        let group = self.question.filters.iter().all(passes).then(|| {
+            values.retain(|name, _| self.question.group_by.contains(name));
+            *self.group_of.entry(values).or_insert_with_key(|values| {
+                self.groups.push(DimensionGroup { dimensions: values.clone(), sums: Vec::new() });
+                self.groups.len() - 1
+            })
+        });
+        let place = (self.combinations.len(), group);
+        self.combinations.insert(dimensions.to_owned(), place);
+        Ok(place)
+    }
+
+    /// The groups in the order of their dimensions, and the names of the
+    /// measures that are not exact.
+    pub(crate) fn finish(mut self) -> (Vec<DimensionGroup>, Vec<String>) {
+        self.groups.retain(|group| !group.sums.is_empty());
+        self.groups.sort_by(|a, b| a.dimensions.cmp(&b.dimensions));
+        let inexact: BTreeSet<usize> =
+            self.groups.iter().flat_map(|group| &group.sums).flat_map(Sum::inexact).collect();
+        let approximate = inexact.into_iter().filter_map(|at| self.metric.measures.get(at)).map(|m| m.name.clone());
+        (self.groups, approximate.collect())
+    }
+}

@@ -1,0 +1,28 @@
+//! From the streams into the read model: the hooks of the consumer loop, and one
+//! recipe a stream.
+//!
+//! Each chunk is decoded, folded in one transaction, and acknowledged. What
+//! was folded and not acknowledged comes again and changes nothing.
+
+mod alerts;
+mod dead_letters;
+mod follower;
+mod log;
+mod metrics;
+mod recipe;
+
+use std::sync::Arc;
+
+use tidemill_ownership::Lease;
+
+use crate::{error::Error, state::Reporting, unit::StreamUnit};
+
+/// Follows a unit's stream for as long as this replica owns it.
+pub(crate) async fn run(reporting: Arc<Reporting>, lease: Lease<StreamUnit>) -> Result<(), Error> {
+    match lease.unit() {
+        StreamUnit::Metrics => follower::follow::<metrics::MetricsRecipe>(&reporting, &lease).await,
+        StreamUnit::Log => follower::follow::<log::LogRecipe>(&reporting, &lease).await,
+        StreamUnit::DeadLetters => follower::follow::<dead_letters::DeadLettersRecipe>(&reporting, &lease).await,
+        StreamUnit::Alerts => follower::follow::<alerts::AlertsRecipe>(&reporting, &lease).await,
+    }
+}

@@ -1,0 +1,225 @@
+//! Cells, and the list of what changed in them.
+
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
+use tidemill_domain::Timestamp;
+use tidemill_store::Error;
+use tidemill_totals::Totals;
+use uuid::Uuid;
+
+use super::{
+    Store,
+    sql::{BLOCK, Statement, numbered, time, unsigned, upsert},
+};
+use crate::{
+    catalogue::Metric,
+    read_model::{MergedCellKey, MetricsFold},
+};
+
+#[cfg(test)]
+pub(super) mod tests;
+
+/// Cells that a change lists at most. A larger one lists none.
+const LISTED: usize = 2000;
+/// Changes that are kept: a minute of them and more, for replicas that look
+/// every second.
+const CHANGES_KEPT: u64 = 300;
+
+/// The cells of one window in one row: to fetch a row costs more than a cell.
+const PACKED_CELLS: &str = r#"SELECT window_start, window_end,
+    string_agg('{"d":' || dimensions || ',"t":' || totals || '}', ',') FROM cells WHERE metric = $1 AND version = $2
+    AND retracted = 0"#;
+
+#[derive(Deserialize)]
+struct PackedCell<'a> {
+    #[serde(borrow)]
+    d: &'a RawValue,
+    t: Totals,
+}
+
+/// Totals of one partition, as they are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredCell<'a> {
+    /// First instant of the window.
+    pub(crate) start: Timestamp,
+    /// First instant after it.
+    pub(crate) end: Timestamp,
+    /// The dimensions' canonical JSON.
+    pub(crate) dimensions: &'a str,
+    /// States by measure.
+    pub(crate) totals: Totals,
+}
+
+/// Cells that one fold changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CellChange {
+    /// Changes are numbered without gaps.
+    pub(crate) number: u64,
+    /// The cells; `None` where they are too many to list.
+    pub(crate) cells: Option<Vec<MergedCellKey>>,
+}
+
+/// Writes gathered totals. What is stored and reaches further stays.
+pub(super) async fn write(connection: &mut AnyConnection, fold: &MetricsFold) -> Result<(), Error> {
+    let mut cells = Vec::with_capacity(fold.cells.len());
+    for ((key, partition), state) in &fold.cells {
+        let totals = serde_json::to_string(&state.totals).map_err(|_| Error::Malformed("total"))?;
+        cells.push((key, partition, state, totals));
+    }
+    upsert(
+        connection,
+        "cells (metric, version, window_start, dimensions_id, shard, window_end, dimensions, raw_seq, totals,
+         retracted)",
+        10,
+        // The end too: a session grows.
+        "(metric, version, window_start, dimensions_id, shard) DO UPDATE SET window_end = excluded.window_end,
+         raw_seq = excluded.raw_seq, totals = excluded.totals, retracted = excluded.retracted
+         WHERE excluded.raw_seq > cells.raw_seq",
+        &cells,
+        |statement, (key, partition, state, totals)| {
+            statement
+                .bind(key.metric.to_string())
+                .bind(key.version.to_string())
+                .bind(key.start.millis())
+                .bind(dimensions_id(&key.dimensions))
+                .bind(i64::from(partition.index()))
+                .bind(state.end.millis())
+                .bind(key.dimensions.to_string())
+                .bind(state.raw_seq.cast_signed())
+                .bind(totals.clone())
+                .bind(i64::from(state.retracted))
+        },
+    )
+    .await
+}
+
+/// Notes which cells a fold changes, and forgets old notes; answers the number
+/// of the note. The fold holds its unit's position, so the numbers have no
+/// gaps.
+pub(super) async fn note_change(connection: &mut AnyConnection, fold: &MetricsFold) -> Result<Option<u64>, Error> {
+    let changed = fold.changed();
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    let listed = match changed.len() <= LISTED {
+        true => {
+            let cells: Vec<_> =
+                changed.iter().map(|key| (&*key.metric, &*key.version, key.start.millis(), &*key.dimensions)).collect();
+            serde_json::to_string(&cells).map_err(|_| Error::Malformed("change"))?
+        }
+        false => String::new(),
+    };
+    let number = sqlx::query(
+        "INSERT INTO changes (number, cells) SELECT COALESCE(MAX(number), 0) + 1, $1 FROM changes RETURNING number",
+    )
+    .bind(listed)
+    .fetch_one(&mut *connection)
+    .await?;
+    let number = unsigned(&number, 0)?;
+    sqlx::query("DELETE FROM changes WHERE number <= $1")
+        .bind(number.saturating_sub(CHANGES_KEPT).cast_signed())
+        .execute(connection)
+        .await?;
+    Ok(Some(number))
+}
+
+impl Store {
+    /// The number of the last change to cells.
+    pub(super) async fn last_change(&self) -> Result<u64, Error> {
+        let newest = sqlx::query("SELECT COALESCE(MAX(number), 0) FROM changes");
+        unsigned(&newest.fetch_one(self.database.pool()).await?, 0)
+    }
+
+    /// The changes to cells after one of them, in their order.
+    pub(crate) async fn changes_after(&self, number: u64) -> Result<Vec<CellChange>, Error> {
+        let rows = sqlx::query("SELECT number, cells FROM changes WHERE number > $1 ORDER BY number")
+            .bind(number.cast_signed())
+            .fetch_all(self.database.pool())
+            .await?;
+        let change = |row: &AnyRow| {
+            let cells = match row.try_get::<&str, _>(1)? {
+                "" => None,
+                listed => Some(listed_cells(listed)?),
+            };
+            Ok(CellChange { number: unsigned(row, 0)?, cells })
+        };
+        rows.iter().map(change).collect()
+    }
+
+    /// Calls `visit` with every cell of a metric's version whose window starts
+    /// between `from` and `to` (exclusive), window by window, earliest first.
+    pub(crate) async fn each_cell<E: From<Error>>(
+        &self,
+        metric: &Metric,
+        from: Timestamp,
+        to: Timestamp,
+        visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sql = format!(
+            "{PACKED_CELLS} AND window_start >= $3 AND window_start < $4
+             GROUP BY window_start, window_end ORDER BY window_start"
+        );
+        let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.name.clone()).bind(metric.version.clone());
+        self.unpack(statement.bind(from.millis()).bind(to.millis()), visit).await
+    }
+
+    /// Calls `visit` with every cell of a metric's version whose window starts
+    /// at one of `starts`, in their order.
+    pub(crate) async fn each_cell_at<E: From<Error>>(
+        &self,
+        metric: &Metric,
+        starts: &BTreeSet<Timestamp>,
+        mut visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let starts: Vec<i64> = starts.iter().map(|start| start.millis()).collect();
+        for block in starts.chunks(BLOCK) {
+            let sql = format!(
+                "{PACKED_CELLS} AND window_start IN ({}) GROUP BY window_start, window_end ORDER BY window_start",
+                numbered(3, block.len())
+            );
+            let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.name.clone()).bind(metric.version.clone());
+            let statement = block.iter().fold(statement.persistent(false), |statement, start| statement.bind(*start));
+            self.unpack(statement, &mut visit).await?;
+        }
+        Ok(())
+    }
+
+    async fn unpack<E: From<Error>>(
+        &self,
+        statement: Statement<'_>,
+        mut visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rows = statement.fetch(self.database.pool());
+        while let Some(row) = rows.try_next().await.map_err(Error::from)? {
+            let number = |column: usize| row.try_get(column).map(time).map_err(Error::from);
+            let (start, end) = (number(0)?, number(1)?);
+            let packed = format!("[{}]", row.try_get::<&str, _>(2).map_err(Error::from)?);
+            let cells: Vec<PackedCell<'_>> = serde_json::from_str(&packed).map_err(|_| Error::Malformed("total"))?;
+            for PackedCell { d, t } in cells {
+                visit(StoredCell { start, end, dimensions: d.get(), totals: t })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn listed_cells(listed: &str) -> Result<Vec<MergedCellKey>, Error> {
+    let cells: Vec<(String, String, i64, String)> =
+        serde_json::from_str(listed).map_err(|_| Error::Malformed("change"))?;
+    let key = |(metric, version, start, dimensions): (String, String, i64, String)| MergedCellKey {
+        metric: metric.into(),
+        version: version.into(),
+        start: time(start),
+        dimensions: dimensions.into(),
+    };
+    Ok(cells.into_iter().map(key).collect())
+}
+
+/// The key of dimensions: their text may be of any length, this fits any index.
+fn dimensions_id(canonical: &str) -> Vec<u8> {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, canonical.as_bytes()).as_bytes().to_vec()
+}

@@ -1,0 +1,139 @@
+//! Folds: one transaction for each chunk of a stream's messages.
+//!
+//! Each claims its unit's position first, and moves it last: what was folded
+//! before changes nothing, and what does not follow is refused.
+
+use std::collections::BTreeMap;
+
+use sqlx::AnyConnection;
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::AlertTransition;
+use tidemill_store::Error;
+
+use super::{
+    Store, alerts, books, cells, dead_letters, definitions,
+    positions::{self, advance, claim},
+    settlement,
+};
+use crate::{
+    alerts::AlertRecord,
+    books::BookEntry,
+    dead_letters::ListedLetter,
+    read_model::MetricsFold,
+    unit::{SequenceRange, StreamUnit},
+};
+
+/// What became of a fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Folded<T> {
+    /// It is in the read model.
+    Done(T),
+    /// Its range does not follow what is folded: nothing was changed.
+    DoesNotFollow,
+}
+
+impl Store {
+    /// Writes gathered updates. What is stored and reaches further stays.
+    /// Answers the number of the change to cells, if there was one.
+    pub(crate) async fn fold_metrics(
+        &self,
+        range: SequenceRange,
+        fold: &MetricsFold,
+        now: Timestamp,
+    ) -> Result<Folded<Option<u64>>, Error> {
+        let (_turn, mut tx) = self.begin().await?;
+        if claim(&mut tx, StreamUnit::Metrics).await? < range.after {
+            return Ok(Folded::DoesNotFollow);
+        }
+        write_metrics(&mut tx, fold, now).await?;
+        let change = cells::note_change(&mut tx, fold).await?;
+        advance(&mut tx, StreamUnit::Metrics, range.last, &BTreeMap::new()).await?;
+        tx.commit().await?;
+        Ok(Folded::Done(change))
+    }
+
+    /// Whether the database would hold gathered updates. Nothing is written.
+    pub(crate) async fn try_fold_metrics(&self, fold: &MetricsFold) -> Result<(), Error> {
+        let (_turn, mut tx) = self.begin().await?;
+        write_metrics(&mut tx, fold, Timestamp::EPOCH).await?;
+        cells::note_change(&mut tx, fold).await?;
+        Ok(tx.rollback().await?)
+    }
+
+    /// Adds batches of the log to the books, each once, and settles the dead
+    /// letters whose events are in them (`redriven`: the batch's sequence by
+    /// letter). `heads` are the furthest sequences by partition.
+    pub(crate) async fn fold_log(
+        &self,
+        range: SequenceRange,
+        entries: &[BookEntry],
+        heads: &BTreeMap<Partition, u64>,
+        redriven: &BTreeMap<u64, u64>,
+        now: Timestamp,
+    ) -> Result<Folded<()>, Error> {
+        let (_turn, mut tx) = self.begin().await?;
+        let floor = claim(&mut tx, StreamUnit::Log).await?;
+        if floor < range.after {
+            return Ok(Folded::DoesNotFollow);
+        }
+        books::add_intake(&mut tx, crate::books::fold(entries, floor)).await?;
+        let fresh = redriven.iter().filter(|(_, raw_seq)| **raw_seq > floor).map(|(letter, seq)| (*letter, *seq));
+        settlement::settle_accepted(&mut tx, &fresh.collect(), now).await?;
+        advance(&mut tx, StreamUnit::Log, range.last, heads).await?;
+        tx.commit().await?;
+        Ok(Folded::Done(()))
+    }
+
+    /// Adds dead letters to the books and to the list, each once, and settles
+    /// those whose event has failed again.
+    pub(crate) async fn fold_dead_letters(
+        &self,
+        range: SequenceRange,
+        entries: &[BookEntry],
+        letters: &[ListedLetter],
+        now: Timestamp,
+    ) -> Result<Folded<()>, Error> {
+        let (_turn, mut tx) = self.begin().await?;
+        let floor = claim(&mut tx, StreamUnit::DeadLetters).await?;
+        if floor < range.after {
+            return Ok(Folded::DoesNotFollow);
+        }
+        let mut fresh: Vec<&ListedLetter> = letters.iter().filter(|letter| letter.sequence > floor).collect();
+        let repeated = dead_letters::repetitions(&mut tx, &fresh).await?;
+        fresh.retain(|letter| !repeated.contains(&letter.sequence));
+        let entries = entries.iter().filter(|entry| !repeated.contains(&entry.sequence));
+        books::add_intake(&mut tx, crate::books::fold(entries, floor)).await?;
+        dead_letters::add(&mut tx, &fresh).await?;
+        settlement::settle_failed(&mut tx, &fresh, now).await?;
+        advance(&mut tx, StreamUnit::DeadLetters, range.last, &BTreeMap::new()).await?;
+        tx.commit().await?;
+        Ok(Folded::Done(()))
+    }
+
+    /// Takes alerts through their transitions, which come with their stream
+    /// sequences; answers the alerts that changed.
+    pub(crate) async fn fold_alerts(
+        &self,
+        range: SequenceRange,
+        transitions: &[(u64, AlertTransition)],
+    ) -> Result<Folded<Vec<AlertRecord>>, Error> {
+        let (_turn, mut tx) = self.begin().await?;
+        let floor = claim(&mut tx, StreamUnit::Alerts).await?;
+        if floor < range.after {
+            return Ok(Folded::DoesNotFollow);
+        }
+        let fresh = transitions.iter().filter(|(sequence, _)| *sequence > floor);
+        let changed = alerts::apply(&mut tx, fresh).await?;
+        advance(&mut tx, StreamUnit::Alerts, range.last, &BTreeMap::new()).await?;
+        tx.commit().await?;
+        Ok(Folded::Done(changed))
+    }
+}
+
+async fn write_metrics(connection: &mut AnyConnection, fold: &MetricsFold, now: Timestamp) -> Result<(), Error> {
+    cells::write(connection, fold).await?;
+    books::write_outcomes(connection, fold).await?;
+    positions::write_progress(connection, fold, now).await?;
+    definitions::note_data(connection, fold, now).await
+}

@@ -1,0 +1,28 @@
+//! What the service does besides following its streams and answering.
+
+mod health;
+mod housekeeping;
+mod outbox;
+mod publisher;
+mod refresh;
+
+use std::sync::Arc;
+
+use tidemill_service::Context;
+
+use crate::state::Reporting;
+
+/// Says that the read model has not been read, before anybody can ask.
+pub(crate) fn announce(context: &Context) {
+    context.health.unready(refresh::NAME, "not read yet");
+}
+
+/// Starts all of it; it ends on shutdown.
+pub(crate) fn spawn(reporting: &Arc<Reporting>) {
+    let context = &reporting.context;
+    context.spawn(refresh::NAME, refresh::run(reporting.clone()));
+    context.spawn("redrive", outbox::run(reporting.clone()));
+    context.spawn("publisher", publisher::run(reporting.clone()));
+    context.spawn("health", health::run(reporting.clone()));
+    context.spawn("housekeeping", housekeeping::run(reporting.clone()));
+}

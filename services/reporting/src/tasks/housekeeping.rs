@@ -1,0 +1,31 @@
+//! Forgets dead letters that their stream has forgotten. Every replica does: the
+//! second finds nothing left.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tidemill_events::StreamName;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::state::Reporting;
+
+const INTERVAL: Duration = Duration::from_secs(3600);
+/// How long the audit of dead letters is kept.
+const ACTIONS_KEPT_DAYS: i64 = 400;
+const DAY_MILLIS: i64 = 24 * 3_600_000;
+
+pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
+    let kept = i64::try_from(StreamName::Dlq.max_age().as_millis()).unwrap_or(i64::MAX);
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = reporting.context.shutdown.cancelled() => return Ok(()),
+        }
+        let now = reporting.now();
+        let (letters, actions) = (now.plus_millis(-kept), now.plus_millis(-ACTIONS_KEPT_DAYS * DAY_MILLIS));
+        if let Err(error) = reporting.store.forget_dead_letters(letters, actions).await {
+            tracing::warn!(%error, "old dead letters could not be forgotten; trying again in an hour");
+        }
+    }
+}
