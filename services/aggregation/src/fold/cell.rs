@@ -211,7 +211,7 @@ impl Cell {
         CellUpdate { metric, version, start, end, dimensions, totals, exemplar, retracted: false }
     }
 
-    /// The word that takes back what was published of it under `start`.
+    /// Takes back what was published of it under `start`.
     pub(crate) fn retraction(&self, start: Timestamp) -> CellUpdate {
         let update = self.update();
         CellUpdate { start, totals: update.totals.nothing(), exemplar: None, retracted: true, ..update }

@@ -8,10 +8,10 @@ use tidemill_definitions::{Contribution, Data, MetricDefinition, Metrics, Window
 use tidemill_domain::{Timestamp, text::has_control};
 use tidemill_events::{EnrichedBatch, EventRef, TraceParent, event};
 
-use crate::{
+use super::{
+    books::BooksKey,
     cell::{CellId, CellKey, GroupId},
-    session::Span,
-    state::BooksKey,
+    session::TimeSpan,
 };
 
 pub(crate) const HOUR: i64 = 3_600_000;
@@ -20,32 +20,32 @@ pub(crate) const HOUR: i64 = 3_600_000;
 pub(crate) struct Parsed<'m> {
     pub(crate) raw_seq: u64,
     pub(crate) ingested_at: Timestamp,
-    pub(crate) events: Vec<ParsedEvent<'m>>,
+    pub(crate) events: Vec<EventAdditions<'m>>,
     /// Lines that are no events; enrichment writes none.
     pub(crate) unreadable: Vec<Bytes>,
 }
 
 /// An event: what it adds where.
-pub(crate) struct ParsedEvent<'m> {
+pub(crate) struct EventAdditions<'m> {
     pub(crate) source: String,
     pub(crate) time: Timestamp,
     pub(crate) duplicate: bool,
     pub(crate) trace: Option<TraceParent>,
-    pub(crate) rows: Vec<Row<'m>>,
+    pub(crate) rows: Vec<Addition<'m>>,
     /// As it stands in the batch.
     pub(crate) line: Bytes,
 }
 
 /// What one row adds to one window.
-pub(crate) struct Row<'m> {
+pub(crate) struct Addition<'m> {
     pub(crate) metric: &'m MetricDefinition,
-    pub(crate) place: Place,
+    pub(crate) destination: Destination,
     pub(crate) contribution: Contribution,
 }
 
 /// Where a row belongs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
+pub(crate) enum Destination {
     /// Into the window that starts then.
     Window { start: Timestamp, cell: CellId },
     /// Into a session of the group: the events before it decide which.
@@ -70,16 +70,16 @@ pub(crate) fn parse<'m>(batch: &EnrichedBatch, metrics: &'m Metrics) -> Parsed<'
             let data = Data::of(event.data);
             for metric in metrics.iter() {
                 for contribution in metric.contributions(&event, &enrichment, &data) {
-                    rows.extend(places(batch, metric, event.time, &contribution).map(|place| Row {
+                    rows.extend(places(batch, metric, event.time, &contribution).map(|destination| Addition {
                         metric,
-                        place,
+                        destination,
                         contribution: contribution.clone(),
                     }));
                 }
             }
         }
         let trace = event.traceparent.as_deref().and_then(|t| t.parse().ok()).filter(|t: &TraceParent| t.is_sampled());
-        parsed.events.push(ParsedEvent {
+        parsed.events.push(EventAdditions {
             source: event.source.into_owned(),
             time: event.time,
             duplicate: enrichment.duplicate,
@@ -96,40 +96,40 @@ fn places(
     metric: &MetricDefinition,
     time: Timestamp,
     contribution: &Contribution,
-) -> impl Iterator<Item = Place> {
+) -> impl Iterator<Item = Destination> {
     let values = &contribution.dimensions;
     let session = match metric.window {
         Window::Session { gap_millis } => {
             // A session has to end within the range of times.
             let latest = Timestamp::saturating_from_millis(i64::MAX).plus_millis(-gap_millis);
             let group = CellKey::group(batch.partition, metric, values);
-            Some(Place::Session { group, time: time.min(latest), gap_millis })
+            Some(Destination::Session { group, time: time.min(latest), gap_millis })
         }
         Window::Tumbling { .. } | Window::Sliding { .. } => None,
     };
-    let window = |start| Place::Window { start, cell: CellKey::id(batch.partition, metric, start, values) };
+    let window = |start| Destination::Window { start, cell: CellKey::id(batch.partition, metric, start, values) };
     session.into_iter().chain(metric.window.starts(time).map(window))
 }
 
 impl Parsed<'_> {
-    fn places(&self) -> impl Iterator<Item = Place> {
-        self.events.iter().flat_map(|event| event.rows.iter().map(|row| row.place))
+    fn places(&self) -> impl Iterator<Item = Destination> {
+        self.events.iter().flat_map(|event| event.rows.iter().map(|row| row.destination))
     }
 
     /// The windows that the batch may change.
     pub(crate) fn windows(&self) -> impl Iterator<Item = CellId> {
-        self.places().filter_map(|place| match place {
-            Place::Window { cell, .. } => Some(cell),
-            Place::Session { .. } => None,
+        self.places().filter_map(|destination| match destination {
+            Destination::Window { cell, .. } => Some(cell),
+            Destination::Session { .. } => None,
         })
     }
 
     /// The groups whose sessions it may change, and where.
-    pub(crate) fn groups(&self) -> HashMap<GroupId, Span> {
-        let mut groups: HashMap<GroupId, Span> = HashMap::new();
-        for place in self.places() {
-            if let Place::Session { group, time, gap_millis } = place {
-                let span = Span::of(time, gap_millis);
+    pub(crate) fn groups(&self) -> HashMap<GroupId, TimeSpan> {
+        let mut groups: HashMap<GroupId, TimeSpan> = HashMap::new();
+        for destination in self.places() {
+            if let Destination::Session { group, time, gap_millis } = destination {
+                let span = TimeSpan::of(time, gap_millis);
                 groups.entry(group).and_modify(|known| *known = known.hull(span)).or_insert(span);
             }
         }

@@ -13,16 +13,16 @@ use std::{
 use tidemill_domain::Timestamp;
 use tidemill_events::CellUpdate;
 
-use crate::cell::{Cell, CellId, GroupId};
+use super::cell::{Cell, CellId, GroupId};
 
 /// Times from `from` until before `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct TimeSpan {
     pub(crate) from: Timestamp,
     pub(crate) to: Timestamp,
 }
 
-impl Span {
+impl TimeSpan {
     /// What an event at `time` covers: the sessions that touch this are its
     /// own.
     pub(crate) fn of(time: Timestamp, gap_millis: i64) -> Self {
@@ -40,12 +40,12 @@ impl Span {
 
 /// The sessions in memory, by group.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(HashMap<GroupId, Group>);
+pub(crate) struct Sessions(HashMap<GroupId, SessionGroup>);
 
 #[derive(Debug)]
-struct Group {
+struct SessionGroup {
     /// Every session that touches this span is in memory.
-    known: Span,
+    known: TimeSpan,
     /// Sessions by their start. They do not touch each other.
     starts: BTreeMap<Timestamp, CellId>,
 }
@@ -69,8 +69,8 @@ pub(crate) struct Absorbed {
 impl Sessions {
     /// Which groups have to be read from the store, and over which span, so
     /// that all of `wanted` is in memory.
-    pub(crate) fn missing(&self, wanted: &HashMap<GroupId, Span>) -> Option<(Vec<GroupId>, Span)> {
-        let mut missing = (Vec::new(), None::<Span>);
+    pub(crate) fn missing(&self, wanted: &HashMap<GroupId, TimeSpan>) -> Option<(Vec<GroupId>, TimeSpan)> {
+        let mut missing = (Vec::new(), None::<TimeSpan>);
         for (group, span) in wanted {
             let known = self.0.get(group).map(|group| group.known);
             if known.is_none_or(|known| !known.holds(*span)) {
@@ -83,9 +83,9 @@ impl Sessions {
     }
 
     /// These groups were read over this span.
-    pub(crate) fn now_knows(&mut self, groups: &[GroupId], span: Span) {
+    pub(crate) fn now_knows(&mut self, groups: &[GroupId], span: TimeSpan) {
         for group in groups {
-            let group = self.0.entry(*group).or_insert_with(|| Group { known: span, starts: BTreeMap::new() });
+            let group = self.0.entry(*group).or_insert_with(|| SessionGroup { known: span, starts: BTreeMap::new() });
             group.known = group.known.hull(span);
         }
     }
@@ -106,8 +106,9 @@ impl Sessions {
         gap_millis: i64,
         make: impl FnOnce() -> (CellId, Cell),
     ) -> Placed {
-        let span = Span::of(time, gap_millis);
-        let starts = &mut self.0.entry(group).or_insert_with(|| Group { known: span, starts: BTreeMap::new() }).starts;
+        let span = TimeSpan::of(time, gap_millis);
+        let starts =
+            &mut self.0.entry(group).or_insert_with(|| SessionGroup { known: span, starts: BTreeMap::new() }).starts;
         let holds = |id: &CellId| cells.get(id).is_some_and(|cell| time < cell.key.end);
         let before = starts.range(..=time).next_back().map(|(_, id)| *id).filter(holds);
         let behind = starts.range((Bound::Excluded(time), Bound::Unbounded)).next();

@@ -9,41 +9,20 @@ use std::{
 
 use bytes::Bytes;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, LateBatch, SourceBooks, TraceParent};
+use tidemill_events::{CellUpdate, LateBatch, TraceParent};
 
-use crate::{
+use super::{
+    books::{BooksKey, EventOutcomes, Outcome},
     cell::{Cell, CellId, CellKey},
-    changes::{ChangedCell, Changes, Retraction},
+    changes::{ChangedCell, PartitionChanges, Retraction},
     clocks::Clocks,
-    config::Windows,
-    parse::{HOUR, Parsed, ParsedEvent, Place},
+    parse::{Destination, EventAdditions, HOUR, Parsed},
     session::{Absorbed, Sessions},
 };
+use crate::config::Windows;
 
 /// Books kept in memory; like cells they are read again when they are needed.
 const MAX_BOOKS_IN_MEMORY: usize = 10_000;
-
-/// What became of an event. Every event has exactly one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// In the totals.
-    Counted,
-    /// Past the allowed lateness.
-    Late,
-    /// Seen before.
-    Duplicate,
-}
-
-/// A source and an hour (its start).
-pub(crate) type BooksKey = (String, Timestamp);
-
-/// Outcomes of one source in one hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Outcomes {
-    pub(crate) counted: u64,
-    pub(crate) late: u64,
-    pub(crate) duplicate: u64,
-}
 
 /// The state of one partition.
 #[derive(Debug)]
@@ -54,7 +33,7 @@ pub(crate) struct PartitionState {
     pub(crate) clocks: Clocks,
     pub(crate) cells: HashMap<CellId, Cell>,
     pub(crate) sessions: Sessions,
-    pub(crate) books: HashMap<BooksKey, Outcomes>,
+    pub(crate) books: HashMap<BooksKey, EventOutcomes>,
     /// Distinct values in the cells, or a few more.
     values: usize,
     /// Sessions that are no more, by the batch in which they ended: the store
@@ -106,10 +85,10 @@ impl PartitionState {
 
     /// Applies a batch. Whatever it may change has been loaded, if the store
     /// had it. `now` only dates the sources' last words.
-    pub(crate) fn apply(&mut self, batch: Parsed<'_>, now: Timestamp) -> Outcomes {
+    pub(crate) fn apply(&mut self, batch: Parsed<'_>, now: Timestamp) -> EventOutcomes {
         let Parsed { raw_seq, ingested_at, events, .. } = batch;
         let hour = ingested_at.floor_to(HOUR);
-        let (mut outcomes, mut late, mut sessions) = (Outcomes::default(), Vec::new(), Touched::default());
+        let (mut outcomes, mut late, mut sessions) = (EventOutcomes::default(), Vec::new(), Touched::default());
         for event in events {
             let outcome = match event.duplicate {
                 true => Outcome::Duplicate,
@@ -143,16 +122,16 @@ impl PartitionState {
     }
 
     /// Adds an event to every total that it belongs to.
-    fn count(&mut self, event: &ParsedEvent<'_>, raw_seq: u64, sessions: &mut Touched) {
+    fn count(&mut self, event: &EventAdditions<'_>, raw_seq: u64, sessions: &mut Touched) {
         for row in &event.rows {
             let values = &row.contribution.dimensions;
-            let id = match row.place {
-                Place::Window { start, cell } => {
+            let id = match row.destination {
+                Destination::Window { start, cell } => {
                     let new = || Cell::new(CellKey::new(row.metric, start, values), None, row.metric);
                     self.cells.entry(cell).or_insert_with(new);
                     cell
                 }
-                Place::Session { group, time, gap_millis } => {
+                Destination::Session { group, time, gap_millis } => {
                     let new = || {
                         let key = CellKey::new(row.metric, time, values);
                         (CellKey::id(self.partition, row.metric, time, values), Cell::new(key, Some(group), row.metric))
@@ -175,9 +154,9 @@ impl PartitionState {
     }
 
     /// An event that is not counted leaves no group behind that has no session.
-    fn leave_out(&mut self, event: &ParsedEvent<'_>) {
+    fn leave_out(&mut self, event: &EventAdditions<'_>) {
         for row in &event.rows {
-            if let Place::Session { group, .. } = &row.place {
+            if let Destination::Session { group, .. } = &row.destination {
                 self.sessions.forget_if_empty(group);
             }
         }
@@ -218,9 +197,9 @@ impl PartitionState {
         self.unsaved.after = raw_seq;
     }
 
-    /// What changed since the last snapshot, to be published and kept while
-    /// this state goes on.
-    pub(crate) fn take_changes(&mut self, now: Timestamp) -> Changes {
+    /// What changed since the last snapshot, to be published and checkpointed
+    /// while this state goes on.
+    pub(crate) fn take_changes(&mut self, now: Timestamp) -> PartitionChanges {
         let unsaved = std::mem::replace(&mut self.unsaved, Unsaved { after: self.floor, ..Unsaved::default() });
         let mut cells = Vec::with_capacity(unsaved.cells.len());
         for id in unsaved.cells {
@@ -234,7 +213,7 @@ impl PartitionState {
         let books = unsaved.books.into_iter().filter_map(|key| self.books.get(&key).map(|books| (key, *books)));
         let books = books.collect();
         let (watermark, idle) = self.clocks.watermark(now);
-        Changes {
+        PartitionChanges {
             partition: self.partition,
             after: unsaved.after,
             floor: self.floor,
@@ -339,22 +318,6 @@ impl Size {
     /// rest about 150 each.
     pub(crate) fn bytes(self) -> usize {
         self.cells * 700 + self.values * 32 + (self.books + self.sources) * 150
-    }
-}
-
-impl Outcomes {
-    /// As readers get them.
-    pub(crate) fn of(self, (source, hour): &BooksKey) -> SourceBooks {
-        let Self { counted, late, duplicate } = self;
-        SourceBooks { source: source.clone(), hour: *hour, counted, late, duplicate }
-    }
-
-    fn add(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Counted => self.counted += 1,
-            Outcome::Late => self.late += 1,
-            Outcome::Duplicate => self.duplicate += 1,
-        }
     }
 }
 

@@ -1,43 +1,29 @@
 //! From a snapshot of what changed to a checkpoint, in the order that makes
-//! every crash harmless: tell readers, write points, then keep. What is told
-//! twice is recognised, since totals are cumulative and say how far they reach.
+//! every crash harmless: publish, write points, then checkpoint. Readers
+//! recognise a repetition, since totals are cumulative and say how far they
+//! reach.
 
 use tidemill_definitions::Metrics;
-use tidemill_events::{DeadLetter, LateBatch, MetricsUpdate};
+use tidemill_events::MetricsUpdate;
 use tidemill_metrics_store::Point;
 
+use super::sink::Sink;
 use crate::{
-    Error,
-    changes::{Changes, in_messages},
-    points::point,
-    store::{Claim, Store},
+    error::Error,
+    fold::{changes::PartitionChanges, messages::in_messages, points::point},
+    store::{PartitionClaim, Store},
 };
 
 /// Cells read at once to be published or written again.
 const CELLS_AT_ONCE: usize = 4_000;
 
-/// Where an owner's results go.
-pub(crate) trait Sink: Send {
-    /// Totals, for readers. Fails where the last message of the partition is
-    /// not the one that this owner published last.
-    fn totals(&mut self, update: &MetricsUpdate) -> impl Future<Output = Result<(), Error>> + Send;
-    /// Events that came too late.
-    fn late(&mut self, late: &LateBatch) -> impl Future<Output = Result<(), Error>> + Send;
-    /// An event that cannot be counted.
-    fn letter(&mut self, letter: &DeadLetter) -> impl Future<Output = Result<(), Error>> + Send;
-    /// Points of the metrics store.
-    fn points(&mut self, points: &[Point]) -> impl Future<Output = Result<(), Error>> + Send;
-    /// Whether nobody else can own the partition yet.
-    fn is_owner(&self) -> bool;
-}
-
-/// Publishes, writes and keeps what changed.
+/// Publishes what changed, writes its points, and checkpoints it.
 pub(crate) async fn flush(
     sink: &mut impl Sink,
     store: &Store,
-    claim: &Claim,
+    claim: &PartitionClaim,
     metrics: &Metrics,
-    changes: &Changes,
+    changes: &PartitionChanges,
 ) -> Result<(), Error> {
     for letter in &changes.letters {
         sink.letter(letter).await?;
@@ -54,14 +40,14 @@ pub(crate) async fn flush(
 
 /// Writes points of what changed after a batch.
 ///
-/// The metrics store takes what comes last, from whomever. So an owner that
-/// finds it is none any more, after a write that may have come too late, says
-/// so in the store, and its successor writes those points again
-/// ([`write_stale_points`]).
+/// The metrics store keeps what comes last, whoever sends it. An owner may find
+/// after a write that it has lost the partition, and that the write may have
+/// come too late. It notes that in the store, and its successor writes those
+/// points again ([`write_stale_points`]).
 async fn write_points(
     sink: &mut impl Sink,
     store: &Store,
-    claim: &Claim,
+    claim: &PartitionClaim,
     after: u64,
     points: &[Point],
 ) -> Result<(), Error> {
@@ -84,7 +70,7 @@ async fn write_points(
 pub(crate) async fn write_stale_points(
     sink: &mut impl Sink,
     store: &Store,
-    claim: &Claim,
+    claim: &PartitionClaim,
     metrics: &Metrics,
 ) -> Result<(), Error> {
     for note in store.stale_points(claim.partition).await? {
@@ -109,7 +95,7 @@ pub(crate) async fn write_stale_points(
 pub(crate) async fn publish_lost(
     sink: &mut impl Sink,
     store: &Store,
-    claim: &Claim,
+    claim: &PartitionClaim,
     position: &MetricsUpdate,
     tail: Option<&MetricsUpdate>,
 ) -> Result<(), Error> {

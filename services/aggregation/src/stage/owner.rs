@@ -12,19 +12,22 @@ use tidemill_stage::Place;
 use tidemill_store::refused;
 
 use crate::{
-    Error,
-    changes::Changes,
     config::Windows,
-    parse::{Parsed, parse},
-    state::{BooksKey, Outcomes, PartitionState},
-    store::{Claim, Store},
+    error::Error,
+    fold::{
+        books::{BooksKey, EventOutcomes},
+        changes::PartitionChanges,
+        parse::{Parsed, parse},
+        state::PartitionState,
+    },
+    store::{PartitionClaim, Store},
     telemetry,
 };
 
 /// A claimed partition.
 #[derive(Debug)]
 pub(crate) struct Owner {
-    pub(crate) claim: Claim,
+    pub(crate) claim: PartitionClaim,
     pub(crate) state: PartitionState,
     store: Store,
     metrics: Arc<Metrics>,
@@ -38,7 +41,7 @@ pub(crate) struct Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// Its events have these outcomes.
-    Applied(Outcomes),
+    Applied(EventOutcomes),
     /// It was applied before.
     Repeated,
     /// One before it is missing.
@@ -60,7 +63,7 @@ impl Owner {
 
     /// The partition as it stands in the store, claimed before.
     async fn under(
-        claim: Claim,
+        claim: PartitionClaim,
         store: Store,
         metrics: Arc<Metrics>,
         windows: Arc<Windows>,
@@ -73,9 +76,8 @@ impl Owner {
         Ok(Self { claim, state, store, metrics, windows, letters: Vec::new() })
     }
 
-    /// The batch without the events that the store refuses: those are dead
-    /// letters from here on. To be called when everything before the batch is
-    /// in the store.
+    /// The batch without the events that the store refuses, which become dead
+    /// letters. Everything before the batch has to be in the store.
     pub(crate) async fn without_refused(
         &mut self,
         batch: &EnrichedBatch,
@@ -119,7 +121,7 @@ impl Owner {
     /// Whether the store would hold what a batch changes. Nothing is written,
     /// and this owner's state stays as it is.
     async fn try_out(&self, batch: &EnrichedBatch, now: Timestamp) -> Result<(), Error> {
-        let claim = Claim { floor: self.state.floor, ..self.claim };
+        let claim = PartitionClaim { floor: self.state.floor, ..self.claim };
         let (store, metrics, windows) = (self.store.clone(), self.metrics.clone(), self.windows.clone());
         let mut scratch = Self::under(claim, store, metrics, windows, now).await?;
         let metrics = self.metrics.clone();
@@ -200,12 +202,12 @@ impl Owner {
         Ok(())
     }
 
-    /// What is to be published and kept next.
-    pub(crate) fn take_changes(&mut self, now: Timestamp) -> Changes {
-        Changes { letters: std::mem::take(&mut self.letters), ..self.state.take_changes(now) }
+    /// What is to be published and checkpointed next.
+    pub(crate) fn take_changes(&mut self, now: Timestamp) -> PartitionChanges {
+        PartitionChanges { letters: std::mem::take(&mut self.letters), ..self.state.take_changes(now) }
     }
 
-    /// A message that tells of the partition's position and no totals.
+    /// A message with the partition's position, and no totals.
     pub(crate) fn position(&self, now: Timestamp) -> MetricsUpdate {
         let (watermark, idle) = self.state.clocks.watermark(now);
         MetricsUpdate {
@@ -227,10 +229,10 @@ impl Owner {
 /// goes on.
 fn dead_letter(batch: &EnrichedBatch, index: usize, line: bytes::Bytes, now: Timestamp) -> DeadLetter {
     #[derive(Deserialize)]
-    struct Claimed {
+    struct SourceOnly {
         source: String,
     }
-    let claimed = serde_json::from_slice::<Claimed>(&line);
+    let claimed = serde_json::from_slice::<SourceOnly>(&line);
     let id = format!("aggregation-{}-{index}", batch.raw_seq);
     DeadLetter {
         stream: Some(StreamName::Raw.to_string()),

@@ -1,4 +1,4 @@
-//! Where an owner's results go: NATS and the metrics store.
+//! Where an owner's results go.
 
 use tidemill_bus::{Bus, Published};
 use tidemill_domain::{Outage as _, Partition};
@@ -7,9 +7,24 @@ use tidemill_metrics_store::{MetricsStore, Point};
 use tidemill_ownership::Lease;
 use tidemill_service::Breaker;
 
-use crate::{Error, flush::Sink, telemetry::Telemetry};
+use crate::{error::Error, telemetry::Telemetry};
 
-/// The way out of one partition.
+/// Where an owner's results go.
+pub(crate) trait Sink: Send {
+    /// Totals, for readers. Fails where the last message of the partition is
+    /// not the one that this owner published last.
+    fn totals(&mut self, update: &MetricsUpdate) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Events that came too late.
+    fn late(&mut self, late: &LateBatch) -> impl Future<Output = Result<(), Error>> + Send;
+    /// An event that cannot be counted.
+    fn letter(&mut self, letter: &DeadLetter) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Points of the metrics store.
+    fn points(&mut self, points: &[Point]) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Whether nobody else can own the partition yet.
+    fn is_owner(&self) -> bool;
+}
+
+/// The sink of one partition: NATS and the metrics store.
 pub(crate) struct NatsSink {
     pub(crate) bus: Bus,
     pub(crate) nats: Breaker,

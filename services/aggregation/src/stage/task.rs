@@ -1,27 +1,21 @@
-//! One partition's consumer: enriched batches in, totals out.
+//! What the owner of a partition does with its batches.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tidemill_bus::{Bus, Delivery};
-use tidemill_definitions::Metrics;
-use tidemill_domain::{Backoff, Partition};
-use tidemill_events::{Durable, EnrichedBatch, MetricsUpdate, RawBatch, topology};
-use tidemill_metrics_store::MetricsStore;
-use tidemill_ownership::Lease;
-use tidemill_service::{Breaker, Ceiling, CeilingConfig, Conditions, Context};
-use tidemill_stage::{Checkpoint, Gap, Progressing, Read, Steps, Work, consume, supervise};
-use tokio::time::{Instant, sleep, sleep_until};
+use tidemill_bus::Delivery;
+use tidemill_events::EnrichedBatch;
+use tidemill_stage::{Checkpoint, Gap, Read, Steps};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{
-    config::Windows,
-    error::Error,
-    flush::{Sink, flush, publish_lost, write_stale_points},
+use super::{
+    context::ConsumerContext,
+    flush::{flush, write_stale_points},
     owner::{Owner, Taken},
-    sink::NatsSink,
-    store::Store,
-    telemetry::Telemetry,
+    partition::PartitionReader,
+    sink::{NatsSink, Sink as _},
 };
+use crate::error::Error;
 
 /// Batches that are applied, and in no snapshot yet, at most.
 const MAX_WAITING: usize = 64;
@@ -31,113 +25,12 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// the state.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What the consumers of one process share.
-pub(crate) struct Shared {
-    pub(crate) context: Context,
-    pub(crate) bus: Bus,
-    pub(crate) store: Store,
-    pub(crate) metrics_store: MetricsStore,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) windows: Arc<Windows>,
-    pub(crate) ceiling: CeilingConfig,
-    pub(crate) telemetry: Telemetry,
-    /// Why partitions cannot go on.
-    pub(crate) conditions: Conditions<Partition>,
-    /// Which of them miss batches.
-    pub(crate) gaps: Conditions<Partition>,
-}
-
-/// Reads one partition of `ENRICHED` in order, for as long as it has the lease.
-pub(crate) struct PartitionConsumer {
-    partition: Partition,
-    lease: Lease<Partition>,
-    shared: Arc<Shared>,
-    nats: Breaker,
-    ceiling: Ceiling,
-    /// The last batch that was looked at.
-    met: u64,
-    /// The store has refused something in the batches up to this one: they are
-    /// taken one by one, and each is tried out before anybody is told of it.
-    careful_to: u64,
-}
-
-/// Consumes a partition until it is to be given back.
-pub(crate) async fn run(shared: Arc<Shared>, lease: Lease<Partition>) -> Result<(), Error> {
-    let (partition, stop) = (lease.unit(), lease.stop().clone());
-    let consumer = PartitionConsumer {
-        partition,
-        lease,
-        nats: shared.context.breaker("nats"),
-        ceiling: Ceiling::new(shared.ceiling),
-        shared: shared.clone(),
-        met: 0,
-        careful_to: 0,
-    };
-    let ended = supervise(consumer, partition, &stop, &shared.conditions).await;
-    shared.telemetry.forget(partition);
-    ended
-}
-
-impl Work for PartitionConsumer {
-    type Error = Error;
-
-    /// Opens the partition and works on it until it fails or is to be given
-    /// back.
-    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
-        let stop = self.lease.stop().clone();
-        // Who is paused loses the lease without knowing. Claiming then would
-        // only take the partition from its rightful owner.
-        while !self.lease.is_held() {
-            tokio::select! {
-                () = sleep(Backoff::FIRST) => {}
-                () = stop.cancelled() => return Ok(()),
-            }
-        }
-        let bus = self.shared.bus.clone();
-        let (owner, sink) = self.open().await?;
-        let mut subscription = self.nats.call(bus.subscribe(Durable::Aggregation(self.partition))).await?;
-        progress.opened();
-        let mut open = PartitionTask::new(self, owner, sink);
-        consume(&mut subscription, &mut open, &stop, progress).await
-    }
-
-    fn failed(&mut self, error: &Error) {
-        self.shared.telemetry.failed(self.partition, error);
-        if error.is_refusal() {
-            self.careful_to = self.careful_to.max(self.met);
-        }
-    }
-}
-
-impl PartitionConsumer {
-    /// Claims the partition, and publishes again what METRICS has lost of it.
-    async fn open(&self) -> Result<(Owner, Box<NatsSink>), Error> {
-        let Self { partition, lease, shared, nats, .. } = self;
-        let now = shared.context.clock.now();
-        let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
-        let owner = Owner::open(store, metrics, windows, *partition, now).await?;
-        let tail = readable(nats.call(shared.bus.last::<MetricsUpdate>(&topology::metrics(*partition))).await)?;
-        let mut sink = NatsSink {
-            bus: shared.bus.clone(),
-            nats: nats.clone(),
-            metrics_store: shared.metrics_store.clone(),
-            metrics_breaker: shared.context.breaker("metrics_store"),
-            lease: lease.clone(),
-            telemetry: shared.telemetry.clone(),
-            tail: tail.as_ref().map_or(0, |tail| tail.sequence),
-        };
-        let tail = tail.as_ref().map(|tail| &tail.message);
-        publish_lost(&mut sink, &shared.store, &owner.claim, &owner.position(now), tail).await?;
-        Ok((owner, Box::new(sink)))
-    }
-}
-
 /// A partition in work: batches are applied while what changed before them is
-/// being published and kept.
-struct PartitionTask<'c> {
-    consumer: &'c mut PartitionConsumer,
+/// being published and checkpointed.
+pub(super) struct PartitionTask<'r> {
+    reader: &'r mut PartitionReader,
     owner: Owner,
-    /// Here or with the checkpoint: so no two are ever on their way.
+    /// Here or with the checkpoint, so that no two are ever on their way.
     sink: Option<Box<NatsSink>>,
     gap: Gap,
     /// Batches applied since the last checkpoint.
@@ -146,12 +39,12 @@ struct PartitionTask<'c> {
     /// When the last batch came.
     heard_at: Instant,
     announced_idle: bool,
-    /// When it has been quiet for so long that it is looked why.
+    /// When to look why nothing has come.
     silence: Instant,
 }
 
 /// A checkpoint that is in the store.
-struct LandedCheckpoint {
+pub(super) struct LandedCheckpoint {
     sink: Box<NatsSink>,
     floor: u64,
     batches: usize,
@@ -160,7 +53,7 @@ struct LandedCheckpoint {
 }
 
 /// Nothing has come for a while, and nothing is on its way.
-struct Silence;
+pub(super) struct Silence;
 
 impl Steps for PartitionTask<'_> {
     type Message = EnrichedBatch;
@@ -195,22 +88,22 @@ impl Steps for PartitionTask<'_> {
             let Some(batch) = message else { continue };
             match self.take(batch).await? {
                 Taken::Applied(outcomes) => {
-                    self.consumer.shared.telemetry.counted(outcomes);
+                    self.reader.shared.telemetry.counted(outcomes);
                     self.gap.close();
                     self.batches += 1;
                     applied.push(delivery);
                 }
-                // Of a batch that is applied and not kept yet, this may be a
+                // Of a batch that is applied and in no checkpoint yet, this may be a
                 // second copy: it is acknowledged behind the same checkpoint.
                 Taken::Repeated => applied.push(delivery),
                 Taken::Early => early.push(delivery),
             }
         }
         if !early.is_empty() {
-            self.ask_for_missing().await?;
+            self.reader.ask_for_missing(&mut self.gap, self.owner.state.floor).await?;
             applied.append(&mut early);
         }
-        self.silence = Instant::now() + self.idle_after();
+        self.silence = Instant::now() + self.reader.idle_after();
         Ok(())
     }
 
@@ -218,14 +111,14 @@ impl Steps for PartitionTask<'_> {
     async fn checkpoint(&mut self) -> Result<Checkpoint<LandedCheckpoint, Error>, Error> {
         // It is with the checkpoint under way, and there is none.
         let Some(mut sink) = self.sink.take() else { return Err(Error::Superseded) };
-        let shared = self.consumer.shared.clone();
+        let shared = self.reader.shared.clone();
         let changes = self.owner.take_changes(shared.context.clock.now());
         let claim = self.owner.claim;
         let (floor, batches, begun) = (changes.floor, std::mem::take(&mut self.batches), Instant::now());
         let has_looked = self.looked_at.elapsed() >= LOOK_EVERY;
         let task = tokio::spawn(async move {
-            let Shared { store, metrics, .. } = &*shared;
-            // Nothing but repetitions: there is nothing to keep.
+            let ConsumerContext { store, metrics, .. } = &*shared;
+            // Nothing but repetitions: there is nothing to checkpoint.
             if changes.floor > changes.after {
                 flush(&mut *sink, store, &claim, metrics, &changes).await?;
             }
@@ -239,15 +132,15 @@ impl Steps for PartitionTask<'_> {
 
     fn landed(&mut self, landed: LandedCheckpoint) -> Result<(), Error> {
         let LandedCheckpoint { sink, floor, batches, begun, has_looked } = landed;
-        let PartitionConsumer { partition, shared, .. } = &*self.consumer;
+        let PartitionReader { partition, shared, .. } = &*self.reader;
         self.sink = Some(sink);
         self.owner.state.committed(floor);
-        shared.telemetry.kept(*partition, floor, batches, begun.elapsed());
+        shared.telemetry.checkpointed(*partition, floor, batches, begun.elapsed());
         if has_looked {
             shared.telemetry.size(*partition, self.owner.state.size());
             self.looked_at = Instant::now();
         }
-        self.silence = Instant::now() + self.idle_after();
+        self.silence = Instant::now() + self.reader.idle_after();
         Ok(())
     }
 
@@ -258,17 +151,17 @@ impl Steps for PartitionTask<'_> {
 
     async fn handle(&mut self, _: Silence) -> Result<(), Error> {
         self.look_around().await?;
-        self.silence = Instant::now() + self.idle_after();
+        self.silence = Instant::now() + self.reader.idle_after();
         Ok(())
     }
 }
 
-impl<'c> PartitionTask<'c> {
-    fn new(consumer: &'c mut PartitionConsumer, owner: Owner, sink: Box<NatsSink>) -> Self {
+impl<'r> PartitionTask<'r> {
+    pub(super) fn new(reader: &'r mut PartitionReader, owner: Owner, sink: Box<NatsSink>) -> Self {
         let now = Instant::now();
         Self {
-            gap: Gap::none(consumer.partition, consumer.shared.gaps.clone()),
-            consumer,
+            gap: Gap::none(reader.partition, reader.shared.gaps.clone()),
+            reader,
             owner,
             sink: Some(sink),
             batches: 0,
@@ -280,50 +173,33 @@ impl<'c> PartitionTask<'c> {
     }
 
     fn is_careful(&self) -> bool {
-        self.owner.state.floor < self.consumer.careful_to
+        self.owner.state.floor < self.reader.careful_to
     }
 
     /// Applies a batch, if it is the next one of the log.
     async fn take(&mut self, mut batch: EnrichedBatch) -> Result<Taken, Error> {
-        let now = self.consumer.shared.context.clock.now();
-        self.consumer.met = self.consumer.met.max(batch.raw_seq);
+        let now = self.reader.shared.context.clock.now();
+        self.reader.met = self.reader.met.max(batch.raw_seq);
         if self.is_careful() && self.owner.is_next(&batch) {
-            batch = self.owner.without_refused(&batch, &mut self.consumer.ceiling, now).await?;
+            batch = self.owner.without_refused(&batch, &mut self.reader.ceiling, now).await?;
         }
-        let taken = self.owner.take(&batch, &mut self.consumer.ceiling, now).await?;
-        if taken != Taken::Early || self.owner.state.floor > 0 || self.log_has(batch.raw_prev).await? {
+        let taken = self.owner.take(&batch, &mut self.reader.ceiling, now).await?;
+        if taken != Taken::Early || self.owner.state.floor > 0 || self.reader.log_has(batch.raw_prev).await? {
             return Ok(taken);
         }
         self.owner.start_behind(batch.raw_prev);
-        self.owner.take(&batch, &mut self.consumer.ceiling, now).await
-    }
-
-    /// Whether the log still has a batch. With nothing applied, the first batch
-    /// that comes is the start, unless enrichment can make the one before it.
-    async fn log_has(&self, raw_seq: u64) -> Result<bool, Error> {
-        let PartitionConsumer { shared, nats, .. } = &*self.consumer;
-        Ok(nats.call(shared.bus.message_at::<RawBatch>(raw_seq)).await?.is_some())
-    }
-
-    /// Asks enrichment for everything behind the floor.
-    async fn ask_for_missing(&mut self) -> Result<(), Error> {
-        let PartitionConsumer { partition, shared, nats, .. } = &*self.consumer;
-        let floor = self.owner.state.floor;
-        if self.gap.ask(&shared.bus, nats, floor).await? {
-            shared.telemetry.asked_again(*partition, floor);
-        }
-        Ok(())
+        self.owner.take(&batch, &mut self.reader.ceiling, now).await
     }
 
     async fn look_around(&mut self) -> Result<(), Error> {
-        match self.is_cut_off().await? {
-            true => self.ask_for_missing().await?,
+        match self.reader.is_cut_off(self.owner.state.floor).await? {
+            true => self.reader.ask_for_missing(&mut self.gap, self.owner.state.floor).await?,
             // It has come by another way than it was asked for.
             false => self.gap.close(),
         }
-        let is_silent = self.heard_at.elapsed() >= self.idle_after();
+        let is_silent = self.heard_at.elapsed() >= self.reader.idle_after();
         let Some(sink) = &mut self.sink else { return Ok(()) };
-        let Shared { store, metrics, context, .. } = &*self.consumer.shared;
+        let ConsumerContext { store, metrics, context, .. } = &*self.reader.shared;
         write_stale_points(&mut **sink, store, &self.owner.claim, metrics).await?;
         // A partition that hears nothing says once that it is idle, so that it
         // holds no window open; only once every source has fallen silent is
@@ -335,27 +211,4 @@ impl<'c> PartitionTask<'c> {
         }
         Ok(())
     }
-
-    /// Whether `ENRICHED` ends behind the floor while nothing is left to be
-    /// delivered: what was passed over, or lies where the consumer, after a
-    /// crash of the server, believes to have been already.
-    async fn is_cut_off(&self) -> Result<bool, Error> {
-        let PartitionConsumer { partition, shared, nats, .. } = &*self.consumer;
-        let end = readable(nats.call(shared.bus.last::<EnrichedBatch>(&topology::enriched(*partition))).await)?;
-        let lag = nats.call(shared.bus.lag(Durable::Aggregation(*partition))).await?;
-        Ok(lag == 0 && end.is_some_and(|end| end.message.raw_seq > self.owner.state.floor))
-    }
-
-    fn idle_after(&self) -> Duration {
-        Duration::from_secs(self.consumer.shared.windows.idle_after_seconds.into())
-    }
-}
-
-/// A stream whose last message is of another release, or of nobody, is waited
-/// for: the partition stands and is named, and all others go on.
-fn readable<T>(read: Result<T, tidemill_bus::Error>) -> Result<T, Error> {
-    read.map_err(|error| match error {
-        tidemill_bus::Error::Decode(_) => Error::Unreadable(error),
-        other => other.into(),
-    })
 }

@@ -7,7 +7,7 @@ use tidemill_events::{EnrichedBatch, Enrichment, event::splice_enrichment};
 use tidemill_totals::{Measure, Totals};
 
 use super::*;
-use crate::{parse::parse, testing};
+use crate::{fold::parse::parse, testing};
 
 fn metrics() -> Metrics {
     Metrics::load(None).expect("the defaults load")
@@ -72,8 +72,8 @@ fn sales() -> impl Strategy<Value = Vec<Sale>> {
 type Days = BTreeMap<i64, (u64, i64, BTreeSet<u8>)>;
 
 /// The rule in its plainest form: one pass, one clock a source.
-fn reference(sales: &[Sale]) -> (Outcomes, Days) {
-    let (mut outcomes, mut days, mut newest) = (Outcomes::default(), Days::new(), BTreeMap::new());
+fn reference(sales: &[Sale]) -> (EventOutcomes, Days) {
+    let (mut outcomes, mut days, mut newest) = (EventOutcomes::default(), Days::new(), BTreeMap::new());
     for sale in sales {
         if sale.duplicate {
             outcomes.duplicate += 1;
@@ -95,7 +95,7 @@ fn reference(sales: &[Sale]) -> (Outcomes, Days) {
 }
 
 /// Applies a batch to a state that the store knows nothing more of.
-fn apply(state: &mut PartitionState, batch: &EnrichedBatch, metrics: &Metrics) -> Outcomes {
+fn apply(state: &mut PartitionState, batch: &EnrichedBatch, metrics: &Metrics) -> EventOutcomes {
     let parsed = parse(batch, metrics);
     if let Some((groups, span)) = state.sessions.missing(&parsed.groups()) {
         state.sessions.now_knows(&groups, span);
@@ -103,7 +103,7 @@ fn apply(state: &mut PartitionState, batch: &EnrichedBatch, metrics: &Metrics) -
     state.apply(parsed, at(0))
 }
 
-fn kept(state: &mut PartitionState) -> Changes {
+fn kept(state: &mut PartitionState) -> PartitionChanges {
     let changes = state.take_changes(at(0));
     state.committed(changes.floor);
     changes
@@ -114,7 +114,7 @@ proptest! {
     fn equals_the_plain_rule_however_the_log_is_cut(sales in sales(), cuts in prop::collection::vec(1usize..9, 1..9)) {
         let metrics = metrics();
         let mut state = state(windows());
-        let (mut rest, mut seq, mut total) = (&sales[..], 0, Outcomes::default());
+        let (mut rest, mut seq, mut total) = (&sales[..], 0, EventOutcomes::default());
         let mut late_lines = 0;
         for cut in cuts.iter().cycle() {
             if rest.is_empty() { break; }
@@ -142,7 +142,7 @@ proptest! {
     }
 }
 
-fn late_count(changes: &Changes) -> u64 {
+fn late_count(changes: &PartitionChanges) -> u64 {
     for late in &changes.late {
         assert_eq!(tidemill_events::event::lines(&late.lines).count(), late.count as usize);
     }
@@ -240,7 +240,7 @@ fn a_far_future_event_is_counted_and_makes_no_other_late() {
     let mut state = state(windows());
     let year_2100 = 4_102_444_800;
     let applied = apply(&mut state, &batch(1, &[sale(0, 500), sale(0, year_2100), sale(0, 400)]), &metrics);
-    assert_eq!(applied, Outcomes { counted: 3, late: 0, duplicate: 0 });
+    assert_eq!(applied, EventOutcomes { counted: 3, late: 0, duplicate: 0 });
 }
 
 #[test]
