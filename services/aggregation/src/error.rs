@@ -6,16 +6,12 @@ use tidemill_service::{CeilingReached, Problem};
 use tidemill_stage::{Disposition, Failure};
 use tidemill_store::Cause;
 
-/// An error of aggregation.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// NATS.
+pub(crate) enum Error {
     #[error(transparent)]
     Bus(#[from] tidemill_bus::Error),
-    /// The service's own database.
     #[error(transparent)]
     Store(#[from] tidemill_store::Error),
-    /// InfluxDB or the built-in metrics store.
     #[error(transparent)]
     MetricsStore(#[from] tidemill_metrics_store::Error),
     /// Another replica owns the partition, or it was claimed anew.
@@ -25,20 +21,17 @@ pub enum Error {
     /// lost, or another owner has published since.
     #[error("the end of METRICS is not what was published last")]
     MetricsTail,
-    /// A batch cannot be read.
     #[error("an enriched batch cannot be read: {0}")]
     Unreadable(#[source] tidemill_bus::Error),
-    /// Too large a share of the events cannot be read.
     #[error(transparent)]
     DeadLetterCeiling(#[from] CeilingReached),
-    /// A query parameter is wrong.
     #[error("{0}")]
     BadRequest(String),
 }
 
 impl Error {
     /// Whether the same call may succeed later.
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         self.disposition() == Disposition::Retry
     }
 
@@ -47,8 +40,7 @@ impl Error {
         self.disposition() == Disposition::DeadLetter
     }
 
-    /// The error as a client sees it.
-    pub fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         match self {
             Self::BadRequest(detail) => {
                 Problem::new(StatusCode::BAD_REQUEST, "bad_request", "The request is malformed").detail(detail)

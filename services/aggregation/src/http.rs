@@ -1,4 +1,4 @@
-//! The points of the metrics store, for whoever has no InfluxDB to ask.
+//! Reads the points of the metrics store, for whoever has no InfluxDB to ask.
 
 use axum::{
     Json,
@@ -12,7 +12,7 @@ use tidemill_service::{Access, Problem, Role, Routes};
 use tidemill_stage::Failure;
 use utoipa::OpenApi;
 
-use crate::Error;
+use crate::error::Error;
 
 const MAX_POINTS: u32 = 10_000;
 
@@ -34,7 +34,7 @@ pub(crate) fn routes(access: &Access, api: Api) -> Routes {
 }
 
 #[derive(Deserialize)]
-struct Span {
+struct PointsQuery {
     from: Option<String>,
     to: Option<String>,
     limit: Option<u32>,
@@ -71,7 +71,7 @@ fn time(text: Option<&str>, default: Timestamp, name: &str) -> Result<Timestamp,
 async fn points(
     State(api): State<Api>,
     Path(measurement): Path<String>,
-    span: Result<Query<Span>, QueryRejection>,
+    span: Result<Query<PointsQuery>, QueryRejection>,
 ) -> Result<Json<Points>, Error> {
     let Query(span) = span.map_err(|rejection| Error::BadRequest(rejection.body_text()))?;
     let from = time(span.from.as_deref(), Timestamp::EPOCH, "from")?;

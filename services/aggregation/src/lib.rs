@@ -1,31 +1,18 @@
 //! Aggregation: from enriched events to window totals.
 //!
-//! The replicas share the partitions among them. Whoever owns one reads its
-//! enriched batches in the order of the log ([`consumer`]): [`state`] folds
+//! The replicas share the partitions among them. The owner of a partition reads
+//! its enriched batches in the order of the log (`stage`): the `fold` turns
 //! events into window totals and outcomes, and a snapshot of what changed is
-//! published, written to the metrics store and checkpointed (`flush`) while
+//! published, written to the metrics store and checkpointed (`store`) while
 //! the fold goes on.
 
-pub mod config;
-pub mod consumer;
-pub mod state;
-
-mod cell;
-mod changes;
-mod clocks;
+mod config;
 mod error;
-mod flush;
+mod fold;
 mod http;
-mod owner;
-mod parse;
-mod points;
-mod session;
-mod sink;
+mod stage;
 mod store;
 mod telemetry;
-
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod testing;
 
@@ -37,9 +24,8 @@ use tidemill_metrics_store::MetricsStore;
 use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
 
 pub use config::Config;
-pub use error::Error;
 
-use crate::{consumer::Shared, http::Api, store::Store, telemetry::Telemetry};
+use crate::{error::Error, http::Api, stage::ConsumerContext, store::Store, telemetry::Telemetry};
 
 /// A running service.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +57,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         )
         .await?;
     server.install(http::routes(&access, Api { metrics_store: metrics_store.clone() }))?;
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ConsumerContext {
         context: context.clone(),
         bus: bus.clone(),
         store: store.clone(),
@@ -84,8 +70,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         gaps: Conditions::new(&context.health, "enriched_gap"),
     });
     let partitions = bus.partitions().all();
-    let owned =
-        tidemill_ownership::share(&context, &bus, partitions, move |lease| consumer::run(shared.clone(), lease));
+    let owned = tidemill_ownership::share(&context, &bus, partitions, move |lease| stage::run(shared.clone(), lease));
     context.spawn("measure", telemetry::measure(context.clone(), store, telemetry.clone()));
     let lag = move |partition, waiting| telemetry.lag(partition, waiting);
     let durable = |partition| Some(Durable::Aggregation(partition));

@@ -6,7 +6,7 @@ use tidemill_domain::Partition;
 use tidemill_service::Breaker;
 use tidemill_store::{Config, Database, Error as StoreError, answered};
 
-use crate::{Error, cell::CellId};
+use crate::{error::Error, fold::cell::CellId};
 
 mod checkpoint;
 mod read;
@@ -23,9 +23,9 @@ pub(crate) struct Store {
     breaker: Breaker,
 }
 
-/// A partition as whoever claimed it found it.
+/// A partition as its claimant found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Claim {
+pub(crate) struct PartitionClaim {
     pub(crate) partition: Partition,
     /// Which claim it is; the next one makes this one void.
     pub(crate) epoch: i64,
@@ -43,7 +43,7 @@ pub(crate) struct StalePoints {
 
 /// How much the store holds, of all partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct StoredRows {
     pub(crate) cells: u64,
     pub(crate) values: u64,
     pub(crate) books: u64,
@@ -62,7 +62,7 @@ impl Store {
 
     /// Makes the caller a partition's owner: what an earlier one still writes
     /// is refused from here on, and what is in the store stays as it is.
-    pub(crate) async fn claim(&self, partition: Partition) -> Result<Claim, Error> {
+    pub(crate) async fn claim(&self, partition: Partition) -> Result<PartitionClaim, Error> {
         self.call(async {
             let sql = "INSERT INTO partitions (partition, floor, epoch) VALUES ($1, 0, 1) \
                        ON CONFLICT (partition) DO UPDATE SET epoch = partitions.epoch + 1 RETURNING epoch, floor";
@@ -70,14 +70,14 @@ impl Store {
             // To the end: the statement is done only then.
             let rows = query.fetch_all(self.database.writer()).await.map_err(StoreError::from)?;
             let row = rows.first().ok_or(StoreError::Malformed("claim"))?;
-            Ok(Claim { partition, epoch: row.try_get(0).map_err(StoreError::from)?, floor: unsigned(row, 1)? })
+            Ok(PartitionClaim { partition, epoch: row.try_get(0).map_err(StoreError::from)?, floor: unsigned(row, 1)? })
         })
         .await
     }
 
     /// Fails where another has claimed the partition since: what was read
     /// before this call may be the other's.
-    pub(crate) async fn check(&self, claim: &Claim) -> Result<(), Error> {
+    pub(crate) async fn check(&self, claim: &PartitionClaim) -> Result<(), Error> {
         self.call(async {
             let query = sqlx::query("SELECT epoch FROM partitions WHERE partition = $1");
             let row = query.bind(i64::from(claim.partition.index())).fetch_optional(self.database.pool()).await;
@@ -88,9 +88,9 @@ impl Store {
         .await
     }
 
-    /// Leaves word for the partition's owner that points of what changed after
-    /// a batch may have been overwritten by older ones.
-    pub(crate) async fn note_stale_points(&self, claim: &Claim, after: u64) -> Result<(), Error> {
+    /// Tells the partition's owner that older points may have overwritten those
+    /// of what changed after a batch.
+    pub(crate) async fn note_stale_points(&self, claim: &PartitionClaim, after: u64) -> Result<(), Error> {
         self.call(async {
             // A claim leaves one note at most, since it is at its end.
             let id = format!("{}-{}", claim.partition, claim.epoch);
@@ -104,7 +104,7 @@ impl Store {
         .await
     }
 
-    /// The word that was left for a partition's owner.
+    /// What earlier owners have noted for a partition.
     pub(crate) async fn stale_points(&self, partition: Partition) -> Result<Vec<StalePoints>, Error> {
         self.call(async {
             let query = sqlx::query("SELECT id, raw_seq FROM stale_points WHERE partition = $1 ORDER BY id");

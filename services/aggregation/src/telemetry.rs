@@ -14,9 +14,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::Span;
 
 use crate::{
-    Error,
-    state::{Outcomes, Size},
-    store::{Store, Stored},
+    error::Error,
+    fold::{books::EventOutcomes, state::Size},
+    store::{Store, StoredRows},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,13 +51,13 @@ pub(crate) struct Telemetry {
     checkpoint_seconds: Histogram,
     floor: Family<PartitionLabel, Gauge>,
     lag: Family<PartitionLabel, Gauge>,
-    memory: Memory,
+    memory: MemoryGauges,
     stored: Family<WhatLabel, Gauge>,
 }
 
 /// What each partition holds in memory.
 #[derive(Debug, Clone, Default)]
-struct Memory {
+struct MemoryGauges {
     cells: Family<PartitionLabel, Gauge>,
     values: Family<PartitionLabel, Gauge>,
     books: Family<PartitionLabel, Gauge>,
@@ -86,7 +86,7 @@ impl Telemetry {
             checkpoint_seconds: Histogram::new([0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]),
             floor: Family::default(),
             lag: Family::default(),
-            memory: Memory::default(),
+            memory: MemoryGauges::default(),
             stored: Family::default(),
         };
         registry.with(|registry| {
@@ -104,7 +104,7 @@ impl Telemetry {
             );
             registry.register("floor", "RAW sequence that is in the store", telemetry.floor.clone());
             registry.register("consumer_lag", "Batches not yet acknowledged", telemetry.lag.clone());
-            let Memory { cells, values, books, sources, bytes } = &telemetry.memory;
+            let MemoryGauges { cells, values, books, sources, bytes } = &telemetry.memory;
             registry.register("cells_in_memory", "Window totals in memory", cells.clone());
             registry.register("distinct_values_in_memory", "Values of distinct counts in memory", values.clone());
             registry.register("books_in_memory", "Books in memory, by source and hour", books.clone());
@@ -115,8 +115,8 @@ impl Telemetry {
         telemetry
     }
 
-    pub(crate) fn counted(&self, outcomes: Outcomes) {
-        let Outcomes { counted, late, duplicate } = outcomes;
+    pub(crate) fn counted(&self, outcomes: EventOutcomes) {
+        let EventOutcomes { counted, late, duplicate } = outcomes;
         for (outcome, count) in [("counted", counted), ("late", late), ("duplicate", duplicate)] {
             self.events.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
         }
@@ -128,7 +128,7 @@ impl Telemetry {
         tracing::warn!(code = letter.code, sequence = letter.sequence, "dead letter");
     }
 
-    pub(crate) fn kept(&self, partition: Partition, floor: u64, batches: usize, took: Duration) {
+    pub(crate) fn checkpointed(&self, partition: Partition, floor: u64, batches: usize, took: Duration) {
         self.chunk_batches.observe(batches as f64);
         self.checkpoint_seconds.observe(took.as_secs_f64());
         self.floor.get_or_create(&PartitionLabel { partition: partition.index() }).set(floor.cast_signed());
@@ -136,7 +136,7 @@ impl Telemetry {
 
     pub(crate) fn size(&self, partition: Partition, size: Size) {
         let label = PartitionLabel { partition: partition.index() };
-        let Memory { cells, values, books, sources, bytes } = &self.memory;
+        let MemoryGauges { cells, values, books, sources, bytes } = &self.memory;
         cells.get_or_create(&label).set(gauge(size.cells));
         values.get_or_create(&label).set(gauge(size.values));
         books.get_or_create(&label).set(gauge(size.books));
@@ -144,7 +144,6 @@ impl Telemetry {
         bytes.get_or_create(&label).set(gauge(size.bytes()));
     }
 
-    /// So many messages of a partition are yet to be acknowledged.
     pub(crate) fn lag(&self, partition: Partition, waiting: u64) {
         self.lag.get_or_create(&PartitionLabel { partition: partition.index() }).set(waiting.cast_signed());
     }
@@ -152,7 +151,7 @@ impl Telemetry {
     /// The partition is another replica's business now.
     pub(crate) fn forget(&self, partition: Partition) {
         let label = PartitionLabel { partition: partition.index() };
-        let Memory { cells, values, books, sources, bytes } = &self.memory;
+        let MemoryGauges { cells, values, books, sources, bytes } = &self.memory;
         for family in [cells, values, books, sources, bytes, &self.floor, &self.lag] {
             family.remove(&label);
         }
@@ -187,7 +186,7 @@ pub(crate) async fn measure(
             _ = ticks.tick() => {}
             () = context.shutdown.cancelled() => return Ok(()),
         }
-        if let Ok(Stored { cells, values, books, sources }) = store.size().await {
+        if let Ok(StoredRows { cells, values, books, sources }) = store.size().await {
             for (what, rows) in [("cells", cells), ("distinct_values", values), ("books", books), ("sources", sources)]
             {
                 telemetry.stored.get_or_create(&WhatLabel { what }).set(rows.cast_signed());

@@ -6,8 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
-use crate::validate::EXPANSION;
-
 /// All settings of the service.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -25,7 +23,7 @@ pub struct Config {
     /// What a sender's address is.
     pub sender: SenderConfig,
     /// How much is taken in at once.
-    pub limits: LimitsConfig,
+    pub limits: RequestLimitsConfig,
     /// Writing to the log.
     pub publish: PublishConfig,
     /// What is kept of rejected events.
@@ -68,10 +66,15 @@ pub enum ClientIp {
     Never,
 }
 
+/// Bytes of memory that a byte of an event may need while it is validated: an
+/// array of small arrays becomes ninety times its text, and what its schema has
+/// against each of them more.
+pub(crate) const EXPANSION: usize = 256;
+
 /// Section `limits`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
+pub struct RequestLimitsConfig {
     /// Bytes of a body as it is sent.
     pub wire_bytes: usize,
     /// Bytes of a body once it is inflated.
@@ -97,7 +100,7 @@ pub struct LimitsConfig {
     pub remembered_events: u64,
 }
 
-impl Default for LimitsConfig {
+impl Default for RequestLimitsConfig {
     fn default() -> Self {
         Self {
             wire_bytes: 5 << 20,
@@ -180,7 +183,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             cors: CorsConfig::default(),
             sender: SenderConfig::default(),
-            limits: LimitsConfig::default(),
+            limits: RequestLimitsConfig::default(),
             publish: PublishConfig::default(),
             dead_letters: DeadLettersConfig::default(),
             schemas: SchemasConfig::default(),
@@ -239,30 +242,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_are_valid() {
-        Config::default().check().expect("valid");
-    }
-
-    #[test]
-    fn wrong_settings_are_named() {
-        let read = |text: &str| tidemill_service::config::parse::<Config>(text).map(|config| config.check());
-        let unknown = read("[limits]\nwire_byte = 3").expect_err("unknown");
-        assert!(unknown.to_string().contains("wire_byte"), "{unknown}");
-        for (text, rule) in [
-            ("[limits]\nburst = 9999", "limits.burst must be at least limits.events_per_request"),
-            ("[limits]\nbody_seconds = 61", "limits.body_seconds must be 1 to 60"),
-            ("[dead_letters]\nbytes_per_minute = 500000", "dead_letters.bytes_per_minute must be at least 524288"),
-            (
-                "[limits]\nin_flight_bytes = 130000000",
-                "limits.in_flight_bytes must hold the largest body four times, and an event 1024 times",
-            ),
-            ("[publish]\ndeadline_ms = 0", "publish.deadline_ms must be 1 to 20000"),
-        ] {
-            assert_eq!(read(text).expect(text).expect_err(text).to_string(), rule);
-        }
-    }
-}
+mod tests;

@@ -127,7 +127,7 @@ impl Error {
         }
     }
 
-    /// Bytes of the wrong places that it tells, roughly.
+    /// About how many bytes its list of wrong places takes.
     pub(crate) fn fields_len(&self) -> usize {
         let (Self::InvalidEvent(errors) | Self::SchemaViolation(errors)) = self else { return 0 };
         errors.iter().map(|e| size_of::<FieldError>() + e.pointer.len() + e.detail.len()).sum()

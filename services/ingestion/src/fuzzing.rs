@@ -15,13 +15,16 @@ use tidemill_events::Redrive;
 use tidemill_service::{Caller, Context};
 
 use crate::{
-    config::{LimitsConfig, SchemasConfig, UnknownTypes},
+    config::{RequestLimitsConfig, SchemasConfig, UnknownTypes},
     error::Error,
-    formats::{Format, Route},
-    inflate::Encoding,
-    limits::Limits,
-    schema::Schemas,
-    validate::{self, Delivery, Validator},
+    intake::{
+        self,
+        formats::{Format, Route},
+        inflate::Encoding,
+        schema::Schemas,
+        validate::{Submission, ValidatedEvents, Validator},
+    },
+    limits::RequestLimits,
 };
 
 /// The stable code of a refusal, and the HTTP status that goes with it.
@@ -36,14 +39,14 @@ pub struct Validated {
     pub rejected: Vec<Refusal>,
 }
 
-/// A service that takes every event type, and that no number of requests
-/// makes refuse the next one.
+/// It takes every event type, and no number of requests makes it refuse the
+/// next one.
 static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
     let limits_config =
-        LimitsConfig { rate_per_key: NonZeroU32::MAX, burst: NonZeroU32::MAX, ..LimitsConfig::default() };
+        RequestLimitsConfig { rate_per_key: NonZeroU32::MAX, burst: NonZeroU32::MAX, ..RequestLimitsConfig::default() };
     Some(Validator {
         context: Context::with_clock("ingestion", ManualClock::at(Timestamp::EPOCH)),
-        limits: Arc::new(Limits::new(&limits_config)),
+        limits: Arc::new(RequestLimits::new(&limits_config)),
         batch_bytes: usize::MAX,
         limits_config,
         schemas: Schemas::load(&SchemasConfig { unknown: UnknownTypes::Accept, ..SchemasConfig::default() }).ok()?,
@@ -54,14 +57,14 @@ static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
 
 /// Reads a JSON text of at most `depth` nested arrays and objects.
 pub fn parse(text: &[u8], depth: usize) -> Result<Value, Refusal> {
-    crate::parse::parse(text, depth).map_err(|error| refusal(&error))
+    intake::parse::parse(text, depth).map_err(|error| refusal(&error))
 }
 
 /// A body behind its `Content-Encoding`, of at most `limit` bytes.
 pub fn inflate(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
     let inflated = || {
-        let mut admission = validate()?.limits.admit()?;
-        crate::inflate::inflate(Encoding::of(headers)?, body, limit, &mut admission)
+        let mut admission = validator()?.limits.admit()?;
+        intake::inflate::inflate(Encoding::of(headers)?, body, limit, &mut admission)
     };
     inflated().map_err(|error| refusal(&error))
 }
@@ -70,10 +73,10 @@ pub fn inflate(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, 
 /// `/v1/batch`.
 pub fn validate_request(path: &str, headers: &HeaderMap, body: Bytes) -> Result<Validated, Refusal> {
     let validated = || {
-        let validator = validate()?;
+        let validator = validator()?;
         let mut admission = validator.limits.admit()?;
         let route = [Route::Track, Route::Batch].into_iter().find(|route| route.path() == path);
-        let delivery = Delivery {
+        let submission = Submission {
             caller: Caller::ANYBODY,
             format: Format::of(route.unwrap_or(Route::Events), headers)?,
             encoding: Encoding::of(headers)?,
@@ -81,26 +84,26 @@ pub fn validate_request(path: &str, headers: &HeaderMap, body: Bytes) -> Result<
             clientip: None,
             trace: None,
         };
-        validator.validate(delivery, &mut admission)
+        validator.validate(submission, &mut admission)
     };
     validated().map(|validated| told(&validated)).map_err(|error| refusal(&error))
 }
 
 /// A verdict on the events of a dead letter that is sent again.
-pub fn validate_again(order: &Redrive) -> Result<Validated, Refusal> {
+pub fn validate_again(request: &Redrive) -> Result<Validated, Refusal> {
     let again = || {
-        let validator = validate()?;
-        let (mut validated, mut admission) = (validate::Validated::default(), validator.limits.admit()?);
-        let bodies = order.bodies().map_err(|e| Error::MalformedBody(e.to_string()))?;
+        let validator = validator()?;
+        let (mut validated, mut admission) = (ValidatedEvents::default(), validator.limits.admit()?);
+        let bodies = request.bodies().map_err(|e| Error::MalformedBody(e.to_string()))?;
         for (index, body) in bodies.iter().enumerate() {
-            validator.validate_again(order, index, &body.bytes, &mut validated, &mut admission)?;
+            validator.validate_again(request, index, &body.bytes, &mut validated, &mut admission)?;
         }
         Ok(validated)
     };
     again().map(|validated| told(&validated)).map_err(|error: Error| refusal(&error))
 }
 
-fn told(validated: &validate::Validated) -> Validated {
+fn told(validated: &ValidatedEvents) -> Validated {
     let parts = validated.parts.open.values().chain(validated.parts.full.iter().map(|(_, lines)| lines));
     let lines = parts.flat_map(|lines| lines.text.split(|b| *b == b'\n')).filter(|line| !line.is_empty());
     Validated {
@@ -109,7 +112,7 @@ fn told(validated: &validate::Validated) -> Validated {
     }
 }
 
-fn validate() -> Result<&'static Validator, Error> {
+fn validator() -> Result<&'static Validator, Error> {
     VALIDATOR.as_ref().ok_or(Error::Internal)
 }
 

@@ -1,33 +1,25 @@
 //! Takes events in over HTTP and writes them to the log.
 //!
-//! The way of a request is the recipe in `http/intake.rs`: authenticate, limit,
-//! inflate, split into events, parse, normalise, validate, write to the log
-//! and answer with a verdict on each event. A 202 comes after the log has the
-//! events; an event that is not taken in is kept with its reason. Dead letters
-//! that are sent again come the same way, from a stream (`redrive.rs`).
+//! The way of a request is the recipe in `intake/take_in.rs`: take a place, find
+//! out the format, read the body, validate its events, store them. A 202 comes
+//! after the log has the events (`log`); an event that is not taken in is kept
+//! with its reason (`dead_letters`). Dead letters that are sent again come the
+//! same way, from a stream (`stage.rs`).
 
-mod batcher;
-mod client_address;
 mod config;
 mod dead_letters;
 mod error;
-mod formats;
-mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
-mod inflate;
+mod intake;
 mod limits;
-mod normalise;
-mod parse;
-mod redrive;
-mod rejections;
-mod room;
-mod schema;
-mod segment;
-mod tally;
+mod log;
+mod retry;
+mod stage;
 mod telemetry;
-mod validate;
+#[cfg(test)]
+mod testing;
 
 use std::{convert::Infallible, hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -36,22 +28,15 @@ use tidemill_service::{Access, Context, Role, Server, StartError, Starting};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
-pub use config::{
-    ClientIp, Config, CorsConfig, DeadLettersConfig, LimitsConfig, PublishConfig, SchemasConfig, SenderConfig,
-    UnknownTypes,
-};
+pub use config::{ClientIp, Config};
 
 use crate::{
-    batcher::Log,
-    dead_letters::{Budgets, DeadLetters},
-    http::Intake,
-    limits::Limits,
-    redrive::Redrives,
-    room::Room,
-    schema::Schemas,
-    tally::Tally,
+    dead_letters::{Budgets, DeadLetterWriter, LetterRoom, RejectedTally, counts, room},
+    intake::{schema::Schemas, take_in::EventIntake, validate::Validator},
+    limits::RequestLimits,
+    log::LogWriter,
+    stage::Redrives,
     telemetry::Telemetry,
-    validate::Validator,
 };
 
 /// How long an accepted event is remembered, to tell its sender of a repeat.
@@ -80,31 +65,31 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let follower = (intake.clone(), context.clone(), bus.clone());
     tidemill_ownership::share(&context, &bus, [Redrives], move |lease| {
         let (intake, context, bus) = follower.clone();
-        redrive::run(intake, context, bus, lease)
+        stage::run(intake, context, bus, lease)
     });
     server.install_for_pages(http::routes(&access, intake, &config.cors.origins)?)?;
     Ok(Handle { address: server.address() })
 }
 
-fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> Intake {
+fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> EventIntake {
     let telemetry = Arc::new(Telemetry::new(&context.registry));
-    let limits = Arc::new(Limits::new(&config.limits));
+    let limits = Arc::new(RequestLimits::new(&config.limits));
     let answered = after_the_last_answer(context, &limits);
-    let log = Log::start(context, bus, &config.publish, &telemetry, &answered);
-    let dead_letters = Arc::new(DeadLetters {
+    let log = LogWriter::start(context, bus, &config.publish, &telemetry, &answered);
+    let dead_letters = Arc::new(DeadLetterWriter {
         context: context.clone(),
         bus: bus.clone(),
         deadline: Duration::from_millis(config.publish.deadline_ms),
         budgets: Budgets::new(&config.dead_letters),
-        room: Arc::new(Room::default()),
-        tally: Arc::new(Tally::default()),
+        room: Arc::new(LetterRoom::default()),
+        tally: Arc::new(RejectedTally::default()),
         personal: schemas.personal().more(),
         telemetry: telemetry.clone(),
     });
     let room = room::watch(dead_letters.room.clone(), context.clone(), bus.clone(), telemetry.clone());
     context.spawn("dead letters", room);
-    context.spawn("tally", tally::run(dead_letters.clone(), answered));
-    Intake {
+    context.spawn("tally", counts::run(dead_letters.clone(), answered));
+    EventIntake {
         origins: config.cors.origins.clone(),
         sender: config.sender.clone(),
         validator: Validator {
@@ -128,7 +113,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> In
 }
 
 /// Cancelled when the service is to stop and every request is answered.
-fn after_the_last_answer(context: &Context, limits: &Arc<Limits>) -> CancellationToken {
+fn after_the_last_answer(context: &Context, limits: &Arc<RequestLimits>) -> CancellationToken {
     let answered = CancellationToken::new();
     let (shutdown, limits, done) = (context.shutdown.clone(), limits.clone(), answered.clone());
     context.spawn("drain", async move {

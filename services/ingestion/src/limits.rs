@@ -17,7 +17,7 @@ use moka::sync::Cache;
 use tidemill_service::Caller;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{config::LimitsConfig, error::Error};
+use crate::{config::RequestLimitsConfig, error::Error};
 
 /// Bytes are counted in units of this size, which keeps the count in a `u32`.
 const UNIT: usize = 1024;
@@ -29,8 +29,8 @@ pub(crate) const MOST_CALLERS: u64 = 4096;
 const WORKERS_PER_CORE: usize = 2;
 
 /// The bounds of all requests together.
-pub(crate) struct Limits {
-    config: LimitsConfig,
+pub(crate) struct RequestLimits {
+    config: RequestLimitsConfig,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     workers: Arc<Semaphore>,
@@ -52,8 +52,8 @@ pub(crate) struct Memory {
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl Limits {
-    pub(crate) fn new(config: &LimitsConfig) -> Self {
+impl RequestLimits {
+    pub(crate) fn new(config: &RequestLimitsConfig) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             config: config.clone(),
@@ -128,13 +128,13 @@ impl Admission {
         self.memory.charge(bytes)
     }
 
-    /// What was charged so far is not held any more.
+    /// Gives back what was charged so far.
     pub(crate) fn give_back(&mut self) {
         self.memory.used = 0;
         self.memory.held = None;
     }
 
-    /// Memory for what is needed for a while alone, none taken yet.
+    /// Memory that is needed for a while alone; none is taken yet.
     pub(crate) fn scratch(&self) -> Memory {
         Memory { bytes: self.memory.bytes.clone(), used: 0, held: None }
     }
@@ -161,97 +161,4 @@ impl Memory {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use tidemill_service::{Access, AuthConfig, Context, Role};
-
-    use super::*;
-
-    fn limits(change: impl FnOnce(&mut LimitsConfig)) -> Limits {
-        let mut config = LimitsConfig::default();
-        change(&mut config);
-        Limits::new(&config)
-    }
-
-    #[test]
-    fn places_and_memory_are_bounded_and_come_back() {
-        let limits = limits(|l| (l.in_flight_requests, l.in_flight_bytes) = (1, 4 * UNIT));
-        let mut admission = limits.admit().expect("one place");
-        assert_eq!(limits.admit().err(), Some(Error::Busy));
-        admission.charge(3 * UNIT).expect("fits");
-        assert_eq!(admission.charge(UNIT + 1), Err(Error::Busy));
-        drop(admission);
-        limits.admit().expect("the place is back").charge(4 * UNIT).expect("and the memory");
-    }
-
-    #[test]
-    fn what_is_needed_for_a_while_is_given_back_before_the_rest() {
-        let limits = limits(|l| l.in_flight_bytes = 4 * UNIT);
-        let mut admission = limits.admit().expect("a place");
-        let mut scratch = admission.scratch();
-        scratch
-            .cover(2 * UNIT)
-            .and_then(|()| scratch.cover(UNIT))
-            .and_then(|()| scratch.cover(3 * UNIT))
-            .expect("fits");
-        assert_eq!(admission.charge(2 * UNIT), Err(Error::Busy));
-        drop(scratch);
-        let mut again = limits.admit().expect("a place");
-        drop(admission);
-        again.charge(4 * UNIT).expect("all of it is back");
-    }
-
-    #[tokio::test]
-    async fn a_body_has_a_size_and_a_time() {
-        let limits = limits(|l| (l.wire_bytes, l.body_seconds) = (10, 0));
-        let mut admission = limits.admit().expect("a place");
-        let too_large = Err(Error::BodyTooLarge { limit: 10 });
-        assert_eq!(limits.read(Body::from("0123456789"), 10, &mut admission).await, Ok("0123456789".into()));
-        assert_eq!(limits.read(Body::from("0123456789a"), 0, &mut admission).await, too_large);
-        assert_eq!(limits.read(Body::empty(), 11, &mut admission).await, too_large);
-        let endless = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-        assert_eq!(limits.read(endless, 0, &mut admission).await, Err(Error::BodyTimeout { seconds: 0 }));
-    }
-
-    /// With a key of their own each.
-    pub(crate) fn two_callers() -> (Caller, Caller) {
-        let auth: AuthConfig =
-            tidemill_service::config::parse("write = 'one key-number-one-1,two key-number-two-2'").expect("right");
-        let access = Access::start(&auth, &Context::new("test"), &[Role::Write]).expect("keys");
-        let caller = |key: &str| {
-            let header = ("x-write-key".parse().expect("a name"), key.parse().expect("a value"));
-            let headers = axum::http::HeaderMap::from_iter([header]);
-            access.check(&axum::http::Method::POST, &headers, Role::Write).expect("known")
-        };
-        (caller("key-number-one-1"), caller("key-number-two-2"))
-    }
-
-    #[test]
-    fn a_rate_is_the_keys_own() {
-        let mut config = LimitsConfig { events_per_request: 10, ..LimitsConfig::default() };
-        (config.rate_per_key, config.burst) = (NonZeroU32::MIN, NonZeroU32::MIN.saturating_add(9));
-        let limits = Limits::new(&config);
-        let (one, two) = two_callers();
-        assert_eq!(limits.spend(&one, 10), Ok(()));
-        assert!(matches!(limits.spend(&one, 5), Err(Error::RateLimited { retry_after: 1..=6 })));
-        assert_eq!(limits.spend(&two, 10), Ok(()));
-    }
-
-    #[tokio::test]
-    async fn draining_waits_for_the_last_answer_and_lets_nobody_in() {
-        let limits = Arc::new(limits(|_| ()));
-        let last = limits.admit().expect("a place");
-        let draining = tokio::spawn({
-            let limits = limits.clone();
-            async move { limits.drain().await }
-        });
-        tidemill_testkit::eventually("nobody is let in", Duration::from_secs(5), || {
-            let refused = limits.admit().is_err();
-            async move { refused.then_some(()) }
-        })
-        .await;
-        assert!(!draining.is_finished());
-        drop(last);
-        draining.await.expect("drains");
-        assert_eq!(limits.admit().err(), Some(Error::Busy));
-    }
-}
+mod tests;

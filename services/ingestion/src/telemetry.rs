@@ -17,29 +17,29 @@ use tidemill_events::{RawBatch, Redrive, TraceParent};
 use tidemill_service::{Caller, Registry, trace};
 use tracing::{Span, field::Empty, info_span};
 
-use crate::{batcher::Lines, error::Error, formats::Route, normalise::Event, tally::NotKept};
+use crate::error::Error;
 
 /// Spans that a batch links to.
 const MAX_LINKS: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Code {
+struct CodeLabel {
     code: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lost {
+struct NotKeptLabel {
     code: &'static str,
     reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answer {
+struct RequestLabel {
     route: &'static str,
     status: u16,
 }
@@ -47,14 +47,14 @@ struct Answer {
 /// The service's metrics.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    requests: Family<Answer, Counter>,
+    requests: Family<RequestLabel, Counter>,
     request_seconds: Histogram,
-    refusals: Family<Code, Counter>,
-    events: Family<Outcome, Counter>,
-    dead_letters: Family<Code, Counter>,
-    not_kept: Family<Lost, Counter>,
+    refusals: Family<CodeLabel, Counter>,
+    events: Family<OutcomeLabel, Counter>,
+    dead_letters: Family<CodeLabel, Counter>,
+    not_kept: Family<NotKeptLabel, Counter>,
     dead_letters_full: Gauge,
-    redriven: Family<Outcome, Counter>,
+    redriven: Family<OutcomeLabel, Counter>,
     batch_events: Histogram,
     batch_bytes: Histogram,
     publish_seconds: Histogram,
@@ -104,8 +104,8 @@ impl Telemetry {
         telemetry
     }
 
-    pub(crate) fn answered(&self, route: Route, status: StatusCode, took: Duration, span: &Span) {
-        self.requests.get_or_create(&Answer { route: route.path(), status: status.as_u16() }).inc();
+    pub(crate) fn answered(&self, route: &'static str, status: StatusCode, took: Duration, span: &Span) {
+        self.requests.get_or_create(&RequestLabel { route, status: status.as_u16() }).inc();
         self.request_seconds.observe(took.as_secs_f64());
         span.record("http.response.status_code", status.as_u16());
         if status.is_server_error() {
@@ -115,13 +115,13 @@ impl Telemetry {
 
     /// A request was refused as a whole.
     pub(crate) fn refused(&self, error: &Error) {
-        self.refusals.get_or_create(&Code { code: error.code() }).inc();
+        self.refusals.get_or_create(&CodeLabel { code: error.code() }).inc();
         tracing::debug!(code = error.code(), %error, "a request was refused");
     }
 
     /// Events were validated, and what was accepted is in the log.
     pub(crate) fn taken_in(&self, caller: &Caller, accepted: usize, duplicate: usize, rejected: usize) {
-        let count = |outcome, n: usize| self.events.get_or_create(&Outcome { outcome }).inc_by(n as u64);
+        let count = |outcome, n: usize| self.events.get_or_create(&OutcomeLabel { outcome }).inc_by(n as u64);
         count("accepted", accepted);
         count("duplicate", duplicate);
         count("rejected", rejected);
@@ -129,21 +129,21 @@ impl Telemetry {
     }
 
     /// A dead letter's events were validated once more, and stored.
-    pub(crate) fn redriven(&self, order: &Redrive, accepted: usize, rejected: usize) {
-        let count = |outcome, n: usize| self.redriven.get_or_create(&Outcome { outcome }).inc_by(n as u64);
+    pub(crate) fn redriven(&self, request: &Redrive, accepted: usize, rejected: usize) {
+        let count = |outcome, n: usize| self.redriven.get_or_create(&OutcomeLabel { outcome }).inc_by(n as u64);
         count("accepted", accepted);
         count("rejected", rejected);
-        tracing::info!(letter = order.letter, by = order.by, accepted, rejected, "a dead letter was sent again");
+        tracing::info!(letter = request.letter, by = request.by, accepted, rejected, "a dead letter was sent again");
     }
 
     /// Rejected events are kept.
     pub(crate) fn dead_lettered(&self, code: &'static str, events: u64) {
-        self.dead_letters.get_or_create(&Code { code }).inc_by(events);
+        self.dead_letters.get_or_create(&CodeLabel { code }).inc_by(events);
     }
 
     /// Rejected events are counted, and not kept.
-    pub(crate) fn not_kept(&self, code: &'static str, why: NotKept, events: u64) {
-        self.not_kept.get_or_create(&Lost { code, reason: why.as_str() }).inc_by(events);
+    pub(crate) fn not_kept(&self, code: &'static str, reason: &'static str, events: u64) {
+        self.not_kept.get_or_create(&NotKeptLabel { code, reason }).inc_by(events);
     }
 
     pub(crate) fn dead_letters_full(&self, full: bool) {
@@ -162,27 +162,17 @@ impl Telemetry {
     }
 }
 
-impl Route {
-    pub(crate) const fn path(self) -> &'static str {
-        match self {
-            Self::Events => "/v1/events",
-            Self::Track => "/v1/track",
-            Self::Batch => "/v1/batch",
-        }
-    }
-}
-
 /// The span of a request, in the caller's trace where there is one. Its parent
 /// has to be known before it is entered: from then on it is fixed.
-pub(crate) fn request_span(route: Route, headers: &HeaderMap) -> Span {
+pub(crate) fn request_span(route: &'static str, headers: &HeaderMap) -> Span {
     let span = info_span!(
         "request",
-        otel.name = format!("POST {}", route.path()),
+        otel.name = format!("POST {route}"),
         otel.kind = "server",
         otel.status_code = Empty,
         trace_id = Empty,
         http.request.method = "POST",
-        http.route = route.path(),
+        http.route = route,
         http.response.status_code = Empty,
     );
     if let Some(caller) = traceparent(headers) {
@@ -197,26 +187,26 @@ pub(crate) fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
 }
 
 /// The span of one traced event: from here on it has a trace of its own.
-pub(crate) fn event_span(event: &Event) -> Span {
+pub(crate) fn event_span(kind: &str, id: &str, source: &str) -> Span {
     info_span!(
         "ingest",
-        otel.name = format!("ingest {}", event.kind),
+        otel.name = format!("ingest {kind}"),
         otel.kind = "producer",
         trace_id = Empty,
         messaging.system = "nats",
         messaging.operation.name = "ingest",
         messaging.operation.type = "send",
         messaging.destination.name = "RAW",
-        cloudevents.event_id = event.id.as_str(),
-        cloudevents.event_source = event.source.as_str(),
-        cloudevents.event_type = event.kind.as_str(),
+        cloudevents.event_id = id,
+        cloudevents.event_source = source,
+        cloudevents.event_type = kind,
     )
 }
 
 /// The span of a batch that holds traced events: in the trace of the first,
 /// and linked to the others. A batch without any has none.
-pub(crate) fn batch_span(partition: Partition, lines: &Lines) -> Span {
-    let Some((first, others)) = lines.traces.split_first() else { return Span::none() };
+pub(crate) fn batch_span(partition: Partition, traces: &[TraceParent], events: u32) -> Span {
+    let Some((first, others)) = traces.split_first() else { return Span::none() };
     let span = info_span!(
         "send",
         otel.name = "send RAW",
@@ -227,7 +217,7 @@ pub(crate) fn batch_span(partition: Partition, lines: &Lines) -> Span {
         messaging.operation.type = "send",
         messaging.destination.name = "RAW",
         messaging.destination.partition.id = partition.index(),
-        messaging.batch.message_count = lines.sources.values().sum::<u32>(),
+        messaging.batch.message_count = events,
     );
     trace::continue_trace(&span, *first);
     others.iter().take(MAX_LINKS).for_each(|other| trace::link(&span, *other));

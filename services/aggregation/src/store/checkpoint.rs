@@ -5,11 +5,13 @@ use tidemill_domain::Timestamp;
 use tidemill_events::StreamName;
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
 
-use super::{Claim, Store, cell_id};
+use super::{PartitionClaim, Store, cell_id};
 use crate::{
-    Error,
-    cell::{CellId, published_id},
-    changes::{ChangedCell, Changes, Retraction},
+    error::Error,
+    fold::{
+        cell::{CellId, published_id},
+        changes::{ChangedCell, PartitionChanges, Retraction},
+    },
 };
 
 /// Cells that one checkpoint deletes at most, because they are not kept any
@@ -20,7 +22,7 @@ impl Store {
     /// Writes what has changed since the last checkpoint, and the position
     /// that it belongs to. Writing it again is harmless. Whoever is not the
     /// owner any more writes nothing.
-    pub(crate) async fn checkpoint(&self, changes: &Changes, claim: &Claim) -> Result<(), Error> {
+    pub(crate) async fn checkpoint(&self, changes: &PartitionChanges, claim: &PartitionClaim) -> Result<(), Error> {
         self.call(async {
             let transaction = self.written(changes, claim).await?;
             Ok(transaction.commit().await.map_err(StoreError::from)?)
@@ -29,7 +31,7 @@ impl Store {
     }
 
     /// Whether a checkpoint could be written. Nothing is.
-    pub(crate) async fn try_checkpoint(&self, changes: &Changes, claim: &Claim) -> Result<(), Error> {
+    pub(crate) async fn try_checkpoint(&self, changes: &PartitionChanges, claim: &PartitionClaim) -> Result<(), Error> {
         self.call(async {
             let transaction = self.written(changes, claim).await?;
             Ok(transaction.rollback().await.map_err(StoreError::from)?)
@@ -37,7 +39,7 @@ impl Store {
         .await
     }
 
-    async fn written(&self, changes: &Changes, claim: &Claim) -> Result<Transaction<'_, Any>, Error> {
+    async fn written(&self, changes: &PartitionChanges, claim: &PartitionClaim) -> Result<Transaction<'_, Any>, Error> {
         let mut transaction = self.database.begin().await?;
         // First, so that nobody can claim the partition until all is written:
         // the row stays locked.
@@ -57,7 +59,7 @@ impl Store {
     }
 }
 
-async fn write(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+async fn write(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     delete_cells(connection, &changes.gone).await?;
     write_cells(connection, changes).await?;
     write_seen(connection, &changes.cells).await?;
@@ -70,7 +72,7 @@ async fn write(connection: &mut AnyConnection, changes: &Changes) -> Result<(), 
     Ok(())
 }
 
-async fn write_cells(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+async fn write_cells(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     let changed_at = changes.published_at().millis();
     for chunk in changes.cells.chunks(rows_per_statement(12)) {
         let sql = format!(
@@ -124,7 +126,7 @@ async fn write_seen(connection: &mut AnyConnection, cells: &[ChangedCell]) -> Re
     Ok(())
 }
 
-async fn write_retractions(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+async fn write_retractions(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     for chunk in changes.retractions.chunks(rows_per_statement(5)) {
         let sql = format!(
             "INSERT INTO retractions (id, partition, raw_seq, noted_at, cell) VALUES {} ON CONFLICT (id) DO NOTHING",
@@ -145,7 +147,7 @@ async fn write_retractions(connection: &mut AnyConnection, changes: &Changes) ->
     Ok(())
 }
 
-async fn write_books(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+async fn write_books(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     for chunk in changes.books.chunks(rows_per_statement(6)) {
         let sql = format!(
             "INSERT INTO books (partition, source, hour, counted, late, duplicate) VALUES {} \
@@ -168,7 +170,7 @@ async fn write_books(connection: &mut AnyConnection, changes: &Changes) -> Resul
     Ok(())
 }
 
-async fn write_clocks(connection: &mut AnyConnection, changes: &Changes) -> Result<(), StoreError> {
+async fn write_clocks(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     for chunk in changes.clocks.chunks(rows_per_statement(3)) {
         let sql = format!(
             "INSERT INTO clocks (partition, source, newest) VALUES {} \
@@ -200,7 +202,11 @@ async fn delete_cells(connection: &mut AnyConnection, ids: &[CellId]) -> Result<
 
 /// Deletes some of what no event can change any more, and what readers need
 /// not be told again: METRICS itself keeps nothing for longer.
-async fn forget(connection: &mut AnyConnection, changes: &Changes, log_time: Timestamp) -> Result<(), StoreError> {
+async fn forget(
+    connection: &mut AnyConnection,
+    changes: &PartitionChanges,
+    log_time: Timestamp,
+) -> Result<(), StoreError> {
     let partition = i64::from(changes.partition.index());
     let kept = i64::try_from(StreamName::Metrics.max_age().as_millis()).unwrap_or(i64::MAX);
     let told_before = log_time.plus_millis(-kept).millis();

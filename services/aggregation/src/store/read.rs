@@ -9,12 +9,14 @@ use tidemill_events::CellUpdate;
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
 use tidemill_totals::{Measure, Totals};
 
-use super::{Store, Stored, cell_id, unsigned};
+use super::{Store, StoredRows, cell_id, unsigned};
 use crate::{
-    Error,
-    cell::{Cell, CellId, CellKey, GroupId, Hashes, MeasureState},
-    session::Span,
-    state::{BooksKey, Outcomes},
+    error::Error,
+    fold::{
+        books::{BooksKey, EventOutcomes},
+        cell::{Cell, CellId, CellKey, GroupId, Hashes, MeasureState},
+        session::TimeSpan,
+    },
 };
 
 const CELL: &str =
@@ -37,7 +39,7 @@ impl Store {
         &self,
         partition: Partition,
         keys: &[BooksKey],
-    ) -> Result<Vec<(BooksKey, Outcomes)>, Error> {
+    ) -> Result<Vec<(BooksKey, EventOutcomes)>, Error> {
         self.call(async {
             let mut books = Vec::new();
             for (source, hour) in keys {
@@ -53,7 +55,7 @@ impl Store {
     }
 
     /// All books of a partition.
-    pub(crate) async fn all_books(&self, partition: Partition) -> Result<Vec<(BooksKey, Outcomes)>, Error> {
+    pub(crate) async fn all_books(&self, partition: Partition) -> Result<Vec<(BooksKey, EventOutcomes)>, Error> {
         self.call(async {
             let query = sqlx::query("SELECT source, hour, counted, late, duplicate FROM books WHERE partition = $1");
             let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
@@ -78,7 +80,7 @@ impl Store {
     }
 
     /// The sessions of these groups that touch a span.
-    pub(crate) async fn sessions(&self, groups: &[GroupId], span: Span) -> Result<Vec<CellId>, Error> {
+    pub(crate) async fn sessions(&self, groups: &[GroupId], span: TimeSpan) -> Result<Vec<CellId>, Error> {
         self.call(async {
             let mut ids = Vec::new();
             for chunk in groups.chunks(rows_per_statement(1) - 2) {
@@ -142,12 +144,12 @@ impl Store {
     }
 
     /// How much there is.
-    pub(crate) async fn size(&self) -> Result<Stored, Error> {
+    pub(crate) async fn size(&self) -> Result<StoredRows, Error> {
         self.call(async {
             let sql = "SELECT (SELECT COUNT(*) FROM cells), (SELECT COUNT(*) FROM seen), \
                        (SELECT COUNT(*) FROM books), (SELECT COUNT(*) FROM clocks)";
             let row = sqlx::query(sql).fetch_one(self.database.pool()).await.map_err(StoreError::from)?;
-            Ok(Stored {
+            Ok(StoredRows {
                 cells: unsigned(&row, 0)?,
                 values: unsigned(&row, 1)?,
                 books: unsigned(&row, 2)?,
@@ -192,8 +194,8 @@ fn time(row: &AnyRow, column: usize) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::saturating_from_millis(row.try_get(column)?))
 }
 
-fn outcomes(row: &AnyRow) -> Result<(BooksKey, Outcomes), StoreError> {
-    let outcomes = Outcomes { counted: unsigned(row, 2)?, late: unsigned(row, 3)?, duplicate: unsigned(row, 4)? };
+fn outcomes(row: &AnyRow) -> Result<(BooksKey, EventOutcomes), StoreError> {
+    let outcomes = EventOutcomes { counted: unsigned(row, 2)?, late: unsigned(row, 3)?, duplicate: unsigned(row, 4)? };
     Ok(((row.try_get(0)?, time(row, 1)?), outcomes))
 }
 

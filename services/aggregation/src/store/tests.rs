@@ -9,8 +9,11 @@ use tidemill_testkit::{Postgres, skipped, tempdir};
 use super::*;
 use crate::{
     config::Windows,
-    owner::{Owner, Taken},
-    state::{BooksKey, Outcomes},
+    fold::{
+        books::{BooksKey, EventOutcomes},
+        cell::Cell,
+    },
+    stage::owner::{Owner, Taken},
     testing,
 };
 
@@ -90,20 +93,20 @@ async fn a_restart_changes_nothing(config: Config) {
     }
     let store = &fixture.store;
     let owner = fixture.owner(P).await;
-    assert_eq!(owner.claim, Claim { partition: P, epoch: 4, floor: 9 });
+    assert_eq!(owner.claim, PartitionClaim { partition: P, epoch: 4, floor: 9 });
     assert_eq!(owner.state.clocks.watermark(Timestamp::EPOCH), straight.state.clocks.watermark(Timestamp::EPOCH));
     let books = store.all_books(P).await.expect("loads books");
-    assert_eq!(books.into_iter().collect::<HashMap<BooksKey, Outcomes>>(), straight.state.books);
+    assert_eq!(books.into_iter().collect::<HashMap<BooksKey, EventOutcomes>>(), straight.state.books);
 
     let ids = store.cells_after(P, 0).await.expect("answers");
     let mut read = store.updates(&ids).await.expect("answers");
-    let mut expected: Vec<_> = straight.state.cells.values().map(crate::cell::Cell::update).collect();
+    let mut expected: Vec<_> = straight.state.cells.values().map(Cell::update).collect();
     let key = |cell: &tidemill_events::CellUpdate| (cell.metric.clone(), cell.start);
     read.sort_by_key(key);
     expected.sort_by_key(key);
     assert_eq!(read, expected);
     let loaded = store.cells(&ids).await.expect("loads");
-    for update in loaded.values().map(crate::cell::Cell::update) {
+    for update in loaded.values().map(Cell::update) {
         assert!(expected.contains(&update), "with all that it has seen: {update:?}");
     }
     let retracted: Vec<i64> = store
@@ -118,7 +121,7 @@ async fn a_restart_changes_nothing(config: Config) {
     assert_eq!(store.retractions_after(P, 5).await.expect("answers").len(), 1);
 
     let size = store.size().await.expect("answers");
-    assert_eq!(size, Stored { cells: 3, values: 4 + 3 + 1, books: 1, sources: 1 });
+    assert_eq!(size, StoredRows { cells: 3, values: 4 + 3 + 1, books: 1, sources: 1 });
     assert!(store.cells(&[[0; 16]]).await.expect("answers").is_empty());
     assert_eq!(fixture.owner(Partition::new(4)).await.claim.floor, 0, "partitions are apart");
     assert!(store.all_books(Partition::new(4)).await.expect("answers").is_empty());
@@ -174,7 +177,7 @@ async fn any_text_is_held(config: Config) {
     fixture.store.checkpoint(&owner.take_changes(Timestamp::EPOCH), &owner.claim).await.expect("writes");
     let ids = fixture.store.cells_after(P, 0).await.expect("answers");
     let mut read = fixture.store.updates(&ids).await.expect("answers");
-    let mut expected: Vec<_> = owner.state.cells.values().map(crate::cell::Cell::update).collect();
+    let mut expected: Vec<_> = owner.state.cells.values().map(Cell::update).collect();
     let key = |cell: &tidemill_events::CellUpdate| (cell.metric.clone(), cell.start, cell.dimensions.clone());
     read.sort_by_key(key);
     expected.sort_by_key(key);
@@ -300,5 +303,5 @@ async fn what_no_event_can_change_is_deleted_once_readers_know_it() {
     }
     let late = batch(6, 5, &[(1, 100)]);
     let taken = owner.take(&late, &mut fixture.ceiling, Timestamp::EPOCH).await.expect("applies");
-    assert_eq!(taken, Taken::Applied(Outcomes { counted: 0, late: 1, duplicate: 0 }));
+    assert_eq!(taken, Taken::Applied(EventOutcomes { counted: 0, late: 1, duplicate: 0 }));
 }

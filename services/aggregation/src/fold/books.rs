@@ -1,0 +1,42 @@
+//! What became of events, by source and hour.
+
+use tidemill_domain::Timestamp;
+use tidemill_events::SourceBooks;
+
+/// What became of an event. Every event has exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    /// In the totals.
+    Counted,
+    /// Past the allowed lateness.
+    Late,
+    /// Seen before.
+    Duplicate,
+}
+
+/// A source and an hour (its start).
+pub(crate) type BooksKey = (String, Timestamp);
+
+/// Outcomes of one source in one hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct EventOutcomes {
+    pub(crate) counted: u64,
+    pub(crate) late: u64,
+    pub(crate) duplicate: u64,
+}
+
+impl EventOutcomes {
+    /// As readers get them.
+    pub(crate) fn of(self, (source, hour): &BooksKey) -> SourceBooks {
+        let Self { counted, late, duplicate } = self;
+        SourceBooks { source: source.clone(), hour: *hour, counted, late, duplicate }
+    }
+
+    pub(crate) fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Counted => self.counted += 1,
+            Outcome::Late => self.late += 1,
+            Outcome::Duplicate => self.duplicate += 1,
+        }
+    }
+}

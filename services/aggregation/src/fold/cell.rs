@@ -1,0 +1,244 @@
+//! The running totals of one window.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use tidemill_definitions::{Contribution, MeasureKind, MetricDefinition, RowValue};
+use tidemill_domain::{Amount, Partition, Timestamp};
+use tidemill_events::{CellUpdate, TraceParent};
+use tidemill_totals::{Distinct, Measure, QuantileSketch, Totals};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// Identifies a cell in memory and in the store. Of a window it is the hash of
+/// the cell's key. A session's start moves, so its id is made of the start that
+/// it had at first: two sessions that live at once never share that, since each
+/// covers its own.
+pub(crate) type CellId = [u8; 16];
+/// Identifies what sessions have in common: partition, metric, version and
+/// dimensions.
+pub(crate) type GroupId = [u8; 16];
+
+/// What a cell is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CellKey {
+    pub(crate) metric: String,
+    pub(crate) version: String,
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
+    pub(crate) dimensions: BTreeMap<String, String>,
+}
+
+impl CellKey {
+    /// A window of the metric; a session that holds one event.
+    pub(crate) fn new(metric: &MetricDefinition, start: Timestamp, values: &[String]) -> Self {
+        Self {
+            metric: metric.name.clone(),
+            version: metric.version().to_owned(),
+            start,
+            end: start.plus_millis(metric.window.size_millis()),
+            dimensions: metric.dimensions.keys().cloned().zip(values.iter().cloned()).collect(),
+        }
+    }
+
+    pub(crate) fn id(partition: Partition, metric: &MetricDefinition, start: Timestamp, values: &[String]) -> CellId {
+        hash(partition, start.millis(), &metric.name, metric.version(), values.iter())
+    }
+
+    pub(crate) fn group(partition: Partition, metric: &MetricDefinition, values: &[String]) -> GroupId {
+        // No time is that early.
+        hash(partition, i64::MIN, &metric.name, metric.version(), values.iter())
+    }
+}
+
+/// The id under which readers know a published cell.
+pub(crate) fn published_id(partition: Partition, cell: &CellUpdate) -> CellId {
+    // Dimensions stand in the order of their names here as in a definition.
+    hash(partition, cell.start.millis(), &cell.metric, &cell.version, cell.dimensions.values())
+}
+
+/// Lengths are part of the hash, so that no two keys are written alike.
+fn hash<'a>(
+    partition: Partition,
+    start: i64,
+    metric: &'a str,
+    version: &'a str,
+    values: impl Iterator<Item = &'a String>,
+) -> [u8; 16] {
+    let mut bytes = Vec::with_capacity(96);
+    bytes.extend_from_slice(&partition.index().to_le_bytes());
+    bytes.extend_from_slice(&start.to_le_bytes());
+    for text in [metric, version].into_iter().chain(values.map(String::as_str)) {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    xxh3_128(&bytes).to_le_bytes()
+}
+
+/// Hashes of values are uniform already.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_le_bytes(word);
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+pub(crate) type Hashes = HashSet<u64, BuildHasherDefault<Identity>>;
+
+/// One measure's state. Exact distinct counts remember what they have seen;
+/// readers need only the count.
+#[derive(Debug, Clone)]
+pub(crate) enum MeasureState {
+    Plain(Measure),
+    Keyed(Hashes),
+}
+
+/// The totals of one window of one metric, of one partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    pub(crate) key: CellKey,
+    /// Of a session: what it shares with others.
+    pub(crate) group: Option<GroupId>,
+    /// Of a session: its start after the last batch that changed it, by which
+    /// readers may know it.
+    pub(crate) settled: Option<Timestamp>,
+    pub(crate) measures: Vec<MeasureState>,
+    /// The batch that last changed it.
+    pub(crate) raw_seq: u64,
+    pub(crate) exemplar: Option<TraceParent>,
+    /// Changed since the last snapshot.
+    pub(crate) dirty: bool,
+    /// Hashes seen since the last snapshot, by measure.
+    pub(crate) fresh: Vec<(usize, u64)>,
+}
+
+impl Cell {
+    pub(crate) fn new(key: CellKey, group: Option<GroupId>, metric: &MetricDefinition) -> Self {
+        let empty = |kind: &MeasureKind| match kind {
+            MeasureKind::Count => MeasureState::Plain(Measure::Count(0)),
+            MeasureKind::Sum(_) => MeasureState::Plain(Measure::Sum(Amount::ZERO)),
+            MeasureKind::Min(_) => MeasureState::Plain(Measure::Min(None)),
+            MeasureKind::Max(_) => MeasureState::Plain(Measure::Max(None)),
+            MeasureKind::Average(_) => MeasureState::Plain(Measure::Average { sum: Amount::ZERO, count: 0 }),
+            MeasureKind::Distinct { within_partition: true, .. } => MeasureState::Keyed(Hashes::default()),
+            MeasureKind::Distinct { within_partition: false, .. } => {
+                MeasureState::Plain(Measure::DistinctSketch(Distinct::default()))
+            }
+            MeasureKind::Quantile { per_mille, .. } => {
+                MeasureState::Plain(Measure::Quantile { per_mille: *per_mille, sketch: QuantileSketch::default() })
+            }
+        };
+        let measures = metric.measures.values().map(|measure| empty(&measure.kind)).collect();
+        Self { key, group, settled: None, measures, raw_seq: 0, exemplar: None, dirty: false, fresh: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(crate) fn add(&mut self, row: &Contribution, raw_seq: u64, exemplar: Option<TraceParent>) {
+        for (index, (state, value)) in self.measures.iter_mut().zip(&row.values).enumerate() {
+            let Some(value) = value else { continue };
+            match (state, value) {
+                (MeasureState::Keyed(seen), RowValue::Text(text)) => {
+                    let hash = xxh3_64(text.as_bytes());
+                    if seen.insert(hash) {
+                        self.fresh.push((index, hash));
+                    }
+                }
+                (MeasureState::Plain(measure), value) => add_to(measure, value),
+                (MeasureState::Keyed(_), RowValue::One | RowValue::Amount(_)) => {}
+            }
+        }
+        self.raw_seq = raw_seq;
+        self.exemplar = exemplar.or(self.exemplar);
+    }
+
+    /// Takes in the totals of another cell of the same metric, which counts
+    /// other events: a session that turned out to be part of this one.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for (index, (mine, theirs)) in self.measures.iter_mut().zip(other.measures).enumerate() {
+            match (mine, theirs) {
+                (MeasureState::Keyed(seen), MeasureState::Keyed(others)) => {
+                    self.fresh.extend(others.into_iter().filter(|hash| seen.insert(*hash)).map(|hash| (index, hash)));
+                }
+                (MeasureState::Plain(mine), MeasureState::Plain(theirs)) => {
+                    if let Err(error) = mine.add(&theirs) {
+                        tracing::error!(metric = self.key.metric, %error, "a session's totals have two shapes");
+                    }
+                }
+                // One definition gives both their shapes.
+                (MeasureState::Keyed(_), MeasureState::Plain(_)) | (MeasureState::Plain(_), MeasureState::Keyed(_)) => {
+                }
+            }
+        }
+        self.key.start = self.key.start.min(other.key.start);
+        self.key.end = self.key.end.max(other.key.end);
+        self.exemplar = self.exemplar.or(other.exemplar);
+    }
+
+    /// The totals as readers get them.
+    pub(crate) fn totals(&self) -> Totals {
+        let measure = |state: &MeasureState| match state {
+            MeasureState::Plain(measure) => measure.clone(),
+            MeasureState::Keyed(seen) => Measure::DistinctKeyed(seen.len() as u64),
+        };
+        Totals(self.measures.iter().map(measure).collect())
+    }
+
+    /// Distinct values that it remembers.
+    pub(crate) fn values(&self) -> usize {
+        let seen = |state: &MeasureState| match state {
+            MeasureState::Plain(_) => 0,
+            MeasureState::Keyed(seen) => seen.len(),
+        };
+        self.measures.iter().map(seen).sum()
+    }
+
+    pub(crate) fn update(&self) -> CellUpdate {
+        let CellKey { metric, version, start, end, dimensions } = self.key.clone();
+        let (totals, exemplar) = (self.totals(), self.exemplar);
+        CellUpdate { metric, version, start, end, dimensions, totals, exemplar, retracted: false }
+    }
+
+    /// Takes back what was published of it under `start`.
+    pub(crate) fn retraction(&self, start: Timestamp) -> CellUpdate {
+        let update = self.update();
+        CellUpdate { start, totals: update.totals.nothing(), exemplar: None, retracted: true, ..update }
+    }
+}
+
+fn add_to(measure: &mut Measure, value: &RowValue) {
+    match (measure, value) {
+        (Measure::Count(n), _) => *n += 1,
+        (Measure::Sum(sum), RowValue::Amount(amount)) => *sum += *amount,
+        (Measure::Min(extreme), RowValue::Amount(amount)) => {
+            *extreme = Some(extreme.map_or(*amount, |known| known.min(*amount)));
+        }
+        (Measure::Max(extreme), RowValue::Amount(amount)) => {
+            *extreme = Some(extreme.map_or(*amount, |known| known.max(*amount)));
+        }
+        (Measure::Average { sum, count }, RowValue::Amount(amount)) => {
+            *sum += *amount;
+            *count += 1;
+        }
+        (Measure::DistinctSketch(set), RowValue::Text(text)) => {
+            set.insert(text);
+        }
+        (Measure::Quantile { sketch, .. }, RowValue::Amount(amount)) => {
+            sketch.insert(amount.to_f64());
+        }
+        // A definition gives each measure values of its own kind.
+        _ => {}
+    }
+}

@@ -1,0 +1,98 @@
+//! What changed between two checkpoints: a snapshot that is published and
+//! checkpointed while the partition goes on.
+
+use tidemill_definitions::Metrics;
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::{CellUpdate, DeadLetter, LateBatch, MetricsUpdate, TraceParent};
+use tidemill_metrics_store::Point;
+
+use super::{
+    books::{BooksKey, EventOutcomes},
+    cell::{CellId, GroupId},
+    messages::in_messages,
+    points::point,
+};
+
+/// What changed in a partition after `after`, up to `floor`.
+#[derive(Debug)]
+pub(crate) struct PartitionChanges {
+    pub(crate) partition: Partition,
+    pub(crate) after: u64,
+    pub(crate) floor: u64,
+    /// When the snapshot was taken.
+    pub(crate) as_of: Timestamp,
+    pub(crate) watermark: Option<Timestamp>,
+    pub(crate) idle: bool,
+    pub(crate) cells: Vec<ChangedCell>,
+    /// Sessions that the store has and that are no more.
+    pub(crate) gone: Vec<CellId>,
+    pub(crate) retractions: Vec<Retraction>,
+    pub(crate) books: Vec<(BooksKey, EventOutcomes)>,
+    /// Clocks that moved: source and newest event time.
+    pub(crate) clocks: Vec<(String, Timestamp)>,
+    pub(crate) late: Vec<LateBatch>,
+    pub(crate) letters: Vec<DeadLetter>,
+    /// When ingestion took in the last batch; `None` where there was none.
+    pub(crate) log_time: Option<Timestamp>,
+    /// What ended by then need not be kept.
+    pub(crate) forgotten_before: Option<Timestamp>,
+    pub(crate) trace: Option<TraceParent>,
+}
+
+/// A cell that changed.
+#[derive(Debug)]
+pub(crate) struct ChangedCell {
+    pub(crate) id: CellId,
+    pub(crate) group: Option<GroupId>,
+    /// The batch that last changed it.
+    pub(crate) raw_seq: u64,
+    pub(crate) update: CellUpdate,
+    /// Distinct values that are new in it, by measure.
+    pub(crate) fresh: Vec<(usize, u64)>,
+}
+
+/// A published cell that is no more.
+#[derive(Debug)]
+pub(crate) struct Retraction {
+    /// The batch that ended it.
+    pub(crate) raw_seq: u64,
+    pub(crate) cell: CellUpdate,
+}
+
+impl PartitionChanges {
+    /// The messages that tell readers.
+    pub(crate) fn updates(&self) -> Vec<MetricsUpdate> {
+        let cells = self.cells.iter().map(|cell| cell.update.clone());
+        let cells = cells.chain(self.retractions.iter().map(|retraction| retraction.cell.clone())).collect();
+        let books = self.books.iter().map(|(key, outcomes)| outcomes.of(key)).collect();
+        in_messages(&self.head(), cells, books)
+    }
+
+    /// By the log's clock: of the last batch, since all are published together.
+    pub(crate) fn published_at(&self) -> Timestamp {
+        self.log_time.unwrap_or(Timestamp::EPOCH)
+    }
+
+    /// A message with the partition's position, and no totals yet.
+    fn head(&self) -> MetricsUpdate {
+        MetricsUpdate {
+            partition: self.partition,
+            raw_seq: self.floor,
+            raw_prev: self.after,
+            part: 0,
+            as_of: self.as_of,
+            watermark: self.watermark,
+            idle: self.idle,
+            cells: Vec::new(),
+            books: Vec::new(),
+            trace: self.trace,
+        }
+    }
+
+    /// The same totals as points.
+    pub(crate) fn points(&self, metrics: &Metrics) -> Vec<Point> {
+        let cells = self.cells.iter().map(|cell| &cell.update);
+        let cells = cells.chain(self.retractions.iter().map(|retraction| &retraction.cell));
+        cells.filter_map(|cell| point(cell, self.partition, metrics)).collect()
+    }
+}

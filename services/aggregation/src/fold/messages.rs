@@ -1,0 +1,61 @@
+//! Totals and books in messages that the server takes.
+
+use std::{iter::Peekable, vec::IntoIter};
+
+use serde::Serialize;
+use tidemill_events::{CellUpdate, MetricsUpdate, SourceBooks};
+
+/// Totals and books in one message; more are split, so that a message stays
+/// far below the server's limit. In tests a few, so that crashes come between
+/// the parts.
+const ITEMS_PER_MESSAGE: usize = if cfg!(test) { 3 } else { 400 };
+/// Bytes of them in one message: NATS takes a megabyte, with headers and names.
+const BYTES_PER_MESSAGE: usize = 512 << 10;
+
+/// Totals and books in messages of a bounded size, at least one. The last alone
+/// says how far all of them reach: it has the watermark.
+pub(crate) fn in_messages(head: &MetricsUpdate, cells: Vec<CellUpdate>, books: Vec<SourceBooks>) -> Vec<MetricsUpdate> {
+    let (mut cells, mut books) = (cells.into_iter().peekable(), books.into_iter().peekable());
+    let mut messages = Vec::new();
+    let mut part = head.part;
+    loop {
+        let mut room = Capacity { items: ITEMS_PER_MESSAGE, bytes: BYTES_PER_MESSAGE };
+        let (some_cells, some_books) = (room.fill(&mut cells), room.fill(&mut books));
+        let is_last = cells.peek().is_none() && books.peek().is_none();
+        let watermark = if is_last { head.watermark } else { None };
+        messages.push(MetricsUpdate { cells: some_cells, books: some_books, part, watermark, ..head.clone() });
+        if is_last {
+            return messages;
+        }
+        part += 1;
+    }
+}
+
+/// What a message still takes.
+struct Capacity {
+    items: usize,
+    bytes: usize,
+}
+
+impl Capacity {
+    /// What fits, in order. What fits no message at all goes alone.
+    fn fill<T: Serialize>(&mut self, items: &mut Peekable<IntoIter<T>>) -> Vec<T> {
+        let mut taken = Vec::new();
+        while let Some(next) = items.peek() {
+            // What was read from JSON, and what is made of numbers, is JSON.
+            let bytes = serde_json::to_vec(next).map_or(0, |json| json.len());
+            let is_first = self.items == ITEMS_PER_MESSAGE;
+            if self.items == 0 || (bytes > self.bytes && !is_first) {
+                self.items = 0;
+                break;
+            }
+            self.items -= 1;
+            self.bytes = self.bytes.saturating_sub(bytes);
+            taken.extend(items.next());
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests;

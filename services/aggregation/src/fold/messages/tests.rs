@@ -1,0 +1,50 @@
+use std::collections::BTreeMap;
+
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_totals::Totals;
+
+use super::*;
+
+fn head() -> MetricsUpdate {
+    MetricsUpdate {
+        partition: Partition::new(1),
+        raw_seq: 7,
+        raw_prev: 5,
+        part: 0,
+        as_of: Timestamp::EPOCH,
+        watermark: Some(Timestamp::EPOCH),
+        idle: false,
+        cells: Vec::new(),
+        books: Vec::new(),
+        trace: None,
+    }
+}
+
+fn cell(bytes: usize) -> CellUpdate {
+    CellUpdate {
+        retracted: false,
+        metric: "m".into(),
+        version: "v".into(),
+        start: Timestamp::EPOCH,
+        end: Timestamp::EPOCH,
+        dimensions: BTreeMap::from([("d".into(), "x".repeat(bytes))]),
+        totals: Totals(Vec::new()),
+        exemplar: None,
+    }
+}
+
+/// Sketches of distinct values are large, and NATS takes a megabyte.
+#[test]
+fn no_message_is_larger_than_nats_takes() {
+    let sizes = [300_000, 300_000, 100, 700_000, 100, 500_000];
+    let messages = in_messages(&head(), sizes.map(cell).to_vec(), Vec::new());
+    let held: Vec<Vec<usize>> =
+        messages.iter().map(|m| m.cells.iter().map(|cell| cell.dimensions["d"].len()).collect()).collect();
+    assert_eq!(held, [vec![300_000], vec![300_000, 100], vec![700_000], vec![100, 500_000]]);
+    assert_eq!(messages.iter().map(|m| m.part).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    let watermarks: Vec<_> = messages.iter().map(|m| m.watermark).collect();
+    assert_eq!(watermarks, [None, None, None, head().watermark]);
+    assert_eq!(in_messages(&head(), Vec::new(), Vec::new()).len(), 1);
+    let many = in_messages(&head(), vec![cell(1); 7], Vec::new());
+    assert_eq!(many.iter().map(|m| m.cells.len()).collect::<Vec<_>>(), [3, 3, 1]);
+}

@@ -1,0 +1,149 @@
+//! Takes a batch apart: what each event adds to which totals. A function of the
+//! batch and the definitions alone.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+use tidemill_definitions::{Contribution, Data, MetricDefinition, Metrics, Window};
+use tidemill_domain::{Timestamp, text::has_control};
+use tidemill_events::{EnrichedBatch, EventRef, TraceParent, event};
+
+use super::{
+    books::BooksKey,
+    cell::{CellId, CellKey, GroupId},
+    session::TimeSpan,
+};
+
+pub(crate) const HOUR: i64 = 3_600_000;
+
+/// A batch, taken apart and ready to be applied.
+pub(crate) struct Parsed<'m> {
+    pub(crate) raw_seq: u64,
+    pub(crate) ingested_at: Timestamp,
+    pub(crate) events: Vec<EventAdditions<'m>>,
+    /// Lines that are no events; enrichment writes none.
+    pub(crate) unreadable: Vec<Bytes>,
+}
+
+/// An event: what it adds where.
+pub(crate) struct EventAdditions<'m> {
+    pub(crate) source: String,
+    pub(crate) time: Timestamp,
+    pub(crate) duplicate: bool,
+    pub(crate) trace: Option<TraceParent>,
+    pub(crate) rows: Vec<Addition<'m>>,
+    /// As it stands in the batch.
+    pub(crate) line: Bytes,
+}
+
+/// What one row adds to one window.
+pub(crate) struct Addition<'m> {
+    pub(crate) metric: &'m MetricDefinition,
+    pub(crate) destination: Destination,
+    pub(crate) contribution: Contribution,
+}
+
+/// Where a row belongs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Destination {
+    /// Into the window that starts then.
+    Window { start: Timestamp, cell: CellId },
+    /// Into a session of the group: the events before it decide which.
+    Session { group: GroupId, time: Timestamp, gap_millis: i64 },
+}
+
+/// Takes a batch apart.
+pub(crate) fn parse<'m>(batch: &EnrichedBatch, metrics: &'m Metrics) -> Parsed<'m> {
+    let mut parsed =
+        Parsed { raw_seq: batch.raw_seq, ingested_at: batch.ingested_at, events: Vec::new(), unreadable: Vec::new() };
+    for line in event::lines(&batch.lines) {
+        // A source is a key in the store, so it has to be the name that it was
+        // when it came in.
+        let event = serde_json::from_slice::<EventRef<'_>>(line).ok().filter(|event| !has_control(&event.source));
+        let Some(event) = event else {
+            parsed.unreadable.push(batch.lines.slice_ref(line));
+            continue;
+        };
+        let enrichment = event.enriched.clone().unwrap_or_default();
+        let mut rows = Vec::new();
+        if !enrichment.duplicate {
+            let data = Data::of(event.data);
+            for metric in metrics.iter() {
+                for contribution in metric.contributions(&event, &enrichment, &data) {
+                    rows.extend(places(batch, metric, event.time, &contribution).map(|destination| Addition {
+                        metric,
+                        destination,
+                        contribution: contribution.clone(),
+                    }));
+                }
+            }
+        }
+        let trace = event.traceparent.as_deref().and_then(|t| t.parse().ok()).filter(|t: &TraceParent| t.is_sampled());
+        parsed.events.push(EventAdditions {
+            source: event.source.into_owned(),
+            time: event.time,
+            duplicate: enrichment.duplicate,
+            trace,
+            rows,
+            line: batch.lines.slice_ref(line),
+        });
+    }
+    parsed
+}
+
+fn places(
+    batch: &EnrichedBatch,
+    metric: &MetricDefinition,
+    time: Timestamp,
+    contribution: &Contribution,
+) -> impl Iterator<Item = Destination> {
+    let values = &contribution.dimensions;
+    let session = match metric.window {
+        Window::Session { gap_millis } => {
+            // A session has to end within the range of times.
+            let latest = Timestamp::saturating_from_millis(i64::MAX).plus_millis(-gap_millis);
+            let group = CellKey::group(batch.partition, metric, values);
+            Some(Destination::Session { group, time: time.min(latest), gap_millis })
+        }
+        Window::Tumbling { .. } | Window::Sliding { .. } => None,
+    };
+    let window = |start| Destination::Window { start, cell: CellKey::id(batch.partition, metric, start, values) };
+    session.into_iter().chain(metric.window.starts(time).map(window))
+}
+
+impl Parsed<'_> {
+    fn places(&self) -> impl Iterator<Item = Destination> {
+        self.events.iter().flat_map(|event| event.rows.iter().map(|row| row.destination))
+    }
+
+    /// The windows that the batch may change.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = CellId> {
+        self.places().filter_map(|destination| match destination {
+            Destination::Window { cell, .. } => Some(cell),
+            Destination::Session { .. } => None,
+        })
+    }
+
+    /// The groups whose sessions it may change, and where.
+    pub(crate) fn groups(&self) -> HashMap<GroupId, TimeSpan> {
+        let mut groups: HashMap<GroupId, TimeSpan> = HashMap::new();
+        for destination in self.places() {
+            if let Destination::Session { group, time, gap_millis } = destination {
+                let span = TimeSpan::of(time, gap_millis);
+                groups.entry(group).and_modify(|known| *known = known.hull(span)).or_insert(span);
+            }
+        }
+        groups
+    }
+
+    /// The books that it changes.
+    pub(crate) fn books(&self) -> BTreeSet<BooksKey> {
+        let hour = self.ingested_at.floor_to(HOUR);
+        self.events.iter().map(|event| (event.source.clone(), hour)).collect()
+    }
+
+    /// The traces of the sampled events.
+    pub(crate) fn sampled(&self) -> impl Iterator<Item = TraceParent> {
+        self.events.iter().filter_map(|event| event.trace)
+    }
+}

@@ -1,0 +1,85 @@
+//! Opens a partition, afresh after a failure, and works on it for as long as
+//! this replica has its lease.
+
+use std::sync::Arc;
+
+use tidemill_domain::{Backoff, Partition};
+use tidemill_events::Durable;
+use tidemill_ownership::Lease;
+use tidemill_stage::{Progressing, Work, consume, supervise};
+use tokio::time::sleep;
+
+use super::{
+    context::ConsumerContext, flush::publish_lost, owner::Owner, partition::PartitionReader, sink::NatsSink,
+    task::PartitionTask,
+};
+use crate::error::Error;
+
+struct PartitionConsumer {
+    lease: Lease<Partition>,
+    reader: PartitionReader,
+}
+
+/// Consumes a partition until it is to be given back.
+pub(crate) async fn run(shared: Arc<ConsumerContext>, lease: Lease<Partition>) -> Result<(), Error> {
+    let (partition, stop) = (lease.unit(), lease.stop().clone());
+    let consumer = PartitionConsumer { lease, reader: PartitionReader::new(partition, shared.clone()) };
+    let ended = supervise(consumer, partition, &stop, &shared.conditions).await;
+    shared.telemetry.forget(partition);
+    ended
+}
+
+impl Work for PartitionConsumer {
+    type Error = Error;
+
+    /// Opens the partition and works on it until it fails or is to be given
+    /// back.
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
+        let stop = self.lease.stop().clone();
+        // Who is paused loses the lease without knowing. Claiming then would
+        // only take the partition from its rightful owner.
+        while !self.lease.is_held() {
+            tokio::select! {
+                () = sleep(Backoff::FIRST) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+        let (owner, sink) = self.open().await?;
+        let PartitionReader { partition, shared, nats, .. } = &self.reader;
+        let mut subscription = nats.call(shared.bus.subscribe(Durable::Aggregation(*partition))).await?;
+        progress.opened();
+        let mut task = PartitionTask::new(&mut self.reader, owner, sink);
+        consume(&mut subscription, &mut task, &stop, progress).await
+    }
+
+    fn failed(&mut self, error: &Error) {
+        let PartitionReader { partition, shared, met, careful_to, .. } = &mut self.reader;
+        shared.telemetry.failed(*partition, error);
+        if error.is_refusal() {
+            *careful_to = (*careful_to).max(*met);
+        }
+    }
+}
+
+impl PartitionConsumer {
+    /// Claims the partition, and publishes again what METRICS has lost of it.
+    async fn open(&self) -> Result<(Owner, Box<NatsSink>), Error> {
+        let PartitionReader { partition, shared, nats, .. } = &self.reader;
+        let now = shared.context.clock.now();
+        let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
+        let owner = Owner::open(store, metrics, windows, *partition, now).await?;
+        let tail = self.reader.metrics_tail().await?;
+        let mut sink = NatsSink {
+            bus: shared.bus.clone(),
+            nats: nats.clone(),
+            metrics_store: shared.metrics_store.clone(),
+            metrics_breaker: shared.context.breaker("metrics_store"),
+            lease: self.lease.clone(),
+            telemetry: shared.telemetry.clone(),
+            tail: tail.as_ref().map_or(0, |tail| tail.sequence),
+        };
+        let tail = tail.as_ref().map(|tail| &tail.message);
+        publish_lost(&mut sink, &shared.store, &owner.claim, &owner.position(now), tail).await?;
+        Ok((owner, Box::new(sink)))
+    }
+}

@@ -1,0 +1,88 @@
+//! A model test: generated logs, crashes at every step, hand-overs, owners that
+//! go on after they lost the partition, and lost ends of `METRICS`, against the
+//! rules in their plainest form.
+//!
+//! Everything that an owner does is the real code on a real store; NATS and the
+//! metrics store are a list and a map. Checked is, of every message ever
+//! published, that its totals and books are those of exactly the prefix of the
+//! log that it names; and that what a reader and the metrics store know in the
+//! end is the whole.
+
+mod case;
+mod check;
+mod owners;
+mod sink;
+mod truth;
+mod world;
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU16, Ordering},
+};
+
+use proptest::test_runner::{Config as Cases, TestCaseError, TestRunner};
+use tidemill_domain::Partition;
+use tidemill_service::Context;
+use tidemill_testkit::tempdir;
+
+use self::{
+    case::{Case, DEFINITIONS, LATENESS, OUT_OF_ORDER, case},
+    check::check,
+    owners::Owners,
+    world::{World, lock},
+};
+use super::flush::write_stale_points;
+use crate::{config::Windows, store::Store, testing};
+
+async fn run(case: &Case, store: &Store, partition: Partition) -> Result<(), TestCaseError> {
+    let windows = Windows {
+        out_of_orderness_seconds: OUT_OF_ORDER as u32,
+        allowed_lateness_seconds: LATENESS as u32,
+        retention_days: case.retention.into(),
+        max_cells_in_memory: if case.little_memory { 2 } else { 1000 },
+        ..Windows::default()
+    };
+    let owners = Arc::new(Owners {
+        store: store.clone(),
+        metrics: testing::metrics(DEFINITIONS).into(),
+        windows: windows.into(),
+        world: Arc::new(Mutex::new(World::new(case, partition))),
+    });
+    let mut actor = owners.open().await;
+    for step in &case.steps {
+        actor = owners.play(actor, step).await;
+    }
+    // In the end everything is delivered to somebody who lives on.
+    drop(actor);
+    let mut last = owners.open().await;
+    let all = lock(&owners.world).log.len();
+    while lock(&owners.world).acknowledged < all {
+        last = owners.work_or_die(last, 2, 0).await;
+    }
+    write_stale_points(&mut last.sink, &owners.store, &last.owner.claim, &owners.metrics).await.expect("is the owner");
+    check(&lock(&owners.world), &owners.metrics, case.retention)
+}
+
+#[test]
+fn whatever_happens_totals_and_books_are_those_of_the_log() {
+    static PARTITIONS: AtomicU16 = AtomicU16::new(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let folder = tempdir();
+    let config = tidemill_store::Config {
+        url: format!("sqlite://{}/aggregation.db", folder.path().display()),
+        max_connections: 2,
+    };
+    let breaker = Context::new("aggregation").breaker("store");
+    let store = runtime.block_on(Store::open(&config, breaker)).expect("opens");
+    // A long run: PROPTEST_CASES=2000.
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48);
+    let cases = Cases { cases, max_shrink_iters: 2000, failure_persistence: None, ..Cases::default() };
+    let outcome = TestRunner::new(cases).run(&case(), |case| {
+        // Each case on a partition of its own, in one store.
+        let partition = Partition::new(PARTITIONS.fetch_add(1, Ordering::Relaxed));
+        runtime.block_on(run(&case, &store, partition))
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The bodies that the routes take, for `/openapi.json`.
+
+use utoipa::ToSchema;
+
+/// An event as CloudEvents 1.0 has it. Further members are extensions: names
+/// of lower-case letters and digits, and a string, boolean or integer each.
+#[derive(ToSchema)]
+#[schema(as = CloudEvent)]
+#[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `formats`")]
+pub(super) struct CloudEventSchema {
+    /// `1.0`, also where it is missing.
+    specversion: Option<String>,
+    /// Unique within the source; one is assigned where it is missing. Send
+    /// one: a repeated request is then counted once.
+    id: Option<String>,
+    /// Who produced the event.
+    source: String,
+    /// What happened, for instance `order.placed`.
+    r#type: String,
+    /// When, in RFC 3339; now where it is missing.
+    time: Option<String>,
+    /// What it is about; for a shop, the customer.
+    subject: Option<String>,
+    /// The payload, as the type's schema has it.
+    data: Option<serde_json::Value>,
+}
+
+/// A call as Segment's HTTP tracking API has it.
+#[derive(ToSchema)]
+#[schema(as = SegmentCall)]
+#[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `segment`")]
+pub(super) struct SegmentCallSchema {
+    /// The event's name in Segment's e-commerce specification.
+    event: String,
+    #[schema(rename = "messageId")]
+    message_id: Option<String>,
+    #[schema(rename = "userId")]
+    user_id: Option<String>,
+    #[schema(rename = "anonymousId")]
+    anonymous_id: Option<String>,
+    timestamp: Option<String>,
+    properties: Option<serde_json::Value>,
+    context: Option<serde_json::Value>,
+}
+
+/// Calls as Segment's HTTP tracking API has them.
+#[derive(ToSchema)]
+#[schema(as = SegmentBatch)]
+#[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `segment`")]
+pub(super) struct SegmentBatchSchema {
+    batch: Vec<SegmentCallSchema>,
+}

@@ -1,0 +1,18 @@
+//! From the bytes of a request to a verdict on each of its events.
+//!
+//! An event goes through one type per step: an `Envelope` of any format, a
+//! `NormalisedEvent` with every attribute in its type, a `ValidEvent` whose
+//! data is as its schema has it, and a line of the log.
+
+mod claims;
+mod client_address;
+mod envelope;
+pub(crate) mod formats;
+mod frame;
+pub(crate) mod inflate;
+mod normalise;
+pub(crate) mod parse;
+pub(crate) mod schema;
+mod segment;
+pub(crate) mod take_in;
+pub(crate) mod validate;

@@ -1,0 +1,238 @@
+//! The formats in which events come: what is one event of a body, and how it
+//! reads as a CloudEvent.
+//!
+//! CloudEvents 1.0.2 defines the JSON event format, its batch format and the
+//! HTTP binding's binary mode; plain JSON, NDJSON and Segment's calls are
+//! ours.
+
+use axum::http::{HeaderMap, HeaderName, header};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use percent_encoding::percent_decode;
+use serde_json::{Map, Value};
+use tidemill_domain::SourceName;
+
+use super::{
+    envelope::{Envelope, is_json},
+    frame,
+    parse::parse,
+    segment,
+};
+use crate::error::{Error, clip};
+
+/// Which address a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Events,
+    Track,
+    Batch,
+}
+
+impl Route {
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Events => "/v1/events",
+            Self::Track => "/v1/track",
+            Self::Batch => "/v1/batch",
+        }
+    }
+}
+
+/// The format of a body.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Format {
+    /// One CloudEvent.
+    Event,
+    /// An array of them.
+    Array,
+    /// One, or an array: the first character tells.
+    EventOrArray,
+    /// One a line.
+    Lines,
+    /// Attributes in headers, data in the body.
+    Binary(Map<String, Value>),
+    /// One Segment call.
+    Track,
+    /// Segment calls in `batch`.
+    TrackBatch,
+}
+
+/// The events of a body, each as it stands there.
+#[derive(Debug, PartialEq)]
+pub(crate) struct SplitBody<'a> {
+    pub(crate) texts: Vec<&'a [u8]>,
+    /// Whether the format holds one event, whose verdict is the answer.
+    pub(crate) single: bool,
+}
+
+impl Format {
+    /// By the request's address and headers.
+    pub(crate) fn of(route: Route, headers: &HeaderMap) -> Result<Self, Error> {
+        let content_type = headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let media = content_type.as_deref().map(media_type).transpose()?.unwrap_or_default();
+        let unsupported = |wanted: &str| {
+            let given = if media.is_empty() { "no content type".into() } else { clip(&media) };
+            Err(Error::UnsupportedMediaType(format!("{given} is not {wanted}")))
+        };
+        match (route, media.as_str()) {
+            // Segment's browser library says text/plain, to save a preflight.
+            (Route::Track, "application/json" | "text/plain") => Ok(Self::Track),
+            (Route::Batch, "application/json" | "text/plain") => Ok(Self::TrackBatch),
+            (Route::Track | Route::Batch, _) => unsupported("application/json"),
+            (Route::Events, "application/cloudevents+json") => Ok(Self::Event),
+            (Route::Events, "application/cloudevents-batch+json") => Ok(Self::Array),
+            (Route::Events, _) if headers.contains_key("ce-type") || headers.contains_key("ce-specversion") => {
+                binary_attributes(headers, content_type.as_deref()).map(Self::Binary)
+            }
+            (Route::Events, "application/json") => Ok(Self::EventOrArray),
+            (Route::Events, "application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(Self::Lines),
+            (Route::Events, _) => unsupported(
+                "application/cloudevents+json, application/cloudevents-batch+json, application/x-ndjson \
+                 or application/json, nor has the request ce- headers",
+            ),
+        }
+    }
+
+    /// Finds the events of a body, at most `limit`, without looking into them:
+    /// what is wrong with one is no other's concern. It stops at the first one
+    /// too many, whatever follows.
+    pub(crate) fn split<'a>(&self, body: &'a [u8], limit: usize) -> Result<SplitBody<'a>, Error> {
+        let content = body.trim_ascii();
+        if content.is_empty() && !matches!(self, Self::Binary(_)) {
+            return Err(Error::MalformedBody("the body is empty".into()));
+        }
+        let many = |texts| Ok(SplitBody { texts, single: false });
+        match self {
+            Self::Event | Self::Track | Self::Binary(_) => Ok(SplitBody { texts: vec![body], single: true }),
+            Self::EventOrArray if content[0] != b'[' => Ok(SplitBody { texts: vec![content], single: true }),
+            Self::EventOrArray | Self::Array => many(frame::array(content, limit)?),
+            Self::Lines => many(frame::lines(body, limit)?),
+            Self::TrackBatch => many(frame::batch(content, limit)?),
+        }
+    }
+
+    /// Reads one of them.
+    pub(crate) fn read(&self, text: &[u8], depth: usize) -> Result<Envelope, Error> {
+        match self {
+            Self::Binary(attributes) => binary(attributes.clone(), text, depth),
+            Self::Track | Self::TrackBatch => segment::read(object(text, depth)?),
+            Self::Event | Self::Array | Self::EventOrArray | Self::Lines => structured(object(text, depth)?, depth),
+        }
+    }
+
+    /// The event as it was received, for a dead letter. In binary mode that is
+    /// headers and body: both go into one event in the JSON format. At most
+    /// `limit` bytes of the body are kept.
+    pub(crate) fn original(&self, body: &Bytes, text: &[u8], limit: usize) -> Bytes {
+        let text = &text[..text.len().min(limit)];
+        let Self::Binary(attributes) = self else { return body.slice_ref(text) };
+        let mut event = attributes.clone();
+        if !text.is_empty() {
+            event.insert("data_base64".into(), STANDARD.encode(text).into());
+        }
+        Value::Object(event).to_string().into()
+    }
+}
+
+/// Reads the event of a dead letter. The letter does not say in which format it
+/// came, so its members decide: some of a Segment call's and none of a
+/// CloudEvent's make it a call. `source` is for an event that names none, unless
+/// it stands for nobody. The member that Tidemill adds to events is removed.
+pub(crate) fn read_again(text: &[u8], depth: usize, source: &str) -> Result<Envelope, Error> {
+    let mut attributes = object(text, depth)?;
+    let has = |name: &&str| attributes.contains_key(*name);
+    if !["specversion", "source"].iter().any(has) && ["event", "messageId", "anonymousId"].iter().any(has) {
+        return segment::read(attributes);
+    }
+    attributes.shift_remove("enriched");
+    if !attributes.contains_key("source") && source != SourceName::UNKNOWN {
+        attributes.insert("source".into(), source.into());
+    }
+    structured(attributes, depth)
+}
+
+/// A content type without its parameters. JSON is UTF-8 and nothing else
+/// (RFC 8259), whatever a parameter says.
+fn media_type(content_type: &str) -> Result<String, Error> {
+    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let media = parts.next().unwrap_or_default();
+    for parameter in parts {
+        if let Some(charset) = parameter.strip_prefix("charset=")
+            && !matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii")
+        {
+            return Err(Error::UnsupportedMediaType(format!("charset {} is not utf-8", clip(charset))));
+        }
+    }
+    Ok(media)
+}
+
+fn object(text: &[u8], depth: usize) -> Result<Map<String, Value>, Error> {
+    match parse(text, depth)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Error::invalid("", "must be a JSON object")),
+    }
+}
+
+/// The JSON event format: `data` is JSON, `data_base64` is bytes. Bytes that
+/// are said to be JSON are read, so that they meet their schema.
+fn structured(mut attributes: Map<String, Value>, depth: usize) -> Result<Envelope, Error> {
+    let data = attributes.shift_remove("data");
+    let data = match (data, attributes.get("data_base64")) {
+        (data, None) => data,
+        (Some(_), Some(_)) => return Err(Error::invalid("/data_base64", "must not stand beside data")),
+        (None, Some(_)) if !is_json(attributes.get("datacontenttype").and_then(Value::as_str)) => None,
+        (None, Some(base64)) => {
+            let wrong = || Error::invalid("/data_base64", "must be base64");
+            let bytes = STANDARD.decode(base64.as_str().ok_or_else(wrong)?).map_err(|_| wrong())?;
+            let data = parse(&bytes, within_event(depth)).map_err(|e| e.within("/data_base64"))?;
+            attributes.shift_remove("data_base64");
+            Some(data)
+        }
+    };
+    Ok(Envelope { attributes, data })
+}
+
+/// Levels that are left to data that comes on its own: in the log it is a
+/// member of its event, which is as deep however it was sent.
+fn within_event(depth: usize) -> usize {
+    depth.saturating_sub(1)
+}
+
+/// The `ce-` headers (HTTP binding, 3.1.3): names as they are, values
+/// percent-decoded.
+fn binary_attributes(headers: &HeaderMap, content_type: Option<&str>) -> Result<Map<String, Value>, Error> {
+    let mut attributes = Map::new();
+    let named = |name: &HeaderName| name.as_str().strip_prefix("ce-").map(str::to_owned);
+    for (name, value) in headers.iter().filter_map(|(name, value)| Some((named(name)?, value))) {
+        let pointer = format!("/{}", clip(&name));
+        let text = percent_decode(value.as_bytes()).decode_utf8().map_err(|_| Error::invalid(&pointer, "not UTF-8"))?;
+        if attributes.insert(name, text.into()).is_some() {
+            return Err(Error::invalid(pointer, "occurs twice"));
+        }
+    }
+    for name in ["data", "data_base64", "datacontenttype"] {
+        if attributes.contains_key(name) {
+            return Err(Error::invalid(format!("/{name}"), "has no ce- header"));
+        }
+    }
+    if let Some(content_type) = content_type {
+        attributes.insert("datacontenttype".into(), content_type.into());
+    }
+    Ok(attributes)
+}
+
+fn binary(mut attributes: Map<String, Value>, body: &[u8], depth: usize) -> Result<Envelope, Error> {
+    let content_type = attributes.get("datacontenttype").and_then(Value::as_str);
+    let data = if body.is_empty() {
+        None
+    } else if is_json(content_type) {
+        Some(parse(body, within_event(depth)).map_err(|e| e.within("/data"))?)
+    } else {
+        attributes.insert("data_base64".into(), STANDARD.encode(body).into());
+        None
+    };
+    Ok(Envelope { attributes, data })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! The frame of a body that holds several events: where each begins and ends,
+//! counted while it is read. A body of a few kilobytes can inflate to millions
+//! of events; nobody pays for more of them than a request may hold.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, clip};
+
+/// What the reader says where there are too many; nobody sees it.
+const TOO_MANY: &str = "too many";
+
+/// The items of a JSON array.
+pub(crate) fn array(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
+    read(body, limit, |items, json| items.deserialize(json))
+}
+
+/// The items of `batch` in a JSON object, as Segment sends them.
+pub(crate) fn batch(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
+    read(body, limit, |items, json| json.deserialize_map(BatchVisitor(items)))
+}
+
+/// The lines that are not blank.
+pub(crate) fn lines(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
+    let lines = body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let lines: Vec<&[u8]> = lines.take(limit + 1).collect();
+    if lines.len() > limit { Err(Error::TooManyEvents { limit }) } else { Ok(lines) }
+}
+
+type Json<'de> = serde_json::Deserializer<serde_json::de::StrRead<'de>>;
+
+fn read<'de>(
+    body: &'de [u8],
+    limit: usize,
+    frame: impl FnOnce(ItemsVisitor<'_>, &mut Json<'de>) -> Result<Vec<&'de [u8]>, serde_json::Error>,
+) -> Result<Vec<&'de [u8]>, Error> {
+    let text = std::str::from_utf8(body).map_err(|e| Error::MalformedBody(format!("not UTF-8: {e}")))?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let mut too_many = false;
+    let items =
+        frame(ItemsVisitor { limit, too_many: &mut too_many }, &mut json).and_then(|items| json.end().map(|()| items));
+    match items {
+        _ if too_many => Err(Error::TooManyEvents { limit }),
+        items => items.map_err(|e| Error::MalformedBody(clip(&e.to_string()))),
+    }
+}
+
+/// Reads an array, and gives up at the first item too many.
+struct ItemsVisitor<'f> {
+    limit: usize,
+    too_many: &'f mut bool,
+}
+
+impl<'de> DeserializeSeed<'de> for ItemsVisitor<'_> {
+    type Value = Vec<&'de [u8]>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ItemsVisitor<'_> {
+    type Value = Vec<&'de [u8]>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            if texts.len() == self.limit {
+                *self.too_many = true;
+                return Err(A::Error::custom(TOO_MANY));
+            }
+            texts.push(item.get().as_bytes());
+        }
+        Ok(texts)
+    }
+}
+
+/// Reads the object around `batch`; its other members do not matter.
+struct BatchVisitor<'f>(ItemsVisitor<'f>);
+
+impl<'de> Visitor<'de> for BatchVisitor<'_> {
+    type Value = Vec<&'de [u8]>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a batch of calls")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let ItemsVisitor { limit, too_many } = self.0;
+        let mut batch = None;
+        // As they are spelled: a key may be as long as the body, and is not copied.
+        while let Some(key) = members.next_key::<&RawValue>()? {
+            if key.get() != r#""batch""# {
+                members.next_value::<IgnoredAny>()?;
+            } else if batch.is_some() {
+                return Err(A::Error::duplicate_field("batch"));
+            } else {
+                batch = Some(members.next_value_seed(ItemsVisitor { limit, too_many: &mut *too_many })?);
+            }
+        }
+        batch.ok_or_else(|| A::Error::missing_field("batch"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! From an envelope to an event: every attribute in its type, what is missing
+//! filled in, what came kept.
+
+use std::{net::IpAddr, str::FromStr};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tidemill_domain::{EventId, EventType, IdError, SourceName, Timestamp};
+use tidemill_events::TraceParent;
+use tidemill_service::FieldError;
+
+use super::envelope::Envelope;
+use crate::error::{Error, clip};
+
+/// Members that later stages add to an event: a sender has no say in them.
+const RESERVED: [&str; 1] = ["enriched"];
+/// Wrong places that are told of one event.
+const MAX_ERRORS: usize = 20;
+/// The longest name of an extension, in bytes.
+const MAX_NAME: usize = 64;
+
+/// A valid CloudEvent. Serialised, it is a line of a batch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct NormalisedEvent {
+    specversion: SpecVersion,
+    pub(crate) id: EventId,
+    pub(crate) source: SourceName,
+    #[serde(rename = "type")]
+    pub(crate) kind: EventType,
+    pub(crate) time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<PartitionKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitionkey: Option<PartitionKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traceparent: Option<TraceParent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clientip: Option<IpAddr>,
+    #[serde(flatten)]
+    extensions: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Value>,
+}
+
+/// What an event gets where it says nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults<F> {
+    /// Its time: when it came.
+    pub(crate) now: Timestamp,
+    /// A new id, as text.
+    pub(crate) new_id: F,
+    /// The address that it came from, where that is its sender's.
+    pub(crate) clientip: Option<IpAddr>,
+}
+
+impl NormalisedEvent {
+    /// The key of its partition: `partitionkey`, else `subject`, else `source`.
+    pub(crate) fn partition_key(&self) -> &str {
+        self.partitionkey.as_ref().or(self.subject.as_ref()).map_or(self.source.as_str(), |key| &key.0)
+    }
+
+    /// The content type of its data, where it is said.
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        self.extensions.get("datacontenttype").and_then(Value::as_str)
+    }
+}
+
+/// Checks every attribute of an envelope; what is wrong is told at once, up to
+/// a bound.
+pub(crate) fn normalise(
+    envelope: Envelope,
+    defaults: &Defaults<impl Fn() -> String>,
+) -> Result<NormalisedEvent, Error> {
+    let mut attributes = Attributes { left: envelope.attributes, errors: Vec::new() };
+    let specversion = attributes.take("specversion");
+    let id = attributes.take("id");
+    let source = attributes.require("source");
+    let kind = attributes.require("type");
+    let time = attributes.take("time");
+    let subject = attributes.take("subject");
+    let partitionkey = attributes.take("partitionkey");
+    let clientip = attributes.take("clientip");
+    // The W3C has a receiver go on without a trace context that it cannot read.
+    let traceparent = attributes.left.shift_remove("traceparent");
+    let extensions = attributes.extensions();
+    match (source, kind, attributes.errors.is_empty()) {
+        (Some(source), Some(kind), true) => Ok(NormalisedEvent {
+            specversion: specversion.unwrap_or(SpecVersion),
+            id: id.map_or_else(|| (defaults.new_id)().parse(), Ok).map_err(|_| Error::Internal)?,
+            source,
+            kind,
+            time: time.unwrap_or(defaults.now),
+            subject,
+            partitionkey,
+            traceparent: traceparent.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok()),
+            clientip: clientip.or(defaults.clientip),
+            extensions,
+            data: envelope.data,
+        }),
+        _ => Err(Error::InvalidEvent(attributes.errors)),
+    }
+}
+
+struct Attributes {
+    left: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Attributes {
+    fn wrong(&mut self, name: &str, detail: impl Into<String>) {
+        if self.errors.len() == MAX_ERRORS {
+            return;
+        }
+        self.errors.push(FieldError { pointer: format!("/{}", clip(name)), detail: detail.into() });
+    }
+
+    /// An attribute in its type. In JSON, null is the same as absent.
+    fn take<T: Attribute>(&mut self, name: &str) -> Option<T> {
+        match self.left.shift_remove(name)? {
+            Value::Null => None,
+            Value::String(text) => match T::read(&text) {
+                Ok(value) => Some(value),
+                Err(detail) => {
+                    self.wrong(name, detail);
+                    None
+                }
+            },
+            _ => {
+                self.wrong(name, "must be a string");
+                None
+            }
+        }
+    }
+
+    fn require<T: Attribute>(&mut self, name: &str) -> Option<T> {
+        let known = self.errors.len();
+        let value = self.take(name);
+        if value.is_none() && self.errors.len() == known {
+            self.wrong(name, "is required");
+        }
+        value
+    }
+
+    /// What is left, if it is what CloudEvents allows an extension to be.
+    fn extensions(&mut self) -> Map<String, Value> {
+        let mut extensions = std::mem::take(&mut self.left);
+        extensions.retain(|_, value| !value.is_null());
+        for (name, value) in &extensions {
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || (b == b'_' && name == "data_base64");
+            if RESERVED.contains(&name.as_str()) {
+                self.wrong(name, "is written by Tidemill alone");
+            } else if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
+                self.wrong(name, format!("is no attribute name: {MAX_NAME} lower-case letters and digits at most"));
+            } else if !(value.is_string() || value.is_boolean() || value.is_i64()) {
+                self.wrong(name, "must be a string, a boolean or an integer; what is more belongs into data");
+            }
+        }
+        extensions
+    }
+}
+
+/// A text that is an attribute's value, or why it is none.
+trait Attribute: Sized {
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+impl<T: FromStr<Err: std::fmt::Display>> Attribute for T {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|e: T::Err| format!("{e}"))
+    }
+}
+
+/// `1.0`, the one version that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SpecVersion;
+
+impl FromStr for SpecVersion {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "1.0" { Ok(Self) } else { Err("must be 1.0") }
+    }
+}
+
+impl Serialize for SpecVersion {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("1.0")
+    }
+}
+
+/// What decides an event's partition, and what later stages keep state by:
+/// as bounded as an id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+struct PartitionKey(String);
+
+impl FromStr for PartitionKey {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse::<EventId>().map(|_| Self(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+use serde_json::json;
+
+use super::*;
+
+fn event(attributes: Value) -> Result<NormalisedEvent, Error> {
+    let Value::Object(attributes) = attributes else { panic!("an object") };
+    let defaults = Defaults { now: Timestamp::EPOCH, new_id: || "new".into(), clientip: Some([192, 0, 2, 1].into()) };
+    normalise(Envelope { attributes, data: Some(json!({"n": 1.50})) }, &defaults)
+}
+
+fn line(attributes: Value) -> String {
+    serde_json::to_string(&event(attributes).expect("valid")).expect("serialises")
+}
+
+#[test]
+fn what_is_missing_is_filled_in() {
+    assert_eq!(
+        line(json!({"source": "shop", "type": "a.b", "time": null})),
+        r#"{"specversion":"1.0","id":"new","source":"shop","type":"a.b","time":"1970-01-01T00:00:00Z","clientip":"192.0.2.1","data":{"n":1.5}}"#
+    );
+}
+
+#[test]
+fn what_came_is_kept() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let written = line(json!({
+        "specversion": "1.0", "id": "1", "source": "shop", "type": "a.b", "time": "2100-02-03T04:05:06.789+01:00",
+        "subject": "c-1", "partitionkey": "p", "traceparent": trace, "clientip": "2001:db8::1",
+        "datacontenttype": "application/json", "tenant": "x", "priority": 3, "test": true,
+    }));
+    let expected = json!({
+        "specversion": "1.0", "id": "1", "source": "shop", "type": "a.b", "time": "2100-02-03T03:05:06.789Z",
+        "subject": "c-1", "partitionkey": "p", "traceparent": trace, "clientip": "2001:db8::1",
+        "datacontenttype": "application/json", "tenant": "x", "priority": 3, "test": true, "data": {"n": 1.5},
+    });
+    assert_eq!(serde_json::from_str::<Value>(&written).expect("JSON"), expected);
+}
+
+#[test]
+fn a_partition_key_is_the_nearest_that_is_given() {
+    let key = |more: Value| {
+        let mut attributes = json!({"source": "shop", "type": "a"});
+        attributes.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        event(attributes).expect("valid").partition_key().to_owned()
+    };
+    assert_eq!(key(json!({})), "shop");
+    assert_eq!(key(json!({"subject": "c"})), "c");
+    assert_eq!(key(json!({"subject": "c", "partitionkey": "p"})), "p");
+}
+
+#[test]
+fn an_unreadable_trace_is_left_out() {
+    for unreadable in [json!("00-0"), json!(3)] {
+        let event = event(json!({"source": "shop", "type": "a", "traceparent": unreadable})).expect("valid");
+        assert_eq!(event.traceparent, None);
+    }
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let wrong = event(json!({
+        "specversion": "0.3", "id": 7, "type": "a b", "time": "yesterday", "subject": "",
+        "clientip": "here", "userId": "x", "enriched": {}, "nested": {}, "float": 1.5,
+    }));
+    let Err(Error::InvalidEvent(errors)) = wrong else { panic!("{wrong:?}") };
+    let pointers: Vec<&str> = errors.iter().map(|e| e.pointer.as_str()).collect();
+    assert_eq!(
+        pointers,
+        [
+            "/specversion",
+            "/id",
+            "/source",
+            "/type",
+            "/time",
+            "/subject",
+            "/clientip",
+            "/userId",
+            "/enriched",
+            "/nested",
+            "/float"
+        ]
+    );
+    assert_eq!(errors[1].detail, "must be a string");
+    assert_eq!(errors[2].detail, "is required");
+}

@@ -1,0 +1,55 @@
+//! A keyword of our schemas.
+
+use jsonschema::{Keyword, ValidationError};
+use serde_json::{Value, value::RawValue};
+use tidemill_domain::Amount;
+
+/// The keyword `decimal`: a number, or a text that spells one, that Tidemill
+/// can hold exactly (at most six decimals, below 10^15); `{"minimum": "0"}`
+/// and `{"exclusiveMinimum": "0"}` bound it.
+pub(super) struct Decimal {
+    minimum: Option<Amount>,
+    exclusive_minimum: Option<Amount>,
+}
+
+impl Decimal {
+    pub(super) fn new(bounds: &Value) -> Option<Self> {
+        let mut decimal = Self { minimum: None, exclusive_minimum: None };
+        for (name, bound) in bounds.as_object()? {
+            let bound = Some(bound.as_str()?.parse().ok()?);
+            match name.as_str() {
+                "minimum" => decimal.minimum = bound,
+                "exclusiveMinimum" => decimal.exclusive_minimum = bound,
+                _ => return None,
+            }
+        }
+        Some(decimal)
+    }
+
+    fn check(&self, value: &Value) -> Result<(), String> {
+        let text = match value {
+            Value::Number(number) => number.to_string(),
+            // JSON's spelling of numbers, so that every stage reads the same.
+            Value::String(text) if serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text) => {
+                text.clone()
+            }
+            _ => return Err("is not a decimal number".into()),
+        };
+        let amount: Amount = text.parse().map_err(|e| format!("is {e}"))?;
+        match (self.minimum, self.exclusive_minimum) {
+            (Some(minimum), _) if amount < minimum => Err(format!("is less than {minimum}")),
+            (_, Some(minimum)) if amount <= minimum => Err(format!("is not more than {minimum}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<'i> Keyword<'i> for Decimal {
+    fn validate(&self, value: &'i Value) -> Result<(), ValidationError<'i>> {
+        self.check(value).map_err(ValidationError::custom)
+    }
+
+    fn is_valid(&self, value: &'i Value) -> bool {
+        self.check(value).is_ok()
+    }
+}

@@ -1,0 +1,91 @@
+//! Segment's calls as CloudEvents: `track` by the names of Segment's
+//! e-commerce specification, every other call as `segment.<call>`.
+
+use serde_json::{Map, Value};
+
+use super::envelope::Envelope;
+use crate::error::Error;
+
+/// One call.
+pub(crate) fn read(mut call: Map<String, Value>) -> Result<Envelope, Error> {
+    let kind = match call.get("type").map(Value::as_str) {
+        None | Some(Some("track")) => event_type(text(&call, "/event", "event")?),
+        Some(Some(other)) => format!("segment.{other}"),
+        Some(None) => return Err(Error::invalid("/type", "must be a string")),
+    };
+    let context = call.shift_remove("context").unwrap_or_default();
+    let library = context.pointer("/library/name").and_then(Value::as_str);
+    let mut data = match call.shift_remove("properties") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(properties)) => properties,
+        Some(_) => return Err(Error::invalid("/properties", "must be an object")),
+    };
+    rename(&kind, &mut data);
+
+    let attributes = [
+        ("id", call.shift_remove("messageId")),
+        ("source", Some(library.map_or("segment".into(), |name| format!("segment/{name}").into()))),
+        ("type", Some(kind.into())),
+        ("time", call.shift_remove("timestamp").or_else(|| call.shift_remove("originalTimestamp"))),
+        ("subject", present(&mut call, "userId").or_else(|| present(&mut call, "anonymousId"))),
+        ("clientip", context.get("ip").cloned()),
+    ];
+    let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    Ok(Envelope { attributes, data: Some(data.into()) })
+}
+
+fn text<'a>(call: &'a Map<String, Value>, pointer: &str, name: &str) -> Result<&'a str, Error> {
+    match call.get(name) {
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text),
+        Some(_) => Err(Error::invalid(pointer, "must be a text")),
+        None => Err(Error::invalid(pointer, "is required")),
+    }
+}
+
+fn present(call: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    call.shift_remove(name).filter(|value| !value.is_null() && *value != "")
+}
+
+/// A shop's event by its name in Segment's specification; any other name in
+/// lower case with dots: `Signed Up` is `signed.up`.
+fn event_type(name: &str) -> String {
+    match name {
+        "Product Viewed" => "product.viewed".into(),
+        "Product Added" => "cart.item_added".into(),
+        "Order Completed" => "order.placed".into(),
+        "Order Cancelled" => "order.cancelled".into(),
+        "Order Refunded" => "order.refunded".into(),
+        other => other.split_whitespace().collect::<Vec<_>>().join(".").to_lowercase(),
+    }
+}
+
+/// Segment's property names to ours; what has no counterpart stays.
+fn rename(kind: &str, data: &mut Map<String, Value>) {
+    match kind {
+        "cart.item_added" => priced(data),
+        "order.refunded" => rename_key(data, "total", "amount"),
+        "order.placed" => {
+            rename_key(data, "products", "items");
+            let items = data.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten();
+            items.filter_map(Value::as_object_mut).for_each(priced);
+        }
+        _ => {}
+    }
+}
+
+/// In Segment's specification a missing quantity is one.
+fn priced(item: &mut Map<String, Value>) {
+    rename_key(item, "price", "unit_price");
+    item.entry("quantity").or_insert_with(|| 1.into());
+}
+
+fn rename_key(object: &mut Map<String, Value>, from: &str, to: &str) {
+    if !object.contains_key(to)
+        && let Some(value) = object.shift_remove(from)
+    {
+        object.insert(to.into(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+use serde_json::json;
+
+use super::*;
+
+fn mapped(call: Value) -> Result<(Value, Value), Error> {
+    let Value::Object(call) = call else { panic!("an object") };
+    read(call).map(|envelope| (envelope.attributes.into(), envelope.data.expect("data")))
+}
+
+#[test]
+fn an_order_is_an_order() {
+    let (attributes, data) = mapped(json!({
+        "type": "track", "event": "Order Completed", "messageId": "m-1", "userId": "c-1", "anonymousId": "a-1",
+        "timestamp": "2026-01-02T03:04:05Z",
+        "context": {"ip": "192.0.2.1", "library": {"name": "analytics.js"}},
+        "properties": {"order_id": "o-1", "currency": "EUR", "products": [
+            {"product_id": "p-1", "price": 9.5, "quantity": 2}, {"product_id": "p-2", "price": 1},
+        ]},
+    }))
+    .expect("mapped");
+    assert_eq!(
+        attributes,
+        json!({"id": "m-1", "source": "segment/analytics.js", "type": "order.placed",
+            "time": "2026-01-02T03:04:05Z", "subject": "c-1", "clientip": "192.0.2.1"})
+    );
+    assert_eq!(
+        data,
+        json!({"order_id": "o-1", "currency": "EUR", "items": [
+            {"product_id": "p-1", "unit_price": 9.5, "quantity": 2},
+            {"product_id": "p-2", "unit_price": 1, "quantity": 1},
+        ]})
+    );
+}
+
+#[test]
+fn names_have_types() {
+    for (name, kind) in [
+        ("Product Viewed", "product.viewed"),
+        ("Product Added", "cart.item_added"),
+        ("Order Cancelled", "order.cancelled"),
+        ("Signed  Up", "signed.up"),
+    ] {
+        let (attributes, _) = mapped(json!({"event": name, "userId": "", "anonymousId": "a"})).expect(name);
+        assert_eq!(attributes, json!({"source": "segment", "type": kind, "subject": "a"}));
+    }
+    let (refund, data) =
+        mapped(json!({"event": "Order Refunded", "properties": {"order_id": "o", "total": "5.00"}})).expect("a refund");
+    assert_eq!((&refund["type"], data), (&json!("order.refunded"), json!({"order_id": "o", "amount": "5.00"})));
+    assert_eq!(mapped(json!({"type": "identify"})).expect("a call").0["type"], "segment.identify");
+}
+
+#[test]
+fn what_is_no_call_is_refused() {
+    for (wrong, pointer) in [
+        (json!({}), "/event"),
+        (json!({"event": 3}), "/event"),
+        (json!({"event": "a", "properties": []}), "/properties"),
+        (json!({"type": 3}), "/type"),
+    ] {
+        assert_eq!(mapped(wrong).expect_err(pointer).pointer(), Some(pointer));
+    }
+}

@@ -1,0 +1,212 @@
+//! From the bytes of a request to a verdict on each of its events. No clock
+//! but the one it is given, no network: what it says of a body can be tested
+//! with any body.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tidemill_domain::{EventId, PartitionCount};
+use tidemill_events::{Redrive, TraceParent};
+use tidemill_service::{Caller, Context, trace};
+use tracing::Span;
+
+use super::{
+    claims::{claim, claim_of},
+    envelope::Envelope,
+    formats::{self, Format},
+    inflate::{Encoding, inflate},
+    normalise::{Defaults, NormalisedEvent, normalise},
+    schema::Schemas,
+};
+use crate::{
+    config::{EXPANSION, RequestLimitsConfig},
+    dead_letters::rejections::{ClaimedIdentity, MAX_BODY, Rejections},
+    error::Error,
+    limits::{Admission, RequestLimits},
+    log::Parts,
+    telemetry::event_span,
+};
+
+/// Traced events of one request that get a span of their own.
+const MAX_TRACED: usize = 8;
+/// What an accepted event takes beside its line: its source, its place, a hash.
+const LINE_OVERHEAD: usize = 128;
+
+/// Validates events.
+pub(crate) struct Validator {
+    pub(crate) context: Context,
+    pub(crate) limits: Arc<RequestLimits>,
+    pub(crate) limits_config: RequestLimitsConfig,
+    pub(crate) batch_bytes: usize,
+    pub(crate) schemas: Schemas,
+    pub(crate) partitions: PartitionCount,
+    pub(crate) hasher: RandomState,
+}
+
+/// What a request brings.
+pub(crate) struct Submission {
+    pub(crate) caller: Caller,
+    pub(crate) format: Format,
+    pub(crate) encoding: Encoding,
+    pub(crate) body: Bytes,
+    /// The address that becomes `clientip`.
+    pub(crate) clientip: Option<IpAddr>,
+    /// The request's own trace.
+    pub(crate) trace: Option<TraceParent>,
+}
+
+/// A verdict on each event of a request.
+#[derive(Default)]
+pub(crate) struct ValidatedEvents {
+    /// The accepted events, ready for the log.
+    pub(crate) parts: Parts,
+    /// A hash of source and id of each of them.
+    pub(crate) accepted: Vec<u64>,
+    pub(crate) rejected: Rejections,
+    /// Whether the one verdict is the answer.
+    pub(crate) single: bool,
+    /// Spans of traced events; they end when the events are stored.
+    pub(crate) spans: Vec<Span>,
+}
+
+impl Validator {
+    /// Validates every event of a submission. An error is about the submission as a
+    /// whole.
+    pub(crate) fn validate(&self, submission: Submission, admission: &mut Admission) -> Result<ValidatedEvents, Error> {
+        let Submission { caller, format, encoding, body, clientip, trace } = submission;
+        let body = inflate(encoding, body, self.limits_config.inflated_bytes, admission)?;
+        let items = format.split(&body, self.limits_config.events_per_request)?;
+        admission.charge(items.texts.len() * size_of::<&[u8]>())?;
+        self.limits.spend(&caller, items.texts.len())?;
+
+        let now = self.context.clock.now();
+        let new_id = || self.context.new_id().to_string();
+        let defaults = Defaults { now, new_id, clientip };
+        let mut validated = ValidatedEvents { single: items.single, ..ValidatedEvents::default() };
+        let mut scratch = admission.scratch();
+        for (index, text) in items.texts.into_iter().enumerate() {
+            scratch.cover(text.len().min(self.limits_config.event_bytes) * EXPANSION)?;
+            match self.accept(&format, text, &defaults, trace, &mut validated) {
+                Ok(line) => admission.charge(line + LINE_OVERHEAD)?,
+                Err((claim, error)) => {
+                    let body = format.original(&body, text, MAX_BODY);
+                    validated.rejected.add(index, claim, error, body, admission)?;
+                }
+            }
+        }
+        Ok(validated)
+    }
+
+    /// Validates an event of a dead letter once more, as if it had been posted. It
+    /// is the same event: where it does not say so itself, its id, its source
+    /// and its time follow from the letter, and from its place there if it is
+    /// one of several. So it is counted once, however often it is sent.
+    pub(crate) fn validate_again(
+        &self,
+        request: &Redrive,
+        index: usize,
+        body: &Bytes,
+        validated: &mut ValidatedEvents,
+        admission: &mut Admission,
+    ) -> Result<(), Error> {
+        let id = match request.several {
+            true => format!("redrive-{}-{index}", request.letter),
+            false => {
+                let id = request.event_id.clone().filter(|id| id.parse::<EventId>().is_ok());
+                id.unwrap_or_else(|| format!("redrive-{}", request.letter))
+            }
+        };
+        let defaults = Defaults { now: request.first_failed_at, new_id: || id.clone(), clientip: None };
+        let text = body.trim_ascii();
+        let limits = &self.limits_config;
+        let mut scratch = admission.scratch();
+        scratch.cover(text.len().min(limits.event_bytes) * EXPANSION)?;
+        let read = match text.len() > limits.event_bytes {
+            true => Err(Error::EventTooLarge { limit: limits.event_bytes }),
+            false => formats::read_again(text, limits.depth, &request.source),
+        };
+        let accepted = match read {
+            Ok(envelope) => self.accept_envelope(envelope, &defaults, request.trace, validated),
+            Err(error) => Err((ClaimedIdentity::default(), error)),
+        };
+        match accepted {
+            Ok(line) => admission.charge(line + LINE_OVERHEAD),
+            Err((claim, error)) => {
+                // The letter of the next failure knows as much.
+                let claim = ClaimedIdentity {
+                    id: claim.id.or_else(|| id.parse().ok()),
+                    source: claim.source.or_else(|| request.source.parse().ok()),
+                    trace: claim.trace.or(request.trace),
+                };
+                validated.rejected.add(index, claim, error, body.clone(), admission)
+            }
+        }
+    }
+
+    /// One event's way from text to its line in a part; answers the line's
+    /// length.
+    fn accept(
+        &self,
+        format: &Format,
+        text: &[u8],
+        defaults: &Defaults<impl Fn() -> String>,
+        trace: Option<TraceParent>,
+        validated: &mut ValidatedEvents,
+    ) -> Result<usize, (ClaimedIdentity, Error)> {
+        let limit = self.limits_config.event_bytes;
+        if text.len() > limit {
+            return Err((ClaimedIdentity::default(), Error::EventTooLarge { limit }));
+        }
+        let envelope = format.read(text, self.limits_config.depth).map_err(|error| (claim_of(format, text), error))?;
+        self.accept_envelope(envelope, defaults, trace, validated)
+    }
+
+    fn accept_envelope(
+        &self,
+        envelope: Envelope,
+        defaults: &Defaults<impl Fn() -> String>,
+        trace: Option<TraceParent>,
+        validated: &mut ValidatedEvents,
+    ) -> Result<usize, (ClaimedIdentity, Error)> {
+        let limit = self.limits_config.event_bytes;
+        let claim = claim(&envelope);
+        let accepted = || {
+            let event = normalise(envelope, defaults)?;
+            let mut event = self.schemas.validate(event)?.into_event();
+            let trace = validated.trace(&mut event, trace);
+            let line = serde_json::to_vec(&event).map_err(|_| Error::Internal)?;
+            if line.len() > limit {
+                return Err(Error::EventTooLarge { limit });
+            }
+            let partition = self.partitions.partition_of(event.partition_key());
+            validated.accepted.push(self.hasher.hash_one((&event.source, &event.id)));
+            validated.parts.push(partition, event.source, &line, trace, self.batch_bytes);
+            Ok(line.len())
+        };
+        accepted().map_err(|error| (claim, error))
+    }
+}
+
+impl ValidatedEvents {
+    /// Gives a traced event its span. The event's own trace goes before the
+    /// request's; beyond the most spans of a request, events go on untraced.
+    fn trace(&mut self, event: &mut NormalisedEvent, request: Option<TraceParent>) -> Option<TraceParent> {
+        let parent = event.traceparent.or(request).filter(|parent| parent.is_sampled())?;
+        if self.spans.len() >= MAX_TRACED {
+            event.traceparent = event.traceparent.map(TraceParent::unsampled);
+            return None;
+        }
+        let span = event_span(event.kind.as_str(), event.id.as_str(), event.source.as_str());
+        trace::continue_trace(&span, parent);
+        event.traceparent = trace::traceparent_of(&span).or(Some(parent));
+        self.spans.push(span);
+        event.traceparent
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+use std::collections::BTreeMap;
+
+use tidemill_domain::SourceName;
+
+use super::{super::part::Parts, *};
+
+/// NATS refuses a message with more than 64 KiB of headers, and a batch that
+/// is refused holds up its partition.
+#[test]
+fn sources_fit_the_header() {
+    let sources = |range: std::ops::Range<usize>| {
+        let name = |n: usize| format!("{n:04}{}", "\u{1f600}".repeat(49)).parse::<SourceName>().expect("a name");
+        range.map(name).collect::<Vec<_>>()
+    };
+    let mut parts = Parts::default();
+    for source in sources(0..300).iter().chain(&sources(0..300)) {
+        parts.push(Partition::new(0), source.clone(), b"{}", None, 64 << 10);
+    }
+    let all: Vec<&Part> = parts.full.iter().map(|(_, lines)| lines).chain(parts.open.values()).collect();
+    assert_eq!(all.iter().map(|lines| lines.sources.values().sum::<u32>()).sum::<u32>(), 600);
+    assert!(all.len() > 5);
+    for lines in &all {
+        let named: BTreeMap<String, u32> = lines.sources.iter().map(|(s, n)| (s.to_string(), *n)).collect();
+        let header: usize =
+            serde_json::to_string(&named).expect("JSON").chars().map(|c| if c.is_ascii() { 1 } else { 12 }).sum();
+        assert!(header <= lines.header && lines.header < MAX_HEADER / 2 + 1024, "{header} {}", lines.header);
+    }
+    let pending = |lines: &Part| {
+        let copy =
+            Part { text: lines.text.clone(), sources: lines.sources.clone(), header: lines.header, ..Part::default() };
+        PendingPart { part: copy, stored: oneshot::channel().0 }
+    };
+    let mut batch = GroupCommit::default();
+    batch.part.append(&mut pending(all[0]).part);
+    assert!(!batch.has_room_for(&pending(all[1])) || batch.part.header + all[1].header <= MAX_HEADER);
+    batch.part.append(&mut pending(all[0]).part);
+    assert_eq!(batch.part.header, all[0].header, "the same sources are named once");
+}
+
+#[test]
+fn a_part_that_was_given_up_is_left_out() {
+    let pending = |text: &str| {
+        let (stored, answer) = oneshot::channel();
+        let source = "shop".parse().expect("a name");
+        let part = Part { text: text.into(), sources: [(source, 1)].into(), ..Part::default() };
+        (PendingPart { part, stored }, answer)
+    };
+    let mut batch = GroupCommit::default();
+    let (given_up, answer) = pending("a\n");
+    drop(answer);
+    batch.add(given_up);
+    let (kept, mut first) = pending("b\n");
+    batch.add(kept);
+    let (kept, second) = pending("c\n");
+    batch.add(kept);
+    assert_eq!(batch.part.text, b"b\nc\n");
+    assert_eq!(batch.part.sources.values().sum::<u32>(), 2);
+    drop(second);
+    assert!(!batch.is_given_up());
+    batch.settle(Ok(()));
+    assert_eq!(first.try_recv(), Ok(Ok(())));
+}
