@@ -44,8 +44,8 @@ pub(super) async fn login(State(reporting): State<Arc<Reporting>>, request: Requ
     let headers = head.headers.clone();
     let body = body::read(Request::from_parts(head, body)).await?;
     // The reader's own words may quote the key.
-    let unquoted = |_| FieldError { pointer: "/key".into(), detail: "must be a text, and alone".into() };
-    let login: Login = serde_json::from_slice(&body).map_err(|error| Error::Request(vec![unquoted(error)]))?;
+    let wrong = |_| FieldError { pointer: "/key".into(), detail: "must be a text, and alone".into() };
+    let login: Login = serde_json::from_slice(&body).map_err(|error| Error::Request(vec![wrong(error)]))?;
     match reporting.access.login(&login.key) {
         Ok(Some(session)) => Ok(cookie(&reporting, &headers, Some(&session))),
         Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
