@@ -4,8 +4,8 @@
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 use tidemill_events::{
-    Contract, StreamName,
-    contract::{Body, CONTRACTS},
+    CONTRACTS, Contract, StreamName,
+    contract::BodyKind,
     topology::{DUPLICATE_WINDOW, Parameter},
 };
 
@@ -121,11 +121,11 @@ fn message(contract: &Contract, generator: &mut SchemaGenerator) -> Value {
     let types = body.content_types();
     let mut message = json!({ "name": name, "title": title, "contentType": types[0] });
     match body {
-        Body::Object(_) => {}
-        Body::Lines(_) => {
+        BodyKind::Object(_) => {}
+        BodyKind::Lines(_) => {
             message["description"] = "The payload is one event a line; the schema is that of a line.".into();
         }
-        Body::Bodies(_) => {
+        BodyKind::Bodies(_) => {
             message["description"] =
                 format!("With the content type `{}` the payload is a JSON array, else the body itself.", types[1])
                     .into();

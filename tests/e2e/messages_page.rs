@@ -1,11 +1,7 @@
 //! Streams and headers as a page for people, from what messages and the
 //! topology say of themselves.
 
-use tidemill_events::{
-    Contract,
-    contract::{CONTRACTS, Form},
-    topology::DUPLICATE_WINDOW,
-};
+use tidemill_events::{CONTRACTS, Contract, contract::Form, topology::DUPLICATE_WINDOW};
 
 use crate::in_words;
 

@@ -230,7 +230,7 @@ impl Config {
                 "dead_letters.bytes_per_minute must be at least 524288",
             ),
             (publish.queue > 0, "publish.queue must be at least 1"),
-            // Together they are less than the server gives any answer (`tidemill_service::server`).
+            // Together they are less than the server gives any answer (`shared/service/src/server.rs`).
             ((1..=60).contains(&limits.body_seconds), "limits.body_seconds must be 1 to 60"),
             ((1..=20_000).contains(&publish.deadline_ms), "publish.deadline_ms must be 1 to 20000"),
         ];

@@ -17,7 +17,7 @@ use tracing::Instrument;
 use utoipa::OpenApi;
 
 use self::{
-    answer::{Answers, IntakeAnswer, OneRejected, Rejection, RequestVerdict},
+    answer::{Answers, IntakeAnswer, OneRejected, RejectedEvent, RequestVerdict},
     bodies::{CloudEventSchema, SegmentBatchSchema, SegmentCallSchema},
 };
 use crate::{
@@ -114,6 +114,6 @@ async fn batch(State(intake): State<Arc<EventIntake>>, caller: Caller, request: 
     info(title = "Tidemill ingestion", description = "Takes events in and writes them to the log."),
     paths(events, track, batch),
     // Answers that are told apart by their status are not found by themselves.
-    components(schemas(OneRejected, RequestVerdict, Rejection)),
+    components(schemas(OneRejected, RequestVerdict, RejectedEvent)),
 )]
 pub(crate) struct ApiDoc;

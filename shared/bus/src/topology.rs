@@ -21,7 +21,7 @@ pub const MEMBER_TTL: Duration = Duration::from_secs(6);
 
 impl Bus {
     /// Makes every stream and bucket that is missing. Every service calls it
-    /// at start, so none depends on another's having been there.
+    /// at start, so that they may start in any order.
     pub async fn ensure_topology(&self) -> Result<(), Error> {
         for name in StreamName::ALL {
             self.ensure_stream(name).await?;

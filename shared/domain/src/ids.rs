@@ -113,6 +113,6 @@ mod tests {
         assert_eq!("a\nb".parse::<SourceName>(), Err(IdError::ControlCharacter));
         assert_eq!("x".repeat(201).parse::<EventId>(), Err(IdError::TooLong(200)));
         assert_eq!("order placed".parse::<EventType>(), Err(IdError::BadCharacter));
-        assert!("order.placed".parse::<EventType>().is_ok());
+        assert_eq!("order.placed".parse::<EventType>().expect("a type").as_str(), "order.placed");
     }
 }

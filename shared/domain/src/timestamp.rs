@@ -107,8 +107,8 @@ mod tests {
         assert_eq!(millis("1970-01-01T00:00:00Z"), 0);
         assert_eq!(millis("2010-12-01T08:26:00+01:00"), 1_291_188_360_000);
         assert_eq!(millis("1969-12-31T23:59:59.9999Z"), -1);
-        assert!("yesterday".parse::<Timestamp>().is_err());
-        assert!("2010-12-01 08:26".parse::<Timestamp>().is_err());
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(TimestampError));
+        assert_eq!("2010-12-01 08:26".parse::<Timestamp>(), Err(TimestampError));
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::DecodeError;
+use crate::codec::{DecodeError, OCTETS};
 
 /// The content type of such a list.
 pub const CONTENT_TYPE: &str = "application/vnd.tidemill.bodies+json";
@@ -123,6 +123,11 @@ fn escaped_len(text: &str) -> usize {
     text.bytes().map(escaped).sum()
 }
 
+/// The content type of one body, or of a list of several.
+pub(crate) const fn content_type(several: bool) -> &'static str {
+    if several { CONTENT_TYPE } else { OCTETS }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
@@ -148,10 +153,16 @@ mod tests {
         let body = |count, bytes: &'static [u8]| Body { count, bytes: Bytes::from_static(bytes) };
         let list = encode(&[body(3, b"{\"a\":1}"), body(1, b"\xff"), body(1, b"\0\0\0")]).expect("encodes");
         assert_eq!(list, r#"[{"text":"{\"a\":1}","count":3},{"base64":"/w=="},{"base64":"AAAA"}]"#);
-        for wrong in
-            ["{}", r#"[{}]"#, r#"[{"text":"a","base64":""}]"#, r#"[{"base64":"?"}]"#, r#"[{"text":"a","count":0}]"#]
-        {
-            assert!(decode(wrong.as_bytes()).is_err(), "{wrong}");
+        let either = "a body has either text or base64";
+        for (wrong, reason) in [
+            (r#"[{}]"#, either),
+            (r#"[{"text":"a","base64":""}]"#, either),
+            (r#"[{"base64":"?"}]"#, "base64 is none"),
+            (r#"[{"text":"a","count":0}]"#, "a body's count is 0"),
+        ] {
+            let error = decode(wrong.as_bytes()).expect_err(wrong).to_string();
+            assert_eq!(error, format!("the body cannot be decompressed: {reason}"), "{wrong}");
         }
+        assert!(matches!(decode(b"{}"), Err(DecodeError::Body(_))), "no list");
     }
 }

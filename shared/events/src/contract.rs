@@ -1,5 +1,5 @@
-//! What each type of message says of itself, for who writes a reader in
-//! another language: stream and subject, headers and body.
+//! What each type of message says of itself: stream and subject, headers and
+//! body. It is for readers in other languages.
 //!
 //! `docs/asyncapi.yaml` and `docs/reference/messages.md` are made of it. A
 //! message that is encoded otherwise fails the tests here.
@@ -10,8 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     bodies::{self, BodyList},
     codec::{Encoded, JSON, NDJSON, OCTETS, name},
-    dead_letter::{DeadLetter, Redrive},
-    message::{AlertTransition, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch},
+    message::Message,
     topology::StreamName,
     trace,
 };
@@ -21,17 +20,6 @@ pub trait Described: Message {
     /// What it says.
     const CONTRACT: Contract;
 }
-
-/// All messages, in the order of [`StreamName::ALL`].
-pub const CONTRACTS: [Contract; 7] = [
-    RawBatch::CONTRACT,
-    EnrichedBatch::CONTRACT,
-    MetricsUpdate::CONTRACT,
-    AlertTransition::CONTRACT,
-    LateBatch::CONTRACT,
-    DeadLetter::CONTRACT,
-    Redrive::CONTRACT,
-];
 
 /// What a type of message says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +43,7 @@ pub struct Contract {
     /// Headers of its own; [`headers`](Self::headers) has all of them.
     pub(crate) own_headers: &'static [Header],
     /// What its body is.
-    pub body: Body,
+    pub body: BodyKind,
 }
 
 /// A header of a message.
@@ -106,12 +94,12 @@ pub enum Form {
 
 /// What a body is.
 #[derive(Debug, Clone, Copy)]
-pub enum Body {
+pub enum BodyKind {
     /// One JSON object.
     Object(fn(&mut SchemaGenerator) -> Schema),
     /// One JSON object a line.
     Lines(fn(&mut SchemaGenerator) -> Schema),
-    /// The body of one event, which is told here, or a list of several's.
+    /// The body of one event, described here, or a list of several.
     Bodies(&'static str),
 }
 
@@ -140,7 +128,7 @@ impl Contract {
         json!({ "type": "object", "required": required, "properties": properties })
     }
 
-    /// What of an encoded message is otherwise than it says, if anything is.
+    /// How an encoded message breaks the contract, if it does.
     pub fn breach(&self, encoded: &Encoded) -> Option<String> {
         let headers = self.headers();
         let names = encoded.headers.iter().map(|(name, _)| *name).chain([name::MESSAGE_ID]).collect::<Vec<_>>();
@@ -213,7 +201,7 @@ fn pattern_of(forms: &[&str]) -> String {
     forms.iter().map(of).collect::<Vec<_>>().join("|")
 }
 
-impl Body {
+impl BodyKind {
     /// The content types that it may have.
     pub const fn content_types(self) -> &'static [&'static str] {
         match self {

@@ -1,13 +1,12 @@
-//! Dead letters, and their way back.
+//! Dead letters.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tidemill_domain::{SourceName, Timestamp};
 
 use crate::{
     bodies::{self, Body},
-    codec::{DecodeError, Encoded, HeaderSource, OCTETS, ascii_json, check_version, inflate, name, optional, required},
-    contract::{self, Contract, Described, Form, Header, header},
+    codec::{DecodeError, Encoded, HeaderSource, ascii_json, check_version, inflate, name, optional, required},
+    contract::{BodyKind, Contract, Described, Form, Header, header},
     message::Message,
     topology::{self, StreamName},
     trace::TraceParent,
@@ -167,7 +166,7 @@ impl Message for DeadLetter {
                 (!self.personal.is_empty()).then(|| ascii_json(&self.personal)).transpose()?,
             )
             .header_opt(name::TRACEPARENT, self.trace)
-            .body(content_type(matches!(self.events, Events::Several(_))), self.body.clone()))
+            .body(bodies::content_type(matches!(self.events, Events::Several(_))), self.body.clone()))
     }
 
     /// Reads a dead letter; with a headers-only consumer `body` is empty.
@@ -243,106 +242,7 @@ impl Described for DeadLetter {
             ),
             header::TRACEPARENT,
         ],
-        body: contract::Body::Bodies("The body as it was received, perhaps cut."),
-    };
-}
-
-const fn content_type(several: bool) -> &'static str {
-    if several { bodies::CONTENT_TYPE } else { OCTETS }
-}
-
-/// A dead letter's event, or events, as they were or mended, to be validated once
-/// more. They take the way of every event: through ingestion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redrive {
-    /// Unique name of the order; a repetition of its publish repeats it.
-    pub id: uuid::Uuid,
-    /// The letter's sequence in `DLQ`.
-    pub letter: u64,
-    /// Who ordered it.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-    /// The letter's source, for an event that names none.
-    pub source: String,
-    /// The letter's event id, where it has one.
-    pub event_id: Option<String>,
-    /// When the letter failed first: the time of an event that names none.
-    pub first_failed_at: Timestamp,
-    /// The letter's trace.
-    pub trace: Option<TraceParent>,
-    /// Whether the body lists those of several events.
-    pub several: bool,
-    /// The event: the letter's body, or the mended one.
-    pub body: Bytes,
-}
-
-impl Redrive {
-    /// The bodies of its events, in an order that a repetition repeats.
-    pub fn bodies(&self) -> Result<Vec<Body>, DecodeError> {
-        if self.several { bodies::decode(&self.body) } else { Ok(vec![Body { count: 1, bytes: self.body.clone() }]) }
-    }
-}
-
-/// What of an order travels in one header.
-#[derive(Serialize, Deserialize)]
-struct RedriveRequest {
-    id: uuid::Uuid,
-    letter: u64,
-    by: String,
-    at: Timestamp,
-    source: String,
-    event_id: Option<String>,
-    first_failed_at: Timestamp,
-}
-
-impl Message for Redrive {
-    const STREAM: StreamName = StreamName::Redrive;
-    const VERSION: u32 = 1;
-
-    fn encode(&self) -> Result<Encoded, serde_json::Error> {
-        let Self { id, letter, at, first_failed_at, .. } = *self;
-        let (by, source, event_id) = (self.by.clone(), self.source.clone(), self.event_id.clone());
-        let request = RedriveRequest { id, letter, by, at, source, event_id, first_failed_at };
-        Ok(Encoded::new(topology::REDRIVE.into(), format!("redrive-{id}"))
-            .header(name::VERSION, Self::VERSION)
-            .header(name::ORDER, ascii_json(&request)?)
-            .header_opt(name::TRACEPARENT, self.trace)
-            .body(content_type(self.several), self.body.clone()))
-    }
-
-    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
-        check_version(headers, Self::VERSION)?;
-        let order = headers.get(name::ORDER).ok_or(DecodeError::Header(name::ORDER))?;
-        let RedriveRequest { id, letter, by, at, source, event_id, first_failed_at } = serde_json::from_str(order)?;
-        let trace = optional(headers, name::TRACEPARENT).unwrap_or_default();
-        let several = headers.get(name::CONTENT_TYPE) == Some(bodies::CONTENT_TYPE);
-        let body = inflate(headers, payload)?;
-        Ok(Self { id, letter, by, at, source, event_id, first_failed_at, trace, several, body })
-    }
-}
-
-impl Described for Redrive {
-    const CONTRACT: Contract = Contract {
-        name: "Redrive",
-        stream: Self::STREAM,
-        version: Self::VERSION,
-        title: "An order to send a dead event again",
-        about: "Orders to judge a dead letter's event once more, as it was or mended. Written by reporting, on an \
-                operator's order.",
-        reading: "Judge dead letters once more",
-        writing: None,
-        ids: &["redrive-<id>"],
-        own_headers: &[
-            Header::always(
-                name::ORDER,
-                Form::Object,
-                "`id` (UUID of the order), `letter` (sequence in `DLQ`), `by`, `at`, and of the letter `source`, \
-                 `event_id` and `first_failed_at`.",
-            ),
-            header::TRACEPARENT,
-        ],
-        body: contract::Body::Bodies("The event as one item of a request, as it was or mended."),
+        body: BodyKind::Bodies("The body as it was received, perhaps cut."),
     };
 }
 
@@ -374,21 +274,6 @@ mod tests {
             prop_assert_eq!(DeadLetter::CONTRACT.breach(&encoded), None);
             prop_assert_eq!(DeadLetter::decode(&encoded, encoded.payload.clone()).expect("decodes"), letter);
         }
-
-        #[test]
-        fn an_order_to_send_again_comes_back(
-            by in any::<String>(), id in proptest::option::of(any::<String>()),
-            body in proptest::collection::vec(any::<u8>(), 0..9000), several in any::<bool>(),
-        ) {
-            let order = Redrive {
-                id: uuid::Uuid::from_u128(5), letter: 9, by, at: Timestamp::EPOCH, source: "shop".into(), event_id: id,
-                first_failed_at: Timestamp::EPOCH, trace: trace(), several, body: body.into(),
-            };
-            let encoded = order.encode().expect("encodes");
-            prop_assert!(encoded.headers.iter().all(|(_, v)| v.bytes().all(|b| matches!(b, b' '..=b'~'))));
-            prop_assert_eq!(Redrive::CONTRACT.breach(&encoded), None);
-            prop_assert_eq!(Redrive::decode(&encoded, encoded.payload.clone()).expect("decodes"), order);
-        }
     }
 
     /// One that counts for more events than there can be would unbalance the
@@ -400,6 +285,7 @@ mod tests {
             ..DeadLetter::new("ingestion", "x".into(), "c", String::new())
         };
         let encoded = letter.encode().expect("encodes");
-        assert!(DeadLetter::decode(&encoded, Bytes::new()).is_err());
+        let error = DeadLetter::decode(&encoded, Bytes::new()).expect_err("absurd").to_string();
+        assert_eq!(error, "header Tm-Dlq-Count is missing or malformed");
     }
 }

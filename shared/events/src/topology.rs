@@ -160,7 +160,7 @@ pub(crate) fn late(partition: Partition) -> String {
     format!("tm.late.{partition}")
 }
 
-/// The subject of orders to send dead letters again.
+/// The subject of requests to send dead letters again.
 pub(crate) const REDRIVE: &str = "tm.redrive";
 
 pub(crate) fn alerts(rule: &str) -> String {
@@ -180,7 +180,7 @@ fn token(text: &str) -> String {
 /// A durable consumer of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durable {
-    /// Ingestion reads orders to send dead letters again; its replicas share
+    /// Ingestion reads requests to send dead letters again; its replicas share
     /// them.
     IngestionRedrive,
     /// Enrichment reads one partition of `RAW`.

@@ -116,7 +116,7 @@ mod tests {
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra",
         ] {
-            assert!(text.parse::<TraceParent>().is_err(), "{text}");
+            assert_eq!(text.parse::<TraceParent>(), Err(TraceParentError), "{text}");
         }
     }
 }

@@ -49,12 +49,12 @@ impl Breakers {
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let label = DependencyLabel { dependency };
-            Breaker(Arc::new(Inner {
+            Breaker(Arc::new(Dependency {
                 dependency,
                 health: self.health.clone(),
                 open: self.open.get_or_create(&label).clone(),
                 trips: self.trips.get_or_create(&label).clone(),
-                state: Mutex::new(State { open: None, backoff: Backoff::new(), probing: false }),
+                state: Mutex::new(Circuit { open: None, backoff: Backoff::new(), probing: false }),
                 changed: Notify::new(),
             }))
         };
@@ -64,20 +64,20 @@ impl Breakers {
 
 /// The breaker of one dependency; clones share it.
 #[derive(Debug, Clone)]
-pub struct Breaker(Arc<Inner>);
+pub struct Breaker(Arc<Dependency>);
 
 #[derive(Debug)]
-struct Inner {
+struct Dependency {
     dependency: &'static str,
     health: Health,
     open: Gauge,
     trips: Counter,
-    state: Mutex<State>,
+    state: Mutex<Circuit>,
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct Circuit {
     /// Since when the dependency is away: when the next probe may go. `None`
     /// while it works.
     open: Option<Instant>,
@@ -94,7 +94,7 @@ pub struct Attempt {
 }
 
 impl Breaker {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Circuit> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

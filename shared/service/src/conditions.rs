@@ -20,7 +20,7 @@ pub struct Conditions<U> {
 
 /// A condition of one unit that ends when this is dropped.
 #[derive(Debug)]
-pub struct Condition<U: Ord + Display> {
+pub struct HeldCondition<U: Ord + Display> {
     conditions: Conditions<U>,
     unit: U,
 }
@@ -40,12 +40,12 @@ impl<U: Ord + Display> Conditions<U> {
     }
 
     /// The same for as long as the answer is held.
-    pub fn hold(&self, unit: U, reason: impl Into<String>) -> Condition<U>
+    pub fn hold(&self, unit: U, reason: impl Into<String>) -> HeldCondition<U>
     where
         U: Clone,
     {
         self.set(unit.clone(), reason);
-        Condition { conditions: self.clone(), unit }
+        HeldCondition { conditions: self.clone(), unit }
     }
 
     /// A unit goes on, or is no business of this instance any more.
@@ -71,7 +71,7 @@ impl<U: Ord + Display> Conditions<U> {
     }
 }
 
-impl<U: Ord + Display> Drop for Condition<U> {
+impl<U: Ord + Display> Drop for HeldCondition<U> {
     fn drop(&mut self) {
         self.conditions.clear(&self.unit);
     }

@@ -18,9 +18,6 @@ use crate::{clients::Network, guard::HostName};
 pub use error::ConfigError;
 pub use secrets::Secrets;
 
-/// The prefix of environment variables: `TIDEMILL_<SECTION>__<KEY>`.
-pub const ENV_PREFIX: &str = "TIDEMILL_";
-
 /// Section `http`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

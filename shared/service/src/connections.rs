@@ -23,10 +23,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::HttpConfig;
-use body::{Answer, Upload};
-pub(crate) use metrics::Metrics;
+use body::{AnswerBody, Upload};
+pub(crate) use metrics::ConnectionMetrics;
 use patience::{Activity, Patience};
-use places::{Place, Places};
+use places::{Places, TakenPlace};
 use stream::Watched;
 
 /// The head of a request, trailers likewise. All connections together hold this
@@ -54,12 +54,12 @@ pub(crate) async fn serve(
     listener: impl Accept,
     app: Router,
     config: &HttpConfig,
-    metrics: Metrics,
+    metrics: ConnectionMetrics,
     shutdown: CancellationToken,
 ) {
     let places = Places::new(config);
     let connections = TaskTracker::new();
-    let shared = Arc::new(Shared { app, patience: Patience::new(config), metrics, shutdown: shutdown.clone() });
+    let shared = Arc::new(Acceptor { app, patience: Patience::new(config), metrics, shutdown: shutdown.clone() });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -93,15 +93,15 @@ fn is_of_one_client(error: &io::Error) -> bool {
 }
 
 /// What all connections of a port share.
-struct Shared {
+struct Acceptor {
     app: Router,
     patience: Patience,
-    metrics: Metrics,
+    metrics: ConnectionMetrics,
     shutdown: CancellationToken,
 }
 
-impl Shared {
-    async fn connection(self: Arc<Self>, stream: TcpStream, address: SocketAddr, _place: Place) {
+impl Acceptor {
+    async fn connection(self: Arc<Self>, stream: TcpStream, address: SocketAddr, _place: TakenPlace) {
         let _open = self.metrics.open();
         // Small parts of an answer go at once. It fails where the client has left.
         let _ = stream.set_nodelay(true);
@@ -148,12 +148,12 @@ impl Shared {
         request: Request<Incoming>,
         address: SocketAddr,
         activity: Activity,
-    ) -> impl Future<Output = axum::http::Response<Answer>> + use<> {
+    ) -> impl Future<Output = axum::http::Response<AnswerBody>> + use<> {
         let work = activity.begin();
         let mut request = request.map(|body| Body::new(Upload::new(body, activity)));
         request.extensions_mut().insert(ConnectInfo(address));
         let answered = self.app.clone().oneshot(request);
-        async move { answered.await.unwrap_or_else(|never| match never {}).map(|body| Answer::new(body, work)) }
+        async move { answered.await.unwrap_or_else(|never| match never {}).map(|body| AnswerBody::new(body, work)) }
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         let (registry, shutdown) = (Registry::default(), CancellationToken::new());
         let app = Router::new().route("/", get(|| async { "answered" }));
         let (config, exhausted) = (HttpConfig::at(address), Exhausted(listener, AtomicU32::new(0)));
-        let serving = serve(exhausted, app, &config, Metrics::new(&registry), shutdown.clone());
+        let serving = serve(exhausted, app, &config, ConnectionMetrics::new(&registry), shutdown.clone());
         let asking = async {
             let mut client = TcpStream::connect(address).await.expect("connects");
             client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("asks");

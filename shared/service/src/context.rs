@@ -5,11 +5,10 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use prometheus_client::{encoding::text, registry};
 use tidemill_bus::{Bus, MEMBER_TTL, Member};
 use tidemill_domain::{Backoff, SharedClock, SystemClock};
 use tokio::{
@@ -19,7 +18,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{Breaker, Health, breaker::Breakers};
+use crate::{Breaker, Health, Registry, breaker::Breakers};
 
 /// How often an instance says that it is alive, and NATS's state is looked at.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -58,24 +57,6 @@ impl StartError {
 /// service is compiled in its own crate: what is awaited as it is, is compiled
 /// anew for every program and every test that awaits it.
 pub type Starting<Handle> = Pin<Box<dyn Future<Output = Result<Handle, StartError>>>>;
-
-/// The service's metrics.
-#[derive(Clone, Debug, Default)]
-pub struct Registry(Arc<Mutex<registry::Registry>>);
-
-impl Registry {
-    /// Registers metrics.
-    pub fn with<T>(&self, register: impl FnOnce(&mut registry::Registry) -> T) -> T {
-        register(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// All metrics, in the OpenMetrics text format.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
-        let mut out = String::new();
-        text::encode(&mut out, &self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Ok(out)
-    }
-}
 
 /// What a service is handed at its start; clones share it.
 #[derive(Clone, Debug)]

@@ -8,10 +8,10 @@ use std::{
 /// What a service needs to do its work, and what of it is missing. Liveness
 /// does not ask this: a dependency's outage is no reason to kill a process.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<State>>);
+pub struct Health(Arc<Mutex<Findings>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Findings {
     /// What work needs, with the reason where it is missing.
     checks: BTreeMap<&'static str, Option<String>>,
     /// What a person must know of although the work goes on.
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl Health {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Findings> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -27,7 +27,7 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 
 use crate::{
     Context, HttpConfig, Problem, Registry, Routes, StartError, address,
-    connections::{self, Metrics},
+    connections::{self, ConnectionMetrics},
     contract, guard,
 };
 
@@ -61,7 +61,7 @@ impl Server {
             None => None,
         };
         context.health.unready(HEALTH, "the service is starting");
-        let metrics = Metrics::new(&context.registry);
+        let metrics = ConnectionMetrics::new(&context.registry);
         let not_yet = || async { Problem::unavailable("the service is starting").into_response() };
         let routes = Arc::new(RwLock::new(Router::new().fallback(not_yet)));
         let openapi = Arc::new(RwLock::new(contract::complete(openapi)));
@@ -128,7 +128,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let app = named(routes.layer(from_fn(guard::own_pages)), config);
-    connections::serve(listener, app, config, Metrics::new(registry), shutdown).await;
+    connections::serve(listener, app, config, ConnectionMetrics::new(registry), shutdown).await;
 }
 
 async fn listen(setting: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -145,7 +145,7 @@ fn spawn(
     listener: TcpListener,
     app: Router,
     config: &HttpConfig,
-    metrics: &Metrics,
+    metrics: &ConnectionMetrics,
 ) {
     let app = app.layer(CatchPanicLayer::custom(panicked)).layer(SetResponseHeaderLayer::if_not_present(
         header::X_CONTENT_TYPE_OPTIONS,

@@ -57,8 +57,8 @@ pub trait Steps: Send {
     /// What a checkpoint leaves.
     type Landed: Send + 'static;
 
-    /// How many messages may come, while so many are applied and in no
-    /// checkpoint yet, and while a checkpoint is on its way or not.
+    /// How many more messages may come. `applied` messages are in no checkpoint
+    /// yet, and one may be on its way.
     fn room(&self, applied: usize, is_under_way: bool) -> usize;
 
     /// Whether the message with this sequence was done before, and is only to

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidemill_bus::{Bus, Error as BusError};
 use tidemill_domain::Partition;
-use tidemill_service::{Breaker, Condition, Conditions};
+use tidemill_service::{Breaker, Conditions, HeldCondition};
 use tokio::time::Instant;
 
 /// Where a batch stands to what was applied before it.
@@ -45,7 +45,7 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 pub struct Gap {
     partition: Partition,
     conditions: Conditions<Partition>,
-    asked: Option<(Instant, Condition<Partition>)>,
+    asked: Option<(Instant, HeldCondition<Partition>)>,
 }
 
 impl Gap {

@@ -25,7 +25,7 @@ pub(crate) struct RequestVerdict {
     /// How many events are not in the log.
     rejected_total: usize,
     /// The first 100 of them, and why.
-    rejected: Vec<Rejection>,
+    rejected: Vec<RejectedEvent>,
     /// The others, by the code of their problems; absent where `rejected` lists
     /// all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -49,7 +49,8 @@ const fn is_true(flag: &bool) -> bool {
 
 /// An event that is not in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(crate) struct Rejection {
+#[schema(as = Rejection)]
+pub(crate) struct RejectedEvent {
     /// Its place in the request, from 0.
     index: usize,
     /// Its id, where it has one.
@@ -63,7 +64,7 @@ pub(crate) struct Rejection {
 
 impl RequestVerdict {
     fn new(taken: &TakenIn) -> Self {
-        let rejection = |(listed, kept): (&Listed, bool)| Rejection {
+        let rejection = |(listed, kept): (&Listed, bool)| RejectedEvent {
             index: listed.index,
             id: listed.id.as_ref().map(EventId::to_string),
             problem: listed.error.problem(),

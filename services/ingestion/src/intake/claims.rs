@@ -23,7 +23,7 @@ pub(super) fn claim_of(format: &Format, text: &[u8]) -> ClaimedIdentity {
         return claim(&Envelope { attributes: attributes.clone(), data: None });
     }
     #[derive(Deserialize)]
-    struct Named<'a> {
+    struct ClaimedTexts<'a> {
         #[serde(borrow)]
         id: Option<Cow<'a, str>>,
         #[serde(borrow)]
@@ -31,7 +31,9 @@ pub(super) fn claim_of(format: &Format, text: &[u8]) -> ClaimedIdentity {
         #[serde(borrow)]
         traceparent: Option<Cow<'a, str>>,
     }
-    let Ok(Named { id, source, traceparent }) = serde_json::from_slice(text) else { return ClaimedIdentity::default() };
+    let Ok(ClaimedTexts { id, source, traceparent }) = serde_json::from_slice(text) else {
+        return ClaimedIdentity::default();
+    };
     ClaimedIdentity {
         id: id.and_then(|text| text.parse().ok()),
         source: source.and_then(|text| text.parse().ok()),

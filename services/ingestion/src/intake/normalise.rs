@@ -71,7 +71,7 @@ pub(crate) fn normalise(
     envelope: Envelope,
     defaults: &Defaults<impl Fn() -> String>,
 ) -> Result<NormalisedEvent, Error> {
-    let mut attributes = Attributes { left: envelope.attributes, errors: Vec::new() };
+    let mut attributes = AttributeReader { left: envelope.attributes, errors: Vec::new() };
     let specversion = attributes.take("specversion");
     let id = attributes.take("id");
     let source = attributes.require("source");
@@ -101,12 +101,12 @@ pub(crate) fn normalise(
     }
 }
 
-struct Attributes {
+struct AttributeReader {
     left: Map<String, Value>,
     errors: Vec<FieldError>,
 }
 
-impl Attributes {
+impl AttributeReader {
     fn wrong(&mut self, name: &str, detail: impl Into<String>) {
         if self.errors.len() == MAX_ERRORS {
             return;

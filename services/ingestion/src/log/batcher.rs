@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::part::{FULL_HEADER, Part};
+use super::part::{BatchPart, FULL_HEADER};
 use crate::{
     retry::ShortBackoff,
     telemetry::{Telemetry, batch_span},
@@ -32,7 +32,7 @@ const MAX_HEADER: usize = 48 << 10;
 /// A part that waits for its place in the log. Whoever gave it up has dropped
 /// the receiver.
 pub(super) struct PendingPart {
-    pub(super) part: Part,
+    pub(super) part: BatchPart,
     pub(super) stored: oneshot::Sender<Result<(), ()>>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Batcher {
 /// Parts on their way together.
 #[derive(Default)]
 struct GroupCommit {
-    part: Part,
+    part: BatchPart,
     waiting: Vec<oneshot::Sender<Result<(), ()>>>,
 }
 

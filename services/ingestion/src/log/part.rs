@@ -10,7 +10,7 @@ pub(super) const FULL_HEADER: usize = 24 << 10;
 
 /// Events of one partition, one a line.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Part {
+pub(crate) struct BatchPart {
     pub(crate) text: Vec<u8>,
     pub(crate) sources: BTreeMap<SourceName, u32>,
     /// Bytes of the header that names them, at most.
@@ -21,7 +21,7 @@ pub(crate) struct Part {
     pub(crate) redriven: Vec<u64>,
 }
 
-impl Part {
+impl BatchPart {
     pub(super) fn append(&mut self, other: &mut Self) {
         self.text.append(&mut other.text);
         self.traces.append(&mut other.traces);
@@ -51,8 +51,8 @@ fn header_bytes(source: &SourceName) -> usize {
 /// The accepted events of one request, as parts that each fit a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    pub(crate) open: BTreeMap<Partition, Part>,
-    pub(crate) full: Vec<(Partition, Part)>,
+    pub(crate) open: BTreeMap<Partition, BatchPart>,
+    pub(crate) full: Vec<(Partition, BatchPart)>,
 }
 
 impl Parts {

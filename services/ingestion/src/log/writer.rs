@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     batcher::{Batcher, PendingPart},
-    part::{Part, Parts},
+    part::{BatchPart, Parts},
 };
 use crate::{config::PublishConfig, error::Error, telemetry::Telemetry};
 
@@ -58,7 +58,7 @@ impl LogWriter {
         timeout(self.deadline, stored).await.unwrap_or(Err(Error::LogUnavailable)).map(|_| ())
     }
 
-    async fn store_part(&self, partition: Partition, part: Part) -> Result<(), Error> {
+    async fn store_part(&self, partition: Partition, part: BatchPart) -> Result<(), Error> {
         let queue = self.queues.get(usize::from(partition.index())).ok_or(Error::Internal)?;
         let (stored, answer) = oneshot::channel();
         queue.send(PendingPart { part, stored }).await.map_err(|_| Error::LogUnavailable)?;

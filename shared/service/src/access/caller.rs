@@ -5,13 +5,13 @@ use std::{fmt, sync::Arc};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use tidemill_domain::Timestamp;
 
-use super::key::Key;
+use super::key::NamedKey;
 use crate::Problem;
 
 /// Who asks: the holder of a key, or whoever asks where everybody may.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    pub(super) key: Option<Arc<Key>>,
+    pub(super) key: Option<Arc<NamedKey>>,
     /// When its session ends, where it has one.
     pub(super) until: Option<Timestamp>,
 }

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::{Role, key::Entry};
+use super::{Role, key::KeyEntry};
 
 /// Section `auth`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ impl AuthConfig {
     }
 
     /// The keys that the settings themselves give.
-    pub(super) fn entries(&self) -> Result<Vec<(Role, Entry)>, String> {
+    pub(super) fn entries(&self) -> Result<Vec<(Role, KeyEntry)>, String> {
         if self.keys.0 {
             return Err(GONE.into());
         }
@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for Gone {
 #[derive(Clone, Default, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "Vec<String>", extend("writeOnly" = true))]
 pub struct Entries {
-    entries: Vec<Entry>,
+    entries: Vec<KeyEntry>,
     wrong: Option<String>,
 }
 
@@ -107,7 +107,7 @@ impl<S: AsRef<str>> FromIterator<S> for Entries {
     fn from_iter<I: IntoIterator<Item = S>>(texts: I) -> Self {
         let mut read = Self::default();
         for (number, text) in (1..).zip(texts) {
-            match Entry::parse(text.as_ref()) {
+            match KeyEntry::parse(text.as_ref()) {
                 Ok(entry) => read.entries.push(entry),
                 Err(error) if read.wrong.is_none() => read.wrong = Some(format!("entry {number} {error}")),
                 // The first is told.

@@ -8,7 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Role, key::Entry};
+use super::{Role, key::KeyEntry};
 
 /// Bytes of one file: far more than there may be keys.
 const MOST_BYTES: u64 = 256 << 10;
@@ -57,7 +57,7 @@ impl Files {
     }
 
     /// The entries; an error names file and line.
-    pub(super) fn entries(&self) -> Result<Vec<(Role, Entry)>, String> {
+    pub(super) fn entries(&self) -> Result<Vec<(Role, KeyEntry)>, String> {
         let mut entries = Vec::new();
         for (role, text) in &self.texts {
             for (number, line) in (1..).zip(text.lines().map(str::trim)) {
@@ -65,7 +65,7 @@ impl Files {
                     continue;
                 }
                 let told = |error| format!("{}, line {number} {error}", self.folder.join(role.as_str()).display());
-                entries.push((*role, Entry::parse(line).map_err(told)?));
+                entries.push((*role, KeyEntry::parse(line).map_err(told)?));
             }
         }
         Ok(entries)

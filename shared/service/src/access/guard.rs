@@ -4,7 +4,7 @@ use std::{convert::Infallible, future::Future, path::Path, sync::Arc, time::Dura
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, Method},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -17,86 +17,28 @@ use tokio::{
 use super::{
     AuthConfig, Caller, Hash, Role,
     credentials::Credentials,
+    denied::Denied,
     folder::Files,
     keyring::Keyring,
     session::{self, Session},
     telemetry::Telemetry,
 };
-use crate::{Context, Problem, StartError};
+use crate::{Context, StartError};
 
 /// How often the folder is looked at: a key that is taken away opens nothing
 /// any more within this time.
 const LOOK: Duration = Duration::from_secs(2);
 const NOTICE: &str = "keys";
 
-/// A request that is not let in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// It brings no key, or none that is known.
-    #[error("no valid key")]
-    Unknown {
-        /// The role that is needed.
-        needs: Role,
-    },
-    /// Its key is for something else.
-    #[error("{held}, and this needs one that may {needs}")]
-    Role {
-        /// What it brings.
-        held: String,
-        /// The role that is needed.
-        needs: Role,
-    },
-}
-
-impl Denied {
-    /// The stable code.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Unknown { .. } => "unauthorized",
-            Self::Role { .. } => "forbidden_role",
-        }
-    }
-
-    pub(super) const fn needs(&self) -> Role {
-        match self {
-            Self::Unknown { needs } | Self::Role { needs, .. } => *needs,
-        }
-    }
-
-    /// What the caller is told.
-    pub fn problem(&self) -> Problem {
-        match self {
-            Self::Unknown { needs } => Problem::new(StatusCode::UNAUTHORIZED, self.code(), "A valid key is required")
-                .detail(format!(
-                    "a key that may {needs}; send it as `Authorization: Bearer KEY`, `X-Write-Key: KEY` or as the \
-                     user name of Basic"
-                )),
-            Self::Role { .. } => Problem::new(StatusCode::FORBIDDEN, self.code(), "The key is for something else")
-                .detail(self.to_string()),
-        }
-    }
-}
-
-impl IntoResponse for Denied {
-    fn into_response(self) -> Response {
-        let mut response = self.problem().into_response();
-        if matches!(self, Self::Unknown { .. }) {
-            let bearer = HeaderValue::from_static("Bearer realm=\"tidemill\"");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
-        }
-        response
-    }
-}
-
 /// The keys of a service, and what they open. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Access {
-    shared: Arc<Shared>,
+    shared: Arc<AccessState>,
     sessions: bool,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct AccessState {
     /// `None` where everybody may do everything.
     keys: Option<watch::Sender<Arc<Keyring>>>,
     clock: SharedClock,
@@ -149,7 +91,7 @@ impl Access {
 
     fn new(keys: Option<watch::Sender<Arc<Keyring>>>, context: &Context) -> Self {
         let (clock, telemetry) = (context.clock.clone(), Telemetry::new(&context.registry));
-        Self { shared: Arc::new(Shared { keys, clock, telemetry }), sessions: false }
+        Self { shared: Arc::new(AccessState { keys, clock, telemetry }), sessions: false }
     }
 
     /// The same, where a page's cookie reads too.

@@ -95,12 +95,12 @@ pub enum KeyError {
 
 /// One entry of a list of keys, before it has a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct KeyEntry {
     pub(super) name: String,
     pub(super) hash: Hash,
 }
 
-impl Entry {
+impl KeyEntry {
     /// Reads `NAME KEY` or `KEY`, where KEY may be `sha256:<hex>`.
     pub(super) fn parse(text: &str) -> Result<Self, KeyError> {
         let mut words = text.split_whitespace();
@@ -138,7 +138,7 @@ fn is_name(name: &str) -> bool {
 
 /// A key that opens something.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct NamedKey {
     pub(super) name: String,
     pub(super) role: Role,
     pub(super) hash: Hash,
@@ -153,11 +153,11 @@ mod tests {
 
     #[test]
     fn an_entry_is_a_name_and_a_key_or_its_hash() {
-        let named = Entry::parse("shop-1 0123456789abcdef").expect("right");
+        let named = KeyEntry::parse("shop-1 0123456789abcdef").expect("right");
         assert_eq!((named.name.as_str(), named.hash), ("shop-1", Hash::of("0123456789abcdef")));
-        let hashed = Entry::parse(&format!("  shop\t{}  ", Hash::of("0123456789abcdef"))).expect("right");
+        let hashed = KeyEntry::parse(&format!("  shop\t{}  ", Hash::of("0123456789abcdef"))).expect("right");
         assert_eq!(hashed.hash, named.hash);
-        let bare = Entry::parse(ABC).expect("right");
+        let bare = KeyEntry::parse(ABC).expect("right");
         assert_eq!((bare.name.as_str(), bare.hash), ("ba7816bf", Hash::of("abc")));
         assert_eq!(bare.hash.to_string(), ABC);
     }
@@ -174,12 +174,12 @@ mod tests {
             ("shop 0123456789abcdé", KeyError::Characters),
             ("shop sha256:ba7816bf", KeyError::Hash),
         ] {
-            assert_eq!(Entry::parse(text), Err(error), "{text:?}");
+            assert_eq!(KeyEntry::parse(text), Err(error), "{text:?}");
             assert!(!error.to_string().contains("secret"));
         }
         let digit = ABC.replace("ba78", "b+78");
-        assert_eq!(Entry::parse(&digit), Err(KeyError::Hash));
-        assert_eq!(Entry::parse(&"k".repeat(MOST_BYTES + 1)), Err(KeyError::Long));
-        assert_eq!(Entry::parse(&format!("{} 0123456789abcdef", "n".repeat(65))), Err(KeyError::Name));
+        assert_eq!(KeyEntry::parse(&digit), Err(KeyError::Hash));
+        assert_eq!(KeyEntry::parse(&"k".repeat(MOST_BYTES + 1)), Err(KeyError::Long));
+        assert_eq!(KeyEntry::parse(&format!("{} 0123456789abcdef", "n".repeat(65))), Err(KeyError::Name));
     }
 }

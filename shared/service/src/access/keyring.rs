@@ -6,7 +6,7 @@ use subtle::{Choice, ConditionallySelectable};
 
 use super::{
     Role,
-    key::{Entry, Hash, Key},
+    key::{Hash, KeyEntry, NamedKey},
 };
 
 /// Keys of all roles together: each request's is compared with every one.
@@ -33,12 +33,12 @@ pub(super) enum Conflict {
 
 /// The keys that open a service at one time.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Keyring(Vec<Arc<Key>>);
+pub(super) struct Keyring(Vec<Arc<NamedKey>>);
 
 impl Keyring {
-    pub(super) fn new(entries: impl IntoIterator<Item = (Role, Entry)>) -> Result<Self, Conflict> {
-        let mut keys: Vec<Arc<Key>> = Vec::new();
-        for (role, Entry { name, hash }) in entries {
+    pub(super) fn new(entries: impl IntoIterator<Item = (Role, KeyEntry)>) -> Result<Self, Conflict> {
+        let mut keys: Vec<Arc<NamedKey>> = Vec::new();
+        for (role, KeyEntry { name, hash }) in entries {
             for known in &keys {
                 if known.hash == hash {
                     return Err(Conflict::Key((known.role, known.name.clone()), (role, name)));
@@ -47,14 +47,14 @@ impl Keyring {
                     return Err(Conflict::Name { role, name });
                 }
             }
-            keys.push(Arc::new(Key { name, role, hash }));
+            keys.push(Arc::new(NamedKey { name, role, hash }));
         }
         if keys.len() > MOST_KEYS { Err(Conflict::Many(keys.len())) } else { Ok(Self(keys)) }
     }
 
     /// The key with this hash. All are compared, so that the time taken tells
     /// nothing of them.
-    pub(super) fn find(&self, given: &Hash) -> Option<&Arc<Key>> {
+    pub(super) fn find(&self, given: &Hash) -> Option<&Arc<NamedKey>> {
         let (mut found, mut place) = (Choice::from(0), 0_u32);
         for (known, index) in self.0.iter().zip(0..) {
             let same = known.hash.same_as(given);
@@ -65,11 +65,11 @@ impl Keyring {
     }
 
     /// Keys with this name; one for each role at most.
-    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &Arc<Key>> {
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &Arc<NamedKey>> {
         self.0.iter().filter(move |key| key.name == name)
     }
 
-    pub(super) fn holds(&self, key: &Key) -> bool {
+    pub(super) fn holds(&self, key: &NamedKey) -> bool {
         self.0.iter().any(|known| **known == *key)
     }
 
@@ -78,7 +78,7 @@ impl Keyring {
         self.0.iter().any(|key| key.role.opens(needed))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &NamedKey> {
         self.0.iter().map(|key| &**key)
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn ring(entries: &[(Role, &str)]) -> Result<Keyring, Conflict> {
-        Keyring::new(entries.iter().map(|(role, text)| (*role, Entry::parse(text).expect(text))))
+        Keyring::new(entries.iter().map(|(role, text)| (*role, KeyEntry::parse(text).expect(text))))
     }
 
     #[test]
@@ -116,7 +116,8 @@ mod tests {
         assert_eq!(told, "the read key wall and the operate key anna are the same key");
         let two = [(Role::Read, "wall key-of-the-wall-1"), (Role::Read, "wall key-of-the-wall-2")];
         assert_eq!(ring(&two).expect_err("one name").to_string(), "two read keys have the name wall");
-        let many = (0..=MOST_KEYS).map(|n| (Role::Write, Entry::parse(&format!("many-keys-to-try-{n}")).expect("one")));
+        let many =
+            (0..=MOST_KEYS).map(|n| (Role::Write, KeyEntry::parse(&format!("many-keys-to-try-{n}")).expect("one")));
         assert_eq!(Keyring::new(many), Err(Conflict::Many(MOST_KEYS + 1)));
     }
 }

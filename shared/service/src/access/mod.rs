@@ -11,6 +11,7 @@
 mod caller;
 mod config;
 mod credentials;
+mod denied;
 mod folder;
 mod guard;
 mod key;
@@ -22,7 +23,8 @@ mod telemetry;
 
 pub use caller::Caller;
 pub use config::{AuthConfig, Entries};
-pub use guard::{Access, Denied};
+pub use denied::Denied;
+pub use guard::Access;
 pub use key::{Hash, KeyError, LEAST_BYTES};
 pub use role::Role;
 pub use routes::{Needs, Routes, Undeclared};

@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tidemill_domain::Timestamp;
 
-use super::{key::Key, keyring::Keyring};
+use super::{key::NamedKey, keyring::Keyring};
 
 const COOKIE: &str = "tidemill_session";
 /// A working day.
@@ -25,14 +25,14 @@ const PURPOSE: &[u8] = b"tidemill session 1\0";
 pub struct Session(String);
 
 impl Session {
-    pub(super) fn of(key: &Key, now: Timestamp) -> Self {
+    pub(super) fn of(key: &NamedKey, now: Timestamp) -> Self {
         let until = now.millis().div_euclid(1000) + SECONDS;
         Self(format!("{until}.{}.{}", key.name, seal(key, until)))
     }
 }
 
 /// Who a cookie's value speaks for, and until when.
-pub(super) fn holder(value: &str, keys: &Keyring, now: Timestamp) -> Option<(Arc<Key>, Timestamp)> {
+pub(super) fn holder(value: &str, keys: &Keyring, now: Timestamp) -> Option<(Arc<NamedKey>, Timestamp)> {
     let (until, rest) = value.split_once('.')?;
     let (name, sealed) = rest.rsplit_once('.')?;
     let until: i64 = until.parse().ok()?;
@@ -41,7 +41,7 @@ pub(super) fn holder(value: &str, keys: &Keyring, now: Timestamp) -> Option<(Arc
     (now < ends).then(|| (key.clone(), ends))
 }
 
-fn mac(key: &Key, until: i64) -> Option<Hmac<Sha256>> {
+fn mac(key: &NamedKey, until: i64) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.hash.bytes()).ok()?;
     mac.update(PURPOSE);
     mac.update(&until.to_be_bytes());
@@ -49,13 +49,13 @@ fn mac(key: &Key, until: i64) -> Option<Hmac<Sha256>> {
     Some(mac)
 }
 
-fn seal(key: &Key, until: i64) -> String {
+fn seal(key: &NamedKey, until: i64) -> String {
     let sealed = mac(key, until).map(|mac| mac.finalize().into_bytes());
     sealed.into_iter().flatten().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// In constant time.
-fn is_sealed(key: &Key, until: i64, sealed: &str) -> bool {
+fn is_sealed(key: &NamedKey, until: i64, sealed: &str) -> bool {
     let digits = |at| sealed.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
     let bytes: Option<Vec<u8>> = (0..sealed.len()).step_by(2).map(digits).collect();
     bytes.zip(mac(key, until)).is_some_and(|(bytes, mac)| mac.verify_slice(&bytes).is_ok())

@@ -11,8 +11,10 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{ConfigError, ENV_PREFIX, Secrets};
+use super::{ConfigError, Secrets};
 
+/// The prefix of environment variables: `TIDEMILL_<SECTION>__<KEY>`.
+const ENV_PREFIX: &str = "TIDEMILL_";
 /// Between section and key.
 const SEPARATOR: &str = "__";
 /// Ends the name of a variable that names a file.

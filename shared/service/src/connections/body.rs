@@ -8,7 +8,7 @@ use std::{
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
-use super::patience::{Activity, Work};
+use super::patience::{Activity, Working};
 
 /// The body of a request: while it is read, its client is waited for.
 pub(super) struct Upload {
@@ -53,18 +53,18 @@ impl Drop for Upload {
 }
 
 /// The body of an answer: the request is in work until all of it is made.
-pub(super) struct Answer {
+pub(super) struct AnswerBody {
     body: Body,
-    _work: Work,
+    _work: Working,
 }
 
-impl Answer {
-    pub(super) fn new(body: Body, work: Work) -> Self {
+impl AnswerBody {
+    pub(super) fn new(body: Body, work: Working) -> Self {
         Self { body, _work: work }
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -16,7 +16,7 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-use super::{patience::Overdue, places::Refusal};
+use super::{patience::Overdue, places::NoPlace};
 use crate::Registry;
 
 /// One line of log in this time, however many there are to tell of.
@@ -29,7 +29,7 @@ struct Reason {
 
 /// Connections, and what became of those that were not wanted.
 #[derive(Debug, Clone)]
-pub(crate) struct Metrics {
+pub(crate) struct ConnectionMetrics {
     connections: Gauge<i64, AtomicI64>,
     refused: Family<Reason, Counter>,
     ended: Family<Reason, Counter>,
@@ -66,7 +66,7 @@ impl Drop for Open {
     }
 }
 
-impl Metrics {
+impl ConnectionMetrics {
     /// Registers them.
     pub(crate) fn new(registry: &Registry) -> Self {
         let metrics = Self {
@@ -103,7 +103,7 @@ impl Metrics {
         Open(self.connections.clone())
     }
 
-    pub(super) fn refused(&self, refusal: Refusal, address: SocketAddr) {
+    pub(super) fn refused(&self, refusal: NoPlace, address: SocketAddr) {
         let reason = refusal.as_str();
         self.refused.get_or_create(&Reason { reason }).inc();
         if let Some(times) = self.quiet.is_over() {

@@ -20,21 +20,21 @@ pub(super) struct Places {
 
 /// One of them; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct TakenPlace {
     _of_all: OwnedSemaphorePermit,
     _of_client: Option<Share>,
 }
 
 /// Why there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum NoPlace {
     /// All are taken.
     All,
     /// The client has its share.
     Address,
 }
 
-impl Refusal {
+impl NoPlace {
     /// As a label has it.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -59,13 +59,13 @@ impl Places {
         }
     }
 
-    pub(super) fn take(&self, address: IpAddr) -> Result<Place, Refusal> {
+    pub(super) fn take(&self, address: IpAddr) -> Result<TakenPlace, NoPlace> {
         let of_client = match ClientKey::of(address, &self.shared) {
-            Some(client) => Some(self.by_client.take(client).ok_or(Refusal::Address)?),
+            Some(client) => Some(self.by_client.take(client).ok_or(NoPlace::Address)?),
             None => None,
         };
-        let of_all = self.all.clone().try_acquire_owned().map_err(|_| Refusal::All)?;
-        Ok(Place { _of_all: of_all, _of_client: of_client })
+        let of_all = self.all.clone().try_acquire_owned().map_err(|_| NoPlace::All)?;
+        Ok(TakenPlace { _of_all: of_all, _of_client: of_client })
     }
 }
 
@@ -82,12 +82,12 @@ mod tests {
         let places = Places::new(&config);
         let take = |address: &str| places.take(address.parse().expect(address));
         let held = [take("192.0.2.1"), take("192.0.2.1")];
-        assert!(held.iter().all(Result::is_ok));
-        assert_eq!(take("192.0.2.1").err(), Some(Refusal::Address));
+        assert_eq!(held.each_ref().map(|held| held.as_ref().err()), [None, None]);
+        assert_eq!(take("192.0.2.1").err(), Some(NoPlace::Address));
         let proxied = [take("10.0.0.1"), take("10.0.0.1")];
-        assert!(proxied.iter().all(Result::is_ok), "a proxy stands for many");
-        assert_eq!(take("192.0.2.2").err(), Some(Refusal::All));
+        assert_eq!(proxied.each_ref().map(|held| held.as_ref().err()), [None, None], "a proxy stands for many");
+        assert_eq!(take("192.0.2.2").err(), Some(NoPlace::All));
         drop(proxied);
-        assert!(take("192.0.2.2").is_ok(), "who was refused holds nothing");
+        assert_eq!(take("192.0.2.2").err(), None, "who was refused holds nothing");
     }
 }

@@ -16,7 +16,7 @@ fn sources_fit_the_header() {
     for source in sources(0..300).iter().chain(&sources(0..300)) {
         parts.push(Partition::new(0), source.clone(), b"{}", None, 64 << 10);
     }
-    let all: Vec<&Part> = parts.full.iter().map(|(_, lines)| lines).chain(parts.open.values()).collect();
+    let all: Vec<&BatchPart> = parts.full.iter().map(|(_, lines)| lines).chain(parts.open.values()).collect();
     assert_eq!(all.iter().map(|lines| lines.sources.values().sum::<u32>()).sum::<u32>(), 600);
     assert!(all.len() > 5);
     for lines in &all {
@@ -25,9 +25,13 @@ fn sources_fit_the_header() {
             serde_json::to_string(&named).expect("JSON").chars().map(|c| if c.is_ascii() { 1 } else { 12 }).sum();
         assert!(header <= lines.header && lines.header < MAX_HEADER / 2 + 1024, "{header} {}", lines.header);
     }
-    let pending = |lines: &Part| {
-        let copy =
-            Part { text: lines.text.clone(), sources: lines.sources.clone(), header: lines.header, ..Part::default() };
+    let pending = |lines: &BatchPart| {
+        let copy = BatchPart {
+            text: lines.text.clone(),
+            sources: lines.sources.clone(),
+            header: lines.header,
+            ..BatchPart::default()
+        };
         PendingPart { part: copy, stored: oneshot::channel().0 }
     };
     let mut batch = GroupCommit::default();
@@ -42,7 +46,7 @@ fn a_part_that_was_given_up_is_left_out() {
     let pending = |text: &str| {
         let (stored, answer) = oneshot::channel();
         let source = "shop".parse().expect("a name");
-        let part = Part { text: text.into(), sources: [(source, 1)].into(), ..Part::default() };
+        let part = BatchPart { text: text.into(), sources: [(source, 1)].into(), ..BatchPart::default() };
         (PendingPart { part, stored }, answer)
     };
     let mut batch = GroupCommit::default();

@@ -1,0 +1,140 @@
+//! Window totals and books.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_totals::Totals;
+
+use super::Message;
+use crate::{
+    codec::{DecodeError, Encoded, HeaderSource, JSON, check_version, inflate, name, optional},
+    contract::{BodyKind, Contract, Described, Form, Header, header},
+    topology::{self, StreamName},
+    trace::TraceParent,
+};
+
+/// The window totals of one partition that changed, each cumulative up to
+/// `raw_seq`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricsUpdate {
+    /// The partition that the totals are of.
+    pub partition: Partition,
+    /// The `RAW` sequence that they reach.
+    pub raw_seq: u64,
+    /// The one that the partition's update before it reached: all parts of
+    /// this one tell of what changed behind there. 0, from which nothing
+    /// follows, where a release before it was told has written the message.
+    #[serde(skip)]
+    pub raw_prev: u64,
+    /// One flush may need several messages; this is the how-manieth.
+    pub part: u32,
+    /// When aggregation made it.
+    pub as_of: Timestamp,
+    /// Event time up to which the partition's live sources are known; none
+    /// while it has seen no event, or in a part that more parts follow.
+    pub watermark: Option<Timestamp>,
+    /// Whether every source of the partition has gone idle, so that it holds
+    /// no window open.
+    pub idle: bool,
+    /// The totals that changed.
+    pub cells: Vec<CellUpdate>,
+    /// The outcomes that changed.
+    pub books: Vec<SourceBooks>,
+    /// A sampled event behind the update.
+    pub trace: Option<TraceParent>,
+}
+
+/// The totals of one window of one metric.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CellUpdate {
+    /// The metric's name.
+    pub metric: String,
+    /// The definition's version: its hash.
+    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
+    pub version: String,
+    /// First instant of the window.
+    pub start: Timestamp,
+    /// First instant after it; a session's grows.
+    pub end: Timestamp,
+    /// Values by dimension.
+    pub dimensions: BTreeMap<String, String>,
+    /// States by measure, in the order of the measures' names.
+    pub totals: Totals,
+    /// A sampled event that is counted in it, for the trace behind the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TraceParent")]
+    pub exemplar: Option<TraceParent>,
+    /// The window is no more: a session that became part of another. From here
+    /// on it counts as nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retracted: bool,
+}
+
+/// Outcomes of one source's events in one hour of ingestion, cumulative.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceBooks {
+    /// CloudEvents `source`.
+    pub source: String,
+    /// The hour (start) in which ingestion took them in.
+    pub hour: Timestamp,
+    /// Counted in the metrics.
+    pub counted: u64,
+    /// Past the allowed lateness.
+    pub late: u64,
+    /// Seen before.
+    pub duplicate: u64,
+}
+
+impl Message for MetricsUpdate {
+    const STREAM: StreamName = StreamName::Metrics;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        // The name is of this attempt: after a crash the same position may be
+        // published with its totals cut into other parts, and none of them
+        // must be taken for a copy. A true copy is harmless, since totals are
+        // cumulative.
+        let id = format!("metrics-{}-{}-{}-{}", self.partition, self.raw_seq, self.part, self.as_of.millis());
+        Ok(Encoded::new(topology::metrics(self.partition), id)
+            .header(name::VERSION, Self::VERSION)
+            .header(name::PARTITION, self.partition)
+            .header(name::RAW_SEQ, self.raw_seq)
+            .header(name::RAW_PREV, self.raw_prev)
+            .header_opt(name::TRACEPARENT, self.trace)
+            .body(JSON, serde_json::to_vec(self)?.into()))
+    }
+
+    fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        check_version(headers, Self::VERSION)?;
+        let raw_prev = optional(headers, name::RAW_PREV)?.unwrap_or_default();
+        Ok(Self { raw_prev, ..serde_json::from_slice(&inflate(headers, payload)?)? })
+    }
+}
+
+impl Described for MetricsUpdate {
+    const CONTRACT: Contract = Contract {
+        name: "MetricsUpdate",
+        stream: Self::STREAM,
+        version: Self::VERSION,
+        title: "The totals and books that changed",
+        about: "Window totals and books that changed, cumulative up to `raw_seq`. Written by aggregation alone. Of one \
+                cell keep, for each partition, the totals with the highest `raw_seq`, and add the partitions up.",
+        reading: "Follow window totals",
+        writing: None,
+        ids: &["metrics-<partition>-<RAW sequence>-<part>-<milliseconds>"],
+        own_headers: &[
+            header::PARTITION,
+            Header::always(name::RAW_SEQ, Form::Number, "Sequence in `RAW` that the totals reach."),
+            Header::always(
+                name::RAW_PREV,
+                Form::Number,
+                "Sequence in `RAW` that the partition's update before it reached.",
+            ),
+            header::TRACEPARENT,
+        ],
+        body: BodyKind::Object(SchemaGenerator::subschema_for::<Self>),
+    };
+}
