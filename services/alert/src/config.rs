@@ -15,33 +15,33 @@ const CALL_SECONDS: RangeInclusive<u64> = 1..=7;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where it listens.
-    pub http: HttpConfig,
+    pub(crate) http: HttpConfig,
     /// The log.
     #[serde(default)]
-    pub nats: tidemill_bus::Config,
+    pub(crate) nats: tidemill_bus::Config,
     /// Its own database.
-    pub store: tidemill_store::Config,
+    pub(crate) store: tidemill_store::Config,
     /// Logs and traces.
     #[serde(default)]
-    pub telemetry: TelemetryConfig,
+    pub(crate) telemetry: TelemetryConfig,
     /// Who may read alerts and rules.
     #[serde(default, skip_serializing)]
-    pub auth: AuthConfig,
+    pub(crate) auth: AuthConfig,
     /// The rules.
     #[serde(default)]
-    pub rules: RulesConfig,
+    pub(crate) rules: RulesConfig,
     /// The metrics that rules look at.
     #[serde(default)]
-    pub definitions: DefinitionsConfig,
+    pub(crate) definitions: DefinitionsConfig,
     /// Where alerts are sent.
     #[serde(default)]
-    pub slack: SlackConfig,
+    pub(crate) slack: SlackConfig,
     /// Where a message's buttons lead.
     #[serde(default)]
-    pub links: LinksConfig,
+    pub(crate) links: LinksConfig,
     /// When to halt rather than give up more messages that cannot be read.
     #[serde(default)]
-    pub dead_letters: CeilingConfig,
+    pub(crate) dead_letters: CeilingConfig,
 }
 
 impl ServiceConfig for Config {
@@ -57,36 +57,36 @@ impl ServiceConfig for Config {
 /// Section `rules`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RulesConfig {
+pub(crate) struct RulesConfig {
     /// Folder of rules (`*.yaml`, one a file). Without it the rules that
     /// Tidemill comes with: `REVENUE_SPIKE` and `FRAUD_DETECTION`.
-    pub folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// Section `definitions`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct DefinitionsConfig {
+pub(crate) struct DefinitionsConfig {
     /// Folder of metric definitions, the same as aggregation's; the defaults
     /// without one.
-    pub metrics: Option<PathBuf>,
+    pub(crate) metrics: Option<PathBuf>,
 }
 
 /// Section `slack`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct SlackConfig {
+pub(crate) struct SlackConfig {
     /// Address of an incoming webhook. Give it by environment: who knows it
     /// can post. Without one alerts are recorded and published, not sent.
     #[serde(skip_serializing)]
-    pub webhook_url: Option<Secret>,
+    pub(crate) webhook_url: Option<Secret>,
     /// Seconds that one call may take, 1 to 7: a replica that gives its work
     /// back is waited for a little longer than that.
-    pub timeout_seconds: u64,
+    pub(crate) timeout_seconds: u64,
     /// Messages per rule and minute; what fires beyond is told in one summary.
-    pub messages_per_minute: usize,
+    pub(crate) messages_per_minute: usize,
     /// Hours after which a notification that could not be delivered is given up.
-    pub give_up_after_hours: u32,
+    pub(crate) give_up_after_hours: u32,
 }
 
 impl Default for SlackConfig {
@@ -97,17 +97,17 @@ impl Default for SlackConfig {
 
 impl SlackConfig {
     /// The webhook's address, where there is one.
-    pub fn webhook(&self) -> Option<&str> {
+    pub(crate) fn webhook(&self) -> Option<&str> {
         self.webhook_url.as_ref().map(Secret::expose).filter(|url| !url.is_empty())
     }
 
     /// How long one call may take.
-    pub fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
     }
 
     /// How long delivery is tried, in milliseconds.
-    pub fn give_up_after_millis(&self) -> i64 {
+    pub(crate) fn give_up_after_millis(&self) -> i64 {
         i64::from(self.give_up_after_hours) * 3_600_000
     }
 }
@@ -115,17 +115,17 @@ impl SlackConfig {
 /// Section `links`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct LinksConfig {
+pub(crate) struct LinksConfig {
     /// Address of the Jaeger UI as people's browsers reach it, for instance
     /// `http://127.0.0.1:16686`.
-    pub jaeger: Option<String>,
+    pub(crate) jaeger: Option<String>,
     /// Address of the dashboard, likewise.
-    pub dashboard: Option<String>,
+    pub(crate) dashboard: Option<String>,
 }
 
 impl Config {
     /// What no type says about the values.
-    pub fn check(&self) -> Result<(), StartError> {
+    pub(crate) fn check(&self) -> Result<(), StartError> {
         let is_address = |url: &str| url.starts_with("http://") || url.starts_with("https://");
         if self.slack.webhook().is_some_and(|url| !is_address(url)) {
             return Err(StartError::new("slack.webhook_url must begin with https:// (or http://)"));
@@ -150,16 +150,11 @@ impl Config {
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("writeOnly" = true))]
-pub struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
-    /// A secret of this text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
     /// The text, for the one place that needs it.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

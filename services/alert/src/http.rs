@@ -8,12 +8,17 @@ use std::sync::Arc;
 use tidemill_service::{Access, Role, Routes};
 use utoipa::OpenApi;
 
+// By their names alone: a path would become a tag of the description.
+use self::{
+    alerts::{__path_alerts, alerts},
+    rules::{__path_rules, rules},
+};
 use crate::app::App;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Tidemill alert", description = "Alerts that fired, and the rules behind them."),
-    paths(alerts::alerts, rules::rules)
+    paths(alerts, rules)
 )]
 struct Api;
 
@@ -23,8 +28,5 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 pub(crate) fn routes(access: &Access, app: Arc<App>) -> Routes {
-    Routes::new(access)
-        .get(Role::Read, "/v1/alerts", alerts::alerts)
-        .get(Role::Read, "/v1/rules", rules::rules)
-        .with_state(app)
+    Routes::new(access).get(Role::Read, "/v1/alerts", alerts).get(Role::Read, "/v1/rules", rules).with_state(app)
 }

@@ -20,7 +20,7 @@ use crate::{
     unit::AlertUnit,
 };
 
-/// What became of an event here.
+/// Whether rules looked at an event, or why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Relevance {
     /// A rule looked at it.

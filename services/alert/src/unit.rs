@@ -1,4 +1,4 @@
-//! What the service's work is cut into.
+//! The parts of the service's work.
 
 use std::fmt;
 

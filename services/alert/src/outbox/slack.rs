@@ -40,14 +40,6 @@ pub(super) enum PostFailure {
     Refused(String),
 }
 
-impl fmt::Display for PostFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transient { reason, .. } | Self::Refused(reason) => f.write_str(reason),
-        }
-    }
-}
-
 /// An incoming webhook.
 #[derive(Clone)]
 pub(crate) struct Webhook {
@@ -208,15 +200,15 @@ fn button(text: &str, url: &str) -> Value {
     json!({ "type": "button", "text": { "type": "plain_text", "text": text }, "url": url })
 }
 
-/// `prefix` is mrkdwn already; `text` is anybody's.
+/// `prefix` is mrkdwn already; `text` comes from outside.
 fn mrkdwn(prefix: &str, text: &str, limit: usize) -> Value {
     let text = format!("{prefix}{}", escape(text, limit - prefix.chars().count()));
     // Verbatim: names, channels and addresses in it are not made into links.
     json!({ "type": "mrkdwn", "text": text, "verbatim": true })
 }
 
-/// A text without characters that would be obeyed: a value of a dimension makes
-/// no lines that look like ours, and turns none around.
+/// A text without control characters: a dimension's value can neither begin a
+/// line that looks like ours nor turn one around.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if acts(c) { ' ' } else { c }).collect()
 }

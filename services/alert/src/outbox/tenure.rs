@@ -6,9 +6,11 @@ use tidemill_ownership::Lease;
 
 use crate::{app::App, error::Error, unit::AlertUnit};
 
-/// How often the store is looked at where every alert comes with a call to.
+/// How often the store is read while this replica records every alert: a call
+/// tells of each.
 const TICK: Duration = Duration::from_secs(5);
-/// And where other replicas record alerts, of which no call tells.
+/// How often it is read while other replicas record alerts, of which no call
+/// tells.
 const POLL: Duration = Duration::from_millis(200);
 
 /// What both tasks work with, for as long as this replica owns the outbox.

@@ -10,7 +10,7 @@ use tidemill_definitions::{DefinitionError, from_yaml, version_of};
 
 use super::meta::RuleMeta;
 
-/// The file's name and its text.
+/// Its name and its text.
 pub(super) struct RuleFile<'a> {
     pub(super) file: &'a str,
     pub(super) text: &'a str,

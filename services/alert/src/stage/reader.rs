@@ -22,8 +22,8 @@ pub(super) trait Stage: Send + Sync + 'static {
     /// anything else happens.
     fn evaluate(&mut self, messages: Vec<Option<Self::Message>>) -> StepChanges;
 
-    /// Looks for what is missing and will not show in any message, once the
-    /// consumer is open.
+    /// Looks for missing batches that no message will tell of. It is called once
+    /// the consumer is open.
     fn look_back(&mut self, _: &Bus, _: Durable) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
@@ -75,8 +75,8 @@ impl<S: Stage> Work for RuleReader<S> {
     async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
         let OpenUnit { app, stop, .. } = self.unit.clone();
         let App { bus, dependencies, gaps, .. } = &*app;
-        // Opening takes what is unacknowledged away from whoever has it: not
-        // once the unit is another's.
+        // Opening takes unacknowledged messages away from whoever has them. So
+        // it is not done once the unit is another's.
         let open = stop.run_until_cancelled(dependencies.nats.call(bus.subscribe(self.durable))).await;
         let Some(subscription) = open else { return Ok(()) };
         let mut subscription = subscription?;
@@ -88,8 +88,8 @@ impl<S: Stage> Work for RuleReader<S> {
         consume(&mut subscription, &mut open, &stop, progress).await
     }
 
-    /// Its own connection is all that a reader opens anew: what its stage has in
-    /// memory is the unit's.
+    /// A reader opens only its own connection anew. What its stage has in memory
+    /// belongs to the unit.
     fn disposition(&self, error: &Error) -> Disposition {
         match error {
             Error::Bus(_) | Error::Ceiling(_) => error.disposition(),
@@ -105,7 +105,8 @@ impl<S: Stage> Work for RuleReader<S> {
 /// A reader at work.
 struct ReaderTask<'r, S> {
     reader: &'r mut RuleReader<S>,
-    /// What is missing and asked for; `None` where nothing can be.
+    /// What is missing and asked for; `None` for a stage that reads no partition
+    /// in order.
     gap: Option<Gap>,
     /// Evaluated, and not recorded yet.
     changes: StepChanges,
@@ -129,7 +130,7 @@ impl<S: Stage> Steps for ReaderTask<'_, S> {
         false
     }
 
-    /// It keeps none of the others back.
+    /// It is given up, and holds no other message back.
     async fn unreadable(&mut self, delivery: &Delivery, error: tidemill_bus::Error) -> Result<(), Error> {
         let unit = &self.reader.unit;
         let error = Error::from(error);
