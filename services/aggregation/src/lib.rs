@@ -16,28 +16,30 @@ mod telemetry;
 #[cfg(test)]
 mod testing;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use tidemill_definitions::Metrics;
 use tidemill_events::Durable;
 use tidemill_metrics_store::MetricsStore;
-use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
+use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
 
 use crate::{error::Error, http::Api, stage::ConsumerContext, store::Store, telemetry::Telemetry};
 
-/// A running service.
+/// The service.
 #[derive(Debug, Clone, Copy)]
-pub struct Handle {
-    /// Where it listens.
-    pub address: SocketAddr,
-}
+pub struct AggregationService;
 
-/// Starts the service: reads the definitions, waits for its dependencies and
-/// consumes its share of the partitions.
-pub fn start(config: Config, context: Context) -> Starting<Handle> {
-    Box::pin(begin(config, context))
+impl Service for AggregationService {
+    const NAME: &'static str = "aggregation";
+    type Config = Config;
+
+    /// Starts the service: reads the definitions, waits for its dependencies and
+    /// consumes its share of the partitions.
+    fn start(config: Config, context: Context) -> Starting {
+        Box::pin(begin(config, context))
+    }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {

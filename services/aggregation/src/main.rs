@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use tidemill_aggregation::AggregationService;
+
 fn main() -> ExitCode {
-    tidemill_service::main("aggregation", async |config, context| {
-        tidemill_aggregation::start(config, context).await.map(|_| ())
-    })
+    tidemill_service::main::<AggregationService>()
 }

@@ -26,13 +26,10 @@ mod unit;
 mod upkeep;
 mod wake;
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use tidemill_definitions::Metrics;
-use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
+use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 use self::{
     alert::Notification,
@@ -50,17 +47,19 @@ pub use self::{
     rules::{RuleMeta, Rules},
 };
 
-/// A running alert service.
+/// The service.
 #[derive(Debug, Clone, Copy)]
-pub struct Handle {
-    /// Where it listens.
-    pub address: SocketAddr,
-}
+pub struct AlertService;
 
-/// Starts the service; it runs in the context until shutdown. Dependencies
-/// that are away are waited for; a wrong rule or configuration is an error.
-pub fn start(config: Config, context: Context) -> Starting<Handle> {
-    Box::pin(begin(config, context))
+impl Service for AlertService {
+    const NAME: &'static str = "alert";
+    type Config = Config;
+
+    /// Starts the service; it runs in the context until shutdown. Dependencies
+    /// that are away are waited for; a wrong rule or configuration is an error.
+    fn start(config: Config, context: Context) -> Starting {
+        Box::pin(begin(config, context))
+    }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tidemill_alert::AlertService;
+
 fn main() -> ExitCode {
-    tidemill_service::main("alert", async |config, context| tidemill_alert::start(config, context).await.map(|_| ()))
+    tidemill_service::main::<AlertService>()
 }

@@ -22,10 +22,10 @@ mod telemetry;
 #[cfg(test)]
 mod testing;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use tidemill_events::Durable;
-use tidemill_service::{Access, Conditions, Context, Role, Server, StartError, Starting};
+use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 use tidemill_stage::{Disposition, Failure};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
@@ -42,17 +42,19 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// A running service; its tasks live in the context.
-#[derive(Debug)]
-pub struct Handle {
-    /// Where it listens.
-    pub address: SocketAddr,
-}
+/// The service.
+#[derive(Debug, Clone, Copy)]
+pub struct EnrichmentService;
 
-/// Starts the service. Answers once it works, or with what is wrong in its
-/// configuration; a dependency that is away is waited for.
-pub fn start(config: Config, context: Context) -> Starting<Handle> {
-    Box::pin(begin(config, context))
+impl Service for EnrichmentService {
+    const NAME: &'static str = "enrichment";
+    type Config = Config;
+
+    /// Starts the service. Answers once it works, or with what is wrong in its
+    /// configuration; a dependency that is away is waited for.
+    fn start(config: Config, context: Context) -> Starting {
+        Box::pin(begin(config, context))
+    }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {

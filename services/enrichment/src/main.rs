@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use tidemill_enrichment::EnrichmentService;
+
 fn main() -> ExitCode {
-    tidemill_service::main("enrichment", async |config, context| {
-        tidemill_enrichment::start(config, context).await.map(|_| ())
-    })
+    tidemill_service::main::<EnrichmentService>()
 }

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use serde_json::{Value, json};
 use tidemill_bus::{Bus, Subscription};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_enrichment::{Config, Handle, start};
+use tidemill_enrichment::{Config, EnrichmentService};
 use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, Enrichment, EventRef, HeaderSource, Message, QualityFlag,
     RawBatch, StreamName, event, topology,
 };
-use tidemill_service::Context;
+use tidemill_service::{Context, Handle, Service as _};
 use tidemill_testkit::{TempDir, TestNats, eventually, tempdir, try_eventually};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -33,7 +33,8 @@ impl Service {
     async fn start_with(nats: &TestNats, folder: &Path, more: &str) -> Self {
         tidemill_service::install_crypto();
         let context = Context::new("enrichment");
-        let handle = start(config(&nats.url(), folder, more), context.clone()).await.expect("starts");
+        let handle =
+            EnrichmentService::start(config(&nats.url(), folder, more), context.clone()).await.expect("starts");
         let service = Self { context, handle, client: reqwest::Client::new() };
         service.ready().await;
         service
@@ -273,7 +274,7 @@ async fn an_end_that_cannot_be_read_halts_its_partition_alone() {
     tidemill_service::install_crypto();
     // It never becomes ready.
     let context = Context::new("enrichment");
-    start(config(&nats.url(), folder.path(), ""), context.clone()).await.expect("starts");
+    EnrichmentService::start(config(&nats.url(), folder.path(), ""), context.clone()).await.expect("starts");
     bus.publish(&batch(1, now(), &[view("a")])).await.expect("publishes");
     let other = Partition::new(0);
     let mut enriched = bus.subscribe(Durable::Aggregation(other)).await.expect("subscribes");
@@ -398,7 +399,8 @@ async fn a_shop_that_calls_things_otherwise_says_so() {
 
     std::fs::write(&file, shop.replace("item.sku", "sku")).expect("writes");
     tidemill_service::install_crypto();
-    let refused = start(config(&nats.url(), folder.path(), &settings), Context::new("enrichment")).await;
+    let refused =
+        EnrichmentService::start(config(&nats.url(), folder.path(), &settings), Context::new("enrichment")).await;
     let error = refused.expect_err("is refused").to_string();
     assert!(error.contains("shop.yaml:3: ") && error.contains("`sku` is not a field"), "{error}");
 
@@ -518,7 +520,7 @@ async fn a_store_of_another_log_is_refused() {
     let nats = TestNats::start().await;
     connect(&nats).await.publish(&batch(3, now(), &[view("z")])).await.expect("publishes");
     let context = Context::new("enrichment");
-    start(config(&nats.url(), folder.path(), ""), context.clone()).await.expect("starts");
+    EnrichmentService::start(config(&nats.url(), folder.path(), ""), context.clone()).await.expect("starts");
     let failure = eventually("it stops", DEADLINE, || async { context.failure().map(str::to_owned) }).await;
     assert!(failure.contains("belongs to another log"), "{failure}");
     assert!(context.shutdown.is_cancelled());

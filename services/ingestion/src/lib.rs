@@ -21,10 +21,10 @@ mod telemetry;
 #[cfg(test)]
 mod testing;
 
-use std::{convert::Infallible, hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, hash::RandomState, sync::Arc, time::Duration};
 
 use tidemill_bus::Bus;
-use tidemill_service::{Access, Context, Role, Server, StartError, Starting};
+use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
@@ -42,17 +42,19 @@ use crate::{
 /// How long an accepted event is remembered, to tell its sender of a repeat.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// A running service.
+/// The service.
 #[derive(Debug, Clone, Copy)]
-pub struct Handle {
-    /// Where it listens.
-    pub address: SocketAddr,
-}
+pub struct IngestionService;
 
-/// Starts the service, and waits until it serves. Its tasks live in the
-/// context; on shutdown they end after the last request is answered.
-pub fn start(config: Config, context: Context) -> Starting<Handle> {
-    Box::pin(begin(config, context))
+impl Service for IngestionService {
+    const NAME: &'static str = "ingestion";
+    type Config = Config;
+
+    /// Starts the service, and waits until it serves. Its tasks live in the
+    /// context; on shutdown they end after the last request is answered.
+    fn start(config: Config, context: Context) -> Starting {
+        Box::pin(begin(config, context))
+    }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {

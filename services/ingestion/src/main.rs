@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use tidemill_ingestion::IngestionService;
+
 fn main() -> ExitCode {
-    tidemill_service::main("ingestion", async |config, context| {
-        tidemill_ingestion::start(config, context).await.map(|_| ())
-    })
+    tidemill_service::main::<IngestionService>()
 }

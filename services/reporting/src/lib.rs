@@ -32,10 +32,8 @@ mod testing;
 mod unit;
 mod watermark;
 
-use std::net::SocketAddr;
-
 use tidemill_definitions::Metrics;
-use tidemill_service::{Access, Context, Role, Server, StartError, Starting};
+use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
 pub use dead_letters::{ActionRequest, RequestKind};
@@ -44,17 +42,19 @@ pub use store::Store;
 
 use crate::{catalogue::Catalogue, state::Reporting, store::ReadModelStanding, unit::StreamUnit};
 
-/// A running service.
+/// The service.
 #[derive(Debug, Clone, Copy)]
-pub struct Handle {
-    /// Where it listens.
-    pub address: SocketAddr,
-}
+pub struct ReportingService;
 
-/// Starts the service: reads the definitions, waits for its dependencies,
-/// serves, and follows the streams.
-pub fn start(config: Config, context: Context) -> Starting<Handle> {
-    Box::pin(begin(config, context))
+impl Service for ReportingService {
+    const NAME: &'static str = "reporting";
+    type Config = Config;
+
+    /// Starts the service: reads the definitions, waits for its dependencies,
+    /// serves, and follows the streams.
+    fn start(config: Config, context: Context) -> Starting {
+        Box::pin(begin(config, context))
+    }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {

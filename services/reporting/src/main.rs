@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use tidemill_reporting::ReportingService;
+
 fn main() -> ExitCode {
-    tidemill_service::main("reporting", async |config, context| {
-        tidemill_reporting::start(config, context).await.map(|_| ())
-    })
+    tidemill_service::main::<ReportingService>()
 }

@@ -1,7 +1,9 @@
 //! A client of a running suite: sends events as a patient sender does, and
 //! reads the results.
 
-use std::{collections::BTreeMap, time::Duration};
+mod answers;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{StatusCode, header};
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidemill_events::TraceParent;
 use tokio::time::{Instant, sleep};
 use url::Url;
+
+pub use answers::{BatchVerdict, Books, HourOutcomes, OneSeries, Outcomes, PointOfSeries, Series, SourceOutcomes};
 
 /// How long a request is tried again before the sender gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,108 +99,6 @@ fn hint(status: StatusCode, body: &str) -> &'static str {
         }
         _ => "",
     }
-}
-
-/// Ingestion's answer to a batch.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Verdict {
-    /// Events that are stored.
-    pub accepted: u64,
-    /// How many events were refused.
-    #[serde(default)]
-    pub rejected_total: u64,
-    /// The first of them.
-    #[serde(default)]
-    pub rejected: Vec<serde_json::Value>,
-}
-
-/// The books of a suite, or of one source.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Outcomes {
-    /// Events that came in.
-    pub received: u64,
-    /// Those that are in the log.
-    pub accepted: u64,
-    /// Those that ingestion refused.
-    pub rejected: u64,
-    /// Those in the totals.
-    pub counted: u64,
-    /// Those past the allowed lateness.
-    pub late: u64,
-    /// Those seen before.
-    pub duplicate: u64,
-    /// Those that are dead letters, refused ones included.
-    pub dead_lettered: u64,
-    /// Those on their way.
-    pub in_flight: i64,
-}
-
-/// The books by source.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Books {
-    /// Whether every event is accounted for.
-    pub balanced: bool,
-    /// Over all sources.
-    pub totals: Outcomes,
-    /// By source.
-    pub sources: Vec<SourceOutcomes>,
-}
-
-/// The books of one source.
-#[derive(Debug, Clone, Deserialize)]
-pub struct SourceOutcomes {
-    /// The source's name.
-    pub source: String,
-    /// Whether every event of it is accounted for.
-    pub balanced: bool,
-    /// Its outcomes.
-    #[serde(flatten)]
-    pub outcomes: Outcomes,
-    /// By hour of ingestion, where asked for.
-    #[serde(default)]
-    pub hours: Vec<HourOutcomes>,
-}
-
-/// The books of one source in one hour of ingestion.
-#[derive(Debug, Clone, Deserialize)]
-pub struct HourOutcomes {
-    /// The hour's first instant, RFC 3339.
-    pub hour: String,
-    /// Its outcomes.
-    #[serde(flatten)]
-    pub outcomes: Outcomes,
-}
-
-impl Books {
-    /// The books of a source; empty for one that is not known.
-    pub fn of(&self, source: &str) -> Outcomes {
-        self.sources.iter().find(|s| s.source == source).map(|s| s.outcomes.clone()).unwrap_or_default()
-    }
-}
-
-/// A series of a metric, as reporting gives it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Series {
-    /// One for each combination of dimensions.
-    pub series: Vec<OneSeries>,
-}
-
-/// The points of one combination of dimensions.
-#[derive(Debug, Clone, Deserialize)]
-pub struct OneSeries {
-    /// Values by dimension.
-    pub dimensions: BTreeMap<String, String>,
-    /// Points by time.
-    pub points: Vec<PointOfSeries>,
-}
-
-/// One window's values.
-#[derive(Debug, Clone, Deserialize)]
-pub struct PointOfSeries {
-    /// The window's start, RFC 3339.
-    pub start: String,
-    /// Values by measure: counts as numbers, amounts as strings.
-    pub values: BTreeMap<String, serde_json::Value>,
 }
 
 /// The keys of a suite, as far as it needs any.
@@ -290,7 +192,12 @@ impl Client {
     /// Sends NDJSON, again and again while the suite is busy or away; a
     /// repetition is harmless, since events carry their ids. Individual events
     /// may be refused; the whole may not.
-    pub async fn send(&self, lines: Bytes, compress: bool, trace: Option<TraceParent>) -> Result<Verdict, ClientError> {
+    pub async fn send(
+        &self,
+        lines: Bytes,
+        compress: bool,
+        trace: Option<TraceParent>,
+    ) -> Result<BatchVerdict, ClientError> {
         let url = join(&self.ingestion, "/v1/events");
         let body = if compress { zstd::bulk::compress(&lines, 1).map(Bytes::from).ok() } else { None };
         let encoding = body.is_some().then_some("zstd");

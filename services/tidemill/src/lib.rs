@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
+pub mod arguments;
 pub mod cli;
 pub mod client;
 pub mod demo;

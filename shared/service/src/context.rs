@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -53,10 +54,17 @@ impl StartError {
     }
 }
 
+/// A running service.
+#[derive(Debug, Clone, Copy)]
+pub struct Handle {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
 /// A service on its way up, whose `Handle` says where it is. In a box, so that a
 /// service is compiled in its own crate: what is awaited as it is, is compiled
 /// anew for every program and every test that awaits it.
-pub type Starting<Handle> = Pin<Box<dyn Future<Output = Result<Handle, StartError>>>>;
+pub type Starting = Pin<Box<dyn Future<Output = Result<Handle, StartError>>>>;
 
 /// What a service is handed at its start; clones share it.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! What every service process shares: configuration, boot and shutdown,
 //! health, telemetry and the conventions of HTTP.
 //!
-//! A service is a library with a `start(config, context)` function; its binary
-//! hands that to [`main`]. The all-in-one starts several in one process, each
-//! with a [`Context`] of its own.
+//! A service is a library with a [`Service`]; its binary hands that to [`main`].
+//! The all-in-one starts several in one process, each with a [`Context`] of its
+//! own.
 
 pub mod access;
 pub mod clients;
@@ -35,13 +35,13 @@ pub use access::{Access, AuthConfig, Caller, Needs, Role, Routes};
 pub use breaker::{Attempt, Breaker};
 pub use ceiling::{Ceiling, CeilingConfig, CeilingReached};
 pub use conditions::{Conditions, HeldCondition};
-pub use config::HttpConfig;
-pub use context::{Context, Sharing, StartError, Starting};
+pub use config::{DefinitionsConfig, HttpConfig};
+pub use context::{Context, Handle, Sharing, StartError, Starting};
 pub use descriptors::raise_limit;
 pub use health::Health;
 pub use printable::{Printable, acts};
 pub use problem::{FieldError, Problem};
-pub use process::{ServiceConfig, install_crypto, main};
+pub use process::{Service, ServiceConfig, install_crypto, main};
 pub use registry::Registry;
 pub use rejected::{LISTED, MoreRejected, Unlisted};
 pub use server::Server;

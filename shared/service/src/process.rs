@@ -7,10 +7,23 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Context, HttpConfig, StartError, TelemetryConfig, config, probe, raise_limit, telemetry::Telemetry};
+use crate::{Context, HttpConfig, Starting, TelemetryConfig, config, probe, raise_limit, telemetry::Telemetry};
 
 /// How long a service may take to drain; a pod's grace period is longer.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A service of the suite. A process runs one, and the all-in-one several.
+pub trait Service {
+    /// Its name, for instance `ingestion`.
+    const NAME: &'static str;
+    /// Its settings.
+    type Config: ServiceConfig;
+
+    /// Starts it, and answers when it serves, or with what is wrong in its
+    /// settings. Dependencies that are away are waited for. Its tasks live in
+    /// the context, and end with it.
+    fn start(config: Self::Config, context: Context) -> Starting;
+}
 
 /// The configuration of a service.
 pub trait ServiceConfig: DeserializeOwned + JsonSchema {
@@ -29,7 +42,7 @@ pub trait ServiceConfig: DeserializeOwned + JsonSchema {
                   TIDEMILL_<SECTION>__<KEY>, for instance:\n\n  \
                   TIDEMILL_HTTP__LISTEN=0.0.0.0:7070 TIDEMILL_NATS__URL=nats://nats:4222 ..."
 )]
-struct Arguments {
+struct ServiceArguments {
     /// TOML file with the settings.
     #[arg(long, env = "TIDEMILL_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -42,33 +55,28 @@ struct Arguments {
     health: bool,
 }
 
-/// Runs one service until SIGTERM or Ctrl-C, or until it fails. `start` sets
-/// the service going; its tasks live in the context. Exits 0 after an orderly
-/// end, 1 after a failure and 2 for a wrong configuration.
-pub fn main<C, S>(service: &'static str, start: S) -> ExitCode
-where
-    C: ServiceConfig,
-    S: AsyncFnOnce(C, Context) -> Result<(), StartError>,
-{
-    let arguments = Arguments::parse();
+/// Runs one service until SIGTERM or Ctrl-C, or until it fails. Exits 0 after an
+/// orderly end, 1 after a failure and 2 for a wrong configuration.
+pub fn main<S: Service>() -> ExitCode {
+    let arguments = ServiceArguments::parse();
     if arguments.print_config_schema {
-        return print_schema::<C>();
+        return print_schema::<S::Config>();
     }
-    let config: C = match config::load(arguments.config.as_deref()) {
+    let config: S::Config = match config::load(arguments.config.as_deref()) {
         Ok(config) => config,
-        Err(error) => return complain(service, &error, 2),
+        Err(error) => return complain(S::NAME, &error, 2),
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return complain(service, &error, 1),
+        Err(error) => return complain(S::NAME, &error, 1),
     };
     if arguments.health {
         return match runtime.block_on(probe::ready(config.http().readiness())) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(reason) => complain(service, &reason, 1),
+            Err(reason) => complain(S::NAME, &reason, 1),
         };
     }
-    runtime.block_on(run(service, config, start))
+    runtime.block_on(run::<S>(config))
 }
 
 #[allow(clippy::print_stderr, reason = "there is no log yet")]
@@ -88,11 +96,8 @@ fn print_schema<C: JsonSchema>() -> ExitCode {
     }
 }
 
-async fn run<C, S>(service: &'static str, config: C, start: S) -> ExitCode
-where
-    C: ServiceConfig,
-    S: AsyncFnOnce(C, Context) -> Result<(), StartError>,
-{
+async fn run<S: Service>(config: S::Config) -> ExitCode {
+    let service = S::NAME;
     install_crypto();
     raise_limit();
     let telemetry = match Telemetry::init(config.telemetry(), &[service]) {
@@ -101,7 +106,7 @@ where
     };
     let context = Context::new(service);
     let stop = stop_on_signal(context.clone());
-    let started = start(config, context.clone()).await;
+    let started = S::start(config, context.clone()).await;
     if let Err(error) = &started {
         tracing::error!(service, %error, "the service cannot start");
         context.shutdown.cancel();

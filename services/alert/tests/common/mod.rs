@@ -14,7 +14,7 @@ use tidemill_events::{
     AlertTransition, CellUpdate, DecodeError, Durable, Encoded, EnrichedBatch, Enrichment, HeaderSource, Message,
     MetricsUpdate, StreamName, TraceParent, event::splice_enrichment,
 };
-use tidemill_service::Context;
+use tidemill_service::{Context, Service as _};
 use tidemill_testkit::{FakeSlack, TempDir, TestNats, eventually, tempdir};
 use tidemill_totals::{Measure, Totals};
 use tokio::{
@@ -103,7 +103,7 @@ impl Running {
     pub(crate) async fn start(toml: &str) -> Self {
         let config: Config = tidemill_service::config::parse(toml).expect("the configuration parses");
         let context = Context::new("alert");
-        let handle = tidemill_alert::start(config, context.clone()).await.expect("the service starts");
+        let handle = tidemill_alert::AlertService::start(config, context.clone()).await.expect("the service starts");
         Self { address: handle.address, context }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tidemill_bus::Bus;
 use tidemill_events::{DeadLetter, Message, RawBatch, event::lines};
 use tidemill_ingestion::Config;
-use tidemill_service::{AuthConfig, Context, HttpConfig};
+use tidemill_service::{AuthConfig, Context, HttpConfig, Service as _};
 use tidemill_testkit::TestNats;
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -49,7 +49,7 @@ impl Service {
         config.publish.deadline_ms = 20_000;
         change(&mut config);
         let context = Context::new("ingestion");
-        let handle = tidemill_ingestion::start(config, context.clone()).await.expect("starts");
+        let handle = tidemill_ingestion::IngestionService::start(config, context.clone()).await.expect("starts");
         Self { nats, address: handle.address, context, client: client() }
     }
 

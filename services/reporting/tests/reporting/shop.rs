@@ -10,7 +10,7 @@ use tidemill_events::{
     AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent,
 };
 use tidemill_reporting::Config;
-use tidemill_service::{Context, config};
+use tidemill_service::{Context, Service as _, config};
 use tidemill_testkit::{TempDir, TestNats, tempdir, try_eventually};
 use tidemill_totals::{Measure, Totals, Value};
 use uuid::Uuid;
@@ -71,7 +71,7 @@ impl Running {
         let text = format!("{auth}http.listen = '127.0.0.1:0'\nnats.url = '{nats}'\nstore.url = '{store}'\n{more}");
         let config: Config = config::parse(&text).expect("a right configuration");
         let context = Context::new("reporting");
-        let handle = tidemill_reporting::start(config, context.clone()).await.expect("starts");
+        let handle = tidemill_reporting::ReportingService::start(config, context.clone()).await.expect("starts");
         Self { context, address: handle.address, client: reqwest::Client::new() }
     }
 

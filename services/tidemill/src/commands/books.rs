@@ -2,24 +2,24 @@
 
 use std::process::ExitCode;
 
-use super::Outcome;
+use super::ended::Ended;
 use crate::{
-    cli::Books,
-    client::{self, Client, Outcomes},
+    arguments::BooksArguments,
+    client::{Books, Client, Outcomes},
     table::{self, plain},
 };
 
 /// Characters of a source that are shown.
 const SOURCE: usize = 60;
 
-pub(crate) async fn books(arguments: Books) -> Outcome {
+pub(crate) async fn books(arguments: BooksArguments) -> Ended {
     let client = Client::of_reporting(arguments.url, arguments.key);
     if arguments.json {
         let books: serde_json::Value = client.get("/v1/books?hours=true").await?;
         println!("{books}");
         return Ok(code(books["balanced"] == true));
     }
-    let books: client::Books = client.get(if arguments.hours { "/v1/books?hours=true" } else { "/v1/books" }).await?;
+    let books: Books = client.get(if arguments.hours { "/v1/books?hours=true" } else { "/v1/books" }).await?;
     let mut rows = Vec::new();
     for source in &books.sources {
         let name = plain(&source.source, SOURCE);

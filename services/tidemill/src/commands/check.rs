@@ -8,9 +8,9 @@ use tidemill_events::TraceParent;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::Outcome;
+use super::ended::Ended;
 use crate::{
-    cli::Check,
+    arguments::CheckArguments,
     client::{Client, ClientError, Keys, Outcomes, Series},
     progress,
     table::plain,
@@ -44,7 +44,7 @@ struct Passed {
     orders: u64,
 }
 
-pub(crate) async fn check(arguments: Check) -> Outcome {
+pub(crate) async fn check(arguments: CheckArguments) -> Ended {
     let spinner = progress::spinner("sending an order");
     let result = async { Probe::new(&arguments)?.run(&spinner).await }.await;
     spinner.finish_and_clear();
@@ -85,9 +85,9 @@ struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    fn new(arguments: &'a Check) -> Result<Self, CheckError> {
+    fn new(arguments: &'a CheckArguments) -> Result<Self, CheckError> {
         let timeout = Duration::from_secs(arguments.timeout);
-        let Check { url, reporting_url, write_key, read_key, metric, .. } = arguments;
+        let CheckArguments { url, reporting_url, write_key, read_key, metric, .. } = arguments;
         let keys = Keys { write: write_key.clone(), read: read_key.clone() };
         let client = Client::of_suite(url.clone(), reporting_url.clone(), &keys)?;
         Ok(Self { client: client.with_patience(timeout), metric, begun: Instant::now(), timeout })

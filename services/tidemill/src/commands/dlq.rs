@@ -1,24 +1,26 @@
 //! `tidemill dlq`: dead letters, listed, shown, redriven and discarded.
 
+mod api;
 mod order;
+mod ruled;
 
 use std::process::ExitCode;
 
-use serde::Deserialize;
 use serde_json::Value;
-use tidemill_domain::{Clock, SystemClock, Timestamp};
 
-use super::Outcome;
+use super::ended::Ended;
 use crate::{
-    cli::{Dlq, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqShow},
-    client::{Client, ClientError},
+    arguments::{DlqArguments, DlqAudit, DlqCommand, DlqList, DlqShow},
+    client::Client,
     table::{self, plain},
 };
+
+use api::{Action, Letter, parameters, path};
 
 /// Letters and actions in one answer.
 const PAGE: u32 = 500;
 
-pub(crate) async fn dlq(arguments: Dlq) -> Outcome {
+pub(crate) async fn dlq(arguments: DlqArguments) -> Ended {
     match arguments.command {
         DlqCommand::List(arguments) => list(arguments).await,
         DlqCommand::Show(arguments) => show(arguments).await,
@@ -28,90 +30,7 @@ pub(crate) async fn dlq(arguments: Dlq) -> Outcome {
     }
 }
 
-/// A dead letter, as far as a table shows it.
-#[derive(Debug, Deserialize)]
-struct Letter {
-    sequence: u64,
-    service: String,
-    code: String,
-    reason: String,
-    pointer: Option<String>,
-    source: Option<String>,
-    event_id: Option<String>,
-    failed_at: String,
-    #[serde(default = "one")]
-    count: u64,
-    #[serde(default = "yes")]
-    kept: bool,
-    trace_id: Option<String>,
-    state: String,
-    redriven_from: Option<u64>,
-    raw_sequence: Option<u64>,
-    failed_again_as: Option<u64>,
-    body: Option<String>,
-    #[serde(default)]
-    body_encoding: String,
-    #[serde(default)]
-    history: Vec<Action>,
-}
-
-const fn one() -> u64 {
-    1
-}
-
-const fn yes() -> bool {
-    true
-}
-
-impl Letter {
-    /// How many events it stands for.
-    fn events(&self) -> String {
-        if self.kept { self.count.to_string() } else { format!("{}, not kept", self.count) }
-    }
-}
-
-/// What was ordered for one, and what came of it.
-#[derive(Debug, Deserialize)]
-struct Action {
-    number: u64,
-    letter: u64,
-    kind: String,
-    state: String,
-    by: String,
-    reason: String,
-    at: String,
-    mended: bool,
-    raw_sequence: Option<u64>,
-    failed_again_as: Option<u64>,
-}
-
-/// A filter's points in time, as the API reads them.
-fn moments(filter: &DlqFilter) -> [Option<Timestamp>; 2] {
-    let now = SystemClock.now();
-    [filter.since, filter.until].map(|when| when.map(|when| when.at(now)))
-}
-
-/// A filter as parameters of a URL.
-fn parameters(filter: &DlqFilter) -> Vec<(&'static str, String)> {
-    let [since, until] = moments(filter).map(|moment| moment.map(|moment| moment.to_string()));
-    let DlqFilter { service, code, source, state, .. } = filter.clone();
-    let all = [
-        ("service", service),
-        ("code", code),
-        ("source", source),
-        ("since", since),
-        ("until", until),
-        ("state", state),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-}
-
-fn path(base: &str, parameters: &[(&str, String)]) -> String {
-    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-    if query.is_empty() { base.into() } else { format!("{base}?{query}") }
-}
-
-async fn list(arguments: DlqList) -> Outcome {
+async fn list(arguments: DlqList) -> Ended {
     let client = Client::of_reporting(arguments.target.url, arguments.target.key);
     let mut letters: Vec<Value> = Vec::new();
     let mut before: Option<u64> = None;
@@ -161,7 +80,7 @@ async fn list(arguments: DlqList) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(arguments: DlqShow) -> Outcome {
+async fn show(arguments: DlqShow) -> Ended {
     let client = Client::of_reporting(arguments.target.url, arguments.target.key);
     let answer: Value = client.get(&letter_path(arguments.sequence, arguments.unmasked)).await?;
     if arguments.target.json {
@@ -216,7 +135,7 @@ fn readable(body: &str) -> String {
     text.lines().map(|line| plain(line, usize::MAX)).collect::<Vec<_>>().join("\n")
 }
 
-async fn audit(arguments: DlqAudit) -> Outcome {
+async fn audit(arguments: DlqAudit) -> Ended {
     let client = Client::of_reporting(arguments.target.url, arguments.target.key);
     let mut parameters = vec![("limit", arguments.limit.to_string())];
     parameters.extend(arguments.letter.map(|letter| ("letter", letter.to_string())));
@@ -255,10 +174,4 @@ fn print_actions(actions: &[Action]) {
     let rows: Vec<_> = actions.iter().map(row).collect();
     let header = ["action", "at", "letter", "what", "state", "", "by", "reason"];
     table::print(header, std::array::from_fn(|column| matches!(column, 0 | 2)), &rows);
-}
-
-/// The reason for which a letter is dead.
-async fn reason_of(client: &Client, letter: u64) -> Result<(String, String), ClientError> {
-    let letter: Letter = client.get(&format!("/v1/dead-letters/{letter}")).await?;
-    Ok((letter.code, letter.reason))
 }

@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use super::Outcome;
+use super::ended::Ended;
 use crate::{
-    cli::{Local, OnlineRetail},
+    arguments::{Local, OnlineRetailArguments},
     client::{Client, Keys},
     import::online_retail,
     suite::{Extras, LocalSuite},
 };
 
-pub(crate) async fn import(arguments: OnlineRetail) -> Outcome {
+pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
     let Some(ingestion) = arguments.url.clone() else {
         let local = LocalSuite::start(&Local::private(), Extras::default()).await?;
         let client = local.client();
@@ -23,7 +23,7 @@ pub(crate) async fn import(arguments: OnlineRetail) -> Outcome {
     report(online_retail::import(&arguments.file, &arguments.out, &client, arguments.batch as usize).await?)
 }
 
-fn report(summary: online_retail::Summary) -> Outcome {
+fn report(summary: online_retail::ImportSummary) -> Ended {
     println!("{}", serde_json::to_string(&summary)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -5,14 +5,14 @@ use std::{io::Read, process::ExitCode};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use tidemill_service::access::{Entries, Hash};
 
-use super::Outcome;
-use crate::cli::{Keys, KeysCommand};
+use super::ended::Ended;
+use crate::arguments::{KeysArguments, KeysCommand};
 
 /// What keys begin with, so that one that is found somewhere is known for what
 /// it is.
 const PREFIX: &str = "tm_";
 
-pub(crate) fn keys(arguments: Keys) -> Outcome {
+pub(crate) fn keys(arguments: KeysArguments) -> Ended {
     match arguments.command {
         KeysCommand::New { name } => {
             let key = new_key(rand::random());

@@ -3,6 +3,7 @@
 mod books;
 mod check;
 mod dlq;
+mod ended;
 mod import;
 mod keys;
 mod up;
@@ -13,6 +14,3 @@ pub(crate) use dlq::dlq;
 pub(crate) use import::import;
 pub(crate) use keys::keys;
 pub(crate) use up::up;
-
-/// What a command ends with; the error is for the person who typed it.
-pub(crate) type Outcome = Result<std::process::ExitCode, Box<dyn std::error::Error>>;

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use super::Outcome;
+use super::ended::Ended;
 use crate::{
-    cli::Up,
+    arguments::UpArguments,
     suite::{Extras, LocalSuite, told_to_end},
 };
 
-pub(crate) async fn up(arguments: Up) -> Outcome {
+pub(crate) async fn up(arguments: UpArguments) -> Ended {
     let mut local = LocalSuite::start(&arguments.local, Extras::default()).await?;
     local.print_addresses();
     println!("Ctrl-C ends it.");

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::Instrument;
 
 use crate::{
-    cli::Demo,
+    arguments::DemoArguments,
     client::{Books, Client, ClientError},
     progress,
     suite::{self, Extras, Jaeger, LocalSuite, told_to_end},
@@ -28,7 +28,7 @@ use scenario::{Expected, Scenario, Step};
 
 /// Events in a request, for those that are not traced.
 const BATCH: usize = 250;
-/// Requests at once.
+/// DemoRequests at once.
 const WORKERS: usize = 4;
 /// How long the books, alerts and traces may take once all is sent.
 const SETTLE: Duration = Duration::from_secs(120);
@@ -38,7 +38,7 @@ const LIVE_RATE: u64 = 40;
 
 /// What the demo came to: the last line that it prints.
 #[derive(Debug, Serialize)]
-struct Summary {
+struct DemoSummary {
     received: u64,
     accepted: u64,
     rejected: u64,
@@ -55,7 +55,7 @@ struct Summary {
 }
 
 /// Runs the demo.
-pub async fn run(arguments: Demo) -> Result<ExitCode, Box<dyn std::error::Error>> {
+pub async fn run(arguments: DemoArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let slack = SlackStandIn::start().await;
     let extras = Extras { slack: Some(slack.webhook_url()), reference: Some(catalogue::reference_file()) };
     let mut local = LocalSuite::start(&arguments.local, extras).await?;
@@ -77,9 +77,9 @@ pub async fn run(arguments: Demo) -> Result<ExitCode, Box<dyn std::error::Error>
     Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-type Played = Result<Option<(Summary, bool)>, Box<dyn std::error::Error>>;
+type Played = Result<Option<(DemoSummary, bool)>, Box<dyn std::error::Error>>;
 
-async fn play(arguments: &Demo, client: &Client, jaeger: &Jaeger) -> Played {
+async fn play(arguments: &DemoArguments, client: &Client, jaeger: &Jaeger) -> Played {
     let now = SystemClock.now();
     let mut scenario = Scenario::new(arguments.seed, arguments.events, now, now.millis().unsigned_abs());
     let started = Instant::now();
@@ -108,7 +108,7 @@ async fn play(arguments: &Demo, client: &Client, jaeger: &Jaeger) -> Played {
         eprintln!("The shop stays open: {LIVE_RATE} events a second until Ctrl-C.");
         stay_open(&mut scenario, client).await?;
     }
-    let summary = Summary {
+    let summary = DemoSummary {
         received: totals.received,
         accepted: totals.accepted,
         rejected: totals.rejected,
@@ -124,28 +124,28 @@ async fn play(arguments: &Demo, client: &Client, jaeger: &Jaeger) -> Played {
 }
 
 /// A request: many events, or one that the shop traces.
-enum Request {
+enum DemoRequest {
     Batch(Vec<Step>),
     Traced(Step),
 }
 
 /// Cuts the play into requests as it goes.
-struct Requests<'s> {
+struct DemoRequests<'s> {
     scenario: &'s mut Scenario,
     traced: Option<Step>,
 }
 
-impl Iterator for Requests<'_> {
-    type Item = Request;
+impl Iterator for DemoRequests<'_> {
+    type Item = DemoRequest;
 
-    fn next(&mut self) -> Option<Request> {
+    fn next(&mut self) -> Option<DemoRequest> {
         if let Some(step) = self.traced.take() {
-            return Some(Request::Traced(step));
+            return Some(DemoRequest::Traced(step));
         }
         let mut batch = Vec::with_capacity(BATCH);
         while batch.len() < BATCH {
             match self.scenario.next() {
-                Some(step) if step.traced && batch.is_empty() => return Some(Request::Traced(step)),
+                Some(step) if step.traced && batch.is_empty() => return Some(DemoRequest::Traced(step)),
                 Some(step) if step.traced => {
                     self.traced = Some(step);
                     break;
@@ -154,18 +154,18 @@ impl Iterator for Requests<'_> {
                 None => break,
             }
         }
-        (!batch.is_empty()).then_some(Request::Batch(batch))
+        (!batch.is_empty()).then_some(DemoRequest::Batch(batch))
     }
 }
 
 async fn send(scenario: &mut Scenario, total: u32, client: &Client) -> Result<(), ClientError> {
     let bar = progress::bar("playing", total.into());
     let bar = &bar;
-    stream::iter(Requests { scenario, traced: None })
+    stream::iter(DemoRequests { scenario, traced: None })
         .map(|request| async move {
             let (steps, traced) = match request {
-                Request::Batch(steps) => (steps, false),
-                Request::Traced(step) => (vec![step], true),
+                DemoRequest::Batch(steps) => (steps, false),
+                DemoRequest::Traced(step) => (vec![step], true),
             };
             bar.inc(steps.len() as u64);
             post(client, &steps, traced).await

@@ -3,6 +3,8 @@
 //! UCI Machine Learning Repository, data sets 352 and, with another spelling
 //! of the columns, 502).
 
+mod line;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -15,8 +17,8 @@ use std::{
 use bytes::Bytes;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use serde_json::{Value, json, value::RawValue};
-use tidemill_domain::{Amount, Timestamp};
+use serde_json::{Value, json};
+use tidemill_domain::Timestamp;
 use tidemill_service::spreadsheet::cell;
 use tokio::time::sleep;
 
@@ -25,8 +27,9 @@ use crate::{
     progress,
 };
 
-/// CloudEvents `source` of the imported events.
-pub const SOURCE: &str = "online-retail";
+pub use line::SOURCE;
+use line::{Columns, event};
+
 const DAY: i64 = 86_400_000;
 /// How long the books may stand still before the import gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,7 +39,7 @@ const MAX_BYTES: u64 = 2 << 30;
 
 /// What an import came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Summary {
+pub struct ImportSummary {
     /// Lines of the file, each sent as one event.
     pub sent: u64,
     /// Of them, counted in the totals now.
@@ -89,125 +92,6 @@ pub enum ImportError {
     },
 }
 
-/// Where each value is in a line.
-#[derive(Debug, Clone, Copy)]
-struct Columns {
-    invoice: usize,
-    stock_code: usize,
-    description: usize,
-    quantity: usize,
-    date: usize,
-    price: usize,
-    customer: usize,
-    country: usize,
-}
-
-impl Columns {
-    /// Reads a header of either edition.
-    fn of(header: &csv::StringRecord) -> Result<Self, String> {
-        let find = |names: &[&str]| {
-            let same = |column: &str| names.iter().any(|name| column.trim().eq_ignore_ascii_case(name));
-            header.iter().position(same).ok_or_else(|| format!("the header has no column {}", names.join(" or ")))
-        };
-        Ok(Self {
-            invoice: find(&["InvoiceNo", "Invoice"])?,
-            stock_code: find(&["StockCode"])?,
-            description: find(&["Description"])?,
-            quantity: find(&["Quantity"])?,
-            date: find(&["InvoiceDate"])?,
-            price: find(&["UnitPrice", "Price"])?,
-            customer: find(&["CustomerID", "Customer ID"])?,
-            country: find(&["Country"])?,
-        })
-    }
-}
-
-/// The event of a line. Numbers keep the text that they have in the file.
-#[derive(Serialize)]
-struct Line<'a> {
-    specversion: &'static str,
-    id: String,
-    source: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    time: Timestamp,
-    subject: &'a str,
-    data: Data<'a>,
-}
-
-#[derive(Serialize)]
-struct Data<'a> {
-    invoice: &'a str,
-    stock_code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    quantity: Box<RawValue>,
-    unit_price: Box<RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    customer_id: Option<&'a str>,
-    country: &'a str,
-}
-
-/// Reads a date of either edition: `2010-12-01 08:26:00`, or `12/1/2010 8:26`
-/// (month first). Times are wall-clock times of the shop, taken as UTC.
-fn time(text: &str) -> Option<Timestamp> {
-    let (date, clock) = text.trim().split_once([' ', 'T'])?;
-    let number = |text: &str| text.parse::<u16>().ok();
-    let (year, month, day) = if let Some((year, rest)) = date.split_once('-') {
-        let (month, day) = rest.split_once('-')?;
-        (number(year)?, number(month)?, number(day)?)
-    } else {
-        let (month, rest) = date.split_once('/')?;
-        let (day, year) = rest.split_once('/')?;
-        (number(year)?, number(month)?, number(day)?)
-    };
-    let mut clock = clock.splitn(3, ':');
-    let (hour, minute) = (number(clock.next()?)?, number(clock.next()?)?);
-    let second = clock.next().map_or(Some(0), number)?;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z").parse().ok()
-}
-
-/// A number's text as JSON, if it is one that JSON can write and that fits an
-/// exact amount.
-fn number(text: &str) -> Option<Box<RawValue>> {
-    text.parse::<Amount>().ok()?;
-    RawValue::from_string(text.to_owned()).ok()
-}
-
-/// The line's event as JSON. `n` counts lines from 1: it is the event's id, so
-/// that a line sent again is known again.
-fn event(record: &csv::StringRecord, columns: Columns, n: u64) -> Result<(Timestamp, Vec<u8>), String> {
-    let field = |index: usize| record.get(index).unwrap_or_default().trim();
-    let given = |index: usize| Some(field(index)).filter(|text| !text.is_empty());
-    let invoice = given(columns.invoice).ok_or("no invoice number")?;
-    // Spreadsheets made the customer's number a float.
-    let customer = given(columns.customer).map(|id| id.strip_suffix(".0").unwrap_or(id));
-    let time = time(field(columns.date)).ok_or_else(|| format!("`{}` is no date", field(columns.date)))?;
-    let amount = |index| number(field(index)).ok_or_else(|| format!("`{}` is no number", field(index)));
-    let line = Line {
-        specversion: "1.0",
-        id: format!("line-{n:06}"),
-        source: SOURCE,
-        kind: "invoice.line",
-        time,
-        // The subject is the partition key. A line without a customer goes by
-        // its invoice; no invoice has both kinds, or two customers.
-        subject: customer.unwrap_or(invoice),
-        data: Data {
-            invoice,
-            stock_code: given(columns.stock_code).ok_or("no stock code")?,
-            description: given(columns.description),
-            quantity: amount(columns.quantity)?,
-            unit_price: amount(columns.price)?,
-            customer_id: customer,
-            country: given(columns.country).ok_or("no country")?,
-        },
-    };
-    let mut json = serde_json::to_vec(&line).map_err(|e| e.to_string())?;
-    json.push(b'\n');
-    Ok((time, json))
-}
-
 /// The file's text, inflated where it is compressed. A file that is not UTF-8
 /// is Latin-1, as one edition is.
 fn read(path: &Path) -> Result<String, ImportError> {
@@ -225,7 +109,7 @@ fn read(path: &Path) -> Result<String, ImportError> {
 
 /// Sends every line of the file, waits until each is accounted for, and writes
 /// `out/daily_country.csv` from reporting's answers.
-pub async fn import(file: &Path, out: &Path, client: &Client, batch: usize) -> Result<Summary, ImportError> {
+pub async fn import(file: &Path, out: &Path, client: &Client, batch: usize) -> Result<ImportSummary, ImportError> {
     let target = out.join("daily_country.csv");
     std::fs::create_dir_all(out).map_err(|e| ImportError::File { path: out.into(), reason: e.to_string() })?;
     let text = read(file)?;
@@ -237,7 +121,7 @@ pub async fn import(file: &Path, out: &Path, client: &Client, batch: usize) -> R
     let after = settle(client, before.received + sent.lines).await?;
     let seconds = started.elapsed().as_secs_f64();
     write_daily(client, sent.first, sent.last, &target).await?;
-    Ok(Summary {
+    Ok(ImportSummary {
         sent: sent.lines,
         counted: after.counted - before.counted,
         duplicate: after.duplicate - before.duplicate,
@@ -358,59 +242,4 @@ async fn write_daily(client: &Client, first: Timestamp, last: Timestamp, target:
     }
     let mut file = writer.into_inner().map_err(|e| failed(&e))?;
     file.flush().map_err(|e| failed(&e))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(header: &str, line: &str) -> Result<Value, String> {
-        let text = format!("{header}\n{line}\n");
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-        let columns = Columns::of(reader.headers().expect("a header"))?;
-        let record = reader.records().next().expect("a line").expect("CSV");
-        event(&record, columns, 7).map(|(_, json)| serde_json::from_slice(&json).expect("JSON"))
-    }
-
-    #[test]
-    fn both_editions_give_the_same_event() {
-        let first = parsed(
-            "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country",
-            r#"536365,85123A,"HOLDER, ""T""",6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"#,
-        )
-        .expect("first edition");
-        let second = parsed(
-            "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country",
-            r#"536365,85123A,"HOLDER, ""T""",6,12/1/2010 8:26,2.55,17850,United Kingdom"#,
-        )
-        .expect("second edition");
-        assert_eq!(first, second);
-        assert_eq!(first["subject"], "17850");
-        assert_eq!(first["time"], "2010-12-01T08:26:00Z");
-        assert_eq!(first["data"]["description"], "HOLDER, \"T\"");
-        assert_eq!(first["id"], "line-000007");
-    }
-
-    #[test]
-    fn numbers_keep_their_digits_and_gaps_stay_gaps() {
-        let header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
-        let mut reader = csv::ReaderBuilder::new().from_reader(header.as_bytes());
-        let columns = Columns::of(reader.headers().expect("a header")).expect("columns");
-        let record =
-            csv::StringRecord::from(vec!["A563185", "B", "", "-1", "2011-08-12 14:50:00", "0.001", "", "EIRE"]);
-        let (_, json) = event(&record, columns, 1).expect("an event");
-        let text = String::from_utf8(json).expect("UTF-8");
-        assert!(text.contains(r#""unit_price":0.001,"#) && text.contains(r#""quantity":-1,"#), "{text}");
-        assert!(!text.contains("customer_id") && !text.contains("description"), "{text}");
-        assert!(text.contains(r#""subject":"A563185""#), "{text}");
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
-        let error = |line: &str| parsed(header, line).expect_err(line);
-        assert!(error("1,a,b,x,2010-12-01 08:26:00,1,1,UK").contains("`x` is no number"));
-        assert!(error("1,a,b,1,yesterday,1,1,UK").contains("is no date"));
-        assert!(parsed("a,b", "1,2").expect_err("no columns").contains("InvoiceNo or Invoice"));
-    }
 }

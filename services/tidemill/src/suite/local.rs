@@ -10,11 +10,15 @@ use tidemill_service::{
 };
 use url::Url;
 
-use super::{Jaeger, Options, Suite, TRACED_SERVICES};
+use super::{folder, jaeger::Jaeger, options::Options, services::Suite};
 use crate::{
-    cli::Local,
+    arguments::Local,
     client::{Client, Keys},
 };
+
+/// The services whose spans the all-in-one exports, each under its own name;
+/// `shop` is the customer that the demo plays.
+pub const TRACED_SERVICES: [&str; 6] = ["ingestion", "enrichment", "aggregation", "alert", "reporting", "shop"];
 
 /// What a command adds to a suite.
 #[derive(Debug, Default)]
@@ -186,8 +190,8 @@ impl LocalSuite {
     }
 }
 
-fn write_reference(folder: &Path, text: &str) -> Result<PathBuf, StartError> {
-    let path = super::folder(folder, "reference")?.join("catalogue.yaml");
+fn write_reference(parent: &Path, text: &str) -> Result<PathBuf, StartError> {
+    let path = folder::private(parent, "reference")?.join("catalogue.yaml");
     std::fs::write(&path, text).map_err(|e| StartError::new(format!("{}: {e}", path.display())))?;
     Ok(path)
 }

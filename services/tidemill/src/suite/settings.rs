@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use tidemill_service::{ServiceConfig, StartError, config};
 
-use super::{Options, folder};
+use super::{folder, options::Options};
 
 /// By what a browser on this machine asks this machine. Under any other name it
 /// is a page elsewhere that asks, by DNS rebinding.
@@ -19,7 +19,7 @@ pub(super) struct Settings<'o> {
 
 impl<'o> Settings<'o> {
     pub(super) fn new(options: &'o Options, nats_url: &str) -> Result<Self, StartError> {
-        Ok(Self { options, nats_url: nats_url.into(), stores: folder(&options.folder, "stores")? })
+        Ok(Self { options, nats_url: nats_url.into(), stores: folder::private(&options.folder, "stores")? })
     }
 
     pub(super) fn ingestion(&self) -> Result<tidemill_ingestion::Config, StartError> {

@@ -2,7 +2,6 @@
 //! one name, and followed until they are settled.
 
 use std::{
-    collections::BTreeMap,
     io::{IsTerminal, Read, Write},
     path::Path,
     process::ExitCode,
@@ -15,9 +14,13 @@ use tidemill_domain::Timestamp;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Action, Outcome, moments, path, reason_of};
+use super::{
+    super::ended::Ended,
+    api::{Action, moments, path, reason_of},
+    ruled::{Ordered, Ruled, TOLD},
+};
 use crate::{
-    cli::{DlqOrder, DlqRedrive},
+    arguments::{DlqOrder, DlqRedrive},
     client::{Client, ClientError},
     progress,
     table::plain,
@@ -27,12 +30,9 @@ use crate::{
 const PAGE: u32 = 1000;
 /// Between two looks at how far an order has come.
 const LOOK: Duration = Duration::from_millis(250);
-/// Letters that are told of one by one.
-const TOLD: u16 = 20;
-
 /// An order as the API reads it.
 #[derive(Debug, Serialize)]
-struct Request<'o> {
+struct OrderBody<'o> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sequences: Option<&'o [u64]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,80 +56,6 @@ struct Filter<'o> {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     state: Option<&'o str>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Answer {
-    ordered: u64,
-    refused: u64,
-    letters: Vec<Verdict>,
-    next: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Verdict {
-    sequence: u64,
-    verdict: String,
-    code: Option<String>,
-    detail: Option<String>,
-    service: Option<String>,
-    letter_code: Option<String>,
-    event_id: Option<String>,
-}
-
-/// What was decided on all letters together.
-#[derive(Debug, Default)]
-struct Ruled {
-    ordered: u64,
-    refused: BTreeMap<String, (u64, String)>,
-    /// The first few that it is done for.
-    some: Vec<Verdict>,
-}
-
-impl Ruled {
-    fn add(&mut self, answer: Answer) {
-        self.ordered += answer.ordered;
-        for verdict in answer.letters {
-            match (&verdict.code, &verdict.detail) {
-                (Some(code), Some(detail)) => {
-                    self.refused.entry(code.clone()).or_insert_with(|| (0, detail.clone())).0 += 1;
-                }
-                _ if self.some.len() < usize::from(TOLD) => self.some.push(verdict),
-                _ => {}
-            }
-        }
-    }
-
-    fn refused(&self) -> u64 {
-        self.refused.values().map(|(count, _)| count).sum()
-    }
-
-    /// Tells a person.
-    fn print(&self, done: &str) {
-        for verdict in &self.some {
-            println!(
-                "{:>10}  {}  {}  {}",
-                verdict.sequence,
-                plain(verdict.service.as_deref().unwrap_or_default(), 20),
-                plain(verdict.letter_code.as_deref().unwrap_or_default(), 24),
-                plain(verdict.event_id.as_deref().unwrap_or_default(), 40),
-            );
-        }
-        let more = self.ordered.saturating_sub(self.some.len() as u64);
-        if more > 0 {
-            println!("            and {more} more");
-        }
-        println!("{done}: {}", self.ordered);
-        for (code, (count, detail)) in &self.refused {
-            println!("refused: {count} ({}: {})", plain(code, 30), plain(detail, 200));
-        }
-    }
-
-    fn json(&self) -> Value {
-        let refused: BTreeMap<&String, u64> = self.refused.iter().map(|(code, (count, _))| (code, *count)).collect();
-        let letters: Vec<_> = self.some.iter().map(|v| json!({"sequence": v.sequence, "verdict": v.verdict})).collect();
-        json!({"ordered": self.ordered, "refused": self.refused(), "refusals": refused, "first": letters})
-    }
 }
 
 /// One order and whom it is given to.
@@ -193,12 +119,12 @@ impl<'o> Giver<'o> {
         after: u64,
         limit: u32,
         dry_run: bool,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<Ordered, ClientError> {
         let DlqOrder { filter, force, by, reason, .. } = self.order;
         let [since, until] = self.since_until;
         let [service, code, source, state] =
             [&filter.service, &filter.code, &filter.source, &filter.state].map(Option::as_deref);
-        let request = Request {
+        let request = OrderBody {
             filter: sequences.is_none().then_some(Filter { service, code, source, since, until, state }),
             sequences,
             after,
@@ -252,7 +178,7 @@ impl<'o> Giver<'o> {
     }
 }
 
-pub(super) async fn discard(order: DlqOrder) -> Outcome {
+pub(super) async fn discard(order: DlqOrder) -> Ended {
     let giver = Giver::new("discard", &order, None)?;
     let ruled = match giver.begin().await? {
         Ok(ruled) => ruled,
@@ -265,7 +191,7 @@ pub(super) async fn discard(order: DlqOrder) -> Outcome {
     Ok(code(ruled.refused() == 0))
 }
 
-pub(super) async fn redrive(arguments: DlqRedrive) -> Outcome {
+pub(super) async fn redrive(arguments: DlqRedrive) -> Ended {
     let body = arguments.body.as_deref().map(read_body).transpose()?;
     let order = &arguments.order;
     let giver = Giver::new("redrive", order, body)?;
@@ -356,7 +282,7 @@ async fn follow(giver: &Giver<'_>, ordered: u64, patience: Duration) -> Result<S
 
 /// A redrive that failed.
 #[derive(Debug, Serialize)]
-struct Failure {
+struct FailedRedrive {
     letter: u64,
     failed_again_as: u64,
     code: String,
@@ -364,7 +290,7 @@ struct Failure {
 }
 
 /// The first few redrives of an order that failed, with their reasons.
-async fn failures(giver: &Giver<'_>) -> Result<Vec<Failure>, ClientError> {
+async fn failures(giver: &Giver<'_>) -> Result<Vec<FailedRedrive>, ClientError> {
     #[derive(Deserialize)]
     struct Audit {
         actions: Vec<Action>,
@@ -376,7 +302,7 @@ async fn failures(giver: &Giver<'_>) -> Result<Vec<Failure>, ClientError> {
     for action in audit.actions {
         if let Some(failed_again_as) = action.failed_again_as {
             let (code, reason) = reason_of(&giver.client, failed_again_as).await?;
-            failures.push(Failure { letter: action.letter, failed_again_as, code, reason });
+            failures.push(FailedRedrive { letter: action.letter, failed_again_as, code, reason });
         }
     }
     failures.sort_by_key(|failure| failure.letter);

@@ -1,0 +1,191 @@
+//! What each command is told on the command line.
+
+mod dlq;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use url::Url;
+
+use dlq::REPORTING;
+pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
+
+/// Where the all-in-one keeps its data and listens.
+#[derive(Debug, Clone, Args)]
+pub struct Local {
+    /// Folder for the log and every store; a temporary one without it
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Folder with keys (files `write`, `read` and `operate`); without it
+    /// whoever reaches the ports of this machine may do everything
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+    /// Port of ingestion (0 takes a free one); those of enrichment,
+    /// aggregation and alert follow it
+    #[arg(long, default_value_t = 7070)]
+    pub port: u16,
+    /// Port of the dashboard and the reporting API
+    #[arg(long, default_value_t = 7080)]
+    pub reporting_port: u16,
+    /// Port of the Jaeger UI
+    #[arg(long, default_value_t = 16686)]
+    pub jaeger_port: u16,
+    /// Slack incoming webhook that alerts go to
+    #[arg(long, env = "TIDEMILL_SLACK__WEBHOOK_URL", hide_env_values = true, value_name = "URL")]
+    pub slack_webhook: Option<String>,
+    /// MMDB file with countries by address
+    #[arg(long, env = "TIDEMILL_GEOIP", value_name = "FILE")]
+    pub geoip: Option<PathBuf>,
+    /// Share of requests that are traced, 0 to 1
+    #[arg(long, default_value_t = 0.05)]
+    pub sample_ratio: f64,
+    /// Log filter, for instance info or warn,tidemill_alert=debug
+    #[arg(long, default_value = "warn")]
+    pub log: String,
+}
+
+/// `tidemill up`
+#[derive(Debug, Args)]
+pub struct UpArguments {
+    #[command(flatten)]
+    pub(crate) local: Local,
+}
+
+/// `tidemill demo`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "With --exit the last line is one JSON object, and the exit code is 0 only if the books balance:\n  \
+    tidemill demo --events 50000 --exit | tail -1"
+)]
+pub struct DemoArguments {
+    /// Events to play, broken ones and repetitions included
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=5_000_000))]
+    pub events: u32,
+    /// End when the books balance, instead of going on until Ctrl-C
+    #[arg(long)]
+    pub exit: bool,
+    /// Seed of the play: the same one gives the same events
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub(crate) local: Local,
+}
+
+/// `tidemill import`
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    #[command(subcommand)]
+    pub(crate) what: Dataset,
+}
+
+/// Data sets that can be imported.
+#[derive(Debug, Subcommand)]
+pub enum Dataset {
+    /// Online Retail (UCI data sets 352 and 502): the invoice lines of a UK shop
+    OnlineRetail(OnlineRetailArguments),
+}
+
+/// `tidemill import online-retail`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidemill import online-retail online_retail.csv.zst --out results\n  \
+    tidemill import online-retail online_retail.csv --out results --url http://localhost:7070")]
+pub struct OnlineRetailArguments {
+    /// The file: CSV, or CSV compressed with zstd
+    pub file: PathBuf,
+    /// Folder for daily_country.csv; made where it is missing
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Ingestion of a suite that is running; without it one is started for
+    /// the import
+    #[arg(long, value_name = "URL")]
+    pub url: Option<Url>,
+    /// Reporting of that suite; without it port 7080 of the same host
+    #[arg(long, value_name = "URL", requires = "url")]
+    pub reporting_url: Option<Url>,
+    /// Key of that suite that may write
+    #[arg(long, env = "TIDEMILL_WRITE_KEY", hide_env_values = true)]
+    pub write_key: Option<String>,
+    /// Key of that suite that may read
+    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub read_key: Option<String>,
+    /// Events in a request
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub batch: u32,
+}
+
+/// `tidemill check`
+#[derive(Debug, Args)]
+#[command(after_help = "The order is worth 0.00 and has the source tidemill-check. The exit code is 0 once the total \
+    has it.\n\nExamples:\n  \
+    tidemill check --url http://localhost:7070\n  \
+    tidemill check --url https://events.example.org --reporting-url https://shop.example.org --json\n  \
+    helm test tidemill                            does the same in a cluster")]
+pub struct CheckArguments {
+    /// Ingestion of the suite
+    #[arg(long, default_value = "http://localhost:7070", value_name = "URL")]
+    pub url: Url,
+    /// Reporting of the suite; without it port 7080 of the same host
+    #[arg(long, value_name = "URL")]
+    pub reporting_url: Option<Url>,
+    /// Key of the suite that may write; of several entries the first
+    #[arg(long, env = "TIDEMILL_WRITE_KEY", hide_env_values = true)]
+    pub write_key: Option<String>,
+    /// Key of the suite that may read; of several entries the first
+    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub read_key: Option<String>,
+    /// Seconds until it has failed
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
+    pub timeout: u64,
+    /// A metric that counts orders in windows of a minute or more
+    #[arg(long, default_value = "sales_metrics", value_name = "NAME")]
+    pub metric: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tidemill books`
+#[derive(Debug, Args)]
+#[command(after_help = "The exit code is 0 if the books balance and 1 if they do not, or not yet.\n\nExamples:\n  \
+    tidemill books --hours\n  \
+    tidemill books --json | jq .totals")]
+pub struct BooksArguments {
+    /// Reporting of the suite
+    #[arg(long, alias = "reporting-url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
+    pub url: Url,
+    /// Key of the suite that may read, where it needs one
+    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Tell each source by hour of ingestion too
+    #[arg(long)]
+    pub hours: bool,
+    /// Print JSON, with the hours, instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tidemill keys`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidemill keys new shop\n  \
+    tidemill keys hash anna <key.txt >>/etc/tidemill/keys/operate")]
+pub struct KeysArguments {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key, and show it and its entry
+    New {
+        /// What the key is called in logs and in the audit
+        name: String,
+    },
+    /// Show the entry of a key that is given on standard input
+    Hash {
+        /// What the key is called in logs and in the audit
+        name: String,
+    },
+}

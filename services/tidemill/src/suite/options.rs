@@ -1,0 +1,25 @@
+//! How the all-in-one is set up.
+
+use std::path::PathBuf;
+
+/// How the all-in-one is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Folder for the log and every store.
+    pub folder: PathBuf,
+    /// Folder with keys; without one everybody may do everything.
+    pub keys: Option<PathBuf>,
+    /// Port of ingestion; enrichment, aggregation and alert listen on the next
+    /// three. 0 takes free ones.
+    pub port: u16,
+    /// Port of reporting, 0 for a free one.
+    pub reporting_port: u16,
+    /// Slack incoming webhook.
+    pub slack_webhook: Option<String>,
+    /// MMDB file with countries by address.
+    pub geoip: Option<PathBuf>,
+    /// Reference file with products and customers.
+    pub reference: Option<PathBuf>,
+    /// Address of the Jaeger UI, for links.
+    pub jaeger: Option<String>,
+}
