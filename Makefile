@@ -46,16 +46,18 @@ demo: ## Start everything on this machine and play a flash sale (DEMO_ARGS="--ev
 ##@ Check
 
 .PHONY: test
-test: ## Check format, lints, documents, dependencies and manifests, and run every test against real servers
+test: ## Check format, structure, lints, documents, dependencies and manifests, and run every test against real servers
 	@scripts/provision test
 	@echo "== format";       cargo fmt --all --check
 	@echo "== drivers";      scripts/check-confined
 	@echo "== documents";    scripts/check-docs --self-test && scripts/check-docs
+	@echo "== structure";    scripts/check-structure --self-test && scripts/check-structure
 	@echo "== manifests";    $(MAKE) chart-test
 	@echo "== lints";        $(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources
 	@echo "== advisories";   $(TOOLS) scripts/check-advisories
 	@echo "== tests";        $(TOOLS) cargo test $(TEST_ARGS)
+	@echo "== build";        $(TOOLS) scripts/check-build
 
 .PHONY: chaos
 chaos: ## Kill, hold and cut off every part while a shop trades (CHAOS_ARGS="--seed 7 --faults 240")
@@ -81,11 +83,12 @@ cluster-test: images ## Scale, upgrade, drain and cut off the suite on the clust
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-cluster-test" $(CLUSTER_ARGS)
 
 .PHONY: lint
-lint: ## Run the format check, the lints and the check of documents alone
+lint: ## Run the format check, the lints and the checks of documents and structure alone
 	@scripts/provision demo
 	@cargo fmt --all --check
 	@scripts/check-confined
 	@scripts/check-docs
+	@scripts/check-structure
 	@$(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 
 .PHONY: advisories
