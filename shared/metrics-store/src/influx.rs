@@ -207,8 +207,8 @@ mod tests {
         for name in ["", "a b", "a,b=1", "a\nb n=2", "é"] {
             let refused = Err(format!("InfluxDB refused the request: {name:?} is no name in line protocol"));
             assert_eq!(written(|point| point.measurement = name.into()), refused);
-            assert_eq!(written(|point| drop(point.tags.insert(name.into(), "1".into()))), refused);
-            assert_eq!(written(|point| drop(point.fields.insert(name.into(), FieldValue::Integer(1)))), refused);
+            assert_eq!(written(|point| _ = point.tags.insert(name.into(), "1".into())), refused);
+            assert_eq!(written(|point| _ = point.fields.insert(name.into(), FieldValue::Integer(1))), refused);
         }
     }
 
