@@ -5,6 +5,7 @@
 //! anew.
 
 mod asyncapi;
+mod codes_page;
 mod messages_page;
 mod settings_page;
 
@@ -49,15 +50,42 @@ fn joined(words: &[&str]) -> String {
 }
 
 #[test]
-fn the_streams_are_described_as_they_are() {
+fn streams_and_codes_are_described_as_they_are() {
     let docs = tidemill_testkit::crate_folder().join("../docs");
+    let reference = docs.join("reference");
     let document = asyncapi::document().expect("YAML");
-    let stale: Vec<String> =
-        [same(&docs, "asyncapi.yaml", document), same(&docs.join("reference"), "messages.md", messages_page::page())]
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
+    let stale: Vec<String> = [
+        same(&docs, "asyncapi.yaml", document),
+        same(&reference, "messages.md", messages_page::page()),
+        same(&reference, "codes.md", codes_page::page()),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .collect();
     assert!(stale.is_empty(), "docs are out of date ({stale:?}); `make reference` writes them anew");
+}
+
+#[test]
+fn every_setting_that_a_remedy_names_exists() {
+    let schemas: Vec<Value> = [
+        schema_for!(tidemill_ingestion::Config),
+        schema_for!(tidemill_enrichment::Config),
+        schema_for!(tidemill_aggregation::Config),
+        schema_for!(tidemill_alert::Config),
+        schema_for!(tidemill_reporting::Config),
+    ]
+    .map(schemars::Schema::to_value)
+    .into();
+    let named = codes_page::settings_named();
+    assert!(named.contains(&"limits.rate_per_key"), "{named:?}");
+    let unknown: Vec<_> = named
+        .into_iter()
+        .filter(|setting| {
+            let (section, key) = setting.split_once('.').expect("a section and a key");
+            !schemas.iter().any(|schema| settings_page::has(schema, section, key))
+        })
+        .collect();
+    assert_eq!(unknown, Vec::<&str>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,13 @@ pub(crate) fn of(service: &str, schema: &Value) -> String {
     page
 }
 
+/// Whether a service has this setting.
+pub(crate) fn has(schema: &Value, section: &str, key: &str) -> bool {
+    properties(schema)
+        .filter(|(name, _)| *name == section)
+        .any(|(_, property)| properties(resolve(schema, property)).any(|(name, _)| name == key))
+}
+
 fn section(schema: &Value, name: &str, intro: &str, target: &Value) -> String {
     table(&format!("## `{name}`\n\n{intro}\n\n"), &rows(schema, name, target))
 }

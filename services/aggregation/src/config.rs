@@ -1,10 +1,10 @@
 //! Configuration.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{
+    AuthConfig, CeilingConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig,
+};
 
 /// All settings of the service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -27,7 +27,7 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Where the definitions are.
     #[serde(default)]
-    pub definitions: Definitions,
+    pub definitions: DefinitionsConfig,
     /// Event time. What decides numbers here decides those that are yet to come:
     /// what was counted stays as it is.
     #[serde(default)]
@@ -35,14 +35,6 @@ pub struct Config {
     /// When to stand still rather than make dead letters.
     #[serde(default)]
     pub dead_letters: CeilingConfig,
-}
-
-/// Section `definitions`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Definitions {
-    /// Folder of metric definitions (`*.yaml`); the defaults without one.
-    pub metrics: Option<PathBuf>,
 }
 
 /// Section `windows`.

@@ -1,7 +1,7 @@
 //! Everything that can go wrong here, and what follows from it.
 
 use axum::http::StatusCode;
-use tidemill_domain::Outage;
+use tidemill_domain::{Code, Outage};
 use tidemill_service::{CeilingReached, Problem};
 use tidemill_stage::{Disposition, Failure};
 use tidemill_store::Cause;
@@ -42,9 +42,7 @@ impl Error {
 
     pub(crate) fn problem(&self) -> Problem {
         match self {
-            Self::BadRequest(detail) => {
-                Problem::new(StatusCode::BAD_REQUEST, "bad_request", "The request is malformed").detail(detail)
-            }
+            Self::BadRequest(detail) => Problem::new(StatusCode::BAD_REQUEST, self.code()).detail(detail),
             Self::Bus(_)
             | Self::Store(_)
             | Self::MetricsStore(_)
@@ -77,15 +75,15 @@ impl Outage for Error {
 }
 
 impl Failure for Error {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
             Self::Bus(error) | Self::Unreadable(error) => error.code(),
-            Self::Store(_) => "store",
-            Self::MetricsStore(_) => "metrics_store",
-            Self::Superseded => "superseded",
-            Self::MetricsTail => "metrics_tail",
-            Self::DeadLetterCeiling(_) => "dead_letter_ceiling",
-            Self::BadRequest(_) => "bad_request",
+            Self::Store(_) => Code::Store,
+            Self::MetricsStore(_) => Code::MetricsStore,
+            Self::Superseded => Code::Superseded,
+            Self::MetricsTail => Code::MetricsTail,
+            Self::DeadLetterCeiling(_) => Code::DeadLetterCeiling,
+            Self::BadRequest(_) => Code::InvalidParameter,
         }
     }
 

@@ -47,7 +47,7 @@ struct Points {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        tracing::warn!(error = %self, code = self.code(), "a request failed");
+        tracing::warn!(error = %self, code = self.code().as_str(), "a request failed");
         self.problem().into_response()
     }
 }

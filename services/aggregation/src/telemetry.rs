@@ -6,8 +6,9 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
-use tidemill_domain::Partition;
+use tidemill_domain::{Code, Partition};
 use tidemill_events::{DeadLetter, EnrichedBatch, TraceParent};
+use tidemill_service::telemetry::{CodeLabel, OutcomeLabel, PartitionLabel};
 use tidemill_service::{Context, Registry, trace};
 use tidemill_stage::Failure;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,23 +21,8 @@ use crate::{
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WhatLabel {
     what: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabel {
-    partition: u16,
 }
 
 /// The service's metrics.
@@ -68,11 +54,6 @@ struct MemoryGauges {
 fn gauge(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
-
-/// Code of a line that is no event.
-pub(crate) const MALFORMED_EVENT: &str = "malformed_event";
-/// Code of an event that the store will never hold.
-pub(crate) const STORE_REFUSED: &str = "store_refused";
 
 impl Telemetry {
     pub(crate) fn register(registry: &Registry) -> Self {
@@ -123,19 +104,19 @@ impl Telemetry {
     }
 
     pub(crate) fn dead_letter(&self, letter: &DeadLetter) {
-        let code = if letter.code == STORE_REFUSED { STORE_REFUSED } else { MALFORMED_EVENT };
-        self.dead_letters.get_or_create(&CodeLabel { code }).inc();
+        let code = letter.code.parse().unwrap_or(Code::MalformedEvent);
+        self.dead_letters.get_or_create(&CodeLabel::of(code)).inc();
         tracing::warn!(code = letter.code, sequence = letter.sequence, "dead letter");
     }
 
     pub(crate) fn checkpointed(&self, partition: Partition, floor: u64, batches: usize, took: Duration) {
         self.chunk_batches.observe(batches as f64);
         self.checkpoint_seconds.observe(took.as_secs_f64());
-        self.floor.get_or_create(&PartitionLabel { partition: partition.index() }).set(floor.cast_signed());
+        self.floor.get_or_create(&PartitionLabel::of(partition)).set(floor.cast_signed());
     }
 
     pub(crate) fn size(&self, partition: Partition, size: Size) {
-        let label = PartitionLabel { partition: partition.index() };
+        let label = PartitionLabel::of(partition);
         let MemoryGauges { cells, values, books, sources, bytes } = &self.memory;
         cells.get_or_create(&label).set(gauge(size.cells));
         values.get_or_create(&label).set(gauge(size.values));
@@ -145,12 +126,12 @@ impl Telemetry {
     }
 
     pub(crate) fn lag(&self, partition: Partition, waiting: u64) {
-        self.lag.get_or_create(&PartitionLabel { partition: partition.index() }).set(waiting.cast_signed());
+        self.lag.get_or_create(&PartitionLabel::of(partition)).set(waiting.cast_signed());
     }
 
     /// The partition is another replica's business now.
     pub(crate) fn forget(&self, partition: Partition) {
-        let label = PartitionLabel { partition: partition.index() };
+        let label = PartitionLabel::of(partition);
         let MemoryGauges { cells, values, books, sources, bytes } = &self.memory;
         for family in [cells, values, books, sources, bytes, &self.floor, &self.lag] {
             family.remove(&label);
@@ -158,8 +139,8 @@ impl Telemetry {
     }
 
     pub(crate) fn failed(&self, partition: Partition, error: &Error) {
-        self.failures.get_or_create(&CodeLabel { code: error.code() }).inc();
-        tracing::warn!(%partition, code = error.code(), %error, "the partition starts over from its checkpoint");
+        self.failures.get_or_create(&CodeLabel::of(error.code())).inc();
+        tracing::warn!(%partition, code = error.code().as_str(), %error, "the partition starts over from its checkpoint");
     }
 
     pub(crate) fn asked_again(&self, partition: Partition, after: u64) {

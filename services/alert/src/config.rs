@@ -4,7 +4,9 @@ use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{
+    AuthConfig, CeilingConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig,
+};
 
 /// Seconds that one call to Slack may take. The most is a little less than
 /// [`tidemill_ownership`] waits for a replica that gives its work back.
@@ -38,7 +40,7 @@ pub struct Config {
     pub(crate) slack: SlackConfig,
     /// Where a message's buttons lead.
     #[serde(default)]
-    pub(crate) links: LinksConfig,
+    pub(crate) links: AlertLinksConfig,
     /// When to halt rather than give up more messages that cannot be read.
     #[serde(default)]
     pub(crate) dead_letters: CeilingConfig,
@@ -61,15 +63,6 @@ pub(crate) struct RulesConfig {
     /// Folder of rules (`*.yaml`, one a file). Without it the rules that
     /// Tidemill comes with: `REVENUE_SPIKE` and `FRAUD_DETECTION`.
     pub(crate) folder: Option<PathBuf>,
-}
-
-/// Section `definitions`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct DefinitionsConfig {
-    /// Folder of metric definitions, the same as aggregation's; the defaults
-    /// without one.
-    pub(crate) metrics: Option<PathBuf>,
 }
 
 /// Section `slack`.
@@ -115,7 +108,7 @@ impl SlackConfig {
 /// Section `links`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct LinksConfig {
+pub(crate) struct AlertLinksConfig {
     /// Address of the Jaeger UI as people's browsers reach it, for instance
     /// `http://127.0.0.1:16686`.
     pub(crate) jaeger: Option<String>,

@@ -1,6 +1,6 @@
 //! What can go wrong, and what follows from it.
 
-use tidemill_domain::Outage;
+use tidemill_domain::{Code, Outage};
 use tidemill_service::{CeilingReached, Problem};
 use tidemill_stage::{Disposition, Failure};
 
@@ -59,14 +59,14 @@ impl Outage for Error {
 }
 
 impl Failure for Error {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
             Self::Bus(error) => error.code(),
-            Self::Store(_) => "store",
-            Self::SetAside(_) => "store_refused",
-            Self::Superseded(_) => "superseded",
-            Self::Ceiling(_) => "dead_letter_ceiling",
-            Self::Stopped => "stopped",
+            Self::Store(_) => Code::Store,
+            Self::SetAside(_) => Code::StoreRefused,
+            Self::Superseded(_) => Code::Superseded,
+            Self::Ceiling(_) => Code::DeadLetterCeiling,
+            Self::Stopped => Code::Stopped,
         }
     }
 

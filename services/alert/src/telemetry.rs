@@ -7,8 +7,9 @@ use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
-use tidemill_domain::Partition;
+use tidemill_domain::{Code, Partition};
 use tidemill_events::{AlertTransition, StreamName, TraceParent};
+use tidemill_service::telemetry::CodeLabel;
 use tidemill_service::{Registry, trace};
 use tidemill_stage::Failure;
 use tracing::{Span, field, info_span};
@@ -45,7 +46,7 @@ enum EvaluationVerdict {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
+struct RelevanceLabel {
     outcome: Relevance,
 }
 
@@ -70,15 +71,10 @@ struct ConsumerLabel {
     consumer: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: &'static str,
-}
-
 /// The service's metrics, and the events behind them.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    events: Family<OutcomeLabel, Counter>,
+    events: Family<RelevanceLabel, Counter>,
     evaluations: Family<EvaluationLabel, Counter>,
     alerts: Family<RuleLabel, Counter>,
     notifications: Family<NotificationLabel, Counter>,
@@ -141,7 +137,7 @@ impl Telemetry {
 
     /// `count` events had this outcome.
     pub(crate) fn events(&self, outcome: Relevance, count: u64) {
-        self.events.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+        self.events.get_or_create(&RelevanceLabel { outcome }).inc_by(count);
     }
 
     /// A step of this many messages begins.
@@ -161,12 +157,12 @@ impl Telemetry {
 
     /// A consumer cannot go on.
     pub(crate) fn consumer_failed(&self, consumer: &str, error: &Error) {
-        tracing::warn!(consumer, code = error.code(), %error, "a consumer stopped");
+        tracing::warn!(consumer, code = error.code().as_str(), %error, "a consumer stopped");
     }
 
     /// A unit is opened afresh.
     pub(crate) fn reopened(&self, unit: AlertUnit, error: &Error) {
-        tracing::warn!(%unit, code = error.code(), %error, "opening a unit afresh");
+        tracing::warn!(%unit, code = error.code().as_str(), %error, "opening a unit afresh");
     }
 
     /// Aggregation has another definition of the metric than this service.
@@ -209,9 +205,9 @@ impl Telemetry {
     }
 
     /// A message was given up.
-    pub(crate) fn dead_letter(&self, code: &'static str, stream: StreamName, sequence: u64, reason: &str) {
-        self.dead_letters.get_or_create(&CodeLabel { code }).inc();
-        tracing::error!(code, %stream, sequence, reason, "a message was given up");
+    pub(crate) fn dead_letter(&self, code: Code, stream: StreamName, sequence: u64, reason: &str) {
+        self.dead_letters.get_or_create(&CodeLabel::of(code)).inc();
+        tracing::error!(%code, %stream, sequence, reason, "a message was given up");
     }
 }
 

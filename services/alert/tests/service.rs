@@ -235,7 +235,7 @@ async fn the_api_lists_filters_and_refuses() {
     assert_eq!(service.get("/v1/alerts?rule=REVENUE_SPIKE").await.1["alerts"].as_array().map(Vec::len), Some(0));
     for query in ["limit=0", "limit=x", "limit=501", "rules=x"] {
         let (status, problem) = service.get(&format!("/v1/alerts?{query}")).await;
-        assert_eq!((status, &problem["code"]), (400, &Value::from("bad_query")), "{query}");
+        assert_eq!((status, &problem["code"]), (400, &Value::from("invalid_parameter")), "{query}");
     }
     let rules = service.get("/v1/rules").await.1;
     assert_eq!(rules["rules"][0]["name"], "REVENUE_SPIKE");

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use tidemill_definitions::DefinitionError;
-use tidemill_domain::{Outage, Partition, Timestamp};
+use tidemill_domain::{Code, Outage, Partition, Timestamp};
 use tidemill_events::DecodeError;
 use tidemill_service::{CeilingReached, FieldError, Problem};
 use tidemill_stage::{Disposition, Failure};
@@ -76,20 +76,20 @@ impl Error {
 
     /// What a client is told.
     pub(crate) fn problem(&self) -> Problem {
-        let problem = |status, title| Problem::new(status, self.code(), title).detail(self.to_string());
+        let problem = |status| Problem::new(status, self.code()).detail(self.to_string());
         match self {
-            Self::Record { pointer, detail } => problem(StatusCode::UNPROCESSABLE_ENTITY, "The record breaks a rule")
+            Self::Record { pointer, detail } => problem(StatusCode::UNPROCESSABLE_ENTITY)
                 .errors(vec![FieldError { pointer: pointer.clone(), detail: detail.clone() }]),
-            Self::TooEarly { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY, "The change comes too early")
+            Self::TooEarly { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY)
                 .errors(vec![FieldError { pointer: "/valid_from".into(), detail: self.to_string() }]),
-            Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Self::MediaType { .. } => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported"),
-            Self::TooMany { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE, "Too many records in one request"),
-            Self::TooSlow => problem(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
-            Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, "The service is busy").retry_after(5),
-            Self::Parameter(_) => problem(StatusCode::BAD_REQUEST, "Invalid parameter"),
-            Self::Body(_) => problem(StatusCode::BAD_REQUEST, "The body is malformed"),
-            Self::Unknown { .. } => problem(StatusCode::NOT_FOUND, "Nothing is known of it"),
+            Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::MediaType { .. } => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::TooMany { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::TooSlow => problem(StatusCode::REQUEST_TIMEOUT),
+            Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE).retry_after(5),
+            Self::Parameter(_) => problem(StatusCode::BAD_REQUEST),
+            Self::Body(_) => problem(StatusCode::BAD_REQUEST),
+            Self::Unknown { .. } => problem(StatusCode::NOT_FOUND),
             Self::Store(error) if error.is_transient() => Problem::unavailable("the store does not answer"),
             Self::Store(_)
             | Self::Bus(_)
@@ -99,7 +99,7 @@ impl Error {
             | Self::UnreadableEnd { .. }
             | Self::Event(_)
             | Self::Definition(_) => {
-                tracing::error!(error = %self, code = self.code(), "a request failed");
+                tracing::error!(error = %self, code = self.code().as_str(), "a request failed");
                 Problem::internal()
             }
         }
@@ -107,26 +107,26 @@ impl Error {
 }
 
 impl Failure for Error {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
             Self::Bus(error) => error.code(),
-            Self::Store(_) => "store",
-            Self::Superseded(_) => "superseded",
-            Self::ForeignLog { .. } => "foreign_log",
-            Self::UnreadableEnd { .. } => "unreadable_end",
-            Self::Event(_) => "malformed_event",
-            Self::Definition(_) => "definition",
-            Self::Record { .. } => "invalid_record",
-            Self::TooEarly { .. } => "valid_from_too_early",
-            Self::Ceiling(_) => "dead_letter_ceiling",
-            Self::TooLarge => "body_too_large",
-            Self::MediaType { .. } => "unsupported_media_type",
-            Self::TooMany { .. } => "too_many_records",
-            Self::TooSlow => "body_timeout",
-            Self::Busy => "busy",
-            Self::Parameter(_) => "invalid_parameter",
-            Self::Body(_) => "malformed_body",
-            Self::Unknown { .. } => "not_found",
+            Self::Store(_) => Code::Store,
+            Self::Superseded(_) => Code::Superseded,
+            Self::ForeignLog { .. } => Code::ForeignLog,
+            Self::UnreadableEnd { .. } => Code::UnreadableEnd,
+            Self::Event(_) => Code::MalformedEvent,
+            Self::Definition(_) => Code::Definition,
+            Self::Record { .. } => Code::InvalidRecord,
+            Self::TooEarly { .. } => Code::TooEarly,
+            Self::Ceiling(_) => Code::DeadLetterCeiling,
+            Self::TooLarge => Code::BodyTooLarge,
+            Self::MediaType { .. } => Code::UnsupportedMediaType,
+            Self::TooMany { .. } => Code::TooManyRecords,
+            Self::TooSlow => Code::BodyTimeout,
+            Self::Busy => Code::Busy,
+            Self::Parameter(_) => Code::InvalidParameter,
+            Self::Body(_) => Code::MalformedBody,
+            Self::Unknown { .. } => Code::NotFound,
         }
     }
 

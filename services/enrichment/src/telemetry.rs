@@ -11,8 +11,9 @@ use prometheus_client::{
         histogram::{Histogram, exponential_buckets},
     },
 };
-use tidemill_domain::Partition;
+use tidemill_domain::{Code, Partition};
 use tidemill_events::{EventRef, TraceParent};
+use tidemill_service::telemetry::{CodeLabel, OutcomeLabel, PartitionLabel};
 use tidemill_service::{Registry, trace};
 use tracing::{Span, field};
 
@@ -38,21 +39,6 @@ impl EnrichmentOutcome {
         };
         OutcomeLabel { outcome }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabel {
-    partition: u16,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -150,9 +136,9 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn dead_letter(&self, code: &'static str) {
+    pub(crate) fn dead_letter(&self, code: Code) {
         self.events.get_or_create(&EnrichmentOutcome::DeadLettered.label()).inc();
-        self.dead_letters.get_or_create(&CodeLabel { code }).inc();
+        self.dead_letters.get_or_create(&CodeLabel::of(code)).inc();
     }
 
     pub(crate) fn redelivered(&self) {
@@ -163,16 +149,16 @@ impl Telemetry {
         self.remade.inc();
     }
 
-    pub(crate) fn retry(&self, code: &'static str) {
-        self.retries.get_or_create(&CodeLabel { code }).inc();
+    pub(crate) fn retry(&self, code: Code) {
+        self.retries.get_or_create(&CodeLabel::of(code)).inc();
     }
 
     pub(crate) fn lag(&self, partition: Partition, batches: u64) {
-        self.lag.get_or_create(&PartitionLabel { partition: partition.index() }).set(batches);
+        self.lag.get_or_create(&PartitionLabel::of(partition)).set(batches);
     }
 
     pub(crate) fn remembered(&self, partition: Partition, keys: usize, span_millis: i64, dropped: u64) {
-        let label = PartitionLabel { partition: partition.index() };
+        let label = PartitionLabel::of(partition);
         self.keys.get_or_create(&label).set(keys as u64);
         self.horizon.get_or_create(&label).set(span_millis / 1000);
         self.keys_dropped.inc_by(dropped);
@@ -180,7 +166,7 @@ impl Telemetry {
 
     /// The partition is another replica's now.
     pub(crate) fn forget(&self, partition: Partition) {
-        let label = PartitionLabel { partition: partition.index() };
+        let label = PartitionLabel::of(partition);
         self.lag.remove(&label);
         self.keys.remove(&label);
         self.horizon.remove(&label);

@@ -4,6 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use tidemill_domain::Code;
 use tidemill_service::{FieldError, Problem};
 
 /// The longest text from outside that goes into an answer, a header or a log.
@@ -71,31 +72,31 @@ impl Error {
     }
 
     /// The stable code.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> Code {
         match self {
-            Self::ForbiddenOrigin(_) => "forbidden_origin",
-            Self::UnsupportedMediaType(_) => "unsupported_media_type",
-            Self::UnsupportedEncoding(_) => "unsupported_encoding",
-            Self::BodyTooLarge { .. } => "body_too_large",
-            Self::InflatedTooLarge { .. } => "inflated_too_large",
-            Self::TooManyEvents { .. } => "too_many_events",
-            Self::BodyTimeout { .. } => "body_timeout",
-            Self::MalformedEncoding(_) => "malformed_encoding",
-            Self::MalformedBody(_) => "malformed_body",
-            Self::MalformedJson { .. } => "malformed_json",
-            Self::DuplicateKey { .. } => "duplicate_key",
-            Self::NullCharacter { .. } => "null_character",
-            Self::TooDeep { .. } => "too_deep",
-            Self::ImpreciseNumber { .. } => "imprecise_number",
-            Self::EventTooLarge { .. } => "event_too_large",
-            Self::InvalidEvent(_) => "invalid_event",
-            Self::UnknownType(_) => "unknown_type",
-            Self::SchemaViolation(_) => "schema_violation",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Busy => "busy",
-            Self::LogUnavailable => "log_unavailable",
-            Self::DeadLettersFull => "dead_letters_full",
-            Self::Internal => "internal",
+            Self::ForbiddenOrigin(_) => Code::ForbiddenOrigin,
+            Self::UnsupportedMediaType(_) => Code::UnsupportedMediaType,
+            Self::UnsupportedEncoding(_) => Code::UnsupportedEncoding,
+            Self::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Self::InflatedTooLarge { .. } => Code::InflatedTooLarge,
+            Self::TooManyEvents { .. } => Code::TooManyEvents,
+            Self::BodyTimeout { .. } => Code::BodyTimeout,
+            Self::MalformedEncoding(_) => Code::MalformedEncoding,
+            Self::MalformedBody(_) => Code::MalformedBody,
+            Self::MalformedJson { .. } => Code::MalformedJson,
+            Self::DuplicateKey { .. } => Code::DuplicateKey,
+            Self::NullCharacter { .. } => Code::NullCharacter,
+            Self::TooDeep { .. } => Code::TooDeep,
+            Self::ImpreciseNumber { .. } => Code::ImpreciseNumber,
+            Self::EventTooLarge { .. } => Code::EventTooLarge,
+            Self::InvalidEvent(_) => Code::InvalidEvent,
+            Self::UnknownType(_) => Code::UnknownType,
+            Self::SchemaViolation(_) => Code::SchemaViolation,
+            Self::RateLimited { .. } => Code::RateLimited,
+            Self::Busy => Code::Busy,
+            Self::LogUnavailable => Code::LogUnavailable,
+            Self::DeadLettersFull => Code::DeadLettersFull,
+            Self::Internal => Code::Internal,
         }
     }
 
@@ -149,32 +150,32 @@ impl Error {
     /// What the client is told.
     pub(crate) fn problem(&self) -> Problem {
         use StatusCode as S;
-        let (status, title) = match self {
-            Self::ForbiddenOrigin(_) => (S::FORBIDDEN, "The page's origin is not allowed"),
-            Self::UnsupportedMediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported"),
-            Self::UnsupportedEncoding(_) => (S::UNSUPPORTED_MEDIA_TYPE, "The content encoding is not supported"),
-            Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Self::InflatedTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "The inflated body is too large"),
-            Self::TooManyEvents { .. } => (S::PAYLOAD_TOO_LARGE, "Too many events in one request"),
-            Self::EventTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "The event is too large"),
-            Self::BodyTimeout { .. } => (S::REQUEST_TIMEOUT, "The body did not arrive in time"),
-            Self::MalformedEncoding(_) => (S::BAD_REQUEST, "The body cannot be inflated"),
-            Self::MalformedBody(_) => (S::BAD_REQUEST, "The body is malformed"),
-            Self::MalformedJson { .. } => (S::BAD_REQUEST, "The event is not valid JSON"),
-            Self::DuplicateKey { .. } => (S::BAD_REQUEST, "A key occurs twice"),
-            Self::NullCharacter { .. } => (S::BAD_REQUEST, "A text holds U+0000"),
-            Self::TooDeep { .. } => (S::BAD_REQUEST, "The event is nested too deeply"),
-            Self::ImpreciseNumber { .. } => (S::BAD_REQUEST, "A number cannot be held exactly"),
-            Self::InvalidEvent(_) => (S::UNPROCESSABLE_ENTITY, "The event is not a valid CloudEvent"),
-            Self::UnknownType(_) => (S::UNPROCESSABLE_ENTITY, "The event type is not known"),
-            Self::SchemaViolation(_) => (S::UNPROCESSABLE_ENTITY, "The data does not match its schema"),
-            Self::RateLimited { .. } => (S::TOO_MANY_REQUESTS, "Too many events"),
-            Self::Busy => (S::SERVICE_UNAVAILABLE, "The service is busy"),
-            Self::LogUnavailable => (S::SERVICE_UNAVAILABLE, "The log cannot be written now"),
-            Self::DeadLettersFull => (S::SERVICE_UNAVAILABLE, "The stream of dead letters is full"),
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "Internal error"),
+        let status = match self {
+            Self::ForbiddenOrigin(_) => S::FORBIDDEN,
+            Self::UnsupportedMediaType(_) => S::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedEncoding(_) => S::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } => S::PAYLOAD_TOO_LARGE,
+            Self::InflatedTooLarge { .. } => S::PAYLOAD_TOO_LARGE,
+            Self::TooManyEvents { .. } => S::PAYLOAD_TOO_LARGE,
+            Self::EventTooLarge { .. } => S::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout { .. } => S::REQUEST_TIMEOUT,
+            Self::MalformedEncoding(_) => S::BAD_REQUEST,
+            Self::MalformedBody(_) => S::BAD_REQUEST,
+            Self::MalformedJson { .. } => S::BAD_REQUEST,
+            Self::DuplicateKey { .. } => S::BAD_REQUEST,
+            Self::NullCharacter { .. } => S::BAD_REQUEST,
+            Self::TooDeep { .. } => S::BAD_REQUEST,
+            Self::ImpreciseNumber { .. } => S::BAD_REQUEST,
+            Self::InvalidEvent(_) => S::UNPROCESSABLE_ENTITY,
+            Self::UnknownType(_) => S::UNPROCESSABLE_ENTITY,
+            Self::SchemaViolation(_) => S::UNPROCESSABLE_ENTITY,
+            Self::RateLimited { .. } => S::TOO_MANY_REQUESTS,
+            Self::Busy => S::SERVICE_UNAVAILABLE,
+            Self::LogUnavailable => S::SERVICE_UNAVAILABLE,
+            Self::DeadLettersFull => S::SERVICE_UNAVAILABLE,
+            Self::Internal => S::INTERNAL_SERVER_ERROR,
         };
-        let problem = Problem::new(status, self.code(), title).detail(self.to_string());
+        let problem = Problem::new(status, self.code()).detail(self.to_string());
         let problem = match self.retry_after() {
             Some(seconds) => problem.retry_after(seconds),
             None => problem,

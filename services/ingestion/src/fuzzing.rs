@@ -117,5 +117,5 @@ fn validator() -> Result<&'static Validator, Error> {
 }
 
 fn refusal(error: &Error) -> Refusal {
-    (error.code(), error.problem().status)
+    (error.code().as_str(), error.problem().status)
 }

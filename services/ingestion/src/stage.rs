@@ -10,6 +10,7 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use tidemill_bus::{Bus, Delivery};
+use tidemill_domain::Code;
 use tidemill_events::{Body, DeadLetter, Durable, Message, Redrive};
 use tidemill_ownership::Lease;
 use tidemill_service::{Breaker, Conditions, Context};
@@ -57,7 +58,7 @@ pub(crate) enum Pause {
 }
 
 impl Failure for Pause {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
             Self::Bus(error) => error.code(),
             Self::NotStored(error) => error.code(),
@@ -125,7 +126,7 @@ impl Work for RedriveFollower<'_> {
     }
 
     fn failed(&mut self, error: &Pause) {
-        tracing::warn!(code = error.code(), %error, "dead letters cannot be sent again now; trying again");
+        tracing::warn!(code = error.code().as_str(), %error, "dead letters cannot be sent again now; trying again");
         if !self.is_condition(error) {
             self.context.health.notice(NAME, error.to_string());
         }
@@ -151,7 +152,7 @@ impl Steps for &RedriveFollower<'_> {
         tracing::error!(sequence = delivery.sequence, %error, "a request to send a dead letter again cannot be read");
         let id = format!("ingestion-{}-{}", Redrive::STREAM, delivery.sequence);
         let letter = DeadLetter {
-            code: error.code().into(),
+            code: error.code().as_str().into(),
             reason: error.to_string(),
             stream: Some(Redrive::STREAM.to_string()),
             sequence: Some(delivery.sequence),

@@ -12,8 +12,9 @@ use prometheus_client::{
         histogram::{Histogram, exponential_buckets},
     },
 };
-use tidemill_domain::Partition;
+use tidemill_domain::{Code, Partition};
 use tidemill_events::{RawBatch, Redrive, TraceParent};
+use tidemill_service::telemetry::{CodeLabel, OutcomeLabel};
 use tidemill_service::{Caller, Registry, trace};
 use tracing::{Span, field::Empty, info_span};
 
@@ -21,16 +22,6 @@ use crate::error::Error;
 
 /// Spans that a batch links to.
 const MAX_LINKS: usize = 16;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: &'static str,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NotKeptLabel {
@@ -115,8 +106,8 @@ impl Telemetry {
 
     /// A request was refused as a whole.
     pub(crate) fn refused(&self, error: &Error) {
-        self.refusals.get_or_create(&CodeLabel { code: error.code() }).inc();
-        tracing::debug!(code = error.code(), %error, "a request was refused");
+        self.refusals.get_or_create(&CodeLabel::of(error.code())).inc();
+        tracing::debug!(code = error.code().as_str(), %error, "a request was refused");
     }
 
     /// Events were validated, and what was accepted is in the log.
@@ -137,13 +128,13 @@ impl Telemetry {
     }
 
     /// Rejected events are kept.
-    pub(crate) fn dead_lettered(&self, code: &'static str, events: u64) {
-        self.dead_letters.get_or_create(&CodeLabel { code }).inc_by(events);
+    pub(crate) fn dead_lettered(&self, code: Code, events: u64) {
+        self.dead_letters.get_or_create(&CodeLabel::of(code)).inc_by(events);
     }
 
     /// Rejected events are counted, and not kept.
-    pub(crate) fn not_kept(&self, code: &'static str, reason: &'static str, events: u64) {
-        self.not_kept.get_or_create(&NotKeptLabel { code, reason }).inc_by(events);
+    pub(crate) fn not_kept(&self, code: Code, reason: &'static str, events: u64) {
+        self.not_kept.get_or_create(&NotKeptLabel { code: code.as_str(), reason }).inc_by(events);
     }
 
     pub(crate) fn dead_letters_full(&self, full: bool) {

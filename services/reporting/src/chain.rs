@@ -7,7 +7,7 @@ use tidemill_bus::{Member, Usage};
 use tidemill_domain::Timestamp;
 use utoipa::ToSchema;
 
-use crate::config::LinksConfig;
+use crate::config::PageLinksConfig;
 
 #[cfg(test)]
 mod tests;
@@ -115,7 +115,7 @@ pub(crate) struct Links {
 
 impl ChainHealth {
     /// Before anything is known.
-    pub(crate) fn unknown(as_of: Timestamp, links: &LinksConfig) -> Self {
+    pub(crate) fn unknown(as_of: Timestamp, links: &PageLinksConfig) -> Self {
         Self::new(as_of, Vec::new(), BTreeMap::new(), None, links)
     }
 
@@ -124,7 +124,7 @@ impl ChainHealth {
         members: Vec<Member>,
         lags: BTreeMap<&'static str, u64>,
         dead_letters: Option<DeadLetterRoom>,
-        links: &LinksConfig,
+        links: &PageLinksConfig,
     ) -> Self {
         let others: BTreeSet<&str> =
             members.iter().map(|member| &*member.service).filter(|service| !CHAIN.contains(service)).collect();

@@ -1,10 +1,12 @@
 //! Settings of the service.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{
+    AuthConfig, CeilingConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig,
+};
 
 #[cfg(test)]
 mod tests;
@@ -43,16 +45,7 @@ pub struct Config {
     pub session: SessionConfig,
     /// Where other parts of the suite are reached by a browser.
     #[serde(default)]
-    pub links: LinksConfig,
-}
-
-/// Section `definitions`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DefinitionsConfig {
-    /// Folder with the metrics' definitions (`*.yaml`), the same as
-    /// aggregation's; the shop's defaults without it.
-    pub metrics: Option<PathBuf>,
+    pub links: PageLinksConfig,
 }
 
 /// Section `live`.
@@ -108,7 +101,7 @@ pub struct SessionConfig {
 /// Section `links`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct LinksConfig {
+pub struct PageLinksConfig {
     /// Jaeger's user interface, for instance `http://localhost:16686`.
     pub jaeger: Option<String>,
     /// Ingestion's API, for instance `http://localhost:7070`.

@@ -4,7 +4,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use tidemill_domain::Outage;
+use tidemill_domain::{Code, Outage};
 use tidemill_events::StreamName;
 use tidemill_service::{CeilingReached, FieldError, Problem, clients::ClientKey};
 use tidemill_stage::{Disposition, Failure};
@@ -102,37 +102,29 @@ impl Error {
 
     /// What a client is told.
     pub fn problem(&self) -> Problem {
-        let problem = |status, title| Problem::new(status, self.code(), title).detail(self.to_string());
+        let problem = |status| Problem::new(status, self.code()).detail(self.to_string());
         match self {
             Self::Store(error) if error.is_transient() => Problem::unavailable("the read model is away"),
             Self::Bus(error) if error.is_transient() => Problem::unavailable("the message log is away"),
             Self::Store(_) | Self::Bus(_) | Self::Merge { .. } | Self::Missing { .. } | Self::Ceiling(_) => {
                 Problem::internal()
             }
-            Self::TooManyLogins(seconds) => {
-                problem(StatusCode::TOO_MANY_REQUESTS, "Too many logins").retry_after(*seconds)
-            }
-            Self::Request(errors) => {
-                problem(StatusCode::UNPROCESSABLE_ENTITY, "Invalid request").errors(errors.clone())
-            }
-            Self::MediaType => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported"),
-            Self::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Self::UnknownDeadLetter(_) => problem(StatusCode::NOT_FOUND, "Unknown dead letter"),
-            Self::UnknownMetric(_) => problem(StatusCode::NOT_FOUND, "Unknown metric"),
-            Self::UnknownVersion { .. } => problem(StatusCode::NOT_FOUND, "Unknown version"),
-            Self::Parameters(errors) => {
-                Problem::new(StatusCode::BAD_REQUEST, self.code(), "Invalid parameter").errors(errors.clone())
-            }
-            Self::TooMuch { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY, "Too many points").detail(format!(
+            Self::TooManyLogins(seconds) => problem(StatusCode::TOO_MANY_REQUESTS).retry_after(*seconds),
+            Self::Request(errors) => problem(StatusCode::UNPROCESSABLE_ENTITY).errors(errors.clone()),
+            Self::MediaType => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnknownDeadLetter(_) => problem(StatusCode::NOT_FOUND),
+            Self::UnknownMetric(_) => problem(StatusCode::NOT_FOUND),
+            Self::UnknownVersion { .. } => problem(StatusCode::NOT_FOUND),
+            Self::Parameters(errors) => Problem::new(StatusCode::BAD_REQUEST, self.code()).errors(errors.clone()),
+            Self::TooMuch { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY).detail(format!(
                 "{self}: bring `from` and `to` closer together, group by fewer dimensions, or ask for a metric with \
                  longer windows"
             )),
-            Self::Overlapping(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "Overlapping windows"),
-            Self::TooManyClients(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "Too many clients").retry_after(5),
-            Self::TooManyOfOne(_) => {
-                problem(StatusCode::TOO_MANY_REQUESTS, "Too many clients of one address").retry_after(5)
-            }
-            Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE, "Busy").retry_after(1),
+            Self::Overlapping(_) => problem(StatusCode::UNPROCESSABLE_ENTITY),
+            Self::TooManyClients(_) => problem(StatusCode::SERVICE_UNAVAILABLE).retry_after(5),
+            Self::TooManyOfOne(_) => problem(StatusCode::TOO_MANY_REQUESTS).retry_after(5),
+            Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE).retry_after(1),
         }
     }
 }
@@ -141,7 +133,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let problem = self.problem();
         if problem.status >= 500 {
-            tracing::warn!(code = self.code(), error = %self, "a request could not be answered");
+            tracing::warn!(code = self.code().as_str(), error = %self, "a request could not be answered");
         }
         problem.into_response()
     }
@@ -158,27 +150,27 @@ impl Outage for Error {
 }
 
 impl Failure for Error {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Store(error) if error.is_refusal() => "store_refused",
-            Self::Store(_) => "store",
+            Self::Store(error) if error.is_refusal() => Code::StoreRefused,
+            Self::Store(_) => Code::Store,
             Self::Bus(error) => error.code(),
-            Self::Merge { .. } => "mixed_totals",
-            Self::UnknownMetric(_) => "unknown_metric",
-            Self::UnknownVersion { .. } => "unknown_version",
-            Self::Parameters(_) => "invalid_parameter",
-            Self::TooMuch { .. } => "too_many_points",
-            Self::Overlapping(_) => "overlapping_windows",
-            Self::TooManyClients(_) => "too_many_clients",
-            Self::TooManyOfOne(_) => "too_many_of_one_address",
-            Self::Busy => "busy",
-            Self::Missing { .. } => "missing_message",
-            Self::Ceiling(_) => "dead_letter_ceiling",
-            Self::TooManyLogins(_) => "too_many_logins",
-            Self::Request(_) => "invalid_request",
-            Self::MediaType => "unsupported_media_type",
-            Self::TooLarge(_) => "body_too_large",
-            Self::UnknownDeadLetter(_) => "unknown_dead_letter",
+            Self::Merge { .. } => Code::MixedTotals,
+            Self::UnknownMetric(_) => Code::UnknownMetric,
+            Self::UnknownVersion { .. } => Code::UnknownVersion,
+            Self::Parameters(_) => Code::InvalidParameter,
+            Self::TooMuch { .. } => Code::TooManyPoints,
+            Self::Overlapping(_) => Code::Overlapping,
+            Self::TooManyClients(_) => Code::TooManyClients,
+            Self::TooManyOfOne(_) => Code::TooManyOfOneAddress,
+            Self::Busy => Code::Busy,
+            Self::Missing { .. } => Code::MissingMessage,
+            Self::Ceiling(_) => Code::DeadLetterCeiling,
+            Self::TooManyLogins(_) => Code::TooManyLogins,
+            Self::Request(_) => Code::InvalidRequest,
+            Self::MediaType => Code::UnsupportedMediaType,
+            Self::TooLarge(_) => Code::BodyTooLarge,
+            Self::UnknownDeadLetter(_) => Code::UnknownDeadLetter,
         }
     }
 

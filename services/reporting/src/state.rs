@@ -21,7 +21,7 @@ use crate::{
     alerts::AlertRecord,
     catalogue::{Catalogue, Metric, Version},
     chain::ChainHealth,
-    config::{AnswerLimitsConfig, Config, LinksConfig, LiveConfig, SessionConfig},
+    config::{AnswerLimitsConfig, Config, LiveConfig, PageLinksConfig, SessionConfig},
     error::Error,
     live::{Hub, News},
     logins::Logins,
@@ -52,7 +52,7 @@ pub(crate) struct Reporting {
     /// How many unreadable messages are tolerated.
     pub(crate) dead_letters: CeilingConfig,
     /// Where other parts of the suite are.
-    pub(crate) links: LinksConfig,
+    pub(crate) links: PageLinksConfig,
     /// Live updates.
     pub(crate) live: LiveConfig,
     pub(crate) telemetry: Telemetry,

@@ -12,18 +12,14 @@ use prometheus_client::{
     },
 };
 use tidemill_bus::Usage;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Code, Timestamp};
 use tidemill_events::Durable;
 use tidemill_service::Registry;
+use tidemill_service::telemetry::CodeLabel;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabel {
     stream: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,8 +108,8 @@ impl Telemetry {
     }
 
     /// A message was given up.
-    pub(crate) fn dead_lettered(&self, code: &'static str) {
-        self.dead_letters.get_or_create(&CodeLabel { code }).inc();
+    pub(crate) fn dead_lettered(&self, code: Code) {
+        self.dead_letters.get_or_create(&CodeLabel::of(code)).inc();
     }
 
     /// How far a consumer is behind.

@@ -1,6 +1,6 @@
 //! What can go wrong between a service and NATS.
 
-use tidemill_domain::Outage;
+use tidemill_domain::{Code, Outage};
 use tidemill_events::DecodeError;
 
 /// An error of the bus.
@@ -85,10 +85,10 @@ pub enum Error {
 
 impl Error {
     /// Stable code.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
             Self::Decode(error) => error.code(),
-            _ => "bus",
+            _ => Code::Bus,
         }
     }
 

@@ -8,6 +8,7 @@
 mod amount;
 mod backoff;
 mod clock;
+mod code;
 mod ids;
 mod partition;
 pub mod text;
@@ -16,6 +17,7 @@ mod timestamp;
 pub use amount::{Amount, AmountError};
 pub use backoff::{Backoff, Outage};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
+pub use code::{Code, CodeError, Party};
 pub use ids::{EventId, EventType, IdError, SourceName};
 pub use partition::{Partition, PartitionCount, PartitionCountError};
 pub use timestamp::{Timestamp, TimestampError};

@@ -1,6 +1,7 @@
 //! How messages become headers and bytes, whatever carries them.
 
 use std::{io::Read, str::FromStr};
+use tidemill_domain::Code;
 
 use bytes::Bytes;
 
@@ -92,10 +93,10 @@ pub enum DecodeError {
 
 impl DecodeError {
     /// Stable code, the same in every service.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::Version(_) => "unsupported_version",
-            Self::Header(_) | Self::Encoding(_) | Self::Body(_) => "malformed_message",
+            Self::Version(_) => Code::UnsupportedVersion,
+            Self::Header(_) | Self::Encoding(_) | Self::Body(_) => Code::MalformedMessage,
         }
     }
 }

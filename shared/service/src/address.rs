@@ -3,6 +3,7 @@
 
 use axum::http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
+use tidemill_domain::Code;
 use tidemill_domain::text::has_control;
 
 use crate::Problem;
@@ -15,8 +16,7 @@ pub(crate) const PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 pub(crate) fn check(uri: &Uri) -> Result<(), Box<Problem>> {
     let spells = |part: &str| has_control(&percent_decode_str(part).decode_utf8_lossy());
     if spells(uri.path()) || uri.query().is_some_and(spells) {
-        let problem =
-            Problem::new(StatusCode::BAD_REQUEST, "control_character", "The address holds a control character");
+        let problem = Problem::new(StatusCode::BAD_REQUEST, Code::ControlCharacter);
         return Err(Box::new(
             problem.detail("paths and parameters must not hold control characters, such as %00 or %0A"),
         ));

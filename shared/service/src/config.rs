@@ -1,5 +1,6 @@
 //! Configuration: a TOML file, then the environment over it.
 
+mod definitions;
 mod environment;
 mod error;
 mod secrets;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{clients::Network, guard::HostName};
 
+pub use definitions::DefinitionsConfig;
 pub use error::ConfigError;
 pub use secrets::Secrets;
 

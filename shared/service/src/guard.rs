@@ -11,6 +11,7 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tidemill_domain::Code;
 
 use crate::Problem;
 
@@ -48,7 +49,7 @@ pub(crate) async fn known_host(State(hosts): State<Arc<BTreeSet<HostName>>>, req
     if hosts.is_empty() || names_only(&request, &hosts) {
         return next.run(request).await;
     }
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected_request", "This host is not served here")
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, Code::MisdirectedRequest)
         .detail("http.hosts lists the names by which this server may be asked")
         .into_response()
 }
@@ -70,7 +71,7 @@ fn names_only(request: &Request, hosts: &BTreeSet<HostName>) -> bool {
 /// Routes that pages may ask have a rule of their own, CORS.
 pub(crate) async fn own_pages(request: Request, next: Next) -> Response {
     if is_foreign(request.method(), request.headers()) {
-        return Problem::new(StatusCode::FORBIDDEN, "foreign_page", "A page of another origin asks for this")
+        return Problem::new(StatusCode::FORBIDDEN, Code::ForeignPage)
             .detail("pages may be opened here, and may not ask this server on their own")
             .into_response();
     }

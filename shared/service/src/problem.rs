@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use tidemill_domain::Code;
 use utoipa::ToSchema;
 
 /// One wrong place in a request.
@@ -46,12 +47,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with this status, code and title.
-    pub fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
+    /// A problem with this status and code.
+    pub fn new(status: StatusCode, code: Code) -> Self {
         Self {
             kind: format!("urn:tidemill:problem:{code}"),
-            code: code.into(),
-            title: title.into(),
+            code: code.as_str().into(),
+            title: code.title().into(),
             status: status.as_u16(),
             detail: None,
             errors: Vec::new(),
@@ -82,19 +83,17 @@ impl Problem {
 
     /// Nothing is here.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "Nothing is here")
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound)
     }
 
     /// The service is not ready to answer; try again in a second.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is not ready")
-            .detail(detail)
-            .retry_after(1)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable).detail(detail).retry_after(1)
     }
 
     /// A fault of ours, whose particulars are in the log alone.
     pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal)
     }
 }
 

@@ -5,6 +5,7 @@
 //! exporter here tells them apart by the span's target (the crate that made
 //! it), so that Jaeger shows each under its own `service.name`.
 
+mod labels;
 mod lines;
 
 use std::{
@@ -37,6 +38,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
     util::SubscriberInitExt,
 };
+
+pub use labels::{CodeLabel, OutcomeLabel, PartitionLabel};
 
 use crate::StartError;
 

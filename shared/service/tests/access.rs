@@ -60,7 +60,7 @@ async fn a_caller_has_the_name_of_its_key_and_what_it_lacks_is_named() {
     // Without sessions a cookie is nothing.
     let cookie = "tidemill_session=43200.wall.00".parse().expect("a value");
     let headers = HeaderMap::from_iter([(axum::http::header::COOKIE, cookie)]);
-    assert_eq!(access.check(&Method::GET, &headers, Role::Read).expect_err("nothing").code(), "unauthorized");
+    assert_eq!(access.check(&Method::GET, &headers, Role::Read).expect_err("nothing").code().as_str(), "unauthorized");
 }
 
 #[utoipa::path(get, path = "/v1/things", responses((status = 200, body = String)))]

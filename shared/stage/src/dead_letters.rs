@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use tidemill_bus::{Bus, Delivery, Error as BusError};
+use tidemill_domain::Code;
 use tidemill_events::{DeadLetter, StreamName};
 use tidemill_service::{Breaker, Ceiling, CeilingConfig, CeilingReached, Context};
 
@@ -35,16 +36,16 @@ impl DeadLetters {
 
     /// A letter about a message of the stream, or a part of it. `name` tells it
     /// from this service's others, and is the same when it is given up again.
-    pub fn letter(&self, name: &str, code: &str, reason: String, sequence: u64) -> DeadLetter {
+    pub fn letter(&self, name: &str, code: Code, reason: String, sequence: u64) -> DeadLetter {
         DeadLetter {
             stream: Some(self.stream.to_string()),
             sequence: Some(sequence),
-            ..DeadLetter::new(self.service, format!("{}-{name}", self.service), code, reason)
+            ..DeadLetter::new(self.service, format!("{}-{name}", self.service), code.as_str(), reason)
         }
     }
 
     /// A letter about a whole message.
-    pub fn letter_of(&self, name: &str, delivery: &Delivery, code: &str, reason: String) -> DeadLetter {
+    pub fn letter_of(&self, name: &str, delivery: &Delivery, code: Code, reason: String) -> DeadLetter {
         DeadLetter {
             deliveries: delivery.deliveries,
             first_failed_at: delivery.stored_at,

@@ -1,6 +1,7 @@
 //! What follows from an error.
 
 use tidemill_bus::Error as BusError;
+use tidemill_domain::Code;
 
 /// What a stage does after an error. Every service means the same by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub enum Disposition {
 /// An error that a stage can act upon.
 pub trait Failure: std::error::Error + From<BusError> + Send + 'static {
     /// Its stable code.
-    fn code(&self) -> &'static str;
+    fn code(&self) -> Code;
     /// What follows from it.
     fn disposition(&self) -> Disposition;
 }

@@ -40,8 +40,8 @@ enum Error {
 }
 
 impl Failure for Error {
-    fn code(&self) -> &'static str {
-        "test"
+    fn code(&self) -> tidemill_domain::Code {
+        tidemill_domain::Code::Internal
     }
 
     fn disposition(&self) -> Disposition {

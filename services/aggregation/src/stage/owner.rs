@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tidemill_definitions::Metrics;
-use tidemill_domain::{Partition, SourceName, Timestamp};
+use tidemill_domain::{Code, Partition, SourceName, Timestamp};
 use tidemill_events::{DeadLetter, EnrichedBatch, MetricsUpdate, StreamName, TraceParent, event};
 use tidemill_service::Ceiling;
 use tidemill_stage::Place;
@@ -109,7 +109,7 @@ impl Owner {
             tracing::error!(partition = %batch.partition, raw_seq = batch.raw_seq, place, "the store refuses an event");
             self.letters.push(DeadLetter {
                 id: format!("aggregation-{}-refused-{place}", batch.raw_seq),
-                code: telemetry::STORE_REFUSED.into(),
+                code: Code::StoreRefused.as_str().into(),
                 reason: "the database will never hold what the event adds".into(),
                 ..letter
             });
@@ -239,7 +239,7 @@ fn dead_letter(batch: &EnrichedBatch, index: usize, line: bytes::Bytes, now: Tim
         sequence: Some(batch.raw_seq),
         first_failed_at: now,
         source: claimed.map_or_else(|_| SourceName::UNKNOWN.into(), |claimed| claimed.source),
-        ..DeadLetter::new("aggregation", id, telemetry::MALFORMED_EVENT, "not an enriched CloudEvent".into())
+        ..DeadLetter::new("aggregation", id, Code::MalformedEvent.as_str(), "not an enriched CloudEvent".into())
     }
     .about(line)
 }

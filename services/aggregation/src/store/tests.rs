@@ -140,7 +140,7 @@ async fn an_old_owner_is_refused(config: Config) {
 
     let mut new = fixture.owner(P).await;
     let refused = fixture.store.checkpoint(&late, &old.claim).await.expect_err("is not the owner");
-    assert_eq!(refused.code(), "superseded");
+    assert_eq!(refused.code().as_str(), "superseded");
     assert!(refused.is_transient());
     fixture.take(&mut new, &batch(2, 1, &[(2, 100)])).await;
     fixture.take(&mut new, &batch(3, 2, &[(5, 9_000)])).await;
@@ -148,7 +148,7 @@ async fn an_old_owner_is_refused(config: Config) {
     fixture.store.checkpoint(&changes, &new.claim).await.expect("is the owner");
     let stranger = batch(3, 2, &[(5, 9_000)]);
     let read = old.take(&stranger, &mut fixture.ceiling, Timestamp::EPOCH).await.expect_err("reads what is newer");
-    assert_eq!(read.code(), "superseded");
+    assert_eq!(read.code().as_str(), "superseded");
     assert_eq!(fixture.owner(P).await.claim.floor, 3);
 
     let store = &fixture.store;

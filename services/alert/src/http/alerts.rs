@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Code, Timestamp};
 use tidemill_events::{AlertState, TraceParent};
 use tidemill_service::Problem;
 use tidemill_totals::Value;
@@ -32,7 +32,7 @@ pub(super) struct AlertsQuery {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = AlertsAnswer)]
-pub(super) struct NewestAlerts {
+pub(super) struct RecordedAlerts {
     /// When this was read.
     #[schema(value_type = String)]
     as_of: Timestamp,
@@ -93,15 +93,15 @@ impl From<Recorded> for AlertView {
 
 /// Alerts that fired, newest first.
 #[utoipa::path(get, path = "/v1/alerts", params(AlertsQuery), responses(
-    (status = 200, body = NewestAlerts),
+    (status = 200, body = RecordedAlerts),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn alerts(
     State(app): State<Arc<App>>,
     query: Result<Query<AlertsQuery>, QueryRejection>,
-) -> Result<Json<NewestAlerts>, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_query", "The query is wrong").detail(detail);
+) -> Result<Json<RecordedAlerts>, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, Code::InvalidParameter).detail(detail);
     let Query(query) = query.map_err(|e| bad(e.body_text()))?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
@@ -112,5 +112,5 @@ pub(super) async fn alerts(
         Error::from(error).problem()
     })?;
     let alerts = recorded.into_iter().map(AlertView::from).collect();
-    Ok(Json(NewestAlerts { as_of: app.context.clock.now(), alerts }))
+    Ok(Json(RecordedAlerts { as_of: app.context.clock.now(), alerts }))
 }

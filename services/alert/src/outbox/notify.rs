@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     alert::{FiredAlert, Notification},
-    config::{LinksConfig, SlackConfig},
+    config::{AlertLinksConfig, SlackConfig},
     dependencies::{Dependencies, until_done},
     error::Error,
     telemetry::notification_span,
@@ -29,13 +29,13 @@ const AT_ONCE: i64 = 500;
 /// Sends alerts to Slack.
 pub(super) struct Notifier {
     webhook: Webhook,
-    links: LinksConfig,
+    links: AlertLinksConfig,
     budget: Budget,
     give_up_after: i64,
 }
 
 impl Notifier {
-    pub(super) fn new(webhook: Webhook, slack: &SlackConfig, links: &LinksConfig) -> Self {
+    pub(super) fn new(webhook: Webhook, slack: &SlackConfig, links: &AlertLinksConfig) -> Self {
         Self {
             webhook,
             links: links.clone(),

@@ -12,7 +12,7 @@ use tidemill_service::{StartError, acts, install_crypto};
 
 use crate::{
     alert::FiredAlert,
-    config::{LinksConfig, SlackConfig},
+    config::{AlertLinksConfig, SlackConfig},
     rules::figure,
 };
 
@@ -121,7 +121,7 @@ async fn outcome_of(response: reqwest::Response) -> Result<(), PostFailure> {
 }
 
 /// A message about one alert.
-pub(super) fn message(alert: &FiredAlert, links: &LinksConfig) -> Value {
+pub(super) fn message(alert: &FiredAlert, links: &AlertLinksConfig) -> Value {
     let firing = &alert.firing;
     let title = format!("{} {}", symbol(&firing.severity), firing.title);
     let dimensions = firing.dimensions.iter().map(|(name, value)| (name, value.clone()));
@@ -144,7 +144,7 @@ pub(super) fn message(alert: &FiredAlert, links: &LinksConfig) -> Value {
 }
 
 /// One message about alerts of one rule that are too many to tell one by one.
-pub(super) fn summary(alerts: &[FiredAlert], links: &LinksConfig) -> Value {
+pub(super) fn summary(alerts: &[FiredAlert], links: &AlertLinksConfig) -> Value {
     let (rule, severity) = alerts.first().map_or(("", ""), |alert| (&alert.firing.rule, &alert.firing.severity));
     let title = format!("{} {rule}: {} more alerts", symbol(severity), alerts.len());
     let mut lines: Vec<String> = alerts
@@ -181,7 +181,7 @@ fn context(text: &str) -> Value {
     json!({ "type": "context", "elements": [mrkdwn("", text, FIELD_LIMIT)] })
 }
 
-fn buttons(alert: &FiredAlert, links: &LinksConfig) -> Option<Value> {
+fn buttons(alert: &FiredAlert, links: &AlertLinksConfig) -> Option<Value> {
     let address = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
     // A trace that nobody recorded cannot be looked at.
     let trace = alert.firing.trace.filter(|trace| trace.is_sampled()).zip(address(&links.jaeger));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidemill_domain::Code;
 use tidemill_events::{DeadLetter, StreamName};
 use tidemill_stage::DeadLetters;
 use tidemill_store::{answered, refused};
@@ -76,7 +77,7 @@ impl OpenUnit {
 
     /// Puts a part of a step among the dead letters.
     async fn give_up_part(&self, part: &StepChanges, why: &tidemill_store::Error) -> Result<(), Error> {
-        const CODE: &str = "store_refused";
+        const CODE: Code = Code::StoreRefused;
         let (name, body) = name_and_body(part);
         self.dead_letters.admit(1, 1)?;
         let letter = self.dead_letters.letter(&format!("refused-{name}"), CODE, why.to_string(), 0).about(body.into());
@@ -85,7 +86,7 @@ impl OpenUnit {
     }
 
     /// Stores a dead letter.
-    pub(super) async fn give_up(&self, letter: DeadLetter, code: &'static str) -> Result<(), Error> {
+    pub(super) async fn give_up(&self, letter: DeadLetter, code: Code) -> Result<(), Error> {
         self.dead_letters.store(&letter).await?;
         self.app.telemetry.dead_letter(code, self.stream, letter.sequence.unwrap_or(0), &letter.reason);
         Ok(())

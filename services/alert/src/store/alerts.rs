@@ -131,8 +131,10 @@ impl Store {
     /// Forgets alerts that fired before `before`, whatever became of them;
     /// answers how many.
     pub(crate) async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
-        let done =
-            sqlx::query("DELETE FROM alerts WHERE fired_at < $1").bind(before.millis()).execute(self.database.writer()).await?;
+        let done = sqlx::query("DELETE FROM alerts WHERE fired_at < $1")
+            .bind(before.millis())
+            .execute(self.database.writer())
+            .await?;
         Ok(done.rows_affected())
     }
 }

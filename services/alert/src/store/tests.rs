@@ -139,7 +139,7 @@ async fn who_was_superseded_changes_nothing(store: &Store) {
     let new = claim(store, AlertUnit::Events).await;
     let error = store.commit(&old, &reached(999), Notification::Off).await.expect_err("it is not any more");
     assert!(matches!(error, Error::Superseded(AlertUnit::Events)), "{error}");
-    assert_eq!((error.code(), error.disposition()), ("superseded", Disposition::Retry));
+    assert_eq!((error.code().as_str(), error.disposition()), ("superseded", Disposition::Retry));
     let saved = store.load(AlertUnit::Events).await.expect("loads");
     assert_eq!(saved.progress[&Partition::new(9)].raw_seq, 100);
     assert_eq!(store.newest(Some("FENCED"), 10).await.expect("answers").len(), 1, "its alert neither");

@@ -119,7 +119,7 @@ impl BulkSummary {
         self.rejected_total += 1;
         match self.rejected.len() < LISTED {
             true => self.rejected.push(RejectedRecord { index, problem: error.problem() }),
-            false => unlisted.add(error.code(), index),
+            false => unlisted.add(error.code().as_str(), index),
         }
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Accepted {
 #[utoipa::path(
     put, path = "/v1/reference/{kind}/{id}",
     params(("kind" = inline(RecordKind), Path), ("id" = String, Path, min_length = 1, max_length = 200)),
-    request_body(content = Object, content_type = "application/json", description = "RecordAttributes by name, and optionally `valid_from` (RFC 3339)"),
+    request_body(content = Object, content_type = "application/json", description = "Attributes by name, and optionally `valid_from` (RFC 3339)"),
     responses(
         (status = 200, body = Accepted),
         (status = 400, body = Problem, content_type = "application/problem+json"),

@@ -54,7 +54,7 @@ impl Work for PartitionWork {
     }
 
     fn failed(&mut self, error: &Error) {
-        tracing::warn!(partition = %self.partition, %error, code = error.code(), "partition stopped; opening it afresh");
+        tracing::warn!(partition = %self.partition, %error, code = error.code().as_str(), "partition stopped; opening it afresh");
         self.resources.telemetry.retry(error.code());
     }
 }

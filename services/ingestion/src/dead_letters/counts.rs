@@ -62,7 +62,7 @@ async fn send(writer: &DeadLetterWriter, waiting: &mut Vec<DeadLetter>) {
 /// What was counted since the last time, one letter a line.
 fn letters(writer: &DeadLetterWriter) -> impl Iterator<Item = DeadLetter> {
     writer.tally.take().into_iter().map(|(line, count)| DeadLetter {
-        code: line.code.into(),
+        code: line.code.as_str().into(),
         reason: format!("counted, and not kept: {}{}", line.why.words(), of_caller(&line.caller)),
         source: line.source,
         first_failed_at: count.first,

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use bytes::Bytes;
-use tidemill_domain::{EventId, SourceName};
+use tidemill_domain::{Code, EventId, SourceName};
 use tidemill_events::{Body, TraceParent};
 use tidemill_service::{LISTED, Unlisted};
 
@@ -47,7 +47,7 @@ pub(crate) struct Listed {
 /// How events failed: what is equal here is one dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FailureKey {
-    pub(crate) code: &'static str,
+    pub(crate) code: Code,
     pub(crate) pointer: Option<String>,
     pub(crate) reason: String,
     pub(crate) source: Option<SourceName>,
@@ -133,7 +133,7 @@ impl Rejections {
             self.listed.push(Listed { index, id: claim.id, error, place: (group, body) });
         } else {
             admission.charge(size_of::<usize>() * 4)?;
-            self.unlisted.add(code, index);
+            self.unlisted.add(code.as_str(), index);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tidemill_domain::{SourceName, Timestamp};
+use tidemill_domain::{Code, SourceName, Timestamp};
 use tidemill_service::Caller;
 
 /// Lines that are counted apart; further ones share a line without source and
@@ -40,7 +40,7 @@ impl NotKept {
 /// What is counted apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TallyKey {
-    pub(super) code: &'static str,
+    pub(super) code: Code,
     pub(super) why: NotKept,
     pub(super) source: String,
     /// The caller by its public name; empty where lines are thrown together.
@@ -65,7 +65,7 @@ impl RejectedTally {
         &self,
         caller: &Caller,
         source: Option<&SourceName>,
-        code: &'static str,
+        code: Code,
         why: NotKept,
         events: u64,
         now: Timestamp,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use tidemill_bus::Bus;
-use tidemill_domain::SourceName;
+use tidemill_domain::{Code, SourceName};
 use tidemill_events::{Body, DeadLetter, Events, Redrive, bodies};
 use tidemill_service::{Caller, Context};
 use tokio::time::timeout;
@@ -120,7 +120,7 @@ impl DeadLetterWriter {
 
     /// Publishes a letter, and again until the server has it; its name lets
     /// the server drop a copy. A stream that is full says so at once.
-    async fn publish(&self, letter: &DeadLetter, code: &'static str) -> Result<(), Error> {
+    async fn publish(&self, letter: &DeadLetter, code: Code) -> Result<(), Error> {
         let attempts = async {
             let mut backoff = ShortBackoff::new();
             loop {
@@ -153,7 +153,7 @@ impl DeadLetterWriter {
         let first = if plan.bodies.start == 0 { group.first.clone() } else { ClaimedIdentity::default() };
         Ok(DeadLetter {
             events,
-            code: group.failure.code.into(),
+            code: group.failure.code.as_str().into(),
             reason: group.failure.reason.clone(),
             pointer: group.failure.pointer.clone(),
             source: group.failure.source.as_ref().map_or(SourceName::UNKNOWN, SourceName::as_str).into(),

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tidemill_domain::EventId;
+use tidemill_domain::{Code, EventId};
 use tidemill_service::{MoreRejected, Problem};
 use utoipa::ToSchema;
 
@@ -134,8 +134,7 @@ impl IntoResponse for IntakeAnswer {
             Self::Accepted(verdict) => (StatusCode::ACCEPTED, Json(verdict)).into_response(),
             Self::Rejected(one) => problem_json(one.problem.status, one),
             Self::AllRejected(verdict) => {
-                let problem =
-                    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "all_rejected", "Every event was rejected");
+                let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::AllRejected);
                 problem_json(problem.status, AllRejected { problem, verdict })
             }
         }

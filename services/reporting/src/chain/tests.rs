@@ -12,7 +12,7 @@ fn the_chain_is_as_healthy_as_its_weakest_service() {
     let all = || CHAIN.map(|service| member(service, "a", true)).to_vec();
     let with = |members, bytes| {
         let room = DeadLetterRoom::new(Usage { bytes, max_bytes: 1000 });
-        ChainHealth::new(at(0), members, BTreeMap::from([("alert", 3)]), Some(room), &LinksConfig::default())
+        ChainHealth::new(at(0), members, BTreeMap::from([("alert", 3)]), Some(room), &PageLinksConfig::default())
     };
     let of = |members| with(members, 749);
     assert_eq!(of(all()).status, Status::Ok);

@@ -1,7 +1,7 @@
 //! A dead letter, as the read model keeps it.
 
 use serde::{Deserialize, Serialize};
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Code, Timestamp};
 use tidemill_events::{DeadLetter, Events};
 use utoipa::ToSchema;
 
@@ -181,15 +181,15 @@ pub(crate) enum ActionRefusal {
 
 impl ActionRefusal {
     /// The stable code.
-    pub(crate) const fn code(self) -> &'static str {
+    pub(crate) const fn code(self) -> Code {
         match self {
-            Self::Unknown => "unknown_dead_letter",
-            Self::NotAnEvent => "not_an_event",
-            Self::NotKept => "not_kept",
-            Self::Redriving => "already_redriving",
-            Self::Accepted => "already_accepted",
-            Self::Discarded => "already_discarded",
-            Self::Overtaken => "overtaken",
+            Self::Unknown => Code::UnknownDeadLetter,
+            Self::NotAnEvent => Code::NotAnEvent,
+            Self::NotKept => Code::NotKept,
+            Self::Redriving => Code::AlreadyRedriving,
+            Self::Accepted => Code::AlreadyAccepted,
+            Self::Discarded => Code::AlreadyDiscarded,
+            Self::Overtaken => Code::Overtaken,
         }
     }
 }

@@ -72,7 +72,7 @@ impl LetterVerdict {
         Self {
             sequence,
             verdict: if refusal.is_some() { "refused" } else { done },
-            code: refusal.map(ActionRefusal::code),
+            code: refusal.map(|refusal| refusal.code().as_str()),
             detail: refusal.map(|refusal| refusal.to_string()),
             service: letter.map(|letter| letter.service.clone()),
             letter_code: letter.map(|letter| letter.code.clone()),

@@ -175,7 +175,7 @@ pub(crate) async fn ask(
 ) -> Result<Answered, Error> {
     let begun = Instant::now();
     let answered = answer(reporting, view, name, pairs).await;
-    let outcome = answered.as_ref().map_or_else(Error::code, |_| "ok");
+    let outcome = answered.as_ref().map_or_else(|error| error.code().as_str(), |_| "ok");
     reporting.telemetry.answered(view.as_str(), outcome, begun.elapsed().as_secs_f64());
     answered
 }

@@ -71,7 +71,7 @@ impl<R: Recipe> Work for StreamFollower<'_, R> {
     }
 
     fn failed(&mut self, error: &Error) {
-        tracing::warn!(consumer = R::UNIT.name(), code = error.code(), %error, "paused; opening the stream afresh");
+        tracing::warn!(consumer = R::UNIT.name(), code = error.code().as_str(), %error, "paused; opening the stream afresh");
         self.anew |= matches!(error, Error::Missing { .. });
     }
 }

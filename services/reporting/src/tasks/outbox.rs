@@ -45,7 +45,7 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(code = error.code(), %error, "orders for dead letters wait; trying again");
+                    tracing::warn!(code = error.code().as_str(), %error, "orders for dead letters wait; trying again");
                     break;
                 }
             }

@@ -66,7 +66,7 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
         if let Err(error) = publish(&reporting, &mut books_sent).await {
-            tracing::warn!(code = error.code(), %error, "a live update could not be made");
+            tracing::warn!(code = error.code().as_str(), %error, "a live update could not be made");
         }
         tokio::select! {
             () = sleep(interval) => {}

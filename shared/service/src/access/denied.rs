@@ -4,6 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use tidemill_domain::Code;
 
 use super::Role;
 use crate::Problem;
@@ -29,10 +30,10 @@ pub enum Denied {
 
 impl Denied {
     /// The stable code.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::Unknown { .. } => "unauthorized",
-            Self::Role { .. } => "forbidden_role",
+            Self::Unknown { .. } => Code::Unauthorized,
+            Self::Role { .. } => Code::ForbiddenRole,
         }
     }
 
@@ -45,13 +46,11 @@ impl Denied {
     /// What the caller is told.
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Unknown { needs } => Problem::new(StatusCode::UNAUTHORIZED, self.code(), "A valid key is required")
-                .detail(format!(
-                    "a key that may {needs}; send it as `Authorization: Bearer KEY`, `X-Write-Key: KEY` or as the \
+            Self::Unknown { needs } => Problem::new(StatusCode::UNAUTHORIZED, self.code()).detail(format!(
+                "a key that may {needs}; send it as `Authorization: Bearer KEY`, `X-Write-Key: KEY` or as the \
                      user name of Basic"
-                )),
-            Self::Role { .. } => Problem::new(StatusCode::FORBIDDEN, self.code(), "The key is for something else")
-                .detail(self.to_string()),
+            )),
+            Self::Role { .. } => Problem::new(StatusCode::FORBIDDEN, self.code()).detail(self.to_string()),
         }
     }
 }

@@ -11,6 +11,7 @@ use axum::{
     response::IntoResponse,
     routing::{MethodFilter, Route, on},
 };
+use tidemill_domain::Code;
 use tower::{Layer, Service};
 use utoipa::{
     ToSchema,
@@ -66,9 +67,7 @@ pub enum Undeclared {
 /// With an answer to methods that a route does not have. It is given to the
 /// routes that are there, so it comes after them, and before what wraps them.
 fn answering_all_methods<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router.method_not_allowed_fallback(async || {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not answered here")
-    })
+    router.method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed))
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {

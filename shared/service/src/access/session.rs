@@ -80,10 +80,10 @@ pub fn cookie(session: Option<&Session>, secure: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Role, key::Entry};
+    use crate::access::{Role, key::KeyEntry};
 
     fn ring(entries: &[&str]) -> Keyring {
-        Keyring::new(entries.iter().map(|text| (Role::Read, Entry::parse(text).expect(text))))
+        Keyring::new(entries.iter().map(|text| (Role::Read, KeyEntry::parse(text).expect(text))))
             .expect("they go together")
     }
 

@@ -44,8 +44,8 @@ impl Telemetry {
     }
 
     pub(super) fn denied(&self, denied: &Denied) {
-        self.denied.get_or_create(&ByCode { code: denied.code(), needs: denied.needs().as_str() }).inc();
-        tracing::debug!(code = denied.code(), %denied, "a request was not let in");
+        self.denied.get_or_create(&ByCode { code: denied.code().as_str(), needs: denied.needs().as_str() }).inc();
+        tracing::debug!(code = denied.code().as_str(), %denied, "a request was not let in");
     }
 
     /// Keys have changed. Names that are gone are labels no more.

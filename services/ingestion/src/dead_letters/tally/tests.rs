@@ -6,7 +6,7 @@ fn lines_are_bounded_and_no_count_is_lost() {
     let caller = &Caller::ANYBODY;
     for n in 0..1000 {
         let source: SourceName = format!("source-{n}").parse().expect("a name");
-        tally.add(caller, Some(&source), "unknown_type", NotKept::Budget, 2, Timestamp::EPOCH);
+        tally.add(caller, Some(&source), Code::UnknownType, NotKept::Budget, 2, Timestamp::EPOCH);
     }
     let lines = tally.0.lock().expect("nobody panicked");
     assert_eq!((lines.len(), lines.values().map(|count| count.events).sum::<u64>()), (MOST_LINES + 1, 2000));

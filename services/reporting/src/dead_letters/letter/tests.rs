@@ -4,7 +4,9 @@ use super::*;
 fn what_is_done_is_not_done_again_by_mistake() {
     let of = |service: &str, state, kind, force| {
         let letter = crate::testing::dead_letter(service, None);
-        ListedLetter { state, ..ListedLetter::new(1, &letter) }.refusal(kind, force).map(ActionRefusal::code)
+        ListedLetter { state, ..ListedLetter::new(1, &letter) }
+            .refusal(kind, force)
+            .map(|refusal| refusal.code().as_str())
     };
     for state in [LetterState::Dead, LetterState::FailedAgain] {
         assert_eq!(of("ingestion", state, RequestKind::Redrive, false), None);
