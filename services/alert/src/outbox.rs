@@ -2,9 +2,8 @@
 //! Slack. Both tasks go by the store alone, so a crash between a record and
 //! its effect only delays the effect.
 //!
-//! The outbox needs no epoch. What it writes are marks of what has happened,
-//! which are as true of an owner that has lost its lease, and repeating them
-//! changes nothing. What can happen twice are its effects. ALERTS drops the
+//! The outbox needs no epoch. It only marks what has happened. A mark is true
+//! also if its writer has lost the lease, and a second one changes nothing. What can happen twice are its effects. ALERTS drops the
 //! second copy of a transition by its message id for two minutes, and readers
 //! go by id and state. Slack has no such thing: a message is sent again where
 //! Slack has accepted it and the outbox dies before that is recorded, or is

@@ -30,8 +30,9 @@ impl fmt::Display for UnitConsumer {
     }
 }
 
-/// Measures what this replica's units are behind, and whether they move, and
-/// finds out when a store that was away is back, where no unit would.
+/// Measures how far this replica's units are behind, and whether they move. It
+/// also asks after a store that was away, because a replica without units would
+/// never notice that it is back.
 pub(crate) async fn watch(app: Arc<App>) -> Result<(), Error> {
     let stop = &app.context.shutdown;
     let standstill = Standstill::new(&app.context.health, "standing_consumer");

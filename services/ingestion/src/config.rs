@@ -45,14 +45,14 @@ pub struct CorsConfig {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SenderConfig {
-    /// Whose address becomes the `clientip` of events that have none.
+    /// The address that becomes the `clientip` of events that have none.
     pub clientip: ClientIp,
     /// Proxies in front that each append to `X-Forwarded-For`. With 0, the
     /// address is the connection's.
     pub trusted_proxies: usize,
 }
 
-/// Whose address becomes the `clientip` of events that have none.
+/// The address that becomes the `clientip` of events that have none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientIp {

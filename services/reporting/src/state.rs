@@ -168,7 +168,7 @@ impl Reporting {
         self.context.clock.now()
     }
 
-    /// Whose share a request is charged to.
+    /// The client whose share a request is charged to.
     pub(crate) fn client(&self, head: &request::Parts) -> Option<ClientKey> {
         ClientKey::of(clients::address(head, self.live.trusted_proxies)?, &self.shared_networks)
     }

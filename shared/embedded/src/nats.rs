@@ -80,8 +80,8 @@ pub fn find_nats_server() -> Result<PathBuf, Error> {
 }
 
 impl NatsServer {
-    /// Starts one that keeps its streams under `folder`, on `port`, or on a
-    /// free one where that is 0. It has a password of its own.
+    /// Starts a server with a password of its own. It keeps its streams under
+    /// `folder`, and listens on `port`; 0 takes a free one.
     pub async fn start(folder: &Path, port: u16) -> Result<Self, Error> {
         Self::start_with(folder, port, Password::random()).await
     }

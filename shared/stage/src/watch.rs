@@ -11,9 +11,9 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Looks every few seconds how far the units that this replica owns have come,
-/// tells `lag` how many messages wait for each, and has readiness name, under
-/// `what`, those that stand.
+/// Watches the units that this replica owns. Every few seconds it tells `lag` how
+/// many messages wait for each. Readiness names, under `what`, the units that do
+/// not move.
 pub async fn watch<U: Unit>(
     context: Context,
     bus: Bus,

@@ -1,5 +1,5 @@
-//! For tests: a database that refuses some rows, as one does that cannot hold
-//! what is in them.
+//! For tests: a database that refuses some rows, as if it could not hold their
+//! values.
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 

@@ -1,4 +1,4 @@
-//! What pods say that do not become ready, so that a run that fails tells why.
+//! Asks pods why they are not ready, so that a failed run tells the reason.
 
 use std::{process::Stdio, time::Duration};
 

@@ -201,8 +201,8 @@ impl Release {
         Ok(found.lines().filter(|name| !own.contains(name)).map(str::to_owned).collect())
     }
 
-    /// Uninstalls; answers what is left that should not be, and what is not
-    /// that should.
+    /// Uninstalls, and answers the difference to what an uninstall should leave:
+    /// objects too many, and objects too few.
     pub(super) async fn uninstall(&self, nats_servers: u64) -> Result<Vec<String>, Error> {
         self.helm.uninstall().await?;
         let should: BTreeSet<String> = left_by_uninstall(nats_servers);

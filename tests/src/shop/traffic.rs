@@ -11,8 +11,8 @@ use super::{
 };
 use crate::error::Error;
 
-/// Tills that send invoice lines, each a source of its own, so that one that
-/// is behind does not make its lines late by the others' clocks.
+/// Tills that send invoice lines. Each is a source of its own: a slow till has
+/// its own clock, and its lines are not late by the clocks of the others.
 const TILLS: usize = 5;
 /// One event that no schema accepts, after so many lines of a till.
 const INVALID_EVERY: usize = 250;

@@ -67,8 +67,8 @@ pub(crate) struct Absorbed {
 }
 
 impl Sessions {
-    /// Which groups have to be read from the store, and over which span, so
-    /// that all of `wanted` is in memory.
+    /// The groups of `wanted` that are not in memory yet, and the span over which
+    /// to read them from the store.
     pub(crate) fn missing(&self, wanted: &HashMap<GroupId, TimeSpan>) -> Option<(Vec<GroupId>, TimeSpan)> {
         let mut missing = (Vec::new(), None::<TimeSpan>);
         for (group, span) in wanted {

@@ -22,13 +22,16 @@ fn the_webhook_is_never_shown_and_an_empty_one_is_none() {
 
 #[test]
 fn what_cannot_work_is_refused() {
-    for wrong in [
-        "[slack]\nwebhook_url = \"hooks.slack.com\"",
-        "[slack]\nmessages_per_minute = 0",
-        "[links]\njaeger = \"jaeger:1\"",
+    for (wrong, told) in [
+        ("[slack]\nwebhook_url = \"hooks.slack.com\"", "slack.webhook_url must begin with"),
+        ("[slack]\nmessages_per_minute = 0", "slack.messages_per_minute must be at least 1"),
+        ("[links]\njaeger = \"jaeger:1\"", "links.jaeger must begin with"),
     ] {
         let config: Config = tidemill_service::config::parse(&format!("{SMALLEST}{wrong}\n")).expect(wrong);
-        assert!(config.check().is_err(), "{wrong}");
+        let error = config.check().expect_err(wrong).to_string();
+        assert!(error.starts_with(told), "{error}");
     }
-    assert!(tidemill_service::config::parse::<Config>(&format!("{SMALLEST}[slack]\nwebhook = 1\n")).is_err());
+    let unknown = tidemill_service::config::parse::<Config>(&format!("{SMALLEST}[slack]\nwebhook = 1\n"));
+    let error = unknown.expect_err("no such setting").to_string();
+    assert!(error.contains("slack") && error.contains("webhook"), "{error}");
 }

@@ -49,7 +49,8 @@ pub(crate) struct Defaults<F> {
     pub(crate) now: Timestamp,
     /// A new id, as text.
     pub(crate) new_id: F,
-    /// The address that it came from, where that is its sender's.
+    /// The sender's address, if `sender.clientip` allows to take it from the
+    /// connection or a header.
     pub(crate) clientip: Option<IpAddr>,
 }
 

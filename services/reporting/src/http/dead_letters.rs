@@ -104,7 +104,7 @@ pub(super) async fn show(
 
 /// Send the events of dead letters again.
 ///
-/// Each is judged by ingestion like any other event, under the source and id
+/// Ingestion validates each like any other event, under the source and id
 /// that it has (where it has none, under one that follows from the letter): so
 /// it is counted once, however often it is redriven. It is received anew, and
 /// is accepted, or fails again as another dead letter. The answer comes when
@@ -180,7 +180,7 @@ pub(super) struct AuditParameters {
     limit: PageSize,
 }
 
-/// Who had what done with which dead letter, and what came of it.
+/// What was ordered for dead letters, by whom, and the outcome.
 #[utoipa::path(get, path = "/v1/dead-letters/audit", tag = "dead letters",
     params(AuditParameters),
     responses(

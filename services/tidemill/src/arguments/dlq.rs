@@ -49,7 +49,7 @@ pub enum DlqCommand {
         tidemill dlq discard 17 --reason 'a test'\n  \
         tidemill dlq discard --source load-test --reason 'never real' --yes")]
     Discard(DlqOrder),
-    /// Show who had what done with which dead letter
+    /// Show what was ordered for dead letters, by whom, and the outcome
     Audit(DlqAudit),
 }
 

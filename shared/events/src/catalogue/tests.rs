@@ -1,5 +1,5 @@
-//! Messages that have all they can have, and messages that have the least,
-//! against what their types say of them.
+//! The fullest and the emptiest message of each type, against the description
+//! of the type.
 
 use std::{any::type_name, collections::BTreeSet};
 

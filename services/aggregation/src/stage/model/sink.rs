@@ -1,4 +1,4 @@
-//! A sink that is a list and a map, and that fails or hangs where it is told to.
+//! A sink in memory. It fails or hangs on command.
 
 use tidemill_events::{DeadLetter, LateBatch, MetricsUpdate};
 use tidemill_metrics_store::Point;
