@@ -8,6 +8,8 @@ use std::{
 use cel::{Context, Env, ExecutionError, Program, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::nesting;
+
 /// The longest condition, in bytes.
 const MAX_BYTES: usize = 4096;
 
@@ -32,7 +34,9 @@ impl Condition {
         if text.len() > MAX_BYTES {
             return Err(format!("a condition is at most {MAX_BYTES} bytes long"));
         }
+        nesting::check_text(text)?;
         let program = Program::compile(text).map_err(|e| format!("not a CEL expression: {e}"))?;
+        nesting::check(program.expression())?;
         let variables = program.references().variables().into_iter().map(String::from).collect();
         Ok(Self { text: text.into(), program: Arc::new(program), variables })
     }
@@ -123,6 +127,25 @@ mod tests {
             assert_eq!(holds("quantity > 1", json!({ "quantity": quantity })), Ok(true), "{quantity}");
             assert_eq!(holds("quantity > 1.5", json!({ "quantity": quantity })), Ok(true), "{quantity}");
             assert_eq!(holds("data.q >= 3", json!({ "data": { "q": quantity } })), Ok(false), "{quantity}");
+        }
+    }
+
+    /// On a thread of tokio's, which has a stack of 2 MiB.
+    #[test]
+    fn what_would_fill_a_stack_is_refused_and_what_is_allowed_does_not() {
+        let brackets = |depth: usize| format!("{}true{}", "(".repeat(depth), ")".repeat(depth));
+        let lists = |depth: usize| format!("size({}1{}) > 0", "[".repeat(depth), "]".repeat(depth));
+        let sum = |terms: usize| format!("{}1 > 0", "1+".repeat(terms));
+        let all = |depth: usize| format!("{}true{}", "[1].all(a, ".repeat(depth), ")".repeat(depth));
+        for allowed in [brackets(16), lists(15), sum(20), all(2), "a == '((((((((((((((((((((('".into()] {
+            let condition = Condition::compile(&allowed).unwrap_or_else(|told| panic!("{allowed}: {told}"));
+            let holds =
+                std::thread::Builder::new().stack_size(2 << 20).spawn(move || condition.holds(&BTreeMap::new()));
+            assert!(holds.expect("a thread").join().expect("its stack suffices").is_ok(), "{allowed}");
+        }
+        for refused in [brackets(17), brackets(1000), lists(60), sum(60), sum(2000), all(3)] {
+            let told = Condition::compile(&refused).expect_err(&refused);
+            assert!(told.contains("within each other"), "{told}");
         }
     }
 

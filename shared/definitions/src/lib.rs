@@ -9,6 +9,7 @@ mod load;
 mod measure;
 mod metric;
 mod metrics;
+mod nesting;
 mod row;
 mod window;
 

@@ -8,6 +8,9 @@ use tidemill_definitions::{DefinitionError, Field, from_yaml};
 /// The names of a rule that has none of its own: file name and text.
 const DEFAULT: (&str, &str) = ("shop.yaml", include_str!("../../definitions/shop.yaml"));
 
+/// Ways to find an amount; each is tried for every event.
+const MAX_WAYS: usize = 16;
+
 /// Exact amounts, by name.
 pub(crate) type Amounts = BTreeMap<String, AmountDefinition>;
 /// Lists, by name.
@@ -43,7 +46,11 @@ impl TryFrom<Vec<AmountSum>> for AmountDefinition {
     type Error = &'static str;
 
     fn try_from(ways: Vec<AmountSum>) -> Result<Self, Self::Error> {
-        if ways.is_empty() { Err("an amount needs at least one way to be found") } else { Ok(Self(ways)) }
+        match ways.len() {
+            0 => Err("an amount needs at least one way to be found"),
+            1..=MAX_WAYS => Ok(Self(ways)),
+            _ => Err("an amount has at most 16 ways to be found"),
+        }
     }
 }
 

@@ -168,6 +168,20 @@ impl EventRule {
     }
 }
 
+/// Words of CEL, which name nothing in a condition.
+const RESERVED: [&str; 5] = ["as", "false", "in", "null", "true"];
+
+/// A condition must be able to name it, and an alert to show it.
+fn check_own_name(name: &str) -> Result<(), String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let begins_right = name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
+    if begins_right && name.len() <= 64 && name.bytes().all(plain) && !RESERVED.contains(&name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(64).collect();
+    Err(format!("{shown:?} is not a name: 1 to 64 of a-z, 0-9 and _, not beginning with a digit, and no word of CEL"))
+}
+
 impl EventRuleBody {
     /// A rule's own amounts and lists must not hide anything else.
     fn check_own_names(&self, file: &RuleFile<'_>) -> Result<(), DefinitionError> {
@@ -177,6 +191,7 @@ impl EventRuleBody {
         let amounts = self.amounts.iter().flatten().map(|(name, _)| ("amounts:", name));
         let lists = self.lists.iter().flatten().map(|(name, _)| ("lists:", name));
         for (place, name) in amounts.chain(lists) {
+            check_own_name(name).map_err(|why| file.wrong(place, why))?;
             if !taken.insert(name) {
                 return Err(file.wrong(place, format!("`{name}` is the name of something else")));
             }

@@ -79,6 +79,9 @@ fn a_wrong_rule_is_refused_with_file_line_and_reason() {
             "something else",
         ),
         (FRAUD, "fire_at: 60", "fire_at: 60\namounts: {amount: []}", "amounts:", "at least one way"),
+        (FRAUD, "fire_at: 60", "fire_at: 60\namounts: {\"a\\0\": [{sum: [data.a]}]}", "amounts:", "is not a name"),
+        (FRAUD, "fire_at: 60", "fire_at: 60\namounts: {in: [{sum: [data.a]}]}", "amounts:", "is not a name"),
+        (FRAUD, "fire_at: 60", "fire_at: 60\nlists: {\"\": data.a}", "lists:", "is not a name"),
         (FRAUD, "fire_at: 60", "fire_at: 60\nlists: {items: country}", "lists:", "stands in data"),
         (FRAUD, "fire_at: 60", "fire_at: 60\nlists: {orders_per_ip: data.x}", "lists:", "something else"),
     ] {
