@@ -37,8 +37,15 @@ impl fmt::Display for DefinitionError {
     }
 }
 
+/// The largest file of a definition, in bytes.
+const MAX_BYTES: usize = 256 * 1024;
+/// The most brackets within each other; the parser's time grows with their
+/// square.
+const MAX_BRACKETS: usize = 64;
+
 /// Reads one definition.
 pub fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, DefinitionError> {
+    check_size(text).map_err(|(line, why)| DefinitionError::new(file, line, why))?;
     serde_path_to_error::deserialize(yaml_serde::Deserializer::from_str(text)).map_err(|e| {
         // For a value of the wrong meaning the parser may know no better place
         // than the start of what holds it; the path to the value does, and
@@ -49,6 +56,26 @@ pub fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Defin
         let line = line.clamp(1, text.lines().count().max(1));
         DefinitionError::new(file, Some(line), e.inner().to_string())
     })
+}
+
+/// Refuses what takes the parser too long, with the line where it begins.
+fn check_size(text: &str) -> Result<(), (Option<usize>, String)> {
+    if text.len() > MAX_BYTES {
+        return Err((None, format!("a definition has at most {} KiB", MAX_BYTES >> 10)));
+    }
+    let (mut depth, mut line) = (0_usize, 1);
+    for byte in text.bytes() {
+        match byte {
+            b'\n' => line += 1,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_BRACKETS {
+            return Err((Some(line), format!("at most {MAX_BRACKETS} brackets may be within each other")));
+        }
+    }
+    Ok(())
 }
 
 /// The line on which the value at `path` is written, found key by key.
@@ -94,4 +121,25 @@ pub fn version_of<T: Serialize>(definition: &T) -> String {
     let json =
         serde_json::to_vec(definition).expect("definitions are plain data with string keys, which JSON can hold");
     Sha256::digest(&json).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_the_parser_would_take_minutes_for_is_refused_at_once() {
+        for (text, told) in [
+            (format!("rule: x\nmore: {}", "[".repeat(100_000)), "rule.yaml:2: at most 64 brackets"),
+            (format!("rule: {}", "{a: ".repeat(16_000)), "rule.yaml:1: at most 64 brackets"),
+            (format!("rule: {}", "x".repeat(300 << 10)), "rule.yaml: a definition has at most 256 KiB"),
+        ] {
+            let error = from_yaml::<IgnoredAny>("rule.yaml", &text).map(drop).expect_err(told).to_string();
+            assert!(error.starts_with(told), "{error}");
+        }
+        let allowed = format!("{}1{}", "[".repeat(60), "]".repeat(60));
+        assert!(from_yaml::<IgnoredAny>("rule.yaml", &allowed).is_ok(), "{allowed}");
+    }
 }
