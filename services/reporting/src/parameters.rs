@@ -1,7 +1,8 @@
 //! Parameters of an address, read into the struct that describes them too.
 //!
 //! All fields of such a struct are optional. A name that comes more than once
-//! gives a list all its values, and anything else the last one.
+//! gives a list all its values; for anything else it is an error, since one of
+//! the values would be ignored.
 
 use std::{cell::Cell, fmt, str::FromStr};
 
@@ -41,17 +42,19 @@ pub(crate) fn read<T: DeserializeOwned + Default>(
             Err(why) => errors.push(wrong(name, why)),
         }
     }
+    for name in declared {
+        let given: ParameterPairs = right.iter().filter(|(known, _)| known == name).cloned().collect();
+        if let Err(Refused(why)) = T::deserialize(&ParameterSet::new(&given)) {
+            errors.push(wrong(name, why));
+            right.retain(|(known, _)| known != name);
+        }
+    }
     (T::deserialize(&ParameterSet::new(&right)).unwrap_or_default(), errors)
 }
 
 /// Refuses what is not declared.
 pub(crate) fn unknown(_: &str, _: &str, declared: &[&str]) -> Result<(), String> {
     Err(format!("is not known; there are {}", declared.join(", ")))
-}
-
-/// The last value of a parameter.
-fn last<'de>(pairs: &'de [(String, String)], name: &str) -> Option<&'de str> {
-    pairs.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
 /// A parameter is wrong.
@@ -139,7 +142,7 @@ impl<'de> MapAccess<'de> for GivenParameters<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
         while let [name, left @ ..] = self.left {
             (self.left, self.name) = (left, name);
-            if last(self.pairs, name).is_some() {
+            if self.pairs.iter().any(|(known, _)| known == name) {
                 return seed.deserialize((*name).into_deserializer()).map(Some);
             }
         }
@@ -158,12 +161,19 @@ struct ParameterValues<'de> {
 }
 
 impl<'de> ParameterValues<'de> {
-    fn last(&self) -> &'de str {
-        last(self.pairs, self.name).unwrap_or_default()
+    fn all(&self) -> impl Iterator<Item = &'de str> {
+        let name = self.name;
+        self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn one(&self) -> Result<&'de str, Refused> {
+        let mut all = self.all();
+        let one = all.next().unwrap_or_default();
+        if all.next().is_some() { Err(Refused("is given more than once".into())) } else { Ok(one) }
     }
 
     fn parsed<T: FromStr<Err: fmt::Display>>(&self) -> Result<T, Refused> {
-        self.last().parse().map_err(|error: T::Err| Refused(error.to_string()))
+        self.one()?.parse().map_err(|error: T::Err| Refused(error.to_string()))
     }
 }
 
@@ -171,7 +181,7 @@ impl<'de> Deserializer<'de> for ParameterValues<'de> {
     type Error = Refused;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        visitor.visit_borrowed_str(self.last())
+        visitor.visit_borrowed_str(self.one()?)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
@@ -183,8 +193,7 @@ impl<'de> Deserializer<'de> for ParameterValues<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        let values = self.pairs.iter().filter(|(name, _)| name == self.name).map(|(_, value)| value.as_str());
-        visitor.visit_seq(SeqDeserializer::new(values))
+        visitor.visit_seq(SeqDeserializer::new(self.all()))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -193,7 +202,7 @@ impl<'de> Deserializer<'de> for ParameterValues<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refused> {
-        self.last().into_deserializer().deserialize_enum(name, variants, visitor)
+        self.one()?.into_deserializer().deserialize_enum(name, variants, visitor)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {

@@ -15,9 +15,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use sqlx::{Any, migrate::Migrator};
+use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error};
-use tokio::sync::{Mutex, MutexGuard};
 
 pub(crate) use actions::RedriveToSend;
 pub(crate) use cells::{CellChange, StoredCell};
@@ -32,23 +31,16 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 #[derive(Debug)]
 pub struct Store {
     database: Database,
-    /// SQLite has one writer; taking turns here is fair, its own waiting is not.
-    turn: Mutex<()>,
 }
 
 impl Store {
     /// Opens the database, its schema up to date.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await?, turn: Mutex::default() })
+        Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await? })
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
         self.database.close().await;
-    }
-
-    async fn begin(&self) -> Result<(MutexGuard<'_, ()>, sqlx::Transaction<'static, Any>), Error> {
-        let turn = self.turn.lock().await;
-        Ok((turn, self.database.begin().await?))
     }
 }

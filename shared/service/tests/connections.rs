@@ -205,8 +205,13 @@ async fn work_of_ours_is_waited_for() {
     .await;
     let mut client = running.connect().await;
     let goes = async {
-        // Longer than any limit.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        running.begun.notified().await;
+        // Two others reach their limits meanwhile, which begin later.
+        let (_silent, mut idle) = (running.connect().await, running.connect().await);
+        ask(&mut idle, "/hello", "hello").await;
+        for reason in ["header", "idle"] {
+            running.counts(&format!("tidemill_http_connections_ended_total{{reason=\"{reason}\"}} 1")).await;
+        }
         running.go.notify_one();
     };
     tokio::join!(ask(&mut client, "/waits", "waited"), goes);

@@ -82,6 +82,8 @@ impl Database {
         };
         // Whoever waits for the writer is served: a call gives up by itself.
         let writer = told(PRAGMAS).max_connections(1).acquire_timeout(ANSWER_DEADLINE);
+        // To wait in turn is no fault to warn of.
+        let writer = writer.acquire_slow_threshold(ANSWER_DEADLINE);
         let writer = writer.connect_with(options.clone()).await?;
         let readers = told(READER_PRAGMAS).max_connections(config.max_connections.clamp(1, SQLITE_READERS));
         let readers = readers.acquire_timeout(ACQUIRE_DEADLINE).connect_with(options).await?;

@@ -66,11 +66,23 @@ fn what_is_given_is_read_in_its_type() {
 }
 
 #[test]
-fn of_several_values_a_list_takes_all_and_anything_else_the_last() {
-    let given = pairs(&[("text", "a"), ("list", "x"), ("text", "b"), ("list", "y,z")]);
+fn of_several_values_a_list_takes_all_and_anything_else_none() {
+    let given = pairs(&[("text", "a"), ("list", "x"), ("number", "5"), ("text", "b"), ("list", "y,z")]);
     let (asked, errors) = read::<Asked>(&given, unknown);
     let list = vec!["x".to_owned(), "y,z".to_owned()];
-    assert_eq!((asked, errors), (Asked { text: Some("b".into()), list, ..Asked::default() }, Vec::new()));
+    assert_eq!(asked, Asked { number: Some(5), list, ..Asked::default() });
+    assert_eq!(errors, [wrong("text", "is given more than once")]);
+    // The same value twice is twice, too.
+    for name in ["small", "colour", "is_so"] {
+        let value = if name == "colour" {
+            "green"
+        } else if name == "small" {
+            "7"
+        } else {
+            "true"
+        };
+        assert_eq!(told(&[(name, value), (name, value)]), [(format!("/{name}"), "is given more than once".into())]);
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Store {
     /// still allowed. The same transaction checks that, so that of two orders
     /// for one letter one is refused.
     pub async fn order(&self, order: &ActionRequest, letters: &[u64]) -> Result<BTreeSet<u64>, Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         let state = match order.kind {
             RequestKind::Redrive => LetterState::Redriving,
             RequestKind::Discard => LetterState::Discarded,
@@ -103,7 +103,7 @@ impl Store {
 
     /// Writes down that a letter is shown with what is personal in it.
     pub(crate) async fn unmasked(&self, letter: u64, request: Uuid, key: &str, now: Timestamp) -> Result<(), Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         sqlx::query(
             "INSERT INTO dead_letter_actions (id, request, letter, kind, state, ordered_by, key_id, reason, ordered_at,
              body, settled_at) VALUES ($1, $2, $3, $4, $5, $6, $7, '', $8, $9, $10)",
@@ -161,7 +161,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(());
         }
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         for some in ids.chunks(BLOCK) {
             let sql = format!(
                 "UPDATE dead_letter_actions SET state = 'done', settled_at = $1
@@ -179,7 +179,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(());
         }
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         for some in ids.chunks(BLOCK) {
             let sql = format!(
                 "UPDATE dead_letter_actions SET state = 'sent' WHERE state = 'requested' AND id IN ({})",
@@ -193,7 +193,7 @@ impl Store {
 
     /// A redrive will never be sent: its letter is dead as before.
     pub(crate) async fn redrive_lost(&self, id: Uuid, letter: u64, now: Timestamp) -> Result<(), Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         sqlx::query(
             "UPDATE dead_letter_actions SET state = 'lost', settled_at = $1 WHERE id = $2 AND state = 'requested'",
         )

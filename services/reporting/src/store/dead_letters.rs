@@ -146,7 +146,7 @@ impl Store {
     /// stood: the stream has forgotten them too. Forgets what was ordered
     /// before `actions`. The books keep their count.
     pub(crate) async fn forget_dead_letters(&self, letters: Timestamp, actions: Timestamp) -> Result<(), Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         for (sql, horizon) in [
             ("DELETE FROM dead_letters WHERE failed_at < $1", letters),
             (

@@ -35,7 +35,7 @@ pub(super) async fn note_data(connection: &mut AnyConnection, fold: &MetricsFold
 impl Store {
     /// Remembers definitions, so that their data stays readable once they change.
     pub(crate) async fn save_definitions(&self, metrics: impl Iterator<Item = &Metric>) -> Result<(), Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         for metric in metrics {
             let json = serde_json::to_string(metric).map_err(|_| Error::Malformed("definition"))?;
             sqlx::query(

@@ -42,7 +42,7 @@ impl Store {
         fold: &MetricsFold,
         now: Timestamp,
     ) -> Result<Folded<Option<u64>>, Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         if claim(&mut tx, StreamUnit::Metrics).await? < range.after {
             return Ok(Folded::DoesNotFollow);
         }
@@ -55,7 +55,7 @@ impl Store {
 
     /// Whether the database would hold gathered updates. Nothing is written.
     pub(crate) async fn try_fold_metrics(&self, fold: &MetricsFold) -> Result<(), Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         write_metrics(&mut tx, fold, Timestamp::EPOCH).await?;
         cells::note_change(&mut tx, fold).await?;
         Ok(tx.rollback().await?)
@@ -72,7 +72,7 @@ impl Store {
         redriven: &BTreeMap<u64, u64>,
         now: Timestamp,
     ) -> Result<Folded<()>, Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         let floor = claim(&mut tx, StreamUnit::Log).await?;
         if floor < range.after {
             return Ok(Folded::DoesNotFollow);
@@ -94,7 +94,7 @@ impl Store {
         letters: &[ListedLetter],
         now: Timestamp,
     ) -> Result<Folded<()>, Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         let floor = claim(&mut tx, StreamUnit::DeadLetters).await?;
         if floor < range.after {
             return Ok(Folded::DoesNotFollow);
@@ -118,7 +118,7 @@ impl Store {
         range: SequenceRange,
         transitions: &[(u64, AlertTransition)],
     ) -> Result<Folded<Vec<AlertRecord>>, Error> {
-        let (_turn, mut tx) = self.begin().await?;
+        let mut tx = self.database.begin().await?;
         let floor = claim(&mut tx, StreamUnit::Alerts).await?;
         if floor < range.after {
             return Ok(Folded::DoesNotFollow);
