@@ -612,7 +612,7 @@ async fn an_outage_of_nats_loses_and_repeats_nothing() {
 
 /// Everything that a new reader of the partition gets, up to a number of batches.
 async fn read(bus: &Bus, count: usize) -> Vec<EnrichedBatch> {
-    let mut enriched = bus.subscribe_anew(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let mut enriched = bus.subscribe_behind(Durable::Aggregation(PARTITION), 0).await.expect("subscribes");
     let mut batches = Vec::new();
     while batches.len() < count {
         batches.push(next(&mut enriched).await);

@@ -64,16 +64,10 @@ impl Bus {
         self.open(durable, None).await
     }
 
-    /// Like [`subscribe`](Self::subscribe), but from the first message that
-    /// the stream still has, whatever was acknowledged: for a reader who has
-    /// lost what it had made of them.
-    pub async fn subscribe_anew(&self, durable: Durable) -> Result<Subscription, Error> {
-        self.subscribe_behind(durable, 0).await
-    }
-
     /// Like [`subscribe`](Self::subscribe), but from right behind a message of
     /// the stream, whatever was acknowledged: for a reader who keeps for itself
-    /// how far it has come, and may have been put back to an earlier place.
+    /// how far it has come, and may have been put back to an earlier place; 0
+    /// begins with the first message that the stream still has.
     pub async fn subscribe_behind(&self, durable: Durable, sequence: u64) -> Result<Subscription, Error> {
         self.open(durable, Some(sequence + 1)).await
     }
