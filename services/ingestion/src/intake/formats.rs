@@ -97,6 +97,8 @@ impl Format {
     /// what is wrong with one is no other's concern. It stops at the first one
     /// too many, whatever follows.
     pub(crate) fn split<'a>(&self, body: &'a [u8], limit: usize) -> Result<SplitBody<'a>, Error> {
+        // In binary mode the body is data, of any type.
+        let body = if matches!(self, Self::Binary(_)) { body } else { frame::unmarked(body) };
         let content = body.trim_ascii();
         if content.is_empty() && !matches!(self, Self::Binary(_)) {
             return Err(Error::MalformedBody("the body is empty".into()));
@@ -184,7 +186,7 @@ fn structured(mut attributes: Map<String, Value>, depth: usize) -> Result<Envelo
         (None, Some(base64)) => {
             let wrong = || Error::invalid("/data_base64", "must be base64");
             let bytes = STANDARD.decode(base64.as_str().ok_or_else(wrong)?).map_err(|_| wrong())?;
-            let data = parse(&bytes, within_event(depth)).map_err(|e| e.within("/data_base64"))?;
+            let data = parse(frame::unmarked(&bytes), within_event(depth)).map_err(|e| e.within("/data_base64"))?;
             attributes.shift_remove("data_base64");
             Some(data)
         }
@@ -226,7 +228,7 @@ fn binary(mut attributes: Map<String, Value>, body: &[u8], depth: usize) -> Resu
     let data = if body.is_empty() {
         None
     } else if is_json(content_type) {
-        Some(parse(body, within_event(depth)).map_err(|e| e.within("/data"))?)
+        Some(parse(frame::unmarked(body), within_event(depth)).map_err(|e| e.within("/data"))?)
     } else {
         attributes.insert("data_base64".into(), STANDARD.encode(body).into());
         None

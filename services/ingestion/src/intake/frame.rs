@@ -12,6 +12,15 @@ use crate::error::{Error, clip};
 /// What the reader says where there are too many; nobody sees it.
 const TOO_MANY: &str = "too many";
 
+/// The byte order mark of UTF-8. Programs on Windows begin a file with it, and
+/// JSON has no place for it: a reader may pass over it (RFC 8259, 8.1).
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A text without the mark that it may begin with.
+pub(crate) fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix(MARK).unwrap_or(text)
+}
+
 /// The items of a JSON array.
 pub(crate) fn array(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
     read(body, limit, |items, json| items.deserialize(json))
@@ -22,9 +31,11 @@ pub(crate) fn batch(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
     read(body, limit, |items, json| json.deserialize_map(BatchVisitor(items)))
 }
 
-/// The lines that are not blank.
+/// The lines that are not blank. Each may begin with a mark: files are put
+/// together as they are.
 pub(crate) fn lines(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
-    let lines = body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let lines = body.split(|b| *b == b'\n').map(|line| unmarked(line.trim_ascii()).trim_ascii());
+    let lines = lines.filter(|line| !line.is_empty());
     let lines: Vec<&[u8]> = lines.take(limit + 1).collect();
     if lines.len() > limit { Err(Error::TooManyEvents { limit }) } else { Ok(lines) }
 }

@@ -18,6 +18,7 @@ use super::{
     claims::{claim, claim_of},
     envelope::Envelope,
     formats::{self, Format},
+    frame,
     inflate::{Encoding, inflate},
     normalise::{Defaults, NormalisedEvent, normalise},
     schema::Schemas,
@@ -121,7 +122,8 @@ impl Validator {
             }
         };
         let defaults = Defaults { now: request.first_failed_at, new_id: || id.clone(), clientip: None };
-        let text = body.trim_ascii();
+        // An editor may have put a mark before what was mended.
+        let text = frame::unmarked(body.trim_ascii());
         let limits = &self.limits_config;
         let mut scratch = admission.scratch();
         scratch.cover(text.len().min(limits.event_bytes) * EXPANSION)?;

@@ -50,6 +50,39 @@ fn a_body_is_split_without_looking_into_its_events() {
 }
 
 #[test]
+fn a_mark_before_a_text_is_passed_over() {
+    for (format, body, texts) in [
+        (Format::Event, "\u{feff}{}", 1),
+        (Format::EventOrArray, "\u{feff} {}", 1),
+        (Format::EventOrArray, "\u{feff}[{},{}]", 2),
+        (Format::Array, "\u{feff}[{},{}]", 2),
+        (Format::Lines, "\u{feff}{}\r\n\u{feff}{}\n\u{feff}\n", 2),
+        (Format::Track, "\u{feff}{}", 1),
+        (Format::TrackBatch, "\u{feff}{\"batch\":[{}]}", 1),
+    ] {
+        let split = format.split(body.as_bytes(), 9).expect(body);
+        assert_eq!(split.texts, vec![b"{}"; texts], "{format:?}");
+    }
+    for empty in ["\u{feff}", "\u{feff}\n"] {
+        assert_eq!(Format::Lines.split(empty.as_bytes(), 9).expect_err("empty").code().as_str(), "malformed_body");
+    }
+}
+
+#[test]
+fn a_mark_before_data_is_passed_over_where_the_data_is_json() {
+    let read = |content_type: &str| {
+        let format = Format::of(Route::Events, &headers(&[("ce-type", "a"), ("content-type", content_type)]));
+        format.and_then(|format| format.read("\u{feff}{}".as_bytes(), 64)).expect(content_type)
+    };
+    assert_eq!(read("application/json").data, Some(json!({})));
+    assert_eq!(read("text/csv").attributes["data_base64"], "77u/e30=", "what is no JSON is kept to the byte");
+    let inside = Format::Event.read(br#"{"data_base64":"77u/e30="}"#, 64).expect("JSON");
+    assert_eq!(inside.data, Some(json!({})));
+    let within = Format::Event.read("{\"a\":\u{feff}1}".as_bytes(), 64).expect_err("a mark within");
+    assert_eq!(within.code().as_str(), "malformed_json");
+}
+
+#[test]
 fn a_broken_frame_is_the_bodys_fault() {
     for (format, body) in [
         (Format::Array, "[{},"),
