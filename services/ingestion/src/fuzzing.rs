@@ -19,8 +19,9 @@ use crate::{
     error::Error,
     intake::{
         self,
-        formats::{Format, Route},
+        formats::Format,
         inflate::Encoding,
+        route::Route,
         schema::Schemas,
         validate::{Submission, ValidatedEvents, Validator},
     },
@@ -69,16 +70,15 @@ pub fn inflate(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, 
     inflated().map_err(|error| refusal(&error))
 }
 
-/// A verdict on every event of a request to `/v1/events`, `/v1/track` or
-/// `/v1/batch`.
+/// A verdict on every event of a request to this path; to `/v1/events` where
+/// there is no such path.
 pub fn validate_request(path: &str, headers: &HeaderMap, body: Bytes) -> Result<Validated, Refusal> {
     let validated = || {
         let validator = validator()?;
         let mut admission = validator.limits.admit()?;
-        let route = [Route::Track, Route::Batch].into_iter().find(|route| route.path() == path);
         let submission = Submission {
             caller: Caller::ANYBODY,
-            format: Format::of(route.unwrap_or(Route::Events), headers)?,
+            format: Format::of(Route::at(path).unwrap_or(Route::EVENTS), headers)?,
             encoding: Encoding::of(headers)?,
             body,
             clientip: None,

@@ -18,10 +18,10 @@ use utoipa::OpenApi;
 
 use self::{
     answer::{Answers, IntakeAnswer, OneRejected, RejectedEvent, RequestVerdict},
-    bodies::{CloudEventSchema, SegmentBatchSchema, SegmentCallSchema},
+    bodies::{CloudEventSchema, SegmentBatchSchema, SegmentCallSchema, SegmentOtherCallSchema},
 };
 use crate::{
-    intake::{formats::Route, take_in::EventIntake},
+    intake::{route::Route, take_in::EventIntake},
     telemetry::request_span,
 };
 
@@ -31,12 +31,33 @@ pub(crate) fn routes(
     intake: Arc<EventIntake>,
     origins: &BTreeSet<String>,
 ) -> Result<Routes, StartError> {
-    Ok(Routes::new(access)
-        .post(Role::Write, Route::Events.path(), events)
-        .post(Role::Write, Route::Track.path(), track)
-        .post(Role::Write, Route::Batch.path(), batch)
-        .layer(cors(origins)?)
-        .with_state(intake))
+    let routes = Routes::new(access)
+        .post(Role::Write, Route::EVENTS.path, events)
+        .post(Role::Write, Route::TRACK.path, track)
+        .post(Role::Write, Route::PAGE.path, page)
+        .post(Role::Write, Route::BATCH.path, batch);
+    let routes = Route::LIKE.into_iter().fold(routes, |routes, (route, _)| {
+        let handler = move |State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request| {
+            answer(route, intake, caller, request)
+        };
+        routes.post(Role::Write, route.path, handler)
+    });
+    Ok(routes.layer(cors(origins)?).with_state(intake))
+}
+
+/// The service's description, for `/openapi.json`.
+pub(crate) fn description() -> utoipa::openapi::OpenApi {
+    let mut described = ApiDoc::openapi();
+    for (route, like) in Route::LIKE {
+        let Some(item) = described.paths.paths.get(like.path) else { continue };
+        let mut item = item.clone();
+        if let Some(operation) = &mut item.post {
+            operation.operation_id = Some(route.path.trim_start_matches("/v1/").to_owned());
+            operation.summary = Some(format!("Take in {}, as `{}` does", route.taken(), like.path));
+        }
+        described.paths.paths.insert(route.path.to_owned(), item);
+    }
+    described
 }
 
 fn cors(origins: &BTreeSet<String>) -> Result<CorsLayer, StartError> {
@@ -58,7 +79,7 @@ fn cors(origins: &BTreeSet<String>) -> Result<CorsLayer, StartError> {
 
 async fn answer(route: Route, intake: Arc<EventIntake>, caller: Caller, request: Request) -> Response {
     let started = Instant::now();
-    let span = request_span(route.path(), request.headers());
+    let span = request_span(route.path, request.headers());
     let response = match intake.take_in(route, caller, request).instrument(span.clone()).await {
         Ok(taken) => IntakeAnswer::new(&taken).into_response(),
         Err(error) => {
@@ -66,7 +87,7 @@ async fn answer(route: Route, intake: Arc<EventIntake>, caller: Caller, request:
             error.into_response()
         }
     };
-    intake.telemetry.answered(route.path(), response.status(), started.elapsed(), &span);
+    intake.telemetry.answered(route.path, response.status(), started.elapsed(), &span);
     response
 }
 
@@ -87,33 +108,52 @@ async fn answer(route: Route, intake: Arc<EventIntake>, caller: Caller, request:
     responses(Answers)
 )]
 async fn events(State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request) -> Response {
-    answer(Route::Events, intake, caller, request).await
+    answer(Route::EVENTS, intake, caller, request).await
 }
 
 /// Take in one Segment call
+///
+/// Segment's library in the browser sends each call to the first letter of its
+/// kind, as `text/plain`, which needs no preflight. A `type` in the body goes
+/// before the address.
 #[utoipa::path(
     post, path = "/v1/track", tag = "segment",
-    request_body = SegmentCallSchema, responses(Answers)
+    request_body(content((SegmentCallSchema = "application/json"), (SegmentCallSchema = "text/plain"))),
+    responses(Answers)
 )]
 async fn track(State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request) -> Response {
-    answer(Route::Track, intake, caller, request).await
+    answer(Route::TRACK, intake, caller, request).await
+}
+
+/// Take in one Segment call that is no `track`
+///
+/// It becomes an event of type `segment.page`, `segment.screen`,
+/// `segment.identify`, `segment.group` or `segment.alias`.
+#[utoipa::path(
+    post, path = "/v1/page", tag = "segment",
+    request_body(content((SegmentOtherCallSchema = "application/json"), (SegmentOtherCallSchema = "text/plain"))),
+    responses(Answers)
+)]
+async fn page(State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request) -> Response {
+    answer(Route::PAGE, intake, caller, request).await
 }
 
 /// Take in a batch of Segment calls
 #[utoipa::path(
     post, path = "/v1/batch", tag = "segment",
-    request_body = SegmentBatchSchema, responses(Answers)
+    request_body(content((SegmentBatchSchema = "application/json"), (SegmentBatchSchema = "text/plain"))),
+    responses(Answers)
 )]
 async fn batch(State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request) -> Response {
-    answer(Route::Batch, intake, caller, request).await
+    answer(Route::BATCH, intake, caller, request).await
 }
 
-/// The service's description, for `/openapi.json`.
+/// What is described in full; the other calls are like these.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Tidemill ingestion", description = "Takes events in and writes them to the log."),
-    paths(events, track, batch),
+    paths(events, track, page, batch),
     // Answers that are told apart by their status are not found by themselves.
     components(schemas(OneRejected, RequestVerdict, RejectedEvent)),
 )]
-pub(crate) struct ApiDoc;
+struct ApiDoc;

@@ -12,6 +12,7 @@ mod frame;
 pub(crate) mod inflate;
 mod normalise;
 pub(crate) mod parse;
+pub(crate) mod route;
 pub(crate) mod schema;
 mod segment;
 pub(crate) mod take_in;

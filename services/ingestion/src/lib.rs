@@ -26,7 +26,6 @@ use std::{convert::Infallible, hash::RandomState, sync::Arc, time::Duration};
 use tidemill_bus::Bus;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 use tokio_util::sync::CancellationToken;
-use utoipa::OpenApi;
 
 pub use config::{ClientIp, Config};
 
@@ -61,7 +60,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let schemas = Schemas::load(&config.schemas)?;
     let access = Access::start(&config.auth, &context, &[Role::Write])?;
-    let server = Server::start(&context, &config.http, http::ApiDoc::openapi()).await?;
+    let server = Server::start(&context, &config.http, http::description()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let intake = Arc::new(intake(&config, &context, &bus, schemas));
     let follower = (intake.clone(), context.clone(), bus.clone());

@@ -192,7 +192,7 @@ async fn a_full_stream_of_dead_letters_holds_no_accepted_event_up() {
     assert!(matches!(full, Error::Full { .. }), "{full}");
     let calls = json!({"batch": [
         {"type": "no-such-call", "messageId": "x"},
-        {"type": "page", "messageId": "pg", "anonymousId": "a", "name": "Home"},
+        {"type": "no-such-call", "messageId": "y", "anonymousId": "a", "name": "Home"},
         {"type": "track", "event": "Order Completed", "messageId": "od", "userId": "c",
             "properties": {"order_id": "od", "products": [{"product_id": "p", "price": 10, "quantity": 1}]}},
     ]});

@@ -43,6 +43,33 @@ pub(super) struct SegmentCallSchema {
     context: Option<serde_json::Value>,
 }
 
+/// A call as Segment's HTTP tracking API has it, other than `track`.
+#[derive(ToSchema)]
+#[schema(as = SegmentOtherCall)]
+#[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `segment`")]
+pub(super) struct SegmentOtherCallSchema {
+    #[schema(rename = "messageId")]
+    message_id: Option<String>,
+    #[schema(rename = "userId")]
+    user_id: Option<String>,
+    #[schema(rename = "anonymousId")]
+    anonymous_id: Option<String>,
+    timestamp: Option<String>,
+    /// Of `page` and `screen`: what it is called.
+    name: Option<serde_json::Value>,
+    /// Of `page` and `screen`.
+    properties: Option<serde_json::Value>,
+    /// Of `identify` and `group`: what is known of the customer or the group.
+    traits: Option<serde_json::Value>,
+    /// Of `group`.
+    #[schema(rename = "groupId")]
+    group_id: Option<serde_json::Value>,
+    /// Of `alias`: the customer's former id.
+    #[schema(rename = "previousId")]
+    previous_id: Option<serde_json::Value>,
+    context: Option<serde_json::Value>,
+}
+
 /// Calls as Segment's HTTP tracking API has them.
 #[derive(ToSchema)]
 #[schema(as = SegmentBatch)]

@@ -16,27 +16,10 @@ use super::{
     envelope::{Envelope, is_json},
     frame,
     parse::parse,
+    route::{Route, Takes},
     segment,
 };
 use crate::error::{Error, clip};
-
-/// Which address a request came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Route {
-    Events,
-    Track,
-    Batch,
-}
-
-impl Route {
-    pub(crate) const fn path(self) -> &'static str {
-        match self {
-            Self::Events => "/v1/events",
-            Self::Track => "/v1/track",
-            Self::Batch => "/v1/batch",
-        }
-    }
-}
 
 /// The format of a body.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +34,10 @@ pub(crate) enum Format {
     Lines,
     /// Attributes in headers, data in the body.
     Binary(Map<String, Value>),
-    /// One Segment call.
-    Track,
+    /// One Segment call: of this kind, where it does not say itself.
+    Call(&'static str),
     /// Segment calls in `batch`.
-    TrackBatch,
+    Calls,
 }
 
 /// The events of a body, each as it stands there.
@@ -74,19 +57,19 @@ impl Format {
             let given = if media.is_empty() { "no content type".into() } else { clip(&media) };
             Err(Error::UnsupportedMediaType(format!("{given} is not {wanted}")))
         };
-        match (route, media.as_str()) {
+        match (route.takes, media.as_str()) {
             // Segment's browser library says text/plain, to save a preflight.
-            (Route::Track, "application/json" | "text/plain") => Ok(Self::Track),
-            (Route::Batch, "application/json" | "text/plain") => Ok(Self::TrackBatch),
-            (Route::Track | Route::Batch, _) => unsupported("application/json"),
-            (Route::Events, "application/cloudevents+json") => Ok(Self::Event),
-            (Route::Events, "application/cloudevents-batch+json") => Ok(Self::Array),
-            (Route::Events, _) if headers.contains_key("ce-type") || headers.contains_key("ce-specversion") => {
+            (Takes::Call(kind), "application/json" | "text/plain") => Ok(Self::Call(kind)),
+            (Takes::Calls, "application/json" | "text/plain") => Ok(Self::Calls),
+            (Takes::Call(_) | Takes::Calls, _) => unsupported("application/json or text/plain"),
+            (Takes::Events, "application/cloudevents+json") => Ok(Self::Event),
+            (Takes::Events, "application/cloudevents-batch+json") => Ok(Self::Array),
+            (Takes::Events, _) if headers.contains_key("ce-type") || headers.contains_key("ce-specversion") => {
                 binary_attributes(headers, content_type.as_deref()).map(Self::Binary)
             }
-            (Route::Events, "application/json") => Ok(Self::EventOrArray),
-            (Route::Events, "application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(Self::Lines),
-            (Route::Events, _) => unsupported(
+            (Takes::Events, "application/json") => Ok(Self::EventOrArray),
+            (Takes::Events, "application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(Self::Lines),
+            (Takes::Events, _) => unsupported(
                 "application/cloudevents+json, application/cloudevents-batch+json, application/x-ndjson \
                  or application/json, nor has the request ce- headers",
             ),
@@ -105,11 +88,11 @@ impl Format {
         }
         let many = |texts| Ok(SplitBody { texts, single: false });
         match self {
-            Self::Event | Self::Track | Self::Binary(_) => Ok(SplitBody { texts: vec![body], single: true }),
+            Self::Event | Self::Call(_) | Self::Binary(_) => Ok(SplitBody { texts: vec![body], single: true }),
             Self::EventOrArray if content[0] != b'[' => Ok(SplitBody { texts: vec![content], single: true }),
             Self::EventOrArray | Self::Array => many(frame::array(content, limit)?),
             Self::Lines => many(frame::lines(body, limit)?),
-            Self::TrackBatch => many(frame::batch(content, limit)?),
+            Self::Calls => many(frame::batch(content, limit)?),
         }
     }
 
@@ -117,7 +100,8 @@ impl Format {
     pub(crate) fn read(&self, text: &[u8], depth: usize) -> Result<Envelope, Error> {
         match self {
             Self::Binary(attributes) => binary(attributes.clone(), text, depth),
-            Self::Track | Self::TrackBatch => segment::read(object(text, depth)?),
+            Self::Call(kind) => segment::read(object(text, depth)?, kind),
+            Self::Calls => segment::read(object(text, depth)?, segment::TRACK),
             Self::Event | Self::Array | Self::EventOrArray | Self::Lines => structured(object(text, depth)?, depth),
         }
     }
@@ -143,8 +127,8 @@ impl Format {
 pub(crate) fn read_again(text: &[u8], depth: usize, source: &str) -> Result<Envelope, Error> {
     let mut attributes = object(text, depth)?;
     let has = |name: &&str| attributes.contains_key(*name);
-    if !["specversion", "source"].iter().any(has) && ["event", "messageId", "anonymousId"].iter().any(has) {
-        return segment::read(attributes);
+    if !["specversion", "source"].iter().any(has) && segment::MARKS.iter().any(has) {
+        return segment::read(attributes, segment::TRACK);
     }
     attributes.shift_remove("enriched");
     if !attributes.contains_key("source") && source != SourceName::UNKNOWN {

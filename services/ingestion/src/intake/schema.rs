@@ -27,14 +27,20 @@ const PERSONAL: &str = "x-personal";
 /// Bytes of names that every dead letter carries in a header.
 const MAX_PERSONAL: usize = 4096;
 
-/// The event types of a shop.
-const SHOP: [(&str, &str); 6] = [
+/// The event types of a shop, and the calls of Segment's that are no events of a
+/// shop.
+const SHOP: [(&str, &str); 11] = [
     ("product.viewed", include_str!("../../schemas/product.viewed.json")),
     ("cart.item_added", include_str!("../../schemas/cart.item_added.json")),
     ("order.placed", include_str!("../../schemas/order.placed.json")),
     ("order.cancelled", include_str!("../../schemas/order.cancelled.json")),
     ("order.refunded", include_str!("../../schemas/order.refunded.json")),
     ("invoice.line", include_str!("../../schemas/invoice.line.json")),
+    ("segment.page", include_str!("../../schemas/segment.page.json")),
+    ("segment.screen", include_str!("../../schemas/segment.screen.json")),
+    ("segment.identify", include_str!("../../schemas/segment.identify.json")),
+    ("segment.group", include_str!("../../schemas/segment.group.json")),
+    ("segment.alias", include_str!("../../schemas/segment.alias.json")),
 ];
 
 /// The registered schemas.

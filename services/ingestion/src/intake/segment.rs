@@ -6,32 +6,61 @@ use serde_json::{Map, Value};
 use super::envelope::Envelope;
 use crate::error::Error;
 
-/// One call.
-pub(crate) fn read(mut call: Map<String, Value>) -> Result<Envelope, Error> {
-    let kind = match call.get("type").map(Value::as_str) {
-        None | Some(Some("track")) => event_type(text(&call, "/event", "event")?),
-        Some(Some(other)) => format!("segment.{other}"),
-        Some(None) => return Err(Error::invalid("/type", "must be a string")),
+/// The kind of call that is meant where nothing says which.
+pub(super) const TRACK: &str = "track";
+/// Members that a call has and no CloudEvent: an attribute's name is in lower
+/// case.
+pub(super) const MARKS: [&str; 6] = ["event", "messageId", "anonymousId", "userId", "groupId", "previousId"];
+
+/// One call: of this kind, where it does not say itself.
+pub(super) fn read(mut call: Map<String, Value>, kind: &str) -> Result<Envelope, Error> {
+    let kind = match call.shift_remove("type") {
+        None | Some(Value::Null) => kind.to_owned(),
+        Some(Value::String(kind)) => kind,
+        Some(_) => return Err(Error::invalid("/type", "must be a string")),
+    };
+    let type_of_event = match kind.as_str() {
+        TRACK => event_type(text(&call, "/event", "event")?),
+        other => format!("segment.{other}"),
     };
     let context = call.shift_remove("context").unwrap_or_default();
     let library = context.pointer("/library/name").and_then(Value::as_str);
-    let mut data = match call.shift_remove("properties") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(properties)) => properties,
-        Some(_) => return Err(Error::invalid("/properties", "must be an object")),
-    };
-    rename(&kind, &mut data);
+    let mut data = data(&mut call, &kind)?;
+    rename(&type_of_event, &mut data);
 
     let attributes = [
         ("id", call.shift_remove("messageId")),
         ("source", Some(library.map_or("segment".into(), |name| format!("segment/{name}").into()))),
-        ("type", Some(kind.into())),
+        ("type", Some(type_of_event.into())),
         ("time", call.shift_remove("timestamp").or_else(|| call.shift_remove("originalTimestamp"))),
         ("subject", present(&mut call, "userId").or_else(|| present(&mut call, "anonymousId"))),
         ("clientip", context.get("ip").cloned()),
     ];
     let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     Ok(Envelope { attributes, data: Some(data.into()) })
+}
+
+/// What a call says, beside who it is about. What is known of a customer or a
+/// group is `traits`, and a page's name stands beside its properties.
+fn data(call: &mut Map<String, Value>, kind: &str) -> Result<Map<String, Value>, Error> {
+    let (member, beside): (_, &[(&str, &str)]) = match kind {
+        "identify" => ("traits", &[]),
+        "group" => ("traits", &[("groupId", "group_id")]),
+        "page" | "screen" => ("properties", &[("name", "name"), ("category", "category")]),
+        "alias" => ("properties", &[("previousId", "previous_id")]),
+        _ => ("properties", &[]),
+    };
+    let mut data = match call.shift_remove(member) {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(members)) => members,
+        Some(_) => return Err(Error::invalid(format!("/{member}"), "must be an object")),
+    };
+    for (from, to) in beside {
+        if let Some(value) = present(call, from) {
+            data.entry(*to).or_insert(value);
+        }
+    }
+    Ok(data)
 }
 
 fn text<'a>(call: &'a Map<String, Value>, pointer: &str, name: &str) -> Result<&'a str, Error> {

@@ -11,8 +11,9 @@ use tracing::{Instrument, Span};
 
 use super::{
     client_address,
-    formats::{Format, Route},
+    formats::Format,
     inflate::Encoding,
+    route::Route,
     validate::{Submission, ValidatedEvents, Validator},
 };
 use crate::{

@@ -1,6 +1,7 @@
 //! The service's HTTP interface, on a real nats-server.
 
 mod limits;
+mod segment;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -337,7 +338,7 @@ async fn a_short_outage_is_waited_out_and_written_once() {
 async fn the_interface_is_described() {
     let service = Service::start().await;
     let described = answer(service.client.get(format!("http://{}/openapi.json", service.address))).await.body;
-    for path in ["/v1/events", "/v1/track", "/v1/batch"] {
+    for path in ["/v1/events", "/v1/track", "/v1/batch", "/v1/identify", "/v1/p", "/v1/b"] {
         let post = &described["paths"][path]["post"];
         for status in ["202", "400", "401", "403", "413", "415", "422", "429", "503"] {
             assert!(post["responses"][status].is_object(), "{path} {status}");

@@ -13,21 +13,26 @@ fn form(route: Route, content_type: &str) -> Result<Format, Error> {
 
 #[test]
 fn a_content_type_names_a_form() {
-    assert_eq!(form(Route::Events, "application/cloudevents+json; charset=UTF-8"), Ok(Format::Event));
-    assert_eq!(form(Route::Events, "application/CloudEvents-batch+json"), Ok(Format::Array));
-    assert_eq!(form(Route::Events, "application/x-ndjson"), Ok(Format::Lines));
-    assert_eq!(form(Route::Events, "application/json"), Ok(Format::EventOrArray));
-    assert_eq!(form(Route::Track, "text/plain;charset=UTF-8"), Ok(Format::Track));
-    assert_eq!(form(Route::Batch, "application/json"), Ok(Format::TrackBatch));
+    assert_eq!(form(Route::EVENTS, "application/cloudevents+json; charset=UTF-8"), Ok(Format::Event));
+    assert_eq!(form(Route::EVENTS, "application/CloudEvents-batch+json"), Ok(Format::Array));
+    assert_eq!(form(Route::EVENTS, "application/x-ndjson"), Ok(Format::Lines));
+    assert_eq!(form(Route::EVENTS, "application/json"), Ok(Format::EventOrArray));
+    assert_eq!(form(Route::TRACK, "text/plain;charset=UTF-8"), Ok(Format::Call("track")));
+    assert_eq!(form(Route::BATCH, "application/json"), Ok(Format::Calls));
     for (route, wrong) in [
-        (Route::Events, "text/plain"),
-        (Route::Events, ""),
-        (Route::Events, "application/json; charset=utf-16"),
-        (Route::Track, "application/x-ndjson"),
+        (Route::EVENTS, "text/plain"),
+        (Route::EVENTS, ""),
+        (Route::EVENTS, "application/json; charset=utf-16"),
+        (Route::TRACK, "application/x-ndjson"),
     ] {
         assert_eq!(form(route, wrong).expect_err(wrong).code().as_str(), "unsupported_media_type");
     }
-    let bare = Format::of(Route::Events, &HeaderMap::new()).expect_err("no header at all");
+    for (path, kind) in [("/v1/p", "page"), ("/v1/identify", "identify"), ("/v1/a", "alias"), ("/v1/t", "track")] {
+        let route = Route::at(path).expect(path);
+        assert_eq!(form(route, "text/plain"), Ok(Format::Call(kind)), "{path}");
+    }
+    assert_eq!(Route::at("/v1/b").map(|route| form(route, "text/plain")), Some(Ok(Format::Calls)));
+    let bare = Format::of(Route::EVENTS, &HeaderMap::new()).expect_err("no header at all");
     assert_eq!(bare.code().as_str(), "unsupported_media_type");
 }
 
@@ -44,7 +49,7 @@ fn a_body_is_split_without_looking_into_its_events() {
     assert_eq!(texts(Format::EventOrArray, "[]"), Vec::<&str>::new());
     assert_eq!(texts(Format::EventOrArray, " {\n"), ["{"]);
     assert_eq!(texts(Format::Lines, "\n{}\r\n \n{\n[]"), ["{}", "{", "[]"]);
-    assert_eq!(texts(Format::TrackBatch, r#"{"sentAt":1,"batch":[{},3]}"#), ["{}", "3"]);
+    assert_eq!(texts(Format::Calls, r#"{"sentAt":1,"batch":[{},3]}"#), ["{}", "3"]);
     let deep = format!("[{}{}]", "[".repeat(10_000), "]".repeat(10_000));
     assert_eq!(Format::Array.split(deep.as_bytes(), 1).expect("framed").texts.len(), 1);
 }
@@ -57,8 +62,8 @@ fn a_mark_before_a_text_is_passed_over() {
         (Format::EventOrArray, "\u{feff}[{},{}]", 2),
         (Format::Array, "\u{feff}[{},{}]", 2),
         (Format::Lines, "\u{feff}{}\r\n\u{feff}{}\n\u{feff}\n", 2),
-        (Format::Track, "\u{feff}{}", 1),
-        (Format::TrackBatch, "\u{feff}{\"batch\":[{}]}", 1),
+        (Format::Call("track"), "\u{feff}{}", 1),
+        (Format::Calls, "\u{feff}{\"batch\":[{}]}", 1),
     ] {
         let split = format.split(body.as_bytes(), 9).expect(body);
         assert_eq!(split.texts, vec![b"{}"; texts], "{format:?}");
@@ -71,7 +76,7 @@ fn a_mark_before_a_text_is_passed_over() {
 #[test]
 fn a_mark_before_data_is_passed_over_where_the_data_is_json() {
     let read = |content_type: &str| {
-        let format = Format::of(Route::Events, &headers(&[("ce-type", "a"), ("content-type", content_type)]));
+        let format = Format::of(Route::EVENTS, &headers(&[("ce-type", "a"), ("content-type", content_type)]));
         format.and_then(|format| format.read("\u{feff}{}".as_bytes(), 64)).expect(content_type)
     };
     assert_eq!(read("application/json").data, Some(json!({})));
@@ -90,8 +95,8 @@ fn a_broken_frame_is_the_bodys_fault() {
         (Format::EventOrArray, "[NaN]"),
         (Format::EventOrArray, ""),
         (Format::Lines, " \n"),
-        (Format::TrackBatch, "{}"),
-        (Format::TrackBatch, r#"{"batch":[],"batch":[]}"#),
+        (Format::Calls, "{}"),
+        (Format::Calls, r#"{"batch":[],"batch":[]}"#),
     ] {
         assert_eq!(format.split(body.as_bytes(), 9).expect_err(body).code().as_str(), "malformed_body", "{body}");
     }
@@ -105,7 +110,7 @@ fn binary_mode_has_its_attributes_in_headers() {
         ("ce-subject", "Zo%C3%AB%20%22x%22"),
         ("content-type", "application/json"),
     ]);
-    let format = Format::of(Route::Events, &sent).expect("binary");
+    let format = Format::of(Route::EVENTS, &sent).expect("binary");
     let envelope = format.read(br#"{"n":1}"#, 64).expect("valid");
     assert_eq!(
         Value::from(envelope.attributes),
@@ -117,10 +122,10 @@ fn binary_mode_has_its_attributes_in_headers() {
 
     for wrong in [("ce-subject", "%ff"), ("ce-data", "x")] {
         let sent = headers(&[("ce-type", "a"), wrong]);
-        assert_eq!(Format::of(Route::Events, &sent).expect_err(wrong.1).code().as_str(), "invalid_event");
+        assert_eq!(Format::of(Route::EVENTS, &sent).expect_err(wrong.1).code().as_str(), "invalid_event");
     }
     let other = headers(&[("ce-type", "a"), ("content-type", "image/png")]);
-    let envelope = Format::of(Route::Events, &other).and_then(|format| format.read(&[0xff], 64)).expect("bytes");
+    let envelope = Format::of(Route::EVENTS, &other).and_then(|format| format.read(&[0xff], 64)).expect("bytes");
     assert_eq!(envelope.attributes["data_base64"], "/w==");
 }
 

@@ -54,6 +54,11 @@ fn what_a_shop_sends_is_valid() {
             "invoice.line",
             json!({"invoice": "C1", "stock_code": "D", "quantity": -80995, "unit_price": "-11062.06", "country": "EIRE"}),
         ),
+        ("segment.page", json!({"url": "https://shop.example/", "referrer": null})),
+        ("segment.screen", json!({})),
+        ("segment.identify", json!({"email": "a@shop.example", "address": {"city": "Ghent"}})),
+        ("segment.group", json!({"group_id": "g"})),
+        ("segment.alias", json!({"previous_id": "a"})),
     ] {
         assert_eq!(check(kind, data), Ok(()), "{kind}");
     }

@@ -3,8 +3,12 @@ use serde_json::json;
 use super::*;
 
 fn mapped(call: Value) -> Result<(Value, Value), Error> {
+    mapped_at(TRACK, call)
+}
+
+fn mapped_at(kind: &str, call: Value) -> Result<(Value, Value), Error> {
     let Value::Object(call) = call else { panic!("an object") };
-    read(call).map(|envelope| (envelope.attributes.into(), envelope.data.expect("data")))
+    read(call, kind).map(|envelope| (envelope.attributes.into(), envelope.data.expect("data")))
 }
 
 #[test]
@@ -50,6 +54,30 @@ fn names_have_types() {
 }
 
 #[test]
+fn a_call_is_of_the_kind_that_it_says_or_else_of_its_addresss() {
+    let kind = |kind, call| mapped_at(kind, call).expect(kind).0["type"].clone();
+    assert_eq!(kind("page", json!({"userId": "c"})), "segment.page");
+    assert_eq!(kind("page", json!({"type": null})), "segment.page");
+    assert_eq!(kind("page", json!({"type": "identify"})), "segment.identify");
+    assert_eq!(kind("page", json!({"type": "track", "event": "Product Viewed"})), "product.viewed");
+}
+
+#[test]
+fn every_call_keeps_what_it_says() {
+    let data = |kind, call| mapped_at(kind, call).expect(kind).1;
+    let page = json!({"name": "Home", "category": null, "properties": {"url": "https://shop.example/", "name": "x"}});
+    assert_eq!(data("page", page), json!({"url": "https://shop.example/", "name": "x"}));
+    assert_eq!(
+        data("screen", json!({"name": "Home", "category": "Start"})),
+        json!({"name": "Home", "category": "Start"})
+    );
+    assert_eq!(data("identify", json!({"traits": {"plan": "x"}, "properties": 3})), json!({"plan": "x"}));
+    let group = json!({"groupId": "g", "traits": {"employees": 3}});
+    assert_eq!(data("group", group), json!({"employees": 3, "group_id": "g"}));
+    assert_eq!(data("alias", json!({"previousId": "a", "userId": "c"})), json!({"previous_id": "a"}));
+}
+
+#[test]
 fn what_is_no_call_is_refused() {
     for (wrong, pointer) in [
         (json!({}), "/event"),
@@ -59,4 +87,6 @@ fn what_is_no_call_is_refused() {
     ] {
         assert_eq!(mapped(wrong).expect_err(pointer).pointer(), Some(pointer));
     }
+    let traits = mapped_at("identify", json!({"traits": []})).expect_err("no object");
+    assert_eq!(traits.pointer(), Some("/traits"));
 }

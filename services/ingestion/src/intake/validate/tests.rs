@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidemill_domain::{ManualClock, Timestamp};
 
 use super::*;
-use crate::{config::SchemasConfig, intake::formats::Route};
+use crate::{config::SchemasConfig, intake::route::Route};
 
 fn validate() -> Validator {
     let limits_config =
@@ -125,7 +125,7 @@ fn an_events_own_trace_goes_before_the_requests() {
 fn a_dead_letter_of_binary_mode_is_a_whole_event() {
     let headers = [("ce-type", "product.viewed"), ("ce-source", "shop"), ("content-type", "application/json")];
     let headers = headers.map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
-    let format = Format::of(Route::Events, &HeaderMap::from_iter(headers)).expect("binary");
+    let format = Format::of(Route::EVENTS, &HeaderMap::from_iter(headers)).expect("binary");
     let validated = validated(delivery(format, "{}")).expect("validated");
     let body: Value = serde_json::from_slice(&bodies(&validated)[0]).expect("JSON");
     let attributes = json!({"type": "product.viewed", "source": "shop", "datacontenttype": "application/json"});
@@ -247,8 +247,9 @@ fn any_form() -> impl Strategy<Value = Format> {
         Just(Format::Array),
         Just(Format::EventOrArray),
         Just(Format::Lines),
-        Just(Format::Track),
-        Just(Format::TrackBatch),
+        Just(Format::Call("track")),
+        Just(Format::Call("page")),
+        Just(Format::Calls),
         Just(Format::Binary(serde_json::Map::new())),
     ]
 }
