@@ -37,7 +37,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct CorsConfig {
     /// Origins whose pages may send events, for instance
-    /// `https://shop.example`. With none, any may; credentials never go along.
+    /// `https://shop.example`. With none, any may, without credentials.
     pub origins: BTreeSet<String>,
 }
 

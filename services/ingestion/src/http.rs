@@ -12,7 +12,7 @@ use axum::{
 };
 use tidemill_service::{Access, Caller, Role, Routes, StartError};
 use tokio::time::Instant;
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::Instrument;
 use utoipa::OpenApi;
 
@@ -64,12 +64,14 @@ fn cors(origins: &BTreeSet<String>) -> Result<CorsLayer, StartError> {
     let origin = |text: &String| {
         text.parse::<HeaderValue>().map_err(|_| StartError::new(format!("cors.origins: {text:?} is no origin")))
     };
-    let allowed = match origins.is_empty() {
-        true => AllowOrigin::any(),
-        false => AllowOrigin::list(origins.iter().map(origin).collect::<Result<Vec<_>, _>>()?),
-    };
+    let named = origins.iter().map(origin).collect::<Result<Vec<_>, _>>()?;
+    let allowed = if named.is_empty() { AllowOrigin::any() } else { AllowOrigin::list(named.clone()) };
+    // A beacon goes with credentials, and a browser then wants to be told that they
+    // may. They open nothing here: a key is in a header or in the address.
+    let credentials = AllowCredentials::predicate(move |origin, _| named.contains(origin));
     Ok(CorsLayer::new()
         .allow_origin(allowed)
+        .allow_credentials(credentials)
         .allow_methods([Method::POST])
         // A wildcard would leave out Authorization.
         .allow_headers(AllowHeaders::mirror_request())
@@ -96,7 +98,8 @@ async fn answer(route: Route, intake: Arc<EventIntake>, caller: Caller, request:
 /// The answer comes when every accepted event is in the log, and every
 /// rejected one is kept with its reason, or counted: those beyond what the key
 /// may have kept in a minute, and all while the stream of dead letters is full. In binary mode, attributes are
-/// `ce-` headers and the body is the data.
+/// `ce-` headers and the body is the data. `text/plain` is what a page's beacon
+/// says; the text is one event, or an array of them.
 #[utoipa::path(
     post, path = "/v1/events", tag = "events",
     request_body(content(
@@ -104,6 +107,7 @@ async fn answer(route: Route, intake: Arc<EventIntake>, caller: Caller, request:
         (Vec<CloudEventSchema> = "application/cloudevents-batch+json"),
         (String = "application/x-ndjson"),
         (CloudEventSchema = "application/json"),
+        (CloudEventSchema = "text/plain"),
     )),
     responses(Answers)
 )]

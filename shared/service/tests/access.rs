@@ -115,6 +115,8 @@ async fn a_route_and_its_description_say_the_same() {
 
     let http = reqwest::Client::new();
     let get = || http.get(format!("{address}/v1/things"));
+    let in_address = get().query(&[("write_key", "key-of-the-wall-1")]).send().await.expect("an answer");
+    assert_eq!(in_address.status().as_u16(), 401, "what reads takes no key from an address");
     let refused = get().send().await.expect("an answer");
     assert_eq!(
         (refused.status().as_u16(), &refused.headers()["www-authenticate"]),

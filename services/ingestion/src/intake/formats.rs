@@ -67,11 +67,12 @@ impl Format {
             (Takes::Events, _) if headers.contains_key("ce-type") || headers.contains_key("ce-specversion") => {
                 binary_attributes(headers, content_type.as_deref()).map(Self::Binary)
             }
-            (Takes::Events, "application/json") => Ok(Self::EventOrArray),
+            // A page's beacon says text/plain whatever it sends.
+            (Takes::Events, "application/json" | "text/plain") => Ok(Self::EventOrArray),
             (Takes::Events, "application/x-ndjson" | "application/ndjson" | "application/jsonl") => Ok(Self::Lines),
             (Takes::Events, _) => unsupported(
-                "application/cloudevents+json, application/cloudevents-batch+json, application/x-ndjson \
-                 or application/json, nor has the request ce- headers",
+                "application/cloudevents+json, application/cloudevents-batch+json, application/x-ndjson, \
+                 application/json or text/plain, nor has the request ce- headers",
             ),
         }
     }

@@ -1,6 +1,7 @@
 //! The service's HTTP interface, on a real nats-server.
 
 mod limits;
+mod pages;
 mod segment;
 #[path = "../support/mod.rs"]
 mod support;
@@ -345,7 +346,7 @@ async fn the_interface_is_described() {
         }
     }
     let forms = described["paths"]["/v1/events"]["post"]["requestBody"]["content"].as_object().expect("forms");
-    assert_eq!(forms.len(), 4);
+    assert_eq!(forms.len(), 5);
     assert_eq!(described["components"]["schemas"]["CloudEvent"]["required"], json!(["source", "type"]));
     service.stop().await;
 }

@@ -1,9 +1,13 @@
 //! What a request brings to say who it is.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use percent_encoding::percent_decode_str;
 
 use super::session;
+
+/// The parameter of an address that holds a key.
+pub(super) const PARAMETER: &str = "write_key";
 
 /// What a request brings to say who it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,11 +25,37 @@ impl Credentials {
     /// the user name, the way Segment's libraries send it) or from
     /// `X-Write-Key`; without one, the page's cookie.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        if headers.contains_key(header::AUTHORIZATION) || headers.contains_key("x-write-key") {
-            return key(headers).map_or(Self::None, Self::Key);
+        match has_key(headers) {
+            true => key(headers).map_or(Self::None, Self::Key),
+            false => session::presented(headers).map_or(Self::None, Self::Session),
         }
-        session::presented(headers).map_or(Self::None, Self::Session)
     }
+
+    /// The same for a route that is written to. Without a key in a header, one in
+    /// the address counts: a page's beacon can set no header. Addresses end up in
+    /// the logs of proxies, so that this is for keys that everybody may see, and
+    /// no other route looks there.
+    pub(super) fn of_writer(headers: &HeaderMap, uri: &Uri) -> Self {
+        match in_address(uri) {
+            Some(found) if !has_key(headers) => found,
+            _ => Self::of(headers),
+        }
+    }
+}
+
+fn has_key(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION) || headers.contains_key("x-write-key")
+}
+
+/// The key in an address. Of two of them nobody knows which is meant.
+fn in_address(uri: &Uri) -> Option<Credentials> {
+    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let mut keys = pairs.filter(|(name, _)| *name == PARAMETER).map(|(_, value)| value);
+    let key = percent_decode_str(keys.next()?).decode_utf8();
+    Some(match (key, keys.next()) {
+        (Ok(key), None) => Credentials::Key(key.into_owned()),
+        _ => Credentials::None,
+    })
 }
 
 fn key(headers: &HeaderMap) -> Option<String> {
@@ -63,6 +93,28 @@ mod tests {
         assert_eq!(of("authorization", "Basic c2Vjb25kOg=="), key("second"));
         assert_eq!(of("authorization", "Basic c2Vjb25kOmlnbm9yZWQ="), key("second"));
         assert_eq!(of("cookie", "a=b; tidemill_session=v"), Credentials::Session("v".into()));
+    }
+
+    #[test]
+    fn a_writers_key_may_stand_in_the_address() {
+        let of = |uri: &str, headers: &[(&'static str, &str)]| {
+            let header = |(name, value): &(&'static str, &str)| {
+                (header::HeaderName::from_static(name), value.parse().expect("a value"))
+            };
+            Credentials::of_writer(&headers.iter().map(header).collect(), &uri.parse().expect("an address"))
+        };
+        let key = |text: &str| Credentials::Key(text.into());
+        assert_eq!(of("/v1/events?write_key=first", &[]), key("first"));
+        assert_eq!(of("/v1/events?x=1&write_key=a%2Bb+c", &[]), key("a+b+c"));
+        assert_eq!(of("/v1/events?write_key=first", &[("x-write-key", "second")]), key("second"));
+        // A wrong key is not made up for by the address, nor two keys by their order.
+        assert_eq!(of("/v1/events?write_key=first", &[("authorization", "nonsense")]), Credentials::None);
+        assert_eq!(of("/v1/events?write_key=first&write_key=first", &[]), Credentials::None);
+        // A session of another service on the same host comes along with a beacon.
+        let cookie = ("cookie", "tidemill_session=v");
+        assert_eq!(of("/v1/events?write_key=first", &[cookie]), key("first"));
+        assert_eq!(of("/v1/events?key=first", &[cookie]), Credentials::Session("v".into()));
+        assert_eq!(of("/v1/events", &[]), Credentials::None);
     }
 
     #[test]

@@ -112,9 +112,22 @@ impl Access {
 
     /// Who asks, if they may do what needs `needs`.
     pub fn check(&self, method: &Method, headers: &HeaderMap, needs: Role) -> Result<Caller, Denied> {
+        self.judge(method, Credentials::of(headers), needs)
+    }
+
+    /// The same of a request, whose address may hold a key that writes.
+    fn check_request(&self, request: &Request, needs: Role) -> Result<Caller, Denied> {
+        let credentials = match needs {
+            Role::Write => Credentials::of_writer(request.headers(), request.uri()),
+            Role::Read | Role::Operate => Credentials::of(request.headers()),
+        };
+        self.judge(request.method(), credentials, needs)
+    }
+
+    fn judge(&self, method: &Method, credentials: Credentials, needs: Role) -> Result<Caller, Denied> {
         let Some(keys) = &self.shared.keys else { return Ok(Caller::ANYBODY) };
         let keys = keys.borrow().clone();
-        match Credentials::of(headers) {
+        match credentials {
             Credentials::Key(given) => {
                 let key = keys.find(&Hash::of(&given)).ok_or(Denied::Unknown { needs })?.clone();
                 match key.role.opens(needs) {
@@ -244,7 +257,7 @@ fn read(config: &AuthConfig) -> Result<(Keyring, Option<[u8; 32]>), String> {
 
 /// The guard before a route.
 pub(super) async fn admit(State((access, needs)): State<(Access, Role)>, mut request: Request, next: Next) -> Response {
-    match access.check(request.method(), request.headers(), needs) {
+    match access.check_request(&request, needs) {
         Ok(caller) => {
             access.shared.telemetry.granted(&caller);
             request.extensions_mut().insert(caller);

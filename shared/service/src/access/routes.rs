@@ -22,7 +22,7 @@ use utoipa::{
     },
 };
 
-use super::{Access, Role, guard::admit};
+use super::{Access, Role, credentials::PARAMETER, guard::admit};
 use crate::Problem;
 
 /// What a request must bring.
@@ -232,7 +232,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-const WRITE: [&str; 3] = ["write_key", "write_key_header", "write_key_basic"];
+const WRITE: [&str; 4] = ["write_key", "write_key_header", "write_key_basic", "write_key_parameter"];
 const SESSION: &str = "session";
 
 /// The names of the ways in, any of which is enough. Each begins with the role
@@ -250,6 +250,7 @@ fn scheme(name: &str) -> SecurityScheme {
     match name {
         "write_key_header" => SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Write-Key"))),
         "write_key_basic" => SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)),
+        "write_key_parameter" => SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new(PARAMETER))),
         SESSION => SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("tidemill_session"))),
         _ => SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
     }

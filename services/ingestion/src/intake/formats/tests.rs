@@ -17,10 +17,12 @@ fn a_content_type_names_a_form() {
     assert_eq!(form(Route::EVENTS, "application/CloudEvents-batch+json"), Ok(Format::Array));
     assert_eq!(form(Route::EVENTS, "application/x-ndjson"), Ok(Format::Lines));
     assert_eq!(form(Route::EVENTS, "application/json"), Ok(Format::EventOrArray));
+    assert_eq!(form(Route::EVENTS, "text/plain;charset=UTF-8"), Ok(Format::EventOrArray));
     assert_eq!(form(Route::TRACK, "text/plain;charset=UTF-8"), Ok(Format::Call("track")));
     assert_eq!(form(Route::BATCH, "application/json"), Ok(Format::Calls));
     for (route, wrong) in [
-        (Route::EVENTS, "text/plain"),
+        (Route::EVENTS, "text/html"),
+        (Route::EVENTS, "text/plain; charset=iso-8859-1"),
         (Route::EVENTS, ""),
         (Route::EVENTS, "application/json; charset=utf-16"),
         (Route::TRACK, "application/x-ndjson"),
