@@ -8,11 +8,17 @@ mod body;
 mod metrics;
 mod patience;
 mod places;
+mod rest;
 mod stream;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{Request, header},
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -27,6 +33,7 @@ use body::{AnswerBody, Upload};
 pub(crate) use metrics::ConnectionMetrics;
 use patience::{Activity, Patience};
 use places::{Places, TakenPlace};
+use rest::RestOfBody;
 use stream::Watched;
 
 /// The head of a request, trailers likewise. All connections together hold this
@@ -149,11 +156,16 @@ impl Acceptor {
         address: SocketAddr,
         activity: Activity,
     ) -> impl Future<Output = axum::http::Response<AnswerBody>> + use<> {
-        let work = activity.begin();
-        let mut request = request.map(|body| Body::new(Upload::new(body, activity)));
+        let (work, rest) = (Arc::new(activity.begin()), RestOfBody::default());
+        let is_held_back = request.headers().contains_key(header::EXPECT);
+        let mut request = request.map(|body| Body::new(Upload::new(body, activity, rest.clone(), is_held_back)));
         request.extensions_mut().insert(ConnectInfo(address));
         let answered = self.app.clone().oneshot(request);
-        async move { answered.await.unwrap_or_else(|never| match never {}).map(|body| AnswerBody::new(body, work)) }
+        async move {
+            let answer = answered.await.unwrap_or_else(|never| match never {});
+            rest.read_off(&work);
+            answer.map(|body| AnswerBody::new(body, work))
+        }
     }
 }
 

@@ -187,6 +187,45 @@ async fn a_body_that_trickles_holds_no_place() {
 }
 
 #[tokio::test]
+async fn who_still_sends_sees_the_answer_and_may_go_on() {
+    let running = start(|_| ()).await;
+    let body = vec![b'x'; 6 << 20];
+    for (path, status) in [("/nowhere", "404"), ("/hello", "405"), ("/length", "413")] {
+        let mut client = running.connect().await;
+        send(&mut client, &format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len()))
+            .await;
+        client.write_all(&body).await.expect("all of it is taken");
+        let mut answer = Vec::new();
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert_ne!(client.read_buf(&mut answer).await.expect("an answer"), 0, "{path} is closed");
+        }
+        assert!(answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()), "{}", String::from_utf8_lossy(&answer));
+        send(&mut client, "GET /hello HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await;
+        assert!(closed(&mut client).await.ends_with("hello"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_sends_without_end_is_let_go() {
+    let running = start(|_| ()).await;
+    let mut client = running.connect().await;
+    send(&mut client, "POST /nowhere HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000000\r\n\r\n").await;
+    let part = vec![b'x'; 1 << 20];
+    let sends = async { while client.write_all(&part).await.is_ok() {} };
+    timeout(SOON, sends).await.expect("the server takes no more");
+    running.counts("tidemill_http_connections 0").await;
+}
+
+#[tokio::test]
+async fn who_waits_to_be_asked_for_a_body_is_not_asked_when_it_is_refused() {
+    let running = start(|_| ()).await;
+    let mut client = running.connect().await;
+    let head = "POST /nowhere HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n";
+    send(&mut client, head).await;
+    assert!(closed(&mut client).await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
 async fn who_does_not_read_is_let_go() {
     let running = start(|config| config.stall_seconds = 1.try_into().expect("positive")).await;
     let mut client = running.connect().await;

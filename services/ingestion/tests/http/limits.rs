@@ -5,6 +5,10 @@ use std::{collections::BTreeSet, num::NonZeroU32};
 use reqwest::RequestBuilder;
 use serde_json::json;
 use tidemill_service::AuthConfig;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{Service, answer, view};
 
@@ -76,6 +80,27 @@ async fn bodies_are_limited_in_size_and_type() {
     answer(json().body("[1,2,3,4]")).await.problem(413, "too_many_events");
     answer(keyed().header("content-type", "application/xml").body("<a/>")).await.problem(415, "unsupported_media_type");
     answer(keyed().body("{}")).await.problem(415, "unsupported_media_type");
+    service.stop().await;
+}
+
+/// As Node's fetch does it: all of the body first, then the answer.
+#[tokio::test]
+async fn who_sends_too_much_is_told_so() {
+    let service = limited().await;
+    let head = |key: &str| {
+        format!(
+            "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nX-Write-Key: {key}\r\n\
+             Content-Length: 6000000\r\nConnection: close\r\n\r\n"
+        )
+    };
+    for (key, status) in [(APP_KEY, "413"), (APP_KEY, "413"), ("key-of-nobody-at-all", "401")] {
+        let mut client = TcpStream::connect(service.address).await.expect("connects");
+        client.write_all(head(key).as_bytes()).await.expect("sends");
+        client.write_all(&vec![b'x'; 6_000_000]).await.expect("all of it is taken");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
     service.stop().await;
 }
 

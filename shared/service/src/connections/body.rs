@@ -2,23 +2,33 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
-use super::patience::{Activity, Working};
+use super::{
+    patience::{Activity, Working},
+    rest::RestOfBody,
+};
 
 /// The body of a request: while it is read, its client is waited for.
 pub(super) struct Upload {
-    body: Incoming,
+    /// `None` when there is no more of it.
+    body: Option<Incoming>,
     activity: Activity,
+    rest: RestOfBody,
+    /// Whether the client sends nothing before it is asked to.
+    is_held_back: bool,
 }
 
 impl Upload {
-    pub(super) fn new(body: Incoming, activity: Activity) -> Self {
-        Self { body, activity }
+    /// What is left of it is laid down in `rest`. A client that waits for `100
+    /// Continue` is not asked for that.
+    pub(super) fn new(body: Incoming, activity: Activity, rest: RestOfBody, is_held_back: bool) -> Self {
+        Self { body: Some(body), activity, rest, is_held_back }
     }
 }
 
@@ -27,39 +37,48 @@ impl HttpBody for Upload {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
+        self.is_held_back = false;
         match &frame {
             Poll::Pending => self.activity.body_waits(),
             Poll::Ready(Some(Ok(frame))) => self.activity.body_moved(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Ready(Some(Err(_)) | None) => self.activity.body_moved(0),
+            Poll::Ready(Some(Err(_)) | None) => {
+                self.activity.body_moved(0);
+                self.body = None;
+            }
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 
-/// Nobody waits for the rest.
+/// Nobody here waits for the rest.
 impl Drop for Upload {
     fn drop(&mut self) {
         self.activity.body_moved(0);
+        let is_over = self.is_held_back || self.is_end_stream();
+        if let Some(body) = self.body.take().filter(|_| !is_over) {
+            self.rest.lay_down(body);
+        }
     }
 }
 
 /// The body of an answer: the request is in work until all of it is made.
 pub(super) struct AnswerBody {
     body: Body,
-    _work: Working,
+    _work: Arc<Working>,
 }
 
 impl AnswerBody {
-    pub(super) fn new(body: Body, work: Working) -> Self {
+    pub(super) fn new(body: Body, work: Arc<Working>) -> Self {
         Self { body, _work: work }
     }
 }

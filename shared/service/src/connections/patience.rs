@@ -52,6 +52,8 @@ pub(super) struct Activity(Arc<Mutex<ActivityState>>);
 struct ActivityState {
     patience: Patience,
     phase: Phase,
+    /// Requests so far.
+    requests: u64,
     body: Pace,
     answer: Pace,
 }
@@ -91,12 +93,20 @@ impl Pace {
     }
 }
 
-/// A request in work, until its answer is made.
-pub(super) struct Working(Activity);
+/// A request in work, until its answer is made and the rest of its body is read.
+pub(super) struct Working {
+    activity: Activity,
+    request: u64,
+}
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.0.state().phase = Phase::Idle(Instant::now());
+        let mut state = self.activity.state();
+        // The next request may have begun: what reads a body's rest learns of its
+        // end a moment later than the connection.
+        if state.requests == self.request {
+            state.phase = Phase::Idle(Instant::now());
+        }
     }
 }
 
@@ -125,7 +135,7 @@ impl Activity {
     pub(super) fn new(patience: Patience) -> Self {
         let pace = patience.pace();
         let phase = Phase::Head(Instant::now());
-        Self(Arc::new(Mutex::new(ActivityState { patience, phase, body: pace, answer: pace })))
+        Self(Arc::new(Mutex::new(ActivityState { patience, phase, requests: 0, body: pace, answer: pace })))
     }
 
     fn state(&self) -> MutexGuard<'_, ActivityState> {
@@ -144,8 +154,9 @@ impl Activity {
     pub(super) fn begin(&self) -> Working {
         let mut state = self.state();
         state.phase = Phase::Work;
+        state.requests += 1;
         state.body = state.patience.pace();
-        Working(self.clone())
+        Working { activity: self.clone(), request: state.requests }
     }
 
     /// The rest of a body is waited for.
@@ -253,6 +264,17 @@ mod tests {
         };
         let (seen, ()) = tokio::join!(overdue(&activity), begins);
         assert_eq!(seen, (12, Overdue::Header));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_request_is_not_that_of_the_next() {
+        let activity = activity();
+        let first = activity.begin();
+        let second = activity.begin();
+        drop(first);
+        assert_eq!(timeout(1000 * SECOND, activity.overdue()).await.ok(), None);
+        drop(second);
+        assert_eq!(overdue(&activity).await, (75, Overdue::Idle));
     }
 
     #[tokio::test(start_paused = true)]
