@@ -93,6 +93,24 @@ async fn a_repetition_is_counted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_a_device_whose_clock_is_wrong_is_of_today() {
+    let suite = TestSuite::start().await;
+    let sent_at = now().plus_millis(-30 * 24 * 3_600_000);
+    assert_eq!(suite.post(JSON, order("1", "c-1", "chess", 1, "30")).await.0, 202);
+    let call = json!({"sentAt": sent_at, "batch": [{
+        "type": "track", "event": "Order Completed", "messageId": "slow", "userId": "c-1",
+        "timestamp": sent_at.plus_millis(-4000),
+        "properties": {"order_id": "slow", "products": [{"product_id": "chess", "price": 12, "quantity": 1}]},
+    }]});
+    let url = format!("http://{}/v1/batch", suite.suite.ingestion);
+    assert_eq!(suite.http.post(url).json(&call).send().await.expect("an answer").status(), 202);
+    let totals = suite.balanced(2).await;
+    assert_eq!((&totals["counted"], &totals["late"]), (&json!(2), &json!(0)));
+    assert_eq!(sales(&suite, "Games").await["revenue"], "42.00");
+    stop(suite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_event_is_a_dead_letter_and_harms_no_other() {
     let suite = TestSuite::start().await;
     let good = order("3", "c-1", "novel", 1, "0.03");

@@ -15,5 +15,6 @@ pub(crate) mod parse;
 pub(crate) mod route;
 pub(crate) mod schema;
 mod segment;
+mod sender_clock;
 pub(crate) mod take_in;
 pub(crate) mod validate;

@@ -132,6 +132,8 @@ impl JsonSchema for Event {
                 "source": { "type": "string", "minLength": 1, "maxLength": 200 },
                 "type": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,100}$" },
                 "time": { "type": "string", "format": "date-time" },
+                "devicetime": { "type": "string", "format": "date-time",
+                    "description": "The time that the sender told by a wrong clock; `time` is put right." },
                 "subject": { "type": "string", "description": "What it is about; for a shop, the customer." },
                 "partitionkey": { "type": "string", "description": "What decides its partition." },
                 "traceparent": generator.subschema_for::<TraceParent>(),

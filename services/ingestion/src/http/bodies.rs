@@ -19,6 +19,9 @@ pub(super) struct CloudEventSchema {
     r#type: String,
     /// When, in RFC 3339; now where it is missing.
     time: Option<String>,
+    /// When it was sent, by the clock that told `time`; in RFC 3339. Where that
+    /// clock is wrong, `time` is put right. What cannot be read says nothing.
+    sentat: Option<serde_json::Value>,
     /// What it is about; for a shop, the customer.
     subject: Option<String>,
     /// The payload, as the type's schema has it.
@@ -39,6 +42,9 @@ pub(super) struct SegmentCallSchema {
     #[schema(rename = "anonymousId")]
     anonymous_id: Option<String>,
     timestamp: Option<String>,
+    /// When it was sent, by the clock that told `timestamp`.
+    #[schema(rename = "sentAt")]
+    sent_at: Option<serde_json::Value>,
     properties: Option<serde_json::Value>,
     context: Option<serde_json::Value>,
 }
@@ -55,6 +61,9 @@ pub(super) struct SegmentOtherCallSchema {
     #[schema(rename = "anonymousId")]
     anonymous_id: Option<String>,
     timestamp: Option<String>,
+    /// When it was sent, by the clock that told `timestamp`.
+    #[schema(rename = "sentAt")]
+    sent_at: Option<serde_json::Value>,
     /// Of `page` and `screen`: what it is called.
     name: Option<serde_json::Value>,
     /// Of `page` and `screen`.
@@ -76,4 +85,7 @@ pub(super) struct SegmentOtherCallSchema {
 #[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `segment`")]
 pub(super) struct SegmentBatchSchema {
     batch: Vec<SegmentCallSchema>,
+    /// When all of them were sent, by the clock that told their times.
+    #[schema(rename = "sentAt")]
+    sent_at: Option<serde_json::Value>,
 }

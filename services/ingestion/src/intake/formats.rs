@@ -7,10 +7,9 @@
 
 use axum::http::{HeaderMap, HeaderName, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
-use tidemill_domain::SourceName;
+use tidemill_domain::{SourceName, Timestamp};
 
 use super::{
     envelope::{Envelope, is_json},
@@ -46,6 +45,8 @@ pub(crate) struct SplitBody<'a> {
     pub(crate) texts: Vec<&'a [u8]>,
     /// Whether the format holds one event, whose verdict is the answer.
     pub(crate) single: bool,
+    /// When all of them were sent, by their sender's clock.
+    pub(crate) sent_at: Option<Timestamp>,
 }
 
 impl Format {
@@ -87,13 +88,18 @@ impl Format {
         if content.is_empty() && !matches!(self, Self::Binary(_)) {
             return Err(Error::MalformedBody("the body is empty".into()));
         }
-        let many = |texts| Ok(SplitBody { texts, single: false });
+        let one = |text| Ok(SplitBody { texts: vec![text], single: true, sent_at: None });
+        let many = |texts| Ok(SplitBody { texts, single: false, sent_at: None });
         match self {
-            Self::Event | Self::Call(_) | Self::Binary(_) => Ok(SplitBody { texts: vec![body], single: true }),
-            Self::EventOrArray if content[0] != b'[' => Ok(SplitBody { texts: vec![content], single: true }),
+            Self::Event | Self::Call(_) | Self::Binary(_) => one(body),
+            Self::EventOrArray if content[0] != b'[' => one(content),
             Self::EventOrArray | Self::Array => many(frame::array(content, limit)?),
             Self::Lines => many(frame::lines(body, limit)?),
-            Self::Calls => many(frame::batch(content, limit)?),
+            Self::Calls => {
+                let (texts, sent_at) = frame::batch(content, limit)?;
+                let sent_at = sent_at.and_then(|raw| serde_json::from_str(raw.get()).ok());
+                Ok(SplitBody { texts, single: false, sent_at })
+            }
         }
     }
 
@@ -107,17 +113,24 @@ impl Format {
         }
     }
 
-    /// The event as it was received, for a dead letter. In binary mode that is
-    /// headers and body: both go into one event in the JSON format. At most
-    /// `limit` bytes of the body are kept.
-    pub(crate) fn original(&self, body: &Bytes, text: &[u8], limit: usize) -> Bytes {
-        let text = &text[..text.len().min(limit)];
-        let Self::Binary(attributes) = self else { return body.slice_ref(text) };
-        let mut event = attributes.clone();
-        if !text.is_empty() {
-            event.insert("data_base64".into(), STANDARD.encode(text).into());
+    /// The event for a dead letter, where its text is not all that is said of it.
+    /// In binary mode that is headers and body: both go into one event in the JSON
+    /// format, with at most `limit` bytes of the body. Of a call it is what its
+    /// address and its batch say.
+    pub(crate) fn whole(&self, text: &[u8], sent_at: Option<Timestamp>, limit: usize) -> Option<String> {
+        match self {
+            Self::Binary(attributes) => {
+                let mut event = attributes.clone();
+                if !text.is_empty() {
+                    event.insert("data_base64".into(), STANDARD.encode(&text[..text.len().min(limit)]).into());
+                }
+                Some(Value::Object(event).to_string())
+            }
+            Self::Call(segment::TRACK) => None,
+            Self::Call(kind) => segment::with_member(text, "type", kind),
+            Self::Calls => segment::with_member(text, "sentAt", &sent_at?.to_string()),
+            Self::Event | Self::Array | Self::EventOrArray | Self::Lines => None,
         }
-        Value::Object(event).to_string().into()
     }
 }
 

@@ -26,8 +26,9 @@ pub(crate) fn array(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
     read(body, limit, |items, json| items.deserialize(json))
 }
 
-/// The items of `batch` in a JSON object, as Segment sends them.
-pub(crate) fn batch(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
+/// The items of `batch` in a JSON object, and its `sentAt`, as Segment sends
+/// them.
+pub(crate) fn batch(body: &[u8], limit: usize) -> Result<(Vec<&[u8]>, Option<&RawValue>), Error> {
     read(body, limit, |items, json| json.deserialize_map(BatchVisitor(items)))
 }
 
@@ -42,11 +43,11 @@ pub(crate) fn lines(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
 
 type Json<'de> = serde_json::Deserializer<serde_json::de::StrRead<'de>>;
 
-fn read<'de>(
+fn read<'de, T>(
     body: &'de [u8],
     limit: usize,
-    frame: impl FnOnce(ItemsVisitor<'_>, &mut Json<'de>) -> Result<Vec<&'de [u8]>, serde_json::Error>,
-) -> Result<Vec<&'de [u8]>, Error> {
+    frame: impl FnOnce(ItemsVisitor<'_>, &mut Json<'de>) -> Result<T, serde_json::Error>,
+) -> Result<T, Error> {
     let text = std::str::from_utf8(body).map_err(|e| Error::MalformedBody(format!("not UTF-8: {e}")))?;
     let mut json = serde_json::Deserializer::from_str(text);
     let mut too_many = false;
@@ -92,11 +93,12 @@ impl<'de> Visitor<'de> for ItemsVisitor<'_> {
     }
 }
 
-/// Reads the object around `batch`; its other members do not matter.
+/// Reads the object around `batch`. Of its other members only `sentAt` matters,
+/// the first one.
 struct BatchVisitor<'f>(ItemsVisitor<'f>);
 
 impl<'de> Visitor<'de> for BatchVisitor<'_> {
-    type Value = Vec<&'de [u8]>;
+    type Value = (Vec<&'de [u8]>, Option<&'de RawValue>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with a batch of calls")
@@ -104,10 +106,13 @@ impl<'de> Visitor<'de> for BatchVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let ItemsVisitor { limit, too_many } = self.0;
-        let mut batch = None;
+        let (mut batch, mut sent_at) = (None, None);
         // As they are spelled: a key may be as long as the body, and is not copied.
         while let Some(key) = members.next_key::<&RawValue>()? {
-            if key.get() != r#""batch""# {
+            if key.get() == r#""sentAt""# {
+                let value = members.next_value()?;
+                sent_at.get_or_insert(value);
+            } else if key.get() != r#""batch""# {
                 members.next_value::<IgnoredAny>()?;
             } else if batch.is_some() {
                 return Err(A::Error::duplicate_field("batch"));
@@ -115,7 +120,7 @@ impl<'de> Visitor<'de> for BatchVisitor<'_> {
                 batch = Some(members.next_value_seed(ItemsVisitor { limit, too_many: &mut *too_many })?);
             }
         }
-        batch.ok_or_else(|| A::Error::missing_field("batch"))
+        Ok((batch.ok_or_else(|| A::Error::missing_field("batch"))?, sent_at))
     }
 }
 

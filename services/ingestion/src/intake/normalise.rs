@@ -9,9 +9,15 @@ use tidemill_domain::{EventId, EventType, IdError, SourceName, Timestamp};
 use tidemill_events::TraceParent;
 use tidemill_service::FieldError;
 
-use super::envelope::Envelope;
+use super::{envelope::Envelope, sender_clock};
 use crate::error::{Error, clip};
 
+/// The attribute that says when an event was sent. It is used here, and is no
+/// part of the event in the log: once its time is right, it would be put right
+/// again.
+pub(super) const SENT_AT: &str = "sentat";
+/// The attribute that keeps the time of a wrong clock, beside the right one.
+const DEVICE_TIME: &str = "devicetime";
 /// Members that later stages add to an event: a sender has no say in them.
 const RESERVED: [&str; 1] = ["enriched"];
 /// Wrong places that are told of one event.
@@ -81,16 +87,23 @@ pub(crate) fn normalise(
     let subject = attributes.take("subject");
     let partitionkey = attributes.take("partitionkey");
     let clientip = attributes.take("clientip");
+    // Nothing depends on it but the time: what cannot be read says nothing.
+    let sent_at = attributes.left.shift_remove(SENT_AT);
+    let sent_at = sent_at.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
+    let (time, device_time) = settled(time, sent_at, defaults.now);
     // The W3C has a receiver go on without a trace context that it cannot read.
     let traceparent = attributes.left.shift_remove("traceparent");
-    let extensions = attributes.extensions();
+    let mut extensions = attributes.extensions();
+    if let Some(told) = device_time {
+        extensions.insert(DEVICE_TIME.into(), told.to_string().into());
+    }
     match (source, kind, attributes.errors.is_empty()) {
         (Some(source), Some(kind), true) => Ok(NormalisedEvent {
             specversion: specversion.unwrap_or(SpecVersion),
             id: id.map_or_else(|| (defaults.new_id)().parse(), Ok).map_err(|_| Error::Internal)?,
             source,
             kind,
-            time: time.unwrap_or(defaults.now),
+            time,
             subject,
             partitionkey,
             traceparent: traceparent.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok()),
@@ -99,6 +112,16 @@ pub(crate) fn normalise(
             data: envelope.data,
         }),
         _ => Err(Error::InvalidEvent(attributes.errors)),
+    }
+}
+
+/// The time of an event by our clock, and the one that its sender told, where
+/// that is another.
+fn settled(told: Option<Timestamp>, sent_at: Option<Timestamp>, now: Timestamp) -> (Timestamp, Option<Timestamp>) {
+    let Some(told) = told else { return (now, None) };
+    match sent_at.and_then(|sent_at| sender_clock::corrected(told, sent_at, now)) {
+        Some(time) => (time, Some(told)),
+        None => (told, None),
     }
 }
 

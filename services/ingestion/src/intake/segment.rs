@@ -35,9 +35,21 @@ pub(super) fn read(mut call: Map<String, Value>, kind: &str) -> Result<Envelope,
         ("time", call.shift_remove("timestamp").or_else(|| call.shift_remove("originalTimestamp"))),
         ("subject", present(&mut call, "userId").or_else(|| present(&mut call, "anonymousId"))),
         ("clientip", context.get("ip").cloned()),
+        ("sentat", call.shift_remove("sentAt")),
     ];
     let attributes = attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     Ok(Envelope { attributes, data: Some(data.into()) })
+}
+
+/// A call with one more text among its members; `None` where it has that member,
+/// or is no JSON object. What is there stays as it is.
+pub(super) fn with_member(call: &[u8], name: &str, value: &str) -> Option<String> {
+    let call = std::str::from_utf8(call).ok()?.trim();
+    let members =
+        serde_json::from_str::<Map<String, Value>>(call).ok().filter(|members| !members.contains_key(name))?;
+    let open = call.strip_suffix('}')?;
+    let comma = if members.is_empty() { "" } else { "," };
+    Some(format!("{open}{comma}{}:{}}}", Value::from(name), Value::from(value)))
 }
 
 /// What a call says, beside who it is about. What is known of a customer or a

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidemill_domain::{EventId, PartitionCount};
+use tidemill_domain::{EventId, PartitionCount, Timestamp};
 use tidemill_events::{Redrive, TraceParent};
 use tidemill_service::{Caller, Context, trace};
 use tracing::Span;
@@ -20,7 +20,7 @@ use super::{
     formats::{self, Format},
     frame,
     inflate::{Encoding, inflate},
-    normalise::{Defaults, NormalisedEvent, normalise},
+    normalise::{Defaults, NormalisedEvent, SENT_AT, normalise},
     schema::Schemas,
 };
 use crate::{
@@ -60,6 +60,15 @@ pub(crate) struct Submission {
     pub(crate) trace: Option<TraceParent>,
 }
 
+/// One event of it, as it stands there.
+#[derive(Clone, Copy)]
+struct SentEvent<'a> {
+    format: &'a Format,
+    text: &'a [u8],
+    /// When it was sent, where its batch says so.
+    sent_at: Option<Timestamp>,
+}
+
 /// A verdict on each event of a request.
 #[derive(Default)]
 pub(crate) struct ValidatedEvents {
@@ -89,13 +98,16 @@ impl Validator {
         let defaults = Defaults { now, new_id, clientip };
         let mut validated = ValidatedEvents { single: items.single, ..ValidatedEvents::default() };
         let mut scratch = admission.scratch();
-        for (index, text) in items.texts.into_iter().enumerate() {
+        for (index, text) in items.texts.iter().copied().enumerate() {
             scratch.cover(text.len().min(self.limits_config.event_bytes) * EXPANSION)?;
-            match self.accept(&format, text, &defaults, trace, &mut validated) {
+            let sent = SentEvent { format: &format, text, sent_at: items.sent_at };
+            match self.accept(&sent, &defaults, trace, &mut validated) {
                 Ok(line) => admission.charge(line + LINE_OVERHEAD)?,
                 Err((claim, error)) => {
-                    let body = format.original(&body, text, MAX_BODY);
-                    validated.rejected.add(index, claim, error, body, admission)?;
+                    let whole = format.whole(text, items.sent_at, MAX_BODY);
+                    admission.charge(whole.as_ref().map_or(0, String::len))?;
+                    let part = || body.slice_ref(&text[..text.len().min(MAX_BODY)]);
+                    validated.rejected.add(index, claim, error, whole.map_or_else(part, Bytes::from), admission)?;
                 }
             }
         }
@@ -153,17 +165,21 @@ impl Validator {
     /// length.
     fn accept(
         &self,
-        format: &Format,
-        text: &[u8],
+        sent: &SentEvent<'_>,
         defaults: &Defaults<impl Fn() -> String>,
         trace: Option<TraceParent>,
         validated: &mut ValidatedEvents,
     ) -> Result<usize, (ClaimedIdentity, Error)> {
+        let SentEvent { format, text, sent_at } = *sent;
         let limit = self.limits_config.event_bytes;
         if text.len() > limit {
             return Err((ClaimedIdentity::default(), Error::EventTooLarge { limit }));
         }
-        let envelope = format.read(text, self.limits_config.depth).map_err(|error| (claim_of(format, text), error))?;
+        let read = format.read(text, self.limits_config.depth);
+        let mut envelope = read.map_err(|error| (claim_of(format, text), error))?;
+        if let Some(sent_at) = sent_at {
+            envelope.attributes.entry(SENT_AT).or_insert_with(|| sent_at.to_string().into());
+        }
         self.accept_envelope(envelope, defaults, trace, validated)
     }
 

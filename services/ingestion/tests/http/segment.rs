@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tidemill_domain::Timestamp;
 
-use crate::support::{Service, answer};
+use crate::support::{Service, answer, view};
 
 /// What every page of a shop sends: who visits it, which page it is, and what is
 /// done there.
@@ -71,5 +72,39 @@ async fn a_call_that_says_another_kind_than_its_address_is_what_it_says() {
         answer(service.post(path).json(&track)).await.accepted(1);
     }
     assert_eq!(types(&service).await, BTreeMap::from([("track".into(), "product.viewed".into())]));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_whose_clock_is_wrong_has_its_events_today() {
+    const MONTH: i64 = 30 * 24 * 3_600_000;
+    let service = Service::start().await;
+    let now = service.context.clock.now();
+    let sale = |id: &str, behind: i64| {
+        let time = now.plus_millis(-behind - 4000);
+        json!({"type": "track", "event": "Product Viewed", "messageId": id, "timestamp": time,
+            "properties": {"product_id": "p"}})
+    };
+    let send = async |path: &str, body: Value| answer(service.post(path).json(&body)).await.accepted(1);
+    let sent_at = now.plus_millis(-MONTH);
+    send("/v1/batch", json!({"sentAt": sent_at, "batch": [sale("slow", MONTH)]})).await;
+    let mut single = sale("single", MONTH);
+    single["sentAt"] = json!(sent_at);
+    send("/v1/t", single).await;
+    let mut event = view("event");
+    event["time"] = json!(sent_at.plus_millis(-4000));
+    event["sentat"] = json!(sent_at);
+    service.send("application/json", event.to_string()).await.accepted(1);
+    send("/v1/batch", json!({"sentAt": now, "batch": [sale("right", 0)]})).await;
+
+    let until = service.context.clock.now();
+    for event in service.log().await {
+        let time = |name: &str| event[name].as_str().map(|text| text.parse::<Timestamp>().expect("a time"));
+        let happened = time("time").expect("a time");
+        assert!((now.plus_millis(-4000)..=until.plus_millis(-4000)).contains(&happened), "{event}");
+        let told = (event["id"] != "right").then(|| sent_at.plus_millis(-4000));
+        assert_eq!(time("devicetime"), told, "{event}");
+        assert_eq!(event.get("sentat"), None);
+    }
     service.stop().await;
 }

@@ -49,6 +49,24 @@ fn a_partition_key_is_the_nearest_that_is_given() {
 }
 
 #[test]
+fn a_time_of_a_wrong_clock_is_put_right_and_kept() {
+    // It is 1970 here.
+    let times = |time: &str, sent_at: Value| {
+        let attributes = json!({"source": "s", "type": "a", "time": time, "sentat": sent_at, "devicetime": "mine"});
+        let line: Value = serde_json::from_str(&line(attributes)).expect("JSON");
+        assert_eq!(line.get("sentat"), None);
+        [line["time"].clone(), line["devicetime"].clone()]
+    };
+    let wrong = times("2000-01-01T00:00:00+01:00", json!("2000-01-01T00:00:04+01:00"));
+    assert_eq!(wrong, ["1969-12-31T23:59:56Z", "1999-12-31T23:00:00Z"]);
+    for right in [json!("1970-01-01T00:00:30Z"), json!("yesterday"), json!(3), Value::Null, json!({})] {
+        assert_eq!(times("1969-12-31T23:59:59Z", right), ["1969-12-31T23:59:59Z", "mine"]);
+    }
+    let timeless = line(json!({"source": "s", "type": "a", "sentat": "2000-01-01T00:00:00Z"}));
+    assert!(timeless.contains(r#""time":"1970-01-01T00:00:00Z""#) && !timeless.contains("devicetime"), "{timeless}");
+}
+
+#[test]
 fn an_unreadable_trace_is_left_out() {
     for unreadable in [json!("00-0"), json!(3)] {
         let event = event(json!({"source": "shop", "type": "a", "traceparent": unreadable})).expect("valid");

@@ -78,6 +78,16 @@ fn every_call_keeps_what_it_says() {
 }
 
 #[test]
+fn a_member_is_added_and_the_rest_stays_as_it_is() {
+    let with = |call: &str| with_member(call.as_bytes(), "type", "page");
+    assert_eq!(with(r#" {"a":1.50,"a":2 } "#).as_deref(), Some(r#"{"a":1.50,"a":2 ,"type":"page"}"#));
+    assert_eq!(with("{ }").as_deref(), Some(r#"{ "type":"page"}"#));
+    for kept in [r#"{"type":null}"#, "{", "3", "", "[{}]"] {
+        assert_eq!(with(kept), None, "{kept}");
+    }
+}
+
+#[test]
 fn what_is_no_call_is_refused() {
     for (wrong, pointer) in [
         (json!({}), "/event"),

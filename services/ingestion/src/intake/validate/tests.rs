@@ -134,6 +134,21 @@ fn a_dead_letter_of_binary_mode_is_a_whole_event() {
     assert_eq!(body, expected);
 }
 
+#[test]
+fn a_letter_knows_what_the_address_and_the_batch_of_a_call_say() {
+    let batch = r#"{"sentAt":"2000-01-01T00:00:04Z","batch":[{"event":"None","n":1.50},{"event":"None","sentAt":3}]}"#;
+    let rejected = validated(delivery(Format::Calls, batch)).expect("validated");
+    let expected = [r#"{"event":"None","n":1.50,"sentAt":"2000-01-01T00:00:04Z"}"#, r#"{"event":"None","sentAt":3}"#];
+    assert_eq!(bodies(&rejected), expected);
+    let page = validated(delivery(Format::Call("page"), r#"{"userId":"c","properties":3}"#)).expect("validated");
+    assert_eq!(bodies(&page), [r#"{"userId":"c","properties":3,"type":"page"}"#]);
+    // Sent again, both are what they were.
+    let call = r#"{"event":"Product Viewed","messageId":"m","timestamp":"2000-01-01T00:00:00Z","sentAt":"2000-01-01T00:00:04Z","properties":{"product_id":"p"}}"#;
+    let line = lines(&validated_again(&order(call))).remove(0);
+    assert_eq!([&line["time"], &line["devicetime"]], ["1970-01-01T00:00:01Z", "2000-01-01T00:00:00Z"]);
+    assert_eq!(lines(&validated_again(&order(r#"{"userId":"c","type":"page"}"#)))[0]["type"], "segment.page");
+}
+
 fn order(body: impl Into<Bytes>) -> Redrive {
     Redrive {
         id: uuid(7),
