@@ -111,6 +111,18 @@ async fn an_order_of_a_device_whose_clock_is_wrong_is_of_today() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_noise_of_floats_is_in_no_total() {
+    let suite = TestSuite::start().await;
+    let orders =
+        [order("js", "c-1", "novel", 1, "0.30000000000000004"), order("php", "c-1", "novel", 1, "29.949999999999999")];
+    assert_eq!(suite.post(NDJSON, orders.join("\n")).await.0, 202);
+    let totals = suite.balanced(2).await;
+    assert_eq!((&totals["counted"], &totals["rejected"]), (&json!(2), &json!(0)));
+    assert_eq!(sales(&suite, "Books").await["revenue"], "30.25");
+    stop(suite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_event_is_a_dead_letter_and_harms_no_other() {
     let suite = TestSuite::start().await;
     let good = order("3", "c-1", "novel", 1, "0.03");

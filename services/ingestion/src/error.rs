@@ -147,6 +147,14 @@ impl Error {
         self
     }
 
+    /// The same error about an event, each of its places under another name.
+    pub(crate) fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
+        if let Self::InvalidEvent(errors) | Self::SchemaViolation(errors) = &mut self {
+            errors.iter_mut().for_each(|error| error.pointer = rename(&error.pointer));
+        }
+        self
+    }
+
     /// What the client is told.
     pub(crate) fn problem(&self) -> Problem {
         use StatusCode as S;

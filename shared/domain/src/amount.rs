@@ -12,6 +12,12 @@ const UNIT: i128 = 1_000_000;
 /// Inputs stay below 10^15, so that a product of two of them, and the sum of
 /// more products than any log can hold, fit into an `i128` of millionths.
 const MAX_INPUT: i128 = 1_000_000_000_000_000 * UNIT;
+/// Significant digits from which on a number is a binary float that was written
+/// out: a decimal with fewer comes back from one as it was.
+const FLOAT_DIGITS: usize = 15;
+/// How far noise moves a number: 10^-10, where prices were subtracted, and 10^-15
+/// of the number.
+const NOISE: (Decimal, Decimal) = (Decimal::from_parts(1, 0, 0, false, 10), Decimal::from_parts(1, 0, 0, false, 15));
 
 /// An exact decimal with six fractional digits, held in millionths.
 ///
@@ -102,26 +108,16 @@ impl Sum for Amount {
 impl FromStr for Amount {
     type Err = AmountError;
 
-    /// Reads JSON's number grammar (`-12.50`, `1e3`), exactly.
+    /// Reads JSON's number grammar (`-12.50`, `1e3`), exactly. What a binary float
+    /// has made of an amount (`0.30000000000000004`) is read as that amount.
     fn from_str(text: &str) -> Result<Self, AmountError> {
         if text.len() > 64 {
             return Err(AmountError::TooLarge);
         }
-        let decimal =
-            if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) };
-        let decimal = decimal.map_err(|e| match e {
-            rust_decimal::Error::ExceedsMaximumPossibleValue | rust_decimal::Error::LessThanMinimumPossibleValue => {
-                AmountError::TooLarge
-            }
-            rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) => {
-                AmountError::TooPrecise
-            }
-            _ => AmountError::Malformed,
-        })?;
-        let decimal = decimal.normalize();
-        if decimal.scale() > SCALE {
-            return Err(AmountError::TooPrecise);
-        }
+        let decimal = match exact(text) {
+            Err(AmountError::TooPrecise) => without_noise(text).ok_or(AmountError::TooPrecise)?,
+            decimal => decimal?,
+        };
         let micros =
             decimal.mantissa().checked_mul(10_i128.pow(SCALE - decimal.scale())).ok_or(AmountError::TooLarge)?;
         if micros.abs() >= MAX_INPUT {
@@ -129,6 +125,44 @@ impl FromStr for Amount {
         }
         Ok(Self(micros))
     }
+}
+
+/// The decimal that a text spells, of at most six places.
+fn exact(text: &str) -> Result<Decimal, AmountError> {
+    let decimal =
+        if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) };
+    let decimal = decimal.map_err(|e| match e {
+        rust_decimal::Error::ExceedsMaximumPossibleValue | rust_decimal::Error::LessThanMinimumPossibleValue => {
+            AmountError::TooLarge
+        }
+        rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) => {
+            AmountError::TooPrecise
+        }
+        _ => AmountError::Malformed,
+    })?;
+    let decimal = decimal.normalize();
+    if decimal.scale() > SCALE { Err(AmountError::TooPrecise) } else { Ok(decimal) }
+}
+
+/// The decimal of six places that a binary float was meant to be. `None` where a
+/// text has too few digits to be a float's, or where more than noise is beyond
+/// the sixth place.
+fn without_noise(text: &str) -> Option<Decimal> {
+    let mantissa = text.split(['e', 'E']).next()?.trim_start_matches(['-', '+', '0', '.']);
+    if mantissa.bytes().filter(u8::is_ascii_digit).count() < FLOAT_DIGITS {
+        return None;
+    }
+    let value: f64 = text.parse().ok()?;
+    #[allow(clippy::cast_possible_truncation, reason = "whether it is truncated is what is asked")]
+    let single = value as f32;
+    // A float of 32 bits that was widened: the noise is in its last 29 bits.
+    let decimal = match f64::from(single).to_bits() == value.to_bits() {
+        true => single.to_string().parse().ok()?,
+        false => Decimal::from_f64_retain(value)?,
+    };
+    let rounded = decimal.round_dp(SCALE);
+    let noise = NOISE.0.max(decimal.abs().checked_mul(NOISE.1)?);
+    ((decimal - rounded).abs() <= noise).then(|| rounded.normalize())
 }
 
 impl fmt::Display for Amount {
@@ -207,7 +241,39 @@ mod tests {
         assert_eq!("9".repeat(100).parse::<Amount>(), Err(AmountError::TooLarge));
     }
 
+    #[test]
+    fn what_floats_have_made_of_an_amount_is_that_amount() {
+        for (text, amount) in [
+            ("0.30000000000000004", "0.30"),
+            ("29.949999999999999", "29.95"),
+            ("0.7999999999999999", "0.80"),
+            ("0.09999999999999432", "0.10"),
+            ("-434.99999999999994", "-435.00"),
+            ("5.551115123125783e-17", "0.00"),
+            ("1.0000000000000001e-5", "0.00001"),
+            ("12345678.900000001", "12345678.90"),
+            ("0.1000000000000000055511151231257827021181583404541015625", "0.10"),
+            // A float of 32 bits, widened.
+            ("29.950000762939453", "29.95"),
+        ] {
+            assert_eq!(text.parse::<Amount>().map(|read| read.to_string()).as_deref(), Ok(amount), "{text}");
+        }
+        for text in ["33.333333333333336", "0.1234567", "0.10000000001", "1.234567890123456e-7", "0.0000152587890625"] {
+            assert_eq!(text.parse::<Amount>(), Err(AmountError::TooPrecise), "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_price_that_was_computed_with_is_still_a_price(cents in -1_000_000_000i64..1_000_000_000, n in 1i32..1000) {
+            let price = cents as f64 / 100.0;
+            let computed = price * f64::from(n) / f64::from(n) + 0.1 - 0.1;
+            let exact = Amount(i128::from(cents) * 10_000);
+            for text in [computed.to_string(), format!("{computed:.16e}"), serde_json::json!(computed).to_string()] {
+                prop_assert_eq!(text.parse::<Amount>(), Ok(exact), "{}", text);
+            }
+        }
+
         #[test]
         fn what_is_written_is_read_back(micros in any::<i64>()) {
             let amount = Amount(i128::from(micros) * 1_000_003);

@@ -138,6 +138,8 @@ impl JsonSchema for Event {
                 "partitionkey": { "type": "string", "description": "What decides its partition." },
                 "traceparent": generator.subschema_for::<TraceParent>(),
                 "clientip": { "type": "string", "description": "The address of the sender." },
+                "unread": { "type": "string",
+                    "description": "The name of an attribute that could not be read and was left out." },
                 "datacontenttype": { "type": "string" },
                 "data_base64": { "type": "string", "contentEncoding": "base64" },
                 "data": { "description": "The payload." }

@@ -1,6 +1,14 @@
 //! The bodies that the routes take, for `/openapi.json`.
 
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{Object, ObjectBuilder, SchemaType, Type},
+};
+
+/// What identifies something: a text, or a whole number.
+fn identifier() -> Object {
+    ObjectBuilder::new().schema_type(SchemaType::Array(vec![Type::String, Type::Integer, Type::Null])).build()
+}
 
 /// An event as CloudEvents 1.0 has it. Further members are extensions: names
 /// of lower-case letters and digits, and a string, boolean or integer each.
@@ -12,6 +20,7 @@ pub(super) struct CloudEventSchema {
     specversion: Option<String>,
     /// Unique within the source; one is assigned where it is missing. Send
     /// one: a repeated request is then counted once.
+    #[schema(schema_with = identifier)]
     id: Option<String>,
     /// Who produced the event.
     source: String,
@@ -23,6 +32,7 @@ pub(super) struct CloudEventSchema {
     /// clock is wrong, `time` is put right. What cannot be read says nothing.
     sentat: Option<serde_json::Value>,
     /// What it is about; for a shop, the customer.
+    #[schema(schema_with = identifier)]
     subject: Option<String>,
     /// The payload, as the type's schema has it.
     data: Option<serde_json::Value>,
@@ -35,11 +45,11 @@ pub(super) struct CloudEventSchema {
 pub(super) struct SegmentCallSchema {
     /// The event's name in Segment's e-commerce specification.
     event: String,
-    #[schema(rename = "messageId")]
+    #[schema(rename = "messageId", schema_with = identifier)]
     message_id: Option<String>,
-    #[schema(rename = "userId")]
+    #[schema(rename = "userId", schema_with = identifier)]
     user_id: Option<String>,
-    #[schema(rename = "anonymousId")]
+    #[schema(rename = "anonymousId", schema_with = identifier)]
     anonymous_id: Option<String>,
     timestamp: Option<String>,
     /// When it was sent, by the clock that told `timestamp`.
@@ -54,11 +64,11 @@ pub(super) struct SegmentCallSchema {
 #[schema(as = SegmentOtherCall)]
 #[allow(dead_code, reason = "it describes a body in /openapi.json; bodies are read by `segment`")]
 pub(super) struct SegmentOtherCallSchema {
-    #[schema(rename = "messageId")]
+    #[schema(rename = "messageId", schema_with = identifier)]
     message_id: Option<String>,
-    #[schema(rename = "userId")]
+    #[schema(rename = "userId", schema_with = identifier)]
     user_id: Option<String>,
-    #[schema(rename = "anonymousId")]
+    #[schema(rename = "anonymousId", schema_with = identifier)]
     anonymous_id: Option<String>,
     timestamp: Option<String>,
     /// When it was sent, by the clock that told `timestamp`.

@@ -3,12 +3,18 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{envelope::Envelope, formats::Format};
 use crate::dead_letters::rejections::ClaimedIdentity;
 
 pub(super) fn claim(envelope: &Envelope) -> ClaimedIdentity {
-    let text = |name| envelope.attributes.get(name).and_then(serde_json::Value::as_str);
+    // As `normalise` reads them: an id may be a number.
+    let text = |name| match envelope.attributes.get(name)? {
+        Value::String(text) => Some(Cow::from(text)),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string().into()),
+        _ => None,
+    };
     ClaimedIdentity {
         id: text("id").and_then(|text| text.parse().ok()),
         source: text("source").and_then(|text| text.parse().ok()),

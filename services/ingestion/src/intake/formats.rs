@@ -113,6 +113,15 @@ impl Format {
         }
     }
 
+    /// An error about an event, with its places named as its text has them.
+    pub(crate) fn as_sent(&self, text: &[u8], error: Error) -> Error {
+        match self {
+            Self::Call(kind) => segment::as_sent(text, kind, error),
+            Self::Calls => segment::as_sent(text, segment::TRACK, error),
+            Self::Event | Self::Array | Self::EventOrArray | Self::Lines | Self::Binary(_) => error,
+        }
+    }
+
     /// The event for a dead letter, where its text is not all that is said of it.
     /// In binary mode that is headers and body: both go into one event in the JSON
     /// format, with at most `limit` bytes of the body. Of a call it is what its
@@ -134,16 +143,26 @@ impl Format {
     }
 }
 
-/// Reads the event of a dead letter. The letter does not say in which format it
+/// The format of the event of a dead letter. The letter does not say in which it
 /// came, so its members decide: some of a Segment call's and none of a
-/// CloudEvent's make it a call. `source` is for an event that names none, unless
-/// it stands for nobody. The member that Tidemill adds to events is removed.
-pub(crate) fn read_again(text: &[u8], depth: usize, source: &str) -> Result<Envelope, Error> {
-    let mut attributes = object(text, depth)?;
-    let has = |name: &&str| attributes.contains_key(*name);
-    if !["specversion", "source"].iter().any(has) && segment::MARKS.iter().any(has) {
-        return segment::read(attributes, segment::TRACK);
+/// CloudEvent's make it a call.
+pub(crate) fn of_letter(text: &[u8]) -> Format {
+    let members: Map<String, Value> = serde_json::from_slice(text).unwrap_or_default();
+    let has = |name: &&str| members.contains_key(*name);
+    match !["specversion", "source"].iter().any(has) && segment::MARKS.iter().any(has) {
+        true => Format::Call(segment::TRACK),
+        false => Format::Event,
     }
+}
+
+/// Reads the event of a dead letter in its format. `source` is for an event that
+/// names none, unless it stands for nobody. The member that Tidemill adds to
+/// events is removed.
+pub(crate) fn read_again(format: &Format, text: &[u8], depth: usize, source: &str) -> Result<Envelope, Error> {
+    if *format != Format::Event {
+        return format.read(text, depth);
+    }
+    let mut attributes = object(text, depth)?;
     attributes.shift_remove("enriched");
     if !attributes.contains_key("source") && source != SourceName::UNKNOWN {
         attributes.insert("source".into(), source.into());

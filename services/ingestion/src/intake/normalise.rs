@@ -4,12 +4,12 @@
 use std::{net::IpAddr, str::FromStr};
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use tidemill_domain::{EventId, EventType, IdError, SourceName, Timestamp};
 use tidemill_events::TraceParent;
 use tidemill_service::FieldError;
 
-use super::{envelope::Envelope, sender_clock};
+use super::{client_address, envelope::Envelope, sender_clock};
 use crate::error::{Error, clip};
 
 /// The attribute that says when an event was sent. It is used here, and is no
@@ -18,6 +18,11 @@ use crate::error::{Error, clip};
 pub(super) const SENT_AT: &str = "sentat";
 /// The attribute that keeps the time of a wrong clock, beside the right one.
 const DEVICE_TIME: &str = "devicetime";
+/// The attribute that names what was left out of an event, because it could not
+/// be read and the event means as much without it.
+const UNREAD: &str = "unread";
+/// Attributes that may come as numbers: what identifies something often is one.
+const NUMBERS: [&str; 4] = ["id", "source", "subject", "partitionkey"];
 /// Members that later stages add to an event: a sender has no say in them.
 const RESERVED: [&str; 1] = ["enriched"];
 /// Wrong places that are told of one event.
@@ -86,7 +91,7 @@ pub(crate) fn normalise(
     let time = attributes.take("time");
     let subject = attributes.take("subject");
     let partitionkey = attributes.take("partitionkey");
-    let clientip = attributes.take("clientip");
+    let clientip = attributes.client_address();
     // Nothing depends on it but the time: what cannot be read says nothing.
     let sent_at = attributes.left.shift_remove(SENT_AT);
     let sent_at = sent_at.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok());
@@ -94,6 +99,9 @@ pub(crate) fn normalise(
     // The W3C has a receiver go on without a trace context that it cannot read.
     let traceparent = attributes.left.shift_remove("traceparent");
     let mut extensions = attributes.extensions();
+    if clientip == ClientAddress::Unread {
+        extensions.insert(UNREAD.into(), "clientip".into());
+    }
     if let Some(told) = device_time {
         extensions.insert(DEVICE_TIME.into(), told.to_string().into());
     }
@@ -107,7 +115,7 @@ pub(crate) fn normalise(
             subject,
             partitionkey,
             traceparent: traceparent.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok()),
-            clientip: clientip.or(defaults.clientip),
+            clientip: clientip.known().or(defaults.clientip),
             extensions,
             data: envelope.data,
         }),
@@ -142,17 +150,28 @@ impl AttributeReader {
     fn take<T: Attribute>(&mut self, name: &str) -> Option<T> {
         match self.left.shift_remove(name)? {
             Value::Null => None,
-            Value::String(text) => match T::read(&text) {
-                Ok(value) => Some(value),
-                Err(detail) => {
-                    self.wrong(name, detail);
-                    None
-                }
-            },
+            Value::String(text) => self.read(name, &text),
+            Value::Number(number) if may_be_number(name, &number) => self.read(name, &number.to_string()),
             _ => {
                 self.wrong(name, "must be a string");
                 None
             }
+        }
+    }
+
+    fn read<T: Attribute>(&mut self, name: &str, text: &str) -> Option<T> {
+        T::read(text).map_err(|detail| self.wrong(name, detail)).ok()
+    }
+
+    /// Where the event came from, as its sender has it.
+    fn client_address(&mut self) -> ClientAddress {
+        match self.left.shift_remove("clientip") {
+            None | Some(Value::Null) => ClientAddress::Unsaid,
+            Some(Value::String(text)) if text.is_empty() => ClientAddress::Unsaid,
+            Some(Value::String(text)) => {
+                client_address::read(&text).map_or(ClientAddress::Unread, ClientAddress::Known)
+            }
+            Some(_) => ClientAddress::Unread,
         }
     }
 
@@ -180,6 +199,33 @@ impl AttributeReader {
             }
         }
         extensions
+    }
+}
+
+/// Whole numbers alone: of others nobody knows how they were spelt. But `1.0` is
+/// a version.
+fn may_be_number(name: &str, number: &Number) -> bool {
+    match number.is_f64() {
+        true => name == "specversion",
+        false => NUMBERS.contains(&name),
+    }
+}
+
+/// What an event says of the address that it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClientAddress {
+    Unsaid,
+    Known(IpAddr),
+    /// It cannot be read. That costs the event its place on a map at most.
+    Unread,
+}
+
+impl ClientAddress {
+    fn known(self) -> Option<IpAddr> {
+        match self {
+            Self::Known(address) => Some(address),
+            Self::Unsaid | Self::Unread => None,
+        }
     }
 }
 

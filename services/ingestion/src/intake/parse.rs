@@ -11,6 +11,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, clip};
 
+/// Significant digits of the `f64` that has the most of them.
+const FLOAT_DIGITS: usize = 767;
+
 /// Reads one JSON text, of at most `depth` nested arrays and objects.
 pub(crate) fn parse(text: &[u8], depth: usize) -> Result<Value, Error> {
     let malformed =
@@ -93,13 +96,16 @@ impl<'de> Visitor<'de> for &mut StrictReader<'_> {
         Ok(value.into())
     }
 
-    /// A number that an `f64` changes would arrive as another number.
+    /// A number that an `f64` changes would arrive as another number. One that an
+    /// `f64` was written out as, however far, is that `f64`.
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Value, E> {
         let text = self.numbers.next().unwrap_or_default();
-        let number = text.parse().ok().and_then(Number::from_f64);
+        let number = text.parse().ok().and_then(|value| Some((value, Number::from_f64(value)?)));
         number
-            .filter(|number| significant(text).eq(significant(&number.to_string())))
-            .map(Value::Number)
+            .filter(|(value, number)| {
+                significant(text).eq(significant(&number.to_string())) || is_written_out(text, *value)
+            })
+            .map(|(_, number)| Value::Number(number))
             .ok_or_else(|| self.refuse(|pointer| Error::ImpreciseNumber { pointer }))
     }
 
@@ -166,6 +172,13 @@ fn significant(number: &str) -> impl Iterator<Item = u8> {
     let mantissa = mantissa.trim_start_matches(['-', '0', '.']);
     let kept = mantissa.bytes().rposition(|b| matches!(b, b'1'..=b'9')).map_or(0, |last| last + 1);
     mantissa.as_bytes()[..kept].iter().copied().filter(u8::is_ascii_digit)
+}
+
+/// Whether a fraction is what its `f64` is, to as many digits as it has.
+fn is_written_out(text: &str, value: f64) -> bool {
+    let digits = significant(text).count();
+    let is_fraction = text.contains('.') && (1..=FLOAT_DIGITS).contains(&digits);
+    is_fraction && significant(text).eq(significant(&format!("{value:.*e}", digits - 1)))
 }
 
 /// The numbers of a JSON text as they are spelled, in order: the

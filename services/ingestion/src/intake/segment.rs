@@ -1,8 +1,11 @@
 //! Segment's calls as CloudEvents: `track` by the names of Segment's
 //! e-commerce specification, every other call as `segment.<call>`.
 
+mod sent;
+
 use serde_json::{Map, Value};
 
+pub(super) use self::sent::as_sent;
 use super::envelope::Envelope;
 use crate::error::Error;
 
@@ -100,9 +103,11 @@ fn event_type(name: &str) -> String {
     }
 }
 
-/// Segment's property names to ours; what has no counterpart stays.
+/// Segment's property names to ours; what has no counterpart stays. `sent.rs`
+/// has the way back.
 fn rename(kind: &str, data: &mut Map<String, Value>) {
     match kind {
+        "product.viewed" => identified(data),
         "cart.item_added" => priced(data),
         "order.refunded" => rename_key(data, "total", "amount"),
         "order.placed" => {
@@ -116,8 +121,18 @@ fn rename(kind: &str, data: &mut Map<String, Value>) {
 
 /// In Segment's specification a missing quantity is one.
 fn priced(item: &mut Map<String, Value>) {
+    identified(item);
     rename_key(item, "price", "unit_price");
     item.entry("quantity").or_insert_with(|| 1.into());
+}
+
+/// Segment's specification has both, and a product may have its `sku` alone.
+fn identified(product: &mut Map<String, Value>) {
+    let has = |name: &str| product.get(name).is_some_and(|value| !value.is_null() && *value != "");
+    if !has("product_id") && has("sku") {
+        let sku = product["sku"].clone();
+        product.insert("product_id".into(), sku);
+    }
 }
 
 fn rename_key(object: &mut Map<String, Value>, from: &str, to: &str) {

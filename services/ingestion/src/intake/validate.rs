@@ -139,9 +139,11 @@ impl Validator {
         let limits = &self.limits_config;
         let mut scratch = admission.scratch();
         scratch.cover(text.len().min(limits.event_bytes) * EXPANSION)?;
-        let read = match text.len() > limits.event_bytes {
+        let is_too_large = text.len() > limits.event_bytes;
+        let format = if is_too_large { Format::Event } else { formats::of_letter(text) };
+        let read = match is_too_large {
             true => Err(Error::EventTooLarge { limit: limits.event_bytes }),
-            false => formats::read_again(text, limits.depth, &request.source),
+            false => formats::read_again(&format, text, limits.depth, &request.source),
         };
         let accepted = match read {
             Ok(envelope) => self.accept_envelope(envelope, &defaults, request.trace, validated),
@@ -156,7 +158,7 @@ impl Validator {
                     source: claim.source.or_else(|| request.source.parse().ok()),
                     trace: claim.trace.or(request.trace),
                 };
-                validated.rejected.add(index, claim, error, body.clone(), admission)
+                validated.rejected.add(index, claim, format.as_sent(text, error), body.clone(), admission)
             }
         }
     }
@@ -180,7 +182,8 @@ impl Validator {
         if let Some(sent_at) = sent_at {
             envelope.attributes.entry(SENT_AT).or_insert_with(|| sent_at.to_string().into());
         }
-        self.accept_envelope(envelope, defaults, trace, validated)
+        let accepted = self.accept_envelope(envelope, defaults, trace, validated);
+        accepted.map_err(|(claim, error)| (claim, format.as_sent(text, error)))
     }
 
     fn accept_envelope(

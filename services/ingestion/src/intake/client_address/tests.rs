@@ -41,3 +41,24 @@ fn other_pages_are_refused_where_pages_are_named() {
     assert_eq!(check_origin(&headers, &BTreeSet::new()), Ok(()));
     assert_eq!(check_origin(&HeaderMap::new(), &named), Ok(()));
 }
+
+#[test]
+fn an_address_is_read_however_programs_write_it() {
+    for (text, address) in [
+        ("203.0.113.1", "203.0.113.1"),
+        (" 203.0.113.1:8080 ", "203.0.113.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("\"[2001:db8::1]:443\"", "2001:db8::1"),
+        ("203.0.113.1, 10.0.0.1,10.0.0.2", "203.0.113.1"),
+        ("unknown, 203.0.113.1", "203.0.113.1"),
+        ("::ffff:203.0.113.1", "203.0.113.1"),
+    ] {
+        assert_eq!(read(text).map(|address| address.to_string()).as_deref(), Some(address), "{text}");
+    }
+    for text in ["", "here", "unknown", "203.0.113", "203.0.113.1:x", "2001:db8::1:", "[2001:db8::1", "-", ",,"] {
+        assert_eq!(read(text), None, "{text}");
+    }
+}

@@ -49,6 +49,35 @@ fn a_partition_key_is_the_nearest_that_is_given() {
 }
 
 #[test]
+fn what_identifies_something_may_be_a_number() {
+    let numbers = json!({"specversion": 1.0, "id": 7, "source": 12, "type": "a", "subject": 42, "partitionkey": -1});
+    let expected = json!({"specversion": "1.0", "id": "7", "source": "12", "type": "a", "time": "1970-01-01T00:00:00Z",
+        "subject": "42", "partitionkey": "-1", "clientip": "192.0.2.1", "data": {"n": 1.5}});
+    assert_eq!(serde_json::from_str::<Value>(&line(numbers)).expect("JSON"), expected);
+    for (name, value) in [("id", json!(1.5)), ("type", json!(3)), ("time", json!(0)), ("specversion", json!(1))] {
+        let mut attributes = json!({"source": "s", "type": "a"});
+        attributes[name] = value;
+        assert_eq!(event(attributes).expect_err(name).pointer(), Some(&*format!("/{name}")));
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_read_is_left_out_and_said() {
+    let told = |clientip: Value| {
+        let line: Value =
+            serde_json::from_str(&line(json!({"source": "s", "type": "a", "clientip": clientip}))).expect("JSON");
+        (line["clientip"].clone(), line["unread"].clone())
+    };
+    assert_eq!(told(json!("203.0.113.1:80, 10.0.0.1")), (json!("203.0.113.1"), Value::Null));
+    for unread in [json!("here"), json!(3), json!(["203.0.113.1"])] {
+        assert_eq!(told(unread), (json!("192.0.2.1"), json!("clientip")), "it is the connection's then");
+    }
+    for unsaid in [json!(""), Value::Null] {
+        assert_eq!(told(unsaid), (json!("192.0.2.1"), Value::Null));
+    }
+}
+
+#[test]
 fn a_time_of_a_wrong_clock_is_put_right_and_kept() {
     // It is 1970 here.
     let times = |time: &str, sent_at: Value| {
@@ -77,26 +106,14 @@ fn an_unreadable_trace_is_left_out() {
 #[test]
 fn everything_wrong_is_told_at_once() {
     let wrong = event(json!({
-        "specversion": "0.3", "id": 7, "type": "a b", "time": "yesterday", "subject": "",
+        "specversion": "0.3", "id": true, "type": "a b", "time": "yesterday", "subject": "",
         "clientip": "here", "userId": "x", "enriched": {}, "nested": {}, "float": 1.5,
     }));
     let Err(Error::InvalidEvent(errors)) = wrong else { panic!("{wrong:?}") };
     let pointers: Vec<&str> = errors.iter().map(|e| e.pointer.as_str()).collect();
     assert_eq!(
         pointers,
-        [
-            "/specversion",
-            "/id",
-            "/source",
-            "/type",
-            "/time",
-            "/subject",
-            "/clientip",
-            "/userId",
-            "/enriched",
-            "/nested",
-            "/float"
-        ]
+        ["/specversion", "/id", "/source", "/type", "/time", "/subject", "/userId", "/enriched", "/nested", "/float"]
     );
     assert_eq!(errors[1].detail, "must be a string");
     assert_eq!(errors[2].detail, "is required");

@@ -65,6 +65,38 @@ fn what_a_shop_sends_is_valid() {
 }
 
 #[test]
+fn what_can_mean_one_thing_alone_is_valid() {
+    for (kind, data) in [
+        ("product.viewed", json!({"product_id": 12, "session_id": 3})),
+        ("product.viewed", json!({"sku": "s-1"})),
+        ("product.viewed", json!({"sku": 12, "product_id": "", "session_id": null})),
+        ("cart.item_added", json!({"sku": "s", "quantity": 1, "unit_price": 9.99, "currency": "eur"})),
+        (
+            "order.placed",
+            json!({"order_id": 1001, "currency": null, "billing_country": "de", "shipping_country": "Germany",
+            "payment_method": "", "items": [
+                {"product_id": 12, "quantity": 1, "unit_price": 0.300_000_000_000_000_04},
+                {"sku": "s", "quantity": "2", "unit_price": "29.949999999999999"},
+            ]}),
+        ),
+        ("order.cancelled", json!({"order_id": 1001, "reason": ""})),
+        ("order.refunded", json!({"order_id": 1001, "amount": 0.1, "currency": "usd"})),
+        (
+            "invoice.line",
+            json!({"invoice": 536_365, "stock_code": 85_123, "quantity": 6, "unit_price": 2.55, "customer_id": 17_850,
+                "description": null, "country": "United Kingdom"}),
+        ),
+        (
+            "invoice.line",
+            json!({"invoice": "i", "stock_code": "s", "quantity": 6, "unit_price": 2.55, "customer_id": "",
+                "country": "United Kingdom"}),
+        ),
+    ] {
+        assert_eq!(check(kind, data), Ok(()), "{kind}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_place() {
     let item = |quantity: Value, price: Value| json!({"product_id": "p", "quantity": quantity, "unit_price": price});
     let order = |items: Value| json!({"order_id": "o", "items": items});
@@ -77,6 +109,14 @@ fn what_is_wrong_is_told_with_its_place() {
     assert_eq!(place(json!(vec![item(json!(1), json!(1)); 501])), ["/data/items"]);
     assert_eq!(pointers("order.placed", json!([])), ["/data"]);
     assert_eq!(pointers("product.viewed", json!({"product_id": ""})), ["/data/product_id"]);
+    assert_eq!(pointers("product.viewed", json!({"product_id": 1.5})), ["/data/product_id"]);
+    assert_eq!(pointers("product.viewed", json!({"product_id": true, "sku": "s"})), ["/data/product_id"]);
+    assert_eq!(pointers("product.viewed", json!({"sku": null})), ["/data"]);
+    assert_eq!(place(json!([{"quantity": 1, "unit_price": 1}])), ["/data/items/0"]);
+    assert_eq!(
+        pointers("order.refunded", json!({"order_id": "o", "amount": 1, "currency": "euro"})),
+        ["/data/currency"]
+    );
     assert_eq!(pointers("cart.item_added", json!({"product_id": "p", "quantity": 1})), ["/data"]);
 }
 

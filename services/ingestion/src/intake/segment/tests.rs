@@ -78,6 +78,58 @@ fn every_call_keeps_what_it_says() {
 }
 
 #[test]
+fn a_product_is_known_by_its_sku_where_it_has_nothing_else() {
+    let product = |properties: Value| {
+        mapped(json!({"event": "Product Viewed", "properties": properties})).expect("mapped").1["product_id"].clone()
+    };
+    assert_eq!(product(json!({"sku": "s"})), "s");
+    assert_eq!(product(json!({"sku": 7, "product_id": ""})), 7);
+    assert_eq!(product(json!({"sku": "s", "product_id": "p"})), "p");
+    assert_eq!(product(json!({"sku": ""})), Value::Null);
+}
+
+#[test]
+fn an_error_names_what_was_sent() {
+    let order = r#"{"event":"Order Completed","anonymousId":3,"originalTimestamp":"x","properties":{"products":[
+        {"price":true,"sku":"s"},{"unit_price":true,"product_id":"p"}],"items":null}}"#;
+    let place = |call: &str, kind, ours: &str| {
+        let error = as_sent(call.as_bytes(), kind, Error::invalid(ours, "is wrong"));
+        error.pointer().expect("one").to_owned()
+    };
+    for (ours, theirs) in [
+        ("/id", "/messageId"),
+        ("/time", "/originalTimestamp"),
+        ("/subject", "/anonymousId"),
+        ("/source", "/context/library/name"),
+        ("/type", "/event"),
+        ("/data", "/properties"),
+        ("/data/items", "/properties/items"),
+        ("/data/order_id", "/properties/order_id"),
+        ("", ""),
+    ] {
+        assert_eq!(place(order, TRACK, ours), theirs, "{ours}");
+    }
+    let order = order.replace(",\"items\":null", "");
+    for (ours, theirs) in [
+        ("/data/items/0/unit_price", "/properties/products/0/price"),
+        ("/data/items/0/product_id", "/properties/products/0/sku"),
+        ("/data/items/1/unit_price", "/properties/products/1/unit_price"),
+        ("/data/items/1/quantity", "/properties/products/1/quantity"),
+    ] {
+        assert_eq!(place(&order, TRACK, ours), theirs, "{ours}");
+    }
+    let refund = r#"{"event":"Order Refunded","userId":3,"timestamp":1,"properties":{"total":"x"}}"#;
+    assert_eq!(place(refund, TRACK, "/data/amount"), "/properties/total");
+    assert_eq!(
+        (place(refund, TRACK, "/subject"), place(refund, TRACK, "/time")),
+        ("/userId".into(), "/timestamp".into())
+    );
+    assert_eq!(place(r#"{"groupId":true,"traits":{}}"#, "group", "/data/group_id"), "/groupId");
+    assert_eq!(place(r#"{"type":"identify","traits":{"a":1}}"#, TRACK, "/data/a"), "/traits/a");
+    assert_eq!(place(r#"{"type":"a b"}"#, TRACK, "/type"), "/type");
+}
+
+#[test]
 fn a_member_is_added_and_the_rest_stays_as_it_is() {
     let with = |call: &str| with_member(call.as_bytes(), "type", "page");
     assert_eq!(with(r#" {"a":1.50,"a":2 } "#).as_deref(), Some(r#"{"a":1.50,"a":2 ,"type":"page"}"#));

@@ -1,0 +1,97 @@
+//! What can mean one thing alone is taken in, however it is spelt.
+
+use serde_json::{Value, json};
+
+use crate::support::{Service, answer};
+
+fn event(id: &str, kind: &str, data: Value) -> Value {
+    json!({"id": id, "source": "shop", "type": kind, "subject": "c", "data": data})
+}
+
+#[tokio::test]
+async fn the_noise_of_floats_costs_no_order() {
+    let service = Service::start().await;
+    let order = |id: &str, price: &str| {
+        format!(
+            r#"{{"type":"order.placed","source":"shop","id":"{id}","data":{{"order_id":"{id}","items":[{{"product_id":"p","quantity":1,"unit_price":{price}}}]}}}}"#
+        )
+    };
+    let view = r#"{"type":"product.viewed","source":"shop","id":"view","data":{"product_id":"p","weight":0.10000000000000001}}"#;
+    let orders = [
+        order("js", "0.30000000000000004"),
+        order("php", "29.949999999999999"),
+        order("text", r#""29.949999999999999""#),
+        order("single", "29.950000762939453"),
+    ];
+    let lines = [&orders[..], &[view.to_owned()]].concat().join("\n");
+    service.send("application/x-ndjson", lines).await.accepted(5);
+    // What is no noise is refused as ever: nothing is rounded.
+    let third = service.send("application/json", order("third", "33.333333333333336")).await;
+    third.problem(422, "schema_violation");
+    assert_eq!(third.body["errors"][0]["pointer"], "/data/items/0/unit_price");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn numbers_identify_and_a_product_may_have_its_sku_alone() {
+    let service = Service::start().await;
+    let item = |name: &str, value: Value| json!({name: value, "quantity": 1, "unit_price": 1});
+    let items = json!([item("product_id", json!(12)), item("sku", json!("s-1"))]);
+    let mut order = event("o", "order.placed", json!({"order_id": 1001, "currency": "eur", "items": items}));
+    (order["id"], order["subject"]) = (json!(7), json!(42));
+    let view = event("v", "product.viewed", json!({"sku": "s-1"}));
+    let refund = event("r", "order.refunded", json!({"order_id": 1001, "amount": 1, "currency": "eur"}));
+    service.send("application/json", json!([order, view, refund]).to_string()).await.accepted(3);
+    let log = service.log().await;
+    let logged = log.iter().find(|event| event["id"] == "7").expect("in the log");
+    assert_eq!(logged["subject"], "42");
+    assert_eq!(logged["data"], order["data"], "the data is as it was sent");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_is_made_out_or_left_out() {
+    let service = Service::start().await;
+    for (id, address) in [
+        ("port", json!("203.0.113.1:8080")),
+        ("list", json!("203.0.113.1, 10.0.0.1")),
+        ("nonsense", json!("unknown")),
+        ("number", json!(3)),
+    ] {
+        let mut view = event(id, "product.viewed", json!({"product_id": "p"}));
+        view["clientip"] = address;
+        service.send("application/json", view.to_string()).await.accepted(1);
+    }
+    let call = json!({"event": "Product Viewed", "messageId": "call", "properties": {"product_id": "p"},
+        "context": {"ip": "[2001:db8::1]:443"}});
+    answer(service.post("/v1/track").json(&call)).await.accepted(1);
+    for event in service.log().await {
+        let told = (event["clientip"].as_str(), event["unread"].as_str());
+        let expected = match event["id"].as_str() {
+            Some("port" | "list") => (Some("203.0.113.1"), None),
+            Some("call") => (Some("2001:db8::1"), None),
+            _ => (None, Some("clientip")),
+        };
+        assert_eq!(told, expected, "{event}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_points_at_what_was_sent() {
+    let service = Service::start().await;
+    let products = json!([{"product_id": "p", "price": 1}, {"sku": "s", "price": "a lot"}]);
+    let call = json!({"event": "Order Completed", "messageId": "m", "userId": true,
+        "properties": {"order_id": "o", "products": products}});
+    let place = async |call: &Value| {
+        let refused = answer(service.post("/v1/track").json(call)).await;
+        refused.body["errors"][0]["pointer"].as_str().map(str::to_owned)
+    };
+    assert_eq!(place(&call).await.as_deref(), Some("/userId"));
+    let mut mended = call.clone();
+    mended["userId"] = json!("c");
+    assert_eq!(place(&mended).await.as_deref(), Some("/properties/products/1/price"));
+    let letters = service.dead_letters().await;
+    assert_eq!(letters[1].pointer.as_deref(), Some("/properties/products/1/price"));
+    service.stop().await;
+}
