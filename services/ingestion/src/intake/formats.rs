@@ -5,14 +5,14 @@
 //! HTTP binding's binary mode; plain JSON, NDJSON and Segment's calls are
 //! ours.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 use tidemill_domain::{SourceName, Timestamp};
 
 use super::{
-    envelope::{Envelope, is_json},
+    binary,
+    envelope::{self, Envelope, is_json},
     frame,
     parse::parse,
     route::{Route, Takes},
@@ -66,7 +66,7 @@ impl Format {
             (Takes::Events, "application/cloudevents+json") => Ok(Self::Event),
             (Takes::Events, "application/cloudevents-batch+json") => Ok(Self::Array),
             (Takes::Events, _) if headers.contains_key("ce-type") || headers.contains_key("ce-specversion") => {
-                binary_attributes(headers, content_type.as_deref()).map(Self::Binary)
+                binary::attributes(headers, content_type.as_deref()).map(Self::Binary)
             }
             // A page's beacon says text/plain whatever it sends.
             (Takes::Events, "application/json" | "text/plain") => Ok(Self::EventOrArray),
@@ -106,7 +106,7 @@ impl Format {
     /// Reads one of them.
     pub(crate) fn read(&self, text: &[u8], depth: usize) -> Result<Envelope, Error> {
         match self {
-            Self::Binary(attributes) => binary(attributes.clone(), text, depth),
+            Self::Binary(attributes) => binary::read(attributes.clone(), text, depth),
             Self::Call(kind) => segment::read(object(text, depth)?, kind),
             Self::Calls => segment::read(object(text, depth)?, segment::TRACK),
             Self::Event | Self::Array | Self::EventOrArray | Self::Lines => structured(object(text, depth)?, depth),
@@ -203,52 +203,11 @@ fn structured(mut attributes: Map<String, Value>, depth: usize) -> Result<Envelo
         (None, Some(base64)) => {
             let wrong = || Error::invalid("/data_base64", "must be base64");
             let bytes = STANDARD.decode(base64.as_str().ok_or_else(wrong)?).map_err(|_| wrong())?;
-            let data = parse(frame::unmarked(&bytes), within_event(depth)).map_err(|e| e.within("/data_base64"))?;
+            let data =
+                parse(frame::unmarked(&bytes), envelope::within_event(depth)).map_err(|e| e.within("/data_base64"))?;
             attributes.shift_remove("data_base64");
             Some(data)
         }
-    };
-    Ok(Envelope { attributes, data })
-}
-
-/// Levels that are left to data that comes on its own: in the log it is a
-/// member of its event, which is as deep however it was sent.
-fn within_event(depth: usize) -> usize {
-    depth.saturating_sub(1)
-}
-
-/// The `ce-` headers (HTTP binding, 3.1.3): names as they are, values
-/// percent-decoded.
-fn binary_attributes(headers: &HeaderMap, content_type: Option<&str>) -> Result<Map<String, Value>, Error> {
-    let mut attributes = Map::new();
-    let named = |name: &HeaderName| name.as_str().strip_prefix("ce-").map(str::to_owned);
-    for (name, value) in headers.iter().filter_map(|(name, value)| Some((named(name)?, value))) {
-        let pointer = format!("/{}", clip(&name));
-        let text = percent_decode(value.as_bytes()).decode_utf8().map_err(|_| Error::invalid(&pointer, "not UTF-8"))?;
-        if attributes.insert(name, text.into()).is_some() {
-            return Err(Error::invalid(pointer, "occurs twice"));
-        }
-    }
-    for name in ["data", "data_base64", "datacontenttype"] {
-        if attributes.contains_key(name) {
-            return Err(Error::invalid(format!("/{name}"), "has no ce- header"));
-        }
-    }
-    if let Some(content_type) = content_type {
-        attributes.insert("datacontenttype".into(), content_type.into());
-    }
-    Ok(attributes)
-}
-
-fn binary(mut attributes: Map<String, Value>, body: &[u8], depth: usize) -> Result<Envelope, Error> {
-    let content_type = attributes.get("datacontenttype").and_then(Value::as_str);
-    let data = if body.is_empty() {
-        None
-    } else if is_json(content_type) {
-        Some(parse(frame::unmarked(body), within_event(depth)).map_err(|e| e.within("/data"))?)
-    } else {
-        attributes.insert("data_base64".into(), STANDARD.encode(body).into());
-        None
     };
     Ok(Envelope { attributes, data })
 }

@@ -45,6 +45,7 @@ async fn every_format_reaches_the_log() {
         .header("ce-source", "shop")
         .header("ce-type", "product.viewed")
         .header("ce-subject", "Zo%C3%AB")
+        .header("ce-shop", r#""the \"old\" one%21""#)
         .header("content-type", "application/json")
         .body(r#"{"product_id":"p"}"#);
     answer(binary).await.accepted(1);
@@ -62,6 +63,7 @@ async fn every_format_reaches_the_log() {
     let event = |id: &str| log.iter().find(|event| event["id"] == id).expect("in the log");
     assert_eq!(*event("structured"), view("structured"));
     assert_eq!(event("binary")["subject"], "Zo\u{eb}");
+    assert_eq!(event("binary")["shop"], r#"the "old" one!"#);
     assert_eq!(event("plain")["specversion"], "1.0");
     assert!(event("plain")["time"].as_str().is_some_and(|time| time.ends_with('Z')));
     assert_eq!(event("track-batch")["data"]["items"][0]["quantity"], 1);

@@ -1,3 +1,4 @@
+use axum::http::HeaderName;
 use serde_json::json;
 
 use super::*;
