@@ -49,7 +49,7 @@ export class MetricFeed {
     const arrived = (this.#arrived = []);
     try {
       const [recent, totals, history] = await Promise.all([
-        this.#get("series", liveFrom, now + DAY_MS, model.dimensions),
+        this.#get("series", liveFrom, model.floor(now + DAY_MS) + model.windowMs, model.dimensions),
         spanFrom < liveFrom ? this.#get("totals", spanFrom, liveFrom, model.dimensions) : null,
         spanFrom < liveFrom ? this.#get("series", spanFrom, liveFrom, [model.chartDimension]) : null,
       ]);

@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 #[cfg(test)]
 mod tests;
 
-const HOUR: i64 = 3_600_000;
+/// Outcomes are kept by the hour: its length in milliseconds.
+pub(crate) const HOUR: i64 = 3_600_000;
 /// The service that refuses events before they are in the log.
 const DOOR: &str = "ingestion";
 /// Services whose dead letters are outcomes of events. A dead letter of alert

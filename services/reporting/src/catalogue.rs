@@ -69,6 +69,13 @@ impl Metric {
     pub(crate) fn has_disjoint_windows(&self) -> bool {
         self.window.kind != Window::Sliding { size_millis: 1, step_millis: 1 }.kind()
     }
+
+    /// The length of its windows in milliseconds, if they lie side by side. Those
+    /// that overlap and sessions belong where they start.
+    pub(crate) fn tile_millis(&self) -> Option<i64> {
+        let tumbles = self.window.kind == Window::Tumbling { size_millis: 1 }.kind();
+        tumbles.then_some(self.window.seconds.saturating_mul(1000)).filter(|millis| *millis > 0)
+    }
 }
 
 /// A version of a metric, as it is stored.

@@ -56,6 +56,15 @@ pub enum Error {
     /// Windows that overlap cannot be added up.
     #[error("the windows of metric {0} overlap: their totals would count events more than once")]
     Overlapping(String),
+    /// A range that no whole windows make up: an answer would be one to another
+    /// question.
+    #[error("{detail}")]
+    Unaligned {
+        /// Which windows there are, and which range is the nearest.
+        detail: String,
+        /// The bounds that lie within a window.
+        errors: Vec<FieldError>,
+    },
     /// All places on the live stream are taken.
     #[error("{0} clients are on the stream already")]
     TooManyClients(u16),
@@ -122,6 +131,7 @@ impl Error {
                  longer windows"
             )),
             Self::Overlapping(_) => problem(StatusCode::UNPROCESSABLE_ENTITY),
+            Self::Unaligned { errors, .. } => problem(StatusCode::UNPROCESSABLE_ENTITY).errors(errors.clone()),
             Self::TooManyClients(_) => problem(StatusCode::SERVICE_UNAVAILABLE).retry_after(5),
             Self::TooManyOfOne(_) => problem(StatusCode::TOO_MANY_REQUESTS).retry_after(5),
             Self::Busy => problem(StatusCode::SERVICE_UNAVAILABLE).retry_after(1),
@@ -161,6 +171,7 @@ impl Failure for Error {
             Self::Parameters(_) => Code::InvalidParameter,
             Self::TooMuch { .. } => Code::TooManyPoints,
             Self::Overlapping(_) => Code::Overlapping,
+            Self::Unaligned { .. } => Code::Unaligned,
             Self::TooManyClients(_) => Code::TooManyClients,
             Self::TooManyOfOne(_) => Code::TooManyOfOneAddress,
             Self::Busy => Code::Busy,
@@ -189,6 +200,7 @@ impl Failure for Error {
             | Self::Parameters(_)
             | Self::TooMuch { .. }
             | Self::Overlapping(_)
+            | Self::Unaligned { .. }
             | Self::TooManyClients(_)
             | Self::TooManyOfOne(_)
             | Self::Busy

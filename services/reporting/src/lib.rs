@@ -21,6 +21,7 @@ mod live;
 mod logins;
 mod parameters;
 mod query;
+mod range;
 mod read_model;
 mod stage;
 mod state;

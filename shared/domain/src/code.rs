@@ -180,6 +180,8 @@ codes! {
         "Bring `from` and `to` closer together, group by fewer dimensions, or ask for a metric of longer windows.";
     TooManyRecords = "too_many_records", "Too many records in one request", Sender,
         "Send fewer records in one request. The answer names the limit.";
+    Unaligned = "unaligned_range", "The range is not made of whole windows", Sender,
+        "Ask for the range that `detail` names, or for a metric of shorter windows.";
     Unauthorized = "unauthorized", "A valid key is required", Sender,
         "Send a key as `Authorization: Bearer KEY`; docs/security.md tells which.";
     Unavailable = "unavailable", "The service is not ready", Sender,

@@ -10,8 +10,9 @@ use utoipa::IntoParams;
 
 use super::extract::Parameters;
 use crate::{
-    books::{BooksAnswer, hour_of},
+    books::{BooksAnswer, HOUR},
     error::Error,
+    range,
     state::Reporting,
 };
 
@@ -25,7 +26,7 @@ pub(super) struct BooksParameters {
     source: Option<String>,
     /// Whether each source is told by hour of ingestion too.
     hours: Option<bool>,
-    /// Hours from this one on (RFC 3339).
+    /// Hours from this one on (RFC 3339): an hour's first instant.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
 }
@@ -42,13 +43,15 @@ pub(super) struct BooksParameters {
     responses(
         (status = 200, body = BooksAnswer),
         (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn books(
     State(reporting): State<Arc<Reporting>>,
     Parameters(asked): Parameters<BooksParameters>,
 ) -> Result<Json<BooksAnswer>, Error> {
-    let from = asked.from.map_or(Timestamp::saturating_from_millis(i64::MIN), hour_of);
+    range::check("the books", HOUR, asked.from, None)?;
+    let from = asked.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
     let as_of = reporting.now();
     let lines = reporting.store.book_lines().await?.into_iter();
     let lines = lines.filter(|(source, _)| asked.source.as_ref().is_none_or(|wanted| wanted == source));

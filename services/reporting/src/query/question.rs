@@ -11,6 +11,7 @@ use crate::{
     catalogue::Metric,
     error::Error,
     parameters::{self, wrong},
+    range,
 };
 
 #[cfg(test)]
@@ -20,7 +21,8 @@ mod tests;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct QuestionParameters {
-    /// Windows that start at or after it (RFC 3339).
+    /// Windows that start at or after it (RFC 3339). Windows that lie side by
+    /// side have to begin or end there: the answer is never one to another range.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
     /// Windows that start before it (RFC 3339).
@@ -93,11 +95,13 @@ impl Question {
         {
             errors.push(wrong("to", "must not be before from"));
         }
-        if errors.is_empty() {
-            Ok(Self { from, to, group_by, filters, format })
-        } else {
-            Err(Error::Parameters(errors))
+        if !errors.is_empty() {
+            return Err(Error::Parameters(errors));
         }
+        if let Some(millis) = metric.tile_millis() {
+            range::check(&format!("metric {}", metric.name), millis, from, to)?;
+        }
+        Ok(Self { from, to, group_by, filters, format })
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod live;
 mod process;
+mod questions;
 mod rebuild;
 mod redrive;
 mod replicas;
