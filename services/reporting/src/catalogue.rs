@@ -146,13 +146,15 @@ impl Catalogue {
 
     /// A metric in a version: the one asked for, else the one that is served.
     pub(crate) fn find(&self, metric: &str, version: Option<&str>) -> Result<&Metric, Error> {
-        let served = self.serve(metric).ok_or_else(|| Error::UnknownMetric(metric.into()))?;
+        let served =
+            self.serve(metric).ok_or_else(|| Error::UnknownMetric { metric: metric.into(), errors: Vec::new() })?;
         let Some(version) = version else { return Ok(served) };
         let readable: BTreeMap<&str, &Metric> = self.readable(metric).map(|known| (&*known.version, known)).collect();
         readable.get(version).copied().ok_or_else(|| Error::UnknownVersion {
             metric: metric.into(),
             version: version.into(),
             known: readable.keys().copied().collect::<Vec<_>>().join(", "),
+            errors: Vec::new(),
         })
     }
 

@@ -9,6 +9,7 @@ use tidemill_events::StreamName;
 use tidemill_service::{CeilingReached, FieldError, Problem, clients::ClientKey};
 use tidemill_stage::{Disposition, Failure};
 use tidemill_totals::MergeError;
+use uuid::Uuid;
 
 /// An error of reporting.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +31,13 @@ pub enum Error {
         source: MergeError,
     },
     /// No metric has this name.
-    #[error("there is no metric {0:?}")]
-    UnknownMetric(String),
+    #[error("there is no metric {metric:?}")]
+    UnknownMetric {
+        /// What was asked for.
+        metric: String,
+        /// What else is wrong with the question.
+        errors: Vec<FieldError>,
+    },
     /// The metric has no such version.
     #[error("metric {metric} has no version {version:?}; it has {known}")]
     UnknownVersion {
@@ -41,6 +47,8 @@ pub enum Error {
         version: String,
         /// What there is.
         known: String,
+        /// What else is wrong with the question.
+        errors: Vec<FieldError>,
     },
     /// Parameters of a request are wrong.
     #[error("parameters are wrong")]
@@ -101,9 +109,21 @@ pub enum Error {
     /// There is no such dead letter.
     #[error("there is no dead letter {0}, or it is forgotten")]
     UnknownDeadLetter(u64),
+    /// No letter has an order of this name.
+    #[error("there is no order {0}, or it was refused for every letter")]
+    UnknownOrder(Uuid),
 }
 
 impl Error {
+    /// With what else is wrong with a question that nothing can be found for.
+    #[must_use]
+    pub(crate) fn beside(mut self, found: Vec<FieldError>) -> Self {
+        if let Self::UnknownMetric { errors, .. } | Self::UnknownVersion { errors, .. } = &mut self {
+            *errors = found;
+        }
+        self
+    }
+
     /// Whether the database will never hold what it was given.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_refusal())
@@ -122,9 +142,10 @@ impl Error {
             Self::Request(errors) => problem(StatusCode::UNPROCESSABLE_ENTITY).errors(errors.clone()),
             Self::MediaType => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE),
-            Self::UnknownDeadLetter(_) => problem(StatusCode::NOT_FOUND),
-            Self::UnknownMetric(_) => problem(StatusCode::NOT_FOUND),
-            Self::UnknownVersion { .. } => problem(StatusCode::NOT_FOUND),
+            Self::UnknownDeadLetter(_) | Self::UnknownOrder(_) => problem(StatusCode::NOT_FOUND),
+            Self::UnknownMetric { errors, .. } | Self::UnknownVersion { errors, .. } => {
+                problem(StatusCode::NOT_FOUND).errors(errors.clone())
+            }
             Self::Parameters(errors) => Problem::new(StatusCode::BAD_REQUEST, self.code()).errors(errors.clone()),
             Self::TooMuch { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY).detail(format!(
                 "{self}: bring `from` and `to` closer together, group by fewer dimensions, or ask for a metric with \
@@ -166,7 +187,7 @@ impl Failure for Error {
             Self::Store(_) => Code::Store,
             Self::Bus(error) => error.code(),
             Self::Merge { .. } => Code::MixedTotals,
-            Self::UnknownMetric(_) => Code::UnknownMetric,
+            Self::UnknownMetric { .. } => Code::UnknownMetric,
             Self::UnknownVersion { .. } => Code::UnknownVersion,
             Self::Parameters(_) => Code::InvalidParameter,
             Self::TooMuch { .. } => Code::TooManyPoints,
@@ -182,6 +203,7 @@ impl Failure for Error {
             Self::MediaType => Code::UnsupportedMediaType,
             Self::TooLarge(_) => Code::BodyTooLarge,
             Self::UnknownDeadLetter(_) => Code::UnknownDeadLetter,
+            Self::UnknownOrder(_) => Code::UnknownOrder,
         }
     }
 
@@ -195,7 +217,7 @@ impl Failure for Error {
             Self::Store(_)
             | Self::Bus(_)
             | Self::Merge { .. }
-            | Self::UnknownMetric(_)
+            | Self::UnknownMetric { .. }
             | Self::UnknownVersion { .. }
             | Self::Parameters(_)
             | Self::TooMuch { .. }
@@ -208,7 +230,8 @@ impl Failure for Error {
             | Self::Request(_)
             | Self::MediaType
             | Self::TooLarge(_)
-            | Self::UnknownDeadLetter(_) => Disposition::Fail,
+            | Self::UnknownDeadLetter(_)
+            | Self::UnknownOrder(_) => Disposition::Fail,
         }
     }
 }

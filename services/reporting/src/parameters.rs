@@ -54,7 +54,8 @@ pub(crate) fn read<T: DeserializeOwned + Default>(
 
 /// Refuses what is not declared.
 pub(crate) fn unknown(_: &str, _: &str, declared: &[&str]) -> Result<(), String> {
-    Err(format!("is not known; there are {}", declared.join(", ")))
+    let declared = if declared.is_empty() { "none".into() } else { declared.join(", ") };
+    Err(format!("is not known; there are {declared}"))
 }
 
 /// A parameter is wrong.

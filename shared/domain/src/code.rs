@@ -190,6 +190,8 @@ codes! {
         "Ask for the list: the letter may be forgotten, as its stream forgets it after 30 days.";
     UnknownMetric = "unknown_metric", "Unknown metric", Sender,
         "`GET /v1/metrics` names those that there are.";
+    UnknownOrder = "unknown_order", "Unknown order", Operator,
+        "Look at the name that the order's answer gave. An order that was refused for every letter is not kept.";
     UnknownType = "unknown_type", "The event type is not known", Operator,
         "Add a schema for the type to `schemas.folder`, or let `schemas.unknown` accept it without one.";
     UnknownVersion = "unknown_version", "Unknown version", Sender,

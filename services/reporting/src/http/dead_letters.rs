@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     body::read_json,
-    extract::{PageSize, Parameters, StoredNumber, path_parameter},
+    extract::{NoParameters, PageSize, Parameters, StoredNumber, path_parameter},
 };
 use crate::{
     dead_letters::{Act, ActionFilter, ActionProgress, LetterFilter, LetterState, RequestKind},
@@ -125,6 +125,7 @@ pub(super) async fn show(
 pub(super) async fn redrive(
     State(reporting): State<Arc<Reporting>>,
     caller: Caller,
+    _: Parameters<NoParameters>,
     request: Request,
 ) -> Result<(StatusCode, Json<OrderAnswer>), Error> {
     let asked: OrderRequest = read_json(request).await?;
@@ -150,6 +151,7 @@ pub(super) async fn redrive(
 pub(super) async fn discard(
     State(reporting): State<Arc<Reporting>>,
     caller: Caller,
+    _: Parameters<NoParameters>,
     request: Request,
 ) -> Result<Json<OrderAnswer>, Error> {
     let asked = read_json(request).await?;
@@ -225,13 +227,19 @@ pub(super) struct ProgressAnswer {
     responses(
         (status = 200, body = ProgressAnswer),
         (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn progress(
     State(reporting): State<Arc<Reporting>>,
     Path(request): Path<String>,
+    _: Parameters<NoParameters>,
 ) -> Result<Json<ProgressAnswer>, Error> {
-    let counts = reporting.store.order_progress(path_parameter("request", &request)?).await?;
+    let request = path_parameter("request", &request)?;
+    let counts = reporting.store.order_progress(request).await?;
+    if counts.is_empty() {
+        return Err(Error::UnknownOrder(request));
+    }
     let of = |state: ActionProgress| counts.get(state.as_str()).copied().unwrap_or_default();
     use ActionProgress::{Accepted, Done, FailedAgain, Lost, Requested, Sent};
     Ok(Json(ProgressAnswer {

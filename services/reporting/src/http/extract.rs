@@ -29,6 +29,10 @@ impl<T: DeserializeOwned + Default, S: Sync> FromRequestParts<S> for Parameters<
     }
 }
 
+/// Of a route that has no parameters.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct NoParameters {}
+
 /// Parameters as they came. Which of them are known depends on the metric.
 pub(super) struct AnyParameters(pub(super) ParameterPairs);
 

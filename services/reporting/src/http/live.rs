@@ -13,6 +13,7 @@ use axum::{
 use futures::StreamExt;
 use tidemill_service::{Caller, Problem};
 
+use super::extract::{NoParameters, Parameters};
 use crate::{error::Error, state::Reporting};
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 pub(super) async fn live(
     State(reporting): State<Arc<Reporting>>,
     caller: Caller,
+    _: Parameters<NoParameters>,
     request: Request,
 ) -> Result<Response, Error> {
     let (head, _) = request.into_parts();

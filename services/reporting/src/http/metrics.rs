@@ -13,7 +13,7 @@ use tidemill_domain::Timestamp;
 use tidemill_service::Problem;
 use utoipa::ToSchema;
 
-use super::extract::AnyParameters;
+use super::extract::{AnyParameters, NoParameters, Parameters};
 use crate::{
     catalogue::Metric,
     error::Error,
@@ -31,7 +31,10 @@ pub(super) struct MetricsAnswer {
 
 /// The metrics, each in the version that is served.
 #[utoipa::path(get, path = "/v1/metrics", responses((status = 200, body = MetricsAnswer)))]
-pub(super) async fn metrics(State(reporting): State<Arc<Reporting>>) -> Json<MetricsAnswer> {
+pub(super) async fn metrics(
+    State(reporting): State<Arc<Reporting>>,
+    _: Parameters<NoParameters>,
+) -> Json<MetricsAnswer> {
     Json(MetricsAnswer { as_of: reporting.now(), metrics: reporting.metrics() })
 }
 

@@ -14,7 +14,10 @@ use tidemill_service::{
 };
 use utoipa::ToSchema;
 
-use super::body;
+use super::{
+    body,
+    extract::{NoParameters, Parameters},
+};
 use crate::{error::Error, state::Reporting};
 
 /// A login.
@@ -38,7 +41,11 @@ pub(super) struct Login {
     (status = 422, body = Problem, content_type = "application/problem+json"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn login(State(reporting): State<Arc<Reporting>>, request: Request) -> Result<Response, Error> {
+pub(super) async fn login(
+    State(reporting): State<Arc<Reporting>>,
+    _: Parameters<NoParameters>,
+    request: Request,
+) -> Result<Response, Error> {
     let (head, body) = request.into_parts();
     reporting.logins.allow(reporting.client(&head))?;
     let headers = head.headers.clone();
@@ -55,7 +62,11 @@ pub(super) async fn login(State(reporting): State<Arc<Reporting>>, request: Requ
 
 /// Log a page out.
 #[utoipa::path(delete, path = "/v1/session", tag = "session", responses((status = 204, description = "Logged out")))]
-pub(super) async fn logout(State(reporting): State<Arc<Reporting>>, headers: HeaderMap) -> Response {
+pub(super) async fn logout(
+    State(reporting): State<Arc<Reporting>>,
+    _: Parameters<NoParameters>,
+    headers: HeaderMap,
+) -> Response {
     cookie(&reporting, &headers, None)
 }
 

@@ -107,6 +107,7 @@ fn all_that_is_wrong_is_told_at_once_and_in_order() {
     ];
     assert_eq!(told(&given), expected.map(|(pointer, detail)| (pointer.to_owned(), detail)));
     assert_eq!(told(&[("id", "x")]).len(), 1);
+    assert_eq!(unknown("a", "1", &[]), Err("is not known; there are none".into()));
     // One that is wrong stays wrong, whatever comes after it.
     assert_eq!(told(&[("small", "x"), ("small", "1")]).len(), 1);
 }

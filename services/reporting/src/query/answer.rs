@@ -186,7 +186,8 @@ async fn answer(
     name: &str,
     pairs: &[(String, String)],
 ) -> Result<Answered, Error> {
-    let metric = reporting.metric(name, QuestionParameters::version(pairs).as_deref())?;
+    let (version, errors) = QuestionParameters::version(pairs);
+    let metric = reporting.metric(name, version.as_deref()).map_err(|error| error.beside(errors))?;
     let question = Question::parse(&metric, pairs)?;
     let by_window = view == QuestionView::Series;
     if !by_window && !metric.has_disjoint_windows() {

@@ -40,10 +40,25 @@ pub(crate) struct QuestionParameters {
 }
 
 impl QuestionParameters {
-    /// The version asked for; it says which dimensions there are.
-    pub(super) fn version(pairs: &[(String, String)]) -> Option<String> {
-        let (asked, _) = parameters::read::<Self>(pairs, |_, _, _| Ok(()));
-        asked.version
+    /// The version asked for, which says what dimensions there are; and what is
+    /// wrong with the question whatever they are.
+    pub(super) fn version(pairs: &[(String, String)]) -> (Option<String>, Vec<FieldError>) {
+        let (asked, errors) = Self::read(pairs, |_, _, _| Ok(()));
+        (asked.version, errors)
+    }
+
+    /// Reads them; what is none of them goes to `other`.
+    fn read(
+        pairs: &[(String, String)],
+        other: impl FnMut(&str, &str, &[&str]) -> Result<(), String>,
+    ) -> (Self, Vec<FieldError>) {
+        let (asked, mut errors) = parameters::read::<Self>(pairs, other);
+        if let (Some(from), Some(to)) = (asked.from, asked.to)
+            && from > to
+        {
+            errors.push(wrong("to", "must not be before from"));
+        }
+        (asked, errors)
     }
 }
 
@@ -86,15 +101,10 @@ impl Question {
             filters.entry(name.to_owned()).or_default().insert(value.to_owned());
             Ok(())
         };
-        let (asked, mut errors) = parameters::read(pairs, filter);
+        let (asked, mut errors) = QuestionParameters::read(pairs, filter);
         let QuestionParameters { from, to, group_by, version: _, format } = asked;
         let group_by: Vec<String> = group_by.iter().flat_map(|list| names(list)).collect();
         errors.extend(faults(metric, &group_by));
-        if let (Some(from), Some(to)) = (from, to)
-            && from > to
-        {
-            errors.push(wrong("to", "must not be before from"));
-        }
         if !errors.is_empty() {
             return Err(Error::Parameters(errors));
         }

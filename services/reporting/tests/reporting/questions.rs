@@ -74,3 +74,47 @@ async fn a_range_that_no_whole_windows_make_is_refused() {
     assert_eq!((status, &problem["code"]), (422, &json!("unaligned_range")));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn no_route_lets_an_unknown_parameter_pass() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    let api = running.json("/openapi.json").await;
+    let mut asked = 0;
+    for (path, methods) in api["paths"].as_object().expect("paths") {
+        let path = path.replace("{name}", "sales_metrics").replace("{sequence}", "1");
+        let path = path.replace("{request}", &uuid::Uuid::nil().to_string());
+        for method in methods.as_object().expect("methods").keys() {
+            let method: reqwest::Method = method.to_uppercase().parse().expect("a method");
+            let address = format!("http://{}{path}?nonsense=1", running.address);
+            let answer = running.client.request(method.clone(), address).send().await.expect("answers");
+            assert_eq!(answer.status(), 400, "{method} {path}");
+            let problem: Json = answer.json().await.expect("JSON");
+            assert_eq!(problem["code"], "invalid_parameter", "{method} {path}");
+            assert_eq!(problem["errors"][0]["pointer"], "/nonsense", "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 15);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_unknown_and_not_settled() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    let none = uuid::Uuid::nil();
+    let (status, problem) = running.problem(&format!("/v1/dead-letters/orders/{none}")).await;
+    assert_eq!((status, &problem["code"]), (404, &json!("unknown_order")));
+    for (path, code) in [
+        ("/v1/metrics/none/totals?", "unknown_metric"),
+        ("/v1/metrics/sales_metrics/series?version=none&", "unknown_version"),
+    ] {
+        let (status, problem) = running.problem(&format!("{path}from=now&format=xml&format=csv&colour=red")).await;
+        assert_eq!((status, &problem["code"]), (404, &json!(code)));
+        let errors = problem["errors"].as_array().expect("errors").iter();
+        let pointers: Vec<_> = errors.map(|error| &error["pointer"]).collect();
+        assert_eq!(pointers, ["/from", "/format"], "all that can be told without the metric");
+    }
+    running.stop().await;
+}

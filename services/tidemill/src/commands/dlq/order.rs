@@ -247,7 +247,7 @@ pub(super) async fn redrive(arguments: DlqRedrive) -> Ended {
 }
 
 /// How far an order has come.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Settled {
     letters: u64,
     requested: u64,
@@ -267,6 +267,10 @@ impl Settled {
 /// Follows an order for `ordered` letters until all of them are settled, at
 /// most so long.
 async fn follow(giver: &Giver<'_>, ordered: u64, patience: Duration) -> Result<Settled, ClientError> {
+    // What was refused for every letter is no order.
+    if ordered == 0 {
+        return Ok(Settled::default());
+    }
     let bar = progress::bar("redriven", ordered);
     let deadline = Instant::now() + patience;
     loop {
