@@ -8,6 +8,8 @@ use tidemill_service::{
     AuthConfig, CeilingConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig,
 };
 
+use crate::calendar::Zone;
+
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +48,9 @@ pub struct Config {
     /// Where other parts of the suite are reached by a browser.
     #[serde(default)]
     pub links: PageLinksConfig,
+    /// Whose days are meant.
+    #[serde(default)]
+    pub calendar: CalendarConfig,
 }
 
 /// Section `live`.
@@ -96,6 +101,15 @@ pub struct SessionConfig {
     /// a proxy marks so in `X-Forwarded-Proto` gets a cookie that is never sent
     /// in the clear.
     pub https: bool,
+}
+
+/// Section `calendar`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CalendarConfig {
+    /// The zone of the shop, by its name in the IANA database, for instance
+    /// `Europe/Berlin`: its days are meant where a question names no zone.
+    pub zone: Zone,
 }
 
 /// Section `links`.

@@ -10,6 +10,7 @@
 
 mod alerts;
 mod books;
+mod calendar;
 mod catalogue;
 mod chain;
 mod config;
@@ -36,6 +37,7 @@ mod watermark;
 use tidemill_definitions::Metrics;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 
+pub use calendar::{Zone, ZoneError};
 pub use config::Config;
 pub use dead_letters::{ActionRequest, RequestKind};
 pub use error::Error;

@@ -5,8 +5,10 @@ mod answer;
 mod formats;
 mod grouping;
 mod question;
+mod resolution;
 
-pub(crate) use answer::{QuestionView, SeriesAnswer, TotalsAnswer, ask};
+pub(crate) use answer::{SeriesAnswer, TotalsAnswer, ask};
 pub(crate) use formats::{series_csv, totals_csv};
 pub(crate) use grouping::{DimensionGroup, Grouping, Values};
-pub(crate) use question::{Question, QuestionParameters};
+pub(crate) use question::{Question, QuestionParameters, QuestionView};
+pub(crate) use resolution::Rollup;

@@ -3,7 +3,7 @@
 use tidemill_domain::Timestamp;
 use tidemill_service::FieldError;
 
-use crate::{error::Error, parameters::wrong};
+use crate::{calendar::Zone, error::Error, parameters::wrong};
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +27,16 @@ pub(crate) fn check(what: &str, millis: i64, from: Option<Timestamp>, to: Option
     Err(Error::Unaligned { detail, errors })
 }
 
+/// A window of a metric that lies in two periods of a zone's calendar.
+pub(crate) fn torn(metric: &str, millis: i64, start: Timestamp, zone: Zone) -> Error {
+    let detail = format!(
+        "metric {metric}: its windows are {} long, counted from 1970-01-01T00:00:00Z; the one that starts at {start} lies \
+         in two periods of {zone}. Ask with `zone=UTC`, for a finer `resolution`, or for a metric of shorter windows",
+        length(millis)
+    );
+    Error::Unaligned { detail, errors: Vec::new() }
+}
+
 fn fault(name: &str, bound: Timestamp, millis: i64) -> Option<FieldError> {
     let before = bound.floor_to(millis);
     let why = || format!("{bound} lies within the window from {before} to {}", before.plus_millis(millis));
@@ -47,7 +57,7 @@ fn nearest(millis: i64, from: Option<Timestamp>, to: Option<Timestamp>) -> Strin
 }
 
 /// `1 day`, `15 minutes`, `90 seconds`.
-fn length(millis: i64) -> String {
+pub(crate) fn length(millis: i64) -> String {
     let unit = UNITS.into_iter().find(|(unit, _)| millis % unit == 0);
     let (unit, name) = unit.unwrap_or((1, "millisecond"));
     let count = millis / unit;

@@ -21,7 +21,7 @@ use crate::{
     alerts::AlertRecord,
     catalogue::{Catalogue, Metric, Version},
     chain::ChainHealth,
-    config::{AnswerLimitsConfig, Config, LiveConfig, PageLinksConfig, SessionConfig},
+    config::{AnswerLimitsConfig, CalendarConfig, Config, LiveConfig, PageLinksConfig, SessionConfig},
     error::Error,
     live::{Hub, News},
     logins::Logins,
@@ -53,6 +53,8 @@ pub(crate) struct Reporting {
     pub(crate) dead_letters: CeilingConfig,
     /// Where other parts of the suite are.
     pub(crate) links: PageLinksConfig,
+    /// Whose days are meant.
+    pub(crate) calendar: CalendarConfig,
     /// Live updates.
     pub(crate) live: LiveConfig,
     pub(crate) telemetry: Telemetry,
@@ -135,7 +137,7 @@ impl Reporting {
         standing: ReadModelStanding,
     ) -> Arc<Self> {
         let epoch = context.new_id().simple().to_string();
-        let Config { http, limits, links, live, dead_letters, session, .. } = config;
+        let Config { http, limits, links, live, dead_letters, session, calendar, .. } = config;
         let seen = SeenFolds::default();
         seen.changes_to(standing.change);
         seen.alerts_to(standing.reached.get(StreamUnit::Alerts.name()).copied().unwrap_or_default());
@@ -159,6 +161,7 @@ impl Reporting {
             store,
             limits,
             links,
+            calendar,
             live,
             shared_networks: http.shared_networks,
         })

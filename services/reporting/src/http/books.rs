@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 use super::extract::Parameters;
 use crate::{
     books::{BooksAnswer, HOUR},
+    calendar::AskedTime,
     error::Error,
     range,
     state::Reporting,
@@ -28,7 +29,7 @@ pub(super) struct BooksParameters {
     hours: Option<bool>,
     /// Hours from this one on (RFC 3339): an hour's first instant.
     #[param(value_type = Option<String>, format = DateTime)]
-    from: Option<Timestamp>,
+    from: Option<AskedTime>,
 }
 
 /// The books: what was received, and what became of it.
@@ -50,8 +51,9 @@ pub(super) async fn books(
     State(reporting): State<Arc<Reporting>>,
     Parameters(asked): Parameters<BooksParameters>,
 ) -> Result<Json<BooksAnswer>, Error> {
-    range::check("the books", HOUR, asked.from, None)?;
-    let from = asked.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
+    let from = asked.from.map(|from| from.0);
+    range::check("the books", HOUR, from, None)?;
+    let from = from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
     let as_of = reporting.now();
     let lines = reporting.store.book_lines().await?.into_iter();
     let lines = lines.filter(|(source, _)| asked.source.as_ref().is_none_or(|wanted| wanted == source));

@@ -8,7 +8,6 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
-use tidemill_domain::Timestamp;
 use tidemill_service::{Caller, Problem};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -18,6 +17,7 @@ use super::{
     extract::{NoParameters, PageSize, Parameters, StoredNumber, path_parameter},
 };
 use crate::{
+    calendar::AskedTime,
     dead_letters::{Act, ActionFilter, ActionProgress, LetterFilter, LetterState, RequestKind},
     error::Error,
     handling::{self, AuditAnswer, LetterAnswer, ListAnswer, OrderAnswer, OrderRequest},
@@ -35,10 +35,10 @@ pub(super) struct ListParameters {
     source: Option<String>,
     /// Failed at or after it (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime)]
-    since: Option<Timestamp>,
+    since: Option<AskedTime>,
     /// Failed before it (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime)]
-    until: Option<Timestamp>,
+    until: Option<AskedTime>,
     /// Where they stand.
     state: Option<LetterState>,
     /// With a lower sequence: the next page.
@@ -65,6 +65,7 @@ pub(super) async fn list(
     Parameters(asked): Parameters<ListParameters>,
 ) -> Result<Json<ListAnswer>, Error> {
     let ListParameters { service, code, source, since, until, state, before, limit } = asked;
+    let [since, until] = [since, until].map(|time| time.map(|time| time.0));
     let filter = LetterFilter { service, code, source, since, until, state };
     handling::list(&reporting, &filter, before.map(|before| before.0), limit.0).await.map(Json)
 }

@@ -38,7 +38,7 @@ pub(super) async fn metrics(
     Json(MetricsAnswer { as_of: reporting.now(), metrics: reporting.metrics() })
 }
 
-/// A metric over time: a point for each window with data.
+/// A metric over time: a point for each window, or each period, with data.
 ///
 /// Also as CSV, by `format=csv` or `Accept: text/csv`. Any dimension's name is
 /// a filter; given more than once, any of its values passes.
@@ -46,6 +46,9 @@ pub(super) async fn metrics(
     params(
         ("name" = String, Path, description = "The metric's name"),
         QuestionParameters,
+        ("resolution" = Option<String>, Query, pattern = "^(window|minute|hour|day|week|month|year)$",
+            description = "What a point is of: the metric's own windows, or periods that are made of them. Minutes \
+                           and hours are those of UTC, days and what is longer those of `zone`"),
     ),
     responses(
         (status = 200, content((SeriesAnswer = "application/json"), (String = "text/csv"))),

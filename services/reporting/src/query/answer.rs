@@ -10,9 +10,11 @@ use utoipa::ToSchema;
 
 use super::{
     grouping::{DimensionGroup, Grouping, Sum, Values},
-    question::{AnswerFormat, Question, QuestionParameters},
+    question::{AnswerFormat, Question, QuestionParameters, QuestionView},
+    resolution::{Resolution, Rollup},
 };
 use crate::{
+    calendar::Zone,
     catalogue::Metric,
     error::Error,
     state::{Reporting, Truth},
@@ -34,6 +36,9 @@ pub(crate) struct Head {
     /// As asked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) to: Option<Timestamp>,
+    /// Whose days are meant.
+    #[schema(value_type = String)]
+    pub(crate) zone: Zone,
     /// As asked.
     pub(crate) group_by: Vec<String>,
     /// When the newest update that it is made of was taken in.
@@ -58,6 +63,8 @@ pub(crate) struct SeriesAnswer {
     /// What they are of.
     #[serde(flatten)]
     pub(crate) head: Head,
+    /// What a point is of.
+    pub(crate) resolution: Resolution,
     /// One for each combination of the dimensions grouped by.
     pub(crate) series: Vec<MetricSeries>,
 }
@@ -68,11 +75,12 @@ pub(crate) struct SeriesAnswer {
 pub(crate) struct MetricSeries {
     /// Values of the dimensions grouped by.
     pub(crate) dimensions: BTreeMap<String, String>,
-    /// The windows with data, earliest first.
+    /// The windows or periods with data, earliest first. The first and the last
+    /// period end at the bounds that were asked for.
     pub(crate) points: Vec<SeriesPoint>,
 }
 
-/// One window.
+/// One window, or one period.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Point)]
 pub(crate) struct SeriesPoint {
@@ -109,29 +117,12 @@ pub(crate) struct TotalsRow {
     pub(crate) values: Values,
 }
 
-/// Which way a metric is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QuestionView {
-    /// Window by window.
-    Series,
-    /// All windows in one.
-    Totals,
-}
-
-impl QuestionView {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Series => "series",
-            Self::Totals => "totals",
-        }
-    }
-}
-
 /// What was found, before it has a format.
 pub(crate) struct Answered {
     pub(crate) metric: Metric,
     pub(crate) format: Option<AnswerFormat>,
     head: Head,
+    resolution: Resolution,
     groups: Vec<DimensionGroup>,
     truth: Truth,
 }
@@ -142,7 +133,7 @@ impl Answered {
     }
 
     pub(crate) fn series(self) -> SeriesAnswer {
-        let Self { metric, head, groups, truth, .. } = self;
+        let Self { metric, head, resolution, groups, truth, .. } = self;
         let point = |sum: Sum| SeriesPoint {
             start: sum.start,
             end: sum.end,
@@ -153,7 +144,7 @@ impl Answered {
             dimensions: group.dimensions,
             points: group.sums.into_iter().map(point).collect(),
         });
-        SeriesAnswer { head, series: series.collect() }
+        SeriesAnswer { head, resolution, series: series.collect() }
     }
 
     pub(crate) fn totals(self) -> TotalsAnswer {
@@ -186,18 +177,19 @@ async fn answer(
     name: &str,
     pairs: &[(String, String)],
 ) -> Result<Answered, Error> {
-    let (version, errors) = QuestionParameters::version(pairs);
+    let zone = reporting.calendar.zone;
+    let (version, errors) = QuestionParameters::version(view, zone, pairs);
     let metric = reporting.metric(name, version.as_deref()).map_err(|error| error.beside(errors))?;
-    let question = Question::parse(&metric, pairs)?;
-    let by_window = view == QuestionView::Series;
-    if !by_window && !metric.has_disjoint_windows() {
+    let question = Question::parse(&metric, view, zone, pairs)?;
+    let rollup = question.rollup(view);
+    if rollup == Rollup::Whole && !metric.has_disjoint_windows() {
         return Err(Error::Overlapping(metric.name));
     }
     let place = timeout(PATIENCE, reporting.readers.acquire()).await;
     let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
     // Taken first: what is read after it is true at least as far.
     let truth = reporting.truth();
-    let mut grouping = Grouping::new(&metric, &question, by_window, reporting.limits.points, reporting.limits.cells);
+    let mut grouping = Grouping::new(&metric, &question, rollup, reporting.limits.points, reporting.limits.cells);
     let from = question.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
     let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
     reporting.store.each_cell(&metric, from, to, |cell| grouping.add(cell)).await?;
@@ -205,12 +197,13 @@ async fn answer(
     let read_until = to.min(reporting.now());
     let is_complete = truth.is_complete(read_until)
         && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
-    let Question { from, to, group_by, filters: _, format } = question;
+    let Question { from, to, zone, resolution, group_by, filters: _, format } = question;
     let head = Head {
         metric: metric.name.clone(),
         version: metric.version.clone(),
         from,
         to,
+        zone,
         group_by,
         as_of: truth.as_of,
         watermark: truth.watermark,
@@ -218,5 +211,5 @@ async fn answer(
         source: "speed",
         approximate,
     };
-    Ok(Answered { metric, format, head, groups, truth })
+    Ok(Answered { metric, format, head, resolution, groups, truth })
 }

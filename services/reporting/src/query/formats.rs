@@ -15,7 +15,10 @@ use crate::catalogue::Metric;
 #[cfg(test)]
 mod tests;
 
-pub(crate) fn series_csv(metric: &Metric, SeriesAnswer { head, series }: SeriesAnswer) -> Result<Vec<u8>, csv::Error> {
+pub(crate) fn series_csv(
+    metric: &Metric,
+    SeriesAnswer { head, series, .. }: SeriesAnswer,
+) -> Result<Vec<u8>, csv::Error> {
     let rows = series.into_iter().flat_map(|MetricSeries { dimensions, points }| {
         let row = move |SeriesPoint { start, end, complete, values }| {
             (dimensions.clone(), Some((start, end, complete)), values)

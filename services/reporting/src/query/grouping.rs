@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tidemill_domain::Timestamp;
 use tidemill_totals::{Measure, Totals, Value};
 
-use super::question::Question;
+use super::{
+    question::Question,
+    resolution::{Roller, Rollup, RollupSpan},
+};
 use crate::{catalogue::Metric, error::Error, store::StoredCell};
 
 #[cfg(test)]
@@ -18,9 +21,9 @@ pub(crate) type Values = BTreeMap<String, Value>;
 /// Cells that were added up.
 #[derive(Debug, Clone)]
 pub(crate) struct Sum {
-    /// First instant of the first window.
+    /// First instant of the first window, or of the period.
     pub(crate) start: Timestamp,
-    /// First instant after the last.
+    /// First instant after the last, or after the period.
     pub(crate) end: Timestamp,
     totals: Totals,
     /// Window and combination of dimensions of what was added last.
@@ -30,15 +33,21 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    fn of(StoredCell { start, end, totals, .. }: StoredCell<'_>, combination: usize) -> Self {
-        Self { start, end, totals, last: (start, combination), is_joined: false }
+    fn of(cell: StoredCell<'_>, span: RollupSpan, combination: usize) -> Self {
+        let RollupSpan { start, end } = span;
+        Self { start, end, totals: cell.totals, last: (cell.start, combination), is_joined: false }
     }
 
-    fn add(&mut self, cell: &StoredCell<'_>, combination: usize) -> Result<(), tidemill_totals::MergeError> {
+    fn add(
+        &mut self,
+        cell: &StoredCell<'_>,
+        span: RollupSpan,
+        combination: usize,
+    ) -> Result<(), tidemill_totals::MergeError> {
         let added = (cell.start, combination);
         self.is_joined |= added != self.last;
         self.last = added;
-        self.end = self.end.max(cell.end);
+        self.end = self.end.max(span.end);
         self.totals.add(&cell.totals)
     }
 
@@ -60,16 +69,16 @@ impl Sum {
 pub(crate) struct DimensionGroup {
     /// Their values.
     pub(crate) dimensions: BTreeMap<String, String>,
-    /// One for each window, earliest first, or a single one for all.
+    /// One for each window or period, earliest first, or a single one for all.
     pub(crate) sums: Vec<Sum>,
 }
 
 /// Adds up cells: over partitions, over dimensions that are not grouped by,
-/// and, for totals, over windows.
+/// and over windows, as far as they are rolled up.
 pub(crate) struct Grouping<'a> {
     metric: &'a Metric,
     question: &'a Question,
-    by_window: bool,
+    roller: Roller<'a>,
     limits: (usize, usize),
     /// The combinations of dimensions that were seen: their number, and their
     /// group, which is `None` for those filtered out.
@@ -82,17 +91,11 @@ pub(crate) struct Grouping<'a> {
 
 impl<'a> Grouping<'a> {
     /// For an answer of at most `points` points, made of at most `cells` cells.
-    pub(crate) fn new(
-        metric: &'a Metric,
-        question: &'a Question,
-        by_window: bool,
-        points: usize,
-        cells: usize,
-    ) -> Self {
+    pub(crate) fn new(metric: &'a Metric, question: &'a Question, rollup: Rollup, points: usize, cells: usize) -> Self {
         Self {
             metric,
             question,
-            by_window,
+            roller: Roller::new(metric, rollup),
             limits: (points, cells),
             combinations: HashMap::new(),
             group_of: HashMap::new(),
@@ -110,15 +113,16 @@ impl<'a> Grouping<'a> {
             return Err(Error::TooMuch { what: "stored totals", limit: cells });
         }
         let (combination, Some(group)) = self.place(cell.dimensions)? else { return Ok(()) };
+        let span = self.roller.span(&cell)?;
         let sums = &mut self.groups[group].sums;
         match sums.last_mut() {
-            Some(sum) if !self.by_window || sum.start == cell.start => sum.add(&cell, combination).map_err(|source| {
+            Some(sum) if self.roller.is_same(sum.start, span) => sum.add(&cell, span, combination).map_err(|source| {
                 Error::Merge { metric: self.metric.name.clone(), version: self.metric.version.clone(), source }
             }),
             _ if self.sums >= points => Err(Error::TooMuch { what: "points", limit: points }),
             _ => {
                 self.sums += 1;
-                sums.push(Sum::of(cell, combination));
+                sums.push(Sum::of(cell, span, combination));
                 Ok(())
             }
         }

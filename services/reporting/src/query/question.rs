@@ -7,7 +7,9 @@ use tidemill_domain::Timestamp;
 use tidemill_service::FieldError;
 use utoipa::IntoParams;
 
+use super::resolution::{Resolution, Rollup};
 use crate::{
+    calendar::{AskedBound, Zone},
     catalogue::Metric,
     error::Error,
     parameters::{self, wrong},
@@ -17,17 +19,29 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
+/// Months and years differ in length: windows that make one up need not make up
+/// the next. They are looked at one by one.
+const MONTH: i64 = 28 * 86_400_000;
+
 /// The parameters that every question knows; a dimension's name is one too.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct QuestionParameters {
-    /// Windows that start at or after it (RFC 3339). Windows that lie side by
-    /// side have to begin or end there: the answer is never one to another range.
-    #[param(value_type = Option<String>, format = DateTime)]
-    from: Option<Timestamp>,
-    /// Windows that start before it (RFC 3339).
-    #[param(value_type = Option<String>, format = DateTime)]
-    to: Option<Timestamp>,
+    /// Windows that start at or after it: an RFC 3339 time, or a date for the
+    /// first instant of that day in `zone`. Windows that lie side by side have to
+    /// begin or end there: the answer is never one to another range.
+    #[param(value_type = Option<String>)]
+    from: Option<AskedBound>,
+    /// Windows that start before it: a time, or a date, likewise.
+    #[param(value_type = Option<String>)]
+    to: Option<AskedBound>,
+    /// Whose days are meant: a name of the IANA database, such as
+    /// `Europe/Berlin`. Without it, the setting `calendar.zone`.
+    #[param(value_type = Option<String>)]
+    zone: Option<Zone>,
+    /// Of series alone.
+    #[param(ignore)]
+    resolution: Option<Resolution>,
     /// Dimensions to split by, separated by commas.
     #[serde(default)]
     #[param(value_type = Option<String>)]
@@ -42,23 +56,55 @@ pub(crate) struct QuestionParameters {
 impl QuestionParameters {
     /// The version asked for, which says what dimensions there are; and what is
     /// wrong with the question whatever they are.
-    pub(super) fn version(pairs: &[(String, String)]) -> (Option<String>, Vec<FieldError>) {
-        let (asked, errors) = Self::read(pairs, |_, _, _| Ok(()));
+    pub(super) fn version(
+        view: QuestionView,
+        default: Zone,
+        pairs: &[(String, String)],
+    ) -> (Option<String>, Vec<FieldError>) {
+        let (asked, errors) = Self::read(view, default, pairs, |_, _, _| Ok(()));
         (asked.version, errors)
+    }
+
+    fn zone(&self, default: Zone) -> Zone {
+        self.zone.unwrap_or(default)
     }
 
     /// Reads them; what is none of them goes to `other`.
     fn read(
+        view: QuestionView,
+        default: Zone,
         pairs: &[(String, String)],
         other: impl FnMut(&str, &str, &[&str]) -> Result<(), String>,
     ) -> (Self, Vec<FieldError>) {
         let (asked, mut errors) = parameters::read::<Self>(pairs, other);
+        let zone = asked.zone(default);
         if let (Some(from), Some(to)) = (asked.from, asked.to)
-            && from > to
+            && from.instant(zone) > to.instant(zone)
         {
             errors.push(wrong("to", "must not be before from"));
         }
+        if view == QuestionView::Totals && asked.resolution.is_some() {
+            errors.push(wrong("resolution", "is of series: totals are all windows in one"));
+        }
         (asked, errors)
+    }
+}
+
+/// Which way a metric is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QuestionView {
+    /// Window by window.
+    Series,
+    /// All windows in one.
+    Totals,
+}
+
+impl QuestionView {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Series => "series",
+            Self::Totals => "totals",
+        }
     }
 }
 
@@ -76,6 +122,10 @@ pub(crate) struct Question {
     pub(crate) from: Option<Timestamp>,
     /// Windows that start before it.
     pub(crate) to: Option<Timestamp>,
+    /// Whose days are meant.
+    pub(crate) zone: Zone,
+    /// How finely a series is told.
+    pub(crate) resolution: Resolution,
     /// Dimensions that the answer is split by.
     pub(crate) group_by: Vec<String>,
     /// Values that a dimension may have, by dimension.
@@ -87,11 +137,17 @@ impl Question {
     /// Everything, split by every dimension.
     pub(crate) fn of_every_dimension(metric: &Metric) -> Self {
         let group_by = metric.dimensions.clone();
-        Self { from: None, to: None, group_by, filters: BTreeMap::new(), format: None }
+        let (zone, resolution) = (Zone::UTC, Resolution::Window);
+        Self { from: None, to: None, zone, resolution, group_by, filters: BTreeMap::new(), format: None }
     }
 
     /// Reads the parameters of a question about `metric`; all errors at once.
-    pub(crate) fn parse(metric: &Metric, pairs: &[(String, String)]) -> Result<Self, Error> {
+    pub(crate) fn parse(
+        metric: &Metric,
+        view: QuestionView,
+        default: Zone,
+        pairs: &[(String, String)],
+    ) -> Result<Self, Error> {
         let mut filters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let filter = |name: &str, value: &str, declared: &[&str]| {
             if !metric.dimensions.iter().any(|dimension| dimension == name) {
@@ -101,18 +157,44 @@ impl Question {
             filters.entry(name.to_owned()).or_default().insert(value.to_owned());
             Ok(())
         };
-        let (asked, mut errors) = QuestionParameters::read(pairs, filter);
-        let QuestionParameters { from, to, group_by, version: _, format } = asked;
+        let (asked, mut errors) = QuestionParameters::read(view, default, pairs, filter);
+        let zone = asked.zone(default);
+        let QuestionParameters { from, to, zone: _, resolution, group_by, version: _, format } = asked;
+        let [from, to] = [from, to].map(|bound| bound.map(|bound| bound.instant(zone)));
+        let resolution = resolution.unwrap_or(Resolution::Window);
         let group_by: Vec<String> = group_by.iter().flat_map(|list| names(list)).collect();
         errors.extend(faults(metric, &group_by));
+        errors.extend(too_fine(metric, resolution).map(|why| wrong("resolution", why)));
         if !errors.is_empty() {
             return Err(Error::Parameters(errors));
+        }
+        if resolution != Resolution::Window && !metric.has_disjoint_windows() {
+            return Err(Error::Overlapping(metric.name.clone()));
         }
         if let Some(millis) = metric.tile_millis() {
             range::check(&format!("metric {}", metric.name), millis, from, to)?;
         }
-        Ok(Self { from, to, group_by, filters, format })
+        Ok(Self { from, to, zone, resolution, group_by, filters, format })
     }
+}
+
+impl Question {
+    /// How windows are put together.
+    pub(super) fn rollup(&self, view: QuestionView) -> Rollup {
+        let Self { from, to, zone, resolution, .. } = *self;
+        match (view, resolution) {
+            (QuestionView::Totals, _) => Rollup::Whole,
+            (QuestionView::Series, Resolution::Window) => Rollup::Windows,
+            (QuestionView::Series, _) => Rollup::Periods { resolution, zone, from, to },
+        }
+    }
+}
+
+/// Why a resolution cannot be made of a metric's windows, whatever the zone.
+fn too_fine(metric: &Metric, resolution: Resolution) -> Option<String> {
+    let (millis, window) = (resolution.least_millis()?, metric.tile_millis()?);
+    let why = || format!("is not made of whole windows of the metric, which are {} long", range::length(window));
+    (millis < window || millis % window != 0 && millis < MONTH).then(why)
 }
 
 /// What is wrong with the dimensions grouped by.

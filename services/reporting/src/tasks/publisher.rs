@@ -18,7 +18,7 @@ use crate::{
     books::BooksAnswer,
     catalogue::Metric,
     error::Error,
-    query::{DimensionGroup, Grouping, Question, Values},
+    query::{DimensionGroup, Grouping, Question, Rollup, Values},
     read_model::MergedCellKey,
     state::{Reporting, Truth},
     store::StoredCell,
@@ -122,7 +122,7 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], 
         .collect();
     let starts: BTreeSet<Timestamp> = wanted.keys().map(|(start, _)| *start).collect();
     let question = Question::of_every_dimension(&metric);
-    let mut grouping = Grouping::new(&metric, &question, true, usize::MAX, usize::MAX);
+    let mut grouping = Grouping::new(&metric, &question, Rollup::Windows, usize::MAX, usize::MAX);
     let mut open = Vec::new();
     let mut left: BTreeSet<&MergedCellKey> = wanted.values().copied().collect();
     let take = |cell: StoredCell<'_>| match wanted.get(&(cell.start, cell.dimensions)) {

@@ -118,3 +118,67 @@ async fn what_is_not_there_is_unknown_and_not_settled() {
     }
     running.stop().await;
 }
+
+/// Start, end and revenue of each point of a series that is not grouped.
+fn points(answer: &Json) -> Vec<(&str, &str, &str)> {
+    let points = answer["series"][0]["points"].as_array().expect("points");
+    points
+        .iter()
+        .map(|point| (text_of(&point["start"]), text_of(&point["end"]), text_of(&point["values"]["revenue"])))
+        .collect()
+}
+
+fn text_of(value: &Json) -> &str {
+    value.as_str().expect("a text")
+}
+
+#[tokio::test]
+async fn days_are_those_of_the_shop() {
+    let shop = Shop::open().await;
+    let running = shop.report("calendar.zone = 'Europe/Berlin'").await;
+    trade(&shop, &running).await;
+    let totals = async |question: &str| running.json(&format!("/v1/metrics/sales_metrics/totals?{question}")).await;
+    let answer = totals("from=2026-11-27&to=2026-11-28").await;
+    assert_eq!((revenue(&answer), &answer["zone"]), (vec!["30.00"], &json!("Europe/Berlin")));
+    assert_eq!((&answer["from"], &answer["to"]), (&json!("2026-11-26T23:00:00Z"), &json!("2026-11-27T23:00:00Z")));
+    assert_eq!(revenue(&totals("from=2026-11-27&to=2026-11-28&zone=UTC").await), ["60.00"]);
+    // The plus is not encoded, and comes as a space.
+    let plus = totals("from=2026-11-27T00:00:00+01:00&to=2026-11-28T00:00:00+01:00").await;
+    assert_eq!(revenue(&plus), ["30.00"]);
+    assert_eq!(running.get("/v1/dead-letters?since=2026-11-27T00:00:00+01:00").send().await.expect("it").status(), 200);
+
+    let days = "/v1/metrics/sales_metrics/series?resolution=day";
+    let answer = running.json(days).await;
+    let (first, second) =
+        (("2026-11-26T23:00:00Z", "2026-11-27T23:00:00Z"), ("2026-11-27T23:00:00Z", "2026-11-28T23:00:00Z"));
+    assert_eq!(points(&answer), [(first.0, first.1, "30.00"), (second.0, second.1, "40.00")]);
+    assert_eq!((&answer["resolution"], &answer["approximate"]), (&json!("day"), &json!(["customers", "orders"])));
+    let cut = running.json(&format!("{days}&from=2026-11-27T12:00:00Z&to=2026-11-27T23:31:00Z")).await;
+    let expected = [("2026-11-27T12:00:00Z", first.1, "20.00"), (second.0, "2026-11-27T23:31:00Z", "40.00")];
+    assert_eq!(points(&cut), expected, "points say what of a day they hold");
+    let csv = running.get(&format!("{days}&format=csv&zone=UTC")).send().await.expect("it").text().await.expect("text");
+    assert!(csv.contains("2026-11-27T00:00:00Z,2026-11-28T00:00:00Z,") && csv.contains(",60.00"), "{csv}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_windows_cannot_tell_is_refused() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    trade(&shop, &running).await;
+    for (question, status, code) in [
+        ("daily_sales/series?resolution=day&zone=Europe/Berlin", 422, "unaligned_range"),
+        ("daily_sales/totals?zone=Europe/Berlin&from=2026-11-27", 422, "unaligned_range"),
+        ("daily_sales/series?resolution=hour", 400, "invalid_parameter"),
+        ("sales_metrics/series?resolution=second", 400, "invalid_parameter"),
+        ("sales_metrics/totals?resolution=day", 400, "invalid_parameter"),
+        ("sales_metrics/totals?zone=Europe/Atlantis", 400, "invalid_parameter"),
+        ("sales_metrics/totals?zone=UTC&zone=UTC", 400, "invalid_parameter"),
+        ("sales_metrics/totals?from=2026-11-31", 400, "invalid_parameter"),
+        ("sales_metrics/totals?from=2026-11-27&to=2026-11-26", 400, "invalid_parameter"),
+    ] {
+        let (seen, problem) = running.problem(&format!("/v1/metrics/{question}")).await;
+        assert_eq!((seen, problem["code"].as_str()), (status, Some(code)), "{question}: {problem}");
+    }
+    running.stop().await;
+}

@@ -2,8 +2,12 @@ use tidemill_definitions::Metrics;
 use tidemill_domain::Amount;
 use tidemill_totals::Distinct;
 
-use super::*;
+use super::{
+    super::{QuestionView, resolution::Resolution},
+    *,
+};
 use crate::{
+    calendar::Zone,
     read_model::canonical,
     testing::{at, sales},
 };
@@ -28,16 +32,16 @@ fn cell(start: i64, category: &str, region: &str, amount: i64) -> StoredCell<'st
 
 fn asked(parameters: &[(&str, &str)]) -> Result<Question, Error> {
     let pairs: Vec<_> = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    Question::parse(&sales(), &pairs)
+    Question::parse(&sales(), QuestionView::Series, Zone::UTC, &pairs)
 }
 
 fn grouped(
     parameters: &[(&str, &str)],
-    by_window: bool,
+    rollup: Rollup,
     cells: Vec<StoredCell<'_>>,
 ) -> (Vec<DimensionGroup>, Vec<String>) {
     let (metric, question) = (sales(), asked(parameters).expect("right"));
-    let mut grouping = Grouping::new(&metric, &question, by_window, 100, 100);
+    let mut grouping = Grouping::new(&metric, &question, rollup, 100, 100);
     cells.into_iter().for_each(|cell| grouping.add(cell).expect("adds"));
     grouping.finish()
 }
@@ -60,7 +64,7 @@ fn the_tests_metric_is_the_default_one() {
 
 #[test]
 fn partitions_add_up_by_window() {
-    let (groups, approximate) = grouped(&[("group_by", "category,region")], true, cells());
+    let (groups, approximate) = grouped(&[("group_by", "category,region")], Rollup::Windows, cells());
     let sums: Vec<Vec<Value>> = groups.iter().map(|group| group.sums.iter().map(revenue).collect()).collect();
     let int = |n| Value::Amount(Amount::from_int(n));
     assert_eq!(sums, [vec![int(3), int(8)], vec![int(4)]]);
@@ -69,12 +73,12 @@ fn partitions_add_up_by_window() {
 
 #[test]
 fn distinct_counts_over_dimensions_or_windows_are_marked() {
-    let (groups, approximate) = grouped(&[], true, cells());
+    let (groups, approximate) = grouped(&[], Rollup::Windows, cells());
     assert_eq!((groups.len(), groups[0].sums.len()), (1, 2));
     assert_eq!(approximate, ["customers"]);
-    let (_, approximate) = grouped(&[("group_by", "category,region")], false, cells());
+    let (_, approximate) = grouped(&[("group_by", "category,region")], Rollup::Whole, cells());
     assert_eq!(approximate, ["customers"]);
-    let (_, approximate) = grouped(&[("category", "b")], false, cells());
+    let (_, approximate) = grouped(&[("category", "b")], Rollup::Whole, cells());
     assert!(approximate.is_empty(), "one cell is exact");
 }
 
@@ -89,14 +93,14 @@ fn unions_of_sketches_are_right() {
         cell
     };
     let cells = vec![with(&["x", "y"], cell(0, "a", "EU", 1)), with(&["y", "z"], cell(0, "b", "EU", 1))];
-    let (groups, approximate) = grouped(&[], true, cells);
+    let (groups, approximate) = grouped(&[], Rollup::Windows, cells);
     assert_eq!(groups[0].sums[0].values(&sales())["customers"], Value::Count(3));
     assert!(approximate.is_empty());
 }
 
 #[test]
 fn filters_keep_any_of_their_values() {
-    let (groups, _) = grouped(&[("category", "a"), ("category", "b"), ("region", "US")], false, cells());
+    let (groups, _) = grouped(&[("category", "a"), ("category", "b"), ("region", "US")], Rollup::Whole, cells());
     assert_eq!(groups.len(), 1);
     assert_eq!(revenue(&groups[0].sums[0]), Value::Amount(Amount::from_int(4)));
 }
@@ -104,11 +108,41 @@ fn filters_keep_any_of_their_values() {
 #[test]
 fn answers_have_a_limit() {
     let (metric, question) = (sales(), asked(&[]).expect("right"));
-    let mut grouping = Grouping::new(&metric, &question, true, 1, 3);
+    let mut grouping = Grouping::new(&metric, &question, Rollup::Windows, 1, 3);
     grouping.add(cell(0, "a", "EU", 1)).expect("the first");
     grouping.add(cell(0, "b", "EU", 1)).expect("the same point");
     let error = grouping.add(cell(60_000, "a", "EU", 1)).expect_err("the second point");
     assert_eq!(error.problem().code, "too_many_points");
     assert!(error.problem().detail.expect("advice").contains("`from`"));
     assert!(matches!(grouping.add(cell(0, "a", "EU", 1)), Err(Error::TooMuch { limit: 3, .. })));
+}
+
+#[test]
+fn periods_hold_their_windows_and_end_at_the_bounds() {
+    let (from, to) = (Some(at(0)), Some(at(2 * 3_600_000 - 60_000)));
+    let rollup = Rollup::Periods { resolution: Resolution::Hour, zone: Zone::UTC, from, to };
+    let mut cells = cells();
+    cells.push(cell(3_600_000, "a", "EU", 16));
+    let (groups, approximate) = grouped(&[], rollup, cells);
+    let sums: Vec<_> = groups[0].sums.iter().map(|sum| (sum.start, sum.end, revenue(sum))).collect();
+    let int = |n| Value::Amount(Amount::from_int(n));
+    assert_eq!(sums, [(at(0), at(3_600_000), int(15)), (at(3_600_000), at(2 * 3_600_000 - 60_000), int(16))]);
+    assert_eq!(approximate, ["customers"], "windows may share customers");
+}
+
+#[test]
+fn a_window_that_lies_in_two_periods_is_refused() {
+    let mut metric = sales();
+    metric.window.seconds = 86_400;
+    let question = asked(&[]).expect("right");
+    let zone = "Europe/Berlin".parse().expect("a zone");
+    let add = |zone: Zone| {
+        let rollup = Rollup::Periods { resolution: Resolution::Day, zone, from: None, to: None };
+        let day = StoredCell { end: at(86_400_000), ..cell(0, "a", "EU", 1) };
+        Grouping::new(&metric, &question, rollup, 100, 100).add(day)
+    };
+    add(Zone::UTC).expect("a day of UTC");
+    let problem = add(zone).expect_err("one of UTC").problem();
+    assert_eq!((problem.status, &*problem.code), (422, "unaligned_range"));
+    assert!(problem.detail.is_some_and(|detail| detail.contains("Europe/Berlin")));
 }

@@ -3,7 +3,7 @@ use crate::testing::sales;
 
 fn asked(parameters: &[(&str, &str)]) -> Result<Question, Error> {
     let pairs: Vec<_> = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    Question::parse(&sales(), &pairs)
+    Question::parse(&sales(), QuestionView::Series, Zone::UTC, &pairs)
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! How windows are put together in an answer.
+
+use chrono::{Datelike, Days, Months, NaiveDate};
+use serde::{Deserialize, Serialize};
+use tidemill_domain::Timestamp;
+use utoipa::ToSchema;
+
+use crate::{calendar::Zone, catalogue::Metric, error::Error, range, store::StoredCell};
+
+#[cfg(test)]
+mod tests;
+
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+/// How finely a series is told. Minutes and hours are those of UTC, days and
+/// what is longer those of the zone; weeks begin on Monday.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Resolution {
+    /// The metric's own windows.
+    Window,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Year,
+}
+
+impl Resolution {
+    /// How long it is at least, in milliseconds; `None` for windows.
+    pub(super) fn least_millis(self) -> Option<i64> {
+        match self {
+            Self::Window => None,
+            Self::Minute => Some(MINUTE),
+            Self::Hour => Some(60 * MINUTE),
+            Self::Day => Some(DAY),
+            Self::Week => Some(7 * DAY),
+            Self::Month => Some(28 * DAY),
+            Self::Year => Some(365 * DAY),
+        }
+    }
+
+    /// The period that holds `time`: its first instant, and the first after it.
+    fn period(self, zone: Zone, time: Timestamp) -> (Timestamp, Timestamp) {
+        if let Some(millis) = self.least_millis().filter(|millis| *millis < DAY) {
+            let start = time.floor_to(millis);
+            return (start, start.plus_millis(millis));
+        }
+        let first = self.first_day(zone.date_of(time));
+        // Where a zone leaves out a whole day, the next begins no later.
+        let nexts = std::iter::successors(self.after(first), |day| self.after(*day)).take(2);
+        let end = nexts.map(|day| zone.day_begins(day)).find(|end| *end > time);
+        (zone.day_begins(first), end.unwrap_or(Timestamp::saturating_from_millis(i64::MAX)))
+    }
+
+    /// The first day of the period that holds a day.
+    fn first_day(self, date: NaiveDate) -> NaiveDate {
+        let first = match self {
+            Self::Week => date.checked_sub_days(Days::new(date.weekday().num_days_from_monday().into())),
+            Self::Month => date.with_day(1),
+            Self::Year => date.with_ordinal(1),
+            Self::Window | Self::Minute | Self::Hour | Self::Day => Some(date),
+        };
+        first.unwrap_or(date)
+    }
+
+    /// The first day of the period after the one that begins with a day.
+    fn after(self, first: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Week => first.checked_add_days(Days::new(7)),
+            Self::Month => first.checked_add_months(Months::new(1)),
+            Self::Year => first.checked_add_months(Months::new(12)),
+            Self::Window | Self::Minute | Self::Hour | Self::Day => first.succ_opt(),
+        }
+    }
+}
+
+/// How cells are put together over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rollup {
+    /// Not at all: each window by itself.
+    Windows,
+    /// By periods of a zone, the first and the last of which end at the bounds
+    /// of the question.
+    Periods { resolution: Resolution, zone: Zone, from: Option<Timestamp>, to: Option<Timestamp> },
+    /// All windows in one.
+    Whole,
+}
+
+/// The span of time that a cell is added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RollupSpan {
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+}
+
+/// Finds the span of each cell. Cells come by window, the earliest first.
+pub(super) struct Roller<'a> {
+    metric: &'a Metric,
+    rollup: Rollup,
+    /// The period of the last cell, from its first instant to its end.
+    period: (Timestamp, Timestamp),
+}
+
+impl<'a> Roller<'a> {
+    pub(super) fn new(metric: &'a Metric, rollup: Rollup) -> Self {
+        Self { metric, rollup, period: (Timestamp::EPOCH, Timestamp::EPOCH) }
+    }
+
+    /// Whether a cell belongs to a sum that spans from `start` on, if its own
+    /// span is this one.
+    pub(super) fn is_same(&self, start: Timestamp, span: RollupSpan) -> bool {
+        self.rollup == Rollup::Whole || start == span.start
+    }
+
+    /// The span of a cell; refused if its window lies in two periods.
+    pub(super) fn span(&mut self, cell: &StoredCell<'_>) -> Result<RollupSpan, Error> {
+        let Rollup::Periods { resolution, zone, from, to } = self.rollup else {
+            return Ok(RollupSpan { start: cell.start, end: cell.end });
+        };
+        if !(self.period.0..self.period.1).contains(&cell.start) {
+            self.period = resolution.period(zone, cell.start);
+        }
+        let (start, end) = self.period;
+        if let Some(millis) = self.metric.tile_millis()
+            && cell.end > end
+        {
+            return Err(range::torn(&self.metric.name, millis, cell.start, zone));
+        }
+        Ok(RollupSpan { start: from.map_or(start, |from| from.max(start)), end: to.map_or(end, |to| to.min(end)) })
+    }
+}

@@ -1,0 +1,56 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const ALL: [Resolution; 6] =
+    [Resolution::Minute, Resolution::Hour, Resolution::Day, Resolution::Week, Resolution::Month, Resolution::Year];
+const ZONES: [&str; 5] = ["UTC", "Europe/Berlin", "Africa/Cairo", "America/Havana", "Pacific/Apia"];
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect(text)
+}
+
+fn zone(name: &str) -> Zone {
+    name.parse().expect(name)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn periods_lie_side_by_side_and_hold_their_times(
+        resolution in prop::sample::select(ALL.to_vec()),
+        name in prop::sample::select(ZONES.to_vec()),
+        // 2000 to 2039.
+        time in 946_684_800_000i64..2_208_988_800_000,
+    ) {
+        let time = Timestamp::saturating_from_millis(time);
+        let (start, end) = resolution.period(zone(name), time);
+        prop_assert!(start <= time && time < end);
+        prop_assert_eq!(resolution.period(zone(name), start), (start, end));
+        prop_assert_eq!(resolution.period(zone(name), end.plus_millis(-1)), (start, end));
+        prop_assert_eq!(resolution.period(zone(name), end).0, end);
+        prop_assert_eq!(resolution.period(zone(name), start.plus_millis(-1)).1, start);
+    }
+}
+
+#[test]
+fn periods_are_those_of_a_calendar() {
+    let period = |resolution: Resolution| resolution.period(zone("Europe/Berlin"), at("2026-10-25T12:00:00Z"));
+    assert_eq!(period(Resolution::Minute), (at("2026-10-25T12:00:00Z"), at("2026-10-25T12:01:00Z")));
+    assert_eq!(period(Resolution::Hour), (at("2026-10-25T12:00:00Z"), at("2026-10-25T13:00:00Z")));
+    assert_eq!(period(Resolution::Day), (at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z")));
+    assert_eq!(period(Resolution::Week), (at("2026-10-18T22:00:00Z"), at("2026-10-25T23:00:00Z")));
+    assert_eq!(period(Resolution::Month), (at("2026-09-30T22:00:00Z"), at("2026-10-31T23:00:00Z")));
+    assert_eq!(period(Resolution::Year), (at("2025-12-31T23:00:00Z"), at("2026-12-31T23:00:00Z")));
+}
+
+#[test]
+fn the_ends_of_time_have_periods_too() {
+    for millis in [i64::MIN, i64::MAX] {
+        let time = Timestamp::saturating_from_millis(millis);
+        for resolution in ALL {
+            let (start, end) = resolution.period(zone("Europe/Berlin"), time);
+            assert!(start <= time && time <= end, "{resolution:?}");
+        }
+    }
+}
