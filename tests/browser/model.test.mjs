@@ -86,6 +86,17 @@ test("the timeline spans the data, fills gaps with zero and widens its buckets",
   assert.equal(far.groups.get("books").reduce((sum, value) => sum + value), 7);
 });
 
+test("a history in days is drawn no finer than in days", () => {
+  const model = sales();
+  model.setHistory(
+    [{ dimensions: { category: "books" }, points: [{ start: "2026-02-28T00:00:00Z", values: { orders: 2 } }, { start: "2026-03-01T00:00:00Z", values: { orders: 3 } }] }],
+    "day",
+  );
+  model.apply(cell(0, "books", "Europe", "1.00", 4));
+  const { step, starts, groups } = model.timeline("orders");
+  assert.deepEqual([step, starts.length, groups.get("books")], [24 * 60 * MINUTE, 2, [2, 7]]);
+});
+
 test("what can still change is known", () => {
   const model = sales();
   assert.equal(model.openFrom, null);

@@ -4,11 +4,12 @@ const STREAM_TYPES = ["metrics", "alert", "books", "health", "reset"];
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 
-/** The API refused; `status` says how. */
+/** The API refused; `status` and `code` say how. */
 export class Refused extends Error {
-  constructor(status, message) {
+  constructor(status, code, message) {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -21,7 +22,7 @@ export async function getJson(path, parameters = {}) {
   const response = await fetch(url, { headers: { accept: "application/json" } });
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
-    throw new Refused(response.status, problem.detail ?? problem.title ?? `${path} answered ${response.status}`);
+    throw new Refused(response.status, problem.code, problem.detail ?? problem.title ?? `${path} answered ${response.status}`);
   }
   return response.json();
 }

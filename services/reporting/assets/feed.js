@@ -49,14 +49,15 @@ export class MetricFeed {
     const arrived = (this.#arrived = []);
     try {
       const [recent, totals, history] = await Promise.all([
-        this.#get("series", liveFrom, model.floor(now + DAY_MS) + model.windowMs, model.dimensions),
+        this.#get("series", liveFrom, model.floor(now + DAY_MS) + model.windowMs, model.dimensions, { resolution: "window" }),
         spanFrom < liveFrom ? this.#get("totals", spanFrom, liveFrom, model.dimensions) : null,
-        spanFrom < liveFrom ? this.#get("series", spanFrom, liveFrom, [model.chartDimension]) : null,
+        // As finely as suits the span. The chart's buckets are of UTC.
+        spanFrom < liveFrom ? this.#get("series", spanFrom, liveFrom, [model.chartDimension], { zone: "UTC" }) : null,
       ]);
       if (generation !== this.#generation) return;
       model.clear(spanFrom, liveFrom);
       model.setTotals(totals?.rows ?? []);
-      model.setHistory(history?.series ?? []);
+      model.setHistory(history?.series ?? [], history?.resolution);
       for (const { dimensions, points } of recent.series) {
         for (const point of points) model.apply({ ...point, dimensions });
       }
@@ -65,6 +66,11 @@ export class MetricFeed {
       this.#arrived = null;
       this.apply(arrived);
       this.onChange();
+    } catch (error) {
+      if (generation !== this.#generation || error.code !== "too_many_points" || liveFrom >= model.floor(now)) throw error;
+      // Fewer windows are held one by one.
+      this.#liveMs /= 2;
+      return this.load(spanMs);
     } finally {
       if (generation === this.#generation) this.#arrived = null;
     }
@@ -102,11 +108,12 @@ export class MetricFeed {
     );
   }
 
-  #get(view, from, to, groupBy) {
+  #get(view, from, to, groupBy, more = {}) {
     return getJson(`/v1/metrics/${encodeURIComponent(this.model.name)}/${view}`, {
       from: new Date(from === -Infinity ? 0 : from).toISOString(),
       to: new Date(to).toISOString(),
       group_by: groupBy.join(","),
+      ...more,
     });
   }
 }

@@ -12,6 +12,8 @@ const SEPARATOR = "\u001f";
 const MINUTE = 60_000;
 const BUCKET_MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440, 10_080, 43_200];
 const MAX_BUCKETS = 180;
+/** How long a point of the history is at most, by the resolution that it has. */
+const RESOLUTION_MS = { minute: MINUTE, hour: 60 * MINUTE, day: 1440 * MINUTE, week: 10_080 * MINUTE, month: 44_640 * MINUTE, year: 527_040 * MINUTE };
 
 /** Where a point of the stream went. */
 export const Applied = Object.freeze({
@@ -54,6 +56,7 @@ export class MetricModel {
     this.cells = new Map();
     this.rows = [];
     this.history = new Map();
+    this.historyMs = 0;
   }
 
   floor(ms) {
@@ -68,9 +71,10 @@ export class MetricModel {
     }));
   }
 
-  /** Series of `/series` for the windows before `liveFrom`, by the chart's dimension. */
-  setHistory(series) {
+  /** Series of `/series` before `liveFrom`, by the chart's dimension, in windows or what is longer. */
+  setHistory(series, resolution = "window") {
     this.history = new Map();
+    this.historyMs = RESOLUTION_MS[resolution] ?? 0;
     for (const { dimensions, points } of series) {
       const group = dimensionValue(dimensions, this.chartDimension);
       this.history.set(
@@ -161,7 +165,7 @@ export class MetricModel {
     });
     if (first > last) return { step: this.windowMs, starts: [], groups: new Map() };
 
-    const step = Math.max(this.windowMs, bucketMs(last - first));
+    const step = Math.max(this.windowMs, this.historyMs, bucketMs(last - first));
     const origin = Math.floor(first / step) * step;
     const length = Math.floor((last - origin) / step) + 1;
     const starts = Array.from({ length }, (_, index) => origin + index * step);

@@ -129,6 +129,11 @@ impl Error {
         matches!(self, Self::Store(error) if error.is_refusal())
     }
 
+    /// Whether the same question can be answered at another resolution.
+    pub(crate) fn is_of_resolution(&self) -> bool {
+        matches!(self, Self::TooMuch { what: "points", .. } | Self::Unaligned { .. })
+    }
+
     /// What a client is told.
     pub fn problem(&self) -> Problem {
         let problem = |status| Problem::new(status, self.code()).detail(self.to_string());
@@ -148,8 +153,8 @@ impl Error {
             }
             Self::Parameters(errors) => Problem::new(StatusCode::BAD_REQUEST, self.code()).errors(errors.clone()),
             Self::TooMuch { .. } => problem(StatusCode::UNPROCESSABLE_ENTITY).detail(format!(
-                "{self}: bring `from` and `to` closer together, group by fewer dimensions, or ask for a metric with \
-                 longer windows"
+                "{self}: bring `from` and `to` closer together, group by fewer dimensions, or ask for a coarser \
+                 `resolution` or a metric with longer windows"
             )),
             Self::Overlapping(_) => problem(StatusCode::UNPROCESSABLE_ENTITY),
             Self::Unaligned { errors, .. } => problem(StatusCode::UNPROCESSABLE_ENTITY).errors(errors.clone()),

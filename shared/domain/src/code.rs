@@ -177,7 +177,7 @@ codes! {
     TooManyOfOneAddress = "too_many_of_one_address", "Too many clients of one address", Operator,
         "Close other pages. Behind a proxy, set `live.trusted_proxies`, so that clients are told apart.";
     TooManyPoints = "too_many_points", "Too many points", Sender,
-        "Bring `from` and `to` closer together, group by fewer dimensions, or ask for a metric of longer windows.";
+        "Bring `from` and `to` closer together, group by fewer dimensions, or ask for a coarser `resolution`.";
     TooManyRecords = "too_many_records", "Too many records in one request", Sender,
         "Send fewer records in one request. The answer names the limit.";
     Unaligned = "unaligned_range", "The range is not made of whole windows", Sender,

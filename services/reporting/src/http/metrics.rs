@@ -48,7 +48,7 @@ pub(super) async fn metrics(
         QuestionParameters,
         ("resolution" = Option<String>, Query, pattern = "^(window|minute|hour|day|week|month|year)$",
             description = "What a point is of: the metric's own windows, or periods that are made of them. Minutes \
-                           and hours are those of UTC, days and what is longer those of `zone`"),
+                           and hours are those of UTC, days and what is longer those of `zone`. Without it, the finest that has few points; the answer names it"),
     ),
     responses(
         (status = 200, content((SeriesAnswer = "application/json"), (String = "text/csv"))),

@@ -181,23 +181,22 @@ async fn answer(
     let (version, errors) = QuestionParameters::version(view, zone, pairs);
     let metric = reporting.metric(name, version.as_deref()).map_err(|error| error.beside(errors))?;
     let question = Question::parse(&metric, view, zone, pairs)?;
-    let rollup = question.rollup(view);
-    if rollup == Rollup::Whole && !metric.has_disjoint_windows() {
+    if view == QuestionView::Totals && !metric.has_disjoint_windows() {
         return Err(Error::Overlapping(metric.name));
     }
     let place = timeout(PATIENCE, reporting.readers.acquire()).await;
     let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
-    // Taken first: what is read after it is true at least as far.
+    // Taken first: what is read after it is true at least as far, and up to now
+    // where all is quiet.
+    let now = reporting.now();
     let truth = reporting.truth();
-    let mut grouping = Grouping::new(&metric, &question, rollup, reporting.limits.points, reporting.limits.cells);
-    let from = question.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
+    let (rollup, groups, approximate) = gather(reporting, &metric, &question, view).await?;
     let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
-    reporting.store.each_cell(&metric, from, to, |cell| grouping.add(cell)).await?;
-    let (groups, approximate) = grouping.finish();
-    let read_until = to.min(reporting.now());
+    let read_until = to.min(now);
     let is_complete = truth.is_complete(read_until)
         && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
-    let Question { from, to, zone, resolution, group_by, filters: _, format } = question;
+    let Question { from, to, zone, group_by, format, .. } = question;
+    let zone = rollup.zone().unwrap_or(zone);
     let head = Head {
         metric: metric.name.clone(),
         version: metric.version.clone(),
@@ -211,5 +210,33 @@ async fn answer(
         source: "speed",
         approximate,
     };
-    Ok(Answered { metric, format, head, resolution, groups, truth })
+    Ok(Answered { metric, format, head, resolution: rollup.resolution(), groups, truth })
+}
+
+/// Adds up what a question is about, in the finest way that it allows.
+async fn gather(
+    reporting: &Reporting,
+    metric: &Metric,
+    question: &Question,
+    view: QuestionView,
+) -> Result<(Rollup, Vec<DimensionGroup>, Vec<String>), Error> {
+    let is_free = view == QuestionView::Series && question.resolution.is_none();
+    let extent = if is_free { reporting.store.extent(metric).await? } else { None };
+    let from = question.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
+    let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
+    let limits = &reporting.limits;
+    let mut rollups = question.rollups(metric, view, extent).into_iter().peekable();
+    loop {
+        // There is always one; the last that fails returns.
+        let rollup = rollups.next().unwrap_or(Rollup::Whole);
+        let mut grouping = Grouping::new(metric, question, rollup, limits.points, limits.cells);
+        match reporting.store.each_cell(metric, from, to, |cell| grouping.add(cell)).await {
+            Err(error) if error.is_of_resolution() && rollups.peek().is_some() => {}
+            Err(error) => return Err(error),
+            Ok(()) => {
+                let (groups, approximate) = grouping.finish();
+                return Ok((rollup, groups, approximate));
+            }
+        }
+    }
 }

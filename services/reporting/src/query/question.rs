@@ -19,10 +19,6 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// Months and years differ in length: windows that make one up need not make up
-/// the next. They are looked at one by one.
-const MONTH: i64 = 28 * 86_400_000;
-
 /// The parameters that every question knows; a dimension's name is one too.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -124,8 +120,10 @@ pub(crate) struct Question {
     pub(crate) to: Option<Timestamp>,
     /// Whose days are meant.
     pub(crate) zone: Zone,
-    /// How finely a series is told.
-    pub(crate) resolution: Resolution,
+    /// Whether the question itself says so.
+    pub(crate) is_zone_named: bool,
+    /// How finely a series is told; as it suits where the question does not say.
+    pub(crate) resolution: Option<Resolution>,
     /// Dimensions that the answer is split by.
     pub(crate) group_by: Vec<String>,
     /// Values that a dimension may have, by dimension.
@@ -137,8 +135,9 @@ impl Question {
     /// Everything, split by every dimension.
     pub(crate) fn of_every_dimension(metric: &Metric) -> Self {
         let group_by = metric.dimensions.clone();
-        let (zone, resolution) = (Zone::UTC, Resolution::Window);
-        Self { from: None, to: None, zone, resolution, group_by, filters: BTreeMap::new(), format: None }
+        let (zone, resolution) = (Zone::UTC, Some(Resolution::Window));
+        let filters = BTreeMap::new();
+        Self { from: None, to: None, zone, is_zone_named: true, resolution, group_by, filters, format: None }
     }
 
     /// Reads the parameters of a question about `metric`; all errors at once.
@@ -159,42 +158,67 @@ impl Question {
         };
         let (asked, mut errors) = QuestionParameters::read(view, default, pairs, filter);
         let zone = asked.zone(default);
+        let is_zone_named = asked.zone.is_some();
         let QuestionParameters { from, to, zone: _, resolution, group_by, version: _, format } = asked;
         let [from, to] = [from, to].map(|bound| bound.map(|bound| bound.instant(zone)));
-        let resolution = resolution.unwrap_or(Resolution::Window);
         let group_by: Vec<String> = group_by.iter().flat_map(|list| names(list)).collect();
         errors.extend(faults(metric, &group_by));
-        errors.extend(too_fine(metric, resolution).map(|why| wrong("resolution", why)));
+        errors
+            .extend(resolution.and_then(|resolution| too_fine(metric, resolution)).map(|why| wrong("resolution", why)));
         if !errors.is_empty() {
             return Err(Error::Parameters(errors));
         }
-        if resolution != Resolution::Window && !metric.has_disjoint_windows() {
+        if resolution.is_some_and(|asked| asked != Resolution::Window) && !metric.has_disjoint_windows() {
             return Err(Error::Overlapping(metric.name.clone()));
         }
         if let Some(millis) = metric.tile_millis() {
             range::check(&format!("metric {}", metric.name), millis, from, to)?;
         }
-        Ok(Self { from, to, zone, resolution, group_by, filters, format })
+        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, format })
     }
-}
 
-impl Question {
-    /// How windows are put together.
-    pub(super) fn rollup(&self, view: QuestionView) -> Rollup {
-        let Self { from, to, zone, resolution, .. } = *self;
-        match (view, resolution) {
-            (QuestionView::Totals, _) => Rollup::Whole,
-            (QuestionView::Series, Resolution::Window) => Rollup::Windows,
-            (QuestionView::Series, _) => Rollup::Periods { resolution, zone, from, to },
+    /// How windows may be put together, the finest way first. Where no resolution
+    /// is named, it follows from what there is between the first window and the
+    /// last, and a coarser one takes over where an answer would be too large.
+    pub(super) fn rollups(
+        &self,
+        metric: &Metric,
+        view: QuestionView,
+        extent: Option<(Timestamp, Timestamp)>,
+    ) -> Vec<Rollup> {
+        let Self { from, to, zone, .. } = *self;
+        let rollup = |resolution, zone| match resolution {
+            Resolution::Window => Rollup::Windows,
+            _ => Rollup::Periods { resolution, zone, from, to },
+        };
+        match (view, self.resolution) {
+            (QuestionView::Totals, _) => vec![Rollup::Whole],
+            (QuestionView::Series, Some(resolution)) => vec![rollup(resolution, zone)],
+            (QuestionView::Series, None) => {
+                // Days of UTC are better than none, where the zone is but a setting.
+                let zones = |resolution: Resolution| {
+                    let spare = !self.is_zone_named && resolution >= Resolution::Day && zone != Zone::UTC;
+                    [Some(zone), spare.then_some(Zone::UTC)].into_iter().flatten().map(move |zone| (resolution, zone))
+                };
+                let fitting = Resolution::fitting(metric, self.span(metric, extent));
+                fitting.into_iter().flat_map(zones).map(|(resolution, zone)| rollup(resolution, zone)).collect()
+            }
         }
+    }
+
+    /// Milliseconds between the first window and the end of the last, within the bounds.
+    fn span(&self, metric: &Metric, extent: Option<(Timestamp, Timestamp)>) -> i64 {
+        let Some((first, last)) = extent else { return 0 };
+        let end = last.plus_millis(metric.window.seconds.saturating_mul(1000));
+        let begin = self.from.map_or(first, |from| from.max(first));
+        self.to.map_or(end, |to| to.min(end)).millis().saturating_sub(begin.millis())
     }
 }
 
 /// Why a resolution cannot be made of a metric's windows, whatever the zone.
 fn too_fine(metric: &Metric, resolution: Resolution) -> Option<String> {
-    let (millis, window) = (resolution.least_millis()?, metric.tile_millis()?);
-    let why = || format!("is not made of whole windows of the metric, which are {} long", range::length(window));
-    (millis < window || millis % window != 0 && millis < MONTH).then(why)
+    let window = metric.tile_millis().filter(|_| !resolution.is_made_of(metric))?;
+    Some(format!("is not made of whole windows of the metric, which are {} long", range::length(window)))
 }
 
 /// What is wrong with the dimensions grouped by.

@@ -12,6 +12,9 @@ mod tests;
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
+/// Points that a line of a series has at most where no resolution is named: the
+/// minutes of two days, the hours of five months, the days of ten years.
+const LINE: i64 = 4000;
 
 /// How finely a series is told. Minutes and hours are those of UTC, days and
 /// what is longer those of the zone; weeks begin on Monday.
@@ -40,6 +43,29 @@ impl Resolution {
             Self::Month => Some(28 * DAY),
             Self::Year => Some(365 * DAY),
         }
+    }
+
+    /// Whether windows of the metric may make it up, whatever the zone. Months and
+    /// years differ in length, so theirs are looked at one by one.
+    pub(super) fn is_made_of(self, metric: &Metric) -> bool {
+        match (self.least_millis(), metric.tile_millis()) {
+            (Some(millis), Some(window)) => millis >= window && (self >= Self::Month || millis % window == 0),
+            (None, _) | (_, None) => true,
+        }
+    }
+
+    /// The resolutions for a span of so many milliseconds, the finest that has few
+    /// points first.
+    pub(super) fn fitting(metric: &Metric, span: i64) -> Vec<Self> {
+        let window = metric.window.seconds.saturating_mul(1000).max(1);
+        if !metric.has_disjoint_windows() {
+            return vec![Self::Window];
+        }
+        let all = [Self::Window, Self::Minute, Self::Hour, Self::Day, Self::Month, Self::Year].into_iter();
+        let length = |resolution: &Self| resolution.least_millis().unwrap_or(window);
+        let coarser = all.filter(|one| *one == Self::Window || one.is_made_of(metric) && length(one) > window);
+        let (fine, few): (Vec<Self>, Vec<Self>) = coarser.partition(|one| span / length(one) > LINE);
+        if few.is_empty() { fine.into_iter().last().into_iter().collect() } else { few }
     }
 
     /// The period that holds `time`: its first instant, and the first after it.
@@ -87,6 +113,24 @@ pub(crate) enum Rollup {
     Periods { resolution: Resolution, zone: Zone, from: Option<Timestamp>, to: Option<Timestamp> },
     /// All windows in one.
     Whole,
+}
+
+impl Rollup {
+    /// What a point is of.
+    pub(super) fn resolution(self) -> Resolution {
+        match self {
+            Self::Periods { resolution, .. } => resolution,
+            Self::Windows | Self::Whole => Resolution::Window,
+        }
+    }
+
+    /// Whose days the periods have, if it has periods.
+    pub(super) fn zone(self) -> Option<Zone> {
+        match self {
+            Self::Periods { zone, .. } => Some(zone),
+            Self::Windows | Self::Whole => None,
+        }
+    }
 }
 
 /// The span of time that a cell is added to.

@@ -150,6 +150,21 @@ impl Store {
         rows.iter().map(change).collect()
     }
 
+    /// The starts of the first and the last window of a metric's version.
+    pub(crate) async fn extent(&self, metric: &Metric) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        // One statement for each end: together they would read the whole index.
+        let end = |order: &str| {
+            format!(
+                "(SELECT window_start FROM cells WHERE metric = $1 AND version = $2 ORDER BY window_start {order} LIMIT 1)"
+            )
+        };
+        let sql = format!("SELECT {}, {}", end("ASC"), end("DESC"));
+        let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.name.clone()).bind(metric.version.clone());
+        let row = statement.fetch_one(self.database.pool()).await?;
+        let ends: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(ends.0.zip(ends.1).map(|(first, last)| (time(first), time(last))))
+    }
+
     /// Calls `visit` with every cell of a metric's version whose window starts
     /// between `from` and `to` (exclusive), window by window, earliest first.
     pub(crate) async fn each_cell<E: From<Error>>(

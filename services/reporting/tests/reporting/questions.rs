@@ -11,6 +11,8 @@ use tidemill_totals::{Measure, Totals};
 use crate::shop::{MINUTE, Running, Shop, update};
 
 const DAY: i64 = 24 * 60 * MINUTE;
+/// A year of made cells has one every so often, in each of two categories.
+const EVERY: i64 = 180 * MINUTE;
 
 fn time(text: &str) -> Timestamp {
     text.parse().expect(text)
@@ -180,5 +182,75 @@ async fn what_windows_cannot_tell_is_refused() {
         let (seen, problem) = running.problem(&format!("/v1/metrics/{question}")).await;
         assert_eq!((seen, problem["code"].as_str()), (status, Some(code)), "{question}: {problem}");
     }
+    running.stop().await;
+}
+
+/// Stores a year of sales in two categories, and gives their sum in cents.
+async fn trade_for_a_year(shop: &Shop) -> i64 {
+    let begin = time("2025-11-27T00:00:00Z");
+    let mut cents = 0;
+    let cells: Vec<CellUpdate> = (0..365 * DAY / EVERY)
+        .flat_map(|n| ["books", "games"].map(|category| (n, category)))
+        .map(|(n, category)| {
+            let amount = n % 97 + 1;
+            cents += amount;
+            let start = begin.plus_millis(n * EVERY);
+            let mut cell = sale("sales_metrics", MINUTE, &start.to_string(), 0);
+            cell.dimensions.insert("category".into(), category.into());
+            cell.totals.0[3] = Measure::Sum(Amount::from_micros(i128::from(amount) * 10_000));
+            cell
+        })
+        .collect();
+    for (at, cells) in (1..).zip(cells.chunks(1000)) {
+        shop.bus.publish(&update(0, at, cells.to_vec())).await.expect("stored");
+    }
+    cents
+}
+
+/// The sum of all points, in cents, and how many they are.
+fn sum_of(answer: &Json) -> (i64, usize) {
+    let points = answer["series"].as_array().expect("series").iter().flat_map(|line| line["points"].as_array());
+    let amounts = points.flatten().map(|point| text_of(&point["values"]["revenue"]).replace('.', ""));
+    let amounts: Vec<i64> = amounts.map(|amount| amount.parse().expect("an amount")).collect();
+    (amounts.iter().sum(), amounts.len())
+}
+
+#[tokio::test]
+async fn a_year_is_a_normal_range() {
+    let shop = Shop::open().await;
+    let running = shop.report("limits.points = 5000").await;
+    let cents = trade_for_a_year(&shop).await;
+    let total = format!("{}.{:02}", cents / 100, cents % 100);
+    running.until("/v1/metrics/sales_metrics/totals", |answer| revenue(answer) == [total.as_str()]).await;
+    let series = "/v1/metrics/sales_metrics/series?group_by=category";
+    for (more, resolution, points) in [
+        ("", "day", 365),
+        // As the page asks for everything.
+        ("&from=1970-01-01T00:00:00Z&to=2030-01-01T00:00:00Z", "day", 365),
+        ("&resolution=week", "week", 53),
+        ("&resolution=month", "month", 13),
+        ("&zone=America/Havana", "day", 366),
+        ("&resolution=year&zone=Asia/Kathmandu", "year", 2),
+    ] {
+        let answer = running.json(&format!("{series}{more}")).await;
+        assert_eq!((&answer["resolution"], sum_of(&answer)), (&json!(resolution), (cents, 2 * points)), "{more}");
+    }
+    let (status, problem) = running.problem(&format!("{series}&resolution=window")).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("too_many_points")));
+    let day = running.json(&format!("{series}&from=2026-03-01&to=2026-03-02")).await;
+    assert_eq!((&day["resolution"], sum_of(&day).1), (&json!("window"), 2 * 8));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_told_more_coarsely() {
+    let shop = Shop::open().await;
+    let running = shop.report("limits.points = 2\ncalendar.zone = 'Asia/Kathmandu'").await;
+    trade(&shop, &running).await;
+    let answer = running.json("/v1/metrics/sales_metrics/series").await;
+    assert_eq!((&answer["resolution"], &answer["zone"]), (&json!("day"), &json!("Asia/Kathmandu")));
+    assert_eq!(sum_of(&answer), (7000, 2), "two days of three windows");
+    let (status, problem) = running.problem("/v1/metrics/sales_metrics/series?resolution=window").await;
+    assert_eq!((status, &problem["code"]), (422, &json!("too_many_points")));
     running.stop().await;
 }

@@ -243,7 +243,7 @@ async fn wrong_questions_get_clear_answers() {
         ("/v1/metrics/sales_metrics/series?from=now", 400, "invalid_parameter"),
         ("/v1/metrics/sales_metrics/totals?group_by=colour", 400, "invalid_parameter"),
         ("/v1/metrics/sales_metrics/totals?colour=red", 400, "invalid_parameter"),
-        ("/v1/metrics/sales_metrics/series?group_by=region", 422, "too_many_points"),
+        ("/v1/metrics/sales_metrics/series?group_by=region&resolution=window", 422, "too_many_points"),
         ("/v1/alerts?limit=0", 400, "invalid_parameter"),
         ("/v1/alerts?limit=-1", 400, "invalid_parameter"),
         ("/v1/alerts?colour=red", 400, "invalid_parameter"),

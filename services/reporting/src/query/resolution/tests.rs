@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::sales;
 
 const ALL: [Resolution; 6] =
     [Resolution::Minute, Resolution::Hour, Resolution::Day, Resolution::Week, Resolution::Month, Resolution::Year];
@@ -53,4 +54,23 @@ fn the_ends_of_time_have_periods_too() {
             assert!(start <= time && time <= end, "{resolution:?}");
         }
     }
+}
+
+#[test]
+fn a_span_has_the_finest_resolution_of_few_points() {
+    let fitting = |seconds: i64, days: i64| {
+        let mut metric = sales();
+        metric.window.seconds = seconds;
+        Resolution::fitting(&metric, days * DAY)
+    };
+    use Resolution::{Day, Hour, Minute, Month, Window, Year};
+    assert_eq!(fitting(60, 1), [Window, Hour, Day, Month, Year]);
+    assert_eq!(fitting(60, 7), [Hour, Day, Month, Year]);
+    assert_eq!(fitting(60, 365), [Day, Month, Year]);
+    assert_eq!(fitting(1, 2), [Minute, Hour, Day, Month, Year]);
+    assert_eq!(fitting(3600, 31), [Window, Day, Month, Year]);
+    assert_eq!(fitting(86_400, 365), [Window, Month, Year]);
+    // No hour is made of them, and not every day.
+    assert_eq!(fitting(7 * 60, 365), [Month, Year]);
+    assert_eq!(fitting(60, 9000 * 366), [Year], "the coarsest there is");
 }

@@ -9,7 +9,13 @@ use crate::{
     testing::{at, sales, update, updates},
 };
 
-checks![totals_stay_the_furthest, sessions_grow_and_are_retracted, changes_are_told, any_text_is_a_dimension];
+checks![
+    totals_stay_the_furthest,
+    sessions_grow_and_are_retracted,
+    changes_are_told,
+    ends_are_known,
+    any_text_is_a_dimension
+];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
@@ -89,6 +95,14 @@ async fn changes_are_told(store: &Store) {
     let cells: Vec<MergedCellKey> = folded.changed().into_iter().cloned().collect();
     assert_eq!(changes, [CellChange { number: before + 1, cells: Some(cells) }]);
     assert_eq!(store.standing().await.expect("standing").change, before + 1);
+}
+
+async fn ends_are_known(store: &Store) {
+    let mut other = sales();
+    other.version = "never seen".into();
+    assert_eq!(store.extent(&other).await.expect("answers"), None);
+    fold(store, &[update(0, 3), update(1, 5)]).await;
+    assert_eq!(store.extent(&sales()).await.expect("answers"), Some((at(0), at(120_000))));
 }
 
 /// Whatever an event says may be a dimension, or a source.
