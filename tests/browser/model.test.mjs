@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Applied, booksSince, MetricModel } from "../../services/reporting/assets/model.js";
+import { slotsOf, SLOTS } from "../../services/reporting/assets/slots.js";
 
 const MINUTE = 60_000;
 const NOON = Date.parse("2026-03-01T12:00:00Z");
@@ -127,4 +128,12 @@ test("the books of a span are those of its hours, and of what came since", () =>
   assert.deepEqual(booksSince(hours, NOON - 30 * MINUTE), counts(20, 2));
   assert.deepEqual(booksSince(hours, NOON - 90 * MINUTE), counts(30, 3));
   assert.deepEqual(booksSince(hours, NOON - 30 * MINUTE, counts(34, 3)), counts(24, 2));
+});
+
+test("colours follow from the names, and no two names share one", () => {
+  const names = ["Books", "Games", "Toys", "Garden", "Music", "Other", "unknown"];
+  assert.equal(names.length, SLOTS);
+  const slots = slotsOf(names);
+  assert.deepEqual(new Set(slots.values()), new Set([1, 2, 3, 4, 5, 6, 7]));
+  assert.deepEqual(slotsOf([...names].reverse()), slots);
 });

@@ -85,6 +85,14 @@ async fn a_person_logs_in_with_a_key_that_reads() {
 }
 
 #[tokio::test]
+async fn the_page_stands_what_a_server_may_do() {
+    let Some(node) = browser("the_page_stands_what_a_server_may_do") else { return };
+    let mut command = Command::new(node);
+    command.arg("--test").arg(tidemill_testkit::crate_folder().join("browser/page.test.mjs"));
+    passes(command).await;
+}
+
+#[tokio::test]
 async fn the_pages_own_tests_pass() {
     let Some(node) = on_path("node") else {
         return skipped("the_pages_own_tests_pass", "node is not installed; `make test` does");

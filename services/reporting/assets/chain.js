@@ -12,14 +12,17 @@ const DOES = {
   reporting: "serves API and this page",
 };
 
-/** @param health what `/v1/health` answers, or null before the first answer */
-export function showChain(list, health) {
+/**
+ * @param health what `/v1/health` answers, or null before the first answer
+ * @param isKnown whether that is so now, and not only when it was last heard of
+ */
+export function showChain(list, health, isKnown) {
   const services = new Map((health?.services ?? []).map((service) => [service.service, service]));
   const lags = new Map((health?.stages ?? []).map(({ stage, lag }) => [stage, lag]));
   const names = [...ORDER, ...[...services.keys()].filter((name) => !ORDER.includes(name)).sort()];
   syncChildren(
     list,
-    names.map((name) => ({ name, service: services.get(name), lag: lags.get(name) })),
+    names.map((name) => ({ name, service: services.get(name), lag: isKnown ? lags.get(name) : undefined, isKnown })),
     ({ name }) => name,
     () =>
       el(
@@ -33,10 +36,10 @@ export function showChain(list, health) {
   );
 }
 
-function showStage(item, { name, service, lag }) {
+function showStage(item, { name, service, lag, isKnown }) {
   const [mark, body, lagBox] = item.children;
   const [title, does, facts] = body.children;
-  const ready = service?.ready ?? null;
+  const ready = isKnown ? (service?.ready ?? null) : null;
   const before = item.dataset.ready;
   setAttributes(item, { "data-stage": name, "data-ready": String(ready === true), "data-known": String(ready !== null), "data-lag": lag ?? "" });
   if (before !== item.dataset.ready || mark.childElementCount === 0 || mark.dataset.known !== item.dataset.known) {
@@ -45,7 +48,7 @@ function showStage(item, { name, service, lag }) {
   }
   setText(title, name);
   setText(does, DOES[name] ?? "");
-  setText(facts, describeInstances(service));
+  setText(facts, service && !isKnown ? "not known while disconnected" : describeInstances(service));
   setText(lagBox.firstElementChild, lag === undefined ? "" : formatInteger(lag));
   setText(lagBox.lastElementChild, lag === undefined ? "" : "lag");
   setAttributes(lagBox, { "data-behind": String((lag ?? 0) > 0), title: lag === undefined ? null : `${lag} messages not yet processed` });

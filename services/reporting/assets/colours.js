@@ -1,6 +1,10 @@
 // Colours come from the stylesheet, so that a scheme is written once.
 
-const SLOTS = 7;
+import { slotsOf, SLOTS } from "./slots.js";
+
+/** The colour of all that have none of their own. */
+export const OTHER_PROPERTY = "--series-other";
+
 const probe = document.createElement("span");
 probe.hidden = true;
 document.body.append(probe);
@@ -18,19 +22,25 @@ export function translucent(rgb, alpha) {
 }
 
 /**
- * Gives each name a colour of the palette, the same one for as long as the page
- * is open. Names beyond the palette share one colour, as "Other".
+ * Gives each name a colour of the palette, by the name itself: the same names
+ * have the same colours on every page and after every reload. Where there are
+ * more names than colours, those that have one keep it for as long as the page
+ * is open, and the others share one.
  */
 export class Palette {
   #slots = new Map();
 
   /** Names in the order in which they should take the free colours. */
   assign(names) {
-    for (const name of names) {
-      if (this.#slots.size < SLOTS && !this.#slots.has(name)) {
-        this.#slots.set(name, this.#slots.size + 1);
-      }
-    }
+    const coloured = names.length > SLOTS ? this.#withFree(names) : names;
+    if (coloured.length === this.#slots.size && coloured.every((name) => this.#slots.has(name))) return;
+    this.#slots = slotsOf(coloured);
+  }
+
+  #withFree(names) {
+    const kept = names.filter((name) => this.#slots.has(name)).slice(0, SLOTS);
+    const others = names.filter((name) => !this.#slots.has(name));
+    return [...kept, ...others.slice(0, SLOTS - kept.length)];
   }
 
   has(name) {
@@ -39,6 +49,6 @@ export class Palette {
 
   /** The CSS custom property of a name's colour. */
   property(name) {
-    return this.#slots.has(name) ? `--series-${this.#slots.get(name)}` : "--series-other";
+    return this.#slots.has(name) ? `--series-${this.#slots.get(name)}` : OTHER_PROPERTY;
   }
 }

@@ -5,11 +5,11 @@ import { getJson, Stream } from "./api.js";
 import { showBars, showFunnel, showTable } from "./bars.js";
 import { showBooks, watchDeadLetters } from "./books.js";
 import { showChain } from "./chain.js";
-import { Palette } from "./colours.js";
+import { OTHER_PROPERTY, Palette } from "./colours.js";
 import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
 import { MetricFeed } from "./feed.js";
 import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
-import { formatClock, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
+import { formatClock, formatCount, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
 import { EventTiles, SalesTiles } from "./kpis.js";
 import { booksSince, MetricModel } from "./model.js";
 import { parseMicros } from "./money.js";
@@ -18,6 +18,8 @@ import { TimeChart } from "./timechart.js";
 
 const MINUTE = 60_000;
 const SPANS = { "15m": 15 * MINUTE, "1h": 60 * MINUTE, "24h": 24 * 60 * MINUTE, all: Infinity };
+/** What the measures of sales are called. */
+const MEASURES = { revenue: "Revenue", orders: "Orders", quantity: "Units" };
 const TICK_MS = 10_000;
 const REFRESH_MS = 5 * MINUTE;
 const POLL_MS = 10_000;
@@ -36,6 +38,10 @@ const state = {
   books: null,
   hours: null,
   health: null,
+  /** Whether the health is what it is now, as far as anybody says. */
+  healthKnown: false,
+  /** How often the stream was lost. */
+  losses: 0,
 };
 
 const now = () => Date.now() + state.clockOffset;
@@ -60,7 +66,14 @@ function redraw(...parts) {
 function paint() {
   const parts = [...dirty];
   dirty.clear();
-  for (const part of parts) painters[part]();
+  for (const part of parts) {
+    try {
+      painters[part]();
+    } catch (error) {
+      // The other parts are drawn all the same.
+      reportError(error);
+    }
+  }
 }
 
 // ---- what the page knows ----
@@ -92,7 +105,10 @@ let loading = null;
 /** Fetches everything; calls that come while it runs share its result. */
 function loadAll() {
   loading ??= fetchAll()
-    .then(() => showError(null), showError)
+    .then(() => showError(null), (error) => {
+      if (!state.live) forgetHealth();
+      showError(error);
+    })
     .finally(() => {
       loading = null;
     });
@@ -100,6 +116,7 @@ function loadAll() {
 }
 
 async function fetchAll() {
+  const { losses } = state;
   const [{ as_of: asOf, metrics }, alertList, health] = await Promise.all([
     getJson("/v1/metrics"),
     getJson("/v1/alerts", { limit: MAX_ALERTS }),
@@ -111,7 +128,8 @@ async function fetchAll() {
     feed.model.define(metrics.find((metric) => metric.name === name));
   }
   alerts.replace(alertList.alerts);
-  takeHealth(health);
+  // What was asked before the stream was lost says nothing of now.
+  takeHealth(health, losses === state.losses);
   sawTime(asOf);
   await loadSpan();
   if (!state.loaded && !chosenSpan()) await widenSpan();
@@ -166,12 +184,19 @@ function takeBooks(books) {
   redraw("events", "head");
 }
 
-function takeHealth(health) {
+function takeHealth(health, isNow = true) {
   const jaegerBefore = state.health?.links?.jaeger;
   state.health = health;
+  state.healthKnown ||= isNow;
   sawTime(health.as_of);
   redraw("chain", "head");
   if (health.links?.jaeger !== jaegerBefore) redraw("alerts");
+}
+
+/** Nobody says any more how the services are. */
+function forgetHealth() {
+  state.healthKnown = false;
+  redraw("chain");
 }
 
 function sawTime(asOf) {
@@ -209,6 +234,8 @@ const stream = new Stream({
   },
   onLost() {
     state.live = false;
+    state.losses += 1;
+    forgetHealth();
     redraw("head");
   },
   onEvent: (type, data) => {
@@ -269,7 +296,7 @@ function paintSales() {
 
   const all = chartSeries(groups, byCategory);
   showLegend(all);
-  const series = all.filter(({ name }) => !state.hidden.has(name));
+  const series = all.filter(({ key }) => !state.hidden.has(key));
   const empty = starts.length === 0;
   const frame = byId("chart-category");
   frame.hidden = empty;
@@ -277,7 +304,7 @@ function paintSales() {
   byId("time-table").hidden = empty;
   if (empty) setText(byId("time-empty"), state.loaded ? emptyText() : "Loading …");
   salesChart.show({ starts, step, series, stacked: state.stacked, openFrom: sales.openFrom });
-  setAttributes(frame, { "data-points": starts.length, "aria-label": describeChart(starts, step, byCategory) });
+  setAttributes(frame, { "data-points": starts.length, "aria-label": describeChart(starts, step) });
   paintTimeTable(starts, step, all);
 }
 
@@ -286,46 +313,50 @@ function trend(measure) {
   return starts.map((_, at) => [...groups.values()].reduce((sum, values) => sum + values[at], 0));
 }
 
-/** The lines of the chart, largest category first; what has no colour of its own is "Other". */
+/** The lines of the chart, largest category first; those without a colour of their own are one. */
 function chartSeries(groups, ranking) {
   const series = [];
-  let other = null;
+  const others = [];
   for (const [name] of ranking) {
     const values = groups.get(name);
     if (!values) continue;
-    if (palette.has(name)) series.push({ name, property: palette.property(name), values });
-    else if (other) other.values = other.values.map((value, at) => value + values[at]);
-    else other = { name: "Other", property: palette.property(name), values };
+    if (palette.has(name)) series.push({ key: `=${name}`, name, property: palette.property(name), values });
+    else others.push(values);
   }
-  return other ? [...series, other] : series;
+  if (others.length === 0) return series;
+  const values = others.reduce((sums, more) => sums.map((value, at) => value + more[at]));
+  // A category may be called "Other": the key tells them apart, and so does the name.
+  return [...series, { key: "others", name: "All others", property: OTHER_PROPERTY, values }];
 }
 
 function showLegend(series) {
   syncChildren(
     byId("legend"),
     series,
-    ({ name }) => name,
-    ({ name }) => {
+    ({ key }) => key,
+    ({ key, name }) => {
       const button = el("button", { type: "button" }, el("i", { class: "swatch", "aria-hidden": "true" }), el("span", {}, name));
       button.addEventListener("click", () => {
-        if (!state.hidden.delete(name)) state.hidden.add(name);
+        if (!state.hidden.delete(key)) state.hidden.add(key);
         redraw("sales");
       });
       return el("li", {}, button);
     },
-    (item, { name, property }) => {
+    (item, { key, property }) => {
       const button = item.firstElementChild;
       button.firstElementChild.style.background = `var(${property})`;
-      setAttributes(button, { "aria-pressed": String(!state.hidden.has(name)) });
+      setAttributes(button, { "aria-pressed": String(!state.hidden.has(key)) });
     },
   );
 }
 
-function describeChart(starts, step, ranking) {
+function describeChart(starts, step) {
   if (starts.length === 0) return "No data yet";
-  const leaders = ranking.slice(0, 3).map(([name, value]) => `${name} ${formatMoney(value)}`);
+  const format = state.measure === "revenue" ? formatMoney : formatCount;
+  const leaders = sales.totalsBy("category", state.measure).slice(0, 3);
+  const told = leaders.map(([name, value]) => `${name} ${format(value)}`);
   const until = formatMoment(starts.at(-1) + step, now());
-  return `${state.measure} by category over time, from ${formatMoment(starts[0], now())} to ${until}. Revenue: ${leaders.join(", ")}`;
+  return `${MEASURES[state.measure]} by category over time, from ${formatMoment(starts[0], now())} to ${until}: ${told.join(", ")}`;
 }
 
 function paintTimeTable(starts, step, series) {
@@ -333,7 +364,7 @@ function paintTimeTable(starts, step, series) {
   if (!details.open) return;
   const format = state.measure === "revenue" ? (value) => formatMoney(parseMicros(value.toFixed(2))) : formatInteger;
   const rows = starts.map((start, at) => [formatWindow(start, step), ...series.map(({ values }) => format(values[at]))]);
-  showTable(details.lastElementChild, `${state.measure} by category over time`, ["Window", ...series.map(({ name }) => name)], rows.reverse());
+  showTable(details.lastElementChild, `${MEASURES[state.measure]} by category over time`, ["Window", ...series.map(({ name }) => name)], rows.reverse());
 }
 
 function paintViews() {
@@ -356,7 +387,7 @@ function paintViews() {
 }
 
 function paintChain() {
-  showChain(byId("chain"), state.health);
+  showChain(byId("chain"), state.health, state.healthKnown);
   byId("dead-letters-full").hidden = state.health?.dead_letters?.full !== true;
   const jaeger = webAddress(state.health?.links?.jaeger);
   const slot = byId("jaeger-link");
@@ -366,8 +397,9 @@ function paintChain() {
 
 function paintEvents() {
   const { books, hours } = state;
-  if (!books) return;
   const spanFrom = SPANS[state.span] === Infinity ? -Infinity : now() - SPANS[state.span];
+  // The stream may tell of the books before their hours are there.
+  if (!books || (spanFrom !== -Infinity && !hours)) return;
   eventTiles.show(spanFrom === -Infinity ? books.totals : booksSince(hours, spanFrom, books.totals));
   setText(byId("events-since"), sinceText(spanFrom === -Infinity ? spanFrom : Math.floor(spanFrom / (60 * MINUTE)) * 60 * MINUTE));
   showBooks(books);

@@ -38,7 +38,12 @@ export function setText(node, text) {
  * items that stay. `create(item)` makes one, `update(element, item)` fills it.
  */
 export function syncChildren(parent, items, keyOf, create, update) {
-  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const known = new Map();
+  for (const child of [...parent.children]) {
+    // Of two with one key the second would stay for ever.
+    if (known.has(child.dataset.key)) child.remove();
+    else known.set(child.dataset.key, child);
+  }
   let position = 0;
   for (const item of items) {
     const key = String(keyOf(item));
