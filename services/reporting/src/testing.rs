@@ -43,7 +43,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
             ("category".into(), format!("<script>{}</script>", n % 2)),
             ("region".into(), "EU, \"\u{1f600}\"".into()),
         ]),
-        totals: Totals(vec![
+        totals: Totals::of([
             Measure::DistinctKeyed(raw_seq / 2),
             Measure::Count(raw_seq),
             Measure::Sum(Amount::from_int(raw_seq.cast_signed())),

@@ -7,8 +7,12 @@ use std::{
 
 use cel::{Context, Env, ExecutionError, Program, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tidemill_domain::Amount;
 
-use crate::nesting;
+use crate::{
+    nesting,
+    numeric::{self, NumericMembers},
+};
 
 /// The longest condition, in bytes.
 const MAX_BYTES: usize = 4096;
@@ -19,13 +23,15 @@ static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()))
 /// A compiled condition.
 ///
 /// Whole numbers and fractions compare with each other, so that a condition
-/// does not care whether JSON wrote `5` or `5.0`. Fractions are binary floats
-/// in here: a condition decides, it never adds up money.
+/// does not care whether JSON wrote `5` or `5.0`. A number that is written as a
+/// text counts like one where the condition takes it for one. Fractions are
+/// binary floats in here: a condition decides, it never adds up money.
 #[derive(Debug, Clone)]
 pub struct Condition {
     text: String,
     program: Arc<Program>,
     variables: BTreeSet<String>,
+    numbers: NumericMembers,
 }
 
 impl Condition {
@@ -37,8 +43,15 @@ impl Condition {
         nesting::check_text(text)?;
         let program = Program::compile(text).map_err(|e| format!("not a CEL expression: {e}"))?;
         nesting::check(program.expression())?;
+        if numeric::is_never_a_condition(program.expression()) {
+            return Err("it is never true or false: it compares nothing".into());
+        }
+        if let Some(name) = program.references().functions().into_iter().find(|name| !is_function(name)) {
+            return Err(format!("there is no function `{name}`"));
+        }
         let variables = program.references().variables().into_iter().map(String::from).collect();
-        Ok(Self { text: text.into(), program: Arc::new(program), variables })
+        let numbers = NumericMembers::of(program.expression());
+        Ok(Self { text: text.into(), program: Arc::new(program), variables, numbers })
     }
 
     /// The names that the condition needs.
@@ -51,7 +64,7 @@ impl Condition {
     pub fn holds(&self, variables: &BTreeMap<String, serde_json::Value>) -> Result<bool, String> {
         let mut context = Context::with_env(FUNCTIONS.clone());
         for name in &self.variables {
-            let value = variables.get(name).map_or(Value::Null, to_cel);
+            let value = variables.get(name).map_or(Value::Null, |value| to_cel(value, self.numbers.member(name)));
             context.add_variable_from_value(name.as_str(), value);
         }
         match self.program.execute(&context) {
@@ -60,6 +73,19 @@ impl Condition {
             Err(error) => Err(format!("`{}`: {}", self.text, without_values(&error))),
         }
     }
+}
+
+/// Whether CEL knows a function or method of this name. Operators have names that
+/// nobody can write.
+fn is_function(name: &str) -> bool {
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with('_');
+    let is_known = |call: String| {
+        let context = Context::with_env(FUNCTIONS.clone());
+        // One that is known takes no null, and says so in another way.
+        let called = Program::compile(&call).map(|program| program.execute(&context));
+        !matches!(called, Ok(Err(ExecutionError::UndeclaredReference(_))))
+    };
+    !is_plain || is_known(format!("{name}(null)")) || is_known(format!("null.{name}()"))
 }
 
 /// Describes an error without the values in it: they are a customer's, and the
@@ -80,7 +106,8 @@ fn without_values(error: &ExecutionError) -> String {
     }
 }
 
-fn to_cel(json: &serde_json::Value) -> Value {
+/// `numbers` tells which texts in it are meant as numbers.
+fn to_cel(json: &serde_json::Value, numbers: Option<&NumericMembers>) -> Value {
     match json {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(b) => Value::Bool(*b),
@@ -88,14 +115,31 @@ fn to_cel(json: &serde_json::Value) -> Value {
             Some(whole) => Value::Int(whole),
             None => Value::Float(n.as_f64().unwrap_or(f64::NAN)),
         },
-        serde_json::Value::String(s) => Value::String(Arc::new(s.clone())),
-        serde_json::Value::Array(items) => Value::List(Arc::new(items.iter().map(to_cel).collect())),
+        serde_json::Value::String(text) => match numbers.filter(|place| place.is_number()).and_then(|_| number(text)) {
+            Some(number) => number,
+            None => Value::String(Arc::new(text.clone())),
+        },
+        serde_json::Value::Array(items) => {
+            let numbers = numbers.and_then(NumericMembers::item);
+            Value::List(Arc::new(items.iter().map(|item| to_cel(item, numbers)).collect()))
+        }
         serde_json::Value::Object(members) => {
-            let members: std::collections::HashMap<String, Value> =
-                members.iter().map(|(k, v)| (k.clone(), to_cel(v))).collect();
+            let member = |(name, value): (&String, _)| {
+                (name.clone(), to_cel(value, numbers.and_then(|numbers| numbers.member(name))))
+            };
+            let members: std::collections::HashMap<String, Value> = members.iter().map(member).collect();
             members.into()
         }
     }
+}
+
+/// The number in a text, read as a measure reads it.
+fn number(text: &str) -> Option<Value> {
+    let amount: Amount = text.parse().ok()?;
+    Some(match amount.whole() {
+        Some(whole) => Value::Int(whole),
+        None => Value::Float(amount.to_f64()),
+    })
 }
 
 impl Serialize for Condition {
@@ -156,6 +200,36 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_a_text_counts_like_one() {
+        let data = json!({"data": {
+            "quantity": "2", "price": " 4.50", "total": 9, "sku": "007", "size": "10", "min": "9",
+            "items": [{"quantity": "3"}, {"quantity": 1}],
+        }});
+        for text in [
+            "data.quantity > 0",
+            "0 < data.quantity && data['quantity'] == 2",
+            "data.price >= 4.5",
+            "data.quantity * data.total == 18 && data.price / 2.0 == 2.25",
+            "data.quantity + 1 == 3",
+            "-data.quantity < 0",
+            "data.quantity in [1, 2]",
+            "data.total > data.quantity",
+            "data.size > data.min",
+            "(true ? data.quantity : data.size) < 3",
+            "data.items.all(i, i.quantity > 0)",
+            "data.items.exists(i, i.quantity == 3) && data.items[0].quantity > 2",
+        ] {
+            assert_eq!(holds(text, data.clone()), Ok(true), "{text}");
+        }
+        // What is compared as a text stays one.
+        for text in ["data.sku == '007'", "data.sku < '1'", "data.sku in ['007']", "data.sku + 'x' == '007x'"] {
+            assert_eq!(holds(text, data.clone()), Ok(true), "{text}");
+        }
+        let told = holds("data.price > 4", json!({"data": {"price": "a lot"}}));
+        assert!(told.is_err(), "a text that is no number is none: {told:?}");
+    }
+
+    #[test]
     fn names_its_variables_and_reads_absent_ones_as_null() {
         let condition = Condition::compile("amount > 10.0 && data.card == 'x'").expect("compiles");
         assert_eq!(condition.variables().iter().map(String::as_str).collect::<Vec<_>>(), ["amount", "data"]);
@@ -189,7 +263,27 @@ mod tests {
     fn says_what_is_wrong() {
         let error = Condition::compile("amount >").expect_err("is no expression");
         assert!(error.starts_with("not a CEL expression: "), "{error}");
-        assert_eq!(holds("1 + 1", json!({})), Err("`1 + 1` is Int, not true or false".into()));
+        assert_eq!(holds("data", json!({"data": 1})), Err("`data` is Int, not true or false".into()));
+        for (text, reason) in [
+            ("1 + 1", "it is never true or false: it compares nothing"),
+            ("'yes'", "it is never true or false: it compares nothing"),
+            ("size(data.list)", "it is never true or false: it compares nothing"),
+            ("foo(1) == 2", "there is no function `foo`"),
+            ("data.text.beginsWith('x') || true", "there is no function `beginsWith`"),
+        ] {
+            assert_eq!(Condition::compile(text).map(drop), Err(reason.into()), "{text}");
+        }
+        for text in [
+            "true",
+            "data.text.startsWith('x') && data.text.endsWith('y') && data.text.contains('z')",
+            "data.text.matches('x') && size(data.list) > 0 && data.list.size() > 0 && !(1 in data.list)",
+            "has(data.x) && data.list.all(i, i > 0) && data.list.exists_one(i, i > 0) && data.list.map(i, i * 2) == [2]",
+            "int(data.x) > 0 && double(data.x) > 0.5 && string(data.x) == '1' && max(1, 2) == 2",
+            "timestamp(data.at) > timestamp('2026-01-01T00:00:00Z') && duration('1h') > duration('1m')",
+            "timestamp(data.at).getFullYear() == 2026 && (data.x > 0 ? data.y : data.z)",
+        ] {
+            assert_eq!(Condition::compile(text).map(drop), Ok(()), "{text}");
+        }
         let error = Condition::compile(&"a".repeat(5000)).expect_err("is too long");
         assert_eq!(error, "a condition is at most 4096 bytes long");
     }

@@ -10,6 +10,7 @@ mod measure;
 mod metric;
 mod metrics;
 mod nesting;
+mod numeric;
 mod row;
 mod window;
 
@@ -20,5 +21,5 @@ pub use load::{DefinitionError, from_yaml, read_folder, version_of};
 pub use measure::{MeasureDefinition, MeasureKind};
 pub use metric::MetricDefinition;
 pub use metrics::Metrics;
-pub use row::{Contribution, RowValue};
+pub use row::{Contribution, RowValue, dimension_value};
 pub use window::{Window, parse_duration};

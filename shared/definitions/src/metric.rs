@@ -11,6 +11,8 @@ use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_y
 
 const MAX_DIMENSIONS: usize = 8;
 const MAX_MEASURES: usize = 32;
+/// What a condition may look into.
+const ROOTS: [&str; 3] = ["data", "product", "customer"];
 /// Fields that a session's point has beside its measures.
 const SESSION_FIELDS: [&str; 2] = ["end_millis", "retracted"];
 
@@ -92,7 +94,28 @@ impl MetricDefinition {
             return Err((*taken, reason));
         }
         let mut names = self.dimensions.keys().chain(self.measures.keys());
-        names.try_for_each(|name| check_name(name).map_err(|reason| (name.as_str(), reason)))
+        names.try_for_each(|name| check_name(name).map_err(|reason| (name.as_str(), reason)))?;
+        let of_measures = self.measures.values().filter_map(|measure| measure.condition.as_ref());
+        self.condition.iter().chain(of_measures).try_for_each(|condition| self.check_variables(condition))
+    }
+
+    /// A name that nothing has would be null in every row, and the condition wrong
+    /// without a word.
+    fn check_variables<'c>(&self, condition: &'c Condition) -> Result<(), (&'c str, String)> {
+        let is_known = |name: &str| match name {
+            "item" => self.each.is_some(),
+            _ => ROOTS.contains(&name) || Field::parse(name).is_ok(),
+        };
+        match condition.variables().iter().find(|name| !is_known(name)) {
+            None => Ok(()),
+            Some(name) => Err((
+                name,
+                format!(
+                    "`{name}` is not known here; known are data, item (with `each`), product, customer, category, \
+                     region, country, ip_country, subject, source, type and id"
+                ),
+            )),
+        }
     }
 
     /// Its version: the hash of what it means.

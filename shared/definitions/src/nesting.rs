@@ -67,7 +67,7 @@ fn depth(expression: &IdedExpr) -> (usize, usize) {
     (deepest.0 + 1, deepest.1 + is_macro)
 }
 
-fn parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
+pub(crate) fn parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
     match entry {
         EntryExpr::StructField(field) => vec![&field.value],
         EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],

@@ -6,16 +6,19 @@ mod tests;
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
-use tidemill_domain::Amount;
+use sha2::{Digest, Sha256};
+use tidemill_domain::{Amount, ReadAmount};
 use tidemill_events::{Enrichment, EventRef};
 
 use crate::{Condition, Data, Field, MeasureKind, MetricDefinition, data::plain};
 
 /// What a dimension without a value is called.
 const UNKNOWN: &str = "Unknown";
-/// The longest dimension value, in characters; the rest is cut off, so that a
-/// hostile event cannot make large keys.
+/// The longest dimension value, in characters, so that a hostile event cannot
+/// make large keys.
 const MAX_DIMENSION: usize = 120;
+/// Hexadecimal digits of the hash at the end of a value that is cut.
+const HASH_DIGITS: usize = 16;
 
 /// What one row adds to one window: a value per measure, in the definition's
 /// order; `None` where the measure does not count this row.
@@ -32,10 +35,26 @@ pub struct Contribution {
 pub enum RowValue {
     /// The row itself.
     One,
-    /// An exact amount.
-    Amount(Amount),
+    /// An amount, exact but where it had to be rounded.
+    Amount(ReadAmount),
     /// A value to be counted once.
     Text(String),
+    /// Nothing, though the measure counts the row: its value is not there, is no
+    /// number or too large.
+    Unread,
+}
+
+/// A value of a dimension as totals are split by it. What is longer than 120
+/// characters is cut and ends with a hash of the whole, so that two values are
+/// never taken for one.
+pub fn dimension_value(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_DIMENSION || text.chars().nth(MAX_DIMENSION).is_none() {
+        return text.into();
+    }
+    let hash = Sha256::digest(text.as_bytes());
+    let kept: String = text.chars().take(MAX_DIMENSION - HASH_DIGITS - 1).collect();
+    let digits = hash.iter().take(HASH_DIGITS / 2).map(|byte| format!("{byte:02x}"));
+    format!("{kept}…{}", digits.collect::<String>()).into()
 }
 
 /// One row: an event, or one item of it.
@@ -66,12 +85,11 @@ impl<'a> MetricRow<'_, 'a> {
         }
     }
 
-    fn amount(&self, field: &Field) -> Option<Amount> {
-        self.text(field)?.parse().ok()
-    }
-
-    fn product(&self, fields: &[Field]) -> Option<Amount> {
-        fields.iter().try_fold(Amount::from_int(1), |product, field| product.checked_mul(self.amount(field)?))
+    /// The product of these fields.
+    fn amount(&self, fields: &[Field]) -> RowValue {
+        let texts: Option<Vec<_>> = fields.iter().map(|field| self.text(field)).collect();
+        let product = texts.and_then(|texts| Amount::product(texts.iter().map(|text| &**text)).ok());
+        product.map_or(RowValue::Unread, RowValue::Amount)
     }
 
     /// The values that a condition names, as JSON.
@@ -108,27 +126,25 @@ impl<'a> MetricRow<'_, 'a> {
             return None;
         }
         let dimension = |field| match self.text(field) {
-            Some(text) if !text.is_empty() => text.chars().take(MAX_DIMENSION).collect(),
+            Some(text) if !text.is_empty() => dimension_value(&text).into_owned(),
             _ => UNKNOWN.to_owned(),
         };
         let values: Vec<_> = metric
             .measures
             .values()
             .map(|measure| {
-                if !self.meets(measure.condition.as_ref()) {
-                    return None;
-                }
-                match &measure.kind {
-                    MeasureKind::Count => Some(RowValue::One),
-                    MeasureKind::Sum(fields) => self.product(fields).map(RowValue::Amount),
-                    MeasureKind::Min(field) | MeasureKind::Max(field) | MeasureKind::Average(field) => {
-                        self.amount(field).map(RowValue::Amount)
-                    }
-                    MeasureKind::Quantile { field, .. } => self.amount(field).map(RowValue::Amount),
-                    MeasureKind::Distinct { field, .. } => {
-                        self.text(field).filter(|text| !text.is_empty()).map(|text| RowValue::Text(text.into_owned()))
-                    }
-                }
+                self.meets(measure.condition.as_ref()).then(|| match &measure.kind {
+                    MeasureKind::Count => RowValue::One,
+                    MeasureKind::Sum(fields) => self.amount(fields),
+                    MeasureKind::Min(field)
+                    | MeasureKind::Max(field)
+                    | MeasureKind::Average(field)
+                    | MeasureKind::Quantile { field, .. } => self.amount(std::slice::from_ref(field)),
+                    MeasureKind::Distinct { field, .. } => match self.text(field) {
+                        Some(text) if !text.is_empty() => RowValue::Text(text.into_owned()),
+                        _ => RowValue::Unread,
+                    },
+                })
             })
             .collect();
         let dimensions = metric.dimensions.values().map(dimension).collect();
@@ -151,9 +167,9 @@ impl MetricDefinition {
         let row = |index, item| MetricRow { event, enrichment, data, item, index };
         match &self.each {
             Some(Field::Data(path)) => {
-                let items: Vec<Data<'a>> =
+                let items: Vec<&'a RawValue> =
                     data.at(path).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-                let rows = items.into_iter().enumerate().map(|(index, item)| row(index, Some(item)));
+                let rows = items.into_iter().enumerate().map(|(index, item)| row(index, Some(Data::of(Some(item)))));
                 rows.filter_map(|row| row.contribution(self)).collect()
             }
             _ => row(0, None).contribution(self).into_iter().collect(),

@@ -1,25 +1,24 @@
 //! Exact decimal numbers for money and quantities.
 
+mod decimal;
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, iter::Sum, str::FromStr};
 
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Decimal digits after the point that an [`Amount`] keeps.
-const SCALE: u32 = 6;
-const UNIT: i128 = 1_000_000;
-/// Inputs stay below 10^15, so that a product of two of them, and the sum of
-/// more products than any log can hold, fit into an `i128` of millionths.
-const MAX_INPUT: i128 = 1_000_000_000_000_000 * UNIT;
-/// Significant digits from which on a number is a binary float that was written
-/// out: a decimal with fewer comes back from one as it was.
-const FLOAT_DIGITS: usize = 15;
-/// How far noise moves a number: 10^-10, where prices were subtracted, and 10^-15
-/// of the number.
-const NOISE: (Decimal, Decimal) = (Decimal::from_parts(1, 0, 0, false, 10), Decimal::from_parts(1, 0, 0, false, 15));
+use decimal::Decimal;
 
-/// An exact decimal with six fractional digits, held in millionths.
+/// Decimal digits after the point that an [`Amount`] keeps.
+const SCALE: u32 = 12;
+const UNIT: i128 = 10_i128.pow(SCALE);
+/// What is added to a total stays below 10^15, so that the sum of more of them
+/// than any log can hold (10^11) fits into an `i128` of units.
+const LIMIT: i128 = 1_000_000_000_000_000 * UNIT;
+
+/// An exact decimal with twelve fractional digits.
 ///
 /// Addition is integer addition: associative and commutative, so that totals
 /// do not depend on the order in which partitions are merged. Written as a
@@ -29,7 +28,7 @@ const NOISE: (Decimal, Decimal) = (Decimal::from_parts(1, 0, 0, false, 10), Deci
     with = "String",
     inline,
     description = "Exact, in plain decimal notation.",
-    extend("pattern" = r"^-?[0-9]+\.[0-9]{2,6}$", "examples" = ["39.98", "-0.001"])
+    extend("pattern" = r"^-?[0-9]+\.[0-9]{2,12}$", "examples" = ["39.98", "-0.001"])
 )]
 pub struct Amount(i128);
 
@@ -39,12 +38,18 @@ pub enum AmountError {
     /// Not a decimal number.
     #[error("not a decimal number")]
     Malformed,
-    /// More than six significant digits after the point.
-    #[error("more than {SCALE} decimal places")]
-    TooPrecise,
     /// Beyond plus or minus 10^15.
     #[error("beyond plus or minus 10^15")]
     TooLarge,
+}
+
+/// An amount that was read or multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadAmount {
+    /// The amount, half to even where it had to be rounded.
+    pub amount: Amount,
+    /// It had more than twelve digits after the point.
+    pub rounded: bool,
 }
 
 impl Amount {
@@ -53,7 +58,7 @@ impl Amount {
 
     /// `value` millionths.
     pub const fn from_micros(value: i128) -> Self {
-        Self(value)
+        Self(value * (UNIT / 1_000_000))
     }
 
     /// A whole number.
@@ -61,21 +66,43 @@ impl Amount {
         Self(value as i128 * UNIT)
     }
 
-    /// The value in millionths.
+    /// The value in millionths, rounded half to even.
     pub const fn micros(self) -> i128 {
-        self.0
+        decimal::divide(self.0, UNIT / 1_000_000).0
     }
 
-    /// The product, or `None` where it needs more than six decimals or does
-    /// not fit. Nothing is ever rounded.
-    pub fn checked_mul(self, other: Self) -> Option<Self> {
-        let product = self.0.checked_mul(other.0)?;
-        (product % UNIT == 0).then_some(Self(product / UNIT))
+    /// Reads a number as JSON or a person writes it (`-12.50`, `1e3`, ` .5`).
+    ///
+    /// A number of 15 significant digits or more that is next to one of six
+    /// decimals is what a binary float made of that one (`0.30000000000000004`),
+    /// and is read as it. What has more than twelve decimals is rounded to
+    /// twelve, half to even, and `rounded` says so.
+    pub fn read(text: &str) -> Result<ReadAmount, AmountError> {
+        Self::product([text])
     }
 
-    /// The sum, or `None` on overflow (beyond 10^32).
+    /// The exact product of numbers, each as [`read`](Self::read) takes it.
+    /// Only the product is rounded.
+    pub fn product<'t>(factors: impl IntoIterator<Item = &'t str>) -> Result<ReadAmount, AmountError> {
+        let mut product = Decimal::ONE;
+        for factor in factors {
+            product = product.times(factor.parse()?);
+        }
+        let (units, rounded) = product.units(SCALE).ok_or(AmountError::TooLarge)?;
+        if units.abs() >= LIMIT {
+            return Err(AmountError::TooLarge);
+        }
+        Ok(ReadAmount { amount: Self(units), rounded })
+    }
+
+    /// The sum, or `None` on overflow (beyond 10^26).
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The value, where it is a whole number that an `i64` holds.
+    pub fn whole(self) -> Option<i64> {
+        if self.0 % UNIT == 0 { i64::try_from(self.0 / UNIT).ok() } else { None }
     }
 
     /// The nearest `f64`, for charts, ratios and conditions; never for totals.
@@ -87,7 +114,7 @@ impl Amount {
 impl std::ops::Add for Amount {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        // Inputs are bounded (MAX_INPUT), so a sum cannot reach the limit in
+        // What is added is bounded (LIMIT), so a sum cannot reach the end in
         // the life of a log; saturating keeps even that from being a panic.
         Self(self.0.saturating_add(other.0))
     }
@@ -108,61 +135,10 @@ impl Sum for Amount {
 impl FromStr for Amount {
     type Err = AmountError;
 
-    /// Reads JSON's number grammar (`-12.50`, `1e3`), exactly. What a binary float
-    /// has made of an amount (`0.30000000000000004`) is read as that amount.
+    /// What [`Amount::read`] reads, rounded or not.
     fn from_str(text: &str) -> Result<Self, AmountError> {
-        if text.len() > 64 {
-            return Err(AmountError::TooLarge);
-        }
-        let decimal = match exact(text) {
-            Err(AmountError::TooPrecise) => without_noise(text).ok_or(AmountError::TooPrecise)?,
-            decimal => decimal?,
-        };
-        let micros =
-            decimal.mantissa().checked_mul(10_i128.pow(SCALE - decimal.scale())).ok_or(AmountError::TooLarge)?;
-        if micros.abs() >= MAX_INPUT {
-            return Err(AmountError::TooLarge);
-        }
-        Ok(Self(micros))
+        Self::read(text).map(|read| read.amount)
     }
-}
-
-/// The decimal that a text spells, of at most six places.
-fn exact(text: &str) -> Result<Decimal, AmountError> {
-    let decimal =
-        if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) };
-    let decimal = decimal.map_err(|e| match e {
-        rust_decimal::Error::ExceedsMaximumPossibleValue | rust_decimal::Error::LessThanMinimumPossibleValue => {
-            AmountError::TooLarge
-        }
-        rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) => {
-            AmountError::TooPrecise
-        }
-        _ => AmountError::Malformed,
-    })?;
-    let decimal = decimal.normalize();
-    if decimal.scale() > SCALE { Err(AmountError::TooPrecise) } else { Ok(decimal) }
-}
-
-/// The decimal of six places that a binary float was meant to be. `None` where a
-/// text has too few digits to be a float's, or where more than noise is beyond
-/// the sixth place.
-fn without_noise(text: &str) -> Option<Decimal> {
-    let mantissa = text.split(['e', 'E']).next()?.trim_start_matches(['-', '+', '0', '.']);
-    if mantissa.bytes().filter(u8::is_ascii_digit).count() < FLOAT_DIGITS {
-        return None;
-    }
-    let value: f64 = text.parse().ok()?;
-    #[allow(clippy::cast_possible_truncation, reason = "whether it is truncated is what is asked")]
-    let single = value as f32;
-    // A float of 32 bits that was widened: the noise is in its last 29 bits.
-    let decimal = match f64::from(single).to_bits() == value.to_bits() {
-        true => single.to_string().parse().ok()?,
-        false => Decimal::from_f64_retain(value)?,
-    };
-    let rounded = decimal.round_dp(SCALE);
-    let noise = NOISE.0.max(decimal.abs().checked_mul(NOISE.1)?);
-    ((decimal - rounded).abs() <= noise).then(|| rounded.normalize())
 }
 
 impl fmt::Display for Amount {
@@ -171,7 +147,7 @@ impl fmt::Display for Amount {
         let sign = if self.0 < 0 { "-" } else { "" };
         let (whole, fraction) =
             (self.0.unsigned_abs() / UNIT.unsigned_abs(), self.0.unsigned_abs() % UNIT.unsigned_abs());
-        let digits = format!("{fraction:06}");
+        let digits = format!("{fraction:0width$}", width = SCALE as usize);
         let kept = digits.trim_end_matches('0').len().max(2);
         write!(f, "{sign}{whole}.{}", &digits[..kept])
     }
@@ -202,90 +178,7 @@ fn parse_total(text: &str) -> Option<Amount> {
     if whole.is_empty() || fraction.len() > SCALE as usize || !plain(whole) || !plain(fraction) {
         return None;
     }
-    let fraction_micros: i128 = format!("{fraction:0<6}").parse().ok()?;
-    let micros = whole.parse::<i128>().ok()?.checked_mul(UNIT)?.checked_add(fraction_micros)?;
-    Some(Amount(if negative { -micros } else { micros }))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn reads_every_json_spelling_exactly() {
-        for (text, micros) in [
-            ("0", 0),
-            ("-0.0", 0),
-            ("2.55", 2_550_000),
-            ("0.001", 1_000),
-            ("-80995", -80_995_000_000),
-            ("1e3", 1_000_000_000),
-            ("1.5E-3", 1_500),
-            ("12.500000000", 12_500_000),
-        ] {
-            assert_eq!(text.parse::<Amount>(), Ok(Amount(micros)), "{text}");
-        }
-    }
-
-    #[test]
-    fn refuses_what_it_cannot_hold() {
-        assert_eq!("1e-7".parse::<Amount>(), Err(AmountError::TooPrecise));
-        assert_eq!("0.0000001".parse::<Amount>(), Err(AmountError::TooPrecise));
-        assert_eq!("1e15".parse::<Amount>(), Err(AmountError::TooLarge));
-        for text in ["", "NaN", "1,5", "--1", "0x10", "1.2.3"] {
-            assert_eq!(text.parse::<Amount>(), Err(AmountError::Malformed), "{text}");
-        }
-        assert!(matches!("1e400".parse::<Amount>(), Err(AmountError::TooLarge | AmountError::TooPrecise)));
-        assert_eq!("9".repeat(100).parse::<Amount>(), Err(AmountError::TooLarge));
-    }
-
-    #[test]
-    fn what_floats_have_made_of_an_amount_is_that_amount() {
-        for (text, amount) in [
-            ("0.30000000000000004", "0.30"),
-            ("29.949999999999999", "29.95"),
-            ("0.7999999999999999", "0.80"),
-            ("0.09999999999999432", "0.10"),
-            ("-434.99999999999994", "-435.00"),
-            ("5.551115123125783e-17", "0.00"),
-            ("1.0000000000000001e-5", "0.00001"),
-            ("12345678.900000001", "12345678.90"),
-            ("0.1000000000000000055511151231257827021181583404541015625", "0.10"),
-            // A float of 32 bits, widened.
-            ("29.950000762939453", "29.95"),
-        ] {
-            assert_eq!(text.parse::<Amount>().map(|read| read.to_string()).as_deref(), Ok(amount), "{text}");
-        }
-        for text in ["33.333333333333336", "0.1234567", "0.10000000001", "1.234567890123456e-7", "0.0000152587890625"] {
-            assert_eq!(text.parse::<Amount>(), Err(AmountError::TooPrecise), "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_price_that_was_computed_with_is_still_a_price(cents in -1_000_000_000i64..1_000_000_000, n in 1i32..1000) {
-            let price = cents as f64 / 100.0;
-            let computed = price * f64::from(n) / f64::from(n) + 0.1 - 0.1;
-            let exact = Amount(i128::from(cents) * 10_000);
-            for text in [computed.to_string(), format!("{computed:.16e}"), serde_json::json!(computed).to_string()] {
-                prop_assert_eq!(text.parse::<Amount>(), Ok(exact), "{}", text);
-            }
-        }
-
-        #[test]
-        fn what_is_written_is_read_back(micros in any::<i64>()) {
-            let amount = Amount(i128::from(micros) * 1_000_003);
-            let json = serde_json::to_string(&amount).expect("amounts serialise");
-            prop_assert_eq!(serde_json::from_str::<Amount>(&json).expect("and read back"), amount);
-        }
-
-        #[test]
-        fn a_product_is_exact_or_nothing(quantity in -100_000i64..100_000, milli in 0i64..10_000_000) {
-            let price = Amount(i128::from(milli) * 1_000);
-            let product = Amount::from_int(quantity).checked_mul(price).expect("three decimals fit");
-            prop_assert_eq!(product.micros(), i128::from(quantity) * i128::from(milli) * 1_000);
-        }
-    }
+    let fraction: i128 = format!("{fraction:0<width$}", width = SCALE as usize).parse().ok()?;
+    let units = whole.parse::<i128>().ok()?.checked_mul(UNIT)?.checked_add(fraction)?;
+    Some(Amount(if negative { -units } else { units }))
 }

@@ -65,7 +65,7 @@ macro_rules! codes {
 
 codes! {
     AllRejected = "all_rejected", "Every event was rejected", Sender,
-        "Look at `results` in the answer: each event has a code of its own.";
+        "Look at `rejected` in the answer: each event has a code of its own.";
     AlreadyAccepted = "already_accepted", "The event of the dead letter is in the log already", Operator,
         "Nothing. To send it once more anyway, set `force`; it is then counted as a duplicate.";
     AlreadyDiscarded = "already_discarded", "The dead letter is discarded", Operator,

@@ -14,7 +14,7 @@ mod partition;
 pub mod text;
 mod timestamp;
 
-pub use amount::{Amount, AmountError};
+pub use amount::{Amount, AmountError, ReadAmount};
 pub use backoff::{Backoff, Outage};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use code::{Code, CodeError, Party};

@@ -14,6 +14,6 @@ mod quantile;
 mod replicated;
 
 pub use distinct::{Distinct, SKETCH_SIZE};
-pub use measure::{Measure, MergeError, Totals, Value};
+pub use measure::{Measure, MeasureTotal, MergeError, Totals, Value};
 pub use quantile::QuantileSketch;
 pub use replicated::Replicated;

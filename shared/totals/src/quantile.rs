@@ -1,9 +1,9 @@
 //! Quantiles with a bounded relative error.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// Buckets that a sketch keeps; beyond it the lowest are joined.
 const MAX_BUCKETS: usize = 1024;
@@ -18,9 +18,19 @@ const ACCURACY: f64 = 0.01;
 pub struct QuantileSketch {
     /// Counts by index `i`, of values above `gamma^(i-1)` up to `gamma^i`, with
     /// gamma = 1.01 / 0.99.
+    #[serde(deserialize_with = "buckets")]
     buckets: BTreeMap<i32, u64>,
     /// Values at or below zero.
     zero: u64,
+}
+
+/// JSON's names of members are texts. serde reads them as numbers only where it
+/// reads a member at once, which it does not where the kind of a measure follows
+/// its state.
+fn buckets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<i32, u64>, D::Error> {
+    let named = BTreeMap::<Cow<'de, str>, u64>::deserialize(deserializer)?;
+    let bucket = |(name, count): (Cow<'de, str>, u64)| Ok((name.parse().map_err(de::Error::custom)?, count));
+    named.into_iter().map(bucket).collect()
 }
 
 impl QuantileSketch {

@@ -59,7 +59,7 @@ mod tests {
             sketch.insert(n as f64);
         }
         let amount = Amount::from_int(i64::from(partition) * 1000 + raw_seq as i64);
-        Totals(vec![
+        Totals::of([
             Measure::Count(raw_seq),
             Measure::Sum(amount),
             Measure::Min((raw_seq > 0).then_some(amount)),
@@ -125,15 +125,15 @@ mod tests {
     #[test]
     fn partitions_add_up() {
         let sum = observed(&[(0, 3), (0, 2), (1, 4)]).sum().expect("same shape").expect("two partitions");
-        assert_eq!(sum.0[0], Measure::Count(7));
-        assert_eq!(sum.0[1], Measure::Sum(Amount::from_int(3 + 1004)));
-        assert_eq!(sum.0[5], Measure::DistinctKeyed(1 + 2));
+        assert_eq!(sum.0[0].measure, Measure::Count(7));
+        assert_eq!(sum.0[1].measure, Measure::Sum(Amount::from_int(3 + 1004)));
+        assert_eq!(sum.0[5].measure, Measure::DistinctKeyed(1 + 2));
     }
 
     #[test]
     fn different_shapes_are_an_error() {
-        let mut count = Totals(vec![Measure::Count(1)]);
-        assert_eq!(count.add(&Totals(vec![Measure::Sum(Amount::ZERO)])), Err(MergeError));
-        assert_eq!(count.add(&Totals(vec![])), Err(MergeError));
+        let mut count = Totals::of([Measure::Count(1)]);
+        assert_eq!(count.add(&Totals::of([Measure::Sum(Amount::ZERO)])), Err(MergeError));
+        assert_eq!(count.add(&Totals::of([])), Err(MergeError));
     }
 }

@@ -5,10 +5,10 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use tidemill_definitions::{Contribution, MeasureKind, MetricDefinition, RowValue};
+use tidemill_definitions::{Contribution, MeasureDefinition, MeasureKind, MetricDefinition, RowValue};
 use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{CellUpdate, TraceParent};
-use tidemill_totals::{Distinct, Measure, QuantileSketch, Totals};
+use tidemill_totals::{Distinct, Measure, MeasureTotal, QuantileSketch, Totals};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// Identifies a cell in memory and in the store. Of a window it is the hash of
@@ -102,8 +102,18 @@ pub(crate) type Hashes = HashSet<u64, BuildHasherDefault<Identity>>;
 /// readers need only the count.
 #[derive(Debug, Clone)]
 pub(crate) enum MeasureState {
-    Plain(Measure),
-    Keyed(Hashes),
+    Plain(MeasureTotal),
+    Keyed { seen: Hashes, unread: u64 },
+}
+
+impl MeasureState {
+    /// Of what the store has; what a distinct count has seen is read apart.
+    pub(crate) fn of(total: MeasureTotal) -> Self {
+        match total.measure {
+            Measure::DistinctKeyed(_) => Self::Keyed { seen: Hashes::default(), unread: total.unread },
+            _ => Self::Plain(total),
+        }
+    }
 }
 
 /// The totals of one window of one metric, of one partition.
@@ -128,20 +138,19 @@ pub(crate) struct Cell {
 impl Cell {
     pub(crate) fn new(key: CellKey, group: Option<GroupId>, metric: &MetricDefinition) -> Self {
         let empty = |kind: &MeasureKind| match kind {
-            MeasureKind::Count => MeasureState::Plain(Measure::Count(0)),
-            MeasureKind::Sum(_) => MeasureState::Plain(Measure::Sum(Amount::ZERO)),
-            MeasureKind::Min(_) => MeasureState::Plain(Measure::Min(None)),
-            MeasureKind::Max(_) => MeasureState::Plain(Measure::Max(None)),
-            MeasureKind::Average(_) => MeasureState::Plain(Measure::Average { sum: Amount::ZERO, count: 0 }),
-            MeasureKind::Distinct { within_partition: true, .. } => MeasureState::Keyed(Hashes::default()),
-            MeasureKind::Distinct { within_partition: false, .. } => {
-                MeasureState::Plain(Measure::DistinctSketch(Distinct::default()))
-            }
+            MeasureKind::Count => Measure::Count(0),
+            MeasureKind::Sum(_) => Measure::Sum(Amount::ZERO),
+            MeasureKind::Min(_) => Measure::Min(None),
+            MeasureKind::Max(_) => Measure::Max(None),
+            MeasureKind::Average(_) => Measure::Average { sum: Amount::ZERO, count: 0 },
+            MeasureKind::Distinct { within_partition: true, .. } => Measure::DistinctKeyed(0),
+            MeasureKind::Distinct { within_partition: false, .. } => Measure::DistinctSketch(Distinct::default()),
             MeasureKind::Quantile { per_mille, .. } => {
-                MeasureState::Plain(Measure::Quantile { per_mille: *per_mille, sketch: QuantileSketch::default() })
+                Measure::Quantile { per_mille: *per_mille, sketch: QuantileSketch::default() }
             }
         };
-        let measures = metric.measures.values().map(|measure| empty(&measure.kind)).collect();
+        let state = |measure: &MeasureDefinition| MeasureState::of(empty(&measure.kind).into());
+        let measures = metric.measures.values().map(state).collect();
         Self { key, group, settled: None, measures, raw_seq: 0, exemplar: None, dirty: false, fresh: Vec::new() }
     }
 
@@ -150,14 +159,15 @@ impl Cell {
         for (index, (state, value)) in self.measures.iter_mut().zip(&row.values).enumerate() {
             let Some(value) = value else { continue };
             match (state, value) {
-                (MeasureState::Keyed(seen), RowValue::Text(text)) => {
+                (MeasureState::Keyed { seen, .. }, RowValue::Text(text)) => {
                     let hash = xxh3_64(text.as_bytes());
                     if seen.insert(hash) {
                         self.fresh.push((index, hash));
                     }
                 }
-                (MeasureState::Plain(measure), value) => add_to(measure, value),
-                (MeasureState::Keyed(_), RowValue::One | RowValue::Amount(_)) => {}
+                (MeasureState::Keyed { unread, .. }, RowValue::Unread) => *unread += 1,
+                (MeasureState::Plain(total), value) => add_to(total, value),
+                (MeasureState::Keyed { .. }, RowValue::One | RowValue::Amount(_)) => {}
             }
         }
         self.raw_seq = raw_seq;
@@ -169,7 +179,8 @@ impl Cell {
     pub(crate) fn absorb(&mut self, other: Self) {
         for (index, (mine, theirs)) in self.measures.iter_mut().zip(other.measures).enumerate() {
             match (mine, theirs) {
-                (MeasureState::Keyed(seen), MeasureState::Keyed(others)) => {
+                (MeasureState::Keyed { seen, unread }, MeasureState::Keyed { seen: others, unread: more }) => {
+                    *unread += more;
                     self.fresh.extend(others.into_iter().filter(|hash| seen.insert(*hash)).map(|hash| (index, hash)));
                 }
                 (MeasureState::Plain(mine), MeasureState::Plain(theirs)) => {
@@ -178,8 +189,8 @@ impl Cell {
                     }
                 }
                 // One definition gives both their shapes.
-                (MeasureState::Keyed(_), MeasureState::Plain(_)) | (MeasureState::Plain(_), MeasureState::Keyed(_)) => {
-                }
+                (MeasureState::Keyed { .. }, MeasureState::Plain(_))
+                | (MeasureState::Plain(_), MeasureState::Keyed { .. }) => {}
             }
         }
         self.key.start = self.key.start.min(other.key.start);
@@ -190,8 +201,10 @@ impl Cell {
     /// The totals as readers get them.
     pub(crate) fn totals(&self) -> Totals {
         let measure = |state: &MeasureState| match state {
-            MeasureState::Plain(measure) => measure.clone(),
-            MeasureState::Keyed(seen) => Measure::DistinctKeyed(seen.len() as u64),
+            MeasureState::Plain(total) => total.clone(),
+            MeasureState::Keyed { seen, unread } => {
+                MeasureTotal { unread: *unread, ..Measure::DistinctKeyed(seen.len() as u64).into() }
+            }
         };
         Totals(self.measures.iter().map(measure).collect())
     }
@@ -200,7 +213,7 @@ impl Cell {
     pub(crate) fn values(&self) -> usize {
         let seen = |state: &MeasureState| match state {
             MeasureState::Plain(_) => 0,
-            MeasureState::Keyed(seen) => seen.len(),
+            MeasureState::Keyed { seen, .. } => seen.len(),
         };
         self.measures.iter().map(seen).sum()
     }
@@ -218,27 +231,39 @@ impl Cell {
     }
 }
 
-fn add_to(measure: &mut Measure, value: &RowValue) {
-    match (measure, value) {
-        (Measure::Count(n), _) => *n += 1,
-        (Measure::Sum(sum), RowValue::Amount(amount)) => *sum += *amount,
-        (Measure::Min(extreme), RowValue::Amount(amount)) => {
-            *extreme = Some(extreme.map_or(*amount, |known| known.min(*amount)));
+fn add_to(total: &mut MeasureTotal, value: &RowValue) {
+    match value {
+        RowValue::Unread => total.unread += 1,
+        RowValue::Amount(read) => {
+            total.rounded += u64::from(read.rounded);
+            add_amount(&mut total.measure, read.amount);
         }
-        (Measure::Max(extreme), RowValue::Amount(amount)) => {
-            *extreme = Some(extreme.map_or(*amount, |known| known.max(*amount)));
+        RowValue::One => {
+            if let Measure::Count(n) = &mut total.measure {
+                *n += 1;
+            }
         }
-        (Measure::Average { sum, count }, RowValue::Amount(amount)) => {
-            *sum += *amount;
+        RowValue::Text(text) => {
+            if let Measure::DistinctSketch(set) = &mut total.measure {
+                set.insert(text);
+            }
+        }
+    }
+}
+
+fn add_amount(measure: &mut Measure, amount: Amount) {
+    match measure {
+        Measure::Sum(sum) => *sum += amount,
+        Measure::Min(extreme) => *extreme = Some(extreme.map_or(amount, |known| known.min(amount))),
+        Measure::Max(extreme) => *extreme = Some(extreme.map_or(amount, |known| known.max(amount))),
+        Measure::Average { sum, count } => {
+            *sum += amount;
             *count += 1;
         }
-        (Measure::DistinctSketch(set), RowValue::Text(text)) => {
-            set.insert(text);
-        }
-        (Measure::Quantile { sketch, .. }, RowValue::Amount(amount)) => {
+        Measure::Quantile { sketch, .. } => {
             sketch.insert(amount.to_f64());
         }
         // A definition gives each measure values of its own kind.
-        _ => {}
+        Measure::Count(_) | Measure::DistinctKeyed(_) | Measure::DistinctSketch(_) => {}
     }
 }

@@ -8,7 +8,7 @@ use tidemill_events::CellUpdate;
 use tidemill_metrics_store::{FieldValue, Point};
 use tidemill_totals::{Measure, Value};
 
-/// A cell as a point: amounts as floats for charts, and exactly in millionths
+/// A cell as a point: amounts as floats for charts, and rounded to millionths
 /// beside them. `None` where the definition is not in force any more, or there
 /// is no value yet.
 ///
@@ -21,11 +21,11 @@ pub(crate) fn point(cell: &CellUpdate, partition: Partition, metrics: &Metrics) 
     tags.insert("partition".into(), partition.to_string());
     tags.insert("version".into(), cell.version.clone());
     let mut fields = BTreeMap::new();
-    for (name, measure) in metric.measures.keys().zip(&cell.totals.0) {
+    for (name, total) in metric.measures.keys().zip(&cell.totals.0) {
         if cell.retracted {
-            write_zero(&mut fields, name, measure);
+            write_zero(&mut fields, name, &total.measure);
         } else {
-            write(&mut fields, name, &measure.value());
+            write(&mut fields, name, &total.value());
         }
     }
     if fields.is_empty() {

@@ -7,14 +7,14 @@ use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::CellUpdate;
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
-use tidemill_totals::{Measure, Totals};
+use tidemill_totals::Totals;
 
 use super::{Store, StoredRows, cell_id, unsigned};
 use crate::{
     error::Error,
     fold::{
         books::{BooksKey, EventOutcomes},
-        cell::{Cell, CellId, CellKey, GroupId, Hashes, MeasureState},
+        cell::{Cell, CellId, CellKey, GroupId, MeasureState},
         session::TimeSpan,
     },
 };
@@ -180,7 +180,7 @@ impl Store {
             let measure = usize::try_from(unsigned(&row, 1)?).unwrap_or(usize::MAX);
             let state = cells.get_mut(&cell_id(&row, 0)?).and_then(|cell| cell.measures.get_mut(measure));
             match state {
-                Some(MeasureState::Keyed(seen)) => {
+                Some(MeasureState::Keyed { seen, .. }) => {
                     seen.insert(hash.cast_unsigned());
                 }
                 _ => return Err(StoreError::Malformed("distinct value")),
@@ -218,15 +218,11 @@ fn cell(row: &AnyRow) -> Result<Cell, StoreError> {
     let CellUpdate { metric, version, start, end, dimensions, totals: Totals(totals), exemplar, .. } = update(row)?;
     let group: Option<Vec<u8>> = row.try_get(9)?;
     let group = group.map(GroupId::try_from).transpose().map_err(|_| StoreError::Malformed("session group"))?;
-    let state = |measure| match measure {
-        Measure::DistinctKeyed(_) => MeasureState::Keyed(Hashes::default()),
-        plain => MeasureState::Plain(plain),
-    };
     Ok(Cell {
         key: CellKey { metric, version, start, end, dimensions },
         group,
         settled: group.map(|_| start),
-        measures: totals.into_iter().map(state).collect(),
+        measures: totals.into_iter().map(MeasureState::of).collect(),
         raw_seq: unsigned(row, 7)?,
         exemplar,
         dirty: false,

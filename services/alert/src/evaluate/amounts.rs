@@ -25,9 +25,9 @@ fn sum(way: &AmountSum, data: &Data<'_>) -> Option<Amount> {
 }
 
 fn product(way: &AmountSum, data: &Data<'_>, item: Option<&Data<'_>>) -> Option<Amount> {
-    let number = |name: &Field| field(name, data, item)?.get().trim_matches('"').parse().ok();
-    let (first, rest) = way.sum.split_first()?;
-    rest.iter().try_fold(number(first)?, |product, name| Some(times(product, number(name)?)))
+    let texts: Option<Vec<&str>> =
+        way.sum.iter().map(|name| Some(field(name, data, item)?.get().trim_matches('"'))).collect();
+    Some(Amount::product(texts?).ok()?.amount)
 }
 
 fn field<'a>(field: &Field, data: &Data<'a>, item: Option<&Data<'a>>) -> Option<&'a RawValue> {
@@ -36,15 +36,6 @@ fn field<'a>(field: &Field, data: &Data<'a>, item: Option<&Data<'a>>) -> Option<
         Field::Item(path) => member(item?, path),
         _ => None,
     }
-}
-
-/// Exact where six decimals can hold it; else the nearest that they can, which
-/// is near enough to compare with a limit.
-fn times(one: Amount, other: Amount) -> Amount {
-    one.checked_mul(other).unwrap_or_else(|| {
-        #[allow(clippy::cast_possible_truncation, reason = "a float too large becomes the largest integer")]
-        Amount::from_micros((one.to_f64() * other.to_f64() * 1e6) as i128)
-    })
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl MetricRules {
         let (start, group) = place;
         let (as_of, horizon) = (self.as_of(), self.horizon());
         let Some(series) = self.series.get_mut(&rule.body.metric) else { return Conclusion::Quiet };
-        let Some(measures) = series.totals(rule, *start, group) else { return Conclusion::Quiet };
+        let Some(totals) = series.totals(rule, *start, group) else { return Conclusion::Quiet };
         let exemplar = series.exemplar(rule, *start, group);
         let Some(end) = series.cells(rule, *start, group).map(|cell| cell.end).max() else { return Conclusion::Quiet };
         let Some(since) = series.windows.get(start).map(|window| window.since) else { return Conclusion::Quiet };
@@ -186,7 +186,8 @@ impl MetricRules {
             start: *start,
             end,
             group: rule.body.group_by.iter().cloned().zip(group.iter().cloned()).collect(),
-            measures,
+            measures: totals.values,
+            unread: totals.unread,
             baseline: is_settled.then(|| series.baseline(rule, *start, group)).flatten(),
             threshold: rule.threshold(group),
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemill_definitions::MetricDefinition;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::TraceParent;
-use tidemill_totals::{Replicated, Totals, Value};
+use tidemill_totals::{MeasureTotal, Replicated, Totals, Value};
 
 use crate::{
     rules::metric::{Baseline, MetricRule},
@@ -39,6 +39,13 @@ pub(super) struct WindowCells {
     cells: BTreeMap<BTreeMap<String, String>, PartitionedCell>,
     /// By rule and group.
     seen: BTreeMap<(String, Vec<String>), LastLook>,
+}
+
+/// The totals of a group in a window, by measure.
+pub(super) struct GroupTotals {
+    pub(super) values: BTreeMap<String, Value>,
+    /// Rows that a measure should have and has not.
+    pub(super) unread: BTreeMap<String, u64>,
 }
 
 /// What an evaluation leaves behind for the next one of the same group and
@@ -136,12 +143,7 @@ impl WindowSeries {
 
     /// The totals of a group in a window, over all partitions and all other
     /// dimensions; `None` where the group is not in it.
-    pub(super) fn totals(
-        &self,
-        rule: &MetricRule,
-        start: Timestamp,
-        group: &[String],
-    ) -> Option<BTreeMap<String, Value>> {
+    pub(super) fn totals(&self, rule: &MetricRule, start: Timestamp, group: &[String]) -> Option<GroupTotals> {
         let mut sum: Option<Totals> = None;
         for cell in self.cells(rule, start, group) {
             // Cells of one version have one shape, so nothing is left out here.
@@ -152,8 +154,12 @@ impl WindowSeries {
                 }
             }
         }
-        let values = sum?.0.into_iter().map(|measure| measure.value());
-        Some(self.measures.iter().cloned().zip(values).collect())
+        let totals = sum?.0;
+        let named = || self.measures.iter().cloned();
+        Some(GroupTotals {
+            values: named().zip(totals.iter().map(MeasureTotal::value)).collect(),
+            unread: named().zip(totals.iter().map(|total| total.unread)).collect(),
+        })
     }
 
     /// The mean of each measure over the group's windows before `start`.
@@ -168,7 +174,7 @@ impl WindowSeries {
             (0..windows).map(|n| start.plus_millis(-self.size - self.step * i64::try_from(n).unwrap_or(i64::MAX)));
         let known: Vec<_> = earlier.filter_map(|start| self.totals(rule, start, group)).collect();
         let mean = |name: &String| {
-            let values: Vec<f64> = known.iter().filter_map(|totals| totals.get(name)?.to_f64()).collect();
+            let values: Vec<f64> = known.iter().filter_map(|totals| totals.values.get(name)?.to_f64()).collect();
             (!values.is_empty()).then(|| (name.clone(), values.iter().sum::<f64>() / values.len() as f64))
         };
         (known.len() >= min_windows).then(|| self.measures.iter().filter_map(mean).collect())

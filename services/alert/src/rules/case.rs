@@ -13,6 +13,8 @@ pub(crate) struct MetricCase {
     pub(crate) end: Timestamp,
     pub(crate) group: BTreeMap<String, String>,
     pub(crate) measures: BTreeMap<String, Value>,
+    /// Rows that a measure should have and has not, by measure.
+    pub(crate) unread: BTreeMap<String, u64>,
     pub(crate) baseline: Option<BTreeMap<String, f64>>,
     pub(crate) threshold: Option<f64>,
 }
@@ -27,6 +29,7 @@ impl MetricCase {
             ("baseline", json!(self.baseline)),
             ("has_threshold", json!(self.threshold.is_some())),
             ("threshold", json!(self.threshold)),
+            ("unread", json!(self.unread)),
             ("metric", json!(self.metric)),
             ("window_start", json!(self.start)),
             ("window_end", json!(self.end)),

@@ -72,8 +72,11 @@ impl MetricRule {
         let trial = rule.trial(definition);
         rule.check_names(file, &trial)?;
         // Types do not depend on the figures, so trying the condition once
-        // finds what would go wrong every time.
-        rule.body.condition.holds(&trial.variables()).map_err(|reason| file.wrong("condition:", reason))?;
+        // finds what would go wrong every time: with all that there may be, and
+        // with no more than the rule has.
+        for trial in [&trial, &rule.without_what_it_lacks(rule.trial(definition))] {
+            rule.body.condition.holds(&trial.variables()).map_err(|reason| file.wrong("condition:", reason))?;
+        }
         Ok(rule)
     }
 
@@ -97,8 +100,17 @@ impl MetricRule {
             end: Timestamp::EPOCH,
             group: self.body.group_by.iter().map(|name| (name.clone(), String::new())).collect(),
             baseline: Some(measures.keys().map(|name| (name.clone(), 1.0)).collect()),
+            unread: measures.keys().map(|name| (name.clone(), 0)).collect(),
             measures,
             threshold: Some(1.0),
+        }
+    }
+
+    fn without_what_it_lacks(&self, trial: MetricCase) -> MetricCase {
+        MetricCase {
+            baseline: trial.baseline.filter(|_| self.body.baseline.is_some()),
+            threshold: trial.threshold.filter(|_| !self.body.thresholds.is_empty()),
+            ..trial
         }
     }
 

@@ -90,7 +90,7 @@ fn cell(start: i64, raw_seq: u64, revenue: i64) -> (CellName, CellTotals) {
         dimensions: BTreeMap::from([("category".into(), "b\u{f8}ker".into())]),
         partition: Partition::new(3),
     };
-    let totals = Totals(vec![Measure::Sum(Amount::from_int(revenue))]);
+    let totals = Totals::of([Measure::Sum(Amount::from_int(revenue))]);
     let exemplar = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
     (name, CellTotals { end: at(start + 10), raw_seq, totals, retracted: raw_seq == 6, exemplar })
 }

@@ -224,7 +224,7 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
             end: start.plus_millis(MINUTE),
             dimensions: [("category", category), ("region", "Europe")].map(|(k, v)| (k.into(), v.into())).into(),
             // customers, orders, quantity, revenue
-            totals: Totals(vec![
+            totals: Totals::of([
                 Measure::DistinctKeyed(2),
                 Measure::DistinctKeyed(3),
                 Measure::Sum(Amount::from_int(4)),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use super::{
-    grouping::{DimensionGroup, Grouping, Sum, Values},
+    grouping::{DimensionGroup, Gaps, Grouping, Sum, Values},
     question::{AnswerFormat, Question, QuestionParameters, QuestionView},
     resolution::{Resolution, Rollup},
 };
@@ -95,6 +95,9 @@ pub(crate) struct SeriesPoint {
     /// Amounts are strings, counts numbers, `null` where there is no value.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub(crate) values: Values,
+    /// What is not in them as it was.
+    #[serde(flatten)]
+    pub(crate) gaps: Gaps,
 }
 
 /// Values over all windows.
@@ -115,6 +118,9 @@ pub(crate) struct TotalsRow {
     /// Amounts are strings, counts numbers, `null` where there is no value.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub(crate) values: Values,
+    /// What is not in them as it was.
+    #[serde(flatten)]
+    pub(crate) gaps: Gaps,
 }
 
 /// What was found, before it has a format.
@@ -139,6 +145,7 @@ impl Answered {
             end: sum.end,
             complete: truth.is_complete(sum.end),
             values: sum.values(&metric),
+            gaps: sum.gaps(&metric),
         };
         let series = groups.into_iter().map(|group| MetricSeries {
             dimensions: group.dimensions,
@@ -152,7 +159,11 @@ impl Answered {
         let of_group =
             |DimensionGroup { dimensions, sums }| sums.into_iter().map(move |sum: Sum| (dimensions.clone(), sum));
         let rows = groups.into_iter().flat_map(of_group);
-        let rows = rows.map(|(dimensions, sum)| TotalsRow { dimensions, values: sum.values(&metric) });
+        let rows = rows.map(|(dimensions, sum)| TotalsRow {
+            dimensions,
+            values: sum.values(&metric),
+            gaps: sum.gaps(&metric),
+        });
         TotalsAnswer { head, rows: rows.collect() }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn series_csv(
     SeriesAnswer { head, series, .. }: SeriesAnswer,
 ) -> Result<Vec<u8>, csv::Error> {
     let rows = series.into_iter().flat_map(|MetricSeries { dimensions, points }| {
-        let row = move |SeriesPoint { start, end, complete, values }| {
+        let row = move |SeriesPoint { start, end, complete, values, .. }| {
             (dimensions.clone(), Some((start, end, complete)), values)
         };
         points.into_iter().map(row)

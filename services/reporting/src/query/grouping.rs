@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use serde::Serialize;
 use tidemill_domain::Timestamp;
-use tidemill_totals::{Measure, Totals, Value};
+use tidemill_totals::{Measure, MeasureTotal, Totals, Value};
+use utoipa::ToSchema;
 
 use super::{
     question::Question,
@@ -17,6 +19,18 @@ mod tests;
 
 /// Values by name of measure.
 pub(crate) type Values = BTreeMap<String, Value>;
+
+/// By measure: rows that it should have and has not, and values that were rounded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub(crate) struct Gaps {
+    /// Rows that count and are not in the measure: their value is not there, is
+    /// no number, or is beyond 10^15. Measures that have every row are not named.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) unread: BTreeMap<String, u64>,
+    /// Values that were rounded to twelve decimals.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) rounded: BTreeMap<String, u64>,
+}
 
 /// Cells that were added up.
 #[derive(Debug, Clone)]
@@ -56,10 +70,21 @@ impl Sum {
         metric.measures.iter().zip(&self.totals.0).map(|(named, state)| (named.name.clone(), state.value())).collect()
     }
 
+    /// What the measures could not take as it was.
+    pub(crate) fn gaps(&self, metric: &Metric) -> Gaps {
+        let counted = |count: fn(&MeasureTotal) -> u64| {
+            let named =
+                metric.measures.iter().zip(&self.totals.0).map(|(named, total)| (named.name.clone(), count(total)));
+            named.filter(|(_, count)| *count > 0).collect()
+        };
+        Gaps { unread: counted(|total| total.unread), rounded: counted(|total| total.rounded) }
+    }
+
     /// The positions of the measures that are not exact.
     fn inexact(&self) -> impl Iterator<Item = usize> {
-        let is_inexact =
-            |state: &Measure| !state.is_exact() || self.is_joined && matches!(state, Measure::DistinctKeyed(_));
+        let is_inexact = |total: &MeasureTotal| {
+            !total.measure.is_exact() || self.is_joined && matches!(total.measure, Measure::DistinctKeyed(_))
+        };
         self.totals.0.iter().enumerate().filter(move |(_, state)| is_inexact(state)).map(|(at, _)| at)
     }
 }

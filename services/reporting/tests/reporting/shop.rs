@@ -126,7 +126,7 @@ pub(crate) fn cell(minute: i64, category: &str, region: &str, orders: u64, cents
         start: at(minute * MINUTE),
         end: at((minute + 1) * MINUTE),
         dimensions: dimensions.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        totals: Totals(vec![
+        totals: Totals::of([
             Measure::DistinctKeyed(1),
             Measure::Count(orders),
             Measure::Sum(Amount::from_int(2)),

@@ -36,4 +36,15 @@ fn errors_say_where_and_why() {
     let quoted = error(&SMALL.replace("types: [order.placed]", r#""types": []"#));
     assert!(quoted.starts_with("m.yaml:1: "), "{quoted}");
     assert!(error(&SMALL.replace("types:", "typos: 1\ntypes:")).contains("typos"));
+    for (condition, name) in
+        [("typ == 'x'", "typ"), ("item.quantity > 0", "item"), ("data.x > 0 && amount > 1", "amount")]
+    {
+        let of_rows = error(&SMALL.replace("window:", &format!("where: \"{condition}\"\nwindow:")));
+        assert!(of_rows.starts_with(&format!("m.yaml:3: `{name}` is not known here; known are data, ")), "{of_rows}");
+        let of_measure = error(&SMALL.replace("count: rows", &format!("count: rows, where: \"{condition}\"")));
+        assert!(of_measure.starts_with(&format!("m.yaml:5: `{name}` is not known here")), "{of_measure}");
+    }
+    let known = "data.x > 0 && product.brand == 'a' && customer.tier == 'b' && category != region && type == source";
+    let text = SMALL.replace("window:", &format!("where: \"{known}\"\nwindow:"));
+    assert!(MetricDefinition::parse("m.yaml", &text).is_ok());
 }

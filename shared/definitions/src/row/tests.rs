@@ -10,7 +10,7 @@ fn contributions(metric: &str, line: &str, enrichment: &Enrichment) -> Vec<Contr
 }
 
 fn amount(text: &str) -> Option<RowValue> {
-    Some(RowValue::Amount(text.parse().expect(text)))
+    Some(RowValue::Amount(Amount::read(text).expect(text)))
 }
 
 #[test]
@@ -53,8 +53,51 @@ fn a_measure_counts_only_the_rows_that_it_wants() {
         assert_eq!(row(quantity, price).values[5], None, "{quantity} x {price}");
         assert_eq!(row(quantity, price).values[2], Some(RowValue::One));
     }
-    assert_eq!(row("6", "2.55").values[0], None, "no customer is not a customer");
+    // Numbers as texts count alike, in conditions too.
+    assert_eq!(row("\"6\"", "\"2.55\"").values, row("6", "2.55").values);
+    assert_eq!(row("\"-6\"", "2.55").values[5], None);
+    assert_eq!(row("6", "2.55").values[0], Some(RowValue::Unread), "no customer is not a customer, and is told");
     assert_eq!(row("6", "2.55").dimensions, ["EIRE"]);
+}
+
+#[test]
+fn what_a_measure_cannot_take_is_told() {
+    let row = |item: &str| {
+        let line = format!(
+            r#"{{"id":"1","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z","subject":"c1",
+            "data":{{"order_id":"o1","items":[{item}]}}}}"#
+        );
+        let facts = ItemFacts { category: "books".into(), product: BTreeMap::new() };
+        let enrichment = Enrichment { items: vec![facts], ..Enrichment::default() };
+        contributions("sales_metrics", &line, &enrichment).remove(0).values.split_off(2)
+    };
+    let read = |text: &str| Amount::read(text).expect(text);
+    // Measures: quantity, revenue.
+    let exact = row(r#"{"quantity":"3.047","unit_price":1.902667002}"#);
+    assert_eq!(exact, [amount("3.047"), amount("5.797426355094")]);
+    let noise = row(r#"{"quantity":1,"unit_price":0.30000000000000004}"#);
+    assert_eq!(noise, [amount("1"), amount("0.3")]);
+    let rounded = RowValue::Amount(ReadAmount { rounded: true, ..read("0.000000000002") });
+    assert_eq!(
+        row(r#"{"quantity":0.00000004,"unit_price":0.00004}"#),
+        [Some(RowValue::Amount(read("0.00000004"))), Some(rounded)]
+    );
+    for item in [r#"{"quantity":1}"#, r#"{"quantity":1,"unit_price":"free"}"#, r#"{"quantity":1,"unit_price":1e15}"#] {
+        assert_eq!(row(item), [amount("1"), Some(RowValue::Unread)], "{item}");
+    }
+    assert_eq!(row("\"no item\""), [Some(RowValue::Unread), Some(RowValue::Unread)]);
+}
+
+#[test]
+fn a_value_that_is_cut_stays_its_own() {
+    let long = |end: &str| format!("{}{end}", "ä".repeat(130));
+    let (one, other) = (long("1"), long("2"));
+    assert_eq!(dimension_value("short"), "short");
+    assert_eq!(dimension_value(&"ä".repeat(120)), "ä".repeat(120));
+    let cut = dimension_value(&one);
+    assert_eq!(cut.chars().count(), 120);
+    assert_ne!(cut, dimension_value(&other));
+    assert_eq!(dimension_value(&cut), cut, "what was cut is not cut again");
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn cell() -> CellUpdate {
         start: Timestamp::EPOCH,
         end: Timestamp::saturating_from_millis(60_001),
         dimensions: [("region".into(), "Europe".into())].into(),
-        totals: Totals(vec![
+        totals: Totals::of([
             Measure::Count(u64::MAX),
             Measure::Sum(amount),
             Measure::Min(None),

@@ -18,7 +18,7 @@ fn a_retracted_session_overwrites_every_field_of_its_point() {
         start: Timestamp::EPOCH,
         end: Timestamp::EPOCH.plus_millis(60_000),
         dimensions: BTreeMap::new(),
-        totals: Totals(vec![
+        totals: Totals::of([
             Measure::Average { sum: five, count: 1 },
             Measure::Min(Some(five)),
             Measure::DistinctKeyed(1),

@@ -230,6 +230,30 @@ proptest! {
     }
 }
 
+/// A line whose price is as it is written here.
+fn priced(seconds: i64, price: &str) -> Vec<u8> {
+    let plain = String::from_utf8(line(&sale(0, seconds))).expect("is text");
+    plain.replace(r#""unit_price":1.00"#, &format!(r#""unit_price":{price}"#)).into_bytes()
+}
+
+#[test]
+fn what_a_measure_cannot_take_is_counted_beside_it_and_joins_with_its_session() {
+    let metrics = testing::metrics(VISITS);
+    let mut state = state(windows());
+    // Two sessions, which the last line joins.
+    let lines = [priced(0, "\"free\""), priced(0, "0.0000000000005"), priced(100, "null"), priced(50, "2")];
+    for (seq, text) in (1..).zip(lines) {
+        let batch = EnrichedBatch { count: 1, lines: text.into(), ..batch(seq, &[]) };
+        assert_eq!(apply(&mut state, &batch, &metrics).counted, 1);
+    }
+    let cells: Vec<_> = kept(&mut state).updates().into_iter().flat_map(|update| update.cells).collect();
+    let [cell] = &cells.iter().filter(|cell| !cell.retracted).collect::<Vec<_>>()[..] else { panic!("{cells:?}") };
+    let gaps: Vec<_> = cell.totals.0.iter().map(|total| (total.unread, total.rounded)).collect();
+    // Measures: lines, sum, min, max, mean, prices, sketch, p95. A text is a distinct value.
+    assert_eq!(gaps, [(0, 0), (2, 1), (2, 1), (2, 1), (2, 1), (1, 0), (1, 0), (2, 1)]);
+    assert_eq!(cell.totals.0[1].measure, Measure::Sum(Amount::from_int(2)));
+}
+
 fn sale(source: u8, seconds: i64) -> Sale {
     Sale { source, seconds, customer: 1, cents: 100, duplicate: false }
 }

@@ -25,7 +25,7 @@ pub(super) struct Truth {
 
 fn totals(values: BTreeSet<u8>, prices: &[u8]) -> Totals {
     let sum = prices.iter().map(|price| i64::from(*price)).sum();
-    Totals(vec![
+    Totals::of([
         Measure::DistinctKeyed(values.len() as u64),
         Measure::Count(prices.len() as u64),
         Measure::Sum(Amount::from_int(sum)),

@@ -34,7 +34,7 @@ fn cell(start: Timestamp, category: &str, region: &str, revenue: i64) -> CellUpd
         end: start.plus_millis(MINUTE),
         dimensions: [("category", category), ("region", region)].map(|(k, v)| (k.into(), v.into())).into(),
         // customers, orders, quantity, revenue
-        totals: Totals(vec![
+        totals: Totals::of([
             Measure::DistinctKeyed(1),
             Measure::DistinctKeyed(1),
             Measure::Sum(Amount::from_int(1)),
@@ -80,6 +80,27 @@ fn a_threshold_needs_no_history_and_adds_regions_and_partitions_up() {
     assert!(firing.summary.contains("201.00") && firing.summary.contains("Baseline: none"), "{}", firing.summary);
     let again = rules.apply(&[update(1, 4, start, vec![cell(start, "books", "Asia", 500)])], start);
     assert!(again.alerts.is_empty(), "once per window");
+}
+
+#[test]
+fn a_rule_sees_the_rows_that_a_measure_lacks() {
+    let metrics = metrics();
+    let mut rules = Rules::default();
+    let text = include_str!("../../../rules/revenue_spike.yaml");
+    let (head, rest) = text.split_once("condition:").expect("has a condition");
+    let (_, tail) = rest.split_once("max_age:").expect("and a greatest age behind it");
+    let text = format!("{head}condition: unread.revenue > 1\nmax_age:{tail}");
+    rules.add("rule.yaml", &text, &metrics).expect("the rule is right");
+    let mut rules = MetricRules::new(rules.metric, &metrics, &Saved::default(), Arc::default());
+    let start = window(0);
+    let lacking = |unread| {
+        let mut cell = cell(start, "books", "Europe", 1);
+        cell.totals.0[3].unread = unread;
+        cell
+    };
+    assert!(rules.apply(&[update(0, 1, start, vec![lacking(1)])], start).alerts.is_empty());
+    // Another partition lacks one too.
+    assert_eq!(rules.apply(&[update(1, 2, start, vec![lacking(1)])], start).alerts.len(), 1);
 }
 
 #[test]
@@ -144,7 +165,7 @@ fn sessions_start_anywhere_and_are_no_baseline() {
             metric: "visits".into(),
             version: version.clone(),
             dimensions: [("visitor".to_owned(), "v1".to_owned())].into(),
-            totals: Totals(vec![Measure::Count(views)]),
+            totals: Totals::of([Measure::Count(views)]),
             ..cell(start, "", "", 0)
         };
         rules.apply(&[update(0, raw_seq, start, vec![CellUpdate { end, ..visit }])], window(WINDOWS)).alerts

@@ -21,7 +21,7 @@ fn cell(start: i64, category: &str, region: &str, amount: i64) -> StoredCell<'st
         start: at(start),
         end: at(start + 60_000),
         dimensions: dimensions.to_string().leak(),
-        totals: Totals(vec![
+        totals: Totals::of([
             Measure::DistinctKeyed(1),
             Measure::Count(2),
             Measure::Sum(Amount::from_int(1)),
@@ -80,6 +80,20 @@ fn distinct_counts_over_dimensions_or_windows_are_marked() {
     assert_eq!(approximate, ["customers"]);
     let (_, approximate) = grouped(&[("category", "b")], Rollup::Whole, cells());
     assert!(approximate.is_empty(), "one cell is exact");
+}
+
+#[test]
+fn gaps_add_up_and_are_told_by_measure() {
+    let lacking = |start, unread, rounded| {
+        let mut cell = cell(start, "a", "EU", 1);
+        (cell.totals.0[3].unread, cell.totals.0[2].rounded) = (unread, rounded);
+        cell
+    };
+    let (groups, _) = grouped(&[], false, vec![lacking(0, 1, 0), lacking(60_000, 2, 1)]);
+    let told = serde_json::to_value(groups[0].sums[0].gaps(&sales())).expect("is JSON");
+    assert_eq!(told, serde_json::json!({"unread": {"revenue": 3}, "rounded": {"quantity": 1}}));
+    let (groups, _) = grouped(&[], false, cells());
+    assert_eq!(groups[0].sums[0].gaps(&sales()), Gaps::default());
 }
 
 #[test]
