@@ -14,7 +14,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-import { parseMicros, toDecimalString } from "../../services/reporting/assets/money.js";
+import { parseUnits, toDecimalString } from "../../services/reporting/assets/money.js";
 
 const DEADLINE_MS = 30_000;
 const LAUNCH_FLAGS = [
@@ -71,7 +71,7 @@ async function run() {
   await step("the books are shown", () => page.waitForSelector('[data-testid="books-balanced"][data-balanced]'));
   await step("five stages are shown", () => atLeast(page, '[data-testid="stage"]', 5));
   await checkAlerts(page);
-  if (parseMicros(options.orders) > 0n) await checkSales(page);
+  if (parseUnits(options.orders) > 0n) await checkSales(page);
   report.kpis = await page.$$eval('[data-testid^="kpi-"][data-value]', (tiles) =>
     Object.fromEntries(tiles.map((tile) => [tile.dataset.testid.slice("kpi-".length), tile.dataset.value])),
   );
@@ -162,9 +162,9 @@ async function checkSales(page) {
     }),
   );
   const regions = await page.$$eval('[data-testid="region-row"]', (rows) => rows.map((row) => [row.dataset.region, row.dataset.value]));
-  const sum = regions.reduce((total, [, value]) => total + parseMicros(value), 0n);
-  if (sum !== parseMicros(options.revenue)) failures.push(`the regions add up to ${sum} millionths, not to ${options.revenue}`);
-  const values = regions.map(([, value]) => parseMicros(value));
+  const sum = regions.reduce((total, [, value]) => total + parseUnits(value), 0n);
+  if (sum !== parseUnits(options.revenue)) failures.push(`the regions add up to ${sum} millionths, not to ${options.revenue}`);
+  const values = regions.map(([, value]) => parseUnits(value));
   if (values.some((value, at) => at > 0 && regions.length <= 12 && value > values[at - 1])) failures.push("the regions are not sorted");
   report.regions = regions.length;
 }
@@ -268,8 +268,8 @@ function readArguments() {
   // Written as the page writes them, however many zeros were given here.
   return {
     url: values.url,
-    revenue: toDecimalString(parseMicros(values["expect-revenue"]), 2),
-    orders: toDecimalString(parseMicros(values["expect-orders"])),
+    revenue: toDecimalString(parseUnits(values["expect-revenue"]), 2),
+    orders: toDecimalString(parseUnits(values["expect-orders"])),
     alerts: Number(values["expect-alerts"]),
     scheme: values.scheme,
     loginKey: values["login-key"],

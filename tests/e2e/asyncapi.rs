@@ -57,7 +57,7 @@ fn introduction() -> String {
          - Messages may come more than once. `Nats-Msg-Id` names each; the server drops a copy within {} seconds only.\n\
          - Refuse a message whose `Tm-Version` you do not know.\n\
          - A header is a line of text. What came from outside is JSON in ASCII.\n\
-         - Amounts are strings in plain decimal notation, exact to six decimals. Times in bodies are RFC 3339 in UTC.\n\
+         - Amounts are strings in plain decimal notation, exact to twelve decimals. Times in bodies are RFC 3339 in UTC.\n\
          - Partition of a key: CRC-32 (ISO-HDLC, as in zlib) of its UTF-8 bytes, modulo the number of partitions. The \
          key of an event is its `partitionkey`, else its `subject`, else its `source`. With 8 partitions, `123456789` \
          is in 6, `17850` in 1, `Zo\u{eb}` in 2, and the empty text in 0.",

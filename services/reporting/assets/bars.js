@@ -8,7 +8,7 @@ const MAX_ROWS = 12;
 
 /**
  * @param table the table to fill
- * @param rows `[[name, millionths]]`, largest first
+ * @param rows `[[name, units]]`, largest first
  * @param describe `(name) => {attributes, property}`: attributes of the row, colour of the bar
  */
 export function showBars(table, rows, describe) {
@@ -47,7 +47,7 @@ export function showBars(table, rows, describe) {
   );
 }
 
-/** The steps from a view to an order: `[[name, millionths]]`, views first. */
+/** The steps from a view to an order: `[[name, units]]`, views first. */
 export function showFunnel(table, steps) {
   const views = steps[0]?.[1] ?? 0n;
   table.hidden = views === 0n;

@@ -12,7 +12,7 @@ import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
 import { formatClock, formatCount, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
 import { EventTiles, SalesTiles } from "./kpis.js";
 import { booksSince, MetricModel } from "./model.js";
-import { parseMicros } from "./money.js";
+import { parseUnits } from "./money.js";
 import { setUpTheme } from "./theme.js";
 import { TimeChart } from "./timechart.js";
 
@@ -83,7 +83,7 @@ const palette = new Palette();
 const salesTiles = new SalesTiles(byId("sales-kpis"));
 const eventTiles = new EventTiles(byId("event-kpis"));
 const salesChart = new TimeChart(byId("chart-category"), {
-  formatValue: (value) => (state.measure === "revenue" ? formatMoney(parseMicros(value.toFixed(2))) : formatInteger(value)),
+  formatValue: (value) => (state.measure === "revenue" ? formatMoney(parseUnits(value.toFixed(2))) : formatInteger(value)),
 });
 const viewsChart = new TimeChart(byId("chart-views"), { formatValue: formatInteger, compactAxis: true });
 
@@ -362,7 +362,7 @@ function describeChart(starts, step) {
 function paintTimeTable(starts, step, series) {
   const details = byId("time-table");
   if (!details.open) return;
-  const format = state.measure === "revenue" ? (value) => formatMoney(parseMicros(value.toFixed(2))) : formatInteger;
+  const format = state.measure === "revenue" ? (value) => formatMoney(parseUnits(value.toFixed(2))) : formatInteger;
   const rows = starts.map((start, at) => [formatWindow(start, step), ...series.map(({ values }) => format(values[at]))]);
   showTable(details.lastElementChild, `${MEASURES[state.measure]} by category over time`, ["Window", ...series.map(({ name }) => name)], rows.reverse());
 }

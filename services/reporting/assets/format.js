@@ -3,7 +3,7 @@
 import { toDecimalString, toApproximateNumber } from "./money.js";
 
 const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const exactMoney = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 6 });
+const exactMoney = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 12 });
 const count = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
@@ -15,17 +15,17 @@ const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short",
 
 const DAY_MS = 86_400_000;
 
-/** Millionths as an amount with two decimals. */
-export const formatMoney = (micros) => money.format(toDecimalString(micros));
-/** Millionths as an amount with every decimal that it has. */
-export const formatExactMoney = (micros) => exactMoney.format(toDecimalString(micros));
-/** Millionths as a count. */
-export const formatCount = (micros) => count.format(toDecimalString(micros));
+/** Units (see money.js) as an amount with two decimals. */
+export const formatMoney = (units) => money.format(toDecimalString(units));
+/** Units (see money.js) as an amount with every decimal that it has. */
+export const formatExactMoney = (units) => exactMoney.format(toDecimalString(units));
+/** Units (see money.js) as a count. */
+export const formatCount = (units) => count.format(toDecimalString(units));
 export const formatInteger = (value) => count.format(value);
 export const formatCompact = (value) => compact.format(value);
 export const formatPercent = (share) => percent.format(share);
 
-/** A part of a whole, both in millionths, between 0 and 1. */
+/** A part of a whole, both in units, between 0 and 1. */
 export function share(part, whole) {
   return whole > 0n ? Math.max(0, toApproximateNumber(part) / toApproximateNumber(whole)) : 0;
 }

@@ -2,7 +2,7 @@
 
 import { el, setAttributes, setText, svg } from "./dom.js";
 import { formatExactMoney, formatInteger, formatCount, formatMoney, formatPercent } from "./format.js";
-import { toDecimalString } from "./money.js";
+import { SCALE, toDecimalString } from "./money.js";
 
 const SPARK_POINTS = 40;
 /** From this many characters on a figure is set smaller. */
@@ -46,7 +46,7 @@ export class SalesTiles {
     });
     this.orders.show(formatCount(orders), toDecimalString(orders), { trend: trends.orders });
     this.units.show(formatCount(quantity), toDecimalString(quantity), { trend: trends.quantity });
-    const average = orders > 0n ? (revenue * 1_000_000n) / orders : null;
+    const average = orders > 0n ? (revenue * SCALE) / orders : null;
     this.average.show(average === null ? "–" : formatMoney(average), null, { note: "revenue per order" });
   }
 }

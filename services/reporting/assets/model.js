@@ -6,7 +6,7 @@
 // one dimension for the chart. So the memory of a page that is left open is
 // bounded by the recent windows, not by the length of the span.
 
-import { parseMicros, toApproximateNumber } from "./money.js";
+import { parseUnits, toApproximateNumber } from "./money.js";
 
 const SEPARATOR = "\u001f";
 const MINUTE = 60_000;
@@ -113,7 +113,7 @@ export class MetricModel {
     return this.cells.size === 0 && this.rows.length === 0;
   }
 
-  /** The exact sum of a measure over the span, in millionths. */
+  /** The exact sum of a measure over the span, in units. */
   total(measure) {
     let sum = 0n;
     for (const { values } of this.rows) sum += values[measure];
@@ -121,7 +121,7 @@ export class MetricModel {
     return sum;
   }
 
-  /** Exact sums of a measure by one dimension, largest first: `[[value, millionths]]`. */
+  /** Exact sums of a measure by one dimension, largest first: `[[value, units]]`. */
   totalsBy(dimension, measure) {
     const sums = new Map();
     const add = ({ dimensions, values }) => {
@@ -189,7 +189,7 @@ export class MetricModel {
 
   #parse(values) {
     const parsed = {};
-    for (const measure of this.measures) parsed[measure] = parseMicros(values[measure] ?? 0);
+    for (const measure of this.measures) parsed[measure] = parseUnits(values[measure] ?? 0);
     return parsed;
   }
 }

@@ -1,16 +1,17 @@
 // Exact decimal amounts. The API sends amounts as decimal strings, because a
-// binary floating point number cannot hold 0.10; here they are whole
-// millionths in a BigInt, so that adding never rounds.
+// binary floating point number cannot hold 0.10; here they are whole units of
+// 10^-12 in a BigInt, so that adding never rounds.
 
-const FRACTION_DIGITS = 6;
-const SCALE = 10n ** BigInt(FRACTION_DIGITS);
+const FRACTION_DIGITS = 12;
+/** The units of one. */
+export const SCALE = 10n ** BigInt(FRACTION_DIGITS);
 const DECIMAL = /^([+-]?)(\d+)(?:\.(\d+))?$/;
 
 /**
- * Parses "1234.5" (or a number from JSON) into millionths.
+ * Parses "1234.5" (or a number from JSON) into units.
  * Throws a RangeError for anything that cannot be held exactly.
  */
-export function parseMicros(value) {
+export function parseUnits(value) {
   if (Number.isSafeInteger(value)) return BigInt(value) * SCALE;
   if (Number.isInteger(value)) throw new RangeError(`not exact any more: ${value}`);
   const match = DECIMAL.exec(String(value));
@@ -20,17 +21,17 @@ export function parseMicros(value) {
   if (digits.length > FRACTION_DIGITS) {
     throw new RangeError(`more than ${FRACTION_DIGITS} decimals: ${value}`);
   }
-  const micros = BigInt(whole) * SCALE + BigInt(digits.padEnd(FRACTION_DIGITS, "0"));
-  return sign === "-" ? -micros : micros;
+  const units = BigInt(whole) * SCALE + BigInt(digits.padEnd(FRACTION_DIGITS, "0"));
+  return sign === "-" ? -units : units;
 }
 
 /**
- * The exact decimal string of millionths, with at least `minDecimals` decimals
+ * The exact decimal string of units, with at least `minDecimals` decimals
  * and no further trailing zeros.
  */
-export function toDecimalString(micros, minDecimals = 0) {
-  const negative = micros < 0n;
-  const magnitude = negative ? -micros : micros;
+export function toDecimalString(units, minDecimals = 0) {
+  const negative = units < 0n;
+  const magnitude = negative ? -units : units;
   const whole = (magnitude / SCALE).toString();
   const fraction = (magnitude % SCALE)
     .toString()
@@ -41,13 +42,13 @@ export function toDecimalString(micros, minDecimals = 0) {
 }
 
 /** The nearest Number, for the height of a bar or a line; never for a figure. */
-export function toApproximateNumber(micros) {
-  return Number(micros / SCALE) + Number(micros % SCALE) / Number(SCALE);
+export function toApproximateNumber(units) {
+  return Number(units / SCALE) + Number(units % SCALE) / Number(SCALE);
 }
 
 /** Adds decimal strings exactly and returns the sum as a decimal string. */
 export function addDecimals(values, minDecimals = 2) {
   let sum = 0n;
-  for (const value of values) sum += parseMicros(value);
+  for (const value of values) sum += parseUnits(value);
   return toDecimalString(sum, minDecimals);
 }

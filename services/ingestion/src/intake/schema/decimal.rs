@@ -5,7 +5,7 @@ use serde_json::{Value, value::RawValue};
 use tidemill_domain::Amount;
 
 /// The keyword `decimal`: a number, or a text that spells one, that Tidemill
-/// can hold exactly (at most six decimals, below 10^15); `{"minimum": "0"}`
+/// can hold (below 10^15; [`Amount::read`] says how it is rounded); `{"minimum": "0"}`
 /// and `{"exclusiveMinimum": "0"}` bound it.
 pub(super) struct Decimal {
     minimum: Option<Amount>,
