@@ -27,6 +27,8 @@ fn products_are_found_in_every_form_of_event() {
         (r#"{"items":{"product_id":"a"},"product_id":"b"}"#, vec![Some("b")]),
         (r#"{"product_id":"caf\u00e9","stock_code":"c"}"#, vec![Some("café")]),
         (r#"{"stock_code":"85123A"}"#, vec![Some("85123A")]),
+        (r#"{"sku":"s-1"}"#, vec![Some("s-1")]),
+        (r#"{"items":[{"sku":"s-1"},{"sku":"s-1","product_id":"p"}]}"#, vec![Some("s-1"), Some("p")]),
         (r#"{"product_id":["a"]}"#, vec![]),
         (r#"{"product_id":"a","product_id":"a"}"#, vec![]),
         (r#"{"other":1,"other":2,"product_id":"a"}"#, vec![Some("a")]),
