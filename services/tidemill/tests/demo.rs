@@ -144,9 +144,10 @@ async fn what_is_in_the_way_of_a_start_is_named() {
     };
 
     // Two suites on one folder would destroy each other's log.
+    let other = format!("in use by another suite, process {};", up.process.id());
     let free = ["--port", "0", "--reporting-port", "0", "--jaeger-port", "0"];
     let told = fails(&[&free[..], &["--data", data.to_str().expect("text")]].concat());
-    assert!(told.contains("in use by another nats-server"), "{told}");
+    assert!(told.contains(&other) && !told.contains("pkill"), "{told}");
 
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
@@ -160,4 +161,61 @@ async fn what_is_in_the_way_of_a_start_is_named() {
     // As a supervisor ends it: nothing is left that holds the folder.
     assert!(up.ends_by("-TERM"), "{}", up.says());
     assert!(Up::start(folder.path(), &[]).await.ends_by("-HUP"));
+}
+
+/// The id of the nats-server that keeps its streams under a suite's folder, once
+/// it runs.
+async fn server_of(data: &Path) -> String {
+    let lock = data.join("nats/nats.lock");
+    let read = async || std::fs::read_to_string(&lock).ok().filter(|id| !id.is_empty());
+    eventually("its server runs", Duration::from_secs(60), read).await
+}
+
+async fn is_gone(process: &str) {
+    let runs =
+        || Command::new("kill").args(["-0", process]).stderr(Stdio::null()).status().expect("kill runs").success();
+    eventually("it has ended", Duration::from_secs(20), async || (!runs()).then_some(())).await;
+}
+
+/// Nothing can be done in order then, and yet nothing may be left.
+#[tokio::test]
+async fn a_suite_that_is_killed_takes_its_server_along() {
+    let folder = tempdir();
+    let data = folder.path().join("data");
+    let mut up = Up::start(folder.path(), &[]).await;
+    let server = server_of(&data).await;
+    up.process.kill().expect("it ran");
+    up.process.wait().expect("it ends");
+    is_gone(&server).await;
+    assert!(Up::start(folder.path(), &[]).await.ends_by("-TERM"), "the folder is free at once");
+}
+
+/// Whatever it is at: it has only begun to start here.
+#[tokio::test]
+async fn an_import_that_is_ended_leaves_nothing() {
+    let folder = tempdir();
+    let (temporary, lines) = (folder.path().join("tmp"), folder.path().join("lines.csv"));
+    std::fs::create_dir(&temporary).expect("a folder");
+    let header = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n";
+    std::fs::write(&lines, format!("{header}1,a,b,1,2009-12-01 08:00:00,1,1,UK\n")).expect("writes");
+    for signal in ["-TERM", "-HUP", "-INT"] {
+        let mut import = Command::new(env!("CARGO_BIN_EXE_tidemill"))
+            .args(["import", "online-retail"])
+            .arg(&lines)
+            .arg("--out")
+            .arg(folder.path().join("out"))
+            .env("TMPDIR", &temporary)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("tidemill starts");
+        let only = || std::fs::read_dir(&temporary).expect("is there").flatten().next().map(|entry| entry.path());
+        let data = eventually("it has a folder", Duration::from_secs(60), async || only()).await;
+        let server = server_of(&data).await;
+        let told = Command::new("kill").args([signal, &import.id().to_string()]).status().expect("kill runs");
+        assert!(told.success());
+        assert_eq!(import.wait().expect("it ends").code(), Some(1), "{signal}: not all was imported");
+        is_gone(&server).await;
+        assert_eq!(only(), None, "{signal}");
+    }
 }

@@ -1,8 +1,9 @@
 //! Real servers as private child processes, for the all-in-one and for tests:
-//! each with its own folder and port, and ended with its owner.
+//! each with its own folder and port, and ended with its owner, however that ends.
 
 mod nats;
 mod slack;
+mod tether;
 
 pub use nats::{NatsServer, Password, find_nats_server};
 pub use slack::SlackStandIn;
@@ -28,12 +29,14 @@ pub enum Error {
     },
     /// Another server has the folder.
     #[error(
-        "{folder} is in use by another nats-server; end the suite that it belongs to, or what a killed one left \
-         behind (pkill -f {folder}/nats.conf), or take another folder"
+        "{folder} is in use by another nats-server{}; it ends with what started it, or take another folder",
+        process.as_deref().map_or_else(String::new, |id| format!(", process {id}"))
     )]
     InUse {
         /// The folder.
         folder: String,
+        /// The server's process id, if it has written it down.
+        process: Option<String>,
     },
     /// The folder cannot be used.
     #[error("{path}: {source}")]

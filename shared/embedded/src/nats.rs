@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::{DirBuilder, File, OpenOptions, TryLockError},
-    io::Write,
+    io::{Read, Write},
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -17,10 +17,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::Error;
+use crate::{Error, tether::Tether};
 
 const PROGRAM: &str = "nats-server";
 const START_DEADLINE: Duration = Duration::from_secs(20);
+/// How long the server of a suite that was killed may take to end with it.
+const GONE_DEADLINE: Duration = Duration::from_secs(3);
 const USER: &str = "tidemill";
 
 /// The password of a nats-server, made up for it. Only its configuration and
@@ -48,11 +50,13 @@ impl fmt::Debug for Password {
 }
 
 /// A running nats-server with JetStream, on loopback, every write synced to
-/// disk, for who knows its password alone. Killed when dropped;
-/// [`stop`](Self::stop) lets it end in order.
+/// disk, for who knows its password alone. Killed when dropped, and when this
+/// process dies; [`stop`](Self::stop) lets it end in order.
 #[derive(Debug)]
 pub struct NatsServer {
     child: Child,
+    /// Held until the server is.
+    _tether: Option<Tether>,
     folder: PathBuf,
     port: u16,
     password: Password,
@@ -94,7 +98,7 @@ impl NatsServer {
             move |source| Error::Io { path, source }
         };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(folder))?;
-        let lock = lock(folder)?;
+        let mut lock = lock(folder).await?;
         let ports = folder.join("ports");
         // An earlier run's ports file would be read as this one's.
         if ports.exists() {
@@ -117,9 +121,8 @@ impl NatsServer {
         let child = Command::new(program)
             .arg("--config")
             .arg(&config)
-            // The server holds the lock itself, for as long as it lives: it
-            // outlives a suite that was killed.
-            .stdin(Stdio::from(lock))
+            // The server holds the lock itself, for as long as it lives.
+            .stdin(Stdio::from(lock.try_clone().map_err(io(folder))?))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -128,7 +131,11 @@ impl NatsServer {
             .process_group(0)
             .spawn()
             .map_err(|e| Error::Start { program: PROGRAM, reason: e.to_string() })?;
-        let mut server = Self { child, folder: folder.to_owned(), port, password };
+        let tether = child.id().map(Tether::to).transpose()?;
+        if let Some(pid) = child.id() {
+            write!(lock, "{pid}").map_err(io(folder))?;
+        }
+        let mut server = Self { child, _tether: tether, folder: folder.to_owned(), port, password };
         server.port = server.wait_for_port().await?;
         Ok(server)
     }
@@ -219,15 +226,26 @@ impl NatsServer {
 }
 
 /// Two servers on one folder would destroy each other's streams.
-fn lock(folder: &Path) -> Result<File, Error> {
+async fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join("nats.lock");
     let io = |source| Error::Io { path: path.display().to_string(), source };
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { folder: folder.display().to_string() }),
-        Err(TryLockError::Error(error)) => Err(io(error)),
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    let deadline = Instant::now() + GONE_DEADLINE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(Duration::from_millis(20)).await,
+            Err(TryLockError::WouldBlock) => {
+                let mut process = String::new();
+                file.read_to_string(&mut process).map_err(io)?;
+                let process = Some(process).filter(|id| !id.is_empty());
+                return Err(Error::InUse { folder: folder.display().to_string(), process });
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
     }
+    file.set_len(0).map_err(io)?;
+    Ok(file)
 }
 
 /// Writes a file that nobody else may read, not even for a moment.
@@ -240,6 +258,8 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     /// Whether an earlier suite ended or was killed, its server still writes.
@@ -248,11 +268,23 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tidemill-one-server-{:032x}", rand::random::<u128>()));
         let first = NatsServer::start(&folder, 0).await.expect("starts");
         let told = NatsServer::start(&folder, 0).await.expect_err("in use").to_string();
-        assert!(told.contains("another nats-server") && told.contains("nats.conf"), "{told}");
+        let process = format!("another nats-server, process {};", first.pid().expect("it runs"));
+        assert!(told.contains(&process), "{told}");
         first.stop().await;
         let mut second = NatsServer::start(&folder, 0).await.expect("starts once the first has ended");
         second.restart().await.expect("starts again");
         second.stop().await;
+        std::fs::remove_dir_all(&folder).expect("removes");
+    }
+
+    /// The tether's input closes as it does when its parent is killed.
+    #[tokio::test]
+    async fn a_server_ends_with_what_holds_it() {
+        let folder = std::env::temp_dir().join(format!("tidemill-tether-{:032x}", rand::random::<u128>()));
+        let mut server = NatsServer::start(&folder, 0).await.expect("starts");
+        server._tether.as_mut().expect("it is held").let_go();
+        let status = timeout(Duration::from_secs(20), server.ended()).await.expect("it ends").expect("a status");
+        assert_eq!(status.signal(), Some(9));
         std::fs::remove_dir_all(&folder).expect("removes");
     }
 }

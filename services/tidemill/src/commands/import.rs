@@ -1,29 +1,32 @@
 //! `tidemill import`
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 use super::ended::Ended;
 use crate::{
     arguments::{Local, OnlineRetailArguments},
     client::{Client, Keys},
-    import::online_retail,
-    suite::{Extras, LocalSuite},
+    import::online_retail::{self, ImportSummary},
+    suite::{Extras, Whereabouts, with_suite},
 };
 
 pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
     let Some(ingestion) = arguments.url.clone() else {
-        let local = LocalSuite::start(&Local::private(), Extras::default()).await?;
-        let client = local.client();
-        let result = online_retail::import(&arguments.file, &arguments.out, &client, arguments.batch as usize).await;
-        local.stop().await;
-        return report(result?);
+        let work = async |suite: Whereabouts| -> Result<ImportSummary, Box<dyn Error>> {
+            let client = suite.client();
+            Ok(online_retail::import(&arguments.file, &arguments.out, &client, arguments.batch as usize).await?)
+        };
+        return match with_suite(&Local::private(), Extras::default(), work).await? {
+            Some(summary) => report(summary),
+            None => Err("ended before everything was imported".into()),
+        };
     };
     let keys = Keys { write: arguments.write_key.clone(), read: arguments.read_key.clone() };
     let client = Client::of_suite(ingestion, arguments.reporting_url.clone(), &keys)?;
     report(online_retail::import(&arguments.file, &arguments.out, &client, arguments.batch as usize).await?)
 }
 
-fn report(summary: online_retail::ImportSummary) -> Ended {
+fn report(summary: ImportSummary) -> Ended {
     println!("{}", serde_json::to_string(&summary)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,22 +1,19 @@
 //! `tidemill up`
 
-use std::process::ExitCode;
+use std::{error::Error, future::pending, process::ExitCode};
 
 use super::ended::Ended;
 use crate::{
     arguments::UpArguments,
-    suite::{Extras, LocalSuite, told_to_end},
+    suite::{Extras, Whereabouts, with_suite},
 };
 
 pub(crate) async fn up(arguments: UpArguments) -> Ended {
-    let mut local = LocalSuite::start(&arguments.local, Extras::default()).await?;
-    local.print_addresses();
-    println!("Ctrl-C ends it.");
-    let outcome = tokio::select! {
-        why = local.suite.failed() => Err(why.into()),
-        signal = told_to_end() => signal.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+    let until_told = async |suite: Whereabouts| -> Result<(), Box<dyn Error>> {
+        suite.print();
+        println!("Ctrl-C ends it.");
+        pending().await
     };
-    eprintln!("draining …");
-    local.stop().await;
-    outcome
+    with_suite(&arguments.local, Extras::default(), until_told).await?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,7 @@ use crate::{
     arguments::DemoArguments,
     client::{Books, Client, ClientError},
     progress,
-    suite::{self, Extras, Jaeger, LocalSuite, told_to_end},
+    suite::{self, Extras, Jaeger, Whereabouts, with_suite},
 };
 use scenario::{Expected, Scenario, Step};
 
@@ -57,27 +57,22 @@ struct DemoSummary {
 /// Runs the demo.
 pub async fn run(arguments: DemoArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let slack = SlackStandIn::start().await;
-    let extras = Extras { slack: Some(slack.webhook_url()), reference: Some(catalogue::reference_file()) };
-    let mut local = LocalSuite::start(&arguments.local, extras).await?;
-    local.print_addresses();
-    if arguments.local.slack_webhook.is_none() {
-        println!("Slack       a stand-in on this machine; --slack-webhook sends to a real channel");
-    }
-    let client = local.client();
-    let outcome = tokio::select! {
-        outcome = play(&arguments, &client, &local.jaeger) => outcome,
-        why = local.suite.failed() => Err(why.into()),
-        signal = told_to_end() => signal.map(|()| None).map_err(Into::into),
+    let extras = Extras { slack: Some(slack.webhook_url()), catalogue: Some(catalogue::reference_file()) };
+    let work = async |suite: Whereabouts| -> Played {
+        suite.print();
+        if arguments.local.slack_webhook.is_none() {
+            println!("Slack       a stand-in on this machine; --slack-webhook sends to a real channel");
+        }
+        play(&arguments, &suite.client(), &suite.jaeger).await
     };
-    if !local.stop().await {
-        eprintln!("tidemill: not everything drained in time");
-    }
-    let Some((summary, balanced)) = outcome? else { return Ok(ExitCode::SUCCESS) };
+    let Some((summary, balanced)) = with_suite(&arguments.local, extras, work).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     println!("{}", serde_json::to_string(&summary)?);
     Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-type Played = Result<Option<(DemoSummary, bool)>, Box<dyn std::error::Error>>;
+type Played = Result<(DemoSummary, bool), Box<dyn std::error::Error>>;
 
 async fn play(arguments: &DemoArguments, client: &Client, jaeger: &Jaeger) -> Played {
     let now = SystemClock.now();
@@ -120,7 +115,7 @@ async fn play(arguments: &DemoArguments, client: &Client, jaeger: &Jaeger) -> Pl
         traces,
         seconds,
     };
-    Ok(Some((summary, books.balanced && as_played)))
+    Ok((summary, books.balanced && as_played))
 }
 
 /// A request: many events, or one that the shop traces.

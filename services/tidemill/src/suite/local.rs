@@ -1,16 +1,22 @@
-//! The all-in-one as a command runs it: with traces, and a folder that goes
-//! with it where none was named.
+//! The all-in-one as a command runs it: with traces, until the command is done
+//! or somebody ends it, and with a folder that goes where none was named.
 
-use std::path::{Path, PathBuf};
+use std::{
+    error::Error,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
 
-use tempfile::TempDir;
 use tidemill_service::{
     StartError, TelemetryConfig,
     telemetry::{LogFormat, Telemetry},
 };
+use tokio::time::timeout;
 use url::Url;
 
-use super::{folder, jaeger::Jaeger, options::Options, services::Suite};
+use super::{ending::Ending, folder::Folder, jaeger::Jaeger, options::Options, services::Suite};
 use crate::{
     arguments::Local,
     client::{Client, Keys},
@@ -19,86 +25,44 @@ use crate::{
 /// The services whose spans the all-in-one exports, each under its own name;
 /// `shop` is the customer that the demo plays.
 pub const TRACED_SERVICES: [&str; 6] = ["ingestion", "enrichment", "aggregation", "alert", "reporting", "shop"];
+/// How long a suite that is to end may go on starting: one that has started ends
+/// in order.
+const START_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a command adds to a suite.
 #[derive(Debug, Default)]
-pub struct Extras {
+pub(crate) struct Extras {
     /// Slack webhook, where the arguments name none.
-    pub slack: Option<String>,
+    pub(crate) slack: Option<String>,
     /// Products and customers, as the YAML of a reference file.
-    pub reference: Option<String>,
+    pub(crate) catalogue: Option<String>,
 }
 
-/// Waits until a person or a supervisor has the suite end. nats-server would
-/// outlive a process that dies of a signal.
-pub async fn told_to_end() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-    tokio::select! {
-        signal = tokio::signal::ctrl_c() => signal,
-        _ = terminate.recv() => Ok(()),
-        _ = hang_up.recv() => Ok(()),
-    }
-}
-
-/// A suite, its traces and its folder.
-pub struct LocalSuite {
-    /// The services.
-    pub suite: Suite,
+/// Where a running suite is.
+#[derive(Debug, Clone)]
+pub(crate) struct Whereabouts {
+    ingestion: SocketAddr,
+    reporting: SocketAddr,
     /// The trace collector and its UI.
-    pub jaeger: Jaeger,
-    telemetry: Telemetry,
-    folder: Folder,
+    pub(crate) jaeger: Jaeger,
+    data: PathBuf,
+    /// The data go at the end.
+    is_passing: bool,
     /// The folder of keys, where it has one.
     keys: Option<PathBuf>,
 }
 
-/// Where its data are.
-enum Folder {
-    /// Named by the user, and kept.
-    Kept(PathBuf),
-    /// Made for this run, and removed at its end. Its name cannot be guessed and
-    /// nobody else can look in, so that nobody can have put anything there.
-    Passing(TempDir),
-}
-
-impl Folder {
-    fn new(named: Option<&Path>) -> Result<Self, StartError> {
-        match named {
-            Some(folder) => Ok(Self::Kept(folder.to_owned())),
-            None => tempfile::Builder::new()
-                .prefix("tidemill-")
-                .tempdir()
-                .map(Self::Passing)
-                .map_err(|e| StartError::new(format!("a temporary folder: {e}"))),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(folder) => folder,
-            Self::Passing(folder) => folder.path(),
-        }
-    }
-
-    /// Ends it where nobody is to keep it.
-    fn close(self) {
-        match self {
-            Self::Kept(_) => {}
-            Self::Passing(folder) => {
-                let path = folder.path().to_owned();
-                if let Err(error) = folder.close() {
-                    eprintln!("tidemill: {}: {error}", path.display());
-                }
-            }
-        }
-    }
+/// A suite and its traces.
+struct LocalSuite {
+    suite: Suite,
+    jaeger: Jaeger,
+    telemetry: Telemetry,
 }
 
 impl Local {
     /// Free ports, a temporary folder, few traces: for a suite that only its
     /// starter uses.
-    pub fn private() -> Self {
+    pub(crate) fn private() -> Self {
         Self {
             data: None,
             keys: None,
@@ -113,10 +77,58 @@ impl Local {
     }
 }
 
+/// Starts a suite, works with it and ends it in order; `None` if somebody had it
+/// end before the work was done. A second signal ends it at once. Whatever
+/// happens, no server and no temporary folder is left.
+pub(crate) async fn with_suite<T>(
+    local: &Local,
+    extras: Extras,
+    work: impl AsyncFnOnce(Whereabouts) -> Result<T, Box<dyn Error>>,
+) -> Result<Option<T>, Box<dyn Error>> {
+    let mut ending = Ending::new()?;
+    let folder = Folder::new(local.data.as_deref())?;
+    let outcome = in_folder(local, extras, &folder, &mut ending, work).await;
+    folder.close();
+    outcome
+}
+
+async fn in_folder<T>(
+    local: &Local,
+    extras: Extras,
+    folder: &Folder,
+    ending: &mut Ending,
+    work: impl AsyncFnOnce(Whereabouts) -> Result<T, Box<dyn Error>>,
+) -> Result<Option<T>, Box<dyn Error>> {
+    let mut start = pin!(LocalSuite::start(local, extras, folder.path()));
+    let (mut suite, is_told) = tokio::select! {
+        suite = &mut start => (suite?, false),
+        () = ending.told() => (timeout(START_PATIENCE, start).await??, true),
+    };
+    let whereabouts = suite.whereabouts(folder, local.keys.clone());
+    let outcome = if is_told {
+        Ok(None)
+    } else {
+        tokio::select! {
+            outcome = work(whereabouts) => outcome.map(Some),
+            why = suite.suite.failed() => Err(why.into()),
+            () = ending.told() => Ok(None),
+        }
+    };
+    if matches!(outcome, Ok(None)) {
+        eprintln!("draining …");
+    }
+    tokio::select! {
+        drained = suite.stop() => if !drained {
+            eprintln!("tidemill: not everything drained in time");
+        },
+        () = ending.told() => return Err("ended before everything had drained".into()),
+    }
+    outcome
+}
+
 impl LocalSuite {
-    /// Starts everything.
-    pub async fn start(local: &Local, extras: Extras) -> Result<Self, StartError> {
-        Self::start_at(local, extras).await.map_err(|error| match error.is_port_taken() {
+    async fn start(local: &Local, extras: Extras, folder: &Path) -> Result<Self, StartError> {
+        Self::start_at(local, extras, folder).await.map_err(|error| match error.is_port_taken() {
             true => StartError::new(format!(
                 "{error}; take other ports by --port, --reporting-port and --jaeger-port (0 is a free one)"
             )),
@@ -124,7 +136,7 @@ impl LocalSuite {
         })
     }
 
-    async fn start_at(local: &Local, extras: Extras) -> Result<Self, StartError> {
+    async fn start_at(local: &Local, extras: Extras, folder: &Path) -> Result<Self, StartError> {
         let jaeger = Jaeger::start(local.jaeger_port).await?;
         let telemetry = Telemetry::init(
             &TelemetryConfig {
@@ -136,43 +148,52 @@ impl LocalSuite {
             },
             &TRACED_SERVICES,
         )?;
-        let folder = Folder::new(local.data.as_deref())?;
-        let reference = extras.reference.map(|text| write_reference(folder.path(), &text)).transpose()?;
         let options = Options {
-            folder: folder.path().to_owned(),
+            folder: folder.to_owned(),
             keys: local.keys.clone(),
             port: local.port,
             reporting_port: local.reporting_port,
             slack_webhook: local.slack_webhook.clone().or(extras.slack),
-            reference,
+            reference: None,
+            catalogue: extras.catalogue,
             geoip: local.geoip.clone(),
             jaeger: Some(format!("http://{}", jaeger.ui)),
         };
-        match Suite::start(&options).await {
-            Ok(suite) => Ok(Self { suite, jaeger, telemetry, folder, keys: options.keys }),
-            Err(error) => {
-                folder.close();
-                Err(error)
-            }
+        Ok(Self { suite: Suite::start(&options).await?, jaeger, telemetry })
+    }
+
+    fn whereabouts(&self, folder: &Folder, keys: Option<PathBuf>) -> Whereabouts {
+        Whereabouts {
+            ingestion: self.suite.ingestion,
+            reporting: self.suite.reporting,
+            jaeger: self.jaeger,
+            data: folder.path().to_owned(),
+            is_passing: matches!(folder, Folder::Passing(_)),
+            keys,
         }
     }
 
+    /// Drains and ends everything.
+    async fn stop(self) -> bool {
+        let drained = self.suite.stop().await;
+        self.telemetry.shutdown().await;
+        drained
+    }
+}
+
+impl Whereabouts {
     /// A client of it.
-    pub fn client(&self) -> Client {
-        Client::new(url(self.suite.ingestion), url(self.suite.reporting), Keys::default())
+    pub(crate) fn client(&self) -> Client {
+        Client::new(url(self.ingestion), url(self.reporting), Keys::default())
     }
 
     /// Tells a person where to look.
-    pub fn print_addresses(&self) {
-        println!("Dashboard   http://{}", self.suite.reporting);
-        println!("API         http://{}/v1/metrics  (OpenAPI: /openapi.json)", self.suite.reporting);
-        println!("Events      http://{}/v1/events", self.suite.ingestion);
+    pub(crate) fn print(&self) {
+        println!("Dashboard   http://{}", self.reporting);
+        println!("API         http://{}/v1/metrics  (OpenAPI: /openapi.json)", self.reporting);
+        println!("Events      http://{}/v1/events", self.ingestion);
         println!("Jaeger      http://{}", self.jaeger.ui);
-        let fate = match self.folder {
-            Folder::Kept(_) => "",
-            Folder::Passing(_) => "  (removed at the end)",
-        };
-        println!("Data        {}{fate}", self.folder.path().display());
+        println!("Data        {}{}", self.data.display(), if self.is_passing { "  (removed at the end)" } else { "" });
         match &self.keys {
             Some(folder) => println!("Keys        {}", folder.display()),
             None => {
@@ -180,23 +201,9 @@ impl LocalSuite {
             }
         }
     }
-
-    /// Drains and ends everything.
-    pub async fn stop(self) -> bool {
-        let drained = self.suite.stop().await;
-        self.telemetry.shutdown().await;
-        self.folder.close();
-        drained
-    }
-}
-
-fn write_reference(parent: &Path, text: &str) -> Result<PathBuf, StartError> {
-    let path = folder::private(parent, "reference")?.join("catalogue.yaml");
-    std::fs::write(&path, text).map_err(|e| StartError::new(format!("{}: {e}", path.display())))?;
-    Ok(path)
 }
 
 #[allow(clippy::expect_used, reason = "an address and port make a URL")]
-pub(crate) fn url(address: std::net::SocketAddr) -> Url {
+pub(crate) fn url(address: SocketAddr) -> Url {
     format!("http://{address}").parse().expect("a socket address is a host and port")
 }

@@ -1,6 +1,7 @@
 //! The all-in-one: every service in one process, on a real nats-server, with
 //! SQLite stores and a built-in metrics store.
 
+mod ending;
 mod folder;
 mod jaeger;
 mod local;
@@ -9,7 +10,7 @@ mod services;
 mod settings;
 
 pub use jaeger::Jaeger;
-pub(crate) use local::url;
-pub use local::{Extras, LocalSuite, TRACED_SERVICES, told_to_end};
+pub use local::TRACED_SERVICES;
+pub(crate) use local::{Extras, Whereabouts, url, with_suite};
 pub use options::Options;
 pub use services::Suite;

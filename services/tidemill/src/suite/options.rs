@@ -20,6 +20,8 @@ pub struct Options {
     pub geoip: Option<PathBuf>,
     /// Reference file with products and customers.
     pub reference: Option<PathBuf>,
+    /// The same as the text of one.
+    pub catalogue: Option<String>,
     /// Address of the Jaeger UI, for links.
     pub jaeger: Option<String>,
 }

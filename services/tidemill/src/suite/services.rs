@@ -10,7 +10,11 @@ use tidemill_ingestion::IngestionService;
 use tidemill_reporting::ReportingService;
 use tidemill_service::{Context, Service, StartError};
 
-use super::{folder, options::Options, settings::Settings};
+use super::{
+    folder::{self, FolderLock},
+    options::Options,
+    settings::Settings,
+};
 
 /// How long each service may take to drain.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -30,11 +34,14 @@ pub struct Suite {
     /// In the order of the chain, which is the order of draining.
     contexts: [Context; 5],
     nats: NatsServer,
+    /// Given up last.
+    _lock: FolderLock,
 }
 
 impl Suite {
     /// Starts everything, and answers when every service is serving.
     pub async fn start(options: &Options) -> Result<Self, StartError> {
+        let lock = FolderLock::take(&options.folder)?;
         let nats = NatsServer::start(&folder::private(&options.folder, "nats")?, 0).await.map_err(StartError::new)?;
         let settings = Settings::new(options, &nats.url())?;
         let contexts = [
@@ -61,6 +68,7 @@ impl Suite {
             reporting: reporting.address,
             contexts,
             nats,
+            _lock: lock,
         })
     }
 

@@ -1,7 +1,7 @@
 //! What the all-in-one writes into each service's configuration. It is the
 //! same text that an operator would write, read by the same reader.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::PathBuf};
 
 use tidemill_service::{ServiceConfig, StartError, config};
 
@@ -14,7 +14,7 @@ pub(super) const LOCAL_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 pub(super) struct Settings<'o> {
     options: &'o Options,
     nats_url: String,
-    stores: std::path::PathBuf,
+    stores: PathBuf,
 }
 
 impl<'o> Settings<'o> {
@@ -31,8 +31,11 @@ impl<'o> Settings<'o> {
         if let Some(mmdb) = &self.options.geoip {
             text.push_str(&format!("[geo]\nmmdb = {}\n", quoted(&mmdb.display().to_string())));
         }
-        if let Some(file) = &self.options.reference {
-            text.push_str(&format!("[reference]\nfiles = [{}]\n", quoted(&file.display().to_string())));
+        let given = self.options.reference.iter().cloned();
+        let catalogue = self.options.catalogue.as_deref().map(|text| self.write_reference(text)).transpose()?;
+        let files: Vec<_> = given.chain(catalogue).map(|file| file.display().to_string()).collect();
+        if !files.is_empty() {
+            text.push_str(&format!("[reference]\nfiles = {}\n", serde_json::Value::from(files)));
         }
         read(text)
     }
@@ -60,6 +63,12 @@ impl<'o> Settings<'o> {
         let ingestion = (self.options.port > 0).then(|| format!("http://127.0.0.1:{}", self.options.port));
         text.push_str(&links(&[("jaeger", self.options.jaeger.as_deref()), ("ingestion", ingestion.as_deref())]));
         read(text)
+    }
+
+    fn write_reference(&self, text: &str) -> Result<PathBuf, StartError> {
+        let path = folder::private(&self.options.folder, "reference")?.join("catalogue.yaml");
+        std::fs::write(&path, text).map_err(|e| StartError::new(format!("{}: {e}", path.display())))?;
+        Ok(path)
     }
 
     fn port(&self, offset: u16) -> u16 {

@@ -1,0 +1,49 @@
+//! What ends a child process when its parent is gone.
+
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use crate::Error;
+
+const PROGRAM: &str = "sh";
+/// Waits until nothing holds the other end of its input, and then kills. The
+/// line that it reads never comes.
+const SCRIPT: &str = r#"trap "" HUP INT TERM; read -r line; kill -KILL "$1""#;
+
+/// Holds a child process to this one. However this process ends, by `kill -9`
+/// too, the system closes the pipe that it alone holds, and the shell at the
+/// other end kills the child.
+///
+/// Linux has `PR_SET_PDEATHSIG` for this. It needs unsafe code between fork and
+/// exec, other systems lack it, and it kills too early: when the thread ends
+/// that has started the child.
+#[derive(Debug)]
+pub(crate) struct Tether {
+    /// With its input, which nobody writes to.
+    _shell: Child,
+}
+
+impl Tether {
+    /// Ties the process with this id, which is a child that nobody has waited
+    /// for: so its id is not that of another.
+    pub(crate) fn to(pid: u32) -> Result<Self, Error> {
+        let shell = Command::new(PROGRAM)
+            .args(["-c", SCRIPT, "tidemill-tether", &pid.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            // Its own group: what is sent to the parent's would end it too.
+            .process_group(0)
+            .spawn()
+            .map_err(|e| Error::Start { program: PROGRAM, reason: e.to_string() })?;
+        Ok(Self { _shell: shell })
+    }
+
+    /// As if this process had been killed.
+    #[cfg(test)]
+    pub(crate) fn let_go(&mut self) {
+        drop(self._shell.stdin.take());
+    }
+}
