@@ -54,7 +54,7 @@ pub struct UpArguments {
 /// `tidemill demo`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "With --exit the last line is one JSON object, and the exit code is 0 only if the books balance:\n  \
+    after_help = "With --exit the last line is one JSON object, and the exit code is 0 if the books balance, else 3:\n  \
     tidemill demo --events 50000 --exit | tail -1"
 )]
 pub struct DemoArguments {
@@ -117,7 +117,7 @@ pub struct OnlineRetailArguments {
 /// `tidemill check`
 #[derive(Debug, Args)]
 #[command(after_help = "The order is worth 0.00 and has the source tidemill-check. The exit code is 0 once the total \
-    has it.\n\nExamples:\n  \
+    has it, and 4 if the suite cannot be reached.\n\nExamples:\n  \
     tidemill check --url http://localhost:7070\n  \
     tidemill check --url https://events.example.org --reporting-url https://shop.example.org --json\n  \
     helm test tidemill                            does the same in a cluster")]
@@ -147,9 +147,11 @@ pub struct CheckArguments {
 
 /// `tidemill books`
 #[derive(Debug, Args)]
-#[command(after_help = "The exit code is 0 if the books balance and 1 if they do not, or not yet.\n\nExamples:\n  \
+#[command(
+    after_help = "The exit code is 0 if the books balance, 3 if they do not, or not yet, and 4 if reporting cannot be reached.\n\nExamples:\n  \
     tidemill books --hours\n  \
-    tidemill books --json | jq .totals")]
+    tidemill books --json | jq .totals"
+)]
 pub struct BooksArguments {
     /// Reporting of the suite
     #[arg(long, alias = "reporting-url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]

@@ -10,7 +10,7 @@ use crate::{
         BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments, KeysArguments,
         UpArguments,
     },
-    commands, demo,
+    commands, demo, out,
 };
 
 /// Real-time analytics for shops: events in, live numbers, alerts and traces
@@ -25,7 +25,13 @@ use crate::{
         tidemill import online-retail retail.csv.zst --out results\n  \
         tidemill check --url http://localhost:7070\n  \
         tidemill books --url http://localhost:7080 --hours\n  \
-        tidemill dlq list --code schema_violation --since 2h"
+        tidemill dlq list --code schema_violation --since 2h\n\n\
+        Exit codes:\n  \
+        0  done\n  \
+        1  failed\n  \
+        2  wrong arguments\n  \
+        3  the books do not balance, or not yet\n  \
+        4  the suite cannot be reached"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -50,12 +56,12 @@ enum Command {
     Keys(KeysArguments),
 }
 
-/// Runs a command. Exit codes: 0 done, 1 failed.
+/// Runs a command. The help lists the exit codes.
 pub fn run(arguments: Arguments) -> ExitCode {
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(execute(arguments)),
         Err(error) => {
-            eprintln!("tidemill: {error}");
+            tell!("tidemill: {error}");
             ExitCode::FAILURE
         }
     }
@@ -73,12 +79,12 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Dlq(dlq) => commands::dlq(dlq).await,
         Command::Keys(keys) => commands::keys(keys),
     };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            // It may hold what a server said.
-            eprintln!("tidemill: {}", Printable(error));
-            ExitCode::FAILURE
-        }
-    }
+    let (told, code) = match (result, out::failure()) {
+        (Ok(code), None) => return code,
+        (Ok(_), Some(error)) => (format!("standard output: {error}"), ExitCode::FAILURE),
+        (Err(error), _) => commands::failed(&*error),
+    };
+    // It may hold what a server said.
+    tell!("tidemill: {}", Printable(told));
+    code
 }

@@ -2,15 +2,18 @@
 //! reads the results.
 
 mod answers;
+mod told;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{StatusCode, header};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use tidemill_events::TraceParent;
 use tokio::time::{Instant, sleep};
 use url::Url;
+
+use told::{cause, hint, told};
 
 pub use answers::{BatchVerdict, Books, HourOutcomes, OneSeries, Outcomes, PointOfSeries, Series, SourceOutcomes};
 
@@ -57,48 +60,6 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
-}
-
-/// What a person is told of an answer: of a problem, what it says is wrong.
-fn told(body: &str) -> String {
-    #[derive(Deserialize)]
-    struct Problem {
-        title: String,
-        detail: Option<String>,
-        #[serde(default)]
-        errors: Vec<Place>,
-    }
-    #[derive(Deserialize)]
-    struct Place {
-        pointer: String,
-        detail: String,
-    }
-    let Ok(problem) = serde_json::from_str::<Problem>(body) else { return body.chars().take(500).collect() };
-    let mut text = problem.title;
-    if let Some(detail) = problem.detail {
-        text.push_str(&format!("; {detail}"));
-    }
-    for Place { pointer, detail } in problem.errors {
-        text.push_str(&format!("; {} {detail}", pointer.trim_start_matches('/')));
-    }
-    text
-}
-
-/// How to give the key that a command lacks.
-fn hint(status: StatusCode, body: &str) -> &'static str {
-    let needs = |role: &str| body.contains(&format!("may {role}"));
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("operate\"") || needs("operate;") => {
-            "; give it a key that may operate, by --key or TIDEMILL_OPERATE_KEY"
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("write\"") || needs("write;") => {
-            "; give it a key that may write, by --write-key or TIDEMILL_WRITE_KEY"
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if needs("read\"") || needs("read;") => {
-            "; give it a key that may read, by --key, --read-key or TIDEMILL_READ_KEY"
-        }
-        _ => "",
-    }
 }
 
 /// The keys of a suite, as far as it needs any.
@@ -258,7 +219,7 @@ impl Client {
         let mut wait = Duration::from_millis(100);
         loop {
             let (reason, retry_after) = match request().timeout(REQUEST_TIMEOUT).send().await {
-                Err(error) => (error.to_string(), None),
+                Err(error) => (cause(&error), None),
                 Ok(answer) => {
                     let status = answer.status();
                     let retry_after = answer
@@ -278,8 +239,7 @@ impl Client {
                                 reason: format!("{e}: {}", short()),
                             });
                         }
-                        StatusCode::TOO_MANY_REQUESTS => (short(), retry_after),
-                        s if s.is_server_error() => (short(), retry_after),
+                        s if s == StatusCode::TOO_MANY_REQUESTS || s.is_server_error() => (told(&body), retry_after),
                         _ => return Err(ClientError::Refused { url: url.clone(), status, body }),
                     }
                 }
@@ -318,19 +278,5 @@ mod tests {
         assert_eq!(Keys::first(" ,\n# none\n"), None);
         let keys = Keys { write: Some("tm_secret".into()), read: None };
         assert_eq!(format!("{keys:?}"), "Keys(write given, read none)");
-    }
-
-    #[test]
-    fn who_lacks_a_key_is_told_which_and_how() {
-        let refused = |status, detail: &str| {
-            let body = format!(r#"{{"title":"A valid key is required","detail":"{detail}"}}"#);
-            let url = "http://localhost:7080/v1/books".parse().expect("a URL");
-            ClientError::Refused { url, status, body }.to_string()
-        };
-        let told = refused(StatusCode::UNAUTHORIZED, "a key that may operate; send it as");
-        assert!(told.ends_with("by --key or TIDEMILL_OPERATE_KEY"), "{told}");
-        let told = refused(StatusCode::FORBIDDEN, "the key shop may write, and this needs one that may read");
-        assert!(told.ends_with("TIDEMILL_READ_KEY"), "{told}");
-        assert!(!refused(StatusCode::NOT_FOUND, "may operate;").contains("--key"));
     }
 }

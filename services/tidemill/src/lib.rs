@@ -1,7 +1,8 @@
 //! Tidemill on one machine: the command line, and the all-in-one that runs
 //! every service in one process on real servers.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
+#[macro_use]
+mod out;
 
 pub mod arguments;
 pub mod cli;
@@ -11,6 +12,7 @@ pub mod import;
 pub mod suite;
 
 mod commands;
+mod failure;
 mod progress;
 mod table;
 pub mod when;

@@ -28,7 +28,7 @@ pub(crate) fn print<const N: usize>(header: [&str; N], numbers: [bool; N], rows:
             let (cell, width) = (plain(cells[column], usize::MAX), widths[column]);
             if numbers[column] { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
         };
-        println!("{}", (0..N).map(set).collect::<Vec<_>>().join("  ").trim_end());
+        say!("{}", (0..N).map(set).collect::<Vec<_>>().join("  ").trim_end());
     };
     line(header);
     rows.iter().for_each(|row| line(std::array::from_fn(|column| row[column].as_str())));

@@ -1,8 +1,6 @@
 //! `tidemill books`
 
-use std::process::ExitCode;
-
-use super::ended::Ended;
+use super::ended::{Ended, balanced};
 use crate::{
     arguments::BooksArguments,
     client::{Books, Client, Outcomes},
@@ -16,8 +14,8 @@ pub(crate) async fn books(arguments: BooksArguments) -> Ended {
     let client = Client::of_reporting(arguments.url, arguments.key);
     if arguments.json {
         let books: serde_json::Value = client.get("/v1/books?hours=true").await?;
-        println!("{books}");
-        return Ok(code(books["balanced"] == true));
+        say!("{books}");
+        return Ok(balanced(books["balanced"] == true));
     }
     let books: Books = client.get(if arguments.hours { "/v1/books?hours=true" } else { "/v1/books" }).await?;
     let mut rows = Vec::new();
@@ -44,8 +42,8 @@ pub(crate) async fn books(arguments: BooksArguments) -> Ended {
     ];
     let numbers = std::array::from_fn(|column| column > 1);
     table::print(header, numbers, &rows);
-    println!("{}", if books.balanced { "The books balance." } else { "The books do not balance (yet)." });
-    Ok(code(books.balanced))
+    say!("{}", if books.balanced { "The books balance." } else { "The books do not balance (yet)." });
+    Ok(balanced(books.balanced))
 }
 
 fn row(source: &str, hour: &str, o: &Outcomes) -> [String; 10] {
@@ -53,8 +51,4 @@ fn row(source: &str, hour: &str, o: &Outcomes) -> [String; 10] {
     let [received, accepted, rejected, counted, late, duplicate, dead] = counts.map(|count| count.to_string());
     let flight = o.in_flight.to_string();
     [source.into(), hour.into(), received, accepted, rejected, counted, late, duplicate, dead, flight]
-}
-
-fn code(balanced: bool) -> ExitCode {
-    if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

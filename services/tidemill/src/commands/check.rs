@@ -1,6 +1,6 @@
 //! `tidemill check`: one order through the whole chain of a running suite.
 
-use std::{process::ExitCode, time::Duration};
+use std::{error::Error, process::ExitCode, time::Duration};
 
 use serde_json::{Value, json};
 use tidemill_domain::{Clock, SystemClock, Timestamp};
@@ -33,6 +33,16 @@ enum CheckError {
     TooSlow { what: &'static str, after: Duration, because: String },
 }
 
+impl CheckError {
+    /// For a person: what a client says needs nothing around it.
+    fn plain(self) -> Box<dyn Error> {
+        match self {
+            Self::Client(error) => error.into(),
+            other => other.into(),
+        }
+    }
+}
+
 /// What was seen.
 struct Passed {
     id: String,
@@ -48,7 +58,7 @@ pub(crate) async fn check(arguments: CheckArguments) -> Ended {
     let spinner = progress::spinner("sending an order");
     let result = async { Probe::new(&arguments)?.run(&spinner).await }.await;
     spinner.finish_and_clear();
-    let passed = result?;
+    let passed = result.map_err(CheckError::plain)?;
     let trace = passed.trace.map(TraceParent::trace_id_hex);
     let seconds = |time: Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
     if arguments.json {
@@ -57,11 +67,11 @@ pub(crate) async fn check(arguments: CheckArguments) -> Ended {
             "orders": passed.orders, "accepted_s": seconds(passed.accepted),
             "counted_s": seconds(passed.counted), "shown_s": seconds(passed.shown),
         });
-        println!("{told}");
+        say!("{told}");
     } else {
-        println!("accepted  {:7.3} s  order {}", seconds(passed.accepted), passed.id);
-        println!("counted   {:7.3} s  the books of {SOURCE} balance", seconds(passed.counted));
-        println!(
+        say!("accepted  {:7.3} s  order {}", seconds(passed.accepted), passed.id);
+        say!("counted   {:7.3} s  the books of {SOURCE} balance", seconds(passed.counted));
+        say!(
             "shown     {:7.3} s  {}, window {}: {} orders",
             seconds(passed.shown),
             arguments.metric,
@@ -69,9 +79,9 @@ pub(crate) async fn check(arguments: CheckArguments) -> Ended {
             passed.orders
         );
         if let Some(trace) = trace {
-            println!("trace     {trace}");
+            say!("trace     {trace}");
         }
-        println!("The suite works.");
+        say!("The suite works.");
     }
     Ok(ExitCode::SUCCESS)
 }

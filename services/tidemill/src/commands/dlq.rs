@@ -50,12 +50,12 @@ async fn list(arguments: DlqList) -> Ended {
         }
     }
     if arguments.target.json {
-        println!("{}", serde_json::json!({ "dead_letters": letters, "next": before }));
+        say!("{}", serde_json::json!({ "dead_letters": letters, "next": before }));
         return Ok(ExitCode::SUCCESS);
     }
     let letters: Vec<Letter> = letters.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
     if letters.is_empty() {
-        println!("No dead letters.");
+        say!("No dead letters.");
         return Ok(ExitCode::SUCCESS);
     }
     let row = |letter: &Letter| {
@@ -75,7 +75,7 @@ async fn list(arguments: DlqList) -> Ended {
     let header = ["number", "failed at", "state", "events", "service", "code", "source", "event", "reason"];
     table::print(header, std::array::from_fn(|column| matches!(column, 0 | 3)), &rows);
     if before.is_some() {
-        println!("There are more; --limit lists them.");
+        say!("There are more; --limit lists them.");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,13 +84,13 @@ async fn show(arguments: DlqShow) -> Ended {
     let client = Client::of_reporting(arguments.target.url, arguments.target.key);
     let answer: Value = client.get(&letter_path(arguments.sequence, arguments.unmasked)).await?;
     if arguments.target.json {
-        println!("{answer}");
+        say!("{answer}");
         return Ok(ExitCode::SUCCESS);
     }
     let letter: Letter = serde_json::from_value(answer)?;
     let line = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
-            println!("{name:<14} {}", plain(value, 2000));
+            say!("{name:<14} {}", plain(value, 2000));
         }
     };
     let number = |number: Option<u64>| number.map(|number| number.to_string());
@@ -108,15 +108,15 @@ async fn show(arguments: DlqShow) -> Ended {
     line("event", letter.event_id.as_deref());
     line("failed at", Some(&letter.failed_at));
     line("trace", letter.trace_id.as_deref());
-    println!();
+    say!("");
     match letter.body.as_deref() {
-        None if !letter.kept => println!("Nothing is kept of these events: they were counted alone."),
-        None => println!("The stream has forgotten its body."),
-        Some(body) if letter.body_encoding == "base64" => println!("(not UTF-8; base64)\n{}", plain(body, usize::MAX)),
-        Some(body) => println!("{}", readable(body)),
+        None if !letter.kept => say!("Nothing is kept of these events: they were counted alone."),
+        None => say!("The stream has forgotten its body."),
+        Some(body) if letter.body_encoding == "base64" => say!("(not UTF-8; base64)\n{}", plain(body, usize::MAX)),
+        Some(body) => say!("{}", readable(body)),
     }
     if !letter.history.is_empty() {
-        println!();
+        say!("");
         print_actions(&letter.history);
     }
     Ok(ExitCode::SUCCESS)
@@ -142,12 +142,12 @@ async fn audit(arguments: DlqAudit) -> Ended {
     parameters.extend(arguments.by.map(|by| ("by", by)));
     let answer: Value = client.get(&path("/v1/dead-letters/audit", &parameters)).await?;
     if arguments.target.json {
-        println!("{answer}");
+        say!("{answer}");
         return Ok(ExitCode::SUCCESS);
     }
     let actions: Vec<Action> = serde_json::from_value(answer["actions"].clone())?;
     match actions.is_empty() {
-        true => println!("Nothing was ordered."),
+        true => say!("Nothing was ordered."),
         false => print_actions(&actions),
     }
     Ok(ExitCode::SUCCESS)

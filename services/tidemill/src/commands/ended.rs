@@ -2,5 +2,31 @@
 
 use std::{error::Error, process::ExitCode};
 
+use crate::{client::ClientError, failure::whole, import::online_retail::ImportError};
+
 /// What a command ends with; the error is for the person who typed it.
 pub(crate) type Ended = Result<ExitCode, Box<dyn Error>>;
+
+// The help lists all of them.
+const UNBALANCED: u8 = 3;
+const UNREACHABLE: u8 = 4;
+
+/// The exit code of a command that tells whether the books balance.
+pub(crate) fn balanced(is_so: bool) -> ExitCode {
+    if is_so { ExitCode::SUCCESS } else { ExitCode::from(UNBALANCED) }
+}
+
+/// What to tell of an error, and the exit code that says its kind.
+pub(crate) fn failed(error: &(dyn Error + 'static)) -> (String, ExitCode) {
+    let import = error.downcast_ref::<ImportError>();
+    let client = match import {
+        Some(ImportError::Client(client)) => Some(client),
+        _ => error.downcast_ref(),
+    };
+    let code = match (import, client) {
+        (Some(ImportError::Unbalanced { .. }), _) => ExitCode::from(UNBALANCED),
+        (_, Some(ClientError::Unavailable { .. })) => ExitCode::from(UNREACHABLE),
+        _ => ExitCode::FAILURE,
+    };
+    (whole(error), code)
+}

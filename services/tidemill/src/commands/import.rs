@@ -27,6 +27,6 @@ pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
 }
 
 fn report(summary: ImportSummary) -> Ended {
-    println!("{}", serde_json::to_string(&summary)?);
+    say!("{}", serde_json::to_string(&summary)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -16,11 +16,9 @@ pub(crate) fn keys(arguments: KeysArguments) -> Ended {
         KeysCommand::New { name } => {
             let key = new_key(rand::random());
             checked(&name, &key)?;
-            println!("key    {key}");
-            println!("entry  {name} {}", Hash::of(&key));
-            eprintln!(
-                "The key is shown this once. What follows `entry` is a line for the file write, read or operate."
-            );
+            say!("key    {key}");
+            say!("entry  {name} {}", Hash::of(&key));
+            tell!("The key is shown this once. What follows `entry` is a line for the file write, read or operate.");
         }
         KeysCommand::Hash { name } => {
             let mut text = String::new();
@@ -28,7 +26,7 @@ pub(crate) fn keys(arguments: KeysArguments) -> Ended {
             std::io::stdin().take(1 << 16).read_to_string(&mut text)?;
             let key = text.trim();
             checked(&name, key)?;
-            println!("{name} {}", Hash::of(key));
+            say!("{name} {}", Hash::of(key));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ mod up;
 pub(crate) use books::books;
 pub(crate) use check::check;
 pub(crate) use dlq::dlq;
+pub(crate) use ended::{balanced, failed};
 pub(crate) use import::import;
 pub(crate) use keys::keys;
 pub(crate) use up::up;

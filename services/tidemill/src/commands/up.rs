@@ -11,7 +11,7 @@ use crate::{
 pub(crate) async fn up(arguments: UpArguments) -> Ended {
     let until_told = async |suite: Whereabouts| -> Result<(), Box<dyn Error>> {
         suite.print();
-        println!("Ctrl-C ends it.");
+        say!("Ctrl-C ends it.");
         pending().await
     };
     with_suite(&arguments.local, Extras::default(), until_told).await?;

@@ -21,7 +21,7 @@ use tracing::Instrument;
 use crate::{
     arguments::DemoArguments,
     client::{Books, Client, ClientError},
-    progress,
+    commands, progress,
     suite::{self, Extras, Jaeger, Whereabouts, with_suite},
 };
 use scenario::{Expected, Scenario, Step};
@@ -61,15 +61,15 @@ pub async fn run(arguments: DemoArguments) -> Result<ExitCode, Box<dyn std::erro
     let work = async |suite: Whereabouts| -> Played {
         suite.print();
         if arguments.local.slack_webhook.is_none() {
-            println!("Slack       a stand-in on this machine; --slack-webhook sends to a real channel");
+            say!("Slack       a stand-in on this machine; --slack-webhook sends to a real channel");
         }
         play(&arguments, &suite.client(), &suite.jaeger).await
     };
     let Some((summary, balanced)) = with_suite(&arguments.local, extras, work).await? else {
         return Ok(ExitCode::SUCCESS);
     };
-    println!("{}", serde_json::to_string(&summary)?);
-    Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    say!("{}", serde_json::to_string(&summary)?);
+    Ok(commands::balanced(balanced))
 }
 
 type Played = Result<(DemoSummary, bool), Box<dyn std::error::Error>>;
@@ -88,7 +88,7 @@ async fn play(arguments: &DemoArguments, client: &Client, jaeger: &Jaeger) -> Pl
         && totals.rejected == scenario.expected.rejected
         && totals.late == scenario.expected.late
         && totals.duplicate == scenario.expected.duplicate;
-    eprintln!(
+    tell!(
         "{} in {seconds} s: {} counted, {} late, {} duplicates, {} dead letters; {alerts} alerts sent, {traces} whole traces.",
         if books.balanced && as_played { "The books balance" } else { "The books do NOT balance" },
         totals.counted,
@@ -97,10 +97,10 @@ async fn play(arguments: &DemoArguments, client: &Client, jaeger: &Jaeger) -> Pl
         totals.dead_lettered,
     );
     if !as_played {
-        eprintln!("played: {:?}", scenario.expected);
+        tell!("played: {:?}", scenario.expected);
     }
     if !arguments.exit {
-        eprintln!("The shop stays open: {LIVE_RATE} events a second until Ctrl-C.");
+        tell!("The shop stays open: {LIVE_RATE} events a second until Ctrl-C.");
         stay_open(&mut scenario, client).await?;
     }
     let summary = DemoSummary {

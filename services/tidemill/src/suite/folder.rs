@@ -102,7 +102,7 @@ impl Folder {
         // What was ended before it had drained may still be writing.
         let removed = (0..3).map(|_| std::fs::remove_dir_all(&path)).find(|_| !path.exists());
         if removed.is_none() {
-            eprintln!("tidemill: {} could not be removed", path.display());
+            tell!("tidemill: {} could not be removed", path.display());
         }
     }
 }

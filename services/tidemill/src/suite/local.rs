@@ -115,11 +115,11 @@ async fn in_folder<T>(
         }
     };
     if matches!(outcome, Ok(None)) {
-        eprintln!("draining …");
+        tell!("draining …");
     }
     tokio::select! {
         drained = suite.stop() => if !drained {
-            eprintln!("tidemill: not everything drained in time");
+            tell!("tidemill: not everything drained in time");
         },
         () = ending.told() => return Err("ended before everything had drained".into()),
     }
@@ -189,15 +189,15 @@ impl Whereabouts {
 
     /// Tells a person where to look.
     pub(crate) fn print(&self) {
-        println!("Dashboard   http://{}", self.reporting);
-        println!("API         http://{}/v1/metrics  (OpenAPI: /openapi.json)", self.reporting);
-        println!("Events      http://{}/v1/events", self.ingestion);
-        println!("Jaeger      http://{}", self.jaeger.ui);
-        println!("Data        {}{}", self.data.display(), if self.is_passing { "  (removed at the end)" } else { "" });
+        say!("Dashboard   http://{}", self.reporting);
+        say!("API         http://{}/v1/metrics  (OpenAPI: /openapi.json)", self.reporting);
+        say!("Events      http://{}/v1/events", self.ingestion);
+        say!("Jaeger      http://{}", self.jaeger.ui);
+        say!("Data        {}{}", self.data.display(), if self.is_passing { "  (removed at the end)" } else { "" });
         match &self.keys {
-            Some(folder) => println!("Keys        {}", folder.display()),
+            Some(folder) => say!("Keys        {}", folder.display()),
             None => {
-                println!("Keys        none: whoever reaches these ports may do everything; --keys DIR asks for keys")
+                say!("Keys        none: whoever reaches these ports may do everything; --keys DIR asks for keys")
             }
         }
     }

@@ -41,13 +41,13 @@ async fn an_order_is_seen_through_the_whole_chain_or_it_is_said_where_it_is_not(
         if is_so { Ok(()) } else { Err(told) }
     })
     .await;
-    for (arguments, hint) in [
-        (vec!["check", &ingestion, &reporting, "--metric=no_such"], "no_such"),
-        (vec!["check", "--url=http://127.0.0.1:1", "--timeout=1"], "does not answer"),
-        (vec!["check", "--url=mailto:a"], "names no host"),
+    for (arguments, expected, hint) in [
+        (vec!["check", &ingestion, &reporting, "--metric=no_such"], 1, "no_such"),
+        (vec!["check", "--url=http://127.0.0.1:1", "--reporting-url=http://127.0.0.1:1", "--timeout=1"], 4, "refused"),
+        (vec!["check", "--url=mailto:a"], 1, "names no host"),
     ] {
         let (code, told) = terminal.says(&arguments).await;
-        assert!(code == Some(1) && told.contains(hint), "{arguments:?}: {told}");
+        assert!(code == Some(expected) && told.contains(hint), "{arguments:?}: {told}");
     }
     assert!(suite.stop().await && stranger.stop().await, "they drain");
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidemill::suite::{Options, Suite};
 use tidemill_testkit::{tempdir, try_eventually};
 
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, answering};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -72,6 +72,7 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
     ] {
         let (code, told) = terminal.says(arguments).await;
         assert!(code != Some(0) && told.contains(hint), "{arguments:?}: {told}");
+        assert!(!told.contains("error sending request"), "the cause is told: {told}");
     }
     let (_, audit) = terminal.json(&["dlq", "audit", "--json"], None).await;
     assert_eq!(audit["actions"], json!([]), "nothing of that did anything");
@@ -106,6 +107,19 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
     })
     .await;
     assert!(table.contains("The books balance.") && table.contains("all hours"), "{table}");
+    for arguments in [
+        &["books", "--hours"][..],
+        &["books", "--json"],
+        &["dlq", "list", "--limit", "500"],
+        &["dlq", "show", &number("o-3")],
+        &["dlq", "audit"],
+        &["dlq", "redrive", "--all", "--dry-run"],
+        &["keys", "new", "shop"],
+        &["--help"],
+    ] {
+        let (code, told) = terminal.says_to_nobody(arguments);
+        assert!(code == Some(0) && !told.contains("panicked") && !told.contains("pipe"), "{arguments:?}: {told}");
+    }
     let (code, books) = terminal.json(&["books", "--json"], None).await;
     assert_eq!(code, Some(0));
     let totals = &books["totals"];
@@ -132,6 +146,27 @@ async fn the_help_has_examples() {
         let (code, help) = terminal.says(command).await;
         assert!(code == Some(0) && help.contains("Examples:\n  tidemill"), "{help}");
     }
-    let (code, told) = terminal.says(&["books"]).await;
-    assert!(code == Some(1) && told.contains("does not answer"), "{told}");
+    let (_, help) = terminal.says(&["--help"]).await;
+    for code in ["3  the books do not balance", "4  the suite cannot be reached"] {
+        assert!(help.contains(code), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn the_exit_code_says_what_kind_of_failure_it_is() {
+    let nowhere = Terminal { url: "http://127.0.0.1:1".into() };
+    let (code, told) = nowhere.says(&["books"]).await;
+    assert!(code == Some(4) && told.contains("does not answer: connection refused; is the suite running"), "{told}");
+    assert_eq!(told.matches("refused").count(), 1, "it is told once: {told}");
+
+    let open = r#"{"balanced": false, "sources": [], "totals": {"received": 1, "accepted": 1, "rejected": 0,
+        "counted": 0, "late": 0, "duplicate": 0, "dead_lettered": 0, "in_flight": 1}}"#;
+    for arguments in [&["books"][..], &["books", "--json"]] {
+        let (code, told) = Terminal { url: answering(open) }.says(arguments).await;
+        assert_eq!(code, Some(3), "{told}");
+    }
+    let (code, told) = Terminal { url: answering("[]") }.says(&["books"]).await;
+    assert!(code == Some(1) && told.contains("cannot be read"), "{told}");
+    let (code, _) = nowhere.says(&["books", "--no-such-option"]).await;
+    assert_eq!(code, Some(2));
 }

@@ -1,7 +1,8 @@
 //! A terminal.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
+    net::TcpListener,
     process::{Command, Output, Stdio},
 };
 
@@ -27,6 +28,17 @@ impl Terminal {
         tokio::task::spawn_blocking(run).await.expect("runs")
     }
 
+    /// As before a `| true`: who reads has gone. The exit code, and what is told
+    /// beside the result.
+    pub(crate) fn says_to_nobody(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        command.args(arguments).env("TIDEMILL_URL", &self.url).env("USER", "anna");
+        let output = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     pub(crate) async fn says(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.run(arguments, None).await;
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -41,4 +53,22 @@ impl Terminal {
         let json = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{told}"));
         (output.status.code(), json)
     }
+}
+
+/// The address of a server that gives this JSON as its one answer.
+pub(crate) fn answering(json: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("a client");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("a request");
+            request.extend(byte);
+        }
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", json.len());
+        client.write_all(format!("{head}connection: close\r\n\r\n{json}").as_bytes()).expect("an answer");
+    });
+    format!("http://{address}")
 }

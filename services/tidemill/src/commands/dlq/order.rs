@@ -164,13 +164,13 @@ impl<'o> Giver<'o> {
             let would = self.give(true).await?;
             if self.order.dry_run {
                 match json {
-                    true => println!("{}", with(would.json(), json!({"dry_run": true}))),
+                    true => say!("{}", with(would.json(), json!({"dry_run": true}))),
                     false => would.print(&format!("would {}", self.kind)),
                 }
                 return Ok(Err(ExitCode::SUCCESS));
             }
             if would.ordered > 0 && !self.is_agreed(&would)? {
-                eprintln!("Nothing was done.");
+                tell!("Nothing was done.");
                 return Ok(Err(ExitCode::FAILURE));
             }
         }
@@ -185,7 +185,7 @@ pub(super) async fn discard(order: DlqOrder) -> Ended {
         Err(code) => return Ok(code),
     };
     match order.target.json {
-        true => println!("{}", with(ruled.json(), json!({"request": giver.request, "dry_run": false}))),
+        true => say!("{}", with(ruled.json(), json!({"request": giver.request, "dry_run": false}))),
         false => ruled.print("discarded"),
     }
     Ok(code(ruled.refused() == 0))
@@ -213,14 +213,14 @@ pub(super) async fn redrive(arguments: DlqRedrive) -> Ended {
             "lost": s.lost, "on_their_way": s.on_their_way(), "failures": failures})
         });
         let told = with(ruled.json(), json!({"request": giver.request, "dry_run": false}));
-        println!("{}", with(told, settled.unwrap_or_else(|| json!({}))));
+        say!("{}", with(told, settled.unwrap_or_else(|| json!({}))));
     } else {
         ruled.print("redriven");
         if let Some(settled) = &settled {
-            println!("accepted: {}", settled.accepted);
-            println!("failed again: {}", settled.failed_again);
+            say!("accepted: {}", settled.accepted);
+            say!("failed again: {}", settled.failed_again);
             for failure in &failures {
-                println!(
+                say!(
                     "{:>10}  as {}  {}: {}",
                     failure.letter,
                     failure.failed_again_as,
@@ -229,13 +229,10 @@ pub(super) async fn redrive(arguments: DlqRedrive) -> Ended {
                 );
             }
             if settled.lost > 0 {
-                println!(
-                    "lost: {} (the stream has forgotten their bodies; give a mended one with --body)",
-                    settled.lost
-                );
+                say!("lost: {} (the stream has forgotten their bodies; give a mended one with --body)", settled.lost);
             }
             if settled.on_their_way() > 0 {
-                println!(
+                say!(
                     "still on their way: {}; see `tidemill dlq audit`, and whether ingestion is there",
                     settled.on_their_way()
                 );

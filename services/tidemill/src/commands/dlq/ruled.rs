@@ -59,7 +59,7 @@ impl Ruled {
     /// Tells a person.
     pub(super) fn print(&self, done: &str) {
         for verdict in &self.some {
-            println!(
+            say!(
                 "{:>10}  {}  {}  {}",
                 verdict.sequence,
                 plain(verdict.service.as_deref().unwrap_or_default(), 20),
@@ -69,11 +69,11 @@ impl Ruled {
         }
         let more = self.ordered.saturating_sub(self.some.len() as u64);
         if more > 0 {
-            println!("            and {more} more");
+            say!("            and {more} more");
         }
-        println!("{done}: {}", self.ordered);
+        say!("{done}: {}", self.ordered);
         for (code, (count, detail)) in &self.refused {
-            println!("refused: {count} ({}: {})", plain(code, 30), plain(detail, 200));
+            say!("refused: {count} ({}: {})", plain(code, 30), plain(detail, 200));
         }
     }
 
