@@ -100,7 +100,8 @@ pub struct OnlineRetailArguments {
     /// the import
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
-    /// Reporting of that suite; without it port 7080 of the same host
+    /// Reporting of that suite; without it port 7080 of the same host, if that
+    /// says that it is of the same suite
     #[arg(long, value_name = "URL", requires = "url")]
     pub reporting_url: Option<Url>,
     /// Key of that suite that may write
@@ -122,10 +123,11 @@ pub struct OnlineRetailArguments {
     tidemill check --url https://events.example.org --reporting-url https://shop.example.org --json\n  \
     helm test tidemill                            does the same in a cluster")]
 pub struct CheckArguments {
-    /// Ingestion of the suite
-    #[arg(long, default_value = "http://localhost:7070", value_name = "URL")]
-    pub url: Url,
-    /// Reporting of the suite; without it port 7080 of the same host
+    /// Ingestion of the suite [default: http://localhost:7070]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<Url>,
+    /// Reporting of the suite; without it port 7080 of the same host, if that
+    /// says that it is of the same suite
     #[arg(long, value_name = "URL")]
     pub reporting_url: Option<Url>,
     /// Key of the suite that may write; of several entries the first

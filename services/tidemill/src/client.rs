@@ -3,6 +3,7 @@
 
 mod answers;
 mod told;
+mod whose;
 
 use std::time::Duration;
 
@@ -28,6 +29,15 @@ const REPORTING_PORT: u16 = 7080;
 /// Why the suite could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// Reporting's address was not given, and the one that was looked at is not
+    /// known to be of the same suite.
+    #[error("{told}; say where the reporting of {ingestion} is, by --reporting-url")]
+    OtherSuite {
+        /// Of the suite that is meant.
+        ingestion: Url,
+        /// Whose reporting was found.
+        told: String,
+    },
     /// The address cannot be one of a server.
     #[error("{url} names no host")]
     NoHost {
@@ -150,6 +160,24 @@ impl Client {
         Self { reporting, is_reporting_guessed: false, ..self.clone() }
     }
 
+    /// Makes sure that a reporting which nobody named belongs to the suite of
+    /// this ingestion. Where it does not say whose it is, `is_strict` decides.
+    ///
+    /// # Errors
+    /// [`ClientError::OtherSuite`], and those of a request.
+    pub async fn confirm_reporting(&self, is_strict: bool) -> Result<(), ClientError> {
+        if !self.is_reporting_guessed {
+            return Ok(());
+        }
+        let health: serde_json::Value = self.get("/v1/health").await?;
+        let found = health["links"]["ingestion"].as_str().and_then(|link| Url::parse(link).ok());
+        if found.as_ref().map_or(!is_strict, |found| whose::is_same(found, &self.ingestion)) {
+            return Ok(());
+        }
+        let told = whose::told(&self.reporting, found.as_ref());
+        Err(ClientError::OtherSuite { ingestion: self.ingestion.clone(), told })
+    }
+
     /// Sends NDJSON, again and again while the suite is busy or away; a
     /// repetition is harmless, since events carry their ids. Individual events
     /// may be refused; the whole may not.
@@ -268,6 +296,8 @@ fn join(base: &Url, path: &str) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -278,5 +308,36 @@ mod tests {
         assert_eq!(Keys::first(" ,\n# none\n"), None);
         let keys = Keys { write: Some("tm_secret".into()), read: None };
         assert_eq!(format!("{keys:?}"), "Keys(write given, read none)");
+    }
+
+    /// A reporting that answers once, with these links.
+    async fn reporting(links: &'static str) -> Url {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.expect("a client");
+            let mut request = [0; 4096];
+            assert!(client.read(&mut request).await.expect("a request") > 0);
+            let body = format!(r#"{{"links": {{{links}}}}}"#);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            client.write_all((head + &body).as_bytes()).await.expect("an answer");
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_reporting_of_another_suite_is_not_taken_for_ours() {
+        let confirm = async |links, is_strict| {
+            let ingestion = "http://localhost:7070".parse().expect("a URL");
+            let guessed = Client::of_suite(ingestion, None, &Keys::default()).expect("a client");
+            let client = Client { reporting: reporting(links).await, ..guessed };
+            client.confirm_reporting(is_strict).await.map_err(|error| error.to_string())
+        };
+        assert_eq!(confirm(r#""ingestion": "http://127.0.0.1:7070""#, true).await, Ok(()));
+        assert_eq!(confirm("", false).await, Ok(()));
+        let told = confirm("", true).await.expect_err("nobody knows");
+        assert!(told.contains("does not say of which suite") && told.contains("--reporting-url"), "{told}");
+        let told = confirm(r#""ingestion": "http://127.0.0.1:9070""#, false).await.expect_err("of another");
+        assert!(told.contains("of another suite, that of http://127.0.0.1:9070/"), "{told}");
     }
 }

@@ -12,6 +12,10 @@ use std::{
 use serde_json::Value;
 use tidemill_testkit::{eventually, tempdir};
 
+/// A file of the data set Online Retail.
+const INVOICE: &str = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n\
+    1,a,b,1,2009-12-01 08:00:00,1,1,UK\n";
+
 fn tidemill(arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_tidemill"))
         .args(arguments)
@@ -45,9 +49,22 @@ fn the_demo_ends_by_itself_with_balanced_books() {
 fn help_shows_examples_and_mistakes_are_named() {
     let help = tidemill(&["--help"]);
     assert!(String::from_utf8_lossy(&help.stdout).contains("tidemill import online-retail"));
-    let wrong = tidemill(&["import", "online-retail", "no-such-file.csv", "--out", "/dev/null/x"]);
-    assert!(!wrong.status.success());
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("/dev/null/x"));
+    // Before a server is started, which there is none of here.
+    let folder = tempdir();
+    let lines = folder.path().join("lines.csv");
+    let lines = lines.to_str().expect("text");
+    std::fs::write(lines, "a,b\n1,2\n").expect("writes");
+    let import = |file: &str, out: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        command.args(["import", "online-retail", file, "--out", out]).env("TIDEMILL_NATS_SERVER", "/dev/null/nats");
+        let output = command.stdin(Stdio::null()).output().expect("tidemill starts");
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(import("no-such-file.csv", "/dev/null/x").contains("no-such-file.csv"));
+    assert!(import(lines, "/dev/null/x").contains("InvoiceNo or Invoice"));
+    std::fs::write(lines, INVOICE).expect("writes");
+    assert!(import(lines, "/dev/null/x").contains("/dev/null/x"));
     let nobody = tidemill(&["demo", "--events", "5"]);
     assert_eq!(nobody.status.code(), Some(2));
 }
@@ -196,8 +213,7 @@ async fn an_import_that_is_ended_leaves_nothing() {
     let folder = tempdir();
     let (temporary, lines) = (folder.path().join("tmp"), folder.path().join("lines.csv"));
     std::fs::create_dir(&temporary).expect("a folder");
-    let header = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country\n";
-    std::fs::write(&lines, format!("{header}1,a,b,1,2009-12-01 08:00:00,1,1,UK\n")).expect("writes");
+    std::fs::write(&lines, INVOICE).expect("writes");
     for signal in ["-TERM", "-HUP", "-INT"] {
         let mut import = Command::new(env!("CARGO_BIN_EXE_tidemill"))
             .args(["import", "online-retail"])

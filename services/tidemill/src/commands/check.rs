@@ -19,6 +19,8 @@ use crate::{
 /// Source of the orders that checks send: what they leave in the books and the
 /// totals is told apart by it.
 const SOURCE: &str = "tidemill-check";
+/// Where ingestion listens unless it is told otherwise.
+const INGESTION: &str = "http://localhost:7070";
 const INTERVAL: Duration = Duration::from_millis(200);
 const MINUTE: i64 = 60_000;
 
@@ -27,6 +29,8 @@ const MINUTE: i64 = 60_000;
 enum CheckError {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("the address of ingestion: {0}")]
+    Address(url::ParseError),
     #[error("the order was refused: {0}")]
     Rejected(Value),
     #[error("the order is not {what} after {} s; {because}", after.as_secs())]
@@ -89,6 +93,8 @@ pub(crate) async fn check(arguments: CheckArguments) -> Ended {
 /// One check.
 struct Probe<'a> {
     client: Client,
+    /// Whether somebody said which suite.
+    is_named: bool,
     metric: &'a str,
     begun: Instant,
     timeout: Duration,
@@ -99,11 +105,13 @@ impl<'a> Probe<'a> {
         let timeout = Duration::from_secs(arguments.timeout);
         let CheckArguments { url, reporting_url, write_key, read_key, metric, .. } = arguments;
         let keys = Keys { write: write_key.clone(), read: read_key.clone() };
-        let client = Client::of_suite(url.clone(), reporting_url.clone(), &keys)?;
-        Ok(Self { client: client.with_patience(timeout), metric, begun: Instant::now(), timeout })
+        let ingestion = url.clone().map_or_else(|| INGESTION.parse(), Ok).map_err(CheckError::Address)?;
+        let client = Client::of_suite(ingestion, reporting_url.clone(), &keys)?.with_patience(timeout);
+        Ok(Self { client, is_named: url.is_some(), metric, begun: Instant::now(), timeout })
     }
 
     async fn run(&self, spinner: &indicatif::ProgressBar) -> Result<Passed, CheckError> {
+        self.client.confirm_reporting(self.is_named).await?;
         let before = self.client.books_of(SOURCE).await?;
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         let placed = SystemClock.now();

@@ -110,25 +110,56 @@ fn read(path: &Path) -> Result<String, ImportError> {
 /// Sends every line of the file, waits until each is accounted for, and writes
 /// `out/daily_country.csv` from reporting's answers.
 pub async fn import(file: &Path, out: &Path, client: &Client, batch: usize) -> Result<ImportSummary, ImportError> {
-    let target = out.join("daily_country.csv");
-    std::fs::create_dir_all(out).map_err(|e| ImportError::File { path: out.into(), reason: e.to_string() })?;
-    let text = read(file)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let before = client.books().await?.of(SOURCE);
-    let started = Instant::now();
-    let sent = send(text, client, batch).await?;
-    let send_seconds = started.elapsed().as_secs_f64();
-    let after = settle(client, before.received + sent.lines).await?;
-    let seconds = started.elapsed().as_secs_f64();
-    write_daily(client, sent.first, sent.last, &target).await?;
-    Ok(ImportSummary {
-        sent: sent.lines,
-        counted: after.counted - before.counted,
-        duplicate: after.duplicate - before.duplicate,
-        send_seconds,
-        seconds,
-        out: target,
-    })
+    Invoices::read(file)?.import(out, client, batch).await
+}
+
+/// Makes the folder that results are written to.
+pub(crate) fn make_folder(out: &Path) -> Result<(), ImportError> {
+    std::fs::create_dir_all(out).map_err(|e| ImportError::File { path: out.into(), reason: e.to_string() })
+}
+
+/// A file of the data set that was read, and whose columns are known.
+pub(crate) struct Invoices {
+    text: String,
+    columns: Columns,
+}
+
+impl Invoices {
+    pub(crate) fn read(file: &Path) -> Result<Self, ImportError> {
+        let text = read(file)?;
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let columns = lines(&text)
+            .headers()
+            .map_err(|e| e.to_string())
+            .and_then(Columns::of)
+            .map_err(|reason| ImportError::Line { line: 1, reason })?;
+        Ok(Self { text, columns })
+    }
+
+    /// See [`import`].
+    pub(crate) async fn import(&self, out: &Path, client: &Client, batch: usize) -> Result<ImportSummary, ImportError> {
+        make_folder(out)?;
+        let target = out.join("daily_country.csv");
+        let before = client.books().await?.of(SOURCE);
+        let started = Instant::now();
+        let sent = send(&self.text, self.columns, client, batch).await?;
+        let send_seconds = started.elapsed().as_secs_f64();
+        let after = settle(client, before.received + sent.lines).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        write_daily(client, sent.first, sent.last, &target).await?;
+        Ok(ImportSummary {
+            sent: sent.lines,
+            counted: after.counted - before.counted,
+            duplicate: after.duplicate - before.duplicate,
+            send_seconds,
+            seconds,
+            out: target,
+        })
+    }
+}
+
+fn lines(text: &str) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes())
 }
 
 struct Sent {
@@ -139,22 +170,16 @@ struct Sent {
 
 /// One request after the other: the file is in order of time, and what order
 /// the events have in the log decides which of them are late.
-async fn send(text: &str, client: &Client, batch: usize) -> Result<Sent, ImportError> {
+async fn send(text: &str, columns: Columns, client: &Client, batch: usize) -> Result<Sent, ImportError> {
     let total = text.bytes().filter(|b| *b == b'\n').count().saturating_sub(1) as u64;
     let bar = progress::bar("sending", total);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-    let columns = reader
-        .headers()
-        .map_err(|e| e.to_string())
-        .and_then(Columns::of)
-        .map_err(|reason| ImportError::Line { line: 1, reason })?;
-    let (mut body, mut in_body, mut lines) = (Vec::new(), 0, 0);
+    let (mut body, mut in_body, mut line) = (Vec::new(), 0, 0);
     let (mut first, mut last): (Option<Timestamp>, Option<Timestamp>) = (None, None);
-    for record in reader.records() {
-        lines += 1;
-        let wrong = |reason: String| ImportError::Line { line: lines + 1, reason };
+    for record in lines(text).records() {
+        line += 1;
+        let wrong = |reason: String| ImportError::Line { line: line + 1, reason };
         let record = record.map_err(|e| wrong(e.to_string()))?;
-        let (time, json) = event(&record, columns, lines).map_err(wrong)?;
+        let (time, json) = event(&record, columns, line).map_err(wrong)?;
         first = Some(first.map_or(time, |known| known.min(time)));
         last = Some(last.map_or(time, |known| known.max(time)));
         body.extend_from_slice(&json);
@@ -168,7 +193,7 @@ async fn send(text: &str, client: &Client, batch: usize) -> Result<Sent, ImportE
     }
     bar.finish();
     match (first, last) {
-        (Some(first), Some(last)) => Ok(Sent { lines, first, last }),
+        (Some(first), Some(last)) => Ok(Sent { lines: line, first, last }),
         _ => Err(ImportError::Line { line: 2, reason: "there are no lines".into() }),
     }
 }
