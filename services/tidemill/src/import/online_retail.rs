@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub use line::SOURCE;
-use line::{Columns, event};
+use line::{Columns, LineIds, event};
 
 const DAY: i64 = 86_400_000;
 /// How long the books may stand still before the import gives up.
@@ -46,6 +46,8 @@ pub struct ImportSummary {
     pub counted: u64,
     /// Of them, known from an earlier import.
     pub duplicate: u64,
+    /// Of them, too late to be counted: older than what was imported before.
+    pub late: u64,
     /// Seconds from the first request to the last answer.
     pub send_seconds: f64,
     /// Seconds until the books balanced.
@@ -151,6 +153,7 @@ impl Invoices {
             sent: sent.lines,
             counted: after.counted - before.counted,
             duplicate: after.duplicate - before.duplicate,
+            late: after.late - before.late,
             send_seconds,
             seconds,
             out: target,
@@ -175,11 +178,12 @@ async fn send(text: &str, columns: Columns, client: &Client, batch: usize) -> Re
     let bar = progress::bar("sending", total);
     let (mut body, mut in_body, mut line) = (Vec::new(), 0, 0);
     let (mut first, mut last): (Option<Timestamp>, Option<Timestamp>) = (None, None);
+    let mut ids = LineIds::default();
     for record in lines(text).records() {
         line += 1;
         let wrong = |reason: String| ImportError::Line { line: line + 1, reason };
         let record = record.map_err(|e| wrong(e.to_string()))?;
-        let (time, json) = event(&record, columns, line).map_err(wrong)?;
+        let (time, json) = event(&record, columns, &mut ids).map_err(wrong)?;
         first = Some(first.map_or(time, |known| known.min(time)));
         last = Some(last.map_or(time, |known| known.max(time)));
         body.extend_from_slice(&json);

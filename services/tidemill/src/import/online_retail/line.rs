@@ -1,11 +1,16 @@
 //! A line of the file, and the event that is made of it.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidemill_domain::{Amount, Timestamp};
+use uuid::{Uuid, uuid};
 
 /// CloudEvents `source` of the imported events.
 pub const SOURCE: &str = "online-retail";
+/// The namespace of the lines' ids. Another one would make every line new.
+const LINES: Uuid = uuid!("0d1c9cb7-55a5-5f0e-9d0c-1d5b5c3c4d5e");
 
 /// Where each value is in a line.
 #[derive(Debug, Clone, Copy)]
@@ -92,9 +97,36 @@ fn number(text: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(text.to_owned()).ok()
 }
 
-/// The line's event as JSON. `n` counts lines from 1: it is the event's id, so
-/// that a line sent again is known again.
-pub(super) fn event(record: &csv::StringRecord, columns: Columns, n: u64) -> Result<(Timestamp, Vec<u8>), String> {
+/// Names the lines of one file. A line is named by what it says, so that it is
+/// known again in the same file, in the other edition, and in a file that
+/// overlaps with it; and not by its place, which lines of other files have too.
+#[derive(Default)]
+pub(super) struct LineIds {
+    /// How often each was met. An invoice may have a line twice, and both count.
+    met: HashMap<Uuid, u32>,
+}
+
+impl LineIds {
+    fn next(&mut self, time: Timestamp, data: &InvoiceData<'_>) -> Result<String, String> {
+        // As amounts: an edition may write 2.5 for 2.50.
+        let exact = |number: &RawValue| number.get().parse::<Amount>().map_err(|e| e.to_string());
+        let (quantity, price) = (exact(&data.quantity)?, exact(&data.unit_price)?);
+        let said =
+            (time, data.invoice, data.stock_code, data.description, quantity, price, data.customer_id, data.country);
+        let said = serde_json::to_vec(&said).map_err(|e| e.to_string())?;
+        let line = Uuid::new_v5(&LINES, &said);
+        let met = self.met.entry(line).or_default();
+        *met += 1;
+        Ok(format!("{line}-{met}"))
+    }
+}
+
+/// The line's event as JSON.
+pub(super) fn event(
+    record: &csv::StringRecord,
+    columns: Columns,
+    ids: &mut LineIds,
+) -> Result<(Timestamp, Vec<u8>), String> {
     let field = |index: usize| record.get(index).unwrap_or_default().trim();
     let given = |index: usize| Some(field(index)).filter(|text| !text.is_empty());
     let invoice = given(columns.invoice).ok_or("no invoice number")?;
@@ -102,25 +134,20 @@ pub(super) fn event(record: &csv::StringRecord, columns: Columns, n: u64) -> Res
     let customer = given(columns.customer).map(|id| id.strip_suffix(".0").unwrap_or(id));
     let time = time(field(columns.date)).ok_or_else(|| format!("`{}` is no date", field(columns.date)))?;
     let amount = |index| number(field(index)).ok_or_else(|| format!("`{}` is no number", field(index)));
-    let line = InvoiceLine {
-        specversion: "1.0",
-        id: format!("line-{n:06}"),
-        source: SOURCE,
-        kind: "invoice.line",
-        time,
-        // The subject is the partition key. A line without a customer goes by
-        // its invoice; no invoice has both kinds, or two customers.
-        subject: customer.unwrap_or(invoice),
-        data: InvoiceData {
-            invoice,
-            stock_code: given(columns.stock_code).ok_or("no stock code")?,
-            description: given(columns.description),
-            quantity: amount(columns.quantity)?,
-            unit_price: amount(columns.price)?,
-            customer_id: customer,
-            country: given(columns.country).ok_or("no country")?,
-        },
+    // The subject is the partition key. A line without a customer goes by its
+    // invoice; no invoice has both kinds, or two customers.
+    let subject = customer.unwrap_or(invoice);
+    let data = InvoiceData {
+        invoice,
+        stock_code: given(columns.stock_code).ok_or("no stock code")?,
+        description: given(columns.description),
+        quantity: amount(columns.quantity)?,
+        unit_price: amount(columns.price)?,
+        customer_id: customer,
+        country: given(columns.country).ok_or("no country")?,
     };
+    let id = ids.next(time, &data)?;
+    let line = InvoiceLine { specversion: "1.0", id, source: SOURCE, kind: "invoice.line", time, subject, data };
     let mut json = serde_json::to_vec(&line).map_err(|e| e.to_string())?;
     json.push(b'\n');
     Ok((time, json))
@@ -137,7 +164,7 @@ mod tests {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
         let columns = Columns::of(reader.headers().expect("a header"))?;
         let record = reader.records().next().expect("a line").expect("CSV");
-        event(&record, columns, 7).map(|(_, json)| serde_json::from_slice(&json).expect("JSON"))
+        event(&record, columns, &mut LineIds::default()).map(|(_, json)| serde_json::from_slice(&json).expect("JSON"))
     }
 
     #[test]
@@ -156,7 +183,37 @@ mod tests {
         assert_eq!(first["subject"], "17850");
         assert_eq!(first["time"], "2010-12-01T08:26:00Z");
         assert_eq!(first["data"]["description"], "HOLDER, \"T\"");
-        assert_eq!(first["id"], "line-000007");
+    }
+
+    #[test]
+    fn a_line_is_known_by_what_it_says_and_by_how_often_it_was_said() {
+        let header = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country";
+        let ids = |lines: &[&str]| {
+            let text = format!("{header}\n{}\n", lines.join("\n"));
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let columns = Columns::of(reader.headers().expect("a header")).expect("columns");
+            let mut ids = LineIds::default();
+            let id = |record: csv::StringRecord| {
+                let (_, json) = event(&record, columns, &mut ids).expect("an event");
+                let event: Value = serde_json::from_slice(&json).expect("JSON");
+                event["id"].as_str().expect("an id").to_owned()
+            };
+            reader.records().map(|record| record.expect("CSV")).map(id).collect::<Vec<_>>()
+        };
+        let (a, b) = ("1,a,x,1,2009-12-01 08:00:00,1,7,UK", "1,b,y,1,2009-12-01 08:00:00,1,7,UK");
+        let first = ids(&[a, b, a]);
+        assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "a line may be there twice");
+        assert_eq!(ids(&[a, b, a]), first, "it is repeated");
+        let written_otherwise = ["1,a,x,1,12/1/2009 8:00,1.0,7.0,UK", "1,b,y,1,12/1/2009 8:00,1.00,7,UK", a];
+        assert_eq!(ids(&written_otherwise), first);
+        // A file that begins with the end of another, as the years of the data set do.
+        let second = ids(&[b, a, "2,a,x,1,2010-12-01 08:00:00,1,7,UK"]);
+        assert_eq!(second[..2], [first[1].clone(), first[0].clone()]);
+        assert!(!first.contains(&second[2]));
+        let similar = ["1,a,x,2,2009-12-01 08:00:00,1,7,UK", "1,a,x,1,2009-12-01 08:01:00,1,7,UK"];
+        let priced = ["1,a,x,1,2009-12-01 08:00:00,1.5,7,UK", "1,a,x,1,2009-12-01 08:00:00,1,8,UK"];
+        let others = ids(&[similar, priced].concat());
+        assert!(others.iter().all(|id| !first.contains(id)), "{others:?}");
     }
 
     #[test]
@@ -166,7 +223,7 @@ mod tests {
         let columns = Columns::of(reader.headers().expect("a header")).expect("columns");
         let record =
             csv::StringRecord::from(vec!["A563185", "B", "", "-1", "2011-08-12 14:50:00", "0.001", "", "EIRE"]);
-        let (_, json) = event(&record, columns, 1).expect("an event");
+        let (_, json) = event(&record, columns, &mut LineIds::default()).expect("an event");
         let text = String::from_utf8(json).expect("UTF-8");
         assert!(text.contains(r#""unit_price":0.001,"#) && text.contains(r#""quantity":-1,"#), "{text}");
         assert!(!text.contains("customer_id") && !text.contains("description"), "{text}");
