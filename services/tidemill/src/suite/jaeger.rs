@@ -2,17 +2,13 @@
 
 use std::net::SocketAddr;
 
-use otlp_embedded::{Config, State, TraceServiceImpl, TraceServiceServer, ui_app};
+use otlp_embedded::{TraceServiceServer, ui_app};
 use tidemill_service::{HttpConfig, Registry, StartError, guard::HostName, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
-use super::settings::LOCAL_HOSTS;
-
-/// Traces that are kept; the oldest go first.
-const MAX_TRACES: u32 = 5_000;
-const MAX_BYTES: usize = 256 << 20;
+use super::{collector::Collector, settings::LOCAL_HOSTS};
 
 /// A running collector and its UI; both end with the process.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +23,11 @@ impl Jaeger {
     /// Starts both on loopback; `port` is the UI's, 0 for a free one.
     pub async fn start(port: u16) -> Result<Self, StartError> {
         let failed = |what: &str, e: &dyn std::fmt::Display| StartError::new(format!("{what}: {e}"));
-        let state = State::new(Config { max_length: MAX_TRACES, max_memory_usage: MAX_BYTES });
+        let (collector, traces) = Collector::new();
         let incoming =
             TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|e| failed("trace collector", &e))?;
         let otlp = incoming.local_addr().map_err(|e| failed("trace collector", &e))?;
-        let service = TraceServiceServer::new(TraceServiceImpl::new(state.clone())).max_decoding_message_size(64 << 20);
+        let service = TraceServiceServer::new(collector).max_decoding_message_size(64 << 20);
         tokio::spawn(async move {
             if let Err(error) = Server::builder().add_service(service).serve_with_incoming(incoming).await {
                 tracing::error!(%error, "the trace collector ended");
@@ -45,7 +41,7 @@ impl Jaeger {
         http.hosts = LOCAL_HOSTS.into_iter().flat_map(|name| HostName::try_from(name.to_owned())).collect();
         tokio::spawn(async move {
             // It ends with the process.
-            server::serve(listener, ui_app(state, "/"), &http, &Registry::default(), CancellationToken::new()).await;
+            server::serve(listener, ui_app(traces, "/"), &http, &Registry::default(), CancellationToken::new()).await;
         });
         Ok(Self { ui, otlp })
     }

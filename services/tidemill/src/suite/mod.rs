@@ -1,6 +1,7 @@
 //! The all-in-one: every service in one process, on a real nats-server, with
 //! SQLite stores and a built-in metrics store.
 
+mod collector;
 mod ending;
 mod folder;
 mod jaeger;
