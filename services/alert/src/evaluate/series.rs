@@ -42,6 +42,7 @@ pub(super) struct WindowCells {
 }
 
 /// The totals of a group in a window, by measure.
+#[derive(Debug, PartialEq)]
 pub(super) struct GroupTotals {
     pub(super) values: BTreeMap<String, Value>,
     /// Rows that a measure should have and has not.

@@ -31,7 +31,7 @@ fn sale(metric: &str, millis: i64, at: &str, amount: i64) -> CellUpdate {
         start,
         end: start.plus_millis(millis),
         dimensions: dimensions.collect::<BTreeMap<_, _>>(),
-        totals: Totals(vec![
+        totals: Totals::of([
             Measure::DistinctKeyed(1),
             Measure::DistinctKeyed(1),
             Measure::Sum(Amount::from_int(1)),
@@ -197,7 +197,7 @@ async fn trade_for_a_year(shop: &Shop) -> i64 {
             let start = begin.plus_millis(n * EVERY);
             let mut cell = sale("sales_metrics", MINUTE, &start.to_string(), 0);
             cell.dimensions.insert("category".into(), category.into());
-            cell.totals.0[3] = Measure::Sum(Amount::from_micros(i128::from(amount) * 10_000));
+            cell.totals.0[3] = Measure::Sum(Amount::from_micros(i128::from(amount) * 10_000)).into();
             cell
         })
         .collect();

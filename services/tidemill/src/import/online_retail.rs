@@ -250,7 +250,7 @@ const MEASURES: [&str; 6] = ["lines", "invoices", "customers", "quantity", "net"
 async fn write_daily(client: &Client, first: Timestamp, last: Timestamp, target: &Path) -> Result<(), ImportError> {
     let from = first.floor_to(DAY);
     let to = last.floor_to(DAY).plus_millis(DAY);
-    let path = format!("/v1/metrics/daily_country/series?group_by=country&from={from}&to={to}");
+    let path = format!("/v1/metrics/daily_country/series?group_by=country&resolution=window&from={from}&to={to}");
     let series: Series = client.get(&path).await?;
     let mut rows: BTreeMap<(String, String), BTreeMap<String, Value>> = BTreeMap::new();
     for one in series.series {

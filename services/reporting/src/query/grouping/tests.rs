@@ -89,10 +89,10 @@ fn gaps_add_up_and_are_told_by_measure() {
         (cell.totals.0[3].unread, cell.totals.0[2].rounded) = (unread, rounded);
         cell
     };
-    let (groups, _) = grouped(&[], false, vec![lacking(0, 1, 0), lacking(60_000, 2, 1)]);
+    let (groups, _) = grouped(&[], Rollup::Whole, vec![lacking(0, 1, 0), lacking(60_000, 2, 1)]);
     let told = serde_json::to_value(groups[0].sums[0].gaps(&sales())).expect("is JSON");
     assert_eq!(told, serde_json::json!({"unread": {"revenue": 3}, "rounded": {"quantity": 1}}));
-    let (groups, _) = grouped(&[], false, cells());
+    let (groups, _) = grouped(&[], Rollup::Whole, cells());
     assert_eq!(groups[0].sums[0].gaps(&sales()), Gaps::default());
 }
 
@@ -103,7 +103,7 @@ fn unions_of_sketches_are_right() {
         for value in values {
             set.insert(value);
         }
-        cell.totals.0[0] = Measure::DistinctSketch(set);
+        cell.totals.0[0] = Measure::DistinctSketch(set).into();
         cell
     };
     let cells = vec![with(&["x", "y"], cell(0, "a", "EU", 1)), with(&["y", "z"], cell(0, "b", "EU", 1))];
