@@ -54,6 +54,11 @@ impl Condition {
         Ok(Self { text: text.into(), program: Arc::new(program), variables, numbers })
     }
 
+    /// As it is written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The names that the condition needs.
     pub fn variables(&self) -> &BTreeSet<String> {
         &self.variables
@@ -278,7 +283,7 @@ mod tests {
             "data.text.startsWith('x') && data.text.endsWith('y') && data.text.contains('z')",
             "data.text.matches('x') && size(data.list) > 0 && data.list.size() > 0 && !(1 in data.list)",
             "has(data.x) && data.list.all(i, i > 0) && data.list.exists_one(i, i > 0) && data.list.map(i, i * 2) == [2]",
-            "int(data.x) > 0 && double(data.x) > 0.5 && string(data.x) == '1' && max(1, 2) == 2",
+            "int(data.x) > 0 && double(data.x) > 0.5 && string(data.x) == '1'",
             "timestamp(data.at) > timestamp('2026-01-01T00:00:00Z') && duration('1h') > duration('1m')",
             "timestamp(data.at).getFullYear() == 2026 && (data.x > 0 ? data.y : data.z)",
         ] {

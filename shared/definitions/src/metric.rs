@@ -11,6 +11,8 @@ use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_y
 
 const MAX_DIMENSIONS: usize = 8;
 const MAX_MEASURES: usize = 32;
+/// Parameters of questions. A dimension's name is one too, which filters by it.
+const PARAMETERS: [&str; 7] = ["from", "to", "zone", "resolution", "group_by", "version", "format"];
 /// What a condition may look into.
 const ROOTS: [&str; 3] = ["data", "product", "customer"];
 /// Fields that a session's point has beside its measures.
@@ -66,7 +68,11 @@ impl MetricDefinition {
     /// Reads one from YAML.
     pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
         let mut definition: Self = from_yaml(file, text)?;
-        definition.check().map_err(|(place, reason)| DefinitionError::at(file, text, place, reason))?;
+        definition.check().map_err(|(place, reason)| {
+            // A condition over several lines stands there in another way.
+            let place = if text.contains(place) { place } else { "where:" };
+            DefinitionError::at(file, text, place, reason)
+        })?;
         definition.version = version_of(&definition);
         Ok(definition)
     }
@@ -93,6 +99,12 @@ impl MetricDefinition {
             let reason = format!("metric `{metric}`: in a session metric `{taken}` is not free as a measure's name");
             return Err((*taken, reason));
         }
+        if let Some(taken) = PARAMETERS.iter().find(|name| self.dimensions.contains_key(**name)) {
+            let reason = format!(
+                "metric `{metric}`: `{taken}` is not free as a dimension's name: a question has a parameter of that name"
+            );
+            return Err((*taken, reason));
+        }
         let mut names = self.dimensions.keys().chain(self.measures.keys());
         names.try_for_each(|name| check_name(name).map_err(|reason| (name.as_str(), reason)))?;
         let of_measures = self.measures.values().filter_map(|measure| measure.condition.as_ref());
@@ -109,7 +121,7 @@ impl MetricDefinition {
         match condition.variables().iter().find(|name| !is_known(name)) {
             None => Ok(()),
             Some(name) => Err((
-                name,
+                condition.text(),
                 format!(
                     "`{name}` is not known here; known are data, item (with `each`), product, customer, category, \
                      region, country, ip_country, subject, source, type and id"

@@ -143,8 +143,11 @@ impl<'r> Reader<'r> {
     }
 
     async fn daily(&self) -> Result<Daily, Error> {
-        let series: Series =
-            self.client.get("/v1/metrics/daily_country/series?group_by=country&resolution=window").await.map_err(unanswered)?;
+        let series: Series = self
+            .client
+            .get("/v1/metrics/daily_country/series?group_by=country&resolution=window")
+            .await
+            .map_err(unanswered)?;
         let mut daily = Daily::new();
         for one in series.series {
             let country = one.dimensions.get("country").cloned().unwrap_or_default();

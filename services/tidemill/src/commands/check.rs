@@ -138,7 +138,8 @@ impl<'a> Probe<'a> {
     async fn total(&self, placed: Timestamp) -> Result<Option<(String, u64)>, CheckError> {
         let from = Timestamp::saturating_from_millis(placed.millis() - placed.millis().rem_euclid(MINUTE));
         let (metric, to) = (self.metric, from.plus_millis(MINUTE));
-        let answer: Series = self.client.get(&format!("/v1/metrics/{metric}/series?resolution=window&from={from}&to={to}")).await?;
+        let answer: Series =
+            self.client.get(&format!("/v1/metrics/{metric}/series?resolution=window&from={from}&to={to}")).await?;
         let points = answer.series.into_iter().flat_map(|series| series.points);
         let holds = |point: &crate::client::PointOfSeries| point.values.get("orders").and_then(Value::as_u64);
         Ok(points
