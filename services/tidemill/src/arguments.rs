@@ -54,7 +54,8 @@ pub struct UpArguments {
 /// `tidemill demo`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "With --exit the last line is one JSON object, and the exit code is 0 if the books balance, else 3:\n  \
+    after_help = "With --exit the last line is one JSON object, and the exit code is 0 if the books balance, 3 if not, \
+    and 130 if somebody ended it before:\n  \
     tidemill demo --events 50000 --exit | tail -1"
 )]
 pub struct DemoArguments {
@@ -67,6 +68,12 @@ pub struct DemoArguments {
     /// Seed of the play: the same one gives the same events
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// With --keys: the key that the play writes with
+    #[arg(long, env = "TIDEMILL_WRITE_KEY", hide_env_values = true)]
+    pub write_key: Option<String>,
+    /// With --keys: the key that the play reads with
+    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub read_key: Option<String>,
     #[command(flatten)]
     pub(crate) local: Local,
 }
@@ -159,7 +166,7 @@ pub struct BooksArguments {
     #[arg(long, alias = "reporting-url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
     pub url: Url,
     /// Key of the suite that may read, where it needs one
-    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    #[arg(long, alias = "read-key", env = "TIDEMILL_READ_KEY", hide_env_values = true)]
     pub key: Option<String>,
     /// Tell each source by hour of ingestion too
     #[arg(long)]

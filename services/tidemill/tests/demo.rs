@@ -46,6 +46,30 @@ fn the_demo_ends_by_itself_with_balanced_books() {
 }
 
 #[test]
+fn a_demo_behind_keys_plays_with_keys_and_beside_what_is_there() {
+    let (keys, data) = (tempdir(), tempdir());
+    for role in ["write", "read", "operate"] {
+        std::fs::write(keys.path().join(role), format!("{role}r the-key-that-may-{role}\n")).expect("writes");
+    }
+    let [keys, data] = [&keys, &data].map(|folder| folder.path().to_str().expect("text"));
+    let demo = |more: &[&str]| {
+        let ports = ["--port", "0", "--reporting-port", "0", "--jaeger-port", "0"];
+        let output = tidemill(
+            &[&["demo", "--events", "1000", "--exit", "--keys", keys, "--data", data], &ports[..], more].concat(),
+        );
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, told) = demo(&[]);
+    assert!(code == Some(1) && told.contains("--write-key and --read-key"), "{told}");
+    let given = ["--write-key", "the-key-that-may-write", "--read-key", "the-key-that-may-read"];
+    let (code, told) = demo(&given);
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = demo(&given);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("1000 events were played; the books have 1000 more"), "{told}");
+}
+
+#[test]
 fn help_shows_examples_and_mistakes_are_named() {
     let help = tidemill(&["--help"]);
     assert!(String::from_utf8_lossy(&help.stdout).contains("tidemill import online-retail"));

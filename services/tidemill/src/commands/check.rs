@@ -1,6 +1,6 @@
 //! `tidemill check`: one order through the whole chain of a running suite.
 
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::{error::Error, pin::pin, process::ExitCode, time::Duration};
 
 use serde_json::{Value, json};
 use tidemill_domain::{Clock, SystemClock, Timestamp};
@@ -23,6 +23,8 @@ const SOURCE: &str = "tidemill-check";
 const INGESTION: &str = "http://localhost:7070";
 const INTERVAL: Duration = Duration::from_millis(200);
 const MINUTE: i64 = 60_000;
+/// After which nobody is left without a word.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Why the suite did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +62,14 @@ struct Passed {
 
 pub(crate) async fn check(arguments: CheckArguments) -> Ended {
     let spinner = progress::spinner("sending an order");
-    let result = async { Probe::new(&arguments)?.run(&spinner).await }.await;
+    let mut work = pin!(async { Probe::new(&arguments)?.run(&spinner).await });
+    let result = tokio::select! {
+        result = &mut work => result,
+        () = sleep(SILENCE) => {
+            tell!("No answer yet; this goes on for up to {} s (--timeout).", arguments.timeout);
+            work.await
+        }
+    };
     spinner.finish_and_clear();
     let passed = result.map_err(CheckError::plain)?;
     let trace = passed.trace.map(TraceParent::trace_id_hex);

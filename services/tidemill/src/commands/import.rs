@@ -16,7 +16,7 @@ pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
         let invoices = Invoices::read(&arguments.file)?;
         online_retail::make_folder(&arguments.out)?;
         let work = async |suite: Whereabouts| -> Result<ImportSummary, Box<dyn Error>> {
-            Ok(invoices.import(&arguments.out, &suite.client(), arguments.batch as usize).await?)
+            Ok(invoices.import(&arguments.out, &suite.client(Keys::default()), arguments.batch as usize).await?)
         };
         return match with_suite(&Local::private(), Extras::default(), work).await? {
             Some(summary) => report(summary),

@@ -183,8 +183,8 @@ impl LocalSuite {
 
 impl Whereabouts {
     /// A client of it.
-    pub(crate) fn client(&self) -> Client {
-        Client::new(url(self.ingestion), url(self.reporting), Keys::default())
+    pub(crate) fn client(&self, keys: Keys) -> Client {
+        Client::new(url(self.ingestion), url(self.reporting), keys)
     }
 
     /// Tells a person where to look.
