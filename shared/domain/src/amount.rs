@@ -1,6 +1,7 @@
 //! Exact decimal numbers for money and quantities.
 
-mod decimal;
+mod error;
+mod number;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +10,8 @@ use std::{fmt, iter::Sum, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use decimal::Decimal;
+pub use error::AmountError;
+use number::WrittenNumber;
 
 /// Decimal digits after the point that an [`Amount`] keeps.
 const SCALE: u32 = 12;
@@ -31,17 +33,6 @@ const LIMIT: i128 = 1_000_000_000_000_000 * UNIT;
     extend("pattern" = r"^-?[0-9]+\.[0-9]{2,12}$", "examples" = ["39.98", "-0.001"])
 )]
 pub struct Amount(i128);
-
-/// Why a text is not an [`Amount`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AmountError {
-    /// Not a decimal number.
-    #[error("not a decimal number")]
-    Malformed,
-    /// Beyond plus or minus 10^15.
-    #[error("beyond plus or minus 10^15")]
-    TooLarge,
-}
 
 /// An amount that was read or multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +59,7 @@ impl Amount {
 
     /// The value in millionths, rounded half to even.
     pub const fn micros(self) -> i128 {
-        decimal::divide(self.0, UNIT / 1_000_000).0
+        number::divide(self.0, UNIT / 1_000_000).0
     }
 
     /// Reads a number as JSON or a person writes it (`-12.50`, `1e3`, ` .5`).
@@ -84,7 +75,7 @@ impl Amount {
     /// The exact product of numbers, each as [`read`](Self::read) takes it.
     /// Only the product is rounded.
     pub fn product<'t>(factors: impl IntoIterator<Item = &'t str>) -> Result<ReadAmount, AmountError> {
-        let mut product = Decimal::ONE;
+        let mut product = WrittenNumber::ONE;
         for factor in factors {
             product = product.times(factor.parse()?);
         }

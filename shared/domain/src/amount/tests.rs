@@ -128,7 +128,7 @@ proptest! {
             }
             Err(error) => {
                 prop_assert_eq!(error, AmountError::TooLarge);
-                prop_assert!(rounded.abs() >= BigDecimal::from(1_000_000_000_000_000_i64), "{} is not too large", rounded);
+                prop_assert!(rounded.abs() >= 1_000_000_000_000_000_i64, "{} is not too large", rounded);
             }
         }
     }

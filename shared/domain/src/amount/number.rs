@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use num_bigint::BigInt;
 
-use super::AmountError;
+use super::error::AmountError;
 
 /// The longest text of a number. The exact value of a binary float near 1 has
 /// 55 characters.
@@ -27,7 +27,7 @@ const MAX_DIGITS: usize = 30;
 
 /// `digits / 10^scale`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Decimal {
+pub(super) struct WrittenNumber {
     digits: Digits,
     scale: i32,
 }
@@ -40,7 +40,7 @@ enum Digits {
     Many(BigInt),
 }
 
-impl Decimal {
+impl WrittenNumber {
     pub(super) const ONE: Self = Self { digits: Digits::Few(1), scale: 0 };
 
     pub(super) fn times(self, other: Self) -> Self {
@@ -104,7 +104,7 @@ pub(super) const fn divide(value: i128, unit: i128) -> (i128, bool) {
     (if up { quotient + value.signum() } else { quotient }, rest != 0)
 }
 
-impl FromStr for Decimal {
+impl FromStr for WrittenNumber {
     type Err = AmountError;
 
     fn from_str(text: &str) -> Result<Self, AmountError> {
@@ -150,15 +150,15 @@ fn exponent_of(text: &str) -> Result<i32, AmountError> {
 }
 
 /// `digits` has neither leading nor trailing zeros.
-fn without_noise(text: &str, digits: &str, scale: i32) -> Result<Decimal, AmountError> {
+fn without_noise(text: &str, digits: &str, scale: i32) -> Result<WrittenNumber, AmountError> {
     if digits.is_empty() {
-        return Ok(Decimal { digits: Digits::Few(0), scale: 0 });
+        return Ok(WrittenNumber { digits: Digits::Few(0), scale: 0 });
     }
     if length(digits)? - scale > MAX_WHOLE {
         return Err(AmountError::TooLarge);
     }
     let (digits, scale) = leading(digits, scale)?;
-    let written = Decimal { digits: Digits::Few(digits), scale };
+    let written = WrittenNumber { digits: Digits::Few(digits), scale };
     if digits < FLOAT_DIGITS || scale <= PLAIN_DECIMALS {
         return Ok(written);
     }
@@ -192,7 +192,7 @@ fn widened(text: &str) -> Option<String> {
 
 /// The number of six decimals that a float was meant to be, where no more than
 /// noise is beyond them.
-fn meant(digits: i128, scale: i32) -> Option<Decimal> {
+fn meant(digits: i128, scale: i32) -> Option<WrittenNumber> {
     let power = |exponent: i32| 10_i128.checked_pow(u32::try_from(exponent).unwrap_or(0));
     let (rounded, moved) = match power(scale - PLAIN_DECIMALS) {
         Some(unit) => {
@@ -203,10 +203,10 @@ fn meant(digits: i128, scale: i32) -> Option<Decimal> {
     };
     let by_subtraction = power(scale - SUBTRACTION_DECIMALS).unwrap_or(i128::MAX);
     let noise = by_subtraction.max(digits / FLOAT_PRECISION);
-    (moved <= noise).then_some(Decimal { digits: Digits::Few(rounded), scale: PLAIN_DECIMALS })
+    (moved <= noise).then_some(WrittenNumber { digits: Digits::Few(rounded), scale: PLAIN_DECIMALS })
 }
 
-impl Decimal {
+impl WrittenNumber {
     fn negated(self) -> Self {
         let digits = match self.digits {
             Digits::Few(digits) => Digits::Few(-digits),
