@@ -34,6 +34,17 @@ test("a cell that comes again overwrites itself", () => {
   assert.equal(model.total("orders"), 4_000_000_000_000n);
 });
 
+test("rows that a measure could not read are counted, and as often as their window says", () => {
+  const model = sales();
+  assert.equal(model.unread("revenue"), 0);
+  model.setTotals([{ dimensions: {}, values: { revenue: "5.00", orders: 1 }, unread: { revenue: 3 } }]);
+  model.apply({ ...cell(0, "books", "Europe", "1.00", 1), unread: { revenue: 1 } });
+  model.apply({ ...cell(0, "books", "Europe", "1.00", 1), unread: { revenue: 2 } });
+  model.apply(cell(0, "games", "Europe", "1.00", 1));
+  assert.equal(model.unread("revenue"), 5);
+  assert.equal(model.unread("orders"), 0);
+});
+
 test("older windows count in sum, and a change among them asks for the history", () => {
   const model = sales();
   model.setTotals([{ dimensions: { category: "books", region: "Europe" }, values: { revenue: "5.00", orders: 1 } }]);

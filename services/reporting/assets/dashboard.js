@@ -283,6 +283,7 @@ function paintSales() {
   salesTiles.show(
     { revenue: sales.total("revenue"), orders: sales.total("orders"), quantity: sales.total("quantity") },
     { revenue: trend("revenue"), orders: trend("orders"), quantity: trend("quantity") },
+    sales.unread("revenue"),
   );
   setText(byId("sales-since"), sinceText(sales.spanFrom));
   showBars(byId("regions"), sales.totalsBy("region", "revenue"), (name) => ({

@@ -38,10 +38,14 @@ export class SalesTiles {
     this.average = new Tile(list, "average-order", "Average order");
   }
 
-  /** @param trends `{revenue, orders, quantity}`, each a list of numbers over time */
-  show({ revenue, orders, quantity }, trends) {
+  /**
+   * @param trends `{revenue, orders, quantity}`, each a list of numbers over time
+   * @param unread rows whose revenue could not be read
+   */
+  show({ revenue, orders, quantity }, trends, unread) {
     this.revenue.show(formatMoney(revenue), toDecimalString(revenue, 2), {
       title: formatExactMoney(revenue),
+      note: unread > 0 ? `without ${formatInteger(unread)} ${unread === 1 ? "line" : "lines"} whose amount cannot be read` : "",
       trend: trends.revenue,
     });
     this.orders.show(formatCount(orders), toDecimalString(orders), { trend: trends.orders });

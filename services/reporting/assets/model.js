@@ -65,9 +65,10 @@ export class MetricModel {
 
   /** Rows of `/totals` for the windows before `liveFrom`, by all dimensions. */
   setTotals(rows) {
-    this.rows = rows.map(({ dimensions, values }) => ({
+    this.rows = rows.map(({ dimensions, values, unread = {} }) => ({
       dimensions,
       values: this.#parse(values),
+      unread,
     }));
   }
 
@@ -85,7 +86,7 @@ export class MetricModel {
   }
 
   /** Overwrites one window's values, or drops a retracted one. Returns one of `Applied`. */
-  apply({ start, complete, retracted = false, dimensions, values }) {
+  apply({ start, complete, retracted = false, dimensions, values, unread = {} }) {
     const startMs = Date.parse(start);
     if (startMs < this.spanFrom) return Applied.Outside;
     if (startMs < this.liveFrom) return Applied.History;
@@ -95,7 +96,7 @@ export class MetricModel {
       return Applied.Live;
     }
     const exact = this.#parse(values);
-    this.cells.set(key, { start: startMs, complete, dimensions, values: exact, heights: heights(exact) });
+    this.cells.set(key, { start: startMs, complete, dimensions, values: exact, unread, heights: heights(exact) });
     return Applied.Live;
   }
 
@@ -119,6 +120,14 @@ export class MetricModel {
     for (const { values } of this.rows) sum += values[measure];
     for (const { values } of this.cells.values()) sum += values[measure];
     return sum;
+  }
+
+  /** How many rows over the span count and have no value that the measure could read. */
+  unread(measure) {
+    let rows = 0;
+    for (const { unread } of this.rows) rows += unread[measure] ?? 0;
+    for (const { unread } of this.cells.values()) rows += unread[measure] ?? 0;
+    return rows;
   }
 
   /** Exact sums of a measure by one dimension, largest first: `[[value, units]]`. */

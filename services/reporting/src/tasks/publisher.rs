@@ -18,7 +18,7 @@ use crate::{
     books::BooksAnswer,
     catalogue::Metric,
     error::Error,
-    query::{DimensionGroup, Grouping, Question, Rollup, Values},
+    query::{DimensionGroup, Gaps, Grouping, Question, Rollup, Values},
     read_model::MergedCellKey,
     state::{Reporting, Truth},
     store::StoredCell,
@@ -53,6 +53,8 @@ struct LivePoint {
     retracted: bool,
     dimensions: BTreeMap<String, String>,
     values: Values,
+    #[serde(flatten)]
+    gaps: Gaps,
 }
 
 /// Sends updates until shutdown.
@@ -151,7 +153,8 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], 
 fn retracted(key: &MergedCellKey) -> Option<LivePoint> {
     let dimensions = serde_json::from_str(&key.dimensions).ok()?;
     let (start, end) = (key.start, key.start);
-    Some(LivePoint { start, end, complete: false, retracted: true, dimensions, values: Values::new() })
+    let (values, gaps) = (Values::new(), Gaps::default());
+    Some(LivePoint { start, end, complete: false, retracted: true, dimensions, values, gaps })
 }
 
 fn points(metric: &Metric, grouping: Grouping<'_>, truth: Truth) -> Vec<LivePoint> {
@@ -170,6 +173,7 @@ fn points(metric: &Metric, grouping: Grouping<'_>, truth: Truth) -> Vec<LivePoin
             retracted: false,
             dimensions,
             values: sum.values(metric),
+            gaps: sum.gaps(metric),
         })
         .collect()
 }
