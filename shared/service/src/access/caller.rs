@@ -8,20 +8,21 @@ use tidemill_domain::Timestamp;
 use super::key::NamedKey;
 use crate::Problem;
 
-/// Who asks: the holder of a key, or whoever asks where everybody may.
+/// The caller of a request: the holder of a key, or anybody where a service is
+/// open to everybody.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub(super) key: Option<Arc<NamedKey>>,
-    /// When its session ends, where it has one.
+    /// When the caller's session ends, if it has one.
     pub(super) until: Option<Timestamp>,
 }
 
 impl Caller {
-    /// Whoever asks where everybody may.
+    /// The caller of a service that is open to everybody.
     pub const ANYBODY: Self = Self { key: None, until: None };
 
-    /// The name of its key; `anybody` where there are none. There are as many
-    /// as there are keys, so that it may be a label.
+    /// The name of the caller's key, or `anybody` if it has none. There are
+    /// only as many names as keys, so a name may be a label.
     pub fn name(&self) -> &str {
         self.key.as_ref().map_or("anybody", |key| &key.name)
     }
@@ -33,7 +34,8 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Of a guarded route; on another one it is a fault of ours.
+/// Only a guarded route has a caller. A handler that asks for one elsewhere is
+/// a fault of ours.
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 

@@ -26,7 +26,7 @@ pub struct AuthConfig {
     /// read again when it changes. KEY may be `sha256:` and the hash of a key
     /// in hexadecimal digits, which `tidemill keys` makes.
     pub folder: Option<PathBuf>,
-    /// What there was before roles.
+    /// The setting from before there were roles.
     #[schemars(skip)]
     keys: Gone,
 }
@@ -56,7 +56,7 @@ impl AuthConfig {
         [(Role::Write, &self.write), (Role::Read, &self.read), (Role::Operate, &self.operate)]
     }
 
-    /// Whether any key is given, or where to find some.
+    /// Whether any key is given, or a folder that may hold some.
     pub(super) fn has_keys(&self) -> bool {
         self.keys.0
             || self.folder.is_some()
@@ -64,9 +64,9 @@ impl AuthConfig {
     }
 }
 
-/// Whether a setting is given that is no more: whoever gives it is told at the
-/// start what to give instead. Not by the reader of settings, which hides all
-/// that is said of a secret.
+/// Whether a setting is given that no longer exists. The start then says what
+/// to give instead. The reader of settings cannot say it: it hides all that is
+/// said of a secret.
 #[derive(Debug, Clone, Default)]
 struct Gone(bool);
 
@@ -97,7 +97,7 @@ impl fmt::Debug for Entries {
 }
 
 impl Entries {
-    /// What is wrong with the first that is wrong.
+    /// Fails with what is wrong with the first faulty entry.
     pub fn check(&self) -> Result<(), &str> {
         self.wrong.as_deref().map_or(Ok(()), Err)
     }
@@ -110,7 +110,7 @@ impl<S: AsRef<str>> FromIterator<S> for Entries {
             match KeyEntry::parse(text.as_ref()) {
                 Ok(entry) => read.entries.push(entry),
                 Err(error) if read.wrong.is_none() => read.wrong = Some(format!("entry {number} {error}")),
-                // The first is told.
+                // Only the first error is told.
                 Err(_) => {}
             }
         }

@@ -31,10 +31,10 @@ impl Credentials {
         }
     }
 
-    /// The same for a route that is written to. Without a key in a header, one in
-    /// the address counts: a page's beacon can set no header. Addresses end up in
-    /// the logs of proxies, so that this is for keys that everybody may see, and
-    /// no other route looks there.
+    /// The same for a route that is written to. If no header has a key, a key
+    /// in the address counts: a page's beacon can set no header. Addresses end
+    /// up in the logs of proxies. So this is only for keys that everybody may
+    /// see, and no other route looks there.
     pub(super) fn of_writer(headers: &HeaderMap, uri: &Uri) -> Self {
         match in_address(uri) {
             Some(found) if !has_key(headers) => found,
@@ -47,7 +47,7 @@ fn has_key(headers: &HeaderMap) -> bool {
     headers.contains_key(header::AUTHORIZATION) || headers.contains_key("x-write-key")
 }
 
-/// The key in an address. Of two of them nobody knows which is meant.
+/// The key in an address. If there are two, nobody knows which is meant.
 fn in_address(uri: &Uri) -> Option<Credentials> {
     let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     let mut keys = pairs.filter(|(name, _)| *name == PARAMETER).map(|(_, value)| value);
@@ -107,7 +107,8 @@ mod tests {
         assert_eq!(of("/v1/events?write_key=first", &[]), key("first"));
         assert_eq!(of("/v1/events?x=1&write_key=a%2Bb+c", &[]), key("a+b+c"));
         assert_eq!(of("/v1/events?write_key=first", &[("x-write-key", "second")]), key("second"));
-        // A wrong key is not made up for by the address, nor two keys by their order.
+        // The address does not make up for a wrong key, and order does not
+        // choose between two keys.
         assert_eq!(of("/v1/events?write_key=first", &[("authorization", "nonsense")]), Credentials::None);
         assert_eq!(of("/v1/events?write_key=first&write_key=first", &[]), Credentials::None);
         // A session of another service on the same host comes along with a beacon.
@@ -122,7 +123,7 @@ mod tests {
         for value in ["Digest first", "first", "Basic !", "Basic Zmlyc3Q="] {
             assert_eq!(of("authorization", value), Credentials::None, "{value}");
         }
-        // A wrong key is not made up for by a cookie.
+        // A cookie does not make up for a wrong key.
         let both = [("authorization", "nonsense"), ("cookie", "tidemill_session=v")];
         let both = both.map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
         assert_eq!(Credentials::of(&HeaderMap::from_iter(both)), Credentials::None);

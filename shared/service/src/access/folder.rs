@@ -21,8 +21,8 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Reads them. A file that is absent has no keys; a folder that is absent
-    /// is an error, and so is what cannot be read.
+    /// Reads the files. An absent file has no keys. An absent folder is an
+    /// error, and so is a file that cannot be read.
     pub(super) fn read(folder: &Path) -> Result<Self, String> {
         let told = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
         if !folder.is_dir() {

@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{Context, StartError};
 
-/// How often the folder is looked at: a key that is taken away opens nothing
-/// any more within this time.
+/// How often the folder is read. A key that is taken away opens nothing after
+/// this time.
 const LOOK: Duration = Duration::from_secs(2);
 const NOTICE: &str = "keys";
 
@@ -46,9 +46,10 @@ struct AccessState {
 }
 
 impl Access {
-    /// Reads the keys of a service whose routes need the roles `serves`, and
-    /// goes on reading them. It is an error if none opens any of its routes:
-    /// that everybody may has to be said.
+    /// Reads the keys of a service, and goes on reading them. The service's
+    /// routes need the roles `serves`. It is an error if no key opens any of
+    /// these routes: a service is open to everybody only where its settings say
+    /// so.
     pub fn start(config: &AuthConfig, context: &Context, serves: &[Role]) -> Result<Self, StartError> {
         if config.open {
             if config.has_keys() {
@@ -84,7 +85,7 @@ impl Access {
         Ok(access)
     }
 
-    /// Where everybody may do everything.
+    /// Lets everybody do everything.
     pub fn everybody(context: &Context) -> Self {
         Self::new(None, context)
     }
@@ -94,7 +95,7 @@ impl Access {
         Self { shared: Arc::new(AccessState { keys, clock, telemetry }), sessions: false }
     }
 
-    /// The same, where a page's cookie reads too.
+    /// The same, but a page's cookie reads too.
     #[must_use]
     pub fn with_sessions(self) -> Self {
         Self { sessions: true, ..self }
@@ -110,12 +111,12 @@ impl Access {
         self.sessions
     }
 
-    /// Who asks, if they may do what needs `needs`.
+    /// The caller of a request, if they may do what needs the role `needs`.
     pub fn check(&self, method: &Method, headers: &HeaderMap, needs: Role) -> Result<Caller, Denied> {
         self.judge(method, Credentials::of(headers), needs)
     }
 
-    /// The same of a request, whose address may hold a key that writes.
+    /// The same for a whole request: its address may hold a key that writes.
     fn check_request(&self, request: &Request, needs: Role) -> Result<Caller, Denied> {
         let credentials = match needs {
             Role::Write => Credentials::of_writer(request.headers(), request.uri()),
@@ -160,8 +161,8 @@ impl Access {
         }
     }
 
-    /// Ends when the caller may go on no more: its key is gone, or its session
-    /// is over. For answers that last.
+    /// Ends when the caller may no longer go on, because its key is gone or its
+    /// session is over. This is for answers that last.
     pub fn until_void(&self, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
         let changes = self.shared.keys.as_ref().map(watch::Sender::subscribe);
         let left = caller.until.map(|until| until.millis() - self.shared.clock.now().millis());
@@ -187,10 +188,10 @@ impl Access {
         }
     }
 
-    /// Reads the keys again and again. What cannot be read changes nothing, and
-    /// is told: a typing error must not lock everybody out. That no key is left
-    /// is taken as said, since a key may have to go before another is there,
-    /// and told too.
+    /// Reads the keys again and again. If they cannot be read, nothing changes
+    /// and a notice says why: a typing error must not lock everybody out. If no
+    /// key is left, that is taken as it is, with a notice too: a key may have
+    /// to go before another is there.
     async fn follow(
         self,
         config: AuthConfig,
@@ -234,7 +235,7 @@ impl Access {
 
     fn take(&self, keys: Keyring) {
         let Some(current) = &self.shared.keys else { return };
-        // What was broken may come back as it was before.
+        // Keys that could not be read may come back as they were before.
         if **current.borrow() != keys {
             let keys = Arc::new(keys);
             let before = current.send_replace(keys.clone());

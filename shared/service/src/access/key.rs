@@ -1,4 +1,4 @@
-//! A key: its name, and the hash that is all that is kept of it.
+//! A key: its name and its hash. The key itself is not kept.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::Role;
 
-/// Fewer bytes can be guessed.
+/// A shorter key can be guessed.
 pub const LEAST_BYTES: usize = 16;
-/// More than anybody needs; what is longer is a file that was given by mistake.
+/// More than anybody needs. A longer key is a file that was given by mistake.
 const MOST_BYTES: usize = 512;
 /// Characters of a name: it goes into logs, metrics and the audit.
 const LONGEST_NAME: usize = 64;
 /// What stands before a hash in place of a key.
 const HASHED: &str = "sha256:";
 
-/// The SHA-256 of a key. Keys are long and random, so that nothing slower is
-/// needed to keep them from being guessed.
+/// The SHA-256 of a key. Keys are long and random, so it takes no slower hash
+/// to keep them from being guessed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hash([u8; 32]);
 
@@ -88,7 +88,7 @@ pub enum KeyError {
     /// The key cannot be sent in a header.
     #[error("has a key with other characters than letters, digits and signs of ASCII without the comma")]
     Characters,
-    /// What should be a hash is none.
+    /// The text in the place of a hash is not one.
     #[error("has no 64 hexadecimal digits after `{HASHED}`")]
     Hash,
 }

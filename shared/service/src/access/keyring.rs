@@ -9,13 +9,14 @@ use super::{
     key::{Hash, KeyEntry, NamedKey},
 };
 
-/// Keys of all roles together: each request's is compared with every one.
+/// Keys of all roles together. The key of each request is compared with every
+/// one.
 const MOST_KEYS: usize = 256;
 
 /// Keys that do not go together. It names no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Conflict {
-    /// A caller could not be told by its name.
+    /// Two keys of a role have one name, so the name would not tell the caller.
     #[error("two {role} keys have the name {name}")]
     Name {
         /// Their role.
@@ -23,10 +24,10 @@ pub(super) enum Conflict {
         /// Their name.
         name: String,
     },
-    /// A key has one role and one name.
+    /// One key is given twice, but a key has one role and one name.
     #[error("the {} key {} and the {} key {} are the same key", .0.0, .0.1, .1.0, .1.1)]
     Key((Role, String), (Role, String)),
-    /// Too many to compare with.
+    /// There are too many keys to compare each request with.
     #[error("there are {0} keys; at most {MOST_KEYS} are taken")]
     Many(usize),
 }

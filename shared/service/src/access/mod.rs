@@ -1,12 +1,12 @@
 //! Who may do what over HTTP.
 //!
-//! A key has a name and one [`Role`]. Keys come from the settings or from a
-//! folder that is read again when it changes ([`config`], [`folder`]); of each
-//! only a hash is kept ([`key`]), and a caller's is compared with all of them
-//! ([`keyring`]). A route says once which role it needs, where the router is
-//! made; from that follow the guard before it and what `/openapi.json` says of
-//! it ([`routes`]). A page logs in with a key and gets a cookie that reads
-//! ([`session`]).
+//! A key has a name and one [`Role`]. Keys come from the settings, or from a
+//! folder that is read again when it changes ([`config`], [`folder`]). Only a
+//! hash of each key is kept ([`key`]). A caller's key is compared with all of
+//! them ([`keyring`]). Where the router is made, each route says once which
+//! role it needs. The guard before the route follows from that, and so does
+//! what `/openapi.json` says of it ([`routes`]). A page logs in with a key and
+//! gets a cookie that reads ([`session`]).
 
 mod caller;
 mod config;

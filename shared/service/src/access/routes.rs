@@ -40,7 +40,7 @@ impl From<Role> for Needs {
     }
 }
 
-/// A router on which no route is without a word on who may call it.
+/// A router whose every route says who may call it.
 pub struct Routes<S = ()> {
     router: Router<S>,
     access: Access,
@@ -64,14 +64,15 @@ pub enum Undeclared {
     Document(String),
 }
 
-/// With an answer to methods that a route does not have. It is given to the
-/// routes that are there, so it comes after them, and before what wraps them.
+/// Answers the methods that a route does not have. Only routes that are there
+/// already get this answer, so it comes after them, and before the layers that
+/// wrap them.
 fn answering_all_methods<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed))
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// None yet.
+    /// A router without routes.
     pub fn new(access: &Access) -> Self {
         Self { router: Router::new(), access: access.clone(), declared: Vec::new() }
     }
@@ -123,7 +124,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self { router: self.router.route(path, route), ..self }
     }
 
-    /// Wraps all routes; what it does comes before their guards.
+    /// Wraps all routes. The layer runs before their guards.
     #[must_use]
     pub fn layer<L>(self, layer: L) -> Self
     where
@@ -136,7 +137,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self { router: answering_all_methods(self.router).layer(layer), ..self }
     }
 
-    /// With what the handlers work on.
+    /// Gives the handlers the state that they work on.
     pub fn with_state(self, state: S) -> Routes {
         let router = answering_all_methods(self.router).with_state(state);
         Routes { router, access: self.access, declared: self.declared }
@@ -149,7 +150,7 @@ impl Routes {
     }
 
     /// Writes into the API's description what each route needs, and the answers
-    /// that follow from it. An error if the description has other routes.
+    /// that follow from it. It is an error if the description has other routes.
     pub fn describe(&self, openapi: &mut OpenApi) -> Result<(), Undeclared> {
         for (path, item) in &mut openapi.paths.paths {
             for (method, operation) in operations(item) {

@@ -1,9 +1,9 @@
 //! What a page keeps in place of a key.
 //!
-//! The cookie says which key logged in and until when, sealed with the hash of
-//! that key: every replica can check it, none has to remember it, and a key
-//! that goes takes its sessions with it. It reads and no more, so that no other
-//! page can have anything changed by it.
+//! The cookie says which key logged in and until when. It is sealed with the
+//! hash of that key: every replica can check it, and none has to remember it. A
+//! key that goes takes its sessions with it. The cookie reads and no more, so
+//! no other page can use it to change anything.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use super::{key::NamedKey, keyring::Keyring};
 const COOKIE: &str = "tidemill_session";
 /// A working day.
 const SECONDS: i64 = 12 * 3600;
-/// Told before what is sealed, so that no other use of a hash makes a session.
+/// Comes before the text that is sealed, so that no other use of a hash makes a
+/// session.
 const PURPOSE: &[u8] = b"tidemill session 1\0";
 
 /// A page's leave to read.
@@ -68,9 +69,9 @@ pub(super) fn presented(headers: &HeaderMap) -> Option<String> {
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
 }
 
-/// `Set-Cookie` that gives a session, or with `None` takes it. No script sees
-/// it and no other site's page has it sent along; `secure` keeps it from being
-/// sent in the clear.
+/// A `Set-Cookie` that gives a session; with `None` it takes the session away.
+/// No script sees the cookie, and no page of another site can have it sent
+/// along. `secure` keeps it from being sent in the clear.
 pub fn cookie(session: Option<&Session>, secure: bool) -> String {
     let (value, age) = session.map_or(("", 0), |session| (session.0.as_str(), SECONDS));
     let secure = if secure { "; Secure" } else { "" };

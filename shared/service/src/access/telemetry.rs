@@ -8,7 +8,7 @@ use prometheus_client::{
 use super::{Caller, Denied, keyring::Keyring};
 use crate::Registry;
 
-/// As many as there are keys.
+/// There are as many of these labels as keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByKey {
     key: String,
@@ -48,7 +48,7 @@ impl Telemetry {
         tracing::debug!(code = denied.code().as_str(), %denied, "a request was not let in");
     }
 
-    /// Keys have changed. Names that are gone are labels no more.
+    /// Keys have changed. Names that are gone are no longer labels.
     pub(super) fn rotated(&self, before: &Keyring, now: &Keyring) {
         self.rotations.inc();
         for key in before.iter().filter(|key| now.named(&key.name).next().is_none()) {
