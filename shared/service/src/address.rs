@@ -11,8 +11,8 @@ use crate::Problem;
 pub(crate) const PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 /// Refuses an address whose path or query is not UTF-8, or spells a control
-/// character. Neither is part of any name, and a database that is asked for one
-/// fails.
+/// character. No name contains either, and a database fails if it is asked for
+/// one.
 pub(crate) fn check(uri: &Uri) -> Result<(), Box<Problem>> {
     [uri.path()].into_iter().chain(uri.query()).try_for_each(check_part)
 }

@@ -78,14 +78,15 @@ struct Dependency {
 
 #[derive(Debug)]
 struct Circuit {
-    /// Since when the dependency is away: when the next probe may go. `None`
-    /// while it works.
+    /// When the next probe may go, while the dependency is away. `None` while
+    /// it works.
     open: Option<Instant>,
     backoff: Backoff,
     probing: bool,
 }
 
-/// Leave to try. Dropped without a word it leaves the question open.
+/// Leave to try the dependency. An attempt that is dropped without a result
+/// leaves the question open.
 #[must_use = "say what came of it"]
 #[derive(Debug)]
 pub struct Attempt {
@@ -126,8 +127,8 @@ impl Breaker {
         }
     }
 
-    /// Calls the dependency as soon as it is not known to be away, and takes
-    /// note of what comes of it. Every call goes this way, or by
+    /// Waits while the dependency is known to be away, then calls it and takes
+    /// note of the result. Every call goes this way, or by
     /// [`call_until_done`](Self::call_until_done).
     pub async fn call<T, E: Outage>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let attempt = self.attempt().await;
@@ -139,9 +140,9 @@ impl Breaker {
         done
     }
 
-    /// Calls the dependency again and again while it is away. `None` when `stop`
-    /// comes meanwhile; one that works is called even after that, so that the
-    /// step in hand can be finished.
+    /// Calls the dependency again and again while it is away. Answers `None` if
+    /// `stop` comes meanwhile. A dependency that works is called even after
+    /// `stop`, so that the step in hand can be finished.
     pub async fn call_until_done<T, E: Outage, F: Future<Output = Result<T, E>>>(
         &self,
         stop: &CancellationToken,
@@ -178,7 +179,8 @@ impl Breaker {
                 state.backoff = Backoff::new();
                 state.open = Some(now + state.backoff.failed());
             }
-            // Calls that were under way when it opened say nothing new.
+            // Calls that were under way when the breaker opened say nothing
+            // new.
             Some(due) if due > now && !state.probing => {}
             Some(_) => {
                 state.open = Some(now + state.backoff.failed());

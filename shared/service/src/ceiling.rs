@@ -21,7 +21,8 @@ impl Default for CeilingConfig {
     }
 }
 
-/// Messages that the share is taken of, at least: two of these spans are kept.
+/// The share is taken of the latest messages, at least this many: two spans are
+/// kept.
 const SPAN: u64 = 1000;
 
 /// What became of one consumer's latest messages.
@@ -47,19 +48,19 @@ struct Counts {
 pub struct CeilingReached {
     /// Dead letters.
     pub dead: u64,
-    /// Messages that they are of.
+    /// The messages that the dead letters are among.
     pub all: u64,
 }
 
 impl Ceiling {
-    /// With nothing seen yet.
+    /// A ceiling that has seen nothing yet.
     pub fn new(config: CeilingConfig) -> Self {
         Self { config, now: Counts::default(), before: Counts::default() }
     }
 
-    /// Takes in what is about to be settled: `dead` of `all`. With an error
-    /// nothing is taken in, and nothing is to be given up: asked again it says
-    /// the same.
+    /// Counts messages that are about to be settled: `all` of them, `dead` as
+    /// dead letters. If this fails, nothing is counted and the caller must give
+    /// nothing up: the same question gets the same answer.
     pub fn admit(&mut self, all: u64, dead: u64) -> Result<(), CeilingReached> {
         let total = Counts { all: self.before.all + self.now.all + all, dead: self.before.dead + self.now.dead + dead };
         let above = total.dead * 100 > total.all * u64::from(self.config.ceiling_percent);

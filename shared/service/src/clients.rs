@@ -39,14 +39,14 @@ impl From<Network> for String {
     }
 }
 
-/// What a client is told apart by: its IPv4 address, or its /64 network of
-/// IPv6, since that is what one subscriber is given whole.
+/// What tells a client from others: its IPv4 address, or its /64 network of
+/// IPv6, since one subscriber is given a whole /64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientKey(IpAddr);
 
 impl ClientKey {
-    /// Of this address; none where it is in one of the networks whose addresses
-    /// stand for many clients.
+    /// The key of an address. `None` if the address is in a `shared` network:
+    /// its addresses each stand for many clients.
     pub fn of(address: IpAddr, shared: &[Network]) -> Option<Self> {
         let address = address.to_canonical();
         if shared.iter().any(|network| network.0.contains(&address)) {
@@ -68,15 +68,15 @@ impl fmt::Display for ClientKey {
     }
 }
 
-/// The address that a request comes from: what the outermost of `proxies`
-/// trusted ones saw, else the connection's own.
+/// The address that a request comes from: the one that the outermost of
+/// `proxies` trusted proxies saw, else the connection's own.
 pub fn address(head: &request::Parts, proxies: usize) -> Option<IpAddr> {
     let connection = || head.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
     forwarded(&head.headers, proxies).or_else(connection).map(|address| address.to_canonical())
 }
 
-/// What the outermost trusted proxy saw: each appends the address that it was
-/// called from, and what stands before is the sender's own word.
+/// The address that the outermost trusted proxy saw. Each proxy appends the
+/// address that called it. Anything before those is the sender's own word.
 fn forwarded(headers: &HeaderMap, trusted: usize) -> Option<IpAddr> {
     let nth_last = trusted.checked_sub(1)?;
     let lists = headers.get_all("x-forwarded-for").iter().filter_map(|list| list.to_str().ok());
@@ -90,11 +90,12 @@ fn forwarded(headers: &HeaderMap, trusted: usize) -> Option<IpAddr> {
 #[derive(Debug, Clone)]
 pub struct Shares {
     most: NonZeroU32,
-    /// Those who hold something: as many as there is to hold, at most.
+    /// The clients that hold something, so at most as many as there are things
+    /// to hold.
     held: Arc<Mutex<HashMap<ClientKey, u32>>>,
 }
 
-/// One of a client's share; dropping it gives it back.
+/// One thing out of a client's share. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Share {
     key: ClientKey,
@@ -102,7 +103,7 @@ pub struct Share {
 }
 
 impl Shares {
-    /// `most` for each.
+    /// Gives each client `most` at most.
     pub fn new(most: NonZeroU32) -> Self {
         Self { most, held: Arc::default() }
     }

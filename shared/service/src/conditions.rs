@@ -8,9 +8,9 @@ use std::{
 
 use crate::health::Health;
 
-/// What stands in the way of each unit of work that this instance owns. They
-/// share one line of its readiness, so that one unit that goes on does not
-/// hide another that does not. Clones share it.
+/// What stands in the way of each unit of work that this instance owns. All
+/// units share one line of readiness, so a unit that goes on does not hide one
+/// that cannot. Clones share the conditions.
 #[derive(Debug, Clone)]
 pub struct Conditions<U> {
     health: Health,
@@ -26,7 +26,7 @@ pub struct HeldCondition<U: Ord + Display> {
 }
 
 impl<U: Ord + Display> Conditions<U> {
-    /// None so far. `what` names the line in readiness, for instance
+    /// No conditions so far. `what` names the line in readiness, for instance
     /// `partition`.
     pub fn new(health: &Health, what: &'static str) -> Self {
         Self { health: health.clone(), what, reasons: Arc::default() }
@@ -39,7 +39,7 @@ impl<U: Ord + Display> Conditions<U> {
         });
     }
 
-    /// The same for as long as the answer is held.
+    /// The same, until the answer is dropped.
     pub fn hold(&self, unit: U, reason: impl Into<String>) -> HeldCondition<U>
     where
         U: Clone,

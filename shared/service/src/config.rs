@@ -72,8 +72,8 @@ const fn positive(value: u32) -> NonZeroU32 {
     }
 }
 
-/// One with a head that is not whole takes up to 40 KiB (measured): all of them
-/// a third of the smallest pod's 512 MiB.
+/// A connection with an unfinished head takes up to 40 KiB (measured). All of
+/// them take a third of the smallest pod's 512 MiB.
 fn default_connections() -> NonZeroU32 {
     positive(4096)
 }
@@ -86,7 +86,7 @@ fn default_header_seconds() -> NonZeroU32 {
     positive(10)
 }
 
-/// Proxies keep theirs for 60 seconds.
+/// Proxies keep their connections for 60 seconds.
 fn default_idle_seconds() -> NonZeroU32 {
     positive(75)
 }
@@ -101,7 +101,7 @@ fn default_min_bytes_per_second() -> NonZeroU32 {
 }
 
 impl HttpConfig {
-    /// Listening there, with the defaults for the rest.
+    /// The settings for this address, with the defaults for the rest.
     pub fn at(listen: SocketAddr) -> Self {
         Self {
             listen,

@@ -1,8 +1,8 @@
 //! The accept loop: who gets a connection, and for how long.
 //!
-//! HTTP/1.1 alone. Nothing here needs HTTP/2 without TLS: proxies and Kubernetes
-//! speak HTTP/1.1 to what is behind them, and what is not served cannot be
-//! attacked (streams without end, resets, tables of headers).
+//! HTTP/1.1 alone. Nothing here needs HTTP/2 without TLS: proxies and
+//! Kubernetes speak HTTP/1.1 to the servers behind them. A protocol that is not
+//! served cannot be attacked (streams without end, resets, tables of headers).
 
 mod body;
 mod metrics;
@@ -36,11 +36,11 @@ use places::{Places, TakenPlace};
 use rest::RestOfBody;
 use stream::Watched;
 
-/// The head of a request, trailers likewise. All connections together hold this
-/// much of unfinished ones; it is what Node.js allows too.
+/// Bytes of a request's head, and likewise of its trailers. Every connection
+/// may hold this much of an unfinished one. Node.js allows the same.
 const HEAD_BYTES: usize = 16 << 10;
-/// Without a descriptor or memory for one more connection, time has to pass
-/// until others end.
+/// How long to wait without a descriptor or memory for one more connection:
+/// others have to end first.
 const BREATH: Duration = Duration::from_millis(100);
 
 /// Where connections come from.
@@ -55,8 +55,8 @@ impl Accept for TcpListener {
     }
 }
 
-/// Answers connections until `shutdown`; then those that have nothing to do are
-/// closed, and it ends when the others have their answers.
+/// Answers connections until `shutdown`. Then the idle ones are closed, and
+/// this ends when the others have their answers.
 pub(crate) async fn serve(
     listener: impl Accept,
     app: Router,
@@ -73,8 +73,9 @@ pub(crate) async fn serve(
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            // Who is one too many is told so at once. Left unaccepted, it would
-            // wait behind those who have a place, and with it whoever comes later.
+            // A client too many is told so at once. Left unaccepted, it would
+            // wait behind the clients that have a place, and later clients
+            // would wait with it.
             Ok((stream, address)) => match places.take(address.ip()) {
                 Ok(place) => drop(connections.spawn(shared.clone().connection(stream, address, place))),
                 Err(refusal) => shared.metrics.refused(refusal, address),
@@ -110,7 +111,8 @@ struct Acceptor {
 impl Acceptor {
     async fn connection(self: Arc<Self>, stream: TcpStream, address: SocketAddr, _place: TakenPlace) {
         let _open = self.metrics.open();
-        // Small parts of an answer go at once. It fails where the client has left.
+        // Small parts of an answer go at once. This fails if the client has
+        // left.
         let _ = stream.set_nodelay(true);
         let activity = Activity::new(self.patience);
         let service = service_fn(|request: Request<Incoming>| {
@@ -120,8 +122,8 @@ impl Acceptor {
         let io = TokioIo::new(Watched::new(stream, activity.clone()));
         let connection = http1::Builder::new()
             .max_header_size(HEAD_BYTES)
-            // `Activity` keeps the time: hyper's own counts a head from the last
-            // answer on, which is the wait for a next request.
+            // `Activity` keeps the time. hyper's own timeout for a head begins
+            // with the last answer, and so counts the wait for a next request.
             .header_read_timeout(None::<Duration>)
             .serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
@@ -129,7 +131,7 @@ impl Acceptor {
         let mut is_closing = false;
         loop {
             tokio::select! {
-                // What has just come counts before the time is looked at.
+                // Bytes that have just come count before the time is looked at.
                 biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {

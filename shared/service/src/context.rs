@@ -21,10 +21,10 @@ use uuid::Uuid;
 
 use crate::{Breaker, Health, Registry, breaker::Breakers};
 
-/// How often an instance says that it is alive, and NATS's state is looked at.
+/// How often an instance says that it is alive, and looks at the state of NATS.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How long an instance that is told to stop goes on saying that it is alive
-/// while it gives back its share of the work.
+/// How long a stopping instance goes on saying that it is alive, while it gives
+/// back its share of the work.
 const PARTING: Duration = Duration::from_secs(10);
 
 /// A service cannot start: the message is for an operator.
@@ -36,7 +36,7 @@ pub struct StartError {
 }
 
 impl StartError {
-    /// With what is wrong and, where it helps, what to do.
+    /// `message` says what is wrong and, where it helps, what to do.
     pub fn new(message: impl fmt::Display) -> Self {
         Self { message: message.to_string(), is_port_taken: false }
     }
@@ -61,9 +61,9 @@ pub struct Handle {
     pub address: SocketAddr,
 }
 
-/// A service on its way up, whose `Handle` says where it is. In a box, so that a
-/// service is compiled in its own crate: what is awaited as it is, is compiled
-/// anew for every program and every test that awaits it.
+/// A service on its way up. Its `Handle` says where it listens. The future is
+/// in a box, so that a service is compiled in its own crate. Without the box,
+/// every program and every test that awaits it would compile it anew.
 pub type Starting = Pin<Box<dyn Future<Output = Result<Handle, StartError>>>>;
 
 /// What a service is handed at its start; clones share it.
@@ -153,9 +153,9 @@ impl Context {
         self.presence.send_modify(|presence| presence.sharing = sharing);
     }
 
-    /// Whether the other replicas must still believe this one alive. It may be
-    /// wrong to say no, never to say yes: it counts from before the last word
-    /// was sent.
+    /// Whether the other replicas must still believe this one alive. A no may
+    /// be wrong, a yes never is: the time counts from before the last word was
+    /// sent.
     pub fn is_believed_alive(&self) -> bool {
         self.presence.borrow().alive_until.is_some_and(|until| Instant::now() < until)
     }
@@ -213,9 +213,9 @@ impl Context {
         Ok(bus)
     }
 
-    /// Calls `attempt` until it succeeds; meanwhile readiness gives the reason
-    /// under `what`. An error for which `is_transient` says no, or shutdown, ends
-    /// it. Waits are those of [`Backoff`].
+    /// Calls `attempt` until it succeeds. Meanwhile readiness gives the reason
+    /// under `what`. Shutdown ends it, and so does an error for which
+    /// `is_transient` says no. The waits are those of [`Backoff`].
     pub async fn retry<T, E: fmt::Display>(
         &self,
         what: &'static str,

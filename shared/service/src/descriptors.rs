@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit to the most that the system allows: what a process is
-/// started with, often 1,024, is a bound from the days of `select`.
+/// Raises the limit to the most that the system allows. A process is often
+/// started with 1,024, a bound from the days of `select`.
 pub fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
@@ -13,9 +13,8 @@ pub fn raise_limit() {
     }
 }
 
-/// The connections that a port may hold, of those wanted: at most half of the
-/// files, so that stores and the log can be opened however many clients there
-/// are.
+/// How many of the wanted connections a port may hold: at most half of the
+/// files. So stores and the log can be opened, however many clients there are.
 pub(crate) fn for_connections(wanted: u32) -> u32 {
     bounded(wanted, getrlimit(Resource::Nofile).current)
 }

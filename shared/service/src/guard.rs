@@ -1,5 +1,5 @@
-//! What keeps pages of other origins out, which a browser opens on the same
-//! machine or in the same network.
+//! What keeps pages of other origins out. A browser on the same machine or in
+//! the same network may open such a page.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -42,9 +42,9 @@ fn host(authority: &str) -> Option<String> {
     Some(parsed.host().to_ascii_lowercase()).filter(|host| !host.is_empty())
 }
 
-/// Refuses requests that name a host which is not among `hosts`, if there are
-/// any. By DNS rebinding a page makes the browser believe that this server is
-/// the page's own; what it cannot change is the name that it asks for.
+/// Refuses requests that name a host outside `hosts`, if there are any. By DNS
+/// rebinding a page makes the browser believe that this server is the page's
+/// own. The page cannot change the name that the browser asks for.
 pub(crate) async fn known_host(State(hosts): State<Arc<BTreeSet<HostName>>>, request: Request, next: Next) -> Response {
     if hosts.is_empty() || names_only(&request, &hosts) {
         return next.run(request).await;
@@ -54,7 +54,7 @@ pub(crate) async fn known_host(State(hosts): State<Arc<BTreeSet<HostName>>>, req
         .into_response()
 }
 
-/// Whether the request names a host, and wherever it does, one of these.
+/// Whether the request names a host, and names none but these.
 fn names_only(request: &Request, hosts: &BTreeSet<HostName>) -> bool {
     let in_address = request.uri().authority().map(Authority::as_str);
     let mut named = in_address
@@ -65,10 +65,10 @@ fn names_only(request: &Request, hosts: &BTreeSet<HostName>) -> bool {
     named.peek().is_some() && named.all(|name| name.and_then(host).is_some_and(|name| hosts.contains(&HostName(name))))
 }
 
-/// Refuses what a page of another origin has a browser ask: a change in any
-/// case, and a read unless a person goes to it. Where browsers say nothing of
-/// it (`Sec-Fetch-Site`), the origin of a change is compared with the host.
-/// Routes that pages may ask have a rule of their own, CORS.
+/// Refuses requests that a page of another origin has a browser send: a change
+/// in any case, and a read unless a person goes to it. Browsers tell of this in
+/// `Sec-Fetch-Site`. If one does not, the origin of a change is compared with
+/// the host. Routes that pages may ask have a rule of their own, CORS.
 pub(crate) async fn own_pages(request: Request, next: Next) -> Response {
     if is_foreign(request.method(), request.headers()) {
         return Problem::new(StatusCode::FORBIDDEN, Code::ForeignPage)

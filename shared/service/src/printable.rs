@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write};
 
-/// Shows a text with everything escaped that does more than stand there: what
-/// ends a line, colours or clears a terminal, or turns the direction of what
-/// follows.
+/// Shows a text, and escapes every character that does more than stand there:
+/// one that ends a line, colours or clears a terminal, or turns the direction
+/// of the text behind it.
 ///
 /// ```
 /// # use tidemill_service::Printable;

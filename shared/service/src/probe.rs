@@ -1,4 +1,4 @@
-//! A service that asks another process of its kind how it is: for images
+//! A service asks another process of its kind how it is. This is for images
 //! without a shell, where there is nothing else to ask with.
 
 use std::{
@@ -17,8 +17,8 @@ use tokio::{net::TcpStream, time::timeout};
 const DEADLINE: Duration = Duration::from_secs(3);
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Asks the service that listens on `listen` whether it is ready. An error is
-/// its answer, or why there was none.
+/// Asks the service that listens on `listen` whether it is ready. An error
+/// holds its answer, or says why there was none.
 pub(crate) async fn ready(listen: SocketAddr) -> Result<(), String> {
     timeout(DEADLINE, ask(reachable(listen))).await.map_err(|_| format!("no answer within {DEADLINE:?}"))?
 }

@@ -91,7 +91,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable).detail(detail).retry_after(1)
     }
 
-    /// A fault of ours, whose particulars are in the log alone.
+    /// A fault of ours. Only the log has the particulars.
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal)
     }

@@ -19,9 +19,9 @@ pub trait Service {
     /// Its settings.
     type Config: ServiceConfig;
 
-    /// Starts it, and answers when it serves, or with what is wrong in its
-    /// settings. Dependencies that are away are waited for. Its tasks live in
-    /// the context, and end with it.
+    /// Starts the service. Answers when it serves, or with what is wrong in its
+    /// settings. It waits for dependencies that are away. Its tasks live in the
+    /// context, and end with it.
     fn start(config: Self::Config, context: Context) -> Starting;
 }
 
@@ -124,7 +124,7 @@ async fn run<S: Service>(config: S::Config) -> ExitCode {
 
 /// Chooses the TLS implementation of the process; a second call is harmless.
 pub fn install_crypto() {
-    // It fails when one was chosen before, which serves as well.
+    // It fails if one was chosen before, and that one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

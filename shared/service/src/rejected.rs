@@ -1,6 +1,6 @@
-//! What an answer says of many rejected things: the first of them in full, of
-//! the others the code and the place. So an answer is never much larger than
-//! the question.
+//! What an answer says of many rejected things. It tells the first of them in
+//! full, and of the others only the code and the place. So an answer is never
+//! much larger than the question.
 
 use std::collections::BTreeMap;
 

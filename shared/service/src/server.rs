@@ -32,9 +32,10 @@ use crate::{
 };
 
 const HEALTH: &str = "http";
-/// How long a route of a service may take until its answer begins. What it waits
-/// for has shorter deadlines of its own; a database whose machine lost its power
-/// has none, and says nothing for a quarter of an hour.
+/// How long a route of a service may take until its answer begins. The
+/// dependencies that it waits for have shorter deadlines of their own. A
+/// database whose machine lost its power has none, and says nothing for a
+/// quarter of an hour.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 
 /// A listening server whose routes can be completed later.
@@ -97,15 +98,15 @@ impl Server {
         self.operations
     }
 
-    /// Adds the service's own routes, which no page of another origin may ask,
-    /// and tells in its description who may call them. An error if it describes
-    /// others.
+    /// Adds the service's own routes. No page of another origin may ask them.
+    /// The service's description tells who may call them; it is an error if it
+    /// describes other routes.
     pub fn install(&self, routes: Routes) -> Result<(), StartError> {
         self.install_for_pages(routes.layer(from_fn(guard::own_pages)))
     }
 
-    /// The same, for routes that pages of other origins may ask as far as the
-    /// routes' own rule lets them.
+    /// The same, for routes that pages of other origins may ask. The routes'
+    /// own rule says which pages.
     pub fn install_for_pages(&self, routes: Routes) -> Result<(), StartError> {
         let mut openapi = self.openapi.write().unwrap_or_else(PoisonError::into_inner);
         routes.describe(&mut openapi).map_err(StartError::new)?;
@@ -117,9 +118,9 @@ impl Server {
     }
 }
 
-/// Serves routes that are no service's until `shutdown`, within the bounds of a
-/// service's: to clients that name a host of the configuration, and to no page
-/// of another origin.
+/// Serves routes that belong to no service, until `shutdown`. They have the
+/// bounds of a service's routes: only clients that name a host of the
+/// configuration may ask, and no page of another origin.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
@@ -179,7 +180,7 @@ async fn answer(routes: Arc<RwLock<Router>>, request: Request) -> Response {
     }
     let router = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
     let path = request.uri().path().to_owned();
-    // A request that is given up is one whose client has left: no harm.
+    // Giving up a request does no harm: it is as if its client had left.
     let answer: Result<Response, Infallible> = match timeout(ANSWER_DEADLINE, router.oneshot(request)).await {
         Ok(answer) => answer,
         Err(_) => return too_slow(&path),

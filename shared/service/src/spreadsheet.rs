@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-/// What makes a cell a formula, in Excel, LibreOffice or Google's sheets: also
-/// in its full width, which East Asian versions take for the same, and after
-/// white space.
+/// Characters that make a cell a formula in Excel, LibreOffice or Google's
+/// sheets, after white space too. East Asian versions take the full-width forms
+/// for the same.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
-/// A text from outside as a cell: with an apostrophe before what a spreadsheet
-/// would run or skip over, which makes it a text there. A number stays one.
+/// A text from outside as a cell. If a spreadsheet would run it or skip over
+/// its beginning, an apostrophe before it makes it a text there. A number stays
+/// a number.
 pub fn cell(text: &str) -> Cow<'_, str> {
     let runs = text.trim_start().starts_with(FORMULA) || text.starts_with(['\t', '\r', '\n']);
     if runs && !is_number(text) { Cow::from(format!("'{text}")) } else { text.into() }

@@ -1,9 +1,9 @@
 //! Logs and traces of a process.
 //!
-//! Spans are written with `tracing` in the service that they are of. In the
-//! all-in-one several services share a process, and so one tracer; the
-//! exporter here tells them apart by the span's target (the crate that made
-//! it), so that Jaeger shows each under its own `service.name`.
+//! Each service writes its own spans with `tracing`. In the all-in-one several
+//! services share a process, and so one tracer. The exporter here tells the
+//! services apart by the span's target (the crate that made it), so that Jaeger
+//! shows each under its own `service.name`.
 
 mod labels;
 mod lines;
@@ -106,7 +106,7 @@ impl Telemetry {
                 .with_threads(false)
                 .with_location(false)
                 .with_tracked_inactivity(false)
-                // Our spans only: a library's would hang in no trace.
+                // Our spans only: a library's spans would belong to no trace.
                 .with_filter(filter_fn(|metadata| {
                     metadata.is_span() && metadata.target().starts_with("tidemill")
                 }))
@@ -123,7 +123,8 @@ impl Telemetry {
     /// Exports what is left.
     pub async fn shutdown(self) {
         let Some(provider) = self.0 else { return };
-        // It blocks until the exporter, which needs this runtime, is done.
+        // It blocks until the exporter is done, and the exporter needs this
+        // runtime.
         let done = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(Duration::from_secs(5))).await;
         if let Ok(Err(error)) = done {
             tracing::warn!(%error, "the last spans were not exported");

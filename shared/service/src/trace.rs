@@ -18,8 +18,8 @@ fn span_context(parent: TraceParent) -> SpanContext {
     )
 }
 
-/// Makes `span` a child of `parent`, wherever that was made. To be called
-/// before the span is entered. A field `trace_id` of the span, declared empty,
+/// Makes `span` a child of `parent`, wherever that was made. Call it before the
+/// span is entered. If the span declares an empty field `trace_id`, the field
 /// gets the trace's id, for the logs.
 pub fn continue_trace(span: &Span, parent: TraceParent) {
     let parent_context = Context::new().with_remote_span_context(span_context(parent));

@@ -29,9 +29,9 @@ pub(super) struct Variable {
     value: Value,
 }
 
-/// The settings among `variables`. A value is read as TOML would read it, but
-/// that a secret is never a number or the like, and a secret in a file is a text,
-/// whatever it looks like.
+/// The settings among `variables`. A value is read as TOML would read it, with
+/// two exceptions. A secret is never a number or the like. A secret in a file
+/// is a text, whatever it looks like.
 pub(super) fn variables(
     variables: impl IntoIterator<Item = (String, String)>,
     secrets: &Secrets,
@@ -70,7 +70,7 @@ fn path_of(name: &str) -> Option<Vec<String>> {
     (!path.iter().any(String::is_empty)).then_some(path)
 }
 
-/// As TOML reads it; what is nothing else is a text, so that this cannot fail.
+/// The value as TOML reads it. Anything else is a text, so this cannot fail.
 fn parsed(text: &str) -> Value {
     text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {})
 }

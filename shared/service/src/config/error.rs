@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, told without what is secret in it.
+//! What is wrong with a configuration, told without its secrets.
 
 use std::{fmt, io};
 
@@ -24,8 +24,8 @@ impl ConfigError {
         Self(told.collect::<Vec<_>>().join("; "))
     }
 
-    /// The file is not named: who gave the secret itself in its place would find
-    /// it in the log.
+    /// The error does not name the file. If somebody gave the secret itself in
+    /// place of the name, it would be in the log.
     pub(super) fn file(variable: &str, error: &io::Error) -> Self {
         Self(format!("the file that {variable} names cannot be read: {error}"))
     }

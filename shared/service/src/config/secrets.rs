@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value};
 
-/// Schemas within schemas that are looked into: a section, its key, the forms
-/// of either and what they refer to.
+/// How deep schemas are searched that lie within schemas: a section, its key,
+/// the forms of either and what they refer to.
 const MAX_DEPTH: usize = 16;
 
-/// The settings whose values are shown to nobody: those that the JSON Schema of
-/// the settings calls `writeOnly`, as the type or its field says with
+/// The settings whose values are shown to nobody. The JSON Schema of the
+/// settings calls them `writeOnly`. The type or its field says so with
 /// `#[schemars(extend("writeOnly" = true))]`.
 #[derive(Debug)]
 pub struct Secrets(BTreeSet<Vec<String>>);
@@ -29,13 +29,14 @@ impl Secrets {
         self.0.iter().map(Vec::as_slice)
     }
 
-    /// Whether the setting is one.
+    /// Whether the setting is secret.
     pub(super) fn contains(&self, path: &[String]) -> bool {
         self.0.contains(path)
     }
 
-    /// Whether the setting is one, is a part of one, or has one in it; a place
-    /// in a list that was given for a whole section may be any.
+    /// Whether the setting is secret, is part of a secret one, or has a secret
+    /// one in it. If a list was given for a whole section, a place in it may be
+    /// any setting, and so counts.
     pub(super) fn touch(&self, path: &[String]) -> bool {
         let is_place = |key: &String| key.bytes().all(|byte| byte.is_ascii_digit());
         self.paths().any(|secret| {

@@ -1,4 +1,4 @@
-//! Bodies that write down what is waited for.
+//! Bodies that write down what the server waits for.
 
 use std::{
     pin::Pin,
@@ -14,7 +14,7 @@ use super::{
     rest::RestOfBody,
 };
 
-/// The body of a request: while it is read, its client is waited for.
+/// The body of a request. While it is read, the server waits for its client.
 pub(super) struct Upload {
     /// `None` when there is no more of it.
     body: Option<Incoming>,
@@ -25,8 +25,8 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// What is left of it is laid down in `rest`. A client that waits for `100
-    /// Continue` is not asked for that.
+    /// Whatever is left of the body is laid down in `rest`. A client that still
+    /// waits for `100 Continue` is not asked for it.
     pub(super) fn new(body: Incoming, activity: Activity, rest: RestOfBody, is_held_back: bool) -> Self {
         Self { body: Some(body), activity, rest, is_held_back }
     }
@@ -60,7 +60,7 @@ impl HttpBody for Upload {
     }
 }
 
-/// Nobody here waits for the rest.
+/// Nobody reads on from here, so the rest is laid down.
 impl Drop for Upload {
     fn drop(&mut self) {
         self.activity.body_moved(0);
@@ -71,7 +71,7 @@ impl Drop for Upload {
     }
 }
 
-/// The body of an answer: the request is in work until all of it is made.
+/// The body of an answer. The request is in work until the whole body is made.
 pub(super) struct AnswerBody {
     body: Body,
     _work: Arc<Working>,

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::{patience::Overdue, places::NoPlace};
 use crate::Registry;
 
-/// One line of log in this time, however many there are to tell of.
+/// At most one line of log in this time, however many connections it tells of.
 const QUIET: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,7 +27,8 @@ struct Reason {
     reason: &'static str,
 }
 
-/// Connections, and what became of those that were not wanted.
+/// Counts the open connections, and those that were refused or ended, by
+/// reason.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionMetrics {
     connections: Gauge<i64, AtomicI64>,
@@ -45,7 +46,7 @@ struct Quiet {
 }
 
 impl Quiet {
-    /// How many there are to tell of, if it is time to.
+    /// How many connections there are to tell of, if it is time to.
     fn is_over(&self) -> Option<u64> {
         self.untold.fetch_add(1, Ordering::Relaxed);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +58,7 @@ impl Quiet {
     }
 }
 
-/// An open connection, for as long as it is one.
+/// Counts a connection for as long as it is open.
 pub(super) struct Open(Gauge<i64, AtomicI64>);
 
 impl Drop for Open {
@@ -67,7 +68,7 @@ impl Drop for Open {
 }
 
 impl ConnectionMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub(crate) fn new(registry: &Registry) -> Self {
         let metrics = Self {
             connections: Gauge::default(),

@@ -18,7 +18,7 @@ pub(super) struct Patience {
     bytes_per_second: f64,
 }
 
-/// What a connection was ended for.
+/// Why a connection was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
     /// The head of a request did not come.
@@ -43,8 +43,8 @@ impl Overdue {
     }
 }
 
-/// What a connection waits for. Its parts write it down as they go, and one
-/// timer looks at it now and then: a request sets none.
+/// What a connection waits for. Its parts write that down as they go, and one
+/// timer looks at it now and then. So a request needs no timer of its own.
 #[derive(Debug, Clone)]
 pub(super) struct Activity(Arc<Mutex<ActivityState>>);
 
@@ -68,8 +68,8 @@ enum Phase {
     Work,
 }
 
-/// The time that a client has left to be waited for: a bucket that waiting
-/// empties, and bytes fill.
+/// How much longer a client may be waited for. It is a bucket: waiting empties
+/// it, and bytes fill it.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     left: Duration,
@@ -102,8 +102,8 @@ pub(super) struct Working {
 impl Drop for Working {
     fn drop(&mut self) {
         let mut state = self.activity.state();
-        // The next request may have begun: what reads a body's rest learns of its
-        // end a moment later than the connection.
+        // The next request may have begun: the reader of a body's rest learns
+        // of its end a moment later than the connection does.
         if state.requests == self.request {
             state.phase = Phase::Idle(Instant::now());
         }
@@ -124,14 +124,14 @@ impl Patience {
         Pace { left: self.stall, waiting_since: None }
     }
 
-    /// Whoever looks this often misses no deadline that began meanwhile.
+    /// A timer that looks this often misses no deadline that begins in between.
     fn shortest(&self) -> Duration {
         self.header.min(self.idle).min(self.stall)
     }
 }
 
 impl Activity {
-    /// Of a connection that begins: it owes a head.
+    /// For a new connection, which owes a head.
     pub(super) fn new(patience: Patience) -> Self {
         let pace = patience.pace();
         let phase = Phase::Head(Instant::now());
@@ -142,7 +142,7 @@ impl Activity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes came in: between requests, the beginning of a head.
+    /// Bytes came in. Between requests they are the beginning of a head.
     pub(super) fn received(&self) {
         let mut state = self.state();
         if let Phase::Idle(_) = state.phase {
@@ -164,7 +164,7 @@ impl Activity {
         self.state().body.waits();
     }
 
-    /// So much of a body came; nothing where no more is asked for.
+    /// This many bytes of a body came; 0 if no more are asked for.
     pub(super) fn body_moved(&self, bytes: usize) {
         let state = &mut *self.state();
         state.body.moved(bytes, &state.patience);
@@ -175,8 +175,8 @@ impl Activity {
         self.state().answer.waits();
     }
 
-    /// The client took so much of an answer. One that is made may still be on
-    /// its way: that is no idle client.
+    /// The client took this many bytes of an answer. An answer that is made may
+    /// still be on its way, and then its client is not idle.
     pub(super) fn answer_moved(&self, bytes: usize) {
         let state = &mut *self.state();
         state.answer.moved(bytes, &state.patience);
@@ -185,7 +185,7 @@ impl Activity {
         }
     }
 
-    /// Waits until the client was waited for too long.
+    /// Ends when the client has been waited for too long.
     pub(super) async fn overdue(&self) -> Overdue {
         loop {
             let (due, shortest) = {

@@ -10,7 +10,7 @@ use crate::{
     descriptors,
 };
 
-/// The connections that a port has.
+/// The places that a port has for connections.
 #[derive(Debug)]
 pub(super) struct Places {
     all: Arc<Semaphore>,
@@ -25,7 +25,7 @@ pub(super) struct TakenPlace {
     _of_client: Option<Share>,
 }
 
-/// Why there is none.
+/// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoPlace {
     /// All are taken.

@@ -2,8 +2,8 @@
 //!
 //! A connection that is closed while its client still sends is reset, and the
 //! client sees a broken pipe in place of the answer that says why (RFC 9112,
-//! 9.6). So the rest is read off beside the answer, for a while: who has sent
-//! all of it may go on with the next request.
+//! 9.6). So the rest is read off beside the answer, for a while. A client that
+//! has sent all of it may go on with the next request.
 
 use std::{
     future::poll_fn,
@@ -18,12 +18,13 @@ use tokio::time::timeout;
 
 use super::patience::Working;
 
-/// Read off at most: six times the largest body that is taken in by default.
+/// Bytes that are read off at most: six times the largest body that is taken in
+/// by default.
 const MOST_BYTES: usize = 32 << 20;
-/// Waited for the rest at most.
+/// How long the rest is waited for, at most.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Where what is left of a request's body is laid down.
+/// The place where the rest of a request's body is laid down.
 #[derive(Clone, Default)]
 pub(super) struct RestOfBody(Arc<Mutex<Option<Incoming>>>);
 
@@ -38,7 +39,8 @@ impl RestOfBody {
         let work = work.clone();
         // It ends by itself, and the connection waits for it.
         tokio::spawn(async move {
-            // Who takes longer loses the connection, and had its answer.
+            // A client that takes longer loses the connection. It has had its
+            // answer.
             let _ = timeout(LONGEST, discard(body)).await;
             drop(work);
         });

@@ -14,7 +14,7 @@ use tracing::{Level, Metadata};
 
 use crate::printable::acts;
 
-/// Libraries tell of what they send, passwords too, below this level.
+/// Below this level libraries tell of what they send, passwords too.
 const LIBRARIES: Level = Level::INFO;
 
 /// Whether an event may be written. A library's `debug` and `trace` may not,
@@ -55,7 +55,8 @@ fn one_line(text: &str, json: bool) -> Cow<'_, str> {
         let _ = match (acts(c), json) {
             (false, _) => line.write_char(c),
             (true, false) => write!(line, "{}", c.escape_default()),
-            // JSON has these in strings alone, and its own escape for them.
+            // In JSON these stand only in strings, and have an escape of their
+            // own.
             (true, true) => write!(line, "\\u{:04x}", u32::from(c)),
         };
     }
