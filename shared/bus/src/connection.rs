@@ -107,9 +107,9 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
-    /// Publishes a message and waits until the server has stored it. One
-    /// attempt: a caller that retries repeats the same message, whose id lets
-    /// the server drop the copy.
+    /// Publishes a message and waits until the server has stored it. This is
+    /// one attempt. A caller that retries repeats the same message: by its id
+    /// the server knows the copy, and drops it.
     pub async fn publish<M: Message>(&self, message: &M) -> Result<Published, Error> {
         let encoded = message.encode()?;
         let headers = headers_of(&encoded);
@@ -117,14 +117,14 @@ impl Bus {
     }
 
     /// Publishes a message right behind `tail`, the stream sequence of its
-    /// subject's last message (0 for none), and fails with
-    /// [`Error::Conflict`] where the subject does not end there.
+    /// subject's last message (0 for none). Fails with [`Error::Conflict`] if
+    /// the subject does not end there.
     ///
     /// A derived stream is not synced to disk, so a crash of the server may
     /// take its end away while the publisher lives on. Then the message is
-    /// refused, rather than leave a gap behind it. So is that of a publisher
-    /// that another has taken over from, and a repetition, where the first
-    /// attempt was stored and its answer lost: look for the end again.
+    /// refused, since it would leave a gap. It is also refused if another
+    /// publisher has taken over, or if it is a repetition and only the answer
+    /// to the first attempt was lost. After a refusal, look for the end again.
     pub async fn publish_after<M: Message>(&self, message: &M, tail: u64) -> Result<Published, Error> {
         let encoded = message.encode()?;
         let mut headers = headers_of(&encoded);
@@ -152,10 +152,10 @@ impl Bus {
         Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate })
     }
 
-    /// Publishes a message, and again until the server has it: for stages
-    /// whose only way forward is this message. Waits are those of
-    /// [`Backoff`]; `on_retry` hears of each failure. Only an error
-    /// that no retry can mend is returned.
+    /// Publishes a message again and again until the server has it, for stages
+    /// whose only way forward is this message. The waits are those of
+    /// [`Backoff`], and `on_retry` hears of each failure. Returns only an error
+    /// that no retry can mend.
     pub async fn publish_until_stored<M: Message>(
         &self,
         message: &M,
@@ -176,7 +176,7 @@ impl Bus {
     /// The last message of a subject, or `None` where there is none.
     pub async fn last<M: Message>(&self, subject: &str) -> Result<Option<Stored<M>>, Error> {
         let stream = self.stream(M::STREAM).await?;
-        // From the leader: a follower may be behind, and what is asked here
+        // This asks the leader: a follower may be behind, and the answer
         // decides where a stage goes on.
         match stream.get_last_raw_message_by_subject(subject).await {
             Ok(stored) => Ok(Some(decode_stored(stored.sequence, &stored.headers, stored.payload)?)),
@@ -195,8 +195,9 @@ impl Bus {
         }
     }
 
-    /// The first message of a subject at or behind a sequence, with what
-    /// became of reading it; `None` where there is none.
+    /// The first message of a subject at or behind a sequence: its own
+    /// sequence, and the message or why it cannot be read. `None` if there is
+    /// none.
     pub async fn next_at<M: Message>(
         &self,
         subject: &str,

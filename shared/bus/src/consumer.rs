@@ -19,14 +19,14 @@ const MAX_BYTES_PER_PULL: usize = 8 << 20;
 /// Unacknowledged messages at once; bounds what a consumer holds in memory.
 const MAX_ACK_PENDING: i64 = 512;
 const ACK_WAIT: Duration = Duration::from_secs(60);
-/// How long the server keeps a pull request open. One of a client that hangs,
-/// its connection still up, takes messages away from the next holder for as
-/// long as that.
+/// How long the server keeps a pull request open. If a client hangs while its
+/// connection is up, its request takes messages away from the next holder for
+/// this long.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// An open durable consumer. Dropping it leaves what it held to the next
-/// [`Bus::subscribe`].
+/// An open durable consumer. Once it is dropped, the messages that it held go
+/// to the next [`Bus::subscribe`].
 pub struct Subscription {
     name: String,
     stream: pull::Stream,
@@ -57,17 +57,17 @@ pub struct Delivery {
 }
 
 impl Bus {
-    /// Opens a durable consumer, making it where it is missing, and has the
-    /// server hand out again at once whatever an earlier holder had not
-    /// acknowledged, in stream order.
+    /// Opens a durable consumer, and makes it if it is missing. The server at
+    /// once hands out again, in stream order, whatever an earlier holder had
+    /// not acknowledged.
     pub async fn subscribe(&self, durable: Durable) -> Result<Subscription, Error> {
         self.open(durable, None).await
     }
 
-    /// Like [`subscribe`](Self::subscribe), but from right behind a message of
-    /// the stream, whatever was acknowledged: for a reader who keeps for itself
-    /// how far it has come, and may have been put back to an earlier place; 0
-    /// begins with the first message that the stream still has.
+    /// Like [`subscribe`](Self::subscribe), but begins right behind the message
+    /// `sequence` of the stream, whatever was acknowledged. With 0 it begins
+    /// with the first message that the stream still has. This is for a reader
+    /// that keeps its own place, and may have been put back to an earlier one.
     pub async fn subscribe_behind(&self, durable: Durable, sequence: u64) -> Result<Subscription, Error> {
         self.open(durable, Some(sequence + 1)).await
     }
@@ -90,9 +90,9 @@ impl Bus {
             .create_consumer_on_stream(config, durable.stream().as_str())
             .await
             .map_err(|e| failed(e.to_string()))?;
-        // From here on the server counts deliveries anew. Counting along from
-        // the first one shows whether they come here, and not to an earlier
-        // holder that is still asking.
+        // From here on the server counts deliveries anew. This side counts
+        // along, and so notices a delivery that goes to an earlier holder that
+        // is still asking.
         let delivered = consumer.reset(from).await.map_err(|e| failed(e.to_string()))?.info.delivered.consumer_sequence;
         let stream = consumer
             .stream()
@@ -157,9 +157,9 @@ impl Subscription {
         let failed = |reason: String| Error::Consume { name: self.name.clone(), reason };
         let message = message.map_err(|e| failed(e.to_string()))?;
         let info = message.info().map_err(|e| failed(e.to_string()))?;
-        // The server counts deliveries without gaps. One that was lost with a
-        // connection would come again only after the wait for its
-        // acknowledgement, behind later ones: readers go by the order of the
+        // The server counts deliveries without gaps. A delivery that was lost
+        // with a connection would come again only after the wait for its
+        // acknowledgement, behind later ones. Readers go by the order of the
         // stream, so they start over instead.
         if info.consumer_sequence != self.last_delivery + 1 {
             return Err(failed(format!("delivery {} does not follow the last one", info.consumer_sequence)));
@@ -196,8 +196,8 @@ impl Delivery {
         self.message.double_ack().await.map_err(|e| Error::Ack(e.to_string()))
     }
 
-    /// Tells the server never to deliver it again; only after its dead letter
-    /// is stored.
+    /// Tells the server never to deliver the message again. Call it only after
+    /// the dead letter is stored.
     pub async fn terminate(&self) -> Result<(), Error> {
         self.message.double_ack_with(AckKind::Term).await.map_err(|e| Error::Ack(e.to_string()))
     }

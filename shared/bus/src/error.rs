@@ -92,8 +92,9 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later. What cannot be decoded or
-    /// encoded stays so; all else is a server that is away, busy or full.
+    /// Whether the same call may succeed later. A message that cannot be
+    /// decoded or encoded stays so. In all other cases a server is away, busy
+    /// or full.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Config(_) | Self::Decode(_) | Self::Encode(_) | Self::TooLarge { .. } => false,

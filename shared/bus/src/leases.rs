@@ -1,6 +1,6 @@
 //! Leases: which instance of a service does which unit of its work. A lease
-//! stands until it is given back; it is worth something only while its holder
-//! is a member that is alive.
+//! stands until it is given back. It counts only while its holder is a member
+//! that is alive.
 
 use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation, UpdateErrorKind};
 use bytes::Bytes;
@@ -36,8 +36,8 @@ pub enum Change {
 }
 
 impl Bus {
-    /// What stands and what changes among a service's members and leases. A
-    /// member that dies says nothing: who watches has to miss it.
+    /// A service's members and leases as they stand, and then each change. A
+    /// member that dies says nothing: the watcher has to notice its silence.
     pub async fn watch_work(&self, service: &str) -> Result<impl Stream<Item = Result<Change, Error>> + use<>, Error> {
         let all = format!("{service}.>");
         let members = self.bucket(MEMBERS_BUCKET).await?;
@@ -48,7 +48,8 @@ impl Bus {
             members.map(|entry| entry.map_err(|e| bucket_error(MEMBERS_BUCKET, &e)).map(|entry| member_change(&entry)));
         let leases =
             leases.map(|entry| entry.map_err(|e| bucket_error(LEASES_BUCKET, &e)).map(|entry| lease_change(&entry)));
-        // What cannot be read is of another release, and nobody's.
+        // An entry that cannot be read is of another release, and counts as
+        // nobody's.
         Ok(stream::select(members, leases).filter_map(async |change| change.transpose()))
     }
 

@@ -1,5 +1,5 @@
-//! Who is alive: every instance says so in a bucket that forgets it soon after
-//! it stops saying so.
+//! Who is alive. Every instance says so in a bucket. The bucket forgets an
+//! instance soon after it falls silent.
 
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub struct Member {
     /// Whether it takes a share of the work that replicas divide among them.
     #[serde(default)]
     pub shares: bool,
-    /// Why it does not, where it does not.
+    /// Why it does not do its work now, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -1,6 +1,6 @@
-//! Requests of readers of `ENRICHED` for batches that they miss: one for each
-//! partition, in a bucket, so that it outlives whoever asked and whoever is to
-//! answer.
+//! Requests of readers of `ENRICHED` for batches that they miss. A bucket keeps
+//! one request for each partition, so that it outlives both the process that
+//! asked and the one that is to answer.
 
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, UpdateErrorKind};
 use bytes::Bytes;
@@ -24,8 +24,8 @@ fn key(partition: Partition) -> String {
 
 impl Bus {
     /// Asks enrichment to publish a partition's batches behind `after` again,
-    /// in order, behind the current end of `ENRICHED`. Of two that ask, the
-    /// one that wants more is heard.
+    /// in order, behind the current end of `ENRICHED`. If two ask, the one that
+    /// wants more is heard.
     pub async fn ask_again(&self, partition: Partition, after: u64) -> Result<(), Error> {
         let bucket = self.bucket(REQUESTS_BUCKET).await?;
         let value = || Bytes::from(after.to_string());
@@ -45,7 +45,7 @@ impl Bus {
         }
     }
 
-    /// What was asked for of a partition and not answered yet.
+    /// The request for a partition, if one is not answered yet.
     pub async fn asked_again(&self, partition: Partition) -> Result<Option<Request>, Error> {
         let bucket = self.bucket(REQUESTS_BUCKET).await?;
         let entry = bucket.entry(key(partition)).await.map_err(|e| bucket_error(REQUESTS_BUCKET, &e))?;

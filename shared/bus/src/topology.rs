@@ -50,7 +50,8 @@ impl Bus {
             subjects: vec![name.subjects().into()],
             max_age: name.max_age(),
             max_bytes: i64::try_from(self.config.log_bytes / name.share()).unwrap_or(i64::MAX),
-            // What cannot be made again is refused when full, never forgotten.
+            // A stream that cannot be made again refuses messages when it is
+            // full, and never forgets any.
             discard: if name.is_derived() { DiscardPolicy::Old } else { DiscardPolicy::New },
             retention: RetentionPolicy::Limits,
             storage: StorageType::File,

@@ -9,14 +9,14 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{Failure, Progressing};
 
-/// For how long a unit that has failed must find nothing to do until it is taken
-/// to go on: what it failed at comes first, and at once.
+/// A unit that has failed is taken to go on once it has found nothing to do for
+/// this long: what it failed at comes first, and at once.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Where messages come from, in the order of their stream.
 pub trait Source: Send {
-    /// The next message and whatever has arrived behind it, at most so many. It
-    /// can be given up while it waits.
+    /// The next message and whatever has arrived behind it, at most `most`. The
+    /// call can be given up while it waits.
     fn next_chunk(&mut self, most: usize) -> impl Future<Output = Result<Vec<Delivery>, BusError>> + Send;
 }
 
@@ -31,8 +31,8 @@ impl Source for Subscription {
 pub struct Read<M> {
     /// As it came.
     pub delivery: Delivery,
-    /// What it says; `None` where that cannot be read, and is a dead letter: it
-    /// is to be acknowledged like any other.
+    /// What the message says. `None` if it cannot be read: then it is a dead
+    /// letter, and is to be acknowledged like any other message.
     pub message: Option<M>,
 }
 
@@ -47,7 +47,7 @@ pub enum Checkpoint<L, E> {
 
 /// What a service does with the messages of a stream.
 pub trait Steps: Send {
-    /// What they are.
+    /// The type of the messages.
     type Message: Message + Send;
     /// What can go wrong.
     type Error: Failure;
@@ -73,9 +73,9 @@ pub trait Steps: Send {
         error: BusError,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Applies messages in their order. Into `applied` goes what is to be
-    /// acknowledged behind the next checkpoint, as soon as it is applied: after
-    /// an error, what was applied before it is kept all the same.
+    /// Applies messages in their order. A delivery goes into `applied` as soon
+    /// as it is applied, and is acknowledged behind the next checkpoint. So an
+    /// error does not undo what was applied before it.
     fn apply(
         &mut self,
         messages: Vec<Read<Self::Message>>,
@@ -89,11 +89,11 @@ pub trait Steps: Send {
     /// A checkpoint is in the store, and its messages are acknowledged.
     fn landed(&mut self, landed: Self::Landed) -> Result<(), Self::Error>;
 
-    /// Waits for what happens beside messages. It is asked for only while
+    /// Waits for what happens beside messages. The call is made only while
     /// everything is in the store, and given up when messages come.
     fn event(&mut self) -> impl Future<Output = Self::Event> + Send;
 
-    /// Deals with it.
+    /// Deals with an event.
     fn handle(&mut self, event: Self::Event) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
@@ -127,7 +127,8 @@ pub async fn consume<S: Steps>(
 
 struct Loop<'s, S: Steps> {
     steps: &'s mut S,
-    /// Applied, and to be acknowledged once that is in the store.
+    /// Messages that are applied. They are acknowledged once that is in the
+    /// store.
     applied: Vec<Delivery>,
     under_way: Option<UnderWay<S>>,
     /// A checkpoint has failed: nothing is to be sent behind it.
@@ -182,8 +183,8 @@ impl<S: Steps> Loop<'_, S> {
         }
     }
 
-    /// The messages in their type, without those that were done before, up to
-    /// the first that cannot even be given up.
+    /// Decodes messages, without those that were done before. Stops at the
+    /// first that can neither be read nor be given up.
     async fn read(&mut self, deliveries: Vec<Delivery>) -> (Vec<Read<S::Message>>, Result<(), S::Error>) {
         let mut read = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
@@ -203,8 +204,8 @@ impl<S: Steps> Loop<'_, S> {
         (read, Ok(()))
     }
 
-    /// Sends what was applied into the store, unless something is on its way
-    /// there. Answers whether it is there.
+    /// Sends what was applied into the store, unless a checkpoint is on its way
+    /// already. Answers whether this has stored it.
     async fn checkpoint(&mut self) -> Result<bool, S::Error> {
         if self.applied.is_empty() || self.under_way.is_some() {
             return Ok(false);
@@ -250,7 +251,8 @@ impl<S: Steps> Loop<'_, S> {
     }
 }
 
-/// Waits for the checkpoint on its way. Given up, it waits on the next call.
+/// Waits for the checkpoint on its way. If a call is given up, the next one
+/// goes on waiting.
 async fn land<S: Steps>(under_way: &mut Option<UnderWay<S>>) -> Result<S::Landed, S::Error> {
     let Some(handle) = under_way else { return std::future::pending().await };
     let done = handle.await;
@@ -258,8 +260,8 @@ async fn land<S: Steps>(under_way: &mut Option<UnderWay<S>>) -> Result<S::Landed
     joined(done)
 }
 
-/// What a task of ours has answered. Its panic is this task's own; nobody else
-/// ends it.
+/// The answer of a task of ours. If that task has panicked, so does this one;
+/// nobody else ends it.
 fn joined<T, E: Failure>(done: Result<Result<T, E>, tokio::task::JoinError>) -> Result<T, E> {
     match done {
         Ok(answer) => answer,

@@ -8,7 +8,7 @@ use tidemill_events::{DeadLetter, StreamName};
 use tidemill_service::{Breaker, Ceiling, CeilingConfig, CeilingReached, Context};
 
 /// Where one unit's dead letters go, and how many there may be. It outlives a
-/// fresh opening of the unit: a halted one would go on bit by bit otherwise.
+/// fresh opening of the unit. Otherwise a halted unit would go on bit by bit.
 #[derive(Debug)]
 pub struct DeadLetters {
     bus: Bus,
@@ -19,13 +19,13 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Those of a reader of `stream`.
+    /// The dead letters of a reader of `stream`.
     pub fn new(context: &Context, bus: &Bus, stream: StreamName, ceiling: CeilingConfig) -> Self {
         let ceiling = Mutex::new(Ceiling::new(ceiling));
         Self { bus: bus.clone(), nats: context.breaker("nats"), service: context.service, stream, ceiling }
     }
 
-    /// Takes events or messages in that are about to be settled, `dead` of
+    /// Counts `all` events or messages that are about to be settled, `dead` of
     /// them as dead letters.
     ///
     /// # Errors
@@ -34,8 +34,9 @@ impl DeadLetters {
         self.ceiling.lock().unwrap_or_else(PoisonError::into_inner).admit(all, dead)
     }
 
-    /// A letter about a message of the stream, or a part of it. `name` tells it
-    /// from this service's others, and is the same when it is given up again.
+    /// A letter about a message of the stream, or about a part of it. `name`
+    /// tells the letter from this service's others, and stays the same if the
+    /// message is given up again.
     pub fn letter(&self, name: &str, code: Code, reason: String, sequence: u64) -> DeadLetter {
         DeadLetter {
             stream: Some(self.stream.to_string()),
@@ -56,8 +57,8 @@ impl DeadLetters {
     /// Stores a letter.
     ///
     /// # Errors
-    /// The server is away, or `DLQ` is full: what the letter is about is not to
-    /// be settled.
+    /// The server is away, or `DLQ` is full: the message that the letter is
+    /// about must not be settled.
     pub async fn store(&self, letter: &DeadLetter) -> Result<(), BusError> {
         tracing::warn!(id = letter.id, code = letter.code, reason = letter.reason, "dead letter");
         self.nats.call(self.bus.publish(letter)).await.map(|_| ())

@@ -1,8 +1,8 @@
 //! Batches in the order of the log.
 //!
-//! `ENRICHED` is not synced to disk: a crash of its server may take its end
-//! away, and a reader that has come further finds a batch whose predecessor it
-//! has not seen. It passes that over and asks for everything behind its floor.
+//! `ENRICHED` is not synced to disk, so a crash of its server may take its end
+//! away. A reader then finds a batch whose predecessor it has not seen. It
+//! passes that batch over, and asks for everything behind its floor.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ pub enum Place {
 }
 
 impl Place {
-    /// The place of batch `raw_seq`, before which `raw_prev` was made, for a
-    /// reader that has applied everything up to `floor`. All are sequences of
-    /// `RAW`; 0 is before the first.
+    /// The place of batch `raw_seq` for a reader that has applied everything up
+    /// to `floor`. `raw_prev` is the batch before it. All three are sequences
+    /// of `RAW`; 0 is before the first.
     pub const fn of(floor: u64, raw_prev: u64, raw_seq: u64) -> Self {
         if raw_seq <= floor {
             Self::Repeated

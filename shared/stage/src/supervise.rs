@@ -14,14 +14,14 @@ pub trait Work: Send {
     /// What can go wrong.
     type Error: Failure;
 
-    /// How long a unit that is given back may take for its step in hand. A
-    /// dependency that is away must not hold it: whoever has it next goes on
+    /// How long a unit may take for its step in hand when it is given back. A
+    /// dependency that is away must not hold the unit: its next owner goes on
     /// from the last checkpoint.
     const PARTING: Duration = Duration::from_millis(1500);
 
     /// Opens the unit from its store and works on it until it is to be given
-    /// back. It is called again after an error that may pass, so everything in
-    /// memory that an error leaves in doubt is to be read anew.
+    /// back. After an error that may pass it is called again. So it must read
+    /// anew everything in memory that the error leaves in doubt.
     fn work(&mut self, progress: &mut Progressing<'_>) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// What follows from an error of this unit.
@@ -38,7 +38,7 @@ pub trait Work: Send {
     fn failed(&mut self, error: &Self::Error);
 }
 
-/// By what a unit says that it goes on.
+/// How a unit says that it goes on.
 pub struct Progressing<'a> {
     backoff: &'a mut Backoff,
     clear: &'a (dyn Fn() + Send + Sync),
@@ -50,8 +50,8 @@ impl Progressing<'_> {
         self.backoff.is_waiting()
     }
 
-    /// The unit is open. After a failure it has yet to be seen to work: what it
-    /// failed at comes first.
+    /// The unit is open. After a failure that does not yet show that it works:
+    /// what it failed at comes first.
     pub fn opened(&mut self) {
         if !self.is_failing() {
             (self.clear)();
@@ -65,8 +65,8 @@ impl Progressing<'_> {
     }
 }
 
-/// Does a unit's work until `stop`: for as long as this replica owns it. Only an
-/// error that is to end the service is returned.
+/// Does a unit's work until `stop`, so for as long as this replica owns the
+/// unit. Returns only an error that is to end the service.
 pub async fn supervise<U: Ord + Display + Clone + Send + Sync, W: Work>(
     mut work: W,
     unit: U,
@@ -93,7 +93,7 @@ pub async fn supervise<U: Ord + Display + Clone + Send + Sync, W: Work>(
                 work.failed(&error);
                 break Err(error);
             }
-            // Whoever has the unit next goes on from its last checkpoint.
+            // The unit's next owner goes on from its last checkpoint.
             _ if stop.is_cancelled() => break Ok(()),
             Disposition::Retry | Disposition::DeadLetter | Disposition::Halt => {
                 work.failed(&error);

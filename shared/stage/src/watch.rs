@@ -8,7 +8,7 @@ use tidemill_ownership::{Owned, Unit};
 use tidemill_service::{Context, Standstill};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often it is looked.
+/// How often the units are looked at.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Watches the units that this replica owns. Every few seconds it tells `lag` how
