@@ -1,5 +1,6 @@
-//! Real servers as private child processes, for the all-in-one and for tests:
-//! each with its own folder and port, and ended with its owner, however that ends.
+//! Real servers as private child processes, for the all-in-one and for tests.
+//! Each has its own folder and port, and ends with its owner, however the owner
+//! ends.
 
 mod nats;
 mod slack;

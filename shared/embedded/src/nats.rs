@@ -21,7 +21,7 @@ use crate::{Error, tether::Tether};
 
 const PROGRAM: &str = "nats-server";
 const START_DEADLINE: Duration = Duration::from_secs(20);
-/// How long the server of a suite that was killed may take to end with it.
+/// How long a server may take to end after its suite was killed.
 const GONE_DEADLINE: Duration = Duration::from_secs(3);
 const USER: &str = "tidemill";
 
@@ -31,7 +31,7 @@ const USER: &str = "tidemill";
 pub struct Password(String);
 
 impl Password {
-    /// Another one than any before.
+    /// A new password, unlike any before.
     pub fn random() -> Self {
         Self(format!("{:032x}", rand::random::<u128>()))
     }
@@ -49,13 +49,14 @@ impl fmt::Debug for Password {
     }
 }
 
-/// A running nats-server with JetStream, on loopback, every write synced to
-/// disk, for who knows its password alone. Killed when dropped, and when this
-/// process dies; [`stop`](Self::stop) lets it end in order.
+/// A running nats-server with JetStream, on loopback. It syncs every write to
+/// disk, and serves only those who know its password. It is killed when
+/// dropped, and when this process dies; [`stop`](Self::stop) lets it end in
+/// order.
 #[derive(Debug)]
 pub struct NatsServer {
     child: Child,
-    /// Held until the server is.
+    /// Held for as long as the server is.
     _tether: Option<Tether>,
     folder: PathBuf,
     port: u16,
@@ -126,8 +127,8 @@ impl NatsServer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
-            // Its own group, so that Ctrl-C in a terminal reaches the services
-            // first: they need it to drain.
+            // The server has a group of its own, so that Ctrl-C in a terminal
+            // reaches the services first: they need the server to drain.
             .process_group(0)
             .spawn()
             .map_err(|e| Error::Start { program: PROGRAM, reason: e.to_string() })?;
@@ -262,7 +263,8 @@ mod tests {
 
     use super::*;
 
-    /// Whether an earlier suite ended or was killed, its server still writes.
+    /// The server of an earlier suite may still write, whether the suite ended
+    /// or was killed.
     #[tokio::test]
     async fn one_folder_has_one_server() {
         let folder = std::env::temp_dir().join(format!("tidemill-one-server-{:032x}", rand::random::<u128>()));

@@ -130,9 +130,9 @@ async fn receive(
 /// a context has 1 to 10 elements; a block id is at most 255 characters; and
 /// notifications need a `text` fallback.
 ///
-/// One rule is stricter than Slack's, which takes markup where alerts mean a
-/// text: there is none here, neither a mention nor a link, since what alerts say
-/// comes from events.
+/// One rule is stricter than Slack's. Slack takes markup where alerts mean a
+/// text. Here there is none, neither a mention nor a link, since the words of
+/// alerts come from events.
 fn check(headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("application/json") {

@@ -11,13 +11,13 @@ const PROGRAM: &str = "sh";
 /// line that it reads never comes.
 const SCRIPT: &str = r#"trap "" HUP INT TERM; read -r line; kill -KILL "$1""#;
 
-/// Holds a child process to this one. However this process ends, by `kill -9`
-/// too, the system closes the pipe that it alone holds, and the shell at the
-/// other end kills the child.
+/// Holds a child process to this one. This process alone holds one end of a
+/// pipe. However it ends, by `kill -9` too, the system closes the pipe, and the
+/// shell at the other end kills the child.
 ///
 /// Linux has `PR_SET_PDEATHSIG` for this. It needs unsafe code between fork and
-/// exec, other systems lack it, and it kills too early: when the thread ends
-/// that has started the child.
+/// exec, other systems lack it, and it kills too early: when the thread that
+/// has started the child ends.
 #[derive(Debug)]
 pub(crate) struct Tether {
     /// With its input, which nobody writes to.
@@ -25,8 +25,8 @@ pub(crate) struct Tether {
 }
 
 impl Tether {
-    /// Ties the process with this id, which is a child that nobody has waited
-    /// for: so its id is not that of another.
+    /// Ties the process with this id. It must be a child that nobody has waited
+    /// for, so that its id is not that of another process.
     pub(crate) fn to(pid: u32) -> Result<Self, Error> {
         let shell = Command::new(PROGRAM)
             .args(["-c", SCRIPT, "tidemill-tether", &pid.to_string()])
@@ -34,7 +34,8 @@ impl Tether {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
-            // Its own group: what is sent to the parent's would end it too.
+            // The shell has a group of its own: a signal to the parent's group
+            // would end it too.
             .process_group(0)
             .spawn()
             .map_err(|e| Error::Start { program: PROGRAM, reason: e.to_string() })?;

@@ -6,10 +6,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Unit;
 
-/// Assigns every unit to a member, none to nobody: rendezvous hashing, bounded
-/// so that no member gets more than its share, rounded up. Whoever works it out
-/// from the same members comes to the same result, and a change of members
-/// moves few units.
+/// Assigns every unit to a member; without members, no unit. It is rendezvous
+/// hashing, bounded so that no member gets more than its share, rounded up.
+/// Everyone who works it out from the same members comes to the same result,
+/// and a change of members moves few units.
 pub fn assign<U: Unit>(units: &BTreeSet<U>, members: &BTreeSet<String>) -> BTreeMap<U, String> {
     let Some(share) =
         units.len().checked_add(members.len().saturating_sub(1)).and_then(|n| n.checked_div(members.len()))
@@ -21,7 +21,7 @@ pub fn assign<U: Unit>(units: &BTreeSet<U>, members: &BTreeSet<String>) -> BTree
     for unit in units {
         let name = unit.to_string();
         let free = members.iter().filter(|member| load.get(member.as_str()).is_none_or(|load| *load < share));
-        // The shares add up to all units at least, so that one has room.
+        // The shares add up to all units at least, so some member has room.
         if let Some(owner) = free.max_by_key(|member| weight(&name, member)) {
             *load.entry(owner).or_default() += 1;
             assigned.insert(*unit, owner.clone());

@@ -23,8 +23,8 @@ use crate::{Lease, Owned, Unit, assign, roster::Roster};
 
 /// How often the roster is looked at when nothing changes.
 const TICK: Duration = Duration::from_millis(500);
-/// How long work that was told to stop may take for its step in hand. Whoever
-/// comes next is safe from it in any case.
+/// How long work may take for its step in hand after it was told to stop. The
+/// unit's next owner is safe from it in any case.
 const STEP_DEADLINE: Duration = Duration::from_secs(8);
 const HEALTH: &str = "ownership";
 
@@ -122,8 +122,9 @@ impl<U: Unit> Coordinator<U> {
     async fn watch(&mut self) -> Result<(), Fault> {
         self.roster = Roster::default();
         let mut changes: WorkChanges = Box::pin(self.bus.watch_work(self.context.service).await?);
-        // The watch brings the same once more. Knowing all members from the
-        // first moment spares taking what would be given back at once.
+        // The watch brings the same members once more. Knowing them all from
+        // the first moment spares taking units that would be given back at
+        // once.
         for member in self.bus.members().await? {
             if member.service == self.context.service {
                 self.roster.heard_of(&member, Instant::now());
@@ -169,7 +170,8 @@ impl<U: Unit> Coordinator<U> {
             let lease = self.roster.lease(&unit.to_string()).cloned();
             let mine = lease.as_ref().is_some_and(|lease| lease.holder == me);
             if assigned[&unit] != me || (!mine && self.running.contains_key(&unit)) {
-                // Not its share any more, or lost to another.
+                // The unit is no longer this replica's share, or was lost to
+                // another.
                 self.stop(unit);
                 if mine && !self.running.contains_key(&unit) {
                     self.release(unit).await?;
@@ -188,7 +190,7 @@ impl<U: Unit> Coordinator<U> {
             async move { (unit, bus.take_lease(service, &unit.to_string(), me, revision).await) }
         });
         for (unit, taken) in join_all(take).await {
-            // Where another was quicker, the watch tells who.
+            // If another replica was quicker, the watch tells which.
             if let Some(revision) = taken? {
                 tracing::info!(service, %unit, revision, "taking over");
                 self.taken.inc();
@@ -256,7 +258,8 @@ impl<U: Unit> Coordinator<U> {
         if let Some(unit) = unit {
             self.running.remove(&unit);
             self.tell();
-            // A lease that is still wanted stays: the work is started again.
+            // If the unit is still this replica's share, its lease stays and
+            // the work is started again.
             if *self.assigned()[&unit] != *self.context.instance {
                 self.release(unit).await?;
             }

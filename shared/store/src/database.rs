@@ -1,10 +1,10 @@
 //! The connections of a service to its database.
 //!
-//! SQLite lets one writer in at a time, and whoever finds the file locked asks
-//! again after a while, in no order, until it gives up: `database is locked`.
-//! So a SQLite database has one connection that writes. Those who want it wait
-//! in turn, and nobody is turned away. The other connections only read, which
-//! the write-ahead log lets them do beside a writer.
+//! SQLite lets one writer in at a time. A connection that finds the file locked
+//! asks again after a while, in no order, until it gives up: `database is
+//! locked`. So a SQLite database has one connection that writes. Those who want
+//! it wait in turn, and nobody is turned away. The other connections only read;
+//! the write-ahead log lets them read beside a writer.
 
 use std::{
     fs::{DirBuilder, OpenOptions, Permissions},
@@ -23,7 +23,7 @@ use sqlx::{
 
 use crate::{Config, Error, error::ANSWER_DEADLINE};
 
-/// What waits for a connection of the pool gives up after this.
+/// How long a call waits for a connection of the pool before it gives up.
 const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 /// Most connections that read a SQLite file.
 const SQLITE_READERS: u32 = 4;
@@ -70,8 +70,8 @@ impl Database {
 
     async fn open_sqlite(config: &Config) -> Result<Self, Error> {
         let options = options(&sqlite_url(&config.url)?)?;
-        // The journal mode is a property of the file, and changing it needs the
-        // file for itself: once, before the pools.
+        // The journal mode is a property of the file. A connection that changes
+        // it needs the file for itself, so it is set once, before the pools.
         let mut connection = sqlx::AnyConnection::connect_with(&options).await?;
         connection.execute("PRAGMA journal_mode = WAL").await?;
         connection.close().await?;
@@ -101,8 +101,8 @@ impl Database {
         &self.writer
     }
 
-    /// Begins a transaction that writes. On SQLite it has the file for itself
-    /// from here on: what it reads is still so when it writes.
+    /// Begins a transaction that writes. On SQLite the transaction has the file
+    /// for itself from here on: what it reads is still true when it writes.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
         Ok(match self.kind {
             Dialect::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
@@ -131,10 +131,10 @@ fn sqlite_url(url: &str) -> Result<String, Error> {
     Ok(format!("sqlite://{path}?mode=rwc"))
 }
 
-/// Makes the file, and the folders that it lacks, for their owner alone. SQLite
-/// makes what it keeps beside the file (`-wal`, `-shm`) with the file's own
-/// mode; what is there from earlier gets it now. A folder that is there is its
-/// owner's business.
+/// Makes the file, and the folders that are missing, for their owner alone.
+/// SQLite gives the files beside it (`-wal`, `-shm`) its own mode when it makes
+/// them; those from earlier get that mode now. A folder that is there already
+/// is its owner's business.
 fn make_private(file: &Path) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

@@ -1,4 +1,4 @@
-//! What can go wrong with a database, and what is to blame.
+//! What can go wrong with a database, and what is to blame for it.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub enum Error {
     Malformed(&'static str),
 }
 
-/// What an error is to blame on, and so what helps.
+/// What is to blame for an error, and so what helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The moment: the server is away or busy. The same call may succeed later.
@@ -39,7 +39,7 @@ pub enum Cause {
 }
 
 impl Error {
-    /// What it is to blame on.
+    /// What is to blame for the error.
     pub fn cause(&self) -> Cause {
         match self {
             Self::Config(_) | Self::Migrate(_) | Self::Malformed(_) => Cause::Fault,
@@ -100,13 +100,13 @@ impl Outage for Error {
     }
 }
 
-/// How long a call may take. A server whose machine lost its power leaves it
-/// without an answer, and the system tries for a quarter of an hour.
+/// How long a call may take. A server whose machine lost its power sends no
+/// answer, and the system goes on trying for a quarter of an hour.
 pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A call's answer, or [`Error::NoAnswer`] after 30 s. Its connection is closed
-/// then, and what it was to do is done or not: so it must be something that
-/// may be done again.
+/// then, and nobody knows whether it took effect. So it must be a call that may
+/// be made again.
 pub async fn answered<T, E: From<Error>>(call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     match timeout(ANSWER_DEADLINE, call).await {
         Ok(answer) => answer,

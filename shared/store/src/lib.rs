@@ -63,8 +63,9 @@ pub fn placeholders(rows: usize, columns: usize) -> String {
     list
 }
 
-/// Values that one statement binds at most. SQLite would take 32,766, but looks
-/// each one's name up among all before it: many short statements cost less.
+/// Values that one statement binds at most. SQLite would take 32,766, but it
+/// looks up the name of each value among all before it. So many short
+/// statements cost less.
 const VALUES: usize = 2_000;
 
 /// Rows that one statement takes at most.

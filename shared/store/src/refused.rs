@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-/// Which of `count` items (by their places, in order) have to be left out so
-/// that the store takes the rest together. `accepts` tries those at some places,
-/// in order, and leaves nothing behind; `is_refusal` tells the store's "never"
-/// from its "not now", which ends the search with that error.
+/// Which of `count` items have to be left out so that the store takes the rest
+/// together. Answers their places, in order. `accepts` tries the items at some
+/// places, in order, and leaves nothing behind. `is_refusal` tells the store's
+/// "never" from its "not now". A "not now" ends the search with that error.
 ///
 /// Halves are tried and halved again: with one bad item among `n` that takes
 /// about `2 log n` trials.
@@ -36,7 +36,8 @@ pub async fn refused<E, Trial: Future<Output = Result<(), E>>>(
     if verdict(accepts(good.clone()).await)? {
         return Ok(bad);
     }
-    // Each is good alone and not together: as many as go together, in order.
+    // Each is good alone, but not all together. This keeps as many as go
+    // together, in order.
     let mut together = Vec::with_capacity(good.len());
     for place in good {
         together.push(place);

@@ -3,11 +3,11 @@
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 
-/// Has the database at `url` refuse rows of `table` whose `column` contains
-/// `part`, for good: the error is one of the data.
+/// Makes the database at `url` refuse, for good, the rows of `table` whose
+/// `column` contains `part`. The error is one of the data.
 ///
 /// # Errors
-/// Where the database or the table is not there.
+/// The database or the table is not there.
 pub async fn refuse(url: &str, table: &str, column: &str, part: &str) -> Result<(), sqlx::Error> {
     sqlx::any::install_default_drivers();
     let mut connection = AnyConnection::connect(url).await?;

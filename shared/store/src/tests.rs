@@ -91,7 +91,7 @@ async fn value(database: &Database) -> i64 {
     sqlx::query_scalar("SELECT value FROM counter").fetch_one(database.pool()).await.expect("reads")
 }
 
-/// Reads before it writes, as a store does that decides by what is there.
+/// Reads before it writes, like a store that decides by what is there.
 async fn add_one(database: &Database) -> Result<(), Error> {
     let mut transaction = database.begin().await?;
     let value: i64 = sqlx::query_scalar("SELECT value FROM counter").fetch_one(&mut *transaction).await?;
@@ -120,7 +120,7 @@ async fn many_writers_of_one_sqlite_file_lose_nothing() {
     assert_eq!(value(&database).await, 400);
 }
 
-/// A writer keeps nobody from reading, and who else wants to write waits.
+/// A writer keeps nobody from reading, and another writer waits.
 #[tokio::test]
 async fn readers_of_a_sqlite_file_do_not_wait_for_its_writer() {
     let folder = tempfile::tempdir().expect("temporary folder");
@@ -139,8 +139,8 @@ async fn readers_of_a_sqlite_file_do_not_wait_for_its_writer() {
     assert_eq!(value(&database).await, 8);
 }
 
-/// A statement that writes by the way for readers is found by the first test
-/// that runs it.
+/// If a statement that writes goes by the readers' way, the first test that
+/// runs it finds out.
 #[tokio::test]
 async fn a_reader_of_a_sqlite_file_cannot_write() {
     let folder = tempfile::tempdir().expect("temporary folder");
