@@ -91,8 +91,8 @@ impl Bus {
             .await
             .map_err(|e| failed(e.to_string()))?;
         // From here on the server counts deliveries anew. This side counts
-        // along, and so notices a delivery that goes to an earlier holder that
-        // is still asking.
+        // along, and so notices if one goes to an earlier holder that is still
+        // asking.
         let delivered = consumer.reset(from).await.map_err(|e| failed(e.to_string()))?.info.delivered.consumer_sequence;
         let stream = consumer
             .stream()

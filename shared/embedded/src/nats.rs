@@ -56,7 +56,7 @@ impl fmt::Debug for Password {
 #[derive(Debug)]
 pub struct NatsServer {
     child: Child,
-    /// Held for as long as the server is.
+    /// Held for as long as the server runs.
     _tether: Option<Tether>,
     folder: PathBuf,
     port: u16,

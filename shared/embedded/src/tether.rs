@@ -12,15 +12,15 @@ const PROGRAM: &str = "sh";
 const SCRIPT: &str = r#"trap "" HUP INT TERM; read -r line; kill -KILL "$1""#;
 
 /// Holds a child process to this one. This process alone holds one end of a
-/// pipe. However it ends, by `kill -9` too, the system closes the pipe, and the
-/// shell at the other end kills the child.
+/// pipe. However this process ends, by `kill -9` too, the system closes that
+/// end. Then the shell at the other end kills the child.
 ///
 /// Linux has `PR_SET_PDEATHSIG` for this. It needs unsafe code between fork and
 /// exec, other systems lack it, and it kills too early: when the thread that
 /// has started the child ends.
 #[derive(Debug)]
 pub(crate) struct Tether {
-    /// With its input, which nobody writes to.
+    /// Keeps the shell's input open. Nobody writes to it.
     _shell: Child,
 }
 

@@ -6,10 +6,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Unit;
 
-/// Assigns every unit to a member; without members, no unit. It is rendezvous
-/// hashing, bounded so that no member gets more than its share, rounded up.
-/// Everyone who works it out from the same members comes to the same result,
-/// and a change of members moves few units.
+/// Assigns every unit to a member, or none if there are no members. It is
+/// rendezvous hashing, bounded so that no member gets more than its share,
+/// rounded up. Everyone who works it out from the same members comes to the
+/// same result, and a change of members moves few units.
 pub fn assign<U: Unit>(units: &BTreeSet<U>, members: &BTreeSet<String>) -> BTreeMap<U, String> {
     let Some(share) =
         units.len().checked_add(members.len().saturating_sub(1)).and_then(|n| n.checked_div(members.len()))

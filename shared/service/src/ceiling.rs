@@ -21,8 +21,8 @@ impl Default for CeilingConfig {
     }
 }
 
-/// The share is taken of the latest messages, at least this many: two spans are
-/// kept.
+/// The share is taken of at least this many of the latest messages: two spans
+/// are kept.
 const SPAN: u64 = 1000;
 
 /// What became of one consumer's latest messages.
@@ -48,7 +48,7 @@ struct Counts {
 pub struct CeilingReached {
     /// Dead letters.
     pub dead: u64,
-    /// The messages that the dead letters are among.
+    /// All messages, the dead letters among them.
     pub all: u64,
 }
 

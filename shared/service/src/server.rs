@@ -164,7 +164,7 @@ fn named(app: Router, config: &HttpConfig) -> Router {
     app.layer(from_fn_with_state(Arc::new(config.hosts.clone()), guard::known_host))
 }
 
-/// What a supervisor asks.
+/// The routes that a supervisor asks.
 fn operations(context: &Context) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))

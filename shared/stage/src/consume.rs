@@ -205,7 +205,7 @@ impl<S: Steps> Loop<'_, S> {
     }
 
     /// Sends what was applied into the store, unless a checkpoint is on its way
-    /// already. Answers whether this has stored it.
+    /// already. Answers whether this call has stored it.
     async fn checkpoint(&mut self) -> Result<bool, S::Error> {
         if self.applied.is_empty() || self.under_way.is_some() {
             return Ok(false);

@@ -1,8 +1,9 @@
 //! Batches in the order of the log.
 //!
 //! `ENRICHED` is not synced to disk, so a crash of its server may take its end
-//! away. A reader then finds a batch whose predecessor it has not seen. It
-//! passes that batch over, and asks for everything behind its floor.
+//! away. A reader that has come further then finds a batch whose predecessor it
+//! has not seen. It passes that batch over, and asks for everything behind its
+//! floor.
 
 use std::time::Duration;
 

@@ -132,9 +132,9 @@ fn sqlite_url(url: &str) -> Result<String, Error> {
 }
 
 /// Makes the file, and the folders that are missing, for their owner alone.
-/// SQLite gives the files beside it (`-wal`, `-shm`) its own mode when it makes
-/// them; those from earlier get that mode now. A folder that is there already
-/// is its owner's business.
+/// SQLite makes the files beside it (`-wal`, `-shm`) with the file's own mode;
+/// those from earlier get that mode now. A folder that is there already is its
+/// owner's business.
 fn make_private(file: &Path) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

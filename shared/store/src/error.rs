@@ -105,8 +105,8 @@ impl Outage for Error {
 pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A call's answer, or [`Error::NoAnswer`] after 30 s. Its connection is closed
-/// then, and nobody knows whether it took effect. So it must be a call that may
-/// be made again.
+/// then, and nobody knows whether the call took effect. So it must be one that
+/// may be made again.
 pub async fn answered<T, E: From<Error>>(call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     match timeout(ANSWER_DEADLINE, call).await {
         Ok(answer) => answer,

@@ -139,8 +139,8 @@ async fn readers_of_a_sqlite_file_do_not_wait_for_its_writer() {
     assert_eq!(value(&database).await, 8);
 }
 
-/// If a statement that writes goes by the readers' way, the first test that
-/// runs it finds out.
+/// If a statement writes by way of the readers, the first test that runs it
+/// finds out.
 #[tokio::test]
 async fn a_reader_of_a_sqlite_file_cannot_write() {
     let folder = tempfile::tempdir().expect("temporary folder");

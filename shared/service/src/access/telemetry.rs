@@ -1,4 +1,4 @@
-//! What is told of who asks.
+//! What is told of callers.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,

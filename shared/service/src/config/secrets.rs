@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Map, Value};
 
-/// How deep schemas are searched that lie within schemas: a section, its key,
+/// How many levels of schemas within schemas are searched: a section, its key,
 /// the forms of either and what they refer to.
 const MAX_DEPTH: usize = 16;
 
