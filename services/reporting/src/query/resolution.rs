@@ -74,10 +74,13 @@ impl Resolution {
             let start = time.floor_to(millis);
             return (start, start.plus_millis(millis));
         }
-        let first = self.first_day(zone.date_of(time));
-        // Where a zone leaves out a whole day, the next begins no later.
-        let nexts = std::iter::successors(self.after(first), |day| self.after(*day)).take(2);
-        let end = nexts.map(|day| zone.day_begins(day)).find(|end| *end > time);
+        let mut first = self.first_day(zone.date_of(time));
+        // A clock that is put back over midnight shows a date that has ended: the
+        // next one has begun, and goes on.
+        while let Some(next) = self.after(first).filter(|next| zone.day_begins(*next) <= time) {
+            first = next;
+        }
+        let end = self.after(first).map(|next| zone.day_begins(next));
         (zone.day_begins(first), end.unwrap_or(Timestamp::saturating_from_millis(i64::MAX)))
     }
 

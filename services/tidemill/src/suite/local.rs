@@ -102,7 +102,11 @@ async fn in_folder<T>(
     let mut start = pin!(LocalSuite::start(local, extras, folder.path()));
     let (mut suite, is_told) = tokio::select! {
         suite = &mut start => (suite?, false),
-        () = ending.told() => (timeout(START_PATIENCE, start).await??, true),
+        () = ending.told() => {
+            let started = timeout(START_PATIENCE, start).await;
+            let late = |_| format!("told to end while it started; after {} s it was not ready to", START_PATIENCE.as_secs());
+            (started.map_err(late)??, true)
+        }
     };
     let whereabouts = suite.whereabouts(folder, local.keys.clone());
     let outcome = if is_told {
