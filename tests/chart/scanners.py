@@ -65,7 +65,7 @@ def trivy(folder):
     program = shutil.which("trivy")
     if not program:
         raise Missing("trivy is not on PATH")
-    command = [program, "config", "--quiet", "--format", "json", "--skip-check-update", "--offline-scan", str(folder)]
+    command = [program, "config", "--quiet", "--format", "json", "--skip-check-update", str(folder)]
     for result in _json(command).get("Results") or []:
         for one in result.get("Misconfigurations") or []:
             named = one.get("CauseMetadata", {}).get("Resource") or result["Target"]
