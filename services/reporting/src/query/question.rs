@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use tidemill_definitions::dimension_value;
 use tidemill_domain::Timestamp;
 use tidemill_service::FieldError;
 use utoipa::IntoParams;
@@ -153,7 +154,7 @@ impl Question {
                 let known = declared.join(", ");
                 return Err(format!("is not known; there are {known} and {}", listed(&metric.dimensions)));
             }
-            filters.entry(name.to_owned()).or_default().insert(value.to_owned());
+            filters.entry(name.to_owned()).or_default().insert(dimension_value(value).into_owned());
             Ok(())
         };
         let (asked, mut errors) = QuestionParameters::read(view, default, pairs, filter);

@@ -120,6 +120,17 @@ fn filters_keep_any_of_their_values() {
 }
 
 #[test]
+fn a_value_that_is_cut_is_found_by_the_whole_of_it() {
+    let long = "ä".repeat(200);
+    let cells = vec![cell(0, &tidemill_definitions::dimension_value(&long), "EU", 1), cell(0, "b", "EU", 2)];
+    let (groups, _) = grouped(&[("category", &long)], Rollup::Whole, cells);
+    assert_eq!(
+        groups.iter().flat_map(|group| &group.sums).map(revenue).collect::<Vec<_>>(),
+        [Value::Amount(Amount::from_int(1))]
+    );
+}
+
+#[test]
 fn answers_have_a_limit() {
     let (metric, question) = (sales(), asked(&[]).expect("right"));
     let mut grouping = Grouping::new(&metric, &question, Rollup::Windows, 1, 3);
