@@ -4,7 +4,8 @@
 //! a crash of the machine can take its end away, and a reader that was away for
 //! too long finds its place gone. What is missing is made again from `RAW`, the
 //! same as it was: which events were duplicates is kept with every batch within
-//! the horizon, and worked out anew from the log beyond it.
+//! the horizon, and worked out anew from the log beyond it; what was done to orders
+//! is kept for longer than the log.
 
 use std::collections::BTreeMap;
 
@@ -75,12 +76,13 @@ async fn backfill(
     let mut log = LogRange::new(&resources.bus, partition.partition, after + 1, partition.floor);
     let mut known: Option<BTreeMap<u64, Marks>> = None;
     let mut rebuilt: Option<Duplicates> = None;
+    let mut kept = partition.kept_changes(after).await?;
     let mut raw_prev = after;
     while let Some((raw_seq, raw)) = log.next().await? {
         if stop.is_cancelled() {
             return Ok(false);
         }
-        let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop.events);
+        let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop);
         let known = known.get_or_insert_with(|| partition.duplicates.marks_after(after).collect());
         let batch = match known.remove(&raw_seq) {
             Some(marks) => batch.marked(marks),
@@ -92,6 +94,8 @@ async fn backfill(
                 batch.mark(memory)
             }
         };
+        let changes = batch.changes_again(kept.remove(&raw_seq).unwrap_or_default(), &resources.geo);
+        let batch = batch.settled(changes);
         partition.publish(&batch, BatchPlace { raw_seq, raw_prev, remade: Some(reason) }).await?;
         raw_prev = raw_seq;
     }
@@ -105,7 +109,7 @@ async fn rebuild(resources: &Resources, partition: Partition, up_to: u64) -> Res
     let mut memory = Duplicates::restore(resources.limits, []);
     let mut log = LogRange::new(&resources.bus, partition, 1, up_to);
     while let Some((raw_seq, raw)) = log.next().await? {
-        let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop.events);
+        let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop);
         batch.mark(&mut memory);
         memory.saved();
     }

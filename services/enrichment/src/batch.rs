@@ -2,8 +2,8 @@
 //! be left out.
 //!
 //! A [`ParsedBatch`] holds the events of the lines. A [`MarkedBatch`] knows which
-//! of them are duplicates, and a [`JoinedBatch`] what the reference data has of
-//! them. An [`EncodedBatch`] is the message. No step does I/O.
+//! of them are duplicates, a [`SettledBatch`] what they do to orders, and a
+//! [`JoinedBatch`] what the reference data has of them. An [`EncodedBatch`] is the message. No step does I/O.
 
 mod encoded;
 mod event;
@@ -12,6 +12,7 @@ mod joined;
 mod marked;
 mod parsed;
 mod place;
+mod settled;
 mod tally;
 
 pub(crate) use encoded::EncodedBatch;
@@ -21,4 +22,5 @@ pub(crate) use joined::JoinedBatch;
 pub(crate) use marked::MarkedBatch;
 pub(crate) use parsed::ParsedBatch;
 pub(crate) use place::BatchPlace;
+pub(crate) use settled::SettledBatch;
 pub(crate) use tally::BatchTally;

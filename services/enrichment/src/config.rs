@@ -41,6 +41,9 @@ pub struct Config {
     /// What counts as a duplicate.
     #[serde(default)]
     pub duplicates: DuplicatesConfig,
+    /// What becomes of orders.
+    #[serde(default)]
+    pub orders: OrdersConfig,
     /// When too much of what is read is no event.
     #[serde(default)]
     pub dead_letters: CeilingConfig,
@@ -142,6 +145,29 @@ impl DuplicatesConfig {
     }
 }
 
+/// Section `orders`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrdersConfig {
+    /// For how many days an order is remembered after the last event about it, by
+    /// the log's clock: as long as a return may take. A refund of one that is not
+    /// remembered counts under no product, and without an amount as nothing. An
+    /// order takes some 300 bytes in the store, and 100 more for each line.
+    pub remembered_days: u32,
+}
+
+impl Default for OrdersConfig {
+    fn default() -> Self {
+        Self { remembered_days: 100 }
+    }
+}
+
+impl OrdersConfig {
+    pub(crate) fn horizon_millis(&self) -> i64 {
+        i64::from(self.remembered_days) * 24 * 3_600_000
+    }
+}
+
 impl Config {
     /// What no single section can see is wrong.
     pub(crate) fn validate(&self) -> Result<(), String> {
@@ -151,6 +177,9 @@ impl Config {
         }
         if reference.lead_millis() <= i64::from(reference.poll_millis) {
             return Err("reference.lead_seconds must be longer than reference.poll_millis".into());
+        }
+        if self.orders.remembered_days == 0 {
+            return Err("orders.remembered_days must be at least 1".into());
         }
         if self.duplicates.keys_per_partition == 0 {
             return Err("duplicates.keys_per_partition must be at least 1".into());

@@ -12,6 +12,7 @@ mod duplicates;
 mod error;
 mod geo;
 mod http;
+mod orders;
 mod partition;
 mod reference;
 mod resources;
@@ -94,6 +95,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         reference,
         geo,
         limits: config.duplicates.limits(),
+        order_horizon_millis: config.orders.horizon_millis(),
         ceiling: config.dead_letters,
         telemetry,
         nats: context.breaker("nats"),

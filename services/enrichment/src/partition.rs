@@ -1,18 +1,22 @@
 //! An open partition: where it stands, how its batches are published, and its
 //! checkpoints.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use tidemill_domain::Partition;
-use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
+use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_store::answered;
 
 use crate::{
-    batch::{BatchPlace, EncodedBatch, MarkedBatch},
+    batch::{BatchPlace, EncodedBatch, MarkedBatch, SettledBatch},
     duplicates::Duplicates,
     error::Error,
+    orders::{BatchChanges, OrderMemory, SettledOrders},
     resources::Resources,
-    store::PartitionCheckpoint,
+    store::{OrdersCheckpoint, PartitionCheckpoint},
     telemetry::Spans,
 };
 
@@ -28,13 +32,18 @@ pub(crate) struct OpenPartition {
     /// The sequence in `ENRICHED` of the last batch there.
     tail: u64,
     pub(crate) duplicates: Duplicates,
+    pub(crate) orders: OrderMemory,
 }
+
+/// What was done to orders is kept for a day longer than the log, from which
+/// batches are made again.
+const BEYOND_THE_LOG_MILLIS: i64 = 24 * 3_600_000;
 
 impl OpenPartition {
     /// Reads where the partition stands, and compares it with the log at both
     /// ends.
     pub(crate) async fn open(partition: Partition, resources: Arc<Resources>) -> Result<Self, Error> {
-        let Resources { bus, nats, store, store_breaker, limits, .. } = &*resources;
+        let Resources { bus, nats, store, store_breaker, limits, order_horizon_millis, .. } = &*resources;
         let floor = store_breaker.call(answered(store.floor(partition))).await?;
         let end = match nats.call(bus.last::<RawBatch>(&Durable::Enrichment(partition).filter())).await {
             Ok(last) => last.map(|stored| stored.sequence),
@@ -53,6 +62,8 @@ impl OpenPartition {
         };
         let batches = store_breaker.call(answered(store.batches(partition))).await?;
         let duplicates = Duplicates::restore(*limits, batches);
+        let waiting = store_breaker.call(answered(store.waiting_orders(partition))).await?;
+        let orders = OrderMemory::restore(*order_horizon_millis, waiting);
         Ok(Self {
             partition,
             floor,
@@ -60,8 +71,30 @@ impl OpenPartition {
             published: last.as_ref().map(|stored| stored.message.raw_seq),
             tail: last.map_or(0, |stored| stored.sequence),
             duplicates,
+            orders,
             resources,
         })
+    }
+
+    /// What a batch does to orders: those that it is about are looked up, and
+    /// change when the batch is done.
+    pub(crate) async fn settle(&self, batch: &MarkedBatch<'_>) -> Result<SettledOrders, Error> {
+        let Resources { store, store_breaker, geo, .. } = &*self.resources;
+        let unknown = self.orders.unknown(batch.statements());
+        let stored = match unknown.is_empty() {
+            true => HashMap::new(),
+            false => store_breaker.call(answered(store.orders(self.partition, &unknown))).await?,
+        };
+        Ok(self.orders.settle(batch.raw().ingested_at, batch.event_statements(geo), &stored))
+    }
+
+    /// What was done to orders in the batches behind one.
+    pub(crate) async fn kept_changes(&self, after: u64) -> Result<BTreeMap<u64, BatchChanges>, Error> {
+        let Resources { store, store_breaker, .. } = &*self.resources;
+        let mut kept = store_breaker.call(answered(store.order_changes(self.partition, after))).await?;
+        let (_, unsaved) = self.orders.unsaved();
+        kept.extend(unsaved.iter().map(|batch| (batch.raw_seq, batch.changes.clone())));
+        Ok(kept)
     }
 
     /// Publishes the next batch of the log, and moves the floor behind it.
@@ -69,7 +102,7 @@ impl OpenPartition {
     /// A batch up to `published` was published before it could be checkpointed,
     /// or the store was restored from a backup: only what is remembered of it is
     /// made again.
-    pub(crate) async fn publish_next(&mut self, raw_seq: u64, batch: &MarkedBatch<'_>) -> Result<(), Error> {
+    pub(crate) async fn publish_next(&mut self, raw_seq: u64, batch: &SettledBatch<'_>) -> Result<(), Error> {
         let published = self.published.unwrap_or(0);
         if raw_seq > published {
             // For who reads `ENRICHED`: should the store be younger than the
@@ -82,7 +115,7 @@ impl OpenPartition {
     }
 
     /// Joins a batch, encodes and publishes it.
-    pub(crate) async fn publish(&mut self, batch: &MarkedBatch<'_>, place: BatchPlace) -> Result<(), Error> {
+    pub(crate) async fn publish(&mut self, batch: &SettledBatch<'_>, place: BatchPlace) -> Result<(), Error> {
         let Resources { bus, nats, reference, geo, telemetry, .. } = &*self.resources;
         let spans = Spans::open(batch.events(), place.raw_seq, batch.raw().trace);
         let known = reference.snapshot(batch.products(), batch.customers()).await?;
@@ -108,16 +141,25 @@ impl OpenPartition {
         }
         let Resources { store, store_breaker, .. } = &*self.resources;
         let prune_below = self.duplicates.prunable();
+        let forget_at = self.orders.forget_at();
+        let (changed, kept) = self.orders.unsaved();
         let checkpoint = PartitionCheckpoint {
             partition: self.partition,
             from: self.checkpointed,
             to: self.floor,
             batches: self.duplicates.unsaved(self.floor).collect(),
             prune_below,
+            orders: OrdersCheckpoint {
+                changed,
+                kept,
+                forget_before: forget_at.map(|at| self.orders.horizon(at)),
+                prune_before: forget_at.map(|at| at.plus_millis(-kept_millis())),
+            },
         };
         store_breaker.call(answered(store.checkpoint(&checkpoint))).await?;
         self.checkpointed = self.floor;
         self.duplicates.saved();
+        self.orders.saved();
         Ok(())
     }
 
@@ -127,4 +169,9 @@ impl OpenPartition {
         let (keys, span) = (self.duplicates.len(), self.duplicates.span_millis());
         self.resources.telemetry.remembered(self.partition, keys, span, dropped);
     }
+}
+
+fn kept_millis() -> i64 {
+    let log = i64::try_from(StreamName::Raw.max_age().as_millis()).unwrap_or(i64::MAX);
+    log.saturating_add(BEYOND_THE_LOG_MILLIS)
 }

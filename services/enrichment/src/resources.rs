@@ -17,6 +17,8 @@ pub(crate) struct Resources {
     pub(crate) reference: Arc<Reference>,
     pub(crate) geo: Geo,
     pub(crate) limits: MemoryLimits,
+    /// For how long an order is remembered.
+    pub(crate) order_horizon_millis: i64,
     pub(crate) ceiling: CeilingConfig,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) context: Context,

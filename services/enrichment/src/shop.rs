@@ -3,6 +3,8 @@
 
 mod definition;
 mod members;
+mod orders;
+mod written_orders;
 
 pub(crate) use definition::{RecordNames, ShopDefinition};
-pub(crate) use members::{EventMembers, LookUps};
+pub(crate) use members::LookUps;

@@ -1,6 +1,7 @@
-//! The service's database: reference data, floors, and the events seen.
+//! The service's database: reference data, floors, the events seen, and orders.
 
 mod checkpoint;
+mod orders;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error as StoreError};
 
 pub(crate) use checkpoint::PartitionCheckpoint;
+pub(crate) use orders::OrdersCheckpoint;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");

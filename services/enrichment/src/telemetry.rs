@@ -127,12 +127,8 @@ impl Telemetry {
         {
             self.events.get_or_create(&outcome.label()).inc_by(count);
         }
-        for (flag, count) in [
-            ("customer_unknown", tally.customer_unknown),
-            ("product_unknown", tally.product_unknown),
-            ("country_unknown", tally.country_unknown),
-        ] {
-            self.quality.get_or_create(&FlagLabel { flag }).inc_by(count);
+        for (flag, count) in &tally.quality {
+            self.quality.get_or_create(&FlagLabel { flag: flag.as_str() }).inc_by(*count);
         }
     }
 

@@ -1,13 +1,19 @@
 //! Fields: where in an event a dimension or measure finds its value.
 
+mod order;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use order::{LineField, OrderField};
 
 /// A place in an enriched event. Written as a dotted path:
 ///
 /// | path | what |
 /// | --- | --- |
 /// | `data.x.y` | a member of the event's data |
-/// | `item.x` | a member of the current item (with `each`) |
+/// | `item.x` | a member of the current item (with `each: data.…`) |
+/// | `line.x` | an amount of the current line of an order (with `each: lines`) |
+/// | `order.x` | the id or an amount of the order that the event places or changes |
 /// | `category` | category of the current item's product |
 /// | `product.x` | an attribute of the current item's product |
 /// | `customer.x` | an attribute of the customer's profile |
@@ -19,6 +25,12 @@ pub enum Field {
     Data(Vec<String>),
     /// `item.…`
     Item(Vec<String>),
+    /// `lines`: those of an order, for `each` alone.
+    Lines,
+    /// `line.x`
+    Line(LineField),
+    /// `order.x`
+    Order(OrderField),
     /// `category`
     Category,
     /// `product.x`
@@ -52,6 +64,9 @@ impl Field {
         match (root.as_str(), rest) {
             ("data", [_, ..]) => Ok(Self::Data(rest.to_vec())),
             ("item", [_, ..]) => Ok(Self::Item(rest.to_vec())),
+            ("lines", []) => Ok(Self::Lines),
+            ("line", [name]) => LineField::parse(name).map(Self::Line),
+            ("order", [name]) => OrderField::parse(name).map(Self::Order),
             ("product", [name]) => Ok(Self::Product(name.clone())),
             ("customer", [name]) => Ok(Self::Customer(name.clone())),
             ("category", []) => Ok(Self::Category),
@@ -63,8 +78,8 @@ impl Field {
             ("type", []) => Ok(Self::Type),
             ("id", []) => Ok(Self::Id),
             _ => Err(format!(
-                "`{text}` is not a field; fields are data.…, item.…, category, product.x, customer.x, region, \
-                 country, ip_country, subject, source, type and id"
+                "`{text}` is not a field; fields are data.…, item.…, line.x, order.x, category, product.x, \
+                 customer.x, region, country, ip_country, subject, source, type and id"
             )),
         }
     }
@@ -73,6 +88,9 @@ impl Field {
         match self {
             Self::Data(rest) => format!("data.{}", rest.join(".")),
             Self::Item(rest) => format!("item.{}", rest.join(".")),
+            Self::Lines => "lines".into(),
+            Self::Line(field) => format!("line.{}", field.name()),
+            Self::Order(field) => format!("order.{}", field.name()),
             Self::Product(name) => format!("product.{name}"),
             Self::Customer(name) => format!("customer.{name}"),
             Self::Category => "category".into(),
@@ -105,7 +123,18 @@ mod tests {
 
     #[test]
     fn paths_are_read_and_written() {
-        for path in ["data.a.b", "item.quantity", "category", "product.brand", "customer.segment", "region", "id"] {
+        for path in [
+            "data.a.b",
+            "item.quantity",
+            "lines",
+            "line.net",
+            "order.id",
+            "category",
+            "product.brand",
+            "customer.segment",
+            "region",
+            "id",
+        ] {
             assert_eq!(Field::parse(path).expect(path).path(), path);
         }
         for (wrong, reason) in [
@@ -115,6 +144,9 @@ mod tests {
             ("data..x", "a name is missing"),
             ("region.x", "fields are data.…"),
             ("revenue", "fields are data.…"),
+            ("line", "fields are data.…"),
+            ("line.netto", "a line has product, quantity, gross"),
+            ("order.gros", "an order has id, quantity, gross"),
         ] {
             let error = Field::parse(wrong).expect_err(wrong);
             assert!(error.starts_with(&format!("`{wrong}` is not a field")) && error.contains(reason), "{error}");

@@ -16,7 +16,7 @@ mod window;
 
 pub use condition::Condition;
 pub use data::Data;
-pub use field::Field;
+pub use field::{Field, LineField, OrderField};
 pub use load::{DefinitionError, from_yaml, read_folder, version_of};
 pub use measure::{MeasureDefinition, MeasureKind};
 pub use metric::MetricDefinition;

@@ -48,6 +48,19 @@ pub enum MeasureKind {
 }
 
 impl MeasureKind {
+    /// The fields that it takes.
+    pub fn fields(&self) -> &[Field] {
+        match self {
+            Self::Count => &[],
+            Self::Sum(fields) => fields,
+            Self::Min(field)
+            | Self::Max(field)
+            | Self::Average(field)
+            | Self::Distinct { field, .. }
+            | Self::Quantile { field, .. } => std::slice::from_ref(field),
+        }
+    }
+
     /// The kind's name.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ const MAX_MEASURES: usize = 32;
 /// Parameters of questions. A dimension's name is one too, which filters by it.
 const PARAMETERS: [&str; 7] = ["from", "to", "zone", "resolution", "group_by", "version", "format"];
 /// What a condition may look into.
-const ROOTS: [&str; 3] = ["data", "product", "customer"];
+const ROOTS: [&str; 4] = ["data", "product", "customer", "order"];
 /// Fields that a session's point has beside its measures.
 const SESSION_FIELDS: [&str; 2] = ["end_millis", "retracted"];
 
@@ -89,10 +89,12 @@ impl MetricDefinition {
         if self.measures.is_empty() || self.measures.len() > MAX_MEASURES {
             return Err(("measures:", format!("metric `{metric}` needs 1 to {MAX_MEASURES} measures")));
         }
-        if self.each.as_ref().is_some_and(|field| !matches!(field, Field::Data(_))) {
-            let reason = format!("metric `{metric}`: `each` names a list in data, for instance data.items");
+        if self.each.as_ref().is_some_and(|field| !matches!(field, Field::Data(_) | Field::Lines)) {
+            let reason =
+                format!("metric `{metric}`: `each` is `lines`, or names a list in data, for instance data.items");
             return Err(("each:", reason));
         }
+        self.check_fields()?;
         if matches!(self.window, Window::Session { .. })
             && let Some(taken) = SESSION_FIELDS.iter().find(|name| self.measures.contains_key(**name))
         {
@@ -111,11 +113,34 @@ impl MetricDefinition {
         self.condition.iter().chain(of_measures).try_for_each(|condition| self.check_variables(condition))
     }
 
+    /// A line is there only where each line is a row.
+    fn check_fields(&self) -> Result<(), (&str, String)> {
+        let of_measures = self
+            .measures
+            .iter()
+            .flat_map(|(name, measure)| measure.kind.fields().iter().map(move |field| (name.as_str(), field)));
+        let of_dimensions = self.dimensions.iter().map(|(name, field)| (name.as_str(), field));
+        let is_wrong = |field: &Field| match field {
+            Field::Lines => true,
+            Field::Line(_) => self.each != Some(Field::Lines),
+            _ => false,
+        };
+        match of_dimensions.chain(of_measures).find(|(_, field)| is_wrong(field)) {
+            None => Ok(()),
+            Some((name, field)) => {
+                let place = if *field == Field::Lines { "lines" } else { "line." };
+                Err((place, format!("metric `{}`: `{name}`: `line.x` goes with `each: lines`", self.name)))
+            }
+        }
+    }
+
     /// A name that nothing has would be null in every row, and the condition wrong
     /// without a word.
     fn check_variables<'c>(&self, condition: &'c Condition) -> Result<(), (&'c str, String)> {
         let is_known = |name: &str| match name {
-            "item" => self.each.is_some(),
+            "item" => matches!(self.each, Some(Field::Data(_))),
+            "line" => self.each == Some(Field::Lines),
+            "lines" => false,
             _ => ROOTS.contains(&name) || Field::parse(name).is_ok(),
         };
         match condition.variables().iter().find(|name| !is_known(name)) {
@@ -123,8 +148,9 @@ impl MetricDefinition {
             Some(name) => Err((
                 condition.text(),
                 format!(
-                    "`{name}` is not known here; known are data, item (with `each`), product, customer, category, \
-                     region, country, ip_country, subject, source, type and id"
+                    "`{name}` is not known here; known are data, item (with `each: data.…`), line (with \
+                     `each: lines`), order, product, customer, category, region, country, \
+                     ip_country, subject, source, type and id"
                 ),
             )),
         }

@@ -12,10 +12,11 @@ use crate::{DefinitionError, MetricDefinition, read_folder};
 pub struct Metrics(Vec<MetricDefinition>);
 
 /// What a shop gets without a word: file name and text.
-const DEFAULTS: [(&str, &str); 5] = [
+const DEFAULTS: [(&str, &str); 6] = [
     ("conversion.yaml", include_str!("../metrics/conversion.yaml")),
     ("daily_country.yaml", include_str!("../metrics/daily_country.yaml")),
     ("daily_sales.yaml", include_str!("../metrics/daily_sales.yaml")),
+    ("order_metrics.yaml", include_str!("../metrics/order_metrics.yaml")),
     ("product_views.yaml", include_str!("../metrics/product_views.yaml")),
     ("sales_metrics.yaml", include_str!("../metrics/sales_metrics.yaml")),
 ];

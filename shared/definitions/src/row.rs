@@ -8,9 +8,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tidemill_domain::{Amount, ReadAmount};
-use tidemill_events::{Enrichment, EventRef};
+use tidemill_events::{Enrichment, EventRef, ItemFacts, LineFacts};
 
-use crate::{Condition, Data, Field, MeasureKind, MetricDefinition, data::plain};
+use crate::{Condition, Data, Field, LineField, MeasureKind, MetricDefinition, OrderField, data::plain};
 
 /// What a dimension without a value is called.
 const UNKNOWN: &str = "Unknown";
@@ -63,17 +63,26 @@ struct MetricRow<'e, 'a> {
     enrichment: &'e Enrichment,
     data: &'e Data<'a>,
     item: Option<Data<'a>>,
+    line: Option<&'e LineFacts>,
     index: usize,
 }
 
 impl<'a> MetricRow<'_, 'a> {
+    /// What is known of the row's product.
+    fn facts(&self) -> Option<&ItemFacts> {
+        let of_line = self.line.and_then(|line| line.facts.as_ref());
+        of_line.or_else(|| self.enrichment.items.get(self.index))
+    }
+
     fn text(&self, field: &Field) -> Option<Cow<'_, str>> {
-        let facts = || self.enrichment.items.get(self.index);
         match field {
             Field::Data(path) => plain(self.data.at(path)?),
             Field::Item(path) => plain(self.item.as_ref()?.at(path)?),
-            Field::Category => Some(facts()?.category.as_str().into()),
-            Field::Product(name) => facts()?.product.get(name).map(|v| v.as_str().into()),
+            Field::Line(field) => field.of(self.line?),
+            Field::Order(field) => field.of(self.enrichment),
+            Field::Lines => None,
+            Field::Category => Some(self.facts()?.category.as_str().into()),
+            Field::Product(name) => self.facts()?.product.get(name).map(|v| v.as_str().into()),
             Field::Customer(name) => self.enrichment.customer.get(name).map(|v| v.as_str().into()),
             Field::Region => Some(self.enrichment.region.as_str().into()),
             Field::Country => self.enrichment.country.as_deref().map(Cow::from),
@@ -89,7 +98,9 @@ impl<'a> MetricRow<'_, 'a> {
     fn amount(&self, fields: &[Field]) -> RowValue {
         let texts: Option<Vec<_>> = fields.iter().map(|field| self.text(field)).collect();
         let product = texts.and_then(|texts| Amount::product(texts.iter().map(|text| &**text)).ok());
-        product.map_or(RowValue::Unread, RowValue::Amount)
+        let was_rounded = self.line.is_some_and(|line| line.rounded);
+        let rounded = |product: ReadAmount| ReadAmount { rounded: product.rounded || was_rounded, ..product };
+        product.map_or(RowValue::Unread, |product| RowValue::Amount(rounded(product)))
     }
 
     /// The values that a condition names, as JSON.
@@ -107,7 +118,9 @@ impl<'a> MetricRow<'_, 'a> {
                     "data" => members(self.data),
                     "item" => members(self.item.as_ref()?),
                     "customer" => serde_json::to_value(&self.enrichment.customer).ok()?,
-                    "product" => serde_json::to_value(&self.enrichment.items.get(self.index)?.product).ok()?,
+                    "product" => serde_json::to_value(&self.facts()?.product).ok()?,
+                    "line" => LineField::all_of(self.line?),
+                    "order" => OrderField::all_of(self.enrichment)?,
                     other => self.text(&Field::parse(other).ok()?)?.into_owned().into(),
                 };
                 Some((name.clone(), value))
@@ -164,15 +177,20 @@ impl MetricDefinition {
         if !self.types.iter().any(|kind| *kind == event.kind) {
             return Vec::new();
         }
-        let row = |index, item| MetricRow { event, enrichment, data, item, index };
+        let row = |index, item, line| MetricRow { event, enrichment, data, item, line, index };
         match &self.each {
+            Some(Field::Lines) => {
+                let rows = enrichment.lines.iter().enumerate().map(|(index, line)| row(index, None, Some(line)));
+                rows.filter_map(|row| row.contribution(self)).collect()
+            }
             Some(Field::Data(path)) => {
                 let items: Vec<&'a RawValue> =
                     data.at(path).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-                let rows = items.into_iter().enumerate().map(|(index, item)| row(index, Some(Data::of(Some(item)))));
+                let rows =
+                    items.into_iter().enumerate().map(|(index, item)| row(index, Some(Data::of(Some(item))), None));
                 rows.filter_map(|row| row.contribution(self)).collect()
             }
-            _ => row(0, None).contribution(self).into_iter().collect(),
+            _ => row(0, None, None).contribution(self).into_iter().collect(),
         }
     }
 }

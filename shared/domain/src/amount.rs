@@ -2,6 +2,7 @@
 
 mod error;
 mod number;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -86,6 +87,28 @@ impl Amount {
         Ok(ReadAmount { amount: Self(units), rounded })
     }
 
+    /// Whether it is nothing.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its distance from zero.
+    #[must_use]
+    pub const fn abs(self) -> Self {
+        Self(self.0.saturating_abs())
+    }
+
+    /// Decimals that it is written with, without zeros at the end.
+    pub const fn decimals(self) -> u32 {
+        let (mut decimals, mut units) = (SCALE, self.0);
+        while decimals > 0 && units % 10 == 0 {
+            units /= 10;
+            decimals -= 1;
+        }
+        decimals
+    }
+
     /// The sum, or `None` on overflow (beyond 10^26).
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
@@ -114,6 +137,26 @@ impl std::ops::Add for Amount {
 impl std::ops::AddAssign for Amount {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
+    }
+}
+
+impl std::ops::Neg for Amount {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+impl std::ops::Sub for Amount {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        self + -other
+    }
+}
+
+impl std::ops::SubAssign for Amount {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
     }
 }
 

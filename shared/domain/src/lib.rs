@@ -9,6 +9,7 @@ mod amount;
 mod backoff;
 mod clock;
 mod code;
+pub mod currency;
 mod ids;
 mod partition;
 pub mod text;

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidemill_domain::Timestamp;
 
-use crate::trace::TraceParent;
+use crate::{
+    order::{LineFacts, OrderFacts},
+    trace::TraceParent,
+};
 
 /// An event as it stands in a batch: borrowed from the line, read in one pass,
 /// with `data` left as text for whoever needs it.
@@ -81,6 +84,14 @@ pub struct Enrichment {
     /// One per item of the event, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemFacts>,
+    /// The order that the event places or changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OrderFacts")]
+    pub order: Option<OrderFacts>,
+    /// Its lines, as the event places or changes them: of an order that is placed
+    /// one per item, in their order, at first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LineFacts>,
     /// What was missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quality: Vec<QualityFlag>,
@@ -97,7 +108,7 @@ pub struct ItemFacts {
 }
 
 /// A gap in the enrichment. The event goes on all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QualityFlag {
     /// No profile for the customer.
@@ -106,6 +117,23 @@ pub enum QualityFlag {
     ProductUnknown,
     /// No country by any means.
     CountryUnknown,
+    /// It refers to an order that is not remembered.
+    OrderUnknown,
+    /// Its currency is not that of the order that it refers to.
+    CurrencyDiffers,
+}
+
+impl QualityFlag {
+    /// The flag's name, as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CustomerUnknown => "customer_unknown",
+            Self::ProductUnknown => "product_unknown",
+            Self::CountryUnknown => "country_unknown",
+            Self::OrderUnknown => "order_unknown",
+            Self::CurrencyDiffers => "currency_differs",
+        }
+    }
 }
 
 /// A line of a batch as it is documented. What code needs of it is an

@@ -20,6 +20,7 @@ mod catalogue;
 mod codec;
 mod dead_letter;
 mod message;
+mod order;
 mod redrive;
 mod trace;
 
@@ -32,6 +33,7 @@ pub use event::{Enrichment, EventRef, ItemFacts, QualityFlag};
 pub use message::{
     AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch, SourceBooks,
 };
+pub use order::{LineFacts, OrderFacts};
 pub use redrive::Redrive;
 pub use topology::{Durable, StreamName};
 pub use trace::TraceParent;

@@ -6,7 +6,8 @@ use tidemill_events::{EventRef, RawBatch};
 
 use crate::{
     error::Error,
-    shop::{EventMembers, LookUps},
+    orders::OrderStatement,
+    shop::{LookUps, ShopDefinition},
 };
 
 /// An event that was read, and what is to be looked up for it.
@@ -14,6 +15,8 @@ pub(crate) struct BatchEvent<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) event: EventRef<'a>,
     pub(crate) look_ups: LookUps<'a>,
+    /// What it says of an order.
+    pub(crate) statement: Option<OrderStatement>,
 }
 
 /// A line that is no event.
@@ -25,12 +28,12 @@ pub(crate) struct UnreadableLine<'a> {
 }
 
 impl<'a> BatchEvent<'a> {
-    pub(super) fn parse(text: &'a [u8], members: &EventMembers) -> Result<Self, Error> {
+    pub(super) fn parse(text: &'a [u8], shop: &ShopDefinition) -> Result<Self, Error> {
         let event: EventRef<'a> = serde_json::from_slice(text).map_err(|e| Error::Event(e.to_string()))?;
         if event.enriched.is_some() {
             return Err(Error::Event("it has a member \"enriched\" already".into()));
         }
-        Ok(Self { text, look_ups: members.look_ups(&event), event })
+        Ok(Self { text, look_ups: shop.events.look_ups(&event), statement: shop.orders.statement(&event), event })
     }
 }
 

@@ -1,10 +1,11 @@
 //! The join: what is known of an event, as of its time.
 
-use tidemill_events::{Enrichment, ItemFacts, QualityFlag};
+use tidemill_events::{Enrichment, ItemFacts, LineFacts, OrderFacts, QualityFlag};
 
 use super::BatchEvent;
 use crate::{
     geo::{Country, Geo},
+    orders::{LineChange, OrderChange},
     reference::{Profile, Snapshot},
 };
 
@@ -23,29 +24,51 @@ pub(crate) struct JoinedEvent<'b> {
     region: Option<&'b str>,
     /// The product of each item.
     items: Vec<Option<&'b ItemFacts>>,
+    order: Option<&'b OrderChange>,
+    /// The product of each line of the order.
+    lines: Vec<Option<&'b ItemFacts>>,
 }
 
 impl BatchEvent<'_> {
     /// The country comes from the customer's profile, else from the event, else
-    /// from the sender's address.
-    pub(super) fn join<'b>(&'b self, duplicate: bool, known: &'b Snapshot<'_>, geo: &Geo) -> JoinedEvent<'b> {
-        let (time, look_ups) = (self.event.time, &self.look_ups);
-        let profile = look_ups.customer.as_deref().and_then(|id| known.customer(id, time));
+    /// from the sender's address. What changes an order belongs where the order
+    /// does, and is joined as of the order's time.
+    pub(super) fn join<'b>(
+        &'b self,
+        duplicate: bool,
+        order: Option<&'b OrderChange>,
+        known: &'b Snapshot<'_>,
+        geo: &Geo,
+    ) -> JoinedEvent<'b> {
+        let look_ups = &self.look_ups;
+        let placed = order.and_then(|order| order.context.as_ref());
+        let time = placed.map_or(self.event.time, |placed| placed.time);
+        let customer = placed.and_then(|placed| placed.customer.as_deref()).or(look_ups.customer.as_deref());
+        let country = placed.and_then(|placed| placed.country.as_deref()).or(look_ups.country.as_deref());
         let ip_country = self.event.clientip.as_deref().and_then(|address| geo.country(address));
+        let ip_of_order = placed.and_then(|placed| placed.ip_country.as_deref()).and_then(Country::from_code);
+        let profile = customer.and_then(|id| known.customer(id, time));
         let country = profile
             .and_then(|profile| profile.country)
-            .or_else(|| look_ups.country.as_deref().and_then(|text| known.country(text)))
+            .or_else(|| country.and_then(|text| known.country(text)))
+            .or(ip_of_order)
             .or(ip_country);
-        let product = |id: &'b Option<_>| id.as_deref().and_then(|id| known.product(id, time));
+        let product = |id: Option<&str>| id.and_then(|id| known.product(id, time));
         JoinedEvent {
             text: self.text,
             duplicate,
-            has_customer: look_ups.customer.is_some(),
+            has_customer: customer.is_some(),
             profile,
             country,
             ip_country,
             region: country.and_then(|country| known.region(country, time)),
-            items: look_ups.products.iter().map(product).collect(),
+            items: look_ups.products.iter().map(|id| product(id.as_deref())).collect(),
+            order,
+            lines: order
+                .into_iter()
+                .flat_map(|order| &order.lines)
+                .map(|line| product(line.product.as_deref()))
+                .collect(),
         }
     }
 }
@@ -57,7 +80,7 @@ impl<'b> JoinedEvent<'b> {
 
     /// What the attributes take as JSON, roughly: they hold no control characters.
     pub(super) fn detail_bytes(&self) -> usize {
-        let products = self.items.iter().flatten().flat_map(|facts| &facts.product);
+        let products = self.items.iter().chain(&self.lines).flatten().flat_map(|facts| &facts.product);
         let attributes = products.chain(self.profile.iter().flat_map(|profile| &profile.attributes));
         attributes.map(|(name, value)| name.len() + value.len() + 6).sum()
     }
@@ -69,6 +92,8 @@ impl<'b> JoinedEvent<'b> {
             (self.has_customer && self.profile.is_none(), QualityFlag::CustomerUnknown),
             (self.items.iter().any(Option::is_none), QualityFlag::ProductUnknown),
             (self.country.is_none(), QualityFlag::CountryUnknown),
+            (self.order.is_some_and(|order| order.is_unknown), QualityFlag::OrderUnknown),
+            (self.order.is_some_and(|order| order.differs), QualityFlag::CurrencyDiffers),
         ];
         let profile = self.profile.filter(|_| is_detailed);
         Enrichment {
@@ -79,8 +104,35 @@ impl<'b> JoinedEvent<'b> {
             ip_country: self.ip_country.as_ref().map(written),
             customer: profile.map(|profile| profile.attributes.clone()).unwrap_or_default(),
             items: self.items.iter().map(|facts| item(*facts, is_detailed)).collect(),
+            order: self.order.map(order),
+            lines: self.lines(is_detailed),
             quality: quality.into_iter().filter_map(|(is_missing, flag)| is_missing.then_some(flag)).collect(),
         }
+    }
+
+    fn lines(&self, is_detailed: bool) -> Vec<LineFacts> {
+        let changes = self.order.into_iter().flat_map(|order| &order.lines);
+        changes.zip(&self.lines).map(|(change, facts)| line(change, *facts, is_detailed)).collect()
+    }
+}
+
+fn order(change: &OrderChange) -> OrderFacts {
+    let OrderChange { id, shipping, tax, excess, .. } = change;
+    OrderFacts { id: id.clone(), shipping: *shipping, tax: *tax, excess: *excess }
+}
+
+/// What is known of an item's product stands with the item.
+fn line(change: &LineChange, facts: Option<&ItemFacts>, is_detailed: bool) -> LineFacts {
+    LineFacts {
+        product: change.product.clone(),
+        facts: (!change.is_item).then(|| item(facts, is_detailed)),
+        quantity: change.quantity,
+        gross: change.gross,
+        discount: change.discount,
+        refund: change.refund,
+        cancelled: change.cancelled,
+        unread: change.unread,
+        rounded: change.rounded,
     }
 }
 

@@ -1,11 +1,13 @@
 //! A batch whose duplicates are known.
 
-use std::collections::HashSet;
+use tidemill_events::RawBatch;
 
-use tidemill_events::{EventRef, RawBatch};
-
-use super::{BatchEvent, JoinedBatch};
-use crate::{duplicates::Marks, geo::Geo, reference::Snapshot};
+use super::{BatchEvent, SettledBatch};
+use crate::{
+    duplicates::Marks,
+    geo::Geo,
+    orders::{BatchChanges, EventStatement, OrderContext, OrderStatement, change_alone},
+};
 
 /// The events of a batch, and which of them are duplicates.
 pub(crate) struct MarkedBatch<'a> {
@@ -23,24 +25,45 @@ impl<'a> MarkedBatch<'a> {
         self.raw
     }
 
-    pub(crate) fn events(&self) -> impl ExactSizeIterator<Item = &EventRef<'a>> {
-        self.events.iter().map(|event| &event.event)
+    /// What its events say of orders. A duplicate says nothing.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &OrderStatement> {
+        self.telling().map(|(_, _, statement)| statement)
     }
 
-    /// The products that are to be looked up.
-    pub(crate) fn products(&self) -> HashSet<&str> {
-        self.events.iter().flat_map(|event| event.look_ups.products.iter().flatten()).map(|id| &**id).collect()
+    /// The same, with what is known of each event.
+    pub(crate) fn event_statements(&self, geo: &Geo) -> Vec<EventStatement<'_>> {
+        let of =
+            |(place, event, statement)| EventStatement { place, statement, context: context(event, statement, geo) };
+        self.telling().map(of).collect()
     }
 
-    /// The customers that are to be looked up.
-    pub(crate) fn customers(&self) -> HashSet<&str> {
-        self.events.iter().filter_map(|event| event.look_ups.customer.as_deref()).collect()
+    /// What the batch did to orders, where it was made before: `kept` has of it what
+    /// is not a function of the events alone.
+    pub(crate) fn changes_again(&self, mut kept: BatchChanges, geo: &Geo) -> BatchChanges {
+        for (place, event, statement) in self.telling() {
+            kept.entry(place).or_insert_with(|| change_alone(statement, context(event, statement, geo)));
+        }
+        kept
     }
 
-    /// Joins the events with what is known of them, each as of its time.
-    pub(crate) fn join<'b>(&'b self, known: &'b Snapshot<'_>, geo: &Geo) -> JoinedBatch<'b> {
-        let events = self.events.iter().enumerate();
-        let joined = events.map(|(index, event)| event.join(self.marks.get(index), known, geo)).collect();
-        JoinedBatch::new(self.raw, known.version(), joined)
+    /// The batch, with what it does to orders.
+    pub(crate) fn settled(self, changes: BatchChanges) -> SettledBatch<'a> {
+        SettledBatch::new(self.raw, self.events, self.marks, changes)
+    }
+
+    fn telling(&self) -> impl Iterator<Item = (usize, &BatchEvent<'a>, &OrderStatement)> {
+        let events = self.events.iter().enumerate().filter(|(place, _)| !self.marks.get(*place));
+        events.filter_map(|(place, event)| Some((place, event, event.statement.as_ref()?)))
+    }
+}
+
+fn context(event: &BatchEvent<'_>, statement: &OrderStatement, geo: &Geo) -> OrderContext {
+    let ip_country = event.event.clientip.as_deref().and_then(|address| geo.country(address));
+    OrderContext {
+        time: event.event.time,
+        customer: event.look_ups.customer.as_deref().map(Into::into),
+        country: event.look_ups.country.as_deref().map(Into::into),
+        ip_country: ip_country.map(|country| country.as_str().into()),
+        currency: statement.currency.clone(),
     }
 }

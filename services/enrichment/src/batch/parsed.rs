@@ -8,7 +8,7 @@ use tidemill_events::{RawBatch, event};
 use super::{BatchEvent, MarkedBatch, UnreadableLine};
 use crate::{
     duplicates::{Duplicates, EventKey, Marks},
-    shop::EventMembers,
+    shop::ShopDefinition,
 };
 
 /// The events of a batch, in order. Lines that are no events went their own way.
@@ -19,10 +19,10 @@ pub(crate) struct ParsedBatch<'a> {
 }
 
 impl<'a> ParsedBatch<'a> {
-    pub(crate) fn parse(raw_seq: u64, raw: &'a RawBatch, members: &EventMembers) -> (Self, Vec<UnreadableLine<'a>>) {
+    pub(crate) fn parse(raw_seq: u64, raw: &'a RawBatch, shop: &ShopDefinition) -> (Self, Vec<UnreadableLine<'a>>) {
         let (mut events, mut unreadable) = (Vec::new(), Vec::new());
         for (index, text) in event::lines(&raw.lines).enumerate() {
-            match BatchEvent::parse(text, members) {
+            match BatchEvent::parse(text, shop) {
                 Ok(event) => events.push(event),
                 Err(error) => unreadable.push(UnreadableLine { index, text, error }),
             }

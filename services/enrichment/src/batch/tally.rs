@@ -1,5 +1,7 @@
 //! What became of the events of a batch.
 
+use std::collections::BTreeMap;
+
 use tidemill_events::{Enrichment, QualityFlag};
 
 /// How many events became what.
@@ -7,20 +9,14 @@ use tidemill_events::{Enrichment, QualityFlag};
 pub(crate) struct BatchTally {
     pub(crate) enriched: u64,
     pub(crate) duplicate: u64,
-    pub(crate) customer_unknown: u64,
-    pub(crate) product_unknown: u64,
-    pub(crate) country_unknown: u64,
+    pub(crate) quality: BTreeMap<QualityFlag, u64>,
 }
 
 impl BatchTally {
     pub(crate) fn add(&mut self, enrichment: &Enrichment) {
         *if enrichment.duplicate { &mut self.duplicate } else { &mut self.enriched } += 1;
         for flag in &enrichment.quality {
-            *match flag {
-                QualityFlag::CustomerUnknown => &mut self.customer_unknown,
-                QualityFlag::ProductUnknown => &mut self.product_unknown,
-                QualityFlag::CountryUnknown => &mut self.country_unknown,
-            } += 1;
+            *self.quality.entry(*flag).or_default() += 1;
         }
     }
 }

@@ -8,7 +8,11 @@ use std::path::Path;
 use serde::Deserialize;
 use tidemill_definitions::{DefinitionError, Field, from_yaml};
 
-use super::members::{EventMembers, MemberPath};
+use super::{
+    members::{EventMembers, MemberPath},
+    orders::OrderMembers,
+    written_orders::WrittenOrders,
+};
 use crate::error::Error;
 
 /// The definition that ships with the service.
@@ -26,6 +30,7 @@ const MAX_NAME_BYTES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct ShopDefinition {
     pub(crate) events: EventMembers,
+    pub(crate) orders: OrderMembers,
     pub(crate) records: RecordNames,
 }
 
@@ -43,6 +48,9 @@ pub(crate) struct RecordNames {
 #[serde(deny_unknown_fields)]
 struct Written {
     events: WrittenMembers,
+    /// A definition of before orders were followed has none: then the built-in one's
+    /// hold.
+    orders: Option<WrittenOrders>,
     records: RecordNames,
 }
 
@@ -68,7 +76,7 @@ impl ShopDefinition {
         if yaml.len() > MAX_BYTES {
             return Err(DefinitionError::new(file, None, format!("is longer than {MAX_BYTES} bytes")));
         }
-        let Written { events, records } = from_yaml(file, yaml)?;
+        let Written { events, orders, records } = from_yaml(file, yaml)?;
         let wrong = |key: &str, reason: String| DefinitionError::at(file, yaml, &format!("{key}:"), reason);
         for (key, fields) in [
             ("items", &events.items),
@@ -82,17 +90,24 @@ impl ShopDefinition {
             check_name(name).map_err(|reason| wrong(key, reason))?;
         }
         let paths = |key, fields, roots| member_paths(fields, roots).map_err(|reason| wrong(key, reason));
+        let (items, products) =
+            (paths("items", &events.items, &["data"])?, paths("products", &events.products, &["item", "data"])?);
+        let orders = match orders {
+            Some(orders) => orders,
+            None => from_yaml::<Written>("shop.yaml", BUILT_IN)?.orders.unwrap_or_default(),
+        };
+        let orders = orders.members(&items, &products).map_err(|(key, reason)| wrong(key, reason))?;
         let events = EventMembers::new(
-            paths("items", &events.items, &["data"])?,
-            paths("products", &events.products, &["item", "data"])?,
+            items,
+            products,
             paths("customers", &events.customers, &["subject", "data"])?,
             paths("countries", &events.countries, &["data"])?,
         );
-        Ok(Self { events, records })
+        Ok(Self { events, orders, records })
     }
 }
 
-fn check(fields: &[Field]) -> Result<(), String> {
+pub(super) fn check(fields: &[Field]) -> Result<(), String> {
     if fields.len() > MAX_MEMBERS {
         return Err(format!("names more than {MAX_MEMBERS} members"));
     }
@@ -106,14 +121,14 @@ fn check(fields: &[Field]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(format!("a name has 1 to {MAX_NAME_BYTES} bytes and no control characters"));
     }
     Ok(())
 }
 
-fn member_paths(fields: &[Field], roots: &[&str]) -> Result<Vec<MemberPath>, String> {
+pub(super) fn member_paths(fields: &[Field], roots: &[&str]) -> Result<Vec<MemberPath>, String> {
     let path = |field: &Field| match field {
         Field::Data(names) if roots.contains(&"data") => Some(MemberPath::Data(names.clone())),
         Field::Item(names) if roots.contains(&"item") => Some(MemberPath::Item(names.clone())),

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use tidemill_events::EventRef;
 
 /// Items of one event that are looked up; the shop's schema allows no more.
-const MAX_ITEMS: usize = 500;
+pub(super) const MAX_ITEMS: usize = 500;
 
 /// Where a member lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(crate) struct EventMembers {
 
 /// A path below the members that are read.
 #[derive(Debug)]
-struct DataPath {
+pub(super) struct DataPath {
     /// The place of its first name among those that are read.
     first: usize,
     rest: Vec<String>,
@@ -129,7 +129,7 @@ impl EventMembers {
 
 impl DataPath {
     /// `read` gathers the first names.
-    fn new(names: Vec<String>, read: &mut Vec<String>) -> Option<Self> {
+    pub(super) fn new(names: Vec<String>, read: &mut Vec<String>) -> Option<Self> {
         let mut names = names.into_iter();
         let name = names.next()?;
         let first = read.iter().position(|known| *known == name).unwrap_or_else(|| {
@@ -139,7 +139,7 @@ impl DataPath {
         Some(Self { first, rest: names.collect() })
     }
 
-    fn find<'a>(&self, members: &[Option<&'a RawValue>]) -> Option<&'a RawValue> {
+    pub(super) fn find<'a>(&self, members: &[Option<&'a RawValue>]) -> Option<&'a RawValue> {
         let first = members.get(self.first).copied().flatten()?;
         self.rest.iter().try_fold(first, |value, name| read(value, std::slice::from_ref(name))?.pop().flatten())
     }
@@ -147,7 +147,7 @@ impl DataPath {
 
 /// The members of an object with these names; `None` for another form, and for
 /// an object that has one of them twice.
-fn read<'a>(raw: &'a RawValue, names: &[String]) -> Option<Vec<Option<&'a RawValue>>> {
+pub(super) fn read<'a>(raw: &'a RawValue, names: &[String]) -> Option<Vec<Option<&'a RawValue>>> {
     Named(names).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).ok()
 }
 
@@ -188,7 +188,7 @@ impl<'de> Visitor<'de> for Named<'_> {
 struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The text of a string, or of a number: an id may be written as either.
-fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     match raw.get().as_bytes().first()? {
         b'"' => serde_json::from_str::<JsonText<'_>>(raw.get()).ok().map(|JsonText(text)| text),
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw.get())),
@@ -196,6 +196,6 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
+pub(super) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }

@@ -39,16 +39,20 @@ impl<'c> EnrichSteps<'c> {
         Self { partition, dead_letters, stop, look_at: Instant::now() + REQUESTS_INTERVAL }
     }
 
-    /// Parses, marks, joins and publishes one batch.
+    /// Parses, marks, settles, joins and publishes one batch.
     async fn enrich(&mut self, raw_seq: u64, raw: &RawBatch) -> Result<(), Error> {
-        let (batch, unreadable) = ParsedBatch::parse(raw_seq, raw, &self.partition.resources.shop.events);
+        let (batch, unreadable) = ParsedBatch::parse(raw_seq, raw, &self.partition.resources.shop);
         let dead = unreadable.len() as u64;
         self.dead_letters.admit(batch.len() as u64 + dead, dead)?;
         for line in unreadable {
             self.set_line_aside(raw_seq, raw, &line).await?;
         }
         let batch = batch.mark(&mut self.partition.duplicates);
-        self.partition.publish_next(raw_seq, &batch).await
+        let mut orders = self.partition.settle(&batch).await?;
+        let batch = batch.settled(std::mem::take(&mut orders.changes));
+        self.partition.publish_next(raw_seq, &batch).await?;
+        self.partition.orders.commit(raw_seq, raw.ingested_at, orders);
+        Ok(())
     }
 
     /// Sets a line aside that is no event, before the rest goes on.

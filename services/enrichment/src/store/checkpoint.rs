@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
 
-use super::{Store, signed, unsigned};
+use super::{OrdersCheckpoint, Store, orders, signed, unsigned};
 use crate::{
     duplicates::{EventKey, Marks, RememberedBatch},
     error::Error,
@@ -21,6 +21,7 @@ pub(crate) struct PartitionCheckpoint<'a> {
     pub(crate) batches: Vec<&'a RememberedBatch>,
     /// Batches below this are no longer needed.
     pub(crate) prune_below: Option<u64>,
+    pub(crate) orders: OrdersCheckpoint<'a>,
 }
 
 impl Store {
@@ -50,6 +51,7 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         if advance(&mut transaction, checkpoint).await? {
             insert_batches(&mut transaction, checkpoint).await?;
+            orders::keep(&mut transaction, checkpoint.partition, &checkpoint.orders).await?;
             if let Some(below) = checkpoint.prune_below {
                 sqlx::query("DELETE FROM seen_batches WHERE partition = $1 AND raw_seq < $2")
                     .bind(i64::from(checkpoint.partition.index()))

@@ -1,13 +1,21 @@
-use std::{collections::BTreeSet, panic::AssertUnwindSafe};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::OnceLock,
+};
 
 use futures::FutureExt;
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_testkit::Postgres;
 
 use super::{records::Histories, *};
 use crate::{
     duplicates::{EventKey, RememberedBatch},
     error::Error,
+    orders::{
+        EventStatement, KeptChanges, LineStatement, OrderContext, OrderKey, OrderMemory, OrderStatement,
+        RememberedOrder, StatementKind,
+    },
     reference::{Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile},
     testing,
 };
@@ -31,7 +39,42 @@ fn record(kind: RecordKind, id: &str, category: &str) -> Record {
 }
 
 fn step(from: u64, to: u64, batches: Vec<&RememberedBatch>, prune_below: Option<u64>) -> PartitionCheckpoint<'_> {
-    PartitionCheckpoint { partition: PARTITION, from, to, batches, prune_below }
+    let changed = NO_ORDERS.get_or_init(HashMap::new);
+    let orders = OrdersCheckpoint { changed, kept: &[], forget_before: None, prune_before: None };
+    PartitionCheckpoint { partition: PARTITION, from, to, batches, prune_below, orders }
+}
+
+static NO_ORDERS: OnceLock<HashMap<OrderKey, RememberedOrder>> = OnceLock::new();
+
+/// What memory would store after an order and a refund of another one.
+fn remembered(touched: i64, texts: &[String]) -> (HashMap<OrderKey, RememberedOrder>, Vec<KeptChanges>) {
+    let statement = |id: &str, kind| OrderStatement {
+        kind,
+        id: id.into(),
+        currency: None,
+        lines: texts.iter().map(|text| LineStatement { product: Some(text.clone()), ..Default::default() }).collect(),
+        discount: None,
+        shipping: None,
+        tax: None,
+        amount: Some(Amount::from_int(7)),
+        is_unread: false,
+    };
+    let (placed, early) = (statement("o", StatementKind::Placed), statement("w", StatementKind::Refunded));
+    let context = |text: &String| OrderContext {
+        time: at(touched),
+        customer: Some(text.clone()),
+        country: Some(text.clone()),
+        ip_country: None,
+        currency: None,
+    };
+    let told = texts.iter().enumerate().flat_map(|(place, text)| {
+        [&placed, &early].map(|statement| EventStatement { place: 2 * place, statement, context: context(text) })
+    });
+    let mut memory = OrderMemory::restore(1000, HashSet::new());
+    let settled = memory.settle(at(touched), told.collect(), &HashMap::new());
+    memory.commit(7, at(touched), settled);
+    let (changed, kept) = memory.unsaved();
+    (changed.clone(), kept.to_vec())
 }
 
 /// Each check runs on SQLite as a test of its own. On PostgreSQL they share a
@@ -71,6 +114,7 @@ on_each_database!(
     a_file_is_loaded_once,
     writers_take_turns,
     any_text_may_be_asked_for,
+    orders_are_remembered,
 );
 
 async fn batches_and_floor_move_together(store: &Store) {
@@ -87,6 +131,41 @@ async fn batches_and_floor_move_together(store: &Store) {
     assert_eq!(store.batches(PARTITION).await.expect("reads"), [five, nine]);
     assert_eq!(store.floor(PARTITION).await.expect("reads"), 9);
     assert_eq!(store.batches(Partition::new(4)).await.expect("reads"), []);
+}
+
+async fn orders_are_remembered(store: &Store) {
+    let partition = Partition::new(6);
+    let none = HashMap::new();
+    let step = |from, to, changed, kept, forget_before, prune_before| PartitionCheckpoint {
+        partition,
+        from,
+        to,
+        batches: Vec::new(),
+        prune_below: None,
+        orders: OrdersCheckpoint { changed, kept, forget_before, prune_before },
+    };
+    let (changed, kept) = remembered(500, &tidemill_testkit::any_texts());
+    store.checkpoint(&step(0, 7, &changed, &kept, None, None)).await.expect("keeps");
+    let keys = HashSet::from(["o", "w", "x"].map(OrderKey::of));
+    assert_eq!(store.orders(partition, &keys).await.expect("reads"), changed);
+    assert_eq!(store.orders(PARTITION, &keys).await.expect("reads"), HashMap::new());
+    assert_eq!(store.orders(partition, &HashSet::new()).await.expect("reads"), HashMap::new());
+    assert_eq!(store.waiting_orders(partition).await.expect("reads"), HashSet::from([OrderKey::of("w")]));
+    let expected: BTreeMap<u64, _> = kept.iter().map(|kept| (kept.raw_seq, kept.changes.clone())).collect();
+    assert_eq!(store.order_changes(partition, 6).await.expect("reads"), expected);
+    assert_eq!(store.order_changes(partition, 7).await.expect("reads"), BTreeMap::new());
+
+    // The floor has moved, so nothing of it counts.
+    let late = store.checkpoint(&step(3, 9, &none, &[], Some(at(1000)), None)).await;
+    assert!(matches!(late, Err(Error::Superseded(_))), "{late:?}");
+    let again: HashMap<_, _> =
+        changed.iter().map(|(key, known)| (*key, RememberedOrder { touched: at(600), ..known.clone() })).collect();
+    store.checkpoint(&step(7, 8, &again, &[], Some(at(600)), Some(at(500)))).await.expect("keeps");
+    assert_eq!(store.orders(partition, &keys).await.expect("reads"), again);
+    assert_eq!(store.order_changes(partition, 0).await.expect("reads"), expected);
+    store.checkpoint(&step(8, 9, &none, &[], Some(at(601)), Some(at(501)))).await.expect("keeps");
+    assert_eq!(store.orders(partition, &keys).await.expect("reads"), HashMap::new());
+    assert_eq!(store.order_changes(partition, 0).await.expect("reads"), BTreeMap::new());
 }
 
 async fn changes_are_counted_and_found(store: &Store) {

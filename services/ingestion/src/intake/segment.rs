@@ -109,14 +109,20 @@ fn rename(kind: &str, data: &mut Map<String, Value>) {
     match kind {
         "product.viewed" => identified(data),
         "cart.item_added" => priced(data),
-        "order.refunded" => rename_key(data, "total", "amount"),
-        "order.placed" => {
-            rename_key(data, "products", "items");
-            let items = data.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten();
-            items.filter_map(Value::as_object_mut).for_each(priced);
+        "order.placed" => items(data, priced),
+        "order.refunded" => {
+            rename_key(data, "total", "amount");
+            items(data, priced);
         }
+        // A cancelled order is so as a whole: its products are all that was in it.
         _ => {}
     }
+}
+
+fn items(data: &mut Map<String, Value>, as_ours: fn(&mut Map<String, Value>)) {
+    rename_key(data, "products", "items");
+    let items = data.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten();
+    items.filter_map(Value::as_object_mut).for_each(as_ours);
 }
 
 /// In Segment's specification a missing quantity is one.

@@ -46,6 +46,15 @@ fn errors_say_where_and_why() {
         let of_measure = error(&SMALL.replace("count: rows", &format!("count: rows, where: \"{condition}\"")));
         assert!(of_measure.starts_with(&format!("m.yaml:5: `{name}` is not known here")), "{of_measure}");
     }
+    for field in ["line.net", "lines"] {
+        let without_lines = error(&SMALL.replace("count: rows", &format!("sum: {field}")));
+        assert!(
+            without_lines.starts_with("m.yaml:5: metric `sales`: `n`: `line.x` goes with `each: lines`"),
+            "{without_lines}"
+        );
+    }
+    let items = error(&SMALL.replace("window:", "each: item.x\nwindow:"));
+    assert!(items.starts_with("m.yaml:3: metric `sales`: `each` is `lines`, or names a list"), "{items}");
     let known = "data.x > 0 && product.brand == 'a' && customer.tier == 'b' && category != region && type == source";
     let text = SMALL.replace("window:", &format!("where: \"{known}\"\nwindow:"));
     assert!(MetricDefinition::parse("m.yaml", &text).is_ok());

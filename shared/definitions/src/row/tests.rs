@@ -1,4 +1,4 @@
-use tidemill_events::ItemFacts;
+use tidemill_events::{ItemFacts, LineFacts, OrderFacts};
 
 use super::*;
 use crate::Metrics;
@@ -13,25 +13,94 @@ fn amount(text: &str) -> Option<RowValue> {
     Some(RowValue::Amount(Amount::read(text).expect(text)))
 }
 
+fn facts(category: &str) -> ItemFacts {
+    ItemFacts { category: category.into(), product: BTreeMap::from([("brand".into(), format!("{category} & co"))]) }
+}
+
+fn of(text: &str) -> Amount {
+    text.parse().expect(text)
+}
+
+/// An order of two lines, and of one that cannot be read.
+fn ordered() -> Enrichment {
+    let book = LineFacts { quantity: of("2"), gross: of("2.01"), discount: of("0.51"), ..LineFacts::default() };
+    let game = LineFacts { quantity: of("3"), gross: of("0.3"), rounded: true, ..LineFacts::default() };
+    let toy = LineFacts { unread: true, ..LineFacts::default() };
+    Enrichment {
+        region: "Europe".into(),
+        items: vec![facts("books"), facts("games"), facts("toys")],
+        order: Some(OrderFacts { id: "o1".into(), shipping: of("3"), ..OrderFacts::default() }),
+        lines: vec![book, game, toy],
+        ..Enrichment::default()
+    }
+}
+
+const PLACED: &str = r#"{"id":"1","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z","subject":"c1",
+    "data":{"order_id":"o1"}}"#;
+
 #[test]
-fn an_order_is_a_row_per_item() {
-    let facts = |category: &str| ItemFacts { category: category.into(), product: BTreeMap::new() };
-    let enrichment =
-        Enrichment { region: "Europe".into(), items: vec![facts("books"), facts("games")], ..Enrichment::default() };
-    let rows = contributions(
-        "sales_metrics",
-        r#"{"id":"1","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z","subject":"c1",
-            "data":{"order_id":"o1","items":[{"product_id":"a","quantity":2,"unit_price":"1.005"},
-            {"product_id":"b","quantity":3,"unit_price":0.1}]}}"#,
-        &enrichment,
-    );
+fn an_order_is_a_row_per_line() {
     let text = |text: &str| Some(RowValue::Text(text.into()));
-    // Measures in the order of their names: customers, orders, quantity, revenue.
-    let row = |category: &str, quantity, revenue| Contribution {
-        dimensions: vec![category.into(), "Europe".into()],
-        values: vec![text("c1"), text("o1"), amount(quantity), amount(revenue)],
-    };
-    assert_eq!(rows, [row("books", "2", "2.01"), row("games", "3", "0.3")]);
+    let zero = || amount("0");
+    let rows = contributions("sales_metrics", PLACED, &ordered());
+    // Measures in the order of their names: cancelled, customers, discounts, gross, net, orders, quantity, refunds,
+    // revenue.
+    let books = vec![
+        zero(),
+        text("c1"),
+        amount("0.51"),
+        amount("2.01"),
+        amount("1.50"),
+        text("o1"),
+        amount("2"),
+        zero(),
+        amount("1.50"),
+    ];
+    assert_eq!(rows[0], Contribution { dimensions: vec!["books".into(), "Europe".into()], values: books });
+    assert_eq!(rows[1].dimensions, ["games", "Europe"]);
+    let rounded = RowValue::Amount(ReadAmount { amount: of("0.3"), rounded: true });
+    assert_eq!(rows[1].values[8], Some(rounded), "what was rounded stays told");
+    assert_eq!(rows[2].dimensions, ["toys", "Europe"]);
+    assert_eq!(rows[2].values[3], Some(RowValue::Unread));
+}
+
+#[test]
+fn an_order_is_one_row_where_its_lines_are_none() {
+    // Measures: cancelled, customers, discounts, gross, net, orders, refunded_beyond, refunds, revenue, shipping, tax.
+    let mut enrichment = ordered();
+    let row = |enrichment: &Enrichment, line: &str| contributions("order_metrics", line, enrichment).remove(0).values;
+    assert_eq!(row(&enrichment, PLACED)[8], Some(RowValue::Unread), "a part of a sum is none");
+    enrichment.lines.pop();
+    let placed = row(&enrichment, PLACED);
+    assert_eq!((&placed[5], &placed[8], &placed[9]), (&Some(RowValue::One), &amount("1.80"), &amount("3")));
+    enrichment.lines = vec![LineFacts { refund: of("1.5"), facts: Some(facts("books")), ..LineFacts::default() }];
+    let refunded = row(&enrichment, &PLACED.replace("placed", "refunded"));
+    assert_eq!((&refunded[4], &refunded[5], &refunded[7]), (&amount("-1.5"), &None, &amount("1.5")));
+    enrichment.order = None;
+    assert_eq!(row(&enrichment, PLACED)[8], Some(RowValue::Unread), "an order without an id is none, and is told");
+}
+
+#[test]
+fn a_line_may_have_a_product_of_its_own() {
+    let mut enrichment = ordered();
+    enrichment.items.clear();
+    enrichment.lines = vec![LineFacts {
+        refund: of("2"),
+        product: Some("p".into()),
+        facts: Some(facts("books")),
+        ..LineFacts::default()
+    }];
+    let text = "name: m\ntypes: [order.refunded]\neach: lines\nwindow: {tumbling: 1m}\n\
+                where: \"line.refund > 1.5 && order.id == 'o1' && product.brand == 'books & co'\"\n\
+                dimensions: {category: category, brand: product.brand, product: line.product}\n\
+                measures: {refunds: {sum: line.refund}}\n";
+    let metric = MetricDefinition::parse("m.yaml", text).expect("is right");
+    let line = PLACED.replace("placed", "refunded");
+    let event: EventRef<'_> = serde_json::from_str(&line).expect("an event");
+    let rows = metric.contributions(&event, &enrichment, &Data::of(event.data));
+    // Dimensions in the order of their names.
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].dimensions, ["books & co", "books", "p"]);
 }
 
 #[test]
@@ -62,14 +131,13 @@ fn a_measure_counts_only_the_rows_that_it_wants() {
 
 #[test]
 fn what_a_measure_cannot_take_is_told() {
+    let text = "name: m\ntypes: [order.placed]\neach: data.items\nwindow: {tumbling: 1m}\n\
+                measures: {quantity: {sum: item.quantity}, revenue: {sum: [item.quantity, item.unit_price]}}\n";
+    let metric = MetricDefinition::parse("m.yaml", text).expect("is right");
     let row = |item: &str| {
-        let line = format!(
-            r#"{{"id":"1","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z","subject":"c1",
-            "data":{{"order_id":"o1","items":[{item}]}}}}"#
-        );
-        let facts = ItemFacts { category: "books".into(), product: BTreeMap::new() };
-        let enrichment = Enrichment { items: vec![facts], ..Enrichment::default() };
-        contributions("sales_metrics", &line, &enrichment).remove(0).values.split_off(2)
+        let line = PLACED.replace(r#""order_id":"o1""#, &format!(r#""items":[{item}]"#));
+        let event: EventRef<'_> = serde_json::from_str(&line).expect("an event");
+        metric.contributions(&event, &Enrichment::default(), &Data::of(event.data)).remove(0).values
     };
     let read = |text: &str| Amount::read(text).expect(text);
     // Measures: quantity, revenue.

@@ -22,8 +22,8 @@ fn batch(sources: &[&str], lines: &[String]) -> RawBatch {
 }
 
 fn unreadable(raw: &RawBatch) -> (usize, Vec<(usize, String)>) {
-    let members = ShopDefinition::load(None).expect("parses").events;
-    let (batch, unreadable) = ParsedBatch::parse(1, raw, &members);
+    let shop = ShopDefinition::load(None).expect("parses");
+    let (batch, unreadable) = ParsedBatch::parse(1, raw, &shop);
     (batch.len(), unreadable.iter().map(|line| (line.index, line.source(raw))).collect())
 }
 

@@ -23,9 +23,12 @@ fn a_wrong_definition_is_refused_with_its_place() {
         (with("[subject]", &format!("[subject{}]", ", data.x".repeat(16))), 21, "more than 16 members"),
         (with("data.items", "data.a.b.c.d.e.f.g.h.i"), 17, "at most 8 names deep"),
         (with("data.items", &format!("data.{}", "x".repeat(65))), 17, "1 to 64 bytes"),
-        (with("category: category", "category: ''"), 27, "1 to 64 bytes"),
-        (with("category: category", "kategorie: category"), 27, "unknown field `kategorie`"),
+        (with("category: category", "category: ''"), 54, "1 to 64 bytes"),
+        (with("category: category", "kategorie: category"), 54, "unknown field `kategorie`"),
         (with("  customers: [subject]\n", ""), 17, "missing field `customers`"),
+        (with("refunded: [order.refunded]", "refunded: [order.placed]"), 32, "`order.placed` stands there twice"),
+        (with("discount: [data.discount]", "discount: [item.discount]"), 38, "its members are written `data.…`"),
+        (with("quantity: [item.quantity]", "quantity: [data.quantity]"), 47, "its members are written `item.…`"),
     ] {
         let error = ShopDefinition::parse("mine.yaml", &yaml).expect_err(reason).to_string();
         assert!(error.starts_with(&format!("mine.yaml:{line}: ")) && error.contains(reason), "{reason}: {error}");
@@ -33,6 +36,16 @@ fn a_wrong_definition_is_refused_with_its_place() {
     let long = format!("{BUILT_IN}#{}", "x".repeat(MAX_BYTES));
     let error = ShopDefinition::parse("mine.yaml", &long).expect_err("is refused").to_string();
     assert_eq!(error, "mine.yaml: is longer than 65536 bytes");
+}
+
+#[test]
+fn a_definition_of_before_orders_were_followed_still_holds() {
+    let (before, rest) = BUILT_IN.split_once("orders:").expect("is there");
+    let (_, records) = rest.split_once("records:").expect("is there");
+    let shop = ShopDefinition::parse("mine.yaml", &format!("{before}records:{records}")).expect("parses");
+    let text =
+        r#"{"id":"1","source":"s","type":"order.cancelled","time":"2026-01-01T00:00:00Z","data":{"order_id":"o"}}"#;
+    assert!(shop.orders.statement(&serde_json::from_str(text).expect("an event")).is_some());
 }
 
 #[test]

@@ -50,6 +50,15 @@ fn names_have_types() {
     let (refund, data) =
         mapped(json!({"event": "Order Refunded", "properties": {"order_id": "o", "total": "5.00"}})).expect("a refund");
     assert_eq!((&refund["type"], data), (&json!("order.refunded"), json!({"order_id": "o", "amount": "5.00"})));
+    let (_, data) = mapped(
+        json!({"event": "Order Refunded", "properties": {"order_id": "o", "products": [{"sku": "s", "price": 3}]}}),
+    )
+    .expect("a part of it");
+    let item = json!({"sku": "s", "product_id": "s", "unit_price": 3, "quantity": 1});
+    assert_eq!(data, json!({"order_id": "o", "items": [item]}));
+    let whole = json!({"order_id": "o", "total": 9, "products": [{"sku": "s"}]});
+    let (_, data) = mapped(json!({"event": "Order Cancelled", "properties": whole})).expect("a cancellation");
+    assert_eq!(data, whole);
     assert_eq!(mapped(json!({"type": "identify"})).expect("a call").0["type"], "segment.identify");
 }
 

@@ -1,0 +1,214 @@
+//! One order, and what events do to it.
+
+use serde::{Deserialize, Serialize};
+use tidemill_domain::{Amount, currency};
+
+use super::{
+    LineChange, LineStatement, OrderChange, OrderContext, OrderStatement, StatementKind,
+    returns::{Return, Taken},
+};
+
+/// Statements that wait for their order at most; what a further one gives back
+/// stays under no product.
+const MAX_WAITING: usize = 32;
+
+/// What is remembered of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// None while only what refers to it has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    placed: Option<PlacedOrder>,
+    /// What came before it, in the order of the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    waiting: Vec<OrderStatement>,
+    /// What these have given back so far, under no product.
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    counted: Amount,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PlacedOrder {
+    context: OrderContext,
+    pub(super) lines: Vec<OrderLine>,
+    /// What was paid in all.
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    total: Amount,
+    /// What refunds came to by their own words.
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    told: Amount,
+    /// What is left of it.
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    pub(super) shipping: Amount,
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    pub(super) tax: Amount,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OrderLine {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) product: Option<String>,
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    pub(super) quantity: Amount,
+    /// How many of them came back or were cancelled, as far as it was told.
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    pub(super) returned: Amount,
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    pub(super) revenue: Amount,
+    /// What is neither given back nor cancelled of it.
+    #[serde(default, skip_serializing_if = "Amount::is_zero")]
+    pub(super) left: Amount,
+}
+
+impl Order {
+    /// Whether it was placed.
+    pub(crate) const fn is_placed(&self) -> bool {
+        self.placed.is_some()
+    }
+
+    /// What an event does to it. `context` is the event's own.
+    pub(crate) fn apply(&mut self, statement: &OrderStatement, context: OrderContext) -> OrderChange {
+        let mut change = match (statement.kind, &mut self.placed) {
+            (StatementKind::Placed, _) => self.place(statement, context),
+            (_, Some(placed)) => placed.change(statement),
+            (_, None) => self.wait(statement),
+        };
+        change.id.clone_from(&statement.id);
+        change
+    }
+
+    /// An order that comes again, and is no duplicate, takes the place of the first.
+    fn place(&mut self, statement: &OrderStatement, context: OrderContext) -> OrderChange {
+        let (mut placed, mut change) = PlacedOrder::new(statement, context);
+        for waiting in std::mem::take(&mut self.waiting) {
+            let Taken { lines, shipping, tax, excess } = placed.take(&waiting);
+            for (line, taken) in change.lines.iter_mut().zip(lines) {
+                *waiting.kind.part_of(line) += taken;
+            }
+            change.shipping -= shipping;
+            change.tax -= tax;
+            change.excess += excess;
+        }
+        let counted = std::mem::take(&mut self.counted);
+        if !counted.is_zero() {
+            change.lines.push(LineChange::unknown(-counted));
+        }
+        self.placed = Some(placed);
+        change
+    }
+
+    /// Takes what is told of an order that has not come.
+    fn wait(&mut self, statement: &OrderStatement) -> OrderChange {
+        let told = statement.told();
+        let mut change = OrderChange { is_unknown: true, ..OrderChange::default() };
+        if statement.is_unread {
+            change.lines.push(LineChange::unread());
+        } else if let Some(told) = told {
+            change.lines.push(LineChange::unknown(told));
+        }
+        if !statement.is_unread && self.waiting.len() < MAX_WAITING {
+            self.waiting.push(statement.clone());
+            self.counted += told.unwrap_or_default();
+        }
+        change
+    }
+}
+
+impl PlacedOrder {
+    fn new(statement: &OrderStatement, context: OrderContext) -> (Self, OrderChange) {
+        let discounts = discounts(statement, currency::minor_units(context.currency.as_deref().unwrap_or_default()));
+        let lines: Vec<_> = statement
+            .lines
+            .iter()
+            .zip(discounts)
+            .map(|(line, discount)| placed_line(statement, line, discount))
+            .collect();
+        let (shipping, tax) = (statement.shipping.unwrap_or_default(), statement.tax.unwrap_or_default());
+        let remembered: Vec<_> = lines.iter().map(OrderLine::new).collect();
+        let revenue: Amount = remembered.iter().map(|line| line.revenue).sum();
+        let placed =
+            Self { context, lines: remembered, total: revenue + shipping + tax, told: Amount::ZERO, shipping, tax };
+        (placed, OrderChange { shipping, tax, lines, ..OrderChange::default() })
+    }
+
+    /// What a refund or cancellation does, as its event tells it.
+    fn change(&mut self, statement: &OrderStatement) -> OrderChange {
+        let context = Some(self.context.clone());
+        if statement.is_unread {
+            return OrderChange { context, lines: vec![LineChange::unread()], ..OrderChange::default() };
+        }
+        if statement.currency.is_some()
+            && self.context.currency.is_some()
+            && statement.currency != self.context.currency
+        {
+            let lines = statement.told().map(LineChange::unknown).into_iter().collect();
+            return OrderChange { differs: true, lines, ..OrderChange::default() };
+        }
+        let Taken { lines, shipping, tax, excess } = self.take(statement);
+        let changed = self.lines.iter().zip(lines).filter(|(_, taken)| !taken.is_zero());
+        let changed = changed.map(|(line, taken)| {
+            let mut change = LineChange { product: line.product.clone(), ..LineChange::default() };
+            *statement.kind.part_of(&mut change) = taken;
+            change
+        });
+        let lines = changed.collect();
+        OrderChange { context, shipping: -shipping, tax: -tax, excess, lines, ..OrderChange::default() }
+    }
+
+    fn take(&mut self, statement: &OrderStatement) -> Taken {
+        let decimals = currency::minor_units(self.context.currency.as_deref().unwrap_or_default());
+        let taken = Return::of(statement, &self.lines, decimals).take(self, decimals);
+        let before = self.beyond();
+        self.told += taken.told;
+        Taken { excess: self.beyond() - before, ..taken.taken }
+    }
+
+    /// What refunds come to beyond all that was paid.
+    fn beyond(&self) -> Amount {
+        (self.told - self.total).max(Amount::ZERO)
+    }
+}
+
+impl OrderLine {
+    fn new(line: &LineChange) -> Self {
+        let revenue = if line.unread { Amount::ZERO } else { line.gross - line.discount };
+        Self { product: line.product.clone(), quantity: line.quantity, returned: Amount::ZERO, revenue, left: revenue }
+    }
+}
+
+impl StatementKind {
+    /// The amount of a line that it changes.
+    const fn part_of(self, line: &mut LineChange) -> &mut Amount {
+        match self {
+            Self::Cancelled => &mut line.cancelled,
+            Self::Placed | Self::Refunded => &mut line.refund,
+        }
+    }
+}
+
+fn placed_line(order: &OrderStatement, line: &LineStatement, discount: Amount) -> LineChange {
+    let product = line.product.clone();
+    match line.gross.filter(|_| !order.is_unread) {
+        None => LineChange { product, is_item: true, ..LineChange::unread() },
+        Some(gross) => LineChange {
+            product,
+            is_item: true,
+            quantity: line.quantity.unwrap_or_default(),
+            gross,
+            discount,
+            rounded: line.rounded,
+            ..LineChange::default()
+        },
+    }
+}
+
+/// What is taken off each line: its own discount, and its share of what the
+/// order's is beyond these. No line comes to less than nothing.
+fn discounts(order: &OrderStatement, decimals: u32) -> Vec<Amount> {
+    let gross = |line: &LineStatement| line.gross.unwrap_or_default();
+    let own = |line: &LineStatement| line.discount.unwrap_or_default().min(gross(line));
+    let of_lines: Amount = order.lines.iter().map(own).sum();
+    let weights: Vec<Amount> = order.lines.iter().map(|line| gross(line) - own(line)).collect();
+    let beyond = (order.discount.unwrap_or_default() - of_lines).max(Amount::ZERO);
+    let shares = beyond.shared_out(&weights, decimals);
+    order.lines.iter().zip(shares).map(|(line, share)| own(line) + share).collect()
+}

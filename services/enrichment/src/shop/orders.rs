@@ -1,0 +1,148 @@
+//! Where an event tells of an order.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use tidemill_domain::{Amount, ReadAmount};
+use tidemill_events::EventRef;
+
+use super::members::{DataPath, MAX_ITEMS, list, read, text};
+use crate::orders::{LineStatement, OrderStatement, StatementKind};
+
+/// The names of an order's members. Of each list, the first counts that holds
+/// something.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OrderPaths {
+    /// Of the event's data.
+    pub(super) of_order: BTreeMap<OrderMember, Vec<Vec<String>>>,
+    /// Of an item.
+    pub(super) of_line: BTreeMap<LineMember, Vec<Vec<String>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum OrderMember {
+    Id,
+    Items,
+    Currency,
+    Discount,
+    Shipping,
+    Tax,
+    Amount,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LineMember {
+    Product,
+    Quantity,
+    Price,
+    Discount,
+    Amount,
+}
+
+/// Reads what events say of orders.
+#[derive(Debug, Default)]
+pub(crate) struct OrderMembers {
+    kinds: BTreeMap<String, StatementKind>,
+    order: BTreeMap<OrderMember, Vec<DataPath>>,
+    line: BTreeMap<LineMember, Vec<DataPath>>,
+    /// The members of data that the paths begin with.
+    of_data: Vec<String>,
+    /// The same of items.
+    of_item: Vec<String>,
+}
+
+/// A number that stands there.
+enum Told {
+    Nothing,
+    Amount(ReadAmount),
+    Unreadable,
+}
+
+impl OrderMembers {
+    pub(super) fn new(kinds: BTreeMap<String, StatementKind>, paths: OrderPaths) -> Self {
+        let (mut of_data, mut of_item) = (Vec::new(), Vec::new());
+        let order =
+            paths.of_order.into_iter().map(|(member, names)| (member, data_paths(names, &mut of_data))).collect();
+        let line = paths.of_line.into_iter().map(|(member, names)| (member, data_paths(names, &mut of_item))).collect();
+        Self { kinds, order, line, of_data, of_item }
+    }
+
+    /// What an event says of an order; `None` where it is about none.
+    pub(crate) fn statement(&self, event: &EventRef<'_>) -> Option<OrderStatement> {
+        let kind = *self.kinds.get(&*event.kind)?;
+        let data = read(event.data?, &self.of_data)?;
+        let found = |member| find(self.order.get(&member)?, &data);
+        let id = found(OrderMember::Id).and_then(text).filter(|id| !id.is_empty())?;
+        let items = found(OrderMember::Items).and_then(list).unwrap_or_default();
+        let amounts = [OrderMember::Discount, OrderMember::Shipping, OrderMember::Tax, OrderMember::Amount];
+        let [discount, shipping, tax, amount] = amounts.map(|member| Told::of(found(member)));
+        let decisive = if kind == StatementKind::Placed { &discount } else { &amount };
+        let is_unread = matches!(decisive, Told::Unreadable);
+        Some(OrderStatement {
+            kind,
+            id: id.into_owned(),
+            currency: found(OrderMember::Currency).and_then(text).map(|code| code.to_ascii_uppercase()),
+            lines: items.into_iter().take(MAX_ITEMS).map(|item| self.line(item)).collect(),
+            discount: discount.amount(),
+            shipping: shipping.amount(),
+            tax: tax.amount(),
+            amount: amount.amount(),
+            is_unread,
+        })
+    }
+
+    fn line(&self, item: &RawValue) -> LineStatement {
+        let members = read(item, &self.of_item).unwrap_or_default();
+        let found = |member| find(self.line.get(&member)?, &members);
+        let [quantity, price, discount, amount] =
+            [LineMember::Quantity, LineMember::Price, LineMember::Discount, LineMember::Amount].map(found);
+        let (told_quantity, told_price) = (Told::of(quantity), Told::of(price));
+        let gross = match (quantity.and_then(text), price.and_then(text)) {
+            (Some(quantity), Some(price)) => Amount::product([&*quantity, &*price]).ok(),
+            _ => None,
+        };
+        LineStatement {
+            product: found(LineMember::Product).and_then(text).map(Into::into),
+            rounded: gross.is_some_and(|gross| gross.rounded) || told_quantity.is_rounded() || told_price.is_rounded(),
+            quantity: told_quantity.amount(),
+            gross: gross.map(|gross| gross.amount.abs()),
+            discount: Told::of(discount).amount(),
+            amount: Told::of(amount).amount(),
+        }
+    }
+}
+
+impl Told {
+    fn of(raw: Option<&RawValue>) -> Self {
+        let Some(raw) = raw.filter(|raw| !matches!(raw.get(), "null" | "\"\"")) else { return Self::Nothing };
+        match text(raw).map(|text| Amount::read(&text)) {
+            Some(Ok(amount)) => Self::Amount(amount),
+            _ => Self::Unreadable,
+        }
+    }
+
+    /// Some shops write what is taken off or given back with a minus: what an
+    /// amount does is told by its name.
+    const fn amount(&self) -> Option<Amount> {
+        match self {
+            Self::Amount(read) => Some(read.amount.abs()),
+            Self::Nothing | Self::Unreadable => None,
+        }
+    }
+
+    const fn is_rounded(&self) -> bool {
+        matches!(self, Self::Amount(ReadAmount { rounded: true, .. }))
+    }
+}
+
+fn data_paths(names: Vec<Vec<String>>, read: &mut Vec<String>) -> Vec<DataPath> {
+    names.into_iter().filter_map(|names| DataPath::new(names, read)).collect()
+}
+
+/// The first that is there, and not null.
+fn find<'a>(paths: &[DataPath], members: &[Option<&'a RawValue>]) -> Option<&'a RawValue> {
+    paths.iter().filter_map(|path| path.find(members)).find(|raw| raw.get() != "null")
+}

@@ -1,0 +1,53 @@
+use serde_json::json;
+
+use super::*;
+use crate::shop::ShopDefinition;
+
+fn read(kind: &str, data: &serde_json::Value) -> Option<OrderStatement> {
+    let event = json!({"id": "1", "source": "s", "type": kind, "time": "2026-01-01T00:00:00Z", "data": data});
+    let text = event.to_string();
+    let event: EventRef<'_> = serde_json::from_str(&text).expect("an event");
+    ShopDefinition::load(None).expect("loads").orders.statement(&event)
+}
+
+fn amount(text: &str) -> Option<Amount> {
+    Some(text.parse().expect(text))
+}
+
+#[test]
+fn an_order_is_read() {
+    let data = json!({"order_id": 17, "currency": "eur", "discount": "-2.5", "shipping": 3, "tax": null, "items": [
+        {"product_id": "p", "quantity": "2", "unit_price": 10.005, "discount": 1},
+        {"sku": "s", "quantity": 1, "price": "4"}, "nonsense",
+    ]});
+    let order = read("order.placed", &data).expect("a statement");
+    assert_eq!((order.kind, &*order.id, order.currency.as_deref()), (StatementKind::Placed, "17", Some("EUR")));
+    assert_eq!((order.discount, order.shipping, order.tax), (amount("2.5"), amount("3"), None));
+    let lines: Vec<_> = order.lines.iter().map(|line| (line.product.as_deref(), line.quantity, line.gross)).collect();
+    let expected =
+        [(Some("p"), amount("2"), amount("20.01")), (Some("s"), amount("1"), amount("4")), (None, None, None)];
+    assert_eq!(lines, expected);
+    assert_eq!(order.lines[0].discount, amount("1"));
+}
+
+#[test]
+fn what_refers_to_an_order_is_read() {
+    let refund = read("order.refunded", &json!({"order_id": "o", "amount": "5.00"})).expect("a statement");
+    assert_eq!((refund.kind, refund.amount, refund.is_unread), (StatementKind::Refunded, amount("5"), false));
+    let segment = read("order.refunded", &json!({"order_id": "o", "total": 5})).expect("a statement");
+    assert_eq!(segment.amount, amount("5"));
+    let cancelled = read("order.cancelled", &json!({"order_id": "o"})).expect("a statement");
+    assert_eq!((cancelled.kind, cancelled.lines.len()), (StatementKind::Cancelled, 0));
+    for unreadable in [json!("all"), json!({}), json!(1e15)] {
+        let refund = read("order.refunded", &json!({"order_id": "o", "amount": unreadable})).expect("a statement");
+        assert!(refund.is_unread && refund.amount.is_none(), "{refund:?}");
+    }
+}
+
+#[test]
+fn the_rest_is_about_no_order() {
+    assert_eq!(read("cart.item_added", &json!({"order_id": "o"})), None);
+    for data in [json!({}), json!({"order_id": ""}), json!({"order_id": {}}), json!([1])] {
+        assert_eq!(read("order.placed", &data), None, "{data}");
+    }
+}

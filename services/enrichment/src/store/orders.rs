@@ -1,0 +1,152 @@
+//! The orders that are remembered, and what was done to them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{AnyConnection, Row, any::AnyRow};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+
+use super::{Store, signed, unsigned};
+use crate::orders::{BatchChanges, KeptChanges, OrderKey, RememberedOrder};
+
+/// What a checkpoint stores of a partition's orders.
+#[derive(Clone, Copy)]
+pub(crate) struct OrdersCheckpoint<'a> {
+    pub(crate) changed: &'a HashMap<OrderKey, RememberedOrder>,
+    pub(crate) kept: &'a [KeptChanges],
+    /// Orders that nothing happened to since then are forgotten.
+    pub(crate) forget_before: Option<Timestamp>,
+    /// What was done in batches of before is not asked for any more.
+    pub(crate) prune_before: Option<Timestamp>,
+}
+
+impl Store {
+    /// Of these orders, what is remembered.
+    pub(crate) async fn orders(
+        &self,
+        partition: Partition,
+        keys: &HashSet<OrderKey>,
+    ) -> Result<HashMap<OrderKey, RememberedOrder>, StoreError> {
+        let keys: Vec<OrderKey> = keys.iter().copied().collect();
+        let mut found = HashMap::new();
+        for chunk in keys.chunks(rows_per_statement(1)) {
+            // The partition is bound after the keys, so that those count from $1.
+            let sql = format!(
+                "SELECT id, touched, body FROM orders WHERE id IN {} AND partition = ${}",
+                placeholders(1, chunk.len()),
+                chunk.len() + 1,
+            );
+            let statement = chunk
+                .iter()
+                .fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |statement, key| statement.bind(key.to_bytes().to_vec()));
+            let rows = statement.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await?;
+            for row in &rows {
+                let touched = Timestamp::saturating_from_millis(row.try_get(1)?);
+                found.insert(key(row)?, RememberedOrder { touched, order: read(row.try_get(2)?)? });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The orders of which something was told, and that have not come.
+    pub(crate) async fn waiting_orders(&self, partition: Partition) -> Result<HashSet<OrderKey>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM orders WHERE partition = $1 AND placed = 0")
+            .bind(i64::from(partition.index()))
+            .fetch_all(self.database.pool())
+            .await?;
+        rows.iter().map(key).collect()
+    }
+
+    /// What was done to orders in the batches behind one, by batch.
+    pub(crate) async fn order_changes(
+        &self,
+        partition: Partition,
+        after: u64,
+    ) -> Result<BTreeMap<u64, BatchChanges>, StoreError> {
+        let rows = sqlx::query("SELECT raw_seq, body FROM order_changes WHERE partition = $1 AND raw_seq > $2")
+            .bind(i64::from(partition.index()))
+            .bind(signed(after))
+            .fetch_all(self.database.pool())
+            .await?;
+        rows.iter().map(|row| Ok((unsigned(row.try_get(0)?)?, read(row.try_get(1)?)?))).collect()
+    }
+}
+
+pub(super) async fn keep(
+    connection: &mut AnyConnection,
+    partition: Partition,
+    orders: &OrdersCheckpoint<'_>,
+) -> Result<(), StoreError> {
+    let partition = i64::from(partition.index());
+    upsert(connection, partition, orders.changed).await?;
+    insert_changes(connection, partition, orders.kept).await?;
+    for (table, time, before) in
+        [("orders", "touched", orders.forget_before), ("order_changes", "ingested_at", orders.prune_before)]
+    {
+        let Some(before) = before else { continue };
+        let sql = format!("DELETE FROM {table} WHERE partition = $1 AND {time} < $2");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(partition).bind(before.millis()).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn upsert(
+    connection: &mut AnyConnection,
+    partition: i64,
+    orders: &HashMap<OrderKey, RememberedOrder>,
+) -> Result<(), StoreError> {
+    let orders: Vec<_> = orders.iter().collect();
+    for chunk in orders.chunks(rows_per_statement(5)) {
+        let sql = format!(
+            "INSERT INTO orders (partition, id, touched, placed, body) VALUES {} ON CONFLICT (partition, id) \
+             DO UPDATE SET touched = excluded.touched, placed = excluded.placed, body = excluded.body",
+            placeholders(chunk.len(), 5)
+        );
+        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (key, RememberedOrder { touched, order }) in chunk {
+            statement = statement
+                .bind(partition)
+                .bind(key.to_bytes().to_vec())
+                .bind(touched.millis())
+                .bind(i64::from(order.is_placed()))
+                .bind(written(order)?);
+        }
+        statement.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn insert_changes(
+    connection: &mut AnyConnection,
+    partition: i64,
+    kept: &[KeptChanges],
+) -> Result<(), StoreError> {
+    for chunk in kept.chunks(rows_per_statement(4)) {
+        let sql = format!(
+            "INSERT INTO order_changes (partition, raw_seq, ingested_at, body) VALUES {}",
+            placeholders(chunk.len(), 4)
+        );
+        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for KeptChanges { raw_seq, ingested_at, changes } in chunk {
+            statement =
+                statement.bind(partition).bind(signed(*raw_seq)).bind(ingested_at.millis()).bind(written(changes)?);
+        }
+        statement.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn key(row: &AnyRow) -> Result<OrderKey, StoreError> {
+    let bytes: Vec<u8> = row.try_get(0)?;
+    bytes.try_into().map(OrderKey::from_bytes).map_err(|_| StoreError::Malformed("id"))
+}
+
+/// As bytes, so that a database takes any text in it.
+fn written(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|_| StoreError::Malformed("body"))
+}
+
+fn read<T: DeserializeOwned>(body: Vec<u8>) -> Result<T, StoreError> {
+    serde_json::from_slice(&body).map_err(|_| StoreError::Malformed("body"))
+}
