@@ -571,6 +571,55 @@ async fn a_store_restored_from_a_backup_catches_up_with_the_log() {
     service.stop().await;
 }
 
+/// What refers to an order is told of its lines, whichever process took the order
+/// in, and the same when it is made again.
+#[tokio::test]
+async fn what_refers_to_an_order_is_told_of_its_lines() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let service = Service::start(&nats, folder.path()).await;
+    service.put("/v1/reference/products/P-1", json!({"category": "Books"})).await;
+    service.put("/v1/reference/customers/C-7", json!({"country": "DE"})).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let about = |id: &str, kind: &str, data: Value| line(id, kind, "2026-01-02T03:04:05Z", data);
+    let refund = |id: &str, of: &str| about(id, "order.refunded", json!({"order_id": "o", "amount": of}));
+    let order = about(
+        "1",
+        "order.placed",
+        json!({"order_id": "o", "discount": 1, "items": [
+            {"product_id": "P-1", "quantity": 2, "unit_price": 5}, {"product_id": "P-2", "quantity": 1, "unit_price": 10},
+        ]}),
+    );
+    let mut first = Vec::new();
+    bus.publish(&batch(1, now(), &[refund("0", "4"), order])).await.expect("publishes");
+    first.push(next(&mut enriched).await);
+    service.stop().await;
+
+    // The back office names no customer.
+    let cancelled = about("3", "order.cancelled", json!({"order_id": "o"})).replace(r#""subject":"C-7""#, r#""a":"b""#);
+    let service = Service::start(&nats, folder.path()).await;
+    bus.publish(&batch(2, now(), &[refund("2", "5"), cancelled, refund("2", "5")])).await.expect("publishes");
+    first.push(next(&mut enriched).await);
+    let net: Vec<Vec<String>> = first
+        .iter()
+        .flat_map(enrichments)
+        .map(|facts| facts.lines.iter().map(|line| line.net().to_string()).collect())
+        .collect();
+    let expected: [&[&str]; 5] = [&["-4.00"], &["7.50", "7.50", "4.00"], &["-2.50", "-2.50"], &["-5.00", "-5.00"], &[]];
+    assert_eq!(net, expected, "in all it comes to nothing");
+    let of_refund = &enrichments(&first[1])[0];
+    let categories: Vec<_> = of_refund.lines.iter().map(|line| line.facts.clone().expect("facts").category).collect();
+    assert_eq!(categories, ["Books", "Unknown"]);
+    assert_eq!(enrichments(&first[1])[1].region, "Europe", "a cancellation belongs where its order does");
+    assert_eq!(enrichments(&first[0])[0].quality.last(), Some(&QualityFlag::OrderUnknown));
+    assert!(enrichments(&first[1])[2].order.is_none(), "a duplicate does nothing");
+
+    drop(enriched);
+    bus.ask_again(PARTITION, 0).await.expect("asks");
+    assert_eq!(read_again(&bus, 2, 2).await, first, "made again as they were");
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn an_outage_of_nats_loses_and_repeats_nothing() {
     let (mut nats, folder) = (TestNats::start().await, tempdir());
