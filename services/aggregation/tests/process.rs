@@ -7,7 +7,8 @@ use std::{
 };
 
 use tidemill_bus::Bus;
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_definitions::Metrics;
+use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, HeaderSource, LateBatch, Message, MetricsUpdate,
     StreamName,
@@ -24,8 +25,9 @@ fn batch(raw_seq: u64, raw_prev: u64, price: &str) -> EnrichedBatch {
 }
 
 fn batch_at(time: &str, raw_seq: u64, raw_prev: u64, price: &str) -> EnrichedBatch {
+    let gross = Amount::product(["2", price]).expect("a price").amount;
     let line = format!(
-        r#"{{"specversion":"1.0","id":"{raw_seq}","source":"shop","type":"order.placed","time":"{time}","subject":"c","data":{{"order_id":"o{raw_seq}","items":[{{"product_id":"p","quantity":2,"unit_price":{price}}}]}},"enriched":{{"refdata":1,"region":"Europe","items":[{{"category":"Books"}}]}}}}"#
+        r#"{{"specversion":"1.0","id":"{raw_seq}","source":"shop","type":"order.placed","time":"{time}","subject":"c","data":{{"order_id":"o{raw_seq}"}},"enriched":{{"refdata":1,"region":"Europe","items":[{{"category":"Books"}}],"order":{{"id":"o{raw_seq}"}},"lines":[{{"quantity":"2.00","gross":"{gross}"}}]}}}}"#
     );
     EnrichedBatch {
         partition: P,
@@ -71,14 +73,16 @@ async fn revenue(bus: &Bus, expected: &str) -> BTreeMap<String, Value> {
 /// The totals of the nth update with this revenue, counted from the stream's
 /// start.
 async fn nth_revenue(bus: &Bus, expected: &str, nth: usize) -> BTreeMap<String, Value> {
+    let metrics = Metrics::load(None).expect("the defaults load");
+    let sales = metrics.get("sales_metrics").expect("one of them");
     let mut subscription = bus.subscribe(Durable::ReportingMetrics).await.expect("subscribes");
     let mut seen = 0;
     loop {
         let delivery = tokio::time::timeout(DEADLINE, subscription.next()).await.expect("in time").expect("a message");
         let update: MetricsUpdate = delivery.decode().expect("an update");
         for cell in update.cells.iter().filter(|cell| cell.metric == "sales_metrics") {
-            let names = ["customers", "orders", "quantity", "revenue"].map(String::from);
-            let values: BTreeMap<_, _> = names.into_iter().zip(cell.totals.0.iter().map(|m| m.value())).collect();
+            let names = sales.measures.keys().cloned();
+            let values: BTreeMap<_, _> = names.zip(cell.totals.0.iter().map(|m| m.value())).collect();
             if values["revenue"] == Value::Amount(expected.parse().expect("an amount")) {
                 assert_eq!(cell.dimensions["category"], "Books");
                 seen += 1;

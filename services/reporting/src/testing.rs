@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};
-use tidemill_definitions::Metrics;
+use tidemill_definitions::{MetricDefinition, Metrics};
 use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, SourceBooks};
-use tidemill_totals::{Measure, Totals};
+use tidemill_totals::Measure;
 use uuid::Uuid;
 
 use crate::catalogue::Metric;
@@ -17,7 +17,11 @@ pub(crate) fn at(millis: i64) -> Timestamp {
 
 /// The default `sales_metrics`.
 pub(crate) fn sales() -> Metric {
-    Metrics::load(None).expect("the defaults").get("sales_metrics").expect("one of them").into()
+    (&definition()).into()
+}
+
+pub(crate) fn definition() -> MetricDefinition {
+    Metrics::load(None).expect("the defaults").get("sales_metrics").expect("one of them").clone()
 }
 
 /// A dead letter of a service.
@@ -43,11 +47,11 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
             ("category".into(), format!("<script>{}</script>", n % 2)),
             ("region".into(), "EU, \"\u{1f600}\"".into()),
         ]),
-        totals: Totals::of([
-            Measure::DistinctKeyed(raw_seq / 2),
-            Measure::Count(raw_seq),
-            Measure::Sum(Amount::from_int(raw_seq.cast_signed())),
-            Measure::Sum(Amount::from_micros(i128::from(raw_seq) * 10_000)),
+        totals: definition().totals([
+            ("customers", Measure::DistinctKeyed(raw_seq / 2)),
+            ("orders", Measure::DistinctKeyed(raw_seq)),
+            ("quantity", Measure::Sum(Amount::from_int(raw_seq.cast_signed()))),
+            ("revenue", Measure::Sum(Amount::from_micros(i128::from(raw_seq) * 10_000))),
         ]),
         exemplar: None,
     };

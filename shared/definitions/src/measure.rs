@@ -1,6 +1,8 @@
 //! Measures of a metric.
 
 use serde::{Deserialize, Serialize};
+use tidemill_domain::Amount;
+use tidemill_totals::{Distinct, Measure, QuantileSketch};
 
 use crate::{Condition, Field};
 
@@ -48,6 +50,22 @@ pub enum MeasureKind {
 }
 
 impl MeasureKind {
+    /// The state of no rows.
+    pub fn nothing(&self) -> Measure {
+        match self {
+            Self::Count => Measure::Count(0),
+            Self::Sum(_) => Measure::Sum(Amount::ZERO),
+            Self::Min(_) => Measure::Min(None),
+            Self::Max(_) => Measure::Max(None),
+            Self::Average(_) => Measure::Average { sum: Amount::ZERO, count: 0 },
+            Self::Distinct { within_partition: true, .. } => Measure::DistinctKeyed(0),
+            Self::Distinct { within_partition: false, .. } => Measure::DistinctSketch(Distinct::default()),
+            Self::Quantile { per_mille, .. } => {
+                Measure::Quantile { per_mille: *per_mille, sketch: QuantileSketch::default() }
+            }
+        }
+    }
+
     /// The fields that it takes.
     pub fn fields(&self) -> &[Field] {
         match self {

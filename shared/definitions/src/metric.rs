@@ -6,6 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use tidemill_totals::{Measure, Totals};
 
 use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_yaml, version_of};
 
@@ -154,6 +155,16 @@ impl MetricDefinition {
                 ),
             )),
         }
+    }
+
+    /// The totals of no rows, but for the states of some measures: as tests make up
+    /// totals.
+    pub fn totals<const N: usize>(&self, states: [(&str, Measure); N]) -> Totals {
+        let state = |(name, measure): (&String, &MeasureDefinition)| {
+            let given = states.iter().find(|(given, _)| given == name);
+            given.map_or_else(|| measure.kind.nothing(), |(_, state)| state.clone())
+        };
+        Totals::of(self.measures.iter().map(state))
     }
 
     /// Its version: the hash of what it means.

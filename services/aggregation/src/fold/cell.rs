@@ -5,10 +5,10 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use tidemill_definitions::{Contribution, MeasureDefinition, MeasureKind, MetricDefinition, RowValue};
+use tidemill_definitions::{Contribution, MeasureDefinition, MetricDefinition, RowValue};
 use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{CellUpdate, TraceParent};
-use tidemill_totals::{Distinct, Measure, MeasureTotal, QuantileSketch, Totals};
+use tidemill_totals::{Measure, MeasureTotal, Totals};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// Identifies a cell in memory and in the store. Of a window it is the hash of
@@ -137,19 +137,7 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn new(key: CellKey, group: Option<GroupId>, metric: &MetricDefinition) -> Self {
-        let empty = |kind: &MeasureKind| match kind {
-            MeasureKind::Count => Measure::Count(0),
-            MeasureKind::Sum(_) => Measure::Sum(Amount::ZERO),
-            MeasureKind::Min(_) => Measure::Min(None),
-            MeasureKind::Max(_) => Measure::Max(None),
-            MeasureKind::Average(_) => Measure::Average { sum: Amount::ZERO, count: 0 },
-            MeasureKind::Distinct { within_partition: true, .. } => Measure::DistinctKeyed(0),
-            MeasureKind::Distinct { within_partition: false, .. } => Measure::DistinctSketch(Distinct::default()),
-            MeasureKind::Quantile { per_mille, .. } => {
-                Measure::Quantile { per_mille: *per_mille, sketch: QuantileSketch::default() }
-            }
-        };
-        let state = |measure: &MeasureDefinition| MeasureState::of(empty(&measure.kind).into());
+        let state = |measure: &MeasureDefinition| MeasureState::of(measure.kind.nothing().into());
         let measures = metric.measures.values().map(state).collect();
         Self { key, group, settled: None, measures, raw_seq: 0, exemplar: None, dirty: false, fresh: Vec::new() }
     }

@@ -16,7 +16,7 @@ use tidemill_events::{
 };
 use tidemill_service::{Context, Service as _};
 use tidemill_testkit::{FakeSlack, TempDir, TestNats, eventually, tempdir};
-use tidemill_totals::{Measure, Totals};
+use tidemill_totals::Measure;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -223,12 +223,11 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
             start,
             end: start.plus_millis(MINUTE),
             dimensions: [("category", category), ("region", "Europe")].map(|(k, v)| (k.into(), v.into())).into(),
-            // customers, orders, quantity, revenue
-            totals: Totals::of([
-                Measure::DistinctKeyed(2),
-                Measure::DistinctKeyed(3),
-                Measure::Sum(Amount::from_int(4)),
-                Measure::Sum(Amount::from_int(revenue)),
+            totals: metrics.get("sales_metrics").expect("is there").totals([
+                ("customers", Measure::DistinctKeyed(2)),
+                ("orders", Measure::DistinctKeyed(3)),
+                ("quantity", Measure::Sum(Amount::from_int(4))),
+                ("revenue", Measure::Sum(Amount::from_int(revenue))),
             ]),
             exemplar,
         }],

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Timestamp};
 use tidemill_events::CellUpdate;
-use tidemill_totals::{Measure, Totals};
+use tidemill_totals::Measure;
 
 use crate::shop::{MINUTE, Running, Shop, update};
 
@@ -31,12 +31,7 @@ fn sale(metric: &str, millis: i64, at: &str, amount: i64) -> CellUpdate {
         start,
         end: start.plus_millis(millis),
         dimensions: dimensions.collect::<BTreeMap<_, _>>(),
-        totals: Totals::of([
-            Measure::DistinctKeyed(1),
-            Measure::DistinctKeyed(1),
-            Measure::Sum(Amount::from_int(1)),
-            Measure::Sum(Amount::from_int(amount)),
-        ]),
+        totals: definition.totals([("revenue", Measure::Sum(Amount::from_int(amount)))]),
         exemplar: None,
     }
 }

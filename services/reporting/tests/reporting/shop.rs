@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde_json::Value as Json;
 use tidemill_bus::Bus;
-use tidemill_definitions::Metrics;
+use tidemill_definitions::{MetricDefinition, Metrics};
 use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{
     AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent,
@@ -12,7 +12,7 @@ use tidemill_events::{
 use tidemill_reporting::Config;
 use tidemill_service::{Context, Service as _, config};
 use tidemill_testkit::{TempDir, TestNats, tempdir, try_eventually};
-use tidemill_totals::{Measure, Totals, Value};
+use tidemill_totals::{Measure, Value};
 use uuid::Uuid;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -113,8 +113,13 @@ impl Running {
     }
 }
 
+/// The default `sales_metrics`.
+pub(crate) fn sales() -> MetricDefinition {
+    Metrics::load(None).expect("the defaults").get("sales_metrics").expect("one").clone()
+}
+
 pub(crate) fn version() -> String {
-    Metrics::load(None).expect("the defaults").get("sales_metrics").expect("one").version().to_owned()
+    sales().version().to_owned()
 }
 
 pub(crate) fn cell(minute: i64, category: &str, region: &str, orders: u64, cents: i128) -> CellUpdate {
@@ -126,11 +131,11 @@ pub(crate) fn cell(minute: i64, category: &str, region: &str, orders: u64, cents
         start: at(minute * MINUTE),
         end: at((minute + 1) * MINUTE),
         dimensions: dimensions.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        totals: Totals::of([
-            Measure::DistinctKeyed(1),
-            Measure::Count(orders),
-            Measure::Sum(Amount::from_int(2)),
-            Measure::Sum(Amount::from_micros(cents * 10_000)),
+        totals: sales().totals([
+            ("customers", Measure::DistinctKeyed(1)),
+            ("orders", Measure::DistinctKeyed(orders)),
+            ("quantity", Measure::Sum(Amount::from_int(2))),
+            ("revenue", Measure::Sum(Amount::from_micros(cents * 10_000))),
         ]),
         exemplar: None,
     }

@@ -18,6 +18,7 @@ use crate::{
     dead_letter::Events,
     event::{Enrichment, ItemFacts, QualityFlag, lines, splice_enrichment},
     message::{AlertState, CellUpdate, Message, SourceBooks},
+    order::{LineFacts, OrderFacts},
     topology::StreamName,
     trace::TraceParent,
 };
@@ -119,7 +120,28 @@ fn enrichment() -> Enrichment {
         ip_country: Some("NG".into()),
         customer: [("segment".into(), "retail".into())].into(),
         items: vec![ItemFacts { category: "books".into(), product: product.into() }],
-        quality: vec![QualityFlag::CustomerUnknown, QualityFlag::ProductUnknown, QualityFlag::CountryUnknown],
+        order: Some(OrderFacts { id: "o".into(), shipping: -Amount::from_int(3), ..OrderFacts::default() }),
+        lines: vec![
+            LineFacts {
+                quantity: Amount::from_int(2),
+                gross: Amount::from_int(5),
+                unread: true,
+                ..LineFacts::default()
+            },
+            LineFacts {
+                product: Some("p".into()),
+                facts: Some(ItemFacts { category: "games".into(), product: [].into() }),
+                refund: Amount::from_int(1),
+                ..LineFacts::default()
+            },
+        ],
+        quality: vec![
+            QualityFlag::CustomerUnknown,
+            QualityFlag::ProductUnknown,
+            QualityFlag::CountryUnknown,
+            QualityFlag::OrderUnknown,
+            QualityFlag::CurrencyDiffers,
+        ],
     }
 }
 

@@ -33,12 +33,11 @@ fn cell(start: Timestamp, category: &str, region: &str, revenue: i64) -> CellUpd
         start,
         end: start.plus_millis(MINUTE),
         dimensions: [("category", category), ("region", region)].map(|(k, v)| (k.into(), v.into())).into(),
-        // customers, orders, quantity, revenue
-        totals: Totals::of([
-            Measure::DistinctKeyed(1),
-            Measure::DistinctKeyed(1),
-            Measure::Sum(Amount::from_int(1)),
-            Measure::Sum(Amount::from_int(revenue)),
+        totals: metrics().get("sales_metrics").expect("is there").totals([
+            ("customers", Measure::DistinctKeyed(1)),
+            ("orders", Measure::DistinctKeyed(1)),
+            ("quantity", Measure::Sum(Amount::from_int(1))),
+            ("revenue", Measure::Sum(Amount::from_int(revenue))),
         ]),
         exemplar: None,
     }
