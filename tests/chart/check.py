@@ -151,6 +151,13 @@ def consumer_problems(m):
 
 # What comes by default, and with what is optional.
 SCANNED = ("defaults", "everything")
+# A privileged pod, which a scanner of manifests has to find under its name.
+PLANTED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: planted, namespace: tidemill}
+spec: {containers: [{name: one, image: "example.com/one:1", securityContext: {privileged: true}}]}
+"""
 
 
 def scan(report, helm):
@@ -165,11 +172,22 @@ def scan(report, helm):
         for variant in SCANNED:
             files = [argument for file in VALUES[variant] for argument in ("--values", str(file))]
             (Path(folder) / f"{variant}.yaml").write_text(tools.template(helm, *files))
+        (Path(folder) / "planted.yaml").write_text(PLANTED)
         for name, scanner in scanners.ALL.items():
             try:
-                report.check(name, scanners.problems(name, list(scanner(Path(folder))), exceptions))
+                found = list(scanner(Path(folder)))
             except scanners.Missing as missing:
                 report.skip(name, missing)
+                continue
+            planted = [one for one in found if one[1] == "Pod/planted"]
+            report.check(name, scanners.problems(name, [one for one in found if one not in planted], exceptions))
+            if name not in scanners.DOCKERFILE_ALONE:
+                report.check(f"{name} can fail", planted_problems(planted))
+
+
+def planted_problems(found):
+    if not any("privileged" in says.lower() for _, _, says in found):
+        yield f"a privileged pod is not told of, but {sorted(rule for rule, _, _ in found)}"
 
 
 def exception_problems(problems):
@@ -180,6 +198,8 @@ def exception_problems(problems):
         ([("R", "Job/a", "bad")], [one], 2),
         ([("S", "Pod/a", "bad")], [], 1),
         ([], [one], 1),
+        ([("R", "Pod/a", "bad")], [{**one, "objects": ["Pod/a", "Pod/b"]}], 1),
+        ([("R", "Pod/a", "bad"), ("R", "Pod/b", "bad")], [{**one, "objects": ["Pod/a"]}], 1),
         ([("R", "Pod/a", "bad")], [{**one, "reason": " "}], 1),
         ([], [{**one, "tool": "another"}], 0),
     ]

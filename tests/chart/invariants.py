@@ -18,7 +18,7 @@ ROLES = {
 }
 
 
-# Whose image has no other user that its own programs know.
+# It keeps its image's own user: it refuses a folder that another user owns, as an earlier install's would be.
 LOW_USERS = ("postgres",)
 
 

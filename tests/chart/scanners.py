@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import tools
 
@@ -65,11 +67,28 @@ def trivy(folder):
     program = shutil.which("trivy")
     if not program:
         raise Missing("trivy is not on PATH")
-    command = [program, "config", "--quiet", "--format", "json", "--skip-check-update", str(folder)]
-    for result in _json(command).get("Results") or []:
-        for one in result.get("Misconfigurations") or []:
-            named = one.get("CauseMetadata", {}).get("Resource") or result["Target"]
-            yield one["ID"], named, one["Title"]
+    with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryDirectory() as apart:
+        _apart(folder, Path(apart))
+        shutil.copy(tools.ROOT / "Dockerfile", apart)
+        # The rules are those in the program, and nobody is told that it ran. It reads .trivyignore where it is started.
+        command = [program, "config", "--quiet", "--format", "json", "--cache-dir", cache, "--skip-check-update",
+                   "--skip-version-check", "--disable-telemetry", "."]
+        for result in _json(command, cwd=apart).get("Results") or []:
+            # `defaults/Deployment/tidemill-alert.yaml`, or `Dockerfile`
+            _, _, file = result["Target"].partition("/")
+            for one in result.get("Misconfigurations") or []:
+                yield one["ID"], file.removesuffix(".yaml") or result["Target"], one["Message"]
+
+
+def _apart(folder, apart):
+    """Each object as VARIANT/KIND/NAME.yaml: trivy tells in which file a finding is, and not of which object."""
+    import yaml
+
+    for rendered in folder.glob("*.yaml"):
+        for one in tools.objects(rendered.read_text()):
+            file = apart / rendered.stem / one["kind"] / f"{one['metadata']['name']}.yaml"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(yaml.safe_dump(one))
 
 
 def hadolint(_folder):
@@ -81,6 +100,8 @@ def hadolint(_folder):
 
 
 ALL = {"checkov": checkov, "kube-score": kube_score, "trivy config": trivy, "hadolint": hadolint}
+# Those that do not look at manifests.
+DOCKERFILE_ALONE = {"hadolint"}
 
 
 def problems(name, found, exceptions):
