@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// | `product.x` | an attribute of the current item's product |
 /// | `customer.x` | an attribute of the customer's profile |
 /// | `region`, `country`, `ip_country` | where it happened |
+/// | `currency` | the currency of the event's amounts |
 /// | `subject`, `source`, `type`, `id` | the event's own attributes |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Field {
@@ -31,6 +32,8 @@ pub enum Field {
     Country,
     /// `ip_country`
     IpCountry,
+    /// `currency`
+    Currency,
     /// `subject`
     Subject,
     /// `source`
@@ -58,13 +61,14 @@ impl Field {
             ("region", []) => Ok(Self::Region),
             ("country", []) => Ok(Self::Country),
             ("ip_country", []) => Ok(Self::IpCountry),
+            ("currency", []) => Ok(Self::Currency),
             ("subject", []) => Ok(Self::Subject),
             ("source", []) => Ok(Self::Source),
             ("type", []) => Ok(Self::Type),
             ("id", []) => Ok(Self::Id),
             _ => Err(format!(
                 "`{text}` is not a field; fields are data.…, item.…, category, product.x, customer.x, region, \
-                 country, ip_country, subject, source, type and id"
+                 country, ip_country, currency, subject, source, type and id"
             )),
         }
     }
@@ -79,6 +83,7 @@ impl Field {
             Self::Region => "region".into(),
             Self::Country => "country".into(),
             Self::IpCountry => "ip_country".into(),
+            Self::Currency => "currency".into(),
             Self::Subject => "subject".into(),
             Self::Source => "source".into(),
             Self::Type => "type".into(),
@@ -105,7 +110,8 @@ mod tests {
 
     #[test]
     fn paths_are_read_and_written() {
-        for path in ["data.a.b", "item.quantity", "category", "product.brand", "customer.segment", "region", "id"] {
+        for path in ["data.a.b", "item.quantity", "category", "product.brand", "customer.segment", "region", "currency"]
+        {
             assert_eq!(Field::parse(path).expect(path).path(), path);
         }
         for (wrong, reason) in [

@@ -12,9 +12,11 @@ use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_y
 const MAX_DIMENSIONS: usize = 8;
 const MAX_MEASURES: usize = 32;
 /// Parameters of questions. A dimension's name is one too, which filters by it.
-const PARAMETERS: [&str; 7] = ["from", "to", "zone", "resolution", "group_by", "version", "format"];
+const PARAMETERS: [&str; 8] = ["from", "to", "zone", "resolution", "group_by", "version", "format", "convert"];
 /// What a condition may look into.
 const ROOTS: [&str; 3] = ["data", "product", "customer"];
+/// The dimension that totals of money have beside those of the definition.
+pub const CURRENCY: &str = "currency";
 /// Fields that a session's point has beside its measures.
 const SESSION_FIELDS: [&str; 2] = ["end_millis", "retracted"];
 
@@ -40,7 +42,7 @@ pub struct MetricDefinition {
     /// The windows.
     pub window: Window,
     /// Values that the totals are split by. The order of names decides the
-    /// order of dimensions.
+    /// order of dimensions. With measures of money, [`CURRENCY`] is one of them.
     #[serde(default)]
     pub dimensions: BTreeMap<String, Field>,
     /// What is totalled, by name.
@@ -74,6 +76,9 @@ impl MetricDefinition {
             DefinitionError::at(file, text, place, reason)
         })?;
         definition.version = version_of(&definition);
+        if let Some(money) = definition.money().cloned() {
+            definition.dimensions.insert(CURRENCY.into(), money);
+        }
         Ok(definition)
     }
 
@@ -105,10 +110,37 @@ impl MetricDefinition {
             );
             return Err((*taken, reason));
         }
+        self.check_money()?;
         let mut names = self.dimensions.keys().chain(self.measures.keys());
         names.try_for_each(|name| check_name(name).map_err(|reason| (name.as_str(), reason)))?;
         let of_measures = self.measures.values().filter_map(|measure| measure.condition.as_ref());
         self.condition.iter().chain(of_measures).try_for_each(|condition| self.check_variables(condition))
+    }
+
+    /// Totals are split by one currency, and nothing else is called that.
+    fn check_money(&self) -> Result<(), (&str, String)> {
+        let metric = &self.name;
+        let Some(money) = self.money() else { return Ok(()) };
+        if self.measures.values().filter_map(|measure| measure.money.as_ref()).any(|other| other != money) {
+            let reason = format!(
+                "metric `{metric}`: its measures of money have their currency in several places; \
+                 totals are split by one: make a metric for each"
+            );
+            return Err(("money:", reason));
+        }
+        if self.dimensions.get(CURRENCY).is_some_and(|field| field != money) {
+            let reason = format!(
+                "metric `{metric}`: `{CURRENCY}` is not free as a dimension's name: totals of money are split by \
+                 their currency, which is called that"
+            );
+            return Err((CURRENCY, reason));
+        }
+        Ok(())
+    }
+
+    /// Where the currency of its measures of money is, if it has any.
+    pub fn money(&self) -> Option<&Field> {
+        self.measures.values().find_map(|measure| measure.money.as_ref())
     }
 
     /// A name that nothing has would be null in every row, and the condition wrong
@@ -124,7 +156,7 @@ impl MetricDefinition {
                 condition.text(),
                 format!(
                     "`{name}` is not known here; known are data, item (with `each`), product, customer, category, \
-                     region, country, ip_country, subject, source, type and id"
+                     region, country, ip_country, currency, subject, source, type and id"
                 ),
             )),
         }

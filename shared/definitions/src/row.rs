@@ -7,10 +7,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use tidemill_domain::{Amount, ReadAmount};
-use tidemill_events::{Enrichment, EventRef};
+use tidemill_domain::{Amount, BaseAmount, Currency, ReadAmount};
+use tidemill_events::{Conversion, Enrichment, EventRef};
 
-use crate::{Condition, Data, Field, MeasureKind, MetricDefinition, data::plain};
+use crate::{CURRENCY, Condition, Data, Field, MeasureDefinition, MeasureKind, MetricDefinition, data::plain};
 
 /// What a dimension without a value is called.
 const UNKNOWN: &str = "Unknown";
@@ -37,6 +37,8 @@ pub enum RowValue {
     One,
     /// An amount, exact but where it had to be rounded.
     Amount(ReadAmount),
+    /// Money: the amount, and what it is in the base currency, where that is known.
+    Money(ReadAmount, Option<BaseAmount>),
     /// A value to be counted once.
     Text(String),
     /// Nothing, though the measure counts the row: its value is not there, is no
@@ -66,6 +68,28 @@ struct MetricRow<'e, 'a> {
     index: usize,
 }
 
+/// The currency of a row's amounts, and how they are converted.
+struct RowMoney<'e> {
+    currency: Option<Currency>,
+    conversion: Option<Conversion<'e>>,
+}
+
+impl RowMoney<'_> {
+    fn name(&self) -> &str {
+        self.currency.as_ref().map_or(UNKNOWN, Currency::as_str)
+    }
+
+    /// The product in the base currency: rounded once, with the rate in it.
+    fn in_base(&self, factors: &[Cow<'_, str>]) -> Option<BaseAmount> {
+        let Conversion { base, rate } = self.conversion?;
+        let converted = match rate {
+            None => None,
+            Some(rate) => Some(Amount::product(factors.iter().map(|factor| &**factor).chain([rate])).ok()?),
+        };
+        Some(BaseAmount { base, converted })
+    }
+}
+
 impl<'a> MetricRow<'_, 'a> {
     fn text(&self, field: &Field) -> Option<Cow<'_, str>> {
         let facts = || self.enrichment.items.get(self.index);
@@ -78,6 +102,7 @@ impl<'a> MetricRow<'_, 'a> {
             Field::Region => Some(self.enrichment.region.as_str().into()),
             Field::Country => self.enrichment.country.as_deref().map(Cow::from),
             Field::IpCountry => self.enrichment.ip_country.as_deref().map(Cow::from),
+            Field::Currency => self.enrichment.currency.as_ref().map(|currency| currency.as_str().into()),
             Field::Subject => self.event.subject.as_deref().map(Cow::from),
             Field::Source => Some(self.event.source.as_ref().into()),
             Field::Type => Some(self.event.kind.as_ref().into()),
@@ -86,10 +111,26 @@ impl<'a> MetricRow<'_, 'a> {
     }
 
     /// The product of these fields.
-    fn amount(&self, fields: &[Field]) -> RowValue {
+    fn amount(&self, fields: &[Field], money: Option<&RowMoney<'_>>) -> RowValue {
         let texts: Option<Vec<_>> = fields.iter().map(|field| self.text(field)).collect();
-        let product = texts.and_then(|texts| Amount::product(texts.iter().map(|text| &**text)).ok());
-        product.map_or(RowValue::Unread, RowValue::Amount)
+        let Some(texts) = texts else { return RowValue::Unread };
+        match (Amount::product(texts.iter().map(|text| &**text)), money) {
+            (Err(_), _) => RowValue::Unread,
+            (Ok(amount), None) => RowValue::Amount(amount),
+            (Ok(amount), Some(money)) => RowValue::Money(amount, money.in_base(&texts)),
+        }
+    }
+
+    /// The currency of its amounts, which stands in this field. The rate is that
+    /// of the event's currency, so another one has none.
+    fn money(&self, field: &Field) -> RowMoney<'_> {
+        let currency = match field {
+            Field::Currency => self.enrichment.currency,
+            other => self.text(other).and_then(|text| text.trim().parse().ok()),
+        };
+        let conversion =
+            self.enrichment.conversion().filter(|_| currency.is_some() && currency == self.enrichment.currency);
+        RowMoney { currency, conversion }
     }
 
     /// The values that a condition names, as JSON.
@@ -125,9 +166,14 @@ impl<'a> MetricRow<'_, 'a> {
         if !self.meets(metric.condition.as_ref()) {
             return None;
         }
-        let dimension = |field| match self.text(field) {
-            Some(text) if !text.is_empty() => dimension_value(&text).into_owned(),
+        let money = metric.money().map(|field| self.money(field));
+        let dimension = |(name, field): (&String, &Field)| match (&money, self.text(field)) {
+            (Some(money), _) if name == CURRENCY => money.name().to_owned(),
+            (_, Some(text)) if !text.is_empty() => dimension_value(&text).into_owned(),
             _ => UNKNOWN.to_owned(),
+        };
+        let amount = |measure: &MeasureDefinition, fields| {
+            self.amount(fields, money.as_ref().filter(|_| measure.money.is_some()))
         };
         let values: Vec<_> = metric
             .measures
@@ -135,11 +181,11 @@ impl<'a> MetricRow<'_, 'a> {
             .map(|measure| {
                 self.meets(measure.condition.as_ref()).then(|| match &measure.kind {
                     MeasureKind::Count => RowValue::One,
-                    MeasureKind::Sum(fields) => self.amount(fields),
+                    MeasureKind::Sum(fields) => amount(measure, fields),
                     MeasureKind::Min(field)
                     | MeasureKind::Max(field)
                     | MeasureKind::Average(field)
-                    | MeasureKind::Quantile { field, .. } => self.amount(std::slice::from_ref(field)),
+                    | MeasureKind::Quantile { field, .. } => amount(measure, std::slice::from_ref(field)),
                     MeasureKind::Distinct { field, .. } => match self.text(field) {
                         Some(text) if !text.is_empty() => RowValue::Text(text.into_owned()),
                         _ => RowValue::Unread,
@@ -147,7 +193,7 @@ impl<'a> MetricRow<'_, 'a> {
                 })
             })
             .collect();
-        let dimensions = metric.dimensions.values().map(dimension).collect();
+        let dimensions = metric.dimensions.iter().map(dimension).collect();
         Some(Contribution { dimensions, values })
     }
 }

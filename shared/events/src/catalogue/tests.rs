@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jsonschema::Validator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
-use tidemill_domain::{Amount, Partition, Timestamp};
+use tidemill_domain::{Amount, Currency, Partition, Timestamp};
 use tidemill_totals::{Distinct, Measure, QuantileSketch, Totals, Value as Figure};
 
 use super::*;
@@ -117,9 +117,18 @@ fn enrichment() -> Enrichment {
         region: "Europe".into(),
         country: Some("GB".into()),
         ip_country: Some("NG".into()),
+        currency: "JPY".parse().ok(),
+        rate: Some("0.0062".into()),
+        base: Some(Currency::EUR),
         customer: [("segment".into(), "retail".into())].into(),
         items: vec![ItemFacts { category: "books".into(), product: product.into() }],
-        quality: vec![QualityFlag::CustomerUnknown, QualityFlag::ProductUnknown, QualityFlag::CountryUnknown],
+        quality: vec![
+            QualityFlag::CustomerUnknown,
+            QualityFlag::ProductUnknown,
+            QualityFlag::CountryUnknown,
+            QualityFlag::CurrencyUnknown,
+            QualityFlag::RateUnknown,
+        ],
     }
 }
 
