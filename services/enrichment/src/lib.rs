@@ -93,6 +93,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         shop,
         reference,
         geo,
+        currency: config.shop.currency,
         limits: config.duplicates.limits(),
         ceiling: config.dead_letters,
         telemetry,

@@ -5,4 +5,4 @@ mod definition;
 mod members;
 
 pub(crate) use definition::{RecordNames, ShopDefinition};
-pub(crate) use members::{EventMembers, LookUps};
+pub(crate) use members::{EventMembers, LookUps, NamedCurrency};

@@ -131,6 +131,8 @@ impl Telemetry {
             ("customer_unknown", tally.customer_unknown),
             ("product_unknown", tally.product_unknown),
             ("country_unknown", tally.country_unknown),
+            ("currency_unknown", tally.currency_unknown),
+            ("rate_unknown", tally.rate_unknown),
         ] {
             self.quality.get_or_create(&FlagLabel { flag }).inc_by(count);
         }

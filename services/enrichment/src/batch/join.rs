@@ -1,11 +1,13 @@
 //! The join: what is known of an event, as of its time.
 
+use tidemill_domain::Currency;
 use tidemill_events::{Enrichment, ItemFacts, QualityFlag};
 
 use super::BatchEvent;
 use crate::{
     geo::{Country, Geo},
     reference::{Profile, Snapshot},
+    shop::NamedCurrency,
 };
 
 /// What is written where no category or region is known.
@@ -21,6 +23,7 @@ pub(crate) struct JoinedEvent<'b> {
     country: Option<Country>,
     ip_country: Option<Country>,
     region: Option<&'b str>,
+    money: EventMoney<'b>,
     /// The product of each item.
     items: Vec<Option<&'b ItemFacts>>,
 }
@@ -28,7 +31,13 @@ pub(crate) struct JoinedEvent<'b> {
 impl BatchEvent<'_> {
     /// The country comes from the customer's profile, else from the event, else
     /// from the sender's address.
-    pub(super) fn join<'b>(&'b self, duplicate: bool, known: &'b Snapshot<'_>, geo: &Geo) -> JoinedEvent<'b> {
+    pub(super) fn join<'b>(
+        &'b self,
+        duplicate: bool,
+        known: &'b Snapshot<'_>,
+        geo: &Geo,
+        base: Currency,
+    ) -> JoinedEvent<'b> {
         let (time, look_ups) = (self.event.time, &self.look_ups);
         let profile = look_ups.customer.as_deref().and_then(|id| known.customer(id, time));
         let ip_country = self.event.clientip.as_deref().and_then(|address| geo.country(address));
@@ -45,6 +54,7 @@ impl BatchEvent<'_> {
             country,
             ip_country,
             region: country.and_then(|country| known.region(country, time)),
+            money: EventMoney::of(look_ups.currency, base, |currency| known.rate(currency, time)),
             items: look_ups.products.iter().map(product).collect(),
         }
     }
@@ -69,6 +79,8 @@ impl<'b> JoinedEvent<'b> {
             (self.has_customer && self.profile.is_none(), QualityFlag::CustomerUnknown),
             (self.items.iter().any(Option::is_none), QualityFlag::ProductUnknown),
             (self.country.is_none(), QualityFlag::CountryUnknown),
+            (self.money.currency.is_none(), QualityFlag::CurrencyUnknown),
+            (self.money.lacks_rate, QualityFlag::RateUnknown),
         ];
         let profile = self.profile.filter(|_| is_detailed);
         Enrichment {
@@ -77,10 +89,34 @@ impl<'b> JoinedEvent<'b> {
             region: self.region.unwrap_or(UNKNOWN).into(),
             country: self.country.as_ref().map(written),
             ip_country: self.ip_country.as_ref().map(written),
+            currency: self.money.currency,
+            rate: self.money.rate.map(|(_, rate)| rate.to_owned()),
+            base: self.money.rate.map(|(base, _)| base),
             customer: profile.map(|profile| profile.attributes.clone()).unwrap_or_default(),
             items: self.items.iter().map(|facts| item(*facts, is_detailed)).collect(),
             quality: quality.into_iter().filter_map(|(is_missing, flag)| is_missing.then_some(flag)).collect(),
         }
+    }
+}
+
+/// The currency of an event's amounts.
+struct EventMoney<'b> {
+    currency: Option<Currency>,
+    /// The base currency, and what one of the other is in it.
+    rate: Option<(Currency, &'b str)>,
+    lacks_rate: bool,
+}
+
+impl<'b> EventMoney<'b> {
+    fn of(named: NamedCurrency, base: Currency, rate: impl Fn(Currency) -> Option<&'b str>) -> Self {
+        let currency = match named {
+            NamedCurrency::Absent => Some(base),
+            NamedCurrency::Code(code) => Some(code),
+            NamedCurrency::Unknown => None,
+        };
+        let foreign = currency.filter(|code| *code != base);
+        let rate = foreign.and_then(rate).map(|rate| (base, rate));
+        Self { currency, rate, lacks_rate: foreign.is_some() && rate.is_none() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tidemill_domain::Currency;
 use tidemill_events::{EventRef, RawBatch};
 
 use super::{BatchEvent, JoinedBatch};
@@ -38,9 +39,9 @@ impl<'a> MarkedBatch<'a> {
     }
 
     /// Joins the events with what is known of them, each as of its time.
-    pub(crate) fn join<'b>(&'b self, known: &'b Snapshot<'_>, geo: &Geo) -> JoinedBatch<'b> {
+    pub(crate) fn join<'b>(&'b self, known: &'b Snapshot<'_>, geo: &Geo, base: Currency) -> JoinedBatch<'b> {
         let events = self.events.iter().enumerate();
-        let joined = events.map(|(index, event)| event.join(self.marks.get(index), known, geo)).collect();
+        let joined = events.map(|(index, event)| event.join(self.marks.get(index), known, geo, base)).collect();
         JoinedBatch::new(self.raw, known.version(), joined)
     }
 }

@@ -10,6 +10,8 @@ pub(crate) struct BatchTally {
     pub(crate) customer_unknown: u64,
     pub(crate) product_unknown: u64,
     pub(crate) country_unknown: u64,
+    pub(crate) currency_unknown: u64,
+    pub(crate) rate_unknown: u64,
 }
 
 impl BatchTally {
@@ -20,6 +22,8 @@ impl BatchTally {
                 QualityFlag::CustomerUnknown => &mut self.customer_unknown,
                 QualityFlag::ProductUnknown => &mut self.product_unknown,
                 QualityFlag::CountryUnknown => &mut self.country_unknown,
+                QualityFlag::CurrencyUnknown => &mut self.currency_unknown,
+                QualityFlag::RateUnknown => &mut self.rate_unknown,
             } += 1;
         }
     }

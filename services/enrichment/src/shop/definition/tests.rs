@@ -12,6 +12,12 @@ fn the_built_in_definition_is_valid() {
 }
 
 #[test]
+fn a_copy_that_is_older_than_a_key_is_valid() {
+    let older = with("  currencies: [data.currency]\n", "");
+    assert!(ShopDefinition::parse("mine.yaml", &older).is_ok());
+}
+
+#[test]
 fn a_wrong_definition_is_refused_with_its_place() {
     for (yaml, line, reason) in [
         (with("items: [data.items]", "items: [item.x]"), 17, "its members are written `data.…`"),
@@ -23,8 +29,8 @@ fn a_wrong_definition_is_refused_with_its_place() {
         (with("[subject]", &format!("[subject{}]", ", data.x".repeat(16))), 21, "more than 16 members"),
         (with("data.items", "data.a.b.c.d.e.f.g.h.i"), 17, "at most 8 names deep"),
         (with("data.items", &format!("data.{}", "x".repeat(65))), 17, "1 to 64 bytes"),
-        (with("category: category", "category: ''"), 27, "1 to 64 bytes"),
-        (with("category: category", "kategorie: category"), 27, "unknown field `kategorie`"),
+        (with("category: category", "category: ''"), 31, "1 to 64 bytes"),
+        (with("category: category", "kategorie: category"), 31, "unknown field `kategorie`"),
         (with("  customers: [subject]\n", ""), 17, "missing field `customers`"),
     ] {
         let error = ShopDefinition::parse("mine.yaml", &yaml).expect_err(reason).to_string();
