@@ -167,7 +167,7 @@ impl Cell {
                 }
                 (MeasureState::Keyed { unread, .. }, RowValue::Unread) => *unread += 1,
                 (MeasureState::Plain(total), value) => add_to(total, value),
-                (MeasureState::Keyed { .. }, RowValue::One | RowValue::Amount(_)) => {}
+                (MeasureState::Keyed { .. }, RowValue::One | RowValue::Amount(_) | RowValue::Money(..)) => {}
             }
         }
         self.raw_seq = raw_seq;
@@ -236,8 +236,9 @@ fn add_to(total: &mut MeasureTotal, value: &RowValue) {
         RowValue::Unread => total.unread += 1,
         RowValue::Amount(read) => {
             total.rounded += u64::from(read.rounded);
-            add_amount(&mut total.measure, read.amount);
+            total.measure.add_amount(read.amount);
         }
+        RowValue::Money(amount, base) => total.add_money(*amount, *base),
         RowValue::One => {
             if let Measure::Count(n) = &mut total.measure {
                 *n += 1;
@@ -248,22 +249,5 @@ fn add_to(total: &mut MeasureTotal, value: &RowValue) {
                 set.insert(text);
             }
         }
-    }
-}
-
-fn add_amount(measure: &mut Measure, amount: Amount) {
-    match measure {
-        Measure::Sum(sum) => *sum += amount,
-        Measure::Min(extreme) => *extreme = Some(extreme.map_or(amount, |known| known.min(amount))),
-        Measure::Max(extreme) => *extreme = Some(extreme.map_or(amount, |known| known.max(amount))),
-        Measure::Average { sum, count } => {
-            *sum += amount;
-            *count += 1;
-        }
-        Measure::Quantile { sketch, .. } => {
-            sketch.insert(amount.to_f64());
-        }
-        // A definition gives each measure values of its own kind.
-        Measure::Count(_) | Measure::DistinctKeyed(_) | Measure::DistinctSketch(_) => {}
     }
 }
