@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { formatMoney } from "../../services/reporting/assets/format.js";
 import { Applied, booksSince, MetricModel } from "../../services/reporting/assets/model.js";
 import { slotsOf, SLOTS } from "../../services/reporting/assets/slots.js";
 
@@ -147,4 +148,45 @@ test("colours follow from the names, and no two names share one", () => {
   const slots = slotsOf(names);
   assert.deepEqual(new Set(slots.values()), new Set([1, 2, 3, 4, 5, 6, 7]));
   assert.deepEqual(slotsOf([...names].reverse()), slots);
+});
+
+/** Sales with money, as the API tells them: by currency, and converted beside it. */
+function money(...cells) {
+  const model = new MetricModel("sales_metrics", ["revenue", "orders"], "category");
+  const measures = [{ name: "orders" }, { name: "revenue", money: true }];
+  model.define({ dimensions: ["category", "currency", "region"], window: { seconds: 60 }, measures });
+  model.clear(-Infinity, NOON);
+  model.setBase("EUR");
+  cells.forEach(([currency, revenue, converted, unconverted], minute) => {
+    const { dimensions, ...rest } = cell(minute, "books", "Europe", revenue, 1);
+    model.apply({ ...rest, dimensions: { ...dimensions, currency }, converted: { revenue: converted }, unconverted: { revenue: unconverted } });
+  });
+  return model;
+}
+
+test("one currency is shown as it is, whatever the base currency", () => {
+  const model = money(["JPY", "15000.00", "93.00", 0], ["JPY", "1000.00", null, 1]);
+  assert.deepEqual([model.currency, model.total("revenue"), model.unconverted("revenue")], ["JPY", 16_000n * 10n ** 12n, 0]);
+});
+
+test("amounts of two currencies are never added: they are told in the base currency, or apart", () => {
+  const model = money(["JPY", "15000.00", "93.00", 0], ["EUR", "20.00", "20.00", 0], ["KWD", "1.250", null, 1]);
+  assert.deepEqual([model.currency, model.total("revenue"), model.unconverted("revenue")], ["EUR", 113n * 10n ** 12n, 1]);
+  assert.deepEqual(model.totalsBy("category", "revenue"), [["books", 113n * 10n ** 12n]]);
+  assert.deepEqual(model.timeline("revenue").groups, new Map([["books", [93, 20, 0]]]));
+  assert.deepEqual(model.totalByCurrency("revenue"), [["EUR", 20n * 10n ** 12n], ["JPY", 15_000n * 10n ** 12n], ["KWD", 1_250n * 10n ** 9n]]);
+  assert.equal(model.total("orders"), 3n * 10n ** 12n);
+  model.setHistory([
+    { dimensions: { category: "books", currency: "EUR" }, points: [{ start: "2026-03-01T11:58:00Z", values: { revenue: "5.00", orders: 1 }, converted: { revenue: "5.00" } }] },
+    { dimensions: { category: "books", currency: "JPY" }, points: [{ start: "2026-03-01T11:58:00Z", values: { revenue: "900.00", orders: 1 }, converted: { revenue: "6.00" } }] },
+  ]);
+  assert.deepEqual(model.timeline("revenue").groups, new Map([["books", [11, 0, 93, 20, 0]]]));
+});
+
+test("an amount is written with the decimals of its currency", () => {
+  assert.match(formatMoney(15_000n * 10n ** 12n, "JPY"), /^\D*15\D?000\D*$/);
+  assert.match(formatMoney(1_250n * 10n ** 9n, "KWD"), /1.250/);
+  assert.match(formatMoney(20n * 10n ** 12n, "EUR"), /20.00/);
+  assert.match(formatMoney(20n * 10n ** 12n, null), /^20.00$/);
+  assert.ok(!formatMoney(15_000n * 10n ** 12n, "JPY").includes("€"));
 });

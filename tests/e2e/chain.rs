@@ -62,7 +62,7 @@ async fn an_order_becomes_a_number() {
     assert_eq!(values["quantity"], "3.00");
     assert_eq!((&values["orders"], &values["customers"]), (&json!(1), &json!(1)));
     let series = suite.get("/v1/metrics/sales_metrics/series?group_by=category,region").await;
-    assert_eq!(series["series"][0]["dimensions"], json!({"category": "Books", "region": "Europe"}));
+    assert_eq!(series["series"][0]["dimensions"], json!({"category": "Books", "currency": "EUR", "region": "Europe"}));
     assert!(series["as_of"].is_string() && series["source"] == "speed", "{series}");
     // The same total stands in the metrics store, tagged by partition.
     let points = suite

@@ -6,6 +6,8 @@ pub(crate) mod cell;
 pub(crate) mod changes;
 pub(crate) mod clocks;
 pub(crate) mod messages;
+#[cfg(test)]
+mod money;
 pub(crate) mod parse;
 pub(crate) mod points;
 pub(crate) mod session;

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tidemill_domain::Currency;
 use tidemill_service::{AuthConfig, CeilingConfig, HttpConfig, ServiceConfig, TelemetryConfig};
 
 use crate::duplicates::MemoryLimits;
@@ -77,20 +78,30 @@ pub struct GeoConfig {
 }
 
 /// Section `shop`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShopConfig {
     /// YAML file that says which members of an event are the products, the
     /// customer and the country, and which attribute of a record is a product's
     /// category and a customer's country, in place of the built-in definition.
     pub definition: Option<PathBuf>,
+    /// The base currency, by its ISO 4217 code: that of amounts whose event names
+    /// none, and the one that rates lead to. Totals of each currency stay as they
+    /// are when it changes; what was converted before is not converted anew.
+    pub currency: Currency,
+}
+
+impl Default for ShopConfig {
+    fn default() -> Self {
+        Self { definition: None, currency: Currency::EUR }
+    }
 }
 
 /// Section `reference`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReferenceConfig {
-    /// YAML or CSV files with products, customers and countries, loaded at
+    /// YAML or CSV files with products, customers, countries and rates, loaded at
     /// start when their content is new.
     pub files: Vec<PathBuf>,
     /// How far ahead a change becomes valid, so that every replica knows it in

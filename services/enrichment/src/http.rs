@@ -37,7 +37,7 @@ const BODY_BYTES: usize = 8 << 20;
 #[openapi(
     info(
         title = "Tidemill enrichment",
-        description = "Products, customers and countries that events are enriched with."
+        description = "Products, customers, countries and rates that events are enriched with."
     ),
     paths(change, change_many, one, list),
     components(schemas(Problem))

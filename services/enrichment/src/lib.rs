@@ -94,6 +94,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         shop,
         reference,
         geo,
+        currency: config.shop.currency,
         limits: config.duplicates.limits(),
         order_horizon_millis: config.orders.horizon_millis(),
         ceiling: config.dead_letters,

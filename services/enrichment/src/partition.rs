@@ -116,10 +116,10 @@ impl OpenPartition {
 
     /// Joins a batch, encodes and publishes it.
     pub(crate) async fn publish(&mut self, batch: &SettledBatch<'_>, place: BatchPlace) -> Result<(), Error> {
-        let Resources { bus, nats, reference, geo, telemetry, .. } = &*self.resources;
+        let Resources { bus, nats, reference, geo, currency, telemetry, .. } = &*self.resources;
         let spans = Spans::open(batch.events(), place.raw_seq, batch.raw().trace);
         let known = reference.snapshot(batch.products(), batch.customers()).await?;
-        let joined = batch.join(&known, geo);
+        let joined = batch.join(&known, geo, *currency);
         let EncodedBatch { message, tally } = joined.encode(self.partition, place, spans.traceparent())?;
         // `ENRICHED` is not synced to disk, so a crash may take its last
         // batches while this process lives on. Then this one is refused, rather

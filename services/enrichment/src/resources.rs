@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidemill_bus::Bus;
-use tidemill_domain::Partition;
+use tidemill_domain::{Currency, Partition};
 use tidemill_service::{Breaker, CeilingConfig, Conditions, Context};
 
 use crate::{
@@ -16,6 +16,8 @@ pub(crate) struct Resources {
     pub(crate) shop: ShopDefinition,
     pub(crate) reference: Arc<Reference>,
     pub(crate) geo: Geo,
+    /// The base currency.
+    pub(crate) currency: Currency,
     pub(crate) limits: MemoryLimits,
     /// For how long an order is remembered.
     pub(crate) order_horizon_millis: i64,

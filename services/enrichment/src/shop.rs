@@ -7,4 +7,4 @@ mod orders;
 mod written_orders;
 
 pub(crate) use definition::{RecordNames, ShopDefinition};
-pub(crate) use members::LookUps;
+pub(crate) use members::{LookUps, NamedCurrency};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use tidemill_bus::{Bus, Subscription};
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::{Currency, Partition, Timestamp};
 use tidemill_enrichment::{Config, EnrichmentService};
 use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, Enrichment, EventRef, HeaderSource, Message, QualityFlag,
@@ -414,6 +414,56 @@ async fn a_shop_that_calls_things_otherwise_says_so() {
     assert_eq!(facts.items.iter().map(|item| item.category.as_str()).collect::<Vec<_>>(), ["Books", "Unknown"]);
     assert_eq!((facts.country.as_deref(), facts.customer["land"].as_str()), (Some("DE"), "Deutschland"));
     assert_eq!(facts.quality, [QualityFlag::ProductUnknown]);
+    service.stop().await;
+}
+
+/// An event has a currency, and a rate as of its time where it needs one.
+#[tokio::test]
+async fn amounts_have_a_currency_and_a_rate_as_of_their_day() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let service = Service::start_with(&nats, folder.path(), "shop.currency = \"eur\"").await;
+    for (valid_from, rate) in [("2026-01-01T00:00:00Z", "0.0061"), ("2026-01-02T00:00:00Z", "0.0062")] {
+        let (status, body) =
+            service.put("/v1/reference/rates/JPY", json!({"rate": rate, "valid_from": valid_from})).await;
+        assert_eq!((status, &body["changed"]), (200, &json!(true)), "{body}");
+    }
+    let (status, body) = service.put("/v1/reference/rates/usd", json!({"rate": "0.92"})).await;
+    assert_eq!((status, &body["errors"][0]["pointer"]), (422, &json!("/id")), "{body}");
+    let (status, body) =
+        service.put("/v1/reference/rates/JPY", json!({"rate": "1", "valid_from": "2026-01-01T00:00:00Z"})).await;
+    assert_eq!((status, &body["code"]), (422, &json!("valid_from_too_early")));
+
+    let order = |id: &str, time: &str, data: Value| line(id, "order.placed", time, data);
+    let orders = [
+        order("1", "2026-01-01T23:59:59Z", json!({"currency": "jpy"})),
+        order("2", "2026-01-02T00:00:00Z", json!({"currency": "JPY"})),
+        order("3", "2025-12-31T23:59:59Z", json!({"currency": "JPY"})),
+        order("4", "2026-01-02T00:00:00Z", json!({"currency": "EUR"})),
+        order("5", "2026-01-02T00:00:00Z", json!({})),
+        order("6", "2026-01-02T00:00:00Z", json!({"currency": "Taler"})),
+    ];
+    bus.publish(&batch(1, now(), &orders)).await.expect("publishes");
+    let made = enrichments(&next(&mut enriched).await);
+    let money = |facts: &Enrichment| {
+        let code = |currency: Option<Currency>| currency.map(|code| code.to_string());
+        (code(facts.currency), facts.rate.clone(), code(facts.base))
+    };
+    let expected = [
+        (Some("JPY"), Some("0.0061"), Some("EUR"), None),
+        (Some("JPY"), Some("0.0062"), Some("EUR"), None),
+        (Some("JPY"), None, None, Some(QualityFlag::RateUnknown)),
+        (Some("EUR"), None, None, None),
+        (Some("EUR"), None, None, None),
+        (None, None, None, Some(QualityFlag::CurrencyUnknown)),
+    ];
+    let text = |text: Option<&str>| text.map(String::from);
+    for (facts, (currency, rate, base, flag)) in made.iter().zip(expected) {
+        assert_eq!(money(facts), (text(currency), text(rate), text(base)), "{facts:?}");
+        let of_money = [QualityFlag::CurrencyUnknown, QualityFlag::RateUnknown];
+        assert_eq!(facts.quality.iter().copied().find(|flag| of_money.contains(flag)), flag, "{facts:?}");
+    }
     service.stop().await;
 }
 

@@ -9,9 +9,10 @@ const MAX_ROWS = 12;
 /**
  * @param table the table to fill
  * @param rows `[[name, units]]`, largest first
+ * @param currency the currency of the figures
  * @param describe `(name) => {attributes, property}`: attributes of the row, colour of the bar
  */
-export function showBars(table, rows, describe) {
+export function showBars(table, rows, currency, describe) {
   const shown = rows.slice(0, MAX_ROWS);
   const rest = rows.slice(MAX_ROWS).reduce((sum, [, value]) => sum + value, 0n);
   const others = rows.length - shown.length;
@@ -41,7 +42,7 @@ export function showBars(table, rows, describe) {
       setText(head.firstElementChild, name);
       bar.style.width = `${100 * share(value, highest)}%`;
       bar.style.background = `var(${property})`;
-      setText(figure, formatMoney(value));
+      setText(figure, formatMoney(value, currency));
       setText(part, formatPercent(share(value, whole)));
     },
   );

@@ -9,10 +9,9 @@ import { OTHER_PROPERTY, Palette } from "./colours.js";
 import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
 import { MetricFeed } from "./feed.js";
 import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
-import { formatClock, formatCount, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
+import { formatClock, formatCount, formatDrawnMoney, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
 import { EventTiles, SalesTiles } from "./kpis.js";
 import { booksSince, MetricModel } from "./model.js";
-import { parseUnits } from "./money.js";
 import { setUpTheme } from "./theme.js";
 import { TimeChart } from "./timechart.js";
 
@@ -83,7 +82,7 @@ const palette = new Palette();
 const salesTiles = new SalesTiles(byId("sales-kpis"));
 const eventTiles = new EventTiles(byId("event-kpis"));
 const salesChart = new TimeChart(byId("chart-category"), {
-  formatValue: (value) => (state.measure === "revenue" ? formatMoney(parseUnits(value.toFixed(2))) : formatInteger(value)),
+  formatValue: (value) => (state.measure === "revenue" ? formatDrawnMoney(value, sales.currency) : formatInteger(value)),
 });
 const viewsChart = new TimeChart(byId("chart-views"), { formatValue: formatInteger, compactAxis: true });
 
@@ -207,8 +206,8 @@ function sawTime(asOf) {
 // ---- the stream ----
 
 const take = {
-  metrics({ metric, points, as_of: asOf }) {
-    feeds[metric]?.apply(points);
+  metrics({ metric, points, as_of: asOf, base_currency: baseCurrency }) {
+    feeds[metric]?.apply(points, baseCurrency);
     sawTime(asOf ?? new Date(now()).toISOString());
     redraw("head");
   },
@@ -283,14 +282,19 @@ function paintSales() {
   salesTiles.show(
     { revenue: sales.total("revenue"), orders: sales.total("orders"), quantity: sales.total("quantity") },
     { revenue: trend("revenue"), orders: trend("orders"), quantity: trend("quantity") },
-    sales.unread("revenue"),
+    {
+      currency: sales.currency,
+      byCurrency: sales.totalByCurrency("revenue"),
+      unread: sales.unread("revenue"),
+      unconverted: sales.unconverted("revenue"),
+    },
   );
   setText(byId("sales-since"), sinceText(sales.spanFrom));
-  showBars(byId("regions"), sales.totalsBy("region", "revenue"), (name) => ({
+  showBars(byId("regions"), sales.totalsBy("region", "revenue"), sales.currency, (name) => ({
     attributes: { "data-testid": "region-row", "data-region": name },
     property: "--accent-bar",
   }));
-  showBars(byId("categories"), byCategory, (name) => ({
+  showBars(byId("categories"), byCategory, sales.currency, (name) => ({
     attributes: { "data-testid": "category-row", "data-category": name },
     property: palette.property(name),
   }));
@@ -353,7 +357,7 @@ function showLegend(series) {
 
 function describeChart(starts, step) {
   if (starts.length === 0) return "No data yet";
-  const format = state.measure === "revenue" ? formatMoney : formatCount;
+  const format = state.measure === "revenue" ? (value) => formatMoney(value, sales.currency) : formatCount;
   const leaders = sales.totalsBy("category", state.measure).slice(0, 3);
   const told = leaders.map(([name, value]) => `${name} ${format(value)}`);
   const until = formatMoment(starts.at(-1) + step, now());
@@ -363,7 +367,7 @@ function describeChart(starts, step) {
 function paintTimeTable(starts, step, series) {
   const details = byId("time-table");
   if (!details.open) return;
-  const format = state.measure === "revenue" ? (value) => formatMoney(parseUnits(value.toFixed(2))) : formatInteger;
+  const format = state.measure === "revenue" ? (value) => formatDrawnMoney(value, sales.currency) : formatInteger;
   const rows = starts.map((start, at) => [formatWindow(start, step), ...series.map(({ values }) => format(values[at]))]);
   showTable(details.lastElementChild, `${MEASURES[state.measure]} by category over time`, ["Window", ...series.map(({ name }) => name)], rows.reverse());
 }

@@ -56,6 +56,8 @@ export class MetricFeed {
       ]);
       if (generation !== this.#generation) return;
       model.clear(spanFrom, liveFrom);
+      model.setBase(recent.base_currency);
+      model.setBase(totals?.base_currency);
       model.setTotals(totals?.rows ?? []);
       model.setHistory(history?.series ?? [], history?.resolution);
       for (const { dimensions, points } of recent.series) {
@@ -77,8 +79,9 @@ export class MetricFeed {
   }
 
   /** Takes changed cells from the stream. */
-  apply(points) {
+  apply(points, baseCurrency = null) {
     if (!this.model.defined || points.length === 0) return;
+    this.model.setBase(baseCurrency);
     this.#arrived?.push(...points);
     let history = false;
     for (const point of points) history = this.model.apply(point) === Applied.History || history;

@@ -2,8 +2,6 @@
 
 import { toDecimalString, toApproximateNumber } from "./money.js";
 
-const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const exactMoney = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 12 });
 const count = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
@@ -15,10 +13,27 @@ const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short",
 
 const DAY_MS = 86_400_000;
 
-/** Units (see money.js) as an amount with two decimals. */
-export const formatMoney = (units) => money.format(toDecimalString(units));
+/** By currency: how amounts are written, as that currency rounds them and exactly. */
+const moneyFormats = new Map();
+
+/** Of a currency that is not known, a number with two decimals. */
+function moneyFormat(currency) {
+  if (!moneyFormats.has(currency)) {
+    const style = currency ? { style: "currency", currency } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+    moneyFormats.set(currency, {
+      rounded: new Intl.NumberFormat(undefined, style),
+      exact: new Intl.NumberFormat(undefined, { ...style, maximumFractionDigits: 12 }),
+    });
+  }
+  return moneyFormats.get(currency);
+}
+
+/** Units (see money.js) as an amount with the decimals of its currency. */
+export const formatMoney = (units, currency) => moneyFormat(currency).rounded.format(toDecimalString(units));
 /** Units (see money.js) as an amount with every decimal that it has. */
-export const formatExactMoney = (units) => exactMoney.format(toDecimalString(units));
+export const formatExactMoney = (units, currency) => moneyFormat(currency).exact.format(toDecimalString(units));
+/** A Number as an amount, for what is drawn. */
+export const formatDrawnMoney = (value, currency) => moneyFormat(currency).rounded.format(value);
 /** Units (see money.js) as a count. */
 export const formatCount = (units) => count.format(toDecimalString(units));
 export const formatInteger = (value) => count.format(value);

@@ -30,6 +30,10 @@ class Tile {
   }
 }
 
+const lines = (count) => `${formatInteger(count)} ${count === 1 ? "line" : "lines"}`;
+/** An amount as it was paid; that of an unknown currency says so. */
+const paidIn = (code, units) => (/^[A-Z]{3}$/.test(code) ? formatExactMoney(units, code) : `${formatExactMoney(units, null)} of an unknown currency`);
+
 export class SalesTiles {
   constructor(list) {
     this.revenue = new Tile(list, "revenue", "Revenue");
@@ -40,18 +44,29 @@ export class SalesTiles {
 
   /**
    * @param trends `{revenue, orders, quantity}`, each a list of numbers over time
-   * @param unread rows whose revenue could not be read
+   * @param money `{currency, byCurrency, unread, unconverted}`: the currency of `revenue`; where it is converted,
+   *   what was paid in each; rows without an amount, and rows without a rate
    */
-  show({ revenue, orders, quantity }, trends, unread) {
-    this.revenue.show(formatMoney(revenue), toDecimalString(revenue, 2), {
-      title: formatExactMoney(revenue),
-      note: unread > 0 ? `without ${formatInteger(unread)} ${unread === 1 ? "line" : "lines"} whose amount cannot be read` : "",
-      trend: trends.revenue,
+  show({ revenue, orders, quantity }, trends, { currency, byCurrency, unread, unconverted }) {
+    const paid = byCurrency.map(([code, units]) => paidIn(code, units));
+    // Of several currencies without a rate nothing is known in sum.
+    const isKnown = currency !== null || byCurrency.length < 2;
+    this.revenue.show(isKnown ? formatMoney(revenue, currency) : paid.join(" · "), isKnown ? toDecimalString(revenue, 2) : null, {
+      title: isKnown ? formatExactMoney(revenue, currency) : null,
+      note: [
+        isKnown && byCurrency.length > 1 ? `from ${paid.join(", ")}` : "",
+        unconverted > 0 ? `without ${lines(unconverted)} that no rate converts` : "",
+        unread > 0 ? `without ${lines(unread)} whose amount cannot be read` : "",
+      ]
+        .filter((part) => part !== "")
+        .join("; "),
+      trend: isKnown ? trends.revenue : undefined,
     });
     this.orders.show(formatCount(orders), toDecimalString(orders), { trend: trends.orders });
     this.units.show(formatCount(quantity), toDecimalString(quantity), { trend: trends.quantity });
-    const average = orders > 0n ? (revenue * SCALE) / orders : null;
-    this.average.show(average === null ? "–" : formatMoney(average), null, { note: "revenue per order" });
+    // Orders that are not in the revenue would make it too low.
+    const average = orders > 0n && isKnown && unconverted === 0 ? (revenue * SCALE) / orders : null;
+    this.average.show(average === null ? "–" : formatMoney(average, currency), null, { note: "revenue per order" });
   }
 }
 

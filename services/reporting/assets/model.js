@@ -26,6 +26,9 @@ export const Applied = Object.freeze({
 });
 
 export class MetricModel {
+  /** The currencies, until something changes. */
+  #seen = null;
+
   /**
    * @param name metric name
    * @param measures the measures to keep; each must add up over its dimensions
@@ -36,6 +39,9 @@ export class MetricModel {
     this.measures = measures;
     this.chartDimension = chartDimension;
     this.dimensions = [];
+    /** The measures that are money. */
+    this.money = new Set();
+    this.base = null;
     this.windowMs = MINUTE;
     this.defined = false;
     this.clear(-Infinity, -Infinity);
@@ -46,6 +52,7 @@ export class MetricModel {
     this.defined = definition !== undefined;
     if (!definition) return;
     this.dimensions = definition.dimensions;
+    this.money = new Set(definition.measures?.filter(({ money }) => money).map(({ name }) => name) ?? []);
     this.windowMs = definition.window.seconds * 1000;
   }
 
@@ -55,8 +62,38 @@ export class MetricModel {
     this.liveFrom = liveFrom;
     this.cells = new Map();
     this.rows = [];
-    this.history = new Map();
+    this.history = [];
     this.historyMs = 0;
+    this.#seen = null;
+  }
+
+  /** The shop's base currency, where an answer names it. */
+  setBase(currency) {
+    this.base = currency ?? this.base;
+  }
+
+  /** The currencies of the span, in order; those of a metric without money are none. */
+  get currencies() {
+    if (this.#seen) return this.#seen;
+    const seen = new Set();
+    const see = ({ dimensions }) => seen.add(dimensions.currency ?? UNKNOWN);
+    if (this.money.size > 0) {
+      this.rows.forEach(see);
+      this.cells.forEach(see);
+      this.history.forEach(see);
+    }
+    return (this.#seen = [...seen].sort());
+  }
+
+  /** The currency of all amounts here: the only one of the span, else the base currency. Null where it is not known. */
+  get currency() {
+    const code = this.currencies.length > 1 ? this.base : this.currencies[0];
+    return code === undefined || !/^[A-Z]{3}$/.test(code) ? null : code;
+  }
+
+  /** Amounts of several currencies are told in the base currency: they are never added as they are. */
+  get #figures() {
+    return this.currencies.length > 1 ? "inBase" : "own";
   }
 
   floor(ms) {
@@ -65,38 +102,33 @@ export class MetricModel {
 
   /** Rows of `/totals` for the windows before `liveFrom`, by all dimensions. */
   setTotals(rows) {
-    this.rows = rows.map(({ dimensions, values, unread = {} }) => ({
-      dimensions,
-      values: this.#parse(values),
-      unread,
-    }));
+    this.rows = rows.map((row) => this.#parse(row));
+    this.#seen = null;
   }
 
   /** Series of `/series` before `liveFrom`, by the chart's dimension, in windows or what is longer. */
   setHistory(series, resolution = "window") {
-    this.history = new Map();
     this.historyMs = RESOLUTION_MS[resolution] ?? 0;
-    for (const { dimensions, points } of series) {
-      const group = dimensionValue(dimensions, this.chartDimension);
-      this.history.set(
-        group,
-        points.map((point) => ({ start: Date.parse(point.start), heights: heights(this.#parse(point.values)) })),
-      );
-    }
+    this.history = series.map(({ dimensions, points }) => ({
+      dimensions,
+      points: points.map((point) => ({ start: Date.parse(point.start), heights: heightsOf(this.#parse(point)) })),
+    }));
+    this.#seen = null;
   }
 
   /** Overwrites one window's values, or drops a retracted one. Returns one of `Applied`. */
-  apply({ start, complete, retracted = false, dimensions, values, unread = {} }) {
+  apply({ start, complete, retracted = false, dimensions, ...figures }) {
     const startMs = Date.parse(start);
     if (startMs < this.spanFrom) return Applied.Outside;
     if (startMs < this.liveFrom) return Applied.History;
     const key = [startMs, ...this.dimensions.map((name) => dimensions[name] ?? "")].join(SEPARATOR);
+    this.#seen = null;
     if (retracted) {
       this.cells.delete(key);
       return Applied.Live;
     }
-    const exact = this.#parse(values);
-    this.cells.set(key, { start: startMs, complete, dimensions, values: exact, unread, heights: heights(exact) });
+    const exact = this.#parse({ ...figures, dimensions });
+    this.cells.set(key, { ...exact, start: startMs, complete, heights: heightsOf(exact) });
     return Applied.Live;
   }
 
@@ -107,6 +139,7 @@ export class MetricModel {
     for (const [key, cell] of this.cells) {
       if (cell.start < spanFrom) dropped = this.cells.delete(key);
     }
+    this.#seen = null;
     return dropped;
   }
 
@@ -116,29 +149,50 @@ export class MetricModel {
 
   /** The exact sum of a measure over the span, in units. */
   total(measure) {
+    const figures = this.#figures;
     let sum = 0n;
-    for (const { values } of this.rows) sum += values[measure];
-    for (const { values } of this.cells.values()) sum += values[measure];
+    for (const row of this.#all()) sum += row[figures][measure];
     return sum;
+  }
+
+  /** The exact sum of a measure over the span by currency, each as it was paid: `[[currency, units]]`. */
+  totalByCurrency(measure) {
+    const sums = new Map(this.currencies.map((currency) => [currency, 0n]));
+    for (const { dimensions, own } of this.#all()) {
+      const currency = dimensions.currency ?? UNKNOWN;
+      sums.set(currency, sums.get(currency) + own[measure]);
+    }
+    return [...sums];
   }
 
   /** How many rows over the span count and have no value that the measure could read. */
   unread(measure) {
     let rows = 0;
-    for (const { unread } of this.rows) rows += unread[measure] ?? 0;
-    for (const { unread } of this.cells.values()) rows += unread[measure] ?? 0;
+    for (const { unread } of this.#all()) rows += unread[measure] ?? 0;
     return rows;
+  }
+
+  /** How many rows over the span have no amount in the currency of the figures. */
+  unconverted(measure) {
+    if (this.currencies.length < 2) return 0;
+    let rows = 0;
+    for (const { unconverted } of this.#all()) rows += unconverted[measure] ?? 0;
+    return rows;
+  }
+
+  *#all() {
+    yield* this.rows;
+    yield* this.cells.values();
   }
 
   /** Exact sums of a measure by one dimension, largest first: `[[value, units]]`. */
   totalsBy(dimension, measure) {
+    const figures = this.#figures;
     const sums = new Map();
-    const add = ({ dimensions, values }) => {
-      const group = dimensionValue(dimensions, dimension);
-      sums.set(group, (sums.get(group) ?? 0n) + values[measure]);
-    };
-    this.rows.forEach(add);
-    this.cells.forEach(add);
+    for (const row of this.#all()) {
+      const group = dimensionValue(row.dimensions, dimension);
+      sums.set(group, (sums.get(group) ?? 0n) + row[figures][measure]);
+    }
     return [...sums].sort(([a, x], [b, y]) => (x === y ? (a < b ? -1 : 1) : x < y ? 1 : -1));
   }
 
@@ -188,20 +242,29 @@ export class MetricModel {
   }
 
   #eachPoint(visit) {
-    for (const [group, points] of this.history) {
-      for (const { start, heights } of points) visit(start, group, heights);
+    const figures = this.#figures;
+    for (const { dimensions, points } of this.history) {
+      const group = dimensionValue(dimensions, this.chartDimension);
+      for (const { start, heights } of points) visit(start, group, heights[figures]);
     }
     for (const { start, dimensions, heights } of this.cells.values()) {
-      visit(start, dimensionValue(dimensions, this.chartDimension), heights);
+      visit(start, dimensionValue(dimensions, this.chartDimension), heights[figures]);
     }
   }
 
-  #parse(values) {
-    const parsed = {};
-    for (const measure of this.measures) parsed[measure] = parseUnits(values[measure] ?? 0);
-    return parsed;
+  /** Exact figures: as they are, and with the amounts in the base currency. */
+  #parse({ dimensions, values, converted = {}, unread = {}, unconverted = {} }) {
+    const own = {};
+    const inBase = {};
+    for (const measure of this.measures) {
+      own[measure] = parseUnits(values[measure] ?? 0);
+      inBase[measure] = this.money.has(measure) ? parseUnits(converted[measure] ?? 0) : own[measure];
+    }
+    return { dimensions, own, inBase, unread, unconverted };
   }
 }
+
+const heightsOf = ({ own, inBase }) => ({ own: heights(own), inBase: heights(inBase) });
 
 /** Exact values as numbers to draw; converted once, not at every frame. */
 function heights(values) {

@@ -44,6 +44,9 @@ pub(crate) struct MeasureShape {
     pub(crate) name: String,
     /// How it totals: `count`, `sum`, `min`, `max`, `average`, `distinct` or `quantile`.
     pub(crate) kind: String,
+    /// Whether it is money: in the currency of its row.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) money: bool,
 }
 
 impl From<&MetricDefinition> for Metric {
@@ -51,6 +54,7 @@ impl From<&MetricDefinition> for Metric {
         let measure = |(name, measure): (&String, &tidemill_definitions::MeasureDefinition)| MeasureShape {
             name: name.clone(),
             kind: measure.kind.name().into(),
+            money: measure.money.is_some(),
         };
         let window = definition.window;
         Self {
@@ -64,6 +68,12 @@ impl From<&MetricDefinition> for Metric {
 }
 
 impl Metric {
+    /// Whether any of its measures is money. Then its totals are split by
+    /// currency, always.
+    pub(crate) fn has_money(&self) -> bool {
+        self.measures.iter().any(|measure| measure.money)
+    }
+
     /// Whether its windows share no event, so that they may be added up: only
     /// sliding ones do.
     pub(crate) fn has_disjoint_windows(&self) -> bool {

@@ -9,6 +9,6 @@ mod resolution;
 
 pub(crate) use answer::{SeriesAnswer, TotalsAnswer, ask};
 pub(crate) use formats::{series_csv, totals_csv};
-pub(crate) use grouping::{DimensionGroup, Gaps, Grouping, Values};
+pub(crate) use grouping::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Values};
 pub(crate) use question::{Question, QuestionParameters, QuestionView};
 pub(crate) use resolution::Rollup;

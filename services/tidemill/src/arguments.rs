@@ -5,6 +5,7 @@ mod dlq;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use tidemill_domain::Currency;
 use url::Url;
 
 use dlq::REPORTING;
@@ -36,6 +37,10 @@ pub struct Local {
     /// MMDB file with countries by address
     #[arg(long, env = "TIDEMILL_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,
+    /// The shop's base currency: that of amounts whose event names none, and
+    /// the one that rates lead to
+    #[arg(long, env = "TIDEMILL_CURRENCY", value_name = "CODE", default_value_t = Currency::EUR)]
+    pub currency: Currency,
     /// Share of requests that are traced, 0 to 1
     #[arg(long, default_value_t = 0.05)]
     pub sample_ratio: f64,

@@ -18,6 +18,7 @@ pub use order::{LineField, OrderField};
 /// | `product.x` | an attribute of the current item's product |
 /// | `customer.x` | an attribute of the customer's profile |
 /// | `region`, `country`, `ip_country` | where it happened |
+/// | `currency` | the currency of the event's amounts |
 /// | `subject`, `source`, `type`, `id` | the event's own attributes |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Field {
@@ -43,6 +44,8 @@ pub enum Field {
     Country,
     /// `ip_country`
     IpCountry,
+    /// `currency`
+    Currency,
     /// `subject`
     Subject,
     /// `source`
@@ -73,13 +76,14 @@ impl Field {
             ("region", []) => Ok(Self::Region),
             ("country", []) => Ok(Self::Country),
             ("ip_country", []) => Ok(Self::IpCountry),
+            ("currency", []) => Ok(Self::Currency),
             ("subject", []) => Ok(Self::Subject),
             ("source", []) => Ok(Self::Source),
             ("type", []) => Ok(Self::Type),
             ("id", []) => Ok(Self::Id),
             _ => Err(format!(
                 "`{text}` is not a field; fields are data.…, item.…, line.x, order.x, category, product.x, \
-                 customer.x, region, country, ip_country, subject, source, type and id"
+                 customer.x, region, country, ip_country, currency, subject, source, type and id"
             )),
         }
     }
@@ -97,6 +101,7 @@ impl Field {
             Self::Region => "region".into(),
             Self::Country => "country".into(),
             Self::IpCountry => "ip_country".into(),
+            Self::Currency => "currency".into(),
             Self::Subject => "subject".into(),
             Self::Source => "source".into(),
             Self::Type => "type".into(),
@@ -133,6 +138,7 @@ mod tests {
             "product.brand",
             "customer.segment",
             "region",
+            "currency",
             "id",
         ] {
             assert_eq!(Field::parse(path).expect(path).path(), path);

@@ -19,7 +19,7 @@ pub use data::Data;
 pub use field::{Field, LineField, OrderField};
 pub use load::{DefinitionError, from_yaml, read_folder, version_of};
 pub use measure::{MeasureDefinition, MeasureKind};
-pub use metric::MetricDefinition;
+pub use metric::{CURRENCY, MetricDefinition};
 pub use metrics::Metrics;
 pub use row::{Contribution, RowValue, dimension_value};
 pub use window::{Window, parse_duration};

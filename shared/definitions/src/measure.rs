@@ -12,6 +12,9 @@ use crate::{Condition, Field};
 pub struct MeasureDefinition {
     /// How it totals.
     pub kind: MeasureKind,
+    /// Where the currency of its amounts is, if they are money.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub money: Option<Field>,
     /// Which of the metric's rows it counts; all, without it.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
@@ -128,6 +131,7 @@ struct MeasureText {
     within: Option<Within>,
     quantile: Option<Field>,
     at: Option<f64>,
+    money: Option<Field>,
     #[serde(rename = "where")]
     condition: Option<Condition>,
 }
@@ -164,8 +168,25 @@ impl TryFrom<MeasureText> for MeasureDefinition {
             _ => return Err("`quantile: FIELD` and `at: 0.95` (between 0 and 1) go together".into()),
         }
         match <[MeasureKind; 1]>::try_from(kinds) {
-            Ok([kind]) => Ok(Self { kind, condition: text.condition }),
+            Ok([kind]) => {
+                check_money(text.money.as_ref(), &kind)?;
+                Ok(Self { kind, money: text.money, condition: text.condition })
+            }
             Err(_) => Err("a measure is one of count, sum, min, max, average, distinct and quantile".into()),
         }
+    }
+}
+
+fn check_money(field: Option<&Field>, kind: &MeasureKind) -> Result<(), String> {
+    match (field, kind) {
+        (None, _)
+        | (
+            Some(Field::Currency | Field::Data(_)),
+            MeasureKind::Sum(_) | MeasureKind::Min(_) | MeasureKind::Max(_) | MeasureKind::Average(_),
+        ) => Ok(()),
+        (Some(Field::Currency | Field::Data(_)), _) => {
+            Err(format!("`money` goes with sum, min, max and average, not with {}", kind.name()))
+        }
+        (Some(_), _) => Err("`money` says where the currency is: `currency`, or a member of the data as data.…".into()),
     }
 }

@@ -6,16 +6,18 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
-use tidemill_totals::{Measure, Totals};
+use tidemill_totals::{MeasureTotal, Totals};
 
 use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_yaml, version_of};
 
 const MAX_DIMENSIONS: usize = 8;
 const MAX_MEASURES: usize = 32;
 /// Parameters of questions. A dimension's name is one too, which filters by it.
-const PARAMETERS: [&str; 7] = ["from", "to", "zone", "resolution", "group_by", "version", "format"];
+const PARAMETERS: [&str; 8] = ["from", "to", "zone", "resolution", "group_by", "version", "format", "convert"];
 /// What a condition may look into.
 const ROOTS: [&str; 4] = ["data", "product", "customer", "order"];
+/// The dimension that totals of money have beside those of the definition.
+pub const CURRENCY: &str = "currency";
 /// Fields that a session's point has beside its measures.
 const SESSION_FIELDS: [&str; 2] = ["end_millis", "retracted"];
 
@@ -41,7 +43,7 @@ pub struct MetricDefinition {
     /// The windows.
     pub window: Window,
     /// Values that the totals are split by. The order of names decides the
-    /// order of dimensions.
+    /// order of dimensions. With measures of money, [`CURRENCY`] is one of them.
     #[serde(default)]
     pub dimensions: BTreeMap<String, Field>,
     /// What is totalled, by name.
@@ -75,6 +77,9 @@ impl MetricDefinition {
             DefinitionError::at(file, text, place, reason)
         })?;
         definition.version = version_of(&definition);
+        if let Some(money) = definition.money().cloned() {
+            definition.dimensions.insert(CURRENCY.into(), money);
+        }
         Ok(definition)
     }
 
@@ -108,6 +113,7 @@ impl MetricDefinition {
             );
             return Err((*taken, reason));
         }
+        self.check_money()?;
         let mut names = self.dimensions.keys().chain(self.measures.keys());
         names.try_for_each(|name| check_name(name).map_err(|reason| (name.as_str(), reason)))?;
         let of_measures = self.measures.values().filter_map(|measure| measure.condition.as_ref());
@@ -135,6 +141,32 @@ impl MetricDefinition {
         }
     }
 
+    /// Totals are split by one currency, and nothing else is called that.
+    fn check_money(&self) -> Result<(), (&str, String)> {
+        let metric = &self.name;
+        let Some(money) = self.money() else { return Ok(()) };
+        if self.measures.values().filter_map(|measure| measure.money.as_ref()).any(|other| other != money) {
+            let reason = format!(
+                "metric `{metric}`: its measures of money have their currency in several places; \
+                 totals are split by one: make a metric for each"
+            );
+            return Err(("money:", reason));
+        }
+        if self.dimensions.get(CURRENCY).is_some_and(|field| field != money) {
+            let reason = format!(
+                "metric `{metric}`: `{CURRENCY}` is not free as a dimension's name: totals of money are split by \
+                 their currency, which is called that"
+            );
+            return Err((CURRENCY, reason));
+        }
+        Ok(())
+    }
+
+    /// Where the currency of its measures of money is, if it has any.
+    pub fn money(&self) -> Option<&Field> {
+        self.measures.values().find_map(|measure| measure.money.as_ref())
+    }
+
     /// A name that nothing has would be null in every row, and the condition wrong
     /// without a word.
     fn check_variables<'c>(&self, condition: &'c Condition) -> Result<(), (&'c str, String)> {
@@ -150,8 +182,8 @@ impl MetricDefinition {
                 condition.text(),
                 format!(
                     "`{name}` is not known here; known are data, item (with `each: data.…`), line (with \
-                     `each: lines`), order, product, customer, category, region, country, \
-                     ip_country, subject, source, type and id"
+                     `each: lines`), order, product, customer, category, region, country, ip_country, currency, \
+                     subject, source, type and id"
                 ),
             )),
         }
@@ -159,12 +191,12 @@ impl MetricDefinition {
 
     /// The totals of no rows, but for the states of some measures: as tests make up
     /// totals.
-    pub fn totals<const N: usize>(&self, states: [(&str, Measure); N]) -> Totals {
+    pub fn totals<M: Into<MeasureTotal>>(&self, states: impl IntoIterator<Item = (&'static str, M)>) -> Totals {
+        let mut given: BTreeMap<_, _> = states.into_iter().map(|(name, state)| (name, state.into())).collect();
         let state = |(name, measure): (&String, &MeasureDefinition)| {
-            let given = states.iter().find(|(given, _)| given == name);
-            given.map_or_else(|| measure.kind.nothing(), |(_, state)| state.clone())
+            given.remove(name.as_str()).unwrap_or_else(|| measure.kind.nothing().into())
         };
-        Totals::of(self.measures.iter().map(state))
+        Totals(self.measures.iter().map(state).collect())
     }
 
     /// Its version: the hash of what it means.

@@ -7,10 +7,13 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use tidemill_domain::{Amount, ReadAmount};
-use tidemill_events::{Enrichment, EventRef, ItemFacts, LineFacts};
+use tidemill_domain::{Amount, BaseAmount, Currency, ReadAmount};
+use tidemill_events::{Conversion, Enrichment, EventRef, ItemFacts, LineFacts};
 
-use crate::{Condition, Data, Field, LineField, MeasureKind, MetricDefinition, OrderField, data::plain};
+use crate::{
+    CURRENCY, Condition, Data, Field, LineField, MeasureDefinition, MeasureKind, MetricDefinition, OrderField,
+    data::plain,
+};
 
 /// What a dimension without a value is called.
 const UNKNOWN: &str = "Unknown";
@@ -37,6 +40,8 @@ pub enum RowValue {
     One,
     /// An amount, exact but where it had to be rounded.
     Amount(ReadAmount),
+    /// Money: the amount, and what it is in the base currency, where that is known.
+    Money(ReadAmount, Option<BaseAmount>),
     /// A value to be counted once.
     Text(String),
     /// Nothing, though the measure counts the row: its value is not there, is no
@@ -67,6 +72,28 @@ struct MetricRow<'e, 'a> {
     index: usize,
 }
 
+/// The currency of a row's amounts, and how they are converted.
+struct RowMoney<'e> {
+    currency: Option<Currency>,
+    conversion: Option<Conversion<'e>>,
+}
+
+impl RowMoney<'_> {
+    fn name(&self) -> &str {
+        self.currency.as_ref().map_or(UNKNOWN, Currency::as_str)
+    }
+
+    /// The product in the base currency: rounded once, with the rate in it.
+    fn in_base(&self, factors: &[Cow<'_, str>]) -> Option<BaseAmount> {
+        let Conversion { base, rate } = self.conversion?;
+        let converted = match rate {
+            None => None,
+            Some(rate) => Some(Amount::product(factors.iter().map(|factor| &**factor).chain([rate])).ok()?),
+        };
+        Some(BaseAmount { base, converted })
+    }
+}
+
 impl<'a> MetricRow<'_, 'a> {
     /// What is known of the row's product.
     fn facts(&self) -> Option<&ItemFacts> {
@@ -87,6 +114,7 @@ impl<'a> MetricRow<'_, 'a> {
             Field::Region => Some(self.enrichment.region.as_str().into()),
             Field::Country => self.enrichment.country.as_deref().map(Cow::from),
             Field::IpCountry => self.enrichment.ip_country.as_deref().map(Cow::from),
+            Field::Currency => self.enrichment.currency.as_ref().map(|currency| currency.as_str().into()),
             Field::Subject => self.event.subject.as_deref().map(Cow::from),
             Field::Source => Some(self.event.source.as_ref().into()),
             Field::Type => Some(self.event.kind.as_ref().into()),
@@ -95,12 +123,29 @@ impl<'a> MetricRow<'_, 'a> {
     }
 
     /// The product of these fields.
-    fn amount(&self, fields: &[Field]) -> RowValue {
+    fn amount(&self, fields: &[Field], money: Option<&RowMoney<'_>>) -> RowValue {
         let texts: Option<Vec<_>> = fields.iter().map(|field| self.text(field)).collect();
-        let product = texts.and_then(|texts| Amount::product(texts.iter().map(|text| &**text)).ok());
+        let Some(texts) = texts else { return RowValue::Unread };
         let was_rounded = self.line.is_some_and(|line| line.rounded);
-        let rounded = |product: ReadAmount| ReadAmount { rounded: product.rounded || was_rounded, ..product };
-        product.map_or(RowValue::Unread, |product| RowValue::Amount(rounded(product)))
+        let product = Amount::product(texts.iter().map(|text| &**text));
+        let product = product.map(|read| ReadAmount { rounded: read.rounded || was_rounded, ..read });
+        match (product, money) {
+            (Err(_), _) => RowValue::Unread,
+            (Ok(amount), None) => RowValue::Amount(amount),
+            (Ok(amount), Some(money)) => RowValue::Money(amount, money.in_base(&texts)),
+        }
+    }
+
+    /// The currency of its amounts, which stands in this field. The rate is that
+    /// of the event's currency, so another one has none.
+    fn money(&self, field: &Field) -> RowMoney<'_> {
+        let currency = match field {
+            Field::Currency => self.enrichment.currency,
+            other => self.text(other).and_then(|text| text.trim().parse().ok()),
+        };
+        let conversion =
+            self.enrichment.conversion().filter(|_| currency.is_some() && currency == self.enrichment.currency);
+        RowMoney { currency, conversion }
     }
 
     /// The values that a condition names, as JSON.
@@ -138,9 +183,14 @@ impl<'a> MetricRow<'_, 'a> {
         if !self.meets(metric.condition.as_ref()) {
             return None;
         }
-        let dimension = |field| match self.text(field) {
-            Some(text) if !text.is_empty() => dimension_value(&text).into_owned(),
+        let money = metric.money().map(|field| self.money(field));
+        let dimension = |(name, field): (&String, &Field)| match (&money, self.text(field)) {
+            (Some(money), _) if name == CURRENCY => money.name().to_owned(),
+            (_, Some(text)) if !text.is_empty() => dimension_value(&text).into_owned(),
             _ => UNKNOWN.to_owned(),
+        };
+        let amount = |measure: &MeasureDefinition, fields| {
+            self.amount(fields, money.as_ref().filter(|_| measure.money.is_some()))
         };
         let values: Vec<_> = metric
             .measures
@@ -148,11 +198,11 @@ impl<'a> MetricRow<'_, 'a> {
             .map(|measure| {
                 self.meets(measure.condition.as_ref()).then(|| match &measure.kind {
                     MeasureKind::Count => RowValue::One,
-                    MeasureKind::Sum(fields) => self.amount(fields),
+                    MeasureKind::Sum(fields) => amount(measure, fields),
                     MeasureKind::Min(field)
                     | MeasureKind::Max(field)
                     | MeasureKind::Average(field)
-                    | MeasureKind::Quantile { field, .. } => self.amount(std::slice::from_ref(field)),
+                    | MeasureKind::Quantile { field, .. } => amount(measure, std::slice::from_ref(field)),
                     MeasureKind::Distinct { field, .. } => match self.text(field) {
                         Some(text) if !text.is_empty() => RowValue::Text(text.into_owned()),
                         _ => RowValue::Unread,
@@ -160,7 +210,7 @@ impl<'a> MetricRow<'_, 'a> {
                 })
             })
             .collect();
-        let dimensions = metric.dimensions.values().map(dimension).collect();
+        let dimensions = metric.dimensions.iter().map(dimension).collect();
         Some(Contribution { dimensions, values })
     }
 }

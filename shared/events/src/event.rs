@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 
 use crate::{
     order::{LineFacts, OrderFacts},
@@ -78,6 +78,20 @@ pub struct Enrichment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", regex(pattern = "^[A-Z]{2}$"))]
     pub ip_country: Option<String>,
+    /// Currency of the event's amounts: as it says, else the shop's base
+    /// currency. None where it says something that is no currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Currency")]
+    pub currency: Option<Currency>,
+    /// Units of `base` for one of `currency`, as a decimal, as of the event's
+    /// time. None in the base currency, and where no rate is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub rate: Option<String>,
+    /// The shop's base currency, beside `rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Currency")]
+    pub base: Option<Currency>,
     /// Attributes of the customer's profile.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub customer: BTreeMap<String, String>,
@@ -95,6 +109,28 @@ pub struct Enrichment {
     /// What was missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quality: Vec<QualityFlag>,
+}
+
+/// How amounts of an event become amounts in the shop's base currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conversion<'e> {
+    /// The base currency.
+    pub base: Currency,
+    /// What they are multiplied by; `None` where they are in it already.
+    pub rate: Option<&'e str>,
+}
+
+impl Enrichment {
+    /// How the event's amounts are converted; `None` where nobody knows.
+    pub fn conversion(&self) -> Option<Conversion<'_>> {
+        match (self.base, self.rate.as_deref()) {
+            (Some(base), Some(rate)) => Some(Conversion { base, rate: Some(rate) }),
+            (None, None) if !self.quality.contains(&QualityFlag::RateUnknown) => {
+                Some(Conversion { base: self.currency?, rate: None })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What enrichment knows of one item's product.
@@ -117,6 +153,10 @@ pub enum QualityFlag {
     ProductUnknown,
     /// No country by any means.
     CountryUnknown,
+    /// What stands where the currency should be is none.
+    CurrencyUnknown,
+    /// No rate from the event's currency to the base currency.
+    RateUnknown,
     /// It refers to an order that is not remembered.
     OrderUnknown,
     /// Its currency is not that of the order that it refers to.
@@ -130,6 +170,8 @@ impl QualityFlag {
             Self::CustomerUnknown => "customer_unknown",
             Self::ProductUnknown => "product_unknown",
             Self::CountryUnknown => "country_unknown",
+            Self::CurrencyUnknown => "currency_unknown",
+            Self::RateUnknown => "rate_unknown",
             Self::OrderUnknown => "order_unknown",
             Self::CurrencyDiffers => "currency_differs",
         }
@@ -223,5 +265,27 @@ mod tests {
         assert_eq!(event.data.map(RawValue::get), Some(r#"{"a":"}"}"#));
         assert_eq!(event.enriched, Some(enrichment));
         assert_eq!(event.partition_key(), "shop");
+    }
+
+    #[test]
+    fn amounts_are_converted_where_enrichment_says_how() {
+        let conversion = |json: &str| {
+            let enrichment: Enrichment = serde_json::from_str(json).expect("an enrichment");
+            enrichment.conversion().map(|known| (known.base.to_string(), known.rate.map(String::from)))
+        };
+        for (json, expected) in [
+            (r#"{"refdata":1,"region":"x","currency":"EUR"}"#, Some(("EUR", None))),
+            (
+                r#"{"refdata":1,"region":"x","currency":"JPY","rate":"0.0062","base":"EUR"}"#,
+                Some(("EUR", Some("0.0062"))),
+            ),
+            (r#"{"refdata":1,"region":"x","currency":"JPY","quality":["rate_unknown"]}"#, None),
+            (r#"{"refdata":1,"region":"x","quality":["currency_unknown"]}"#, None),
+            // Of a release that knew no currencies.
+            (r#"{"refdata":1,"region":"x"}"#, None),
+        ] {
+            let expected = expected.map(|(base, rate)| (base.to_owned(), rate.map(String::from)));
+            assert_eq!(conversion(json), expected, "{json}");
+        }
     }
 }

@@ -29,7 +29,7 @@ pub use catalogue::CONTRACTS;
 pub use codec::{DecodeError, Encoded, HeaderSource};
 pub use contract::{Contract, Described};
 pub use dead_letter::{DeadLetter, Events};
-pub use event::{Enrichment, EventRef, ItemFacts, QualityFlag};
+pub use event::{Conversion, Enrichment, EventRef, ItemFacts, QualityFlag};
 pub use message::{
     AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch, SourceBooks,
 };

@@ -8,12 +8,16 @@
 //! ([`Replicated::sum`]). Observing is associative, commutative and
 //! idempotent, which the property tests below hold.
 
+mod converted;
 mod distinct;
 mod measure;
 mod quantile;
 mod replicated;
+mod total;
 
+pub use converted::{Converted, InBase};
 pub use distinct::{Distinct, SKETCH_SIZE};
-pub use measure::{Measure, MeasureTotal, MergeError, Totals, Value};
+pub use measure::{Measure, MergeError, Value};
 pub use quantile::QuantileSketch;
 pub use replicated::Replicated;
+pub use total::{MeasureTotal, Totals};

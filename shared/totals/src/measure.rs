@@ -101,6 +101,23 @@ impl Measure {
         Ok(())
     }
 
+    /// Takes a row's amount in. Measures that take no amounts stay as they are.
+    pub fn add_amount(&mut self, amount: Amount) {
+        match self {
+            Self::Sum(sum) => *sum += amount,
+            Self::Min(extreme) => *extreme = Some(extreme.map_or(amount, |known| known.min(amount))),
+            Self::Max(extreme) => *extreme = Some(extreme.map_or(amount, |known| known.max(amount))),
+            Self::Average { sum, count } => {
+                *sum += amount;
+                *count += 1;
+            }
+            Self::Quantile { sketch, .. } => {
+                sketch.insert(amount.to_f64());
+            }
+            Self::Count(_) | Self::DistinctKeyed(_) | Self::DistinctSketch(_) => {}
+        }
+    }
+
     /// The state of no events, in this one's shape: adding it changes nothing.
     pub fn nothing(&self) -> Self {
         match self {
@@ -139,117 +156,5 @@ impl Measure {
             Self::Quantile { .. } => false,
             _ => true,
         }
-    }
-}
-
-/// A measure's state, and what it could not take as it was. Both counts are
-/// added.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MeasureTotal {
-    /// The state.
-    #[serde(flatten)]
-    pub measure: Measure,
-    /// Rows that the measure should have and has not: their value is not there,
-    /// is no number, or is beyond what a total takes.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub unread: u64,
-    /// Values that were rounded to the twelve decimals of an amount.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub rounded: u64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-impl From<Measure> for MeasureTotal {
-    /// A state that took everything as it was.
-    fn from(measure: Measure) -> Self {
-        Self { measure, unread: 0, rounded: 0 }
-    }
-}
-
-impl MeasureTotal {
-    /// Adds the state of another, disjoint part of the log.
-    pub fn add(&mut self, other: &Self) -> Result<(), MergeError> {
-        self.measure.add(&other.measure)?;
-        self.unread = self.unread.saturating_add(other.unread);
-        self.rounded = self.rounded.saturating_add(other.rounded);
-        Ok(())
-    }
-
-    /// The state of no events, in this one's shape.
-    pub fn nothing(&self) -> Self {
-        self.measure.nothing().into()
-    }
-
-    /// What the state comes to.
-    pub fn value(&self) -> Value {
-        self.measure.value()
-    }
-}
-
-/// The states of a metric's measures, in the order of its definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub struct Totals(pub Vec<MeasureTotal>);
-
-impl Totals {
-    /// States that took everything as it was.
-    pub fn of(measures: impl IntoIterator<Item = Measure>) -> Self {
-        Self(measures.into_iter().map(MeasureTotal::from).collect())
-    }
-
-    /// Adds the totals of another, disjoint part of the log.
-    pub fn add(&mut self, other: &Self) -> Result<(), MergeError> {
-        if self.0.len() != other.0.len() {
-            return Err(MergeError);
-        }
-        self.0.iter_mut().zip(&other.0).try_for_each(|(a, b)| a.add(b))
-    }
-
-    /// The totals of no events, in this one's shape.
-    pub fn nothing(&self) -> Self {
-        Self(self.0.iter().map(MeasureTotal::nothing).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_total_is_read_whatever_the_order_of_its_members() {
-        let mut sketch = QuantileSketch::default();
-        sketch.insert(3.5);
-        let mut total = MeasureTotal::from(Measure::Quantile { per_mille: 950, sketch });
-        total.unread = 2;
-        let text = serde_json::to_string(&total).expect("a total is JSON");
-        assert_eq!(serde_json::from_str::<MeasureTotal>(&text).expect("and is read back"), total);
-        let mut turned: Vec<(String, serde_json::Value)> =
-            serde_json::from_str::<serde_json::Map<_, _>>(&text).expect("an object").into_iter().collect();
-        turned.reverse();
-        let turned = serde_json::Value::Object(turned.into_iter().collect()).to_string();
-        assert_ne!(turned, text);
-        assert_eq!(serde_json::from_str::<MeasureTotal>(&turned).expect("and is read back"), total);
-    }
-
-    #[test]
-    fn a_total_without_gaps_is_written_as_it_always_was() {
-        let text = r#"[{"kind":"sum","state":"25.80"},{"kind":"count","state":3}]"#;
-        let totals: Totals = serde_json::from_str(text).expect("totals");
-        assert_eq!(totals, Totals::of([Measure::Sum("25.80".parse().expect("an amount")), Measure::Count(3)]));
-        assert_eq!(serde_json::to_string(&totals).expect("are JSON"), text);
-    }
-
-    #[test]
-    fn gaps_of_partitions_add_up() {
-        let gap = |unread, rounded| Totals(vec![MeasureTotal { measure: Measure::Count(1), unread, rounded }]);
-        let mut sum = gap(1, 0);
-        sum.add(&gap(2, 3)).expect("of one shape");
-        assert_eq!(sum, Totals(vec![MeasureTotal { measure: Measure::Count(2), unread: 3, rounded: 3 }]));
-        assert_eq!(sum.nothing(), Totals::of([Measure::Count(0)]));
     }
 }

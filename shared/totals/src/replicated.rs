@@ -46,10 +46,10 @@ impl Replicated {
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
-    use tidemill_domain::Amount;
+    use tidemill_domain::{Amount, BaseAmount, Currency};
 
     use super::*;
-    use crate::{Distinct, Measure, QuantileSketch};
+    use crate::{Distinct, Measure, MeasureTotal, QuantileSketch};
 
     /// Totals as a function of (partition, prefix), like the real ones.
     fn totals(partition: u16, raw_seq: u64) -> Totals {
@@ -59,7 +59,7 @@ mod tests {
             sketch.insert(n as f64);
         }
         let amount = Amount::from_int(i64::from(partition) * 1000 + raw_seq as i64);
-        Totals::of([
+        let mut totals = Totals::of([
             Measure::Count(raw_seq),
             Measure::Sum(amount),
             Measure::Min((raw_seq > 0).then_some(amount)),
@@ -68,7 +68,26 @@ mod tests {
             Measure::DistinctKeyed(raw_seq / 2),
             Measure::DistinctSketch(set),
             Measure::Quantile { per_mille: 950, sketch },
-        ])
+        ]);
+        totals.0.push(money(partition, raw_seq));
+        totals
+    }
+
+    /// Rows of money: in a base currency, converted to one of two, or without a rate.
+    fn money(partition: u16, raw_seq: u64) -> MeasureTotal {
+        let mut total = MeasureTotal::from(Measure::Sum(Amount::ZERO));
+        let read = |n: u64| Amount::read(&n.to_string()).expect("a whole number");
+        let base = if partition == 2 { "USD".parse().expect("a currency") } else { Currency::EUR };
+        for n in 0..raw_seq {
+            let converted = [
+                None,
+                Some(BaseAmount { base, converted: None }),
+                Some(BaseAmount { base, converted: Some(read(n * 2)) }),
+            ];
+            // Partition 1 has nothing but the base currency.
+            total.add_money(read(n), if partition == 1 { converted[1] } else { converted[n as usize % 3] });
+        }
+        total
     }
 
     fn observed(updates: &[(u16, u64)]) -> Replicated {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidemill_definitions::{Contribution, MeasureDefinition, MetricDefinition, RowValue};
-use tidemill_domain::{Amount, Partition, Timestamp};
+use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{CellUpdate, TraceParent};
 use tidemill_totals::{Measure, MeasureTotal, Totals};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -155,7 +155,7 @@ impl Cell {
                 }
                 (MeasureState::Keyed { unread, .. }, RowValue::Unread) => *unread += 1,
                 (MeasureState::Plain(total), value) => add_to(total, value),
-                (MeasureState::Keyed { .. }, RowValue::One | RowValue::Amount(_)) => {}
+                (MeasureState::Keyed { .. }, RowValue::One | RowValue::Amount(_) | RowValue::Money(..)) => {}
             }
         }
         self.raw_seq = raw_seq;
@@ -224,8 +224,9 @@ fn add_to(total: &mut MeasureTotal, value: &RowValue) {
         RowValue::Unread => total.unread += 1,
         RowValue::Amount(read) => {
             total.rounded += u64::from(read.rounded);
-            add_amount(&mut total.measure, read.amount);
+            total.measure.add_amount(read.amount);
         }
+        RowValue::Money(amount, base) => total.add_money(*amount, *base),
         RowValue::One => {
             if let Measure::Count(n) = &mut total.measure {
                 *n += 1;
@@ -236,22 +237,5 @@ fn add_to(total: &mut MeasureTotal, value: &RowValue) {
                 set.insert(text);
             }
         }
-    }
-}
-
-fn add_amount(measure: &mut Measure, amount: Amount) {
-    match measure {
-        Measure::Sum(sum) => *sum += amount,
-        Measure::Min(extreme) => *extreme = Some(extreme.map_or(amount, |known| known.min(amount))),
-        Measure::Max(extreme) => *extreme = Some(extreme.map_or(amount, |known| known.max(amount))),
-        Measure::Average { sum, count } => {
-            *sum += amount;
-            *count += 1;
-        }
-        Measure::Quantile { sketch, .. } => {
-            sketch.insert(amount.to_f64());
-        }
-        // A definition gives each measure values of its own kind.
-        Measure::Count(_) | Measure::DistinctKeyed(_) | Measure::DistinctSketch(_) => {}
     }
 }

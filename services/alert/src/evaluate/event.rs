@@ -8,13 +8,13 @@ use std::{
 
 use serde_json::json;
 use tidemill_definitions::Data;
-use tidemill_domain::{Amount, Timestamp};
+use tidemill_domain::Timestamp;
 use tidemill_events::{AlertTransition, EnrichedBatch, Enrichment, EventRef, StreamName, TraceParent, event};
 use tidemill_totals::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    amounts::{amount_of, member},
+    amounts::{EventAmount, member},
     counters::{Counter, MAX_ENTRIES},
 };
 use crate::{
@@ -45,7 +45,7 @@ struct Arrived<'e> {
 
 /// An event's figures, by the names that its rule gives them.
 struct Figures {
-    amounts: BTreeMap<String, Amount>,
+    amounts: BTreeMap<String, EventAmount>,
     counts: BTreeMap<String, u64>,
 }
 
@@ -129,7 +129,8 @@ impl EventRules {
         let evaluation = Evaluation::begin(&rule.meta, StreamName::Enriched, arrived.trace);
         let counts = self.count(rule, arrived, observations);
         let data = Data::of(arrived.event.data);
-        let amounts = rule.amounts.iter().map(|(name, amount)| (name.clone(), amount_of(amount, &data))).collect();
+        let amount = |(name, amount): (&String, _)| (name.clone(), EventAmount::of(amount, &data, arrived.enriched));
+        let amounts = rule.amounts.iter().map(amount).collect();
         let figures = Figures { amounts, counts };
         let variables = variables(rule, arrived, &data, &figures);
         let mut result = Ok(false);
@@ -199,7 +200,7 @@ fn variables(
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    variables.extend(figures.amounts.iter().map(|(name, amount)| (name.clone(), json!(amount.to_f64()))));
+    variables.extend(figures.amounts.iter().map(|(name, amount)| (name.clone(), json!(amount.compared().to_f64()))));
     variables.extend(Dimension::ALL.iter().map(|d| (d.name().to_owned(), json!(d.of(event, enriched)))));
     variables.extend(figures.counts.iter().map(|(name, count)| (name.clone(), json!(count))));
     // Only these cost a second parse.
@@ -237,8 +238,9 @@ fn alert(
         ("time".into(), event.time.to_string()),
         ("signals".into(), signals.join(", ")),
     ]);
+    texts.extend(amounts.iter().map(|(name, amount)| (name.clone(), amount.text())));
     let mut values: BTreeMap<String, Value> =
-        amounts.into_iter().map(|(name, amount)| (name, Value::Amount(amount))).collect();
+        amounts.into_iter().map(|(name, amount)| (name, amount.value())).collect();
     values.insert("score".into(), Value::Count(score_of(shown)));
     values.extend(counts.into_iter().map(|(name, n)| (name, Value::Count(n))));
     let firing = AlertTransition {

@@ -188,6 +188,8 @@ impl MetricRules {
             group: rule.body.group_by.iter().cloned().zip(group.iter().cloned()).collect(),
             measures: totals.values,
             unread: totals.unread,
+            unconverted: totals.unconverted,
+            bases: totals.bases,
             baseline: is_settled.then(|| series.baseline(rule, *start, group)).flatten(),
             threshold: rule.threshold(group),
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidemill_definitions::MetricDefinition;
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::{Currency, Partition, Timestamp};
 use tidemill_events::TraceParent;
 use tidemill_totals::{MeasureTotal, Replicated, Totals, Value};
 
@@ -26,7 +26,7 @@ pub(super) type GroupWindow = (Timestamp, Vec<String>);
 /// The windows of one metric that rules need.
 pub(super) struct WindowSeries {
     pub(super) version: String,
-    measures: Vec<String>,
+    measures: Vec<SeriesMeasure>,
     size: i64,
     step: i64,
     pub(super) keep: usize,
@@ -41,12 +41,43 @@ pub(super) struct WindowCells {
     seen: BTreeMap<(String, Vec<String>), LastLook>,
 }
 
-/// The totals of a group in a window, by measure.
+struct SeriesMeasure {
+    name: String,
+    is_money: bool,
+}
+
+/// The totals of a group in a window, by measure. Those of money are in the base
+/// currency, whatever the currencies of its rows.
 #[derive(Debug, PartialEq)]
 pub(super) struct GroupTotals {
     pub(super) values: BTreeMap<String, Value>,
     /// Rows that a measure should have and has not.
     pub(super) unread: BTreeMap<String, u64>,
+    /// Rows of money of which nobody knows what they are in the base currency.
+    pub(super) unconverted: BTreeMap<String, u64>,
+    /// The base currency of each measure of money that has any.
+    pub(super) bases: BTreeMap<String, Currency>,
+}
+
+impl GroupTotals {
+    fn of(measures: &[SeriesMeasure], totals: &[MeasureTotal]) -> Self {
+        let named = || measures.iter().zip(totals).map(|(measure, total)| (measure.name.clone(), measure, total));
+        // A sum of nothing is 0 for a condition, also where no rate is known.
+        let in_base = |total: &MeasureTotal| match total.in_base(total.base()).value {
+            Value::None => total.measure.nothing().value(),
+            value => value,
+        };
+        let value = |(name, measure, total): (String, &SeriesMeasure, &MeasureTotal)| {
+            (name, if measure.is_money { in_base(total) } else { total.value() })
+        };
+        let money = || named().filter(|(_, measure, _)| measure.is_money);
+        Self {
+            values: named().map(value).collect(),
+            unread: named().map(|(name, _, total)| (name, total.unread)).collect(),
+            unconverted: money().map(|(name, _, total)| (name, total.unconverted)).collect(),
+            bases: money().filter_map(|(name, _, total)| Some((name, total.base()?))).collect(),
+        }
+    }
 }
 
 /// What an evaluation leaves behind for the next one of the same group and
@@ -74,7 +105,11 @@ impl WindowSeries {
         let step = definition.window.step_millis();
         Self {
             version: definition.version().to_owned(),
-            measures: definition.measures.keys().cloned().collect(),
+            measures: definition
+                .measures
+                .iter()
+                .map(|(name, measure)| SeriesMeasure { name: name.clone(), is_money: measure.money.is_some() })
+                .collect(),
             size,
             // Sessions are on no grid, and have no baseline that would ask.
             step: step.unwrap_or(size),
@@ -155,12 +190,7 @@ impl WindowSeries {
                 }
             }
         }
-        let totals = sum?.0;
-        let named = || self.measures.iter().cloned();
-        Some(GroupTotals {
-            values: named().zip(totals.iter().map(MeasureTotal::value)).collect(),
-            unread: named().zip(totals.iter().map(|total| total.unread)).collect(),
-        })
+        Some(GroupTotals::of(&self.measures, &sum?.0))
     }
 
     /// The mean of each measure over the group's windows before `start`.
@@ -178,7 +208,8 @@ impl WindowSeries {
             let values: Vec<f64> = known.iter().filter_map(|totals| totals.values.get(name)?.to_f64()).collect();
             (!values.is_empty()).then(|| (name.clone(), values.iter().sum::<f64>() / values.len() as f64))
         };
-        (known.len() >= min_windows).then(|| self.measures.iter().filter_map(mean).collect())
+        let names = self.measures.iter().map(|measure| &measure.name);
+        (known.len() >= min_windows).then(|| names.filter_map(mean).collect())
     }
 
     /// What the last look at a group in a window left; `None` where the window

@@ -63,6 +63,10 @@ pub(crate) struct AmountSum {
     pub(crate) each: Option<Field>,
     /// One to four members of the data, or of the item.
     pub(crate) sum: Vec<Field>,
+    /// `currency`, if it is money in the event's currency: then rules compare it
+    /// in the base currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) money: Option<Field>,
 }
 
 /// As it is written.
@@ -71,12 +75,13 @@ pub(crate) struct AmountSum {
 struct AmountSumText {
     each: Option<Field>,
     sum: Vec<Field>,
+    money: Option<Field>,
 }
 
 impl TryFrom<AmountSumText> for AmountSum {
     type Error = String;
 
-    fn try_from(AmountSumText { each, sum }: AmountSumText) -> Result<Self, String> {
+    fn try_from(AmountSumText { each, sum, money }: AmountSumText) -> Result<Self, String> {
         if each.as_ref().is_some_and(|field| !matches!(field, Field::Data(_))) {
             return Err("`each` names a list in data, for instance data.items".into());
         }
@@ -91,7 +96,10 @@ impl TryFrom<AmountSumText> for AmountSum {
         if !sum.iter().all(is_known) {
             return Err("`sum` multiplies fields data.…, and with `each` also item.…".into());
         }
-        Ok(Self { each, sum })
+        if money.as_ref().is_some_and(|field| *field != Field::Currency) {
+            return Err("`money` says where the currency is, which is `currency`: that of the event".into());
+        }
+        Ok(Self { each, sum, money })
     }
 }
 

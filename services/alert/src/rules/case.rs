@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_totals::Value;
+
+use super::template::in_currency;
 
 /// One group in one window, with every figure that a condition may name.
 pub(crate) struct MetricCase {
@@ -15,6 +17,10 @@ pub(crate) struct MetricCase {
     pub(crate) measures: BTreeMap<String, Value>,
     /// Rows that a measure should have and has not, by measure.
     pub(crate) unread: BTreeMap<String, u64>,
+    /// Rows of money that are in no figure, since no rate is known, by measure.
+    pub(crate) unconverted: BTreeMap<String, u64>,
+    /// The currency of each measure of money.
+    pub(crate) bases: BTreeMap<String, Currency>,
     pub(crate) baseline: Option<BTreeMap<String, f64>>,
     pub(crate) threshold: Option<f64>,
 }
@@ -30,6 +36,7 @@ impl MetricCase {
             ("has_threshold", json!(self.threshold.is_some())),
             ("threshold", json!(self.threshold)),
             ("unread", json!(self.unread)),
+            ("unconverted", json!(self.unconverted)),
             ("metric", json!(self.metric)),
             ("window_start", json!(self.start)),
             ("window_end", json!(self.end)),
@@ -45,10 +52,16 @@ impl MetricCase {
         self.measures.clone().into_iter().chain(baseline).chain(threshold).collect()
     }
 
-    /// Further texts for templates.
+    /// Further texts for templates: times, and money with its currency.
     pub(crate) fn texts(&self) -> BTreeMap<String, String> {
-        [("window_start", self.start), ("window_end", self.end)]
-            .map(|(name, at)| (name.to_owned(), at.to_string()))
-            .into()
+        let times = [("window_start", self.start), ("window_end", self.end)];
+        let times = times.map(|(name, at)| (name.to_owned(), at.to_string()));
+        let money = |(name, currency): (&String, &Currency)| {
+            let value = self.measures.get(name).map(|value| (name.clone(), in_currency(value, *currency)));
+            let mean = self.baseline.as_ref().and_then(|baseline| baseline.get(name));
+            let mean = mean.map(|mean| (format!("baseline.{name}"), in_currency(&Value::Number(*mean), *currency)));
+            value.into_iter().chain(mean)
+        };
+        times.into_iter().chain(self.bases.iter().flat_map(money)).collect()
     }
 }

@@ -111,9 +111,11 @@ impl RuleMeta {
         texts: &BTreeMap<String, String>,
         parent: Option<TraceParent>,
     ) -> FiredAlert {
-        let said = firing.dimensions.iter().chain(texts).map(|(name, text)| (name.as_str(), text.clone()));
+        let named = |(name, text)| (String::as_str(name), String::clone(text));
         let figures = firing.values.iter().map(|(name, value)| (name.as_str(), figure(value)));
-        let facts: BTreeMap<&str, String> = said.chain(figures).collect();
+        // A text may say more than the figure of its name: which money it is.
+        let facts: BTreeMap<&str, String> =
+            firing.dimensions.iter().map(named).chain(figures).chain(texts.iter().map(named)).collect();
         let (title, summary) = (self.title.render(&facts), self.summary.render(&facts));
         (firing.title, firing.summary) = (title, summary);
         FiredAlert { firing, parent }

@@ -94,6 +94,7 @@ impl MetricRule {
     fn trial(&self, definition: &MetricDefinition) -> MetricCase {
         let measures: BTreeMap<String, Value> =
             definition.measures.keys().map(|name| (name.clone(), Value::Number(1.0))).collect();
+        let money = || definition.measures.iter().filter(|(_, measure)| measure.money.is_some()).map(|(name, _)| name);
         MetricCase {
             metric: self.body.metric.clone(),
             start: Timestamp::EPOCH,
@@ -101,6 +102,8 @@ impl MetricRule {
             group: self.body.group_by.iter().map(|name| (name.clone(), String::new())).collect(),
             baseline: Some(measures.keys().map(|name| (name.clone(), 1.0)).collect()),
             unread: measures.keys().map(|name| (name.clone(), 0)).collect(),
+            unconverted: money().map(|name| (name.clone(), 0)).collect(),
+            bases: BTreeMap::new(),
             measures,
             threshold: Some(1.0),
         }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tidemill_domain::Currency;
 use tidemill_totals::Value;
 
 use super::scalar::scalar;
@@ -65,6 +66,15 @@ impl Serialize for Template {
 impl<'de> Deserialize<'de> for Template {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         scalar(deserializer, Self::parse)
+    }
+}
+
+/// A figure of money as people read it.
+pub(super) fn in_currency(value: &Value, currency: Currency) -> String {
+    match value {
+        Value::Amount(amount) => currency.show(*amount),
+        Value::Number(x) => format!("{x:.*} {currency}", currency.decimals()),
+        Value::Count(_) | Value::None => figure(value),
     }
 }
 

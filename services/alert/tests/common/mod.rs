@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tidemill_alert::Config;
 use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
-use tidemill_domain::{Amount, Clock, Partition, SystemClock, Timestamp};
+use tidemill_domain::{Amount, BaseAmount, Clock, Currency, Partition, ReadAmount, SystemClock, Timestamp};
 use tidemill_events::{
     AlertTransition, CellUpdate, DecodeError, Durable, Encoded, EnrichedBatch, Enrichment, HeaderSource, Message,
     MetricsUpdate, StreamName, TraceParent, event::splice_enrichment,
@@ -208,6 +208,15 @@ pub(crate) fn batch(raw_seq: u64, raw_prev: u64, events: &[Value]) -> EnrichedBa
 pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: &str, revenue: i64) -> MetricsUpdate {
     let metrics = Metrics::load(None).expect("the defaults load");
     let exemplar: Option<TraceParent> = TRACE.parse().ok();
+    let mut money = MeasureTotal::from(Measure::Sum(Amount::ZERO));
+    let amount = ReadAmount { amount: Amount::from_int(revenue), rounded: false };
+    money.add_money(amount, Some(BaseAmount { base: Currency::EUR, converted: None }));
+    let totals = metrics.get("sales_metrics").expect("is there").totals([
+        ("customers", Measure::DistinctKeyed(2).into()),
+        ("orders", Measure::DistinctKeyed(3).into()),
+        ("quantity", Measure::Sum(Amount::from_int(4)).into()),
+        ("revenue", money),
+    ]);
     MetricsUpdate {
         partition: Partition::new(partition),
         raw_seq,
@@ -222,13 +231,10 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
             version: metrics.get("sales_metrics").expect("is there").version().into(),
             start,
             end: start.plus_millis(MINUTE),
-            dimensions: [("category", category), ("region", "Europe")].map(|(k, v)| (k.into(), v.into())).into(),
-            totals: metrics.get("sales_metrics").expect("is there").totals([
-                ("customers", Measure::DistinctKeyed(2)),
-                ("orders", Measure::DistinctKeyed(3)),
-                ("quantity", Measure::Sum(Amount::from_int(4))),
-                ("revenue", Measure::Sum(Amount::from_int(revenue))),
-            ]),
+            dimensions: [("category", category), ("currency", "EUR"), ("region", "Europe")]
+                .map(|(k, v)| (k.into(), v.into()))
+                .into(),
+            totals,
             exemplar,
         }],
         books: Vec::new(),

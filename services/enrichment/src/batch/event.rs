@@ -33,7 +33,9 @@ impl<'a> BatchEvent<'a> {
         if event.enriched.is_some() {
             return Err(Error::Event("it has a member \"enriched\" already".into()));
         }
-        Ok(Self { text, look_ups: shop.events.look_ups(&event), statement: shop.orders.statement(&event), event })
+        let look_ups = shop.events.look_ups(&event);
+        let statement = shop.orders.statement(&event, look_ups.currency.code());
+        Ok(Self { text, event, look_ups, statement })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The join: what is known of an event, as of its time.
 
+use tidemill_domain::Currency;
 use tidemill_events::{Enrichment, ItemFacts, LineFacts, OrderFacts, QualityFlag};
 
 use super::BatchEvent;
@@ -7,6 +8,7 @@ use crate::{
     geo::{Country, Geo},
     orders::{LineChange, OrderChange},
     reference::{Profile, Snapshot},
+    shop::NamedCurrency,
 };
 
 /// What is written where no category or region is known.
@@ -22,6 +24,7 @@ pub(crate) struct JoinedEvent<'b> {
     country: Option<Country>,
     ip_country: Option<Country>,
     region: Option<&'b str>,
+    money: EventMoney<'b>,
     /// The product of each item.
     items: Vec<Option<&'b ItemFacts>>,
     order: Option<&'b OrderChange>,
@@ -32,19 +35,24 @@ pub(crate) struct JoinedEvent<'b> {
 impl BatchEvent<'_> {
     /// The country comes from the customer's profile, else from the event, else
     /// from the sender's address. What changes an order belongs where the order
-    /// does, and is joined as of the order's time.
+    /// does, and is joined as of the order's time; a rate is of the event's own.
     pub(super) fn join<'b>(
         &'b self,
         duplicate: bool,
         order: Option<&'b OrderChange>,
         known: &'b Snapshot<'_>,
         geo: &Geo,
+        base: Currency,
     ) -> JoinedEvent<'b> {
         let look_ups = &self.look_ups;
         let placed = order.and_then(|order| order.context.as_ref());
         let time = placed.map_or(self.event.time, |placed| placed.time);
         let customer = placed.and_then(|placed| placed.customer.as_deref()).or(look_ups.customer.as_deref());
         let country = placed.and_then(|placed| placed.country.as_deref()).or(look_ups.country.as_deref());
+        let currency = match (look_ups.currency, placed.and_then(|placed| placed.currency)) {
+            (NamedCurrency::Absent, Some(of_order)) => NamedCurrency::Code(of_order),
+            (named, _) => named,
+        };
         let ip_country = self.event.clientip.as_deref().and_then(|address| geo.country(address));
         let ip_of_order = placed.and_then(|placed| placed.ip_country.as_deref()).and_then(Country::from_code);
         let profile = customer.and_then(|id| known.customer(id, time));
@@ -62,6 +70,7 @@ impl BatchEvent<'_> {
             country,
             ip_country,
             region: country.and_then(|country| known.region(country, time)),
+            money: EventMoney::of(currency, base, |currency| known.rate(currency, self.event.time)),
             items: look_ups.products.iter().map(|id| product(id.as_deref())).collect(),
             order,
             lines: order
@@ -92,6 +101,8 @@ impl<'b> JoinedEvent<'b> {
             (self.has_customer && self.profile.is_none(), QualityFlag::CustomerUnknown),
             (self.items.iter().any(Option::is_none), QualityFlag::ProductUnknown),
             (self.country.is_none(), QualityFlag::CountryUnknown),
+            (self.money.currency.is_none(), QualityFlag::CurrencyUnknown),
+            (self.money.lacks_rate, QualityFlag::RateUnknown),
             (self.order.is_some_and(|order| order.is_unknown), QualityFlag::OrderUnknown),
             (self.order.is_some_and(|order| order.differs), QualityFlag::CurrencyDiffers),
         ];
@@ -102,6 +113,9 @@ impl<'b> JoinedEvent<'b> {
             region: self.region.unwrap_or(UNKNOWN).into(),
             country: self.country.as_ref().map(written),
             ip_country: self.ip_country.as_ref().map(written),
+            currency: self.money.currency,
+            rate: self.money.rate.map(|(_, rate)| rate.to_owned()),
+            base: self.money.rate.map(|(base, _)| base),
             customer: profile.map(|profile| profile.attributes.clone()).unwrap_or_default(),
             items: self.items.iter().map(|facts| item(*facts, is_detailed)).collect(),
             order: self.order.map(order),
@@ -133,6 +147,27 @@ fn line(change: &LineChange, facts: Option<&ItemFacts>, is_detailed: bool) -> Li
         cancelled: change.cancelled,
         unread: change.unread,
         rounded: change.rounded,
+    }
+}
+
+/// The currency of an event's amounts.
+struct EventMoney<'b> {
+    currency: Option<Currency>,
+    /// The base currency, and what one of the other is in it.
+    rate: Option<(Currency, &'b str)>,
+    lacks_rate: bool,
+}
+
+impl<'b> EventMoney<'b> {
+    fn of(named: NamedCurrency, base: Currency, rate: impl Fn(Currency) -> Option<&'b str>) -> Self {
+        let currency = match named {
+            NamedCurrency::Absent => Some(base),
+            NamedCurrency::Code(code) => Some(code),
+            NamedCurrency::Unknown => None,
+        };
+        let foreign = currency.filter(|code| *code != base);
+        let rate = foreign.and_then(rate).map(|rate| (base, rate));
+        Self { currency, rate, lacks_rate: foreign.is_some() && rate.is_none() }
     }
 }
 

@@ -64,6 +64,6 @@ fn context(event: &BatchEvent<'_>, statement: &OrderStatement, geo: &Geo) -> Ord
         customer: event.look_ups.customer.as_deref().map(Into::into),
         country: event.look_ups.country.as_deref().map(Into::into),
         ip_country: ip_country.map(|country| country.as_str().into()),
-        currency: statement.currency.clone(),
+        currency: statement.currency,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use tidemill_domain::Currency;
 use tidemill_events::{EventRef, RawBatch};
 
 use super::{BatchEvent, JoinedBatch};
@@ -53,10 +54,10 @@ impl<'a> SettledBatch<'a> {
     }
 
     /// Joins the events with what is known of them, each as of its time.
-    pub(crate) fn join<'b>(&'b self, known: &'b Snapshot<'_>, geo: &Geo) -> JoinedBatch<'b> {
+    pub(crate) fn join<'b>(&'b self, known: &'b Snapshot<'_>, geo: &Geo, base: Currency) -> JoinedBatch<'b> {
+        let change = |place| self.changes.get(&place);
         let events = self.events.iter().enumerate();
-        let joined =
-            events.map(|(place, event)| event.join(self.marks.get(place), self.changes.get(&place), known, geo));
+        let joined = events.map(|(place, event)| event.join(self.marks.get(place), change(place), known, geo, base));
         JoinedBatch::new(self.raw, known.version(), joined.collect())
     }
 }

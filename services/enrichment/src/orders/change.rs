@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidemill_domain::{Amount, Timestamp};
+use tidemill_domain::{Amount, Currency, Timestamp};
 
 /// What an event does to an order. Zeros are not written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub(crate) struct OrderContext {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ip_country: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) currency: Option<String>,
+    pub(crate) currency: Option<Currency>,
 }
 
 /// What an event does to a line of an order.

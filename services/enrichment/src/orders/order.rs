@@ -1,7 +1,7 @@
 //! One order, and what events do to it.
 
 use serde::{Deserialize, Serialize};
-use tidemill_domain::{Amount, currency};
+use tidemill_domain::{Amount, Currency};
 
 use super::{
     LineChange, LineStatement, OrderChange, OrderContext, OrderStatement, StatementKind,
@@ -115,7 +115,7 @@ impl Order {
 
 impl PlacedOrder {
     fn new(statement: &OrderStatement, context: OrderContext) -> (Self, OrderChange) {
-        let discounts = discounts(statement, currency::minor_units(context.currency.as_deref().unwrap_or_default()));
+        let discounts = discounts(statement, decimals(context.currency));
         let lines: Vec<_> = statement
             .lines
             .iter()
@@ -155,7 +155,7 @@ impl PlacedOrder {
     }
 
     fn take(&mut self, statement: &OrderStatement) -> Taken {
-        let decimals = currency::minor_units(self.context.currency.as_deref().unwrap_or_default());
+        let decimals = decimals(self.context.currency);
         let taken = Return::of(statement, &self.lines, decimals).take(self, decimals);
         let before = self.beyond();
         self.told += taken.told;
@@ -199,6 +199,11 @@ fn placed_line(order: &OrderStatement, line: &LineStatement, discount: Amount) -
             ..LineChange::default()
         },
     }
+}
+
+/// Decimals that a share of an amount has.
+fn decimals(currency: Option<Currency>) -> u32 {
+    currency.map_or(2, |currency| u32::try_from(currency.decimals()).unwrap_or(2))
 }
 
 /// What is taken off each line: its own discount, and its share of what the

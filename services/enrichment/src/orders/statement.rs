@@ -1,7 +1,7 @@
 //! What an event says of an order.
 
 use serde::{Deserialize, Serialize};
-use tidemill_domain::Amount;
+use tidemill_domain::{Amount, Currency};
 
 /// What happens to the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +18,8 @@ pub(crate) enum StatementKind {
 pub(crate) struct OrderStatement {
     pub(crate) kind: StatementKind,
     pub(crate) id: String,
-    /// In upper case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) currency: Option<String>,
+    pub(crate) currency: Option<Currency>,
     /// What was ordered, or what of it comes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) lines: Vec<LineStatement>,

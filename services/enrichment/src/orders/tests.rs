@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
-use tidemill_domain::{Amount, Timestamp};
+use tidemill_domain::{Amount, Currency, Timestamp};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn context() -> OrderContext {
         customer: Some("c-1".into()),
         country: None,
         ip_country: None,
-        currency: Some("EUR".into()),
+        currency: Some(Currency::EUR),
     }
 }
 
@@ -127,7 +127,7 @@ fn a_share_has_the_decimals_of_its_currency() {
     let lines = || vec![line("a", "1", "10"), line("b", "1", "10"), line("c", "1", "10")];
     let shares = |currency: &str| {
         let order = OrderStatement { discount: Some(amount("10")), ..placed(lines()) };
-        let currency = Some(currency.into());
+        let currency = currency.parse().ok();
         let change = Order::default().apply(&order, OrderContext { currency, ..context() });
         change.lines.iter().map(|line| line.discount.to_string()).collect::<Vec<_>>()
     };
@@ -204,11 +204,11 @@ fn a_refund_of_an_unknown_order_counts_as_it_is_told() {
 fn another_currency_is_never_taken_off() {
     let mut order = Order::default();
     order.apply(&placed(vec![line("a", "1", "20")]), context());
-    let dollars = OrderStatement { currency: Some("USD".into()), ..refund("5") };
+    let dollars = OrderStatement { currency: "USD".parse().ok(), ..refund("5") };
     let change = order.apply(&dollars, context());
     assert!(change.differs && change.context.is_none());
     assert_eq!(change.lines, [LineChange { refund: amount("5"), ..LineChange::default() }]);
-    let euros = OrderStatement { currency: Some("EUR".into()), ..refund("5") };
+    let euros = OrderStatement { currency: Some(Currency::EUR), ..refund("5") };
     assert_eq!(order.apply(&euros, context()).lines[0].product.as_deref(), Some("a"));
 }
 

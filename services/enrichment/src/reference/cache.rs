@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_events::ItemFacts;
 use tidemill_store::answered;
 use tokio::sync::Mutex;
@@ -42,6 +42,8 @@ pub(crate) struct Reference {
     customers: Table<Profile>,
     /// All changes of regions: they are few.
     regions: RwLock<Arc<HashMap<Country, History<Arc<str>>>>>,
+    /// All rates, with their history.
+    rates: RwLock<Arc<HashMap<Currency, Arc<History<Box<str>>>>>>,
     version: AtomicU64,
     /// Shared by those who fill the caches, and held alone by a refresh: what was
     /// read before a change is never put in after it.
@@ -65,6 +67,7 @@ impl Reference {
             products: Table::new(RecordKind::Product, config.cached_entries),
             customers: Table::new(RecordKind::Customer, config.cached_entries),
             regions: RwLock::default(),
+            rates: RwLock::default(),
             version: AtomicU64::new(0),
             gate: tokio::sync::RwLock::default(),
             refreshing: Mutex::default(),
@@ -86,6 +89,7 @@ impl Reference {
             let regions = self.read_regions().await?;
             *self.regions.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(regions);
         }
+        self.read_rates(&changed, all).await?;
         let _gate = self.gate.write().await;
         if all {
             self.products.all_changed();
@@ -95,7 +99,7 @@ impl Reference {
                 match kind {
                     RecordKind::Product => self.products.changed(id),
                     RecordKind::Customer => self.customers.changed(id),
-                    RecordKind::Country => {}
+                    RecordKind::Country | RecordKind::Rate => {}
                 }
             }
         }
@@ -110,6 +114,27 @@ impl Reference {
         Ok(all.into_iter().filter_map(|(id, c)| Some((Country::from_code(&id)?, History::read(c, region)))).collect())
     }
 
+    /// Reads the rates that changed.
+    async fn read_rates(&self, changed: &[(RecordKind, String)], all: bool) -> Result<(), Error> {
+        let ids: HashSet<&str> =
+            changed.iter().filter(|(kind, _)| *kind == RecordKind::Rate).map(|(_, id)| id.as_str()).collect();
+        if ids.is_empty() && !all {
+            return Ok(());
+        }
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let stored = match all {
+            true => answered(self.store.histories_of(RecordKind::Rate)).await?,
+            false => answered(self.store.histories(RecordKind::Rate, &ids)).await?,
+        };
+        let read = stored
+            .into_iter()
+            .filter_map(|(id, changes)| Some((id.parse().ok()?, Arc::new(History::read(changes, history::rate)))));
+        let mut rates = self.rates.write().unwrap_or_else(PoisonError::into_inner);
+        // Who has a snapshot keeps what it has.
+        Arc::make_mut(&mut rates).extend(read);
+        Ok(())
+    }
+
     /// Loads files whose content is new, each as a whole or not at all.
     pub(crate) async fn load(&self, files: &[ReferenceFile], earliest: Timestamp) -> Result<(), Error> {
         for file in files {
@@ -120,7 +145,7 @@ impl Reference {
         self.refresh().await
     }
 
-    /// What is known of these products and customers, and of all countries.
+    /// What is known of these products and customers, and of all countries and rates.
     pub(crate) async fn snapshot<'a>(
         &'a self,
         products: HashSet<&'a str>,
@@ -135,6 +160,7 @@ impl Reference {
             products: self.find(&self.products, products, product).await?,
             customers: self.find(&self.customers, customers, profile).await?,
             regions: self.regions.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            rates: self.rates.read().unwrap_or_else(PoisonError::into_inner).clone(),
             countries: &self.countries,
         })
     }

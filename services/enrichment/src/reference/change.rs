@@ -5,7 +5,7 @@ mod tests;
 
 use tidemill_domain::Timestamp;
 
-use super::{Record, RecordAttributes};
+use super::{Record, RecordAttributes, RecordKind};
 
 /// An accepted change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,8 @@ pub(crate) enum RecordVerdict {
 
 /// Decides on a record, given what was accepted for its id. One for an id that
 /// is new is valid for all of the past unless it says otherwise, so that events
-/// of long ago find it; another not before `earliest`.
+/// of long ago find it; another not before `earliest`, unless it is the next of
+/// a table of rates.
 pub(crate) fn decide(
     accepted: &[RecordChange],
     is_new: bool,
@@ -41,26 +42,24 @@ pub(crate) fn decide(
         return RecordVerdict::Changed(next_version, record.valid_from);
     }
     let from = record.valid_from.unwrap_or(earliest);
-    match in_force(accepted, |change| (change.valid_from, change.version), from, u64::MAX) {
+    match in_force(accepted, from) {
         Some(current) if current.attributes == record.attributes => RecordVerdict::Unchanged(current.version),
-        _ if from < earliest && !is_new => RecordVerdict::TooEarly,
+        _ if from < earliest && !is_new && !is_next_rate(accepted, record) => RecordVerdict::TooEarly,
         _ => RecordVerdict::Changed(next_version, Some(from)),
     }
 }
 
-/// The change that holds at `time`, of those up to `version`: the one valid
-/// from the latest time, and of several from one time the last.
-pub(super) fn in_force<T>(
-    changes: &[T],
-    order: impl Fn(&T) -> (Option<Timestamp>, u64),
-    time: Timestamp,
-    version: u64,
-) -> Option<&T> {
-    changes
-        .iter()
-        .filter(|change| {
-            let (valid_from, number) = order(change);
-            valid_from.is_none_or(|from| from <= time) && number <= version
-        })
-        .max_by_key(|change| order(change))
+/// Whether it goes on with a currency's table of rates: a day's rate is often
+/// known only when the day has begun. What was enriched before keeps the rate
+/// that it got.
+fn is_next_rate(accepted: &[RecordChange], record: &Record) -> bool {
+    let newest = accepted.iter().filter_map(|change| change.valid_from).max();
+    record.kind == RecordKind::Rate && record.valid_from > newest
+}
+
+/// The change that holds at `time`: the one valid from the latest time, and of
+/// several from one time the last.
+fn in_force(changes: &[RecordChange], time: Timestamp) -> Option<&RecordChange> {
+    let begun = changes.iter().filter(|change| change.valid_from.is_none_or(|from| from <= time));
+    begun.max_by_key(|change| (change.valid_from, change.version))
 }

@@ -67,6 +67,8 @@ struct Sections {
     customers: Vec<RecordFields>,
     #[serde(default)]
     countries: Vec<RecordFields>,
+    #[serde(default)]
+    rates: Vec<RecordFields>,
 }
 
 fn read_yaml(text: &str) -> Result<Vec<Record>, String> {
@@ -75,6 +77,7 @@ fn read_yaml(text: &str) -> Result<Vec<Record>, String> {
         (RecordKind::Product, sections.products),
         (RecordKind::Customer, sections.customers),
         (RecordKind::Country, sections.countries),
+        (RecordKind::Rate, sections.rates),
     ];
     let each = sections.into_iter().flat_map(|(kind, records)| (1..).zip(records).map(move |r| (kind, r)));
     each.map(|(kind, (number, fields))| {
@@ -88,7 +91,7 @@ fn read_csv(path: &Path, text: &str) -> Result<Vec<Record>, String> {
     let kind = RecordKind::ALL
         .into_iter()
         .find(|kind| stem.starts_with(kind.plural()))
-        .ok_or("a .csv file's name must begin with products, customers or countries")?;
+        .ok_or("a .csv file's name must begin with products, customers, countries or rates")?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let names = reader.headers().map_err(|e| e.to_string())?.clone();
     let row = |row: Result<csv::StringRecord, csv::Error>| {

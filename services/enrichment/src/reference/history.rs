@@ -6,7 +6,7 @@ mod tests;
 use tidemill_domain::Timestamp;
 use tidemill_events::ItemFacts;
 
-use super::{RecordAttributes, RecordChange, change::in_force};
+use super::{RecordAttributes, RecordChange, record::RATE};
 use crate::{
     geo::{Countries, Country},
     shop::RecordNames,
@@ -15,7 +15,8 @@ use crate::{
 /// What a product counts under of which no category is known.
 const UNKNOWN_CATEGORY: &str = "Unknown";
 
-/// All that was ever known of one thing.
+/// All that was ever known of one thing, in the order of validity: of a rate
+/// there may be a record for every day of many years.
 #[derive(Debug)]
 pub(crate) struct History<T>(Box<[Known<T>]>);
 
@@ -29,7 +30,9 @@ struct Known<T> {
 impl<T> History<T> {
     pub(super) fn read(changes: Vec<RecordChange>, read: impl Fn(RecordAttributes) -> T) -> Self {
         let known = |c: RecordChange| Known { version: c.version, valid_from: c.valid_from, value: read(c.attributes) };
-        Self(changes.into_iter().map(known).collect())
+        let mut all: Vec<_> = changes.into_iter().map(known).collect();
+        all.sort_by_key(|known| (known.valid_from, known.version));
+        Self(all.into())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -38,7 +41,8 @@ impl<T> History<T> {
 
     /// What holds at `time`, of the changes up to `version`.
     pub(super) fn at(&self, time: Timestamp, version: u64) -> Option<&T> {
-        in_force(&self.0, |known| (known.valid_from, known.version), time, version).map(|known| &known.value)
+        let begun = self.0.partition_point(|known| known.valid_from.is_none_or(|from| from <= time));
+        self.0[..begun].iter().rev().find(|known| known.version <= version).map(|known| &known.value)
     }
 }
 
@@ -57,4 +61,8 @@ pub(super) fn profile(attributes: RecordAttributes, names: &RecordNames, countri
 pub(super) fn product(mut attributes: RecordAttributes, names: &RecordNames) -> ItemFacts {
     let category = attributes.remove(&names.category).filter(|category| !category.is_empty());
     ItemFacts { category: category.unwrap_or_else(|| UNKNOWN_CATEGORY.into()), product: attributes }
+}
+
+pub(super) fn rate(mut attributes: RecordAttributes) -> Box<str> {
+    attributes.remove(RATE).unwrap_or_default().into()
 }

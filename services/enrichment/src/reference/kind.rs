@@ -8,10 +8,12 @@ pub(crate) enum RecordKind {
     Product,
     Customer,
     Country,
+    /// Of a currency to the base currency.
+    Rate,
 }
 
 impl RecordKind {
-    pub(crate) const ALL: [Self; 3] = [Self::Product, Self::Customer, Self::Country];
+    pub(crate) const ALL: [Self; 4] = [Self::Product, Self::Customer, Self::Country, Self::Rate];
 
     /// As in the store.
     pub(crate) fn as_str(self) -> &'static str {
@@ -19,6 +21,7 @@ impl RecordKind {
             Self::Product => "product",
             Self::Customer => "customer",
             Self::Country => "country",
+            Self::Rate => "rate",
         }
     }
 
@@ -28,6 +31,7 @@ impl RecordKind {
             Self::Product => "products",
             Self::Customer => "customers",
             Self::Country => "countries",
+            Self::Rate => "rates",
         }
     }
 }

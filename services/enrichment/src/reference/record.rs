@@ -6,11 +6,13 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Amount, Currency, ReadAmount, Timestamp};
 
 use super::RecordKind;
 use crate::{error::Error, geo::Country};
 
+/// The attribute of a rate: units of the base currency for one of the currency.
+pub(super) const RATE: &str = "rate";
 const MAX_ID_BYTES: usize = 200;
 const MAX_ATTRIBUTES: usize = 32;
 const MAX_NAME_BYTES: usize = 64;
@@ -34,7 +36,6 @@ pub(crate) type RecordFields = BTreeMap<String, Value>;
 impl Record {
     /// Reads a record; `id` is for one whose address names it.
     pub(crate) fn read(kind: RecordKind, id: Option<String>, fields: RecordFields) -> Result<Self, Error> {
-        let wrong = |name: &str, detail: String| Error::Record { pointer: pointer(name), detail };
         let mut record =
             Self { kind, id: id.unwrap_or_default(), valid_from: None, attributes: RecordAttributes::new() };
         for (name, value) in fields {
@@ -66,17 +67,39 @@ impl Record {
             let detail = format!("more than {MAX_ATTRIBUTES} attributes or {MAX_TOTAL_BYTES} bytes");
             return Err(Error::Record { pointer: String::new(), detail });
         }
-        if kind == RecordKind::Country {
-            record.id = Country::from_code(&record.id)
-                .ok_or_else(|| wrong("id", "must be an ISO 3166-1 alpha-2 code".into()))?
-                .as_str()
-                .into();
-            if record.attributes.get("region").is_none_or(String::is_empty) {
-                return Err(wrong("region", "is required of a country".into()));
-            }
+        match kind {
+            RecordKind::Product | RecordKind::Customer => {}
+            RecordKind::Country => record.check_country()?,
+            RecordKind::Rate => record.check_rate()?,
         }
         Ok(record)
     }
+
+    fn check_country(&mut self) -> Result<(), Error> {
+        let code = Country::from_code(&self.id);
+        self.id = code.ok_or_else(|| wrong("id", "must be an ISO 3166-1 alpha-2 code".into()))?.as_str().into();
+        if self.attributes.get("region").is_none_or(String::is_empty) {
+            return Err(wrong("region", "is required of a country".into()));
+        }
+        Ok(())
+    }
+
+    fn check_rate(&self) -> Result<(), Error> {
+        if self.id.parse::<Currency>().ok().is_none_or(|code| code.as_str() != self.id) {
+            return Err(wrong("id", "must be the code of a currency in upper case, such as USD (ISO 4217)".into()));
+        }
+        let Some(rate) = self.attributes.get(RATE) else {
+            return Err(wrong(RATE, "is required: units of the base currency for one of this currency".into()));
+        };
+        match Amount::read(rate) {
+            Ok(ReadAmount { amount, .. }) if amount > Amount::ZERO => Ok(()),
+            _ => Err(wrong(RATE, format!("{rate:?} must be a decimal above 0, such as \"0.92\""))),
+        }
+    }
+}
+
+fn wrong(name: &str, detail: String) -> Error {
+    Error::Record { pointer: pointer(name), detail }
 }
 
 fn check(text: &str, limit: usize) -> Result<(), String> {

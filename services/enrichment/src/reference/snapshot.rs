@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_events::ItemFacts;
 
 use super::history::{History, Profile};
@@ -14,6 +14,7 @@ pub(crate) struct Snapshot<'a> {
     pub(super) products: HashMap<&'a str, Arc<History<ItemFacts>>>,
     pub(super) customers: HashMap<&'a str, Arc<History<Profile>>>,
     pub(super) regions: Arc<HashMap<Country, History<Arc<str>>>>,
+    pub(super) rates: Arc<HashMap<Currency, Arc<History<Box<str>>>>>,
     pub(super) countries: &'a Countries,
 }
 
@@ -28,6 +29,11 @@ impl Snapshot<'_> {
 
     pub(crate) fn customer(&self, id: &str, time: Timestamp) -> Option<&Profile> {
         self.customers.get(id)?.at(time, self.version)
+    }
+
+    /// What one of the currency is in the base currency.
+    pub(crate) fn rate(&self, currency: Currency, time: Timestamp) -> Option<&str> {
+        self.rates.get(&currency)?.at(time, self.version).map(|rate| &**rate)
     }
 
     pub(crate) fn country(&self, text: &str) -> Option<Country> {

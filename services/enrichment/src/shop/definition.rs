@@ -61,6 +61,13 @@ struct WrittenMembers {
     products: Vec<Field>,
     customers: Vec<Field>,
     countries: Vec<Field>,
+    #[serde(default = "default_currencies")]
+    currencies: Vec<Field>,
+}
+
+/// Of a definition that is older than the key.
+fn default_currencies() -> Vec<Field> {
+    vec![Field::Data(vec!["currency".into()])]
 }
 
 impl ShopDefinition {
@@ -83,6 +90,7 @@ impl ShopDefinition {
             ("products", &events.products),
             ("customers", &events.customers),
             ("countries", &events.countries),
+            ("currencies", &events.currencies),
         ] {
             check(fields).map_err(|reason| wrong(key, reason))?;
         }
@@ -102,6 +110,7 @@ impl ShopDefinition {
             products,
             paths("customers", &events.customers, &["subject", "data"])?,
             paths("countries", &events.countries, &["data"])?,
+            paths("currencies", &events.currencies, &["data"])?,
         );
         Ok(Self { events, orders, records })
     }

@@ -10,6 +10,7 @@ use serde::{
     de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use tidemill_domain::Currency;
 use tidemill_events::EventRef;
 
 /// Items of one event that are looked up; the shop's schema allows no more.
@@ -36,6 +37,7 @@ pub(crate) struct EventMembers {
     products: Vec<DataPath>,
     customers: Vec<CustomerPath>,
     countries: Vec<DataPath>,
+    currencies: Vec<DataPath>,
     /// The members of data that the paths begin with.
     of_data: Vec<String>,
     /// The same of items.
@@ -64,6 +66,30 @@ pub(crate) struct LookUps<'a> {
     pub(crate) customer: Option<Cow<'a, str>>,
     /// The country that the event names.
     pub(crate) country: Option<Cow<'a, str>>,
+    /// The currency that the event names.
+    pub(crate) currency: NamedCurrency,
+}
+
+/// What an event says of the currency of its amounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum NamedCurrency {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// This one.
+    Code(Currency),
+    /// Something that is no currency.
+    Unknown,
+}
+
+impl NamedCurrency {
+    /// The currency, where it is one.
+    pub(crate) const fn code(self) -> Option<Currency> {
+        match self {
+            Self::Code(code) => Some(code),
+            Self::Absent | Self::Unknown => None,
+        }
+    }
 }
 
 impl EventMembers {
@@ -72,6 +98,7 @@ impl EventMembers {
         products: Vec<MemberPath>,
         customers: Vec<MemberPath>,
         countries: Vec<MemberPath>,
+        currencies: Vec<MemberPath>,
     ) -> Self {
         let mut members = Self {
             items: Vec::new(),
@@ -79,6 +106,7 @@ impl EventMembers {
             products: Vec::new(),
             customers: Vec::new(),
             countries: Vec::new(),
+            currencies: Vec::new(),
             of_data: Vec::new(),
             of_item: Vec::new(),
         };
@@ -100,6 +128,7 @@ impl EventMembers {
         }
         members.items = items.into_iter().filter_map(|path| data(path, &mut members.of_data)).collect();
         members.countries = countries.into_iter().filter_map(|path| data(path, &mut members.of_data)).collect();
+        members.currencies = currencies.into_iter().filter_map(|path| data(path, &mut members.of_data)).collect();
         members
     }
 
@@ -118,7 +147,17 @@ impl EventMembers {
                 CustomerPath::Data(path) => text_at(path),
             }),
             country: self.countries.iter().find_map(text_at),
+            currency: self.currency_of(data.as_deref()),
         }
+    }
+
+    /// The first member counts that is a currency.
+    fn currency_of(&self, data: Option<&[Option<&RawValue>]>) -> NamedCurrency {
+        let members = self.currencies.iter().filter_map(|path| path.find(data?));
+        members.map(named_currency).fold(NamedCurrency::Absent, |found, next| match (found, next) {
+            (NamedCurrency::Code(_), _) | (_, NamedCurrency::Absent) => found,
+            (NamedCurrency::Absent | NamedCurrency::Unknown, next) => next,
+        })
     }
 
     fn product_of<'a>(&self, item: &'a RawValue) -> Option<Cow<'a, str>> {
@@ -193,6 +232,15 @@ pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
         b'"' => serde_json::from_str::<JsonText<'_>>(raw.get()).ok().map(|JsonText(text)| text),
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw.get())),
         _ => None,
+    }
+}
+
+/// Null and an empty text say nothing.
+fn named_currency(raw: &RawValue) -> NamedCurrency {
+    match text(raw).as_deref().map(str::trim) {
+        None if raw.get() == "null" => NamedCurrency::Absent,
+        Some("") => NamedCurrency::Absent,
+        named => named.and_then(|text| text.parse().ok()).map_or(NamedCurrency::Unknown, NamedCurrency::Code),
     }
 }
 

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidemill_domain::{Amount, ReadAmount};
+use tidemill_domain::{Amount, Currency, ReadAmount};
 use tidemill_events::EventRef;
 
 use super::members::{DataPath, MAX_ITEMS, list, read, text};
@@ -26,7 +26,6 @@ pub(crate) struct OrderPaths {
 pub(super) enum OrderMember {
     Id,
     Items,
-    Currency,
     Discount,
     Shipping,
     Tax,
@@ -70,8 +69,9 @@ impl OrderMembers {
         Self { kinds, order, line, of_data, of_item }
     }
 
-    /// What an event says of an order; `None` where it is about none.
-    pub(crate) fn statement(&self, event: &EventRef<'_>) -> Option<OrderStatement> {
+    /// What an event, whose amounts are in this currency, says of an order; `None`
+    /// where it is about none.
+    pub(crate) fn statement(&self, event: &EventRef<'_>, currency: Option<Currency>) -> Option<OrderStatement> {
         let kind = *self.kinds.get(&*event.kind)?;
         let data = read(event.data?, &self.of_data)?;
         let found = |member| find(self.order.get(&member)?, &data);
@@ -84,7 +84,7 @@ impl OrderMembers {
         Some(OrderStatement {
             kind,
             id: id.into_owned(),
-            currency: found(OrderMember::Currency).and_then(text).map(|code| code.to_ascii_uppercase()),
+            currency,
             lines: items.into_iter().take(MAX_ITEMS).map(|item| self.line(item)).collect(),
             discount: discount.amount(),
             shipping: shipping.amount(),

@@ -23,7 +23,6 @@ pub(super) struct WrittenOrders {
     refunded: Vec<String>,
     cancelled: Vec<String>,
     id: Vec<Field>,
-    currency: Vec<Field>,
     discount: Vec<Field>,
     shipping: Vec<Field>,
     tax: Vec<Field>,
@@ -51,7 +50,6 @@ impl WrittenOrders {
         let of_order = BTreeMap::from([
             (OrderMember::Id, of_data("id", &self.id)?),
             (OrderMember::Items, items.iter().filter_map(data).collect()),
-            (OrderMember::Currency, of_data("currency", &self.currency)?),
             (OrderMember::Discount, of_data("discount", &self.discount)?),
             (OrderMember::Shipping, of_data("shipping", &self.shipping)?),
             (OrderMember::Tax, of_data("tax", &self.tax)?),

@@ -1,4 +1,4 @@
-//! What is known of products, customers and countries.
+//! What is known of products, customers, countries and rates.
 
 use std::collections::HashMap;
 

@@ -111,6 +111,7 @@ macro_rules! on_each_database {
 on_each_database!(
     batches_and_floor_move_together,
     changes_are_counted_and_found,
+    a_table_of_rates_is_stored_with_its_days,
     a_file_is_loaded_once,
     writers_take_turns,
     any_text_may_be_asked_for,
@@ -192,6 +193,30 @@ async fn changes_are_counted_and_found(store: &Store) {
     );
     assert_eq!(found["1"][1].attributes, record(RecordKind::Product, "1", "Toys").attributes);
     assert_eq!(store.histories_of(RecordKind::Customer).await.expect("reads")["1"][0].version, before + 2);
+}
+
+async fn a_table_of_rates_is_stored_with_its_days(store: &Store) {
+    let rate = |valid_from: i64, rate: &str| Record {
+        kind: RecordKind::Rate,
+        id: "USD".into(),
+        valid_from: Some(at(valid_from)),
+        attributes: RecordAttributes::from([("rate".into(), rate.into())]),
+    };
+    let file =
+        |text: &str, records: Vec<Record>| ReferenceFile { path: "rates.csv".into(), digest: text.into(), records };
+    let table = vec![rate(100, "0.91"), rate(200, "0.92")];
+    let loaded = store.load(&file("1", table.clone()), at(9_000)).await.expect("loads").expect("is new");
+    assert!(loaded.iter().all(|verdict| matches!(verdict, RecordVerdict::Changed(..))), "{loaded:?}");
+    let longer: Vec<Record> = table.iter().cloned().chain([rate(300, "0.93")]).collect();
+    let loaded = store.load(&file("2", longer), at(9_500)).await.expect("loads").expect("is new");
+    let last = loaded.last().copied();
+    assert!(matches!(last, Some(RecordVerdict::Changed(_, Some(from))) if from == at(300)), "{loaded:?}");
+    assert!(loaded[..2].iter().all(|verdict| matches!(verdict, RecordVerdict::Unchanged(_))), "{loaded:?}");
+    let corrected = store.load(&file("3", vec![rate(200, "0.95")]), at(9_900)).await.expect_err("is refused");
+    assert!(corrected.to_string().contains("rate \"USD\""), "{corrected}");
+    let stored = store.histories_of(RecordKind::Rate).await.expect("reads");
+    let days: Vec<_> = stored["USD"].iter().map(|change| change.valid_from).collect();
+    assert_eq!(days, [Some(at(100)), Some(at(200)), Some(at(300))]);
 }
 
 async fn any_text_may_be_asked_for(store: &Store) {

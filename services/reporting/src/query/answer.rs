@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_stage::Failure;
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use super::{
-    grouping::{DimensionGroup, Gaps, Grouping, Sum, Values},
+    grouping::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Sum, Values},
     question::{AnswerFormat, Question, QuestionParameters, QuestionView},
     resolution::{Resolution, Rollup},
 };
@@ -39,8 +39,17 @@ pub(crate) struct Head {
     /// Whose days are meant.
     #[schema(value_type = String)]
     pub(crate) zone: Zone,
-    /// As asked.
+    /// As asked; and `currency`, by which amounts are always split unless they
+    /// are converted.
     pub(crate) group_by: Vec<String>,
+    /// The currency of converted amounts; `null` where none is converted. Of
+    /// metrics with money alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$")]
+    pub(crate) base_currency: Option<Option<Currency>>,
+    /// Whether the amounts in `values` are in the base currency.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) convert: bool,
     /// When the newest update that it is made of was taken in.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) as_of: Option<Timestamp>,
@@ -95,6 +104,9 @@ pub(crate) struct SeriesPoint {
     /// Amounts are strings, counts numbers, `null` where there is no value.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub(crate) values: Values,
+    /// The amounts among them in the base currency.
+    #[serde(flatten)]
+    pub(crate) in_base: BaseValues,
     /// What is not in them as it was.
     #[serde(flatten)]
     pub(crate) gaps: Gaps,
@@ -118,6 +130,9 @@ pub(crate) struct TotalsRow {
     /// Amounts are strings, counts numbers, `null` where there is no value.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub(crate) values: Values,
+    /// The amounts among them in the base currency.
+    #[serde(flatten)]
+    pub(crate) in_base: BaseValues,
     /// What is not in them as it was.
     #[serde(flatten)]
     pub(crate) gaps: Gaps,
@@ -130,6 +145,7 @@ pub(crate) struct Answered {
     head: Head,
     resolution: Resolution,
     groups: Vec<DimensionGroup>,
+    base: Base,
     truth: Truth,
 }
 
@@ -139,12 +155,13 @@ impl Answered {
     }
 
     pub(crate) fn series(self) -> SeriesAnswer {
-        let Self { metric, head, resolution, groups, truth, .. } = self;
+        let Self { metric, head, resolution, groups, base, truth, .. } = self;
         let point = |sum: Sum| SeriesPoint {
             start: sum.start,
             end: sum.end,
             complete: truth.is_complete(sum.end),
-            values: sum.values(&metric),
+            values: sum.values(&metric, base),
+            in_base: sum.in_base(&metric, base),
             gaps: sum.gaps(&metric),
         };
         let series = groups.into_iter().map(|group| MetricSeries {
@@ -155,13 +172,14 @@ impl Answered {
     }
 
     pub(crate) fn totals(self) -> TotalsAnswer {
-        let Self { metric, head, groups, .. } = self;
+        let Self { metric, head, groups, base, .. } = self;
         let of_group =
             |DimensionGroup { dimensions, sums }| sums.into_iter().map(move |sum: Sum| (dimensions.clone(), sum));
         let rows = groups.into_iter().flat_map(of_group);
         let rows = rows.map(|(dimensions, sum)| TotalsRow {
             dimensions,
-            values: sum.values(&metric),
+            values: sum.values(&metric, base),
+            in_base: sum.in_base(&metric, base),
             gaps: sum.gaps(&metric),
         });
         TotalsAnswer { head, rows: rows.collect() }
@@ -206,7 +224,8 @@ async fn answer(
     let read_until = to.min(now);
     let is_complete = truth.is_complete(read_until)
         && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
-    let Question { from, to, zone, group_by, format, .. } = question;
+    let Question { from, to, zone, group_by, format, convert, .. } = question;
+    let base = Base::of(&groups, convert);
     let zone = rollup.zone().unwrap_or(zone);
     let head = Head {
         metric: metric.name.clone(),
@@ -215,13 +234,15 @@ async fn answer(
         to,
         zone,
         group_by,
+        base_currency: metric.has_money().then_some(base.currency),
+        convert,
         as_of: truth.as_of,
         watermark: truth.watermark,
         complete: is_complete,
         source: "speed",
         approximate,
     };
-    Ok(Answered { metric, format, head, resolution: rollup.resolution(), groups, truth })
+    Ok(Answered { metric, format, head, resolution: rollup.resolution(), groups, base, truth })
 }
 
 /// Adds up what a question is about, in the finest way that it allows.

@@ -7,66 +7,121 @@ use tidemill_service::spreadsheet::cell;
 use tidemill_totals::Value;
 
 use super::{
-    answer::{MetricSeries, SeriesAnswer, SeriesPoint, TotalsAnswer},
-    grouping::Values,
+    answer::{Head, MetricSeries, SeriesAnswer, SeriesPoint, TotalsAnswer},
+    grouping::{BaseValues, Values},
 };
 use crate::catalogue::Metric;
 
 #[cfg(test)]
 mod tests;
 
+/// A line of the table.
+struct CsvRow {
+    dimensions: BTreeMap<String, String>,
+    /// Of a series: first instant, first instant after it, and whether it is complete.
+    window: Option<(Timestamp, Timestamp, bool)>,
+    values: Values,
+    in_base: BaseValues,
+}
+
+/// Which columns the table has: the dimensions grouped by, the window, the
+/// measures, and for money what it is in the base currency.
+struct CsvColumns<'a> {
+    group_by: &'a [String],
+    has_windows: bool,
+    measures: Vec<&'a str>,
+    /// Measures of money that are told in the base currency beside their own.
+    converted: Vec<&'a str>,
+    unconverted: Vec<&'a str>,
+    base_currency: Option<String>,
+}
+
 pub(crate) fn series_csv(
     metric: &Metric,
     SeriesAnswer { head, series, .. }: SeriesAnswer,
 ) -> Result<Vec<u8>, csv::Error> {
     let rows = series.into_iter().flat_map(|MetricSeries { dimensions, points }| {
-        let row = move |SeriesPoint { start, end, complete, values, .. }| {
-            (dimensions.clone(), Some((start, end, complete)), values)
+        let row = move |SeriesPoint { start, end, complete, values, in_base, .. }| CsvRow {
+            dimensions: dimensions.clone(),
+            window: Some((start, end, complete)),
+            values,
+            in_base,
         };
         points.into_iter().map(row)
     });
-    csv(metric, &head.group_by, true, rows)
+    CsvColumns::new(metric, &head, true).write(rows)
 }
 
 pub(crate) fn totals_csv(metric: &Metric, TotalsAnswer { head, rows }: TotalsAnswer) -> Result<Vec<u8>, csv::Error> {
-    csv(metric, &head.group_by, false, rows.into_iter().map(|row| (row.dimensions, None, row.values)))
+    let rows = rows.into_iter().map(|row| CsvRow {
+        dimensions: row.dimensions,
+        window: None,
+        values: row.values,
+        in_base: row.in_base,
+    });
+    CsvColumns::new(metric, &head, false).write(rows)
 }
 
-/// An answer as CSV: the dimensions grouped by, the window where `windows`,
-/// and the measures. No dimension's value is a formula to a spreadsheet.
-fn csv(
-    metric: &Metric,
-    group_by: &[String],
-    windows: bool,
-    rows: impl Iterator<Item = (BTreeMap<String, String>, Option<(Timestamp, Timestamp, bool)>, Values)>,
-) -> Result<Vec<u8>, csv::Error> {
-    let mut out = csv::Writer::from_writer(Vec::new());
-    let window_columns = ["start", "end", "complete"].into_iter().filter(|_| windows);
-    let measures = || metric.measures.iter().map(|measure| measure.name.as_str());
-    out.write_record(
-        group_by
-            .iter()
-            .map(|name| cell(name))
-            .chain(window_columns.chain(measures()).map(Cow::from))
-            .map(Cow::into_owned),
-    )?;
-    for (dimensions, window, values) in rows {
-        let mut record: Vec<String> = group_by
-            .iter()
-            .map(|name| dimensions.get(name).map_or_else(String::new, |value| cell(value).into()))
-            .collect();
-        record.extend(
-            window
-                .into_iter()
-                .flat_map(|(start, end, complete)| [start.to_string(), end.to_string(), complete.to_string()]),
-        );
-        record.extend(measures().map(|name| match values.get(name) {
-            Some(Value::Count(count)) => count.to_string(),
-            Some(Value::Amount(amount)) => amount.to_string(),
-            Some(Value::Number(number)) => number.to_string(),
-            Some(Value::None) | None => String::new(),
-        }));
-        out.write_record(record)?;
+impl<'a> CsvColumns<'a> {
+    fn new(metric: &'a Metric, head: &'a Head, has_windows: bool) -> Self {
+        let names = |of_money: bool| {
+            let measures = metric.measures.iter().filter(|measure| measure.money || !of_money);
+            measures.map(|measure| measure.name.as_str()).collect::<Vec<_>>()
+        };
+        let base = head.base_currency.map(|base| base.map_or_else(String::new, |base| base.to_string()));
+        Self {
+            group_by: &head.group_by,
+            has_windows,
+            measures: names(false),
+            converted: if head.convert { Vec::new() } else { names(true) },
+            unconverted: names(true),
+            base_currency: base,
+        }
     }
-    out.into_inner().map_err(|error| error.into_error().into())
+
+    fn header(&self) -> Vec<String> {
+        let windows = ["start", "end", "complete"].into_iter().filter(|_| self.has_windows).map(String::from);
+        let named =
+            |kind: &'static str, names: &[&str]| names.iter().map(|name| format!("{kind}.{name}")).collect::<Vec<_>>();
+        let groups = self.group_by.iter().map(|name| cell(name).into_owned());
+        let measures = self.measures.iter().map(|name| (*name).to_owned());
+        let mut header: Vec<String> = groups.chain(windows).chain(measures).collect();
+        header.extend(named("converted", &self.converted));
+        header.extend(named("unconverted", &self.unconverted));
+        header.extend(self.base_currency.as_ref().map(|_| "base_currency".to_owned()));
+        header
+    }
+
+    /// No dimension's value is a formula to a spreadsheet.
+    fn record(&self, row: &CsvRow) -> Vec<String> {
+        let CsvRow { dimensions, window, values, in_base } = row;
+        let group = |name: &String| dimensions.get(name).map_or(Cow::Borrowed(""), |value| cell(value)).into_owned();
+        let mut record: Vec<String> = self.group_by.iter().map(group).collect();
+        record.extend(
+            window.iter().flat_map(|(start, end, complete)| [start.to_string(), end.to_string(), complete.to_string()]),
+        );
+        record.extend(self.measures.iter().map(|name| figure(values.get(*name))));
+        record.extend(self.converted.iter().map(|name| figure(in_base.converted.get(*name))));
+        record.extend(self.unconverted.iter().map(|name| in_base.unconverted.get(*name).unwrap_or(&0).to_string()));
+        record.extend(self.base_currency.clone());
+        record
+    }
+
+    fn write(&self, rows: impl Iterator<Item = CsvRow>) -> Result<Vec<u8>, csv::Error> {
+        let mut out = csv::Writer::from_writer(Vec::new());
+        out.write_record(self.header())?;
+        for row in rows {
+            out.write_record(self.record(&row))?;
+        }
+        out.into_inner().map_err(|error| error.into_error().into())
+    }
+}
+
+fn figure(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::Count(count)) => count.to_string(),
+        Some(Value::Amount(amount)) => amount.to_string(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::None) | None => String::new(),
+    }
 }

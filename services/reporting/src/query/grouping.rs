@@ -4,21 +4,38 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
-use tidemill_domain::Timestamp;
-use tidemill_totals::{Measure, MeasureTotal, Totals, Value};
+use tidemill_domain::{Currency, Timestamp};
+use tidemill_totals::{InBase, Measure, MeasureTotal, Totals, Value};
 use utoipa::ToSchema;
 
 use super::{
     question::Question,
     resolution::{Roller, Rollup, RollupSpan},
 };
-use crate::{catalogue::Metric, error::Error, store::StoredCell};
+use crate::{
+    catalogue::{MeasureShape, Metric},
+    error::Error,
+    store::StoredCell,
+};
 
 #[cfg(test)]
 mod tests;
 
 /// Values by name of measure.
 pub(crate) type Values = BTreeMap<String, Value>;
+
+/// Measures of money in the base currency. Measures that are no money are not
+/// named.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, ToSchema)]
+pub(crate) struct BaseValues {
+    /// By measure; `null` where nothing of it is known in the base currency.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
+    pub(crate) converted: Values,
+    /// By measure: rows that are not in it, since no rate is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) unconverted: BTreeMap<String, u64>,
+}
 
 /// By measure: rows that it should have and has not, and values that were rounded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
@@ -65,9 +82,39 @@ impl Sum {
         self.totals.add(&cell.totals)
     }
 
-    /// The values by the names that the definition gives them.
-    pub(crate) fn values(&self, metric: &Metric) -> Values {
-        metric.measures.iter().zip(&self.totals.0).map(|(named, state)| (named.name.clone(), state.value())).collect()
+    fn measures<'m>(&'m self, metric: &'m Metric) -> impl Iterator<Item = (&'m MeasureShape, &'m MeasureTotal)> {
+        metric.measures.iter().zip(&self.totals.0)
+    }
+
+    /// The values by the names that the definition gives them. Where they are
+    /// `converted`, those of money are in the base currency.
+    pub(crate) fn values(&self, metric: &Metric, base: Base) -> Values {
+        let value = |(shape, total): (&MeasureShape, &MeasureTotal)| match shape.money && base.is_asked {
+            true => (shape.name.clone(), total.in_base(base.currency).value),
+            false => (shape.name.clone(), total.value()),
+        };
+        self.measures(metric).map(value).collect()
+    }
+
+    /// The measures of money in the base currency; values that are given in it
+    /// already are not told again.
+    pub(crate) fn in_base(&self, metric: &Metric, base: Base) -> BaseValues {
+        let mut values = BaseValues::default();
+        for (shape, total) in self.measures(metric).filter(|(shape, _)| shape.money) {
+            let InBase { value, unconverted } = total.in_base(base.currency);
+            if !base.is_asked {
+                values.converted.insert(shape.name.clone(), value);
+            }
+            if unconverted > 0 {
+                values.unconverted.insert(shape.name.clone(), unconverted);
+            }
+        }
+        values
+    }
+
+    /// The base currency that its money was converted to.
+    fn base(&self) -> Option<Currency> {
+        self.totals.0.iter().filter_map(MeasureTotal::base).min()
     }
 
     /// What the measures could not take as it was.
@@ -86,6 +133,24 @@ impl Sum {
             !total.measure.is_exact() || self.is_joined && matches!(total.measure, Measure::DistinctKeyed(_))
         };
         self.totals.0.iter().enumerate().filter(move |(_, state)| is_inexact(state)).map(|(at, _)| at)
+    }
+}
+
+/// The base currency of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Base {
+    /// None where nothing is converted to any.
+    pub(crate) currency: Option<Currency>,
+    /// Whether amounts are asked for in it.
+    pub(crate) is_asked: bool,
+}
+
+impl Base {
+    /// The totals say which one it is. A shop that has changed it has two, of
+    /// which an answer has one: the code decides, as where totals are added.
+    pub(crate) fn of(groups: &[DimensionGroup], is_asked: bool) -> Self {
+        let sums = groups.iter().flat_map(|group| &group.sums);
+        Self { currency: sums.filter_map(Sum::base).min(), is_asked }
     }
 }
 

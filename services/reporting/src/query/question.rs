@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use tidemill_definitions::dimension_value;
-use tidemill_domain::Timestamp;
+use tidemill_definitions::{CURRENCY, dimension_value};
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_service::FieldError;
 use utoipa::IntoParams;
 
@@ -43,6 +43,12 @@ pub(crate) struct QuestionParameters {
     #[serde(default)]
     #[param(value_type = Option<String>)]
     group_by: Vec<String>,
+    /// Whether amounts are told in the shop's base currency, all currencies in
+    /// one total. Otherwise rows are split by `currency`, whether it is grouped
+    /// by or not: amounts of two currencies are never added.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    convert: bool,
     /// Another version than the one served.
     version: Option<String>,
     /// `json` or `csv`.
@@ -129,6 +135,8 @@ pub(crate) struct Question {
     pub(crate) group_by: Vec<String>,
     /// Values that a dimension may have, by dimension.
     pub(crate) filters: BTreeMap<String, BTreeSet<String>>,
+    /// Whether amounts are told in the base currency.
+    pub(crate) convert: bool,
     pub(crate) format: Option<AnswerFormat>,
 }
 
@@ -138,7 +146,17 @@ impl Question {
         let group_by = metric.dimensions.clone();
         let (zone, resolution) = (Zone::UTC, Some(Resolution::Window));
         let filters = BTreeMap::new();
-        Self { from: None, to: None, zone, is_zone_named: true, resolution, group_by, filters, format: None }
+        Self {
+            from: None,
+            to: None,
+            zone,
+            is_zone_named: true,
+            resolution,
+            group_by,
+            filters,
+            convert: false,
+            format: None,
+        }
     }
 
     /// Reads the parameters of a question about `metric`; all errors at once.
@@ -154,16 +172,24 @@ impl Question {
                 let known = declared.join(", ");
                 return Err(format!("is not known; there are {known} and {}", listed(&metric.dimensions)));
             }
-            filters.entry(name.to_owned()).or_default().insert(dimension_value(value).into_owned());
+            let code = value.parse::<Currency>().ok().filter(|_| name == CURRENCY && metric.has_money());
+            let value = code.map_or_else(|| dimension_value(value).into_owned(), |code| code.to_string());
+            filters.entry(name.to_owned()).or_default().insert(value);
             Ok(())
         };
         let (asked, mut errors) = QuestionParameters::read(view, default, pairs, filter);
         let zone = asked.zone(default);
         let is_zone_named = asked.zone.is_some();
-        let QuestionParameters { from, to, zone: _, resolution, group_by, version: _, format } = asked;
+        let QuestionParameters { from, to, zone: _, resolution, group_by, convert, version: _, format } = asked;
         let [from, to] = [from, to].map(|bound| bound.map(|bound| bound.instant(zone)));
-        let group_by: Vec<String> = group_by.iter().flat_map(|list| names(list)).collect();
+        let mut group_by: Vec<String> = group_by.iter().flat_map(|list| names(list)).collect();
         errors.extend(faults(metric, &group_by));
+        if convert && !metric.has_money() {
+            errors.push(wrong("convert", "is of metrics with money: no measure of this one is"));
+        }
+        if metric.has_money() && !convert && !group_by.iter().any(|name| name == CURRENCY) {
+            group_by.push(CURRENCY.to_owned());
+        }
         errors
             .extend(resolution.and_then(|resolution| too_fine(metric, resolution)).map(|why| wrong("resolution", why)));
         if !errors.is_empty() {
@@ -175,7 +201,7 @@ impl Question {
         if let Some(millis) = metric.tile_millis() {
             range::check(&format!("metric {}", metric.name), millis, from, to)?;
         }
-        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, format })
+        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, convert, format })
     }
 
     /// How windows may be put together, the finest way first. Where no resolution

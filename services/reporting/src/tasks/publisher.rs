@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_stage::Failure;
 use tidemill_store::answered;
 use tokio::time::{Instant, sleep};
@@ -18,7 +18,7 @@ use crate::{
     books::BooksAnswer,
     catalogue::Metric,
     error::Error,
-    query::{DimensionGroup, Gaps, Grouping, Question, Rollup, Values},
+    query::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Question, Rollup, Values},
     read_model::MergedCellKey,
     state::{Reporting, Truth},
     store::StoredCell,
@@ -40,6 +40,9 @@ struct MetricsEvent<'a> {
     version: &'a str,
     as_of: Option<Timestamp>,
     watermark: Option<Timestamp>,
+    /// The currency of converted amounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_currency: Option<Currency>,
     points: &'a [LivePoint],
 }
 
@@ -53,6 +56,8 @@ struct LivePoint {
     retracted: bool,
     dimensions: BTreeMap<String, String>,
     values: Values,
+    #[serde(flatten)]
+    in_base: BaseValues,
     #[serde(flatten)]
     gaps: Gaps,
 }
@@ -139,11 +144,14 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], 
     };
     reporting.store.each_cell_at(&metric, &starts, take).await?;
     open.into_iter().for_each(|(end, key)| reporting.news.changes().sent_open(end, key));
-    let mut points = points(&metric, grouping, truth);
+    let (groups, _) = grouping.finish();
+    let base = Base::of(&groups, false);
+    let mut points = points(&metric, groups, base, truth);
     points.extend(left.into_iter().filter_map(retracted));
     let Truth { as_of, watermark, .. } = truth;
     for points in points.chunks(POINTS) {
-        let event = MetricsEvent { metric: name, version: &metric.version, as_of, watermark, points };
+        let base_currency = base.currency;
+        let event = MetricsEvent { metric: name, version: &metric.version, as_of, watermark, base_currency, points };
         reporting.hub.send("metrics", &event);
     }
     Ok(())
@@ -153,12 +161,11 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], 
 fn retracted(key: &MergedCellKey) -> Option<LivePoint> {
     let dimensions = serde_json::from_str(&key.dimensions).ok()?;
     let (start, end) = (key.start, key.start);
-    let (values, gaps) = (Values::new(), Gaps::default());
-    Some(LivePoint { start, end, complete: false, retracted: true, dimensions, values, gaps })
+    let (values, in_base, gaps) = (Values::new(), BaseValues::default(), Gaps::default());
+    Some(LivePoint { start, end, complete: false, retracted: true, dimensions, values, in_base, gaps })
 }
 
-fn points(metric: &Metric, grouping: Grouping<'_>, truth: Truth) -> Vec<LivePoint> {
-    let (groups, _) = grouping.finish();
+fn points(metric: &Metric, groups: Vec<DimensionGroup>, base: Base, truth: Truth) -> Vec<LivePoint> {
     let of_group = |group: DimensionGroup| {
         let dimensions = group.dimensions;
         group.sums.into_iter().map(move |sum| (dimensions.clone(), sum))
@@ -172,7 +179,8 @@ fn points(metric: &Metric, grouping: Grouping<'_>, truth: Truth) -> Vec<LivePoin
             complete: truth.is_complete(sum.end),
             retracted: false,
             dimensions,
-            values: sum.values(metric),
+            values: sum.values(metric, base),
+            in_base: sum.in_base(metric, base),
             gaps: sum.gaps(metric),
         })
         .collect()

@@ -85,9 +85,11 @@ async fn changes_arrive_merged_and_a_window_is_closed() {
     assert_eq!(
         seen.data["points"],
         json!([{"start": at(3 * MINUTE), "end": at(4 * MINUTE), "complete": false,
-                "dimensions": {"category": HOSTILE, "region": "EU"},
-                "values": {"customers": 2, "orders": 5, "quantity": "4.00", "revenue": "30.50"}}])
+                "dimensions": {"category": HOSTILE, "currency": "EUR", "region": "EU"},
+                "values": {"customers": 2, "orders": 5, "quantity": "4.00", "revenue": "30.50"},
+                "converted": {"revenue": "30.50"}}])
     );
+    assert_eq!(seen.data["base_currency"], "EUR");
     shop.bus.publish(&status(0, 9)).await.expect("stored");
     shop.bus.publish(&status(1, 9)).await.expect("stored");
     reader.until(|seen| seen.event == "metrics" && seen.data["points"][0]["complete"] == true).await;

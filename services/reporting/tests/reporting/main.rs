@@ -2,6 +2,7 @@
 
 mod access;
 mod live;
+mod money;
 mod process;
 mod questions;
 mod rebuild;

@@ -53,7 +53,8 @@ async fn numbers_are_merged_grouped_and_marked() {
     assert_eq!(
         hostile[0]["points"],
         json!([{"start": at(0), "end": at(MINUTE), "complete": true,
-                "values": {"customers": 2, "orders": 5, "quantity": "4.00", "revenue": "30.50"}}])
+                "values": {"customers": 2, "orders": 5, "quantity": "4.00", "revenue": "30.50"},
+                "converted": {"revenue": "30.50"}}])
     );
 
     let answer = running.json("/v1/metrics/sales_metrics/totals").await;
@@ -76,11 +77,13 @@ async fn numbers_are_merged_grouped_and_marked() {
     let csv = running.get("/v1/metrics/sales_metrics/totals?group_by=category&format=csv").send().await.expect("csv");
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
     let quoted = HOSTILE.replace('"', "\"\"");
-    let expected =
-        format!("category,customers,orders,quantity,revenue\n\"{quoted}\",3,6,6.00,30.51\nbooks,2,2,4.00,10.00\n");
+    let expected = format!(
+        "category,currency,customers,orders,quantity,revenue,converted.revenue,unconverted.revenue,base_currency\n\
+         \"{quoted}\",EUR,3,6,6.00,30.51,30.51,0,EUR\nbooks,EUR,2,2,4.00,10.00,10.00,0,EUR\n"
+    );
     assert_eq!(csv.text().await.expect("text"), expected);
     let csv = running.get("/v1/metrics/sales_metrics/series").header("accept", "text/csv").send().await.expect("csv");
-    assert!(csv.text().await.expect("text").starts_with("start,end,complete,customers"));
+    assert!(csv.text().await.expect("text").starts_with("currency,start,end,complete,customers"));
     running.stop().await;
 }
 

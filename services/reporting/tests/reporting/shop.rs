@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde_json::Value as Json;
 use tidemill_bus::Bus;
 use tidemill_definitions::{MetricDefinition, Metrics};
-use tidemill_domain::{Amount, Partition, Timestamp};
+use tidemill_domain::{Amount, BaseAmount, Currency, Partition, ReadAmount, Timestamp};
 use tidemill_events::{
     AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent,
 };
 use tidemill_reporting::Config;
 use tidemill_service::{Context, Service as _, config};
 use tidemill_testkit::{TempDir, TestNats, tempdir, try_eventually};
-use tidemill_totals::{Measure, Value};
+use tidemill_totals::{Measure, MeasureTotal, Value};
 use uuid::Uuid;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -122,8 +122,29 @@ pub(crate) fn version() -> String {
     sales().version().to_owned()
 }
 
+/// Of a shop whose sales are in euro, its base currency.
 pub(crate) fn cell(minute: i64, category: &str, region: &str, orders: u64, cents: i128) -> CellUpdate {
-    let dimensions = [("category", category), ("region", region)];
+    let mut revenue = MeasureTotal::from(Measure::Sum(Amount::ZERO));
+    let amount = ReadAmount { amount: Amount::from_micros(cents * 10_000), rounded: false };
+    revenue.add_money(amount, Some(BaseAmount { base: Currency::EUR, converted: None }));
+    cell_of(minute, category, region, orders, ("EUR", revenue))
+}
+
+/// With its revenue, and the currency of that.
+pub(crate) fn cell_of(
+    minute: i64,
+    category: &str,
+    region: &str,
+    orders: u64,
+    (currency, revenue): (&str, MeasureTotal),
+) -> CellUpdate {
+    let dimensions = [("category", category), ("currency", currency), ("region", region)];
+    let totals = sales().totals([
+        ("customers", Measure::DistinctKeyed(1).into()),
+        ("orders", Measure::DistinctKeyed(orders).into()),
+        ("quantity", Measure::Sum(Amount::from_int(2)).into()),
+        ("revenue", revenue),
+    ]);
     CellUpdate {
         retracted: false,
         metric: "sales_metrics".into(),
@@ -131,12 +152,7 @@ pub(crate) fn cell(minute: i64, category: &str, region: &str, orders: u64, cents
         start: at(minute * MINUTE),
         end: at((minute + 1) * MINUTE),
         dimensions: dimensions.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        totals: sales().totals([
-            ("customers", Measure::DistinctKeyed(1)),
-            ("orders", Measure::DistinctKeyed(orders)),
-            ("quantity", Measure::Sum(Amount::from_int(2))),
-            ("revenue", Measure::Sum(Amount::from_micros(cents * 10_000))),
-        ]),
+        totals,
         exemplar: None,
     }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use tidemill_domain::Currency;
 use tidemill_service::{
     StartError, TelemetryConfig,
     telemetry::{LogFormat, Telemetry},
@@ -71,6 +72,7 @@ impl Local {
             jaeger_port: 0,
             slack_webhook: None,
             geoip: None,
+            currency: Currency::EUR,
             sample_ratio: 0.01,
             log: "warn".into(),
         }
@@ -161,6 +163,7 @@ impl LocalSuite {
             reference: None,
             catalogue: extras.catalogue,
             geoip: local.geoip.clone(),
+            currency: Some(local.currency),
             jaeger: Some(format!("http://{}", jaeger.ui)),
         };
         Ok(Self { suite: Suite::start(&options).await?, jaeger, telemetry })

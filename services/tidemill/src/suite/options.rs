@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tidemill_domain::Currency;
+
 /// How the all-in-one is set up.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -18,6 +20,9 @@ pub struct Options {
     pub slack_webhook: Option<String>,
     /// MMDB file with countries by address.
     pub geoip: Option<PathBuf>,
+    /// The base currency; enrichment's default without it. Enrichment alone is
+    /// told: the others read it in the data.
+    pub currency: Option<Currency>,
     /// Reference file with products and customers.
     pub reference: Option<PathBuf>,
     /// The same as the text of one.

@@ -31,6 +31,9 @@ impl<'o> Settings<'o> {
         if let Some(mmdb) = &self.options.geoip {
             text.push_str(&format!("[geo]\nmmdb = {}\n", quoted(&mmdb.display().to_string())));
         }
+        if let Some(currency) = self.options.currency {
+            text.push_str(&format!("[shop]\ncurrency = \"{currency}\"\n"));
+        }
         let given = self.options.reference.iter().cloned();
         let catalogue = self.options.catalogue.as_deref().map(|text| self.write_reference(text)).transpose()?;
         let files: Vec<_> = given.chain(catalogue).map(|file| file.display().to_string()).collect();

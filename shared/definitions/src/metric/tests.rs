@@ -59,3 +59,30 @@ fn errors_say_where_and_why() {
     let text = SMALL.replace("window:", &format!("where: \"{known}\"\nwindow:"));
     assert!(MetricDefinition::parse("m.yaml", &text).is_ok());
 }
+
+#[test]
+fn money_has_one_currency_and_splits_the_totals_by_it() {
+    let parse = |measures: &str, dimensions: &str| {
+        let measures = format!("dimensions: {{{dimensions}}}\nmeasures: {{{measures}}}\n");
+        MetricDefinition::parse("m.yaml", &SMALL.replace("measures:\n  n: {count: rows}\n", &measures))
+    };
+    let sum = "a: {sum: data.a, money: currency}";
+    let metric = parse(sum, "region: region").expect("is right");
+    assert_eq!(metric.dimensions.keys().collect::<Vec<_>>(), ["currency", "region"]);
+    let plain = parse("a: {sum: data.a}", "region: region").expect("is right");
+    assert_eq!((plain.dimensions.len(), plain.money()), (1, None));
+    assert_ne!(metric.version(), plain.version());
+    assert!(parse(sum, "currency: currency").is_ok(), "it is the same");
+    assert!(parse("a: {sum: data.a}", "currency: data.billing").is_ok(), "without money it is a name like any other");
+    for (measures, dimensions, reason) in [
+        (sum, "currency: data.billing", "`currency` is not free as a dimension's name"),
+        ("a: {sum: data.a, money: currency}, b: {max: data.b, money: data.b_currency}", "", "in several places"),
+        ("a: {quantile: data.a, at: 0.5, money: currency}", "", "not with quantile"),
+        ("a: {count: rows, money: currency}", "", "not with count"),
+        ("a: {sum: data.a, money: region}", "", "`money` says where the currency is"),
+        ("a: {sum: data.a, money: EUR}", "", "is not a field"),
+    ] {
+        let told = parse(measures, dimensions).expect_err(measures).to_string();
+        assert!(told.starts_with("m.yaml:") && told.contains(reason), "{told}");
+    }
+}

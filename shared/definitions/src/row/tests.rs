@@ -9,6 +9,10 @@ fn contributions(metric: &str, line: &str, enrichment: &Enrichment) -> Vec<Contr
     metrics.get(metric).expect(metric).contributions(&event, enrichment, &Data::of(event.data))
 }
 
+fn money(text: &str) -> Option<RowValue> {
+    Some(RowValue::Money(Amount::read(text).expect(text), None))
+}
+
 fn amount(text: &str) -> Option<RowValue> {
     Some(RowValue::Amount(Amount::read(text).expect(text)))
 }
@@ -41,26 +45,29 @@ const PLACED: &str = r#"{"id":"1","source":"s","type":"order.placed","time":"202
 #[test]
 fn an_order_is_a_row_per_line() {
     let text = |text: &str| Some(RowValue::Text(text.into()));
-    let zero = || amount("0");
+    let zero = || money("0");
     let rows = contributions("sales_metrics", PLACED, &ordered());
     // Measures in the order of their names: cancelled, customers, discounts, gross, net, orders, quantity, refunds,
     // revenue.
     let books = vec![
         zero(),
         text("c1"),
-        amount("0.51"),
-        amount("2.01"),
-        amount("1.50"),
+        money("0.51"),
+        money("2.01"),
+        money("1.50"),
         text("o1"),
         amount("2"),
         zero(),
-        amount("1.50"),
+        money("1.50"),
     ];
-    assert_eq!(rows[0], Contribution { dimensions: vec!["books".into(), "Europe".into()], values: books });
-    assert_eq!(rows[1].dimensions, ["games", "Europe"]);
-    let rounded = RowValue::Amount(ReadAmount { amount: of("0.3"), rounded: true });
+    assert_eq!(
+        rows[0],
+        Contribution { dimensions: vec!["books".into(), "Unknown".into(), "Europe".into()], values: books }
+    );
+    assert_eq!(rows[1].dimensions, ["games", "Unknown", "Europe"]);
+    let rounded = RowValue::Money(ReadAmount { amount: of("0.3"), rounded: true }, None);
     assert_eq!(rows[1].values[8], Some(rounded), "what was rounded stays told");
-    assert_eq!(rows[2].dimensions, ["toys", "Europe"]);
+    assert_eq!(rows[2].dimensions, ["toys", "Unknown", "Europe"]);
     assert_eq!(rows[2].values[3], Some(RowValue::Unread));
 }
 
@@ -72,10 +79,10 @@ fn an_order_is_one_row_where_its_lines_are_none() {
     assert_eq!(row(&enrichment, PLACED)[8], Some(RowValue::Unread), "a part of a sum is none");
     enrichment.lines.pop();
     let placed = row(&enrichment, PLACED);
-    assert_eq!((&placed[5], &placed[8], &placed[9]), (&Some(RowValue::One), &amount("1.80"), &amount("3")));
+    assert_eq!((&placed[5], &placed[8], &placed[9]), (&Some(RowValue::One), &money("1.80"), &money("3")));
     enrichment.lines = vec![LineFacts { refund: of("1.5"), facts: Some(facts("books")), ..LineFacts::default() }];
     let refunded = row(&enrichment, &PLACED.replace("placed", "refunded"));
-    assert_eq!((&refunded[4], &refunded[5], &refunded[7]), (&amount("-1.5"), &None, &amount("1.5")));
+    assert_eq!((&refunded[4], &refunded[5], &refunded[7]), (&money("-1.5"), &None, &money("1.5")));
     enrichment.order = None;
     assert_eq!(row(&enrichment, PLACED)[8], Some(RowValue::Unread), "an order without an id is none, and is told");
 }
@@ -117,7 +124,7 @@ fn a_measure_counts_only_the_rows_that_it_wants() {
         rows.remove(0)
     };
     // Measures: customers, invoices, lines, net, quantity, sales.
-    assert_eq!(row("6", "2.55").values[5], amount("15.3"));
+    assert_eq!(row("6", "2.55").values[5], money("15.3"));
     for (quantity, price) in [("-6", "2.55"), ("6", "0"), ("6", "0.0"), ("6", "-1.5")] {
         assert_eq!(row(quantity, price).values[5], None, "{quantity} x {price}");
         assert_eq!(row(quantity, price).values[2], Some(RowValue::One));
@@ -126,13 +133,13 @@ fn a_measure_counts_only_the_rows_that_it_wants() {
     assert_eq!(row("\"6\"", "\"2.55\"").values, row("6", "2.55").values);
     assert_eq!(row("\"-6\"", "2.55").values[5], None);
     assert_eq!(row("6", "2.55").values[0], Some(RowValue::Unread), "no customer is not a customer, and is told");
-    assert_eq!(row("6", "2.55").dimensions, ["EIRE"]);
+    assert_eq!(row("6", "2.55").dimensions, ["EIRE", "Unknown"]);
 }
 
 #[test]
 fn what_a_measure_cannot_take_is_told() {
     let text = "name: m\ntypes: [order.placed]\neach: data.items\nwindow: {tumbling: 1m}\n\
-                measures: {quantity: {sum: item.quantity}, revenue: {sum: [item.quantity, item.unit_price]}}\n";
+                measures: {quantity: {sum: item.quantity}, revenue: {sum: [item.quantity, item.unit_price], money: currency}}\n";
     let metric = MetricDefinition::parse("m.yaml", text).expect("is right");
     let row = |item: &str| {
         let line = PLACED.replace(r#""order_id":"o1""#, &format!(r#""items":[{item}]"#));
@@ -142,10 +149,10 @@ fn what_a_measure_cannot_take_is_told() {
     let read = |text: &str| Amount::read(text).expect(text);
     // Measures: quantity, revenue.
     let exact = row(r#"{"quantity":"3.047","unit_price":1.902667002}"#);
-    assert_eq!(exact, [amount("3.047"), amount("5.797426355094")]);
+    assert_eq!(exact, [amount("3.047"), money("5.797426355094")]);
     let noise = row(r#"{"quantity":1,"unit_price":0.30000000000000004}"#);
-    assert_eq!(noise, [amount("1"), amount("0.3")]);
-    let rounded = RowValue::Amount(ReadAmount { rounded: true, ..read("0.000000000002") });
+    assert_eq!(noise, [amount("1"), money("0.3")]);
+    let rounded = RowValue::Money(ReadAmount { rounded: true, ..read("0.000000000002") }, None);
     assert_eq!(
         row(r#"{"quantity":0.00000004,"unit_price":0.00004}"#),
         [Some(RowValue::Amount(read("0.00000004"))), Some(rounded)]
@@ -173,4 +180,48 @@ fn other_types_contribute_nothing() {
     let line = r#"{"id":"1","source":"s","type":"cart.item_added","time":"2026-01-01T00:00:00Z","data":{}}"#;
     assert!(contributions("sales_metrics", line, &Enrichment::default()).is_empty());
     assert_eq!(contributions("conversion", line, &Enrichment::default()).len(), 1);
+}
+
+/// What a metric of one measure of money makes of an order of 15000.
+fn money_of(field: &str, currency: &str, enriched: &str) -> (String, Option<RowValue>) {
+    let text = format!(
+        "name: m\ntypes: [order.placed]\nwindow: {{tumbling: 1m}}\nmeasures:\n  \
+         total: {{sum: [data.total, data.factor], money: {field}}}\n"
+    );
+    let metric = MetricDefinition::parse("m.yaml", &text).expect("is right");
+    let line = format!(
+        r#"{{"id":"1","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z",
+        "data":{{"total":"15000","factor":1,"pay":{{"currency":{currency}}}}}}}"#
+    );
+    let event: EventRef<'_> = serde_json::from_str(&line).expect("an event");
+    let enrichment: Enrichment = serde_json::from_str(enriched).expect("an enrichment");
+    let Contribution { mut dimensions, mut values } =
+        metric.contributions(&event, &enrichment, &Data::of(event.data)).remove(0);
+    (dimensions.remove(0), values.remove(0))
+}
+
+#[test]
+fn money_has_its_currency_and_what_it_is_in_the_base_currency() {
+    let read = |text: &str| Amount::read(text).expect(text);
+    let base = |converted: Option<&str>| Some(BaseAmount { base: Currency::EUR, converted: converted.map(read) });
+    let yen = r#"{"refdata":1,"region":"x","currency":"JPY","rate":"0.0061349693251533742","base":"EUR"}"#;
+    let exact = ReadAmount { rounded: true, ..read("92.024539877301") };
+    for (field, named, enriched, currency, expected) in [
+        ("currency", "null", r#"{"refdata":1,"region":"x","currency":"EUR"}"#, "EUR", base(None)),
+        ("currency", "null", yen, "JPY", Some(BaseAmount { base: Currency::EUR, converted: Some(exact) })),
+        ("currency", "null", r#"{"refdata":1,"region":"x","currency":"JPY","quality":["rate_unknown"]}"#, "JPY", None),
+        ("currency", "null", r#"{"refdata":1,"region":"x","quality":["currency_unknown"]}"#, "Unknown", None),
+        ("data.pay.currency", "\"eur\"", r#"{"refdata":1,"region":"x","currency":"EUR"}"#, "EUR", base(None)),
+        // The rate is of another currency.
+        ("data.pay.currency", "\"usd\"", yen, "USD", None),
+        ("data.pay.currency", "\"dollars\"", yen, "Unknown", None),
+        ("data.pay.currency", "null", yen, "Unknown", None),
+    ] {
+        let found = money_of(field, named, enriched);
+        assert_eq!(
+            found,
+            (currency.into(), Some(RowValue::Money(read("15000"), expected))),
+            "{field} {named} {enriched}"
+        );
+    }
 }

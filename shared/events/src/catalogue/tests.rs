@@ -7,8 +7,8 @@ use bytes::Bytes;
 use jsonschema::Validator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
-use tidemill_domain::{Amount, Partition, Timestamp};
-use tidemill_totals::{Distinct, Measure, QuantileSketch, Totals, Value as Figure};
+use tidemill_domain::{Amount, BaseAmount, Currency, Partition, ReadAmount, Timestamp};
+use tidemill_totals::{Distinct, Measure, MeasureTotal, QuantileSketch, Totals, Value as Figure};
 
 use super::*;
 use crate::{
@@ -118,6 +118,9 @@ fn enrichment() -> Enrichment {
         region: "Europe".into(),
         country: Some("GB".into()),
         ip_country: Some("NG".into()),
+        currency: "JPY".parse().ok(),
+        rate: Some("0.0062".into()),
+        base: Some(Currency::EUR),
         customer: [("segment".into(), "retail".into())].into(),
         items: vec![ItemFacts { category: "books".into(), product: product.into() }],
         order: Some(OrderFacts { id: "o".into(), shipping: -Amount::from_int(3), ..OrderFacts::default() }),
@@ -139,6 +142,8 @@ fn enrichment() -> Enrichment {
             QualityFlag::CustomerUnknown,
             QualityFlag::ProductUnknown,
             QualityFlag::CountryUnknown,
+            QualityFlag::CurrencyUnknown,
+            QualityFlag::RateUnknown,
             QualityFlag::OrderUnknown,
             QualityFlag::CurrencyDiffers,
         ],
@@ -182,22 +187,29 @@ fn cell() -> CellUpdate {
         sketch.insert(f64::from(n) / 8.0);
     }
     let amount: Amount = "-39.985".parse().expect("an amount");
+    let read = ReadAmount { amount, rounded: true };
+    let mut money = MeasureTotal::from(Measure::Average { sum: Amount::ZERO, count: 0 });
+    let mut totals = Totals::of([
+        Measure::Count(u64::MAX),
+        Measure::Sum(amount),
+        Measure::Min(None),
+        Measure::Max(Some(amount)),
+        Measure::Average { sum: amount, count: 3 },
+        Measure::DistinctKeyed(4),
+        Measure::DistinctSketch(distinct),
+        Measure::Quantile { per_mille: 950, sketch },
+    ]);
+    for base in [None, Some(None), Some(Some(read))] {
+        money.add_money(read, base.map(|converted| BaseAmount { base: Currency::EUR, converted }));
+        totals.0.push(money.clone());
+    }
     CellUpdate {
         metric: "sales".into(),
         version: "0123456789ab".into(),
         start: Timestamp::EPOCH,
         end: Timestamp::saturating_from_millis(60_001),
         dimensions: [("region".into(), "Europe".into())].into(),
-        totals: Totals::of([
-            Measure::Count(u64::MAX),
-            Measure::Sum(amount),
-            Measure::Min(None),
-            Measure::Max(Some(amount)),
-            Measure::Average { sum: amount, count: 3 },
-            Measure::DistinctKeyed(4),
-            Measure::DistinctSketch(distinct),
-            Measure::Quantile { per_mille: 950, sketch },
-        ]),
+        totals,
         exemplar: None,
         retracted: false,
     }

@@ -141,3 +141,23 @@ fn a_rule_over_members_that_it_names_itself() {
     assert!(!alerts[0].firing.values.contains_key("amount"), "it has none of the shop's");
     assert!(sent(json!({ "parcel": { "kilos": "2.75" } })).is_empty(), "a list that is not there is empty");
 }
+
+#[test]
+fn an_order_in_yen_is_compared_in_the_base_currency() {
+    let rules = rules(&Saved::default());
+    let in_yen = |rate: Option<&str>| Enrichment {
+        currency: "JPY".parse().ok(),
+        rate: rate.map(String::from),
+        base: rate.and("EUR".parse().ok()),
+        quality: if rate.is_some() { vec![] } else { vec![tidemill_events::QualityFlag::RateUnknown] },
+        ..from("GB", "NG")
+    };
+    for (n, rate) in [(1, None), (2, Some("0.0062"))] {
+        let order = order(&n.to_string(), "c1", now(), "15000");
+        assert!(apply(&rules, &batch(n, &[(order, in_yen(rate))])).alerts.is_empty(), "about 186 euros: {rate:?}");
+    }
+    let large = batch(3, &[(order("3", "c2", now(), "1000000"), in_yen(Some("0.0062")))]);
+    let firing = &apply(&rules, &large).alerts[0].firing;
+    assert!(firing.summary.contains("Amount 2000000.1 JPY (12400.00062 EUR)"), "{}", firing.summary);
+    assert_eq!(firing.values["amount"], Value::Amount("12400.00062".parse().expect("an amount")));
+}

@@ -1,6 +1,6 @@
 use proptest::{collection::vec, prelude::*};
-use tidemill_domain::Amount;
-use tidemill_totals::{Measure, Totals};
+use tidemill_domain::{Amount, BaseAmount, Currency};
+use tidemill_totals::{Measure, MeasureTotal, Totals, Value};
 
 use super::*;
 use crate::rules::Rules;
@@ -26,19 +26,31 @@ fn spike(thresholds: &str) -> MetricRules {
 }
 
 fn cell(start: Timestamp, category: &str, region: &str, revenue: i64) -> CellUpdate {
+    let mut money = MeasureTotal::from(Measure::Sum(Amount::ZERO));
+    let read = Amount::read(&revenue.to_string()).expect("a number");
+    money.add_money(read, Some(BaseAmount { base: Currency::EUR, converted: None }));
+    in_currency(start, category, region, "EUR", money)
+}
+
+/// A cell of one currency, with its revenue.
+fn in_currency(start: Timestamp, category: &str, region: &str, currency: &str, revenue: MeasureTotal) -> CellUpdate {
+    let sales = metrics();
+    let totals = sales.get("sales_metrics").expect("is there").totals([
+        ("customers", Measure::DistinctKeyed(1).into()),
+        ("orders", Measure::DistinctKeyed(1).into()),
+        ("quantity", Measure::Sum(Amount::from_int(1)).into()),
+        ("revenue", revenue),
+    ]);
     CellUpdate {
         retracted: false,
         metric: "sales_metrics".into(),
         version: metrics().get("sales_metrics").expect("is there").version().into(),
         start,
         end: start.plus_millis(MINUTE),
-        dimensions: [("category", category), ("region", region)].map(|(k, v)| (k.into(), v.into())).into(),
-        totals: metrics().get("sales_metrics").expect("is there").totals([
-            ("customers", Measure::DistinctKeyed(1)),
-            ("orders", Measure::DistinctKeyed(1)),
-            ("quantity", Measure::Sum(Amount::from_int(1))),
-            ("revenue", Measure::Sum(Amount::from_int(revenue))),
-        ]),
+        dimensions: [("category", category), ("currency", currency), ("region", region)]
+            .map(|(k, v)| (k.into(), v.into()))
+            .into(),
+        totals,
         exemplar: None,
     }
 }
@@ -88,7 +100,7 @@ fn a_rule_sees_the_rows_that_a_measure_lacks() {
     let text = include_str!("../../../rules/revenue_spike.yaml");
     let (head, rest) = text.split_once("condition:").expect("has a condition");
     let (_, tail) = rest.split_once("max_age:").expect("and a greatest age behind it");
-    let text = format!("{head}condition: unread.revenue > 1\nmax_age:{tail}");
+    let text = format!("{head}condition: unread.revenue > 1 || unconverted.revenue > 1\nmax_age:{tail}");
     rules.add("rule.yaml", &text, &metrics).expect("the rule is right");
     let mut rules = MetricRules::new(rules.metric, &metrics, &Saved::default(), Arc::default());
     let start = window(0);
@@ -310,4 +322,26 @@ proptest! {
         prop_assert_eq!(unique.len(), fired.len(), "each fires once");
         prop_assert_eq!(unique, expected(&revenues));
     }
+}
+
+#[test]
+fn money_is_compared_in_the_base_currency_over_all_currencies() {
+    let start = window(0);
+    let yen = |amount: &str, converted: Option<&str>| {
+        let read = |text: &str| Amount::read(text).expect(text);
+        let mut total = MeasureTotal::from(Measure::Sum(Amount::ZERO));
+        let base = converted.map(|converted| BaseAmount { base: Currency::EUR, converted: Some(read(converted)) });
+        total.add_money(read(amount), base);
+        in_currency(start, "books", "Asia", "JPY", total)
+    };
+    let thresholds = "thresholds: {\"*\": 50.0}";
+    let mut rules = spike(thresholds);
+    let cells = vec![cell(start, "books", "Europe", 20), yen("15000", None)];
+    assert!(rules.apply(&[update(0, 1, start, cells)], start).alerts.is_empty(), "20 euros are all that is known");
+    let mut rules = spike(thresholds);
+    let cells = vec![cell(start, "books", "Europe", 20), yen("15000", Some("93"))];
+    let changes = rules.apply(&[update(0, 1, start, cells)], start);
+    let firing = &changes.alerts[0].firing;
+    assert_eq!(firing.values["revenue"], Value::Amount(Amount::from_int(113)));
+    assert!(firing.summary.contains("took in 113.00 EUR with"), "{}", firing.summary);
 }

@@ -81,3 +81,33 @@ async fn many_changes_at_once_are_seen_too() {
     assert_eq!((region("Turkey"), region("EIRE")), (Some("Europe"), Some("Europe")));
     assert_eq!(region("Egypt"), Some("Middle East & Africa"));
 }
+
+#[tokio::test]
+async fn a_rate_is_as_of_a_day() {
+    let folder = tidemill_testkit::tempdir();
+    let reference = reference(&folder, 100).await;
+    let rate = |id: &str, valid_from: i64, rate: &str| Record {
+        kind: RecordKind::Rate,
+        id: id.into(),
+        valid_from: Some(at(valid_from)),
+        attributes: RecordAttributes::from([("rate".into(), rate.into())]),
+    };
+    let table =
+        [rate("USD", 100, "0.91"), rate("USD", 300, "0.93"), rate("USD", 200, "0.92"), rate("JPY", 100, "0.0062")];
+    let now = at(1_000_000);
+    reference.store.accept(&table, now).await.expect("accepts");
+    reference.refresh().await.expect("reads");
+    let of = async |currency: &str, time: i64| {
+        let snapshot = reference.snapshot(HashSet::new(), HashSet::new()).await.expect("reads");
+        snapshot.rate(currency.parse().expect("a currency"), at(time)).map(String::from)
+    };
+    for (time, expected) in [(99, None), (100, Some("0.91")), (299, Some("0.92")), (9_999, Some("0.93"))] {
+        assert_eq!(of("USD", time).await.as_deref(), expected, "{time}");
+    }
+    assert_eq!(of("JPY", 100).await.as_deref(), Some("0.0062"));
+    assert_eq!(of("GBP", 100).await, None);
+    reference.store.accept(&[rate("USD", 400, "0.94")], now).await.expect("accepts");
+    reference.refresh().await.expect("reads");
+    assert_eq!(of("USD", 400).await.as_deref(), Some("0.94"), "the table goes on");
+    assert_eq!(of("JPY", 400).await.as_deref(), Some("0.0062"), "and the others stay");
+}

@@ -35,3 +35,23 @@ fn a_record_changes_what_will_be_and_never_what_was() {
     assert_eq!(decide(&first, true, &record(Some(9), "b"), at(500), 4), RecordVerdict::Changed(4, Some(at(9))));
     assert_eq!(decide(&[], true, &record(Some(7), "a"), at(500), 1), RecordVerdict::Changed(1, Some(at(7))));
 }
+
+#[test]
+fn a_table_of_rates_goes_on_from_its_last_day() {
+    let rate = |valid_from, name| Record { kind: RecordKind::Rate, ..record(valid_from, name) };
+    let accepted = [change(1, Some(100), "a"), change(2, Some(200), "b")];
+    for (record, verdict) in [
+        (rate(Some(300), "c"), RecordVerdict::Changed(9, Some(at(300)))),
+        (rate(Some(300), "b"), RecordVerdict::Unchanged(2)),
+        (rate(Some(200), "b"), RecordVerdict::Unchanged(2)),
+        (rate(Some(200), "c"), RecordVerdict::TooEarly),
+        (rate(Some(150), "c"), RecordVerdict::TooEarly),
+        (rate(Some(50), "c"), RecordVerdict::TooEarly),
+        (rate(None, "c"), RecordVerdict::Changed(9, Some(at(500)))),
+        (record(Some(300), "c"), RecordVerdict::TooEarly),
+    ] {
+        assert_eq!(decide(&accepted, false, &record, at(500), 9), verdict, "{record:?}");
+    }
+    let always = [change(1, None, "a")];
+    assert_eq!(decide(&always, false, &rate(Some(7), "b"), at(500), 2), RecordVerdict::Changed(2, Some(at(7))));
+}

@@ -33,6 +33,10 @@ fn files_are_refused_with_file_and_place() {
         let error = read(name, text).expect_err(name);
         assert!(error.contains(name) && error.contains(reason), "{error}");
     }
+    let rates = "id,rate,valid_from\nUSD,0.91,2025-01-01T00:00:00Z\nUSD,0.92,2025-01-02T00:00:00Z\nJPY,0.0062,\n";
+    let rates = read("rates.csv", rates).expect("reads");
+    assert_eq!((rates.len(), rates[1].kind, &*rates[1].attributes["rate"]), (3, RecordKind::Rate, "0.92"));
+    assert_eq!(read("f.yaml", "rates: [{id: USD, rate: 0.92}]\n").expect("reads")[0].kind, RecordKind::Rate);
     let history =
         "products:\n  - {id: 1, valid_from: '2025-01-01T00:00:00Z'}\n  - {id: 1, valid_from: '2026-01-01T00:00:00Z'}\n";
     assert_eq!(read("e.yaml", history).expect("reads").len(), 2);

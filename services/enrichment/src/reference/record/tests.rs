@@ -32,6 +32,12 @@ fn a_broken_rule_is_named_with_its_place() {
         (RecordKind::Product, json!({"id": "x", "valid_from": "soon"}), "/valid_from"),
         (RecordKind::Country, json!({"id": "Germany", "region": "Europe"}), "/id"),
         (RecordKind::Country, json!({"id": "de"}), "/region"),
+        (RecordKind::Rate, json!({"id": "usd", "rate": "0.92"}), "/id"),
+        (RecordKind::Rate, json!({"id": "dollar", "rate": "0.92"}), "/id"),
+        (RecordKind::Rate, json!({"id": "USD"}), "/rate"),
+        (RecordKind::Rate, json!({"id": "USD", "rate": 0}), "/rate"),
+        (RecordKind::Rate, json!({"id": "USD", "rate": "-1"}), "/rate"),
+        (RecordKind::Rate, json!({"id": "USD", "rate": "1,2"}), "/rate"),
     ] {
         match read(kind, json.clone()) {
             Err(Error::Record { pointer, .. }) => assert_eq!(pointer, place, "{json}"),
@@ -41,4 +47,13 @@ fn a_broken_rule_is_named_with_its_place() {
     let many = (0..33).map(|n| (n.to_string(), Value::from("v"))).collect();
     let error = Record::read(RecordKind::Product, Some("x".into()), many).expect_err("is refused").to_string();
     assert_eq!(error, ": more than 32 attributes or 4096 bytes");
+}
+
+#[test]
+fn a_rate_is_a_decimal_as_it_is_written() {
+    for rate in [json!("0.0061349693251533742"), json!(0.92), json!("1")] {
+        let written = rate.as_str().map_or_else(|| rate.to_string(), String::from);
+        let record = read(RecordKind::Rate, json!({"id": "JPY", "rate": rate})).expect("reads");
+        assert_eq!(record.attributes["rate"], written);
+    }
 }

@@ -12,6 +12,12 @@ fn the_built_in_definition_is_valid() {
 }
 
 #[test]
+fn a_copy_that_is_older_than_a_key_is_valid() {
+    let older = with("  currencies: [data.currency]\n", "");
+    assert!(ShopDefinition::parse("mine.yaml", &older).is_ok());
+}
+
+#[test]
 fn a_wrong_definition_is_refused_with_its_place() {
     for (yaml, line, reason) in [
         (with("items: [data.items]", "items: [item.x]"), 17, "its members are written `data.…`"),
@@ -45,7 +51,7 @@ fn a_definition_of_before_orders_were_followed_still_holds() {
     let shop = ShopDefinition::parse("mine.yaml", &format!("{before}records:{records}")).expect("parses");
     let text =
         r#"{"id":"1","source":"s","type":"order.cancelled","time":"2026-01-01T00:00:00Z","data":{"order_id":"o"}}"#;
-    assert!(shop.orders.statement(&serde_json::from_str(text).expect("an event")).is_some());
+    assert!(shop.orders.statement(&serde_json::from_str(text).expect("an event"), None).is_some());
 }
 
 #[test]

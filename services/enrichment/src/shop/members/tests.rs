@@ -65,6 +65,7 @@ fn another_shop_calls_things_otherwise() {
         vec![MemberPath::Item(names("article.no")), MemberPath::Data(names("article.no"))],
         vec![MemberPath::Data(names("buyer.id")), MemberPath::Subject],
         vec![],
+        vec![],
     );
     for (data, products, customer) in [
         (
@@ -79,5 +80,36 @@ fn another_shop_calls_things_otherwise() {
         let found = look_ups(&members, &line);
         assert_eq!(found.products.iter().map(Option::as_deref).collect::<Vec<_>>(), products, "{data}");
         assert_eq!((found.customer.as_deref(), found.country.as_deref()), (Some(customer), None), "{data}");
+    }
+}
+
+#[test]
+fn the_currency_is_three_letters_in_any_case() {
+    let eur = NamedCurrency::Code(Currency::EUR);
+    let jpy = NamedCurrency::Code("JPY".parse().expect("a currency"));
+    let built_in = built_in();
+    for (data, currency) in [
+        (r#"{"currency":"EUR"}"#, eur),
+        (r#"{"currency":" jpy "}"#, jpy),
+        (r#"{"currency":"yen"}"#, NamedCurrency::Code("YEN".parse().expect("three letters"))),
+        (r#"{"currency":"euro"}"#, NamedCurrency::Unknown),
+        (r#"{"currency":"\u20ac"}"#, NamedCurrency::Unknown),
+        (r#"{"currency":978}"#, NamedCurrency::Unknown),
+        (r#"{"currency":["EUR"]}"#, NamedCurrency::Unknown),
+        (r#"{"currency":null}"#, NamedCurrency::Absent),
+        (r#"{"currency":" "}"#, NamedCurrency::Absent),
+        ("{}", NamedCurrency::Absent),
+        ("null", NamedCurrency::Absent),
+    ] {
+        assert_eq!(look_ups(&built_in, &line(data)).currency, currency, "{data}");
+    }
+    let of = |name: &str| MemberPath::Data(vec![name.into()]);
+    let two = EventMembers::new(vec![], vec![], vec![], vec![], vec![of("a"), of("b")]);
+    for (data, currency) in [
+        (r#"{"a":"JPY","b":"EUR"}"#, jpy),
+        (r#"{"a":"??","b":"EUR"}"#, eur),
+        (r#"{"a":"??","b":null}"#, NamedCurrency::Unknown),
+    ] {
+        assert_eq!(look_ups(&two, &line(data)).currency, currency, "{data}");
     }
 }

@@ -1,17 +1,34 @@
-use tidemill_domain::Amount;
+use tidemill_domain::{Amount, Currency};
 
 use super::*;
 use crate::testing::{at, sales};
 
+fn columns<'a>(metric: &'a Metric, group_by: &'a [String], has_windows: bool) -> CsvColumns<'a> {
+    CsvColumns {
+        group_by,
+        has_windows,
+        measures: metric.measures.iter().map(|measure| measure.name.as_str()).collect(),
+        converted: vec!["revenue"],
+        unconverted: vec!["revenue"],
+        base_currency: Some(Currency::EUR.to_string()),
+    }
+}
+
+fn row(category: &str, window: Option<(Timestamp, Timestamp, bool)>, revenue: i64) -> CsvRow {
+    let revenue = ("revenue".to_owned(), Value::Amount(Amount::from_int(revenue)));
+    CsvRow {
+        dimensions: BTreeMap::from([("category".to_owned(), category.to_owned())]),
+        window,
+        values: Values::from([revenue.clone()]),
+        in_base: BaseValues { converted: Values::from([revenue]), unconverted: BTreeMap::new() },
+    }
+}
+
 #[test]
 fn csv_runs_nothing_in_a_spreadsheet_and_keeps_its_numbers() {
     let formula = "=HYPERLINK(\"http://evil.example\",\"click\")";
-    let rows = [(
-        BTreeMap::from([("category".to_owned(), formula.to_owned())]),
-        None,
-        Values::from([("revenue".to_owned(), Value::Amount(Amount::from_int(-2)))]),
-    )];
-    let bytes = csv(&sales(), &["category".to_owned()], false, rows.into_iter()).expect("writes");
+    let (metric, group_by) = (sales(), ["category".to_owned()]);
+    let bytes = columns(&metric, &group_by, false).write([row(formula, None, -2)].into_iter()).expect("writes");
     let record = csv::Reader::from_reader(&bytes[..]).records().next().expect("a row").expect("reads");
     assert_eq!((record[0].to_owned(), &record[4]), (format!("'{formula}"), "-2.00"));
 }
@@ -19,15 +36,17 @@ fn csv_runs_nothing_in_a_spreadsheet_and_keeps_its_numbers() {
 #[test]
 fn csv_keeps_any_text() {
     let hostile = "a,\"b\"\n<script>\u{1f600}";
-    let rows = [(
-        BTreeMap::from([("category".to_owned(), hostile.to_owned())]),
-        Some((at(0), at(60_000), true)),
-        Values::from([("revenue".to_owned(), Value::Amount(Amount::from_int(2)))]),
-    )];
-    let bytes = csv(&sales(), &["category".to_owned()], true, rows.into_iter()).expect("writes");
+    let (metric, group_by) = (sales(), ["category".to_owned()]);
+    let rows = [row(hostile, Some((at(0), at(60_000), true)), 2)];
+    let bytes = columns(&metric, &group_by, true).write(rows.into_iter()).expect("writes");
     let mut reader = csv::Reader::from_reader(&bytes[..]);
     let header = reader.headers().expect("a header").clone();
-    assert_eq!(&header, vec!["category", "start", "end", "complete", "customers", "orders", "quantity", "revenue"]);
+    assert_eq!(
+        header.iter().collect::<Vec<_>>().join(" "),
+        "category start end complete customers orders quantity revenue converted.revenue unconverted.revenue \
+         base_currency"
+    );
     let record = reader.records().next().expect("a row").expect("reads");
     assert_eq!((&record[0], &record[1], &record[4], &record[7]), (hostile, "1970-01-01T00:00:00Z", "", "2.00"));
+    assert_eq!((&record[8], &record[9], &record[10]), ("2.00", "0", "EUR"));
 }

@@ -1,5 +1,5 @@
 use tidemill_definitions::Metrics;
-use tidemill_domain::Amount;
+use tidemill_domain::{Amount, BaseAmount};
 use tidemill_totals::Distinct;
 
 use super::{
@@ -51,7 +51,7 @@ fn cells() -> Vec<StoredCell<'static>> {
 }
 
 fn revenue(sum: &Sum) -> Value {
-    sum.values(&sales())["revenue"].clone()
+    sum.values(&sales(), Base::default())["revenue"].clone()
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn unions_of_sketches_are_right() {
     };
     let cells = vec![with(&["x", "y"], cell(0, "a", "EU", 1)), with(&["y", "z"], cell(0, "b", "EU", 1))];
     let (groups, approximate) = grouped(&[], Rollup::Windows, cells);
-    assert_eq!(groups[0].sums[0].values(&sales())["customers"], Value::Count(3));
+    assert_eq!(groups[0].sums[0].values(&sales(), Base::default())["customers"], Value::Count(3));
     assert!(approximate.is_empty());
 }
 
@@ -170,4 +170,65 @@ fn a_window_that_lies_in_two_periods_is_refused() {
     let problem = add(zone).expect_err("one of UTC").problem();
     assert_eq!((problem.status, &*problem.code), (422, "unaligned_range"));
     assert!(problem.detail.is_some_and(|detail| detail.contains("Europe/Berlin")));
+}
+
+/// Revenue of a row: its currency, and what it is in euro.
+fn money(category: &str, currency: &str, amount: &str, base: Option<Option<&str>>) -> StoredCell<'static> {
+    let read = |text: &str| Amount::read(text).expect(text);
+    let mut cell = cell(0, category, "EU", 0);
+    let named = [("category", category), ("currency", currency), ("region", "EU")];
+    let named = named.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    cell.dimensions = canonical(&named.into()).to_string().leak();
+    let base = base.map(|converted| BaseAmount { base: Currency::EUR, converted: converted.map(read) });
+    cell.totals.0[3] = Measure::Sum(Amount::ZERO).into();
+    cell.totals.0[3].add_money(read(amount), base);
+    cell
+}
+
+fn yen_and_euro() -> Vec<StoredCell<'static>> {
+    vec![
+        money("a", "EUR", "20", Some(None)),
+        money("a", "JPY", "15000", Some(Some("93"))),
+        money("b", "JPY", "1000", None),
+        money("b", "KWD", "0.125", Some(Some("0.375"))),
+    ]
+}
+
+fn told(parameters: &[(&str, &str)]) -> Vec<serde_json::Value> {
+    let (groups, _) = grouped(parameters, Rollup::Whole, yen_and_euro());
+    let base = Base::of(&groups, asked(parameters).expect("right").convert);
+    let of_sum = |sum: &Sum, dimensions: &BTreeMap<String, String>| {
+        serde_json::json!([dimensions, sum.values(&sales(), base)["revenue"], sum.in_base(&sales(), base)])
+    };
+    groups.iter().flat_map(|group| group.sums.iter().map(|sum| of_sum(sum, &group.dimensions))).collect()
+}
+
+#[test]
+fn amounts_of_two_currencies_are_never_added() {
+    let expected = serde_json::json!([
+        [{"currency": "EUR"}, "20.00", {"converted": {"revenue": "20.00"}}],
+        [{"currency": "JPY"}, "16000.00", {"converted": {"revenue": "93.00"}, "unconverted": {"revenue": 1}}],
+        [{"currency": "KWD"}, "0.125", {"converted": {"revenue": "0.375"}}],
+    ]);
+    assert_eq!(serde_json::Value::from(told(&[])), expected);
+    assert_eq!(told(&[("group_by", "currency")]), told(&[]));
+    let yen = serde_json::json!([
+        [{"category": "a", "currency": "JPY"}, "15000.00", {"converted": {"revenue": "93.00"}}],
+        [{"category": "b", "currency": "JPY"}, "1000.00", {"converted": {"revenue": null}, "unconverted": {"revenue": 1}}],
+    ]);
+    assert_eq!(serde_json::Value::from(told(&[("group_by", "category"), ("currency", "jpy")])), yen);
+}
+
+#[test]
+fn amounts_are_one_total_in_the_base_currency_where_that_is_asked_for() {
+    let all = serde_json::json!([[{}, "113.375", {"unconverted": {"revenue": 1}}]]);
+    assert_eq!(serde_json::Value::from(told(&[("convert", "true")])), all);
+    let by_category = serde_json::json!([
+        [{"category": "a"}, "113.00", {}],
+        [{"category": "b"}, "0.375", {"unconverted": {"revenue": 1}}],
+    ]);
+    assert_eq!(serde_json::Value::from(told(&[("convert", "true"), ("group_by", "category")])), by_category);
+    let unknown = serde_json::json!([[{}, null, {"unconverted": {"revenue": 1}}]]);
+    let asked = [("convert", "true"), ("category", "b"), ("currency", "JPY")];
+    assert_eq!(serde_json::Value::from(told(&asked)), unknown);
 }
