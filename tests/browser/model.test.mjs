@@ -183,6 +183,12 @@ test("amounts of two currencies are never added: they are told in the base curre
   assert.deepEqual(model.timeline("revenue").groups, new Map([["books", [11, 0, 93, 20, 0]]]));
 });
 
+test("a metric whose measures are no money has no currency", () => {
+  const model = sales();
+  model.apply(cell(0, "books", "Europe", "1.00", 1));
+  assert.deepEqual([model.currency, model.totalByCurrency("revenue"), model.total("revenue")], [null, [], 10n ** 12n]);
+});
+
 test("an amount is written with the decimals of its currency", () => {
   assert.match(formatMoney(15_000n * 10n ** 12n, "JPY"), /^\D*15\D?000\D*$/);
   assert.match(formatMoney(1_250n * 10n ** 9n, "KWD"), /1.250/);

@@ -156,3 +156,33 @@ test("a year is asked for in whole windows, and no finer than it is shown", asyn
   }
   assert.deepEqual(errors, []);
 });
+
+test("amounts of two currencies are never added, and none has another's sign", async () => {
+  const paid = (currency, revenue, converted) => {
+    const cell = sale(5, "Books", revenue);
+    return { ...cell, converted, dimensions: { ...cell.dimensions, currency } };
+  };
+  const headline = () => page.locator('[data-testid="kpi-revenue"]').innerText();
+  stub.money = true;
+  try {
+    stub.cells = [paid("JPY", 15000)];
+    await open();
+    await revenueIs("15000.00");
+    assert.match(await headline(), /(JP)?¥\s?15,000$/m);
+
+    stub.cells = [paid("JPY", 15000, 93), paid("EUR", 20, 20)];
+    await open();
+    await revenueIs("113.00");
+    assert.match(await headline(), /€113\.00\s+from €20\.00, (JP)?¥\s?15,000/);
+    assert.equal(await page.locator('[data-testid="category-row"] .bar-value').innerText(), "€113.00");
+
+    stub.cells = [paid("JPY", 15000), paid("KWD", 2)];
+    await open();
+    await page.waitForFunction(() => document.querySelector('[data-testid="kpi-revenue"]').innerText.includes("KWD"));
+    assert.match(await headline(), /(JP)?¥\s?15,000 · KWD\s2\.000/);
+    assert.equal(await page.locator('[data-testid="category-row"]').count(), 0);
+    assert.match(await page.innerText("#time-empty"), /several currencies/);
+  } finally {
+    stub.money = false;
+  }
+});

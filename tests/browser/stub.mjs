@@ -20,6 +20,8 @@ export class Stub {
   /** `{start, dimensions, revenue, orders}` of sales, in minutes. */
   cells = [];
   alerts = [];
+  /** Whether revenue is money. Then cells have the dimension `currency`, and `converted` where that is known. */
+  money = false;
   /** Every request for a series or totals. */
   asked = [];
   away = false;
@@ -103,7 +105,10 @@ export class Stub {
   #json(url) {
     const as_of = new Date().toISOString();
     const metrics = [
-      definition("sales_metrics", 60, ["category", "region"]),
+      {
+        ...definition("sales_metrics", 60, this.money ? ["category", "currency", "region"] : ["category", "region"]),
+        measures: [{ name: "revenue", kind: "sum", money: this.money }],
+      },
       definition("product_views", 60, ["category"]),
       definition("conversion", 3600, ["region"]),
     ];
@@ -118,16 +123,18 @@ export class Stub {
     const [from, to] = [Date.parse(asked.from), Date.parse(asked.to)];
     const within = cells.filter(({ start }) => start >= from && start < to);
     const head = { metric: name, as_of, watermark: as_of, complete: true };
-    const groupBy = asked.group_by.split(",");
-    if (view === "totals") return { ...head, rows: sums(within, groupBy, () => 0).map(({ dimensions, values }) => ({ dimensions, values })) };
+    const isMoney = this.money && name === "sales_metrics";
+    const groupBy = [...new Set([...asked.group_by.split(","), ...(isMoney ? ["currency"] : [])])];
+    if (isMoney) head.base_currency = within.some(({ converted }) => converted !== undefined) ? "EUR" : null;
+    if (view === "totals") return { ...head, rows: sums(within, groupBy, () => 0).map(({ at, ...row }) => row) };
     const starts = within.map(({ start }) => start);
     const isLong = asked.resolution !== "window" && Math.max(...starts) - Math.min(...starts) > LINE * 60_000;
     const step = isLong ? DAY : 60_000;
     const lines = new Map();
-    for (const { dimensions, at, values } of sums(within, groupBy, (start) => Math.floor(start / step) * step)) {
+    for (const { dimensions, at, ...figures } of sums(within, groupBy, (start) => Math.floor(start / step) * step)) {
       const key = JSON.stringify(dimensions);
       if (!lines.has(key)) lines.set(key, { dimensions, points: [] });
-      const point = { start: new Date(at).toISOString(), end: new Date(at + step).toISOString(), complete: true, values };
+      const point = { start: new Date(at).toISOString(), end: new Date(at + step).toISOString(), complete: true, ...figures };
       lines.get(key).points.push(point);
     }
     return { ...head, resolution: isLong ? "day" : "window", series: [...lines.values()] };
@@ -137,12 +144,20 @@ export class Stub {
 /** Sums by the dimensions and by what `spanOf` makes of a start. */
 function sums(cells, groupBy, spanOf) {
   const found = new Map();
-  for (const { start, dimensions, revenue, orders } of cells) {
+  for (const { start, dimensions, revenue, orders, converted = null } of cells) {
     const own = Object.fromEntries(groupBy.map((name) => [name, dimensions[name]]));
     const key = JSON.stringify([spanOf(start), own]);
-    const sum = found.get(key) ?? { dimensions: own, at: spanOf(start), revenue: 0, orders: 0 };
-    found.set(key, { ...sum, revenue: sum.revenue + revenue, orders: sum.orders + orders });
+    const sum = found.get(key) ?? { dimensions: own, at: spanOf(start), revenue: 0, orders: 0, converted: null, unconverted: 0 };
+    const base = converted === null ? sum.converted : (sum.converted ?? 0) + converted;
+    const unconverted = sum.unconverted + Number(converted === null);
+    found.set(key, { ...sum, revenue: sum.revenue + revenue, orders: sum.orders + orders, converted: base, unconverted });
   }
   const values = ({ revenue, orders }) => ({ revenue: `${revenue}.00`, orders, quantity: `${orders}.00` });
-  return [...found.values()].map((sum) => ({ dimensions: sum.dimensions, at: sum.at, values: values(sum) }));
+  return [...found.values()].map((sum) => ({
+    dimensions: sum.dimensions,
+    at: sum.at,
+    values: values(sum),
+    converted: { revenue: sum.converted === null ? null : `${sum.converted}.00` },
+    unconverted: { revenue: sum.unconverted },
+  }));
 }

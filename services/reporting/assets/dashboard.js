@@ -277,13 +277,15 @@ function setTime(node, ms, format) {
 function paintSales() {
   const { starts, step, groups } = sales.timeline(state.measure);
   const byCategory = sales.totalsBy("category", "revenue");
-  palette.assign(byCategory.map(([name]) => name));
+  const ranking = sales.isComparable ? byCategory : sales.totalsBy("category", "orders");
+  palette.assign(ranking.map(([name]) => name));
 
   salesTiles.show(
     { revenue: sales.total("revenue"), orders: sales.total("orders"), quantity: sales.total("quantity") },
     { revenue: trend("revenue"), orders: trend("orders"), quantity: trend("quantity") },
     {
       currency: sales.currency,
+      isKnown: sales.isComparable,
       byCurrency: sales.totalByCurrency("revenue"),
       unread: sales.unread("revenue"),
       unconverted: sales.unconverted("revenue"),
@@ -299,7 +301,7 @@ function paintSales() {
     property: palette.property(name),
   }));
 
-  const all = chartSeries(groups, byCategory);
+  const all = chartSeries(groups, ranking);
   showLegend(all);
   const series = all.filter(({ key }) => !state.hidden.has(key));
   const empty = starts.length === 0;
@@ -414,6 +416,7 @@ function paintEvents() {
 const sinceText = (ms) => (ms === -Infinity ? "all time" : `since ${formatMoment(ms)}`);
 
 function emptyText() {
+  if (!sales.isComparable) return "Amounts are in several currencies, and no rate is known that makes them one.";
   if (state.books?.totals.received === 0) return "Sales appear here as soon as the first order is counted.";
   return state.span === "all" ? "No sales have been counted yet." : "No sales in this span. Choose a longer one above.";
 }

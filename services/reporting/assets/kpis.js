@@ -44,18 +44,16 @@ export class SalesTiles {
 
   /**
    * @param trends `{revenue, orders, quantity}`, each a list of numbers over time
-   * @param money `{currency, byCurrency, unread, unconverted}`: the currency of `revenue`; where it is converted,
-   *   what was paid in each; rows without an amount, and rows without a rate
+   * @param money `{currency, isKnown, byCurrency, unread, unconverted}`: the currency of `revenue`, and whether it is
+   *   known in one; what was paid in each; rows without an amount, and rows without a rate
    */
-  show({ revenue, orders, quantity }, trends, { currency, byCurrency, unread, unconverted }) {
+  show({ revenue, orders, quantity }, trends, { currency, isKnown, byCurrency, unread, unconverted }) {
     const paid = byCurrency.map(([code, units]) => paidIn(code, units));
-    // Of several currencies without a rate nothing is known in sum.
-    const isKnown = currency !== null || byCurrency.length < 2;
     this.revenue.show(isKnown ? formatMoney(revenue, currency) : paid.join(" · "), isKnown ? toDecimalString(revenue, 2) : null, {
       title: isKnown ? formatExactMoney(revenue, currency) : null,
       note: [
         isKnown && byCurrency.length > 1 ? `from ${paid.join(", ")}` : "",
-        unconverted > 0 ? `without ${lines(unconverted)} that no rate converts` : "",
+        isKnown && unconverted > 0 ? `without ${lines(unconverted)} that no rate converts` : "",
         unread > 0 ? `without ${lines(unread)} whose amount cannot be read` : "",
       ]
         .filter((part) => part !== "")

@@ -91,6 +91,15 @@ export class MetricModel {
     return code === undefined || !/^[A-Z]{3}$/.test(code) ? null : code;
   }
 
+  /** Whether all amounts here are in one currency. Otherwise nothing can be said of their sum. */
+  get isComparable() {
+    return this.currencies.length < 2 || this.currency !== null;
+  }
+
+  #isTold(measure) {
+    return this.isComparable || !this.money.has(measure);
+  }
+
   /** Amounts of several currencies are told in the base currency: they are never added as they are. */
   get #figures() {
     return this.currencies.length > 1 ? "inBase" : "own";
@@ -158,6 +167,7 @@ export class MetricModel {
   /** The exact sum of a measure over the span by currency, each as it was paid: `[[currency, units]]`. */
   totalByCurrency(measure) {
     const sums = new Map(this.currencies.map((currency) => [currency, 0n]));
+    if (!this.money.has(measure)) return [];
     for (const { dimensions, own } of this.#all()) {
       const currency = dimensions.currency ?? UNKNOWN;
       sums.set(currency, sums.get(currency) + own[measure]);
@@ -187,6 +197,7 @@ export class MetricModel {
 
   /** Exact sums of a measure by one dimension, largest first: `[[value, units]]`. */
   totalsBy(dimension, measure) {
+    if (!this.#isTold(measure)) return [];
     const figures = this.#figures;
     const sums = new Map();
     for (const row of this.#all()) {
@@ -226,7 +237,7 @@ export class MetricModel {
       if (start < first) first = start;
       if (start > last) last = start;
     });
-    if (first > last) return { step: this.windowMs, starts: [], groups: new Map() };
+    if (first > last || !this.#isTold(measure)) return { step: this.windowMs, starts: [], groups: new Map() };
 
     const step = Math.max(this.windowMs, this.historyMs, bucketMs(last - first));
     const origin = Math.floor(first / step) * step;

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::{
     RecordAttributes, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
-    history::{self, History, Profile},
+    history::{self, History, Profile, Rates},
     table::Table,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) struct Reference {
     /// All changes of regions: they are few.
     regions: RwLock<Arc<HashMap<Country, History<Arc<str>>>>>,
     /// All rates, with their history.
-    rates: RwLock<Arc<HashMap<Currency, Arc<History<Box<str>>>>>>,
+    rates: RwLock<Arc<Rates>>,
     version: AtomicU64,
     /// Shared by those who fill the caches, and held alone by a refresh: what was
     /// read before a change is never put in after it.

@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use tidemill_domain::Timestamp;
+use std::{collections::HashMap, sync::Arc};
+
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_events::ItemFacts;
 
 use super::{RecordAttributes, RecordChange, record::RATE};
@@ -62,6 +64,9 @@ pub(super) fn product(mut attributes: RecordAttributes, names: &RecordNames) -> 
     let category = attributes.remove(&names.category).filter(|category| !category.is_empty());
     ItemFacts { category: category.unwrap_or_else(|| UNKNOWN_CATEGORY.into()), product: attributes }
 }
+
+/// What is known of each currency's rate.
+pub(super) type Rates = HashMap<Currency, Arc<History<Box<str>>>>;
 
 pub(super) fn rate(mut attributes: RecordAttributes) -> Box<str> {
     attributes.remove(RATE).unwrap_or_default().into()

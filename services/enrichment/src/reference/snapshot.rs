@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use tidemill_domain::{Currency, Timestamp};
 use tidemill_events::ItemFacts;
 
-use super::history::{History, Profile};
+use super::history::{History, Profile, Rates};
 use crate::geo::{Countries, Country};
 
 /// Reference data of one version, for the events of one batch.
@@ -14,7 +14,7 @@ pub(crate) struct Snapshot<'a> {
     pub(super) products: HashMap<&'a str, Arc<History<ItemFacts>>>,
     pub(super) customers: HashMap<&'a str, Arc<History<Profile>>>,
     pub(super) regions: Arc<HashMap<Country, History<Arc<str>>>>,
-    pub(super) rates: Arc<HashMap<Currency, Arc<History<Box<str>>>>>,
+    pub(super) rates: Arc<Rates>,
     pub(super) countries: &'a Countries,
 }
 
