@@ -54,6 +54,7 @@ struct FlagLabel {
 /// The service's telemetry.
 pub(crate) struct Telemetry {
     events: Family<OutcomeLabel, Counter>,
+    repeated: Counter,
     dead_letters: Family<CodeLabel, Counter>,
     quality: Family<FlagLabel, Counter>,
     batch_events: Histogram,
@@ -72,6 +73,7 @@ impl Telemetry {
     pub(crate) fn new(registry: &Registry) -> Self {
         let telemetry = Self {
             events: Family::default(),
+            repeated: Counter::default(),
             dead_letters: Family::default(),
             quality: Family::default(),
             batch_events: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
@@ -88,6 +90,7 @@ impl Telemetry {
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_enrichment");
             registry.register("events", "Events by outcome", telemetry.events.clone());
+            registry.register("repeated", "Duplicates by their business key", telemetry.repeated.clone());
             registry.register("dead_letters", "Dead letters by code", telemetry.dead_letters.clone());
             registry.register("quality_flags", "What was missing in enriched events", telemetry.quality.clone());
             registry.register("batch_events", "Events per batch", telemetry.batch_events.clone());
@@ -99,7 +102,7 @@ impl Telemetry {
             );
             registry.register("retries", "Partitions opened afresh after an error", telemetry.retries.clone());
             registry.register("consumer_lag", "Batches not yet acknowledged", telemetry.lag.clone());
-            registry.register("keys", "Events remembered to tell duplicates", telemetry.keys.clone());
+            registry.register("keys", "Keys remembered to tell duplicates", telemetry.keys.clone());
             registry.register(
                 "horizon_seconds",
                 "How far back they reach, by the log's clock",
@@ -127,6 +130,7 @@ impl Telemetry {
         {
             self.events.get_or_create(&outcome.label()).inc_by(count);
         }
+        self.repeated.inc_by(tally.repeated);
         for (flag, count) in [
             ("customer_unknown", tally.customer_unknown),
             ("product_unknown", tally.product_unknown),

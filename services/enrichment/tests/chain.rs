@@ -200,6 +200,49 @@ async fn batches_are_enriched_in_order_and_duplicates_known_across_a_restart() {
     service.stop().await;
 }
 
+#[tokio::test]
+async fn an_order_is_counted_once_whatever_its_events_are_called() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let order = |id: &str, kind: &str, order_id: Value| {
+        line(id, kind, "2026-01-02T03:04:05Z", json!({"order_id": order_id, "items": []}))
+    };
+    let marks = |batch: &EnrichedBatch| -> Vec<(bool, bool)> {
+        enrichments(batch).iter().map(|enrichment| (enrichment.duplicate, enrichment.repeated)).collect()
+    };
+    let (new, duplicate, repeated) = ((false, false), (true, false), (true, true));
+    let service = Service::start(&nats, folder.path()).await;
+    let page = ["load-0", "load-1", "load-0"].map(|id| order(id, "order.placed", json!("1001")));
+    bus.publish(&batch(1, now(), &page)).await.expect("publishes");
+    assert_eq!(marks(&next(&mut enriched).await), [new, repeated, duplicate]);
+    eventually("metrics", DEADLINE, || async {
+        let value = service.metric("tidemill_enrichment_repeated_total").await;
+        value.filter(|value| value == "1")
+    })
+    .await;
+    service.stop().await;
+
+    let service = Service::start(&nats, folder.path()).await;
+    let server = [
+        order("server", "order.placed", json!(1001)),
+        order("other", "order.placed", json!("1002")),
+        order("refund", "order.refunded", json!("1001")),
+        order("nameless", "order.placed", json!(null)),
+        order("nameless-2", "order.placed", json!(null)),
+    ];
+    bus.publish(&batch(2, now(), &server)).await.expect("publishes");
+    assert_eq!(marks(&next(&mut enriched).await), [repeated, new, new, new, new]);
+    // Made again, they are what they were.
+    drop(enriched);
+    bus.ask_again(PARTITION, 0).await.expect("asks");
+    answered(&bus).await;
+    let again = read_again(&bus, 2, 2).await;
+    let again: Vec<_> = again.iter().map(marks).collect();
+    assert_eq!(again, [vec![new, repeated, duplicate], vec![repeated, new, new, new, new]]);
+    service.stop().await;
+}
+
 /// Five hundred items, each of a product of which much is told, are more than
 /// NATS takes in one message: what is counted by goes on, the rest does not.
 #[tokio::test]

@@ -4,6 +4,7 @@ use tidemill_events::{Enrichment, ItemFacts, QualityFlag};
 
 use super::BatchEvent;
 use crate::{
+    duplicates::Mark,
     geo::{Country, Geo},
     reference::{Profile, Snapshot},
 };
@@ -14,7 +15,7 @@ const UNKNOWN: &str = "Unknown";
 /// An event, and what is known of it.
 pub(crate) struct JoinedEvent<'b> {
     text: &'b [u8],
-    duplicate: bool,
+    mark: Mark,
     /// Whether the event names a customer.
     has_customer: bool,
     profile: Option<&'b Profile>,
@@ -28,7 +29,7 @@ pub(crate) struct JoinedEvent<'b> {
 impl BatchEvent<'_> {
     /// The country comes from the customer's profile, else from the event, else
     /// from the sender's address.
-    pub(super) fn join<'b>(&'b self, duplicate: bool, known: &'b Snapshot<'_>, geo: &Geo) -> JoinedEvent<'b> {
+    pub(super) fn join<'b>(&'b self, mark: Mark, known: &'b Snapshot<'_>, geo: &Geo) -> JoinedEvent<'b> {
         let (time, look_ups) = (self.event.time, &self.look_ups);
         let profile = look_ups.customer.as_deref().and_then(|id| known.customer(id, time));
         let ip_country = self.event.clientip.as_deref().and_then(|address| geo.country(address));
@@ -39,7 +40,7 @@ impl BatchEvent<'_> {
         let product = |id: &'b Option<_>| id.as_deref().and_then(|id| known.product(id, time));
         JoinedEvent {
             text: self.text,
-            duplicate,
+            mark,
             has_customer: look_ups.customer.is_some(),
             profile,
             country,
@@ -73,7 +74,8 @@ impl<'b> JoinedEvent<'b> {
         let profile = self.profile.filter(|_| is_detailed);
         Enrichment {
             refdata,
-            duplicate: self.duplicate,
+            duplicate: self.mark != Mark::New,
+            repeated: self.mark == Mark::Repeated,
             region: self.region.unwrap_or(UNKNOWN).into(),
             country: self.country.as_ref().map(written),
             ip_country: self.ip_country.as_ref().map(written),

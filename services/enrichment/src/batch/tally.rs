@@ -6,7 +6,10 @@ use tidemill_events::{Enrichment, QualityFlag};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BatchTally {
     pub(crate) enriched: u64,
+    /// Of either kind.
     pub(crate) duplicate: u64,
+    /// Of these, those by their business key.
+    pub(crate) repeated: u64,
     pub(crate) customer_unknown: u64,
     pub(crate) product_unknown: u64,
     pub(crate) country_unknown: u64,
@@ -15,6 +18,7 @@ pub(crate) struct BatchTally {
 impl BatchTally {
     pub(crate) fn add(&mut self, enrichment: &Enrichment) {
         *if enrichment.duplicate { &mut self.duplicate } else { &mut self.enriched } += 1;
+        self.repeated += u64::from(enrichment.repeated);
         for flag in &enrichment.quality {
             *match flag {
                 QualityFlag::CustomerUnknown => &mut self.customer_unknown,

@@ -10,7 +10,7 @@ use std::{
 
 use tidemill_domain::Timestamp;
 
-use super::{EventKey, Marks, key::Hashed};
+use super::{EventKey, EventKeys, Mark, Marks, key::Hashed};
 
 /// How often, by the log's clock, stored batches that nobody needs any more
 /// are deleted. Until then they allow a memory of a little while ago to be
@@ -22,7 +22,7 @@ const PRUNE_EVERY_MILLIS: i64 = 60_000;
 pub(crate) struct MemoryLimits {
     /// For how long, by the log's clock.
     pub(crate) horizon_millis: i64,
-    /// How many events at most.
+    /// How many keys at most: one of each event, and a business key of some.
     pub(crate) keys: usize,
 }
 
@@ -34,18 +34,27 @@ pub(crate) struct RememberedBatch {
     pub(crate) clock: Timestamp,
     /// Its events.
     pub(crate) keys: Vec<EventKey>,
+    /// The business keys that it has made known, or that came again in it.
+    pub(crate) business_keys: Vec<EventKey>,
     /// Which of them are duplicates; `None` for a batch of a release that did
     /// not keep them.
     pub(crate) marks: Option<Marks>,
 }
 
+impl RememberedBatch {
+    /// Its keys.
+    fn count(&self) -> usize {
+        self.keys.len() + self.business_keys.len()
+    }
+}
+
 /// The events of one partition within the horizon.
 ///
-/// Takes some 60 bytes per event: an entry of 25 bytes in a table that is
+/// Takes some 60 bytes per key: an entry of 25 bytes in a table that is
 /// half to all full, and the key once more in its batch.
 pub(crate) struct Duplicates {
     limits: MemoryLimits,
-    /// The last batch that had each event.
+    /// The last batch that had each key.
     seen: HashMap<EventKey, u64, BuildHasherDefault<Hashed>>,
     batches: VecDeque<RememberedBatch>,
     keys: usize,
@@ -77,12 +86,16 @@ impl Duplicates {
             dropped: 0,
             prune: Prune { below: 0, at: None },
         };
-        for RememberedBatch { raw_seq, clock, keys, marks } in batches {
-            let worked_out = memory.mark(raw_seq, clock, keys);
-            if let Some(batch) = memory.batches.back_mut() {
-                // What decided it may be forgotten by now.
-                batch.marks = Some(marks.unwrap_or(worked_out));
+        for mut batch in batches {
+            batch.clock = memory.advance(batch.clock);
+            let worked_out = batch.keys.iter().map(|key| memory.see(batch.raw_seq, *key)).collect();
+            // What decided it may be forgotten by now, and with that which of its
+            // business keys counted: those that did are stored.
+            batch.marks.get_or_insert(worked_out);
+            for key in &batch.business_keys {
+                memory.seen.insert(*key, batch.raw_seq);
             }
+            memory.keep(batch);
         }
         memory.unsaved = 0;
         memory.dropped = 0;
@@ -90,32 +103,68 @@ impl Duplicates {
     }
 
     /// Takes in the next batch, and tells which of its events are duplicates.
-    pub(crate) fn mark(&mut self, raw_seq: u64, ingested_at: Timestamp, keys: Vec<EventKey>) -> Marks {
+    pub(crate) fn mark(&mut self, raw_seq: u64, ingested_at: Timestamp, events: &[EventKeys]) -> Marks {
+        let clock = self.advance(ingested_at);
+        let mut business_keys = Vec::new();
+        let marks: Marks = events.iter().map(|event| self.mark_event(raw_seq, *event, &mut business_keys)).collect();
+        let keys = events.iter().map(|event| event.event).collect();
+        self.keep(RememberedBatch { raw_seq, clock, keys, business_keys, marks: Some(marks.clone()) });
+        marks
+    }
+
+    /// The log's clock at the next batch. What lies before the horizon then is
+    /// forgotten.
+    fn advance(&mut self, ingested_at: Timestamp) -> Timestamp {
         let clock = self.clock.map_or(ingested_at, |clock| clock.max(ingested_at));
         self.clock = Some(clock);
         let oldest = clock.plus_millis(-self.limits.horizon_millis);
         while self.batches.front().is_some_and(|batch| batch.clock < oldest) {
             self.forget_oldest();
         }
-        let marks: Marks = keys.iter().map(|key| self.seen.insert(*key, raw_seq).is_some()).collect();
-        self.keys += keys.len();
-        self.batches.push_back(RememberedBatch { raw_seq, clock, keys, marks: Some(marks.clone()) });
+        clock
+    }
+
+    /// An event of the batch; `made_known` gathers the business keys that are
+    /// remembered with it.
+    fn mark_event(&mut self, raw_seq: u64, event: EventKeys, made_known: &mut Vec<EventKey>) -> Mark {
+        let mark = self.see(raw_seq, event.event);
+        let Some(business) = event.business else { return mark };
+        let is_known = self.seen.contains_key(&business);
+        // An event that comes again about something else is not counted, so it
+        // must not stand in the way of the event that is about that.
+        if is_known || mark == Mark::New {
+            self.seen.insert(business, raw_seq);
+            made_known.push(business);
+        }
+        if is_known && mark == Mark::New { Mark::Repeated } else { mark }
+    }
+
+    fn see(&mut self, raw_seq: u64, event: EventKey) -> Mark {
+        match self.seen.insert(event, raw_seq) {
+            Some(_) => Mark::Duplicate,
+            None => Mark::New,
+        }
+    }
+
+    /// Takes a batch in whose keys are seen.
+    fn keep(&mut self, batch: RememberedBatch) {
+        self.keys += batch.count();
+        self.batches.push_back(batch);
         self.unsaved += 1;
         while self.keys > self.limits.keys && self.batches.len() > 1 {
             self.dropped += self.forget_oldest();
         }
-        marks
     }
 
     fn forget_oldest(&mut self) -> u64 {
         let Some(batch) = self.batches.pop_front() else { return 0 };
-        for key in &batch.keys {
+        for key in batch.keys.iter().chain(&batch.business_keys) {
             // One that came again lives on with its later batch.
             if self.seen.get(key) == Some(&batch.raw_seq) {
                 self.seen.remove(key);
             }
         }
-        self.keys -= batch.keys.len();
+        self.keys -= batch.count();
         batch.keys.len() as u64
     }
 
@@ -160,7 +209,7 @@ impl Duplicates {
         }
     }
 
-    /// Events that are remembered.
+    /// Keys that are remembered.
     pub(crate) fn len(&self) -> usize {
         self.seen.len()
     }

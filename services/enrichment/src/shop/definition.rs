@@ -3,10 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 use tidemill_definitions::{DefinitionError, Field, from_yaml};
+use tidemill_domain::EventType;
 
 use super::members::{EventMembers, MemberPath};
 use crate::error::Error;
@@ -17,6 +18,8 @@ const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
 const MAX_BYTES: usize = 64 << 10;
 /// Members that a list names at most: each of them is looked for in every event.
 const MAX_MEMBERS: usize = 16;
+/// Event types with a business key at most.
+const MAX_KEYED_TYPES: usize = 64;
 /// Names that lead to a member at most.
 const MAX_DEPTH: usize = 8;
 /// Bytes of a name.
@@ -53,6 +56,8 @@ struct WrittenMembers {
     products: Vec<Field>,
     customers: Vec<Field>,
     countries: Vec<Field>,
+    #[serde(default)]
+    business_keys: BTreeMap<String, Vec<Field>>,
 }
 
 impl ShopDefinition {
@@ -82,14 +87,38 @@ impl ShopDefinition {
             check_name(name).map_err(|reason| wrong(key, reason))?;
         }
         let paths = |key, fields, roots| member_paths(fields, roots).map_err(|reason| wrong(key, reason));
+        let keys = business_keys(&events.business_keys).map_err(|(key, reason)| wrong(key, reason))?;
         let events = EventMembers::new(
             paths("items", &events.items, &["data"])?,
             paths("products", &events.products, &["item", "data"])?,
             paths("customers", &events.customers, &["subject", "data"])?,
             paths("countries", &events.countries, &["data"])?,
         );
-        Ok(Self { events, records })
+        Ok(Self { events: events.with_business_keys(keys), records })
     }
+}
+
+/// The members of each type's key; an error is with the key of the file that is
+/// wrong.
+fn business_keys(written: &BTreeMap<String, Vec<Field>>) -> Result<BTreeMap<String, Vec<MemberPath>>, (&str, String)> {
+    if written.len() > MAX_KEYED_TYPES {
+        return Err(("business_keys", format!("names more than {MAX_KEYED_TYPES} event types")));
+    }
+    let mut keys = BTreeMap::new();
+    for (kind, fields) in written {
+        let paths = business_key(kind, fields).map_err(|reason| (kind.as_str(), reason))?;
+        keys.insert(kind.clone(), paths);
+    }
+    Ok(keys)
+}
+
+fn business_key(kind: &str, fields: &[Field]) -> Result<Vec<MemberPath>, String> {
+    kind.parse::<EventType>().map_err(|reason| format!("an event type {reason}"))?;
+    if fields.is_empty() {
+        return Err("a key has at least one member".into());
+    }
+    check(fields)?;
+    member_paths(fields, &["source", "subject", "data"])
 }
 
 fn check(fields: &[Field]) -> Result<(), String> {
@@ -118,12 +147,15 @@ fn member_paths(fields: &[Field], roots: &[&str]) -> Result<Vec<MemberPath>, Str
         Field::Data(names) if roots.contains(&"data") => Some(MemberPath::Data(names.clone())),
         Field::Item(names) if roots.contains(&"item") => Some(MemberPath::Item(names.clone())),
         Field::Subject if roots.contains(&"subject") => Some(MemberPath::Subject),
+        Field::Source if roots.contains(&"source") => Some(MemberPath::Source),
         _ => None,
     };
     let paths: Option<Vec<_>> = fields.iter().map(path).collect();
     paths.ok_or_else(|| {
-        let forms =
-            roots.iter().map(|root| if *root == "subject" { "`subject`".into() } else { format!("`{root}.…`") });
+        let forms = roots.iter().map(|root| match *root {
+            "subject" | "source" => format!("`{root}`"),
+            _ => format!("`{root}.…`"),
+        });
         format!("its members are written {}", forms.collect::<Vec<String>>().join(" or "))
     })
 }

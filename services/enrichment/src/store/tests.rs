@@ -6,7 +6,7 @@ use tidemill_testkit::Postgres;
 
 use super::{records::Histories, *};
 use crate::{
-    duplicates::{EventKey, RememberedBatch},
+    duplicates::{EventKey, Mark, RememberedBatch},
     error::Error,
     reference::{Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile},
     testing,
@@ -19,9 +19,20 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn seen(raw_seq: u64, keys: u8) -> RememberedBatch {
-    let marks = (raw_seq != 5).then(|| (0..keys).map(|n| n % 3 == 0).collect());
-    let keys = (0..keys).map(|n| EventKey::from_bytes([n.wrapping_mul(37) ^ 0xff; EventKey::BYTES])).collect();
-    RememberedBatch { raw_seq, clock: at(1_000_000 + i64::from(u32::try_from(raw_seq).expect("small"))), keys, marks }
+    // The second is one of a release that kept no marks.
+    let mark = |n: u8| match (n % 3, raw_seq) {
+        (0, _) => Mark::Duplicate,
+        (1, 9) => Mark::Repeated,
+        _ => Mark::New,
+    };
+    let key = |n: u8| EventKey::from_bytes([n.wrapping_mul(37) ^ 0xff; EventKey::BYTES]);
+    RememberedBatch {
+        raw_seq,
+        clock: at(1_000_000 + i64::from(u32::try_from(raw_seq).expect("small"))),
+        keys: (0..keys).map(key).collect(),
+        business_keys: (keys / 2..keys).filter(|_| raw_seq == 9).map(key).collect(),
+        marks: (raw_seq != 5).then(|| (0..keys).map(mark).collect()),
+    }
 }
 
 fn record(kind: RecordKind, id: &str, category: &str) -> Record {

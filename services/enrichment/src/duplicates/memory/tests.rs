@@ -6,14 +6,33 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
 
+/// An event: its id, and its order where it is about one.
+type Sent = (u64, Option<u64>);
+
+/// A log: the ingestion time of each batch, and its events.
+type Log = Vec<(i64, Vec<Sent>)>;
+
+use Mark::{Duplicate, New, Repeated};
+
 fn key(n: u64) -> EventKey {
     EventKey::from_bytes(u128::from(n).to_be_bytes())
 }
 
+fn keys(events: &[Sent]) -> Vec<EventKeys> {
+    let business = |order: u64| key(1 << 32 | order);
+    events.iter().map(|(id, order)| EventKeys { event: key(*id), business: order.map(business) }).collect()
+}
+
 /// Marks as a list.
+fn mark_orders(memory: &mut Duplicates, raw_seq: u64, now: i64, events: &[Sent]) -> Vec<Mark> {
+    let marks = memory.mark(raw_seq, at(now), &keys(events));
+    (0..events.len()).map(|index| marks.get(index)).collect()
+}
+
+/// The same of events that are about no order.
 fn mark(memory: &mut Duplicates, raw_seq: u64, now: i64, ids: &[u64]) -> Vec<bool> {
-    let marks = memory.mark(raw_seq, at(now), ids.iter().copied().map(key).collect());
-    (0..ids.len()).map(|index| marks.get(index)).collect()
+    let events: Vec<Sent> = ids.iter().map(|id| (*id, None)).collect();
+    mark_orders(memory, raw_seq, now, &events).into_iter().map(|mark| mark != New).collect()
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -30,6 +49,26 @@ fn source_and_id_do_not_run_together() {
 }
 
 #[test]
+fn the_texts_of_a_business_key_do_not_run_together() {
+    let key = |kind: &str, texts: &[&str]| {
+        let texts: Vec<_> = texts.iter().map(|text| (*text).into()).collect();
+        EventKey::of_business(kind, &texts, &mut Vec::new())
+    };
+    let different = [
+        key("order.placed", &["1"]),
+        key("order.paid", &["1"]),
+        key("order.placed", &["1", ""]),
+        key("order.placed", &["", "1"]),
+        key("order.placed", &["a\0b"]),
+        key("order.placed", &["a", "b"]),
+        EventKey::of("order.placed", "1", &mut Vec::new()),
+    ];
+    for (index, one) in different.iter().enumerate() {
+        assert!(!different[..index].contains(one), "{index}");
+    }
+}
+
+#[test]
 fn the_horizon_ends_after_its_last_millisecond() {
     let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 100 }, []);
     assert_eq!(mark(&mut memory, 1, 0, &[1, 2, 1]), [false, false, true]);
@@ -40,32 +79,70 @@ fn the_horizon_ends_after_its_last_millisecond() {
 }
 
 #[test]
-fn the_limit_shortens_the_horizon_and_says_so() {
-    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 3 }, []);
-    memory.mark(1, at(0), vec![key(1), key(2)]);
-    memory.mark(2, at(1), vec![key(3)]);
-    assert_eq!((memory.take_dropped(), memory.span_millis()), (0, 1));
-    memory.mark(3, at(2), vec![key(4)]);
-    assert_eq!((memory.take_dropped(), memory.span_millis(), memory.len()), (2, 1, 2));
-    assert_eq!(mark(&mut memory, 4, 3, &[1, 3]), [false, true]);
+fn an_order_is_new_once_whatever_its_event_is_called() {
+    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 100 }, []);
+    let order = Some(7);
+    assert_eq!(mark_orders(&mut memory, 1, 0, &[(1, order), (2, order), (1, order)]), [New, Repeated, Duplicate]);
+    assert_eq!(mark_orders(&mut memory, 2, 900, &[(2, order), (3, Some(8))]), [Duplicate, New]);
+    // The first event is forgotten; its order came again since.
+    assert_eq!(mark_orders(&mut memory, 3, 1500, &[(1, order)]), [Repeated]);
+    assert_eq!(mark_orders(&mut memory, 4, 2501, &[(4, order), (3, None)]), [New, New]);
 }
 
-/// The definition, word for word.
-fn reference(limits: MemoryLimits, log: &[(i64, Vec<u64>)]) -> Vec<Vec<bool>> {
+#[test]
+fn an_event_that_is_not_counted_does_not_hide_another_order() {
+    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 100 }, []);
+    assert_eq!(mark_orders(&mut memory, 1, 0, &[(1, Some(7)), (1, Some(8)), (2, Some(8))]), [New, Duplicate, New]);
+    assert_eq!(
+        mark_orders(&mut memory, 2, 1, &[(1, None), (3, Some(7)), (2, Some(9))]),
+        [Duplicate, Repeated, Duplicate]
+    );
+    assert_eq!(mark_orders(&mut memory, 3, 2, &[(4, Some(9))]), [New]);
+}
+
+#[test]
+fn the_limit_shortens_the_horizon_and_says_so() {
+    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 3 }, []);
+    mark_orders(&mut memory, 1, 0, &[(1, None), (2, None)]);
+    mark_orders(&mut memory, 2, 1, &[(3, None)]);
+    assert_eq!((memory.take_dropped(), memory.span_millis()), (0, 1));
+    mark_orders(&mut memory, 3, 2, &[(4, None)]);
+    assert_eq!((memory.take_dropped(), memory.span_millis(), memory.len()), (2, 1, 2));
+    assert_eq!(mark(&mut memory, 4, 3, &[1, 3]), [false, true]);
+    // A business key is a key too.
+    mark_orders(&mut memory, 5, 4, &[(5, Some(1))]);
+    assert_eq!((memory.take_dropped(), memory.len()), (4, 2));
+}
+
+/// The definition, word for word: each event's mark, and whether its order is
+/// one that was counted.
+fn reference(limits: MemoryLimits, log: &Log) -> Vec<Vec<Mark>> {
     let mut clock = i64::MIN;
     let mut earlier: Vec<(i64, u64)> = Vec::new();
-    log.iter()
-        .map(|(ingested_at, ids)| {
-            clock = clock.max(*ingested_at);
-            ids.iter()
-                .map(|id| {
-                    let seen = earlier.iter().any(|(t, other)| other == id && clock - t <= limits.horizon_millis);
-                    earlier.push((clock, *id));
-                    seen
-                })
-                .collect()
-        })
-        .collect()
+    let mut orders: Vec<(i64, u64)> = Vec::new();
+    let mut marks = Vec::new();
+    for (ingested_at, events) in log {
+        clock = clock.max(*ingested_at);
+        let is_in = |seen: &[(i64, u64)], wanted: u64| {
+            seen.iter().any(|(t, other)| *other == wanted && clock - t <= limits.horizon_millis)
+        };
+        let mut of_batch = Vec::new();
+        for (id, order) in events {
+            let is_same = is_in(&earlier, *id);
+            let is_known = order.is_some_and(|order| is_in(&orders, order));
+            earlier.push((clock, *id));
+            if let Some(order) = order.filter(|_| is_known || !is_same) {
+                orders.push((clock, order));
+            }
+            of_batch.push(match (is_same, is_known) {
+                (true, _) => Duplicate,
+                (false, true) => Repeated,
+                (false, false) => New,
+            });
+        }
+        marks.push(of_batch);
+    }
+    marks
 }
 
 /// A store as the service uses it: the batches and the floor change
@@ -78,7 +155,7 @@ struct Stored {
 
 impl Stored {
     fn persist(&mut self, memory: &mut Duplicates, floor: u64) {
-        self.batches.extend(memory.unsaved(u64::MAX).map(|batch| (batch.raw_seq, batch.clone())));
+        self.batches.extend(memory.unsaved(u64::MAX).map(|batch| (batch.raw_seq, as_stored(batch))));
         if let Some(below) = memory.prunable() {
             self.batches.retain(|raw_seq, _| *raw_seq >= below);
         }
@@ -91,6 +168,14 @@ impl Stored {
     }
 }
 
+/// A batch that went through its bytes.
+fn as_stored(batch: &RememberedBatch) -> RememberedBatch {
+    let marks = batch.marks.as_ref();
+    let marks = marks
+        .map(|marks| Marks::from_bytes(marks.duplicate_bytes().to_vec(), marks.repeated_bytes().map(<[u8]>::to_vec)));
+    RememberedBatch { marks, ..batch.clone() }
+}
+
 /// How far the work on a chunk of batches came before the process died.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Reached {
@@ -99,15 +184,16 @@ enum Reached {
     Acknowledged,
 }
 
-fn logs() -> impl Strategy<Value = Vec<(i64, Vec<u64>)>> {
+fn logs() -> impl Strategy<Value = Log> {
+    let event = (0u64..12, prop::option::of(0u64..8));
     // Steps in time go back too: ingestion's clocks differ.
-    prop::collection::vec((-20_000i64..60_000, prop::collection::vec(0u64..12, 0..6)), 1..60).prop_map(|steps| {
+    prop::collection::vec((-20_000i64..60_000, prop::collection::vec(event, 0..6)), 1..60).prop_map(|steps| {
         let mut now = 0;
         steps
             .into_iter()
-            .map(|(step, ids)| {
+            .map(|(step, events)| {
                 now += step;
-                (now, ids)
+                (now, events)
             })
             .collect()
     })
@@ -130,11 +216,11 @@ proptest! {
         while acknowledged < log.len() {
             let (chunk, reached) = plan.next().expect("endless");
             let end = (acknowledged + chunk).min(log.len());
-            for (raw_seq, (ingested_at, ids)) in (1..).zip(&log).take(end).skip(acknowledged) {
+            for (raw_seq, (ingested_at, events)) in (1..).zip(&log).take(end).skip(acknowledged) {
                 if raw_seq <= stored.floor {
                     continue;
                 }
-                let marks = mark(&mut memory, raw_seq, *ingested_at, ids);
+                let marks = mark_orders(&mut memory, raw_seq, *ingested_at, events);
                 let before = published.insert(raw_seq, marks.clone());
                 prop_assert!(before.is_none_or(|before| before == marks), "published again as it was");
             }
@@ -146,26 +232,42 @@ proptest! {
             } else {
                 memory = stored.restore(limits);
             }
+            for (raw_seq, marks) in memory.marks_after(0) {
+                let kept: Vec<Mark> = (0..published[&raw_seq].len()).map(|index| marks.get(index)).collect();
+                prop_assert_eq!(&kept, &published[&raw_seq], "a batch can be made again as it was");
+            }
         }
         prop_assert_eq!(published.into_values().collect::<Vec<_>>(), reference(limits, &log));
     }
 
     #[test]
-    fn a_limited_memory_can_be_made_again_at_any_point(log in logs(), keys in 1usize..30) {
-        let limits = MemoryLimits { horizon_millis: 100_000, keys };
-        let whole: Vec<RememberedBatch> = log.iter().enumerate().map(|(index, (ingested_at, ids))| RememberedBatch {
-            raw_seq: index as u64 + 1, clock: at(*ingested_at), keys: ids.iter().copied().map(key).collect(),
-            marks: None,
-        }).collect();
+    fn a_limited_memory_can_be_made_again_at_any_point(log in logs(), limit in 1usize..30) {
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: limit };
         let mut running = Duplicates::restore(limits, []);
         let mut stored = Stored::default();
-        for batch in whole {
-            running.mark(batch.raw_seq, batch.clock, batch.keys);
-            stored.persist(&mut running, batch.raw_seq);
+        for (raw_seq, (ingested_at, events)) in (1..).zip(&log) {
+            running.mark(raw_seq, at(*ingested_at), &keys(events));
+            stored.persist(&mut running, raw_seq);
             let again = stored.restore(limits);
             prop_assert_eq!(&again.batches, &running.batches);
             prop_assert_eq!(&again.seen, &running.seen);
-            prop_assert!(running.keys <= keys || running.batches.len() == 1);
+            prop_assert!(running.keys <= limit || running.batches.len() == 1);
         }
+    }
+
+    /// Batches of a release that knew neither marks nor business keys.
+    #[test]
+    fn marks_that_were_not_kept_are_worked_out(log in logs()) {
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: 1000 };
+        let mut running = Duplicates::restore(limits, []);
+        let mut kept = Vec::new();
+        for (raw_seq, (ingested_at, events)) in (1..).zip(&log) {
+            let events: Vec<Sent> = events.iter().map(|(id, _)| (*id, None)).collect();
+            running.mark(raw_seq, at(*ingested_at), &keys(&events));
+            kept.push(RememberedBatch { marks: None, ..running.batches.back().expect("is there").clone() });
+        }
+        let again = Duplicates::restore(limits, kept);
+        prop_assert_eq!(&again.batches, &running.batches);
+        prop_assert_eq!(&again.seen, &running.seen);
     }
 }

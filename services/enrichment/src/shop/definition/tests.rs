@@ -23,8 +23,13 @@ fn a_wrong_definition_is_refused_with_its_place() {
         (with("[subject]", &format!("[subject{}]", ", data.x".repeat(16))), 21, "more than 16 members"),
         (with("data.items", "data.a.b.c.d.e.f.g.h.i"), 17, "at most 8 names deep"),
         (with("data.items", &format!("data.{}", "x".repeat(65))), 17, "1 to 64 bytes"),
-        (with("category: category", "category: ''"), 27, "1 to 64 bytes"),
-        (with("category: category", "kategorie: category"), 27, "unknown field `kategorie`"),
+        (with("category: category", "category: ''"), 35, "1 to 64 bytes"),
+        (with("category: category", "kategorie: category"), 35, "unknown field `kategorie`"),
+        (with("order.placed: [data", "order placed: [data"), 31, "an event type must be made of"),
+        (with("[data.order_id]", "[]"), 31, "a key has at least one member"),
+        (with("[data.order_id]", "[item.x]"), 31, "its members are written `source` or `subject` or `data.…`"),
+        (with("[data.order_id]", &format!("[source{}]", ", data.x".repeat(16))), 31, "more than 16 members"),
+        (with("    order.placed: [data.order_id]\n", &many_keys()), 30, "more than 64 event types"),
         (with("  customers: [subject]\n", ""), 17, "missing field `customers`"),
     ] {
         let error = ShopDefinition::parse("mine.yaml", &yaml).expect_err(reason).to_string();
@@ -33,6 +38,16 @@ fn a_wrong_definition_is_refused_with_its_place() {
     let long = format!("{BUILT_IN}#{}", "x".repeat(MAX_BYTES));
     let error = ShopDefinition::parse("mine.yaml", &long).expect_err("is refused").to_string();
     assert_eq!(error, "mine.yaml: is longer than 65536 bytes");
+}
+
+fn many_keys() -> String {
+    (0..65).map(|n| format!("    type.{n}: [data.x]\n")).collect()
+}
+
+#[test]
+fn a_file_of_before_names_no_business_keys() {
+    let keys = "  business_keys:\n    order.placed: [data.order_id]\n";
+    ShopDefinition::parse("mine.yaml", &with(keys, "")).expect("is valid");
 }
 
 #[test]
