@@ -114,6 +114,7 @@ fn enrichment() -> Enrichment {
     Enrichment {
         refdata: 2,
         duplicate: true,
+        repeated: true,
         region: "Europe".into(),
         country: Some("GB".into()),
         ip_country: Some("NG".into()),
