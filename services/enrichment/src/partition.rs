@@ -8,8 +8,8 @@ use tidemill_events::{Durable, EnrichedBatch, RawBatch, topology};
 use tidemill_store::answered;
 
 use crate::{
-    batch::{BatchPlace, EncodedBatch, MarkedBatch},
-    duplicates::Duplicates,
+    batch::{BatchPlace, EncodedBatch, MarkedBatch, ParsedBatch},
+    duplicates::{Duplicates, SealableKeys, SealedSegment},
     error::Error,
     resources::Resources,
     store::PartitionCheckpoint,
@@ -51,8 +51,10 @@ impl OpenPartition {
             Err(tidemill_bus::Error::Decode(error)) => return Err(Error::UnreadableEnd { partition, error }),
             Err(error) => return Err(error.into()),
         };
-        let batches = store_breaker.call(answered(store.batches(partition))).await?;
-        let duplicates = Duplicates::restore(*limits, batches);
+        let segments = store_breaker.call(answered(store.segments(partition))).await?;
+        let sealed = segments.last().map_or(0, |segment| segment.span.last);
+        let batches = store_breaker.call(answered(store.batches(partition, sealed))).await?;
+        let duplicates = Duplicates::restore(*limits, segments, batches);
         Ok(Self {
             partition,
             floor,
@@ -62,6 +64,14 @@ impl OpenPartition {
             duplicates,
             resources,
         })
+    }
+
+    /// Marks the duplicates of the next batch of the log.
+    pub(crate) async fn mark<'b>(&mut self, batch: ParsedBatch<'b>) -> Result<MarkedBatch<'b>, Error> {
+        let keys = batch.keys();
+        let doubts = self.duplicates.doubts(&keys);
+        let older = self.resources.archive.sightings(self.partition, &doubts).await?;
+        Ok(batch.mark(&mut self.duplicates, &keys, &older))
     }
 
     /// Publishes the next batch of the log, and moves the floor behind it.
@@ -106,6 +116,7 @@ impl OpenPartition {
         if self.floor <= self.checkpointed {
             return Ok(());
         }
+        let sealed = self.seal().await;
         let Resources { store, store_breaker, .. } = &*self.resources;
         let prune_below = self.duplicates.prunable();
         let checkpoint = PartitionCheckpoint {
@@ -113,18 +124,27 @@ impl OpenPartition {
             from: self.checkpointed,
             to: self.floor,
             batches: self.duplicates.unsaved(self.floor).collect(),
+            sealed: sealed.as_ref(),
             prune_below,
         };
         store_breaker.call(answered(store.checkpoint(&checkpoint))).await?;
         self.checkpointed = self.floor;
         self.duplicates.saved();
+        if let Some(sealed) = sealed {
+            self.duplicates.sealed(sealed.segment);
+        }
         Ok(())
+    }
+
+    /// What is to be sealed, sorted where it holds nobody up.
+    async fn seal(&self) -> Option<SealedSegment> {
+        let keys = self.duplicates.sealable()?;
+        tokio::task::spawn_blocking(|| SealableKeys::seal(keys)).await.ok().flatten()
     }
 
     /// Tells how much is remembered.
     pub(crate) fn report(&mut self) {
         let dropped = self.duplicates.take_dropped();
-        let (keys, span) = (self.duplicates.len(), self.duplicates.span_millis());
-        self.resources.telemetry.remembered(self.partition, keys, span, dropped);
+        self.resources.telemetry.remembered(self.partition, self.duplicates.size(), dropped);
     }
 }

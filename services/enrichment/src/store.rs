@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod records;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod versions;

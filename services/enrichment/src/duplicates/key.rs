@@ -40,6 +40,14 @@ impl EventKey {
         Self::from_bytes(xxh3_128(scratch).to_be_bytes())
     }
 
+    pub(super) fn high(self) -> u64 {
+        self.high
+    }
+
+    pub(super) fn low(self) -> u64 {
+        self.low
+    }
+
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         (u128::from(self.high) << 64 | u128::from(self.low)).to_be_bytes()
     }

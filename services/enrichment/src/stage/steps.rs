@@ -47,7 +47,7 @@ impl<'c> EnrichSteps<'c> {
         for line in unreadable {
             self.set_line_aside(raw_seq, raw, &line).await?;
         }
-        let batch = batch.mark(&mut self.partition.duplicates);
+        let batch = self.partition.mark(batch).await?;
         self.partition.publish_next(raw_seq, &batch).await
     }
 

@@ -4,9 +4,9 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
 
-use super::{Store, signed, unsigned};
+use super::{Store, segments, signed, unsigned};
 use crate::{
-    duplicates::{EventKey, Marks, RememberedBatch},
+    duplicates::{EventKey, Marks, RememberedBatch, SealedSegment},
     error::Error,
 };
 
@@ -19,6 +19,8 @@ pub(crate) struct PartitionCheckpoint<'a> {
     pub(crate) to: u64,
     /// The batches in between.
     pub(crate) batches: Vec<&'a RememberedBatch>,
+    /// What is sealed of those before.
+    pub(crate) sealed: Option<&'a SealedSegment>,
     /// Batches below this are no longer needed.
     pub(crate) prune_below: Option<u64>,
 }
@@ -33,13 +35,15 @@ impl Store {
         floor.map_or(Ok(0), unsigned)
     }
 
-    /// The batches of a partition that are remembered, in their order.
-    pub(crate) async fn batches(&self, partition: Partition) -> Result<Vec<RememberedBatch>, StoreError> {
+    /// The batches of a partition that are remembered, in their order: those
+    /// behind the last that is sealed.
+    pub(crate) async fn batches(&self, partition: Partition, sealed: u64) -> Result<Vec<RememberedBatch>, StoreError> {
         let rows = sqlx::query(
             "SELECT raw_seq, log_clock, keys, marks, business_keys, repeated FROM seen_batches \
-             WHERE partition = $1 ORDER BY raw_seq",
+             WHERE partition = $1 AND raw_seq > $2 ORDER BY raw_seq",
         )
         .bind(i64::from(partition.index()))
+        .bind(signed(sealed))
         .fetch_all(self.database.pool())
         .await?;
         rows.iter().map(batch).collect()
@@ -51,13 +55,11 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         if advance(&mut transaction, checkpoint).await? {
             insert_batches(&mut transaction, checkpoint).await?;
+            if let Some(sealed) = checkpoint.sealed {
+                segments::insert(&mut transaction, checkpoint.partition, sealed).await?;
+            }
             if let Some(below) = checkpoint.prune_below {
-                sqlx::query("DELETE FROM seen_batches WHERE partition = $1 AND raw_seq < $2")
-                    .bind(i64::from(checkpoint.partition.index()))
-                    .bind(signed(below))
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(StoreError::from)?;
+                segments::prune(&mut transaction, checkpoint.partition, below).await?;
             }
             Ok(transaction.commit().await.map_err(StoreError::from)?)
         } else {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
+use crate::duplicates::{KeyFilter, SealedSegment};
 
 /// An event: its id, and its order where it is about one.
 type Sent = (u64, Option<u64>);
@@ -15,8 +16,11 @@ type Log = Vec<(i64, Vec<Sent>)>;
 use Mark::{Duplicate, New, Repeated};
 
 fn key(n: u64) -> EventKey {
-    EventKey::from_bytes(u128::from(n).to_be_bytes())
+    EventKey::from_bytes(xxh3_128(&n.to_be_bytes()).to_be_bytes())
 }
+
+/// Limits that nothing reaches.
+const WIDE: MemoryLimits = MemoryLimits { horizon_millis: 1000, keys: 100, sealed_keys: 1_000_000 };
 
 fn keys(events: &[Sent]) -> Vec<EventKeys> {
     let business = |order: u64| key(1 << 32 | order);
@@ -24,15 +28,22 @@ fn keys(events: &[Sent]) -> Vec<EventKeys> {
 }
 
 /// Marks as a list.
-fn mark_orders(memory: &mut Duplicates, raw_seq: u64, now: i64, events: &[Sent]) -> Vec<Mark> {
-    let marks = memory.mark(raw_seq, at(now), &keys(events));
+fn mark_orders(memory: &mut Duplicates, stored: &Stored, raw_seq: u64, now: i64, events: &[Sent]) -> Vec<Mark> {
+    let keys = keys(events);
+    let older = stored.sightings(&memory.doubts(&keys));
+    let marks = memory.mark(raw_seq, at(now), &keys, &older);
     (0..events.len()).map(|index| marks.get(index)).collect()
+}
+
+/// The same where nothing is sealed.
+fn mark_fresh(memory: &mut Duplicates, raw_seq: u64, now: i64, events: &[Sent]) -> Vec<Mark> {
+    mark_orders(memory, &Stored::default(), raw_seq, now, events)
 }
 
 /// The same of events that are about no order.
 fn mark(memory: &mut Duplicates, raw_seq: u64, now: i64, ids: &[u64]) -> Vec<bool> {
     let events: Vec<Sent> = ids.iter().map(|id| (*id, None)).collect();
-    mark_orders(memory, raw_seq, now, &events).into_iter().map(|mark| mark != New).collect()
+    mark_fresh(memory, raw_seq, now, &events).into_iter().map(|mark| mark != New).collect()
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -70,7 +81,7 @@ fn the_texts_of_a_business_key_do_not_run_together() {
 
 #[test]
 fn the_horizon_ends_after_its_last_millisecond() {
-    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 100 }, []);
+    let mut memory = Duplicates::restore(WIDE, [], []);
     assert_eq!(mark(&mut memory, 1, 0, &[1, 2, 1]), [false, false, true]);
     assert_eq!(mark(&mut memory, 2, 1000, &[1]), [true]);
     assert_eq!(mark(&mut memory, 3, 1001, &[2]), [false]);
@@ -80,38 +91,65 @@ fn the_horizon_ends_after_its_last_millisecond() {
 
 #[test]
 fn an_order_is_new_once_whatever_its_event_is_called() {
-    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 100 }, []);
+    let mut memory = Duplicates::restore(WIDE, [], []);
     let order = Some(7);
-    assert_eq!(mark_orders(&mut memory, 1, 0, &[(1, order), (2, order), (1, order)]), [New, Repeated, Duplicate]);
-    assert_eq!(mark_orders(&mut memory, 2, 900, &[(2, order), (3, Some(8))]), [Duplicate, New]);
+    assert_eq!(mark_fresh(&mut memory, 1, 0, &[(1, order), (2, order), (1, order)]), [New, Repeated, Duplicate]);
+    assert_eq!(mark_fresh(&mut memory, 2, 900, &[(2, order), (3, Some(8))]), [Duplicate, New]);
     // The first event is forgotten; its order came again since.
-    assert_eq!(mark_orders(&mut memory, 3, 1500, &[(1, order)]), [Repeated]);
-    assert_eq!(mark_orders(&mut memory, 4, 2501, &[(4, order), (3, None)]), [New, New]);
+    assert_eq!(mark_fresh(&mut memory, 3, 1500, &[(1, order)]), [Repeated]);
+    assert_eq!(mark_fresh(&mut memory, 4, 2501, &[(4, order), (3, None)]), [New, New]);
 }
 
 #[test]
 fn an_event_that_is_not_counted_does_not_hide_another_order() {
-    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 100 }, []);
-    assert_eq!(mark_orders(&mut memory, 1, 0, &[(1, Some(7)), (1, Some(8)), (2, Some(8))]), [New, Duplicate, New]);
+    let mut memory = Duplicates::restore(WIDE, [], []);
+    assert_eq!(mark_fresh(&mut memory, 1, 0, &[(1, Some(7)), (1, Some(8)), (2, Some(8))]), [New, Duplicate, New]);
     assert_eq!(
-        mark_orders(&mut memory, 2, 1, &[(1, None), (3, Some(7)), (2, Some(9))]),
+        mark_fresh(&mut memory, 2, 1, &[(1, None), (3, Some(7)), (2, Some(9))]),
         [Duplicate, Repeated, Duplicate]
     );
-    assert_eq!(mark_orders(&mut memory, 3, 2, &[(4, Some(9))]), [New]);
+    assert_eq!(mark_fresh(&mut memory, 3, 2, &[(4, Some(9))]), [New]);
 }
 
 #[test]
-fn the_limit_shortens_the_horizon_and_says_so() {
-    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 3 }, []);
-    mark_orders(&mut memory, 1, 0, &[(1, None), (2, None)]);
-    mark_orders(&mut memory, 2, 1, &[(3, None)]);
-    assert_eq!((memory.take_dropped(), memory.span_millis()), (0, 1));
-    mark_orders(&mut memory, 3, 2, &[(4, None)]);
-    assert_eq!((memory.take_dropped(), memory.span_millis(), memory.len()), (2, 1, 2));
-    assert_eq!(mark(&mut memory, 4, 3, &[1, 3]), [false, true]);
-    // A business key is a key too.
-    mark_orders(&mut memory, 5, 4, &[(5, Some(1))]);
-    assert_eq!((memory.take_dropped(), memory.len()), (4, 2));
+fn what_is_too_much_for_the_table_is_sealed() {
+    let limits = MemoryLimits { keys: 4, ..WIDE };
+    let (mut memory, mut stored) = (Duplicates::restore(limits, [], []), Stored::default());
+    for (raw_seq, ids) in [(1, [1, 2]), (2, [3, 4]), (3, [5, 6])] {
+        assert_eq!(mark(&mut memory, raw_seq, 10 * raw_seq.cast_signed(), &ids), [false, false]);
+        stored.persist(&mut memory, raw_seq);
+    }
+    // The last of them was stored just then, and those before it are enough.
+    let size = memory.size();
+    assert_eq!((size.keys, size.sealed_keys, size.span_millis), (2, 4, 20));
+    assert_eq!(stored.segments.keys().copied().collect::<Vec<_>>(), [2]);
+    assert!(stored.batches.range(..3).all(|(_, batch)| batch.keys.is_empty() && batch.marks.is_some()));
+    let events = [(1, None), (3, None), (6, None), (7, None)];
+    assert_eq!(mark_orders(&mut memory, &stored, 4, 1000, &events), [Duplicate, Duplicate, Duplicate, New]);
+    // The first batch is beyond the horizon, the second, in the same segment, is not.
+    let mut memory = stored.restore(limits);
+    let events = [(1, None), (3, None), (5, None)];
+    assert_eq!(mark_orders(&mut memory, &stored, 4, 1015, &events), [New, Duplicate, Duplicate]);
+    let mut memory = stored.restore(limits);
+    assert_eq!(mark_orders(&mut memory, &stored, 4, 1021, &events), [New, New, Duplicate]);
+    assert_eq!(memory.size().sealed_keys, 0);
+}
+
+#[test]
+fn the_limit_of_what_is_sealed_shortens_the_horizon_and_says_so() {
+    let limits = MemoryLimits { keys: 2, sealed_keys: 4, ..WIDE };
+    let (mut memory, mut stored) = (Duplicates::restore(limits, [], []), Stored::default());
+    for raw_seq in 1..=5 {
+        mark(&mut memory, raw_seq, raw_seq.cast_signed(), &[2 * raw_seq, 2 * raw_seq + 1]);
+        stored.persist(&mut memory, raw_seq);
+    }
+    assert_eq!((memory.take_dropped(), memory.size().sealed_keys, memory.size().keys), (4, 4, 2));
+    let mut again = stored.restore(limits);
+    assert_eq!(again.size(), memory.size());
+    for memory in [&mut memory, &mut again] {
+        let events = [(2, None), (5, None), (6, None), (10, None)];
+        assert_eq!(mark_orders(memory, &stored, 6, 6, &events), [New, New, Duplicate, Duplicate]);
+    }
 }
 
 /// The definition, word for word: each event's mark, and whether its order is
@@ -145,26 +183,51 @@ fn reference(limits: MemoryLimits, log: &Log) -> Vec<Vec<Mark>> {
     marks
 }
 
-/// A store as the service uses it: the batches and the floor change
+/// A store as the service uses it: batches, segments and the floor change
 /// together, or not at all.
 #[derive(Default)]
 struct Stored {
     floor: u64,
     batches: BTreeMap<u64, RememberedBatch>,
+    segments: BTreeMap<u64, SealedSegment>,
 }
 
 impl Stored {
     fn persist(&mut self, memory: &mut Duplicates, floor: u64) {
+        let sealed = memory.sealable().and_then(SealableKeys::seal);
         self.batches.extend(memory.unsaved(u64::MAX).map(|batch| (batch.raw_seq, as_stored(batch))));
-        if let Some(below) = memory.prunable() {
-            self.batches.retain(|raw_seq, _| *raw_seq >= below);
-        }
+        let below = memory.prunable();
         memory.saved();
+        if let Some(sealed) = sealed {
+            let span = sealed.segment.span;
+            for (_, batch) in self.batches.range_mut(span.first..=span.last) {
+                (batch.keys, batch.business_keys) = (Vec::new(), Vec::new());
+            }
+            memory.sealed(sealed.segment.clone());
+            self.segments.insert(span.last, sealed);
+        }
+        if let Some(below) = below {
+            self.batches.retain(|raw_seq, _| *raw_seq >= below);
+            self.segments.retain(|last, _| *last >= below);
+        }
         self.floor = floor;
     }
 
     fn restore(&self, limits: MemoryLimits) -> Duplicates {
-        Duplicates::restore(limits, self.batches.values().cloned())
+        let sealed = self.segments.keys().next_back().copied().unwrap_or(0);
+        let segments = self.segments.values().map(|sealed| {
+            let Segment { span, keys, blocks, ref filter } = *sealed.segment;
+            Segment { span, keys, blocks, filter: KeyFilter::from_bytes(&filter.to_bytes()).expect("a filter") }
+        });
+        Duplicates::restore(limits, segments, self.batches.range(sealed + 1..).map(|(_, batch)| batch.clone()))
+    }
+
+    fn sightings(&self, doubts: &[Doubt]) -> Sightings {
+        let mut sightings = Sightings::default();
+        for Doubt { key, block } in doubts {
+            sightings.add(*key, &self.segments[&block.segment].blocks[block.block as usize]);
+        }
+        sightings
     }
 }
 
@@ -206,8 +269,8 @@ fn crashes() -> impl Strategy<Value = Vec<(usize, Reached)>> {
 
 proptest! {
     #[test]
-    fn marks_are_the_same_wherever_a_process_dies(log in logs(), crashes in crashes()) {
-        let limits = MemoryLimits { horizon_millis: 100_000, keys: 1000 };
+    fn marks_are_the_same_wherever_a_process_dies(log in logs(), crashes in crashes(), table in 1usize..40) {
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: table, ..WIDE };
         let mut stored = Stored::default();
         let mut published = BTreeMap::new();
         let mut acknowledged = 0;
@@ -220,7 +283,7 @@ proptest! {
                 if raw_seq <= stored.floor {
                     continue;
                 }
-                let marks = mark_orders(&mut memory, raw_seq, *ingested_at, events);
+                let marks = mark_orders(&mut memory, &stored, raw_seq, *ingested_at, events);
                 let before = published.insert(raw_seq, marks.clone());
                 prop_assert!(before.is_none_or(|before| before == marks), "published again as it was");
             }
@@ -232,9 +295,10 @@ proptest! {
             } else {
                 memory = stored.restore(limits);
             }
-            for (raw_seq, marks) in memory.marks_after(0) {
-                let kept: Vec<Mark> = (0..published[&raw_seq].len()).map(|index| marks.get(index)).collect();
-                prop_assert_eq!(&kept, &published[&raw_seq], "a batch can be made again as it was");
+            for (raw_seq, batch) in &stored.batches {
+                let marks = memory.marks_of(*raw_seq).or_else(|| batch.marks.clone()).expect("are kept");
+                let kept: Vec<Mark> = (0..published[raw_seq].len()).map(|index| marks.get(index)).collect();
+                prop_assert_eq!(&kept, &published[raw_seq], "a batch can be made again as it was");
             }
         }
         prop_assert_eq!(published.into_values().collect::<Vec<_>>(), reference(limits, &log));
@@ -242,31 +306,35 @@ proptest! {
 
     #[test]
     fn a_limited_memory_can_be_made_again_at_any_point(log in logs(), limit in 1usize..30) {
-        let limits = MemoryLimits { horizon_millis: 100_000, keys: limit };
-        let mut running = Duplicates::restore(limits, []);
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: limit, sealed_keys: 20 };
+        let mut running = Duplicates::restore(limits, [], []);
         let mut stored = Stored::default();
         for (raw_seq, (ingested_at, events)) in (1..).zip(&log) {
-            running.mark(raw_seq, at(*ingested_at), &keys(events));
+            mark_orders(&mut running, &stored, raw_seq, *ingested_at, events);
             stored.persist(&mut running, raw_seq);
             let again = stored.restore(limits);
             prop_assert_eq!(&again.batches, &running.batches);
             prop_assert_eq!(&again.seen, &running.seen);
-            prop_assert!(running.keys <= limit || running.batches.len() == 1);
+            let spans = |memory: &Duplicates| memory.segments.iter().map(|segment| segment.span).collect::<Vec<_>>();
+            prop_assert_eq!(spans(&again), spans(&running));
+            // What is stored can be sealed: the last batch is the exception.
+            let stored: usize = running.batches.iter().rev().skip(1).map(RememberedBatch::count).sum();
+            prop_assert!(stored <= limit, "{} of {}", stored, limit);
         }
     }
 
     /// Batches of a release that knew neither marks nor business keys.
     #[test]
     fn marks_that_were_not_kept_are_worked_out(log in logs()) {
-        let limits = MemoryLimits { horizon_millis: 100_000, keys: 1000 };
-        let mut running = Duplicates::restore(limits, []);
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: 1000, ..WIDE };
+        let mut running = Duplicates::restore(limits, [], []);
         let mut kept = Vec::new();
         for (raw_seq, (ingested_at, events)) in (1..).zip(&log) {
             let events: Vec<Sent> = events.iter().map(|(id, _)| (*id, None)).collect();
-            running.mark(raw_seq, at(*ingested_at), &keys(&events));
+            mark_fresh(&mut running, raw_seq, *ingested_at, &events);
             kept.push(RememberedBatch { marks: None, ..running.batches.back().expect("is there").clone() });
         }
-        let again = Duplicates::restore(limits, kept);
+        let again = Duplicates::restore(limits, [], kept);
         prop_assert_eq!(&again.batches, &running.batches);
         prop_assert_eq!(&again.seen, &running.seen);
     }
