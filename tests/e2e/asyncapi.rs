@@ -59,8 +59,10 @@ fn introduction() -> String {
          - A header is a line of text. What came from outside is JSON in ASCII.\n\
          - Amounts are strings in plain decimal notation, exact to twelve decimals. Times in bodies are RFC 3339 in UTC.\n\
          - Partition of a key: CRC-32 (ISO-HDLC, as in zlib) of its UTF-8 bytes, modulo the number of partitions. The \
-         key of an event is its `partitionkey`, else its `subject`, else its `source`. With 8 partitions, `123456789` \
-         is in 6, `17850` in 1, `Zo\u{eb}` in 2, and the empty text in 0.",
+         key of an event is its `partitionkey`, else its `subject`, else its `source`. Ingestion gives an event a \
+         `partitionkey` where its schema marks a member with `x-partition-key`, as the schemas of orders mark \
+         `order_id`: an order and what refers to it are in one partition. With 8 partitions, `123456789` is in 6, \
+         `17850` in 1, `Zo\u{eb}` in 2, and the empty text in 0.",
         DUPLICATE_WINDOW.as_secs()
     )
 }

@@ -92,6 +92,46 @@ async fn a_repetition_is_counted_once() {
     stop(suite).await;
 }
 
+/// An order with this event id, of somebody.
+fn placed(id: &str, subject: &str, order_id: &str) -> Value {
+    json!({"type": "order.placed", "source": "web", "id": id, "subject": subject, "time": now(), "data": {
+        "order_id": order_id, "items": [{"product_id": "novel", "quantity": 1, "unit_price": "17.94"}]}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_one_however_often_a_page_tells_of_it() {
+    let suite = TestSuite::start().await;
+    // A thank-you page that is loaded three times.
+    let page: Vec<String> = (0..3).map(|n| placed(&format!("load-{n}"), "c-1", "o1").to_string()).collect();
+    assert_eq!(suite.post(NDJSON, page.join("\n")).await.0, 202);
+    let totals = suite.balanced(3).await;
+    let told = |totals: &Value| ["counted", "duplicate", "repeated"].map(|name| totals[name].clone());
+    assert_eq!(told(&totals), [1, 2, 2].map(|n| json!(n)), "{totals}");
+    let values = sales(&suite, "Books").await;
+    assert_eq!((&values["orders"], &values["revenue"]), (&json!(1), &json!("17.94")));
+
+    // A browser that knows nobody, and the shop's server, by Segment's call: of many
+    // orders, so that visitor, customer and order are in one partition by chance only.
+    for n in 0..12 {
+        let order = format!("both-{n}");
+        assert_eq!(suite.post(JSON, placed(&order, &format!("anonymous-{n}"), &order).to_string()).await.0, 202);
+    }
+    suite.balanced(15).await;
+    for n in 0..12 {
+        let call = json!({"event": "Order Completed", "messageId": format!("server-{n}"), "userId": format!("c-{n}"),
+            "properties": {"order_id": format!("both-{n}"), "products": [
+                {"product_id": "novel", "quantity": 1, "price": "17.94"}]}});
+        let url = format!("http://{}/v1/track", suite.suite.ingestion);
+        assert_eq!(suite.http.post(url).json(&call).send().await.expect("an answer").status(), 202);
+    }
+    let totals = suite.balanced(27).await;
+    assert_eq!(told(&totals), [13, 14, 14].map(|n| json!(n)), "{totals}");
+    let values = sales(&suite, "Books").await;
+    assert_eq!((&values["orders"], &values["customers"]), (&json!(13), &json!(13)));
+    assert_eq!(values["revenue"], "233.22");
+    stop(suite).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_a_device_whose_clock_is_wrong_is_of_today() {
     let suite = TestSuite::start().await;

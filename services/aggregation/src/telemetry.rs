@@ -29,6 +29,7 @@ struct WhatLabel {
 #[derive(Debug, Clone)]
 pub(crate) struct Telemetry {
     events: Family<OutcomeLabel, Counter>,
+    repeated: Counter,
     dead_letters: Family<CodeLabel, Counter>,
     failures: Family<CodeLabel, Counter>,
     asked_again: Counter,
@@ -59,6 +60,7 @@ impl Telemetry {
     pub(crate) fn register(registry: &Registry) -> Self {
         let telemetry = Self {
             events: Family::default(),
+            repeated: Counter::default(),
             dead_letters: Family::default(),
             failures: Family::default(),
             asked_again: Counter::default(),
@@ -73,6 +75,7 @@ impl Telemetry {
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_aggregation");
             registry.register("events", "Events by outcome", telemetry.events.clone());
+            registry.register("repeated", "Duplicates by their business key", telemetry.repeated.clone());
             registry.register("dead_letters", "Events that cannot be counted, by code", telemetry.dead_letters.clone());
             registry.register("failures", "Failures of a partition's consumer by code", telemetry.failures.clone());
             registry.register("asked_again", "Requests for batches that are missing", telemetry.asked_again.clone());
@@ -97,7 +100,8 @@ impl Telemetry {
     }
 
     pub(crate) fn counted(&self, outcomes: EventOutcomes) {
-        let EventOutcomes { counted, late, duplicate } = outcomes;
+        let EventOutcomes { counted, late, duplicate, repeated } = outcomes;
+        self.repeated.inc_by(repeated);
         for (outcome, count) in [("counted", counted), ("late", late), ("duplicate", duplicate)] {
             self.events.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
         }

@@ -7,16 +7,15 @@
 //! the horizon, and worked out anew from the log beyond it; what was done to orders
 //! is kept for longer than the log.
 
-use std::collections::BTreeMap;
-
 use tidemill_bus::Bus;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{Durable, RawBatch, StreamName};
+use tidemill_store::answered;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::{BatchPlace, ParsedBatch},
-    duplicates::{Duplicates, Marks},
+    duplicates::{Duplicates, Marks, Sightings},
     error::Error,
     partition::OpenPartition,
     resources::Resources,
@@ -31,12 +30,17 @@ const LOST_END: u64 = 0;
 pub(crate) async fn make_up(partition: &mut OpenPartition, stop: &CancellationToken) -> Result<(), Error> {
     let after = match partition.published {
         Some(published) => published,
-        None => partition.duplicates.last_before(oldest_kept(&partition.resources)),
+        None => last_before(partition, oldest_kept(&partition.resources)).await?,
     };
     if after < partition.floor {
         backfill(partition, stop, after, LOST_END).await?;
     }
     Ok(())
+}
+
+async fn last_before(partition: &OpenPartition, time: Timestamp) -> Result<u64, Error> {
+    let Resources { store, store_breaker, .. } = &*partition.resources;
+    Ok(store_breaker.call(answered(store.last_before(partition.partition, time))).await?)
 }
 
 /// What is older than this has left `ENRICHED` by age.
@@ -74,7 +78,6 @@ async fn backfill(
 ) -> Result<bool, Error> {
     let resources = partition.resources.clone();
     let mut log = LogRange::new(&resources.bus, partition.partition, after + 1, partition.floor);
-    let mut known: Option<BTreeMap<u64, Marks>> = None;
     let mut rebuilt: Option<Duplicates> = None;
     let mut kept = partition.kept_changes(after).await?;
     let mut raw_prev = after;
@@ -83,15 +86,18 @@ async fn backfill(
             return Ok(false);
         }
         let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop);
-        let known = known.get_or_insert_with(|| partition.duplicates.marks_after(after).collect());
-        let batch = match known.remove(&raw_seq) {
-            Some(marks) => batch.marked(marks),
+        let batch = match known_marks(partition, raw_seq).await? {
+            Some(marks) => {
+                rebuilt = None;
+                batch.marked(marks)
+            }
             None => {
                 let memory = match &mut rebuilt {
                     Some(memory) => memory,
-                    None => rebuilt.insert(rebuild(&resources, partition.partition, after).await?),
+                    None => rebuilt.insert(rebuild(&resources, partition.partition, raw_seq - 1).await?),
                 };
-                batch.mark(memory)
+                let keys = batch.keys();
+                batch.mark(memory, &keys, &Sightings::default())
             }
         };
         let changes = batch.changes_again(kept.remove(&raw_seq).unwrap_or_default(), &resources.geo);
@@ -102,15 +108,25 @@ async fn backfill(
     Ok(true)
 }
 
+/// The marks of a batch, in memory or in the store.
+async fn known_marks(partition: &OpenPartition, raw_seq: u64) -> Result<Option<Marks>, Error> {
+    if let Some(marks) = partition.duplicates.marks_of(raw_seq) {
+        return Ok(Some(marks));
+    }
+    let Resources { store, store_breaker, .. } = &*partition.resources;
+    Ok(store_breaker.call(answered(store.marks(partition.partition, raw_seq))).await?)
+}
+
 /// What was remembered after a batch, worked out from the log. It takes as long
-/// as reading the log does.
+/// as reading the log does, and nothing of it is sealed.
 async fn rebuild(resources: &Resources, partition: Partition, up_to: u64) -> Result<Duplicates, Error> {
     tracing::warn!(%partition, up_to, "reading the log from its start to tell duplicates beyond the horizon");
-    let mut memory = Duplicates::restore(resources.limits, []);
+    let mut memory = Duplicates::restore(resources.limits, [], []);
     let mut log = LogRange::new(&resources.bus, partition, 1, up_to);
     while let Some((raw_seq, raw)) = log.next().await? {
         let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop);
-        batch.mark(&mut memory);
+        let keys = batch.keys();
+        batch.mark(&mut memory, &keys, &Sightings::default());
         memory.saved();
     }
     Ok(memory)

@@ -138,21 +138,35 @@ pub struct DuplicatesConfig {
     /// by then: keep this longer than aggregation's `allowed_lateness_seconds`
     /// and `out_of_orderness_seconds` together.
     pub horizon_seconds: u32,
-    /// Events that a partition remembers at most, at some 60 bytes each. When
-    /// there are more, the oldest are forgotten before their time, and
-    /// `tidemill_enrichment_keys_dropped_total` counts them.
+    /// Keys that a partition keeps in memory, about, at some 60 bytes each. An
+    /// event has one, and one more if its type has a business key. When there are
+    /// more, the older half is sealed: it lies in the store, and memory has a
+    /// filter of it, at 18 bits a key.
     pub keys_per_partition: usize,
+    /// Keys of a partition that are sealed at most. When there are more, the
+    /// oldest are forgotten before their time, and
+    /// `tidemill_enrichment_keys_dropped_total` counts them.
+    pub sealed_keys_per_partition: u64,
 }
 
 impl Default for DuplicatesConfig {
     fn default() -> Self {
-        Self { horizon_seconds: 25 * 3600, keys_per_partition: 1_000_000 }
+        Self {
+            // Aggregation takes what is seven days late.
+            horizon_seconds: (7 * 24 + 1) * 3600,
+            keys_per_partition: 1_000_000,
+            sealed_keys_per_partition: 50_000_000,
+        }
     }
 }
 
 impl DuplicatesConfig {
     pub(crate) fn limits(&self) -> MemoryLimits {
-        MemoryLimits { horizon_millis: i64::from(self.horizon_seconds) * 1000, keys: self.keys_per_partition }
+        MemoryLimits {
+            horizon_millis: i64::from(self.horizon_seconds) * 1000,
+            keys: self.keys_per_partition,
+            sealed_keys: self.sealed_keys_per_partition,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! definition alone. See [`Config`] for the settings, `reference/` for samples of
 //! reference data, and `definitions/` for what a shop calls things.
 
+mod archive;
 mod backfill;
 mod batch;
 mod config;
@@ -34,6 +35,7 @@ use utoipa::OpenApi;
 pub use config::Config;
 
 use crate::{
+    archive::Archive,
     error::Error,
     geo::{Countries, Geo},
     reference::Reference,
@@ -88,8 +90,10 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     context.spawn("reference", follow(reference.clone(), context.clone(), config.reference.poll()));
 
     let bus = context.connect_bus(&config.nats).await?;
+    let store_breaker = context.breaker("store");
     let resources = Arc::new(Resources {
         bus,
+        archive: Archive::new(store.clone(), store_breaker.clone()),
         store,
         shop,
         reference,
@@ -100,7 +104,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         ceiling: config.dead_letters,
         telemetry,
         nats: context.breaker("nats"),
-        store_breaker: context.breaker("store"),
+        store_breaker,
         conditions: Conditions::new(&context.health, "partition"),
         context,
     });

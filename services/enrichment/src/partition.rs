@@ -11,8 +11,8 @@ use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_store::answered;
 
 use crate::{
-    batch::{BatchPlace, EncodedBatch, MarkedBatch, SettledBatch},
-    duplicates::Duplicates,
+    batch::{BatchPlace, EncodedBatch, MarkedBatch, ParsedBatch, SettledBatch},
+    duplicates::{Duplicates, SealableKeys, SealedSegment},
     error::Error,
     orders::{BatchChanges, OrderMemory, SettledOrders},
     resources::Resources,
@@ -60,8 +60,10 @@ impl OpenPartition {
             Err(tidemill_bus::Error::Decode(error)) => return Err(Error::UnreadableEnd { partition, error }),
             Err(error) => return Err(error.into()),
         };
-        let batches = store_breaker.call(answered(store.batches(partition))).await?;
-        let duplicates = Duplicates::restore(*limits, batches);
+        let segments = store_breaker.call(answered(store.segments(partition))).await?;
+        let sealed = segments.last().map_or(0, |segment| segment.span.last);
+        let batches = store_breaker.call(answered(store.batches(partition, sealed))).await?;
+        let duplicates = Duplicates::restore(*limits, segments, batches);
         let waiting = store_breaker.call(answered(store.waiting_orders(partition))).await?;
         let orders = OrderMemory::restore(*order_horizon_millis, waiting);
         Ok(Self {
@@ -74,6 +76,14 @@ impl OpenPartition {
             orders,
             resources,
         })
+    }
+
+    /// Marks the duplicates of the next batch of the log.
+    pub(crate) async fn mark<'b>(&mut self, batch: ParsedBatch<'b>) -> Result<MarkedBatch<'b>, Error> {
+        let keys = batch.keys();
+        let doubts = self.duplicates.doubts(&keys);
+        let older = self.resources.archive.sightings(self.partition, &doubts).await?;
+        Ok(batch.mark(&mut self.duplicates, &keys, &older))
     }
 
     /// What a batch does to orders: those that it is about are looked up, and
@@ -139,6 +149,7 @@ impl OpenPartition {
         if self.floor <= self.checkpointed {
             return Ok(());
         }
+        let sealed = self.seal().await;
         let Resources { store, store_breaker, .. } = &*self.resources;
         let prune_below = self.duplicates.prunable();
         let forget_at = self.orders.forget_at();
@@ -148,6 +159,7 @@ impl OpenPartition {
             from: self.checkpointed,
             to: self.floor,
             batches: self.duplicates.unsaved(self.floor).collect(),
+            sealed: sealed.as_ref(),
             prune_below,
             orders: OrdersCheckpoint {
                 changed,
@@ -160,14 +172,22 @@ impl OpenPartition {
         self.checkpointed = self.floor;
         self.duplicates.saved();
         self.orders.saved();
+        if let Some(sealed) = sealed {
+            self.duplicates.sealed(sealed.segment);
+        }
         Ok(())
+    }
+
+    /// What is to be sealed, sorted where it holds nobody up.
+    async fn seal(&self) -> Option<SealedSegment> {
+        let keys = self.duplicates.sealable()?;
+        tokio::task::spawn_blocking(|| SealableKeys::seal(keys)).await.ok().flatten()
     }
 
     /// Tells how much is remembered.
     pub(crate) fn report(&mut self) {
         let dropped = self.duplicates.take_dropped();
-        let (keys, span) = (self.duplicates.len(), self.duplicates.span_millis());
-        self.resources.telemetry.remembered(self.partition, keys, span, dropped);
+        self.resources.telemetry.remembered(self.partition, self.duplicates.size(), dropped);
     }
 }
 

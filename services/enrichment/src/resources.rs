@@ -7,12 +7,14 @@ use tidemill_domain::{Currency, Partition};
 use tidemill_service::{Breaker, CeilingConfig, Conditions, Context};
 
 use crate::{
-    duplicates::MemoryLimits, geo::Geo, reference::Reference, shop::ShopDefinition, store::Store, telemetry::Telemetry,
+    archive::Archive, duplicates::MemoryLimits, geo::Geo, reference::Reference, shop::ShopDefinition, store::Store,
+    telemetry::Telemetry,
 };
 
 pub(crate) struct Resources {
     pub(crate) bus: Bus,
     pub(crate) store: Arc<Store>,
+    pub(crate) archive: Archive,
     pub(crate) shop: ShopDefinition,
     pub(crate) reference: Arc<Reference>,
     pub(crate) geo: Geo,

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod orders;
 mod records;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod versions;

@@ -17,7 +17,7 @@ use tidemill_service::telemetry::{CodeLabel, OutcomeLabel, PartitionLabel};
 use tidemill_service::{Registry, trace};
 use tracing::{Span, field};
 
-use crate::{batch::BatchTally, reference::RecordKind};
+use crate::{batch::BatchTally, duplicates::MemorySize, reference::RecordKind};
 
 /// What became of an event here. Exactly one holds for each.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,7 @@ struct FlagLabel {
 /// The service's telemetry.
 pub(crate) struct Telemetry {
     events: Family<OutcomeLabel, Counter>,
+    repeated: Counter,
     dead_letters: Family<CodeLabel, Counter>,
     quality: Family<FlagLabel, Counter>,
     batch_events: Histogram,
@@ -62,6 +63,8 @@ pub(crate) struct Telemetry {
     retries: Family<CodeLabel, Counter>,
     lag: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
     keys: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
+    sealed_keys: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
+    filter_bytes: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
     horizon: Family<PartitionLabel, Gauge>,
     keys_dropped: Counter,
     reference_version: Gauge<u64, AtomicU64>,
@@ -72,6 +75,7 @@ impl Telemetry {
     pub(crate) fn new(registry: &Registry) -> Self {
         let telemetry = Self {
             events: Family::default(),
+            repeated: Counter::default(),
             dead_letters: Family::default(),
             quality: Family::default(),
             batch_events: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
@@ -80,6 +84,8 @@ impl Telemetry {
             retries: Family::default(),
             lag: Family::default(),
             keys: Family::default(),
+            sealed_keys: Family::default(),
+            filter_bytes: Family::default(),
             horizon: Family::default(),
             keys_dropped: Counter::default(),
             reference_version: Gauge::default(),
@@ -88,6 +94,7 @@ impl Telemetry {
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_enrichment");
             registry.register("events", "Events by outcome", telemetry.events.clone());
+            registry.register("repeated", "Duplicates by their business key", telemetry.repeated.clone());
             registry.register("dead_letters", "Dead letters by code", telemetry.dead_letters.clone());
             registry.register("quality_flags", "What was missing in enriched events", telemetry.quality.clone());
             registry.register("batch_events", "Events per batch", telemetry.batch_events.clone());
@@ -99,13 +106,15 @@ impl Telemetry {
             );
             registry.register("retries", "Partitions opened afresh after an error", telemetry.retries.clone());
             registry.register("consumer_lag", "Batches not yet acknowledged", telemetry.lag.clone());
-            registry.register("keys", "Events remembered to tell duplicates", telemetry.keys.clone());
+            registry.register("keys", "Keys in memory to tell duplicates", telemetry.keys.clone());
+            registry.register("sealed_keys", "Older keys, in the store", telemetry.sealed_keys.clone());
+            registry.register("filter_bytes", "Memory of the filters over them", telemetry.filter_bytes.clone());
             registry.register(
                 "horizon_seconds",
                 "How far back they reach, by the log's clock",
                 telemetry.horizon.clone(),
             );
-            registry.register("keys_dropped", "Events forgotten before the horizon", telemetry.keys_dropped.clone());
+            registry.register("keys_dropped", "Keys forgotten before the horizon", telemetry.keys_dropped.clone());
             registry.register(
                 "reference_version",
                 "Version of the reference data",
@@ -127,6 +136,7 @@ impl Telemetry {
         {
             self.events.get_or_create(&outcome.label()).inc_by(count);
         }
+        self.repeated.inc_by(tally.repeated);
         for (flag, count) in &tally.quality {
             self.quality.get_or_create(&FlagLabel { flag: flag.as_str() }).inc_by(*count);
         }
@@ -153,10 +163,12 @@ impl Telemetry {
         self.lag.get_or_create(&PartitionLabel::of(partition)).set(batches);
     }
 
-    pub(crate) fn remembered(&self, partition: Partition, keys: usize, span_millis: i64, dropped: u64) {
+    pub(crate) fn remembered(&self, partition: Partition, size: MemorySize, dropped: u64) {
         let label = PartitionLabel::of(partition);
-        self.keys.get_or_create(&label).set(keys as u64);
-        self.horizon.get_or_create(&label).set(span_millis / 1000);
+        self.keys.get_or_create(&label).set(size.keys as u64);
+        self.sealed_keys.get_or_create(&label).set(size.sealed_keys);
+        self.filter_bytes.get_or_create(&label).set(size.filter_bytes as u64);
+        self.horizon.get_or_create(&label).set(size.span_millis / 1000);
         self.keys_dropped.inc_by(dropped);
     }
 
@@ -165,6 +177,8 @@ impl Telemetry {
         let label = PartitionLabel::of(partition);
         self.lag.remove(&label);
         self.keys.remove(&label);
+        self.sealed_keys.remove(&label);
+        self.filter_bytes.remove(&label);
         self.horizon.remove(&label);
     }
 

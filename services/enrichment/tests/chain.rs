@@ -189,14 +189,93 @@ async fn batches_are_enriched_in_order_and_duplicates_known_across_a_restart() {
     assert_eq!(duplicates(&made), [false, true, true]);
 
     // Past the horizon by the log's clock.
-    let tomorrow = now() + 25 * 3600 * 1000 + 60_000;
-    bus.publish(&batch(4, tomorrow, &[view("a")])).await.expect("publishes");
+    let week = (7 * 24 + 1) * 3600 * 1000 + 60_000;
+    bus.publish(&batch(4, now() + week, &[view("a")])).await.expect("publishes");
     assert_eq!(duplicates(&next(&mut enriched).await), [false]);
     eventually("metrics", DEADLINE, || async {
         let value = service.metric("tidemill_enrichment_events_total{outcome=\"duplicate\"}").await;
         value.filter(|value| value == "2")
     })
     .await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_is_counted_once_whatever_its_events_are_called() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let order = |id: &str, kind: &str, order_id: Value| {
+        line(id, kind, "2026-01-02T03:04:05Z", json!({"order_id": order_id, "items": []}))
+    };
+    let marks = |batch: &EnrichedBatch| -> Vec<(bool, bool)> {
+        enrichments(batch).iter().map(|enrichment| (enrichment.duplicate, enrichment.repeated)).collect()
+    };
+    let (new, duplicate, repeated) = ((false, false), (true, false), (true, true));
+    let service = Service::start(&nats, folder.path()).await;
+    let page = ["load-0", "load-1", "load-0"].map(|id| order(id, "order.placed", json!("1001")));
+    bus.publish(&batch(1, now(), &page)).await.expect("publishes");
+    assert_eq!(marks(&next(&mut enriched).await), [new, repeated, duplicate]);
+    eventually("metrics", DEADLINE, || async {
+        let value = service.metric("tidemill_enrichment_repeated_total").await;
+        value.filter(|value| value == "1")
+    })
+    .await;
+    service.stop().await;
+
+    let service = Service::start(&nats, folder.path()).await;
+    let server = [
+        order("server", "order.placed", json!(1001)),
+        order("other", "order.placed", json!("1002")),
+        order("refund", "order.refunded", json!("1001")),
+        order("nameless", "order.placed", json!(null)),
+        order("nameless-2", "order.placed", json!(null)),
+    ];
+    bus.publish(&batch(2, now(), &server)).await.expect("publishes");
+    assert_eq!(marks(&next(&mut enriched).await), [repeated, new, new, new, new]);
+    // Made again, they are what they were.
+    drop(enriched);
+    bus.ask_again(PARTITION, 0).await.expect("asks");
+    answered(&bus).await;
+    let again = read_again(&bus, 2, 2).await;
+    let again: Vec<_> = again.iter().map(marks).collect();
+    assert_eq!(again, [vec![new, repeated, duplicate], vec![repeated, new, new, new, new]]);
+    service.stop().await;
+}
+
+/// The table in memory has room for two batches: what is older is in the store.
+#[tokio::test]
+async fn what_was_sealed_is_known_after_a_restart() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let settings = "duplicates.keys_per_partition = 6\n";
+    let service = Service::start_with(&nats, folder.path(), settings).await;
+    let mut first = Vec::new();
+    for number in 0..12 {
+        // The last event of each is the first of the one before.
+        let views = [2, 3, 0].map(|n| view(&(2 * number + n).to_string()));
+        bus.publish(&batch(number, now(), &views)).await.expect("publishes");
+        let made = next(&mut enriched).await;
+        assert_eq!(duplicates(&made), [false, false, number > 0], "{number}");
+        first.push(made);
+    }
+    eventually("most is sealed", DEADLINE, || async {
+        let sealed = service.metric("tidemill_enrichment_sealed_keys{partition=\"1\"}").await?;
+        (sealed.parse::<u64>().expect("a number") > 12).then_some(())
+    })
+    .await;
+    service.stop().await;
+
+    let service = Service::start_with(&nats, folder.path(), settings).await;
+    let old = ["2", "3", "0", "25", "new"].map(view);
+    bus.publish(&batch(99, now(), &old)).await.expect("publishes");
+    first.push(next(&mut enriched).await);
+    assert_eq!(duplicates(&first[12]), [true, true, true, true, false]);
+    drop(enriched);
+    bus.ask_again(PARTITION, 0).await.expect("asks");
+    answered(&bus).await;
+    assert_eq!(read_again(&bus, 13, 13).await, first, "what was sealed is made again as it was");
     service.stop().await;
 }
 

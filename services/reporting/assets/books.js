@@ -31,7 +31,11 @@ export function showBooks(books) {
     [["received", "received"], ...OUTCOMES.filter(([name]) => name !== "in_flight" || totals.in_flight > 0)],
     ([name]) => name,
     ([name, label]) => el("span", { class: "term", "data-outcome": name }, el("b"), el("span", {}, label)),
-    (term, [name]) => setText(term.firstElementChild, formatInteger(totals[name])),
+    (term, [name, label]) => {
+      setText(term.firstElementChild, formatInteger(totals[name]));
+      const byOrder = name === "duplicate" && totals.repeated > 0;
+      setText(term.lastElementChild, byOrder ? `${label} (${formatInteger(totals.repeated)} of them by order)` : label);
+    },
   );
 
   const whole = Math.max(1, totals.received);

@@ -128,6 +128,9 @@ pub(crate) struct BookLine {
     pub(crate) late: u64,
     /// Seen before.
     pub(crate) duplicate: u64,
+    /// Of the duplicates, those by their business key: another id or source has
+    /// told of the same order before.
+    pub(crate) repeated: u64,
     /// Given up with a reason, at the door or later.
     pub(crate) dead_lettered: u64,
     /// Without an outcome so far. Below zero for a moment, where an outcome
@@ -143,8 +146,8 @@ impl BookLine {
     }
 
     /// From aggregation's side.
-    pub(crate) fn outcomes(counted: u64, late: u64, duplicate: u64) -> Self {
-        Self { counted, late, duplicate, ..Self::default() }.closed()
+    pub(crate) fn outcomes(counted: u64, late: u64, duplicate: u64, repeated: u64) -> Self {
+        Self { counted, late, duplicate, repeated, ..Self::default() }.closed()
     }
 
     fn closed(self) -> Self {
@@ -167,6 +170,7 @@ impl std::ops::AddAssign for BookLine {
             counted: self.counted + other.counted,
             late: self.late + other.late,
             duplicate: self.duplicate + other.duplicate,
+            repeated: self.repeated + other.repeated,
             dead_lettered: self.dead_lettered + other.dead_lettered,
             ..Self::default()
         };

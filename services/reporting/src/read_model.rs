@@ -11,7 +11,7 @@ use std::{
 };
 
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, MetricsUpdate};
+use tidemill_events::{CellUpdate, MetricsUpdate, SourceBooks};
 use tidemill_totals::Totals;
 
 use crate::{books, watermark::PartitionProgress};
@@ -63,6 +63,8 @@ pub(crate) struct OutcomeCounts {
     pub(crate) late: u64,
     /// Seen before.
     pub(crate) duplicate: u64,
+    /// Of these, by their business key.
+    pub(crate) repeated: u64,
 }
 
 /// Metrics updates, gathered.
@@ -84,8 +86,9 @@ impl MetricsFold {
             keep_furthest(&mut self.progress, partition, progress, PartitionProgress::position);
         }
         for line in update.books {
-            let key = (books::known_source(line.source), books::hour_of(line.hour), partition);
-            let outcome = OutcomeCounts { raw_seq, counted: line.counted, late: line.late, duplicate: line.duplicate };
+            let SourceBooks { source, hour, counted, late, duplicate, repeated } = line;
+            let key = (books::known_source(source), books::hour_of(hour), partition);
+            let outcome = OutcomeCounts { raw_seq, counted, late, duplicate, repeated };
             keep_furthest(&mut self.outcomes, key, outcome, |outcome| outcome.raw_seq);
         }
         for CellUpdate { metric, version, start, end, dimensions, totals, retracted, .. } in update.cells {

@@ -70,6 +70,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
             counted: raw_seq,
             late: raw_seq / 3,
             duplicate: raw_seq / 5,
+            repeated: raw_seq / 7,
         }],
         trace: None,
     }

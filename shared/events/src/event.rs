@@ -52,7 +52,8 @@ pub struct EventRef<'a> {
 
 impl EventRef<'_> {
     /// The key that decides the event's partition: `partitionkey`, else
-    /// `subject`, else `source`.
+    /// `subject`, else `source`. Ingestion adds a `partitionkey` where the
+    /// event's schema marks a member as that.
     pub fn partition_key(&self) -> &str {
         self.partitionkey.as_deref().or(self.subject.as_deref()).unwrap_or(&self.source)
     }
@@ -64,9 +65,14 @@ impl EventRef<'_> {
 pub struct Enrichment {
     /// Version of the reference data: its number of accepted changes.
     pub refdata: u64,
-    /// The same source and id stand earlier in the partition, within the horizon.
+    /// The same source and id stand earlier in the partition, within the
+    /// horizon; or the same business key does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// A duplicate by its business key: another id or source has told of the
+    /// same order before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
     /// Sales region of `country`, `Unknown` where there is none.
     pub region: String,
     /// Country of the customer: ISO 3166-1 alpha-2; by profile, else by the
@@ -205,7 +211,8 @@ impl JsonSchema for Event {
                 "devicetime": { "type": "string", "format": "date-time",
                     "description": "The time that the sender told by a wrong clock; `time` is put right." },
                 "subject": { "type": "string", "description": "What it is about; for a shop, the customer." },
-                "partitionkey": { "type": "string", "description": "What decides its partition." },
+                "partitionkey": { "type": "string", "description": "What decides its partition. Ingestion gives it \
+                    to an event whose schema marks a member as that." },
                 "traceparent": generator.subschema_for::<TraceParent>(),
                 "clientip": { "type": "string", "description": "The address of the sender." },
                 "unread": { "type": "string",

@@ -12,6 +12,9 @@ pub(crate) enum Outcome {
     Late,
     /// Seen before.
     Duplicate,
+    /// What it is about was seen before, under another source or id: a
+    /// duplicate too.
+    Repeated,
 }
 
 /// A source and an hour (its start).
@@ -23,13 +26,15 @@ pub(crate) struct EventOutcomes {
     pub(crate) counted: u64,
     pub(crate) late: u64,
     pub(crate) duplicate: u64,
+    /// Of the duplicates, those by their business key.
+    pub(crate) repeated: u64,
 }
 
 impl EventOutcomes {
     /// As readers get them.
     pub(crate) fn of(self, (source, hour): &BooksKey) -> SourceBooks {
-        let Self { counted, late, duplicate } = self;
-        SourceBooks { source: source.clone(), hour: *hour, counted, late, duplicate }
+        let Self { counted, late, duplicate, repeated } = self;
+        SourceBooks { source: source.clone(), hour: *hour, counted, late, duplicate, repeated }
     }
 
     pub(crate) fn add(&mut self, outcome: Outcome) {
@@ -37,6 +42,10 @@ impl EventOutcomes {
             Outcome::Counted => self.counted += 1,
             Outcome::Late => self.late += 1,
             Outcome::Duplicate => self.duplicate += 1,
+            Outcome::Repeated => {
+                self.duplicate += 1;
+                self.repeated += 1;
+            }
         }
     }
 }

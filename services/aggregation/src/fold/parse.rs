@@ -30,6 +30,8 @@ pub(crate) struct EventAdditions<'m> {
     pub(crate) source: String,
     pub(crate) time: Timestamp,
     pub(crate) duplicate: bool,
+    /// Whether it is one by its business key.
+    pub(crate) repeated: bool,
     pub(crate) trace: Option<TraceParent>,
     pub(crate) rows: Vec<Addition<'m>>,
     /// As it stands in the batch.
@@ -83,6 +85,7 @@ pub(crate) fn parse<'m>(batch: &EnrichedBatch, metrics: &'m Metrics) -> Parsed<'
             source: event.source.into_owned(),
             time: event.time,
             duplicate: enrichment.duplicate,
+            repeated: enrichment.repeated,
             trace,
             rows,
             line: batch.lines.slice_ref(line),

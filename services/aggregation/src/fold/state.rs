@@ -91,11 +91,12 @@ impl PartitionState {
         let (mut outcomes, mut late, mut sessions) = (EventOutcomes::default(), Vec::new(), Touched::default());
         for event in events {
             let outcome = match event.duplicate {
+                true if event.repeated => Outcome::Repeated,
                 true => Outcome::Duplicate,
                 false if self.clocks.is_late(&event.source, event.time) => Outcome::Late,
                 false => Outcome::Counted,
             };
-            if outcome != Outcome::Duplicate {
+            if !event.duplicate {
                 self.clocks.advance(&event.source, event.time, ingested_at, now);
             }
             outcomes.add(outcome);
@@ -106,7 +107,7 @@ impl PartitionState {
                     self.leave_out(&event);
                     late.push(event.line.clone());
                 }
-                Outcome::Duplicate => {}
+                Outcome::Duplicate | Outcome::Repeated => {}
             }
             let books = (event.source, hour);
             self.books.entry(books.clone()).or_default().add(outcome);

@@ -148,12 +148,12 @@ async fn write_retractions(connection: &mut AnyConnection, changes: &PartitionCh
 }
 
 async fn write_books(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
-    for chunk in changes.books.chunks(rows_per_statement(6)) {
+    for chunk in changes.books.chunks(rows_per_statement(7)) {
         let sql = format!(
-            "INSERT INTO books (partition, source, hour, counted, late, duplicate) VALUES {} \
+            "INSERT INTO books (partition, source, hour, counted, late, duplicate, repeated) VALUES {} \
              ON CONFLICT (partition, source, hour) DO UPDATE SET counted = excluded.counted, \
-             late = excluded.late, duplicate = excluded.duplicate",
-            placeholders(chunk.len(), 6)
+             late = excluded.late, duplicate = excluded.duplicate, repeated = excluded.repeated",
+            placeholders(chunk.len(), 7)
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for ((source, hour), outcomes) in chunk {
@@ -163,7 +163,8 @@ async fn write_books(connection: &mut AnyConnection, changes: &PartitionChanges)
                 .bind(hour.millis())
                 .bind(outcomes.counted.cast_signed())
                 .bind(outcomes.late.cast_signed())
-                .bind(outcomes.duplicate.cast_signed());
+                .bind(outcomes.duplicate.cast_signed())
+                .bind(outcomes.repeated.cast_signed());
         }
         query.execute(&mut *connection).await?;
     }

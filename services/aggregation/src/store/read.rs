@@ -43,7 +43,7 @@ impl Store {
         self.call(async {
             let mut books = Vec::new();
             for (source, hour) in keys {
-                let sql = "SELECT source, hour, counted, late, duplicate FROM books \
+                let sql = "SELECT source, hour, counted, late, duplicate, repeated FROM books \
                            WHERE partition = $1 AND source = $2 AND hour = $3";
                 let query = sqlx::query(sql).bind(i64::from(partition.index())).bind(source).bind(hour.millis());
                 let row = query.fetch_optional(self.database.pool()).await.map_err(StoreError::from)?;
@@ -57,8 +57,8 @@ impl Store {
     /// All books of a partition.
     pub(crate) async fn all_books(&self, partition: Partition) -> Result<Vec<(BooksKey, EventOutcomes)>, Error> {
         self.call(async {
-            let query = sqlx::query("SELECT source, hour, counted, late, duplicate FROM books WHERE partition = $1");
-            let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
+            let sql = "SELECT source, hour, counted, late, duplicate, repeated FROM books WHERE partition = $1";
+            let rows = sqlx::query(sql).bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
             Ok(rows.map_err(StoreError::from)?.iter().map(outcomes).collect::<Result<_, _>>()?)
         })
         .await
@@ -195,7 +195,12 @@ fn time(row: &AnyRow, column: usize) -> Result<Timestamp, StoreError> {
 }
 
 fn outcomes(row: &AnyRow) -> Result<(BooksKey, EventOutcomes), StoreError> {
-    let outcomes = EventOutcomes { counted: unsigned(row, 2)?, late: unsigned(row, 3)?, duplicate: unsigned(row, 4)? };
+    let outcomes = EventOutcomes {
+        counted: unsigned(row, 2)?,
+        late: unsigned(row, 3)?,
+        duplicate: unsigned(row, 4)?,
+        repeated: unsigned(row, 5)?,
+    };
     Ok(((row.try_get(0)?, time(row, 1)?), outcomes))
 }
 

@@ -5,6 +5,7 @@ use tidemill_events::{Enrichment, ItemFacts, LineFacts, OrderFacts, QualityFlag}
 
 use super::BatchEvent;
 use crate::{
+    duplicates::Mark,
     geo::{Country, Geo},
     orders::{LineChange, OrderChange},
     reference::{Profile, Snapshot},
@@ -17,7 +18,7 @@ const UNKNOWN: &str = "Unknown";
 /// An event, and what is known of it.
 pub(crate) struct JoinedEvent<'b> {
     text: &'b [u8],
-    duplicate: bool,
+    mark: Mark,
     /// Whether the event names a customer.
     has_customer: bool,
     profile: Option<&'b Profile>,
@@ -38,7 +39,7 @@ impl BatchEvent<'_> {
     /// does, and is joined as of the order's time; a rate is of the event's own.
     pub(super) fn join<'b>(
         &'b self,
-        duplicate: bool,
+        mark: Mark,
         order: Option<&'b OrderChange>,
         known: &'b Snapshot<'_>,
         geo: &Geo,
@@ -64,7 +65,7 @@ impl BatchEvent<'_> {
         let product = |id: Option<&str>| id.and_then(|id| known.product(id, time));
         JoinedEvent {
             text: self.text,
-            duplicate,
+            mark,
             has_customer: customer.is_some(),
             profile,
             country,
@@ -109,7 +110,8 @@ impl<'b> JoinedEvent<'b> {
         let profile = self.profile.filter(|_| is_detailed);
         Enrichment {
             refdata,
-            duplicate: self.duplicate,
+            duplicate: self.mark != Mark::New,
+            repeated: self.mark == Mark::Repeated,
             region: self.region.unwrap_or(UNKNOWN).into(),
             country: self.country.as_ref().map(written),
             ip_country: self.ip_country.as_ref().map(written),

@@ -4,7 +4,7 @@ use tidemill_events::RawBatch;
 
 use super::{BatchEvent, SettledBatch};
 use crate::{
-    duplicates::Marks,
+    duplicates::{Mark, Marks},
     geo::Geo,
     orders::{BatchChanges, EventStatement, OrderContext, OrderStatement, change_alone},
 };
@@ -52,7 +52,7 @@ impl<'a> MarkedBatch<'a> {
     }
 
     fn telling(&self) -> impl Iterator<Item = (usize, &BatchEvent<'a>, &OrderStatement)> {
-        let events = self.events.iter().enumerate().filter(|(place, _)| !self.marks.get(*place));
+        let events = self.events.iter().enumerate().filter(|(place, _)| self.marks.get(*place) == Mark::New);
         events.filter_map(|(place, event)| Some((place, event, event.statement.as_ref()?)))
     }
 }

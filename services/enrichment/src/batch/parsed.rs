@@ -7,7 +7,7 @@ use tidemill_events::{RawBatch, event};
 
 use super::{BatchEvent, MarkedBatch, UnreadableLine};
 use crate::{
-    duplicates::{Duplicates, EventKey, Marks},
+    duplicates::{Duplicates, EventKey, EventKeys, Marks, Sightings},
     shop::ShopDefinition,
 };
 
@@ -34,12 +34,20 @@ impl<'a> ParsedBatch<'a> {
         self.events.len()
     }
 
-    /// Marks the duplicates by a memory, which takes the batch in.
-    pub(crate) fn mark(self, memory: &mut Duplicates) -> MarkedBatch<'a> {
+    /// By what its events are known.
+    pub(crate) fn keys(&self) -> Vec<EventKeys> {
         let mut scratch = Vec::new();
-        let key = |event: &BatchEvent<'_>| EventKey::of(&event.event.source, &event.event.id, &mut scratch);
-        let keys = self.events.iter().map(key).collect();
-        let marks = memory.mark(self.raw_seq, self.raw.ingested_at, keys);
+        let keys = |BatchEvent { event, look_ups, .. }: &BatchEvent<'_>| EventKeys {
+            event: EventKey::of(&event.source, &event.id, &mut scratch),
+            business: look_ups.business.as_ref().map(|texts| EventKey::of_business(&event.kind, texts, &mut scratch)),
+        };
+        self.events.iter().map(keys).collect()
+    }
+
+    /// Marks the duplicates by a memory, which takes the batch in, and by what
+    /// sealed batches have of its keys.
+    pub(crate) fn mark(self, memory: &mut Duplicates, keys: &[EventKeys], older: &Sightings) -> MarkedBatch<'a> {
+        let marks = memory.mark(self.raw_seq, self.raw.ingested_at, keys, older);
         self.marked(marks)
     }
 

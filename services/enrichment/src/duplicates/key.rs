@@ -1,10 +1,11 @@
-//! Events by their names.
+//! Events by their names, and by what they are about.
 
-use std::hash::Hasher;
+use std::{borrow::Cow, hash::Hasher};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-/// An event's name: the 128-bit XXH3 hash of its source, a NUL and its id.
+/// A 128-bit XXH3 hash: of an event's source, a NUL and its id; or, of another
+/// domain, of its type and the texts of its business key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EventKey {
     high: u64,
@@ -24,6 +25,29 @@ impl EventKey {
         Self::from_bytes(xxh3_128(scratch).to_be_bytes())
     }
 
+    /// Of the texts that say what an event of this type is about.
+    pub(crate) fn of_business(kind: &str, texts: &[Cow<'_, str>], scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        // A source is not empty: no event's name begins like this.
+        scratch.push(0);
+        scratch.extend_from_slice(kind.as_bytes());
+        for text in texts {
+            // Texts in data may hold anything, so each has its length before it.
+            scratch.push(0);
+            scratch.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            scratch.extend_from_slice(text.as_bytes());
+        }
+        Self::from_bytes(xxh3_128(scratch).to_be_bytes())
+    }
+
+    pub(super) fn high(self) -> u64 {
+        self.high
+    }
+
+    pub(super) fn low(self) -> u64 {
+        self.low
+    }
+
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         (u128::from(self.high) << 64 | u128::from(self.low)).to_be_bytes()
     }
@@ -39,6 +63,15 @@ impl std::hash::Hash for EventKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.low);
     }
+}
+
+/// By what an event is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EventKeys {
+    /// Its source and id.
+    pub(crate) event: EventKey,
+    /// What it is about, where its type has a business key.
+    pub(crate) business: Option<EventKey>,
 }
 
 /// A key is a hash already.

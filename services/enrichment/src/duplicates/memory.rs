@@ -6,11 +6,12 @@ mod tests;
 use std::{
     collections::{HashMap, VecDeque},
     hash::BuildHasherDefault,
+    sync::Arc,
 };
 
 use tidemill_domain::Timestamp;
 
-use super::{EventKey, Marks, key::Hashed};
+use super::{Doubt, EventKey, EventKeys, Mark, Marks, SealableKeys, Segment, SegmentSpan, Sightings, key::Hashed};
 
 /// How often, by the log's clock, stored batches that nobody needs any more
 /// are deleted. Until then they allow a memory of a little while ago to be
@@ -22,8 +23,11 @@ const PRUNE_EVERY_MILLIS: i64 = 60_000;
 pub(crate) struct MemoryLimits {
     /// For how long, by the log's clock.
     pub(crate) horizon_millis: i64,
-    /// How many events at most.
+    /// How many keys the table has, about: one of each event, and a business key
+    /// of some. Beyond that the oldest are sealed.
     pub(crate) keys: usize,
+    /// How many keys are sealed at most.
+    pub(crate) sealed_keys: u64,
 }
 
 /// A batch as it is remembered.
@@ -34,21 +38,39 @@ pub(crate) struct RememberedBatch {
     pub(crate) clock: Timestamp,
     /// Its events.
     pub(crate) keys: Vec<EventKey>,
+    /// The business keys that it has made known, or that came again in it.
+    pub(crate) business_keys: Vec<EventKey>,
     /// Which of them are duplicates; `None` for a batch of a release that did
     /// not keep them.
     pub(crate) marks: Option<Marks>,
 }
 
+impl RememberedBatch {
+    /// Its keys.
+    fn keys(&self) -> impl Iterator<Item = EventKey> {
+        self.keys.iter().chain(&self.business_keys).copied()
+    }
+
+    fn count(&self) -> usize {
+        self.keys.len() + self.business_keys.len()
+    }
+}
+
 /// The events of one partition within the horizon.
 ///
-/// Takes some 60 bytes per event: an entry of 25 bytes in a table that is
-/// half to all full, and the key once more in its batch.
+/// The last of them are in a table, at some 60 bytes a key: an entry of 25 bytes
+/// in a table that is half to all full, and the key once more in its batch. Older
+/// ones are sealed: their keys lie in the store, and memory has a filter of them,
+/// at 18 bits a key.
 pub(crate) struct Duplicates {
     limits: MemoryLimits,
-    /// The last batch that had each event.
+    /// The last batch that had each key, of those below.
     seen: HashMap<EventKey, u64, BuildHasherDefault<Hashed>>,
     batches: VecDeque<RememberedBatch>,
+    /// Keys in these batches.
     keys: usize,
+    /// What was sealed, oldest first.
+    segments: VecDeque<Arc<Segment>>,
     clock: Option<Timestamp>,
     /// How many of the last batches are not stored yet.
     unsaved: usize,
@@ -63,66 +85,196 @@ struct Prune {
     at: Option<Timestamp>,
 }
 
+/// How much a partition remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MemorySize {
+    /// Keys in the table.
+    pub(crate) keys: usize,
+    /// Sealed keys.
+    pub(crate) sealed_keys: u64,
+    /// What their filters take.
+    pub(crate) filter_bytes: usize,
+    /// How far back all reach, in milliseconds of the log's clock.
+    pub(crate) span_millis: i64,
+}
+
 impl Duplicates {
-    /// The memory after these batches: at least those within the limits, in
-    /// the log's order.
-    pub(crate) fn restore(limits: MemoryLimits, batches: impl IntoIterator<Item = RememberedBatch>) -> Self {
+    /// The memory after these batches, which were sealed or not: at least those
+    /// within the horizon, in the log's order.
+    pub(crate) fn restore(
+        limits: MemoryLimits,
+        segments: impl IntoIterator<Item = Segment>,
+        batches: impl IntoIterator<Item = RememberedBatch>,
+    ) -> Self {
+        let segments: VecDeque<_> = segments.into_iter().map(Arc::new).collect();
         let mut memory = Self {
             limits,
             seen: HashMap::default(),
             batches: VecDeque::new(),
             keys: 0,
-            clock: None,
+            clock: segments.back().map(|segment| segment.span.last_clock),
+            segments,
             unsaved: 0,
             dropped: 0,
             prune: Prune { below: 0, at: None },
         };
-        for RememberedBatch { raw_seq, clock, keys, marks } in batches {
-            let worked_out = memory.mark(raw_seq, clock, keys);
-            if let Some(batch) = memory.batches.back_mut() {
-                // What decided it may be forgotten by now.
-                batch.marks = Some(marks.unwrap_or(worked_out));
-            }
+        for mut batch in batches {
+            batch.clock = memory.advance(batch.clock);
+            let worked_out = batch.keys().map(|key| memory.see(batch.raw_seq, key, &Sightings::default()));
+            let worked_out = worked_out.map(|is_known| if is_known { Mark::Duplicate } else { Mark::New }).collect();
+            // What decided it may be forgotten by now, and with that which of its
+            // business keys counted. A batch without marks has none of those.
+            batch.marks.get_or_insert(worked_out);
+            memory.keep(batch);
         }
         memory.unsaved = 0;
+        memory.limit_sealed();
         memory.dropped = 0;
         memory
     }
 
+    /// The keys of a batch that sealed batches may hold. What they say of them is
+    /// asked of the store, and given to [`Self::mark`].
+    pub(crate) fn doubts(&self, events: &[EventKeys]) -> Vec<Doubt> {
+        if self.segments.is_empty() {
+            return Vec::new();
+        }
+        let keys = events.iter().flat_map(|event| [Some(event.event), event.business]).flatten();
+        let unseen = keys.filter(|key| !self.seen.contains_key(key));
+        unseen.flat_map(|key| self.segments.iter().filter_map(move |segment| segment.doubt(key))).collect()
+    }
+
     /// Takes in the next batch, and tells which of its events are duplicates.
-    pub(crate) fn mark(&mut self, raw_seq: u64, ingested_at: Timestamp, keys: Vec<EventKey>) -> Marks {
-        let clock = self.clock.map_or(ingested_at, |clock| clock.max(ingested_at));
-        self.clock = Some(clock);
-        let oldest = clock.plus_millis(-self.limits.horizon_millis);
-        while self.batches.front().is_some_and(|batch| batch.clock < oldest) {
-            self.forget_oldest();
-        }
-        let marks: Marks = keys.iter().map(|key| self.seen.insert(*key, raw_seq).is_some()).collect();
-        self.keys += keys.len();
-        self.batches.push_back(RememberedBatch { raw_seq, clock, keys, marks: Some(marks.clone()) });
-        self.unsaved += 1;
-        while self.keys > self.limits.keys && self.batches.len() > 1 {
-            self.dropped += self.forget_oldest();
-        }
+    pub(crate) fn mark(
+        &mut self,
+        raw_seq: u64,
+        ingested_at: Timestamp,
+        events: &[EventKeys],
+        older: &Sightings,
+    ) -> Marks {
+        let clock = self.advance(ingested_at);
+        let mut business_keys = Vec::new();
+        let mark = |event: &EventKeys| self.mark_event(raw_seq, *event, older, &mut business_keys);
+        let marks: Marks = events.iter().map(mark).collect();
+        let keys = events.iter().map(|event| event.event).collect();
+        self.keep(RememberedBatch { raw_seq, clock, keys, business_keys, marks: Some(marks.clone()) });
         marks
     }
 
-    fn forget_oldest(&mut self) -> u64 {
-        let Some(batch) = self.batches.pop_front() else { return 0 };
-        for key in &batch.keys {
+    /// The log's clock at the next batch. What lies before the horizon then is
+    /// forgotten.
+    fn advance(&mut self, ingested_at: Timestamp) -> Timestamp {
+        let clock = self.clock.map_or(ingested_at, |clock| clock.max(ingested_at));
+        self.clock = Some(clock);
+        let oldest = clock.plus_millis(-self.limits.horizon_millis);
+        while self.segments.front().is_some_and(|segment| segment.span.last_clock < oldest) {
+            self.segments.pop_front();
+        }
+        while self.batches.front().is_some_and(|batch| batch.clock < oldest) {
+            self.forget_oldest();
+        }
+        clock
+    }
+
+    /// An event of the batch; `made_known` gathers the business keys that are
+    /// remembered with it.
+    fn mark_event(
+        &mut self,
+        raw_seq: u64,
+        event: EventKeys,
+        older: &Sightings,
+        made_known: &mut Vec<EventKey>,
+    ) -> Mark {
+        let is_known = self.see(raw_seq, event.event, older);
+        let is_told = event.business.is_some_and(|business| self.has(business, older));
+        // An event that comes again about something else is not counted, so it
+        // must not stand in the way of the event that is about that.
+        if let Some(business) = event.business.filter(|_| is_told || !is_known) {
+            self.seen.insert(business, raw_seq);
+            made_known.push(business);
+        }
+        match (is_known, is_told) {
+            (true, _) => Mark::Duplicate,
+            (false, true) => Mark::Repeated,
+            (false, false) => Mark::New,
+        }
+    }
+
+    /// Puts a key into the table; tells whether it was known before.
+    fn see(&mut self, raw_seq: u64, key: EventKey, older: &Sightings) -> bool {
+        let is_known = self.has(key, older);
+        self.seen.insert(key, raw_seq);
+        is_known
+    }
+
+    fn has(&self, key: EventKey, older: &Sightings) -> bool {
+        let oldest = || self.clock.map(|clock| clock.plus_millis(-self.limits.horizon_millis));
+        self.seen.contains_key(&key) || oldest().is_some_and(|oldest| older.has_since(key, oldest))
+    }
+
+    /// Takes a batch in whose keys are in the table.
+    fn keep(&mut self, batch: RememberedBatch) {
+        self.keys += batch.count();
+        self.batches.push_back(batch);
+        self.unsaved += 1;
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(batch) = self.batches.pop_front() else { return };
+        for key in batch.keys() {
             // One that came again lives on with its later batch.
-            if self.seen.get(key) == Some(&batch.raw_seq) {
-                self.seen.remove(key);
+            if self.seen.get(&key) == Some(&batch.raw_seq) {
+                self.seen.remove(&key);
             }
         }
-        self.keys -= batch.keys.len();
-        batch.keys.len() as u64
+        self.keys -= batch.count();
+    }
+
+    /// The keys that are to be sealed: where the table has too many, the older
+    /// half of what it may have and all beyond that, as far as it is stored.
+    pub(crate) fn sealable(&self) -> Option<SealableKeys> {
+        if self.keys <= self.limits.keys {
+            return None;
+        }
+        let surplus = self.keys - self.limits.keys / 2;
+        let (mut keys, mut last) = (Vec::new(), None);
+        for batch in self.batches.range(..self.batches.len().saturating_sub(self.unsaved)) {
+            if keys.len() >= surplus {
+                break;
+            }
+            // Also one that came again since: that may not be stored yet.
+            keys.extend(batch.keys().map(|key| (key, batch.clock)));
+            last = Some(batch);
+        }
+        let (first, last) = (self.batches.front()?, last?);
+        let span =
+            SegmentSpan { first: first.raw_seq, last: last.raw_seq, first_clock: first.clock, last_clock: last.clock };
+        (!keys.is_empty()).then_some(SealableKeys { span, keys })
+    }
+
+    /// The segment is stored.
+    pub(crate) fn sealed(&mut self, segment: Arc<Segment>) {
+        while self.batches.front().is_some_and(|batch| batch.raw_seq <= segment.span.last) {
+            self.forget_oldest();
+        }
+        self.segments.push_back(segment);
+        self.limit_sealed();
+    }
+
+    fn limit_sealed(&mut self) {
+        while self.sealed_keys() > self.limits.sealed_keys && self.segments.len() > 1 {
+            self.dropped += self.segments.pop_front().map_or(0, |segment| segment.keys);
+        }
+    }
+
+    fn sealed_keys(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.keys).sum()
     }
 
     /// The batches up to `floor` that are to be stored. One behind it was marked
     /// and did not get out: it will be marked again, by a memory without it.
     pub(crate) fn unsaved(&self, floor: u64) -> impl Iterator<Item = &RememberedBatch> {
-        // A batch beyond the limit may be gone before it was stored.
+        // A batch beyond the horizon may be gone before it was stored.
         let unsaved = self.batches.range(self.batches.len().saturating_sub(self.unsaved)..);
         unsaved.filter(move |batch| batch.raw_seq <= floor)
     }
@@ -138,42 +290,37 @@ impl Duplicates {
         let due = self.prune.at.is_none_or(|at| clock >= at.plus_millis(PRUNE_EVERY_MILLIS));
         due.then(|| {
             let below = self.prune.below;
-            self.prune = Prune { below: self.batches.front().map_or(0, |batch| batch.raw_seq), at: Some(clock) };
+            self.prune = Prune { below: self.oldest().map_or(0, |(raw_seq, _)| raw_seq), at: Some(clock) };
             below
         })
         .filter(|below| *below > 0)
     }
 
-    /// The marks of the batches behind `after` that are remembered.
-    pub(crate) fn marks_after(&self, after: u64) -> impl Iterator<Item = (u64, Marks)> {
-        let first = self.batches.partition_point(|batch| batch.raw_seq <= after);
-        self.batches.range(first..).filter_map(|batch| Some((batch.raw_seq, batch.marks.clone()?)))
+    /// The marks of a batch whose keys are in the table.
+    pub(crate) fn marks_of(&self, raw_seq: u64) -> Option<Marks> {
+        let found = self.batches.binary_search_by_key(&raw_seq, |batch| batch.raw_seq).ok()?;
+        self.batches[found].marks.clone()
     }
 
-    /// The last place in the log before a time of the log's clock, or before
-    /// all that is remembered.
-    pub(crate) fn last_before(&self, time: Timestamp) -> u64 {
-        let after = self.batches.partition_point(|batch| batch.clock < time);
-        match after.checked_sub(1).and_then(|last| self.batches.get(last)) {
-            Some(last) => last.raw_seq,
-            None => self.batches.front().map_or(0, |first| first.raw_seq - 1),
+    /// The first batch that is remembered, and the log's clock there.
+    fn oldest(&self) -> Option<(u64, Timestamp)> {
+        let sealed = self.segments.front().map(|segment| (segment.span.first, segment.span.first_clock));
+        sealed.or_else(|| self.batches.front().map(|batch| (batch.raw_seq, batch.clock)))
+    }
+
+    /// How much is remembered.
+    pub(crate) fn size(&self) -> MemorySize {
+        let span = self.oldest().zip(self.clock).map(|((_, oldest), clock)| clock.millis() - oldest.millis());
+        MemorySize {
+            keys: self.seen.len(),
+            sealed_keys: self.sealed_keys(),
+            filter_bytes: self.segments.iter().map(|segment| segment.filter.bytes()).sum(),
+            // A segment may begin before the horizon.
+            span_millis: span.unwrap_or(0).min(self.limits.horizon_millis),
         }
     }
 
-    /// Events that are remembered.
-    pub(crate) fn len(&self) -> usize {
-        self.seen.len()
-    }
-
-    /// How far back the memory reaches, in milliseconds of the log's clock.
-    pub(crate) fn span_millis(&self) -> i64 {
-        match (self.batches.front(), self.clock) {
-            (Some(oldest), Some(clock)) => clock.millis() - oldest.clock.millis(),
-            _ => 0,
-        }
-    }
-
-    /// Events forgotten before their time since the last call.
+    /// Keys forgotten before their time since the last call.
     pub(crate) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

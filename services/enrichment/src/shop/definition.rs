@@ -3,10 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::Deserialize;
 use tidemill_definitions::{DefinitionError, Field, from_yaml};
+use tidemill_domain::EventType;
 
 use super::{
     members::{EventMembers, MemberPath},
@@ -21,6 +22,8 @@ const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
 const MAX_BYTES: usize = 64 << 10;
 /// Members that a list names at most: each of them is looked for in every event.
 const MAX_MEMBERS: usize = 16;
+/// Event types with a business key at most.
+const MAX_KEYED_TYPES: usize = 64;
 /// Names that lead to a member at most.
 const MAX_DEPTH: usize = 8;
 /// Bytes of a name.
@@ -63,6 +66,8 @@ struct WrittenMembers {
     countries: Vec<Field>,
     #[serde(default = "default_currencies")]
     currencies: Vec<Field>,
+    #[serde(default)]
+    business_keys: BTreeMap<String, Vec<Field>>,
 }
 
 /// Of a definition that is older than the key.
@@ -105,6 +110,7 @@ impl ShopDefinition {
             None => from_yaml::<Written>("shop.yaml", BUILT_IN)?.orders.unwrap_or_default(),
         };
         let orders = orders.members(&items, &products).map_err(|(key, reason)| wrong(key, reason))?;
+        let keys = business_keys(&events.business_keys).map_err(|(key, reason)| wrong(key, reason))?;
         let events = EventMembers::new(
             items,
             products,
@@ -112,8 +118,31 @@ impl ShopDefinition {
             paths("countries", &events.countries, &["data"])?,
             paths("currencies", &events.currencies, &["data"])?,
         );
-        Ok(Self { events, orders, records })
+        Ok(Self { events: events.with_business_keys(keys), orders, records })
     }
+}
+
+/// The members of each type's key; an error is with the key of the file that is
+/// wrong.
+fn business_keys(written: &BTreeMap<String, Vec<Field>>) -> Result<BTreeMap<String, Vec<MemberPath>>, (&str, String)> {
+    if written.len() > MAX_KEYED_TYPES {
+        return Err(("business_keys", format!("names more than {MAX_KEYED_TYPES} event types")));
+    }
+    let mut keys = BTreeMap::new();
+    for (kind, fields) in written {
+        let paths = business_key(kind, fields).map_err(|reason| (kind.as_str(), reason))?;
+        keys.insert(kind.clone(), paths);
+    }
+    Ok(keys)
+}
+
+fn business_key(kind: &str, fields: &[Field]) -> Result<Vec<MemberPath>, String> {
+    kind.parse::<EventType>().map_err(|reason| format!("an event type {reason}"))?;
+    if fields.is_empty() {
+        return Err("a key has at least one member".into());
+    }
+    check(fields)?;
+    member_paths(fields, &["source", "subject", "data"])
 }
 
 pub(super) fn check(fields: &[Field]) -> Result<(), String> {
@@ -142,12 +171,15 @@ pub(super) fn member_paths(fields: &[Field], roots: &[&str]) -> Result<Vec<Membe
         Field::Data(names) if roots.contains(&"data") => Some(MemberPath::Data(names.clone())),
         Field::Item(names) if roots.contains(&"item") => Some(MemberPath::Item(names.clone())),
         Field::Subject if roots.contains(&"subject") => Some(MemberPath::Subject),
+        Field::Source if roots.contains(&"source") => Some(MemberPath::Source),
         _ => None,
     };
     let paths: Option<Vec<_>> = fields.iter().map(path).collect();
     paths.ok_or_else(|| {
-        let forms =
-            roots.iter().map(|root| if *root == "subject" { "`subject`".into() } else { format!("`{root}.…`") });
+        let forms = roots.iter().map(|root| match *root {
+            "subject" | "source" => format!("`{root}`"),
+            _ => format!("`{root}.…`"),
+        });
         format!("its members are written {}", forms.collect::<Vec<String>>().join(" or "))
     })
 }

@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -25,6 +29,8 @@ pub(crate) enum MemberPath {
     Item(Vec<String>),
     /// The event's own attribute.
     Subject,
+    /// The event's own attribute.
+    Source,
 }
 
 /// Which members mean what. Of a list, the first counts that holds something of
@@ -38,6 +44,8 @@ pub(crate) struct EventMembers {
     customers: Vec<CustomerPath>,
     countries: Vec<DataPath>,
     currencies: Vec<DataPath>,
+    /// By event type, the members that make the business key together.
+    business_keys: HashMap<String, Vec<KeyPath>>,
     /// The members of data that the paths begin with.
     of_data: Vec<String>,
     /// The same of items.
@@ -58,7 +66,14 @@ enum CustomerPath {
     Data(DataPath),
 }
 
-/// What is to be looked up for an event.
+#[derive(Debug)]
+enum KeyPath {
+    Subject,
+    Source,
+    Data(DataPath),
+}
+
+/// What is to be looked up for an event, and what it is about.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct LookUps<'a> {
     /// The product of each item.
@@ -68,6 +83,9 @@ pub(crate) struct LookUps<'a> {
     pub(crate) country: Option<Cow<'a, str>>,
     /// The currency that the event names.
     pub(crate) currency: NamedCurrency,
+    /// The texts of its business key: `None` where its type has none, or the
+    /// event lacks a part.
+    pub(crate) business: Option<Vec<Cow<'a, str>>>,
 }
 
 /// What an event says of the currency of its amounts.
@@ -107,12 +125,13 @@ impl EventMembers {
             customers: Vec::new(),
             countries: Vec::new(),
             currencies: Vec::new(),
+            business_keys: HashMap::new(),
             of_data: Vec::new(),
             of_item: Vec::new(),
         };
         let data = |path: MemberPath, of_data: &mut Vec<String>| match path {
             MemberPath::Data(names) => DataPath::new(names, of_data),
-            MemberPath::Item(_) | MemberPath::Subject => None,
+            MemberPath::Item(_) | MemberPath::Subject | MemberPath::Source => None,
         };
         for path in products {
             match path {
@@ -132,6 +151,22 @@ impl EventMembers {
         members
     }
 
+    /// With the business keys of these event types.
+    #[must_use]
+    pub(crate) fn with_business_keys(mut self, keys: BTreeMap<String, Vec<MemberPath>>) -> Self {
+        for (kind, paths) in keys {
+            let path = |path| match path {
+                MemberPath::Subject => Some(KeyPath::Subject),
+                MemberPath::Source => Some(KeyPath::Source),
+                MemberPath::Data(names) => DataPath::new(names, &mut self.of_data).map(KeyPath::Data),
+                MemberPath::Item(_) => None,
+            };
+            let paths = paths.into_iter().filter_map(path).collect();
+            self.business_keys.insert(kind, paths);
+        }
+        self
+    }
+
     /// What an event names.
     pub(crate) fn look_ups<'a>(&self, event: &EventRef<'a>) -> LookUps<'a> {
         let data = event.data.and_then(|data| read(data, &self.of_data));
@@ -148,6 +183,7 @@ impl EventMembers {
             }),
             country: self.countries.iter().find_map(text_at),
             currency: self.currency_of(data.as_deref()),
+            business: self.business_key(event, text_at),
         }
     }
 
@@ -158,6 +194,21 @@ impl EventMembers {
             (NamedCurrency::Code(_), _) | (_, NamedCurrency::Absent) => found,
             (NamedCurrency::Absent | NamedCurrency::Unknown, next) => next,
         })
+    }
+
+    /// An empty text is no part of a key: it says nothing.
+    fn business_key<'a>(
+        &self,
+        event: &EventRef<'a>,
+        text_at: impl Fn(&DataPath) -> Option<Cow<'a, str>>,
+    ) -> Option<Vec<Cow<'a, str>>> {
+        let paths = self.business_keys.get(&*event.kind)?;
+        let text = |path: &KeyPath| match path {
+            KeyPath::Subject => event.subject.clone(),
+            KeyPath::Source => Some(event.source.clone()),
+            KeyPath::Data(path) => text_at(path),
+        };
+        paths.iter().map(|path| text(path).filter(|text| !text.is_empty())).collect()
     }
 
     fn product_of<'a>(&self, item: &'a RawValue) -> Option<Cow<'a, str>> {

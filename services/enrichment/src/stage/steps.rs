@@ -47,7 +47,7 @@ impl<'c> EnrichSteps<'c> {
         for line in unreadable {
             self.set_line_aside(raw_seq, raw, &line).await?;
         }
-        let batch = batch.mark(&mut self.partition.duplicates);
+        let batch = self.partition.mark(batch).await?;
         let mut orders = self.partition.settle(&batch).await?;
         let batch = batch.settled(std::mem::take(&mut orders.changes));
         self.partition.publish_next(raw_seq, &batch).await?;

@@ -4,9 +4,9 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
 
-use super::{OrdersCheckpoint, Store, orders, signed, unsigned};
+use super::{OrdersCheckpoint, Store, orders, segments, signed, unsigned};
 use crate::{
-    duplicates::{EventKey, Marks, RememberedBatch},
+    duplicates::{EventKey, Marks, RememberedBatch, SealedSegment},
     error::Error,
 };
 
@@ -19,6 +19,8 @@ pub(crate) struct PartitionCheckpoint<'a> {
     pub(crate) to: u64,
     /// The batches in between.
     pub(crate) batches: Vec<&'a RememberedBatch>,
+    /// What is sealed of those before.
+    pub(crate) sealed: Option<&'a SealedSegment>,
     /// Batches below this are no longer needed.
     pub(crate) prune_below: Option<u64>,
     pub(crate) orders: OrdersCheckpoint<'a>,
@@ -34,12 +36,15 @@ impl Store {
         floor.map_or(Ok(0), unsigned)
     }
 
-    /// The batches of a partition that are remembered, in their order.
-    pub(crate) async fn batches(&self, partition: Partition) -> Result<Vec<RememberedBatch>, StoreError> {
+    /// The batches of a partition that are remembered, in their order: those
+    /// behind the last that is sealed.
+    pub(crate) async fn batches(&self, partition: Partition, sealed: u64) -> Result<Vec<RememberedBatch>, StoreError> {
         let rows = sqlx::query(
-            "SELECT raw_seq, log_clock, keys, marks FROM seen_batches WHERE partition = $1 ORDER BY raw_seq",
+            "SELECT raw_seq, log_clock, keys, marks, business_keys, repeated FROM seen_batches \
+             WHERE partition = $1 AND raw_seq > $2 ORDER BY raw_seq",
         )
         .bind(i64::from(partition.index()))
+        .bind(signed(sealed))
         .fetch_all(self.database.pool())
         .await?;
         rows.iter().map(batch).collect()
@@ -52,13 +57,11 @@ impl Store {
         if advance(&mut transaction, checkpoint).await? {
             insert_batches(&mut transaction, checkpoint).await?;
             orders::keep(&mut transaction, checkpoint.partition, &checkpoint.orders).await?;
+            if let Some(sealed) = checkpoint.sealed {
+                segments::insert(&mut transaction, checkpoint.partition, sealed).await?;
+            }
             if let Some(below) = checkpoint.prune_below {
-                sqlx::query("DELETE FROM seen_batches WHERE partition = $1 AND raw_seq < $2")
-                    .bind(i64::from(checkpoint.partition.index()))
-                    .bind(signed(below))
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(StoreError::from)?;
+                segments::prune(&mut transaction, checkpoint.partition, below).await?;
             }
             Ok(transaction.commit().await.map_err(StoreError::from)?)
         } else {
@@ -88,20 +91,22 @@ async fn insert_batches(
     connection: &mut AnyConnection,
     checkpoint: &PartitionCheckpoint<'_>,
 ) -> Result<(), StoreError> {
-    for chunk in checkpoint.batches.chunks(rows_per_statement(5)) {
+    for chunk in checkpoint.batches.chunks(rows_per_statement(7)) {
         let sql = format!(
-            "INSERT INTO seen_batches (partition, raw_seq, log_clock, keys, marks) VALUES {}",
-            placeholders(chunk.len(), 5)
+            "INSERT INTO seen_batches (partition, raw_seq, log_clock, keys, marks, business_keys, repeated) VALUES {}",
+            placeholders(chunk.len(), 7)
         );
         let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
         for batch in chunk {
-            let keys: Vec<u8> = batch.keys.iter().flat_map(|key| key.to_bytes()).collect();
+            let marks = batch.marks.as_ref();
             statement = statement
                 .bind(i64::from(checkpoint.partition.index()))
                 .bind(signed(batch.raw_seq))
                 .bind(batch.clock.millis())
-                .bind(keys)
-                .bind(batch.marks.as_ref().map(|marks| marks.as_bytes().to_vec()));
+                .bind(bytes(&batch.keys))
+                .bind(marks.map(|marks| marks.duplicate_bytes().to_vec()))
+                .bind(Some(bytes(&batch.business_keys)).filter(|bytes| !bytes.is_empty()))
+                .bind(marks.and_then(Marks::repeated_bytes).map(<[u8]>::to_vec));
         }
         statement.execute(&mut *connection).await?;
     }
@@ -109,15 +114,23 @@ async fn insert_batches(
 }
 
 fn batch(row: &AnyRow) -> Result<RememberedBatch, StoreError> {
-    let keys: Vec<u8> = row.try_get(2)?;
-    let (keys, rest) = keys.as_chunks::<{ EventKey::BYTES }>();
-    if !rest.is_empty() {
-        return Err(StoreError::Malformed("keys"));
-    }
+    let repeated: Option<Vec<u8>> = row.try_get(5)?;
     Ok(RememberedBatch {
         raw_seq: unsigned(row.try_get(0)?)?,
         clock: Timestamp::saturating_from_millis(row.try_get(1)?),
-        keys: keys.iter().copied().map(EventKey::from_bytes).collect(),
-        marks: row.try_get::<Option<Vec<u8>>, _>(3)?.map(Marks::from_bytes),
+        keys: keys(row.try_get(2)?)?,
+        business_keys: keys(row.try_get::<Option<_>, _>(4)?.unwrap_or_default())?,
+        marks: row.try_get::<Option<Vec<u8>>, _>(3)?.map(|duplicate| Marks::from_bytes(duplicate, repeated)),
     })
+}
+
+fn bytes(keys: &[EventKey]) -> Vec<u8> {
+    keys.iter().flat_map(|key| key.to_bytes()).collect()
+}
+
+fn keys(bytes: Vec<u8>) -> Result<Vec<EventKey>, StoreError> {
+    match bytes.as_chunks::<{ EventKey::BYTES }>() {
+        (keys, []) => Ok(keys.iter().copied().map(EventKey::from_bytes).collect()),
+        _ => Err(StoreError::Malformed("keys")),
+    }
 }

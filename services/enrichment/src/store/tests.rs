@@ -1,16 +1,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     panic::AssertUnwindSafe,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use futures::FutureExt;
 use tidemill_domain::{Amount, Partition, Timestamp};
+use tidemill_service::Context;
 use tidemill_testkit::Postgres;
 
 use super::{records::Histories, *};
 use crate::{
-    duplicates::{EventKey, RememberedBatch},
+    archive::Archive,
+    duplicates::{Duplicates, EventKey, EventKeys, Mark, MemoryLimits, RememberedBatch, SealableKeys, Sightings},
     error::Error,
     orders::{
         EventStatement, KeptChanges, LineStatement, OrderContext, OrderKey, OrderMemory, OrderStatement,
@@ -27,9 +29,20 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn seen(raw_seq: u64, keys: u8) -> RememberedBatch {
-    let marks = (raw_seq != 5).then(|| (0..keys).map(|n| n % 3 == 0).collect());
-    let keys = (0..keys).map(|n| EventKey::from_bytes([n.wrapping_mul(37) ^ 0xff; EventKey::BYTES])).collect();
-    RememberedBatch { raw_seq, clock: at(1_000_000 + i64::from(u32::try_from(raw_seq).expect("small"))), keys, marks }
+    // The second is one of a release that kept no marks.
+    let mark = |n: u8| match (n % 3, raw_seq) {
+        (0, _) => Mark::Duplicate,
+        (1, 9) => Mark::Repeated,
+        _ => Mark::New,
+    };
+    let key = |n: u8| EventKey::from_bytes([n.wrapping_mul(37) ^ 0xff; EventKey::BYTES]);
+    RememberedBatch {
+        raw_seq,
+        clock: at(1_000_000 + i64::from(u32::try_from(raw_seq).expect("small"))),
+        keys: (0..keys).map(key).collect(),
+        business_keys: (keys / 2..keys).filter(|_| raw_seq == 9).map(key).collect(),
+        marks: (raw_seq != 5).then(|| (0..keys).map(mark).collect()),
+    }
 }
 
 fn record(kind: RecordKind, id: &str, category: &str) -> Record {
@@ -39,9 +52,12 @@ fn record(kind: RecordKind, id: &str, category: &str) -> Record {
 }
 
 fn step(from: u64, to: u64, batches: Vec<&RememberedBatch>, prune_below: Option<u64>) -> PartitionCheckpoint<'_> {
+    PartitionCheckpoint { partition: PARTITION, from, to, batches, sealed: None, prune_below, orders: no_orders() }
+}
+
+fn no_orders() -> OrdersCheckpoint<'static> {
     let changed = NO_ORDERS.get_or_init(HashMap::new);
-    let orders = OrdersCheckpoint { changed, kept: &[], forget_before: None, prune_before: None };
-    PartitionCheckpoint { partition: PARTITION, from, to, batches, prune_below, orders }
+    OrdersCheckpoint { changed, kept: &[], forget_before: None, prune_before: None }
 }
 
 static NO_ORDERS: OnceLock<HashMap<OrderKey, RememberedOrder>> = OnceLock::new();
@@ -110,6 +126,7 @@ macro_rules! on_each_database {
 
 on_each_database!(
     batches_and_floor_move_together,
+    sealed_batches_keep_their_marks_and_blocks,
     changes_are_counted_and_found,
     a_table_of_rates_is_stored_with_its_days,
     a_file_is_loaded_once,
@@ -127,11 +144,88 @@ async fn batches_and_floor_move_together(store: &Store) {
         assert!(matches!(late, Err(Error::Superseded(PARTITION))), "{wrong}: {late:?}");
     }
     assert_eq!(store.floor(PARTITION).await.expect("reads"), 5);
-    assert_eq!(store.batches(PARTITION).await.expect("reads"), [two, five.clone()]);
+    assert_eq!(store.batches(PARTITION, 0).await.expect("reads"), [two, five.clone()]);
     store.checkpoint(&step(5, 9, vec![&nine], Some(5))).await.expect("keeps");
-    assert_eq!(store.batches(PARTITION).await.expect("reads"), [five, nine]);
+    assert_eq!(store.batches(PARTITION, 0).await.expect("reads"), [five, nine]);
     assert_eq!(store.floor(PARTITION).await.expect("reads"), 9);
-    assert_eq!(store.batches(Partition::new(4)).await.expect("reads"), []);
+    assert_eq!(store.batches(Partition::new(4), 0).await.expect("reads"), []);
+}
+
+/// A partition of its own: its rows are not those of the check before.
+async fn sealed_batches_keep_their_marks_and_blocks(store: &Store) {
+    let partition = Partition::new(5);
+    let limits = MemoryLimits { horizon_millis: 1_000_000, keys: 1000, sealed_keys: 1_000_000 };
+    let mut memory = Duplicates::restore(limits, [], []);
+    let key = |n: u64| EventKey::of("shop", &n.to_string(), &mut Vec::new());
+    let mut floor = 0;
+    for raw_seq in 1..=40_u64 {
+        let events: Vec<EventKeys> = (raw_seq * 100..raw_seq * 100 + 100)
+            .map(|n| EventKeys { event: key(n / 2), business: (n % 10 == 0).then(|| key(n + 1_000_000)) })
+            .collect();
+        memory.mark(raw_seq, at(raw_seq.cast_signed()), &events, &Sightings::default());
+        let sealed = memory.sealable().and_then(SealableKeys::seal);
+        let batches = memory.unsaved(raw_seq).collect();
+        let checkpoint = PartitionCheckpoint {
+            partition,
+            from: floor,
+            to: raw_seq,
+            batches,
+            sealed: sealed.as_ref(),
+            prune_below: None,
+            orders: no_orders(),
+        };
+        store.checkpoint(&checkpoint).await.expect("keeps");
+        memory.saved();
+        sealed.into_iter().for_each(|sealed| memory.sealed(sealed.segment));
+        floor = raw_seq;
+    }
+    let segments = store.segments(partition).await.expect("reads");
+    assert!(segments.len() > 2, "{segments:?}");
+    let last = segments.last().expect("is there").span.last;
+    let batches = store.batches(partition, last).await.expect("reads");
+    assert!(batches.iter().all(|batch| batch.raw_seq > last && batch.keys.len() == 100));
+    let again = Duplicates::restore(limits, store.segments(partition).await.expect("reads"), batches);
+    assert_eq!(again.size(), memory.size());
+
+    let archive =
+        Archive::new(Arc::new(Store { database: store.database.clone() }), Context::new("enrichment").breaker("store"));
+    let events: Vec<EventKeys> = (0..2100).map(|n| EventKeys { event: key(n), business: None }).collect();
+    let mut again = again;
+    for _ in 0..2 {
+        // The second time they come from memory.
+        let older = archive.sightings(partition, &again.doubts(&events)).await.expect("answers");
+        let marks = again.mark(41, at(41), &events, &older);
+        let known: Vec<u64> = (0..2100).filter(|n| marks.get(*n as usize) != Mark::New).collect();
+        assert_eq!(known, (50..2050).collect::<Vec<_>>());
+        again = Duplicates::restore(
+            limits,
+            store.segments(partition).await.expect("reads"),
+            store.batches(partition, last).await.expect("reads"),
+        );
+    }
+    let first = store.marks(partition, 1).await.expect("reads").expect("are kept");
+    assert_eq!([0, 1, 2].map(|index| first.get(index)), [Mark::New, Mark::Duplicate, Mark::New]);
+    assert_eq!(store.marks(partition, 41).await.expect("reads"), None);
+    for (time, expected) in [(0, 0), (1, 0), (2, 1), (100, 40)] {
+        assert_eq!(store.last_before(partition, at(time)).await.expect("reads"), expected, "{time}");
+    }
+    assert_eq!(store.last_before(Partition::new(6), at(100)).await.expect("reads"), 0);
+
+    let (second, third) = (segments[1].span.first, segments[2].span.first);
+    let prune = PartitionCheckpoint {
+        partition,
+        from: floor,
+        to: floor + 1,
+        batches: Vec::new(),
+        sealed: None,
+        prune_below: Some(third),
+    };
+    store.checkpoint(&prune).await.expect("keeps");
+    let left = store.segments(partition).await.expect("reads");
+    assert_eq!(left.len(), segments.len() - 2);
+    assert_eq!(store.marks(partition, second).await.expect("reads"), None);
+    assert_eq!(store.blocks(partition, segments[1].span.last, &[0]).await.expect("reads"), []);
+    assert_eq!(store.blocks(partition, left[0].span.last, &[0]).await.expect("reads").len(), 1);
 }
 
 async fn orders_are_remembered(store: &Store) {
@@ -142,6 +236,7 @@ async fn orders_are_remembered(store: &Store) {
         from,
         to,
         batches: Vec::new(),
+        sealed: None,
         prune_below: None,
         orders: OrdersCheckpoint { changed, kept, forget_before, prune_before },
     };

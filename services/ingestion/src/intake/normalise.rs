@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 use tidemill_domain::{EventId, EventType, IdError, SourceName, Timestamp};
 use tidemill_events::TraceParent;
 use tidemill_service::FieldError;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{client_address, envelope::Envelope, sender_clock};
 use crate::error::{Error, clip};
@@ -69,6 +70,13 @@ impl NormalisedEvent {
     /// The key of its partition: `partitionkey`, else `subject`, else `source`.
     pub(crate) fn partition_key(&self) -> &str {
         self.partitionkey.as_ref().or(self.subject.as_ref()).map_or(self.source.as_str(), |key| &key.0)
+    }
+
+    /// Gives it the key of its partition, where it has none. A text that can be
+    /// no attribute decides by its hash.
+    pub(super) fn partition_by(&mut self, text: &str) {
+        let hashed = || PartitionKey(format!("{:032x}", xxh3_128(text.as_bytes())));
+        self.partitionkey.get_or_insert_with(|| text.parse().unwrap_or_else(|_| hashed()));
     }
 
     /// The content type of its data, where it is said.

@@ -1,6 +1,7 @@
 //! What an event's data must look like: JSON Schemas, by event type.
 
 mod decimal;
+mod partition;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,7 +13,7 @@ use serde_json::Value;
 use tidemill_events::personal::Members;
 use tidemill_service::{FieldError, StartError};
 
-use self::decimal::Decimal;
+use self::{decimal::Decimal, partition::PartitionMember};
 use super::{envelope::is_json, normalise::NormalisedEvent};
 use crate::{
     config::{SchemasConfig, UnknownTypes},
@@ -45,12 +46,20 @@ const SHOP: [(&str, &str); 11] = [
 
 /// The registered schemas.
 pub(crate) struct Schemas {
-    by_type: HashMap<String, Validator>,
+    by_type: HashMap<String, EventSchema>,
     personal: Members,
     unknown: UnknownTypes,
 }
 
-/// An event whose data is as its type's schema has it.
+/// What a schema says of the events of its type.
+struct EventSchema {
+    validator: Validator,
+    /// By what they are partitioned.
+    partition: Option<PartitionMember>,
+}
+
+/// An event whose data is as its type's schema has it. It says itself what
+/// decides its partition, if its schema does.
 #[derive(Debug)]
 pub(crate) struct ValidEvent(NormalisedEvent);
 
@@ -82,8 +91,8 @@ impl Schemas {
     }
 
     /// The event, if its data is as its schema has it.
-    pub(crate) fn validate(&self, event: NormalisedEvent) -> Result<ValidEvent, Error> {
-        let Some(schema) = self.by_type.get(event.kind.as_str()) else {
+    pub(crate) fn validate(&self, mut event: NormalisedEvent) -> Result<ValidEvent, Error> {
+        let Some(EventSchema { validator, partition }) = self.by_type.get(event.kind.as_str()) else {
             return match self.unknown {
                 UnknownTypes::Accept => Ok(ValidEvent(event)),
                 UnknownTypes::Reject => Err(Error::UnknownType(event.kind.to_string())),
@@ -93,7 +102,10 @@ impl Schemas {
             let detail = if event.data.is_none() { "is required" } else { "must be JSON" };
             return Err(Error::SchemaViolation(vec![FieldError { pointer: "/data".into(), detail: detail.into() }]));
         };
-        if schema.is_valid(data) {
+        if validator.is_valid(data) {
+            if let Some(text) = partition.as_ref().and_then(|member| member.text(data)) {
+                event.partition_by(&text);
+            }
             return Ok(ValidEvent(event));
         }
         // Without the values: they are the sender's, and of any length.
@@ -101,7 +113,7 @@ impl Schemas {
             pointer: format!("/data{}", clip(error.instance_path().as_str())),
             detail: clip(&error.masked().to_string()),
         };
-        Err(Error::SchemaViolation(schema.iter_errors(data).take(MAX_ERRORS).map(field_error).collect()))
+        Err(Error::SchemaViolation(validator.iter_errors(data).take(MAX_ERRORS).map(field_error).collect()))
     }
 }
 
@@ -125,19 +137,21 @@ fn files(folder: &Path) -> Result<Vec<(String, String)>, StartError> {
     Ok(schemas)
 }
 
-fn compile(name: &str, text: &str, personal: &mut BTreeSet<String>) -> Result<Validator, StartError> {
+fn compile(name: &str, text: &str, personal: &mut BTreeSet<String>) -> Result<EventSchema, StartError> {
     let failed = |reason: String| StartError::new(format!("schema {name}.json: {reason}"));
     name.parse::<tidemill_domain::EventType>().map_err(|e| failed(format!("the file's name as an event type {e}")))?;
     let schema: Value = serde_json::from_str(text).map_err(|e| failed(e.to_string()))?;
     marked(&schema, personal);
-    jsonschema::options()
+    let partition = PartitionMember::of(&schema).map_err(failed)?;
+    let validator = jsonschema::options()
         .offline()
         .with_keyword("decimal", |_, bounds, _| match Decimal::new(bounds) {
             Some(decimal) => Ok(Box::new(decimal)),
             None => Err(ValidationError::schema("decimal takes minimum or exclusiveMinimum, as texts")),
         })
         .build(&schema)
-        .map_err(|e| failed(format!("{e} at {}", e.schema_path())))
+        .map_err(|e| failed(format!("{e} at {}", e.schema_path())))?;
+    Ok(EventSchema { validator, partition })
 }
 
 /// Names of the properties that a schema marks as personal, wherever in it.

@@ -3,6 +3,7 @@
 mod lenient;
 mod limits;
 mod pages;
+mod partitions;
 mod segment;
 #[path = "../support/mod.rs"]
 mod support;

@@ -68,15 +68,15 @@ fn sources_that_cancel_out_are_not_balanced() {
     let lines = || {
         [
             ("a".to_owned(), BookLine::intake(IntakeCounts { accepted: 3, ..IntakeCounts::default() })),
-            ("a".to_owned(), BookLine::outcomes(1, 1, 0)),
-            ("b".to_owned(), BookLine::outcomes(1, 0, 0)),
+            ("a".to_owned(), BookLine::outcomes(1, 1, 0, 0)),
+            ("b".to_owned(), BookLine::outcomes(1, 0, 0, 0)),
         ]
     };
     let books = BooksAnswer::new(Timestamp::EPOCH, lines(), 1);
     assert_eq!((books.totals.received, books.totals.in_flight, books.balanced), (3, 0, false));
     assert_eq!((books.sources.len(), books.more_sources, books.sources[0].sums.in_flight), (1, 1, 1));
     let mended = lines().into_iter().chain([
-        ("a".to_owned(), BookLine::outcomes(0, 0, 1)),
+        ("a".to_owned(), BookLine::outcomes(0, 0, 1, 1)),
         ("b".to_owned(), BookLine::intake(IntakeCounts { accepted: 1, ..IntakeCounts::default() })),
     ]);
     assert!(BooksAnswer::new(Timestamp::EPOCH, mended, 9).balanced);

@@ -50,10 +50,11 @@ pub(super) async fn write_outcomes(connection: &mut AnyConnection, fold: &Metric
     let outcomes: Vec<_> = fold.outcomes.iter().collect();
     upsert(
         connection,
-        "outcomes (source, hour, shard, raw_seq, counted, late, duplicate)",
-        7,
+        "outcomes (source, hour, shard, raw_seq, counted, late, duplicate, repeated)",
+        8,
         "(source, hour, shard) DO UPDATE SET raw_seq = excluded.raw_seq, counted = excluded.counted,
-         late = excluded.late, duplicate = excluded.duplicate WHERE excluded.raw_seq > outcomes.raw_seq",
+         late = excluded.late, duplicate = excluded.duplicate, repeated = excluded.repeated
+         WHERE excluded.raw_seq > outcomes.raw_seq",
         &outcomes,
         |statement, ((source, hour, partition), outcome)| {
             statement
@@ -64,6 +65,7 @@ pub(super) async fn write_outcomes(connection: &mut AnyConnection, fold: &Metric
                 .bind(outcome.counted.cast_signed())
                 .bind(outcome.late.cast_signed())
                 .bind(outcome.duplicate.cast_signed())
+                .bind(outcome.repeated.cast_signed())
         },
     )
     .await
@@ -79,7 +81,7 @@ impl Store {
         );
         let outcomes = sqlx::query(
             "SELECT source, CAST(SUM(counted) AS BIGINT), CAST(SUM(late) AS BIGINT),
-             CAST(SUM(duplicate) AS BIGINT) FROM outcomes GROUP BY source",
+             CAST(SUM(duplicate) AS BIGINT), CAST(SUM(repeated) AS BIGINT) FROM outcomes GROUP BY source",
         );
         let intake = intake.fetch_all(pool).await?;
         let outcomes = outcomes.fetch_all(pool).await?;
@@ -94,7 +96,8 @@ impl Store {
         let intake = sqlx::query("SELECT source, hour, accepted, rejected, dead_lettered FROM intake WHERE hour >= $1");
         let outcomes = sqlx::query(
             "SELECT source, hour, CAST(SUM(counted) AS BIGINT), CAST(SUM(late) AS BIGINT),
-             CAST(SUM(duplicate) AS BIGINT) FROM outcomes WHERE hour >= $1 GROUP BY source, hour",
+             CAST(SUM(duplicate) AS BIGINT), CAST(SUM(repeated) AS BIGINT) FROM outcomes WHERE hour >= $1
+             GROUP BY source, hour",
         );
         let intake = intake.bind(from.millis()).fetch_all(pool).await?;
         let outcomes = outcomes.bind(from.millis()).fetch_all(pool).await?;
@@ -112,5 +115,6 @@ fn intake_line(row: &AnyRow, first: usize) -> Result<BookLine, Error> {
 }
 
 fn outcomes_line(row: &AnyRow, first: usize) -> Result<BookLine, Error> {
-    Ok(BookLine::outcomes(unsigned(row, first)?, unsigned(row, first + 1)?, unsigned(row, first + 2)?))
+    let [counted, late, duplicate, repeated] = [0, 1, 2, 3].map(|column| unsigned(row, first + column));
+    Ok(BookLine::outcomes(counted?, late?, duplicate?, repeated?))
 }

@@ -101,7 +101,7 @@ async fn the_books_balance_when_every_event_has_its_outcome() {
     shop.bus.publish(&letter("d", "alert", "{}")).await.expect("stored");
     let books = running.until("/v1/books?hours=true", |books| books["balanced"] == true).await;
     let line = json!({"received": 12, "accepted": 10, "rejected": 2, "counted": 7, "late": 1, "duplicate": 1,
-                      "dead_lettered": 3, "in_flight": 0});
+                      "repeated": 1, "dead_lettered": 3, "in_flight": 0});
     assert_eq!(books["totals"], line);
     let source = &books["sources"][0];
     assert_eq!((&source["source"], &source["balanced"]), (&json!(HOSTILE), &json!(true)));

@@ -177,7 +177,8 @@ pub(crate) fn status(partition: u16, raw_seq: u64) -> MetricsUpdate {
 }
 
 pub(crate) fn outcomes(counted: u64, late: u64, duplicate: u64) -> SourceBooks {
-    SourceBooks { source: HOSTILE.into(), hour: at(0), counted, late, duplicate }
+    // Every duplicate is one by its business key.
+    SourceBooks { source: HOSTILE.into(), hour: at(0), counted, late, duplicate, repeated: duplicate }
 }
 
 pub(crate) fn batch(id: u128, partition: u16, events: u32) -> RawBatch {

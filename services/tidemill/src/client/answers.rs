@@ -32,6 +32,9 @@ pub struct Outcomes {
     pub late: u64,
     /// Those seen before.
     pub duplicate: u64,
+    /// Of these, those by their business key: the same order under another id.
+    #[serde(default)]
+    pub repeated: u64,
     /// Those that are dead letters, refused ones included.
     pub dead_lettered: u64,
     /// Those on their way.

@@ -37,6 +37,7 @@ pub(crate) async fn books(arguments: BooksArguments) -> Ended {
         "counted",
         "late",
         "duplicate",
+        "repeated",
         "dead-lettered",
         "in flight",
     ];
@@ -46,9 +47,10 @@ pub(crate) async fn books(arguments: BooksArguments) -> Ended {
     Ok(balanced(books.balanced))
 }
 
-fn row(source: &str, hour: &str, o: &Outcomes) -> [String; 10] {
-    let counts = [o.received, o.accepted, o.rejected, o.counted, o.late, o.duplicate, o.dead_lettered];
-    let [received, accepted, rejected, counted, late, duplicate, dead] = counts.map(|count| count.to_string());
+fn row(source: &str, hour: &str, o: &Outcomes) -> [String; 11] {
+    let counts = [o.received, o.accepted, o.rejected, o.counted, o.late, o.duplicate, o.repeated, o.dead_lettered];
+    let [received, accepted, rejected, counted, late, duplicate, repeated, dead] =
+        counts.map(|count| count.to_string());
     let flight = o.in_flight.to_string();
-    [source.into(), hour.into(), received, accepted, rejected, counted, late, duplicate, dead, flight]
+    [source.into(), hour.into(), received, accepted, rejected, counted, late, duplicate, repeated, dead, flight]
 }

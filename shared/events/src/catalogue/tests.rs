@@ -115,6 +115,7 @@ fn enrichment() -> Enrichment {
     Enrichment {
         refdata: 2,
         duplicate: true,
+        repeated: true,
         region: "Europe".into(),
         country: Some("GB".into()),
         ip_country: Some("NG".into()),
@@ -229,7 +230,8 @@ fn updates_of_totals_are_what_they_say() {
         books: Vec::new(),
         trace: None,
     };
-    let books = SourceBooks { source: "shop".into(), hour: Timestamp::EPOCH, counted: 1, late: 2, duplicate: 3 };
+    let books =
+        SourceBooks { source: "shop".into(), hour: Timestamp::EPOCH, counted: 1, late: 2, duplicate: 3, repeated: 1 };
     let mut cells = vec![cell(); 20];
     cells.push(CellUpdate { exemplar: trace(), retracted: true, ..cell() });
     let watermark = Some(Timestamp::EPOCH);

@@ -86,6 +86,10 @@ pub struct SourceBooks {
     pub late: u64,
     /// Seen before.
     pub duplicate: u64,
+    /// Of the duplicates, those by their business key: another id or source has
+    /// told of the same order before.
+    #[serde(default)]
+    pub repeated: u64,
 }
 
 impl Message for MetricsUpdate {

@@ -30,6 +30,8 @@ pub(super) struct Sale {
 pub(super) enum Kind {
     Plain,
     Duplicate,
+    /// A duplicate by its business key.
+    Repeated,
     /// A clock that is far ahead.
     Future,
     /// Two days pass in the log before it.
@@ -80,6 +82,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
     let kind = prop_oneof![
         12 => Just(Kind::Plain),
         2 => Just(Kind::Duplicate),
+        1 => Just(Kind::Repeated),
         1 => Just(Kind::Future),
         1 => Just(Kind::Jump),
         1 => Just(Kind::NotAnEvent),

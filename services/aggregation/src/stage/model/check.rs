@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tidemill_definitions::Metrics;
-use tidemill_events::{CellUpdate, MetricsUpdate};
+use tidemill_events::{CellUpdate, MetricsUpdate, SourceBooks};
 use tidemill_metrics_store::{FieldValue, Point};
 
 use super::{
@@ -39,8 +39,7 @@ impl Reader {
                 let key = (books.source.clone(), books.hour.millis() / 1000);
                 let known = reader.books.entry(key).or_default();
                 if known.0 < update.raw_seq {
-                    let (counted, late, duplicate) = (books.counted, books.late, books.duplicate);
-                    *known = (update.raw_seq, EventOutcomes { counted, late, duplicate });
+                    *known = (update.raw_seq, outcomes(books));
                 }
             }
         }
@@ -55,6 +54,11 @@ impl Reader {
     fn books(&self) -> BTreeMap<(String, i64), EventOutcomes> {
         self.books.iter().map(|(key, (_, outcomes))| (key.clone(), *outcomes)).collect()
     }
+}
+
+fn outcomes(books: &SourceBooks) -> EventOutcomes {
+    let SourceBooks { counted, late, duplicate, repeated, .. } = *books;
+    EventOutcomes { counted, late, duplicate, repeated }
 }
 
 pub(super) fn check(world: &World, metrics: &Metrics, retention: bool) -> Result<(), TestCaseError> {
@@ -73,8 +77,7 @@ pub(super) fn check(world: &World, metrics: &Metrics, retention: bool) -> Result
         }
         for books in &update.books {
             let expected = truth.books[&(books.source.clone(), books.hour.millis() / 1000)];
-            let (counted, late, duplicate) = (books.counted, books.late, books.duplicate);
-            prop_assert_eq!(EventOutcomes { counted, late, duplicate }, expected, "at {}", update.raw_seq);
+            prop_assert_eq!(outcomes(books), expected, "at {}", update.raw_seq);
         }
     }
     let whole = prefixes.into_values().next_back().unwrap_or_default();

@@ -53,8 +53,9 @@ fn outcomes(batches: &[EnrichedBatch], events: &[Vec<Placed>], retention: bool) 
             }
             let hour = log_time.div_euclid(3600) * 3600;
             let books = truth.books.entry((format!("s{}", sale.source), hour)).or_default();
-            if sale.kind == Kind::Duplicate {
+            if let Kind::Duplicate | Kind::Repeated = sale.kind {
                 books.duplicate += 1;
+                books.repeated += u64::from(sale.kind == Kind::Repeated);
                 continue;
             }
             let furthest = newest.values().max();

@@ -49,7 +49,8 @@ fn line(Placed { sale, time }: &Placed) -> Vec<u8> {
         r#"{{"id":"x","source":"s{source}","type":"sale","time":"{time}","data":{{"customer":"c{customer}","price":{price}}}}}"#
     );
     let mut out = Vec::new();
-    let enrichment = Enrichment { duplicate: *kind == Kind::Duplicate, ..Enrichment::default() };
+    let repeated = *kind == Kind::Repeated;
+    let enrichment = Enrichment { duplicate: repeated || *kind == Kind::Duplicate, repeated, ..Enrichment::default() };
     event::splice_enrichment(plain.as_bytes(), &enrichment, &mut out).expect("splices");
     out
 }

@@ -5,15 +5,45 @@ use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
+use crate::duplicates::{KeyFilter, SealedSegment};
+
+/// An event: its id, and its order where it is about one.
+type Sent = (u64, Option<u64>);
+
+/// A log: the ingestion time of each batch, and its events.
+type Log = Vec<(i64, Vec<Sent>)>;
+
+use Mark::{Duplicate, New, Repeated};
 
 fn key(n: u64) -> EventKey {
-    EventKey::from_bytes(u128::from(n).to_be_bytes())
+    EventKey::from_bytes(xxh3_128(&n.to_be_bytes()).to_be_bytes())
+}
+
+/// Limits that nothing reaches.
+const WIDE: MemoryLimits = MemoryLimits { horizon_millis: 1000, keys: 100, sealed_keys: 1_000_000 };
+
+fn keys(events: &[Sent]) -> Vec<EventKeys> {
+    let business = |order: u64| key(1 << 32 | order);
+    events.iter().map(|(id, order)| EventKeys { event: key(*id), business: order.map(business) }).collect()
 }
 
 /// Marks as a list.
+fn mark_orders(memory: &mut Duplicates, stored: &Stored, raw_seq: u64, now: i64, events: &[Sent]) -> Vec<Mark> {
+    let keys = keys(events);
+    let older = stored.sightings(&memory.doubts(&keys));
+    let marks = memory.mark(raw_seq, at(now), &keys, &older);
+    (0..events.len()).map(|index| marks.get(index)).collect()
+}
+
+/// The same where nothing is sealed.
+fn mark_fresh(memory: &mut Duplicates, raw_seq: u64, now: i64, events: &[Sent]) -> Vec<Mark> {
+    mark_orders(memory, &Stored::default(), raw_seq, now, events)
+}
+
+/// The same of events that are about no order.
 fn mark(memory: &mut Duplicates, raw_seq: u64, now: i64, ids: &[u64]) -> Vec<bool> {
-    let marks = memory.mark(raw_seq, at(now), ids.iter().copied().map(key).collect());
-    (0..ids.len()).map(|index| marks.get(index)).collect()
+    let events: Vec<Sent> = ids.iter().map(|id| (*id, None)).collect();
+    mark_fresh(memory, raw_seq, now, &events).into_iter().map(|mark| mark != New).collect()
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -30,8 +60,28 @@ fn source_and_id_do_not_run_together() {
 }
 
 #[test]
+fn the_texts_of_a_business_key_do_not_run_together() {
+    let key = |kind: &str, texts: &[&str]| {
+        let texts: Vec<_> = texts.iter().map(|text| (*text).into()).collect();
+        EventKey::of_business(kind, &texts, &mut Vec::new())
+    };
+    let different = [
+        key("order.placed", &["1"]),
+        key("order.paid", &["1"]),
+        key("order.placed", &["1", ""]),
+        key("order.placed", &["", "1"]),
+        key("order.placed", &["a\0b"]),
+        key("order.placed", &["a", "b"]),
+        EventKey::of("order.placed", "1", &mut Vec::new()),
+    ];
+    for (index, one) in different.iter().enumerate() {
+        assert!(!different[..index].contains(one), "{index}");
+    }
+}
+
+#[test]
 fn the_horizon_ends_after_its_last_millisecond() {
-    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 100 }, []);
+    let mut memory = Duplicates::restore(WIDE, [], []);
     assert_eq!(mark(&mut memory, 1, 0, &[1, 2, 1]), [false, false, true]);
     assert_eq!(mark(&mut memory, 2, 1000, &[1]), [true]);
     assert_eq!(mark(&mut memory, 3, 1001, &[2]), [false]);
@@ -40,55 +90,153 @@ fn the_horizon_ends_after_its_last_millisecond() {
 }
 
 #[test]
-fn the_limit_shortens_the_horizon_and_says_so() {
-    let mut memory = Duplicates::restore(MemoryLimits { horizon_millis: 1000, keys: 3 }, []);
-    memory.mark(1, at(0), vec![key(1), key(2)]);
-    memory.mark(2, at(1), vec![key(3)]);
-    assert_eq!((memory.take_dropped(), memory.span_millis()), (0, 1));
-    memory.mark(3, at(2), vec![key(4)]);
-    assert_eq!((memory.take_dropped(), memory.span_millis(), memory.len()), (2, 1, 2));
-    assert_eq!(mark(&mut memory, 4, 3, &[1, 3]), [false, true]);
+fn an_order_is_new_once_whatever_its_event_is_called() {
+    let mut memory = Duplicates::restore(WIDE, [], []);
+    let order = Some(7);
+    assert_eq!(mark_fresh(&mut memory, 1, 0, &[(1, order), (2, order), (1, order)]), [New, Repeated, Duplicate]);
+    assert_eq!(mark_fresh(&mut memory, 2, 900, &[(2, order), (3, Some(8))]), [Duplicate, New]);
+    // The first event is forgotten; its order came again since.
+    assert_eq!(mark_fresh(&mut memory, 3, 1500, &[(1, order)]), [Repeated]);
+    assert_eq!(mark_fresh(&mut memory, 4, 2501, &[(4, order), (3, None)]), [New, New]);
 }
 
-/// The definition, word for word.
-fn reference(limits: MemoryLimits, log: &[(i64, Vec<u64>)]) -> Vec<Vec<bool>> {
+#[test]
+fn an_event_that_is_not_counted_does_not_hide_another_order() {
+    let mut memory = Duplicates::restore(WIDE, [], []);
+    assert_eq!(mark_fresh(&mut memory, 1, 0, &[(1, Some(7)), (1, Some(8)), (2, Some(8))]), [New, Duplicate, New]);
+    assert_eq!(
+        mark_fresh(&mut memory, 2, 1, &[(1, None), (3, Some(7)), (2, Some(9))]),
+        [Duplicate, Repeated, Duplicate]
+    );
+    assert_eq!(mark_fresh(&mut memory, 3, 2, &[(4, Some(9))]), [New]);
+}
+
+#[test]
+fn what_is_too_much_for_the_table_is_sealed() {
+    let limits = MemoryLimits { keys: 4, ..WIDE };
+    let (mut memory, mut stored) = (Duplicates::restore(limits, [], []), Stored::default());
+    for (raw_seq, ids) in [(1, [1, 2]), (2, [3, 4]), (3, [5, 6])] {
+        assert_eq!(mark(&mut memory, raw_seq, 10 * raw_seq.cast_signed(), &ids), [false, false]);
+        stored.persist(&mut memory, raw_seq);
+    }
+    // The last of them was stored just then, and those before it are enough.
+    let size = memory.size();
+    assert_eq!((size.keys, size.sealed_keys, size.span_millis), (2, 4, 20));
+    assert_eq!(stored.segments.keys().copied().collect::<Vec<_>>(), [2]);
+    assert!(stored.batches.range(..3).all(|(_, batch)| batch.keys.is_empty() && batch.marks.is_some()));
+    let events = [(1, None), (3, None), (6, None), (7, None)];
+    assert_eq!(mark_orders(&mut memory, &stored, 4, 1000, &events), [Duplicate, Duplicate, Duplicate, New]);
+    // The first batch is beyond the horizon, the second, in the same segment, is not.
+    let mut memory = stored.restore(limits);
+    let events = [(1, None), (3, None), (5, None)];
+    assert_eq!(mark_orders(&mut memory, &stored, 4, 1015, &events), [New, Duplicate, Duplicate]);
+    let mut memory = stored.restore(limits);
+    assert_eq!(mark_orders(&mut memory, &stored, 4, 1021, &events), [New, New, Duplicate]);
+    assert_eq!(memory.size().sealed_keys, 0);
+}
+
+#[test]
+fn the_limit_of_what_is_sealed_shortens_the_horizon_and_says_so() {
+    let limits = MemoryLimits { keys: 2, sealed_keys: 4, ..WIDE };
+    let (mut memory, mut stored) = (Duplicates::restore(limits, [], []), Stored::default());
+    for raw_seq in 1..=5 {
+        mark(&mut memory, raw_seq, raw_seq.cast_signed(), &[2 * raw_seq, 2 * raw_seq + 1]);
+        stored.persist(&mut memory, raw_seq);
+    }
+    assert_eq!((memory.take_dropped(), memory.size().sealed_keys, memory.size().keys), (4, 4, 2));
+    let mut again = stored.restore(limits);
+    assert_eq!(again.size(), memory.size());
+    for memory in [&mut memory, &mut again] {
+        let events = [(2, None), (5, None), (6, None), (10, None)];
+        assert_eq!(mark_orders(memory, &stored, 6, 6, &events), [New, New, Duplicate, Duplicate]);
+    }
+}
+
+/// The definition, word for word: each event's mark, and whether its order is
+/// one that was counted.
+fn reference(limits: MemoryLimits, log: &Log) -> Vec<Vec<Mark>> {
     let mut clock = i64::MIN;
     let mut earlier: Vec<(i64, u64)> = Vec::new();
-    log.iter()
-        .map(|(ingested_at, ids)| {
-            clock = clock.max(*ingested_at);
-            ids.iter()
-                .map(|id| {
-                    let seen = earlier.iter().any(|(t, other)| other == id && clock - t <= limits.horizon_millis);
-                    earlier.push((clock, *id));
-                    seen
-                })
-                .collect()
-        })
-        .collect()
+    let mut orders: Vec<(i64, u64)> = Vec::new();
+    let mut marks = Vec::new();
+    for (ingested_at, events) in log {
+        clock = clock.max(*ingested_at);
+        let is_in = |seen: &[(i64, u64)], wanted: u64| {
+            seen.iter().any(|(t, other)| *other == wanted && clock - t <= limits.horizon_millis)
+        };
+        let mut of_batch = Vec::new();
+        for (id, order) in events {
+            let is_same = is_in(&earlier, *id);
+            let is_known = order.is_some_and(|order| is_in(&orders, order));
+            earlier.push((clock, *id));
+            if let Some(order) = order.filter(|_| is_known || !is_same) {
+                orders.push((clock, order));
+            }
+            of_batch.push(match (is_same, is_known) {
+                (true, _) => Duplicate,
+                (false, true) => Repeated,
+                (false, false) => New,
+            });
+        }
+        marks.push(of_batch);
+    }
+    marks
 }
 
-/// A store as the service uses it: the batches and the floor change
+/// A store as the service uses it: batches, segments and the floor change
 /// together, or not at all.
 #[derive(Default)]
 struct Stored {
     floor: u64,
     batches: BTreeMap<u64, RememberedBatch>,
+    segments: BTreeMap<u64, SealedSegment>,
 }
 
 impl Stored {
     fn persist(&mut self, memory: &mut Duplicates, floor: u64) {
-        self.batches.extend(memory.unsaved(u64::MAX).map(|batch| (batch.raw_seq, batch.clone())));
-        if let Some(below) = memory.prunable() {
-            self.batches.retain(|raw_seq, _| *raw_seq >= below);
-        }
+        let sealed = memory.sealable().and_then(SealableKeys::seal);
+        self.batches.extend(memory.unsaved(u64::MAX).map(|batch| (batch.raw_seq, as_stored(batch))));
+        let below = memory.prunable();
         memory.saved();
+        if let Some(sealed) = sealed {
+            let span = sealed.segment.span;
+            for (_, batch) in self.batches.range_mut(span.first..=span.last) {
+                (batch.keys, batch.business_keys) = (Vec::new(), Vec::new());
+            }
+            memory.sealed(sealed.segment.clone());
+            self.segments.insert(span.last, sealed);
+        }
+        if let Some(below) = below {
+            self.batches.retain(|raw_seq, _| *raw_seq >= below);
+            self.segments.retain(|last, _| *last >= below);
+        }
         self.floor = floor;
     }
 
     fn restore(&self, limits: MemoryLimits) -> Duplicates {
-        Duplicates::restore(limits, self.batches.values().cloned())
+        let sealed = self.segments.keys().next_back().copied().unwrap_or(0);
+        let segments = self.segments.values().map(|sealed| {
+            let Segment { span, keys, blocks, ref filter } = *sealed.segment;
+            Segment { span, keys, blocks, filter: KeyFilter::from_bytes(&filter.to_bytes()).expect("a filter") }
+        });
+        Duplicates::restore(limits, segments, self.batches.range(sealed + 1..).map(|(_, batch)| batch.clone()))
     }
+
+    fn sightings(&self, doubts: &[Doubt]) -> Sightings {
+        let mut sightings = Sightings::default();
+        for Doubt { key, block } in doubts {
+            sightings.add(*key, &self.segments[&block.segment].blocks[block.block as usize]);
+        }
+        sightings
+    }
+}
+
+/// A batch that went through its bytes.
+fn as_stored(batch: &RememberedBatch) -> RememberedBatch {
+    let marks = batch.marks.as_ref();
+    let marks = marks
+        .map(|marks| Marks::from_bytes(marks.duplicate_bytes().to_vec(), marks.repeated_bytes().map(<[u8]>::to_vec)));
+    RememberedBatch { marks, ..batch.clone() }
 }
 
 /// How far the work on a chunk of batches came before the process died.
@@ -99,15 +247,16 @@ enum Reached {
     Acknowledged,
 }
 
-fn logs() -> impl Strategy<Value = Vec<(i64, Vec<u64>)>> {
+fn logs() -> impl Strategy<Value = Log> {
+    let event = (0u64..12, prop::option::of(0u64..8));
     // Steps in time go back too: ingestion's clocks differ.
-    prop::collection::vec((-20_000i64..60_000, prop::collection::vec(0u64..12, 0..6)), 1..60).prop_map(|steps| {
+    prop::collection::vec((-20_000i64..60_000, prop::collection::vec(event, 0..6)), 1..60).prop_map(|steps| {
         let mut now = 0;
         steps
             .into_iter()
-            .map(|(step, ids)| {
+            .map(|(step, events)| {
                 now += step;
-                (now, ids)
+                (now, events)
             })
             .collect()
     })
@@ -120,8 +269,8 @@ fn crashes() -> impl Strategy<Value = Vec<(usize, Reached)>> {
 
 proptest! {
     #[test]
-    fn marks_are_the_same_wherever_a_process_dies(log in logs(), crashes in crashes()) {
-        let limits = MemoryLimits { horizon_millis: 100_000, keys: 1000 };
+    fn marks_are_the_same_wherever_a_process_dies(log in logs(), crashes in crashes(), table in 1usize..40) {
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: table, ..WIDE };
         let mut stored = Stored::default();
         let mut published = BTreeMap::new();
         let mut acknowledged = 0;
@@ -130,11 +279,11 @@ proptest! {
         while acknowledged < log.len() {
             let (chunk, reached) = plan.next().expect("endless");
             let end = (acknowledged + chunk).min(log.len());
-            for (raw_seq, (ingested_at, ids)) in (1..).zip(&log).take(end).skip(acknowledged) {
+            for (raw_seq, (ingested_at, events)) in (1..).zip(&log).take(end).skip(acknowledged) {
                 if raw_seq <= stored.floor {
                     continue;
                 }
-                let marks = mark(&mut memory, raw_seq, *ingested_at, ids);
+                let marks = mark_orders(&mut memory, &stored, raw_seq, *ingested_at, events);
                 let before = published.insert(raw_seq, marks.clone());
                 prop_assert!(before.is_none_or(|before| before == marks), "published again as it was");
             }
@@ -146,26 +295,47 @@ proptest! {
             } else {
                 memory = stored.restore(limits);
             }
+            for (raw_seq, batch) in &stored.batches {
+                let marks = memory.marks_of(*raw_seq).or_else(|| batch.marks.clone()).expect("are kept");
+                let kept: Vec<Mark> = (0..published[raw_seq].len()).map(|index| marks.get(index)).collect();
+                prop_assert_eq!(&kept, &published[raw_seq], "a batch can be made again as it was");
+            }
         }
         prop_assert_eq!(published.into_values().collect::<Vec<_>>(), reference(limits, &log));
     }
 
     #[test]
-    fn a_limited_memory_can_be_made_again_at_any_point(log in logs(), keys in 1usize..30) {
-        let limits = MemoryLimits { horizon_millis: 100_000, keys };
-        let whole: Vec<RememberedBatch> = log.iter().enumerate().map(|(index, (ingested_at, ids))| RememberedBatch {
-            raw_seq: index as u64 + 1, clock: at(*ingested_at), keys: ids.iter().copied().map(key).collect(),
-            marks: None,
-        }).collect();
-        let mut running = Duplicates::restore(limits, []);
+    fn a_limited_memory_can_be_made_again_at_any_point(log in logs(), limit in 1usize..30) {
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: limit, sealed_keys: 20 };
+        let mut running = Duplicates::restore(limits, [], []);
         let mut stored = Stored::default();
-        for batch in whole {
-            running.mark(batch.raw_seq, batch.clock, batch.keys);
-            stored.persist(&mut running, batch.raw_seq);
+        for (raw_seq, (ingested_at, events)) in (1..).zip(&log) {
+            mark_orders(&mut running, &stored, raw_seq, *ingested_at, events);
+            stored.persist(&mut running, raw_seq);
             let again = stored.restore(limits);
             prop_assert_eq!(&again.batches, &running.batches);
             prop_assert_eq!(&again.seen, &running.seen);
-            prop_assert!(running.keys <= keys || running.batches.len() == 1);
+            let spans = |memory: &Duplicates| memory.segments.iter().map(|segment| segment.span).collect::<Vec<_>>();
+            prop_assert_eq!(spans(&again), spans(&running));
+            // What is stored can be sealed: the last batch is the exception.
+            let stored: usize = running.batches.iter().rev().skip(1).map(RememberedBatch::count).sum();
+            prop_assert!(stored <= limit, "{} of {}", stored, limit);
         }
+    }
+
+    /// Batches of a release that knew neither marks nor business keys.
+    #[test]
+    fn marks_that_were_not_kept_are_worked_out(log in logs()) {
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: 1000, ..WIDE };
+        let mut running = Duplicates::restore(limits, [], []);
+        let mut kept = Vec::new();
+        for (raw_seq, (ingested_at, events)) in (1..).zip(&log) {
+            let events: Vec<Sent> = events.iter().map(|(id, _)| (*id, None)).collect();
+            mark_fresh(&mut running, raw_seq, *ingested_at, &events);
+            kept.push(RememberedBatch { marks: None, ..running.batches.back().expect("is there").clone() });
+        }
+        let again = Duplicates::restore(limits, [], kept);
+        prop_assert_eq!(&again.batches, &running.batches);
+        prop_assert_eq!(&again.seen, &running.seen);
     }
 }

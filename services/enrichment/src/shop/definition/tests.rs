@@ -29,12 +29,17 @@ fn a_wrong_definition_is_refused_with_its_place() {
         (with("[subject]", &format!("[subject{}]", ", data.x".repeat(16))), 21, "more than 16 members"),
         (with("data.items", "data.a.b.c.d.e.f.g.h.i"), 17, "at most 8 names deep"),
         (with("data.items", &format!("data.{}", "x".repeat(65))), 17, "1 to 64 bytes"),
-        (with("category: category", "category: ''"), 54, "1 to 64 bytes"),
-        (with("category: category", "kategorie: category"), 54, "unknown field `kategorie`"),
+        (with("category: category", "category: ''"), 66, "1 to 64 bytes"),
+        (with("category: category", "kategorie: category"), 66, "unknown field `kategorie`"),
+        (with("order.placed: [data", "order placed: [data"), 36, "an event type must be made of"),
+        (with("order.placed: [data.order_id]", "order.placed: []"), 36, "a key has at least one member"),
+        (with("[data.order_id]", "[item.x]"), 36, "its members are written `source` or `subject` or `data.…`"),
+        (with("[data.order_id]", &format!("[source{}]", ", data.x".repeat(16))), 36, "more than 16 members"),
+        (with("    order.placed: [data.order_id]\n", &many_keys()), 35, "more than 64 event types"),
         (with("  customers: [subject]\n", ""), 17, "missing field `customers`"),
-        (with("refunded: [order.refunded]", "refunded: [order.placed]"), 32, "`order.placed` stands there twice"),
-        (with("discount: [data.discount]", "discount: [item.discount]"), 38, "its members are written `data.…`"),
-        (with("quantity: [item.quantity]", "quantity: [data.quantity]"), 47, "its members are written `item.…`"),
+        (with("refunded: [order.refunded]", "refunded: [order.placed]"), 45, "`order.placed` stands there twice"),
+        (with("discount: [data.discount]", "discount: [item.discount]"), 50, "its members are written `data.…`"),
+        (with("quantity: [item.quantity]", "quantity: [data.quantity]"), 59, "its members are written `item.…`"),
     ] {
         let error = ShopDefinition::parse("mine.yaml", &yaml).expect_err(reason).to_string();
         assert!(error.starts_with(&format!("mine.yaml:{line}: ")) && error.contains(reason), "{reason}: {error}");
@@ -42,6 +47,16 @@ fn a_wrong_definition_is_refused_with_its_place() {
     let long = format!("{BUILT_IN}#{}", "x".repeat(MAX_BYTES));
     let error = ShopDefinition::parse("mine.yaml", &long).expect_err("is refused").to_string();
     assert_eq!(error, "mine.yaml: is longer than 65536 bytes");
+}
+
+fn many_keys() -> String {
+    (0..65).map(|n| format!("    type.{n}: [data.x]\n")).collect()
+}
+
+#[test]
+fn a_file_of_before_names_no_business_keys() {
+    let keys = "  business_keys:\n    order.placed: [data.order_id]\n";
+    ShopDefinition::parse("mine.yaml", &with(keys, "")).expect("is valid");
 }
 
 #[test]

@@ -58,6 +58,32 @@ fn the_country_is_of_the_event_or_its_bill() {
 }
 
 #[test]
+fn an_event_is_about_what_its_key_says() {
+    let data = |path: &str| MemberPath::Data(path.split('.').map(String::from).collect());
+    let members = built_in().with_business_keys(BTreeMap::from([
+        ("t".into(), vec![data("order_id")]),
+        ("u".into(), vec![MemberPath::Source, MemberPath::Subject, data("a.b")]),
+    ]));
+    let key = |kind: &str, data: &str| {
+        let line = line(data).replacen("\"t\"", &format!("{kind:?}"), 1);
+        look_ups(&members, &line).business.map(|texts| texts.join("|"))
+    };
+    for (kind, data, expected) in [
+        ("t", r#"{"order_id":"1001"}"#, Some("1001")),
+        ("t", r#"{"order_id":1001}"#, Some("1001")),
+        ("t", r#"{"order_id":""}"#, None),
+        ("t", r#"{"order_id":null}"#, None),
+        ("t", r#"{"order_id":["1001"]}"#, None),
+        ("t", r#"{"other":"1001"}"#, None),
+        ("u", r#"{"a":{"b":7}}"#, Some("s|C-7|7")),
+        ("u", r#"{"a":{}}"#, None),
+        ("v", r#"{"order_id":"1001"}"#, None),
+    ] {
+        assert_eq!(key(kind, data).as_deref(), expected, "{kind} {data}");
+    }
+}
+
+#[test]
 fn another_shop_calls_things_otherwise() {
     let names = |path: &str| path.split('.').map(String::from).collect::<Vec<_>>();
     let members = EventMembers::new(

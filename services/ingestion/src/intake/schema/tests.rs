@@ -42,6 +42,29 @@ fn what_schemas_mark_as_personal_is_known() {
 }
 
 #[test]
+fn a_schema_that_marks_two_members_is_refused() {
+    let folder = tidemill_testkit::tempdir();
+    let schema = r#"{"properties": {"cart_id": {"x-partition-key": true}, "order_id": {"x-partition-key": true}}}"#;
+    std::fs::write(folder.path().join("order.placed.json"), schema).expect("writes");
+    let config = SchemasConfig { folder: Some(folder.path().into()), ..SchemasConfig::default() };
+    let error = Schemas::load(&config).err().expect("is refused").to_string();
+    let reason = "schema order.placed.json: x-partition-key marks two members, cart_id and order_id";
+    assert!(error.contains(reason), "{error}");
+}
+
+#[test]
+fn a_valid_event_says_what_decides_its_partition() {
+    let schemas = Schemas::load(&SchemasConfig::default()).expect("the shop's schemas");
+    let key = |kind: &str, data: Value| {
+        let event = schemas.validate(event(kind, Some(data))).expect("is valid").into_event();
+        event.partition_key().to_owned()
+    };
+    assert_eq!(key("order.cancelled", json!({"order_id": 1001})), "1001");
+    assert_eq!(key("order.refunded", json!({"order_id": "o-1", "amount": 1})), "o-1");
+    assert_eq!(key("product.viewed", json!({"product_id": "p", "order_id": "o-1"})), "shop");
+}
+
+#[test]
 fn what_a_shop_sends_is_valid() {
     let item = json!({"product_id": "p-1", "quantity": 2, "unit_price": "9.99", "colour": "red"});
     for (kind, data) in [
