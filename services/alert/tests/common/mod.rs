@@ -16,7 +16,7 @@ use tidemill_events::{
 };
 use tidemill_service::{Context, Service as _};
 use tidemill_testkit::{FakeSlack, TempDir, TestNats, eventually, tempdir};
-use tidemill_totals::Measure;
+use tidemill_totals::{Measure, MeasureTotal};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,

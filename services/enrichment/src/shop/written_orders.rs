@@ -95,13 +95,13 @@ fn names(key: &'static str, fields: &[Field], root: &str) -> Result<Vec<Vec<Stri
 fn data(path: &MemberPath) -> Option<Vec<String>> {
     match path {
         MemberPath::Data(names) => Some(names.clone()),
-        MemberPath::Item(_) | MemberPath::Subject => None,
+        MemberPath::Item(_) | MemberPath::Source | MemberPath::Subject => None,
     }
 }
 
 fn item(path: &MemberPath) -> Option<Vec<String>> {
     match path {
         MemberPath::Item(names) => Some(names.clone()),
-        MemberPath::Data(_) | MemberPath::Subject => None,
+        MemberPath::Data(_) | MemberPath::Source | MemberPath::Subject => None,
     }
 }

@@ -219,6 +219,7 @@ async fn sealed_batches_keep_their_marks_and_blocks(store: &Store) {
         batches: Vec::new(),
         sealed: None,
         prune_below: Some(third),
+        orders: no_orders(),
     };
     store.checkpoint(&prune).await.expect("keeps");
     let left = store.segments(partition).await.expect("reads");
@@ -229,7 +230,7 @@ async fn sealed_batches_keep_their_marks_and_blocks(store: &Store) {
 }
 
 async fn orders_are_remembered(store: &Store) {
-    let partition = Partition::new(6);
+    let partition = Partition::new(7);
     let none = HashMap::new();
     let step = |from, to, changed, kept, forget_before, prune_before| PartitionCheckpoint {
         partition,
