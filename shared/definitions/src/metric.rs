@@ -12,7 +12,7 @@ use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_y
 const MAX_DIMENSIONS: usize = 8;
 const MAX_MEASURES: usize = 32;
 /// Parameters of questions. A dimension's name is one too, which filters by it.
-const PARAMETERS: [&str; 7] = ["from", "to", "zone", "resolution", "group_by", "version", "format"];
+const PARAMETERS: [&str; 8] = ["from", "to", "zone", "resolution", "group_by", "version", "format", "bom"];
 /// What a condition may look into.
 const ROOTS: [&str; 3] = ["data", "product", "customer"];
 /// Fields that a session's point has beside its measures.

@@ -127,6 +127,8 @@ pub(crate) struct TotalsRow {
 pub(crate) struct Answered {
     pub(crate) metric: Metric,
     pub(crate) format: Option<AnswerFormat>,
+    /// Whether CSV begins with a byte order mark.
+    pub(crate) bom: bool,
     head: Head,
     resolution: Resolution,
     groups: Vec<DimensionGroup>,
@@ -206,7 +208,7 @@ async fn answer(
     let read_until = to.min(now);
     let is_complete = truth.is_complete(read_until)
         && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
-    let Question { from, to, zone, group_by, format, .. } = question;
+    let Question { from, to, zone, group_by, format, bom, .. } = question;
     let zone = rollup.zone().unwrap_or(zone);
     let head = Head {
         metric: metric.name.clone(),
@@ -221,7 +223,7 @@ async fn answer(
         source: "speed",
         approximate,
     };
-    Ok(Answered { metric, format, head, resolution: rollup.resolution(), groups, truth })
+    Ok(Answered { metric, format, bom, head, resolution: rollup.resolution(), groups, truth })
 }
 
 /// Adds up what a question is about, in the finest way that it allows.

@@ -48,6 +48,11 @@ pub(crate) struct QuestionParameters {
     /// `json` or `csv`.
     #[param(value_type = Option<String>, pattern = "^(json|csv)$")]
     format: Option<AnswerFormat>,
+    /// Whether CSV begins with a byte order mark, without which a spreadsheet may
+    /// take its letters for others.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    bom: bool,
 }
 
 impl QuestionParameters {
@@ -130,6 +135,8 @@ pub(crate) struct Question {
     /// Values that a dimension may have, by dimension.
     pub(crate) filters: BTreeMap<String, BTreeSet<String>>,
     pub(crate) format: Option<AnswerFormat>,
+    /// Whether CSV begins with a byte order mark.
+    pub(crate) bom: bool,
 }
 
 impl Question {
@@ -138,7 +145,8 @@ impl Question {
         let group_by = metric.dimensions.clone();
         let (zone, resolution) = (Zone::UTC, Some(Resolution::Window));
         let filters = BTreeMap::new();
-        Self { from: None, to: None, zone, is_zone_named: true, resolution, group_by, filters, format: None }
+        let (format, bom) = (None, false);
+        Self { from: None, to: None, zone, is_zone_named: true, resolution, group_by, filters, format, bom }
     }
 
     /// Reads the parameters of a question about `metric`; all errors at once.
@@ -160,7 +168,7 @@ impl Question {
         let (asked, mut errors) = QuestionParameters::read(view, default, pairs, filter);
         let zone = asked.zone(default);
         let is_zone_named = asked.zone.is_some();
-        let QuestionParameters { from, to, zone: _, resolution, group_by, version: _, format } = asked;
+        let QuestionParameters { from, to, zone: _, resolution, group_by, version: _, format, bom } = asked;
         let [from, to] = [from, to].map(|bound| bound.map(|bound| bound.instant(zone)));
         let group_by: Vec<String> = group_by.iter().flat_map(|list| names(list)).collect();
         errors.extend(faults(metric, &group_by));
@@ -175,7 +183,7 @@ impl Question {
         if let Some(millis) = metric.tile_millis() {
             range::check(&format!("metric {}", metric.name), millis, from, to)?;
         }
-        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, format })
+        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, format, bom })
     }
 
     /// How windows may be put together, the finest way first. Where no resolution

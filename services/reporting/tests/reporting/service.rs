@@ -79,6 +79,9 @@ async fn numbers_are_merged_grouped_and_marked() {
     let expected =
         format!("category,customers,orders,quantity,revenue\n\"{quoted}\",3,6,6.00,30.51\nbooks,2,2,4.00,10.00\n");
     assert_eq!(csv.text().await.expect("text"), expected);
+    let marked = "/v1/metrics/sales_metrics/totals?group_by=category&format=csv&bom=true";
+    let csv = running.get(marked).send().await.expect("csv").bytes().await.expect("bytes");
+    assert_eq!(csv, format!("\u{feff}{expected}").as_bytes());
     let csv = running.get("/v1/metrics/sales_metrics/series").header("accept", "text/csv").send().await.expect("csv");
     assert!(csv.text().await.expect("text").starts_with("start,end,complete,customers"));
     running.stop().await;
