@@ -31,11 +31,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
 pub use config::Config;
+pub use shop::BUILT_IN as BUILT_IN_SHOP;
 
 use crate::{
     error::Error,
     geo::{Countries, Geo},
-    reference::Reference,
+    reference::{Reference, ReferenceFile},
     resources::Resources,
     shop::ShopDefinition,
     store::Store,
@@ -55,14 +56,35 @@ impl Service for EnrichmentService {
     fn start(config: Config, context: Context) -> Starting {
         Box::pin(begin(config, context))
     }
+
+    fn check(config: &Config) -> Result<(), StartError> {
+        config.validate().map_err(StartError::new)?;
+        Defined::load(config).map(drop)
+    }
+}
+
+/// What files define, read.
+struct Defined {
+    countries: Countries,
+    geo: Geo,
+    shop: ShopDefinition,
+    files: Vec<ReferenceFile>,
+}
+
+impl Defined {
+    fn load(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            countries: Countries::load(config.geo.countries.as_deref()).map_err(StartError::new)?,
+            geo: Geo::open(config.geo.mmdb.as_deref()).map_err(StartError::new)?,
+            shop: ShopDefinition::load(config.shop.definition.as_deref()).map_err(StartError::new)?,
+            files: reference::read_files(&config.reference.files).map_err(StartError::new)?,
+        })
+    }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.validate().map_err(StartError::new)?;
-    let countries = Countries::load(config.geo.countries.as_deref()).map_err(StartError::new)?;
-    let geo = Geo::open(config.geo.mmdb.as_deref()).map_err(StartError::new)?;
-    let shop = ShopDefinition::load(config.shop.definition.as_deref()).map_err(StartError::new)?;
-    let files = reference::read_files(&config.reference.files).map_err(StartError::new)?;
+    let Defined { countries, geo, shop, files } = Defined::load(&config)?;
 
     let access = Access::start(&config.auth, &context, &[Role::Operate])?;
     let server = Server::start(&context, &config.http, http::Description::openapi()).await?;

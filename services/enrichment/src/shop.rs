@@ -4,5 +4,6 @@
 mod definition;
 mod members;
 
+pub use definition::BUILT_IN;
 pub(crate) use definition::{RecordNames, ShopDefinition};
 pub(crate) use members::{EventMembers, LookUps};

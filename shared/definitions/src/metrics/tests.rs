@@ -4,6 +4,9 @@ use super::*;
 fn the_defaults_load_and_have_versions() {
     let metrics = Metrics::load(None).expect("the defaults are right");
     let names: Vec<_> = metrics.iter().map(|m| m.name.as_str()).collect();
-    assert_eq!(names, ["conversion", "daily_country", "daily_sales", "product_views", "sales_metrics"]);
+    assert_eq!(
+        names,
+        ["conversion", "daily_country", "daily_sales", "product_views", "sales_metrics", "tidemill_check"]
+    );
     assert!(metrics.iter().all(|m| m.version().len() == 12));
 }
