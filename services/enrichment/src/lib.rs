@@ -97,6 +97,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let lead_millis = config.reference.lead_millis();
     let load = async || reference.load(&files, context.clock.now().plus_millis(lead_millis)).await;
     context.retry("reference", load, may_pass).await?;
+    warn_of_countries(&reference, &files);
 
     let api = http::Api {
         store: store.clone(),
@@ -138,6 +139,21 @@ fn start_partitions(resources: &Arc<Resources>) {
     let durable = |partition| Some(Durable::Enrichment(partition));
     let watch = tidemill_stage::watch(context.clone(), bus.clone(), owned, "standing_partition", durable, lag);
     context.spawn("lag", watch);
+}
+
+/// Says which files name countries that are in no table.
+fn warn_of_countries(reference: &Reference, files: &[ReferenceFile]) {
+    for file in files {
+        let unknown: Vec<_> = file.records.iter().filter(|record| reference.hint(record).is_some()).collect();
+        if let Some(first) = unknown.first() {
+            tracing::warn!(
+                file = file.path,
+                records = unknown.len(),
+                first = first.id,
+                "records name countries that are in no table, and so tell nothing of events"
+            );
+        }
+    }
 }
 
 fn may_pass(error: &Error) -> bool {

@@ -338,7 +338,7 @@ async fn reference_data_changes_over_http_without_a_restart() {
     assert_eq!(body["more_rejected"], more);
     let (status, body) = service.post("/v1/reference/customers", "{}\n".repeat(100_001)).await;
     assert_eq!((status, &body["code"]), (413, &json!("too_many_records")));
-    for nothing in ["", "\n \n"] {
+    for nothing in ["", "\n\n"] {
         let (status, body) = service.post("/v1/reference/customers", nothing.into()).await;
         assert_eq!((status, &body["code"]), (400, &json!("malformed_body")), "{nothing:?}");
     }

@@ -38,7 +38,7 @@ async fn numbers_are_merged_grouped_and_marked() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
     let metrics = running.json("/v1/metrics").await;
-    assert_eq!(metrics["metrics"].as_array().expect("a list").len(), 5);
+    assert_eq!(metrics["metrics"].as_array().expect("a list").len(), 6);
     assert_eq!(metrics["metrics"][4]["window"], json!({"kind": "tumbling", "seconds": 60}));
     trade(&shop.bus).await;
 

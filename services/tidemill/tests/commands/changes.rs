@@ -96,6 +96,16 @@ impl Shop {
         quantity.parse().map_err(|_| totals.to_string())
     }
 
+    async fn categories(&self) -> Result<Vec<String>, String> {
+        let url = format!("{}/v1/metrics/sales_metrics/totals?group_by=category", self.reporting);
+        let totals = self.get(url).await?;
+        let rows = totals["rows"].as_array().into_iter().flatten();
+        let mut categories: Vec<String> =
+            rows.filter_map(|row| row["dimensions"]["category"].as_str()).map(str::to_owned).collect();
+        categories.sort();
+        Ok(categories)
+    }
+
     async fn notice(&self) -> Result<Option<String>, String> {
         let ready = self.get(format!("{}/readyz", self.aggregation)).await?;
         Ok(ready["notices"]["definitions"].as_str().map(str::to_owned))
@@ -192,5 +202,51 @@ async fn a_changed_metric_counts_from_then_on_and_a_wrong_one_changes_nothing() 
     shop.settle(&versions).await;
     let slowest = shop.slowest.load(Ordering::Relaxed);
     assert!(slowest < 5_000, "an event was answered after {slowest} ms");
+    assert!(suite.stop().await, "it drains");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reference_data_of_a_folder_and_rules_are_taken_up_too() {
+    tidemill_service::install_crypto();
+    let folder = tempdir();
+    let mut options = own_definitions(folder.path());
+    let (known, rules) = (folder.path().join("known"), folder.path().join("rules"));
+    for name in [&known, &rules] {
+        std::fs::create_dir(name).expect("a folder");
+    }
+    for (name, text) in tidemill_alert::Rules::built_in() {
+        std::fs::write(rules.join(name), text).expect("writes");
+    }
+    options.files.reference.files = vec![known.clone()];
+    options.files.definitions.rules = Some(rules.clone());
+    let mut suite = Suite::start(&options).await.expect("starts");
+    let (shop, alert) = (Shop::new(&suite, folder.path()), format!("http://{}", suite.alert));
+    let change = async {
+        eventually("sales of a product that is unknown", async || Ok(shop.categories().await? == ["Unknown"])).await;
+        std::fs::write(known.join("products.csv"), "id,category\np,Games\n").expect("writes");
+        let both = ["Games", "Unknown"];
+        eventually("and of one that is known", async || Ok(shop.categories().await? == both)).await;
+
+        std::fs::write(known.join("customers.csv"), "id,country\n1,DE\n,DE\n").expect("writes");
+        let place = format!("{}:3: /id", known.join("customers.csv").display());
+        eventually("a wrong line is told", async || {
+            Ok(shop.notice().await?.is_some_and(|told| told.starts_with(&place)))
+        })
+        .await;
+        std::fs::remove_file(known.join("customers.csv")).expect("removes");
+        eventually("all is as it was", async || Ok(shop.notice().await?.is_none())).await;
+
+        std::fs::remove_file(rules.join("fraud_detection.yaml")).expect("removes");
+        eventually("one rule is left", async || {
+            let all = shop.get(format!("{alert}/v1/rules")).await?;
+            Ok(all["rules"].as_array().map(Vec::len) == Some(1))
+        })
+        .await;
+        shop.is_closed.store(true, Ordering::Relaxed);
+    };
+    tokio::select! {
+        ((), ()) = async { tokio::join!(change, shop.sell()) } => {}
+        why = suite.failed() => panic!("{why}"),
+    }
     assert!(suite.stop().await, "it drains");
 }
