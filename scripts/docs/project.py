@@ -92,7 +92,7 @@ class Project:
 
     @cached_property
     def settings(self):
-        """Every setting of any service: section to keys."""
+        """Every setting of any service and of the all-in-one: section to keys."""
         sections = {}
         for file in self.files:
             if file.startswith("docs/reference/") and file.endswith(".settings.md"):
@@ -102,6 +102,13 @@ class Project:
                         section = sections.setdefault(heading.group(1), set())
                     elif section is not None and (row := re.match(r"\| `(\w+)` \|", line)):
                         section.add(row.group(1))
+            elif file == "docs/reference/tidemill.toml":
+                section = None
+                for line in self.text(file).splitlines():
+                    if heading := re.fullmatch(r"\[(\w+)\]", line):
+                        section = sections.setdefault(heading.group(1), set())
+                    elif section is not None and (key := re.match(r"#?(\w+) = ", line)):
+                        section.add(key.group(1))
         return sections
 
     @cached_property

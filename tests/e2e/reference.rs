@@ -1,6 +1,7 @@
 //! `docs/reference` is what the services say of themselves: the JSON Schema of
-//! each one's settings, the same as a page, and its OpenAPI document; and what
-//! messages say of themselves, which `docs/asyncapi.yaml` is made of as well.
+//! each one's settings, the same as a page, and its OpenAPI document; the file
+//! that `tidemill init` writes; and what messages say of themselves, which
+//! `docs/asyncapi.yaml` is made of as well.
 //! `TIDEMILL_UPDATE=1 cargo test -p tidemill-tests --test reference` writes it
 //! anew.
 
@@ -13,6 +14,7 @@ use std::{path::Path, time::Duration};
 
 use schemars::schema_for;
 use serde_json::Value;
+use tidemill::shop_file::{self, ShopFile};
 use tidemill_tests::TestSuite;
 
 fn same_json(folder: &Path, name: &str, generated: &Value) -> Result<(), String> {
@@ -54,8 +56,11 @@ fn streams_and_codes_are_described_as_they_are() {
     let docs = tidemill_testkit::crate_folder().join("../docs");
     let reference = docs.join("reference");
     let document = asyncapi::document().expect("YAML");
+    let settings = schema_for!(ShopFile).to_value();
     let stale: Vec<String> = [
         same(&docs, "asyncapi.yaml", document),
+        same(&reference, "tidemill.toml", shop_file::sample(&ShopFile::default())),
+        same_json(&reference, "tidemill.settings.json", &settings),
         same(&reference, "messages.md", messages_page::page()),
         same(&reference, "codes.md", codes_page::page()),
     ]

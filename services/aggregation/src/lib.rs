@@ -40,6 +40,11 @@ impl Service for AggregationService {
     fn start(config: Config, context: Context) -> Starting {
         Box::pin(begin(config, context))
     }
+
+    fn check(config: &Config) -> Result<(), StartError> {
+        config.check()?;
+        Metrics::load(config.definitions.metrics.as_deref()).map(drop).map_err(StartError::new)
+    }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {

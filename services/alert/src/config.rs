@@ -63,6 +63,9 @@ pub(crate) struct RulesConfig {
     /// Folder of rules (`*.yaml`, one a file). Without it the rules that
     /// Tidemill comes with: `REVENUE_SPIKE` and `FRAUD_DETECTION`.
     pub(crate) folder: Option<PathBuf>,
+    /// YAML file that says what rules over events call amounts and lists, in
+    /// place of the built-in one. A rule may have names of its own.
+    pub(crate) amounts: Option<PathBuf>,
 }
 
 /// Section `slack`.

@@ -44,7 +44,7 @@ use self::{
 
 pub use self::{
     config::Config,
-    rules::{RuleMeta, Rules},
+    rules::{BUILT_IN_AMOUNTS, RuleMeta, Rules},
 };
 
 /// The service.
@@ -60,12 +60,23 @@ impl Service for AlertService {
     fn start(config: Config, context: Context) -> Starting {
         Box::pin(begin(config, context))
     }
+
+    fn check(config: &Config) -> Result<(), StartError> {
+        config.check()?;
+        defined(config).map(drop)
+    }
+}
+
+/// What files define: the metrics, and the rules, which look at them.
+fn defined(config: &Config) -> Result<(Metrics, Rules), StartError> {
+    let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
+    let rules = Rules::load(&config.rules, &metrics).map_err(StartError::new)?;
+    Ok((metrics, rules))
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
-    let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
-    let rules = Rules::load(config.rules.folder.as_deref(), &metrics).map_err(StartError::new)?;
+    let (metrics, rules) = defined(&config)?;
     let webhook = Webhook::new(&config.slack)?;
     let telemetry = Arc::new(Telemetry::register(&context.registry));
     let access = Access::start(&config.auth, &context, &[Role::Read])?;

@@ -10,14 +10,15 @@ mod period;
 mod scalar;
 mod template;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use tidemill_definitions::{DefinitionError, Metrics, from_yaml, read_folder};
 
-use self::{event::EventRule, file::RuleFile, meta::On, metric::MetricRule};
+use self::{amounts::ShopNames, event::EventRule, file::RuleFile, meta::On, metric::MetricRule};
+use crate::config::RulesConfig;
 
-pub use self::meta::RuleMeta;
 pub(crate) use self::template::figure;
+pub use self::{amounts::BUILT_IN_AMOUNTS, meta::RuleMeta};
 
 /// The rules of a shop that has none of its own: file name and text.
 const DEFAULTS: [(&str, &str); 2] = [
@@ -28,6 +29,8 @@ const DEFAULTS: [(&str, &str); 2] = [
 /// The rules that are evaluated.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
+    /// The names that they share; the built-in ones without any.
+    names: Option<ShopNames>,
     /// Those over window totals.
     pub(crate) metric: Vec<Arc<MetricRule>>,
     /// Those over single events.
@@ -41,11 +44,17 @@ struct RuleKind {
 }
 
 impl Rules {
+    /// The rules of a shop that has none of its own: file name and text.
+    pub fn built_in() -> &'static [(&'static str, &'static str)] {
+        &DEFAULTS
+    }
+
     /// Reads every rule of a folder (`*.yaml`, `*.yml`, one a file), or the
     /// defaults without one.
-    pub(crate) fn load(folder: Option<&Path>, metrics: &Metrics) -> Result<Self, DefinitionError> {
-        let mut rules = Self::default();
-        match folder {
+    pub(crate) fn load(config: &RulesConfig, metrics: &Metrics) -> Result<Self, DefinitionError> {
+        let names = config.amounts.as_deref().map(ShopNames::load).transpose()?;
+        let mut rules = Self { names, ..Self::default() };
+        match config.folder.as_deref() {
             None => DEFAULTS.iter().try_for_each(|(file, text)| rules.add(file, text, metrics))?,
             Some(folder) => {
                 for (file, text) in read_folder(folder)? {
@@ -70,7 +79,7 @@ impl Rules {
                 &self.metric[self.metric.len() - 1].meta.rule
             }
             On::Event => {
-                let rule = EventRule::read(&source)?;
+                let rule = EventRule::read(&source, self.names.as_ref())?;
                 self.event.push(Arc::new(rule));
                 &self.event[self.event.len() - 1].meta.rule
             }

@@ -33,12 +33,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
 pub use config::Config;
+pub use shop::BUILT_IN as BUILT_IN_SHOP;
 
 use crate::{
     archive::Archive,
     error::Error,
     geo::{Countries, Geo},
-    reference::Reference,
+    reference::{Reference, ReferenceFile},
     resources::Resources,
     shop::ShopDefinition,
     store::Store,
@@ -58,14 +59,35 @@ impl Service for EnrichmentService {
     fn start(config: Config, context: Context) -> Starting {
         Box::pin(begin(config, context))
     }
+
+    fn check(config: &Config) -> Result<(), StartError> {
+        config.validate().map_err(StartError::new)?;
+        Defined::load(config).map(drop)
+    }
+}
+
+/// What files define, read.
+struct Defined {
+    countries: Countries,
+    geo: Geo,
+    shop: ShopDefinition,
+    files: Vec<ReferenceFile>,
+}
+
+impl Defined {
+    fn load(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            countries: Countries::load(config.geo.countries.as_deref()).map_err(StartError::new)?,
+            geo: Geo::open(config.geo.mmdb.as_deref()).map_err(StartError::new)?,
+            shop: ShopDefinition::load(config.shop.definition.as_deref()).map_err(StartError::new)?,
+            files: reference::read_files(&config.reference.files).map_err(StartError::new)?,
+        })
+    }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.validate().map_err(StartError::new)?;
-    let countries = Countries::load(config.geo.countries.as_deref()).map_err(StartError::new)?;
-    let geo = Geo::open(config.geo.mmdb.as_deref()).map_err(StartError::new)?;
-    let shop = ShopDefinition::load(config.shop.definition.as_deref()).map_err(StartError::new)?;
-    let files = reference::read_files(&config.reference.files).map_err(StartError::new)?;
+    let Defined { countries, geo, shop, files } = Defined::load(&config)?;
 
     let access = Access::start(&config.auth, &context, &[Role::Operate])?;
     let server = Server::start(&context, &config.http, http::Description::openapi()).await?;
@@ -78,6 +100,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let lead_millis = config.reference.lead_millis();
     let load = async || reference.load(&files, context.clock.now().plus_millis(lead_millis)).await;
     context.retry("reference", load, may_pass).await?;
+    warn_of_countries(&reference, &files);
 
     let api = http::Api {
         store: store.clone(),
@@ -123,6 +146,21 @@ fn start_partitions(resources: &Arc<Resources>) {
     let durable = |partition| Some(Durable::Enrichment(partition));
     let watch = tidemill_stage::watch(context.clone(), bus.clone(), owned, "standing_partition", durable, lag);
     context.spawn("lag", watch);
+}
+
+/// Says which files name countries that are in no table.
+fn warn_of_countries(reference: &Reference, files: &[ReferenceFile]) {
+    for file in files {
+        let unknown: Vec<_> = file.records.iter().filter(|record| reference.hint(record).is_some()).collect();
+        if let Some(first) = unknown.first() {
+            tracing::warn!(
+                file = file.path,
+                records = unknown.len(),
+                first = first.id,
+                "records name countries that are in no table, and so tell nothing of events"
+            );
+        }
+    }
 }
 
 fn may_pass(error: &Error) -> bool {

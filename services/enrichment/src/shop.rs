@@ -6,5 +6,6 @@ mod members;
 mod orders;
 mod written_orders;
 
+pub use definition::BUILT_IN;
 pub(crate) use definition::{RecordNames, ShopDefinition};
 pub(crate) use members::{LookUps, NamedCurrency};

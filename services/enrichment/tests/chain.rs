@@ -410,12 +410,17 @@ async fn reference_data_changes_over_http_without_a_restart() {
     assert_eq!(body["rejected"][0]["problem"]["errors"][0]["pointer"], "/id");
     assert_eq!((&body["rejected"][1]["index"], &body["rejected"][1]["problem"]["status"]), (&json!(2), &json!(400)));
     assert_eq!((&body["rejected_total"], body.get("more_rejected")), (&json!(2), None));
-    let (_, body) = service.post("/v1/reference/customers", "{}\n".repeat(103)).await;
+    let (status, body) = service.post("/v1/reference/customers", "{}\n".repeat(103)).await;
+    assert_eq!((status, &body["code"], &body["changed"]), (422, &json!("all_rejected"), &json!(0)));
     assert_eq!((&body["rejected_total"], body["rejected"].as_array().map(Vec::len)), (&json!(103), Some(100)));
     let more = json!([{"code": "invalid_record", "count": 3, "indexes": [100, 101, 102]}]);
     assert_eq!(body["more_rejected"], more);
     let (status, body) = service.post("/v1/reference/customers", "{}\n".repeat(100_001)).await;
     assert_eq!((status, &body["code"]), (413, &json!("too_many_records")));
+    for nothing in ["", "\n\n"] {
+        let (status, body) = service.post("/v1/reference/customers", nothing.into()).await;
+        assert_eq!((status, &body["code"]), (400, &json!("malformed_body")), "{nothing:?}");
+    }
     let (status, body) = service.put("/v1/reference/products/P-1", json!({"a": "x".repeat(65 << 10)})).await;
     assert_eq!((status, &body["code"]), (413, &json!("body_too_large")));
 
@@ -543,6 +548,26 @@ async fn amounts_have_a_currency_and_a_rate_as_of_their_day() {
         let of_money = [QualityFlag::CurrencyUnknown, QualityFlag::RateUnknown];
         assert_eq!(facts.quality.iter().copied().find(|flag| of_money.contains(flag)), flag, "{facts:?}");
     }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_country_that_is_in_no_table_is_told_to_who_brings_it() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let service = Service::start(&nats, folder.path()).await;
+    let lines = [r#"{"id":"C-1","country":"Atlantis"}"#, r#"{"id":"C-2","country":"EIRE"}"#, r#"{"id":"C-3"}"#];
+    let (status, body) = service.post("/v1/reference/customers", lines.join("\n")).await;
+    assert_eq!((status, &body["changed"], &body["hints_total"]), (200, &json!(3), &json!(1)), "{body}");
+    let hint = &body["hints"][0];
+    assert_eq!((&hint["index"], &hint["pointer"]), (&json!(0), &json!("/country")), "{body}");
+    assert!(hint["detail"].as_str().is_some_and(|told| told.contains("in no table") && !told.contains("Atlantis")));
+    // Known already, and still not understood.
+    let (_, body) = service.put("/v1/reference/customers/C-1", json!({"country": "Atlantis"})).await;
+    assert_eq!((&body["changed"], &body["hint"]["pointer"]), (&json!(false), &json!("/country")), "{body}");
+    let (_, body) = service.put("/v1/reference/countries/XX", json!({"region": "Seas"})).await;
+    assert_eq!((&body["changed"], &body["hint"]["pointer"]), (&json!(true), &json!("/id")), "{body}");
+    let (_, body) = service.put("/v1/reference/countries/DE", json!({"region": "DACH"})).await;
+    assert_eq!(body.get("hint"), None, "{body}");
     service.stop().await;
 }
 

@@ -50,7 +50,9 @@ static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
         limits: Arc::new(RequestLimits::new(&limits_config)),
         batch_bytes: usize::MAX,
         limits_config,
-        schemas: Schemas::load(&SchemasConfig { unknown: UnknownTypes::Accept, ..SchemasConfig::default() }).ok()?,
+        schemas: Schemas::load(&SchemasConfig { unknown: UnknownTypes::Accept, ..SchemasConfig::default() })
+            .ok()?
+            .into(),
         partitions: PartitionCount::default(),
         hasher: RandomState::new(),
     })

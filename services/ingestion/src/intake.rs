@@ -10,6 +10,7 @@ mod client_address;
 mod envelope;
 pub(crate) mod formats;
 mod frame;
+pub(crate) mod hints;
 pub(crate) mod inflate;
 mod normalise;
 pub(crate) mod parse;

@@ -28,10 +28,11 @@ use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartErro
 use tokio_util::sync::CancellationToken;
 
 pub use config::{ClientIp, Config};
+pub use intake::schema::{SchemaRegistry, built_in_schemas};
 
 use crate::{
     dead_letters::{Budgets, DeadLetterWriter, LetterRoom, RejectedTally, counts, room},
-    intake::{schema::Schemas, take_in::EventIntake, validate::Validator},
+    intake::{take_in::EventIntake, validate::Validator},
     limits::RequestLimits,
     log::LogWriter,
     stage::Redrives,
@@ -52,13 +53,27 @@ impl Service for IngestionService {
     /// Starts the service, and waits until it serves. Its tasks live in the
     /// context; on shutdown they end after the last request is answered.
     fn start(config: Config, context: Context) -> Starting {
-        Box::pin(begin(config, context))
+        Box::pin(async move {
+            let schemas = SchemaRegistry::load(&config)?;
+            begin(config, context, schemas).await
+        })
+    }
+
+    fn check(config: &Config) -> Result<(), StartError> {
+        config.check()?;
+        SchemaRegistry::load(config).map(drop)
     }
 }
 
-async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
+impl IngestionService {
+    /// Starts the service with schemas that its starter may exchange.
+    pub fn start_with(config: Config, context: Context, schemas: SchemaRegistry) -> Starting {
+        Box::pin(begin(config, context, schemas))
+    }
+}
+
+async fn begin(config: Config, context: Context, schemas: SchemaRegistry) -> Result<Handle, StartError> {
     config.check()?;
-    let schemas = Schemas::load(&config.schemas)?;
     let access = Access::start(&config.auth, &context, &[Role::Write])?;
     let server = Server::start(&context, &config.http, http::description()).await?;
     let bus = context.connect_bus(&config.nats).await?;
@@ -72,7 +87,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     Ok(Handle { address: server.address() })
 }
 
-fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> EventIntake {
+fn intake(config: &Config, context: &Context, bus: &Bus, schemas: SchemaRegistry) -> EventIntake {
     let telemetry = Arc::new(Telemetry::new(&context.registry));
     let limits = Arc::new(RequestLimits::new(&config.limits));
     let answered = after_the_last_answer(context, &limits);
@@ -84,7 +99,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: Schemas) -> Ev
         budgets: Budgets::new(&config.dead_letters),
         room: Arc::new(LetterRoom::default()),
         tally: Arc::new(RejectedTally::default()),
-        personal: schemas.personal().more(),
+        schemas: schemas.clone(),
         telemetry: telemetry.clone(),
     });
     let room = room::watch(dead_letters.room.clone(), context.clone(), bus.clone(), telemetry.clone());

@@ -8,11 +8,13 @@ use clap::{Args, Subcommand};
 use tidemill_domain::Currency;
 use url::Url;
 
+use crate::shop_file::ShopFile;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
 
-/// Where the all-in-one keeps its data and listens.
-#[derive(Debug, Clone, Args)]
+/// Where the all-in-one keeps its data and listens. What is not given here is as
+/// tidemill.toml says, where there is one, or has its default.
+#[derive(Debug, Clone, Default, Args)]
 pub struct Local {
     /// Folder for the log and every store; a temporary one without it
     #[arg(long, value_name = "DIR")]
@@ -22,15 +24,15 @@ pub struct Local {
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// Port of ingestion (0 takes a free one); those of enrichment,
-    /// aggregation and alert follow it
-    #[arg(long, default_value_t = 7070)]
-    pub port: u16,
-    /// Port of the dashboard and the reporting API
-    #[arg(long, default_value_t = 7080)]
-    pub reporting_port: u16,
-    /// Port of the Jaeger UI
-    #[arg(long, default_value_t = 16686)]
-    pub jaeger_port: u16,
+    /// aggregation and alert follow it [default: 7070]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Port of the dashboard and the reporting API [default: 7080]
+    #[arg(long)]
+    pub reporting_port: Option<u16>,
+    /// Port of the Jaeger UI [default: 16686]
+    #[arg(long)]
+    pub jaeger_port: Option<u16>,
     /// Slack incoming webhook that alerts go to
     #[arg(long, env = "TIDEMILL_SLACK__WEBHOOK_URL", hide_env_values = true, value_name = "URL")]
     pub slack_webhook: Option<String>,
@@ -38,22 +40,73 @@ pub struct Local {
     #[arg(long, env = "TIDEMILL_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,
     /// The shop's base currency: that of amounts whose event names none, and
-    /// the one that rates lead to
-    #[arg(long, env = "TIDEMILL_CURRENCY", value_name = "CODE", default_value_t = Currency::EUR)]
-    pub currency: Currency,
-    /// Share of requests that are traced, 0 to 1
-    #[arg(long, default_value_t = 0.05)]
-    pub sample_ratio: f64,
-    /// Log filter, for instance info or warn,tidemill_alert=debug
-    #[arg(long, default_value = "warn")]
-    pub log: String,
+    /// the one that rates lead to [default: EUR]
+    #[arg(long, env = "TIDEMILL_CURRENCY", value_name = "CODE")]
+    pub currency: Option<Currency>,
+    /// Share of requests that are traced, 0 to 1 [default: 0.05]
+    #[arg(long)]
+    pub sample_ratio: Option<f64>,
+    /// Log filter, for instance info or warn,tidemill_alert=debug [default: warn]
+    #[arg(long)]
+    pub log: Option<String>,
+}
+
+impl Local {
+    /// The settings, with what is given here in place of what they say.
+    pub(crate) fn over(&self, mut settings: ShopFile) -> ShopFile {
+        fn set<T: Clone>(given: &Option<T>, setting: &mut T) {
+            if let Some(given) = given {
+                setting.clone_from(given);
+            }
+        }
+        let ShopFile { data, currency, keys, http, reference, log, sample_ratio, .. } = &mut settings;
+        for (given, setting) in
+            [(&self.data, data), (&self.keys, &mut keys.folder), (&self.geoip, &mut reference.geoip)]
+        {
+            if given.is_some() {
+                setting.clone_from(given);
+            }
+        }
+        set(&self.currency, currency);
+        set(&self.port, &mut http.port);
+        set(&self.reporting_port, &mut http.reporting_port);
+        set(&self.jaeger_port, &mut http.jaeger_port);
+        set(&self.sample_ratio, sample_ratio);
+        set(&self.log, log);
+        settings
+    }
 }
 
 /// `tidemill up`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Options go before tidemill.toml, and that before the defaults; `tidemill init` writes one.\n\n\
+    Examples:\n  \
+    tidemill up --data /var/lib/tidemill\n  \
+    tidemill up --config shop/tidemill.toml"
+)]
 pub struct UpArguments {
+    /// Settings; without it tidemill.toml of the working folder, where there is
+    /// one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) local: Local,
+}
+
+/// `tidemill init`
+#[derive(Debug, Args)]
+#[command(after_help = "A file that is there stays as it is, and nothing is written then.\n\nExamples:\n  \
+    tidemill init\n  \
+    tidemill init shop --definitions")]
+pub struct InitArguments {
+    /// The folder to write into; made where it is missing
+    #[arg(default_value = ".", value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// Write copies of the built-in metrics, rules, schemas and shop definitions
+    /// too, to be changed
+    #[arg(long)]
+    pub(crate) definitions: bool,
 }
 
 /// `tidemill demo`
@@ -129,8 +182,8 @@ pub struct OnlineRetailArguments {
 
 /// `tidemill check`
 #[derive(Debug, Args)]
-#[command(after_help = "The order is worth 0.00 and has the source tidemill-check. The exit code is 0 once the total \
-    has it, and 4 if the suite cannot be reached.\n\nExamples:\n  \
+#[command(after_help = "The event has the type tidemill.check, which no figure of the shop counts, and the source \
+    tidemill-check. The exit code is 0 once the total of tidemill_check has it, and 4 if the suite cannot be reached.\n\nExamples:\n  \
     tidemill check --url http://localhost:7070\n  \
     tidemill check --url https://events.example.org --reporting-url https://shop.example.org --json\n  \
     helm test tidemill                            does the same in a cluster")]
@@ -151,9 +204,6 @@ pub struct CheckArguments {
     /// Seconds until it has failed
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
     pub timeout: u64,
-    /// A metric that counts orders in windows of a minute or more
-    #[arg(long, default_value = "sales_metrics", value_name = "NAME")]
-    pub metric: String,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -7,8 +7,8 @@ use tidemill_service::Printable;
 
 use crate::{
     arguments::{
-        BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments, KeysArguments,
-        UpArguments,
+        BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments, InitArguments,
+        KeysArguments, UpArguments,
     },
     commands, demo, out,
 };
@@ -21,6 +21,7 @@ use crate::{
     version,
     after_help = "Examples:\n  \
         tidemill up                                   run everything on this machine\n  \
+        tidemill init                                 write tidemill.toml, its settings\n  \
         tidemill demo --events 50000 --exit           play a flash sale and check the books\n  \
         tidemill import online-retail retail.csv.zst --out results\n  \
         tidemill check --url http://localhost:7070\n  \
@@ -42,11 +43,13 @@ pub struct Arguments {
 enum Command {
     /// Run every service on this machine, with a real NATS, until Ctrl-C
     Up(UpArguments),
+    /// Write tidemill.toml, the settings of `tidemill up`, with comments
+    Init(InitArguments),
     /// Run every service and play a flash sale
     Demo(DemoArguments),
     /// Send a data set through the suite and read the result back
     Import(ImportArguments),
-    /// Send an order through a running suite and wait for its total
+    /// Send an event through a running suite and wait for its total
     Check(CheckArguments),
     /// Show whether every event received is accounted for
     Books(BooksArguments),
@@ -72,6 +75,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
     tidemill_service::raise_limit();
     let result = match arguments.command {
         Command::Up(up) => commands::up(up).await,
+        Command::Init(init) => commands::init(&init),
         Command::Demo(demo) => demo::run(demo).await,
         Command::Import(ImportArguments { what: Dataset::OnlineRetail(import) }) => commands::import(import).await,
         Command::Check(check) => commands::check(check).await,

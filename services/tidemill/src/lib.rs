@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod import;
+pub mod shop_file;
 pub mod suite;
 
 mod commands;

@@ -21,8 +21,17 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("sales_metrics.yaml", include_str!("../metrics/sales_metrics.yaml")),
 ];
 
+/// What `tidemill check` looks at, whichever metrics a shop has.
+const CHECK: (&str, &str) = ("tidemill_check.yaml", include_str!("../metrics/tidemill_check.yaml"));
+
 impl Metrics {
-    /// Reads every definition of a folder, or the defaults without one.
+    /// What a shop gets that has no folder of its own: file names and texts.
+    pub fn built_in() -> &'static [(&'static str, &'static str)] {
+        &DEFAULTS
+    }
+
+    /// Reads every definition of a folder, or the defaults without one. The one of
+    /// `tidemill check` comes on top.
     pub fn load(folder: Option<&Path>) -> Result<Self, DefinitionError> {
         let files = match folder {
             Some(folder) => read_folder(folder)?,
@@ -40,6 +49,10 @@ impl Metrics {
         if metrics.is_empty() {
             let folder = folder.map(|f| f.display().to_string()).unwrap_or_default();
             return Err(DefinitionError::new(&folder, None, "holds no metric definitions (*.yaml)"));
+        }
+        let check = MetricDefinition::parse(CHECK.0, CHECK.1)?;
+        if metrics.iter().all(|metric| metric.name != check.name) {
+            metrics.push(check);
         }
         Ok(Self(metrics))
     }

@@ -64,8 +64,8 @@ macro_rules! codes {
 }
 
 codes! {
-    AllRejected = "all_rejected", "Every event was rejected", Sender,
-        "Look at `rejected` in the answer: each event has a code of its own.";
+    AllRejected = "all_rejected", "Everything was rejected", Sender,
+        "Look at `rejected` in the answer: each event or record has a code of its own.";
     AlreadyAccepted = "already_accepted", "The event of the dead letter is in the log already", Operator,
         "Nothing. To send it once more anyway, set `force`; it is then counted as a duplicate.";
     AlreadyDiscarded = "already_discarded", "The dead letter is discarded", Operator,

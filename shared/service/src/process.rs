@@ -7,7 +7,9 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Context, HttpConfig, Starting, TelemetryConfig, config, probe, raise_limit, telemetry::Telemetry};
+use crate::{
+    Context, HttpConfig, StartError, Starting, TelemetryConfig, config, probe, raise_limit, telemetry::Telemetry,
+};
 
 /// How long a service may take to drain; a pod's grace period is longer.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -23,6 +25,10 @@ pub trait Service {
     /// settings. It waits for dependencies that are away. Its tasks live in the
     /// context, and end with it.
     fn start(config: Self::Config, context: Context) -> Starting;
+
+    /// What is wrong with the settings, and with the files of definitions that
+    /// they name. It starts nothing.
+    fn check(config: &Self::Config) -> Result<(), StartError>;
 }
 
 /// The configuration of a service.

@@ -1,12 +1,12 @@
 //! What rules over events call the members of an event's data.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tidemill_definitions::{DefinitionError, Field, from_yaml};
 
-/// The names of a rule that has none of its own: file name and text.
-const DEFAULT: (&str, &str) = ("shop.yaml", include_str!("../../definitions/shop.yaml"));
+/// The names of a rule that has none of its own, where no file has others.
+pub const BUILT_IN_AMOUNTS: &str = include_str!("../../definitions/shop.yaml");
 
 /// Ways to find an amount; each is tried for every event.
 const MAX_WAYS: usize = 16;
@@ -16,8 +16,8 @@ pub(crate) type Amounts = BTreeMap<String, AmountDefinition>;
 /// Lists, by name.
 pub(crate) type Lists = BTreeMap<String, ListDefinition>;
 
-/// The default names.
-#[derive(Deserialize)]
+/// The names that rules share.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShopNames {
     pub(super) amounts: Amounts,
@@ -25,8 +25,15 @@ pub(super) struct ShopNames {
 }
 
 impl ShopNames {
-    pub(super) fn read() -> Result<Self, DefinitionError> {
-        from_yaml(DEFAULT.0, DEFAULT.1)
+    pub(super) fn built_in() -> Result<Self, DefinitionError> {
+        from_yaml("shop.yaml", BUILT_IN_AMOUNTS)
+    }
+
+    /// Reads a file.
+    pub(super) fn load(file: &Path) -> Result<Self, DefinitionError> {
+        let name = file.display().to_string();
+        let yaml = std::fs::read_to_string(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
+        from_yaml(&name, &yaml)
     }
 }
 

@@ -125,8 +125,9 @@ impl Dimension {
 }
 
 impl EventRule {
-    /// Reads one from YAML.
-    pub(super) fn read(file: &RuleFile<'_>) -> Result<Self, DefinitionError> {
+    /// Reads one from YAML. `names` are those that it has where it says nothing
+    /// else.
+    pub(super) fn read(file: &RuleFile<'_>, names: Option<&ShopNames>) -> Result<Self, DefinitionError> {
         let (meta, body): (RuleMeta, EventRuleBody) = file.read()?;
         if body.types.is_empty() || body.signals.is_empty() || body.fire_at == 0 {
             return Err(file.wrong("types:", "needs at least one type and one signal, and fire_at above 0"));
@@ -136,7 +137,7 @@ impl EventRule {
             return Err(file.wrong("fire_at:", format!("can never fire: all scores together are {reachable}")));
         }
         body.check_own_names(file)?;
-        let shop = ShopNames::read()?;
+        let shop = names.cloned().map_or_else(ShopNames::built_in, Ok)?;
         let amounts = body.amounts.clone().unwrap_or(shop.amounts);
         let lists = body.lists.clone().unwrap_or(shop.lists);
         let counters =

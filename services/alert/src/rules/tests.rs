@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, path::Path};
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn line_of(text: &str, place: &str) -> usize {
 
 #[test]
 fn the_defaults_load() {
-    let rules = Rules::load(None, &metrics()).expect("they are right");
+    let rules = Rules::load(&RulesConfig::default(), &metrics()).expect("they are right");
     let names: Vec<_> = rules.metas().map(|meta| (meta.rule.as_str(), meta.version.as_str())).collect();
     assert_eq!(
         names,
@@ -118,10 +118,11 @@ fn a_folder_is_read_in_order_and_an_absent_one_is_named() {
     fs::write(folder.path().join("b.yaml"), SPIKE).expect("written");
     fs::write(folder.path().join("a.yml"), FRAUD).expect("written");
     fs::write(folder.path().join("notes.txt"), "not a rule").expect("written");
-    let rules = Rules::load(Some(folder.path()), &metrics()).expect("loads");
+    let of = |folder: &Path| RulesConfig { folder: Some(folder.to_owned()), amounts: None };
+    let rules = Rules::load(&of(folder.path()), &metrics()).expect("loads");
     assert_eq!(rules.metas().count(), 2);
     let absent = folder.path().join("absent");
-    assert!(Rules::load(Some(&absent), &metrics()).expect_err("absent").to_string().contains("absent"));
+    assert!(Rules::load(&of(&absent), &metrics()).expect_err("absent").to_string().contains("absent"));
 }
 
 /// What docs/rules.md shows is right.
@@ -134,4 +135,20 @@ fn the_documented_rules_load() {
         rules.add("docs/rules.md", text, &metrics()).expect(text);
     }
     assert_eq!((rules.metric.len(), rules.event.len()), (1, 1));
+}
+
+#[test]
+fn a_shop_says_what_its_rules_call_things() {
+    let folder = tidemill_testkit::tempdir();
+    let amounts = folder.path().join("amounts.yaml");
+    let with = |text: &str| {
+        fs::write(&amounts, text).expect("written");
+        Rules::load(&RulesConfig { folder: None, amounts: Some(amounts.clone()) }, &metrics())
+    };
+    let rules = with("amounts:\n  amount:\n    - {sum: [data.total]}\nlists: {items: data.lines}\n").expect("loads");
+    assert_eq!(rules.event[0].lists["items"].path(), ["lines"]);
+    let error = with("amounts: {}\nlists: {items: data.lines}\n").expect_err("the rule needs amount").to_string();
+    assert!(error.starts_with("fraud_detection.yaml:") && error.contains("`amount` is not known"), "{error}");
+    let error = with("amounts:\n  amount: [5]\n").expect_err("wrong").to_string();
+    assert!(error.starts_with(&format!("{}:2: ", amounts.display())), "{error}");
 }

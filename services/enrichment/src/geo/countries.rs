@@ -9,6 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use tidemill_definitions::DefinitionError;
+
 use super::country::Country;
 use crate::error::Error;
 
@@ -38,21 +40,24 @@ impl Countries {
 
     /// Reads `region: { code: [name, other name, …] }`.
     fn parse(file: &str, yaml: &str) -> Result<Self, Error> {
-        let wrong = |reason: String| Error::definition(file, reason);
-        let table: BTreeMap<String, BTreeMap<String, Vec<String>>> =
-            yaml_serde::from_str(yaml).map_err(|e| wrong(e.to_string()))?;
+        let wrong = |place: &str, reason: String| Error::from(DefinitionError::at(file, yaml, place, reason));
+        let table: BTreeMap<String, BTreeMap<String, Vec<String>>> = yaml_serde::from_str(yaml).map_err(|e| {
+            let line = e.location().map(|at| at.line());
+            Error::from(DefinitionError::new(file, line, e.to_string()))
+        })?;
         let mut countries = Self { names: HashMap::new(), regions: HashMap::new() };
         for (region, members) in table {
             let region: Arc<str> = region.into();
             for (code, names) in members {
-                let country = Country::from_code(&code).ok_or_else(|| wrong(format!("{code:?} is no country code")))?;
+                let country =
+                    Country::from_code(&code).ok_or_else(|| wrong(&code, format!("{code:?} is no country code")))?;
                 if countries.regions.insert(country, region.clone()).is_some() {
-                    return Err(wrong(format!("{code} stands in two regions")));
+                    return Err(wrong(&code, format!("{code} stands in two regions")));
                 }
                 for name in names {
                     let other = countries.names.insert(name.to_lowercase(), country);
                     if other.is_some_and(|other| other != country) {
-                        return Err(wrong(format!("{name:?} names two countries")));
+                        return Err(wrong(&name, format!("{name:?} names two countries")));
                     }
                 }
             }

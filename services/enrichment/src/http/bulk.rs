@@ -7,11 +7,13 @@ use axum::{
     Json,
     body::Bytes,
     extract::{FromRequest, Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Code, Timestamp};
 use tidemill_events::event;
-use tidemill_service::{LISTED, MoreRejected, Problem, Unlisted};
+use tidemill_service::{FieldError, LISTED, MoreRejected, Problem, Unlisted};
 use tidemill_stage::Failure;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -41,16 +43,19 @@ const BODY_DEADLINE: Duration = Duration::from_secs(30);
         (status = 408, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = BulkSummary, content_type = "application/problem+json",
+            description = "No record was taken in; the members of a problem stand beside those of the summary"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn change_many(
-    State(api): State<Api>,
-    kind: RecordKind,
-    request: Request,
-) -> Result<Json<BulkSummary>, Error> {
-    take_in(&api, kind, request).await.map(Json)
+pub(super) async fn change_many(State(api): State<Api>, kind: RecordKind, request: Request) -> Result<Response, Error> {
+    let summary = take_in(&api, kind, request).await?;
+    Ok(if summary.is_all_rejected() {
+        AllRecordsRejected::new(summary).into_response()
+    } else {
+        Json(summary).into_response()
+    })
 }
 
 /// What became of many records.
@@ -69,6 +74,49 @@ pub(crate) struct BulkSummary {
     /// all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     more_rejected: Vec<MoreRejected>,
+    /// How many records that were taken in say something that is not understood;
+    /// absent with none.
+    #[serde(skip_serializing_if = "is_zero")]
+    hints_total: usize,
+    /// The first 100 of them; absent with none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<RecordHint>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// What is not understood of a record that was taken in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordHint {
+    /// Its line in the body, from 0.
+    index: usize,
+    #[serde(flatten)]
+    hint: FieldError,
+}
+
+/// Every record was rejected.
+#[derive(Serialize)]
+struct AllRecordsRejected {
+    #[serde(flatten)]
+    problem: Problem,
+    #[serde(flatten)]
+    summary: BulkSummary,
+}
+
+impl AllRecordsRejected {
+    fn new(summary: BulkSummary) -> Self {
+        Self { problem: Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::AllRejected), summary }
+    }
+}
+
+impl IntoResponse for AllRecordsRejected {
+    fn into_response(self) -> Response {
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (StatusCode::UNPROCESSABLE_ENTITY, kind, Json(self)).into_response()
+    }
 }
 
 /// A record that was not taken in.
@@ -86,6 +134,9 @@ async fn take_in(api: &Api, kind: RecordKind, request: Request) -> Result<BulkSu
     let _turn = api.turns.take().await?;
     let content = timeout(BODY_DEADLINE, Bytes::from_request(request, &())).await.map_err(|_| Error::TooSlow)?;
     let content = body(content)?;
+    if event::lines(&content).next().is_none() {
+        return Err(Error::Body("it holds no record".into()));
+    }
     if event::lines(&content).take(MOST_RECORDS + 1).count() > MOST_RECORDS {
         return Err(Error::TooMany { limit: MOST_RECORDS });
     }
@@ -115,6 +166,18 @@ fn read(kind: RecordKind, line: &[u8]) -> Result<Record, Error> {
 }
 
 impl BulkSummary {
+    fn is_all_rejected(&self) -> bool {
+        self.rejected_total > 0 && self.changed + self.unchanged == 0
+    }
+
+    fn hint(&mut self, index: usize, hint: Option<FieldError>) {
+        let Some(hint) = hint else { return };
+        self.hints_total += 1;
+        if self.hints.len() < LISTED {
+            self.hints.push(RecordHint { index, hint });
+        }
+    }
+
     fn reject(&mut self, index: usize, error: &Error, unlisted: &mut Unlisted) {
         self.rejected_total += 1;
         match self.rejected.len() < LISTED {
@@ -134,7 +197,11 @@ impl BulkSummary {
             return Ok(());
         }
         let (places, records): (Vec<usize>, Vec<Record>) = piece.into_iter().unzip();
-        for (index, verdict) in places.into_iter().zip(api.accept(&records, earliest).await?) {
+        let verdicts = api.accept(&records, earliest).await?;
+        for ((index, record), verdict) in places.into_iter().zip(&records).zip(verdicts) {
+            if verdict != RecordVerdict::TooEarly {
+                self.hint(index, api.reference.hint(record));
+            }
             match verdict {
                 RecordVerdict::Changed(..) => self.changed += 1,
                 RecordVerdict::Unchanged(_) => self.unchanged += 1,

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use tidemill_domain::Timestamp;
-use tidemill_service::Problem;
+use tidemill_service::{FieldError, Problem};
 use utoipa::ToSchema;
 
 use super::{
@@ -31,6 +31,10 @@ pub(crate) struct Accepted {
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_from: Option<Option<Timestamp>>,
+    /// What of it is not understood, such as a country that is in no table; absent
+    /// where all is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<FieldError>,
 }
 
 /// Changes what is known of one product, customer or country.
@@ -56,12 +60,13 @@ pub(super) async fn change(
 ) -> Result<Json<Accepted>, Error> {
     let record = Record::read(kind, Some(named.id), fields(&body(content)?)?)?;
     let earliest = api.earliest();
+    let hint = api.reference.hint(&record);
     match api.accept(&[record], earliest).await?.first() {
         Some(RecordVerdict::Unchanged(version)) => {
-            Ok(Json(Accepted { version: *version, changed: false, valid_from: None }))
+            Ok(Json(Accepted { version: *version, changed: false, valid_from: None, hint }))
         }
         Some(RecordVerdict::Changed(version, valid_from)) => {
-            Ok(Json(Accepted { version: *version, changed: true, valid_from: Some(*valid_from) }))
+            Ok(Json(Accepted { version: *version, changed: true, valid_from: Some(*valid_from), hint }))
         }
         Some(RecordVerdict::TooEarly) | None => Err(Error::TooEarly { earliest }),
     }

@@ -13,12 +13,14 @@ use std::{
 
 use tidemill_domain::Timestamp;
 use tidemill_events::ItemFacts;
+use tidemill_service::FieldError;
 use tidemill_store::answered;
 use tokio::sync::Mutex;
 
 use super::{
-    RecordAttributes, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
+    Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
     history::{self, History, Profile, Rates},
+    record::pointer,
     table::Table,
 };
 use crate::{
@@ -73,6 +75,20 @@ impl Reference {
             refreshing: Mutex::default(),
             telemetry,
         }
+    }
+
+    /// What of a record is not understood: its country, where no table has it.
+    pub(crate) fn hint(&self, record: &Record) -> Option<FieldError> {
+        let (name, country) = match record.kind {
+            RecordKind::Product => return None,
+            RecordKind::Customer => (self.names.country.as_str(), record.attributes.get(&self.names.country)?),
+            RecordKind::Country => ("id", &record.id),
+        };
+        if country.is_empty() || self.countries.find(country).is_some() {
+            return None;
+        }
+        let detail = "is a country that is not known: it is in no table of countries, and so tells nothing of events";
+        Some(FieldError { pointer: pointer(name), detail: detail.into() })
     }
 
     /// Learns of the changes since the last call.

@@ -10,6 +10,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
+use tidemill_definitions::DefinitionError;
 use tidemill_domain::Timestamp;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -38,22 +39,25 @@ pub(crate) fn read_files(paths: &[PathBuf]) -> Result<Vec<ReferenceFile>, Error>
                     "the {} {:?} is there more than once, not each with its own valid_from",
                     record.kind, record.id
                 );
-                return Err(Error::definition(&file.path, reason));
+                return Err(DefinitionError::new(&file.path, line_of_id(&file.path, &record.id), reason).into());
             }
         }
     }
     Ok(files)
 }
 
+/// What is wrong with a file: on which line, where that is known, and why.
+type Wrong = (Option<usize>, String);
+
 fn read_file(path: &Path) -> Result<ReferenceFile, Error> {
     let file = path.display().to_string();
-    let wrong = |reason: String| Error::definition(&file, reason);
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let wrong = |(line, reason): Wrong| Error::from(DefinitionError::new(&file, line, reason));
+    let text = std::fs::read_to_string(path).map_err(|e| wrong((None, e.to_string())))?;
     let digest = format!("{:032x}", xxh3_128(text.as_bytes()));
     let records = match path.extension().and_then(|e| e.to_str()) {
         Some("yaml" | "yml") => read_yaml(&text),
         Some("csv") => read_csv(path, &text),
-        _ => Err("must be a .yaml or .csv file".into()),
+        _ => Err((None, "must be a .yaml or .csv file".into())),
     };
     Ok(ReferenceFile { records: records.map_err(wrong)?, path: file, digest })
 }
@@ -71,36 +75,56 @@ struct Sections {
     rates: Vec<RecordFields>,
 }
 
-fn read_yaml(text: &str) -> Result<Vec<Record>, String> {
-    let sections: Sections = yaml_serde::from_str(text).map_err(|e| e.to_string())?;
+fn read_yaml(text: &str) -> Result<Vec<Record>, Wrong> {
+    let sections: Sections =
+        yaml_serde::from_str(text).map_err(|e| (e.location().map(|at| at.line()), e.to_string()))?;
     let sections = [
         (RecordKind::Product, sections.products),
         (RecordKind::Customer, sections.customers),
         (RecordKind::Country, sections.countries),
         (RecordKind::Rate, sections.rates),
     ];
-    let each = sections.into_iter().flat_map(|(kind, records)| (1..).zip(records).map(move |r| (kind, r)));
-    each.map(|(kind, (number, fields))| {
-        Record::read(kind, None, fields).map_err(|e| format!("{} {number}: {e}", kind.plural()))
+    let each = sections.into_iter().flat_map(|(kind, records)| (0..).zip(records).map(move |r| (kind, r)));
+    each.map(|(kind, (place, fields))| {
+        Record::read(kind, None, fields)
+            .map_err(|e| (line_of_record(text, kind, place), format!("{} {}: {e}", kind.plural(), place + 1)))
     })
     .collect()
 }
 
-fn read_csv(path: &Path, text: &str) -> Result<Vec<Record>, String> {
+/// The line on which a record begins, where each begins a line.
+fn line_of_record(text: &str, kind: RecordKind, place: usize) -> Option<usize> {
+    let section = format!("{}:", kind.plural());
+    let mut lines = (1..).zip(text.lines()).skip_while(|(_, line)| !line.starts_with(&section)).skip(1).peekable();
+    let indented = |line: &str| line.trim_start().starts_with('-').then(|| line.len() - line.trim_start().len());
+    let own = lines.find_map(|(number, line)| Some((number, indented(line)?)))?;
+    let further = lines.filter(|(_, line)| indented(line) == Some(own.1)).map(|(number, _)| number);
+    std::iter::once(own.0).chain(further).nth(place)
+}
+
+/// The last line of a file that has an id as a word of its own.
+fn line_of_id(file: &str, id: &str) -> Option<usize> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let has = |line: &str| line.split([' ', ',', '\t', '"', '\'', '{', '}', ':']).any(|word| word == id);
+    (1..).zip(text.lines()).filter(|(_, line)| has(line)).last().map(|(number, _)| number)
+}
+
+fn read_csv(path: &Path, text: &str) -> Result<Vec<Record>, Wrong> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let kind = RecordKind::ALL
         .into_iter()
         .find(|kind| stem.starts_with(kind.plural()))
-        .ok_or("a .csv file's name must begin with products, customers, countries or rates")?;
+        .ok_or((None, "a .csv file's name must begin with products, customers, countries or rates".to_owned()))?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let names = reader.headers().map_err(|e| e.to_string())?.clone();
+    let broken = |e: csv::Error| (e.position().and_then(|at| usize::try_from(at.line()).ok()), e.to_string());
+    let names = reader.headers().map_err(broken)?.clone();
     let row = |row: Result<csv::StringRecord, csv::Error>| {
-        let row = row.map_err(|e| e.to_string())?;
-        let line = row.position().map_or(0, csv::Position::line);
+        let row = row.map_err(broken)?;
+        let line = row.position().and_then(|at| usize::try_from(at.line()).ok());
         // An empty cell says nothing.
         let cells = names.iter().zip(&row).filter(|(_, cell)| !cell.is_empty());
         let fields = cells.map(|(name, cell)| (name.to_owned(), Value::from(cell))).collect();
-        Record::read(kind, None, fields).map_err(|e| format!("line {line}: {e}"))
+        Record::read(kind, None, fields).map_err(|e| (line, e.to_string()))
     };
     reader.records().map(row).collect()
 }

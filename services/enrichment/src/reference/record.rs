@@ -114,7 +114,7 @@ fn check(text: &str, limit: usize) -> Result<(), String> {
     }
 }
 
-fn pointer(name: &str) -> String {
+pub(super) fn pointer(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

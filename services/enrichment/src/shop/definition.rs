@@ -17,7 +17,7 @@ use super::{
 use crate::error::Error;
 
 /// The definition that ships with the service.
-const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
+pub const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
 /// Bytes of a definition; the built-in one has some 1,500.
 const MAX_BYTES: usize = 64 << 10;
 /// Members that a list names at most: each of them is looked for in every event.

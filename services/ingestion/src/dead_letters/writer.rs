@@ -18,7 +18,7 @@ use super::{
     room::LetterRoom,
     tally::{NotKept, RejectedTally},
 };
-use crate::{error::Error, retry::ShortBackoff, telemetry::Telemetry};
+use crate::{error::Error, intake::schema::SchemaRegistry, retry::ShortBackoff, telemetry::Telemetry};
 
 /// Letters of one request that are written at once.
 const AT_ONCE: usize = 64;
@@ -31,8 +31,8 @@ pub(crate) struct DeadLetterWriter {
     pub(crate) budgets: Budgets,
     pub(crate) room: Arc<LetterRoom>,
     pub(crate) tally: Arc<RejectedTally>,
-    /// Members that schemas mark as personal.
-    pub(crate) personal: Vec<String>,
+    /// They mark members as personal.
+    pub(crate) schemas: SchemaRegistry,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
@@ -158,7 +158,7 @@ impl DeadLetterWriter {
             pointer: group.failure.pointer.clone(),
             source: group.failure.source.as_ref().map_or(SourceName::UNKNOWN, SourceName::as_str).into(),
             event_id: first.id.map(|id| id.as_str().into()),
-            personal: self.personal.clone(),
+            personal: self.schemas.current().personal().more(),
             trace: first.trace,
             body,
             ..blank(&self.context, id)

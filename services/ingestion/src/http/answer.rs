@@ -7,10 +7,13 @@ use axum::{
 };
 use serde::Serialize;
 use tidemill_domain::{Code, EventId};
-use tidemill_service::{MoreRejected, Problem};
+use tidemill_service::{FieldError, MoreRejected, Problem};
 use utoipa::ToSchema;
 
-use crate::{dead_letters::rejections::Listed, intake::take_in::TakenIn};
+use crate::{
+    dead_letters::rejections::Listed,
+    intake::{hints::Hint, take_in::TakenIn},
+};
 
 /// What became of a request's events.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -35,6 +38,21 @@ pub(crate) struct RequestVerdict {
     /// all are. They are counted in the books.
     #[serde(skip_serializing_if = "is_zero")]
     not_kept: u64,
+    /// Members of accepted events that the schemas of their types do not know, each
+    /// once for its type, and at most 20; absent with none. They are in the log all
+    /// the same. Of Segment's calls nothing is said here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<EventHint>,
+}
+
+/// A member that the schema of an event's type does not know.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Hint)]
+pub(crate) struct EventHint {
+    /// The place of the first such event in the request, from 0.
+    index: usize,
+    #[serde(flatten)]
+    field: FieldError,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -70,7 +88,8 @@ impl RequestVerdict {
             problem: listed.error.problem(),
             kept,
         };
-        let TakenIn { accepted, duplicate, rejected, .. } = taken;
+        let hint = |hint: &Hint| EventHint { index: hint.index, field: hint.field.clone() };
+        let TakenIn { accepted, duplicate, rejected, hints, .. } = taken;
         Self {
             accepted: *accepted,
             duplicate: *duplicate,
@@ -78,6 +97,7 @@ impl RequestVerdict {
             rejected: rejected.listed().map(rejection).collect(),
             more_rejected: rejected.unlisted().told(),
             not_kept: rejected.not_kept(),
+            hints: hints.listed().iter().map(hint).collect(),
         }
     }
 }

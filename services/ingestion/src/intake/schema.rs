@@ -1,7 +1,9 @@
 //! What an event's data must look like: JSON Schemas, by event type.
 
 mod decimal;
+mod known;
 mod partition;
+mod registry;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,7 +15,8 @@ use serde_json::Value;
 use tidemill_events::personal::Members;
 use tidemill_service::{FieldError, StartError};
 
-use self::{decimal::Decimal, partition::PartitionMember};
+pub use self::registry::SchemaRegistry;
+use self::{decimal::Decimal, known::KnownMembers, partition::PartitionMember};
 use super::{envelope::is_json, normalise::NormalisedEvent};
 use crate::{
     config::{SchemasConfig, UnknownTypes},
@@ -28,9 +31,9 @@ const PERSONAL: &str = "x-personal";
 /// Bytes of names that every dead letter carries in a header.
 const MAX_PERSONAL: usize = 4096;
 
-/// The event types of a shop, and the calls of Segment's that are no events of a
-/// shop.
-const SHOP: [(&str, &str); 11] = [
+/// The event types of a shop, the calls of Segment's that are no events of a
+/// shop, and what the suite sends itself.
+const SHOP: [(&str, &str); 12] = [
     ("product.viewed", include_str!("../../schemas/product.viewed.json")),
     ("cart.item_added", include_str!("../../schemas/cart.item_added.json")),
     ("order.placed", include_str!("../../schemas/order.placed.json")),
@@ -42,20 +45,32 @@ const SHOP: [(&str, &str); 11] = [
     ("segment.identify", include_str!("../../schemas/segment.identify.json")),
     ("segment.group", include_str!("../../schemas/segment.group.json")),
     ("segment.alias", include_str!("../../schemas/segment.alias.json")),
+    ("tidemill.check", include_str!("../../schemas/tidemill.check.json")),
 ];
+
+/// What the names of types begin with that the suite sends itself.
+const OWN: &str = "tidemill.";
+
+/// The built-in schemas of a shop: names of files, as a folder of its own has
+/// them, and texts.
+pub fn built_in_schemas() -> impl Iterator<Item = (String, &'static str)> {
+    let of_a_shop = SHOP.into_iter().filter(|(name, _)| !name.starts_with(OWN));
+    of_a_shop.map(|(name, text)| (format!("{name}.json"), text))
+}
 
 /// The registered schemas.
 pub(crate) struct Schemas {
-    by_type: HashMap<String, EventSchema>,
+    by_type: HashMap<String, TypeSchema>,
     personal: Members,
     unknown: UnknownTypes,
 }
 
-/// What a schema says of the events of its type.
-struct EventSchema {
+/// The schema of one event type.
+struct TypeSchema {
     validator: Validator,
-    /// By what they are partitioned.
+    /// By what its events are partitioned.
     partition: Option<PartitionMember>,
+    known: KnownMembers,
 }
 
 /// An event whose data is as its type's schema has it. It says itself what
@@ -68,10 +83,10 @@ impl Schemas {
     pub(crate) fn load(config: &SchemasConfig) -> Result<Self, StartError> {
         let (mut by_type, mut personal) = (HashMap::new(), BTreeSet::new());
         for (name, text) in SHOP {
-            by_type.insert(name.to_owned(), compile(name, text, &mut personal)?);
+            by_type.insert(name.to_owned(), compile(&format!("{name}.json"), name, text, &mut personal)?);
         }
-        for (name, text) in config.folder.as_deref().map(files).transpose()?.unwrap_or_default() {
-            let schema = compile(&name, &text, &mut personal)?;
+        for (file, name, text) in config.folder.as_deref().map(files).transpose()?.unwrap_or_default() {
+            let schema = compile(&file, &name, &text, &mut personal)?;
             by_type.insert(name, schema);
         }
         let personal = Members::new(personal);
@@ -92,7 +107,7 @@ impl Schemas {
 
     /// The event, if its data is as its schema has it.
     pub(crate) fn validate(&self, mut event: NormalisedEvent) -> Result<ValidEvent, Error> {
-        let Some(EventSchema { validator, partition }) = self.by_type.get(event.kind.as_str()) else {
+        let Some(TypeSchema { validator, partition, .. }) = self.by_type.get(event.kind.as_str()) else {
             return match self.unknown {
                 UnknownTypes::Accept => Ok(ValidEvent(event)),
                 UnknownTypes::Reject => Err(Error::UnknownType(event.kind.to_string())),
@@ -117,32 +132,47 @@ impl Schemas {
     }
 }
 
+impl Schemas {
+    /// Tells of each member of an event's data that its schema does not know: where
+    /// it is, and what is known there, until `tell` wants no more.
+    pub(crate) fn unknown_members(&self, event: &NormalisedEvent, tell: &mut impl FnMut(&str, &[&str]) -> bool) {
+        let Some((schema, data)) = self.by_type.get(event.kind.as_str()).zip(event.data.as_ref()) else { return };
+        schema.known.unknown(data, &mut String::new(), &mut |pointer, members| {
+            tell(pointer, &members.keys().map(String::as_str).collect::<Vec<_>>())
+        });
+    }
+}
+
 impl ValidEvent {
     pub(crate) fn into_event(self) -> NormalisedEvent {
         self.0
     }
 }
 
-/// The schemas of a folder: event types and texts.
-fn files(folder: &Path) -> Result<Vec<(String, String)>, StartError> {
+/// The schemas of a folder: files, event types and texts.
+fn files(folder: &Path) -> Result<Vec<(String, String, String)>, StartError> {
     let failed = |path: &Path, e: std::io::Error| StartError::new(format!("schemas.folder: {}: {e}", path.display()));
     let mut schemas = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| failed(folder, e))? {
         let path = entry.map_err(|e| failed(folder, e))?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            schemas.push((name, std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?));
+            let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+            schemas.push((path.display().to_string(), name, text));
         }
     }
     Ok(schemas)
 }
 
-fn compile(name: &str, text: &str, personal: &mut BTreeSet<String>) -> Result<EventSchema, StartError> {
-    let failed = |reason: String| StartError::new(format!("schema {name}.json: {reason}"));
-    name.parse::<tidemill_domain::EventType>().map_err(|e| failed(format!("the file's name as an event type {e}")))?;
-    let schema: Value = serde_json::from_str(text).map_err(|e| failed(e.to_string()))?;
+/// Reads a schema; an error names its file, and the line where it is known.
+fn compile(file: &str, name: &str, text: &str, personal: &mut BTreeSet<String>) -> Result<TypeSchema, StartError> {
+    let failed = |line: usize, reason: String| StartError::new(format!("{file}:{line}: {reason}"));
+    name.parse::<tidemill_domain::EventType>()
+        .map_err(|e| failed(1, format!("the file's name as an event type {e}")))?;
+    let schema: Value = serde_json::from_str(text).map_err(|e| failed(e.line(), e.to_string()))?;
     marked(&schema, personal);
-    let partition = PartitionMember::of(&schema).map_err(failed)?;
+    let known = KnownMembers::of(&schema);
+    let partition = PartitionMember::of(&schema).map_err(|reason| failed(1, reason))?;
     let validator = jsonschema::options()
         .offline()
         .with_keyword("decimal", |_, bounds, _| match Decimal::new(bounds) {
@@ -150,8 +180,22 @@ fn compile(name: &str, text: &str, personal: &mut BTreeSet<String>) -> Result<Ev
             None => Err(ValidationError::schema("decimal takes minimum or exclusiveMinimum, as texts")),
         })
         .build(&schema)
-        .map_err(|e| failed(format!("{e} at {}", e.schema_path())))?;
-    Ok(EventSchema { validator, partition })
+        .map_err(|e| {
+            let at = e.instance_path().as_str();
+            failed(line_of(text, at), format!("{e}, at {at:?}"))
+        })?;
+    Ok(TypeSchema { validator, partition, known })
+}
+
+/// The line of the member at a pointer, found name by name; the last that is found.
+fn line_of(text: &str, pointer: &str) -> usize {
+    let mut lines = text.lines().zip(1..);
+    let mut found = 1;
+    for name in pointer.split('/').skip(1) {
+        let name = format!("\"{}\"", name.replace("~1", "/").replace("~0", "~"));
+        found = lines.find(|(line, _)| line.contains(&name)).map_or(found, |(_, number)| number);
+    }
+    found
 }
 
 /// Names of the properties that a schema marks as personal, wherever in it.

@@ -12,6 +12,7 @@ use tracing::{Instrument, Span};
 use super::{
     client_address,
     formats::Format,
+    hints::Hints,
     inflate::Encoding,
     route::Route,
     validate::{Submission, ValidatedEvents, Validator},
@@ -50,6 +51,8 @@ pub(crate) struct TakenIn {
     /// How many of them repeat one that was accepted not long ago.
     pub(crate) duplicate: usize,
     pub(crate) rejected: Rejections,
+    /// What their sender is told of the accepted ones.
+    pub(crate) hints: Hints,
     /// Whether the one verdict is the answer.
     pub(crate) single: bool,
     _until_answered: Admission,
@@ -120,11 +123,11 @@ impl EventIntake {
     }
 
     fn taken_in(&self, caller: &Caller, validated: ValidatedEvents, admission: Admission) -> TakenIn {
-        let ValidatedEvents { accepted, rejected, single, .. } = validated;
+        let ValidatedEvents { accepted, rejected, hints, single, .. } = validated;
         let is_known = |event: &&u64| !self.recent.entry(**event).or_insert(()).is_fresh();
         let duplicate = accepted.iter().filter(is_known).count();
         self.telemetry.taken_in(caller, accepted.len(), duplicate, rejected.total());
-        TakenIn { accepted: accepted.len(), duplicate, rejected, single, _until_answered: admission }
+        TakenIn { accepted: accepted.len(), duplicate, rejected, hints, single, _until_answered: admission }
     }
 }
 

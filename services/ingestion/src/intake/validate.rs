@@ -19,9 +19,10 @@ use super::{
     envelope::Envelope,
     formats::{self, Format},
     frame,
+    hints::Hints,
     inflate::{Encoding, inflate},
     normalise::{Defaults, NormalisedEvent, SENT_AT, normalise},
-    schema::Schemas,
+    schema::SchemaRegistry,
 };
 use crate::{
     config::{EXPANSION, RequestLimitsConfig},
@@ -43,7 +44,7 @@ pub(crate) struct Validator {
     pub(crate) limits: Arc<RequestLimits>,
     pub(crate) limits_config: RequestLimitsConfig,
     pub(crate) batch_bytes: usize,
-    pub(crate) schemas: Schemas,
+    pub(crate) schemas: SchemaRegistry,
     pub(crate) partitions: PartitionCount,
     pub(crate) hasher: RandomState,
 }
@@ -77,6 +78,8 @@ pub(crate) struct ValidatedEvents {
     /// A hash of source and id of each of them.
     pub(crate) accepted: Vec<u64>,
     pub(crate) rejected: Rejections,
+    /// What their sender is told of the accepted ones.
+    pub(crate) hints: Hints,
     /// Whether the one verdict is the answer.
     pub(crate) single: bool,
     /// Spans of traced events; they end when the events are stored.
@@ -96,7 +99,8 @@ impl Validator {
         let now = self.context.clock.now();
         let new_id = || self.context.new_id().to_string();
         let defaults = Defaults { now, new_id, clientip };
-        let mut validated = ValidatedEvents { single: items.single, ..ValidatedEvents::default() };
+        let hints = Hints::wanted(!matches!(format, Format::Call(_) | Format::Calls));
+        let mut validated = ValidatedEvents { single: items.single, hints, ..ValidatedEvents::default() };
         let mut scratch = admission.scratch();
         for (index, text) in items.texts.iter().copied().enumerate() {
             scratch.cover(text.len().min(self.limits_config.event_bytes) * EXPANSION)?;
@@ -197,12 +201,15 @@ impl Validator {
         let claim = claim(&envelope);
         let accepted = || {
             let event = normalise(envelope, defaults)?;
-            let mut event = self.schemas.validate(event)?.into_event();
+            let schemas = self.schemas.current();
+            let mut event = schemas.validate(event)?.into_event();
             let trace = validated.trace(&mut event, trace);
             let line = serde_json::to_vec(&event).map_err(|_| Error::Internal)?;
             if line.len() > limit {
                 return Err(Error::EventTooLarge { limit });
             }
+            let index = validated.accepted.len() + validated.rejected.total();
+            validated.hints.look(index, &event, &schemas);
             let partition = self.partitions.partition_of(event.partition_key());
             validated.accepted.push(self.hasher.hash_one((&event.source, &event.id)));
             validated.parts.push(partition, event.source, &line, trace, self.batch_bytes);

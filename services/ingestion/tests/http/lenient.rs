@@ -93,3 +93,36 @@ async fn an_error_points_at_what_was_sent() {
     assert_eq!(letters[1].pointer.as_deref(), Some("/properties/products/1/price"));
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_member_that_the_schema_does_not_know_is_told_of_and_taken_in() {
+    let service = Service::start().await;
+    let order = |id: &str| {
+        let items = json!([{"product_id": "p", "quantity": 1, "unit_price": 1, "prise": 2}]);
+        event(id, "order.placed", json!({"order_id": id, "items": items, "country": "DE", "Currency": "EUR"}))
+    };
+    let view = event("v", "product.viewed", json!({"product_id": "p"}));
+    let answer = service.send("application/json", json!([view, order("1"), order("2")]).to_string()).await;
+    answer.accepted(3);
+    let hints = answer.body["hints"].as_array().expect("hints");
+    let told: Vec<_> = hints.iter().map(|hint| (hint["index"].as_u64(), hint["pointer"].as_str())).collect();
+    // Each once, of the first that has it.
+    assert_eq!(told, [(Some(1), Some("/data/items/0/prise")), (Some(1), Some("/data/Currency"))]);
+    assert_eq!(
+        hints[0]["detail"],
+        "the schema of order.placed does not know this member; it knows product_id, quantity, sku, unit_price"
+    );
+    assert_eq!(service.send("application/json", view.to_string()).await.body.get("hints"), None);
+    let many: serde_json::Map<String, Value> = (0..50).map(|n| (format!("m{n}"), json!(n))).collect();
+    let many = many.into_iter().chain([("product_id".to_owned(), json!("p"))]).collect();
+    let many = event("m", "product.viewed", Value::Object(many));
+    let answer = service.send("application/json", many.to_string()).await;
+    assert_eq!(answer.body["hints"].as_array().map(Vec::len), Some(20));
+    // Of what is translated from Segment's calls there would be something to say of each.
+    let call =
+        json!({"type": "track", "event": "Product Viewed", "userId": "c", "properties": {"product_id": "p", "x": 1}});
+    let answer = crate::support::answer(service.post("/v1/track").json(&call)).await;
+    answer.accepted(1);
+    assert_eq!(answer.body.get("hints"), None);
+    service.stop().await;
+}

@@ -40,8 +40,9 @@ pub(super) async fn metrics(
 
 /// A metric over time: a point for each window, or each period, with data.
 ///
-/// Also as CSV, by `format=csv` or `Accept: text/csv`. Any dimension's name is
-/// a filter; given more than once, any of its values passes.
+/// Also as CSV, by `format=csv` or `Accept: text/csv`, and with a byte order
+/// mark by `bom=true`. Any dimension's name is a filter; given more than once,
+/// any of its values passes.
 #[utoipa::path(get, path = "/v1/metrics/{name}/series",
     params(
         ("name" = String, Path, description = "The metric's name"),
@@ -67,8 +68,8 @@ pub(super) async fn series(
     if !(answered.is_csv() || accepts_csv(&headers)) {
         return Ok(Json(answered.series()).into_response());
     }
-    let metric = answered.metric.clone();
-    Ok(csv_response(&name, query::series_csv(&metric, answered.series())))
+    let (metric, bom) = (answered.metric.clone(), answered.bom);
+    Ok(csv_response(&name, bom, query::series_csv(&metric, answered.series())))
 }
 
 /// A metric in sum: all its windows together.
@@ -96,8 +97,8 @@ pub(super) async fn totals(
     if !(answered.is_csv() || accepts_csv(&headers)) {
         return Ok(Json(answered.totals()).into_response());
     }
-    let metric = answered.metric.clone();
-    Ok(csv_response(&name, query::totals_csv(&metric, answered.totals())))
+    let (metric, bom) = (answered.metric.clone(), answered.bom);
+    Ok(csv_response(&name, bom, query::totals_csv(&metric, answered.totals())))
 }
 
 fn accepts_csv(headers: &HeaderMap) -> bool {
@@ -105,9 +106,15 @@ fn accepts_csv(headers: &HeaderMap) -> bool {
     accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/csv"))
 }
 
-fn csv_response(name: &str, written: Result<Vec<u8>, csv::Error>) -> Response {
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+fn csv_response(name: &str, bom: bool, written: Result<Vec<u8>, csv::Error>) -> Response {
     match written {
-        Ok(bytes) => {
+        Ok(mut bytes) => {
+            if bom {
+                bytes.splice(..0, MARK.iter().copied());
+            }
             let disposition = format!("attachment; filename=\"{name}.csv\"");
             let headers = [
                 (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),

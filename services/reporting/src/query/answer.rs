@@ -142,6 +142,8 @@ pub(crate) struct TotalsRow {
 pub(crate) struct Answered {
     pub(crate) metric: Metric,
     pub(crate) format: Option<AnswerFormat>,
+    /// Whether CSV begins with a byte order mark.
+    pub(crate) bom: bool,
     head: Head,
     resolution: Resolution,
     groups: Vec<DimensionGroup>,
@@ -224,7 +226,7 @@ async fn answer(
     let read_until = to.min(now);
     let is_complete = truth.is_complete(read_until)
         && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
-    let Question { from, to, zone, group_by, format, convert, .. } = question;
+    let Question { from, to, zone, group_by, format, bom, convert, .. } = question;
     let base = Base::of(&groups, convert);
     let zone = rollup.zone().unwrap_or(zone);
     let head = Head {
@@ -242,7 +244,7 @@ async fn answer(
         source: "speed",
         approximate,
     };
-    Ok(Answered { metric, format, head, resolution: rollup.resolution(), groups, base, truth })
+    Ok(Answered { metric, format, bom, head, resolution: rollup.resolution(), groups, base, truth })
 }
 
 /// Adds up what a question is about, in the finest way that it allows.

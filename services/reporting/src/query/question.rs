@@ -54,6 +54,11 @@ pub(crate) struct QuestionParameters {
     /// `json` or `csv`.
     #[param(value_type = Option<String>, pattern = "^(json|csv)$")]
     format: Option<AnswerFormat>,
+    /// Whether CSV begins with a byte order mark, without which a spreadsheet may
+    /// take its letters for others.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    bom: bool,
 }
 
 impl QuestionParameters {
@@ -138,6 +143,8 @@ pub(crate) struct Question {
     /// Whether amounts are told in the base currency.
     pub(crate) convert: bool,
     pub(crate) format: Option<AnswerFormat>,
+    /// Whether CSV begins with a byte order mark.
+    pub(crate) bom: bool,
 }
 
 impl Question {
@@ -156,6 +163,7 @@ impl Question {
             filters,
             convert: false,
             format: None,
+            bom: false,
         }
     }
 
@@ -180,7 +188,7 @@ impl Question {
         let (asked, mut errors) = QuestionParameters::read(view, default, pairs, filter);
         let zone = asked.zone(default);
         let is_zone_named = asked.zone.is_some();
-        let QuestionParameters { from, to, zone: _, resolution, group_by, convert, version: _, format } = asked;
+        let QuestionParameters { from, to, zone: _, resolution, group_by, convert, version: _, format, bom } = asked;
         let [from, to] = [from, to].map(|bound| bound.map(|bound| bound.instant(zone)));
         let mut group_by: Vec<String> = group_by.iter().flat_map(|list| names(list)).collect();
         errors.extend(faults(metric, &group_by));
@@ -201,7 +209,7 @@ impl Question {
         if let Some(millis) = metric.tile_millis() {
             range::check(&format!("metric {}", metric.name), millis, from, to)?;
         }
-        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, convert, format })
+        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, convert, format, bom })
     }
 
     /// How windows may be put together, the finest way first. Where no resolution

@@ -38,7 +38,7 @@ async fn numbers_are_merged_grouped_and_marked() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
     let metrics = running.json("/v1/metrics").await;
-    assert_eq!(metrics["metrics"].as_array().expect("a list").len(), 5);
+    assert_eq!(metrics["metrics"].as_array().expect("a list").len(), 6);
     assert_eq!(metrics["metrics"][4]["window"], json!({"kind": "tumbling", "seconds": 60}));
     trade(&shop.bus).await;
 
@@ -82,6 +82,9 @@ async fn numbers_are_merged_grouped_and_marked() {
          \"{quoted}\",EUR,3,6,6.00,30.51,30.51,0,EUR\nbooks,EUR,2,2,4.00,10.00,10.00,0,EUR\n"
     );
     assert_eq!(csv.text().await.expect("text"), expected);
+    let marked = "/v1/metrics/sales_metrics/totals?group_by=category&format=csv&bom=true";
+    let csv = running.get(marked).send().await.expect("csv").bytes().await.expect("bytes");
+    assert_eq!(csv, format!("\u{feff}{expected}").as_bytes());
     let csv = running.get("/v1/metrics/sales_metrics/series").header("accept", "text/csv").send().await.expect("csv");
     assert!(csv.text().await.expect("text").starts_with("currency,start,end,complete,customers"));
     running.stop().await;

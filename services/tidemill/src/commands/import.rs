@@ -4,9 +4,10 @@ use std::{error::Error, process::ExitCode};
 
 use super::ended::Ended;
 use crate::{
-    arguments::{Local, OnlineRetailArguments},
+    arguments::OnlineRetailArguments,
     client::{Client, Keys},
     import::online_retail::{self, ImportSummary, Invoices},
+    shop_file::ShopFile,
     suite::{Extras, Whereabouts, with_suite},
 };
 
@@ -18,7 +19,7 @@ pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
         let work = async |suite: Whereabouts| -> Result<ImportSummary, Box<dyn Error>> {
             Ok(invoices.import(&arguments.out, &suite.client(Keys::default()), arguments.batch as usize).await?)
         };
-        return match with_suite(&Local::private(), Extras::default(), work).await? {
+        return match with_suite(&ShopFile::private(), Extras::default(), work).await? {
             Some(summary) => report(summary),
             None => Err("ended before everything was imported".into()),
         };

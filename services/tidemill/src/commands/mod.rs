@@ -5,6 +5,7 @@ mod check;
 mod dlq;
 mod ended;
 mod import;
+mod init;
 mod keys;
 mod up;
 
@@ -13,5 +14,6 @@ pub(crate) use check::check;
 pub(crate) use dlq::dlq;
 pub(crate) use ended::{balanced, failed};
 pub(crate) use import::import;
+pub(crate) use init::init;
 pub(crate) use keys::keys;
 pub(crate) use up::up;

@@ -22,6 +22,7 @@ use crate::{
     arguments::DemoArguments,
     client::{Books, Client, ClientError, Keys, Outcomes},
     commands, progress,
+    shop_file::ShopFile,
     suite::{self, Extras, Jaeger, Whereabouts, with_suite},
 };
 use scenario::{Expected, Scenario, Step};
@@ -60,7 +61,9 @@ struct DemoSummary {
 pub async fn run(arguments: DemoArguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let keys = keys_of(&arguments)?;
     let slack = SlackStandIn::start().await;
-    let extras = Extras { slack: Some(slack.webhook_url()), catalogue: Some(catalogue::reference_file()) };
+    let webhook = arguments.local.slack_webhook.clone().unwrap_or_else(|| slack.webhook_url());
+    let extras = Extras { slack: Some(webhook), catalogue: Some(catalogue::reference_file()), ..Extras::default() };
+    let settings = arguments.local.over(ShopFile::default());
     let work = async |suite: Whereabouts| -> Played {
         suite.print();
         if arguments.local.slack_webhook.is_none() {
@@ -68,7 +71,7 @@ pub async fn run(arguments: DemoArguments) -> Result<ExitCode, Box<dyn std::erro
         }
         play(&arguments, &suite.client(keys), &suite.jaeger).await
     };
-    let Some((summary, balanced)) = with_suite(&arguments.local, extras, work).await? else {
+    let Some((summary, balanced)) = with_suite(&settings, extras, work).await? else {
         return Ok(if arguments.exit { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS });
     };
     say!("{}", serde_json::to_string(&summary)?);

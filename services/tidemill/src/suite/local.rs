@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use tidemill_domain::Currency;
 use tidemill_service::{
     StartError, TelemetryConfig,
     telemetry::{LogFormat, Telemetry},
@@ -17,10 +16,10 @@ use tidemill_service::{
 use tokio::time::timeout;
 use url::Url;
 
-use super::{ending::Ending, folder::Folder, jaeger::Jaeger, options::Options, services::Suite};
+use super::{KeyVariables, ending::Ending, folder::Folder, jaeger::Jaeger, keys, options::Options, services::Suite};
 use crate::{
-    arguments::Local,
     client::{Client, Keys},
+    shop_file::ShopFile,
 };
 
 /// The services whose spans the all-in-one exports, each under its own name;
@@ -33,8 +32,10 @@ const START_PATIENCE: Duration = Duration::from_secs(15);
 /// What a command adds to a suite.
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
-    /// Slack webhook, where the arguments name none.
+    /// Slack webhook.
     pub(crate) slack: Option<String>,
+    /// Keys that the environment gives.
+    pub(crate) keys: KeyVariables,
     /// Products and customers, as the YAML of a reference file.
     pub(crate) catalogue: Option<String>,
 }
@@ -51,6 +52,8 @@ pub(crate) struct Whereabouts {
     is_passing: bool,
     /// The folder of keys, where it has one.
     keys: Option<PathBuf>,
+    /// Whether it asks for keys at all.
+    is_guarded: bool,
 }
 
 /// A suite and its traces.
@@ -60,48 +63,30 @@ struct LocalSuite {
     telemetry: Telemetry,
 }
 
-impl Local {
-    /// Free ports, a temporary folder, few traces: for a suite that only its
-    /// starter uses.
-    pub(crate) fn private() -> Self {
-        Self {
-            data: None,
-            keys: None,
-            port: 0,
-            reporting_port: 0,
-            jaeger_port: 0,
-            slack_webhook: None,
-            geoip: None,
-            currency: Currency::EUR,
-            sample_ratio: 0.01,
-            log: "warn".into(),
-        }
-    }
-}
-
 /// Starts a suite, works with it and ends it in order; `None` if somebody had it
 /// end before the work was done. A second signal ends it at once. Whatever
 /// happens, no server and no temporary folder is left.
 pub(crate) async fn with_suite<T>(
-    local: &Local,
+    settings: &ShopFile,
     extras: Extras,
     work: impl AsyncFnOnce(Whereabouts) -> Result<T, Box<dyn Error>>,
 ) -> Result<Option<T>, Box<dyn Error>> {
     let mut ending = Ending::new()?;
-    let folder = Folder::new(local.data.as_deref())?;
-    let outcome = in_folder(local, extras, &folder, &mut ending, work).await;
+    let folder = Folder::new(settings.data.as_deref())?;
+    let outcome = in_folder(settings, extras, &folder, &mut ending, work).await;
     folder.close();
     outcome
 }
 
 async fn in_folder<T>(
-    local: &Local,
+    settings: &ShopFile,
     extras: Extras,
     folder: &Folder,
     ending: &mut Ending,
     work: impl AsyncFnOnce(Whereabouts) -> Result<T, Box<dyn Error>>,
 ) -> Result<Option<T>, Box<dyn Error>> {
-    let mut start = pin!(LocalSuite::start(local, extras, folder.path()));
+    let is_guarded = settings.keys.folder.is_some() || !extras.keys.is_empty();
+    let mut start = pin!(LocalSuite::start(settings, extras, folder.path()));
     let (mut suite, is_told) = tokio::select! {
         suite = &mut start => (suite?, false),
         () = ending.told() => {
@@ -110,7 +95,7 @@ async fn in_folder<T>(
             (started.map_err(late)??, true)
         }
     };
-    let whereabouts = suite.whereabouts(folder, local.keys.clone());
+    let whereabouts = suite.whereabouts(folder, settings.keys.folder.clone(), is_guarded);
     let outcome = if is_told {
         Ok(None)
     } else {
@@ -133,8 +118,8 @@ async fn in_folder<T>(
 }
 
 impl LocalSuite {
-    async fn start(local: &Local, extras: Extras, folder: &Path) -> Result<Self, StartError> {
-        Self::start_at(local, extras, folder).await.map_err(|error| match error.is_port_taken() {
+    async fn start(settings: &ShopFile, extras: Extras, folder: &Path) -> Result<Self, StartError> {
+        Self::start_at(settings, extras, folder).await.map_err(|error| match error.is_port_taken() {
             true => StartError::new(format!(
                 "{error}; take other ports by --port, --reporting-port and --jaeger-port (0 is a free one)"
             )),
@@ -142,34 +127,33 @@ impl LocalSuite {
         })
     }
 
-    async fn start_at(local: &Local, extras: Extras, folder: &Path) -> Result<Self, StartError> {
-        let jaeger = Jaeger::start(local.jaeger_port).await?;
+    async fn start_at(settings: &ShopFile, extras: Extras, folder: &Path) -> Result<Self, StartError> {
+        let jaeger = Jaeger::start(settings.http.jaeger_port).await?;
         let telemetry = Telemetry::init(
             &TelemetryConfig {
                 otlp_endpoint: Some(format!("http://{}", jaeger.otlp)),
-                sample_ratio: local.sample_ratio,
-                log: local.log.clone(),
+                sample_ratio: settings.sample_ratio,
+                log: settings.log.clone(),
                 // A person started it, wherever its output goes.
                 log_format: LogFormat::Text,
             },
             &TRACED_SERVICES,
         )?;
+        for told in settings.keys.folder.iter().flat_map(|folder| keys::readable_by_others(folder)) {
+            tell!("tidemill: {told}");
+        }
         let options = Options {
             folder: folder.to_owned(),
-            keys: local.keys.clone(),
-            port: local.port,
-            reporting_port: local.reporting_port,
-            slack_webhook: local.slack_webhook.clone().or(extras.slack),
-            reference: None,
+            key_variables: extras.keys,
+            slack_webhook: extras.slack,
             catalogue: extras.catalogue,
-            geoip: local.geoip.clone(),
-            currency: Some(local.currency),
             jaeger: Some(format!("http://{}", jaeger.ui)),
+            ..Options::of(settings)
         };
         Ok(Self { suite: Suite::start(&options).await?, jaeger, telemetry })
     }
 
-    fn whereabouts(&self, folder: &Folder, keys: Option<PathBuf>) -> Whereabouts {
+    fn whereabouts(&self, folder: &Folder, keys: Option<PathBuf>, is_guarded: bool) -> Whereabouts {
         Whereabouts {
             ingestion: self.suite.ingestion,
             reporting: self.suite.reporting,
@@ -177,6 +161,7 @@ impl LocalSuite {
             data: folder.path().to_owned(),
             is_passing: matches!(folder, Folder::Passing(_)),
             keys,
+            is_guarded,
         }
     }
 
@@ -203,6 +188,7 @@ impl Whereabouts {
         say!("Data        {}{}", self.data.display(), if self.is_passing { "  (removed at the end)" } else { "" });
         match &self.keys {
             Some(folder) => say!("Keys        {}", folder.display()),
+            None if self.is_guarded => say!("Keys        of the environment (TIDEMILL_AUTH__…)"),
             None => {
                 say!("Keys        none: whoever reaches these ports may do everything; --keys DIR asks for keys")
             }

@@ -4,14 +4,19 @@
 mod collector;
 mod ending;
 mod folder;
+mod following;
 mod jaeger;
+mod keys;
 mod local;
+mod member;
 mod options;
 mod services;
 mod settings;
+mod watched;
 
 pub use jaeger::Jaeger;
+pub use keys::KeyVariables;
 pub use local::TRACED_SERVICES;
 pub(crate) use local::{Extras, Whereabouts, url, with_suite};
-pub use options::Options;
+pub use options::{DefinitionFiles, Options};
 pub use services::Suite;

@@ -6,18 +6,20 @@ use tidemill_aggregation::AggregationService;
 use tidemill_alert::AlertService;
 use tidemill_embedded::NatsServer;
 use tidemill_enrichment::EnrichmentService;
-use tidemill_ingestion::IngestionService;
+use tidemill_ingestion::{IngestionService, SchemaRegistry};
 use tidemill_reporting::ReportingService;
-use tidemill_service::{Context, Service, StartError};
+use tidemill_service::{Context, Service, StartError, Starting};
 
 use super::{
     folder::{self, FolderLock},
+    member::SuiteMember,
     options::Options,
     settings::Settings,
+    watched::{Digests, WatchedFiles},
 };
 
 /// How long each service may take to drain.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A running all-in-one.
 pub struct Suite {
@@ -31,9 +33,14 @@ pub struct Suite {
     pub alert: SocketAddr,
     /// Where reporting listens: API and dashboard.
     pub reporting: SocketAddr,
-    /// In the order of the chain, which is the order of draining.
-    contexts: [Context; 5],
-    nats: NatsServer,
+    /// One for each of [`SuiteMember::ALL`].
+    pub(super) contexts: [Context; 5],
+    pub(super) settings: Settings,
+    pub(super) schemas: SchemaRegistry,
+    pub(super) files: WatchedFiles,
+    /// The definitions that the services work with.
+    pub(super) in_use: Digests,
+    pub(super) nats: NatsServer,
     /// Given up last.
     _lock: FolderLock,
 }
@@ -42,38 +49,42 @@ impl Suite {
     /// Starts everything, and answers when every service is serving.
     pub async fn start(options: &Options) -> Result<Self, StartError> {
         let lock = FolderLock::take(&options.folder)?;
+        // Before anybody reads them, so that no change is missed.
+        let files = WatchedFiles::of(options);
         let nats = NatsServer::start(&folder::private(&options.folder, "nats")?, 0).await.map_err(StartError::new)?;
-        let settings = Settings::new(options, &nats.url())?;
-        let contexts = [
-            IngestionService::NAME,
-            EnrichmentService::NAME,
-            AggregationService::NAME,
-            AlertService::NAME,
-            ReportingService::NAME,
-        ]
-        .map(Context::new);
-        let [ingestion, enrichment, aggregation, alert, reporting] = contexts.each_ref().map(Clone::clone);
+        let mut settings = Settings::new(options, &nats.url())?;
+        let schemas = SchemaRegistry::load(&settings.ingestion()?)?;
+        let contexts = SuiteMember::ALL.map(|member| Context::new(member.name()));
+        let begin = |member: SuiteMember| start(member, &settings, &schemas, contexts[member as usize].clone());
         let (ingestion, enrichment, aggregation, alert, reporting) = tokio::try_join!(
-            IngestionService::start(settings.ingestion()?, ingestion),
-            EnrichmentService::start(settings.enrichment()?, enrichment),
-            AggregationService::start(settings.aggregation()?, aggregation),
-            AlertService::start(settings.alert()?, alert),
-            ReportingService::start(settings.reporting()?, reporting),
+            begin(SuiteMember::Ingestion)?,
+            begin(SuiteMember::Enrichment)?,
+            begin(SuiteMember::Aggregation)?,
+            begin(SuiteMember::Alert)?,
+            begin(SuiteMember::Reporting)?,
         )?;
+        let addresses = [ingestion, enrichment, aggregation, alert, reporting].map(|handle| handle.address);
+        settings.keep_ports(addresses.map(|address| address.port()));
+        let [ingestion, enrichment, aggregation, alert, reporting] = addresses;
+        let in_use = files.digests().clone();
         Ok(Self {
-            ingestion: ingestion.address,
-            enrichment: enrichment.address,
-            aggregation: aggregation.address,
-            alert: alert.address,
-            reporting: reporting.address,
+            ingestion,
+            enrichment,
+            aggregation,
+            alert,
+            reporting,
             contexts,
+            settings,
+            schemas,
+            files,
+            in_use,
             nats,
             _lock: lock,
         })
     }
 
     /// Waits until a service or NATS ends by itself, and says which and why.
-    pub async fn failed(&mut self) -> String {
+    pub(super) async fn ended(&mut self) -> String {
         let contexts = &self.contexts;
         let ended = futures::future::select_all(contexts.iter().map(|context| Box::pin(context.shutdown.cancelled())));
         tokio::select! {
@@ -99,4 +110,20 @@ impl Suite {
         self.nats.stop().await;
         drained
     }
+}
+
+/// Begins to start a service.
+pub(super) fn start(
+    member: SuiteMember,
+    settings: &Settings,
+    schemas: &SchemaRegistry,
+    context: Context,
+) -> Result<Starting, StartError> {
+    Ok(match member {
+        SuiteMember::Ingestion => IngestionService::start_with(settings.ingestion()?, context, schemas.clone()),
+        SuiteMember::Enrichment => EnrichmentService::start(settings.enrichment()?, context),
+        SuiteMember::Aggregation => AggregationService::start(settings.aggregation()?, context),
+        SuiteMember::Alert => AlertService::start(settings.alert()?, context),
+        SuiteMember::Reporting => ReportingService::start(settings.reporting()?, context),
+    })
 }

@@ -1,71 +1,110 @@
 //! What the all-in-one writes into each service's configuration. It is the
 //! same text that an operator would write, read by the same reader.
 
-use std::{fmt::Write, path::PathBuf};
+use std::{
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
-use tidemill_service::{ServiceConfig, StartError, config};
+use tidemill_aggregation::AggregationService;
+use tidemill_alert::AlertService;
+use tidemill_enrichment::EnrichmentService;
+use tidemill_ingestion::IngestionService;
+use tidemill_reporting::ReportingService;
+use tidemill_service::{Service, ServiceConfig, StartError, config};
 
-use super::{folder, options::Options};
+use super::{folder, member::SuiteMember, options::Options, watched::files_of};
+use crate::shop_file::DefinitionsSection;
 
 /// By what a browser on this machine asks this machine. Under any other name it
 /// is a page elsewhere that asks, by DNS rebinding.
 pub(super) const LOCAL_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-pub(super) struct Settings<'o> {
-    options: &'o Options,
+pub(super) struct Settings {
+    options: Options,
+    /// Where the services listen, once they do.
+    ports: Option<[u16; 5]>,
     nats_url: String,
     stores: PathBuf,
 }
 
-impl<'o> Settings<'o> {
-    pub(super) fn new(options: &'o Options, nats_url: &str) -> Result<Self, StartError> {
-        Ok(Self { options, nats_url: nats_url.into(), stores: folder::private(&options.folder, "stores")? })
+impl Settings {
+    pub(super) fn new(options: &Options, nats_url: &str) -> Result<Self, StartError> {
+        let is_open = options.keys.is_none() && options.key_variables.is_empty();
+        if let Some(address) = options.address.filter(|address| is_open && !address.is_loopback()) {
+            return Err(StartError::new(format!(
+                "http.address: {address} lets other machines in, so keys are needed: name their folder as keys.folder \
+                 (--keys); `tidemill keys new` makes some"
+            )));
+        }
+        let stores = folder::private(&options.folder, "stores")?;
+        Ok(Self { options: options.clone(), ports: None, nats_url: nats_url.into(), stores })
     }
 
     pub(super) fn ingestion(&self) -> Result<tidemill_ingestion::Config, StartError> {
-        read(self.common(self.port(0)))
+        let Options { trusted_proxies, origins, .. } = &self.options;
+        let origins = serde_json::Value::from_iter(origins.iter().cloned());
+        let mut text = self.common(self.port(SuiteMember::Ingestion));
+        text.push_str(&format!("[sender]\ntrusted_proxies = {trusted_proxies}\n[cors]\norigins = {origins}\n"));
+        text.push_str(&section("schemas", &[("folder", self.definitions().schemas.as_deref())]));
+        self.read(text)
     }
 
     pub(super) fn enrichment(&self) -> Result<tidemill_enrichment::Config, StartError> {
-        let mut text = self.with_store("enrichment", self.port(1));
-        if let Some(mmdb) = &self.options.geoip {
-            text.push_str(&format!("[geo]\nmmdb = {}\n", quoted(&mmdb.display().to_string())));
-        }
+        let mut text = self.with_store("enrichment", self.port(SuiteMember::Enrichment));
+        let reference = &self.options.files.reference;
+        let geo = [("mmdb", self.options.geoip.as_deref()), ("countries", reference.countries.as_deref())];
+        text.push_str(&section("geo", &geo));
+        text.push_str(&section("shop", &[("definition", self.definitions().shop.as_deref())]));
         if let Some(currency) = self.options.currency {
-            text.push_str(&format!("[shop]\ncurrency = \"{currency}\"\n"));
+            text.push_str(&format!("currency = \"{currency}\"\n"));
         }
-        let given = self.options.reference.iter().cloned();
+        let given = self.options.reference.iter().chain(&reference.files).flat_map(|path| reference_files(path));
         let catalogue = self.options.catalogue.as_deref().map(|text| self.write_reference(text)).transpose()?;
         let files: Vec<_> = given.chain(catalogue).map(|file| file.display().to_string()).collect();
-        if !files.is_empty() {
-            text.push_str(&format!("[reference]\nfiles = {}\n", serde_json::Value::from(files)));
-        }
-        read(text)
+        text.push_str(&format!("[reference]\nfiles = {}\n", serde_json::Value::from(files)));
+        self.read(text)
     }
 
     pub(super) fn aggregation(&self) -> Result<tidemill_aggregation::Config, StartError> {
-        let mut text = self.with_store("aggregation", self.port(2));
+        let mut text = self.with_store("aggregation", self.port(SuiteMember::Aggregation));
         let url = self.store_url("metrics");
         text.push_str(&format!("[metrics_store]\nkind = \"builtin\"\nurl = {}\n", quoted(&url)));
-        read(text)
+        text.push_str(&self.metrics());
+        self.read(text)
     }
 
     pub(super) fn alert(&self) -> Result<tidemill_alert::Config, StartError> {
-        let mut text = self.with_store("alert", self.port(3));
+        let mut text = self.with_store("alert", self.port(SuiteMember::Alert));
         if let Some(webhook) = &self.options.slack_webhook {
             text.push_str(&format!("[slack]\nwebhook_url = {}\n", quoted(webhook)));
         }
         let dashboard =
             (self.options.reporting_port > 0).then(|| format!("http://127.0.0.1:{}", self.options.reporting_port));
         text.push_str(&links(&[("jaeger", self.options.jaeger.as_deref()), ("dashboard", dashboard.as_deref())]));
-        read(text)
+        text.push_str(&self.metrics());
+        let DefinitionsSection { rules, amounts, .. } = self.definitions();
+        text.push_str(&section("rules", &[("folder", rules.as_deref()), ("amounts", amounts.as_deref())]));
+        self.read(text)
     }
 
     pub(super) fn reporting(&self) -> Result<tidemill_reporting::Config, StartError> {
-        let mut text = self.with_store("reporting", self.options.reporting_port);
+        let mut text = self.with_store("reporting", self.port(SuiteMember::Reporting));
         let ingestion = (self.options.port > 0).then(|| format!("http://127.0.0.1:{}", self.options.port));
         text.push_str(&links(&[("jaeger", self.options.jaeger.as_deref()), ("ingestion", ingestion.as_deref())]));
-        read(text)
+        text.push_str(&self.metrics());
+        let Options { zone, trusted_proxies, .. } = &self.options;
+        text.push_str(&format!("[calendar]\nzone = \"{zone}\"\n[live]\ntrusted_proxies = {trusted_proxies}\n"));
+        self.read(text)
+    }
+
+    fn definitions(&self) -> &DefinitionsSection {
+        &self.options.files.definitions
+    }
+
+    fn metrics(&self) -> String {
+        section("definitions", &[("metrics", self.definitions().metrics.as_deref())])
     }
 
     fn write_reference(&self, text: &str) -> Result<PathBuf, StartError> {
@@ -74,21 +113,63 @@ impl<'o> Settings<'o> {
         Ok(path)
     }
 
-    fn port(&self, offset: u16) -> u16 {
-        if self.options.port == 0 { 0 } else { self.options.port.saturating_add(offset) }
+    /// From now on each service starts on the port that it has.
+    pub(super) fn keep_ports(&mut self, ports: [u16; 5]) {
+        self.ports = Some(ports);
+    }
+
+    /// What is wrong with the settings and with the files that they name.
+    pub(super) fn check(&self) -> Result<(), StartError> {
+        IngestionService::check(&self.ingestion()?)?;
+        EnrichmentService::check(&self.enrichment()?)?;
+        AggregationService::check(&self.aggregation()?)?;
+        AlertService::check(&self.alert()?)?;
+        ReportingService::check(&self.reporting()?)
+    }
+
+    fn port(&self, member: SuiteMember) -> u16 {
+        let Options { port, reporting_port, .. } = self.options;
+        match (self.ports, member) {
+            (Some(ports), _) => ports[member as usize],
+            (None, SuiteMember::Reporting) => reporting_port,
+            (None, _) if port == 0 => 0,
+            (None, _) => port.saturating_add(member as u16),
+        }
     }
 
     fn common(&self, port: u16) -> String {
-        let auth = match &self.options.keys {
+        let Options { keys, key_variables, proxy_networks, .. } = &self.options;
+        let auth = match keys {
             Some(folder) => format!("folder = {}", quoted(&folder.display().to_string())),
+            None if !key_variables.is_empty() => String::new(),
             // Nobody but this machine reaches the ports.
             None => "open = true".into(),
         };
         format!(
-            "[http]\nlisten = \"127.0.0.1:{port}\"\nhosts = {}\n[auth]\n{auth}\n[nats]\nurl = {}\n",
-            serde_json::Value::from(LOCAL_HOSTS.as_slice()),
+            "[http]\nlisten = \"{}\"\nhosts = {}\nshared_networks = {}\n[auth]\n{auth}\n[nats]\nurl = {}\n",
+            SocketAddr::new(self.address(), port),
+            serde_json::Value::from(self.hosts()),
+            serde_json::Value::from_iter(proxy_networks.iter().map(|network| String::from(*network))),
             quoted(&self.nats_url)
         )
+    }
+
+    fn address(&self) -> IpAddr {
+        self.options.address.unwrap_or(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The names by which the services may be asked. Who listens for other
+    /// machines and names none may be asked by any.
+    fn hosts(&self) -> Vec<String> {
+        if self.options.hosts.is_empty() && !self.address().is_loopback() {
+            return Vec::new();
+        }
+        let named = self.options.hosts.iter().cloned().map(String::from);
+        LOCAL_HOSTS.map(str::to_owned).into_iter().chain(named).collect()
+    }
+
+    fn read<T: ServiceConfig>(&self, text: String) -> Result<T, StartError> {
+        config::parse_with(&text, self.options.key_variables.iter()).map_err(StartError::new)
     }
 
     fn with_store(&self, service: &str, port: u16) -> String {
@@ -100,22 +181,34 @@ impl<'o> Settings<'o> {
     }
 }
 
+/// A file of reference data, or those of a folder.
+fn reference_files(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let is_one = |file: &PathBuf| file.extension().is_some_and(|kind| kind != "json");
+    // One that cannot be read is told of by its name.
+    files_of(path).map_or_else(|_| vec![path.to_owned()], |files| files.into_iter().filter(is_one).collect())
+}
+
 fn links(links: &[(&str, Option<&str>)]) -> String {
-    let mut text = "[links]\n".to_owned();
-    for (name, url) in links {
-        if let Some(url) = url {
+    let paths: Vec<_> = links.iter().map(|(name, url)| (*name, url.map(Path::new))).collect();
+    section("links", &paths)
+}
+
+/// A section with the texts that are there.
+fn section(name: &str, texts: &[(&str, Option<&Path>)]) -> String {
+    let mut section = format!("[{name}]\n");
+    for (key, text) in texts {
+        if let Some(text) = text {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{name} = {}", quoted(url));
+            let _ = writeln!(section, "{key} = {}", quoted(&text.display().to_string()));
         }
     }
-    text
+    section
 }
 
 /// A TOML basic string; JSON's escapes are a part of TOML's.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-fn read<T: ServiceConfig>(text: String) -> Result<T, StartError> {
-    config::parse(&text).map_err(StartError::new)
 }

@@ -1,5 +1,7 @@
 //! The commands for a running suite, as a person types them.
 
+mod changes;
 mod check;
 mod dlq;
 mod terminal;
+mod up;

@@ -22,12 +22,17 @@ fn files_are_refused_with_file_and_place() {
         (RecordKind::Customer, 1, "a,b")
     );
     for (name, text, reason) in [
-        ("products.csv", "id,category\n,Books\n", "line 2: /id"),
+        ("products.csv", "id,category\n1,Toys\n,Books\n", ":3: /id"),
         ("other.csv", "id\n1\n", "must begin with"),
         ("products.json", "{}", ".yaml or .csv"),
-        ("a.yaml", "products:\n  - {category: Books}\n", "products 1: /id"),
-        ("b.yaml", "product: []\n", "unknown field"),
-        ("c.yaml", "products: [{id: 1}, {id: 1}]\n", "more than once"),
+        (
+            "a.yaml",
+            "customers:\n  - {id: 1}\nproducts:\n  - id: 1\n    tags: x\n  - {category: Books}\n",
+            ":6: products 2: /id",
+        ),
+        ("b.yaml", "product: []\n", ":1: unknown field"),
+        ("f.yaml", "products:\n  - id: 1\n  - id: [\n", ":"),
+        ("c.yaml", "products: [{id: 1}, {id: 1}]\n", ":1: the product \"1\" is there more than once"),
         ("d.yaml", "products: [{id: 1}, {id: 1, valid_from: '2026-01-01T00:00:00Z'}]\n", "more than once"),
     ] {
         let error = read(name, text).expect_err(name);

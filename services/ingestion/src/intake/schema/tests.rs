@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
@@ -186,15 +188,23 @@ fn a_folder_adds_and_replaces() {
     assert_eq!(code("sensor.read", json!({})), Err("schema_violation"));
     assert_eq!(code("product.viewed", json!({})), Ok(()));
 
-    for (name, text) in [
-        ("broken.json", "{"),
-        ("broken.json", r#"{"type": "objekt"}"#),
-        ("broken.json", r#"{"decimal": {"maximum": "3"}}"#),
-        ("bad name.json", "true"),
+    let registry = SchemaRegistry::from(schemas);
+    let whole = crate::Config { schemas: config.clone(), ..crate::Config::default() };
+    for (name, text, line) in [
+        ("broken.json", "{\n\"type\"\n", 3),
+        ("broken.json", "{\n  \"properties\": {\n    \"a\": {\"type\": \"objekt\"}\n  }\n}", 3),
+        ("broken.json", r#"{"decimal": {"maximum": "3"}}"#, 1),
+        ("bad name.json", "true", 1),
     ] {
         write(name, text);
-        let error = Schemas::load(&config).err().expect(text).to_string();
-        assert!(error.contains(name), "{error}");
+        let before = registry.current();
+        let error = registry.reload(&whole).expect_err(text).to_string();
+        let place = format!("{}:{line}: ", folder.path().join(name).display());
+        assert!(error.starts_with(&place), "{error}");
+        assert!(Arc::ptr_eq(&before, &registry.current()), "all stay as they are");
         std::fs::remove_file(folder.path().join(name)).expect("removes");
     }
+    write("sensor.read.json", "true");
+    registry.reload(&whole).expect("right again");
+    assert!(registry.current().validate(event("sensor.read", Some(json!({})))).is_ok());
 }

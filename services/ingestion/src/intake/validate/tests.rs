@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use tidemill_domain::{ManualClock, Timestamp};
 
 use super::*;
-use crate::{config::SchemasConfig, intake::route::Route};
+use crate::{
+    config::SchemasConfig,
+    intake::{route::Route, schema::Schemas},
+};
 
 fn validate() -> Validator {
     let limits_config =
@@ -16,7 +19,7 @@ fn validate() -> Validator {
         limits: Arc::new(RequestLimits::new(&limits_config)),
         batch_bytes: 64 << 10,
         limits_config,
-        schemas: Schemas::load(&SchemasConfig::default()).expect("the shop's schemas"),
+        schemas: Schemas::load(&SchemasConfig::default()).expect("the shop's schemas").into(),
         partitions: PartitionCount::default(),
         hasher: RandomState::new(),
     }

@@ -1,0 +1,109 @@
+//! The members that a schema knows. One that it does not know is allowed, and yet
+//! often a known one that is misspelt: who sends it is told.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+#[cfg(test)]
+mod tests;
+
+/// Schemas within each other that are looked into.
+const MAX_DEPTH: usize = 12;
+/// Members that enrichment looks for in events of every type (`shop.yaml`).
+const EVERYWHERE: [&str; 3] = ["billing_country", "country", "currency"];
+
+/// What a schema says of the members of a value.
+#[derive(Debug, Default)]
+pub(super) struct KnownMembers {
+    members: BTreeMap<String, Self>,
+    /// Of a list's items.
+    items: Option<Box<Self>>,
+    /// Whether it says that others may be there too.
+    is_open: bool,
+}
+
+impl KnownMembers {
+    /// The members of an event's data.
+    pub(super) fn of(schema: &Value) -> Self {
+        let mut known = Self::default();
+        known.read(schema, schema, MAX_DEPTH);
+        if !known.members.is_empty() {
+            for name in EVERYWHERE {
+                known.members.entry(name.into()).or_default();
+            }
+        }
+        known
+    }
+
+    fn read(&mut self, root: &Value, schema: &Value, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else {
+            self.is_open = true;
+            return;
+        };
+        if let Some(target) = schema["$ref"].as_str() {
+            match target.strip_prefix('#').and_then(|pointer| root.pointer(pointer)) {
+                Some(target) => self.read(root, target, depth),
+                None => self.is_open = true,
+            }
+        }
+        for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+            self.members.entry(name.clone()).or_default().read(root, member, depth);
+        }
+        let others = ["additionalProperties", "unevaluatedProperties", "patternProperties"];
+        self.is_open |= others.iter().any(|key| schema.get(key).is_some_and(|said| *said != Value::Bool(false)));
+        for items in schema.get("items").into_iter().chain(schema["prefixItems"].as_array().into_iter().flatten()) {
+            self.items.get_or_insert_default().read(root, items, depth);
+        }
+        for part in ["allOf", "anyOf", "oneOf"] {
+            schema[part].as_array().into_iter().flatten().for_each(|part| self.read(root, part, depth));
+        }
+        for part in ["if", "then", "else"] {
+            if let Some(part) = schema.get(part) {
+                self.read(root, part, depth);
+            }
+        }
+    }
+
+    /// Tells of each member that is not known: where it is, and what is known there,
+    /// until `tell` answers that it wants no more. A level of which the schema names
+    /// no member may have any.
+    pub(super) fn unknown(
+        &self,
+        value: &Value,
+        at: &mut String,
+        tell: &mut impl FnMut(&str, &BTreeMap<String, Self>) -> bool,
+    ) -> bool {
+        let length = at.len();
+        let mut within = |part: &str, known: Option<&Self>, value: &Value, at: &mut String| {
+            at.push('/');
+            at.push_str(part);
+            let goes_on = match known {
+                Some(known) => known.unknown(value, at, tell),
+                None => tell(at, &self.members),
+            };
+            at.truncate(length);
+            goes_on
+        };
+        match value {
+            Value::Object(members) => members.iter().all(|(name, value)| {
+                let known = self.members.get(name);
+                let is_any = self.is_open || self.members.is_empty();
+                if known.is_none() && is_any {
+                    return true;
+                }
+                if name.contains(['~', '/']) {
+                    return within(&name.replace('~', "~0").replace('/', "~1"), known, value, at);
+                }
+                within(name, known, value, at)
+            }),
+            Value::Array(values) => match &self.items {
+                Some(known) => {
+                    values.iter().enumerate().all(|(place, value)| within(&place.to_string(), Some(known), value, at))
+                }
+                None => true,
+            },
+            _ => true,
+        }
+    }
+}

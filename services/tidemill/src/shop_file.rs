@@ -1,0 +1,220 @@
+//! `tidemill.toml`: what a shop tells the all-in-one.
+//!
+//! The doc comments of these types are the comments of the file that
+//! `tidemill init` writes, and of docs/reference/tidemill.toml.
+
+mod read;
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidemill_domain::Currency;
+use tidemill_reporting::Zone;
+use tidemill_service::{clients::Network, guard::HostName};
+
+pub use read::FileError;
+pub use sample::sample;
+
+/// The file's name, by which `tidemill up` finds it in the working folder.
+pub const NAME: &str = "tidemill.toml";
+
+/// What the file may say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShopFile {
+    /// Folder for the log and every store. Without it, a temporary one that goes
+    /// at the end.
+    #[schemars(example = &"data")]
+    pub data: Option<PathBuf>,
+    /// The zone of the shop, by its name in the IANA database, for instance
+    /// Europe/Berlin: its days are meant where a question names no zone.
+    pub zone: Zone,
+    /// The currency in which the shop keeps its books, by its three letters of
+    /// ISO 4217.
+    pub currency: Currency,
+    /// Log filter, for instance info or warn,tidemill_alert=debug.
+    pub log: String,
+    /// Share of requests that are traced, 0 to 1.
+    pub sample_ratio: f64,
+    /// Who may ask what. Without keys, whoever reaches the ports of this machine
+    /// may do everything. Keys can also be given by the environment variables
+    /// TIDEMILL_AUTH__WRITE, TIDEMILL_AUTH__READ and TIDEMILL_AUTH__OPERATE, or
+    /// in files that these name with _FILE at their end.
+    pub keys: KeysSection,
+    /// Where to listen, and who is in front.
+    pub http: HttpSection,
+    /// What is counted, what is watched, and what the shop calls things. A change
+    /// of these files is taken up while the suite runs, or refused as a whole.
+    pub definitions: DefinitionsSection,
+    /// What is known of products, customers and countries. A change of these
+    /// files is taken up while the suite runs, or refused as a whole.
+    pub reference: ReferenceSection,
+    /// Where alerts go.
+    pub slack: SlackSection,
+}
+
+/// Section `keys`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysSection {
+    /// Folder with the files write, read and operate, as `tidemill keys` explains
+    /// them. It is read again when it changes.
+    #[schemars(example = &"keys")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Section `http`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSection {
+    /// Address to listen on. Any other than this machine's own needs keys.
+    pub address: IpAddr,
+    /// Port of ingestion (0 takes a free one); those of enrichment, aggregation
+    /// and alert follow it.
+    pub port: u16,
+    /// Port of the dashboard and the reporting API.
+    pub reporting_port: u16,
+    /// Port of the Jaeger UI, which listens on this machine alone.
+    pub jaeger_port: u16,
+    /// Names, without a port, by which browsers and senders ask for the suite
+    /// beside localhost.
+    #[schemars(example = ["shop.example"])]
+    pub hosts: BTreeSet<HostName>,
+    /// Origins whose pages may send events. With none, any may, without
+    /// credentials.
+    #[schemars(example = ["https://shop.example"])]
+    pub origins: BTreeSet<String>,
+    /// Proxies in front, each of which appends the address that called it to
+    /// X-Forwarded-For.
+    pub trusted_proxies: usize,
+    /// Networks of these proxies: their addresses each stand for many clients,
+    /// and are held to no share of the connections.
+    #[schemars(example = ["10.0.0.0/8"])]
+    pub proxy_networks: Vec<Network>,
+}
+
+/// Section `definitions`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DefinitionsSection {
+    /// Folder of JSON Schemas of event types, one file TYPE.json each. They come
+    /// on top of the built-in ones, and replace those of the same name.
+    #[schemars(example = &"definitions/schemas")]
+    pub schemas: Option<PathBuf>,
+    /// Folder of metric definitions (*.yaml), in place of the built-in ones.
+    #[schemars(example = &"definitions/metrics")]
+    pub metrics: Option<PathBuf>,
+    /// Folder of alert rules (*.yaml, one a file), in place of the built-in ones.
+    #[schemars(example = &"definitions/rules")]
+    pub rules: Option<PathBuf>,
+    /// Which members of an event are its products, its customer and its country,
+    /// in place of the built-in file.
+    #[schemars(example = &"definitions/shop.yaml")]
+    pub shop: Option<PathBuf>,
+    /// What rules over events call amounts and lists, in place of the built-in
+    /// file.
+    #[schemars(example = &"definitions/amounts.yaml")]
+    pub amounts: Option<PathBuf>,
+}
+
+/// Section `reference`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReferenceSection {
+    /// YAML or CSV files with products, customers and countries, and folders of
+    /// such files.
+    #[schemars(example = ["products.csv", "reference"])]
+    pub files: Vec<PathBuf>,
+    /// YAML file with countries, their names and regions, in place of the
+    /// built-in table.
+    #[schemars(example = &"countries.yaml")]
+    pub countries: Option<PathBuf>,
+    /// MMDB file with countries by address. Without one, addresses tell nothing.
+    #[schemars(example = &"country.mmdb")]
+    pub geoip: Option<PathBuf>,
+}
+
+/// Section `slack`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlackSection {
+    /// File with the address of the incoming webhook that alerts go to. The
+    /// environment variable TIDEMILL_SLACK__WEBHOOK_URL gives the address itself.
+    #[schemars(example = &"slack-webhook")]
+    pub webhook_file: Option<PathBuf>,
+}
+
+impl Default for ShopFile {
+    fn default() -> Self {
+        Self {
+            data: None,
+            zone: Zone::UTC,
+            currency: Currency::EUR,
+            log: "warn".into(),
+            sample_ratio: 0.05,
+            keys: KeysSection::default(),
+            http: HttpSection::default(),
+            definitions: DefinitionsSection::default(),
+            reference: ReferenceSection::default(),
+            slack: SlackSection::default(),
+        }
+    }
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        Self {
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 7070,
+            reporting_port: 7080,
+            jaeger_port: 16686,
+            hosts: BTreeSet::new(),
+            origins: BTreeSet::new(),
+            trusted_proxies: 0,
+            proxy_networks: Vec::new(),
+        }
+    }
+}
+
+impl ShopFile {
+    /// Free ports, a temporary folder, few traces: for a suite that only its
+    /// starter uses.
+    pub(crate) fn private() -> Self {
+        let http = HttpSection { port: 0, reporting_port: 0, jaeger_port: 0, ..HttpSection::default() };
+        Self { sample_ratio: 0.01, http, ..Self::default() }
+    }
+
+    /// Every file and folder that has to be there, by its setting.
+    fn needed(&mut self) -> impl Iterator<Item = (&'static str, &'static str, &mut PathBuf)> {
+        let Self { keys, definitions, reference, slack, .. } = self;
+        let one = [
+            ("keys", "folder", &mut keys.folder),
+            ("definitions", "schemas", &mut definitions.schemas),
+            ("definitions", "metrics", &mut definitions.metrics),
+            ("definitions", "rules", &mut definitions.rules),
+            ("definitions", "shop", &mut definitions.shop),
+            ("definitions", "amounts", &mut definitions.amounts),
+            ("reference", "countries", &mut reference.countries),
+            ("reference", "geoip", &mut reference.geoip),
+            ("slack", "webhook_file", &mut slack.webhook_file),
+        ];
+        let one = one.into_iter().filter_map(|(section, key, path)| Some((section, key, path.as_mut()?)));
+        one.chain(reference.files.iter_mut().map(|path| ("reference", "files", path)))
+    }
+
+    /// Takes paths as relative to `folder`, whichever the working folder is.
+    fn relative_to(&mut self, folder: &Path) {
+        if let Some(data) = &mut self.data {
+            *data = folder.join(&*data);
+        }
+        self.needed().for_each(|(_, _, path)| *path = folder.join(&*path));
+    }
+}

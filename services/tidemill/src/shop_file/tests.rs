@@ -1,0 +1,89 @@
+use std::path::Path;
+
+use super::*;
+
+fn parse(text: &str) -> Result<ShopFile, String> {
+    ShopFile::parse(Path::new("/nowhere/tidemill.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_file_that_is_written_says_what_the_defaults_say() {
+    let text = sample(&ShopFile::default());
+    assert_eq!(parse(&text), Ok(ShopFile::default()));
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    // Every setting is there, and each has a comment right above it.
+    let lines: Vec<&str> = text.lines().collect();
+    for name in ["data", "zone", "currency", "folder", "port", "origins", "schemas", "files", "geoip", "webhook_file"] {
+        let is_it = |line: &&str| line.trim_start_matches('#').starts_with(&format!("{name} = "));
+        let at = lines.iter().position(is_it).unwrap_or_else(|| panic!("{name} is missing: {text}"));
+        assert!(lines[at - 1].starts_with("# "), "{name} has no comment");
+    }
+}
+
+#[test]
+fn every_example_in_it_is_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = sample(&ShopFile::default());
+    let is_example =
+        |line: &&str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    let examples = text.lines().filter(is_example).count();
+    let with_examples: String =
+        text.lines().map(|line| format!("{}\n", if is_example(&line) { &line[1..] } else { line })).collect();
+    let named = ["keys", "definitions/schemas", "definitions/metrics", "definitions/rules", "reference"];
+    for name in named {
+        std::fs::create_dir_all(folder.path().join(name)).expect("a folder");
+    }
+    for name in [
+        "definitions/shop.yaml",
+        "definitions/amounts.yaml",
+        "products.csv",
+        "countries.yaml",
+        "country.mmdb",
+        "slack-webhook",
+    ] {
+        std::fs::write(folder.path().join(name), "").expect("writes");
+    }
+    let read = ShopFile::parse(&folder.path().join(NAME), &with_examples).expect("every example is right");
+    assert_eq!(examples, 14, "{with_examples}");
+    assert_eq!(read.definitions.metrics, Some(folder.path().join("definitions/metrics")));
+    assert_eq!(read.reference.files, [folder.path().join("products.csv"), folder.path().join("reference")]);
+    // What it says is written as it is read.
+    let again = ShopFile::parse(&folder.path().join(NAME), &sample(&read)).expect("reads");
+    assert_eq!(again, read);
+}
+
+#[test]
+fn an_error_says_file_and_line_and_shows_no_line() {
+    for (text, told) in [
+        ("zone = 'UTC'\ncurency = 'EUR'\n", "tidemill.toml:2: unknown field `curency`"),
+        ("[http]\nport = 'secret'\n", "tidemill.toml:2: invalid type"),
+        ("[http]\nport = 70000\n", "tidemill.toml:2: invalid value"),
+        ("\n\nzone = 'Berlin'\n", "tidemill.toml:3: is no zone of the IANA database"),
+        ("currency = 'Euro'\n", "tidemill.toml:1: must be the three letters of a currency"),
+        ("[http]\n\nhosts = ['shop:80']\n", "tidemill.toml:3: \"shop:80\" is no host without a port"),
+        ("[http]\naddress = 'localhost'\n", "tidemill.toml:2: "),
+        ("log = 'info'\nsample_ratio = 1.5\n", "tidemill.toml:2: sample_ratio must be 0 to 1"),
+        ("[keys]\nwrite = 'tm_secret'\n", "tidemill.toml:2: unknown field `write`"),
+        ("[slack]\nwebhook_file 'tm_secret'\n", "tidemill.toml:2: "),
+        ("log = 'info'\nlog = 'warn'\n", "tidemill.toml:2: duplicate key"),
+        (
+            "[definitions]\nrules = 'rules'\nmetrics = 'there'\n",
+            "tidemill.toml:3: definitions.metrics: /nowhere/there is not there",
+        ),
+    ] {
+        let error = parse(text).expect_err(text);
+        assert!(error.starts_with(&format!("/nowhere/{told}")), "{text}: {error}");
+        assert!(!error.contains("tm_secret"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_may_say_little_and_begin_with_a_mark() {
+    let read = parse("\u{feff}currency = 'sek'\n[http]\nport = 0\n").expect("reads");
+    let expected = ShopFile {
+        currency: "SEK".parse().expect("a currency"),
+        http: HttpSection { port: 0, ..HttpSection::default() },
+        ..ShopFile::default()
+    };
+    assert_eq!(read, expected);
+}

@@ -1,0 +1,46 @@
+//! The services of a suite.
+
+use tidemill_aggregation::AggregationService;
+use tidemill_alert::AlertService;
+use tidemill_enrichment::EnrichmentService;
+use tidemill_ingestion::IngestionService;
+use tidemill_reporting::ReportingService;
+use tidemill_service::Service;
+
+use super::watched::Defines;
+
+/// A service of a suite, in the order of the chain, which is that of draining.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SuiteMember {
+    Ingestion,
+    Enrichment,
+    Aggregation,
+    Alert,
+    Reporting,
+}
+
+impl SuiteMember {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Ingestion, Self::Enrichment, Self::Aggregation, Self::Alert, Self::Reporting];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Ingestion => IngestionService::NAME,
+            Self::Enrichment => EnrichmentService::NAME,
+            Self::Aggregation => AggregationService::NAME,
+            Self::Alert => AlertService::NAME,
+            Self::Reporting => ReportingService::NAME,
+        }
+    }
+
+    /// Those that have to start anew to work with other definitions. Ingestion
+    /// exchanges its schemas while it runs.
+    pub(super) const fn reading(defines: Defines) -> &'static [Self] {
+        match defines {
+            Defines::Schemas => &[],
+            Defines::Metrics => &[Self::Aggregation, Self::Alert, Self::Reporting],
+            Defines::Rules => &[Self::Alert],
+            Defines::Reference => &[Self::Enrichment],
+        }
+    }
+}
