@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use tidemill_domain::{Currency, Timestamp};
+use tidemill_domain::Timestamp;
 use tidemill_events::ItemFacts;
 use tidemill_store::answered;
 use tokio::sync::Mutex;
