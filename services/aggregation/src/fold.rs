@@ -5,6 +5,7 @@ pub(crate) mod books;
 pub(crate) mod cell;
 pub(crate) mod changes;
 pub(crate) mod clocks;
+pub(crate) mod left_out;
 pub(crate) mod messages;
 pub(crate) mod parse;
 pub(crate) mod points;

@@ -67,6 +67,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
             late: raw_seq / 3,
             duplicate: raw_seq / 5,
         }],
+        redriven: Vec::new(),
         trace: None,
     }
 }

@@ -3,12 +3,14 @@
 
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, DeadLetter, LateBatch, MetricsUpdate, TraceParent};
+use tidemill_events::{CellUpdate, DeadLetter, LateBatch, MetricsUpdate, RedrivenOutcomes, TraceParent};
 use tidemill_metrics_store::Point;
 
 use super::{
     books::{BooksKey, EventOutcomes},
     cell::{CellId, GroupId},
+    clocks::ClockChanges,
+    left_out::EventName,
     messages::in_messages,
     points::point,
 };
@@ -28,8 +30,11 @@ pub(crate) struct PartitionChanges {
     pub(crate) gone: Vec<CellId>,
     pub(crate) retractions: Vec<Retraction>,
     pub(crate) books: Vec<(BooksKey, EventOutcomes)>,
-    /// Clocks that moved: source and newest event time.
-    pub(crate) clocks: Vec<(String, Timestamp)>,
+    /// Events that were left out then, or are not any more.
+    pub(crate) left_out: Vec<(EventName, Option<Timestamp>)>,
+    pub(crate) clocks: ClockChanges,
+    /// What became of events that were in dead letters.
+    pub(crate) redriven: Vec<RedrivenOutcomes>,
     pub(crate) late: Vec<LateBatch>,
     pub(crate) letters: Vec<DeadLetter>,
     /// When ingestion took in the last batch; `None` where there was none.
@@ -85,6 +90,7 @@ impl PartitionChanges {
             idle: self.idle,
             cells: Vec::new(),
             books: Vec::new(),
+            redriven: self.redriven.clone(),
             trace: self.trace,
         }
     }

@@ -119,7 +119,12 @@ fn enrichment() -> Enrichment {
         ip_country: Some("NG".into()),
         customer: [("segment".into(), "retail".into())].into(),
         items: vec![ItemFacts { category: "books".into(), product: product.into() }],
-        quality: vec![QualityFlag::CustomerUnknown, QualityFlag::ProductUnknown, QualityFlag::CountryUnknown],
+        quality: vec![
+            QualityFlag::CustomerUnknown,
+            QualityFlag::ProductUnknown,
+            QualityFlag::CountryUnknown,
+            QualityFlag::AttributeUnread,
+        ],
     }
 }
 
@@ -193,6 +198,7 @@ fn updates_of_totals_are_what_they_say() {
         idle: true,
         cells: Vec::new(),
         books: Vec::new(),
+        redriven: Vec::new(),
         trace: None,
     };
     let books = SourceBooks { source: "shop".into(), hour: Timestamp::EPOCH, counted: 1, late: 2, duplicate: 3 };
