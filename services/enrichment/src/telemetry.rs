@@ -131,6 +131,7 @@ impl Telemetry {
             ("customer_unknown", tally.customer_unknown),
             ("product_unknown", tally.product_unknown),
             ("country_unknown", tally.country_unknown),
+            ("attribute_unread", tally.attribute_unread),
         ] {
             self.quality.get_or_create(&FlagLabel { flag }).inc_by(count);
         }

@@ -15,6 +15,8 @@ const UNKNOWN: &str = "Unknown";
 pub(crate) struct JoinedEvent<'b> {
     text: &'b [u8],
     duplicate: bool,
+    /// Whether ingestion left an attribute of it out.
+    is_partly_unread: bool,
     /// Whether the event names a customer.
     has_customer: bool,
     profile: Option<&'b Profile>,
@@ -40,6 +42,7 @@ impl BatchEvent<'_> {
         JoinedEvent {
             text: self.text,
             duplicate,
+            is_partly_unread: self.event.unread.is_some(),
             has_customer: look_ups.customer.is_some(),
             profile,
             country,
@@ -69,6 +72,7 @@ impl<'b> JoinedEvent<'b> {
             (self.has_customer && self.profile.is_none(), QualityFlag::CustomerUnknown),
             (self.items.iter().any(Option::is_none), QualityFlag::ProductUnknown),
             (self.country.is_none(), QualityFlag::CountryUnknown),
+            (self.is_partly_unread, QualityFlag::AttributeUnread),
         ];
         let profile = self.profile.filter(|_| is_detailed);
         Enrichment {

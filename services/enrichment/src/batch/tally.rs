@@ -10,6 +10,7 @@ pub(crate) struct BatchTally {
     pub(crate) customer_unknown: u64,
     pub(crate) product_unknown: u64,
     pub(crate) country_unknown: u64,
+    pub(crate) attribute_unread: u64,
 }
 
 impl BatchTally {
@@ -20,6 +21,7 @@ impl BatchTally {
                 QualityFlag::CustomerUnknown => &mut self.customer_unknown,
                 QualityFlag::ProductUnknown => &mut self.product_unknown,
                 QualityFlag::CountryUnknown => &mut self.country_unknown,
+                QualityFlag::AttributeUnread => &mut self.attribute_unread,
             } += 1;
         }
     }
