@@ -120,6 +120,9 @@ pub struct OnlineRetailArguments {
     /// Events in a request
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
+    /// Requests at once
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub senders: u16,
 }
 
 /// `tidemill check`
