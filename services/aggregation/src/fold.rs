@@ -10,4 +10,5 @@ pub(crate) mod messages;
 pub(crate) mod parse;
 pub(crate) mod points;
 pub(crate) mod session;
+pub(crate) mod size;
 pub(crate) mod state;

@@ -1,6 +1,7 @@
 //! What changed between two checkpoints: a snapshot that is published and
 //! checkpointed while the partition goes on.
 
+use bytes::Bytes;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{CellUpdate, DeadLetter, LateBatch, MetricsUpdate, RedrivenOutcomes, TraceParent};
@@ -101,4 +102,21 @@ impl PartitionChanges {
         let cells = cells.chain(self.retractions.iter().map(|retraction| &retraction.cell));
         cells.filter_map(|cell| point(cell, self.partition, metrics)).collect()
     }
+}
+
+/// What became of events that one request sent again, in one batch.
+pub(super) fn told(((raw_seq, redrive), outcomes): ((u64, String), EventOutcomes)) -> RedrivenOutcomes {
+    let EventOutcomes { counted, late, duplicate } = outcomes;
+    RedrivenOutcomes { redrive, raw_seq, counted, late, duplicate }
+}
+
+/// The late events of a batch, as they came.
+pub(super) fn late_batch(partition: Partition, raw_seq: u64, ingested_at: Timestamp, late: &[Bytes]) -> LateBatch {
+    let mut lines = Vec::with_capacity(late.iter().map(|line| line.len() + 1).sum());
+    for line in late {
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+    }
+    let count = u32::try_from(late.len()).unwrap_or(u32::MAX);
+    LateBatch { partition, raw_seq, ingested_at, count, lines: lines.into() }
 }

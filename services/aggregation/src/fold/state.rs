@@ -7,18 +7,18 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, EventRef, LateBatch, RedrivenOutcomes, TraceParent};
+use tidemill_events::{CellUpdate, EventRef, LateBatch, TraceParent};
 
 use super::{
     books::{BooksKey, EventOutcomes, Outcome},
     cell::{Cell, CellId, CellKey},
-    changes::{ChangedCell, PartitionChanges, Retraction},
+    changes::{ChangedCell, PartitionChanges, Retraction, late_batch, told},
     clocks::Clocks,
     left_out::{LeftOut, key_of},
     parse::{Destination, EventAdditions, HOUR, Parsed},
     session::{Absorbed, Sessions},
+    size::Size,
 };
 use crate::config::Windows;
 
@@ -60,15 +60,6 @@ struct Unsaved {
     /// The log's clock: when ingestion took the last batch in.
     log_time: Option<Timestamp>,
     trace: Option<TraceParent>,
-}
-
-/// How much a partition holds in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
-    pub(crate) cells: usize,
-    pub(crate) values: usize,
-    pub(crate) books: usize,
-    pub(crate) sources: usize,
 }
 
 impl PartitionState {
@@ -337,30 +328,6 @@ impl PartitionState {
 struct Touched {
     changed: HashSet<CellId>,
     absorbed: Vec<Absorbed>,
-}
-
-fn told(((raw_seq, redrive), outcomes): ((u64, String), EventOutcomes)) -> RedrivenOutcomes {
-    let EventOutcomes { counted, late, duplicate } = outcomes;
-    RedrivenOutcomes { redrive, raw_seq, counted, late, duplicate }
-}
-
-fn late_batch(partition: Partition, raw_seq: u64, ingested_at: Timestamp, late: &[Bytes]) -> LateBatch {
-    let mut lines = Vec::with_capacity(late.iter().map(|line| line.len() + 1).sum());
-    for line in late {
-        lines.extend_from_slice(line);
-        lines.push(b'\n');
-    }
-    let count = u32::try_from(late.len()).unwrap_or(u32::MAX);
-    LateBatch { partition, raw_seq, ingested_at, count, lines: lines.into() }
-}
-
-impl Size {
-    /// About how many bytes that is: a cell with its keys and states takes
-    /// some 700, a distinct value 16 in a table that is at worst half full, the
-    /// rest about 150 each.
-    pub(crate) fn bytes(self) -> usize {
-        self.cells * 700 + self.values * 32 + (self.books + self.sources) * 150
-    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+mod lateness;
+
 use std::{collections::HashMap, sync::Arc};
 
 use tidemill_domain::Timestamp;
@@ -281,68 +283,6 @@ async fn an_old_owner_is_refused_on_postgres() {
         return skipped("an_old_owner_is_refused_on_postgres", "no PostgreSQL is installed");
     };
     an_old_owner_is_refused(Config { url: server.url(), max_connections: 4 }).await;
-}
-
-/// A batch of one event of each of these sources, at these seconds.
-fn from_sources(raw_seq: u64, events: &[(&str, i64)]) -> EnrichedBatch {
-    let template = batch(raw_seq, raw_seq - 1, &[]);
-    let line = |(source, seconds): &(&str, i64)| {
-        let time = Timestamp::saturating_from_millis(1_291_190_400_000 + seconds * 1000);
-        format!(r#"{{"specversion":"1.0","id":"x","source":"{source}","type":"other","time":"{time}"}}"#) + "\n"
-    };
-    let lines: String = events.iter().map(line).collect();
-    EnrichedBatch { count: events.len() as u32, lines: lines.into(), ..template }
-}
-
-/// Of more sources than have a clock, the store keeps those that the memory of
-/// an owner that went on would keep.
-async fn clocks_are_those_of_an_owner_that_went_on(config: Config) {
-    let mut fixture = Fixture::open(config).await;
-    let windows = Arc::new(Windows { max_sources: 2, retention_days: 30, ..Windows::default() });
-    let open = async |fixture: &Fixture, partition| {
-        let (store, metrics) = (fixture.store.clone(), fixture.metrics.clone());
-        Owner::open(store, metrics, windows.clone(), partition, Timestamp::EPOCH).await.expect("opens")
-    };
-    let other = Partition::new(7);
-    let mut straight = open(&fixture, other).await;
-    let many: Vec<String> = (0..300).map(|n| format!("made up {n}")).collect();
-    let many: Vec<(&str, i64)> = many.iter().map(|name| (name.as_str(), 5)).collect();
-    let events: [&[(&str, i64)]; 5] =
-        [&[("a", 100), ("b", 9_000_000), ("a", 50)], &[("c", 300)], &[("a", 10)], &many, &[("c", 20)]];
-    for (index, events) in events.into_iter().enumerate() {
-        let batch = from_sources(index as u64 + 1, events);
-        fixture.take(&mut straight, &EnrichedBatch { partition: other, ..batch.clone() }).await;
-        let mut owner = open(&fixture, P).await;
-        fixture.take(&mut owner, &batch).await;
-        let changes = owner.take_changes(Timestamp::EPOCH);
-        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writes");
-    }
-    let changes = straight.take_changes(Timestamp::EPOCH);
-    fixture.store.checkpoint(&changes, &straight.claim).await.expect("writes");
-    let sorted = async |partition| {
-        let mut clocks = fixture.store.clocks(partition).await.expect("answers");
-        clocks.clocks.sort_by_key(|clock| clock.met);
-        clocks
-    };
-    let (restored, straight) = (sorted(P).await, sorted(other).await);
-    assert_eq!(restored, straight);
-    let names: Vec<&str> = restored.clocks.iter().map(|clock| clock.source.as_str()).collect();
-    assert_eq!(names, ["made up 299", "c"]);
-    let furthest = Timestamp::saturating_from_millis(1_291_190_400_000 + 9_000_000_000);
-    assert_eq!(restored.furthest, Some(furthest), "also of a source that was dropped");
-}
-
-#[tokio::test]
-async fn clocks_are_those_of_an_owner_that_went_on_on_sqlite() {
-    clocks_are_those_of_an_owner_that_went_on(sqlite(&tempdir())).await;
-}
-
-#[tokio::test]
-async fn clocks_are_those_of_an_owner_that_went_on_on_postgres() {
-    let Some(server) = Postgres::start().await else {
-        return skipped("clocks_are_those_of_an_owner_that_went_on_on_postgres", "no PostgreSQL is installed");
-    };
-    clocks_are_those_of_an_owner_that_went_on(Config { url: server.url(), max_connections: 4 }).await;
 }
 
 #[tokio::test]

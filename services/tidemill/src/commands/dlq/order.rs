@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tidemill_domain::Timestamp;
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
@@ -23,12 +22,11 @@ use super::{
 use crate::{
     arguments::{DlqOrder, DlqRedrive},
     client::{Client, ClientError},
-    progress,
-    table::plain,
 };
 
 /// Letters in one call.
 const PAGE: u32 = 1000;
+
 /// An order as the API reads it.
 #[derive(Debug, Serialize)]
 struct OrderBody<'o> {
