@@ -50,7 +50,7 @@ async fn online_retail_equals_its_truth() {
         }
     };
     let import = async {
-        let sending = Sending { batch: 5_000, senders: 8, shuffle: Some(11) };
+        let sending = Sending { batch: 1_000, senders: 8, shuffle: Some(11) };
         let summary = online_retail::import(&file, out.path(), &client, sending).await.expect("imports");
         done.store(true, Ordering::Relaxed);
         summary
