@@ -101,7 +101,7 @@ async fn backfill(
             }
         };
         let changes = batch.changes_again(kept.remove(&raw_seq).unwrap_or_default(), &resources.geo);
-        let batch = batch.settled(changes);
+        let batch = batch.settled(changes, &resources.geo);
         partition.publish(&batch, BatchPlace { raw_seq, raw_prev, remade: Some(reason) }).await?;
         raw_prev = raw_seq;
     }

@@ -84,6 +84,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
             duplicate: raw_seq / 5,
             repeated: raw_seq / 7,
         }],
+        redriven: Vec::new(),
         trace: None,
     }
 }

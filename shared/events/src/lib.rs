@@ -31,7 +31,8 @@ pub use contract::{Contract, Described};
 pub use dead_letter::{DeadLetter, Events};
 pub use event::{Conversion, Enrichment, EventRef, ItemFacts, QualityFlag};
 pub use message::{
-    AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch, SourceBooks,
+    AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch,
+    RedrivenOutcomes, SourceBooks,
 };
 pub use order::{LineFacts, OrderFacts};
 pub use redrive::Redrive;

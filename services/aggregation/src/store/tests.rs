@@ -1,3 +1,5 @@
+mod lateness;
+
 use std::{collections::HashMap, sync::Arc};
 
 use tidemill_domain::Timestamp;

@@ -47,8 +47,24 @@ impl<'a> MarkedBatch<'a> {
     }
 
     /// The batch, with what it does to orders.
-    pub(crate) fn settled(self, changes: BatchChanges) -> SettledBatch<'a> {
+    pub(crate) fn settled(self, mut changes: BatchChanges, geo: &Geo) -> SettledBatch<'a> {
+        changes.extend(self.left_out(geo));
         SettledBatch::new(self.raw, self.events, self.marks, changes)
+    }
+
+    /// What events say that came before and come again as history. They change no
+    /// order that is remembered; but aggregation counts one that it had left out.
+    fn left_out(&self, geo: &Geo) -> BatchChanges {
+        let again = self
+            .events
+            .iter()
+            .enumerate()
+            .filter(|(place, event)| self.marks.get(*place) != Mark::New && event.event.backfill.is_some());
+        let alone = |(place, event): (usize, &BatchEvent<'a>)| {
+            let statement = event.statement.as_ref()?;
+            Some((place, change_alone(statement, context(event, statement, geo))))
+        };
+        again.filter_map(alone).collect()
     }
 
     fn telling(&self) -> impl Iterator<Item = (usize, &BatchEvent<'a>, &OrderStatement)> {

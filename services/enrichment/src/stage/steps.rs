@@ -49,7 +49,7 @@ impl<'c> EnrichSteps<'c> {
         }
         let batch = self.partition.mark(batch).await?;
         let mut orders = self.partition.settle(&batch).await?;
-        let batch = batch.settled(std::mem::take(&mut orders.changes));
+        let batch = batch.settled(std::mem::take(&mut orders.changes), &self.partition.resources.geo);
         self.partition.publish_next(raw_seq, &batch).await?;
         self.partition.orders.commit(raw_seq, raw.ingested_at, orders);
         Ok(())

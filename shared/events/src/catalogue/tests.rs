@@ -143,6 +143,7 @@ fn enrichment() -> Enrichment {
             QualityFlag::CustomerUnknown,
             QualityFlag::ProductUnknown,
             QualityFlag::CountryUnknown,
+            QualityFlag::AttributeUnread,
             QualityFlag::CurrencyUnknown,
             QualityFlag::RateUnknown,
             QualityFlag::OrderUnknown,
@@ -228,6 +229,7 @@ fn updates_of_totals_are_what_they_say() {
         idle: true,
         cells: Vec::new(),
         books: Vec::new(),
+        redriven: Vec::new(),
         trace: None,
     };
     let books =

@@ -66,6 +66,7 @@ fn update(partition: usize, raw_seq: u64, watermark: Timestamp, cells: Vec<CellU
         idle: false,
         cells,
         books: Vec::new(),
+        redriven: Vec::new(),
         trace: None,
     }
 }
