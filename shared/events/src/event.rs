@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use tidemill_domain::{Currency, Timestamp};
 
 use crate::{
+    item::ItemFacts,
     order::{LineFacts, OrderFacts},
     trace::TraceParent,
 };
@@ -187,16 +188,6 @@ impl Enrichment {
             _ => None,
         }
     }
-}
-
-/// What enrichment knows of one item's product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ItemFacts {
-    /// Category, `Unknown` where the product is not known.
-    pub category: String,
-    /// Further attributes of the product.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub product: BTreeMap<String, String>,
 }
 
 /// A gap in the enrichment. The event goes on all the same.
