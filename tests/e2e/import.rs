@@ -57,7 +57,8 @@ async fn online_retail_equals_its_truth() {
     };
     let ((), summary) = tokio::join!(traffic, import);
     eprintln!("{}", serde_json::to_string(&summary).expect("serialises"));
-    assert_eq!((summary.sent, summary.counted, summary.duplicate), (LINES, LINES, 0));
+    // A request that a busy machine gave up is sent again: then some lines come twice.
+    assert_eq!((summary.sent, summary.counted, summary.late), (LINES, LINES, 0));
 
     let truth = rows(
         &data.join("truth/per_day_country.csv"),
@@ -79,7 +80,8 @@ async fn online_retail_equals_its_truth() {
     // every line is known.
     let sending = Sending { batch: 10_000, senders: 4, shuffle: None };
     let again = online_retail::import(&file, out.path(), &client, sending).await.expect("imports");
-    assert_eq!((again.sent, again.counted, again.duplicate), (LINES, 0, LINES));
+    assert_eq!((again.sent, again.counted, again.late), (LINES, 0, 0));
+    assert!(again.duplicate >= LINES, "{}", again.duplicate);
     assert_eq!(
         rows(
             &out.path().join("daily_country.csv"),
