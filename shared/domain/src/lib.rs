@@ -15,7 +15,7 @@ mod partition;
 pub mod text;
 mod timestamp;
 
-pub use amount::{Amount, AmountError, ReadAmount};
+pub use amount::{Amount, AmountError, Factor, ReadAmount};
 pub use backoff::{Backoff, Outage};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use code::{Code, CodeError, Party};
