@@ -47,7 +47,7 @@ async fn yen_and_euros_are_never_added() {
     let converted = suite.get(&format!("{TOTALS}&convert=true")).await;
     assert_eq!(converted["base_currency"], "EUR");
     assert_eq!(converted["rows"][0]["values"]["revenue"], "113.00031");
-    assert_eq!(converted["rows"][0]["unconverted"], json!({"revenue": 1}));
+    assert_eq!(converted["rows"][0]["unconverted"]["revenue"], 1);
 
     // An order that is large in any currency is told with both amounts.
     assert_eq!(suite.post(JSON, order("k4", Some("JPY"), "2000000")).await.0, 202);

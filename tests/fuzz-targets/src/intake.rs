@@ -100,6 +100,10 @@ fn is_an_event(line: &[u8]) {
     assert!(event.kind.parse::<EventType>().is_ok(), "type {:?}", event.kind);
     let headers =
         HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json"))]);
+    if event.redriven.is_some() {
+        // Only redriving gives that attribute.
+        return;
+    }
     let again =
         fuzzing::validate_request("/v1/events", &headers, Bytes::copy_from_slice(line)).map(|j| (j.lines, j.rejected));
     assert_eq!(again, Ok((vec![line.to_vec()], Vec::new())), "{}", line.escape_ascii());

@@ -37,7 +37,7 @@ impl<'a> MarkedBatch<'a> {
         let of = |(place, event, statement)| EventStatement {
             place,
             statement,
-            context: context(event, statement, geo, base),
+            context: context(event, geo, base),
         };
         self.telling().map(of).collect()
     }
@@ -46,7 +46,7 @@ impl<'a> MarkedBatch<'a> {
     /// is not a function of the events alone.
     pub(crate) fn changes_again(&self, mut kept: BatchChanges, geo: &Geo, base: Currency) -> BatchChanges {
         for (place, event, statement) in self.telling() {
-            kept.entry(place).or_insert_with(|| change_alone(statement, context(event, statement, geo, base)));
+            kept.entry(place).or_insert_with(|| change_alone(statement, context(event, geo, base)));
         }
         kept
     }
@@ -67,7 +67,7 @@ impl<'a> MarkedBatch<'a> {
             .filter(|(place, event)| self.marks.get(*place) != Mark::New && event.event.backfill.is_some());
         let alone = |(place, event): (usize, &BatchEvent<'a>)| {
             let statement = event.statement.as_ref()?;
-            Some((place, change_alone(statement, context(event, statement, geo, base))))
+            Some((place, change_alone(statement, context(event, geo, base))))
         };
         again.filter_map(alone).collect()
     }
@@ -78,7 +78,7 @@ impl<'a> MarkedBatch<'a> {
     }
 }
 
-fn context(event: &BatchEvent<'_>, statement: &OrderStatement, geo: &Geo, base: Currency) -> OrderContext {
+fn context(event: &BatchEvent<'_>, geo: &Geo, base: Currency) -> OrderContext {
     let ip_country = event.event.clientip.as_deref().and_then(|address| geo.country(address));
     OrderContext {
         time: event.event.time,

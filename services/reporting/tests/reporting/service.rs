@@ -1,6 +1,8 @@
 //! The service on a real NATS: messages in, answers out.
 
-use crate::shop::{HOSTILE, MINUTE, Shop, at, batch, cell, letter, outcomes, status, transition, update};
+use crate::shop::{
+    HOSTILE, MINUTE, Shop, at, batch, cell, letter, made_up, made_up_csv, outcomes, status, transition, update,
+};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use tidemill_bus::Bus;
@@ -38,7 +40,7 @@ async fn numbers_are_merged_grouped_and_marked() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
     let metrics = running.json("/v1/metrics").await;
-    assert_eq!(metrics["metrics"].as_array().expect("a list").len(), 6);
+    assert_eq!(metrics["metrics"].as_array().expect("a list").len(), 7);
     assert_eq!(metrics["metrics"][4]["window"], json!({"kind": "tumbling", "seconds": 60}));
     trade(&shop.bus).await;
 
@@ -51,7 +53,7 @@ async fn numbers_are_merged_grouped_and_marked() {
     let hostile: Vec<&Json> = hostile.filter(|series| series["dimensions"]["category"] == HOSTILE).collect();
     assert_eq!(hostile[0]["dimensions"]["region"], "EU");
     assert_eq!(
-        hostile[0]["points"],
+        json!([made_up(hostile[0]["points"][0].clone())]),
         json!([{"start": at(0), "end": at(MINUTE), "complete": true,
                 "values": {"customers": 2, "orders": 5, "quantity": "4.00", "revenue": "30.50"},
                 "converted": {"revenue": "30.50"}}])
@@ -76,17 +78,29 @@ async fn numbers_are_merged_grouped_and_marked() {
 
     let csv = running.get("/v1/metrics/sales_metrics/totals?group_by=category&format=csv").send().await.expect("csv");
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
-    let quoted = HOSTILE.replace('"', "\"\"");
-    let expected = format!(
-        "category,currency,customers,orders,quantity,revenue,converted.revenue,unconverted.revenue,base_currency\n\
-         \"{quoted}\",EUR,3,6,6.00,30.51,30.51,0,EUR\nbooks,EUR,2,2,4.00,10.00,10.00,0,EUR\n"
-    );
-    assert_eq!(csv.text().await.expect("text"), expected);
+    let names = [
+        "category",
+        "currency",
+        "customers",
+        "orders",
+        "quantity",
+        "revenue",
+        "converted.revenue",
+        "unconverted.revenue",
+        "base_currency",
+    ];
+    let expected = [
+        names,
+        [HOSTILE, "EUR", "3", "6", "6.00", "30.51", "30.51", "0", "EUR"],
+        ["books", "EUR", "2", "2", "4.00", "10.00", "10.00", "0", "EUR"],
+    ];
+    let plain = csv.text().await.expect("text");
+    assert_eq!(made_up_csv(&plain), expected);
     let marked = "/v1/metrics/sales_metrics/totals?group_by=category&format=csv&bom=true";
     let csv = running.get(marked).send().await.expect("csv").bytes().await.expect("bytes");
-    assert_eq!(csv, format!("\u{feff}{expected}").as_bytes());
+    assert_eq!(csv, format!("\u{feff}{plain}").as_bytes());
     let csv = running.get("/v1/metrics/sales_metrics/series").header("accept", "text/csv").send().await.expect("csv");
-    assert!(csv.text().await.expect("text").starts_with("currency,start,end,complete,customers"));
+    assert!(csv.text().await.expect("text").starts_with("currency,start,end,complete,cancelled,customers"));
     running.stop().await;
 }
 

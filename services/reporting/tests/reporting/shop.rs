@@ -118,6 +118,30 @@ pub(crate) fn sales() -> MetricDefinition {
     Metrics::load(None).expect("the defaults").get("sales_metrics").expect("one").clone()
 }
 
+/// Measures of `sales_metrics` that the tests make up.
+const MADE_UP: [&str; 4] = ["customers", "orders", "quantity", "revenue"];
+
+/// A row or point with those measures alone.
+pub(crate) fn made_up(mut row: Json) -> Json {
+    for part in ["values", "converted", "unconverted"] {
+        if let Some(measures) = row.get_mut(part).and_then(Json::as_object_mut) {
+            measures.retain(|name, _| MADE_UP.contains(&name.as_str()));
+        }
+    }
+    row
+}
+
+/// The same of CSV: names and cells of the columns that are left.
+pub(crate) fn made_up_csv(text: &str) -> Vec<Vec<String>> {
+    let mut reader = csv::Reader::from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let header = reader.headers().expect("a header").clone();
+    let measure = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let is_other = |name: &str| sales().measures.contains_key(&measure(name)) && !MADE_UP.contains(&&*measure(name));
+    let kept: Vec<usize> = (0..header.len()).filter(|at| !is_other(&header[*at])).collect();
+    let rows = [header].into_iter().chain(reader.records().map(|row| row.expect("reads")));
+    rows.map(|row| kept.iter().map(|at| row[*at].to_owned()).collect()).collect()
+}
+
 pub(crate) fn version() -> String {
     sales().version().to_owned()
 }

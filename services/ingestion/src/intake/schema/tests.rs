@@ -51,7 +51,7 @@ fn a_schema_that_marks_two_members_is_refused() {
     std::fs::write(folder.path().join("order.placed.json"), schema).expect("writes");
     let config = SchemasConfig { folder: Some(folder.path().into()), ..SchemasConfig::default() };
     let error = Schemas::load(&config).err().expect("is refused").to_string();
-    let reason = "schema order.placed.json: x-partition-key marks two members, cart_id and order_id";
+    let reason = "order.placed.json:1: x-partition-key marks two members, cart_id and order_id";
     assert!(error.contains(reason), "{error}");
 }
 
