@@ -6,7 +6,15 @@ fn the_defaults_load_and_have_versions() {
     let names: Vec<_> = metrics.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(
         names,
-        ["conversion", "daily_country", "daily_sales", "order_metrics", "product_views", "sales_metrics", "tidemill_check"]
+        [
+            "conversion",
+            "daily_country",
+            "daily_sales",
+            "order_metrics",
+            "product_views",
+            "sales_metrics",
+            "tidemill_check"
+        ]
     );
     assert!(metrics.iter().all(|m| m.version().len() == 12));
 }
