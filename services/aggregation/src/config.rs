@@ -44,8 +44,10 @@ pub struct Windows {
     /// How far behind the newest event of its source an event may be before
     /// the watermark passes it, in seconds.
     pub out_of_orderness_seconds: u32,
-    /// How far behind the watermark an event still corrects its window, in
-    /// seconds. Later ones are kept aside and counted as late.
+    /// How far behind the watermark of its source an event still corrects its
+    /// window, in seconds. Later ones are kept aside and counted as late, unless
+    /// they are marked as backfill. It costs no memory. Keep it shorter than
+    /// enrichment's `duplicates.horizon_seconds`.
     pub allowed_lateness_seconds: u32,
     /// An event this far ahead of its ingestion, in seconds, is counted but
     /// does not move the watermark: one wrong clock must not make all others
@@ -54,8 +56,8 @@ pub struct Windows {
     /// A source that is silent for this long, in seconds, holds no window
     /// open.
     pub idle_after_seconds: u32,
-    /// Sources with a watermark of their own in each partition; further ones
-    /// share one.
+    /// Sources whose watermark is kept in each partition: those that were met most
+    /// recently. Another one starts afresh, so its first event is not late.
     pub max_sources: u32,
     /// Window totals kept in memory for each partition; further ones are read
     /// from the store when an event needs them.
@@ -66,8 +68,8 @@ pub struct Windows {
     pub max_values_in_memory: u32,
     /// How many days of event time are kept, counted back from the newest
     /// event of the partition; 0 keeps everything. Events older than that are
-    /// late, whatever their source, so an import of older orders needs a longer
-    /// one; totals that nothing can change any more are deleted from the
+    /// late, whatever their source, also those that are marked as backfill, so
+    /// an import of older orders needs a longer one; totals that nothing can change any more are deleted from the
     /// service's store. What was published stays with whoever read it.
     pub retention_days: u32,
 }
@@ -76,7 +78,7 @@ impl Default for Windows {
     fn default() -> Self {
         Self {
             out_of_orderness_seconds: 60,
-            allowed_lateness_seconds: 24 * 3600,
+            allowed_lateness_seconds: 7 * 24 * 3600,
             max_future_seconds: 300,
             idle_after_seconds: 10,
             max_sources: 1000,
@@ -103,7 +105,8 @@ impl Config {
         let lateness = u64::from(windows.allowed_lateness_seconds) + u64::from(windows.out_of_orderness_seconds);
         if windows.retention_days != 0 && u64::from(windows.retention_days) * 24 * 3600 < lateness {
             return Err(StartError::new(
-                "windows: retention_days must be 0, or at least allowed_lateness_seconds and out_of_orderness_seconds",
+                "windows: retention_days must be 0, or at least allowed_lateness_seconds and out_of_orderness_seconds \
+                 together",
             ));
         }
         Ok(())

@@ -5,10 +5,12 @@ pub(crate) mod books;
 pub(crate) mod cell;
 pub(crate) mod changes;
 pub(crate) mod clocks;
+pub(crate) mod left_out;
 pub(crate) mod messages;
 #[cfg(test)]
 mod money;
 pub(crate) mod parse;
 pub(crate) mod points;
 pub(crate) mod session;
+pub(crate) mod size;
 pub(crate) mod state;

@@ -16,7 +16,7 @@ use tracing::Span;
 
 use crate::{
     error::Error,
-    fold::{books::EventOutcomes, state::Size},
+    fold::{books::EventOutcomes, size::Size},
     store::{Store, StoredRows},
 };
 

@@ -100,8 +100,9 @@ async fn backfill(
                 batch.mark(memory, &keys, &Sightings::default())
             }
         };
-        let changes = batch.changes_again(kept.remove(&raw_seq).unwrap_or_default(), &resources.geo);
-        let batch = batch.settled(changes);
+        let changes =
+            batch.changes_again(kept.remove(&raw_seq).unwrap_or_default(), &resources.geo, resources.currency);
+        let batch = batch.settled(changes, &resources.geo, resources.currency);
         partition.publish(&batch, BatchPlace { raw_seq, raw_prev, remade: Some(reason) }).await?;
         raw_prev = raw_seq;
     }

@@ -10,6 +10,7 @@ mod change;
 mod key;
 mod memory;
 mod order;
+mod remains;
 mod returns;
 mod statement;
 #[cfg(test)]

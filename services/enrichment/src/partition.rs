@@ -89,13 +89,13 @@ impl OpenPartition {
     /// What a batch does to orders: those that it is about are looked up, and
     /// change when the batch is done.
     pub(crate) async fn settle(&self, batch: &MarkedBatch<'_>) -> Result<SettledOrders, Error> {
-        let Resources { store, store_breaker, geo, .. } = &*self.resources;
+        let Resources { store, store_breaker, geo, currency, .. } = &*self.resources;
         let unknown = self.orders.unknown(batch.statements());
         let stored = match unknown.is_empty() {
             true => HashMap::new(),
             false => store_breaker.call(answered(store.orders(self.partition, &unknown))).await?,
         };
-        Ok(self.orders.settle(batch.raw().ingested_at, batch.event_statements(geo), &stored))
+        Ok(self.orders.settle(batch.raw().ingested_at, batch.event_statements(geo, *currency), &stored))
     }
 
     /// What was done to orders in the batches behind one.

@@ -2,6 +2,7 @@
 //! event, and which attributes of a record, mean something to enrichment.
 
 mod definition;
+mod fields;
 mod members;
 mod orders;
 mod written_orders;

@@ -424,6 +424,16 @@ async fn reference_data_changes_over_http_without_a_restart() {
     let (status, body) = service.put("/v1/reference/products/P-1", json!({"a": "x".repeat(65 << 10)})).await;
     assert_eq!((status, &body["code"]), (413, &json!("body_too_large")));
 
+    // A product may have its sku alone.
+    let sku = json!({"items": [{"sku": "P-1", "quantity": 1}], "country": "ie"});
+    let sku = line("0", "order.placed", "2010-12-01T08:26:00Z", sku);
+    let unread = sku.replacen('{', r#"{"unread":"clientip","#, 1).replacen("\"0\"", "\"u\"", 1);
+    bus.publish(&batch(9, now(), &[sku, unread])).await.expect("publishes");
+    let made = next(&mut enriched).await;
+    let [known, partly] = &enrichments(&made)[..] else { panic!("{made:?}") };
+    assert_eq!((known.items[0].category.as_str(), known.country.as_deref()), ("Books", Some("IE")));
+    assert_eq!((&known.quality[..], &partly.quality[..]), (&[][..], &[QualityFlag::AttributeUnread][..]));
+
     let order = json!({"items": [{"product_id": "P-1"}, {"product_id": "P-2"}], "billing_country": "Germany"});
     let order = |id: &str, time: &str| line(id, "order.placed", time, order.clone());
     bus.publish(&batch(1, now(), &[order("1", "2010-12-01T08:26:00Z")])).await.expect("publishes");

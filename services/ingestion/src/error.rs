@@ -33,6 +33,8 @@ pub(crate) enum Error {
     MalformedEncoding(String),
     #[error("{0}")]
     MalformedBody(String),
+    #[error("header {header}: {detail}")]
+    MalformedHeader { header: &'static str, detail: String },
 
     #[error("{detail}")]
     MalformedJson { pointer: String, detail: String },
@@ -83,6 +85,7 @@ impl Error {
             Self::BodyTimeout { .. } => Code::BodyTimeout,
             Self::MalformedEncoding(_) => Code::MalformedEncoding,
             Self::MalformedBody(_) => Code::MalformedBody,
+            Self::MalformedHeader { .. } => Code::MalformedHeader,
             Self::MalformedJson { .. } => Code::MalformedJson,
             Self::DuplicateKey { .. } => Code::DuplicateKey,
             Self::NullCharacter { .. } => Code::NullCharacter,
@@ -118,6 +121,7 @@ impl Error {
             | Self::BodyTimeout { .. }
             | Self::MalformedEncoding(_)
             | Self::MalformedBody(_)
+            | Self::MalformedHeader { .. }
             | Self::EventTooLarge { .. }
             | Self::UnknownType(_)
             | Self::RateLimited { .. }
@@ -169,6 +173,7 @@ impl Error {
             Self::BodyTimeout { .. } => S::REQUEST_TIMEOUT,
             Self::MalformedEncoding(_) => S::BAD_REQUEST,
             Self::MalformedBody(_) => S::BAD_REQUEST,
+            Self::MalformedHeader { .. } => S::BAD_REQUEST,
             Self::MalformedJson { .. } => S::BAD_REQUEST,
             Self::DuplicateKey { .. } => S::BAD_REQUEST,
             Self::NullCharacter { .. } => S::BAD_REQUEST,

@@ -18,7 +18,7 @@ use crate::{
     config::{RequestLimitsConfig, SchemasConfig, UnknownTypes},
     error::Error,
     intake::{
-        self,
+        self, backfill,
         formats::Format,
         inflate::Encoding,
         route::Route,
@@ -84,6 +84,7 @@ pub fn validate_request(path: &str, headers: &HeaderMap, body: Bytes) -> Result<
             encoding: Encoding::of(headers)?,
             body,
             clientip: None,
+            backfill: backfill::of_request(headers)?,
             trace: None,
         };
         validator.validate(submission, &mut admission)

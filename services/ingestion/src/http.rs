@@ -18,7 +18,7 @@ use utoipa::OpenApi;
 
 use self::{
     answer::{Answers, IntakeAnswer, OneRejected, RejectedEvent, RequestVerdict},
-    bodies::{CloudEventSchema, SegmentBatchSchema, SegmentCallSchema, SegmentOtherCallSchema},
+    bodies::{BackfillHeader, CloudEventSchema, SegmentBatchSchema, SegmentCallSchema, SegmentOtherCallSchema},
 };
 use crate::{
     intake::{route::Route, take_in::EventIntake},
@@ -101,7 +101,7 @@ async fn answer(route: Route, intake: Arc<EventIntake>, caller: Caller, request:
 /// `ce-` headers and the body is the data. `text/plain` is what a page's beacon
 /// says; the text is one event, or an array of them.
 #[utoipa::path(
-    post, path = "/v1/events", tag = "events",
+    post, path = "/v1/events", params(BackfillHeader), tag = "events",
     request_body(content(
         (CloudEventSchema = "application/cloudevents+json"),
         (Vec<CloudEventSchema> = "application/cloudevents-batch+json"),
@@ -121,7 +121,7 @@ async fn events(State(intake): State<Arc<EventIntake>>, caller: Caller, request:
 /// kind, as `text/plain`, which needs no preflight. A `type` in the body goes
 /// before the address.
 #[utoipa::path(
-    post, path = "/v1/track", tag = "segment",
+    post, path = "/v1/track", params(BackfillHeader), tag = "segment",
     request_body(content((SegmentCallSchema = "application/json"), (SegmentCallSchema = "text/plain"))),
     responses(Answers)
 )]
@@ -134,7 +134,7 @@ async fn track(State(intake): State<Arc<EventIntake>>, caller: Caller, request: 
 /// It becomes an event of type `segment.page`, `segment.screen`,
 /// `segment.identify`, `segment.group` or `segment.alias`.
 #[utoipa::path(
-    post, path = "/v1/page", tag = "segment",
+    post, path = "/v1/page", params(BackfillHeader), tag = "segment",
     request_body(content((SegmentOtherCallSchema = "application/json"), (SegmentOtherCallSchema = "text/plain"))),
     responses(Answers)
 )]
@@ -144,7 +144,7 @@ async fn page(State(intake): State<Arc<EventIntake>>, caller: Caller, request: R
 
 /// Take in a batch of Segment calls
 #[utoipa::path(
-    post, path = "/v1/batch", tag = "segment",
+    post, path = "/v1/batch", params(BackfillHeader), tag = "segment",
     request_body(content((SegmentBatchSchema = "application/json"), (SegmentBatchSchema = "text/plain"))),
     responses(Answers)
 )]

@@ -4,6 +4,7 @@
 //! `NormalisedEvent` with every attribute in its type, a `ValidEvent` whose
 //! data is as its schema has it, and a line of the log.
 
+pub(crate) mod backfill;
 mod binary;
 mod claims;
 mod client_address;

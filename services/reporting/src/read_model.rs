@@ -11,7 +11,7 @@ use std::{
 };
 
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, MetricsUpdate, SourceBooks};
+use tidemill_events::{CellUpdate, MetricsUpdate, RedrivenOutcomes, SourceBooks};
 use tidemill_totals::Totals;
 
 use crate::{books, watermark::PartitionProgress};
@@ -74,6 +74,8 @@ pub(crate) struct MetricsFold {
     pub(crate) cells: BTreeMap<(MergedCellKey, Partition), CellState>,
     /// Furthest outcomes, by source, hour and partition.
     pub(crate) outcomes: BTreeMap<(String, Timestamp, Partition), OutcomeCounts>,
+    /// Outcomes of events that were in dead letters, by request, partition and batch.
+    pub(crate) redriven: BTreeMap<(String, Partition, u64), OutcomeCounts>,
     /// Newest progress.
     pub(crate) progress: BTreeMap<Partition, PartitionProgress>,
 }
@@ -90,6 +92,10 @@ impl MetricsFold {
             let key = (books::known_source(source), books::hour_of(hour), partition);
             let outcome = OutcomeCounts { raw_seq, counted, late, duplicate, repeated };
             keep_furthest(&mut self.outcomes, key, outcome, |outcome| outcome.raw_seq);
+        }
+        for RedrivenOutcomes { redrive, raw_seq, counted, late, duplicate } in update.redriven {
+            let outcomes = OutcomeCounts { raw_seq, counted, late, duplicate, repeated: 0 };
+            self.redriven.insert((redrive, partition, raw_seq), outcomes);
         }
         for CellUpdate { metric, version, start, end, dimensions, totals, retracted, .. } in update.cells {
             let dimensions = canonical(&dimensions);

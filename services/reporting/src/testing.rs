@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};
-use tidemill_definitions::{MetricDefinition, Metrics};
+use tidemill_definitions::MetricDefinition;
 use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_events::{AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, SourceBooks};
 use tidemill_totals::Measure;
@@ -15,13 +15,25 @@ pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp::saturating_from_millis(millis)
 }
 
-/// The default `sales_metrics`.
+/// A metric of sales with a measure of each sort.
+const SALES: &str = "\
+name: sales_metrics
+types: [order.placed]
+window: {tumbling: 1m}
+dimensions: {category: category, region: region}
+measures:
+  customers: {distinct: subject, within: partition}
+  orders: {count: rows}
+  quantity: {sum: order.quantity}
+  revenue: {sum: order.revenue, money: currency}
+";
+
 pub(crate) fn sales() -> Metric {
     (&definition()).into()
 }
 
-pub(crate) fn definition() -> MetricDefinition {
-    Metrics::load(None).expect("the defaults").get("sales_metrics").expect("one of them").clone()
+fn definition() -> MetricDefinition {
+    MetricDefinition::parse("sales.yaml", SALES).expect("is right")
 }
 
 /// A dead letter of a service.
@@ -49,7 +61,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
         ]),
         totals: definition().totals([
             ("customers", Measure::DistinctKeyed(raw_seq / 2)),
-            ("orders", Measure::DistinctKeyed(raw_seq)),
+            ("orders", Measure::Count(raw_seq)),
             ("quantity", Measure::Sum(Amount::from_int(raw_seq.cast_signed()))),
             ("revenue", Measure::Sum(Amount::from_micros(i128::from(raw_seq) * 10_000))),
         ]),
@@ -72,6 +84,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
             duplicate: raw_seq / 5,
             repeated: raw_seq / 7,
         }],
+        redriven: Vec::new(),
         trace: None,
     }
 }

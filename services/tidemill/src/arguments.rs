@@ -176,8 +176,11 @@ pub struct OnlineRetailArguments {
     #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
     pub read_key: Option<String>,
     /// Events in a request
-    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
+    /// Requests at once
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub senders: u16,
 }
 
 /// `tidemill check`

@@ -105,6 +105,8 @@ pub struct Client {
     reporting: Url,
     keys: Keys,
     patience: Duration,
+    /// The history that everything sent belongs to.
+    backfill: Option<&'static str>,
     /// Reporting's address was not named, but taken from ingestion's.
     is_reporting_guessed: bool,
 }
@@ -119,6 +121,7 @@ impl Client {
             reporting,
             keys,
             patience: PATIENCE,
+            backfill: None,
             is_reporting_guessed: false,
         }
     }
@@ -147,6 +150,11 @@ impl Client {
     /// The same client, which gives a request up after so long.
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same client, which sends everything as history of this name.
+    pub fn with_backfill(self, name: &'static str) -> Self {
+        Self { backfill: Some(name), ..self }
     }
 
     /// A client of reporting alone, for a person who waits: it gives up soon.
@@ -198,6 +206,9 @@ impl Client {
                 request = request.header(header::CONTENT_ENCODING, encoding);
             }
             request = with_key(request, self.keys.write.as_ref());
+            if let Some(name) = self.backfill {
+                request = request.header("tidemill-backfill", name);
+            }
             if let Some(trace) = trace {
                 request = request.header("traceparent", trace.to_string());
             }

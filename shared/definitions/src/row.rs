@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use tidemill_domain::{Amount, BaseAmount, Currency, ReadAmount};
+use tidemill_domain::{Amount, BaseAmount, Currency, Factor, ReadAmount};
 use tidemill_events::{Conversion, Enrichment, EventRef, ItemFacts, LineFacts};
 
 use crate::{
@@ -72,6 +72,21 @@ struct MetricRow<'e, 'a> {
     index: usize,
 }
 
+/// What a field gives to a product.
+enum RowFactor<'e> {
+    Written(Cow<'e, str>),
+    Exact(Amount),
+}
+
+impl RowFactor<'_> {
+    fn as_factor(&self) -> Factor<'_> {
+        match self {
+            Self::Written(text) => Factor::Written(text),
+            Self::Exact(amount) => Factor::Exact(*amount),
+        }
+    }
+}
+
 /// The currency of a row's amounts, and how they are converted.
 struct RowMoney<'e> {
     currency: Option<Currency>,
@@ -84,11 +99,14 @@ impl RowMoney<'_> {
     }
 
     /// The product in the base currency: rounded once, with the rate in it.
-    fn in_base(&self, factors: &[Cow<'_, str>]) -> Option<BaseAmount> {
+    fn in_base(&self, factors: &[RowFactor<'_>]) -> Option<BaseAmount> {
         let Conversion { base, rate } = self.conversion?;
         let converted = match rate {
             None => None,
-            Some(rate) => Some(Amount::product(factors.iter().map(|factor| &**factor).chain([rate])).ok()?),
+            Some(rate) => {
+                let factors = factors.iter().map(RowFactor::as_factor).chain([Factor::Written(rate)]);
+                Some(Amount::product_of(factors).ok()?)
+            }
         };
         Some(BaseAmount { base, converted })
     }
@@ -122,17 +140,27 @@ impl<'a> MetricRow<'_, 'a> {
         }
     }
 
+    /// What a field gives to a product. What enrichment worked out is exact; what
+    /// the event says is read.
+    fn factor(&self, field: &Field) -> Option<RowFactor<'_>> {
+        match field {
+            Field::Line(field) => field.amount(self.line?).map(RowFactor::Exact),
+            Field::Order(field) => field.amount(self.enrichment).map(RowFactor::Exact),
+            other => self.text(other).map(RowFactor::Written),
+        }
+    }
+
     /// The product of these fields.
     fn amount(&self, fields: &[Field], money: Option<&RowMoney<'_>>) -> RowValue {
-        let texts: Option<Vec<_>> = fields.iter().map(|field| self.text(field)).collect();
-        let Some(texts) = texts else { return RowValue::Unread };
+        let factors: Option<Vec<_>> = fields.iter().map(|field| self.factor(field)).collect();
+        let Some(factors) = factors else { return RowValue::Unread };
         let was_rounded = self.line.is_some_and(|line| line.rounded);
-        let product = Amount::product(texts.iter().map(|text| &**text));
+        let product = Amount::product_of(factors.iter().map(RowFactor::as_factor));
         let product = product.map(|read| ReadAmount { rounded: read.rounded || was_rounded, ..read });
         match (product, money) {
             (Err(_), _) => RowValue::Unread,
             (Ok(amount), None) => RowValue::Amount(amount),
-            (Ok(amount), Some(money)) => RowValue::Money(amount, money.in_base(&texts)),
+            (Ok(amount), Some(money)) => RowValue::Money(amount, money.in_base(&factors)),
         }
     }
 

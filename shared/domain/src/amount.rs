@@ -35,6 +35,15 @@ const LIMIT: i128 = 1_000_000_000_000_000 * UNIT;
 )]
 pub struct Amount(i128);
 
+/// A factor of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Factor<'t> {
+    /// As a person or a program has written it: it may have been a binary float.
+    Written(&'t str),
+    /// An amount, of which every digit counts.
+    Exact(Amount),
+}
+
 /// An amount that was read or multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadAmount {
@@ -76,9 +85,18 @@ impl Amount {
     /// The exact product of numbers, each as [`read`](Self::read) takes it.
     /// Only the product is rounded.
     pub fn product<'t>(factors: impl IntoIterator<Item = &'t str>) -> Result<ReadAmount, AmountError> {
+        Self::product_of(factors.into_iter().map(Factor::Written))
+    }
+
+    /// The exact product of numbers that are written and of amounts. Only the
+    /// product is rounded.
+    pub fn product_of<'t>(factors: impl IntoIterator<Item = Factor<'t>>) -> Result<ReadAmount, AmountError> {
         let mut product = WrittenNumber::ONE;
         for factor in factors {
-            product = product.times(factor.parse()?);
+            product = product.times(match factor {
+                Factor::Written(text) => text.parse()?,
+                Factor::Exact(amount) => WrittenNumber::exact(amount.0, SCALE),
+            });
         }
         let (units, rounded) = product.units(SCALE).ok_or(AmountError::TooLarge)?;
         if units.abs() >= LIMIT {

@@ -126,6 +126,8 @@ codes! {
         "Send the whole body, compressed as `Content-Encoding` says.";
     MalformedEvent = "malformed_event", "A line of a batch is no event", Operator,
         "Only ingestion should write to RAW: find out who else does.";
+    MalformedHeader = "malformed_header", "A header of the request cannot be read", Sender,
+        "The answer names the header, and what its value has to be.";
     MalformedJson = "malformed_json", "The event is not valid JSON", Sender,
         "Mend the JSON at the place that `pointer` and `detail` name.";
     MalformedMessage = "malformed_message", "A message cannot be read", Operator,

@@ -96,6 +96,10 @@ identifier!(
     EventId, 200, |_| Ok(())
 );
 identifier!(
+    /// The name of a load of history, as the attribute `backfill` has it.
+    BackfillName, 100, |_| Ok(())
+);
+identifier!(
     /// What happened: CloudEvents `type`, for instance `order.placed`.
     EventType, 100, |text| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');

@@ -15,11 +15,11 @@ mod partition;
 pub mod text;
 mod timestamp;
 
-pub use amount::{Amount, AmountError, ReadAmount};
+pub use amount::{Amount, AmountError, Factor, ReadAmount};
 pub use backoff::{Backoff, Outage};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use code::{Code, CodeError, Party};
 pub use currency::{BaseAmount, Currency, CurrencyError};
-pub use ids::{EventId, EventType, IdError, SourceName};
+pub use ids::{BackfillName, EventId, EventType, IdError, SourceName};
 pub use partition::{Partition, PartitionCount, PartitionCountError};
 pub use timestamp::{Timestamp, TimestampError};

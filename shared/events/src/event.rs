@@ -1,13 +1,14 @@
 //! One event: a line of a batch, in CloudEvents' JSON format.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 use serde_json::value::RawValue;
 use tidemill_domain::{Currency, Timestamp};
 
 use crate::{
+    item::ItemFacts,
     order::{LineFacts, OrderFacts},
     trace::TraceParent,
 };
@@ -42,12 +43,62 @@ pub struct EventRef<'a> {
     /// The sender's address, as ingestion saw it or the sender gave it.
     #[serde(borrow, default)]
     pub clientip: Option<Cow<'a, str>>,
+    /// The name of the history that it belongs to: it is not late, and says nothing of
+    /// how far its source has come.
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub backfill: Option<Cow<'a, str>>,
+    /// The attribute that ingestion left out, since it could not be read.
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub unread: Option<Cow<'a, str>>,
+    /// The request that sent it again, if it was in a dead letter.
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub redriven: Option<Cow<'a, str>>,
     /// The payload.
     #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
     /// What enrichment added; absent in `RAW`.
     #[serde(default)]
     pub enriched: Option<Enrichment>,
+}
+
+/// A text; what is something else says nothing. Before such an attribute had a
+/// meaning, a sender may have used its name for anything.
+fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    struct TextVisitor;
+
+    impl<'de> Visitor<'de> for TextVisitor {
+        type Value = Option<Cow<'de, str>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an attribute")
+        }
+
+        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+            Ok(Some(Cow::Borrowed(text)))
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(Cow::Owned(text.to_owned())))
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+
+    deserializer.deserialize_any(TextVisitor)
 }
 
 impl EventRef<'_> {
@@ -139,16 +190,6 @@ impl Enrichment {
     }
 }
 
-/// What enrichment knows of one item's product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ItemFacts {
-    /// Category, `Unknown` where the product is not known.
-    pub category: String,
-    /// Further attributes of the product.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub product: BTreeMap<String, String>,
-}
-
 /// A gap in the enrichment. The event goes on all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -159,6 +200,9 @@ pub enum QualityFlag {
     ProductUnknown,
     /// No country by any means.
     CountryUnknown,
+    /// Ingestion left an attribute out that could not be read: the event's `unread`
+    /// names it.
+    AttributeUnread,
     /// What stands where the currency should be is none.
     CurrencyUnknown,
     /// No rate from the event's currency to the base currency.
@@ -176,6 +220,7 @@ impl QualityFlag {
             Self::CustomerUnknown => "customer_unknown",
             Self::ProductUnknown => "product_unknown",
             Self::CountryUnknown => "country_unknown",
+            Self::AttributeUnread => "attribute_unread",
             Self::CurrencyUnknown => "currency_unknown",
             Self::RateUnknown => "rate_unknown",
             Self::OrderUnknown => "order_unknown",
@@ -215,6 +260,10 @@ impl JsonSchema for Event {
                     to an event whose schema marks a member as that." },
                 "traceparent": generator.subschema_for::<TraceParent>(),
                 "clientip": { "type": "string", "description": "The address of the sender." },
+                "backfill": { "type": "string", "minLength": 1, "maxLength": 100,
+                    "description": "The name of the history that it belongs to: it is not late, and moves no clock." },
+                "redriven": { "type": "string", "format": "uuid",
+                    "description": "The request that sent it again, if it was in a dead letter." },
                 "unread": { "type": "string",
                     "description": "The name of an attribute that could not be read and was left out." },
                 "datacontenttype": { "type": "string" },
@@ -260,6 +309,19 @@ pub fn lines(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attribute_of_another_form_says_nothing() {
+        let read = |backfill: &str| {
+            let line = format!(r#"{{"id":"1","source":"s","type":"a","time":"2026-01-02T03:04:05Z"{backfill}}}"#);
+            let event: EventRef<'_> = serde_json::from_str(&line).expect("an event");
+            event.backfill.map(Cow::into_owned)
+        };
+        assert_eq!(read(r#","backfill":"a \"b\"""#).as_deref(), Some("a \"b\""));
+        for nothing in ["", r#","backfill":true"#, r#","backfill":-5"#, r#","backfill":7"#, r#","backfill":null"#] {
+            assert_eq!(read(nothing), None, "{nothing}");
+        }
+    }
 
     #[test]
     fn a_spliced_line_reads_as_the_same_event_with_more() {

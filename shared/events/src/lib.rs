@@ -19,6 +19,7 @@ pub mod topology;
 mod catalogue;
 mod codec;
 mod dead_letter;
+mod item;
 mod message;
 mod order;
 mod redrive;
@@ -29,9 +30,11 @@ pub use catalogue::CONTRACTS;
 pub use codec::{DecodeError, Encoded, HeaderSource};
 pub use contract::{Contract, Described};
 pub use dead_letter::{DeadLetter, Events};
-pub use event::{Conversion, Enrichment, EventRef, ItemFacts, QualityFlag};
+pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
+pub use item::ItemFacts;
 pub use message::{
-    AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch, SourceBooks,
+    AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, Message, MetricsUpdate, RawBatch,
+    RedrivenOutcomes, SourceBooks,
 };
 pub use order::{LineFacts, OrderFacts};
 pub use redrive::Redrive;

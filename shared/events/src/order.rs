@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Amount;
 
-use crate::event::ItemFacts;
+use crate::item::ItemFacts;
 
 /// An order, as an event places it or changes it. Amounts are in the event's
 /// currency; what is zero is left out. What it comes to is the sum of its lines.

@@ -211,8 +211,8 @@ fn invalid(row: &Row, source: &str, id: &str, n: usize) -> String {
 }
 
 /// One source whose first event is far newer than most of the others: those
-/// more than a day (and the minute of disorder) behind it are late, the rest
-/// corrects the day before. All have one subject, so one partition, and keep
+/// more than seven days (and the minute of disorder) behind it are late, the rest
+/// corrects the days before. All have one subject, so one partition, and keep
 /// their order there. The lines that count are added to `rows`.
 fn late_till(lines: usize, rows: &mut Vec<Row>) -> Sender {
     let line = |n: usize, date: String| Row {
@@ -229,10 +229,10 @@ fn late_till(lines: usize, rows: &mut Vec<Row>) -> Sender {
     for n in 0..(lines / 250).clamp(40, 2_000) {
         let (row, counts) = match n % 4 {
             _ if n == 0 => (line(n, "2012-01-10 12:00:00".into()), true),
-            0 => (line(n, format!("2012-01-09 {:02}:{:02}:00", 12 + n % 12, n % 60)), true),
-            1 => (line(n, format!("2012-01-{:02} 11:{:02}:59", 1 + n % 8, n % 60)), false),
-            // A second more than a day and a minute.
-            2 => (line(n, "2012-01-09 11:58:59".into()), false),
+            0 => (line(n, format!("2012-01-{:02} {:02}:{:02}:00", 3 + n % 7, 12 + n % 12, n % 60)), true),
+            1 => (line(n, format!("2012-01-{:02} 11:{:02}:59", 1 + n % 2, n % 60)), false),
+            // A second more than seven days and a minute.
+            2 => (line(n, "2012-01-03 11:58:59".into()), false),
             _ => (line(n, format!("2011-{:02}-11 23:59:59", 1 + n % 12)), false),
         };
         let json = row.event(LATE_SOURCE, &format!("late-{n:06}"));

@@ -1,14 +1,17 @@
 //! What changed between two checkpoints: a snapshot that is published and
 //! checkpointed while the partition goes on.
 
+use bytes::Bytes;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, DeadLetter, LateBatch, MetricsUpdate, TraceParent};
+use tidemill_events::{CellUpdate, DeadLetter, LateBatch, MetricsUpdate, RedrivenOutcomes, TraceParent};
 use tidemill_metrics_store::Point;
 
 use super::{
     books::{BooksKey, EventOutcomes},
     cell::{CellId, GroupId},
+    clocks::ClockChanges,
+    left_out::EventName,
     messages::in_messages,
     points::point,
 };
@@ -28,8 +31,11 @@ pub(crate) struct PartitionChanges {
     pub(crate) gone: Vec<CellId>,
     pub(crate) retractions: Vec<Retraction>,
     pub(crate) books: Vec<(BooksKey, EventOutcomes)>,
-    /// Clocks that moved: source and newest event time.
-    pub(crate) clocks: Vec<(String, Timestamp)>,
+    /// Events that were left out then, or are not any more.
+    pub(crate) left_out: Vec<(EventName, Option<Timestamp>)>,
+    pub(crate) clocks: ClockChanges,
+    /// What became of events that were in dead letters.
+    pub(crate) redriven: Vec<RedrivenOutcomes>,
     pub(crate) late: Vec<LateBatch>,
     pub(crate) letters: Vec<DeadLetter>,
     /// When ingestion took in the last batch; `None` where there was none.
@@ -85,6 +91,7 @@ impl PartitionChanges {
             idle: self.idle,
             cells: Vec::new(),
             books: Vec::new(),
+            redriven: self.redriven.clone(),
             trace: self.trace,
         }
     }
@@ -95,4 +102,21 @@ impl PartitionChanges {
         let cells = cells.chain(self.retractions.iter().map(|retraction| &retraction.cell));
         cells.filter_map(|cell| point(cell, self.partition, metrics)).collect()
     }
+}
+
+/// What became of events that one request sent again, in one batch.
+pub(super) fn told(((raw_seq, redrive), outcomes): ((u64, String), EventOutcomes)) -> RedrivenOutcomes {
+    let EventOutcomes { counted, late, duplicate, repeated: _ } = outcomes;
+    RedrivenOutcomes { redrive, raw_seq, counted, late, duplicate }
+}
+
+/// The late events of a batch, as they came.
+pub(super) fn late_batch(partition: Partition, raw_seq: u64, ingested_at: Timestamp, late: &[Bytes]) -> LateBatch {
+    let mut lines = Vec::with_capacity(late.iter().map(|line| line.len() + 1).sum());
+    for line in late {
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+    }
+    let count = u32::try_from(late.len()).unwrap_or(u32::MAX);
+    LateBatch { partition, raw_seq, ingested_at, count, lines: lines.into() }
 }

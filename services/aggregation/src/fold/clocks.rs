@@ -10,8 +10,6 @@ use tidemill_domain::Timestamp;
 
 use crate::config::Windows;
 
-/// Sources beyond the bound share this clock.
-const OTHER_SOURCES: &str = "(other)";
 const DAY: i64 = 24 * 3_600_000;
 
 /// Event time of one source, as far as its events have told.
@@ -19,33 +17,71 @@ const DAY: i64 = 24 * 3_600_000;
 struct SourceClock {
     /// The newest event time.
     newest: Timestamp,
+    /// The place of its last event among those that a clock was asked for: what
+    /// decides which source is dropped.
+    met: u64,
     /// When, by this process's clock, the source last said anything: for
     /// completeness alone.
     heard_at: Timestamp,
+    /// The store does not have it like this.
+    is_changed: bool,
 }
 
-/// The clocks of a partition's sources.
+/// The clocks of a partition's sources: of those that were met most recently. A
+/// source whose clock was dropped starts afresh, so no source is ever late by
+/// the events of another.
 #[derive(Debug)]
 pub(crate) struct Clocks {
     by_source: BTreeMap<String, SourceClock>,
-    /// The furthest of them.
+    /// The furthest that any clock ever stood.
     furthest: Option<Timestamp>,
-    /// Those that moved since they were last asked for.
-    moved: BTreeSet<String>,
+    /// How often a source was met.
+    met: u64,
+    /// Sources that were dropped since that was last asked for.
+    dropped: BTreeSet<String>,
     windows: Arc<Windows>,
+}
+
+/// A clock as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredClock {
+    pub(crate) source: String,
+    pub(crate) newest: Timestamp,
+    pub(crate) met: u64,
+}
+
+/// The clocks as the store keeps them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct StoredClocks {
+    pub(crate) clocks: Vec<StoredClock>,
+    pub(crate) furthest: Option<Timestamp>,
+}
+
+/// What became of the clocks between two checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ClockChanges {
+    /// Those that moved, or whose source was met.
+    pub(crate) moved: Vec<StoredClock>,
+    /// Sources that have none any more.
+    pub(crate) dropped: Vec<String>,
+    pub(crate) furthest: Option<Timestamp>,
 }
 
 impl Clocks {
     pub(crate) fn new(windows: Arc<Windows>) -> Self {
-        Self { by_source: BTreeMap::new(), furthest: None, moved: BTreeSet::new(), windows }
+        Self { by_source: BTreeMap::new(), furthest: None, met: 0, dropped: BTreeSet::new(), windows }
     }
 
-    /// A clock as it was checkpointed. Its source counts as heard of `now`: who takes
-    /// a partition over gives its sources time to speak before it calls them
-    /// idle.
-    pub(crate) fn restore(&mut self, source: String, newest: Timestamp, now: Timestamp) {
-        self.furthest = self.furthest.max(Some(newest));
-        self.by_source.insert(source, SourceClock { newest, heard_at: now });
+    /// The clocks as they were checkpointed. Their sources count as heard of `now`:
+    /// who takes a partition over gives its sources time to speak before it
+    /// calls them idle.
+    pub(crate) fn restore(windows: Arc<Windows>, stored: StoredClocks, now: Timestamp) -> Self {
+        let StoredClocks { clocks, furthest } = stored;
+        let met = clocks.iter().map(|clock| clock.met).max().unwrap_or_default();
+        let by_source = clocks.into_iter().map(|StoredClock { source, newest, met }| {
+            (source, SourceClock { newest, met, heard_at: now, is_changed: false })
+        });
+        Self { by_source: by_source.collect(), furthest, met, ..Self::new(windows) }
     }
 
     /// Whether an event comes past the allowed lateness of its source, or
@@ -53,7 +89,12 @@ impl Clocks {
     pub(crate) fn is_late(&self, source: &str, time: Timestamp) -> bool {
         let allowed = i64::from(self.windows.allowed_lateness_seconds) * 1000;
         let passed = |clock: &SourceClock| time.plus_millis(allowed) < self.watermark_of(clock);
-        self.clock_of(source).is_some_and(passed) || self.forgotten_before().is_some_and(|end| time < end)
+        self.by_source.get(source).is_some_and(passed) || self.is_forgotten(time)
+    }
+
+    /// Whether an event belongs to a time that is not kept any more.
+    pub(crate) fn is_forgotten(&self, time: Timestamp) -> bool {
+        self.forgotten_before().is_some_and(|end| time < end)
     }
 
     /// What ended by then is kept no more: no event is counted into it. `None`
@@ -72,21 +113,26 @@ impl Clocks {
         if time > horizon {
             return;
         }
-        let name = if self.is_full() && !self.by_source.contains_key(source) { OTHER_SOURCES } else { source };
         self.furthest = self.furthest.max(Some(time));
-        let newest = match self.by_source.get_mut(name) {
-            Some(clock) => {
-                let before = clock.newest;
-                *clock = SourceClock { newest: before.max(time), heard_at: now };
-                clock.newest > before
-            }
-            None => {
-                self.by_source.insert(name.to_owned(), SourceClock { newest: time, heard_at: now });
-                true
-            }
-        };
-        if newest && !self.moved.contains(name) {
-            self.moved.insert(name.to_owned());
+        self.met += 1;
+        let fresh = SourceClock { newest: time, met: self.met, heard_at: now, is_changed: true };
+        if let Some(clock) = self.by_source.get_mut(source) {
+            *clock = SourceClock { newest: clock.newest.max(time), ..fresh };
+            return;
+        }
+        while self.by_source.len() >= self.windows.max_sources.max(1) as usize {
+            self.drop_one();
+        }
+        self.dropped.remove(source);
+        self.by_source.insert(source.to_owned(), fresh);
+    }
+
+    /// Drops the source that was not met for longest.
+    fn drop_one(&mut self) {
+        let oldest = self.by_source.iter().min_by_key(|(source, clock)| (clock.met, *source));
+        if let Some(source) = oldest.map(|(source, _)| source.clone()) {
+            self.by_source.remove(&source);
+            self.dropped.insert(source);
         }
     }
 
@@ -102,29 +148,20 @@ impl Clocks {
         }
     }
 
-    /// The clocks that moved since the last call, with their newest event
-    /// times.
-    pub(crate) fn take_moved(&mut self) -> Vec<(String, Timestamp)> {
-        let moved = std::mem::take(&mut self.moved);
-        moved
-            .into_iter()
-            .filter_map(|source| self.by_source.get(&source).map(|c| c.newest).map(|at| (source, at)))
-            .collect()
+    /// What changed since the last call.
+    pub(crate) fn take_changes(&mut self) -> ClockChanges {
+        let mut moved = Vec::new();
+        for (source, clock) in &mut self.by_source {
+            if std::mem::take(&mut clock.is_changed) {
+                moved.push(StoredClock { source: source.clone(), newest: clock.newest, met: clock.met });
+            }
+        }
+        let dropped = std::mem::take(&mut self.dropped).into_iter().collect();
+        ClockChanges { moved, dropped, furthest: self.furthest }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.by_source.len()
-    }
-
-    fn is_full(&self) -> bool {
-        self.by_source.len() >= self.windows.max_sources as usize
-    }
-
-    fn clock_of(&self, source: &str) -> Option<&SourceClock> {
-        match self.by_source.get(source) {
-            None if self.is_full() => self.by_source.get(OTHER_SOURCES),
-            clock => clock,
-        }
     }
 
     fn watermark_of(&self, clock: &SourceClock) -> Timestamp {

@@ -12,18 +12,22 @@ const ITEMS_PER_MESSAGE: usize = if cfg!(test) { 3 } else { 400 };
 /// Bytes of them in one message: NATS takes a megabyte, with headers and names.
 const BYTES_PER_MESSAGE: usize = 512 << 10;
 
-/// Totals and books in messages of a bounded size, at least one. The last alone
+/// Totals and books in messages of a bounded size, at least one, with what the head
+/// has of redriven events. The last alone
 /// says how far all of them reach: it has the watermark.
 pub(crate) fn in_messages(head: &MetricsUpdate, cells: Vec<CellUpdate>, books: Vec<SourceBooks>) -> Vec<MetricsUpdate> {
     let (mut cells, mut books) = (cells.into_iter().peekable(), books.into_iter().peekable());
+    let mut redriven = head.redriven.clone().into_iter().peekable();
     let mut messages = Vec::new();
     let mut part = head.part;
     loop {
         let mut room = Capacity { items: ITEMS_PER_MESSAGE, bytes: BYTES_PER_MESSAGE };
         let (some_cells, some_books) = (room.fill(&mut cells), room.fill(&mut books));
-        let is_last = cells.peek().is_none() && books.peek().is_none();
+        let some_redriven = room.fill(&mut redriven);
+        let is_last = cells.peek().is_none() && books.peek().is_none() && redriven.peek().is_none();
         let watermark = if is_last { head.watermark } else { None };
-        messages.push(MetricsUpdate { cells: some_cells, books: some_books, part, watermark, ..head.clone() });
+        let (cells, books, redriven) = (some_cells, some_books, some_redriven);
+        messages.push(MetricsUpdate { cells, books, redriven, part, watermark, ..*head });
         if is_last {
             return messages;
         }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, str::FromStr};
 use bigdecimal::{BigDecimal, RoundingMode};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tidemill_definitions::Metrics;
-use tidemill_domain::{Currency, Partition, Timestamp};
-use tidemill_events::{EnrichedBatch, Enrichment, QualityFlag, event::splice_enrichment};
+use tidemill_domain::{Amount, Currency, Partition, Timestamp};
+use tidemill_events::{EnrichedBatch, Enrichment, LineFacts, QualityFlag, event::splice_enrichment};
 use tidemill_totals::{InBase, MeasureTotal, Value};
 
 use super::{
@@ -59,8 +59,10 @@ fn line(order: &Order) -> Vec<u8> {
         r#"{{"id":"x","source":"s","type":"order.placed","time":"{time}","data":{{"items":[{{"quantity":"{quantity}","unit_price":"{price}"}}]}}}}"#
     );
     let lacks_rate = *currency != "EUR" && rate.is_none();
+    let gross = Amount::product([quantity.as_str(), price.as_str()]).expect("an amount").amount;
     let enrichment = Enrichment {
         region: "Europe".into(),
+        lines: vec![LineFacts { gross, ..LineFacts::default() }],
         currency: currency.parse().ok(),
         rate: rate.clone(),
         base: rate.as_ref().map(|_| Currency::EUR),

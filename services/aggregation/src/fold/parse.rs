@@ -1,16 +1,20 @@
 //! Takes a batch apart: what each event adds to which totals. A function of the
 //! batch and the definitions alone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use bytes::Bytes;
 use tidemill_definitions::{Contribution, Data, MetricDefinition, Metrics, Window};
 use tidemill_domain::{Timestamp, text::has_control};
-use tidemill_events::{EnrichedBatch, EventRef, TraceParent, event};
+use tidemill_events::{EnrichedBatch, Enrichment, EventRef, TraceParent, event};
 
 use super::{
     books::BooksKey,
     cell::{CellId, CellKey, GroupId},
+    left_out::{EventName, key_of},
     session::TimeSpan,
 };
 
@@ -32,6 +36,13 @@ pub(crate) struct EventAdditions<'m> {
     pub(crate) duplicate: bool,
     /// Whether it is one by its business key.
     pub(crate) repeated: bool,
+    /// Its name, if it is a duplicate that comes as history: it is counted if it was
+    /// left out before.
+    pub(crate) again: Option<EventName>,
+    /// Its sender marked it as history.
+    pub(crate) is_backfill: bool,
+    /// The request that sent it again, from a dead letter.
+    pub(crate) redriven: Option<String>,
     pub(crate) trace: Option<TraceParent>,
     pub(crate) rows: Vec<Addition<'m>>,
     /// As it stands in the batch.
@@ -67,31 +78,47 @@ pub(crate) fn parse<'m>(batch: &EnrichedBatch, metrics: &'m Metrics) -> Parsed<'
             continue;
         };
         let enrichment = event.enriched.clone().unwrap_or_default();
-        let mut rows = Vec::new();
-        if !enrichment.duplicate {
-            let data = Data::of(event.data);
-            for metric in metrics.iter() {
-                for contribution in metric.contributions(&event, &enrichment, &data) {
-                    rows.extend(places(batch, metric, event.time, &contribution).map(|destination| Addition {
-                        metric,
-                        destination,
-                        contribution: contribution.clone(),
-                    }));
-                }
-            }
-        }
+        let again = (enrichment.duplicate && event.backfill.is_some()).then(|| key_of(&event));
+        let rows = match enrichment.duplicate && again.is_none() {
+            true => Vec::new(),
+            false => rows(batch, metrics, &event, &enrichment),
+        };
         let trace = event.traceparent.as_deref().and_then(|t| t.parse().ok()).filter(|t: &TraceParent| t.is_sampled());
         parsed.events.push(EventAdditions {
             source: event.source.into_owned(),
             time: event.time,
             duplicate: enrichment.duplicate,
             repeated: enrichment.repeated,
+            again,
+            is_backfill: event.backfill.is_some(),
+            redriven: event.redriven.map(Cow::into_owned),
             trace,
             rows,
             line: batch.lines.slice_ref(line),
         });
     }
     parsed
+}
+
+/// What an event adds where.
+fn rows<'m>(
+    batch: &EnrichedBatch,
+    metrics: &'m Metrics,
+    event: &EventRef<'_>,
+    enrichment: &Enrichment,
+) -> Vec<Addition<'m>> {
+    let data = Data::of(event.data);
+    let mut rows = Vec::new();
+    for metric in metrics.iter() {
+        for contribution in metric.contributions(event, enrichment, &data) {
+            rows.extend(places(batch, metric, event.time, &contribution).map(|destination| Addition {
+                metric,
+                destination,
+                contribution: contribution.clone(),
+            }));
+        }
+    }
+    rows
 }
 
 fn places(
@@ -112,6 +139,32 @@ fn places(
     };
     let window = |start| Destination::Window { start, cell: CellKey::id(batch.partition, metric, start, values) };
     session.into_iter().chain(metric.window.starts(time).map(window))
+}
+
+impl<'m> Parsed<'m> {
+    /// The duplicates that are counted if they were left out before.
+    pub(crate) fn again(&self) -> impl Iterator<Item = EventName> {
+        self.events.iter().filter_map(|event| event.again)
+    }
+
+    /// Works out what those add that were left out before; the others stay
+    /// duplicates.
+    pub(crate) fn count_again(
+        &mut self,
+        batch: &EnrichedBatch,
+        metrics: &'m Metrics,
+        is_left_out: impl Fn(&EventName) -> bool,
+    ) {
+        for addition in self.events.iter_mut().filter(|event| event.again.is_some()) {
+            addition.again = addition.again.filter(|key| is_left_out(key));
+            if addition.again.is_some()
+                && let Ok(event) = serde_json::from_slice::<EventRef<'_>>(&addition.line)
+            {
+                let enrichment = event.enriched.clone().unwrap_or_default();
+                addition.rows = rows(batch, metrics, &event, &enrichment);
+            }
+        }
+    }
 }
 
 impl Parsed<'_> {

@@ -3,21 +3,22 @@
 //! late follows from the event times in the log alone.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use bytes::Bytes;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, LateBatch, TraceParent};
+use tidemill_events::{CellUpdate, EventRef, LateBatch, TraceParent};
 
 use super::{
     books::{BooksKey, EventOutcomes, Outcome},
     cell::{Cell, CellId, CellKey},
-    changes::{ChangedCell, PartitionChanges, Retraction},
+    changes::{ChangedCell, PartitionChanges, Retraction, late_batch, told},
     clocks::Clocks,
+    left_out::{LeftOut, key_of},
     parse::{Destination, EventAdditions, HOUR, Parsed},
     session::{Absorbed, Sessions},
+    size::Size,
 };
 use crate::config::Windows;
 
@@ -34,6 +35,7 @@ pub(crate) struct PartitionState {
     pub(crate) cells: HashMap<CellId, Cell>,
     pub(crate) sessions: Sessions,
     pub(crate) books: HashMap<BooksKey, EventOutcomes>,
+    pub(crate) left_out: LeftOut,
     /// Distinct values in the cells, or a few more.
     values: usize,
     /// Sessions that are no more, by the batch in which they ended: the store
@@ -53,18 +55,11 @@ struct Unsaved {
     gone: Vec<CellId>,
     retractions: Vec<Retraction>,
     late: Vec<LateBatch>,
+    /// By batch and request.
+    redriven: BTreeMap<(u64, String), EventOutcomes>,
     /// The log's clock: when ingestion took the last batch in.
     log_time: Option<Timestamp>,
     trace: Option<TraceParent>,
-}
-
-/// How much a partition holds in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
-    pub(crate) cells: usize,
-    pub(crate) values: usize,
-    pub(crate) books: usize,
-    pub(crate) sources: usize,
 }
 
 impl PartitionState {
@@ -76,6 +71,7 @@ impl PartitionState {
             cells: HashMap::new(),
             sessions: Sessions::default(),
             books: HashMap::new(),
+            left_out: LeftOut::default(),
             values: 0,
             gone: HashMap::new(),
             unsaved: Unsaved { after: floor, ..Unsaved::default() },
@@ -90,21 +86,20 @@ impl PartitionState {
         let hour = ingested_at.floor_to(HOUR);
         let (mut outcomes, mut late, mut sessions) = (EventOutcomes::default(), Vec::new(), Touched::default());
         for event in events {
-            let outcome = match event.duplicate {
-                true if event.repeated => Outcome::Repeated,
-                true => Outcome::Duplicate,
-                false if self.clocks.is_late(&event.source, event.time) => Outcome::Late,
-                false => Outcome::Counted,
-            };
-            if !event.duplicate {
+            let outcome = self.outcome(&event, ingested_at);
+            // History says nothing of how far its source has come.
+            if !matches!(outcome, Outcome::Duplicate | Outcome::Repeated) && !event.is_backfill {
                 self.clocks.advance(&event.source, event.time, ingested_at, now);
             }
             outcomes.add(outcome);
+            if let Some(redrive) = &event.redriven {
+                self.unsaved.redriven.entry((raw_seq, redrive.clone())).or_default().add(outcome);
+            }
             self.unsaved.trace = event.trace.or(self.unsaved.trace);
             match outcome {
                 Outcome::Counted => self.count(&event, raw_seq, &mut sessions),
                 Outcome::Late => {
-                    self.leave_out(&event);
+                    self.leave_out(&event, ingested_at, raw_seq);
                     late.push(event.line.clone());
                 }
                 Outcome::Duplicate | Outcome::Repeated => {}
@@ -122,8 +117,26 @@ impl PartitionState {
         outcomes
     }
 
+    fn outcome(&self, event: &EventAdditions<'_>, ingested_at: Timestamp) -> Outcome {
+        let is_left_out = event.again.is_some_and(|key| self.left_out.has(&key, ingested_at));
+        // History is not late, as long as its time is kept.
+        let is_late = || match event.is_backfill {
+            true => self.clocks.is_forgotten(event.time),
+            false => self.clocks.is_late(&event.source, event.time),
+        };
+        match event.duplicate && !is_left_out {
+            true if event.repeated => Outcome::Repeated,
+            true => Outcome::Duplicate,
+            false if is_late() => Outcome::Late,
+            false => Outcome::Counted,
+        }
+    }
+
     /// Adds an event to every total that it belongs to.
     fn count(&mut self, event: &EventAdditions<'_>, raw_seq: u64, sessions: &mut Touched) {
+        if let Some(key) = event.again {
+            self.left_out.counted(key, raw_seq);
+        }
         for row in &event.rows {
             let values = &row.contribution.dimensions;
             let id = match row.destination {
@@ -154,8 +167,12 @@ impl PartitionState {
         }
     }
 
-    /// An event that is not counted leaves no group behind that has no session.
-    fn leave_out(&mut self, event: &EventAdditions<'_>) {
+    /// An event that is not counted leaves no group behind that has no session. It is
+    /// remembered, for the case that it comes again as history.
+    fn leave_out(&mut self, event: &EventAdditions<'_>, ingested_at: Timestamp, raw_seq: u64) {
+        if let Ok(named) = serde_json::from_slice::<EventRef<'_>>(&event.line) {
+            self.left_out.note(key_of(&named), ingested_at, raw_seq);
+        }
         for row in &event.rows {
             if let Destination::Session { group, .. } = &row.destination {
                 self.sessions.forget_if_empty(group);
@@ -213,7 +230,7 @@ impl PartitionState {
         }
         let books = unsaved.books.into_iter().filter_map(|key| self.books.get(&key).map(|books| (key, *books)));
         let books = books.collect();
-        let (watermark, idle) = self.clocks.watermark(now);
+        let (watermark, idle) = self.watermark(now);
         PartitionChanges {
             partition: self.partition,
             after: unsaved.after,
@@ -225,13 +242,23 @@ impl PartitionState {
             gone: unsaved.gone,
             retractions: unsaved.retractions,
             books,
-            clocks: self.clocks.take_moved(),
+            left_out: self.left_out.take_changes(),
+            clocks: self.clocks.take_changes(),
+            redriven: unsaved.redriven.into_iter().map(told).collect(),
             late: unsaved.late,
             letters: Vec::new(),
             log_time: unsaved.log_time,
             forgotten_before: self.clocks.forgotten_before(),
             trace: unsaved.trace,
         }
+    }
+
+    /// As [`Clocks::watermark`]. A partition that has applied anything has one, since
+    /// readers take a message without for one that others follow: of what moves
+    /// no clock, nothing is known before the epoch.
+    pub(crate) fn watermark(&self, now: Timestamp) -> (Option<Timestamp>, bool) {
+        let (watermark, idle) = self.clocks.watermark(now);
+        (watermark.or((self.floor > 0).then_some(Timestamp::EPOCH)), idle)
     }
 
     /// Takes in a cell as the store has it.
@@ -247,6 +274,7 @@ impl PartitionState {
     /// there: what exceeds the bounds of memory can go.
     pub(crate) fn committed(&mut self, floor: u64) {
         self.gone.retain(|_, ended| *ended > floor);
+        self.left_out.committed(floor);
         if self.books.len() > MAX_BOOKS_IN_MEMORY {
             self.books.retain(|key, _| self.unsaved.books.contains(key));
         }
@@ -301,25 +329,6 @@ impl PartitionState {
 struct Touched {
     changed: HashSet<CellId>,
     absorbed: Vec<Absorbed>,
-}
-
-fn late_batch(partition: Partition, raw_seq: u64, ingested_at: Timestamp, late: &[Bytes]) -> LateBatch {
-    let mut lines = Vec::with_capacity(late.iter().map(|line| line.len() + 1).sum());
-    for line in late {
-        lines.extend_from_slice(line);
-        lines.push(b'\n');
-    }
-    let count = u32::try_from(late.len()).unwrap_or(u32::MAX);
-    LateBatch { partition, raw_seq, ingested_at, count, lines: lines.into() }
-}
-
-impl Size {
-    /// About how many bytes that is: a cell with its keys and states takes
-    /// some 700, a distinct value 16 in a table that is at worst half full, the
-    /// rest about 150 each.
-    pub(crate) fn bytes(self) -> usize {
-        self.cells * 700 + self.values * 32 + (self.books + self.sources) * 150
-    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use tidemill_service::Context;
 use tidemill_testkit::tempdir;
 
 use self::{
-    case::{Case, DEFINITIONS, LATENESS, OUT_OF_ORDER, case},
+    case::{Case, DEFINITIONS, LATENESS, OUT_OF_ORDER, SOURCES, case},
     check::check,
     owners::Owners,
     world::{World, lock},
@@ -39,6 +39,7 @@ async fn run(case: &Case, store: &Store, partition: Partition) -> Result<(), Tes
         out_of_orderness_seconds: OUT_OF_ORDER as u32,
         allowed_lateness_seconds: LATENESS as u32,
         retention_days: case.retention.into(),
+        max_sources: SOURCES as u32,
         max_cells_in_memory: if case.little_memory { 2 } else { 1000 },
         ..Windows::default()
     };

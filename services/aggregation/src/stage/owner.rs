@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Code, Partition, SourceName, Timestamp};
-use tidemill_events::{DeadLetter, EnrichedBatch, MetricsUpdate, StreamName, TraceParent, event};
+use tidemill_events::{DeadLetter, EnrichedBatch, EventRef, MetricsUpdate, StreamName, TraceParent, event};
 use tidemill_service::Ceiling;
 use tidemill_stage::Place;
 use tidemill_store::refused;
@@ -17,6 +17,8 @@ use crate::{
     fold::{
         books::{BooksKey, EventOutcomes},
         changes::PartitionChanges,
+        clocks::Clocks,
+        left_out::{LeftOut, key_of},
         parse::{Parsed, parse},
         state::PartitionState,
     },
@@ -70,9 +72,8 @@ impl Owner {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let mut state = PartitionState::new(claim.partition, claim.floor, windows.clone());
-        for (source, newest) in store.clocks(claim.partition).await? {
-            state.clocks.restore(source, newest, now);
-        }
+        state.left_out = LeftOut::new(store.has_left_out(claim.partition).await?);
+        state.clocks = Clocks::restore(windows.clone(), store.clocks(claim.partition).await?, now);
         Ok(Self { claim, state, store, metrics, windows, letters: Vec::new() })
     }
 
@@ -105,6 +106,9 @@ impl Owner {
         ceiling.admit(refused.len() as u64, refused.len() as u64)?;
         for place in &refused {
             let line = batch.lines.slice_ref(lines[*place]);
+            if let Ok(event) = serde_json::from_slice::<EventRef<'_>>(&line) {
+                self.state.left_out.note(key_of(&event), batch.ingested_at, batch.raw_seq);
+            }
             let letter = dead_letter(batch, *place, line, now);
             tracing::error!(partition = %batch.partition, raw_seq = batch.raw_seq, place, "the store refuses an event");
             self.letters.push(DeadLetter {
@@ -125,7 +129,8 @@ impl Owner {
         let (store, metrics, windows) = (self.store.clone(), self.metrics.clone(), self.windows.clone());
         let mut scratch = Self::under(claim, store, metrics, windows, now).await?;
         let metrics = self.metrics.clone();
-        let parsed = parse(batch, &metrics);
+        let mut parsed = parse(batch, &metrics);
+        scratch.load_left_out(batch, &mut parsed, &metrics).await?;
         scratch.load(&parsed).await?;
         scratch.state.apply(parsed, now);
         self.store.try_checkpoint(&scratch.take_changes(now), &self.claim).await
@@ -153,10 +158,11 @@ impl Owner {
             Place::Early => return Ok(Taken::Early),
         }
         let metrics = self.metrics.clone();
-        let parsed = parse(batch, &metrics);
+        let mut parsed = parse(batch, &metrics);
         // Before anything is given up.
         let dead = parsed.unreadable.len();
         ceiling.admit((parsed.events.len() + dead) as u64, dead as u64)?;
+        self.load_left_out(batch, &mut parsed, &metrics).await?;
         self.load(&parsed).await?;
         let lines = parsed.unreadable.iter().enumerate();
         self.letters.extend(lines.map(|(index, line)| dead_letter(batch, index, line.clone(), now)));
@@ -171,6 +177,24 @@ impl Owner {
     /// The log begins behind `raw_seq`: nothing up to there is in it any more.
     pub(crate) fn start_behind(&mut self, raw_seq: u64) {
         self.state.start_behind(raw_seq);
+    }
+
+    /// Finds out which duplicates of a batch were left out before.
+    async fn load_left_out<'m>(
+        &mut self,
+        batch: &EnrichedBatch,
+        parsed: &mut Parsed<'m>,
+        metrics: &'m Metrics,
+    ) -> Result<(), Error> {
+        let left_out = &mut self.state.left_out;
+        let unknown = left_out.unknown(parsed.again());
+        if !unknown.is_empty() {
+            let known = self.store.left_out(self.claim.partition, &unknown).await?;
+            self.store.check(&self.claim).await?;
+            known.into_iter().for_each(|(key, since)| left_out.insert(key, since));
+        }
+        parsed.count_again(batch, metrics, |key| left_out.has(key, batch.ingested_at));
+        Ok(())
     }
 
     /// Reads whatever a batch changes and is not in memory.
@@ -209,7 +233,7 @@ impl Owner {
 
     /// A message with the partition's position, and no totals.
     pub(crate) fn position(&self, now: Timestamp) -> MetricsUpdate {
-        let (watermark, idle) = self.state.clocks.watermark(now);
+        let (watermark, idle) = self.state.watermark(now);
         MetricsUpdate {
             partition: self.claim.partition,
             raw_seq: self.state.floor,
@@ -220,6 +244,7 @@ impl Owner {
             idle,
             cells: Vec::new(),
             books: Vec::new(),
+            redriven: Vec::new(),
             trace: None,
         }
     }

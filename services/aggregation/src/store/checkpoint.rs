@@ -11,12 +11,15 @@ use crate::{
     fold::{
         cell::{CellId, published_id},
         changes::{ChangedCell, PartitionChanges, Retraction},
+        clocks::StoredClock,
+        left_out,
     },
 };
 
 /// Cells that one checkpoint deletes at most, because they are not kept any
 /// longer.
 const FORGOTTEN_AT_ONCE: i64 = 500;
+const DAY: i64 = 24 * 3_600_000;
 
 impl Store {
     /// Writes what has changed since the last checkpoint, and the position
@@ -43,11 +46,13 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         // First, so that nobody can claim the partition until all is written:
         // the row stays locked.
-        let moved = sqlx::query("UPDATE partitions SET floor = $1 WHERE partition = $2 AND epoch = $3 AND floor <= $1");
-        let moved = moved
+        let sql = "UPDATE partitions SET floor = $1, furthest = $4 \
+                   WHERE partition = $2 AND epoch = $3 AND floor <= $1";
+        let moved = sqlx::query(sql)
             .bind(changes.floor.cast_signed())
             .bind(i64::from(changes.partition.index()))
             .bind(claim.epoch)
+            .bind(changes.clocks.furthest.map(Timestamp::millis))
             .execute(&mut *transaction)
             .await
             .map_err(StoreError::from)?;
@@ -66,6 +71,7 @@ async fn write(connection: &mut AnyConnection, changes: &PartitionChanges) -> Re
     write_retractions(connection, changes).await?;
     write_books(connection, changes).await?;
     write_clocks(connection, changes).await?;
+    write_left_out(connection, changes).await?;
     if let Some(log_time) = changes.log_time {
         forget(connection, changes, log_time).await?;
     }
@@ -172,15 +178,44 @@ async fn write_books(connection: &mut AnyConnection, changes: &PartitionChanges)
 }
 
 async fn write_clocks(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
-    for chunk in changes.clocks.chunks(rows_per_statement(3)) {
+    let partition = i64::from(changes.partition.index());
+    for chunk in changes.clocks.dropped.chunks(rows_per_statement(1) - 1) {
+        let places: Vec<String> = (2..chunk.len() + 2).map(|place| format!("${place}")).collect();
+        let sql = format!("DELETE FROM clocks WHERE partition = $1 AND source IN ({})", places.join(", "));
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(partition);
+        for source in chunk {
+            query = query.bind(source);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    for chunk in changes.clocks.moved.chunks(rows_per_statement(4)) {
         let sql = format!(
-            "INSERT INTO clocks (partition, source, newest) VALUES {} \
-             ON CONFLICT (partition, source) DO UPDATE SET newest = excluded.newest",
-            placeholders(chunk.len(), 3)
+            "INSERT INTO clocks (partition, source, newest, met) VALUES {} \
+             ON CONFLICT (partition, source) DO UPDATE SET newest = excluded.newest, met = excluded.met",
+            placeholders(chunk.len(), 4)
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (source, newest) in chunk {
-            query = query.bind(i64::from(changes.partition.index())).bind(source).bind(newest.millis());
+        for StoredClock { source, newest, met } in chunk {
+            query = query.bind(partition).bind(source).bind(newest.millis()).bind(met.cast_signed());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_left_out(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
+    let partition = i64::from(changes.partition.index());
+    for (event, since) in &changes.left_out {
+        let sql = match since {
+            Some(_) => {
+                "INSERT INTO left_out (partition, event, since) VALUES ($1, $2, $3) \
+                 ON CONFLICT (partition, event) DO UPDATE SET since = excluded.since"
+            }
+            None => "DELETE FROM left_out WHERE partition = $1 AND event = $2",
+        };
+        let mut query = sqlx::query(sql).bind(partition).bind(event.to_vec());
+        if let Some(since) = since {
+            query = query.bind(since.millis());
         }
         query.execute(&mut *connection).await?;
     }
@@ -222,5 +257,11 @@ async fn forget(
     let sql = "DELETE FROM retractions WHERE id IN (SELECT id FROM retractions WHERE partition = $1 AND noted_at < $2 \
                LIMIT $3)";
     sqlx::query(sql).bind(partition).bind(told_before).bind(FORGOTTEN_AT_ONCE).execute(&mut *connection).await?;
+    // A day later than they count for nothing, since batches are not quite in the
+    // order of their times.
+    let forgotten = log_time.plus_millis(-left_out::kept_millis() - DAY).millis();
+    let sql = "DELETE FROM left_out WHERE partition = $1 AND event IN \
+               (SELECT event FROM left_out WHERE partition = $1 AND since < $2 LIMIT $3)";
+    sqlx::query(sql).bind(partition).bind(forgotten).bind(FORGOTTEN_AT_ONCE).execute(&mut *connection).await?;
     Ok(())
 }

@@ -15,6 +15,8 @@ use crate::{
     fold::{
         books::{BooksKey, EventOutcomes},
         cell::{Cell, CellId, CellKey, GroupId, MeasureState},
+        clocks::{StoredClock, StoredClocks},
+        left_out::EventName,
         session::TimeSpan,
     },
 };
@@ -23,13 +25,57 @@ const CELL: &str =
     "id, metric, version, window_start, window_end, dimensions, totals, raw_seq, exemplar, session_group";
 
 impl Store {
-    /// Newest event time of each source.
-    pub(crate) async fn clocks(&self, partition: Partition) -> Result<Vec<(String, Timestamp)>, Error> {
+    /// The clocks of a partition's sources.
+    pub(crate) async fn clocks(&self, partition: Partition) -> Result<StoredClocks, Error> {
         self.call(async {
-            let query = sqlx::query("SELECT source, newest FROM clocks WHERE partition = $1");
-            let rows = query.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await;
-            let clock = |row: &AnyRow| Ok((row.try_get(0)?, time(row, 1)?));
-            Ok(rows.map_err(StoreError::from)?.iter().map(clock).collect::<Result<_, StoreError>>()?)
+            let index = i64::from(partition.index());
+            let query = sqlx::query("SELECT source, newest, met FROM clocks WHERE partition = $1").bind(index);
+            let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
+            let clock = |row: &AnyRow| {
+                Ok(StoredClock { source: row.try_get(0)?, newest: time(row, 1)?, met: unsigned(row, 2)? })
+            };
+            let clocks = rows.iter().map(clock).collect::<Result<_, StoreError>>()?;
+            let query = sqlx::query("SELECT furthest FROM partitions WHERE partition = $1").bind(index);
+            let row = query.fetch_optional(self.database.pool()).await.map_err(StoreError::from)?;
+            let furthest: Option<Option<i64>> = row.map(|row| row.try_get(0)).transpose().map_err(StoreError::from)?;
+            Ok(StoredClocks { clocks, furthest: furthest.flatten().map(Timestamp::saturating_from_millis) })
+        })
+        .await
+    }
+
+    /// Whether events of a partition were left out.
+    pub(crate) async fn has_left_out(&self, partition: Partition) -> Result<bool, Error> {
+        self.call(async {
+            let query = sqlx::query("SELECT since FROM left_out WHERE partition = $1 LIMIT 1");
+            let row = query.bind(i64::from(partition.index())).fetch_optional(self.database.pool()).await;
+            Ok(row.map_err(StoreError::from)?.is_some())
+        })
+        .await
+    }
+
+    /// Of these events, those that were left out, and when.
+    pub(crate) async fn left_out(
+        &self,
+        partition: Partition,
+        events: &[EventName],
+    ) -> Result<Vec<(EventName, Timestamp)>, Error> {
+        self.call(async {
+            let mut known = Vec::new();
+            for chunk in events.chunks(rows_per_statement(1) - 1) {
+                let places: Vec<String> = (2..chunk.len() + 2).map(|place| format!("${place}")).collect();
+                let places = places.join(", ");
+                let sql = format!("SELECT event, since FROM left_out WHERE partition = $1 AND event IN ({places})");
+                let mut query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(partition.index()));
+                for event in chunk {
+                    query = query.bind(event.to_vec());
+                }
+                for row in query.fetch_all(self.database.pool()).await.map_err(StoreError::from)? {
+                    let event: Vec<u8> = row.try_get(0).map_err(StoreError::from)?;
+                    let event = event.try_into().map_err(|_| StoreError::Malformed("event"))?;
+                    known.push((event, time(&row, 1)?));
+                }
+            }
+            Ok(known)
         })
         .await
     }

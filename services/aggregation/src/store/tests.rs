@@ -1,3 +1,5 @@
+mod lateness;
+
 use std::{collections::HashMap, sync::Arc};
 
 use tidemill_domain::Timestamp;
@@ -20,7 +22,7 @@ use crate::{
 const P: Partition = Partition::new(3);
 const METRICS: &str = "name: daily\ntypes: [invoice.line]\nwindow: {tumbling: 1d}\ndimensions:\n  \
                        country: data.country\nmeasures:\n  customers: {distinct: data.customer_id, within: partition}\n  \
-                       net: {sum: data.unit_price}\n---\n\
+                       net: {sum: data.unit_price, money: currency}\n---\n\
                        name: visits\ntypes: [invoice.line]\nwindow: {session: {gap: 1m}}\ndimensions:\n  \
                        country: data.country\nmeasures:\n  customers: {distinct: data.customer_id, within: partition}\n  \
                        lines: {count: rows}\n";
@@ -29,7 +31,7 @@ fn batch(raw_seq: u64, raw_prev: u64, lines: &[(u32, i64)]) -> EnrichedBatch {
     let line = |(customer, seconds): &(u32, i64)| {
         let time = Timestamp::saturating_from_millis(1_291_190_400_000 + seconds * 1000);
         format!(
-            r#"{{"specversion":"1.0","id":"x","source":"s, \"q\"","type":"invoice.line","time":"{time}","data":{{"invoice":"i{customer}","quantity":2,"unit_price":1.005,"customer_id":"c{customer}","country":"DE"}},"enriched":{{"refdata":1,"region":"Europe"{}}}}}"#,
+            r#"{{"specversion":"1.0","id":"x","source":"s, \"q\"","type":"invoice.line","time":"{time}","data":{{"invoice":"i{customer}","quantity":2,"unit_price":1.005,"customer_id":"c{customer}","country":"DE"}},"enriched":{{"refdata":1,"region":"Europe","currency":"JPY","rate":"0.0062","base":"EUR"{}}}}}"#,
             // This one is a repetition.
             if *customer == 0 { ",\"duplicate\":true,\"repeated\":true" } else { "" }
         ) + "\n"

@@ -238,6 +238,7 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
             exemplar,
         }],
         books: Vec::new(),
+        redriven: Vec::new(),
         trace: exemplar,
     }
 }

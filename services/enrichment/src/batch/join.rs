@@ -19,6 +19,8 @@ const UNKNOWN: &str = "Unknown";
 pub(crate) struct JoinedEvent<'b> {
     text: &'b [u8],
     mark: Mark,
+    /// Whether ingestion left an attribute of it out.
+    is_partly_unread: bool,
     /// Whether the event names a customer.
     has_customer: bool,
     profile: Option<&'b Profile>,
@@ -66,6 +68,7 @@ impl BatchEvent<'_> {
         JoinedEvent {
             text: self.text,
             mark,
+            is_partly_unread: self.event.unread.is_some(),
             has_customer: customer.is_some(),
             profile,
             country,
@@ -102,6 +105,7 @@ impl<'b> JoinedEvent<'b> {
             (self.has_customer && self.profile.is_none(), QualityFlag::CustomerUnknown),
             (self.items.iter().any(Option::is_none), QualityFlag::ProductUnknown),
             (self.country.is_none(), QualityFlag::CountryUnknown),
+            (self.is_partly_unread, QualityFlag::AttributeUnread),
             (self.money.currency.is_none(), QualityFlag::CurrencyUnknown),
             (self.money.lacks_rate, QualityFlag::RateUnknown),
             (self.order.is_some_and(|order| order.is_unknown), QualityFlag::OrderUnknown),

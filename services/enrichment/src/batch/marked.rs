@@ -1,5 +1,6 @@
 //! A batch whose duplicates are known.
 
+use tidemill_domain::Currency;
 use tidemill_events::RawBatch;
 
 use super::{BatchEvent, SettledBatch};
@@ -7,6 +8,7 @@ use crate::{
     duplicates::{Mark, Marks},
     geo::Geo,
     orders::{BatchChanges, EventStatement, OrderContext, OrderStatement, change_alone},
+    shop::NamedCurrency,
 };
 
 /// The events of a batch, and which of them are duplicates.
@@ -31,24 +33,43 @@ impl<'a> MarkedBatch<'a> {
     }
 
     /// The same, with what is known of each event.
-    pub(crate) fn event_statements(&self, geo: &Geo) -> Vec<EventStatement<'_>> {
-        let of =
-            |(place, event, statement)| EventStatement { place, statement, context: context(event, statement, geo) };
+    pub(crate) fn event_statements(&self, geo: &Geo, base: Currency) -> Vec<EventStatement<'_>> {
+        let of = |(place, event, statement)| EventStatement {
+            place,
+            statement,
+            context: context(event, statement, geo, base),
+        };
         self.telling().map(of).collect()
     }
 
     /// What the batch did to orders, where it was made before: `kept` has of it what
     /// is not a function of the events alone.
-    pub(crate) fn changes_again(&self, mut kept: BatchChanges, geo: &Geo) -> BatchChanges {
+    pub(crate) fn changes_again(&self, mut kept: BatchChanges, geo: &Geo, base: Currency) -> BatchChanges {
         for (place, event, statement) in self.telling() {
-            kept.entry(place).or_insert_with(|| change_alone(statement, context(event, statement, geo)));
+            kept.entry(place).or_insert_with(|| change_alone(statement, context(event, statement, geo, base)));
         }
         kept
     }
 
     /// The batch, with what it does to orders.
-    pub(crate) fn settled(self, changes: BatchChanges) -> SettledBatch<'a> {
+    pub(crate) fn settled(self, mut changes: BatchChanges, geo: &Geo, base: Currency) -> SettledBatch<'a> {
+        changes.extend(self.left_out(geo, base));
         SettledBatch::new(self.raw, self.events, self.marks, changes)
+    }
+
+    /// What events say that came before and come again as history. They change no
+    /// order that is remembered; but aggregation counts one that it had left out.
+    fn left_out(&self, geo: &Geo, base: Currency) -> BatchChanges {
+        let again = self
+            .events
+            .iter()
+            .enumerate()
+            .filter(|(place, event)| self.marks.get(*place) != Mark::New && event.event.backfill.is_some());
+        let alone = |(place, event): (usize, &BatchEvent<'a>)| {
+            let statement = event.statement.as_ref()?;
+            Some((place, change_alone(statement, context(event, statement, geo, base))))
+        };
+        again.filter_map(alone).collect()
     }
 
     fn telling(&self) -> impl Iterator<Item = (usize, &BatchEvent<'a>, &OrderStatement)> {
@@ -57,13 +78,16 @@ impl<'a> MarkedBatch<'a> {
     }
 }
 
-fn context(event: &BatchEvent<'_>, statement: &OrderStatement, geo: &Geo) -> OrderContext {
+fn context(event: &BatchEvent<'_>, statement: &OrderStatement, geo: &Geo, base: Currency) -> OrderContext {
     let ip_country = event.event.clientip.as_deref().and_then(|address| geo.country(address));
     OrderContext {
         time: event.event.time,
         customer: event.look_ups.customer.as_deref().map(Into::into),
         country: event.look_ups.country.as_deref().map(Into::into),
         ip_country: ip_country.map(|country| country.as_str().into()),
-        currency: statement.currency,
+        currency: match event.look_ups.currency {
+            NamedCurrency::Absent => Some(base),
+            named => named.code(),
+        },
     }
 }

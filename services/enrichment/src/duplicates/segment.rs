@@ -103,7 +103,7 @@ impl Segment {
 /// Keys are hashes: equal ranges of them have about as many each.
 fn block_of(key: EventKey, blocks: u32) -> u32 {
     #[allow(clippy::cast_possible_truncation, reason = "below the number of blocks")]
-    let block = (u128::from(key.high()) * u128::from(blocks) >> 64) as u32;
+    let block = ((u128::from(key.high()) * u128::from(blocks)) >> 64) as u32;
     block
 }
 

@@ -5,7 +5,8 @@ use tidemill_domain::{Amount, Currency};
 
 use super::{
     LineChange, LineStatement, OrderChange, OrderContext, OrderStatement, StatementKind,
-    returns::{Return, Taken},
+    remains::{OrderLine, OrderRemains},
+    returns::{Return, TakenOff},
 };
 
 /// Statements that wait for their order at most; what a further one gives back
@@ -27,9 +28,8 @@ pub(crate) struct Order {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct PlacedOrder {
+struct PlacedOrder {
     context: OrderContext,
-    pub(super) lines: Vec<OrderLine>,
     /// What was paid in all.
     #[serde(default, skip_serializing_if = "Amount::is_zero")]
     total: Amount,
@@ -37,26 +37,8 @@ pub(super) struct PlacedOrder {
     #[serde(default, skip_serializing_if = "Amount::is_zero")]
     told: Amount,
     /// What is left of it.
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) shipping: Amount,
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) tax: Amount,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OrderLine {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) product: Option<String>,
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) quantity: Amount,
-    /// How many of them came back or were cancelled, as far as it was told.
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) returned: Amount,
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) revenue: Amount,
-    /// What is neither given back nor cancelled of it.
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) left: Amount,
+    #[serde(flatten)]
+    remains: OrderRemains,
 }
 
 impl Order {
@@ -80,7 +62,7 @@ impl Order {
     fn place(&mut self, statement: &OrderStatement, context: OrderContext) -> OrderChange {
         let (mut placed, mut change) = PlacedOrder::new(statement, context);
         for waiting in std::mem::take(&mut self.waiting) {
-            let Taken { lines, shipping, tax, excess } = placed.take(&waiting);
+            let TakenOff { lines, shipping, tax, excess } = placed.take(&waiting);
             for (line, taken) in change.lines.iter_mut().zip(lines) {
                 *waiting.kind.part_of(line) += taken;
             }
@@ -125,8 +107,8 @@ impl PlacedOrder {
         let (shipping, tax) = (statement.shipping.unwrap_or_default(), statement.tax.unwrap_or_default());
         let remembered: Vec<_> = lines.iter().map(OrderLine::new).collect();
         let revenue: Amount = remembered.iter().map(|line| line.revenue).sum();
-        let placed =
-            Self { context, lines: remembered, total: revenue + shipping + tax, told: Amount::ZERO, shipping, tax };
+        let remains = OrderRemains { lines: remembered, shipping, tax };
+        let placed = Self { context, total: revenue + shipping + tax, told: Amount::ZERO, remains };
         (placed, OrderChange { shipping, tax, lines, ..OrderChange::default() })
     }
 
@@ -143,8 +125,8 @@ impl PlacedOrder {
             let lines = statement.told().map(LineChange::unknown).into_iter().collect();
             return OrderChange { differs: true, lines, ..OrderChange::default() };
         }
-        let Taken { lines, shipping, tax, excess } = self.take(statement);
-        let changed = self.lines.iter().zip(lines).filter(|(_, taken)| !taken.is_zero());
+        let TakenOff { lines, shipping, tax, excess } = self.take(statement);
+        let changed = self.remains.lines.iter().zip(lines).filter(|(_, taken)| !taken.is_zero());
         let changed = changed.map(|(line, taken)| {
             let mut change = LineChange { product: line.product.clone(), ..LineChange::default() };
             *statement.kind.part_of(&mut change) = taken;
@@ -154,24 +136,17 @@ impl PlacedOrder {
         OrderChange { context, shipping: -shipping, tax: -tax, excess, lines, ..OrderChange::default() }
     }
 
-    fn take(&mut self, statement: &OrderStatement) -> Taken {
+    fn take(&mut self, statement: &OrderStatement) -> TakenOff {
         let decimals = decimals(self.context.currency);
-        let taken = Return::of(statement, &self.lines, decimals).take(self, decimals);
+        let outcome = Return::of(statement, &self.remains.lines, decimals).take(&mut self.remains, decimals);
         let before = self.beyond();
-        self.told += taken.told;
-        Taken { excess: self.beyond() - before, ..taken.taken }
+        self.told += outcome.told;
+        TakenOff { excess: self.beyond() - before, ..outcome.taken }
     }
 
     /// What refunds come to beyond all that was paid.
     fn beyond(&self) -> Amount {
         (self.told - self.total).max(Amount::ZERO)
-    }
-}
-
-impl OrderLine {
-    fn new(line: &LineChange) -> Self {
-        let revenue = if line.unread { Amount::ZERO } else { line.gross - line.discount };
-        Self { product: line.product.clone(), quantity: line.quantity, returned: Amount::ZERO, revenue, left: revenue }
     }
 }
 

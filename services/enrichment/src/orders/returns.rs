@@ -4,7 +4,7 @@ use tidemill_domain::Amount;
 
 use super::{
     LineStatement, OrderStatement, StatementKind,
-    order::{OrderLine, PlacedOrder},
+    remains::{OrderLine, OrderRemains},
 };
 
 /// What is to be taken off an order that is known.
@@ -30,7 +30,7 @@ struct LineReturn {
 
 /// What was taken.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct TakenOff {
     /// By line.
     pub(super) lines: Vec<Amount>,
     pub(super) shipping: Amount,
@@ -39,8 +39,8 @@ pub(super) struct Taken {
 }
 
 /// What was taken, and what the statement came to.
-pub(super) struct Told {
-    pub(super) taken: Taken,
+pub(super) struct ReturnOutcome {
+    pub(super) taken: TakenOff,
     pub(super) told: Amount,
 }
 
@@ -110,11 +110,14 @@ impl Return {
 
     /// Takes it: off the lines that are told, then off the others, then off shipping
     /// and tax. No more than is left.
-    pub(super) fn take(self, order: &mut PlacedOrder, decimals: u32) -> Told {
+    pub(super) fn take(self, order: &mut OrderRemains, decimals: u32) -> ReturnOutcome {
         if self.is_whole {
             let lines = order.lines.iter_mut().map(|line| std::mem::take(&mut line.left)).collect();
             let (shipping, tax) = (std::mem::take(&mut order.shipping), std::mem::take(&mut order.tax));
-            return Told { taken: Taken { lines, shipping, tax, excess: Amount::ZERO }, told: Amount::ZERO };
+            return ReturnOutcome {
+                taken: TakenOff { lines, shipping, tax, excess: Amount::ZERO },
+                told: Amount::ZERO,
+            };
         }
         let mut rest = self.rest;
         let mut lines = Vec::with_capacity(order.lines.len());
@@ -134,7 +137,7 @@ impl Return {
             let more = rest.min(*left);
             (*taken, *left, rest) = (*taken + more, *left - more, rest - more);
         }
-        Told { taken: Taken { lines, shipping, tax, excess: Amount::ZERO }, told: self.told }
+        ReturnOutcome { taken: TakenOff { lines, shipping, tax, excess: Amount::ZERO }, told: self.told }
     }
 }
 
@@ -144,13 +147,4 @@ fn take(value: Amount, left: &mut Amount, rest: &mut Amount) -> Amount {
     *left -= taken;
     *rest += value - taken;
     taken
-}
-
-impl OrderLine {
-    /// What so many of it were sold for, where so many have come back before: the
-    /// parts add up to the whole.
-    fn price_of(&self, before: Amount, quantity: Amount, decimals: u32) -> Amount {
-        let up_to = |count: Amount| self.revenue.share(count.min(self.quantity), self.quantity, decimals);
-        up_to(before + quantity) - up_to(before)
-    }
 }

@@ -80,7 +80,7 @@ impl Reference {
     /// What of a record is not understood: its country, where no table has it.
     pub(crate) fn hint(&self, record: &Record) -> Option<FieldError> {
         let (name, country) = match record.kind {
-            RecordKind::Product => return None,
+            RecordKind::Product | RecordKind::Rate => return None,
             RecordKind::Customer => (self.names.country.as_str(), record.attributes.get(&self.names.country)?),
             RecordKind::Country => ("id", &record.id),
         };

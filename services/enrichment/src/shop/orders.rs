@@ -54,7 +54,7 @@ pub(crate) struct OrderMembers {
 }
 
 /// A number that stands there.
-enum Told {
+enum StatedNumber {
     Nothing,
     Amount(ReadAmount),
     Unreadable,
@@ -78,9 +78,9 @@ impl OrderMembers {
         let id = found(OrderMember::Id).and_then(text).filter(|id| !id.is_empty())?;
         let items = found(OrderMember::Items).and_then(list).unwrap_or_default();
         let amounts = [OrderMember::Discount, OrderMember::Shipping, OrderMember::Tax, OrderMember::Amount];
-        let [discount, shipping, tax, amount] = amounts.map(|member| Told::of(found(member)));
+        let [discount, shipping, tax, amount] = amounts.map(|member| StatedNumber::of(found(member)));
         let decisive = if kind == StatementKind::Placed { &discount } else { &amount };
-        let is_unread = matches!(decisive, Told::Unreadable);
+        let is_unread = matches!(decisive, StatedNumber::Unreadable);
         Some(OrderStatement {
             kind,
             id: id.into_owned(),
@@ -99,7 +99,7 @@ impl OrderMembers {
         let found = |member| find(self.line.get(&member)?, &members);
         let [quantity, price, discount, amount] =
             [LineMember::Quantity, LineMember::Price, LineMember::Discount, LineMember::Amount].map(found);
-        let (told_quantity, told_price) = (Told::of(quantity), Told::of(price));
+        let (told_quantity, told_price) = (StatedNumber::of(quantity), StatedNumber::of(price));
         let gross = match (quantity.and_then(text), price.and_then(text)) {
             (Some(quantity), Some(price)) => Amount::product([&*quantity, &*price]).ok(),
             _ => None,
@@ -109,13 +109,13 @@ impl OrderMembers {
             rounded: gross.is_some_and(|gross| gross.rounded) || told_quantity.is_rounded() || told_price.is_rounded(),
             quantity: told_quantity.amount(),
             gross: gross.map(|gross| gross.amount.abs()),
-            discount: Told::of(discount).amount(),
-            amount: Told::of(amount).amount(),
+            discount: StatedNumber::of(discount).amount(),
+            amount: StatedNumber::of(amount).amount(),
         }
     }
 }
 
-impl Told {
+impl StatedNumber {
     fn of(raw: Option<&RawValue>) -> Self {
         let Some(raw) = raw.filter(|raw| !matches!(raw.get(), "null" | "\"\"")) else { return Self::Nothing };
         match text(raw).map(|text| Amount::read(&text)) {

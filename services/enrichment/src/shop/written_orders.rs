@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tidemill_definitions::Field;
 
 use super::{
-    definition::{check, member_paths},
+    fields::{check, member_paths},
     members::MemberPath,
     orders::{LineMember, OrderMember, OrderMembers, OrderPaths},
 };
@@ -40,11 +40,12 @@ struct WrittenLine {
     amount: Vec<Field>,
 }
 
-type Wrong = (&'static str, String);
+/// The key that is wrong, and why.
+type OrdersFault = (&'static str, String);
 
 impl WrittenOrders {
     /// `items` and `products` are those of the events.
-    pub(super) fn members(self, items: &[MemberPath], products: &[MemberPath]) -> Result<OrderMembers, Wrong> {
+    pub(super) fn members(self, items: &[MemberPath], products: &[MemberPath]) -> Result<OrderMembers, OrdersFault> {
         let kinds = self.kinds()?;
         let of_data = |key, fields: &[Field]| names(key, fields, "data");
         let of_order = BTreeMap::from([
@@ -66,7 +67,7 @@ impl WrittenOrders {
         Ok(OrderMembers::new(kinds, OrderPaths { of_order, of_line }))
     }
 
-    fn kinds(&self) -> Result<BTreeMap<String, StatementKind>, Wrong> {
+    fn kinds(&self) -> Result<BTreeMap<String, StatementKind>, OrdersFault> {
         let mut kinds = BTreeMap::new();
         for (key, types, kind) in [
             ("placed", &self.placed, StatementKind::Placed),
@@ -86,7 +87,7 @@ impl WrittenOrders {
     }
 }
 
-fn names(key: &'static str, fields: &[Field], root: &str) -> Result<Vec<Vec<String>>, Wrong> {
+fn names(key: &'static str, fields: &[Field], root: &str) -> Result<Vec<Vec<String>>, OrdersFault> {
     check(fields).map_err(|reason| (key, reason))?;
     let paths = member_paths(fields, &[root]).map_err(|reason| (key, reason))?;
     Ok(paths.iter().filter_map(|path| data(path).or_else(|| item(path))).collect())

@@ -14,6 +14,7 @@ use crate::{
     batch::{ParsedBatch, UnreadableLine},
     error::Error,
     partition::OpenPartition,
+    resources::Resources,
 };
 
 /// Batches that are worked on before they are checkpointed and acknowledged together.
@@ -49,7 +50,8 @@ impl<'c> EnrichSteps<'c> {
         }
         let batch = self.partition.mark(batch).await?;
         let mut orders = self.partition.settle(&batch).await?;
-        let batch = batch.settled(std::mem::take(&mut orders.changes));
+        let Resources { geo, currency, .. } = &*self.partition.resources;
+        let batch = batch.settled(std::mem::take(&mut orders.changes), geo, *currency);
         self.partition.publish_next(raw_seq, &batch).await?;
         self.partition.orders.commit(raw_seq, raw.ingested_at, orders);
         Ok(())

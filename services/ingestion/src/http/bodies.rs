@@ -1,13 +1,25 @@
 //! The bodies that the routes take, for `/openapi.json`.
 
 use utoipa::{
-    ToSchema,
+    IntoParams, ToSchema,
     openapi::schema::{Object, ObjectBuilder, SchemaType, Type},
 };
 
 /// What identifies something: a text, or a whole number.
 fn identifier() -> Object {
     ObjectBuilder::new().schema_type(SchemaType::Array(vec![Type::String, Type::Integer, Type::Null])).build()
+}
+
+/// What makes the events of a request history.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "it describes a header in /openapi.json; it is read by `backfill`")]
+pub(super) struct BackfillHeader {
+    /// The name of the history that all events of the request belong to, 1 to 100
+    /// bytes; UTF-8 with percent signs for what is not ASCII. They are never
+    /// late, and move no clock. One that has the attribute `backfill` keeps it.
+    #[param(rename = "Tidemill-Backfill", example = "orders of 2025")]
+    backfill: Option<String>,
 }
 
 /// An event as CloudEvents 1.0 has it. Further members are extensions: names
@@ -31,6 +43,9 @@ pub(super) struct CloudEventSchema {
     /// When it was sent, by the clock that told `time`; in RFC 3339. Where that
     /// clock is wrong, `time` is put right. What cannot be read says nothing.
     sentat: Option<serde_json::Value>,
+    /// The name of the history that it belongs to, 1 to 100 bytes: it is never late,
+    /// and moves no clock. Without it, `Tidemill-Backfill` of the request decides.
+    backfill: Option<String>,
     /// What it is about; for a shop, the customer.
     #[schema(schema_with = identifier)]
     subject: Option<String>,

@@ -53,7 +53,7 @@ pub(super) fn read(mut attributes: Map<String, Value>, body: &[u8], depth: usize
 
 /// The text in a header (3.1.3.2): quotes are undone first, then percent signs,
 /// once. What is no UTF-8 then is no text.
-fn decoded(value: &[u8]) -> Option<String> {
+pub(super) fn decoded(value: &[u8]) -> Option<String> {
     Some(percent_decode(&unquoted(value)).decode_utf8().ok()?.into_owned())
 }
 

@@ -14,6 +14,7 @@ use super::{
     binary,
     envelope::{self, Envelope, is_json},
     frame,
+    normalise::RESERVED,
     parse::parse,
     route::{Route, Takes},
     segment,
@@ -156,14 +157,13 @@ pub(crate) fn of_letter(text: &[u8]) -> Format {
 }
 
 /// Reads the event of a dead letter in its format. `source` is for an event that
-/// names none, unless it stands for nobody. The member that Tidemill adds to
-/// events is removed.
+/// names none, unless it stands for nobody. What Tidemill adds to events is removed.
 pub(crate) fn read_again(format: &Format, text: &[u8], depth: usize, source: &str) -> Result<Envelope, Error> {
     if *format != Format::Event {
         return format.read(text, depth);
     }
     let mut attributes = object(text, depth)?;
-    attributes.shift_remove("enriched");
+    RESERVED.iter().for_each(|name| drop(attributes.shift_remove(*name)));
     if !attributes.contains_key("source") && source != SourceName::UNKNOWN {
         attributes.insert("source".into(), source.into());
     }

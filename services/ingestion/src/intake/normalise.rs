@@ -5,9 +5,10 @@ use std::{net::IpAddr, str::FromStr};
 
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
-use tidemill_domain::{EventId, EventType, IdError, SourceName, Timestamp};
+use tidemill_domain::{BackfillName, EventId, EventType, IdError, SourceName, Timestamp};
 use tidemill_events::TraceParent;
 use tidemill_service::FieldError;
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{client_address, envelope::Envelope, sender_clock};
@@ -24,8 +25,8 @@ const DEVICE_TIME: &str = "devicetime";
 const UNREAD: &str = "unread";
 /// Attributes that may come as numbers: what identifies something often is one.
 const NUMBERS: [&str; 4] = ["id", "source", "subject", "partitionkey"];
-/// Members that later stages add to an event: a sender has no say in them.
-const RESERVED: [&str; 1] = ["enriched"];
+/// Members that Tidemill adds to an event: a sender has no say in them.
+pub(super) const RESERVED: [&str; 2] = ["enriched", "redriven"];
 /// Wrong places that are told of one event.
 const MAX_ERRORS: usize = 20;
 /// The longest name of an extension, in bytes.
@@ -48,6 +49,10 @@ pub(crate) struct NormalisedEvent {
     pub(crate) traceparent: Option<TraceParent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clientip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backfill: Option<BackfillName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redriven: Option<Uuid>,
     #[serde(flatten)]
     extensions: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +60,7 @@ pub(crate) struct NormalisedEvent {
 }
 
 /// What an event gets where it says nothing.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Defaults<F> {
     /// Its time: when it came.
     pub(crate) now: Timestamp,
@@ -64,6 +69,10 @@ pub(crate) struct Defaults<F> {
     /// The sender's address, if `sender.clientip` allows to take it from the
     /// connection or a header.
     pub(crate) clientip: Option<IpAddr>,
+    /// The history that its request belongs to.
+    pub(crate) backfill: Option<BackfillName>,
+    /// The request that sends it again, if it was in a dead letter.
+    pub(crate) redriven: Option<Uuid>,
 }
 
 impl NormalisedEvent {
@@ -99,6 +108,7 @@ pub(crate) fn normalise(
     let time = attributes.take("time");
     let subject = attributes.take("subject");
     let partitionkey = attributes.take("partitionkey");
+    let backfill = attributes.take("backfill");
     let clientip = attributes.client_address();
     // Nothing depends on it but the time: what cannot be read says nothing.
     let sent_at = attributes.left.shift_remove(SENT_AT);
@@ -124,6 +134,8 @@ pub(crate) fn normalise(
             partitionkey,
             traceparent: traceparent.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok()),
             clientip: clientip.known().or(defaults.clientip),
+            backfill: backfill.or_else(|| defaults.backfill.clone()),
+            redriven: defaults.redriven,
             extensions,
             data: envelope.data,
         }),

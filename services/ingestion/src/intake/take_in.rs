@@ -10,7 +10,7 @@ use tidemill_service::{Caller, trace};
 use tracing::{Instrument, Span};
 
 use super::{
-    client_address,
+    backfill, client_address,
     formats::Format,
     hints::Hints,
     inflate::Encoding,
@@ -74,9 +74,10 @@ impl EventIntake {
         let mut admission = self.limits.admit()?;
         let format = Format::of(route, &head.headers)?;
         let encoding = Encoding::of(&head.headers)?;
+        let backfill = backfill::of_request(&head.headers)?;
         let body = self.limits.read(body, content_length(&head), &mut admission).await?;
         let clientip = client_address::clientip(&head, &self.sender);
-        let submission = Submission { caller: caller.clone(), format, encoding, body, clientip, trace };
+        let submission = Submission { caller: caller.clone(), format, encoding, body, clientip, backfill, trace };
         let (validated, admission) = self.validate(submission, admission).await?;
         let (validated, admission) = self.store(caller.clone(), validated, admission).await?;
         Ok(self.taken_in(&caller, validated, admission))

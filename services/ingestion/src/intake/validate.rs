@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidemill_domain::{EventId, PartitionCount, Timestamp};
+use tidemill_domain::{BackfillName, EventId, PartitionCount, Timestamp};
 use tidemill_events::{Redrive, TraceParent};
 use tidemill_service::{Caller, Context, trace};
 use tracing::Span;
@@ -57,6 +57,8 @@ pub(crate) struct Submission {
     pub(crate) body: Bytes,
     /// The address that becomes `clientip`.
     pub(crate) clientip: Option<IpAddr>,
+    /// The history that the request says it is.
+    pub(crate) backfill: Option<BackfillName>,
     /// The request's own trace.
     pub(crate) trace: Option<TraceParent>,
 }
@@ -90,7 +92,7 @@ impl Validator {
     /// Validates every event of a submission. An error is about the submission as a
     /// whole.
     pub(crate) fn validate(&self, submission: Submission, admission: &mut Admission) -> Result<ValidatedEvents, Error> {
-        let Submission { caller, format, encoding, body, clientip, trace } = submission;
+        let Submission { caller, format, encoding, body, clientip, backfill, trace } = submission;
         let body = inflate(encoding, body, self.limits_config.inflated_bytes, admission)?;
         let items = format.split(&body, self.limits_config.events_per_request)?;
         admission.charge(items.texts.len() * size_of::<&[u8]>())?;
@@ -98,7 +100,7 @@ impl Validator {
 
         let now = self.context.clock.now();
         let new_id = || self.context.new_id().to_string();
-        let defaults = Defaults { now, new_id, clientip };
+        let defaults = Defaults { now, new_id, clientip, backfill, redriven: None };
         let hints = Hints::wanted(!matches!(format, Format::Call(_) | Format::Calls));
         let mut validated = ValidatedEvents { single: items.single, hints, ..ValidatedEvents::default() };
         let mut scratch = admission.scratch();
@@ -137,7 +139,10 @@ impl Validator {
                 id.unwrap_or_else(|| format!("redrive-{}", request.letter))
             }
         };
-        let defaults = Defaults { now: request.first_failed_at, new_id: || id.clone(), clientip: None };
+        // Its time has passed by: it is counted all the same.
+        let backfill = format!("redrive-{}", request.letter).parse().ok();
+        let (now, redriven) = (request.first_failed_at, Some(request.id));
+        let defaults = Defaults { now, new_id: || id.clone(), clientip: None, backfill, redriven };
         // An editor may have put a mark before what was mended.
         let text = frame::unmarked(body.trim_ascii());
         let limits = &self.limits_config;

@@ -107,8 +107,9 @@ pub(super) async fn show(
 ///
 /// Ingestion validates each like any other event, under the source and id
 /// that it has (where it has none, under one that follows from the letter): so
-/// it is counted once, however often it is redriven. It is received anew, and
-/// is accepted, or fails again as another dead letter. The answer comes when
+/// it is counted once, however often it is redriven. It counts as history
+/// (`backfill`), so it is not late however old it is by then. It is received
+/// anew, and is accepted, or fails again as another dead letter. The answer comes when
 /// the order is written down; `GET /v1/dead-letters/orders/{request}` tells how
 /// far it has come. A letter that is redriving, accepted or discarded is
 /// refused unless `force` is set; letters of alert and reporting always are,
@@ -220,6 +221,15 @@ pub(super) struct ProgressAnswer {
     lost: u64,
     /// Whether none is on its way.
     settled: bool,
+    /// Accepted letters of which it is known what became of their events.
+    known: u64,
+    /// Events that are counted in the metrics, of those known.
+    counted: u64,
+    /// Events that are in no total: aggregation keeps nothing any more of their time
+    /// (`windows.retention_days`).
+    late: u64,
+    /// Events that had been counted before.
+    duplicate: u64,
 }
 
 /// How far an order has come.
@@ -241,6 +251,7 @@ pub(super) async fn progress(
     if counts.is_empty() {
         return Err(Error::UnknownOrder(request));
     }
+    let outcomes = reporting.store.order_outcomes(request).await?;
     let of = |state: ActionProgress| counts.get(state.as_str()).copied().unwrap_or_default();
     use ActionProgress::{Accepted, Done, FailedAgain, Lost, Requested, Sent};
     Ok(Json(ProgressAnswer {
@@ -252,5 +263,9 @@ pub(super) async fn progress(
         done: of(Done),
         lost: of(Lost),
         settled: of(Requested) + of(Sent) == 0,
+        known: outcomes.letters,
+        counted: outcomes.counted,
+        late: outcomes.late,
+        duplicate: outcomes.duplicate,
     }))
 }

@@ -40,6 +40,19 @@ pub(crate) struct DiscardToDo {
     pub(crate) letter: u64,
 }
 
+/// What became of the events of an order behind the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct OrderOutcomes {
+    /// Letters of which it is known.
+    pub(crate) letters: u64,
+    /// Events that are in the totals.
+    pub(crate) counted: u64,
+    /// Events of a time of which nothing is kept any more.
+    pub(crate) late: u64,
+    /// Events that had been counted before.
+    pub(crate) duplicate: u64,
+}
+
 impl Store {
     /// Writes an order for letters down; answers the letters for which it was
     /// still allowed. The same transaction checks that, so that of two orders
@@ -241,6 +254,21 @@ impl Store {
             .fetch_all(self.database.pool())
             .await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, unsigned(row, 1)?))).collect()
+    }
+
+    /// What became of an order's events behind the log, as far as it is known.
+    pub(crate) async fn order_outcomes(&self, request: Uuid) -> Result<OrderOutcomes, Error> {
+        // A sum is numeric in PostgreSQL, which no row of any database gives as a number.
+        let sql = "SELECT COUNT(DISTINCT action), CAST(COALESCE(SUM(counted), 0) AS BIGINT),
+                   CAST(COALESCE(SUM(late), 0) AS BIGINT), CAST(COALESCE(SUM(duplicate), 0) AS BIGINT)
+                   FROM redriven WHERE action IN (SELECT id FROM dead_letter_actions WHERE request = $1)";
+        let row = sqlx::query(sql).bind(request.to_string()).fetch_one(self.database.pool()).await?;
+        Ok(OrderOutcomes {
+            letters: unsigned(&row, 0)?,
+            counted: unsigned(&row, 1)?,
+            late: unsigned(&row, 2)?,
+            duplicate: unsigned(&row, 3)?,
+        })
     }
 }
 

@@ -158,6 +158,9 @@ impl Store {
         ] {
             sqlx::query(sql).bind(horizon.millis()).execute(&mut *tx).await?;
         }
+        sqlx::query("DELETE FROM redriven WHERE action NOT IN (SELECT id FROM dead_letter_actions)")
+            .execute(&mut *tx)
+            .await?;
         Ok(tx.commit().await?)
     }
 }

@@ -134,6 +134,7 @@ impl Store {
 async fn write_metrics(connection: &mut AnyConnection, fold: &MetricsFold, now: Timestamp) -> Result<(), Error> {
     cells::write(connection, fold).await?;
     books::write_outcomes(connection, fold).await?;
+    settlement::write_outcomes(connection, fold).await?;
     positions::write_progress(connection, fold, now).await?;
     definitions::note_data(connection, fold, now).await
 }

@@ -7,7 +7,10 @@ use tidemill_domain::Timestamp;
 use tidemill_store::Error;
 
 use super::sql::{BLOCK, numbered, upsert};
-use crate::dead_letters::{ActionProgress, LetterState, ListedLetter};
+use crate::{
+    dead_letters::{ActionProgress, LetterState, ListedLetter},
+    read_model::MetricsFold,
+};
 
 /// Settles letters whose events are in the log, by the `RAW` sequence of each.
 pub(super) async fn settle_accepted(
@@ -64,6 +67,29 @@ pub(super) async fn settle_failed(
     )
     .await?;
     settle_actions(connection, ActionProgress::FailedAgain, "failed_as", &failed, now).await
+}
+
+/// Writes what became of redriven events behind the log. Writing it again is
+/// harmless.
+pub(super) async fn write_outcomes(connection: &mut AnyConnection, fold: &MetricsFold) -> Result<(), Error> {
+    let outcomes: Vec<_> = fold.redriven.iter().collect();
+    upsert(
+        connection,
+        "redriven (action, shard, raw_seq, counted, late, duplicate)",
+        6,
+        "(action, shard, raw_seq) DO NOTHING",
+        &outcomes,
+        |statement, ((action, partition, raw_seq), outcome)| {
+            statement
+                .bind(action.clone())
+                .bind(i64::from(partition.index()))
+                .bind(raw_seq.cast_signed())
+                .bind(outcome.counted.cast_signed())
+                .bind(outcome.late.cast_signed())
+                .bind(outcome.duplicate.cast_signed())
+        },
+    )
+    .await
 }
 
 /// Settles what is under way for letters; `column` gets what came of each.

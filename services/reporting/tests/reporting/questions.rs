@@ -183,6 +183,7 @@ async fn what_windows_cannot_tell_is_refused() {
 /// Stores a year of sales in two categories, and gives their sum in cents.
 async fn trade_for_a_year(shop: &Shop) -> i64 {
     let begin = time("2025-11-27T00:00:00Z");
+    let sales = crate::shop::sales();
     let mut cents = 0;
     let cells: Vec<CellUpdate> = (0..365 * DAY / EVERY)
         .flat_map(|n| ["books", "games"].map(|category| (n, category)))
@@ -192,7 +193,8 @@ async fn trade_for_a_year(shop: &Shop) -> i64 {
             let start = begin.plus_millis(n * EVERY);
             let mut cell = sale("sales_metrics", MINUTE, &start.to_string(), 0);
             cell.dimensions.insert("category".into(), category.into());
-            cell.totals.0[3] = Measure::Sum(Amount::from_micros(i128::from(amount) * 10_000)).into();
+            let revenue = Measure::Sum(Amount::from_micros(i128::from(amount) * 10_000));
+            cell.totals = sales.totals([("revenue", revenue)]);
             cell
         })
         .collect();

@@ -168,6 +168,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64, cells: Vec<CellUpdate>) -> Me
         idle: false,
         cells,
         books: Vec::new(),
+        redriven: Vec::new(),
         trace: TraceParent::new(7, 9, true),
     }
 }

@@ -37,7 +37,8 @@ pub enum DlqCommand {
     /// Send the events of dead letters again, as they are or mended
     #[command(
         after_help = "Each event is validated by ingestion like any other. It keeps its source and id, so it is \
-        counted once\nhowever often it is redriven. The exit code is 0 if every one is accepted.\n\nExamples:\n  \
+        counted once\nhowever often it is redriven, and it is not late however old it is. The exit code is 0 if every \
+        one is\naccepted, and none of a time of which nothing is kept any more.\n\nExamples:\n  \
         tidemill dlq redrive 17 18 19\n  \
         tidemill dlq redrive --code unknown_type --reason 'schema added' --dry-run\n  \
         tidemill dlq show 17 --unmasked --json | jq -r .body | sed 's/order.teleported/order.placed/' |\n    \

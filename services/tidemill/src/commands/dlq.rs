@@ -3,6 +3,7 @@
 mod api;
 mod order;
 mod ruled;
+mod settled;
 
 use std::process::ExitCode;
 

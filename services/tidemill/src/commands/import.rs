@@ -6,18 +6,19 @@ use super::ended::Ended;
 use crate::{
     arguments::OnlineRetailArguments,
     client::{Client, Keys},
-    import::online_retail::{self, ImportSummary, Invoices},
+    import::online_retail::{self, ImportSummary, Invoices, Sending},
     shop_file::ShopFile,
     suite::{Extras, Whereabouts, with_suite},
 };
 
 pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
+    let sending = Sending { batch: arguments.batch as usize, senders: arguments.senders.into(), shuffle: None };
     let Some(ingestion) = arguments.url.clone() else {
         // What is wrong with them is told before anything is started.
         let invoices = Invoices::read(&arguments.file)?;
         online_retail::make_folder(&arguments.out)?;
         let work = async |suite: Whereabouts| -> Result<ImportSummary, Box<dyn Error>> {
-            Ok(invoices.import(&arguments.out, &suite.client(Keys::default()), arguments.batch as usize).await?)
+            Ok(invoices.import(&arguments.out, &suite.client(Keys::default()), sending).await?)
         };
         return match with_suite(&ShopFile::private(), Extras::default(), work).await? {
             Some(summary) => report(summary),
@@ -27,7 +28,7 @@ pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
     let keys = Keys { write: arguments.write_key.clone(), read: arguments.read_key.clone() };
     let client = Client::of_suite(ingestion, arguments.reporting_url.clone(), &keys)?;
     client.confirm_reporting(true).await?;
-    report(online_retail::import(&arguments.file, &arguments.out, &client, arguments.batch as usize).await?)
+    report(online_retail::import(&arguments.file, &arguments.out, &client, sending).await?)
 }
 
 fn report(summary: ImportSummary) -> Ended {

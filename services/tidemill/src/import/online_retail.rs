@@ -3,7 +3,9 @@
 //! UCI Machine Learning Repository, data sets 352 and, with another spelling
 //! of the columns, 502).
 
+mod error;
 mod line;
+mod send;
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +16,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidemill_domain::Timestamp;
@@ -23,16 +23,17 @@ use tidemill_service::spreadsheet::cell;
 use tokio::time::sleep;
 
 use crate::{
-    client::{Client, ClientError, Series},
+    client::{Client, Series},
     progress,
 };
 
-pub use line::SOURCE;
-use line::{Columns, LineIds, event};
+pub use error::ImportError;
+use error::PATIENCE;
+pub use line::{BACKFILL, SOURCE};
+use line::{Columns, lines};
+pub use send::Sending;
 
 const DAY: i64 = 86_400_000;
-/// How long the books may stand still before the import gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
 const BOOKS_INTERVAL: Duration = Duration::from_millis(200);
 /// The largest file that is read: the published ones have 95 MB.
 const MAX_BYTES: u64 = 2 << 30;
@@ -46,7 +47,7 @@ pub struct ImportSummary {
     pub counted: u64,
     /// Of them, known from an earlier import.
     pub duplicate: u64,
-    /// Of them, too late to be counted: older than what was imported before.
+    /// Of them, of a time of which the suite keeps nothing any more.
     pub late: u64,
     /// Seconds from the first request to the last answer.
     pub send_seconds: f64,
@@ -54,44 +55,6 @@ pub struct ImportSummary {
     pub seconds: f64,
     /// The file that was written.
     pub out: PathBuf,
-}
-
-/// Why an import failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// A file cannot be read or written.
-    #[error("{path}: {reason}", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// A line is not what the data set's lines are.
-    #[error("line {line}: {reason}")]
-    Line {
-        /// Its number in the file, the header being 1.
-        line: u64,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The suite refused events.
-    #[error("the suite refused {count} events, the first with {first}")]
-    Refused {
-        /// How many.
-        count: u64,
-        /// The first verdict.
-        first: Value,
-    },
-    /// The suite could not be used.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// Events are missing, and no more came for a minute.
-    #[error("the books do not balance after {} s without progress: {books}", PATIENCE.as_secs())]
-    Unbalanced {
-        /// The books.
-        books: String,
-    },
 }
 
 /// The file's text, inflated where it is compressed. A file that is not UTF-8
@@ -111,8 +74,8 @@ fn read(path: &Path) -> Result<String, ImportError> {
 
 /// Sends every line of the file, waits until each is accounted for, and writes
 /// `out/daily_country.csv` from reporting's answers.
-pub async fn import(file: &Path, out: &Path, client: &Client, batch: usize) -> Result<ImportSummary, ImportError> {
-    Invoices::read(file)?.import(out, client, batch).await
+pub async fn import(file: &Path, out: &Path, client: &Client, sending: Sending) -> Result<ImportSummary, ImportError> {
+    Invoices::read(file)?.import(out, client, sending).await
 }
 
 /// Makes the folder that results are written to.
@@ -139,12 +102,17 @@ impl Invoices {
     }
 
     /// See [`import`].
-    pub(crate) async fn import(&self, out: &Path, client: &Client, batch: usize) -> Result<ImportSummary, ImportError> {
+    pub(crate) async fn import(
+        &self,
+        out: &Path,
+        client: &Client,
+        sending: Sending,
+    ) -> Result<ImportSummary, ImportError> {
         make_folder(out)?;
         let target = out.join("daily_country.csv");
         let before = client.books().await?.of(SOURCE);
         let started = Instant::now();
-        let sent = send(&self.text, self.columns, client, batch).await?;
+        let sent = send::send(&self.text, self.columns, client, sending).await?;
         let send_seconds = started.elapsed().as_secs_f64();
         let after = settle(client, before.received + sent.lines).await?;
         let seconds = started.elapsed().as_secs_f64();
@@ -159,56 +127,6 @@ impl Invoices {
             out: target,
         })
     }
-}
-
-fn lines(text: &str) -> csv::Reader<&[u8]> {
-    csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes())
-}
-
-struct Sent {
-    lines: u64,
-    first: Timestamp,
-    last: Timestamp,
-}
-
-/// One request after the other: the file is in order of time, and what order
-/// the events have in the log decides which of them are late.
-async fn send(text: &str, columns: Columns, client: &Client, batch: usize) -> Result<Sent, ImportError> {
-    let total = text.bytes().filter(|b| *b == b'\n').count().saturating_sub(1) as u64;
-    let bar = progress::bar("sending", total);
-    let (mut body, mut in_body, mut line) = (Vec::new(), 0, 0);
-    let (mut first, mut last): (Option<Timestamp>, Option<Timestamp>) = (None, None);
-    let mut ids = LineIds::default();
-    for record in lines(text).records() {
-        line += 1;
-        let wrong = |reason: String| ImportError::Line { line: line + 1, reason };
-        let record = record.map_err(|e| wrong(e.to_string()))?;
-        let (time, json) = event(&record, columns, &mut ids).map_err(wrong)?;
-        first = Some(first.map_or(time, |known| known.min(time)));
-        last = Some(last.map_or(time, |known| known.max(time)));
-        body.extend_from_slice(&json);
-        in_body += 1;
-        if in_body == batch {
-            post(client, std::mem::take(&mut body).into(), &mut in_body, &bar).await?;
-        }
-    }
-    if in_body > 0 {
-        post(client, body.into(), &mut in_body, &bar).await?;
-    }
-    bar.finish();
-    match (first, last) {
-        (Some(first), Some(last)) => Ok(Sent { lines: line, first, last }),
-        _ => Err(ImportError::Line { line: 2, reason: "there are no lines".into() }),
-    }
-}
-
-async fn post(client: &Client, body: Bytes, events: &mut usize, bar: &ProgressBar) -> Result<(), ImportError> {
-    let verdict = client.send(body, true, None).await?;
-    if let Some(first) = verdict.rejected.first() {
-        return Err(ImportError::Refused { count: verdict.rejected_total, first: first.clone() });
-    }
-    bar.inc(std::mem::take(events) as u64);
-    Ok(())
 }
 
 /// Waits until at least `received` events of the source are accounted for.

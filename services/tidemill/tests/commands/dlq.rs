@@ -82,6 +82,11 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
     let redrive = ["dlq", "redrive", &number("o-1"), "--body", "-", "--yes", "--reason", "mended", "--json"];
     let (code, told) = terminal.json(&redrive, Some(mended.clone())).await;
     assert_eq!((code, &told["accepted"], &told["failed_again"]), (Some(0), &json!(1), &json!(0)), "{told}");
+    assert_eq!(
+        (&told["counted"], &told["late"], &told["not_counted_yet"]),
+        (&json!(1), &json!(0), &json!(0)),
+        "{told}"
+    );
     let (code, told) = terminal.says(&["dlq", "redrive", &number("o-2"), "--yes"]).await;
     assert!(code == Some(1) && told.contains("failed again: 1") && told.contains("unknown_type"), "{told}");
     let (code, told) = terminal.says(&["dlq", "redrive", &number("o-1"), "--yes"]).await;
@@ -93,6 +98,7 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
     let force = ["dlq", "redrive", &number("o-1"), "--body", "-", "--force", "--yes", "--json"];
     let (code, told) = terminal.json(&force, Some(mended)).await;
     assert_eq!((code, &told["accepted"]), (Some(0), &json!(1)), "{told}");
+    assert_eq!((&told["counted"], &told["duplicate"]), (&json!(0), &json!(1)), "{told}");
     let (_, shown) = terminal.says(&["dlq", "show", &number("o-1")]).await;
     assert!(shown.contains("redrive, mended") && shown.contains("anna") && shown.contains("accepted"), "{shown}");
 

@@ -88,7 +88,8 @@ impl LineField {
         named(Self::ALL.iter().map(|field| (field.name(), field.of(line))))
     }
 
-    fn amount(self, line: &LineFacts) -> Option<Amount> {
+    /// An amount of a line; `None` where it could not be read.
+    pub(crate) fn amount(self, line: &LineFacts) -> Option<Amount> {
         let amount = match self {
             Self::Product => return None,
             Self::Quantity => line.quantity,
@@ -137,16 +138,21 @@ impl OrderField {
     /// What an event says of an order; `None` where it is about none, or an amount
     /// of a line could not be read.
     pub(crate) fn of(self, enrichment: &Enrichment) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Id => Some(enrichment.order.as_ref()?.id.as_str().into()),
+            _ => self.amount(enrichment).map(|amount| amount.to_string().into()),
+        }
+    }
+
+    /// An amount of an order; `None` where it is about none, or could not be read.
+    pub(crate) fn amount(self, enrichment: &Enrichment) -> Option<Amount> {
         let order = enrichment.order.as_ref()?;
         match self {
-            Self::Id => Some(order.id.as_str().into()),
-            Self::Shipping => Some(order.shipping.to_string().into()),
-            Self::Tax => Some(order.tax.to_string().into()),
-            Self::Excess => Some(order.excess.to_string().into()),
-            Self::Sum(field) => {
-                let sum: Option<Amount> = enrichment.lines.iter().map(|line| field.amount(line)).sum();
-                sum.map(|sum| sum.to_string().into())
-            }
+            Self::Id => None,
+            Self::Shipping => Some(order.shipping),
+            Self::Tax => Some(order.tax),
+            Self::Excess => Some(order.excess),
+            Self::Sum(field) => enrichment.lines.iter().map(|line| field.amount(line)).sum(),
         }
     }
 }

@@ -71,6 +71,23 @@ fn an_order_is_a_row_per_line() {
     assert_eq!(rows[2].values[3], Some(RowValue::Unread));
 }
 
+/// What enrichment worked out is never taken for a float that was written out.
+#[test]
+fn an_amount_of_a_line_is_exact() {
+    let mut enrichment = ordered();
+    let digits = "10000062.5610099";
+    assert_ne!(amount(digits), Some(RowValue::Amount(ReadAmount { amount: exact(digits), rounded: false })), "as text");
+    enrichment.lines = vec![LineFacts { gross: exact(digits), ..LineFacts::default() }];
+    let of = |metric: &str| contributions(metric, PLACED, &enrichment).remove(0).values;
+    let expected = Some(RowValue::Money(ReadAmount { amount: exact(digits), rounded: false }, None));
+    assert_eq!((&of("sales_metrics")[3], &of("order_metrics")[3]), (&expected, &expected));
+}
+
+/// The amount with these digits.
+fn exact(text: &str) -> Amount {
+    serde_json::from_value(text.into()).expect("an amount")
+}
+
 #[test]
 fn an_order_is_one_row_where_its_lines_are_none() {
     // Measures: cancelled, customers, discounts, gross, net, orders, refunded_beyond, refunds, revenue, shipping, tax.

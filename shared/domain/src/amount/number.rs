@@ -43,6 +43,11 @@ enum Digits {
 impl WrittenNumber {
     pub(super) const ONE: Self = Self { digits: Digits::Few(1), scale: 0 };
 
+    /// `units / 10^scale`.
+    pub(super) fn exact(units: i128, scale: u32) -> Self {
+        Self { digits: Digits::Few(units), scale: i32::try_from(scale).unwrap_or(i32::MAX) }
+    }
+
     pub(super) fn times(self, other: Self) -> Self {
         let digits = match (self.digits, other.digits) {
             (Digits::Few(a), Digits::Few(b)) => match a.checked_mul(b) {

@@ -16,7 +16,8 @@ use crate::{
     codec::{Encoded, inflate, name},
     contract::BodyKind,
     dead_letter::Events,
-    event::{Enrichment, ItemFacts, QualityFlag, lines, splice_enrichment},
+    event::{Enrichment, QualityFlag, lines, splice_enrichment},
+    item::ItemFacts,
     message::{AlertState, CellUpdate, Message, SourceBooks},
     order::{LineFacts, OrderFacts},
     topology::StreamName,
@@ -143,6 +144,7 @@ fn enrichment() -> Enrichment {
             QualityFlag::CustomerUnknown,
             QualityFlag::ProductUnknown,
             QualityFlag::CountryUnknown,
+            QualityFlag::AttributeUnread,
             QualityFlag::CurrencyUnknown,
             QualityFlag::RateUnknown,
             QualityFlag::OrderUnknown,
@@ -228,6 +230,7 @@ fn updates_of_totals_are_what_they_say() {
         idle: true,
         cells: Vec::new(),
         books: Vec::new(),
+        redriven: Vec::new(),
         trace: None,
     };
     let books =

@@ -43,6 +43,9 @@ pub struct MetricsUpdate {
     pub cells: Vec<CellUpdate>,
     /// The outcomes that changed.
     pub books: Vec<SourceBooks>,
+    /// What became of events that were in dead letters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redriven: Vec<RedrivenOutcomes>,
     /// A sampled event behind the update.
     pub trace: Option<TraceParent>,
 }
@@ -90,6 +93,22 @@ pub struct SourceBooks {
     /// told of the same order before.
     #[serde(default)]
     pub repeated: u64,
+}
+
+/// Outcomes of the events in one batch that one request sent again, from a dead
+/// letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RedrivenOutcomes {
+    /// The request's id.
+    pub redrive: String,
+    /// The batch's `RAW` sequence.
+    pub raw_seq: u64,
+    /// Counted in the metrics.
+    pub counted: u64,
+    /// Of a time of which nothing is kept any more.
+    pub late: u64,
+    /// Counted before.
+    pub duplicate: u64,
 }
 
 impl Message for MetricsUpdate {

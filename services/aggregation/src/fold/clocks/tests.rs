@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn at(seconds: i64) -> Timestamp {
@@ -23,16 +25,79 @@ fn a_far_future_event_makes_no_other_late() {
 }
 
 #[test]
-fn sources_beyond_the_bound_share_a_clock() {
+fn no_source_is_late_by_the_events_of_another() {
     let mut clocks = clocks(Windows { max_sources: 2, allowed_lateness_seconds: 0, ..Windows::default() });
-    for source in ["a", "b", "c", "d"] {
+    clocks.advance("a", at(1000), at(LOG), at(0));
+    clocks.advance("b", at(1000), at(LOG), at(0));
+    clocks.advance("a", at(1001), at(LOG), at(0));
+    assert!(clocks.is_late("a", at(900)) && clocks.is_late("b", at(900)));
+    clocks.advance("c", at(5000), at(LOG), at(0));
+    assert_eq!(clocks.len(), 2);
+    assert!(clocks.is_late("a", at(900)), "it was met later than b");
+    assert!(!clocks.is_late("b", at(900)), "it starts afresh");
+    for made_up in 0..3000 {
+        clocks.advance(&format!("made up {made_up}"), at(9000), at(LOG), at(0));
+    }
+    assert!(!clocks.is_late("a", at(0)) && !clocks.is_late("never heard of", at(0)));
+}
+
+#[test]
+fn what_changed_is_told_once() {
+    let mut clocks = clocks(Windows { max_sources: 2, ..Windows::default() });
+    for source in ["a", "b", "a", "c", "b"] {
         clocks.advance(source, at(1000), at(LOG), at(0));
     }
-    assert_eq!(clocks.len(), 3, "two of their own and the shared one");
-    clocks.advance("c", at(5000), at(LOG), at(0));
-    assert!(clocks.is_late("e", at(1000)) && !clocks.is_late("a", at(1000)));
-    assert_eq!(clocks.take_moved().len(), 3);
-    assert_eq!(clocks.take_moved(), []);
+    let stored = |source: &str, met| StoredClock { source: source.into(), newest: at(1000), met };
+    let expected = ClockChanges {
+        moved: vec![stored("b", 5), stored("c", 4)],
+        dropped: vec!["a".into()],
+        furthest: Some(at(1000)),
+    };
+    assert_eq!(clocks.take_changes(), expected);
+    clocks.advance("c", at(900), at(LOG), at(0));
+    assert_eq!(clocks.take_changes().moved, [stored("c", 6)], "it was met once more");
+    assert_eq!(clocks.take_changes().moved, []);
+}
+
+/// What the store has after these changes.
+fn keep(stored: &mut StoredClocks, changes: ClockChanges) {
+    let ClockChanges { moved, dropped, furthest } = changes;
+    let is_replaced = |source: &String| moved.iter().any(|clock| clock.source == *source) || dropped.contains(source);
+    stored.clocks.retain(|clock| !is_replaced(&clock.source));
+    stored.clocks.extend(moved);
+    stored.furthest = furthest;
+}
+
+proptest! {
+    /// Whoever takes over says the same of every event as the one that went on.
+    #[test]
+    fn restored_clocks_are_those_that_went_on(
+        events in prop::collection::vec((0u8..8, 0i64..200_000, any::<bool>()), 1..80),
+        max_sources in 1u32..6,
+        retention_days in 0u32..2,
+    ) {
+        let windows = Arc::new(Windows {
+            max_sources, retention_days, allowed_lateness_seconds: 600, ..Windows::default()
+        });
+        let mut going_on = Clocks::new(windows.clone());
+        let (mut stored, mut restored) = (StoredClocks::default(), Clocks::new(windows.clone()));
+        for (source, seconds, is_handed_over) in events {
+            let source = format!("s{source}");
+            prop_assert_eq!(going_on.is_late(&source, at(seconds)), restored.is_late(&source, at(seconds)));
+            going_on.advance(&source, at(seconds), at(LOG), at(0));
+            restored.advance(&source, at(seconds), at(LOG), at(0));
+            if is_handed_over {
+                keep(&mut stored, restored.take_changes());
+                restored = Clocks::restore(windows.clone(), stored.clone(), at(0));
+            }
+            prop_assert_eq!(going_on.forgotten_before(), restored.forgotten_before());
+            let clocks = |clocks: &Clocks| -> Vec<_> {
+                clocks.by_source.iter().map(|(source, clock)| (source.clone(), clock.newest, clock.met)).collect()
+            };
+            prop_assert_eq!(clocks(&going_on), clocks(&restored));
+            prop_assert!(restored.len() <= max_sources as usize);
+        }
+    }
 }
 
 #[test]
@@ -48,14 +113,16 @@ fn an_idle_source_holds_nothing_open() {
 
 #[test]
 fn after_a_hand_over_a_source_gets_time_to_speak() {
-    let mut clocks = clocks(Windows::default());
-    clocks.restore("slow".into(), at(1000), at(100));
-    clocks.restore("fast".into(), at(5000), at(100));
+    let stored = |source: &str, newest, met| StoredClock { source: source.into(), newest: at(newest), met };
+    let stored =
+        StoredClocks { clocks: vec![stored("slow", 1000, 1), stored("fast", 5000, 2)], furthest: Some(at(5000)) };
+    let mut clocks = Clocks::restore(Arc::new(Windows::default()), stored, at(100));
     assert_eq!(clocks.watermark(at(100)), (Some(at(940)), false), "nobody is idle yet");
     clocks.advance("fast", at(5001), at(LOG), at(109));
     assert_eq!(clocks.watermark(at(110)), (Some(at(4941)), false));
     assert!(!clocks.is_late("slow", at(1000)), "a number depends on no process's clock");
-    assert_eq!(clocks.take_moved(), [("fast".to_owned(), at(5001))]);
+    let moved: Vec<_> = clocks.take_changes().moved.into_iter().map(|clock| (clock.source, clock.newest)).collect();
+    assert_eq!(moved, [("fast".to_owned(), at(5001))]);
 }
 
 #[test]
@@ -66,4 +133,5 @@ fn what_is_not_kept_any_more_is_late_for_every_source() {
     assert_eq!(clocks.forgotten_before(), Some(at(70 * day)));
     assert!(clocks.is_late("import", at(70 * day - 1)));
     assert!(!clocks.is_late("import", at(70 * day)));
+    assert!(clocks.is_forgotten(at(70 * day - 1)) && !clocks.is_forgotten(at(70 * day)));
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::RedrivenOutcomes;
 use tidemill_totals::Totals;
 
 use super::*;
@@ -16,6 +17,7 @@ fn head() -> MetricsUpdate {
         idle: false,
         cells: Vec::new(),
         books: Vec::new(),
+        redriven: Vec::new(),
         trace: None,
     }
 }
@@ -47,4 +49,7 @@ fn no_message_is_larger_than_nats_takes() {
     assert_eq!(in_messages(&head(), Vec::new(), Vec::new()).len(), 1);
     let many = in_messages(&head(), vec![cell(1); 7], Vec::new());
     assert_eq!(many.iter().map(|m| m.cells.len()).collect::<Vec<_>>(), [3, 3, 1]);
+    let one = RedrivenOutcomes { redrive: "r".into(), raw_seq: 7, counted: 1, late: 0, duplicate: 0 };
+    let told = in_messages(&MetricsUpdate { redriven: vec![one; 5], ..head() }, vec![cell(1); 2], Vec::new());
+    assert_eq!(told.iter().map(|m| m.redriven.len()).collect::<Vec<_>>(), [1, 3, 1], "each is told once");
 }

@@ -13,6 +13,8 @@ pub(super) const STEP: i64 = 120;
 pub(super) const GAP: i64 = 60;
 pub(super) const LATENESS: i64 = 600;
 pub(super) const OUT_OF_ORDER: i64 = 60;
+/// Sources that have a clock: fewer than there are.
+pub(super) const SOURCES: usize = 2;
 pub(super) const DAY: i64 = 24 * 3600;
 
 /// What an event is.
@@ -36,6 +38,11 @@ pub(super) enum Kind {
     Future,
     /// Two days pass in the log before it.
     Jump,
+    /// Of a load of history.
+    Backfill,
+    /// An event that came before comes again, as history: a duplicate, unless it
+    /// was late.
+    Again,
     NotAnEvent,
 }
 
@@ -44,6 +51,8 @@ pub(super) enum Kind {
 pub(super) struct Placed {
     pub(super) sale: Sale,
     pub(super) time: i64,
+    /// The event's id.
+    pub(super) id: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +94,8 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
         1 => Just(Kind::Repeated),
         1 => Just(Kind::Future),
         1 => Just(Kind::Jump),
+        1 => Just(Kind::Backfill),
+        3 => Just(Kind::Again),
         1 => Just(Kind::NotAnEvent),
     ];
     let jitter = prop_oneof![8 => -150i64..150, 1 => -2_000i64..-500];

@@ -6,7 +6,7 @@ use tidemill_domain::Amount;
 use tidemill_events::EnrichedBatch;
 use tidemill_totals::{Measure, Totals};
 
-use super::case::{DAY, GAP, Kind, LATENESS, OUT_OF_ORDER, Placed, SIZE, STEP, Sale};
+use super::case::{DAY, GAP, Kind, LATENESS, OUT_OF_ORDER, Placed, SIZE, SOURCES, STEP, Sale};
 use crate::fold::books::EventOutcomes;
 
 /// A cell as readers know it: metric, customer and start.
@@ -43,33 +43,45 @@ impl Truth {
 /// Books, late events and dead letters, and the sales that are counted.
 fn outcomes(batches: &[EnrichedBatch], events: &[Vec<Placed>], retention: bool) -> (Truth, Vec<(Sale, i64)>) {
     let (mut truth, mut counted) = (Truth::default(), Vec::new());
-    let mut newest: BTreeMap<u8, i64> = BTreeMap::new();
+    // Source and newest event, the one met least recently first.
+    let mut clocks: Vec<(u8, i64)> = Vec::new();
+    let mut furthest: Option<i64> = None;
+    // Events that were late, and came not again as history.
+    let mut left_out: BTreeSet<usize> = BTreeSet::new();
     for (batch, events) in batches.iter().zip(events) {
+        let before = left_out.clone();
         let log_time = batch.ingested_at.millis() / 1000;
-        for Placed { sale, time } in events {
+        for Placed { sale, time, id } in events {
             if sale.kind == Kind::NotAnEvent {
                 truth.letters += 1;
                 continue;
             }
             let hour = log_time.div_euclid(3600) * 3600;
             let books = truth.books.entry((format!("s{}", sale.source), hour)).or_default();
-            if let Kind::Duplicate | Kind::Repeated = sale.kind {
+            let is_left_out = before.contains(id) && left_out.contains(id);
+            if matches!(sale.kind, Kind::Duplicate | Kind::Repeated) || (sale.kind == Kind::Again && !is_left_out) {
                 books.duplicate += 1;
                 books.repeated += u64::from(sale.kind == Kind::Repeated);
                 continue;
             }
-            let furthest = newest.values().max();
-            let is_late = newest.get(&sale.source).is_some_and(|newest| time + LATENESS < newest - OUT_OF_ORDER)
+            let newest = clocks.iter().find(|(source, _)| *source == sale.source).map(|(_, newest)| *newest);
+            let is_backfill = matches!(sale.kind, Kind::Backfill | Kind::Again);
+            let is_late = (!is_backfill && newest.is_some_and(|newest| time + LATENESS < newest - OUT_OF_ORDER))
                 || (retention && furthest.is_some_and(|furthest| *time < furthest - DAY));
             if is_late {
                 books.late += 1;
+                left_out.insert(*id);
                 *truth.late.entry(batch.raw_seq).or_default() += 1;
             } else {
                 books.counted += 1;
+                left_out.remove(id);
                 counted.push((*sale, *time));
             }
-            if *time <= log_time + 300 {
-                newest.entry(sale.source).and_modify(|newest| *newest = (*newest).max(*time)).or_insert(*time);
+            if *time <= log_time + 300 && !is_backfill {
+                furthest = furthest.max(Some(*time));
+                clocks.retain(|(source, _)| *source != sale.source);
+                clocks.push((sale.source, newest.map_or(*time, |newest| newest.max(*time))));
+                clocks.drain(..clocks.len().saturating_sub(SOURCES));
             }
         }
     }

@@ -39,20 +39,35 @@ pub(super) fn lock(world: &Shared) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn line(Placed { sale, time }: &Placed) -> Vec<u8> {
+fn line(Placed { sale, time, id }: &Placed) -> Vec<u8> {
     let Sale { source, customer, price, kind, .. } = sale;
     if *kind == Kind::NotAnEvent {
         return b"{\"source\": 7}\n".to_vec();
     }
     let time = Timestamp::saturating_from_millis(time * 1000);
+    let backfill = if matches!(kind, Kind::Backfill | Kind::Again) { r#""backfill":"of old","# } else { "" };
     let plain = format!(
-        r#"{{"id":"x","source":"s{source}","type":"sale","time":"{time}","data":{{"customer":"c{customer}","price":{price}}}}}"#
+        r#"{{"id":"{id}","source":"s{source}",{backfill}"type":"sale","time":"{time}","data":{{"customer":"c{customer}","price":{price}}}}}"#
     );
     let mut out = Vec::new();
     let repeated = *kind == Kind::Repeated;
-    let enrichment = Enrichment { duplicate: repeated || *kind == Kind::Duplicate, repeated, ..Enrichment::default() };
+    let duplicate = repeated || matches!(kind, Kind::Duplicate | Kind::Again);
+    let enrichment = Enrichment { duplicate, repeated, ..Enrichment::default() };
     event::splice_enrichment(plain.as_bytes(), &enrichment, &mut out).expect("splices");
     out
+}
+
+/// Makes the last event one that was there before; of the late ones, if it can be.
+fn come_again(placed: &mut [Placed]) {
+    let Some((last, before)) = placed.split_last_mut() else { return };
+    let choice = last.sale.jitter.unsigned_abs() as usize;
+    let events: Vec<_> = before.iter().filter(|one| matches!(one.sale.kind, Kind::Plain | Kind::Again)).collect();
+    let late: Vec<_> = events.iter().copied().filter(|one| one.sale.jitter < -500).collect();
+    let some = if late.is_empty() { events } else { late };
+    match some.get(choice.checked_rem(some.len()).unwrap_or_default()) {
+        Some(first) => *last = Placed { sale: Sale { kind: Kind::Again, ..first.sale }, ..**first },
+        None => last.sale.kind = Kind::Duplicate,
+    }
 }
 
 impl World {
@@ -61,7 +76,10 @@ impl World {
         for sale in &case.sales {
             now += if sale.kind == Kind::Jump { 2 * DAY } else { 15 };
             let time = if sale.kind == Kind::Future { FAR } else { now + sale.jitter };
-            placed.push(Placed { sale: *sale, time });
+            placed.push(Placed { sale: *sale, time, id: placed.len() });
+            if sale.kind == Kind::Again {
+                come_again(&mut placed);
+            }
         }
         let (mut log, mut events, mut rest) = (Vec::new(), Vec::new(), &placed[..]);
         let (mut seq, mut log_time) = (0, LOG_START);

@@ -66,6 +66,7 @@ fn update(partition: usize, raw_seq: u64, watermark: Timestamp, cells: Vec<CellU
         idle: false,
         cells,
         books: Vec::new(),
+        redriven: Vec::new(),
         trace: None,
     }
 }
@@ -104,9 +105,12 @@ fn a_rule_sees_the_rows_that_a_measure_lacks() {
     rules.add("rule.yaml", &text, &metrics).expect("the rule is right");
     let mut rules = MetricRules::new(rules.metric, &metrics, &Saved::default(), Arc::default());
     let start = window(0);
+    let revenue =
+        metrics.get("sales_metrics").and_then(|sales| sales.measures.keys().position(|name| name == "revenue"));
+    let revenue = revenue.expect("is there");
     let lacking = |unread| {
         let mut cell = cell(start, "books", "Europe", 1);
-        cell.totals.0[3].unread = unread;
+        cell.totals.0[revenue].unread = unread;
         cell
     };
     assert!(rules.apply(&[update(0, 1, start, vec![lacking(1)])], start).alerts.is_empty());

@@ -23,6 +23,8 @@ fn a_shops_spellings_are_understood() {
         ("RSA", "ZA"),
         ("USA", "US"),
         (" de ", "DE"),
+        ("fr", "FR"),
+        ("gB", "GB"),
         ("Norway", "NO"),
         ("NO", "NO"),
         ("ÖSTERREICH", "AT"),

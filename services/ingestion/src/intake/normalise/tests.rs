@@ -4,7 +4,9 @@ use super::*;
 
 fn event(attributes: Value) -> Result<NormalisedEvent, Error> {
     let Value::Object(attributes) = attributes else { panic!("an object") };
-    let defaults = Defaults { now: Timestamp::EPOCH, new_id: || "new".into(), clientip: Some([192, 0, 2, 1].into()) };
+    let clientip = Some([192, 0, 2, 1].into());
+    let (now, new_id) = (Timestamp::EPOCH, || "new".into());
+    let defaults = Defaults { now, new_id, clientip, backfill: None, redriven: None };
     normalise(Envelope { attributes, data: Some(json!({"n": 1.50})) }, &defaults)
 }
 
@@ -107,13 +109,26 @@ fn an_unreadable_trace_is_left_out() {
 fn everything_wrong_is_told_at_once() {
     let wrong = event(json!({
         "specversion": "0.3", "id": true, "type": "a b", "time": "yesterday", "subject": "",
-        "clientip": "here", "userId": "x", "enriched": {}, "nested": {}, "float": 1.5,
+        "clientip": "here", "userId": "x", "enriched": {}, "redriven": "x", "backfill": "", "nested": {}, "float": 1.5,
     }));
     let Err(Error::InvalidEvent(errors)) = wrong else { panic!("{wrong:?}") };
     let pointers: Vec<&str> = errors.iter().map(|e| e.pointer.as_str()).collect();
     assert_eq!(
         pointers,
-        ["/specversion", "/id", "/source", "/type", "/time", "/subject", "/userId", "/enriched", "/nested", "/float"]
+        [
+            "/specversion",
+            "/id",
+            "/source",
+            "/type",
+            "/time",
+            "/subject",
+            "/backfill",
+            "/userId",
+            "/enriched",
+            "/redriven",
+            "/nested",
+            "/float"
+        ]
     );
     assert_eq!(errors[1].detail, "must be a string");
     assert_eq!(errors[2].detail, "is required");

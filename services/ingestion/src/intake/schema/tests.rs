@@ -9,7 +9,8 @@ use crate::intake::{
 };
 
 fn event(kind: &str, data: Option<Value>) -> NormalisedEvent {
-    let defaults = Defaults { now: tidemill_domain::Timestamp::EPOCH, new_id: || "1".into(), clientip: None };
+    let now = tidemill_domain::Timestamp::EPOCH;
+    let defaults = Defaults { now, new_id: || "1".into(), clientip: None, backfill: None, redriven: None };
     let Value::Object(attributes) = json!({"source": "shop", "type": kind}) else { panic!("an object") };
     normalise(Envelope { attributes, data }, &defaults).expect("valid attributes")
 }

@@ -27,7 +27,8 @@ fn validate() -> Validator {
 
 fn delivery(format: Format, body: impl Into<Bytes>) -> Submission {
     let caller = Caller::ANYBODY;
-    Submission { caller, format, encoding: Encoding::Identity, body: body.into(), clientip: None, trace: None }
+    let (encoding, body) = (Encoding::Identity, body.into());
+    Submission { caller, format, encoding, body, clientip: None, backfill: None, trace: None }
 }
 
 fn validated(delivery: Submission) -> Result<ValidatedEvents, Error> {
@@ -152,6 +153,20 @@ fn a_letter_knows_what_the_address_and_the_batch_of_a_call_say() {
     assert_eq!(lines(&validated_again(&order(r#"{"userId":"c","type":"page"}"#)))[0]["type"], "segment.page");
 }
 
+#[test]
+fn a_request_is_history_as_a_whole_and_an_event_may_be_of_another() {
+    let own = VIEW.replacen('{', r#"{"backfill":"till 7","#, 1);
+    let body = format!("{VIEW}\n{own}\n{}", own.replace("till 7", r"\n"));
+    let backfill = "of 2025".parse().ok();
+    let validated = validated(Submission { backfill, ..delivery(Format::Lines, body) }).expect("validated");
+    let names: Vec<Value> = lines(&validated).iter().map(|line| line["backfill"].clone()).collect();
+    assert_eq!(names, ["of 2025", "till 7"]);
+    let (refused, _) = validated.rejected.listed().next().expect("rejected");
+    assert_eq!((refused.index, refused.error.pointer()), (2, Some("/backfill")));
+    let letter = lines(&validated_again(&order(own))).remove(0);
+    assert_eq!(letter["backfill"], "till 7", "a letter's event keeps its own");
+}
+
 fn order(body: impl Into<Bytes>) -> Redrive {
     Redrive {
         id: uuid(7),
@@ -173,10 +188,10 @@ fn uuid(n: u128) -> uuid::Uuid {
 
 #[test]
 fn a_dead_letters_event_stays_the_same_event() {
-    let mended = r#"{"type":"product.viewed","data":{"product_id":"p"},"enriched":{"country":"FR"}}"#;
+    let mended = r#"{"type":"product.viewed","data":{"product_id":"p"},"enriched":{"country":"FR"},"redriven":"x"}"#;
     let line = |order: &Redrive| lines(&validated_again(order)).remove(0);
     let expected = json!({"specversion": "1.0", "id": "redrive-7", "source": "till", "type": "product.viewed",
-        "time": "1970-01-01T00:00:05Z", "data": {"product_id": "p"}});
+        "time": "1970-01-01T00:00:05Z", "backfill": "redrive-7", "redriven": uuid(7), "data": {"product_id": "p"}});
     assert_eq!(line(&order(mended)), expected);
     assert_eq!(line(&Redrive { event_id: Some("e-1".into()), ..order(mended) })["id"], "e-1");
     assert_eq!(

@@ -1,4 +1,3 @@
-use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, BaseAmount};
 use tidemill_totals::Distinct;
 
@@ -54,14 +53,6 @@ fn cells() -> Vec<StoredCell<'static>> {
 
 fn revenue(sum: &Sum) -> Value {
     sum.values(&sales(), Base::default())["revenue"].clone()
-}
-
-#[test]
-fn the_tests_metric_is_the_default_one() {
-    let measures: Vec<_> = sales().measures.into_iter().map(|measure| measure.name).collect();
-    assert_eq!(measures, ["customers", "orders", "quantity", "revenue"]);
-    let metrics = Metrics::load(None).expect("loads");
-    assert_eq!(metrics.get("sales_metrics").map(|metric| metric.version()), Some(sales().version.as_str()));
 }
 
 #[test]

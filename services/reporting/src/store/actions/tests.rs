@@ -1,11 +1,14 @@
+use tidemill_events::{MetricsUpdate, RedrivenOutcomes};
+
 use super::*;
 use crate::{
     dead_letters::ListedLetter,
+    read_model::MetricsFold,
     store::{
         Folded,
         testing::{checks, letter, to},
     },
-    testing::at,
+    testing::{at, update},
     unit::SequenceRange,
 };
 
@@ -69,6 +72,27 @@ async fn dead_letters_are_ordered_and_settled(store: &Store) {
     let counts = store.order_progress(redrive.request).await.expect("answers");
     let counted = |name: &str| counts.get(name).copied();
     assert_eq!((counted("accepted"), counted("failed_again"), counted("lost")), (Some(1), Some(1), Some(1)));
+
+    // What became of the events is told by request, however often it is said.
+    assert_eq!(store.order_outcomes(redrive.request).await.expect("answers"), OrderOutcomes::default());
+    let told = |redrive: Uuid, raw_seq, counted, late, duplicate| {
+        let redrive = redrive.to_string();
+        RedrivenOutcomes { redrive, raw_seq, counted, late, duplicate }
+    };
+    let mut fold = MetricsFold::default();
+    for redriven in [
+        vec![told(redrive.action(4), 10, 1, 0, 0)],
+        vec![told(redrive.action(4), 10, 1, 0, 0), told(redrive.action(5), 12, 2, 3, 4)],
+        vec![told(Uuid::from_u128(99), 10, 7, 7, 7)],
+    ] {
+        fold.observe(MetricsUpdate { redriven, ..update(0, 12) });
+    }
+    for last in [1, 2] {
+        let folded = store.fold_metrics(to(0, last), &fold, at(5)).await.expect("folds");
+        assert!(matches!(folded, Folded::Done(_)), "{folded:?}");
+    }
+    let expected = OrderOutcomes { letters: 2, counted: 3, late: 3, duplicate: 4 };
+    assert_eq!(store.order_outcomes(redrive.request).await.expect("answers"), expected);
 
     let actions =
         store.actions(&ActionFilter { letter: Some(5), ..ActionFilter::default() }, 9).await.expect("answers");

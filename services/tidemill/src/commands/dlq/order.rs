@@ -8,28 +8,25 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tidemill_domain::Timestamp;
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
     super::ended::Ended,
-    api::{Action, moments, path, reason_of},
-    ruled::{Ordered, Ruled, TOLD},
+    api::moments,
+    ruled::{Ordered, Ruled},
+    settled::{failures, follow},
 };
 use crate::{
     arguments::{DlqOrder, DlqRedrive},
     client::{Client, ClientError},
-    progress,
-    table::plain,
 };
 
 /// Letters in one call.
 const PAGE: u32 = 1000;
-/// Between two looks at how far an order has come.
-const LOOK: Duration = Duration::from_millis(250);
+
 /// An order as the API reads it.
 #[derive(Debug, Serialize)]
 struct OrderBody<'o> {
@@ -201,113 +198,23 @@ pub(super) async fn redrive(arguments: DlqRedrive) -> Ended {
     };
     let settled = match arguments.wait {
         0 => None,
-        seconds => Some(follow(&giver, ruled.ordered, Duration::from_secs(seconds)).await?),
+        seconds => Some(follow(&giver.client, giver.request, ruled.ordered, Duration::from_secs(seconds)).await?),
     };
     let failures = match &settled {
-        Some(settled) if settled.failed_again > 0 => failures(&giver).await?,
+        Some(settled) if settled.failed_again > 0 => failures(&giver.client, giver.request).await?,
         _ => Vec::new(),
     };
     if order.target.json {
-        let settled = settled.as_ref().map(|s| {
-            json!({"accepted": s.accepted, "failed_again": s.failed_again,
-            "lost": s.lost, "on_their_way": s.on_their_way(), "failures": failures})
-        });
         let told = with(ruled.json(), json!({"request": giver.request, "dry_run": false}));
-        say!("{}", with(told, settled.unwrap_or_else(|| json!({}))));
+        say!("{}", with(told, settled.as_ref().map_or_else(|| json!({}), |settled| settled.json(&failures))));
     } else {
         ruled.print("redriven");
         if let Some(settled) = &settled {
-            say!("accepted: {}", settled.accepted);
-            say!("failed again: {}", settled.failed_again);
-            for failure in &failures {
-                say!(
-                    "{:>10}  as {}  {}: {}",
-                    failure.letter,
-                    failure.failed_again_as,
-                    plain(&failure.code, 30),
-                    plain(&failure.reason, 200)
-                );
-            }
-            if settled.lost > 0 {
-                say!("lost: {} (the stream has forgotten their bodies; give a mended one with --body)", settled.lost);
-            }
-            if settled.on_their_way() > 0 {
-                say!(
-                    "still on their way: {}; see `tidemill dlq audit`, and whether ingestion is there",
-                    settled.on_their_way()
-                );
-            }
+            settled.print(&failures);
         }
     }
-    let is_well = settled.is_none_or(|settled| settled.accepted == settled.letters);
+    let is_well = settled.is_none_or(|settled| settled.accepted == settled.letters && settled.late == 0);
     Ok(code(is_well && ruled.refused() == 0))
-}
-
-/// How far an order has come.
-#[derive(Debug, Default, Deserialize)]
-struct Settled {
-    letters: u64,
-    requested: u64,
-    sent: u64,
-    accepted: u64,
-    failed_again: u64,
-    lost: u64,
-    settled: bool,
-}
-
-impl Settled {
-    fn on_their_way(&self) -> u64 {
-        self.requested + self.sent
-    }
-}
-
-/// Follows an order for `ordered` letters until all of them are settled, at
-/// most so long.
-async fn follow(giver: &Giver<'_>, ordered: u64, patience: Duration) -> Result<Settled, ClientError> {
-    // What was refused for every letter is no order.
-    if ordered == 0 {
-        return Ok(Settled::default());
-    }
-    let bar = progress::bar("redriven", ordered);
-    let deadline = Instant::now() + patience;
-    loop {
-        let settled: Settled = giver.client.get(&format!("/v1/dead-letters/orders/{}", giver.request)).await?;
-        bar.set_position(settled.letters - settled.on_their_way());
-        if settled.settled || Instant::now() > deadline {
-            bar.finish_and_clear();
-            return Ok(settled);
-        }
-        sleep(LOOK).await;
-    }
-}
-
-/// A redrive that failed.
-#[derive(Debug, Serialize)]
-struct FailedRedrive {
-    letter: u64,
-    failed_again_as: u64,
-    code: String,
-    reason: String,
-}
-
-/// The first few redrives of an order that failed, with their reasons.
-async fn failures(giver: &Giver<'_>) -> Result<Vec<FailedRedrive>, ClientError> {
-    #[derive(Deserialize)]
-    struct Audit {
-        actions: Vec<Action>,
-    }
-    let parameters =
-        [("request", giver.request.to_string()), ("state", "failed_again".into()), ("limit", TOLD.to_string())];
-    let audit: Audit = giver.client.get(&path("/v1/dead-letters/audit", &parameters)).await?;
-    let mut failures = Vec::new();
-    for action in audit.actions {
-        if let Some(failed_again_as) = action.failed_again_as {
-            let (code, reason) = reason_of(&giver.client, failed_again_as).await?;
-            failures.push(FailedRedrive { letter: action.letter, failed_again_as, code, reason });
-        }
-    }
-    failures.sort_by_key(|failure| failure.letter);
-    Ok(failures)
 }
 
 fn read_body(file: &Path) -> Result<String, String> {

@@ -9,6 +9,9 @@ use uuid::{Uuid, uuid};
 
 /// CloudEvents `source` of the imported events.
 pub const SOURCE: &str = "online-retail";
+/// The name of the history that they are: the same for each of the data set's
+/// files, which overlap.
+pub const BACKFILL: &str = "import/online-retail";
 /// The namespace of the lines' ids. Another one would make every line new.
 const LINES: Uuid = uuid!("0d1c9cb7-55a5-5f0e-9d0c-1d5b5c3c4d5e");
 
@@ -43,6 +46,11 @@ impl Columns {
             country: find(&["Country"])?,
         })
     }
+}
+
+/// The lines of a file.
+pub(super) fn lines(text: &str) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes())
 }
 
 /// The event of a line. Numbers keep the text that they have in the file.

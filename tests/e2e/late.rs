@@ -1,0 +1,98 @@
+//! What comes late is recovered: sent again as history, or redriven from the dead
+//! letters; and it is counted once.
+
+use serde_json::{Value, json};
+use tidemill_testkit::eventually;
+use tidemill_tests::{DEADLINE, TestSuite, now};
+
+const DAY: i64 = 86_400_000;
+
+/// An order of one book at a time that is so many days ago. All of them are in one
+/// partition.
+fn order(id: &str, days_ago: i64) -> Value {
+    json!({"type": "order.placed", "source": "till", "id": id, "partitionkey": "one", "subject": "c-1",
+        "time": now().plus_millis(-days_ago * DAY).to_string(),
+        "data": {"order_id": id, "items": [{"product_id": "novel", "quantity": 1, "unit_price": "10.50"}]}})
+}
+
+async fn post(suite: &TestSuite, event: &Value, backfill: Option<&str>) {
+    let url = format!("http://{}/v1/events", suite.suite.ingestion);
+    let mut request = suite.http.post(url).json(event);
+    if let Some(name) = backfill {
+        request = request.header("Tidemill-Backfill", name);
+    }
+    let answer = request.send().await.expect("ingestion answers");
+    assert_eq!(answer.status(), 202);
+}
+
+/// Counted, late, duplicate and dead-lettered, once `received` events are accounted
+/// for.
+async fn books(suite: &TestSuite, received: u64) -> [u64; 4] {
+    let totals = suite.balanced(received).await;
+    ["counted", "late", "duplicate", "dead_lettered"].map(|name| totals[name].as_u64().unwrap_or(u64::MAX))
+}
+
+async fn revenue(suite: &TestSuite) -> Value {
+    let (from, to) = (now().floor_to(DAY).plus_millis(-20 * DAY), now().floor_to(DAY).plus_millis(DAY));
+    let path = format!("/v1/metrics/sales_metrics/totals?group_by=category&category=Books&from={from}&to={to}");
+    suite.get(&path).await["rows"][0]["values"]["revenue"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_event_is_counted_once_it_comes_as_history() {
+    let suite = TestSuite::start().await;
+    post(&suite, &order("today", 0), None).await;
+    // A till that was away for a weekend is not late.
+    post(&suite, &order("weekend", 3), None).await;
+    assert_eq!(books(&suite, 2).await, [2, 0, 0, 0]);
+    post(&suite, &order("late", 12), None).await;
+    assert_eq!(books(&suite, 3).await, [2, 1, 0, 0]);
+    let late = order("late", 12);
+    post(&suite, &late, None).await;
+    assert_eq!(books(&suite, 4).await, [2, 1, 1, 0], "a repetition alone mends nothing");
+    assert_eq!(revenue(&suite).await, "21.00");
+    post(&suite, &late, Some("till 7, of the attic")).await;
+    assert_eq!(books(&suite, 5).await, [3, 1, 1, 0]);
+    post(&suite, &late, Some("till 7, of the attic")).await;
+    assert_eq!(books(&suite, 6).await, [3, 1, 2, 0], "counted once");
+    assert_eq!(revenue(&suite).await, "31.50");
+    // History moves no clock: the till's own events are on time as before.
+    post(&suite, &order("of old", 300), Some("archive")).await;
+    post(&suite, &order("now", 0), None).await;
+    assert_eq!(books(&suite, 8).await, [5, 1, 2, 0]);
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redriven_event_is_counted_however_old_it_is_by_then() {
+    let suite = TestSuite::start().await;
+    post(&suite, &order("today", 0), None).await;
+    let mut broken = order("broken", 15);
+    broken["data"] = json!({});
+    let (status, _) = suite.post("application/json", broken.to_string()).await;
+    assert_eq!(status, 422);
+    assert_eq!(books(&suite, 2).await, [1, 0, 0, 1]);
+
+    let url = format!("http://{}/v1/dead-letters/redrive", suite.suite.reporting);
+    let redrive = async |force: bool| {
+        let letters = suite.get("/v1/dead-letters").await;
+        let sequence = &letters["dead_letters"][0]["sequence"];
+        let order = json!({"sequences": [sequence], "by": "anna", "force": force, "body": order("broken", 15)});
+        let answer = suite.http.post(&url).json(&order).send().await.expect("reporting answers");
+        let answer: Value = answer.json().await.expect("JSON");
+        let path = format!("/v1/dead-letters/orders/{}", answer["request"].as_str().expect("a name"));
+        eventually("it is known what became of the event", DEADLINE, || async {
+            let progress = suite.get(&path).await;
+            (progress["accepted"] == 1 && progress["known"] == 1).then_some(progress)
+        })
+        .await
+    };
+    let told = redrive(false).await;
+    assert_eq!([&told["counted"], &told["late"], &told["duplicate"]], [1, 0, 0], "{told}");
+    assert_eq!(books(&suite, 3).await, [2, 0, 0, 1]);
+    let told = redrive(true).await;
+    assert_eq!([&told["counted"], &told["late"], &told["duplicate"]], [0, 0, 1], "{told}");
+    assert_eq!(books(&suite, 4).await, [2, 0, 1, 1]);
+    assert_eq!(revenue(&suite).await, "21.00");
+    suite.stop().await;
+}
