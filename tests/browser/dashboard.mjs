@@ -2,11 +2,12 @@
 // it follow the stream, is it clean and does it fit a phone?
 //
 //   TIDEMILL_NODE_MODULES=DIR node tests/browser/dashboard.mjs --url URL
-//     --expect-revenue 123.45 --expect-orders N --expect-alerts N
-//     [--login-key KEY] [--live-post URL BODYFILE] [--screenshot FILE]
+//     --expect-net 123.45 --expect-orders N --expect-alerts N
+//     [--every-span] [--login-key KEY] [--live-post URL BODYFILE] [--screenshot FILE]
 //     [--trace-url URL --trace-screenshot FILE]
 //
-// TIDEMILL_NODE_MODULES holds playwright-core; CHROMIUM names the browser
+// With --every-span, all of it is to be there in each span of the page, and in each
+// grouping that the API answers. TIDEMILL_NODE_MODULES holds playwright-core; CHROMIUM names the browser
 // (default /usr/bin/chromium). Prints one line of JSON; exits 0 when all holds.
 
 import { readFile } from "node:fs/promises";
@@ -64,7 +65,7 @@ async function run() {
   await page.goto(address.href, { waitUntil: "domcontentloaded" });
   if (options.loginKey) await logIn(page, seen);
 
-  await figure(page, "kpi-revenue", options.revenue);
+  await figure(page, "kpi-net", options.net);
   await figure(page, "kpi-orders", options.orders);
   report.figures_ms = Math.round(performance.now() - began);
   await step("the connection is live", () => page.waitForSelector('[data-testid="connection"][data-state="live"]'));
@@ -72,6 +73,8 @@ async function run() {
   await step("five stages are shown", () => atLeast(page, '[data-testid="stage"]', 5));
   await checkAlerts(page);
   if (parseUnits(options.orders) > 0n) await checkSales(page);
+  await checkParts(page);
+  if (options.everySpan) await checkSpans(page);
   report.kpis = await page.$$eval('[data-testid^="kpi-"][data-value]', (tiles) =>
     Object.fromEntries(tiles.map((tile) => [tile.dataset.testid.slice("kpi-".length), tile.dataset.value])),
   );
@@ -163,10 +166,57 @@ async function checkSales(page) {
   );
   const regions = await page.$$eval('[data-testid="region-row"]', (rows) => rows.map((row) => [row.dataset.region, row.dataset.value]));
   const sum = regions.reduce((total, [, value]) => total + parseUnits(value), 0n);
-  if (sum !== parseUnits(options.revenue)) failures.push(`the regions add up to ${sum} millionths, not to ${options.revenue}`);
+  if (sum !== parseUnits(options.net)) failures.push(`the regions add up to ${toDecimalString(sum)}, not to ${options.net}`);
   const values = regions.map(([, value]) => parseUnits(value));
   if (values.some((value, at) => at > 0 && regions.length <= 12 && value > values[at - 1])) failures.push("the regions are not sorted");
   report.regions = regions.length;
+}
+
+/** An answer of the API, asked for as the page asks. */
+const ask = (page, path) => page.evaluate((address) => fetch(address).then((answer) => answer.json()), path);
+
+/** Net is what the page says that it is made of, and what the API says. */
+async function checkParts(page) {
+  const { rows } = await ask(page, "/v1/metrics/order_metrics/totals");
+  if (rows.length > 1) return;
+  const told = (name) => page.getAttribute(`[data-testid="part-${name}"]`, "data-value");
+  const part = async (name) => {
+    const [shown, known] = [parseUnits(await told(name)), parseUnits(rows[0]?.values[name] ?? 0)];
+    if (shown !== known) failures.push(`the page says ${toDecimalString(shown)} of ${name}, and the API ${toDecimalString(known)}`);
+    return known;
+  };
+  const [gross, discounts, refunds, cancelled, net] = await Promise.all(["gross", "discounts", "refunds", "cancelled", "net"].map(part));
+  if (net !== gross - discounts - refunds - cancelled) failures.push("net is not gross less discounts, refunds and cancelled");
+  if (net !== parseUnits(options.net)) failures.push(`net is ${toDecimalString(net)} to the API`);
+}
+
+/** Every order counts once, in whatever way it is looked at. */
+async function checkSpans(page) {
+  for (const span of ["15m", "1h", "24h", "all"]) {
+    await page.check(`input[name="span"][value="${span}"]`, { force: true });
+    await step(`the span ${span} is shown`, () => page.waitForSelector(`#sales-kpis[data-span="${span}"]`));
+    for (const measure of ["net", "revenue", "orders", "quantity"]) {
+      await page.check(`input[name="measure"][value="${measure}"]`, { force: true });
+      await step(`the chart shows ${measure}`, () => page.waitForSelector(`#chart-category[data-measure="${measure}"]`));
+      await figure(page, "kpi-orders", options.orders);
+      await figure(page, "kpi-net", options.net);
+    }
+  }
+  await page.check('input[name="measure"][value="net"]', { force: true });
+  const groupings = ["", "group_by=region", "group_by=currency", "group_by=region,currency", "convert=true", "group_by=region&convert=true"];
+  for (const metric of ["sales_metrics", "order_metrics"]) {
+    for (const grouping of groupings) {
+      const sums = [`totals?${grouping}`, `series?resolution=day&${grouping}`].map(async (question) => {
+        const { rows, series, approximate } = await ask(page, `/v1/metrics/${metric}/${question}`);
+        const all = rows ?? series.flatMap(({ points }) => points);
+        const orders = all.reduce((sum, { values }) => sum + values.orders, 0);
+        if (orders !== Number(options.orders)) failures.push(`${metric}/${question} has ${orders} orders`);
+        if (approximate.includes("orders")) failures.push(`${metric}/${question} is approximate`);
+      });
+      await Promise.all(sums);
+    }
+  }
+  report.groupings = 2 * groupings.length;
 }
 
 /** Posts an event and waits for the page to show it, without a reload. */
@@ -175,7 +225,7 @@ async function checkLive(page, url, bodyFile) {
     window.notReloaded = true;
   });
   const shown = () =>
-    page.evaluate(() => ["revenue", "orders", "received"].map((name) => document.querySelector(`[data-testid="kpi-${name}"]`).dataset.value));
+    page.evaluate(() => ["net", "orders", "received"].map((name) => document.querySelector(`[data-testid="kpi-${name}"]`).dataset.value));
   const before = await shown();
   const body = await readFile(bodyFile);
   const began = performance.now();
@@ -183,9 +233,9 @@ async function checkLive(page, url, bodyFile) {
   if (!response.ok) throw new Error(`the live event was answered ${response.status}: ${await response.text()}`);
   await step("the posted event changes a figure", () =>
     page.waitForFunction(
-      ([revenue, orders]) => {
+      ([net, orders]) => {
         const value = (name) => document.querySelector(`[data-testid="kpi-${name}"]`).dataset.value;
-        return window.notReloaded && (value("revenue") !== revenue || value("orders") !== orders);
+        return window.notReloaded && (value("net") !== net || value("orders") !== orders);
       },
       before,
       { polling: "raf" },
@@ -194,7 +244,7 @@ async function checkLive(page, url, bodyFile) {
   const after = await shown();
   report.live = {
     milliseconds: Math.round(performance.now() - began),
-    revenue: [before[0], after[0]],
+    net: [before[0], after[0]],
     orders: [before[1], after[1]],
   };
 }
@@ -251,9 +301,10 @@ function readArguments() {
     args,
     options: {
       url: { type: "string" },
-      "expect-revenue": { type: "string" },
+      "expect-net": { type: "string" },
       "expect-orders": { type: "string" },
       "expect-alerts": { type: "string" },
+      "every-span": { type: "boolean", default: false },
       "login-key": { type: "string" },
       scheme: { type: "string", default: "light" },
       screenshot: { type: "string" },
@@ -261,17 +312,18 @@ function readArguments() {
       "trace-screenshot": { type: "string" },
     },
   });
-  for (const name of ["url", "expect-revenue", "expect-orders", "expect-alerts"]) {
+  for (const name of ["url", "expect-net", "expect-orders", "expect-alerts"]) {
     if (values[name] === undefined) throw new Error(`--${name} is needed`);
   }
   if (livePost && livePost.length !== 2) throw new Error("--live-post takes URL and BODYFILE");
   // Written as the page writes them, however many zeros were given here.
   return {
     url: values.url,
-    revenue: toDecimalString(parseUnits(values["expect-revenue"]), 2),
+    net: toDecimalString(parseUnits(values["expect-net"]), 2),
     orders: toDecimalString(parseUnits(values["expect-orders"])),
     alerts: Number(values["expect-alerts"]),
     scheme: values.scheme,
+    everySpan: values["every-span"],
     loginKey: values["login-key"],
     screenshot: values.screenshot,
     traceUrl: values["trace-url"],

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { bucketsOf, Calendar } from "../../services/reporting/assets/calendar.js";
 import { formatMoney } from "../../services/reporting/assets/format.js";
 import { Applied, booksSince, MetricModel } from "../../services/reporting/assets/model.js";
 import { slotsOf, SLOTS } from "../../services/reporting/assets/slots.js";
@@ -108,6 +109,34 @@ test("a history in days is drawn no finer than in days", () => {
   model.apply(cell(0, "books", "Europe", "1.00", 4));
   const { step, starts, groups } = model.timeline("orders");
   assert.deepEqual([step, starts.length, groups.get("books")], [24 * 60 * MINUTE, 2, [2, 7]]);
+});
+
+test("days are those of the zone, and a day of 23 hours is one", () => {
+  const model = sales({ liveFrom: Date.parse("2026-03-29T20:00:00Z") });
+  const point = (start, orders) => ({ start, values: { orders } });
+  const points = [point("2026-03-27T23:00:00Z", 1), point("2026-03-28T23:00:00Z", 2)];
+  model.setHistory([{ dimensions: { category: "books" }, points }], "day", "Europe/Berlin");
+  const live = (time, orders) => model.apply({ ...cell(0, "books", "Europe", "1.00", orders), start: time });
+  live("2026-03-29T21:59:00Z", 4);
+  live("2026-03-29T22:00:00Z", 8);
+  const { starts, groups } = model.timeline("orders");
+  const expected = ["2026-03-27T23:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"].map(Date.parse);
+  assert.deepEqual([starts, groups.get("books")], [expected, [1, 6, 8]]);
+});
+
+test("buckets of days, weeks and months begin at midnights of the zone", () => {
+  const DAY = 24 * 60 * MINUTE;
+  const first = (zone, days, time) => {
+    const buckets = bucketsOf(days * DAY, new Calendar(zone));
+    return new Date(buckets.begins(buckets.of(Date.parse(time)))).toISOString();
+  };
+  assert.equal(first("Europe/Berlin", 1, "2026-10-25T12:00:00Z"), "2026-10-24T22:00:00.000Z");
+  assert.equal(first("Europe/Berlin", 7, "2026-10-25T12:00:00Z"), "2026-10-18T22:00:00.000Z");
+  assert.equal(first("Europe/Berlin", 31, "2026-10-25T12:00:00Z"), "2026-09-30T22:00:00.000Z");
+  assert.equal(first("Asia/Tokyo", 366, "2026-10-25T12:00:00Z"), "2025-12-31T15:00:00.000Z");
+  // Midnight of this day is left out in Santiago.
+  assert.equal(first("America/Santiago", 1, "2026-09-06T12:00:00Z"), "2026-09-06T04:00:00.000Z");
+  assert.equal(first("No/Such_Zone", 1, "2026-10-25T12:00:00Z"), "2026-10-25T00:00:00.000Z");
 });
 
 test("what can still change is known", () => {

@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 
-import { Stub } from "./stub.mjs";
+import { Stub, valuesOf } from "./stub.mjs";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -49,17 +49,23 @@ async function open(span = "1h") {
   await page.waitForSelector('[data-testid="connection"][data-state="live"]');
 }
 
-const revenueIs = (exact) => page.waitForSelector(`[data-testid="kpi-revenue"][data-value="${exact}"]`);
+const netIs = (exact) => page.waitForSelector(`[data-testid="kpi-net"][data-value="${exact}"]`);
 const legend = () => page.$$eval("#legend li", (items) => items.map((item) => item.textContent));
 const colours = () =>
   page.$$eval("#legend li", (items) => Object.fromEntries(items.map((item) => [item.textContent, item.querySelector(".swatch").style.background])));
 
-/** Sends one cell anew, and waits until the page has drawn it. */
+/** Sends one cell of the stub anew, by line and by order, and waits until the page has drawn it. */
 async function sell(cell, exact) {
-  const values = { revenue: `${cell.revenue}.00`, orders: cell.orders, quantity: `${cell.orders}.00` };
-  const point = { start: new Date(cell.start).toISOString(), complete: false, dimensions: cell.dimensions, values };
-  stub.send("metrics", { metric: "sales_metrics", version: "1", as_of: new Date().toISOString(), points: [point] });
-  await revenueIs(exact);
+  const { start, dimensions } = cell;
+  const send = (metric, by, figures) => {
+    const point = { start: new Date(start).toISOString(), complete: false, dimensions: by, values: valuesOf(figures) };
+    stub.send("metrics", { metric, version: "1", as_of: new Date().toISOString(), points: [point] });
+  };
+  const others = stub.cells.filter((other) => other.start === start && other.dimensions.category !== dimensions.category);
+  const sum = (name) => others.reduce((total, other) => total + other[name], cell[name]);
+  send("sales_metrics", dimensions, cell);
+  send("order_metrics", { region: dimensions.region }, { revenue: sum("revenue"), orders: sum("orders") });
+  await netIs(exact);
 }
 
 test("the page ends with its footer, however many alerts have traces", async () => {
@@ -84,7 +90,7 @@ test("a legend has one entry for what has no colour, also beside a category of t
   const names = ["Other", ..."ABCDEFGHI"];
   stub.cells = names.map((name, at) => sale(5, name, 100 - at));
   await open();
-  await revenueIs("955.00");
+  await netIs("955.00");
   const first = await legend();
   assert.equal(first.length, 8);
   assert.equal(new Set(first).size, 8, "each has a name of its own");
@@ -98,12 +104,12 @@ test("a category has one colour, whatever is sold most", async () => {
   const names = ["Books", "Games", "Toys", "Garden", "Music"];
   stub.cells = names.map((name, at) => sale(5, name, 100 - at));
   await open();
-  await revenueIs("490.00");
+  await netIs("490.00");
   const before = await colours();
   assert.equal(new Set(Object.values(before)).size, names.length);
   stub.cells = names.map((name, at) => sale(5, name, 100 + at));
   await open();
-  await revenueIs("510.00");
+  await netIs("510.00");
   assert.deepEqual(await colours(), before);
 });
 
@@ -116,7 +122,7 @@ test("what the stream sends before the first answer breaks nothing", async () =>
   stub.send("alert", { id: "a", rule: "R", severity: "warning", state: "firing", title: "After it", summary: "", event_time: new Date().toISOString(), fired_at: new Date().toISOString() });
   await page.waitForSelector('[data-alert-id="a"]');
   release();
-  await revenueIs("7.00");
+  await netIs("7.00");
   await page.waitForSelector('[data-testid="kpi-received"][data-value]');
   assert.deepEqual(errors, []);
 });
@@ -133,9 +139,9 @@ test("nothing is said to be well while nobody answers", async () => {
 test("the chart is told in the measure that it shows", async () => {
   stub.cells = [sale(5, "Books", 500, 2), sale(5, "Games", 100, 9)];
   await open();
-  await revenueIs("600.00");
+  await netIs("600.00");
   const label = () => page.getAttribute("#chart-category", "aria-label");
-  assert.match(await label(), /^Revenue by category.*Books 500\.00, Games 100\.00$/);
+  assert.match(await label(), /^Net by category.*Books 500\.00, Games 100\.00$/);
   await page.check('input[name="measure"][value="orders"]', { force: true });
   await page.waitForFunction(() => document.querySelector("#chart-category").getAttribute("aria-label").startsWith("Orders"));
   assert.match(await label(), /^Orders by category.*Games 9, Books 2$/);
@@ -144,10 +150,10 @@ test("the chart is told in the measure that it shows", async () => {
 test("a year is asked for in whole windows, and no finer than it is shown", async () => {
   stub.cells = Array.from({ length: 365 }, (_, day) => sale(day * 24 * 60 + 5, day % 2 ? "Books" : "Games", 3));
   await open("all");
-  await revenueIs("1095.00");
+  await netIs("1095.00");
   const chart = page.locator("#chart-category");
   assert.ok(Number(await chart.getAttribute("data-points")) <= 181);
-  const length = { sales_metrics: MINUTE, product_views: MINUTE, conversion: 60 * MINUTE };
+  const length = { sales_metrics: MINUTE, order_metrics: MINUTE, product_views: MINUTE, conversion: 60 * MINUTE };
   for (const { name, view, from, to, resolution } of stub.asked) {
     for (const bound of [from, to]) assert.equal(Date.parse(bound) % length[name], 0, `${name} ${bound}`);
     const isRecent = view === "series" && Date.parse(to) > Date.now();
@@ -162,27 +168,83 @@ test("amounts of two currencies are never added, and none has another's sign", a
     const cell = sale(5, "Books", revenue);
     return { ...cell, converted, dimensions: { ...cell.dimensions, currency } };
   };
-  const headline = () => page.locator('[data-testid="kpi-revenue"]').innerText();
+  const headline = () => page.locator('[data-testid="kpi-net"]').innerText();
   stub.money = true;
   try {
     stub.cells = [paid("JPY", 15000)];
     await open();
-    await revenueIs("15000.00");
+    await netIs("15000.00");
     assert.match(await headline(), /(JP)?¥\s?15,000$/m);
 
     stub.cells = [paid("JPY", 15000, 93), paid("EUR", 20, 20)];
     await open();
-    await revenueIs("113.00");
-    assert.match(await headline(), /€113\.00\s+from €20\.00, (JP)?¥\s?15,000/);
+    await netIs("113.00");
+    assert.match(await headline(), /€113\.00\s+gross less .*; from €20\.00, (JP)?¥\s?15,000/);
     assert.equal(await page.locator('[data-testid="category-row"] .bar-value').innerText(), "€113.00");
 
     stub.cells = [paid("JPY", 15000), paid("KWD", 2)];
     await open();
-    await page.waitForFunction(() => document.querySelector('[data-testid="kpi-revenue"]').innerText.includes("KWD"));
+    await page.waitForFunction(() => document.querySelector('[data-testid="kpi-net"]').innerText.includes("KWD"));
     assert.match(await headline(), /(JP)?¥\s?15,000 · KWD\s2\.000/);
     assert.equal(await page.locator('[data-testid="category-row"]').count(), 0);
     assert.match(await page.innerText("#time-empty"), /several currencies/);
   } finally {
     stub.money = false;
   }
+});
+
+/** What a tile or a part says, exactly. */
+const exact = (testId) => page.getAttribute(`[data-testid="${testId}"]`, "data-value");
+
+test("an order in two categories is one order, in every span and measure", async () => {
+  const [recent, older] = [5, 40].map((minutes) => sale(minutes, "Books", 30).start);
+  const cell = (start, category, revenue) => ({ start, dimensions: { category, region: "Europe" }, revenue, orders: 2 });
+  stub.cells = [cell(recent, "Books", 30), cell(recent, "Games", 70), cell(older, "Books", 20), cell(older, "Games", 80)];
+  stub.placed = [recent, older].map((start) => ({ start, dimensions: { region: "Europe" }, revenue: 100, orders: 2 }));
+  await open("15m");
+  for (const [span, orders, net] of [["15m", "2", "100.00"], ["1h", "4", "200.00"], ["24h", "4", "200.00"], ["all", "4", "200.00"]]) {
+    await page.check(`input[name="span"][value="${span}"]`, { force: true });
+    await page.waitForSelector(`#sales-kpis[data-span="${span}"]`);
+    await netIs(net);
+    for (const measure of ["net", "revenue", "orders", "quantity"]) {
+      await page.check(`input[name="measure"][value="${measure}"]`, { force: true });
+      await page.waitForSelector(`#chart-category[data-measure="${measure}"]`);
+      assert.equal(await exact("kpi-orders"), orders, `${span} ${measure}`);
+      assert.match(await page.innerText('[data-testid="kpi-average-order"]'), /\b50\.00\b/);
+    }
+  }
+  await page.check('input[name="measure"][value="orders"]', { force: true });
+  await page.waitForSelector("#time-note:not([hidden])");
+  assert.equal(await page.isDisabled('input[name="mode"][value="stacked"]'), true, "orders are not stacked");
+  assert.match(await page.getAttribute("#chart-category", "aria-label"), /Books 4, Games 4$/);
+  const box = await page.locator("#chart-category").boundingBox();
+  await page.mouse.move(box.x + box.width - 40, box.y + box.height / 2);
+  await page.waitForSelector("#chart-category .tooltip:not([hidden])");
+  assert.doesNotMatch(await page.innerText("#chart-category .tooltip"), /Total/);
+  assert.deepEqual(errors, []);
+});
+
+test("net is told, and what it is made of", async () => {
+  stub.cells = [{ ...sale(5, "Books", 90), refunds: 20 }, sale(5, "Games", 10)];
+  await open();
+  await netIs("80.00");
+  assert.match(await page.innerText('[data-testid="kpi-net"]'), /^Net\s+80\.00\s+gross less discounts, refunds and cancelled/);
+  const parts = ["gross", "discounts", "refunds", "cancelled", "net"];
+  assert.deepEqual(await Promise.all(parts.map((name) => exact(`part-${name}`))), ["101.00", "1.00", "20.00", "0.00", "80.00"]);
+  const rows = (id) => page.$$eval(`[data-testid="${id}"]`, (all) => all.map((row) => row.dataset.value));
+  assert.deepEqual([await rows("region-row"), await rows("category-row")], [["80.00"], ["70.00", "10.00"]]);
+});
+
+test("days are the shop's, whatever the reader's clock shows", async () => {
+  stub.zone = "Pacific/Kiritimati";
+  const midnight = Date.parse("2026-03-10T10:00:00Z");
+  const at = (start, category) => ({ ...sale(0, category, 3), start });
+  stub.cells = [at(midnight, "Books"), at(midnight + DAY - MINUTE, "Books"), at(midnight + 3 * DAY, "Books")];
+  await open("all");
+  await netIs("9.00");
+  assert.match(await page.getAttribute("#chart-category", "aria-label"), /from 11 Mar 2026 to 14 Mar 2026/);
+  await page.click("#time-table summary");
+  await page.waitForSelector("#time-table td");
+  const told = await page.$$eval("#time-table tbody tr", (rows) => rows.map((row) => row.innerText.replace(/\s+/g, " ").trim()));
+  assert.deepEqual(told, ["14 Mar 2026 3.00", "13 Mar 2026 0.00", "12 Mar 2026 0.00", "11 Mar 2026 6.00"]);
 });

@@ -14,11 +14,19 @@ const LINE = 4000;
 const SERVICES = ["ingestion", "enrichment", "aggregation", "alert", "reporting"];
 const COUNTS = { received: 9, accepted: 9, rejected: 0, counted: 9, late: 0, duplicate: 0, dead_lettered: 0, in_flight: 0 };
 
-const definition = (name, seconds, dimensions) => ({ name, version: "1", window: { kind: "tumbling", seconds }, dimensions, measures: [] });
+const AMOUNTS = ["gross", "discounts", "revenue", "refunds", "cancelled", "net"];
+
+const definition = (name, seconds, dimensions, measures = []) => ({ name, version: "1", window: { kind: "tumbling", seconds }, dimensions, measures });
+/** Measures of sales, by line or by order. */
+const measures = (money, counts) => [...AMOUNTS.map((name) => ({ name, kind: "sum", money })), ...counts.map((name) => ({ name, kind: "count" }))];
 
 export class Stub {
-  /** `{start, dimensions, revenue, orders}` of sales, in minutes. */
+  /** `{start, dimensions, revenue, orders}` of sales, in minutes; `refunds` is none where it is not given. */
   cells = [];
+  /** The same by order, and not by category; as many orders as in all categories where it is not given. */
+  placed = null;
+  /** Whose days the API's are. */
+  zone = "UTC";
   alerts = [];
   /** Whether revenue is money. Then cells have the dimension `currency`, and `converted` where that is known. */
   money = false;
@@ -104,11 +112,10 @@ export class Stub {
 
   #json(url) {
     const as_of = new Date().toISOString();
+    const currency = this.money ? ["currency"] : [];
     const metrics = [
-      {
-        ...definition("sales_metrics", 60, this.money ? ["category", "currency", "region"] : ["category", "region"]),
-        measures: [{ name: "revenue", kind: "sum", money: this.money }],
-      },
+      definition("sales_metrics", 60, ["category", ...currency, "region"], measures(this.money, ["orders", "quantity"])),
+      definition("order_metrics", 60, [...currency, "region"], measures(this.money, ["orders"])),
       definition("product_views", 60, ["category"]),
       definition("conversion", 3600, ["region"]),
     ];
@@ -119,19 +126,21 @@ export class Stub {
     const [, , , name, view] = url.pathname.split("/");
     const asked = { name, view, ...Object.fromEntries(url.searchParams) };
     this.asked.push(asked);
-    const cells = name === "sales_metrics" ? this.cells : [];
+    const cells = { sales_metrics: this.cells, order_metrics: this.placed ?? this.cells }[name] ?? [];
     const [from, to] = [Date.parse(asked.from), Date.parse(asked.to)];
     const within = cells.filter(({ start }) => start >= from && start < to);
-    const head = { metric: name, as_of, watermark: as_of, complete: true };
-    const isMoney = this.money && name === "sales_metrics";
+    const head = { metric: name, as_of, watermark: as_of, complete: true, zone: this.zone };
+    const isMoney = this.money && ["sales_metrics", "order_metrics"].includes(name);
     const groupBy = [...new Set([...asked.group_by.split(","), ...(isMoney ? ["currency"] : [])])];
     if (isMoney) head.base_currency = within.some(({ converted }) => converted !== undefined) ? "EUR" : null;
     if (view === "totals") return { ...head, rows: sums(within, groupBy, () => 0).map(({ at, ...row }) => row) };
     const starts = within.map(({ start }) => start);
     const isLong = asked.resolution !== "window" && Math.max(...starts) - Math.min(...starts) > LINE * 60_000;
     const step = isLong ? DAY : 60_000;
+    // Tests have no zone that changes its clocks.
+    const shift = isLong ? offset(this.zone) : 0;
     const lines = new Map();
-    for (const { dimensions, at, ...figures } of sums(within, groupBy, (start) => Math.floor(start / step) * step)) {
+    for (const { dimensions, at, ...figures } of sums(within, groupBy, (start) => Math.floor((start + shift) / step) * step - shift)) {
       const key = JSON.stringify(dimensions);
       if (!lines.has(key)) lines.set(key, { dimensions, points: [] });
       const point = { start: new Date(at).toISOString(), end: new Date(at + step).toISOString(), complete: true, ...figures };
@@ -141,23 +150,40 @@ export class Stub {
   }
 }
 
+/** What a zone's clocks are ahead of UTC now. */
+function offset(timeZone) {
+  const now = Math.floor(Date.now() / 1000) * 1000;
+  const wall = new Date(now).toLocaleString("sv-SE", { timeZone });
+  return Date.parse(`${wall.replace(" ", "T")}Z`) - now;
+}
+
 /** Sums by the dimensions and by what `spanOf` makes of a start. */
 function sums(cells, groupBy, spanOf) {
   const found = new Map();
-  for (const { start, dimensions, revenue, orders, converted = null } of cells) {
+  for (const { start, dimensions, revenue, refunds = 0, orders, converted = null } of cells) {
     const own = Object.fromEntries(groupBy.map((name) => [name, dimensions[name]]));
     const key = JSON.stringify([spanOf(start), own]);
-    const sum = found.get(key) ?? { dimensions: own, at: spanOf(start), revenue: 0, orders: 0, converted: null, unconverted: 0 };
+    const none = { dimensions: own, at: spanOf(start), revenue: 0, refunds: 0, orders: 0, converted: null, unconverted: 0 };
+    const sum = found.get(key) ?? none;
     const base = converted === null ? sum.converted : (sum.converted ?? 0) + converted;
     const unconverted = sum.unconverted + Number(converted === null);
-    found.set(key, { ...sum, revenue: sum.revenue + revenue, orders: sum.orders + orders, converted: base, unconverted });
+    const added = { revenue: sum.revenue + revenue, refunds: sum.refunds + refunds, orders: sum.orders + orders };
+    found.set(key, { ...sum, ...added, converted: base, unconverted });
   }
-  const values = ({ revenue, orders }) => ({ revenue: `${revenue}.00`, orders, quantity: `${orders}.00` });
+  const each = (value) => Object.fromEntries(AMOUNTS.map((name) => [name, value]));
   return [...found.values()].map((sum) => ({
     dimensions: sum.dimensions,
     at: sum.at,
-    values: values(sum),
-    converted: { revenue: sum.converted === null ? null : `${sum.converted}.00` },
-    unconverted: { revenue: sum.unconverted },
+    values: valuesOf(sum),
+    // Converted cells have no refunds: all but what is taken off is their revenue.
+    converted: { ...each(sum.converted === null ? null : `${sum.converted}.00`), discounts: "0.00", refunds: "0.00", cancelled: "0.00" },
+    unconverted: each(sum.unconverted),
   }));
+}
+
+/** The measures of a cell, as the API tells them. */
+export function valuesOf({ revenue, refunds = 0, orders }) {
+  const money = { gross: revenue + 1, discounts: 1, revenue, refunds, cancelled: 0, net: revenue - refunds };
+  const texts = Object.fromEntries(Object.entries(money).map(([name, value]) => [name, `${value}.00`]));
+  return { ...texts, orders, quantity: `${orders}.00` };
 }

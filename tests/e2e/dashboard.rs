@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, process::Stdio};
 
+use serde_json::{Value, json};
 use tidemill_testkit::skipped;
-use tidemill_tests::{TestSuite, order};
+use tidemill_tests::{TestSuite, now, order};
 use tokio::process::Command;
 
 /// Node and Chromium, where they are installed.
@@ -30,6 +31,24 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// Two orders of books and games: one of 50.00 with 5.00 off, of which 9.00 are
+/// given back; and one of 10.00 that is cancelled.
+fn baskets() -> [String; 4] {
+    let event = |id: &str, kind: &str, data: Value| {
+        json!({"type": kind, "source": "test-shop", "id": id, "time": now(), "subject": "c-1", "data": data})
+            .to_string()
+    };
+    let item = |product: &str, quantity: u32, price: &str| json!({"product_id": product, "quantity": quantity, "unit_price": price});
+    let both = json!([item("novel", 1, "20.00"), item("chess", 1, "30.00")]);
+    let gone = json!([item("novel", 1, "8.00"), item("chess", 2, "1.00")]);
+    [
+        event("both", "order.placed", json!({"order_id": "o-both", "items": both, "discount": "5.00"})),
+        event("gone", "order.placed", json!({"order_id": "o-gone", "items": gone})),
+        event("back", "order.refunded", json!({"order_id": "o-both", "amount": "9.00"})),
+        event("stop", "order.cancelled", json!({"order_id": "o-gone"})),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_exact_numbers_and_sees_them_change() {
     let Some(node) = browser("a_person_sees_exact_numbers_and_sees_them_change") else { return };
@@ -41,12 +60,16 @@ async fn a_person_sees_exact_numbers_and_sees_them_change() {
             suite.post("application/json", order(&format!("{n}"), "c-1", product, *quantity, price)).await;
         assert_eq!(status, 202, "{answer}");
     }
+    for body in baskets() {
+        let (status, answer) = suite.post("application/json", body).await;
+        assert_eq!(status, 202, "{answer}");
+    }
     let repeated = order("again", "c-2", "chess", 1, "1.00");
     for _ in 0..2 {
         suite.post("application/json", repeated.clone()).await;
     }
     assert_eq!(suite.post("application/json", r#"{"type":"no.such.type","source":"s","data":{}}"#).await.0, 422);
-    suite.balanced(7).await;
+    suite.balanced(11).await;
     let folder = tidemill_testkit::tempdir();
     let live = folder.path().join("live.json");
     std::fs::write(&live, order("live", "c-2", "novel", 1, "5.55")).expect("writes");
@@ -58,7 +81,7 @@ async fn a_person_sees_exact_numbers_and_sees_them_change() {
     command
         .arg(root.join("browser/dashboard.mjs"))
         .args(["--url", &format!("http://{}", suite.suite.reporting)])
-        .args(["--expect-revenue", "10090.95", "--expect-orders", "5", "--expect-alerts", "1"])
+        .args(["--expect-net", "10126.95", "--expect-orders", "7", "--expect-alerts", "1", "--every-span"])
         .args(["--live-post", &format!("http://{}/v1/events", suite.suite.ingestion)])
         .arg(&live)
         .arg("--screenshot")
@@ -79,7 +102,7 @@ async fn a_person_logs_in_with_a_key_that_reads() {
         .arg(tidemill_testkit::crate_folder().join("browser/dashboard.mjs"))
         .args(["--url", &format!("http://{}", suite.suite.reporting)])
         .args(["--login-key", suite.keys.read.as_deref().expect("a key")])
-        .args(["--expect-revenue", "20.02", "--expect-orders", "1", "--expect-alerts", "0"]);
+        .args(["--expect-net", "20.02", "--expect-orders", "1", "--expect-alerts", "0"]);
     passes(command).await;
     suite.stop().await;
 }

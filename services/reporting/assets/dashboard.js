@@ -9,16 +9,18 @@ import { OTHER_PROPERTY, Palette } from "./colours.js";
 import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
 import { MetricFeed } from "./feed.js";
 import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
-import { formatClock, formatCount, formatDrawnMoney, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
-import { EventTiles, SalesTiles } from "./kpis.js";
+import { formatClock, formatCount, formatDay, formatDrawnMoney, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
+import { Breakdown, EventTiles, SalesTiles } from "./kpis.js";
 import { booksSince, MetricModel } from "./model.js";
 import { setUpTheme } from "./theme.js";
 import { TimeChart } from "./timechart.js";
 
 const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
 const SPANS = { "15m": 15 * MINUTE, "1h": 60 * MINUTE, "24h": 24 * 60 * MINUTE, all: Infinity };
 /** What the measures of sales are called. */
-const MEASURES = { revenue: "Revenue", orders: "Orders", quantity: "Units" };
+const MEASURES = { net: "Net", revenue: "Revenue", orders: "Orders", quantity: "Units" };
+const AMOUNTS = ["gross", "discounts", "revenue", "refunds", "cancelled", "net"];
 const TICK_MS = 10_000;
 const REFRESH_MS = 5 * MINUTE;
 const POLL_MS = 10_000;
@@ -27,7 +29,9 @@ const BOOK_HOURS_MS = 5_000;
 
 const state = {
   span: "1h",
-  measure: "revenue",
+  /** The span that the figures are of. */
+  shownSpan: null,
+  measure: "net",
   stacked: true,
   hidden: new Set(),
   live: false,
@@ -80,22 +84,34 @@ function paint() {
 const alerts = new Alerts();
 const palette = new Palette();
 const salesTiles = new SalesTiles(byId("sales-kpis"));
+const breakdown = new Breakdown(byId("breakdown"));
 const eventTiles = new EventTiles(byId("event-kpis"));
 const salesChart = new TimeChart(byId("chart-category"), {
-  formatValue: (value) => (state.measure === "revenue" ? formatDrawnMoney(value, sales.currency) : formatInteger(value)),
+  formatValue: (value) => (isMoney(shownMeasure()) ? formatDrawnMoney(value, sales.currency) : formatInteger(value)),
 });
 const viewsChart = new TimeChart(byId("chart-views"), { formatValue: formatInteger, compactAxis: true });
 
 const feedOf = (name, measures, dimension, part) =>
   new MetricFeed(new MetricModel(name, measures, dimension), { now, onChange: () => redraw(part, "head"), onError: showError });
 const feeds = {
-  sales_metrics: feedOf("sales_metrics", ["revenue", "orders", "quantity"], "category", "sales"),
+  // By line: categories, and what adds up over lines.
+  sales_metrics: feedOf("sales_metrics", ["net", "revenue", "orders", "quantity"], "category", "sales"),
+  // By order: what is said of all categories together.
+  order_metrics: feedOf("order_metrics", ["orders", ...AMOUNTS], "region", "sales"),
   product_views: feedOf("product_views", ["views"], "category", "views"),
   conversion: feedOf("conversion", ["views", "carts", "orders"], "region", "views"),
 };
 const sales = feeds.sales_metrics.model;
+const orders = feeds.order_metrics.model;
 const views = feeds.product_views.model;
 const conversion = feeds.conversion.model;
+
+/** Where amounts of all categories are: a shop with metrics of its own may have no orders. */
+const amounts = () => (orders.has("net") ? orders : sales);
+/** A release before this one knew of no net; its totals are served until there are newer ones. */
+const netOf = (model) => (!model.defined || model.has("net") ? "net" : "revenue");
+const shownMeasure = () => (state.measure === "net" ? netOf(sales) : state.measure);
+const isMoney = (measure) => measure === "net" || measure === "revenue";
 
 // ---- loading ----
 
@@ -138,18 +154,22 @@ async function fetchAll() {
 
 /** Loads the metrics of the chosen span. */
 async function loadSpan() {
-  await Promise.all(Object.values(feeds).map((feed) => feed.load(SPANS[state.span])));
+  const { span } = state;
+  await Promise.all(Object.values(feeds).map((feed) => feed.load(SPANS[span])));
+  if (span === state.span) state.shownSpan = span;
   redraw("sales", "views", "head");
 }
+
+const isEmpty = () => sales.isEmpty && orders.isEmpty;
 
 /** At the first load, a span without data gives way to the next wider one. */
 async function widenSpan() {
   const names = Object.keys(SPANS);
-  while (sales.isEmpty && state.span !== "all") {
+  while (isEmpty() && state.span !== "all") {
     setSpan(names[names.indexOf(state.span) + 1]);
     await loadSpan();
   }
-  if (sales.isEmpty) {
+  if (isEmpty()) {
     setSpan("1h");
     await loadSpan();
   }
@@ -275,33 +295,58 @@ function setTime(node, ms, format) {
 }
 
 function paintSales() {
-  const { starts, step, groups } = sales.timeline(state.measure);
-  const byCategory = sales.totalsBy("category", "revenue");
+  const measure = shownMeasure();
+  const timeline = sales.timeline(measure);
+  const byCategory = sales.totalsBy("category", netOf(sales));
   const ranking = sales.isComparable ? byCategory : sales.totalsBy("category", "orders");
   palette.assign(ranking.map(([name]) => name));
 
-  salesTiles.show(
-    { revenue: sales.total("revenue"), orders: sales.total("orders"), quantity: sales.total("quantity") },
-    { revenue: trend("revenue"), orders: trend("orders"), quantity: trend("quantity") },
-    {
-      currency: sales.currency,
-      isKnown: sales.isComparable,
-      byCurrency: sales.totalByCurrency("revenue"),
-      unread: sales.unread("revenue"),
-      unconverted: sales.unconverted("revenue"),
-    },
-  );
-  setText(byId("sales-since"), sinceText(sales.spanFrom));
-  showBars(byId("regions"), sales.totalsBy("region", "revenue"), sales.currency, (name) => ({
+  paintHeadline();
+  const bars = (id, model, dimension, rows, describe) => {
+    setText(byId(`${dimension}-title`).firstElementChild, MEASURES[netOf(model)]);
+    showBars(byId(id), rows, model.currency, describe);
+  };
+  bars("regions", amounts(), "region", amounts().totalsBy("region", netOf(amounts())), (name) => ({
     attributes: { "data-testid": "region-row", "data-region": name },
     property: "--accent-bar",
   }));
-  showBars(byId("categories"), byCategory, sales.currency, (name) => ({
+  bars("categories", sales, "category", byCategory, (name) => ({
     attributes: { "data-testid": "category-row", "data-category": name },
     property: palette.property(name),
   }));
+  paintTimeChart(measure, timeline, ranking);
+}
 
-  const all = chartSeries(groups, ranking);
+/** What is said of all categories: never a sum over them of what does not add up. */
+function paintHeadline() {
+  const model = amounts();
+  const net = netOf(model);
+  salesTiles.show(
+    {
+      net: model.total(net),
+      revenue: model.total("revenue"),
+      orders: orders.has("orders") ? orders.total("orders") : null,
+      quantity: sales.total("quantity"),
+    },
+    { net: trend(model, net), orders: trend(orders, "orders"), quantity: trend(sales, "quantity") },
+    {
+      isNet: net === "net",
+      currency: model.currency,
+      isKnown: model.isComparable,
+      byCurrency: model.totalByCurrency(net),
+      unread: sales.unread("revenue"),
+      unconverted: model.unconverted(net),
+    },
+  );
+  const parts = model === orders && model.isComparable;
+  breakdown.show(parts ? Object.fromEntries(AMOUNTS.map((name) => [name, model.total(name)])) : null, model.currency);
+  setText(byId("sales-since"), sinceText(sales.spanFrom));
+  setAttributes(byId("sales-kpis"), { "data-span": state.shownSpan });
+}
+
+function paintTimeChart(measure, { starts, step, groups }, ranking) {
+  const adds = measure !== "orders";
+  const all = chartSeries(groups, ranking, adds);
   showLegend(all);
   const series = all.filter(({ key }) => !state.hidden.has(key));
   const empty = starts.length === 0;
@@ -309,19 +354,22 @@ function paintSales() {
   frame.hidden = empty;
   byId("time-empty").hidden = !empty;
   byId("time-table").hidden = empty;
+  byId("time-note").hidden = empty || adds;
+  byId("mode").disabled = !adds;
   if (empty) setText(byId("time-empty"), state.loaded ? emptyText() : "Loading …");
-  salesChart.show({ starts, step, series, stacked: state.stacked, openFrom: sales.openFrom });
-  setAttributes(frame, { "data-points": starts.length, "aria-label": describeChart(starts, step) });
-  paintTimeTable(starts, step, all);
+  const { zone } = sales.calendar;
+  salesChart.show({ starts, step, zone, series, stacked: state.stacked && adds, adds, openFrom: sales.openFrom });
+  setAttributes(frame, { "data-points": starts.length, "data-measure": measure, "aria-label": describeChart(measure, starts, step) });
+  paintTimeTable(measure, starts, step, all);
 }
 
-function trend(measure) {
-  const { starts, groups } = sales.timeline(measure);
+function trend(model, measure) {
+  const { starts, groups } = model.timeline(measure);
   return starts.map((_, at) => [...groups.values()].reduce((sum, values) => sum + values[at], 0));
 }
 
-/** The lines of the chart, largest category first; those without a colour of their own are one. */
-function chartSeries(groups, ranking) {
+/** The lines of the chart, largest category first; those without a colour of their own are one, if they add up. */
+function chartSeries(groups, ranking, adds) {
   const series = [];
   const others = [];
   for (const [name] of ranking) {
@@ -330,7 +378,7 @@ function chartSeries(groups, ranking) {
     if (palette.has(name)) series.push({ key: `=${name}`, name, property: palette.property(name), values });
     else others.push(values);
   }
-  if (others.length === 0) return series;
+  if (others.length === 0 || !adds) return series;
   const values = others.reduce((sums, more) => sums.map((value, at) => value + more[at]));
   // A category may be called "Other": the key tells them apart, and so does the name.
   return [...series, { key: "others", name: "All others", property: OTHER_PROPERTY, values }];
@@ -357,21 +405,22 @@ function showLegend(series) {
   );
 }
 
-function describeChart(starts, step) {
+function describeChart(measure, starts, step) {
   if (starts.length === 0) return "No data yet";
-  const format = state.measure === "revenue" ? (value) => formatMoney(value, sales.currency) : formatCount;
-  const leaders = sales.totalsBy("category", state.measure).slice(0, 3);
+  const format = isMoney(measure) ? (value) => formatMoney(value, sales.currency) : formatCount;
+  const leaders = sales.totalsBy("category", measure).slice(0, 3);
   const told = leaders.map(([name, value]) => `${name} ${format(value)}`);
-  const until = formatMoment(starts.at(-1) + step, now());
-  return `${MEASURES[state.measure]} by category over time, from ${formatMoment(starts[0], now())} to ${until}: ${told.join(", ")}`;
+  const bound = (ms) => (step >= DAY ? formatDay(ms, sales.calendar.zone) : formatMoment(ms, now()));
+  const until = step >= DAY ? bound(starts.at(-1)) : bound(starts.at(-1) + step);
+  return `${MEASURES[measure]} by category over time, from ${bound(starts[0])} to ${until}: ${told.join(", ")}`;
 }
 
-function paintTimeTable(starts, step, series) {
+function paintTimeTable(measure, starts, step, series) {
   const details = byId("time-table");
   if (!details.open) return;
-  const format = state.measure === "revenue" ? (value) => formatDrawnMoney(value, sales.currency) : formatInteger;
-  const rows = starts.map((start, at) => [formatWindow(start, step), ...series.map(({ values }) => format(values[at]))]);
-  showTable(details.lastElementChild, `${MEASURES[state.measure]} by category over time`, ["Window", ...series.map(({ name }) => name)], rows.reverse());
+  const format = isMoney(measure) ? (value) => formatDrawnMoney(value, sales.currency) : formatInteger;
+  const rows = starts.map((start, at) => [formatWindow(start, step, sales.calendar.zone), ...series.map(({ values }) => format(values[at]))]);
+  showTable(details.lastElementChild, `${MEASURES[measure]} by category over time`, ["Window", ...series.map(({ name }) => name)], rows.reverse());
 }
 
 function paintViews() {
@@ -389,7 +438,7 @@ function paintViews() {
   const frame = byId("chart-views");
   frame.hidden = empty;
   byId("views-empty").hidden = !empty || !byId("funnel").hidden;
-  viewsChart.show({ starts, step, series: [{ name: "Views", property: "--accent-bar", values }], stacked: true, openFrom: views.openFrom });
+  viewsChart.show({ starts, step, zone: views.calendar.zone, series: [{ name: "Views", property: "--accent-bar", values }], stacked: true, openFrom: views.openFrom });
   setAttributes(frame, { "aria-label": empty ? "No data yet" : `Product views over time, highest ${formatInteger(Math.max(...values))} in one window` });
 }
 

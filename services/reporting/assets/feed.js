@@ -51,15 +51,15 @@ export class MetricFeed {
       const [recent, totals, history] = await Promise.all([
         this.#get("series", liveFrom, model.floor(now + DAY_MS) + model.windowMs, model.dimensions, { resolution: "window" }),
         spanFrom < liveFrom ? this.#get("totals", spanFrom, liveFrom, model.dimensions) : null,
-        // As finely as suits the span. The chart's buckets are of UTC.
-        spanFrom < liveFrom ? this.#get("series", spanFrom, liveFrom, [model.chartDimension], { zone: "UTC" }) : null,
+        // As finely as suits the span, in the shop's own days.
+        spanFrom < liveFrom ? this.#get("series", spanFrom, liveFrom, [model.chartDimension]) : null,
       ]);
       if (generation !== this.#generation) return;
       model.clear(spanFrom, liveFrom);
       model.setBase(recent.base_currency);
       model.setBase(totals?.base_currency);
       model.setTotals(totals?.rows ?? []);
-      model.setHistory(history?.series ?? [], history?.resolution);
+      model.setHistory(history?.series ?? [], history?.resolution, history?.zone);
       for (const { dimensions, points } of recent.series) {
         for (const point of points) model.apply({ ...point, dimensions });
       }

@@ -9,7 +9,8 @@ const hourMinute = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const clock = new Intl.DateTimeFormat(undefined, { ...hourMinute, second: "2-digit" });
 const minute = new Intl.DateTimeFormat(undefined, hourMinute);
 const dayMinute = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", ...hourMinute });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+/** By zone: how a day is written. */
+const days = new Map();
 
 const DAY_MS = 86_400_000;
 
@@ -54,8 +55,14 @@ export function formatMoment(ms, now = Date.now()) {
     : dayMinute.format(ms);
 }
 
-/** A window of time, as short as it can be told. */
-export function formatWindow(start, step) {
-  if (step >= DAY_MS) return day.format(start);
+/** A day of a zone, which the reader's clock may put into two. */
+export function formatDay(ms, zone) {
+  if (!days.has(zone)) days.set(zone, new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", timeZone: zone }));
+  return days.get(zone).format(ms);
+}
+
+/** A window of time, as short as it can be told; days are those of the zone. */
+export function formatWindow(start, step, zone) {
+  if (step >= DAY_MS) return formatDay(start, zone);
   return `${dayMinute.format(start)} – ${minute.format(start + step)}`;
 }

@@ -15,8 +15,13 @@ class Tile {
     this.note = el("dd", { class: "kpi-note" }, note);
     this.line = svg("path");
     this.spark = svg("svg", { class: "spark", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" }, this.line);
-    this.root = el("div", { class: "kpi", "data-testid": `kpi-${key}` }, el("dt", {}, name), this.value, this.note);
+    this.name = el("dt", {}, name);
+    this.root = el("div", { class: "kpi", "data-testid": `kpi-${key}` }, this.name, this.value, this.note);
     list.append(this.root);
+  }
+
+  rename(name) {
+    setText(this.name, name);
   }
 
   show(text, exact, { note, title, tone, trend } = {}) {
@@ -31,40 +36,76 @@ class Tile {
 }
 
 const lines = (count) => `${formatInteger(count)} ${count === 1 ? "line" : "lines"}`;
+const rows = (count) => `${formatInteger(count)} ${count === 1 ? "order, refund or cancellation" : "orders, refunds and cancellations"}`;
 /** An amount as it was paid; that of an unknown currency says so. */
 const paidIn = (code, units) => (/^[A-Z]{3}$/.test(code) ? formatExactMoney(units, code) : `${formatExactMoney(units, null)} of an unknown currency`);
 
+/** What net is made of; all but the first and the last are taken off. */
+const PARTS = [
+  ["gross", "Gross"],
+  ["discounts", "− discounts"],
+  ["refunds", "− refunds"],
+  ["cancelled", "− cancelled"],
+  ["net", "= Net"],
+];
+
 export class SalesTiles {
   constructor(list) {
-    this.revenue = new Tile(list, "revenue", "Revenue");
+    this.net = new Tile(list, "net", "Net");
     this.orders = new Tile(list, "orders", "Orders");
     this.units = new Tile(list, "units", "Units");
     this.average = new Tile(list, "average-order", "Average order");
   }
 
   /**
-   * @param trends `{revenue, orders, quantity}`, each a list of numbers over time
-   * @param money `{currency, isKnown, byCurrency, unread, unconverted}`: the currency of `revenue`, and whether it is
-   *   known in one; what was paid in each; rows without an amount, and rows without a rate
+   * @param figures `{net, revenue, orders, quantity}` in units; null where nothing says how many
+   * @param trends `{net, orders, quantity}`, each a list of numbers over time
+   * @param money `{isNet, currency, isKnown, byCurrency, unread, unconverted}`: whether net is net, and not revenue for
+   *   want of it; the currency of the amounts, and whether they are known in one; net in each; rows without an amount,
+   *   and rows without a rate
    */
-  show({ revenue, orders, quantity }, trends, { currency, isKnown, byCurrency, unread, unconverted }) {
+  show({ net, revenue, orders, quantity }, trends, { isNet, currency, isKnown, byCurrency, unread, unconverted }) {
     const paid = byCurrency.map(([code, units]) => paidIn(code, units));
-    this.revenue.show(isKnown ? formatMoney(revenue, currency) : paid.join(" · "), isKnown ? toDecimalString(revenue, 2) : null, {
-      title: isKnown ? formatExactMoney(revenue, currency) : null,
+    this.net.rename(isNet ? "Net" : "Revenue");
+    this.net.show(isKnown ? formatMoney(net, currency) : paid.join(" · "), isKnown ? toDecimalString(net, 2) : null, {
+      title: isKnown ? formatExactMoney(net, currency) : null,
       note: [
+        isNet ? "gross less discounts, refunds and cancelled" : "",
         isKnown && byCurrency.length > 1 ? `from ${paid.join(", ")}` : "",
-        isKnown && unconverted > 0 ? `without ${lines(unconverted)} that no rate converts` : "",
+        isKnown && unconverted > 0 ? `without ${rows(unconverted)} that no rate converts` : "",
         unread > 0 ? `without ${lines(unread)} whose amount cannot be read` : "",
       ]
         .filter((part) => part !== "")
         .join("; "),
-      trend: isKnown ? trends.revenue : undefined,
+      trend: isKnown ? trends.net : undefined,
     });
-    this.orders.show(formatCount(orders), toDecimalString(orders), { trend: trends.orders });
+    this.orders.show(orders === null ? "–" : formatCount(orders), orders === null ? null : toDecimalString(orders), { trend: trends.orders });
     this.units.show(formatCount(quantity), toDecimalString(quantity), { trend: trends.quantity });
     // Orders that are not in the revenue would make it too low.
     const average = orders > 0n && isKnown && unconverted === 0 ? (revenue * SCALE) / orders : null;
-    this.average.show(average === null ? "–" : formatMoney(average, currency), null, { note: "revenue per order" });
+    this.average.show(average === null ? "–" : formatMoney(average, currency), null, { note: "revenue per order, before refunds" });
+  }
+}
+
+/** How net is made, in a line. */
+export class Breakdown {
+  constructor(list) {
+    this.list = list;
+    this.figures = PARTS.map(([key, name]) => {
+      const figure = el("dd", {}, "–");
+      list.append(el("div", { "data-testid": `part-${key}` }, el("dt", {}, name), figure));
+      return [key, figure];
+    });
+  }
+
+  /** @param amounts units by part; null where they are not known in one currency */
+  show(amounts, currency) {
+    this.list.hidden = amounts === null;
+    if (amounts === null) return;
+    for (const [key, figure] of this.figures) {
+      setText(figure, formatMoney(amounts[key], currency));
+      setAttributes(figure.parentElement, { "data-value": toDecimalString(amounts[key], 2) });
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 // one dimension for the chart. So the memory of a page that is left open is
 // bounded by the recent windows, not by the length of the span.
 
+import { bucketsOf, Calendar } from "./calendar.js";
 import { parseUnits, toApproximateNumber } from "./money.js";
 
 const SEPARATOR = "\u001f";
@@ -31,7 +32,9 @@ export class MetricModel {
 
   /**
    * @param name metric name
-   * @param measures the measures to keep; each must add up over its dimensions
+   * @param measures the measures to keep. Each must add up over windows and over
+   *   the dimensions that the page does not show, and `total` and `totalByCurrency`
+   *   are asked only of those that add up over all
    * @param chartDimension the dimension that the chart splits by
    */
   constructor(name, measures, chartDimension) {
@@ -41,6 +44,9 @@ export class MetricModel {
     this.dimensions = [];
     /** The measures that are money. */
     this.money = new Set();
+    /** The measures that the metric has. */
+    this.known = new Set();
+    this.calendar = new Calendar();
     this.base = null;
     this.windowMs = MINUTE;
     this.defined = false;
@@ -53,7 +59,13 @@ export class MetricModel {
     if (!definition) return;
     this.dimensions = definition.dimensions;
     this.money = new Set(definition.measures?.filter(({ money }) => money).map(({ name }) => name) ?? []);
+    this.known = new Set(definition.measures?.map(({ name }) => name) ?? []);
     this.windowMs = definition.window.seconds * 1000;
+  }
+
+  /** Whether the metric has this measure: a shop's own may not. */
+  has(measure) {
+    return this.defined && this.known.has(measure);
   }
 
   /** Forgets everything. Cells hold windows that start at or after `liveFrom`. */
@@ -115,8 +127,12 @@ export class MetricModel {
     this.#seen = null;
   }
 
-  /** Series of `/series` before `liveFrom`, by the chart's dimension, in windows or what is longer. */
-  setHistory(series, resolution = "window") {
+  /**
+   * Series of `/series` before `liveFrom`, by the chart's dimension, in windows or
+   * what is longer. Days are those of the zone.
+   */
+  setHistory(series, resolution = "window", zone = "UTC") {
+    this.calendar = new Calendar(zone);
     this.historyMs = RESOLUTION_MS[resolution] ?? 0;
     this.history = series.map(({ dimensions, points }) => ({
       dimensions,
@@ -226,8 +242,8 @@ export class MetricModel {
   }
 
   /**
-   * A measure over time by the chart's dimension, for drawing: equal buckets
-   * from the first window with data to the last, empty ones as zero.
+   * A measure over time by the chart's dimension, for drawing: buckets from the
+   * first window with data to the last, empty ones as zero.
    * @returns {{step: number, starts: number[], groups: Map<string, number[]>}}
    */
   timeline(measure) {
@@ -240,14 +256,15 @@ export class MetricModel {
     if (first > last || !this.#isTold(measure)) return { step: this.windowMs, starts: [], groups: new Map() };
 
     const step = Math.max(this.windowMs, this.historyMs, bucketMs(last - first));
-    const origin = Math.floor(first / step) * step;
-    const length = Math.floor((last - origin) / step) + 1;
-    const starts = Array.from({ length }, (_, index) => origin + index * step);
+    const buckets = bucketsOf(step, this.calendar);
+    const origin = buckets.of(first);
+    const length = buckets.of(last) - origin + 1;
+    const starts = Array.from({ length }, (_, index) => buckets.begins(origin + index));
     const groups = new Map();
     this.#eachPoint((start, group, height) => {
       let sums = groups.get(group);
       if (!sums) groups.set(group, (sums = new Array(length).fill(0)));
-      sums[Math.floor((start - origin) / step)] += height[measure];
+      sums[buckets.of(start) - origin] += height[measure];
     });
     return { step, starts, groups };
   }

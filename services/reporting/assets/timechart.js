@@ -38,14 +38,15 @@ export class TimeChart {
   }
 
   /**
-   * @param view `{starts, step, series: [{name, property, values}], stacked, openFrom}`;
-   *   the first series is the lowest of the stack
+   * @param view `{starts, step, zone, series: [{name, property, values}], stacked, adds, openFrom}`;
+   *   the first series is the lowest of the stack, the days are those of the zone, and
+   *   only series that add up (`adds`) have a sum
    */
   show(view) {
     this.#view = view;
     if (view.starts.length === 0) return this.#destroy();
     const data = this.#data(view);
-    const shape = JSON.stringify([view.stacked, view.series.map(({ name, property }) => [name, property])]);
+    const shape = JSON.stringify([view.stacked, view.step >= DAY * 1000 ? view.zone : null, view.series.map(({ name, property }) => [name, property])]);
     if (this.#plot && this.#shape === shape) {
       this.#plot.setData(data);
     } else {
@@ -93,12 +94,14 @@ export class TimeChart {
     return [times.map((ms) => ms / 1000), ...columns];
   }
 
-  #options({ series, stacked }) {
+  #options({ series, stacked, step, zone }) {
+    const ofZone = step >= DAY * 1000 && zone ? zone : undefined;
     const text = colour("--text-muted");
     const grid = colour("--grid");
     const axis = { stroke: text, font: FONT, ticks: { show: false }, grid: { stroke: grid, width: 1 } };
     return {
       ...this.#size(),
+      ...(ofZone ? { tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), ofZone) } : {}),
       padding: [12, 24, 0, 0],
       legend: { show: false },
       cursor: {
@@ -111,7 +114,7 @@ export class TimeChart {
         y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, gap: 8, space: 84, incrs: TIME_STEPS, values: (_, splits) => tickLabels(splits) },
+        { ...axis, grid: { show: false }, size: 28, gap: 8, space: 84, incrs: TIME_STEPS, values: (_, splits) => tickLabels(splits, ofZone) },
         {
           ...axis,
           size: this.compactAxis ? 40 : 52,
@@ -158,7 +161,7 @@ export class TimeChart {
 
   #point(plot) {
     const { idx, left } = plot.cursor;
-    const { starts, step, series, stacked, openFrom } = this.#view;
+    const { starts, step, zone, series, stacked, adds = true, openFrom } = this.#view;
     if (idx === null || idx === undefined || left < 0 || starts.length === 0) {
       this.#tooltip.hidden = true;
       return;
@@ -170,9 +173,9 @@ export class TimeChart {
     const total = rows.reduce((sum, { value }) => sum + value, 0);
     const open = openFrom !== null && starts[at] + step > openFrom;
     this.#tooltip.replaceChildren(
-      el("div", { class: "tooltip-title" }, formatWindow(starts[at], step), open ? el("em", {}, "still open") : null),
+      el("div", { class: "tooltip-title" }, formatWindow(starts[at], step, zone), open ? el("em", {}, "still open") : null),
       ...rows.map(({ name, property, value }) => this.#tooltipRow(name, property, value)),
-      ...(rows.length > 1 ? [this.#tooltipRow("Total", null, total)] : []),
+      ...(adds && rows.length > 1 ? [this.#tooltipRow("Total", null, total)] : []),
     );
     this.#tooltip.hidden = false;
     const room = this.#frame.clientWidth - this.#tooltip.offsetWidth;
@@ -193,13 +196,13 @@ export class TimeChart {
 }
 
 /** Times under the axis; the day is told where it begins. */
-function tickLabels(seconds) {
+function tickLabels(seconds, timeZone) {
   const daily = seconds.length > 1 && seconds[1] - seconds[0] >= DAY;
   let shown = new Date().toDateString();
   return seconds.map((value) => {
     const ms = value * 1000;
     const label = daily
-      ? new Date(ms).toLocaleDateString(undefined, { day: "numeric", month: "short" })
+      ? new Date(ms).toLocaleDateString(undefined, { day: "numeric", month: "short", timeZone })
       : new Date(ms).toDateString() === shown
         ? formatMoment(ms, ms)
         : formatMoment(ms);

@@ -47,6 +47,14 @@ pub(crate) struct MeasureShape {
     /// Whether it is money: in the currency of its row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) money: bool,
+    /// Of a distinct count: the dimensions over which a value may repeat. Over all
+    /// others, and over windows, it adds up exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) repeats_over: Option<Vec<String>>,
+    /// The measure of another metric that has its total over these dimensions, as
+    /// `METRIC.MEASURE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) total: Option<String>,
 }
 
 impl From<&MetricDefinition> for Metric {
@@ -55,6 +63,8 @@ impl From<&MetricDefinition> for Metric {
             name: name.clone(),
             kind: measure.kind.name().into(),
             money: measure.money.is_some(),
+            repeats_over: measure.repeats_over.as_ref().map(|names| names.iter().cloned().collect()),
+            total: measure.total.as_ref().map(ToString::to_string),
         };
         let window = definition.window;
         Self {

@@ -6,6 +6,7 @@ mod formats;
 mod grouping;
 mod question;
 mod resolution;
+mod totalled;
 
 pub(crate) use answer::{SeriesAnswer, TotalsAnswer, ask};
 pub(crate) use formats::{series_csv, totals_csv};

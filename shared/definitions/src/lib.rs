@@ -12,6 +12,7 @@ mod metrics;
 mod nesting;
 mod numeric;
 mod row;
+mod total_place;
 mod window;
 
 pub use condition::Condition;
@@ -22,4 +23,5 @@ pub use measure::{MeasureDefinition, MeasureKind};
 pub use metric::{CURRENCY, MetricDefinition};
 pub use metrics::Metrics;
 pub use row::{Contribution, RowValue, dimension_value};
+pub use total_place::TotalPlace;
 pub use window::{Window, parse_duration};

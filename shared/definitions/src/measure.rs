@@ -1,10 +1,12 @@
 //! Measures of a metric.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Amount;
 use tidemill_totals::{Distinct, Measure, QuantileSketch};
 
-use crate::{Condition, Field};
+use crate::{Condition, Field, TotalPlace};
 
 /// One measure of a metric.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +17,14 @@ pub struct MeasureDefinition {
     /// Where the currency of its amounts is, if they are money.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub money: Option<Field>,
+    /// Of a distinct count: the dimensions over which a value may repeat. It adds
+    /// up exactly over all others, and over windows. Without it, a value may
+    /// repeat over everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats_over: Option<BTreeSet<String>>,
+    /// Where the count is found over the dimensions that values repeat over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<TotalPlace>,
     /// Which of the metric's rows it counts; all, without it.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
@@ -82,6 +92,11 @@ impl MeasureKind {
         }
     }
 
+    /// Whether it counts rows.
+    pub const fn is_count(&self) -> bool {
+        matches!(self, Self::Count)
+    }
+
     /// The kind's name.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -132,6 +147,8 @@ struct MeasureText {
     quantile: Option<Field>,
     at: Option<f64>,
     money: Option<Field>,
+    repeats_over: Option<BTreeSet<String>>,
+    total: Option<TotalPlace>,
     #[serde(rename = "where")]
     condition: Option<Condition>,
 }
@@ -170,7 +187,9 @@ impl TryFrom<MeasureText> for MeasureDefinition {
         match <[MeasureKind; 1]>::try_from(kinds) {
             Ok([kind]) => {
                 check_money(text.money.as_ref(), &kind)?;
-                Ok(Self { kind, money: text.money, condition: text.condition })
+                check_repeats(text.repeats_over.is_some(), text.total.is_some(), &kind)?;
+                let MeasureText { money, repeats_over, total, condition, .. } = text;
+                Ok(Self { kind, money, repeats_over, total, condition })
             }
             Err(_) => Err("a measure is one of count, sum, min, max, average, distinct and quantile".into()),
         }
@@ -188,5 +207,18 @@ fn check_money(field: Option<&Field>, kind: &MeasureKind) -> Result<(), String> 
             Err(format!("`money` goes with sum, min, max and average, not with {}", kind.name()))
         }
         (Some(_), _) => Err("`money` says where the currency is: `currency`, or a member of the data as data.…".into()),
+    }
+}
+
+/// Only counts by partition are added up, so only they need to say what repeats.
+fn check_repeats(repeats: bool, total: bool, kind: &MeasureKind) -> Result<(), String> {
+    match kind {
+        MeasureKind::Distinct { within_partition: true, .. } if repeats || !total => Ok(()),
+        MeasureKind::Distinct { within_partition: true, .. } => Err("`total` goes with `repeats_over`".into()),
+        _ if repeats || total => {
+            Err("`repeats_over` and `total` go with `distinct` and `within: partition`: nothing else is added up"
+                .into())
+        }
+        _ => Ok(()),
     }
 }

@@ -114,6 +114,7 @@ impl MetricDefinition {
             return Err((*taken, reason));
         }
         self.check_money()?;
+        self.check_repeats()?;
         let mut names = self.dimensions.keys().chain(self.measures.keys());
         names.try_for_each(|name| check_name(name).map_err(|reason| (name.as_str(), reason)))?;
         let of_measures = self.measures.values().filter_map(|measure| measure.condition.as_ref());
@@ -160,6 +161,26 @@ impl MetricDefinition {
             return Err((CURRENCY, reason));
         }
         Ok(())
+    }
+
+    /// Values repeat over dimensions that there are.
+    fn check_repeats(&self) -> Result<(), (&str, String)> {
+        let is_dimension =
+            |name: &str| self.dimensions.contains_key(name) || name == CURRENCY && self.money().is_some();
+        let repeats = self.measures.iter().flat_map(|(name, measure)| {
+            let over = measure.repeats_over.iter().flatten();
+            over.map(move |dimension| (name, dimension))
+        });
+        match repeats.into_iter().find(|(_, dimension)| !is_dimension(dimension)) {
+            None => Ok(()),
+            Some((name, dimension)) => {
+                let reason = format!(
+                    "metric `{}`: `{name}` repeats over `{dimension}`, which is none of its dimensions",
+                    self.name
+                );
+                Err(("repeats_over:", reason))
+            }
+        }
     }
 
     /// Where the currency of its measures of money is, if it has any.

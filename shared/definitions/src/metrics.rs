@@ -1,5 +1,7 @@
 //! All metrics of a shop.
 
+mod totals;
+
 #[cfg(test)]
 mod tests;
 
@@ -38,13 +40,16 @@ impl Metrics {
             None => DEFAULTS.map(|(file, text)| (file.to_owned(), text.to_owned())).to_vec(),
         };
         let mut metrics: Vec<MetricDefinition> = Vec::with_capacity(files.len());
-        for (file, text) in files {
-            let definition = MetricDefinition::parse(&file, &text)?;
+        for (file, text) in &files {
+            let definition = MetricDefinition::parse(file, text)?;
             if metrics.iter().any(|known| known.name == definition.name) {
                 let reason = format!("metric `{}` is defined twice", definition.name);
-                return Err(DefinitionError::at(&file, &text, "name:", reason));
+                return Err(DefinitionError::at(file, text, "name:", reason));
             }
             metrics.push(definition);
+        }
+        for ((file, text), metric) in files.iter().zip(&metrics) {
+            totals::check(file, text, metric, &metrics)?;
         }
         if metrics.is_empty() {
             let folder = folder.map(|f| f.display().to_string()).unwrap_or_default();

@@ -41,7 +41,8 @@ pub(super) async fn metrics(
 /// A metric over time: a point for each window, or each period, with data.
 ///
 /// Also as CSV, by `format=csv` or `Accept: text/csv`, and with a byte order
-/// mark by `bom=true`. Any dimension's name is a filter; given more than once,
+/// mark by `bom=true`; its last column, `approximate`, names the measures that are
+/// not exact, the same in every row, and separated by spaces. Any dimension's name is a filter; given more than once,
 /// any of its values passes.
 #[utoipa::path(get, path = "/v1/metrics/{name}/series",
     params(
@@ -74,7 +75,8 @@ pub(super) async fn series(
 
 /// A metric in sum: all its windows together.
 ///
-/// Also as CSV; filters as for the series. Windows that overlap are refused.
+/// Also as CSV, with the last column `approximate`; filters as for the series.
+/// Windows that overlap are refused.
 #[utoipa::path(get, path = "/v1/metrics/{name}/totals",
     params(
         ("name" = String, Path, description = "The metric's name"),

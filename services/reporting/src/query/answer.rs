@@ -9,9 +9,10 @@ use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use super::{
-    grouping::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Sum, Values},
+    grouping::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Sum, Values, approximate},
     question::{AnswerFormat, Question, QuestionParameters, QuestionView},
     resolution::{Resolution, Rollup},
+    totalled,
 };
 use crate::{
     calendar::Zone,
@@ -62,7 +63,8 @@ pub(crate) struct Head {
     /// Where the numbers come from.
     pub(crate) source: &'static str,
     /// Measures that are not exact here: sketches, and counts of distinct
-    /// values that were added up although they may share values.
+    /// values that were added up although they may share values, and whose total
+    /// no other metric has. CSV names them in its last column.
     pub(crate) approximate: Vec<String>,
 }
 
@@ -221,7 +223,9 @@ async fn answer(
     // where all is quiet.
     let now = reporting.now();
     let truth = reporting.truth();
-    let (rollup, groups, approximate) = gather(reporting, &metric, &question, view).await?;
+    let (rollup, mut groups) = gather(reporting, &metric, &question, view).await?;
+    totalled::complete(reporting, &metric, &question, rollup, &mut groups).await?;
+    let approximate = approximate(&metric, &question, &groups);
     let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
     let read_until = to.min(now);
     let is_complete = truth.is_complete(read_until)
@@ -253,7 +257,7 @@ async fn gather(
     metric: &Metric,
     question: &Question,
     view: QuestionView,
-) -> Result<(Rollup, Vec<DimensionGroup>, Vec<String>), Error> {
+) -> Result<(Rollup, Vec<DimensionGroup>), Error> {
     let is_free = view == QuestionView::Series && question.resolution.is_none();
     let extent = if is_free { reporting.store.extent(metric).await? } else { None };
     let from = question.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
@@ -267,10 +271,7 @@ async fn gather(
         match reporting.store.each_cell(metric, from, to, |cell| grouping.add(cell)).await {
             Err(error) if error.is_of_resolution() && rollups.peek().is_some() => {}
             Err(error) => return Err(error),
-            Ok(()) => {
-                let (groups, approximate) = grouping.finish();
-                return Ok((rollup, groups, approximate));
-            }
+            Ok(()) => return Ok((rollup, grouping.finish())),
         }
     }
 }

@@ -25,7 +25,8 @@ struct CsvRow {
 }
 
 /// Which columns the table has: the dimensions grouped by, the window, the
-/// measures, and for money what it is in the base currency.
+/// measures, for money what it is in the base currency, and the names of the
+/// measures that are approximate.
 struct CsvColumns<'a> {
     group_by: &'a [String],
     has_windows: bool,
@@ -34,6 +35,8 @@ struct CsvColumns<'a> {
     converted: Vec<&'a str>,
     unconverted: Vec<&'a str>,
     base_currency: Option<String>,
+    /// In every row alike: a table has no place for what is said of all of it.
+    approximate: String,
 }
 
 pub(crate) fn series_csv(
@@ -76,6 +79,7 @@ impl<'a> CsvColumns<'a> {
             converted: if head.convert { Vec::new() } else { names(true) },
             unconverted: names(true),
             base_currency: base,
+            approximate: head.approximate.join(" "),
         }
     }
 
@@ -89,6 +93,7 @@ impl<'a> CsvColumns<'a> {
         header.extend(named("converted", &self.converted));
         header.extend(named("unconverted", &self.unconverted));
         header.extend(self.base_currency.as_ref().map(|_| "base_currency".to_owned()));
+        header.push("approximate".to_owned());
         header
     }
 
@@ -104,6 +109,7 @@ impl<'a> CsvColumns<'a> {
         record.extend(self.converted.iter().map(|name| figure(in_base.converted.get(*name))));
         record.extend(self.unconverted.iter().map(|name| in_base.unconverted.get(*name).unwrap_or(&0).to_string()));
         record.extend(self.base_currency.clone());
+        record.push(self.approximate.clone());
         record
     }
 

@@ -128,11 +128,28 @@ impl Sum {
     }
 
     /// The positions of the measures that are not exact.
-    fn inexact(&self) -> impl Iterator<Item = usize> {
-        let is_inexact = |total: &MeasureTotal| {
-            !total.measure.is_exact() || self.is_joined && matches!(total.measure, Measure::DistinctKeyed(_))
+    pub(super) fn inexact<'m>(
+        &'m self,
+        metric: &'m Metric,
+        question: &'m Question,
+    ) -> impl Iterator<Item = usize> + 'm {
+        let is_inexact = |(shape, total): (&MeasureShape, &MeasureTotal)| match total.measure {
+            Measure::DistinctKeyed(_) => self.is_joined && !question.holds(shape),
+            _ => !total.measure.is_exact(),
         };
-        self.totals.0.iter().enumerate().filter(move |(_, state)| is_inexact(state)).map(|(at, _)| at)
+        self.measures(metric).enumerate().filter(move |(_, of)| is_inexact(*of)).map(|(at, _)| at)
+    }
+
+    /// What was added up of a measure, by its position.
+    pub(super) fn total(&self, at: usize) -> Option<&MeasureTotal> {
+        self.totals.0.get(at)
+    }
+
+    /// Has another total for a measure.
+    pub(super) fn replace(&mut self, at: usize, total: MeasureTotal) {
+        if let Some(state) = self.totals.0.get_mut(at) {
+            *state = total;
+        }
     }
 }
 
@@ -238,14 +255,17 @@ impl<'a> Grouping<'a> {
         Ok(place)
     }
 
-    /// The groups in the order of their dimensions, and the names of the
-    /// measures that are not exact.
-    pub(crate) fn finish(mut self) -> (Vec<DimensionGroup>, Vec<String>) {
+    /// The groups in the order of their dimensions.
+    pub(crate) fn finish(mut self) -> Vec<DimensionGroup> {
         self.groups.retain(|group| !group.sums.is_empty());
         self.groups.sort_by(|a, b| a.dimensions.cmp(&b.dimensions));
-        let inexact: BTreeSet<usize> =
-            self.groups.iter().flat_map(|group| &group.sums).flat_map(Sum::inexact).collect();
-        let approximate = inexact.into_iter().filter_map(|at| self.metric.measures.get(at)).map(|m| m.name.clone());
-        (self.groups, approximate.collect())
+        self.groups
     }
+}
+
+/// The names of the measures that are not exact in any of an answer's sums.
+pub(crate) fn approximate(metric: &Metric, question: &Question, groups: &[DimensionGroup]) -> Vec<String> {
+    let sums = groups.iter().flat_map(|group| &group.sums);
+    let inexact: BTreeSet<usize> = sums.flat_map(|sum| sum.inexact(metric, question)).collect();
+    inexact.into_iter().filter_map(|at| metric.measures.get(at)).map(|measure| measure.name.clone()).collect()
 }

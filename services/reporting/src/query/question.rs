@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 use super::resolution::{Resolution, Rollup};
 use crate::{
     calendar::{AskedBound, Zone},
-    catalogue::Metric,
+    catalogue::{MeasureShape, Metric},
     error::Error,
     parameters::{self, wrong},
     range,
@@ -210,6 +210,21 @@ impl Question {
             range::check(&format!("metric {}", metric.name), millis, from, to)?;
         }
         Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, convert, format, bom })
+    }
+
+    /// Whether a distinct count adds up here: each dimension that its values repeat
+    /// over is grouped by, or has one value.
+    pub(super) fn holds(&self, measure: &MeasureShape) -> bool {
+        let is_one = |name: &String| {
+            self.group_by.contains(name) || self.filters.get(name).is_some_and(|allowed| allowed.len() == 1)
+        };
+        measure.repeats_over.as_ref().is_some_and(|names| names.iter().all(is_one))
+    }
+
+    /// The same question to another metric, if that has all dimensions of it.
+    pub(super) fn to_another(&self, metric: &Metric) -> Option<Self> {
+        let named = self.group_by.iter().chain(self.filters.keys());
+        named.into_iter().all(|name| metric.dimensions.contains(name)).then(|| self.clone())
     }
 
     /// How windows may be put together, the finest way first. Where no resolution

@@ -111,6 +111,8 @@ impl Resolution {
 pub(crate) enum Rollup {
     /// Not at all: each window by itself.
     Windows,
+    /// By spans of so many milliseconds: the windows of another metric.
+    Tiles(i64),
     /// By periods of a zone, the first and the last of which end at the bounds
     /// of the question.
     Periods { resolution: Resolution, zone: Zone, from: Option<Timestamp>, to: Option<Timestamp> },
@@ -123,7 +125,7 @@ impl Rollup {
     pub(super) fn resolution(self) -> Resolution {
         match self {
             Self::Periods { resolution, .. } => resolution,
-            Self::Windows | Self::Whole => Resolution::Window,
+            Self::Windows | Self::Tiles(_) | Self::Whole => Resolution::Window,
         }
     }
 
@@ -131,7 +133,7 @@ impl Rollup {
     pub(super) fn zone(self) -> Option<Zone> {
         match self {
             Self::Periods { zone, .. } => Some(zone),
-            Self::Windows | Self::Whole => None,
+            Self::Windows | Self::Tiles(_) | Self::Whole => None,
         }
     }
 }
@@ -164,6 +166,10 @@ impl<'a> Roller<'a> {
 
     /// The span of a cell; refused if its window lies in two periods.
     pub(super) fn span(&mut self, cell: &StoredCell<'_>) -> Result<RollupSpan, Error> {
+        if let Rollup::Tiles(millis) = self.rollup {
+            let start = cell.start.floor_to(millis);
+            return Ok(RollupSpan { start, end: start.plus_millis(millis) });
+        }
         let Rollup::Periods { resolution, zone, from, to } = self.rollup else {
             return Ok(RollupSpan { start: cell.start, end: cell.end });
         };

@@ -144,7 +144,7 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], 
     };
     reporting.store.each_cell_at(&metric, &starts, take).await?;
     open.into_iter().for_each(|(end, key)| reporting.news.changes().sent_open(end, key));
-    let (groups, _) = grouping.finish();
+    let groups = grouping.finish();
     let base = Base::of(&groups, false);
     let mut points = points(&metric, groups, base, truth);
     points.extend(left.into_iter().filter_map(retracted));

@@ -1,6 +1,7 @@
 //! The service on a real NATS.
 
 mod access;
+mod distinct;
 mod live;
 mod money;
 mod process;

@@ -86,3 +86,29 @@ fn money_has_one_currency_and_splits_the_totals_by_it() {
         assert!(told.starts_with("m.yaml:") && told.contains(reason), "{told}");
     }
 }
+
+#[test]
+fn what_values_repeat_over_is_a_dimension() {
+    let measure = |text: &str| {
+        let measures = format!("dimensions: {{category: category}}\nmeasures:\n  n: {{{text}}}\n");
+        SMALL.replace("measures:\n  n: {count: rows}\n", &measures)
+    };
+    let orders = "distinct: data.order_id, within: partition";
+    let version = |text: &str| MetricDefinition::parse("m.yaml", &measure(text)).expect(text).version().to_owned();
+    let repeats = version(&format!("{orders}, repeats_over: [category]"));
+    let total = version(&format!("{orders}, repeats_over: [category], total: a.b"));
+    let nothing = version(&format!("{orders}, repeats_over: []"));
+    let versions = std::collections::BTreeSet::from([version(orders), repeats, total, nothing]);
+    assert_eq!(versions.len(), 4, "it is part of the meaning");
+    for (text, why) in [
+        (format!("{orders}, repeats_over: [colour]"), "repeats over `colour`, which is none of its dimensions"),
+        (format!("{orders}, repeats_over: [currency]"), "repeats over `currency`, which is none"),
+        ("distinct: subject, repeats_over: [category]".into(), "`within: partition`"),
+        ("count: rows, repeats_over: [category]".into(), "go with `distinct`"),
+        (format!("{orders}, total: a.b"), "`total` goes with `repeats_over`"),
+        (format!("{orders}, repeats_over: [category], total: a"), "a total is named METRIC.MEASURE"),
+    ] {
+        let error = error(&measure(&text));
+        assert!(error.starts_with("m.yaml:6: ") && error.contains(why), "{error}");
+    }
+}

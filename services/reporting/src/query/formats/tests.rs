@@ -11,6 +11,7 @@ fn columns<'a>(metric: &'a Metric, group_by: &'a [String], has_windows: bool) ->
         converted: vec!["revenue"],
         unconverted: vec!["revenue"],
         base_currency: Some(Currency::EUR.to_string()),
+        approximate: "customers orders".into(),
     }
 }
 

@@ -42,7 +42,9 @@ fn grouped(
     let (metric, question) = (sales(), asked(parameters).expect("right"));
     let mut grouping = Grouping::new(&metric, &question, rollup, 100, 100);
     cells.into_iter().for_each(|cell| grouping.add(cell).expect("adds"));
-    grouping.finish()
+    let groups = grouping.finish();
+    let approximate = approximate(&metric, &question, &groups);
+    (groups, approximate)
 }
 
 fn cells() -> Vec<StoredCell<'static>> {
