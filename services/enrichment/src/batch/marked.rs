@@ -34,11 +34,7 @@ impl<'a> MarkedBatch<'a> {
 
     /// The same, with what is known of each event.
     pub(crate) fn event_statements(&self, geo: &Geo, base: Currency) -> Vec<EventStatement<'_>> {
-        let of = |(place, event, statement)| EventStatement {
-            place,
-            statement,
-            context: context(event, geo, base),
-        };
+        let of = |(place, event, statement)| EventStatement { place, statement, context: context(event, geo, base) };
         self.telling().map(of).collect()
     }
 

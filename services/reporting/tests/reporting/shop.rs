@@ -137,7 +137,8 @@ pub(crate) fn made_up_csv(text: &str) -> Vec<Vec<String>> {
     let header = reader.headers().expect("a header").clone();
     let measure = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let is_other = |name: &str| sales().measures.contains_key(&measure(name)) && !MADE_UP.contains(&&*measure(name));
-    let kept: Vec<usize> = (0..header.len()).filter(|at| !is_other(&header[*at])).collect();
+    let kept: Vec<usize> =
+        (0..header.len()).filter(|at| !is_other(&header[*at]) && &header[*at] != "approximate").collect();
     let rows = [header].into_iter().chain(reader.records().map(|row| row.expect("reads")));
     rows.map(|row| kept.iter().map(|at| row[*at].to_owned()).collect()).collect()
 }
