@@ -173,7 +173,9 @@ async function checkSales(page) {
 }
 
 /** An answer of the API, asked for as the page asks. */
-const ask = (page, path) => page.evaluate((address) => fetch(address).then((answer) => answer.json()), path);
+function ask(page, path) {
+  return page.evaluate((address) => fetch(address).then((answer) => answer.json()), path);
+}
 
 /** Net is what the page says that it is made of, and what the API says. */
 async function checkParts(page) {

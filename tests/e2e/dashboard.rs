@@ -35,7 +35,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
 /// given back; and one of 10.00 that is cancelled.
 fn baskets() -> [String; 4] {
     let event = |id: &str, kind: &str, data: Value| {
-        json!({"type": kind, "source": "test-shop", "id": id, "time": now(), "subject": "c-1", "data": data})
+        json!({"type": kind, "source": "test-shop", "id": id, "time": now(), "subject": "c-2", "data": data})
             .to_string()
     };
     let item = |product: &str, quantity: u32, price: &str| json!({"product_id": product, "quantity": quantity, "unit_price": price});
