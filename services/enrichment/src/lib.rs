@@ -66,6 +66,9 @@ impl Service for EnrichmentService {
     }
 }
 
+/// Under which `/readyz` says that a reference file is refused.
+pub const REFUSED_FILE: &str = "reference_files";
+
 /// What files define, read.
 struct Defined {
     countries: Countries,
@@ -99,7 +102,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let reference = Arc::new(reference);
     let lead_millis = config.reference.lead_millis();
     let load = async || reference.load(&files, context.clock.now().plus_millis(lead_millis)).await;
-    context.retry("reference", load, may_pass).await?;
+    // A shop goes on with what it knew, rather than not at all.
+    for reason in context.retry("reference", load, may_pass).await? {
+        tracing::warn!(%reason, "a reference file is refused, and what was known before stays");
+        context.health.notice(REFUSED_FILE, format!("{reason}; what was known before stays"));
+    }
     warn_of_countries(&reference, &files);
 
     let api = http::Api {

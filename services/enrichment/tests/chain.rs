@@ -480,6 +480,33 @@ async fn reference_data_changes_over_http_without_a_restart() {
     service.stop().await;
 }
 
+/// A shop goes on with what it knew, rather than not at all.
+#[tokio::test]
+async fn a_file_that_would_change_what_was_is_refused_and_stops_nothing() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    tidemill_service::install_crypto();
+    let file = folder.path().join("rates.csv");
+    let started = async |text: &str| {
+        std::fs::write(&file, text).expect("writes");
+        let mut config = config(&nats.url(), folder.path(), "");
+        config.reference.files = vec![file.clone()];
+        let context = Context::new("enrichment");
+        let handle = EnrichmentService::start(config, context.clone()).await.expect("starts");
+        let service = Service { context, handle, client: reqwest::Client::new() };
+        service.ready().await;
+        let (_, known) = service.get("/v1/reference/rates/USD").await;
+        let told = service.context.health.notices();
+        service.stop().await;
+        (known["changes"].as_array().map(Vec::len), told)
+    };
+    let (known, told) = started("id,rate,valid_from\nUSD,0.90,2015-01-01T00:00:00Z\n").await;
+    assert_eq!((known, told.len()), (Some(1), 0), "{told:?}");
+    let (known, told) = started("id,rate,valid_from\nUSD,0.91,2015-01-01T00:00:00Z\n").await;
+    assert_eq!(known, Some(1), "what was known stays");
+    let told = &told["reference_files"];
+    assert!(told.contains("rates.csv") && told.contains("USD") && told.contains("never changed"), "{told}");
+}
+
 /// A shop's own definition takes the place of the built-in one.
 #[tokio::test]
 async fn a_shop_that_calls_things_otherwise_says_so() {

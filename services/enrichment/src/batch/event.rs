@@ -34,7 +34,7 @@ impl<'a> BatchEvent<'a> {
             return Err(Error::Event("it has a member \"enriched\" already".into()));
         }
         let look_ups = shop.events.look_ups(&event);
-        let statement = shop.orders.statement(&event, look_ups.currency.code());
+        let statement = shop.orders.statement(&event, look_ups.currency);
         Ok(Self { text, event, look_ups, statement })
     }
 }

@@ -7,7 +7,7 @@ use super::BatchEvent;
 use crate::{
     duplicates::Mark,
     geo::{Country, Geo},
-    orders::{LineChange, OrderChange},
+    orders::{LineChange, OrderChange, OrderContext},
     reference::{Profile, Snapshot},
     shop::NamedCurrency,
 };
@@ -52,8 +52,9 @@ impl BatchEvent<'_> {
         let time = placed.map_or(self.event.time, |placed| placed.time);
         let customer = placed.and_then(|placed| placed.customer.as_deref()).or(look_ups.customer.as_deref());
         let country = placed.and_then(|placed| placed.country.as_deref()).or(look_ups.country.as_deref());
-        let currency = match (look_ups.currency, placed.and_then(|placed| placed.currency)) {
-            (NamedCurrency::Absent, Some(of_order)) => NamedCurrency::Code(of_order),
+        let of_order = |placed: &OrderContext| placed.currency.map_or(NamedCurrency::Unknown, NamedCurrency::Code);
+        let currency = match (look_ups.currency, placed) {
+            (NamedCurrency::Absent, Some(placed)) => of_order(placed),
             (named, _) => named,
         };
         let ip_country = self.event.clientip.as_deref().and_then(|address| geo.country(address));

@@ -19,12 +19,10 @@ pub(crate) struct Order {
     /// None while only what refers to it has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     placed: Option<PlacedOrder>,
-    /// What came before it, in the order of the log.
+    /// What came before it, in the order of the log. What these give back by their
+    /// own words was counted under no product.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     waiting: Vec<OrderStatement>,
-    /// What these have given back so far, under no product.
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    counted: Amount,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +50,7 @@ impl Order {
         let mut change = match (statement.kind, &mut self.placed) {
             (StatementKind::Placed, _) => self.place(statement, context),
             (_, Some(placed)) => placed.change(statement),
-            (_, None) => self.wait(statement),
+            (_, None) => self.wait(statement, context.currency),
         };
         change.id.clone_from(&statement.id);
         change
@@ -61,7 +59,13 @@ impl Order {
     /// An order that comes again, and is no duplicate, takes the place of the first.
     fn place(&mut self, statement: &OrderStatement, context: OrderContext) -> OrderChange {
         let (mut placed, mut change) = PlacedOrder::new(statement, context);
+        let mut counted = Amount::ZERO;
         for waiting in std::mem::take(&mut self.waiting) {
+            if waiting.differs(placed.context.currency) {
+                // It stays as it was counted.
+                continue;
+            }
+            counted += waiting.told().unwrap_or_default();
             let TakenOff { lines, shipping, tax, excess } = placed.take(&waiting);
             for (line, taken) in change.lines.iter_mut().zip(lines) {
                 *waiting.kind.part_of(line) += taken;
@@ -70,7 +74,6 @@ impl Order {
             change.tax -= tax;
             change.excess += excess;
         }
-        let counted = std::mem::take(&mut self.counted);
         if !counted.is_zero() {
             change.lines.push(LineChange::unknown(-counted));
         }
@@ -78,8 +81,9 @@ impl Order {
         change
     }
 
-    /// Takes what is told of an order that has not come.
-    fn wait(&mut self, statement: &OrderStatement) -> OrderChange {
+    /// Takes what is told of an order that has not come. A statement that names no
+    /// currency was counted in that of its event.
+    fn wait(&mut self, statement: &OrderStatement, counted_in: Option<Currency>) -> OrderChange {
         let told = statement.told();
         let mut change = OrderChange { is_unknown: true, ..OrderChange::default() };
         if statement.is_unread {
@@ -88,8 +92,9 @@ impl Order {
             change.lines.push(LineChange::unknown(told));
         }
         if !statement.is_unread && self.waiting.len() < MAX_WAITING {
-            self.waiting.push(statement.clone());
-            self.counted += told.unwrap_or_default();
+            let counted_in = counted_in.filter(|_| told.is_some() && !statement.is_currency_unknown);
+            let currency = statement.currency.or(counted_in);
+            self.waiting.push(OrderStatement { currency, ..statement.clone() });
         }
         change
     }
@@ -118,21 +123,19 @@ impl PlacedOrder {
         if statement.is_unread {
             return OrderChange { context, lines: vec![LineChange::unread()], ..OrderChange::default() };
         }
-        if statement.currency.is_some()
-            && self.context.currency.is_some()
-            && statement.currency != self.context.currency
-        {
+        if statement.differs(self.context.currency) {
             let lines = statement.told().map(LineChange::unknown).into_iter().collect();
             return OrderChange { differs: true, lines, ..OrderChange::default() };
         }
         let TakenOff { lines, shipping, tax, excess } = self.take(statement);
+        let unknown = outcome_of_unknown(statement, &self.remains.lines);
         let changed = self.remains.lines.iter().zip(lines).filter(|(_, taken)| !taken.is_zero());
         let changed = changed.map(|(line, taken)| {
             let mut change = LineChange { product: line.product.clone(), ..LineChange::default() };
             *statement.kind.part_of(&mut change) = taken;
             change
         });
-        let lines = changed.collect();
+        let lines = changed.chain(unknown).collect();
         OrderChange { context, shipping: -shipping, tax: -tax, excess, lines, ..OrderChange::default() }
     }
 
@@ -162,7 +165,7 @@ impl StatementKind {
 
 fn placed_line(order: &OrderStatement, line: &LineStatement, discount: Amount) -> LineChange {
     let product = line.product.clone();
-    match line.gross.filter(|_| !order.is_unread) {
+    match line.gross.filter(|_| !order.is_unread && !line.is_unread) {
         None => LineChange { product, is_item: true, ..LineChange::unread() },
         Some(gross) => LineChange {
             product,
@@ -174,6 +177,14 @@ fn placed_line(order: &OrderStatement, line: &LineStatement, discount: Amount) -
             ..LineChange::default()
         },
     }
+}
+
+/// A line that is unread, where something comes back that the order does not have
+/// and of which nothing says what it is worth.
+fn outcome_of_unknown(statement: &OrderStatement, lines: &[OrderLine]) -> Option<LineChange> {
+    let is_known = |item: &LineStatement| lines.iter().any(|line| line.is_of(item));
+    let is_worth_nothing = |item: &LineStatement| statement.amount.is_none() && item.told().is_none();
+    statement.lines.iter().any(|item| !is_known(item) && is_worth_nothing(item)).then(LineChange::unread)
 }
 
 /// Decimals that a share of an amount has.

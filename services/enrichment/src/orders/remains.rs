@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Amount;
 
-use super::LineChange;
+use super::{LineChange, LineStatement};
 
 /// What is neither given back nor cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,11 @@ impl OrderLine {
     pub(super) fn new(line: &LineChange) -> Self {
         let revenue = if line.unread { Amount::ZERO } else { line.gross - line.discount };
         Self { product: line.product.clone(), quantity: line.quantity, returned: Amount::ZERO, revenue, left: revenue }
+    }
+
+    /// Whether something that comes back is of it.
+    pub(super) fn is_of(&self, item: &LineStatement) -> bool {
+        self.product.is_some() && self.product == item.product
     }
 
     /// What so many of it were sold for, where so many have come back before: the

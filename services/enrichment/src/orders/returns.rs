@@ -12,6 +12,7 @@ use super::{
 pub(super) struct Return {
     /// All that is left.
     is_whole: bool,
+    is_refund: bool,
     /// By line: of how much of it the statement tells.
     lines: Vec<LineReturn>,
     /// What is told beyond these.
@@ -48,6 +49,7 @@ impl Return {
     pub(super) fn of(statement: &OrderStatement, lines: &[OrderLine], decimals: u32) -> Self {
         let mut returned = Self {
             is_whole: statement.is_whole(),
+            is_refund: statement.kind == StatementKind::Refunded,
             lines: vec![LineReturn::default(); lines.len()],
             rest: Amount::ZERO,
             shipping: Amount::ZERO,
@@ -74,9 +76,8 @@ impl Return {
     /// Adds an item that comes back: to its product's line, and of several to the
     /// first of which not all has come back.
     fn add(&mut self, item: &LineStatement, lines: &[OrderLine], decimals: u32) {
-        let of_product = |line: &OrderLine| line.product.is_some() && line.product == item.product;
         let is_out = |(place, line): &(usize, &OrderLine)| line.returned + self.lines[*place].quantity < line.quantity;
-        let mut candidates = lines.iter().enumerate().filter(|(_, line)| of_product(line));
+        let mut candidates = lines.iter().enumerate().filter(|(_, line)| line.is_of(item));
         let first = candidates.clone().next();
         match candidates.find(is_out).or(first) {
             None => self.rest += item.told().unwrap_or_default(),
@@ -104,6 +105,13 @@ impl Return {
         }
     }
 
+    /// All that was left: a refund of it gives that back, a cancellation nothing.
+    fn all(self, lines: Vec<Amount>, shipping: Amount, tax: Amount) -> ReturnOutcome {
+        let sum = lines.iter().copied().sum::<Amount>() + shipping + tax;
+        let told = if self.is_refund { sum } else { Amount::ZERO };
+        ReturnOutcome { taken: TakenOff { lines, shipping, tax, excess: Amount::ZERO }, told }
+    }
+
     fn of_products(&self) -> Amount {
         self.lines.iter().map(|line| line.value).sum::<Amount>() + self.rest
     }
@@ -112,12 +120,9 @@ impl Return {
     /// and tax. No more than is left.
     pub(super) fn take(self, order: &mut OrderRemains, decimals: u32) -> ReturnOutcome {
         if self.is_whole {
-            let lines = order.lines.iter_mut().map(|line| std::mem::take(&mut line.left)).collect();
+            let lines = order.lines.iter_mut().map(|line| std::mem::take(&mut line.left)).collect::<Vec<_>>();
             let (shipping, tax) = (std::mem::take(&mut order.shipping), std::mem::take(&mut order.tax));
-            return ReturnOutcome {
-                taken: TakenOff { lines, shipping, tax, excess: Amount::ZERO },
-                told: Amount::ZERO,
-            };
+            return self.all(lines, shipping, tax);
         }
         let mut rest = self.rest;
         let mut lines = Vec::with_capacity(order.lines.len());

@@ -20,6 +20,9 @@ pub(crate) struct OrderStatement {
     pub(crate) id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) currency: Option<Currency>,
+    /// Something stands where the currency should be, and is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_currency_unknown: bool,
     /// What was ordered, or what of it comes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) lines: Vec<LineStatement>,
@@ -33,7 +36,7 @@ pub(crate) struct OrderStatement {
     /// Of a refund: what is given back in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) amount: Option<Amount>,
-    /// One of these amounts stands there and is no amount.
+    /// An amount that decides what is meant stands there and is no amount.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_unread: bool,
 }
@@ -57,9 +60,17 @@ pub(crate) struct LineStatement {
     /// A number had more than twelve decimals.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) rounded: bool,
+    /// A number stands there and is none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_unread: bool,
 }
 
 impl OrderStatement {
+    /// Whether its amounts are in another currency than an order.
+    pub(super) fn differs(&self, of_order: Option<Currency>) -> bool {
+        self.is_currency_unknown || (self.currency.is_some() && self.currency != of_order)
+    }
+
     /// Whether a refund or cancellation is of all that is left of the order.
     pub(super) fn is_whole(&self) -> bool {
         let says_a_part = !self.lines.is_empty() || self.shipping.is_some() || self.tax.is_some();

@@ -151,14 +151,26 @@ impl Reference {
         Ok(())
     }
 
-    /// Loads files whose content is new, each as a whole or not at all.
-    pub(crate) async fn load(&self, files: &[ReferenceFile], earliest: Timestamp) -> Result<(), Error> {
+    /// Loads files whose content is new, each as a whole or not at all. One that
+    /// would change what was is refused, and what was known before stays: the answer
+    /// has the reasons.
+    pub(crate) async fn load(&self, files: &[ReferenceFile], earliest: Timestamp) -> Result<Vec<String>, Error> {
+        let mut refused = Vec::new();
         for file in files {
-            let Some(verdicts) = self.store.load(file, earliest).await? else { continue };
+            let verdicts = match self.store.load(file, earliest).await {
+                Ok(Some(verdicts)) => verdicts,
+                Ok(None) => continue,
+                Err(Error::Definition(reason)) => {
+                    refused.push(reason.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let changed = verdicts.iter().filter(|v| matches!(v, RecordVerdict::Changed(..))).count();
             tracing::info!(file = file.path, records = verdicts.len(), changed, "reference file loaded");
         }
-        self.refresh().await
+        self.refresh().await?;
+        Ok(refused)
     }
 
     /// What is known of these products and customers, and of all countries and rates.

@@ -6,10 +6,10 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tidemill_domain::{Amount, Currency, ReadAmount};
+use tidemill_domain::{Amount, ReadAmount};
 use tidemill_events::EventRef;
 
-use super::members::{DataPath, MAX_ITEMS, list, read, text};
+use super::members::{DataPath, MAX_ITEMS, NamedCurrency, list, read, text};
 use crate::orders::{LineStatement, OrderStatement, StatementKind};
 
 /// The names of an order's members. Of each list, the first counts that holds
@@ -71,7 +71,7 @@ impl OrderMembers {
 
     /// What an event, whose amounts are in this currency, says of an order; `None`
     /// where it is about none.
-    pub(crate) fn statement(&self, event: &EventRef<'_>, currency: Option<Currency>) -> Option<OrderStatement> {
+    pub(crate) fn statement(&self, event: &EventRef<'_>, currency: NamedCurrency) -> Option<OrderStatement> {
         let kind = *self.kinds.get(&*event.kind)?;
         let data = read(event.data?, &self.of_data)?;
         let found = |member| find(self.order.get(&member)?, &data);
@@ -79,13 +79,18 @@ impl OrderMembers {
         let items = found(OrderMember::Items).and_then(list).unwrap_or_default();
         let amounts = [OrderMember::Discount, OrderMember::Shipping, OrderMember::Tax, OrderMember::Amount];
         let [discount, shipping, tax, amount] = amounts.map(|member| StatedNumber::of(found(member)));
-        let decisive = if kind == StatementKind::Placed { &discount } else { &amount };
-        let is_unread = matches!(decisive, StatedNumber::Unreadable);
+        let lines: Vec<_> = items.into_iter().take(MAX_ITEMS).map(|item| self.line(item)).collect();
+        let is_unread = match kind {
+            StatementKind::Placed => discount.is_unreadable(),
+            StatementKind::Refunded => amount.is_unreadable() || lines.iter().any(|line| line.is_unread),
+            StatementKind::Cancelled => lines.iter().any(|line| line.is_unread),
+        };
         Some(OrderStatement {
             kind,
             id: id.into_owned(),
-            currency,
-            lines: items.into_iter().take(MAX_ITEMS).map(|item| self.line(item)).collect(),
+            currency: currency.code(),
+            is_currency_unknown: currency == NamedCurrency::Unknown,
+            lines,
             discount: discount.amount(),
             shipping: shipping.amount(),
             tax: tax.amount(),
@@ -99,7 +104,8 @@ impl OrderMembers {
         let found = |member| find(self.line.get(&member)?, &members);
         let [quantity, price, discount, amount] =
             [LineMember::Quantity, LineMember::Price, LineMember::Discount, LineMember::Amount].map(found);
-        let (told_quantity, told_price) = (StatedNumber::of(quantity), StatedNumber::of(price));
+        let [told_quantity, told_price, told_discount, told_amount] =
+            [quantity, price, discount, amount].map(StatedNumber::of);
         let gross = match (quantity.and_then(text), price.and_then(text)) {
             (Some(quantity), Some(price)) => Amount::product([&*quantity, &*price]).ok(),
             _ => None,
@@ -109,8 +115,11 @@ impl OrderMembers {
             rounded: gross.is_some_and(|gross| gross.rounded) || told_quantity.is_rounded() || told_price.is_rounded(),
             quantity: told_quantity.amount(),
             gross: gross.map(|gross| gross.amount.abs()),
-            discount: StatedNumber::of(discount).amount(),
-            amount: StatedNumber::of(amount).amount(),
+            is_unread: [&told_quantity, &told_price, &told_discount, &told_amount]
+                .iter()
+                .any(|told| told.is_unreadable()),
+            discount: told_discount.amount(),
+            amount: told_amount.amount(),
         }
     }
 }
@@ -131,6 +140,10 @@ impl StatedNumber {
             Self::Amount(read) => Some(read.amount.abs()),
             Self::Nothing | Self::Unreadable => None,
         }
+    }
+
+    const fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable)
     }
 
     const fn is_rounded(&self) -> bool {

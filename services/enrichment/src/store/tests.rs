@@ -68,6 +68,7 @@ fn remembered(touched: i64, texts: &[String]) -> (HashMap<OrderKey, RememberedOr
         kind,
         id: id.into(),
         currency: None,
+        is_currency_unknown: false,
         lines: texts.iter().map(|text| LineStatement { product: Some(text.clone()), ..Default::default() }).collect(),
         discount: None,
         shipping: None,

@@ -53,7 +53,10 @@ impl Store {
         let verdicts = accept(&mut transaction, &file.records, earliest).await?;
         if let Some(at) = verdicts.iter().position(|verdict| *verdict == RecordVerdict::TooEarly) {
             let Record { kind, id, .. } = &file.records[at];
-            let reason = format!("{kind} {id:?}: {}", Error::TooEarly { earliest });
+            let reason = format!(
+                "{kind} {id:?}: {}, or behind its last one, if it is a rate: what was is never changed",
+                Error::TooEarly { earliest }
+            );
             return Err(Error::definition(&file.path, reason));
         }
         transaction.commit().await.map_err(StoreError::from)?;

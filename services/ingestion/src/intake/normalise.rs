@@ -81,11 +81,11 @@ impl NormalisedEvent {
         self.partitionkey.as_ref().or(self.subject.as_ref()).map_or(self.source.as_str(), |key| &key.0)
     }
 
-    /// Gives it the key of its partition, where it has none. A text that can be
-    /// no attribute decides by its hash.
+    /// Gives it the key of its partition, whatever its sender gave: what belongs
+    /// together lies together. A text that can be no attribute decides by its hash.
     pub(super) fn partition_by(&mut self, text: &str) {
         let hashed = || PartitionKey(format!("{:032x}", xxh3_128(text.as_bytes())));
-        self.partitionkey.get_or_insert_with(|| text.parse().unwrap_or_else(|_| hashed()));
+        self.partitionkey = Some(text.parse().unwrap_or_else(|_| hashed()));
     }
 
     /// The content type of its data, where it is said.

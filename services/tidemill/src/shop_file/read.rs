@@ -36,6 +36,9 @@ impl ShopFile {
     /// Reads a file. Paths in it are relative to its folder.
     pub fn read(file: &Path) -> Result<Self, FileError> {
         let unreadable = |error: io::Error| FileError { file: file.into(), line: None, reason: error.to_string() };
+        if !std::fs::metadata(file).map_err(unreadable)?.is_file() {
+            return Err(FileError { file: file.into(), line: None, reason: "is no file".into() });
+        }
         let text = std::fs::read_to_string(file).map_err(unreadable)?;
         Self::parse(file, &text)
     }

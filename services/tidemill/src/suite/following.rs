@@ -20,6 +20,8 @@ use super::{
 const LOOK: Duration = Duration::from_secs(1);
 /// Under which `/readyz` says that changed definitions are wrong.
 const NOTICE: &str = "definitions";
+/// Under which it says that a reference file would change what was.
+const REFUSED_FILE: &str = tidemill_enrichment::REFUSED_FILE;
 
 impl Suite {
     /// Takes up changed definitions until a service or NATS ends by itself, and says
@@ -66,6 +68,9 @@ impl Suite {
         self.in_use = digests;
         self.contexts.iter().for_each(|context| context.health.withdraw_notice(NOTICE));
         tell!("tidemill: {}", told(&changes, &members, begun.elapsed()));
+        for told in self.contexts.iter().filter_map(|context| context.health.notices().remove(REFUSED_FILE)) {
+            tell!("tidemill: but {told}");
+        }
         Ok(())
     }
 

@@ -102,7 +102,10 @@ impl WatchedFiles {
             let hash = hashes.entry(defines).or_default();
             hash.update(path.as_os_str().as_encoded_bytes());
             // One that cannot be read is told of when it is used.
-            let content = std::fs::read(&path).map(|content| xxh3_128(&content)).unwrap_or_default();
+            // What is no file (a pipe) would never end.
+            let is_file = path.metadata().is_ok_and(|metadata| metadata.is_file());
+            let content = Some(&path).filter(|_| is_file).and_then(|path| std::fs::read(path).ok());
+            let content = content.map(|content| xxh3_128(&content)).unwrap_or_default();
             hash.update(&content.to_be_bytes());
         }
         hashes.into_iter().map(|(defines, hash)| (defines, hash.digest128())).collect()

@@ -1,4 +1,5 @@
 use super::*;
+use crate::shop::NamedCurrency;
 
 fn with(from: &str, to: &str) -> String {
     assert!(BUILT_IN.contains(from), "{from}");
@@ -66,7 +67,7 @@ fn a_definition_of_before_orders_were_followed_still_holds() {
     let shop = ShopDefinition::parse("mine.yaml", &format!("{before}records:{records}")).expect("parses");
     let text =
         r#"{"id":"1","source":"s","type":"order.cancelled","time":"2026-01-01T00:00:00Z","data":{"order_id":"o"}}"#;
-    assert!(shop.orders.statement(&serde_json::from_str(text).expect("an event"), None).is_some());
+    assert!(shop.orders.statement(&serde_json::from_str(text).expect("an event"), NamedCurrency::Absent).is_some());
 }
 
 #[test]

@@ -7,7 +7,7 @@ fn read(kind: &str, data: &serde_json::Value) -> Option<OrderStatement> {
     let event = json!({"id": "1", "source": "s", "type": kind, "time": "2026-01-01T00:00:00Z", "data": data});
     let text = event.to_string();
     let event: EventRef<'_> = serde_json::from_str(&text).expect("an event");
-    ShopDefinition::load(None).expect("loads").orders.statement(&event, None)
+    ShopDefinition::load(None).expect("loads").orders.statement(&event, NamedCurrency::Absent)
 }
 
 fn amount(text: &str) -> Option<Amount> {
@@ -38,6 +38,18 @@ fn what_refers_to_an_order_is_read() {
     assert_eq!(segment.amount, amount("5"));
     let cancelled = read("order.cancelled", &json!({"order_id": "o"})).expect("a statement");
     assert_eq!((cancelled.kind, cancelled.lines.len()), (StatementKind::Cancelled, 0));
+    for (kind, item) in [
+        ("order.refunded", json!({"product_id": "a", "quantity": "1 piece"})),
+        ("order.refunded", json!({"product_id": "a", "quantity": 1, "amount": "n/a"})),
+        ("order.cancelled", json!({"product_id": "a", "quantity": "one"})),
+    ] {
+        let told = read(kind, &json!({"order_id": "o", "items": [item]})).expect("a statement");
+        assert!(told.is_unread, "{told:?}");
+    }
+    let total = read("order.cancelled", &json!({"order_id": "o", "total": "n/a"})).expect("a statement");
+    assert!(!total.is_unread, "a cancellation has no amount");
+    let discount = json!({"order_id": "o", "items": [{"quantity": 1, "unit_price": 1, "discount": "10%"}]});
+    assert!(read("order.placed", &discount).expect("a statement").lines[0].is_unread);
     for unreadable in [json!("all"), json!({}), json!(1e15)] {
         let refund = read("order.refunded", &json!({"order_id": "o", "amount": unreadable})).expect("a statement");
         assert!(refund.is_unread && refund.amount.is_none(), "{refund:?}");

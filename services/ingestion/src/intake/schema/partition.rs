@@ -25,12 +25,11 @@ impl PartitionMember {
         Ok(members.pop().map(Self))
     }
 
-    /// Its text in data: that of a string or a whole number. Of other numbers
-    /// nobody knows how they were spelt.
+    /// Its text in data: that of a string or a number.
     pub(super) fn text(&self, data: &Value) -> Option<String> {
         match self.0.iter().try_fold(data, |value, name| value.get(name))? {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+            Value::Number(number) => Some(number.to_string()),
             _ => None,
         }
     }
@@ -104,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_or_a_whole_number_decides() {
+    fn a_text_or_a_number_decides() {
         let member = PartitionMember(vec!["a".into(), "b".into()]);
         for (value, expected) in [
             (json!("o-1"), Some("o-1")),
             (json!(1001), Some("1001")),
             (json!(-1), Some("-1")),
-            (json!(1.5), None),
+            (json!(12.0), Some("12.0")),
             (json!(""), None),
             (json!(null), None),
             (json!({"c": 1}), None),
