@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use tidemill_domain::Outage;
 use tokio::time::timeout;
 
@@ -13,7 +14,7 @@ pub enum Error {
     Config(String),
     /// The schema could not be brought up to date.
     #[error("store migration: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
     /// A statement failed.
     #[error("store: {0}")]
     Query(#[from] sqlx::Error),
@@ -42,20 +43,16 @@ impl Error {
     /// What is to blame for the error.
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Config(_) | Self::Migrate(_) | Self::Malformed(_) => Cause::Fault,
+            Self::Config(_) | Self::Malformed(_) => Cause::Fault,
             Self::NoAnswer(_) => Cause::Moment,
-            Self::Query(error) => match error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed => Cause::Moment,
-                // A value that has no form in the database's protocol.
-                sqlx::Error::Encode(_) => Cause::Data,
-                sqlx::Error::Database(database) => database.code().map_or(Cause::Fault, |code| cause_of(&code)),
-                _ => Cause::Fault,
-            },
+            // A server that goes away under a migration comes back.
+            Self::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if of_query(error) == Cause::Moment =>
+            {
+                Cause::Moment
+            }
+            Self::Migrate(_) => Cause::Fault,
+            Self::Query(error) => of_query(error),
         }
     }
 
@@ -67,6 +64,21 @@ impl Error {
     /// Whether the database will never take what it was given.
     pub fn is_refusal(&self) -> bool {
         self.cause() == Cause::Data
+    }
+}
+
+fn of_query(error: &sqlx::Error) -> Cause {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Cause::Moment,
+        // A value that has no form in the database's protocol.
+        sqlx::Error::Encode(_) => Cause::Data,
+        sqlx::Error::Database(database) => database.code().map_or(Cause::Fault, |code| cause_of(&code)),
+        _ => Cause::Fault,
     }
 }
 

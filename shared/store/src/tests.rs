@@ -1,6 +1,6 @@
 use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 
 use super::{error::cause_of, *};
 
@@ -28,6 +28,17 @@ async fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
     let error = answered(std::future::pending::<Result<(), Error>>()).await.expect_err("nothing comes");
     assert!(matches!(error, Error::NoAnswer(_)) && error.is_transient(), "{error}");
     assert_eq!(answered(async { Ok::<_, Error>(7) }).await.expect("an answer"), 7);
+}
+
+/// A server that is stopped while a service starts ends that service no more.
+#[test]
+fn a_migration_that_lost_its_server_is_tried_again() {
+    let of = |error| Error::from(MigrateError::Execute(error)).cause();
+    assert_eq!(of(sqlx::Error::WorkerCrashed), Cause::Moment);
+    assert_eq!(Error::from(MigrateError::ExecuteMigration(sqlx::Error::PoolTimedOut, 3)).cause(), Cause::Moment);
+    // A migration that the database does not take stays wrong.
+    assert_eq!(of(sqlx::Error::RowNotFound), Cause::Fault);
+    assert_eq!(Error::from(MigrateError::VersionMismatch(3)).cause(), Cause::Fault);
 }
 
 #[tokio::test]
