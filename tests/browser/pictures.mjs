@@ -23,6 +23,7 @@ try {
   await page.locator('[data-testid="connection"][data-state="live"]').waitFor();
   await page.locator('[data-testid="alert-row"]').first().waitFor();
   await page.locator('[data-testid="region-row"]').first().waitFor();
+  await page.locator('[data-testid="category-row"]').first().waitFor();
   await page.screenshot({ path: join(options.out, "dashboard.png") });
 
   await page.setViewportSize({ width: 1440, height: 900 });

@@ -295,6 +295,8 @@ function setTime(node, ms, format) {
 }
 
 function paintSales() {
+  // Nothing is known yet: a zero would be taken for a figure.
+  if (!state.loaded) return;
   const measure = shownMeasure();
   const timeline = sales.timeline(measure);
   const byCategory = sales.totalsBy("category", netOf(sales));

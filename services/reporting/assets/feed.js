@@ -83,6 +83,8 @@ export class MetricFeed {
     if (!this.model.defined || points.length === 0) return;
     this.model.setBase(baseCurrency);
     this.#arrived?.push(...points);
+    // A few of the newest windows alone would look like all that there is.
+    if (this.head === null) return;
     let history = false;
     for (const point of points) history = this.model.apply(point) === Applied.History || history;
     if (this.model.cells.size > MAX_CELLS) {
