@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use tidemill_bus::{Bus, Subscription};
-use tidemill_domain::{Currency, Partition, Timestamp};
+use tidemill_domain::{Amount, Currency, Partition, Timestamp};
 use tidemill_enrichment::{Config, EnrichmentService};
 use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, Enrichment, EventRef, HeaderSource, Message, QualityFlag,
@@ -808,6 +808,31 @@ async fn what_refers_to_an_order_is_told_of_its_lines() {
     drop(enriched);
     bus.ask_again(PARTITION, 0).await.expect("asks");
     assert_eq!(read_again(&bus, 2, 2).await, first, "made again as they were");
+    service.stop().await;
+}
+
+/// Each of these refunds changes five hundred lines: as many lines for each of them
+/// are more than NATS takes in one message.
+#[tokio::test]
+async fn refunds_of_a_long_order_stop_nothing() {
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let service = Service::start(&nats, folder.path()).await;
+    let about = |id: &str, kind: &str, data: Value| line(id, kind, "2026-01-02T03:04:05Z", data);
+    let id = |n: usize| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, n.to_string().as_bytes()).to_string();
+    let items: Vec<Value> =
+        (0..500).map(|n| json!({"product_id": id(n).repeat(2), "quantity": 1, "unit_price": 100})).collect();
+    let order = about("o", "order.placed", json!({"order_id": "o", "items": items}));
+    let refund = |n: usize| about(&format!("r-{n}"), "order.refunded", json!({"order_id": "o", "amount": 25}));
+    let lines: Vec<String> = std::iter::once(order).chain((0..800).map(refund)).collect();
+    bus.publish(&batch(1, now(), &lines)).await.expect("publishes");
+    let made = next(&mut enriched).await;
+    assert!(made.lines.len() < 2 << 20, "{} bytes", made.lines.len());
+    let all = enrichments(&made);
+    assert_eq!((all.len(), all[1].lines.len(), all[800].lines.len()), (801, 500, 1));
+    let refunded = |facts: &Enrichment| facts.lines.iter().map(|line| line.refund).sum::<Amount>();
+    assert!(all[1..].iter().all(|facts| refunded(facts) == Amount::from_int(25)), "each gives back what it says");
     service.stop().await;
 }
 

@@ -29,6 +29,11 @@ pub(crate) struct OrderChange {
 }
 
 impl OrderChange {
+    /// Tells what a refund or cancellation does to all lines as one, under no product.
+    pub(super) fn in_one_line(&mut self) {
+        self.lines = self.lines.drain(..).reduce(LineChange::and).into_iter().collect();
+    }
+
     /// The products of lines that are no items of the event.
     pub(crate) fn products_of_order(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().filter(|line| !line.is_item).filter_map(|line| line.product.as_deref())
@@ -77,6 +82,20 @@ pub(crate) struct LineChange {
 pub(crate) type BatchChanges = BTreeMap<usize, OrderChange>;
 
 impl LineChange {
+    fn and(self, other: Self) -> Self {
+        Self {
+            product: None,
+            is_item: false,
+            quantity: self.quantity + other.quantity,
+            gross: self.gross + other.gross,
+            discount: self.discount + other.discount,
+            refund: self.refund + other.refund,
+            cancelled: self.cancelled + other.cancelled,
+            unread: self.unread || other.unread,
+            rounded: self.rounded || other.rounded,
+        }
+    }
+
     /// Money that is given back, and for what is not known.
     pub(super) fn unknown(refund: Amount) -> Self {
         Self { refund, ..Self::default() }

@@ -14,6 +14,11 @@ const MAX_WAITING_ORDERS: usize = 100_000;
 /// for nothing before that.
 const FORGET_EVERY_MILLIS: i64 = 60_000;
 
+/// Lines that the refunds and cancellations of one batch change one by one. A refund
+/// of a few bytes may change hundreds: what is beyond is told as one line under no
+/// product, so that memory, store and message have a bound.
+const MAX_CHANGED_LINES: usize = 5_000;
+
 /// An order as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RememberedOrder {
@@ -88,7 +93,7 @@ impl OrderMemory {
         statements: Vec<EventStatement<'_>>,
         stored: &HashMap<OrderKey, RememberedOrder>,
     ) -> SettledOrders {
-        let mut settled = SettledOrders::default();
+        let (mut settled, mut changed_lines) = (SettledOrders::default(), 0);
         for EventStatement { place, statement, context } in statements {
             let key = OrderKey::of(&statement.id);
             let known = settled.orders.get(&key).or_else(|| self.changed.get(&key)).or_else(|| stored.get(&key));
@@ -96,7 +101,13 @@ impl OrderMemory {
             let touched = known.map_or(ingested_at, |known| known.touched.max(ingested_at));
             let was_told_of = known.is_some();
             let mut order = known.map(|known| known.order.clone()).unwrap_or_default();
-            let change = order.apply(statement, context);
+            let mut change = order.apply(statement, context);
+            if statement.kind != StatementKind::Placed {
+                changed_lines += change.lines.len();
+                if changed_lines > MAX_CHANGED_LINES {
+                    change.in_one_line();
+                }
+            }
             if statement.kind != StatementKind::Placed || was_told_of {
                 settled.kept.insert(place, change.clone());
             }
