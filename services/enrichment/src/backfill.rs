@@ -79,7 +79,6 @@ async fn backfill(
     let resources = partition.resources.clone();
     let mut log = LogRange::new(&resources.bus, partition.partition, after + 1, partition.floor);
     let mut rebuilt: Option<Duplicates> = None;
-    let mut kept = partition.kept_changes(after).await?;
     let mut raw_prev = after;
     while let Some((raw_seq, raw)) = log.next().await? {
         if stop.is_cancelled() {
@@ -100,8 +99,8 @@ async fn backfill(
                 batch.mark(memory, &keys, &Sightings::default())
             }
         };
-        let changes =
-            batch.changes_again(kept.remove(&raw_seq).unwrap_or_default(), &resources.geo, resources.currency);
+        let kept = partition.kept_changes(raw_seq).await?;
+        let changes = batch.changes_again(kept, &resources.geo, resources.currency);
         let batch = batch.settled(changes, &resources.geo, resources.currency);
         partition.publish(&batch, BatchPlace { raw_seq, raw_prev, remade: Some(reason) }).await?;
         raw_prev = raw_seq;

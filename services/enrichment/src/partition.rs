@@ -1,10 +1,7 @@
 //! An open partition: where it stands, how its batches are published, and its
 //! checkpoints.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tidemill_domain::Partition;
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
@@ -98,13 +95,15 @@ impl OpenPartition {
         Ok(self.orders.settle(batch.raw().ingested_at, batch.event_statements(geo, *currency), &stored))
     }
 
-    /// What was done to orders in the batches behind one.
-    pub(crate) async fn kept_changes(&self, after: u64) -> Result<BTreeMap<u64, BatchChanges>, Error> {
-        let Resources { store, store_breaker, .. } = &*self.resources;
-        let mut kept = store_breaker.call(answered(store.order_changes(self.partition, after))).await?;
+    /// What the events of a batch did to orders that were there: from memory, or from
+    /// the store.
+    pub(crate) async fn kept_changes(&self, raw_seq: u64) -> Result<BatchChanges, Error> {
         let (_, unsaved) = self.orders.unsaved();
-        kept.extend(unsaved.iter().map(|batch| (batch.raw_seq, batch.changes.clone())));
-        Ok(kept)
+        if let Some(batch) = unsaved.iter().find(|batch| batch.raw_seq == raw_seq) {
+            return Ok(batch.changes.clone());
+        }
+        let Resources { store, store_breaker, .. } = &*self.resources;
+        Ok(store_breaker.call(answered(store.order_changes(self.partition, raw_seq))).await?)
     }
 
     /// Publishes the next batch of the log, and moves the floor behind it.

@@ -1,13 +1,13 @@
 //! The orders that are remembered, and what was done to them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
 
-use super::{Store, signed, unsigned};
+use super::{Store, signed};
 use crate::orders::{BatchChanges, KeptChanges, OrderKey, RememberedOrder};
 
 /// What a checkpoint stores of a partition's orders.
@@ -58,18 +58,14 @@ impl Store {
         rows.iter().map(key).collect()
     }
 
-    /// What was done to orders in the batches behind one, by batch.
-    pub(crate) async fn order_changes(
-        &self,
-        partition: Partition,
-        after: u64,
-    ) -> Result<BTreeMap<u64, BatchChanges>, StoreError> {
-        let rows = sqlx::query("SELECT raw_seq, body FROM order_changes WHERE partition = $1 AND raw_seq > $2")
+    /// What the events of a batch did to orders that were there.
+    pub(crate) async fn order_changes(&self, partition: Partition, raw_seq: u64) -> Result<BatchChanges, StoreError> {
+        let body = sqlx::query_scalar("SELECT body FROM order_changes WHERE partition = $1 AND raw_seq = $2")
             .bind(i64::from(partition.index()))
-            .bind(signed(after))
-            .fetch_all(self.database.pool())
+            .bind(signed(raw_seq))
+            .fetch_optional(self.database.pool())
             .await?;
-        rows.iter().map(|row| Ok((unsigned(row.try_get(0)?)?, read(row.try_get(1)?)?))).collect()
+        body.map_or_else(|| Ok(BatchChanges::new()), read)
     }
 }
 

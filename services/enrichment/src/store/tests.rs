@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
 };
@@ -15,7 +15,7 @@ use crate::{
     duplicates::{Duplicates, EventKey, EventKeys, Mark, MemoryLimits, RememberedBatch, SealableKeys, Sightings},
     error::Error,
     orders::{
-        EventStatement, KeptChanges, LineStatement, OrderContext, OrderKey, OrderMemory, OrderStatement,
+        BatchChanges, EventStatement, KeptChanges, LineStatement, OrderContext, OrderKey, OrderMemory, OrderStatement,
         RememberedOrder, StatementKind,
     },
     reference::{Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile},
@@ -249,9 +249,10 @@ async fn orders_are_remembered(store: &Store) {
     assert_eq!(store.orders(PARTITION, &keys).await.expect("reads"), HashMap::new());
     assert_eq!(store.orders(partition, &HashSet::new()).await.expect("reads"), HashMap::new());
     assert_eq!(store.waiting_orders(partition).await.expect("reads"), HashSet::from([OrderKey::of("w")]));
-    let expected: BTreeMap<u64, _> = kept.iter().map(|kept| (kept.raw_seq, kept.changes.clone())).collect();
-    assert_eq!(store.order_changes(partition, 6).await.expect("reads"), expected);
-    assert_eq!(store.order_changes(partition, 7).await.expect("reads"), BTreeMap::new());
+    let expected = kept[0].changes.clone();
+    assert_eq!((kept.len(), kept[0].raw_seq), (1, 7));
+    assert_eq!(store.order_changes(partition, 7).await.expect("reads"), expected);
+    assert_eq!(store.order_changes(partition, 6).await.expect("reads"), BatchChanges::new());
 
     // The floor has moved, so nothing of it counts.
     let late = store.checkpoint(&step(3, 9, &none, &[], Some(at(1000)), None)).await;
@@ -260,10 +261,10 @@ async fn orders_are_remembered(store: &Store) {
         changed.iter().map(|(key, known)| (*key, RememberedOrder { touched: at(600), ..known.clone() })).collect();
     store.checkpoint(&step(7, 8, &again, &[], Some(at(600)), Some(at(500)))).await.expect("keeps");
     assert_eq!(store.orders(partition, &keys).await.expect("reads"), again);
-    assert_eq!(store.order_changes(partition, 0).await.expect("reads"), expected);
+    assert_eq!(store.order_changes(partition, 7).await.expect("reads"), expected);
     store.checkpoint(&step(8, 9, &none, &[], Some(at(601)), Some(at(501)))).await.expect("keeps");
     assert_eq!(store.orders(partition, &keys).await.expect("reads"), HashMap::new());
-    assert_eq!(store.order_changes(partition, 0).await.expect("reads"), BTreeMap::new());
+    assert_eq!(store.order_changes(partition, 7).await.expect("reads"), BatchChanges::new());
 }
 
 async fn changes_are_counted_and_found(store: &Store) {
