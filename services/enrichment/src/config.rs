@@ -111,11 +111,21 @@ pub struct ReferenceConfig {
     pub poll_millis: u32,
     /// Products, and as many customers, that are kept in memory.
     pub cached_entries: u64,
+    /// Customers that may be known by what events say of them alone, where the shop's
+    /// definition has a section `customer_changes`. Beyond them, events make no new one
+    /// known.
+    pub claimed_customers: u32,
 }
 
 impl Default for ReferenceConfig {
     fn default() -> Self {
-        Self { files: Vec::new(), lead_seconds: 3, poll_millis: 1000, cached_entries: 200_000 }
+        Self {
+            files: Vec::new(),
+            lead_seconds: 3,
+            poll_millis: 1000,
+            cached_entries: 200_000,
+            claimed_customers: 1_000_000,
+        }
     }
 }
 

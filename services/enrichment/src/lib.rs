@@ -127,6 +127,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         store,
         shop,
         reference,
+        lead_millis,
+        most_claimed: config.reference.claimed_customers,
         geo,
         currency: config.shop.currency,
         limits: config.duplicates.limits(),

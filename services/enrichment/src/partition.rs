@@ -12,8 +12,9 @@ use crate::{
     duplicates::{Duplicates, SealableKeys, SealedSegment},
     error::Error,
     orders::{BatchChanges, OrderMemory, SettledOrders},
+    reference::CustomerClaim,
     resources::Resources,
-    store::{OrdersCheckpoint, PartitionCheckpoint},
+    store::{ClaimsCheckpoint, ClaimsOutcome, OrdersCheckpoint, PartitionCheckpoint},
     telemetry::Spans,
 };
 
@@ -30,6 +31,9 @@ pub(crate) struct OpenPartition {
     tail: u64,
     pub(crate) duplicates: Duplicates,
     pub(crate) orders: OrderMemory,
+    /// What events have claimed of customers since the last checkpoint, by customer and
+    /// in the log's order.
+    claims: HashMap<String, Vec<CustomerClaim>>,
 }
 
 /// What was done to orders is kept for a day longer than the log, from which
@@ -71,6 +75,7 @@ impl OpenPartition {
             tail: last.map_or(0, |stored| stored.sequence),
             duplicates,
             orders,
+            claims: HashMap::new(),
             resources,
         })
     }
@@ -167,14 +172,49 @@ impl OpenPartition {
                 prune_before: forget_at.map(|at| at.plus_millis(-kept_millis())),
             },
         };
-        store_breaker.call(answered(store.checkpoint(&checkpoint))).await?;
+        let outcome = match self.claims.is_empty() {
+            true => store_breaker.call(answered(store.checkpoint(&checkpoint))).await.map(|()| None),
+            false => self.checkpoint_claims(&checkpoint).await.map(Some),
+        }?;
         self.checkpointed = self.floor;
         self.duplicates.saved();
         self.orders.saved();
         if let Some(sealed) = sealed {
             self.duplicates.sealed(sealed.segment);
         }
+        if let Some(outcome) = outcome {
+            self.claims.clear();
+            self.claimed(outcome).await;
+        }
         Ok(())
+    }
+
+    /// Takes in what the events of a batch claim of customers. It changes what is known
+    /// of them with the next checkpoint.
+    pub(crate) fn claim(&mut self, claims: Vec<CustomerClaim>) {
+        for claim in claims.into_iter().filter_map(|claim| self.resources.reference.understood(claim)) {
+            self.claims.entry(claim.id.clone()).or_default().push(claim);
+        }
+    }
+
+    async fn checkpoint_claims(&self, checkpoint: &PartitionCheckpoint<'_>) -> Result<ClaimsOutcome, Error> {
+        let Resources { store, store_breaker, context, lead_millis, most_claimed, .. } = &*self.resources;
+        let earliest = || context.clock.now().plus_millis(*lead_millis);
+        let claims =
+            ClaimsCheckpoint { claims: &self.claims, earliest: &earliest, most_customers: (*most_claimed).into() };
+        store_breaker.call(answered(store.checkpoint_with_claims(checkpoint, &claims))).await
+    }
+
+    /// What was claimed is stored. Other replicas look within a second; this one need
+    /// not wait.
+    async fn claimed(&self, outcome: ClaimsOutcome) {
+        let Resources { reference, telemetry, .. } = &*self.resources;
+        telemetry.claims(outcome);
+        if outcome.changed > 0
+            && let Err(error) = reference.refresh().await
+        {
+            tracing::debug!(%error, "the changes will be seen at the next look");
+        }
     }
 
     /// What is to be sealed, sorted where it holds nobody up.

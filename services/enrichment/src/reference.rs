@@ -7,6 +7,7 @@
 
 mod cache;
 mod change;
+mod claim;
 mod files;
 mod history;
 mod kind;
@@ -16,6 +17,7 @@ mod table;
 
 pub(crate) use cache::Reference;
 pub(crate) use change::{RecordChange, RecordVerdict, decide};
+pub(crate) use claim::{CustomerClaim, claimed, claimed_from};
 pub(crate) use files::{ReferenceFile, read_files};
 pub(crate) use history::Profile;
 pub(crate) use kind::RecordKind;

@@ -17,6 +17,10 @@ pub(crate) struct Resources {
     pub(crate) archive: Archive,
     pub(crate) shop: ShopDefinition,
     pub(crate) reference: Arc<Reference>,
+    /// How far ahead a change becomes valid.
+    pub(crate) lead_millis: i64,
+    /// Customers that may be known by claims alone.
+    pub(crate) most_claimed: u32,
     pub(crate) geo: Geo,
     /// The base currency.
     pub(crate) currency: Currency,

@@ -1,6 +1,7 @@
 //! The service's database: reference data, floors, the events seen, and orders.
 
 mod checkpoint;
+mod claims;
 mod orders;
 mod records;
 mod segments;
@@ -12,6 +13,7 @@ use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error as StoreError};
 
 pub(crate) use checkpoint::PartitionCheckpoint;
+pub(crate) use claims::{ClaimsCheckpoint, ClaimsOutcome};
 pub(crate) use orders::OrdersCheckpoint;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");

@@ -17,7 +17,7 @@ use tidemill_service::telemetry::{CodeLabel, OutcomeLabel, PartitionLabel};
 use tidemill_service::{Registry, trace};
 use tracing::{Span, field};
 
-use crate::{batch::BatchTally, duplicates::MemorySize, reference::RecordKind};
+use crate::{batch::BatchTally, duplicates::MemorySize, reference::RecordKind, store::ClaimsOutcome};
 
 /// What became of an event here. Exactly one holds for each.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +69,7 @@ pub(crate) struct Telemetry {
     keys_dropped: Counter,
     reference_version: Gauge<u64, AtomicU64>,
     reference_misses: Family<KindLabel, Counter>,
+    claims: Family<OutcomeLabel, Counter>,
 }
 
 impl Telemetry {
@@ -90,6 +91,7 @@ impl Telemetry {
             keys_dropped: Counter::default(),
             reference_version: Gauge::default(),
             reference_misses: Family::default(),
+            claims: Family::default(),
         };
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_enrichment");
@@ -125,6 +127,7 @@ impl Telemetry {
                 "Look-ups that went to the store",
                 telemetry.reference_misses.clone(),
             );
+            registry.register("customer_claims", "Customers that events changed, by outcome", telemetry.claims.clone());
         });
         telemetry
     }
@@ -184,6 +187,17 @@ impl Telemetry {
 
     pub(crate) fn reference_version(&self, version: u64) {
         self.reference_version.set(version);
+    }
+
+    /// What events claimed of customers is stored.
+    pub(crate) fn claims(&self, outcome: ClaimsOutcome) {
+        let ClaimsOutcome { changed, refused, beyond } = outcome;
+        for (outcome, count) in [("changed", changed), ("refused", refused), ("beyond", beyond)] {
+            self.claims.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+        }
+        if refused + beyond > 0 {
+            tracing::warn!(refused, beyond, "what events say of customers is not kept");
+        }
     }
 
     pub(crate) fn reference_misses(&self, kind: RecordKind, count: usize) {

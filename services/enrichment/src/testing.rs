@@ -12,6 +12,14 @@ pub(crate) fn data(path: &str) -> Option<PathBuf> {
     file.is_file().then_some(file)
 }
 
+/// The built-in definition, with the section that lets events change customers as it is
+/// suggested there.
+pub(crate) fn shop_with_claims() -> String {
+    let (before, section) = crate::BUILT_IN_SHOP.split_once("# customer_changes:").expect("is there");
+    let lines = section.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
+    format!("{before}customer_changes:{}\n", lines.collect::<Vec<_>>().join("\n"))
+}
+
 /// A store in a file of its own.
 pub(crate) async fn sqlite(folder: &TempDir) -> Store {
     open(&format!("sqlite://{}/enrichment.db", folder.path().display())).await

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tidemill_domain::Code;
-use tidemill_service::{FieldError, Problem};
+use tidemill_service::{FieldError, Problem, access::Denied};
 
 /// The longest text from outside that goes into an answer, a header or a log.
 const MAX_TEXT: usize = 400;
@@ -14,6 +14,9 @@ const MAX_TEXT: usize = 400;
 /// letter and in the metric's label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
+    /// No key is in its body, or none that may send.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     #[error("pages of {0} may not send events")]
     ForbiddenOrigin(String),
 
@@ -57,6 +60,8 @@ pub(crate) enum Error {
 
     #[error("the key has used up its events for now")]
     RateLimited { retry_after: u64 },
+    #[error("too many requests of this address had no valid key")]
+    TooManyStrangers { retry_after: u64 },
     #[error("as many requests as fit are being worked on")]
     Busy,
     #[error("the log could not be written")]
@@ -76,6 +81,7 @@ impl Error {
     /// The stable code.
     pub(crate) fn code(&self) -> Code {
         match self {
+            Self::Denied(denied) => denied.code(),
             Self::ForbiddenOrigin(_) => Code::ForbiddenOrigin,
             Self::UnsupportedMediaType(_) => Code::UnsupportedMediaType,
             Self::UnsupportedEncoding(_) => Code::UnsupportedEncoding,
@@ -95,7 +101,7 @@ impl Error {
             Self::InvalidEvent(_) => Code::InvalidEvent,
             Self::UnknownType(_) => Code::UnknownType,
             Self::SchemaViolation(_) => Code::SchemaViolation,
-            Self::RateLimited { .. } => Code::RateLimited,
+            Self::RateLimited { .. } | Self::TooManyStrangers { .. } => Code::RateLimited,
             Self::Busy => Code::Busy,
             Self::LogUnavailable => Code::LogUnavailable,
             Self::DeadLettersFull => Code::DeadLettersFull,
@@ -112,7 +118,8 @@ impl Error {
             | Self::TooDeep { pointer }
             | Self::ImpreciseNumber { pointer } => Some(pointer),
             Self::InvalidEvent(errors) | Self::SchemaViolation(errors) => errors.first().map(|e| e.pointer.as_str()),
-            Self::ForbiddenOrigin(_)
+            Self::Denied(_)
+            | Self::ForbiddenOrigin(_)
             | Self::UnsupportedMediaType(_)
             | Self::UnsupportedEncoding(_)
             | Self::BodyTooLarge { .. }
@@ -125,6 +132,7 @@ impl Error {
             | Self::EventTooLarge { .. }
             | Self::UnknownType(_)
             | Self::RateLimited { .. }
+            | Self::TooManyStrangers { .. }
             | Self::Busy
             | Self::LogUnavailable
             | Self::DeadLettersFull
@@ -163,6 +171,7 @@ impl Error {
     pub(crate) fn problem(&self) -> Problem {
         use StatusCode as S;
         let status = match self {
+            Self::Denied(denied) => return denied.problem(),
             Self::ForbiddenOrigin(_) => S::FORBIDDEN,
             Self::UnsupportedMediaType(_) => S::UNSUPPORTED_MEDIA_TYPE,
             Self::UnsupportedEncoding(_) => S::UNSUPPORTED_MEDIA_TYPE,
@@ -182,7 +191,7 @@ impl Error {
             Self::InvalidEvent(_) => S::UNPROCESSABLE_ENTITY,
             Self::UnknownType(_) => S::UNPROCESSABLE_ENTITY,
             Self::SchemaViolation(_) => S::UNPROCESSABLE_ENTITY,
-            Self::RateLimited { .. } => S::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } | Self::TooManyStrangers { .. } => S::TOO_MANY_REQUESTS,
             Self::Busy => S::SERVICE_UNAVAILABLE,
             Self::LogUnavailable => S::SERVICE_UNAVAILABLE,
             Self::DeadLettersFull => S::SERVICE_UNAVAILABLE,
@@ -205,7 +214,7 @@ impl Error {
     /// Seconds after which the same request may succeed.
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after } | Self::TooManyStrangers { retry_after } => Some(*retry_after),
             Self::Busy => Some(1),
             Self::LogUnavailable | Self::DeadLettersFull => Some(2),
             _ => None,
@@ -215,6 +224,9 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        if let Self::Denied(denied) = self {
+            return denied.into_response();
+        }
         let mut response = self.problem().into_response();
         if let Self::UnsupportedEncoding(_) = self {
             let known = HeaderValue::from_static("gzip, zstd, lz4");

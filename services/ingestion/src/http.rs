@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use tidemill_service::{Access, Caller, Role, Routes, StartError};
+use tidemill_service::{Access, Admitted, Caller, Needs, Role, Routes, StartError};
 use tokio::time::Instant;
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
 use tracing::Instrument;
@@ -25,6 +25,9 @@ use crate::{
     telemetry::request_span,
 };
 
+/// What Segment's calls need. Its library in the browser has the key in the body.
+const CALLS: Needs = Needs::KeyInBody(Role::Write);
+
 /// The service's routes.
 pub(crate) fn routes(
     access: &Access,
@@ -33,14 +36,14 @@ pub(crate) fn routes(
 ) -> Result<Routes, StartError> {
     let routes = Routes::new(access)
         .post(Role::Write, Route::EVENTS.path, events)
-        .post(Role::Write, Route::TRACK.path, track)
-        .post(Role::Write, Route::PAGE.path, page)
-        .post(Role::Write, Route::BATCH.path, batch);
+        .post(CALLS, Route::TRACK.path, track)
+        .post(CALLS, Route::PAGE.path, page)
+        .post(CALLS, Route::BATCH.path, batch);
     let routes = Route::LIKE.into_iter().fold(routes, |routes, (route, _)| {
-        let handler = move |State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request| {
-            answer(route, intake, caller, request)
+        let handler = move |State(intake): State<Arc<EventIntake>>, admitted: Admitted, request: Request| {
+            answer(route, intake, admitted, request)
         };
-        routes.post(Role::Write, route.path, handler)
+        routes.post(CALLS, route.path, handler)
     });
     Ok(routes.layer(cors(origins)?).with_state(intake))
 }
@@ -79,10 +82,10 @@ fn cors(origins: &BTreeSet<String>) -> Result<CorsLayer, StartError> {
         .max_age(Duration::from_secs(3600)))
 }
 
-async fn answer(route: Route, intake: Arc<EventIntake>, caller: Caller, request: Request) -> Response {
+async fn answer(route: Route, intake: Arc<EventIntake>, admitted: Admitted, request: Request) -> Response {
     let started = Instant::now();
     let span = request_span(route.path, request.headers());
-    let response = match intake.take_in(route, caller, request).instrument(span.clone()).await {
+    let response = match intake.take_in(route, admitted, request).instrument(span.clone()).await {
         Ok(taken) => IntakeAnswer::new(&taken).into_response(),
         Err(error) => {
             intake.telemetry.refused(&error);
@@ -112,44 +115,48 @@ async fn answer(route: Route, intake: Arc<EventIntake>, caller: Caller, request:
     responses(Answers)
 )]
 async fn events(State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request) -> Response {
-    answer(Route::EVENTS, intake, caller, request).await
+    answer(Route::EVENTS, intake, Admitted::Known(caller), request).await
 }
 
 /// Take in one Segment call
 ///
 /// Segment's library in the browser sends each call to the first letter of its
 /// kind, as `text/plain`, which needs no preflight. A `type` in the body goes
-/// before the address.
+/// before the address. Where no header and no address has the write key, the first
+/// 500 KiB of the body may, as `writeKey`; it is kept nowhere.
 #[utoipa::path(
     post, path = "/v1/track", params(BackfillHeader), tag = "segment",
     request_body(content((SegmentCallSchema = "application/json"), (SegmentCallSchema = "text/plain"))),
     responses(Answers)
 )]
-async fn track(State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request) -> Response {
-    answer(Route::TRACK, intake, caller, request).await
+async fn track(State(intake): State<Arc<EventIntake>>, admitted: Admitted, request: Request) -> Response {
+    answer(Route::TRACK, intake, admitted, request).await
 }
 
 /// Take in one Segment call that is no `track`
 ///
 /// It becomes an event of type `segment.page`, `segment.screen`,
-/// `segment.identify`, `segment.group` or `segment.alias`.
+/// `segment.identify`, `segment.group` or `segment.alias`. The body may have the write
+/// key, as that of a `track` may.
 #[utoipa::path(
     post, path = "/v1/page", params(BackfillHeader), tag = "segment",
     request_body(content((SegmentOtherCallSchema = "application/json"), (SegmentOtherCallSchema = "text/plain"))),
     responses(Answers)
 )]
-async fn page(State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request) -> Response {
-    answer(Route::PAGE, intake, caller, request).await
+async fn page(State(intake): State<Arc<EventIntake>>, admitted: Admitted, request: Request) -> Response {
+    answer(Route::PAGE, intake, admitted, request).await
 }
 
 /// Take in a batch of Segment calls
+///
+/// The body may have the write key, as that of a `track` may: beside `batch`.
 #[utoipa::path(
     post, path = "/v1/batch", params(BackfillHeader), tag = "segment",
     request_body(content((SegmentBatchSchema = "application/json"), (SegmentBatchSchema = "text/plain"))),
     responses(Answers)
 )]
-async fn batch(State(intake): State<Arc<EventIntake>>, caller: Caller, request: Request) -> Response {
-    answer(Route::BATCH, intake, caller, request).await
+async fn batch(State(intake): State<Arc<EventIntake>>, admitted: Admitted, request: Request) -> Response {
+    answer(Route::BATCH, intake, admitted, request).await
 }
 
 /// What is described in full; the other calls are like these.

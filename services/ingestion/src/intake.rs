@@ -20,4 +20,6 @@ pub(crate) mod schema;
 mod segment;
 mod sender_clock;
 pub(crate) mod take_in;
+mod undecided;
 pub(crate) mod validate;
+mod written_key;

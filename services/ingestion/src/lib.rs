@@ -33,7 +33,7 @@ pub use intake::schema::{SchemaRegistry, built_in_schemas};
 use crate::{
     dead_letters::{Budgets, DeadLetterWriter, LetterRoom, RejectedTally, counts, room},
     intake::{take_in::EventIntake, validate::Validator},
-    limits::RequestLimits,
+    limits::{RequestLimits, UndecidedLimits},
     log::LogWriter,
     stage::Redrives,
     telemetry::Telemetry,
@@ -123,6 +123,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: SchemaRegistry
             .time_to_live(REMEMBERED)
             .build(),
         limits,
+        undecided: UndecidedLimits::new(config),
         log,
         telemetry,
     }

@@ -1,5 +1,7 @@
 //! How much is taken in at once.
 
+mod undecided;
+
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     sync::Arc,
@@ -16,6 +18,8 @@ use governor::{
 use moka::sync::Cache;
 use tidemill_service::Caller;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub(crate) use undecided::{INFLATED_KEY_BYTES, KEY_BYTES, KEY_SECONDS, UndecidedLimits};
 
 use crate::{config::RequestLimitsConfig, error::Error};
 
@@ -77,25 +81,19 @@ impl RequestLimits {
 
     /// The body as it was sent. `announced` is its `Content-Length`.
     pub(crate) async fn read(&self, body: Body, announced: u64, admission: &mut Admission) -> Result<Bytes, Error> {
-        let limit = self.config.wire_bytes;
-        let seconds = self.config.body_seconds;
-        if announced > limit as u64 {
-            return Err(Error::BodyTooLarge { limit });
-        }
-        let read = async {
-            let mut chunks = body.into_data_stream();
-            let mut whole = BytesMut::new();
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk.map_err(|e| Error::MalformedBody(format!("the body broke off: {e}")))?;
-                if whole.len() + chunk.len() > limit {
-                    return Err(Error::BodyTooLarge { limit });
-                }
-                admission.charge(chunk.len())?;
-                whole.extend_from_slice(&chunk);
-            }
-            Ok(whole.freeze())
-        };
-        tokio::time::timeout(Duration::from_secs(seconds), read).await.unwrap_or(Err(Error::BodyTimeout { seconds }))
+        let RequestLimitsConfig { wire_bytes, body_seconds, .. } = self.config;
+        read_up_to(wire_bytes, body_seconds, body, announced, admission).await
+    }
+
+    /// The same of a body whose sender is not known yet.
+    pub(crate) async fn read_undecided(
+        &self,
+        body: Body,
+        announced: u64,
+        admission: &mut Admission,
+    ) -> Result<Bytes, Error> {
+        let (limit, seconds) = (KEY_BYTES.min(self.config.wire_bytes), KEY_SECONDS.min(self.config.body_seconds));
+        read_up_to(limit, seconds, body, announced, admission).await
     }
 
     /// Counts `events` against the caller's rate.
@@ -120,6 +118,32 @@ impl RequestLimits {
         let _all = self.requests.acquire_many(self.config.in_flight_requests).await;
         self.requests.close();
     }
+}
+
+async fn read_up_to(
+    limit: usize,
+    seconds: u64,
+    body: Body,
+    announced: u64,
+    admission: &mut Admission,
+) -> Result<Bytes, Error> {
+    if announced > limit as u64 {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    let read = async {
+        let mut chunks = body.into_data_stream();
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|e| Error::MalformedBody(format!("the body broke off: {e}")))?;
+            if whole.len() + chunk.len() > limit {
+                return Err(Error::BodyTooLarge { limit });
+            }
+            admission.charge(chunk.len())?;
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    };
+    tokio::time::timeout(Duration::from_secs(seconds), read).await.unwrap_or(Err(Error::BodyTimeout { seconds }))
 }
 
 impl Admission {

@@ -31,7 +31,7 @@ mod registry;
 mod rejected;
 mod standstill;
 
-pub use access::{Access, AuthConfig, Caller, Needs, Role, Routes};
+pub use access::{Access, Admitted, AuthConfig, Caller, Needs, Role, Routes};
 pub use breaker::{Attempt, Breaker};
 pub use ceiling::{Ceiling, CeilingConfig, CeilingReached};
 pub use conditions::{Conditions, HeldCondition};

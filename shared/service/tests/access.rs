@@ -2,9 +2,14 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::http::{HeaderMap, Method};
+use axum::{
+    http::{HeaderMap, Method},
+    response::{IntoResponse, Response},
+};
 use serde_json::Value;
-use tidemill_service::{Access, AuthConfig, Caller, Context, HttpConfig, Needs, Role, Routes, Server, config};
+use tidemill_service::{
+    Access, Admitted, AuthConfig, Caller, Context, HttpConfig, Needs, Role, Routes, Server, config,
+};
 use utoipa::OpenApi;
 
 const ALL: [Role; 3] = Role::ALL;
@@ -128,6 +133,72 @@ async fn a_route_and_its_description_say_the_same() {
     );
     assert_eq!(http.post(format!("{address}/v1/things")).send().await.expect("an answer").status(), 200);
     assert_eq!(http.put(format!("{address}/v1/things")).send().await.expect("an answer").status(), 405);
+    context.shutdown.cancel();
+    assert!(context.drained(Duration::from_secs(10)).await);
+}
+
+#[utoipa::path(post, path = "/v1/calls", responses((status = 200, body = String)))]
+async fn call(admitted: Admitted, body: String) -> Response {
+    let caller = match admitted {
+        Admitted::Known(caller) => Ok(caller),
+        Admitted::Undecided(undecided) => undecided.decide(Some(&*body).filter(|key| !key.is_empty())),
+    };
+    caller.map(|caller| caller.to_string()).into_response()
+}
+
+#[utoipa::path(post, path = "/v1/mistakes", responses((status = 200, body = String)))]
+async fn mistake(caller: Caller) -> String {
+    caller.to_string()
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(call, mistake))]
+struct Calls;
+
+/// Who has a key before the body is judged by that one; of others the handler decides.
+#[tokio::test]
+async fn a_key_in_the_body_counts_where_the_route_says_so() {
+    tidemill_service::install_crypto();
+    let context = Context::new("test");
+    let text = "write = 'shop key-of-the-shop-1'\nread = 'wall key-of-the-wall-1'";
+    let config: AuthConfig = config::parse(text).expect("right");
+    let access = Access::start(&config, &context, &[Role::Write]).expect("starts");
+    let listen = HttpConfig::at(([127, 0, 0, 1], 0).into());
+    let server = Server::start(&context, &listen, Calls::openapi()).await.expect("listens");
+    let needs = Needs::KeyInBody(Role::Write);
+    server
+        .install(Routes::new(&access).post(needs, "/v1/calls", call).post(needs, "/v1/mistakes", mistake))
+        .expect("they are the same");
+    let address = format!("http://{}", server.address());
+    let openapi: Value =
+        reqwest::get(format!("{address}/openapi.json")).await.expect("an answer").json().await.expect("JSON");
+    let post = &openapi["paths"]["/v1/calls"]["post"];
+    assert!(post["responses"]["401"].is_object() && post["security"][0]["write_key"].is_array(), "{post}");
+
+    let http = reqwest::Client::new();
+    let send = |path: &str, body: &'static str| http.post(format!("{address}{path}")).body(body);
+    let status = async |request: reqwest::RequestBuilder| {
+        let answer = request.send().await.expect("an answer");
+        let told = answer.headers().contains_key("www-authenticate");
+        (answer.status().as_u16(), told, answer.text().await.expect("text"))
+    };
+    assert_eq!(status(send("/v1/calls", "key-of-the-shop-1")).await, (200, false, "shop".into()));
+    let refused = status(send("/v1/calls", "key-of-nobody-at-all")).await;
+    assert_eq!((refused.0, refused.1), (401, true));
+    assert_eq!(status(send("/v1/calls", "")).await, refused, "a wrong key and none are told the same");
+    assert_eq!(status(send("/v1/calls", "key-of-the-wall-1")).await.0, 403);
+    let cookie = send("/v1/calls", "key-of-the-shop-1").header("cookie", "tidemill_session=43200.wall.00");
+    assert_eq!(status(cookie).await.0, 200);
+    // Before the body: the header, then the address, however wrong.
+    let body = || send("/v1/calls", "key-of-the-shop-1");
+    assert_eq!(status(body().bearer_auth("key-of-nobody-at-all")).await, refused);
+    assert_eq!(status(body().header("authorization", "nonsense")).await, refused);
+    assert_eq!(status(send("/v1/calls?write_key=key-of-nobody-at-all", "key-of-the-shop-1")).await, refused);
+    assert_eq!(status(send("/v1/calls?write_key=key-of-the-shop-1", "")).await.0, 200);
+    // A handler that forgets to decide lets nobody in.
+    assert_eq!(status(send("/v1/mistakes", "key-of-the-shop-1")).await.0, 500);
+    let metrics = reqwest::get(format!("{address}/metrics")).await.expect("an answer").text().await.expect("text");
+    assert!(metrics.contains("tidemill_access_granted_total{key=\"shop\"} 3"), "{metrics}");
     context.shutdown.cancel();
     assert!(context.drained(Duration::from_secs(10)).await);
 }

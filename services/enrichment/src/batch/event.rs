@@ -7,6 +7,7 @@ use tidemill_events::{EventRef, RawBatch};
 use crate::{
     error::Error,
     orders::OrderStatement,
+    reference::CustomerClaim,
     shop::{LookUps, ShopDefinition},
 };
 
@@ -17,6 +18,8 @@ pub(crate) struct BatchEvent<'a> {
     pub(crate) look_ups: LookUps<'a>,
     /// What it says of an order.
     pub(crate) statement: Option<OrderStatement>,
+    /// What it claims of a customer.
+    pub(crate) claim: Option<CustomerClaim>,
 }
 
 /// A line that is no event.
@@ -35,7 +38,8 @@ impl<'a> BatchEvent<'a> {
         }
         let look_ups = shop.events.look_ups(&event);
         let statement = shop.orders.statement(&event, look_ups.currency);
-        Ok(Self { text, event, look_ups, statement })
+        let claim = shop.customers.statement(&event).map(CustomerClaim::read);
+        Ok(Self { text, event, look_ups, statement, claim })
     }
 }
 

@@ -19,8 +19,11 @@ const UNKNOWN: &str = "Unknown";
 pub(crate) struct JoinedEvent<'b> {
     text: &'b [u8],
     mark: Mark,
-    /// Whether ingestion left an attribute of it out.
+    /// Whether ingestion left an attribute of it out, or a record cannot hold what it
+    /// claims of a customer.
     is_partly_unread: bool,
+    /// Whether the country that it claims of a customer is in no table.
+    is_claim_unknown: bool,
     /// Whether the event names a customer.
     has_customer: bool,
     profile: Option<&'b Profile>,
@@ -65,11 +68,13 @@ impl BatchEvent<'_> {
             .or_else(|| country.and_then(|text| known.country(text)))
             .or(ip_of_order)
             .or(ip_country);
+        let claimed_country = self.claim.as_ref().and_then(|claim| claim.country.as_deref());
         let product = |id: Option<&str>| id.and_then(|id| known.product(id, time));
         JoinedEvent {
             text: self.text,
             mark,
-            is_partly_unread: self.event.unread.is_some(),
+            is_partly_unread: self.event.unread.is_some() || self.claim.as_ref().is_some_and(|claim| claim.is_unread),
+            is_claim_unknown: claimed_country.is_some_and(|text| known.country(text).is_none()),
             has_customer: customer.is_some(),
             profile,
             country,
@@ -105,7 +110,7 @@ impl<'b> JoinedEvent<'b> {
         let quality = [
             (self.has_customer && self.profile.is_none(), QualityFlag::CustomerUnknown),
             (self.items.iter().any(Option::is_none), QualityFlag::ProductUnknown),
-            (self.country.is_none(), QualityFlag::CountryUnknown),
+            (self.country.is_none() || self.is_claim_unknown, QualityFlag::CountryUnknown),
             (self.is_partly_unread, QualityFlag::AttributeUnread),
             (self.money.currency.is_none(), QualityFlag::CurrencyUnknown),
             (self.money.lacks_rate, QualityFlag::RateUnknown),

@@ -8,6 +8,7 @@ use crate::{
     duplicates::{Mark, Marks},
     geo::Geo,
     orders::{BatchChanges, EventStatement, OrderContext, OrderStatement, change_alone},
+    reference::CustomerClaim,
     shop::NamedCurrency,
 };
 
@@ -25,6 +26,14 @@ impl<'a> MarkedBatch<'a> {
 
     pub(crate) fn raw(&self) -> &RawBatch {
         self.raw
+    }
+
+    /// What its events claim of customers. A duplicate claims nothing, and nobody claims
+    /// what is to come: an event is no newer than its batch.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = CustomerClaim> {
+        let events = self.events.iter().enumerate().filter(|(place, _)| self.marks.get(*place) == Mark::New);
+        let claims = events.filter_map(|(_, event)| event.claim.clone());
+        claims.map(|claim| CustomerClaim { time: claim.time.min(self.raw.ingested_at), ..claim })
     }
 
     /// What its events say of orders. A duplicate says nothing.

@@ -27,6 +27,11 @@ pub(crate) struct ChangeView {
     valid_from: Option<Timestamp>,
     /// What is known from then on.
     attributes: RecordAttributes,
+    /// When the event happened that says so; absent where a person has set it. What a
+    /// person has set goes before what events say.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<Timestamp>,
 }
 
 /// What is known of one thing.
@@ -40,8 +45,12 @@ pub(crate) struct RecordView {
 
 impl RecordView {
     fn new(id: String, changes: Vec<RecordChange>) -> Self {
-        let view =
-            |c: RecordChange| ChangeView { version: c.version, valid_from: c.valid_from, attributes: c.attributes };
+        let view = |RecordChange { version, valid_from, attributes, claimed_at }: RecordChange| ChangeView {
+            version,
+            valid_from,
+            attributes,
+            claimed_at,
+        };
         Self { id, changes: changes.into_iter().rev().map(view).collect() }
     }
 }

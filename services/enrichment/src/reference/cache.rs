@@ -18,7 +18,7 @@ use tidemill_store::answered;
 use tokio::sync::Mutex;
 
 use super::{
-    Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
+    CustomerClaim, Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
     history::{self, History, Profile, Rates},
     record::pointer,
     table::Table,
@@ -89,6 +89,15 @@ impl Reference {
         }
         let detail = "is a country that is not known: it is in no table of countries, and so tells nothing of events";
         Some(FieldError { pointer: pointer(name), detail: detail.into() })
+    }
+
+    /// A claim with its country as the tables have it; `None` where nothing is left of
+    /// it. A country that is in no table tells nothing, and takes no other's place.
+    pub(crate) fn understood(&self, mut claim: CustomerClaim) -> Option<CustomerClaim> {
+        let country = claim.country.take().and_then(|country| self.countries.find(&country));
+        let country = country.map(|country| (self.names.country.clone(), country.as_str().to_owned()));
+        claim.attributes.extend(country);
+        (!claim.attributes.is_empty()).then_some(claim)
     }
 
     /// Learns of the changes since the last call.

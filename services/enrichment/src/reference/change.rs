@@ -14,6 +14,8 @@ pub(crate) struct RecordChange {
     /// `None` for the beginning of time.
     pub(crate) valid_from: Option<Timestamp>,
     pub(crate) attributes: RecordAttributes,
+    /// When the event happened that claims it; `None` for what a person has set.
+    pub(crate) claimed_at: Option<Timestamp>,
 }
 
 /// What becomes of a record.
@@ -27,10 +29,10 @@ pub(crate) enum RecordVerdict {
     TooEarly,
 }
 
-/// Decides on a record, given what was accepted for its id. One for an id that
-/// is new is valid for all of the past unless it says otherwise, so that events
-/// of long ago find it; another not before `earliest`, unless it is the next of
-/// a table of rates.
+/// Decides on a record that a person sets, given what was accepted of persons for its
+/// id. One for an id that is new is valid for all of the past unless it says
+/// otherwise, so that events of long ago find it; another not before `earliest`,
+/// unless it is the next of a table of rates.
 pub(crate) fn decide(
     accepted: &[RecordChange],
     is_new: bool,

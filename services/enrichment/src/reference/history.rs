@@ -26,12 +26,18 @@ pub(crate) struct History<T>(Box<[Known<T>]>);
 struct Known<T> {
     version: u64,
     valid_from: Option<Timestamp>,
+    is_claimed: bool,
     value: T,
 }
 
 impl<T> History<T> {
     pub(super) fn read(changes: Vec<RecordChange>, read: impl Fn(RecordAttributes) -> T) -> Self {
-        let known = |c: RecordChange| Known { version: c.version, valid_from: c.valid_from, value: read(c.attributes) };
+        let known = |c: RecordChange| Known {
+            version: c.version,
+            valid_from: c.valid_from,
+            is_claimed: c.claimed_at.is_some(),
+            value: read(c.attributes),
+        };
         let mut all: Vec<_> = changes.into_iter().map(known).collect();
         all.sort_by_key(|known| (known.valid_from, known.version));
         Self(all.into())
@@ -41,10 +47,13 @@ impl<T> History<T> {
         self.0.is_empty()
     }
 
-    /// What holds at `time`, of the changes up to `version`.
+    /// What holds at `time`, of the changes up to `version`. What an event claims holds
+    /// where nothing does that a person has set.
     pub(super) fn at(&self, time: Timestamp, version: u64) -> Option<&T> {
         let begun = self.0.partition_point(|known| known.valid_from.is_none_or(|from| from <= time));
-        self.0[..begun].iter().rev().find(|known| known.version <= version).map(|known| &known.value)
+        let mut known = self.0[..begun].iter().rev().filter(|known| known.version <= version).peekable();
+        let newest = known.peek().copied();
+        known.find(|known| !known.is_claimed).or(newest).map(|known| &known.value)
     }
 }
 

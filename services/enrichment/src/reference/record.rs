@@ -16,7 +16,7 @@ pub(super) const RATE: &str = "rate";
 const MAX_ID_BYTES: usize = 200;
 const MAX_ATTRIBUTES: usize = 32;
 const MAX_NAME_BYTES: usize = 64;
-const MAX_VALUE_BYTES: usize = 256;
+pub(super) const MAX_VALUE_BYTES: usize = 256;
 /// All names and values of a record: they travel with every event of it.
 const MAX_TOTAL_BYTES: usize = 4096;
 
@@ -62,8 +62,7 @@ impl Record {
             }
         }
         check(&record.id, MAX_ID_BYTES).map_err(|detail| wrong("id", detail))?;
-        let size: usize = record.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if record.attributes.len() > MAX_ATTRIBUTES || size > MAX_TOTAL_BYTES {
+        if !fits(&record.attributes) {
             let detail = format!("more than {MAX_ATTRIBUTES} attributes or {MAX_TOTAL_BYTES} bytes");
             return Err(Error::Record { pointer: String::new(), detail });
         }
@@ -96,6 +95,17 @@ impl Record {
             _ => Err(wrong(RATE, format!("{rate:?} must be a decimal above 0, such as \"0.92\""))),
         }
     }
+}
+
+/// Whether a record may have these attributes, all together.
+pub(super) fn fits(attributes: &RecordAttributes) -> bool {
+    let size: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+    attributes.len() <= MAX_ATTRIBUTES && size <= MAX_TOTAL_BYTES
+}
+
+/// Whether a record may have this id.
+pub(super) fn is_id(text: &str) -> bool {
+    check(text, MAX_ID_BYTES).is_ok()
 }
 
 fn wrong(name: &str, detail: String) -> Error {

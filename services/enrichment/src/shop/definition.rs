@@ -10,6 +10,7 @@ use tidemill_definitions::{DefinitionError, Field, from_yaml};
 use tidemill_domain::EventType;
 
 use super::{
+    customers::{CustomerMembers, WrittenCustomers},
     fields::{check, check_name, member_paths},
     members::{EventMembers, MemberPath},
     orders::OrderMembers,
@@ -30,6 +31,8 @@ pub(crate) struct ShopDefinition {
     pub(crate) events: EventMembers,
     pub(crate) orders: OrderMembers,
     pub(crate) records: RecordNames,
+    /// What events say of customers.
+    pub(crate) customers: CustomerMembers,
 }
 
 /// Attributes of reference records that mean something.
@@ -49,6 +52,8 @@ struct Written {
     /// A definition of before orders were followed has none: then the built-in one's
     /// hold.
     orders: Option<WrittenOrders>,
+    /// Without it no event changes what is known of a customer.
+    customer_changes: Option<WrittenCustomers>,
     records: RecordNames,
 }
 
@@ -83,7 +88,7 @@ impl ShopDefinition {
         if yaml.len() > MAX_BYTES {
             return Err(DefinitionError::new(file, None, format!("is longer than {MAX_BYTES} bytes")));
         }
-        let Written { events, orders, records } = from_yaml(file, yaml)?;
+        let Written { events, orders, customer_changes, records } = from_yaml(file, yaml)?;
         let wrong = |key: &str, reason: String| DefinitionError::at(file, yaml, &format!("{key}:"), reason);
         for (key, fields) in [
             ("items", &events.items),
@@ -105,6 +110,8 @@ impl ShopDefinition {
             None => from_yaml::<Written>("shop.yaml", BUILT_IN)?.orders.unwrap_or_default(),
         };
         let orders = orders.members(&items, &products).map_err(|(key, reason)| wrong(key, reason))?;
+        let customers = customer_changes.map(|written| written.members(&records.country)).transpose();
+        let customers = customers.map_err(|(key, reason)| wrong(&key, reason))?.unwrap_or_default();
         let keys = business_keys(&events.business_keys).map_err(|(key, reason)| wrong(key, reason))?;
         let events = EventMembers::new(
             items,
@@ -113,7 +120,7 @@ impl ShopDefinition {
             paths("countries", &events.countries, &["data"])?,
             paths("currencies", &events.currencies, &["data"])?,
         );
-        Ok(Self { events: events.with_business_keys(keys), orders, records })
+        Ok(Self { events: events.with_business_keys(keys), orders, records, customers })
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) struct DataPath {
 }
 
 #[derive(Debug)]
-enum CustomerPath {
+pub(super) enum CustomerPath {
     Subject,
     Data(DataPath),
 }

@@ -49,11 +49,13 @@ impl<'c> EnrichSteps<'c> {
             self.set_line_aside(raw_seq, raw, &line).await?;
         }
         let batch = self.partition.mark(batch).await?;
+        let claims: Vec<_> = batch.claims().collect();
         let mut orders = self.partition.settle(&batch).await?;
         let Resources { geo, currency, .. } = &*self.partition.resources;
         let batch = batch.settled(std::mem::take(&mut orders.changes), geo, *currency);
         self.partition.publish_next(raw_seq, &batch).await?;
         self.partition.orders.commit(raw_seq, raw.ingested_at, orders);
+        self.partition.claim(claims);
         Ok(())
     }
 

@@ -54,20 +54,25 @@ impl Store {
     /// is not that of the last one: another instance has been at work.
     pub(crate) async fn checkpoint(&self, checkpoint: &PartitionCheckpoint<'_>) -> Result<(), Error> {
         let mut transaction = self.database.begin().await?;
-        if advance(&mut transaction, checkpoint).await? {
-            insert_batches(&mut transaction, checkpoint).await?;
-            orders::keep(&mut transaction, checkpoint.partition, &checkpoint.orders).await?;
-            if let Some(sealed) = checkpoint.sealed {
-                segments::insert(&mut transaction, checkpoint.partition, sealed).await?;
-            }
-            if let Some(below) = checkpoint.prune_below {
-                segments::prune(&mut transaction, checkpoint.partition, below).await?;
-            }
-            Ok(transaction.commit().await.map_err(StoreError::from)?)
-        } else {
-            Err(Error::Superseded(checkpoint.partition))
-        }
+        write(&mut transaction, checkpoint).await?;
+        Ok(transaction.commit().await.map_err(StoreError::from)?)
     }
+}
+
+/// Writes a checkpoint into a transaction, which is of no more use after an error.
+pub(super) async fn write(connection: &mut AnyConnection, checkpoint: &PartitionCheckpoint<'_>) -> Result<(), Error> {
+    if !advance(connection, checkpoint).await? {
+        return Err(Error::Superseded(checkpoint.partition));
+    }
+    insert_batches(connection, checkpoint).await?;
+    orders::keep(connection, checkpoint.partition, &checkpoint.orders).await?;
+    if let Some(sealed) = checkpoint.sealed {
+        segments::insert(connection, checkpoint.partition, sealed).await?;
+    }
+    if let Some(below) = checkpoint.prune_below {
+        segments::prune(connection, checkpoint.partition, below).await?;
+    }
+    Ok(())
 }
 
 /// Moves the floor from that of the last checkpoint; tells whether it was there.

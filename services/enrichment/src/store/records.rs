@@ -67,7 +67,8 @@ impl Store {
     /// What was accepted for every id of a kind.
     pub(crate) async fn histories_of(&self, kind: RecordKind) -> Result<Histories, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, version, valid_from, attributes FROM reference_changes WHERE kind = $1 ORDER BY version",
+            "SELECT id, version, valid_from, attributes, claimed_at FROM reference_changes \
+             WHERE kind = $1 ORDER BY version",
         )
         .bind(kind.as_str())
         .fetch_all(self.database.pool())
@@ -97,7 +98,8 @@ pub(super) async fn histories(
     for chunk in ids.chunks(rows_per_statement(1)) {
         // The kind is bound after the ids, so that those count from $1.
         let sql = format!(
-            "SELECT id, version, valid_from, attributes FROM reference_changes WHERE id IN {} AND kind = ${} ORDER BY version",
+            "SELECT id, version, valid_from, attributes, claimed_at FROM reference_changes \
+             WHERE id IN {} AND kind = ${} ORDER BY version",
             placeholders(1, chunk.len()),
             chunk.len() + 1,
         );
@@ -116,6 +118,7 @@ fn by_id(rows: &[AnyRow]) -> Result<Histories, StoreError> {
             valid_from: row.try_get::<Option<i64>, _>(2)?.map(Timestamp::saturating_from_millis),
             attributes: serde_json::from_str::<RecordAttributes>(&attributes)
                 .map_err(|_| StoreError::Malformed("attributes"))?,
+            claimed_at: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::saturating_from_millis),
         });
     }
     Ok(histories)

@@ -18,7 +18,7 @@ use crate::{
         BatchChanges, EventStatement, KeptChanges, LineStatement, OrderContext, OrderKey, OrderMemory, OrderStatement,
         RememberedOrder, StatementKind,
     },
-    reference::{Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile},
+    reference::{CustomerClaim, Record, RecordAttributes, RecordChange, RecordKind, RecordVerdict, ReferenceFile},
     testing,
 };
 
@@ -134,6 +134,9 @@ on_each_database!(
     writers_take_turns,
     any_text_may_be_asked_for,
     orders_are_remembered,
+    claims_are_stored_with_their_batches,
+    what_a_database_refuses_keeps_no_other_claim_away,
+    customers_known_by_claims_are_bounded,
 );
 
 async fn batches_and_floor_move_together(store: &Store) {
@@ -265,6 +268,84 @@ async fn orders_are_remembered(store: &Store) {
     store.checkpoint(&step(8, 9, &none, &[], Some(at(601)), Some(at(501)))).await.expect("keeps");
     assert_eq!(store.orders(partition, &keys).await.expect("reads"), HashMap::new());
     assert_eq!(store.order_changes(partition, 7).await.expect("reads"), BatchChanges::new());
+}
+
+fn claim(id: &str, time: i64, category: &str) -> CustomerClaim {
+    let attributes = RecordAttributes::from([("category".into(), category.into())]);
+    CustomerClaim { id: id.into(), time: at(time), country: None, attributes, is_unread: false }
+}
+
+/// A checkpoint of a partition with what these events claim.
+async fn claimed(
+    store: &Store,
+    partition: u16,
+    steps: (u64, u64),
+    claims: &[CustomerClaim],
+    most_customers: u64,
+) -> Result<ClaimsOutcome, Error> {
+    let mut by_customer = HashMap::<String, Vec<CustomerClaim>>::new();
+    for claim in claims {
+        by_customer.entry(claim.id.clone()).or_default().push(claim.clone());
+    }
+    let step = PartitionCheckpoint { partition: Partition::new(partition), ..step(steps.0, steps.1, Vec::new(), None) };
+    let earliest = || at(5_000);
+    let claims = ClaimsCheckpoint { claims: &by_customer, earliest: &earliest, most_customers };
+    store.checkpoint_with_claims(&step, &claims).await
+}
+
+fn changed(changed: u64) -> ClaimsOutcome {
+    ClaimsOutcome { changed, ..ClaimsOutcome::default() }
+}
+
+async fn claims_are_stored_with_their_batches(store: &Store) {
+    let before = store.version().await.expect("reads");
+    let news = [claim("k-1", 10, "a"), claim("k-2", 10, "a"), claim("k-1", 11, "b")];
+    assert_eq!(claimed(store, 20, (0, 1), &news, 99).await.expect("keeps"), changed(2));
+    // Another instance has done it: as in a batch that is read again, nothing is written.
+    let late = claimed(store, 20, (0, 1), &[claim("k-1", 12, "c")], 99).await;
+    assert!(matches!(late, Err(Error::Superseded(_))), "{late:?}");
+    assert_eq!(claimed(store, 20, (1, 2), &news[1..], 99).await.expect("keeps"), changed(0), "it is known");
+    assert_eq!(store.version().await.expect("reads"), before + 2);
+    assert_eq!(store.floor(Partition::new(20)).await.expect("reads"), 2);
+    assert_eq!(claimed(store, 20, (2, 3), &[claim("k-1", 20, "c")], 99).await.expect("keeps"), changed(1));
+    let history = async |id: &str| {
+        let found = store.histories(RecordKind::Customer, &[id]).await.expect("reads").remove(id).unwrap_or_default();
+        let change = |c: RecordChange| (c.valid_from, c.claimed_at, c.attributes["category"].clone());
+        found.into_iter().map(change).collect::<Vec<_>>()
+    };
+    let claims = [(None, Some(at(11)), "b".to_owned()), (Some(at(5_000)), Some(at(20)), "c".to_owned())];
+    assert_eq!(history("k-1").await, claims);
+
+    // What a person sets is decided as if nobody had claimed anything, and stays.
+    let set = record(RecordKind::Customer, "k-1", "set");
+    let verdicts = store.accept(std::slice::from_ref(&set), at(6_000)).await.expect("accepts");
+    assert_eq!(verdicts, [RecordVerdict::Changed(before + 4, None)]);
+    assert_eq!(store.accept(&[set], at(7_000)).await.expect("accepts"), [RecordVerdict::Unchanged(before + 4)]);
+    let news = [claim("k-1", 30, "d"), claim("k-2", 30, "d")];
+    assert_eq!(claimed(store, 20, (3, 4), &news, 99).await.expect("keeps"), changed(1));
+    assert_eq!(history("k-1").await.len(), 3);
+    let found = store.changed_ids(before + 3, 10).await.expect("reads");
+    assert_eq!(found, [(RecordKind::Customer, "k-1".into()), (RecordKind::Customer, "k-2".into())]);
+}
+
+async fn what_a_database_refuses_keeps_no_other_claim_away(store: &Store) {
+    // No id of a record may have a control character; should one come all the same,
+    // PostgreSQL does not take it.
+    let news = [claim("r-1", 10, "a"), claim("r\0", 10, "a"), claim("r-2", 10, "a")];
+    let ClaimsOutcome { changed, refused, beyond } = claimed(store, 21, (0, 1), &news, 99).await.expect("keeps");
+    assert_eq!((changed + refused, beyond), (3, 0));
+    let found = store.histories(RecordKind::Customer, &["r-1", "r-2"]).await.expect("reads");
+    assert_eq!(found.len(), 2);
+    assert_eq!(store.floor(Partition::new(21)).await.expect("reads"), 1, "the floor has moved");
+}
+
+async fn customers_known_by_claims_are_bounded(store: &Store) {
+    let first = claimed(store, 22, (0, 1), &[claim("b-1", 10, "a")], 1_000).await.expect("keeps");
+    assert_eq!(first, changed(1));
+    let news = [claim("b-1", 11, "b"), claim("b-2", 10, "a")];
+    let outcome = claimed(store, 22, (1, 2), &news, 1).await.expect("keeps");
+    assert_eq!(outcome, ClaimsOutcome { changed: 1, refused: 0, beyond: 1 });
+    assert!(store.histories(RecordKind::Customer, &["b-2"]).await.expect("reads").is_empty());
 }
 
 async fn changes_are_counted_and_found(store: &Store) {

@@ -65,7 +65,7 @@ impl Store {
 }
 
 /// Takes the version row for the rest of the transaction.
-async fn lock_version(connection: &mut AnyConnection) -> Result<u64, StoreError> {
+pub(super) async fn lock_version(connection: &mut AnyConnection) -> Result<u64, StoreError> {
     let version = sqlx::query_scalar("UPDATE reference_version SET version = version RETURNING version")
         .fetch_one(connection)
         .await?;
@@ -81,10 +81,13 @@ async fn accept(
     let mut accepted: HashMap<RecordKind, Histories> = HashMap::new();
     for kind in RecordKind::ALL {
         let ids: Vec<&str> = records.iter().filter(|r| r.kind == kind).map(|r| r.id.as_str()).collect();
-        accepted.insert(kind, histories(connection, kind, &ids).await?);
+        let mut of_kind = histories(connection, kind, &ids).await?;
+        // What events claim does not bind a person.
+        of_kind.values_mut().for_each(|changes| changes.retain(|change| change.claimed_at.is_none()));
+        accepted.insert(kind, of_kind);
     }
     let mut newest = version;
-    let mut changes: Vec<(&Record, RecordChange)> = Vec::new();
+    let mut changes = Vec::new();
     let mut verdicts = Vec::with_capacity(records.len());
     for record in records {
         let history = accepted.entry(record.kind).or_default().entry(record.id.clone()).or_default();
@@ -92,33 +95,44 @@ async fn accept(
         let verdict = decide(history, is_new, record, earliest, newest + 1);
         if let RecordVerdict::Changed(number, valid_from) = verdict {
             newest = number;
-            let change = RecordChange { version: number, valid_from, attributes: record.attributes.clone() };
+            let attributes = record.attributes.clone();
+            let change = RecordChange { version: number, valid_from, attributes, claimed_at: None };
             history.push(change.clone());
-            changes.push((record, change));
+            changes.push((record.kind, &record.id, change));
         }
         verdicts.push(verdict);
     }
     insert_changes(connection, &changes).await?;
-    sqlx::query("UPDATE reference_version SET version = $1").bind(signed(newest)).execute(connection).await?;
+    set_version(connection, newest).await?;
     Ok(verdicts)
 }
 
-async fn insert_changes(connection: &mut AnyConnection, changes: &[(&Record, RecordChange)]) -> Result<(), StoreError> {
-    for chunk in changes.chunks(rows_per_statement(5)) {
+pub(super) async fn set_version(connection: &mut AnyConnection, newest: u64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE reference_version SET version = $1").bind(signed(newest)).execute(connection).await?;
+    Ok(())
+}
+
+/// Stores changes, each of the record of this kind and id.
+pub(super) async fn insert_changes(
+    connection: &mut AnyConnection,
+    changes: &[(RecordKind, &String, RecordChange)],
+) -> Result<(), StoreError> {
+    for chunk in changes.chunks(rows_per_statement(6)) {
         let sql = format!(
-            "INSERT INTO reference_changes (kind, id, version, valid_from, attributes) VALUES {}",
-            placeholders(chunk.len(), 5)
+            "INSERT INTO reference_changes (kind, id, version, valid_from, attributes, claimed_at) VALUES {}",
+            placeholders(chunk.len(), 6)
         );
         let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for (record, change) in chunk {
+        for (kind, id, change) in chunk {
             let attributes =
                 serde_json::to_string(&change.attributes).map_err(|_| StoreError::Malformed("attributes"))?;
             statement = statement
-                .bind(record.kind.as_str())
-                .bind(record.id.as_str())
+                .bind(kind.as_str())
+                .bind(id.as_str())
                 .bind(signed(change.version))
                 .bind(change.valid_from.map(Timestamp::millis))
-                .bind(attributes);
+                .bind(attributes)
+                .bind(change.claimed_at.map(Timestamp::millis));
         }
         statement.execute(&mut *connection).await?;
     }

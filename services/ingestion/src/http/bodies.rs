@@ -72,6 +72,9 @@ pub(super) struct SegmentCallSchema {
     sent_at: Option<serde_json::Value>,
     properties: Option<serde_json::Value>,
     context: Option<serde_json::Value>,
+    /// The write key, where no header and no address has it. It is kept nowhere.
+    #[schema(rename = "writeKey")]
+    write_key: Option<String>,
 }
 
 /// A call as Segment's HTTP tracking API has it, other than `track`.
@@ -102,6 +105,9 @@ pub(super) struct SegmentOtherCallSchema {
     #[schema(rename = "previousId")]
     previous_id: Option<serde_json::Value>,
     context: Option<serde_json::Value>,
+    /// The write key, where no header and no address has it. It is kept nowhere.
+    #[schema(rename = "writeKey")]
+    write_key: Option<String>,
 }
 
 /// Calls as Segment's HTTP tracking API has them.
@@ -113,4 +119,7 @@ pub(super) struct SegmentBatchSchema {
     /// When all of them were sent, by the clock that told their times.
     #[schema(rename = "sentAt")]
     sent_at: Option<serde_json::Value>,
+    /// The write key, where no header and no address has it. It is kept nowhere.
+    #[schema(rename = "writeKey")]
+    write_key: Option<String>,
 }

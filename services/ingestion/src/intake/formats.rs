@@ -7,6 +7,7 @@
 
 use axum::http::{HeaderMap, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use tidemill_domain::{SourceName, Timestamp};
 
@@ -17,7 +18,7 @@ use super::{
     normalise::RESERVED,
     parse::parse,
     route::{Route, Takes},
-    segment,
+    segment, written_key,
 };
 use crate::error::{Error, clip};
 
@@ -140,6 +141,17 @@ impl Format {
             Self::Call(kind) => segment::with_member(text, "type", kind),
             Self::Calls => segment::with_member(text, "sentAt", &sent_at?.to_string()),
             Self::Event | Self::Array | Self::EventOrArray | Self::Lines => None,
+        }
+    }
+}
+
+impl Format {
+    /// An event as a dead letter may keep it, where that is another text: of a call
+    /// without the key that it brings.
+    pub(crate) fn without_key(&self, text: &[u8]) -> Option<Bytes> {
+        match self {
+            Self::Call(_) | Self::Calls => written_key::emptied(text).map(Bytes::from),
+            Self::Event | Self::Array | Self::EventOrArray | Self::Lines | Self::Binary(_) => None,
         }
     }
 }

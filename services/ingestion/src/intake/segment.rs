@@ -11,6 +11,8 @@ use crate::error::Error;
 
 /// The kind of call that is meant where nothing says which.
 pub(super) const TRACK: &str = "track";
+/// The member of an `identify` call's data that has the customer's id.
+const USER_ID: &str = "user_id";
 /// Members that a call has and no CloudEvent: an attribute's name is in lower
 /// case.
 pub(super) const MARKS: [&str; 6] = ["event", "messageId", "anonymousId", "userId", "groupId", "previousId"];
@@ -30,13 +32,18 @@ pub(super) fn read(mut call: Map<String, Value>, kind: &str) -> Result<Envelope,
     let library = context.pointer("/library/name").and_then(Value::as_str);
     let mut data = data(&mut call, &kind)?;
     rename(&type_of_event, &mut data);
+    let user = present(&mut call, "userId");
+    if let ("identify", Some(user)) = (kind.as_str(), &user) {
+        // The subject may be an anonymous visitor; this is not.
+        data.insert(USER_ID.into(), user.clone());
+    }
 
     let attributes = [
         ("id", call.shift_remove("messageId")),
         ("source", Some(library.map_or("segment".into(), |name| format!("segment/{name}").into()))),
         ("type", Some(type_of_event.into())),
         ("time", call.shift_remove("timestamp").or_else(|| call.shift_remove("originalTimestamp"))),
-        ("subject", present(&mut call, "userId").or_else(|| present(&mut call, "anonymousId"))),
+        ("subject", user.or_else(|| present(&mut call, "anonymousId"))),
         ("clientip", context.get("ip").cloned()),
         ("sentat", call.shift_remove("sentAt")),
     ];

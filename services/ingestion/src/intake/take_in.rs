@@ -6,7 +6,7 @@ use axum::{
     extract::Request,
     http::{header, request},
 };
-use tidemill_service::{Caller, trace};
+use tidemill_service::{Admitted, Caller, trace};
 use tracing::{Instrument, Span};
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     config::SenderConfig,
     dead_letters::{DeadLetterWriter, rejections::Rejections},
     error::Error,
-    limits::{Admission, RequestLimits},
+    limits::{Admission, RequestLimits, UndecidedLimits},
     log::LogWriter,
     telemetry::{self, Telemetry},
 };
@@ -29,13 +29,14 @@ use crate::{
 /// Plain bodies up to this size are validated on the runtime's threads. Larger
 /// ones, and compressed ones, whose size is not known, are validated where they
 /// hold nobody up.
-const MAX_INLINE: usize = 32 << 10;
+pub(super) const MAX_INLINE: usize = 32 << 10;
 
 /// What takes events in.
 pub(crate) struct EventIntake {
     pub(crate) origins: BTreeSet<String>,
     pub(crate) sender: SenderConfig,
     pub(crate) limits: Arc<RequestLimits>,
+    pub(crate) undecided: UndecidedLimits,
     pub(crate) validator: Validator,
     pub(crate) log: LogWriter,
     pub(crate) dead_letters: Arc<DeadLetterWriter>,
@@ -64,14 +65,21 @@ impl EventIntake {
     pub(crate) async fn take_in(
         self: &Arc<Self>,
         route: Route,
-        caller: Caller,
+        admitted: Admitted,
         request: Request,
     ) -> Result<TakenIn, Error> {
         let (head, body) = request.into_parts();
         // Without an exporter the span has no context, and the caller's goes on.
         let trace = trace::traceparent_of(&Span::current()).or_else(|| telemetry::traceparent(&head.headers));
+        let (caller, body, admission) = match admitted {
+            Admitted::Known(caller) => (caller, body, None),
+            Admitted::Undecided(undecided) => {
+                let (caller, body, admission) = self.caller_of(undecided, route, &head, body).await?;
+                (caller, body, Some(admission))
+            }
+        };
         client_address::check_origin(&head.headers, &self.origins)?;
-        let mut admission = self.limits.admit()?;
+        let mut admission = admission.map_or_else(|| self.limits.admit(), Ok)?;
         let format = Format::of(route, &head.headers)?;
         let encoding = Encoding::of(&head.headers)?;
         let backfill = backfill::of_request(&head.headers)?;
@@ -132,7 +140,7 @@ impl EventIntake {
     }
 }
 
-fn content_length(head: &request::Parts) -> u64 {
+pub(super) fn content_length(head: &request::Parts) -> u64 {
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     length.and_then(|text| text.parse().ok()).unwrap_or_default()
 }

@@ -113,7 +113,8 @@ impl Validator {
                     let whole = format.whole(text, items.sent_at, MAX_BODY);
                     admission.charge(whole.as_ref().map_or(0, String::len))?;
                     let part = || body.slice_ref(&text[..text.len().min(MAX_BODY)]);
-                    validated.rejected.add(index, claim, error, whole.map_or_else(part, Bytes::from), admission)?;
+                    let kept = without_key(&format, whole.map_or_else(part, Bytes::from), admission)?;
+                    validated.rejected.add(index, claim, error, kept, admission)?;
                 }
             }
         }
@@ -167,7 +168,8 @@ impl Validator {
                     source: claim.source.or_else(|| request.source.parse().ok()),
                     trace: claim.trace.or(request.trace),
                 };
-                validated.rejected.add(index, claim, format.as_sent(text, error), body.clone(), admission)
+                let kept = without_key(&format, body.clone(), admission)?;
+                validated.rejected.add(index, claim, format.as_sent(text, error), kept, admission)
             }
         }
     }
@@ -222,6 +224,13 @@ impl Validator {
         };
         accepted().map_err(|error| (claim, error))
     }
+}
+
+/// What a letter keeps of an event.
+fn without_key(format: &Format, text: Bytes, admission: &mut Admission) -> Result<Bytes, Error> {
+    let Some(kept) = format.without_key(&text) else { return Ok(text) };
+    admission.charge(kept.len())?;
+    Ok(kept)
 }
 
 impl ValidatedEvents {

@@ -7,6 +7,7 @@ mod partitions;
 mod segment;
 #[path = "../support/mod.rs"]
 mod support;
+mod written_keys;
 
 use std::{collections::BTreeSet, io::Write};
 

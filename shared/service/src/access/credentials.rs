@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, Uri, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
 
-use super::session;
+use super::{Role, session};
 
 /// The parameter of an address that holds a key.
 pub(super) const PARAMETER: &str = "write_key";
@@ -41,6 +41,11 @@ impl Credentials {
             _ => Self::of(headers),
         }
     }
+}
+
+/// Whether a request brings a key before its body, be it one that can be read or not.
+pub(super) fn brings_key(headers: &HeaderMap, uri: &Uri, needs: Role) -> bool {
+    has_key(headers) || (needs == Role::Write && in_address(uri).is_some())
 }
 
 fn has_key(headers: &HeaderMap) -> bool {

@@ -125,7 +125,7 @@ impl Access {
         self.judge(request.method(), credentials, needs)
     }
 
-    fn judge(&self, method: &Method, credentials: Credentials, needs: Role) -> Result<Caller, Denied> {
+    pub(super) fn judge(&self, method: &Method, credentials: Credentials, needs: Role) -> Result<Caller, Denied> {
         let Some(keys) = &self.shared.keys else { return Ok(Caller::ANYBODY) };
         let keys = keys.borrow().clone();
         match credentials {
@@ -244,6 +244,16 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Counts what was decided of a request.
+    pub(super) fn tell(&self, decided: &Result<Caller, Denied>) {
+        match decided {
+            Ok(caller) => self.shared.telemetry.granted(caller),
+            Err(denied) => self.shared.telemetry.denied(denied),
+        }
+    }
+}
+
 fn opens_any(keys: &Keyring, serves: &[Role]) -> bool {
     serves.iter().any(|role| keys.opens(*role))
 }
@@ -258,15 +268,13 @@ fn read(config: &AuthConfig) -> Result<(Keyring, Option<[u8; 32]>), String> {
 
 /// The guard before a route.
 pub(super) async fn admit(State((access, needs)): State<(Access, Role)>, mut request: Request, next: Next) -> Response {
-    match access.check_request(&request, needs) {
+    let decided = access.check_request(&request, needs);
+    access.tell(&decided);
+    match decided {
         Ok(caller) => {
-            access.shared.telemetry.granted(&caller);
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(denied) => {
-            access.shared.telemetry.denied(&denied);
-            denied.into_response()
-        }
+        Err(denied) => denied.into_response(),
     }
 }

@@ -6,7 +6,8 @@
 //! them ([`keyring`]). Where the router is made, each route says once which
 //! role it needs. The guard before the route follows from that, and so does
 //! what `/openapi.json` says of it ([`routes`]). A page logs in with a key and
-//! gets a cookie that reads ([`session`]).
+//! gets a cookie that reads ([`session`]). Of a route whose callers cannot set
+//! headers the key may be in the body ([`undecided`]).
 
 mod caller;
 mod config;
@@ -20,6 +21,7 @@ mod role;
 mod routes;
 mod session;
 mod telemetry;
+mod undecided;
 
 pub use caller::Caller;
 pub use config::{AuthConfig, Entries};
@@ -29,3 +31,4 @@ pub use key::{Hash, KeyError, LEAST_BYTES};
 pub use role::Role;
 pub use routes::{Needs, Routes, Undeclared};
 pub use session::{Session, cookie as session_cookie};
+pub use undecided::{Admitted, Undecided};

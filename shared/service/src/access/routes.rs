@@ -22,7 +22,7 @@ use utoipa::{
     },
 };
 
-use super::{Access, Role, credentials::PARAMETER, guard::admit};
+use super::{Access, Role, credentials::PARAMETER, guard::admit, undecided::admit_undecided};
 use crate::Problem;
 
 /// What a request must bring.
@@ -32,6 +32,18 @@ pub enum Needs {
     Nothing,
     /// A key that opens this role.
     Key(Role),
+    /// The same; where no header and no address has one, it may be in the body. The
+    /// handler takes an [`Admitted`](super::Admitted), and has that decided.
+    KeyInBody(Role),
+}
+
+impl Needs {
+    const fn role(self) -> Option<Role> {
+        match self {
+            Self::Nothing => None,
+            Self::Key(role) | Self::KeyInBody(role) => Some(role),
+        }
+    }
 }
 
 impl From<Role> for Needs {
@@ -119,6 +131,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let route = match needs {
             Needs::Nothing => route,
             Needs::Key(role) => route.route_layer(middleware::from_fn_with_state((self.access.clone(), role), admit)),
+            Needs::KeyInBody(role) => {
+                route.route_layer(middleware::from_fn_with_state((self.access.clone(), role), admit_undecided))
+            }
         };
         self.declared.push(Declared { method, path, needs });
         Self { router: self.router.route(path, route), ..self }
@@ -175,7 +190,7 @@ impl Routes {
     }
 
     fn guarded(&self, operation: &mut Operation, needs: Needs) {
-        let Needs::Key(role) = needs else {
+        let Some(role) = needs.role() else {
             operation.security = Some(Vec::new());
             return;
         };
@@ -196,7 +211,7 @@ impl Routes {
         for (name, schema) in schemas {
             components.schemas.entry(name).or_insert(schema);
         }
-        let needed = |role| self.declared.iter().any(|declared| declared.needs == Needs::Key(role));
+        let needed = |role| self.declared.iter().any(|declared| declared.needs.role() == Some(role));
         let roles = Role::ALL.into_iter().filter(|role| needed(*role));
         for name in roles.flat_map(|role| schemes(role, self.access.has_sessions())) {
             components.add_security_scheme(name, scheme(name));

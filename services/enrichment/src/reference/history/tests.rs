@@ -10,7 +10,7 @@ fn category(name: &str) -> RecordAttributes {
 }
 
 fn change(version: u64, valid_from: Option<i64>, name: &str) -> RecordChange {
-    RecordChange { version, valid_from: valid_from.map(at), attributes: category(name) }
+    RecordChange { version, valid_from: valid_from.map(at), attributes: category(name), claimed_at: None }
 }
 
 #[test]
@@ -25,6 +25,26 @@ fn the_join_is_as_of_a_time_and_of_a_version() {
     assert_eq!(category(500, 9), Some("d"), "of one time the last");
     assert_eq!(category(500, 3), Some("b"), "as the version knew it");
     assert_eq!(category(900, 9), Some("c"), "the latest time, in whichever order");
+    assert_eq!(category(0, 0), None);
+}
+
+#[test]
+fn what_a_person_has_set_goes_before_what_events_claim() {
+    let claimed =
+        |version, valid_from, name| RecordChange { claimed_at: Some(at(1)), ..change(version, valid_from, name) };
+    let changes = vec![
+        claimed(1, None, "claimed"),
+        claimed(2, Some(500), "claimed later"),
+        change(3, Some(300), "set"),
+        claimed(4, Some(900), "claimed last"),
+    ];
+    let names = ShopDefinition::load(None).expect("parses").records;
+    let history = History::read(changes, |attributes| product(attributes, &names));
+    let category = |time, version| history.at(at(time), version).map(|facts| facts.category.as_str());
+    assert_eq!(category(299, 9), Some("claimed"), "nothing is set for then");
+    assert_eq!(category(300, 9), Some("set"));
+    assert_eq!(category(999, 9), Some("set"));
+    assert_eq!(category(999, 2), Some("claimed later"), "as the version knew it");
     assert_eq!(category(0, 0), None);
 }
 

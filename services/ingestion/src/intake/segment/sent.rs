@@ -8,8 +8,13 @@ use crate::error::Error;
 const MEMBERS: [(&str, &str); 4] =
     [("items", "products"), ("unit_price", "price"), ("amount", "total"), ("product_id", "sku")];
 /// Members of data that stand beside the properties or traits of a call.
-const BESIDE: [(&str, &str); 4] =
-    [("group_id", "groupId"), ("previous_id", "previousId"), ("name", "name"), ("category", "category")];
+const BESIDE: [(&str, &str); 5] = [
+    ("user_id", "userId"),
+    ("group_id", "groupId"),
+    ("previous_id", "previousId"),
+    ("name", "name"),
+    ("category", "category"),
+];
 
 /// An error about the event of a call, with the places of the call.
 pub(in crate::intake) fn as_sent(call: &[u8], kind: &str, error: Error) -> Error {

@@ -81,6 +81,10 @@ fn every_call_keeps_what_it_says() {
         json!({"name": "Home", "category": "Start"})
     );
     assert_eq!(data("identify", json!({"traits": {"plan": "x"}, "properties": 3})), json!({"plan": "x"}));
+    let known = json!({"userId": 7, "anonymousId": "a", "traits": {"plan": "x", "user_id": "other"}});
+    assert_eq!(data("identify", known), json!({"plan": "x", "user_id": 7}));
+    assert_eq!(data("identify", json!({"userId": "", "anonymousId": "a", "writeKey": "k"})), json!({}));
+    assert_eq!(data("page", json!({"userId": "c", "writeKey": "k"})), json!({}));
     let group = json!({"groupId": "g", "traits": {"employees": 3}});
     assert_eq!(data("group", group), json!({"employees": 3, "group_id": "g"}));
     assert_eq!(data("alias", json!({"previousId": "a", "userId": "c"})), json!({"previous_id": "a"}));
