@@ -359,6 +359,21 @@ test("nothing is told before all of a span is there", async () => {
   assert.deepEqual(errors, []);
 });
 
+test("how far the numbers are true goes on while nothing comes, and never back", async () => {
+  stub.cells = [sale(5, "Books", 7)];
+  await open();
+  await netIs("7.00");
+  const told = (name) => page.getAttribute(`[data-testid="${name}"]`, "datetime");
+  const later = [60, 30].map((seconds) => new Date(Date.now() + seconds * 1000).toISOString());
+  stub.send("truth", { as_of: later[0], watermark: later[1], complete_until: later[0] });
+  await page.waitForSelector(`[data-testid="as-of"][datetime="${later[0]}"]`);
+  assert.equal(await told("watermark"), later[1]);
+  stub.send("truth", { as_of: later[1], watermark: null, complete_until: null });
+  stub.send("alert", { id: "a", rule: "R", severity: "warning", state: "firing", title: "After it", summary: "", event_time: new Date().toISOString(), fired_at: new Date().toISOString() });
+  await page.waitForSelector('[data-alert-id="a"]');
+  assert.deepEqual([await told("as-of"), await told("watermark")], later);
+});
+
 /** A metric of a shop's own: what is given back, by reason. */
 const returned = (rows) => ({
   definition: {
@@ -385,6 +400,7 @@ test("a metric of the shop's own is there, and follows what comes", async () => 
   assert.match(await card.locator(".chart").getAttribute("aria-label"), /^Items over time, by currency: EUR, USD, highest 4/);
   stub.own = [returned(Array.from({ length: 11 }, (_, n) => [`reason ${n}`, "EUR", 11 - n, "1.00"]))];
   stub.send("metrics", { metric: "returns_by_reason", version: "1", as_of: new Date().toISOString(), points: [] });
+  await card.scrollIntoViewIfNeeded();
   await page.waitForFunction(() => document.querySelectorAll('[data-metric="returns_by_reason"] tbody tr').length === 8);
   assert.match(await card.innerText(), /and 3 more rows, at \/v1\/metrics\/returns_by_reason\/totals/);
   assert.deepEqual(errors, []);

@@ -44,6 +44,7 @@ const state = {
   /** Days of the shop. */
   calendar: new Calendar(),
   asOf: null,
+  watermark: null,
   books: null,
   hours: null,
   health: null,
@@ -159,7 +160,6 @@ async function fetchAll() {
   alerts.replace(alertList.alerts);
   // What was asked before the stream was lost says nothing of now.
   takeHealth(health, losses === state.losses);
-  sawTime(asOf);
   await loadSpan();
   if (!state.loaded && !chosenSpan()) await widenSpan();
   state.loaded = true;
@@ -183,6 +183,7 @@ async function loadSpan() {
   const { span } = state;
   own.load(SPANS[span]);
   await Promise.all(Object.values(feeds).map((feed) => feed.load(SPANS[span])));
+  for (const { head } of Object.values(feeds)) if (head) takeTruth({ as_of: head.asOf, watermark: head.watermark });
   if (span === state.span) state.shownSpan = span;
   redraw("sales", "views", "head");
 }
@@ -225,7 +226,6 @@ function refreshHours() {
 
 function takeBooks(books) {
   state.books = books;
-  sawTime(books.as_of);
   redraw("events", "head");
 }
 
@@ -233,7 +233,6 @@ function takeHealth(health, isNow = true) {
   const jaegerBefore = state.health?.links?.jaeger;
   state.health = health;
   state.healthKnown ||= isNow;
-  sawTime(health.as_of);
   redraw("chain", "head");
   if (health.links?.jaeger !== jaegerBefore) redraw("alerts");
 }
@@ -244,19 +243,23 @@ function forgetHealth() {
   redraw("chain");
 }
 
-function sawTime(asOf) {
-  const ms = Date.parse(asOf ?? "");
-  if (ms > (state.asOf ?? -Infinity)) state.asOf = ms;
+/** How far all numbers are true; it never goes back. */
+function takeTruth({ as_of: asOf, watermark }) {
+  const later = (known, text) => Math.max(known ?? -Infinity, Date.parse(text ?? "") || -Infinity);
+  const told = (ms) => (ms === -Infinity ? null : ms);
+  state.asOf = told(later(state.asOf, asOf));
+  state.watermark = told(later(state.watermark, watermark));
+  redraw("head");
 }
 
 // ---- the stream ----
 
 const take = {
-  metrics({ metric, points, as_of: asOf, base_currency: baseCurrency }) {
+  truth: takeTruth,
+  metrics({ metric, points, base_currency: baseCurrency, ...truth }) {
     feeds[metric]?.apply(points, baseCurrency);
     own.changed(metric);
-    sawTime(asOf ?? new Date(now()).toISOString());
-    redraw("head");
+    takeTruth(truth);
   },
   alert(alert) {
     if (alerts.put(alert)) setText(byId("announcer"), `${alert.severity} alert: ${alert.title}`);
@@ -300,8 +303,7 @@ function paintHead() {
   setText(byId("connection-text"), state.live ? "Live" : state.loaded ? "Reconnecting" : "Connecting");
   setTime(byId("as-of"), state.asOf, formatClock);
 
-  const watermark = Math.max(Date.parse(feeds.sales_metrics.head?.watermark ?? "") || -Infinity, sales.completeUntil ?? -Infinity);
-  setTime(byId("watermark"), watermark === -Infinity ? null : watermark, formatRecent);
+  setTime(byId("watermark"), state.watermark, formatRecent);
 
   const pill = byId("complete");
   const open = sales.openFrom;

@@ -254,15 +254,6 @@ export class MetricModel {
     return earliest === Infinity ? null : earliest;
   }
 
-  /** The end of the latest window that is complete, or null. */
-  get completeUntil() {
-    let latest = -Infinity;
-    for (const { complete, start } of this.cells.values()) {
-      if (complete && start > latest) latest = start;
-    }
-    return latest === -Infinity ? null : latest + this.windowMs;
-  }
-
   /**
    * A measure over time by the chart's dimension, for drawing: buckets from the
    * first window with data to the last, empty ones as zero.

@@ -17,7 +17,9 @@ const MAX_METRICS = 12;
 /** As many lines as a chart has. */
 const MAX_LINES = 7;
 const AHEAD_MS = 86_400_000;
-const MIN_RELOAD_MS = 3_000;
+const MIN_RELOAD_MS = 5_000;
+/** How near to the window a card is followed. */
+const NEAR = "200px";
 /** How often a span that moves is asked for anew, also if nothing comes. */
 const MOVE_MS = 60_000;
 
@@ -84,6 +86,8 @@ class OwnMetric {
   #reload = null;
   #loadMs = 0;
   #loadedAt = 0;
+  #isSeen = false;
+  #isStale = false;
 
   constructor(metric, context) {
     this.metric = metric;
@@ -107,6 +111,12 @@ class OwnMetric {
       this.note,
     );
     this.chart = new TimeChart(this.frame, { formatValue: (value) => formatNumber(value), compactAxis: true });
+    new IntersectionObserver(([entry]) => this.#seen(entry.isIntersecting), { rootMargin: NEAR }).observe(this.root);
+  }
+
+  #seen(isSeen) {
+    this.#isSeen = isSeen;
+    if (isSeen && this.#isStale) this.loadSoon();
   }
 
   get #isSliding() {
@@ -123,6 +133,7 @@ class OwnMetric {
     const generation = (this.#generation += 1);
     clearTimeout(this.#reload);
     this.#reload = null;
+    this.#isStale = false;
     this.#span = span;
     const began = performance.now();
     const bounds = this.#bounds(this.context.now());
@@ -149,9 +160,10 @@ class OwnMetric {
     return { totals, series };
   }
 
-  /** News are fetched soon, and not more often than the server likes. */
+  /** News are fetched soon, once they can be seen, and not more often than the server likes. */
   loadSoon() {
-    if (this.#span === null || this.#reload !== null) return;
+    this.#isStale = true;
+    if (this.#span === null || this.#reload !== null || !this.#isSeen) return;
     this.#reload = setTimeout(() => this.load(this.#span), Math.max(MIN_RELOAD_MS, 4 * this.#loadMs));
   }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::MetricsUpdate;
 
@@ -47,7 +48,7 @@ impl PartitionProgress {
 /// How far the numbers are true. None of it goes back within one store: a source
 /// that wakes up, or a batch that comes, says nothing against what was true before
 /// it. What it brings for a window that is complete is a correction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Truth {
     /// Up to when all that was received is counted, as far as that is known.
     pub(crate) as_of: Option<Timestamp>,

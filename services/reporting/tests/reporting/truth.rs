@@ -5,6 +5,7 @@ use tidemill_domain::Timestamp;
 use tidemill_events::MetricsUpdate;
 
 use crate::{
+    live::Reader,
     service::{is_traded, trade},
     shop::{MINUTE, Running, Shop, at, batch, outcomes, status, update},
 };
@@ -32,6 +33,12 @@ async fn where_nothing_comes_the_numbers_are_true_up_to_now() {
     let begun = quiet(&shop, &running).await;
     let later = running.until(TOTALS, |answer| as_of(answer) > as_of(&begun)).await;
     assert_eq!((&later["complete"], &later["watermark"]), (&json!(true), &begun["watermark"]));
+    let mut reader = Reader::open(&running, None).await;
+    for _ in 0..2 {
+        let told = reader.until(|seen| seen.event == "truth").await.data;
+        assert!(as_of(&told) > as_of(&begun) && told["complete_until"] == told["as_of"], "{told}");
+    }
+    drop(reader);
     running.stop().await;
 }
 
