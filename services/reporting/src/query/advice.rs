@@ -78,8 +78,10 @@ fn encoded(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' | b',' => {
                 query.push(char::from(byte));
             }
-            // A text takes whatever is written to it.
-            _ => drop(write!(query, "%{byte:02X}")),
+            _ => {
+                // A text takes whatever is written to it.
+                let _ = write!(query, "%{byte:02X}");
+            }
         }
         query
     })
