@@ -309,7 +309,7 @@ test("the lines of a series have the same times, and a count is nothing where no
 
 test("the shop's own metrics go before those that came with the suite", () => {
   const names = (all) => ranked(all.map((name) => ({ name }))).map(({ name }) => name);
-  assert.deepEqual(names(["daily_sales", "visits", "a_metric", "daily_country"]), ["a_metric", "visits", "daily_country", "daily_sales"]);
+  assert.deepEqual(names(["tidemill_check", "daily_sales", "visits", "a_metric", "daily_country"]), ["a_metric", "visits", "daily_country", "daily_sales"]);
   assert.equal(nameOf({ name: "returns_by_reason" }), "Returns by reason");
 });
 

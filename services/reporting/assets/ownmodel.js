@@ -8,14 +8,16 @@ const MAX_ROWS = 8;
 /** As many points as a line is filled up to. */
 const MAX_POINTS = 5_000;
 /** Definitions that come with the suite: those of a shop go first. */
-const SHIPPED = new Set(["daily_country", "daily_sales", "tidemill_check"]);
+const SHIPPED = new Set(["daily_country", "daily_sales"]);
+/** What `tidemill check` sends: it is no figure of the shop. */
+const OF_CHECK = "tidemill_check";
 /** What is nothing where there are no events. */
 const COUNTED = new Set(["count", "sum", "distinct"]);
 
 /** Metrics in the order in which they are shown. */
 export function ranked(metrics) {
   const place = ({ name }) => [Number(SHIPPED.has(name)), name];
-  return [...metrics].sort((a, b) => (place(a) < place(b) ? -1 : 1));
+  return metrics.filter(({ name }) => name !== OF_CHECK).sort((a, b) => (place(a) < place(b) ? -1 : 1));
 }
 
 /** A name for people: `returns_by_reason` is "Returns by reason". */
