@@ -36,7 +36,7 @@ async fn what_was_true_stays_true(store: &Store) {
     assert_eq!(store.standing().await.expect("standing").watermarks.watermark(), Some(at(200)));
     assert_eq!(known().await, truth(50, 700, 900));
     let heads = BTreeMap::from([(Partition::new(2), 9)]);
-    store.fold_log(to(0, 1), &[], &heads, &BTreeMap::new(), at(60)).await.expect("folds");
+    let _ = store.fold_log(to(0, 1), &[], &heads, &BTreeMap::new(), at(60)).await.expect("folds");
     assert_eq!(store.standing().await.expect("standing").watermarks.watermark(), None);
     assert_eq!(known().await, truth(50, 700, 900));
     store.raise_truth(truth(49, 699, 899)).await.expect("stored");
@@ -71,7 +71,7 @@ async fn happen(store: &Store, happening: &Happening, now: Timestamp) {
         }
         Happening::Received { partition, raw_seq } => {
             let heads = BTreeMap::from([(Partition::new(partition), raw_seq)]);
-            store.fold_log(to(0, 1), &[], &heads, &BTreeMap::new(), now).await.expect("folds");
+            let _ = store.fold_log(to(0, 1), &[], &heads, &BTreeMap::new(), now).await.expect("folds");
         }
         Happening::ReadUp => {
             let watermarks = store.standing().await.expect("standing").watermarks;
