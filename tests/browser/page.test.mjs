@@ -406,6 +406,17 @@ test("a metric of the shop's own is there, and follows what comes", async () => 
   assert.deepEqual(errors, []);
 });
 
+test("a table with many measures keeps its words whole", async () => {
+  const measures = Array.from({ length: 14 }, (_, n) => ({ name: `measure_number_${n}`, kind: "count" }));
+  const values = Object.fromEntries(measures.map(({ name }) => [name, 1_000_000]));
+  stub.own = [{ definition: definition("wide", 60, ["reason"], measures), rows: [{ dimensions: { reason: "unexpectedly" }, values }], series: () => [] }];
+  await open();
+  await page.waitForSelector('[data-metric="wide"][data-loaded]');
+  const head = await page.locator('[data-metric="wide"] tbody th').boundingBox();
+  assert.ok(head.height < 45, `the row is ${head.height} pixels high`);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "the table scrolls, and not the page");
+});
+
 test("of many metrics of its own the shop is told the first, and the names of the rest", async () => {
   stub.own = Array.from({ length: 14 }, (_, n) => {
     const { definition: of, ...answers } = returned([["broken", "EUR", 1, "1.00"]]);
