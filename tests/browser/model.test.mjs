@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { bucketsOf, Calendar } from "../../services/reporting/assets/calendar.js";
-import { formatMoney } from "../../services/reporting/assets/format.js";
-import { Applied, booksSince, MetricModel } from "../../services/reporting/assets/model.js";
+import { formatMoney, share, withShopTimes } from "../../services/reporting/assets/format.js";
+import { Applied, bookHours, booksSince, MetricModel } from "../../services/reporting/assets/model.js";
+import { lineUp, nameOf, ranked, tableOf } from "../../services/reporting/assets/ownmodel.js";
 import { slotsOf, SLOTS } from "../../services/reporting/assets/slots.js";
+import { SPANS, windowBounds } from "../../services/reporting/assets/spans.js";
 
 const MINUTE = 60_000;
 const NOON = Date.parse("2026-03-01T12:00:00Z");
@@ -142,12 +144,10 @@ test("buckets of days, weeks and months begin at midnights of the zone", () => {
 test("what can still change is known", () => {
   const model = sales();
   assert.equal(model.openFrom, null);
-  assert.equal(model.completeUntil, null);
   model.apply(cell(0, "books", "Europe", "1.00", 1));
   model.apply(cell(1, "books", "Europe", "1.00", 1, false));
   model.apply(cell(2, "books", "Europe", "1.00", 1, false));
   assert.equal(model.openFrom, NOON + MINUTE);
-  assert.equal(model.completeUntil, NOON + MINUTE);
   model.apply(cell(1, "books", "Europe", "1.00", 1, true));
   assert.equal(model.openFrom, NOON + 2 * MINUTE);
 });
@@ -224,4 +224,96 @@ test("an amount is written with the decimals of its currency", () => {
   assert.match(formatMoney(20n * 10n ** 12n, "EUR"), /20.00/);
   assert.match(formatMoney(20n * 10n ** 12n, null), /^20.00$/);
   assert.ok(!formatMoney(15_000n * 10n ** 12n, "JPY").includes("€"));
+});
+
+const times = ({ from, to }) => [from, to].map((ms) => (Number.isFinite(ms) ? new Date(ms).toISOString() : ms));
+
+test("a day is the shop's, also where it has 23 hours", () => {
+  const berlin = new Calendar("Europe/Berlin");
+  const now = Date.parse("2026-03-30T10:07:08Z");
+  const bounds = (span, windowMs = MINUTE) => times(windowBounds(SPANS[span], windowMs, now, berlin));
+  assert.deepEqual(bounds("today"), ["2026-03-29T22:00:00.000Z", Infinity]);
+  assert.deepEqual(bounds("yesterday"), ["2026-03-28T23:00:00.000Z", "2026-03-29T22:00:00.000Z"]);
+  assert.deepEqual(bounds("15m"), ["2026-03-30T09:52:00.000Z", Infinity]);
+  assert.deepEqual(bounds("all"), [-Infinity, Infinity]);
+  // The nearest day of UTC, and not the one that is all but over.
+  assert.deepEqual(bounds("yesterday", 24 * 60 * MINUTE), ["2026-03-29T00:00:00.000Z", "2026-03-30T00:00:00.000Z"]);
+});
+
+test("windows after a span are none of it", () => {
+  const model = sales();
+  model.clear(NOON, NOON, NOON + 2 * MINUTE);
+  assert.equal(model.apply(cell(1, "books", "Europe", "1.00", 1)), Applied.Live);
+  assert.equal(model.apply(cell(2, "books", "Europe", "2.00", 1)), Applied.Outside);
+});
+
+test("the books of a day that is over have its hours alone", () => {
+  const hour = (at, received) => ({ hour: new Date(at).toISOString(), received, late: 0, duplicate: 0, dead_lettered: 0 });
+  const totals = { received: 7, late: 0, duplicate: 0, dead_lettered: 0 };
+  const hours = { totals, sources: [{ hours: [hour(NOON - 60 * MINUTE, 1), hour(NOON, 2), hour(NOON + 60 * MINUTE, 4)] }] };
+  const newer = { ...totals, received: 9 };
+  assert.equal(booksSince(hours, NOON, newer, NOON + 60 * MINUTE).received, 2);
+  assert.equal(booksSince(hours, NOON, newer).received, 8, "what has come since is of now");
+  assert.deepEqual(bookHours({ from: NOON + MINUTE, to: NOON + 61 * MINUTE }), { from: NOON, to: NOON + 120 * MINUTE });
+});
+
+test("shares are of what is there, and may be below nothing", () => {
+  assert.equal(share(30n, 120n), 0.25);
+  assert.equal(share(-30n, 120n), -0.25);
+  assert.equal(share(-30n, -10n), null);
+  assert.equal(share(0n, 0n), null);
+});
+
+test("an average leaves out what has no rate, and counts it", () => {
+  const model = sales({ liveFrom: -Infinity });
+  model.define({ dimensions: ["category", "currency", "region"], window: { seconds: 60 }, measures: [{ name: "revenue", money: true }, { name: "orders" }] });
+  const paid = (currency, revenue, orders, more) => model.apply({ ...cell(0, "books", "Europe", revenue, orders), dimensions: { category: "books", currency, region: "Europe" }, ...more });
+  paid("EUR", "60.00", 3, { converted: { revenue: "60.00" } });
+  model.setBase("EUR");
+  assert.deepEqual(model.average("revenue", "orders"), { sum: 60_000_000_000_000n, count: 3_000_000_000_000n, left: 0n });
+  paid("XAF", "9000", 2, { converted: { revenue: null }, unconverted: { revenue: 2 } });
+  assert.deepEqual(model.average("revenue", "orders"), { sum: 60_000_000_000_000n, count: 3_000_000_000_000n, left: 2_000_000_000_000n });
+});
+
+const returns = { name: "returns_by_reason", window: { kind: "tumbling", seconds: 60 }, dimensions: ["currency", "reason"], measures: [{ name: "items", kind: "count" }, { name: "value", kind: "sum", money: true }] };
+const minute = (ago, values) => ({ start: new Date(NOON - ago * MINUTE).toISOString(), end: new Date(NOON - (ago - 1) * MINUTE).toISOString(), values });
+
+test("a metric of the shop's own is a table of its dimensions, and amounts stay in their currencies", () => {
+  const row = (reason, currency, items, value) => ({ dimensions: { reason, currency }, values: { items, value } });
+  const { columns, rows, rest } = tableOf(returns, { rows: [row("late", "EUR", 1, "2.00"), row("broken", "USD", 5, "9.00"), row("broken", "EUR", 5, "7.00")], approximate: ["items"] });
+  assert.deepEqual(columns.map(({ name, isApproximate = false }) => [name, isApproximate]), [["reason", false], ["currency", false], ["items", true], ["value", false]]);
+  assert.deepEqual(rows.map(({ cells, currency }) => [...cells, currency]), [["broken", "USD", 5, "9.00", "USD"], ["broken", "EUR", 5, "7.00", "EUR"], ["late", "EUR", 1, "2.00", "EUR"]]);
+  assert.equal(rest, 0);
+  assert.equal(tableOf(returns, { rows: Array.from({ length: 20 }, (_, n) => row(`r${n}`, "EUR", n, "1.00")) }).rest, 12);
+  assert.deepEqual(tableOf({ ...returns, dimensions: [], measures: [returns.measures[0]] }, { rows: [{ dimensions: {}, values: { items: 3 } }] }).rows[0].cells, ["All", 3]);
+});
+
+test("of windows that overlap the newest is told", () => {
+  const series = [
+    { dimensions: { reason: "broken", currency: "EUR" }, points: [minute(2, { items: 9, value: "1.00" }), minute(1, { items: 4, value: "1.00" })] },
+    { dimensions: { reason: "late", currency: "EUR" }, points: [minute(2, { items: 7, value: "1.00" })] },
+  ];
+  const { rows, window } = tableOf({ ...returns, window: { kind: "sliding", seconds: 60 } }, { series });
+  assert.deepEqual([rows.length, rows[0].cells[2], window.start], [1, 4, NOON - MINUTE]);
+  assert.equal(tableOf(returns, { series: [] }).window, null);
+});
+
+test("the lines of a series have the same times, and a count is nothing where nothing came", () => {
+  const series = ["EUR", "USD"].map((currency, at) => ({ dimensions: { currency }, points: at === 0 ? [minute(3, { items: 2 }), minute(0, { items: 1 })] : [minute(1, { items: 8 })] }));
+  const { starts, lines } = lineUp(returns, returns.measures[0], { series, resolution: "window" }, new Calendar());
+  assert.deepEqual(starts, [3, 2, 1, 0].map((ago) => NOON - ago * MINUTE));
+  assert.deepEqual(lines.map(({ name, values }) => [name, values]), [["USD", [0, 0, 8, 0]], ["EUR", [2, 0, 0, 1]]]);
+  const averages = lineUp(returns, { name: "items", kind: "average" }, { series, resolution: "window" }, new Calendar());
+  assert.deepEqual(averages.lines[0].values, [null, null, 8, null], "an average of nothing has no value");
+});
+
+test("the shop's own metrics go before those that came with the suite", () => {
+  const names = (all) => ranked(all.map((name) => ({ name }))).map(({ name }) => name);
+  assert.deepEqual(names(["tidemill_check", "daily_sales", "visits", "a_metric", "daily_country"]), ["a_metric", "visits", "daily_country", "daily_sales"]);
+  assert.equal(nameOf({ name: "returns_by_reason" }), "Returns by reason");
+});
+
+test("a text that is no time stays as it is", () => {
+  assert.equal(withShopTimes("at 2026-99-01T00:00:00Z, 2026-03-01"), "at 2026-99-01T00:00:00Z, 2026-03-01");
+  assert.doesNotMatch(withShopTimes("from 2026-03-01T12:00:00Z."), /Z/);
 });

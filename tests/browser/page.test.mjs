@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 
-import { Stub, valuesOf } from "./stub.mjs";
+import { definition, Stub, valuesOf } from "./stub.mjs";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -247,4 +247,203 @@ test("days are the shop's, whatever the reader's clock shows", async () => {
   await page.waitForSelector("#time-table td");
   const told = await page.$$eval("#time-table tbody tr", (rows) => rows.map((row) => row.innerText.replace(/\s+/g, " ").trim()));
   assert.deepEqual(told, ["14 Mar 2026 3.00", "13 Mar 2026 0.00", "12 Mar 2026 0.00", "11 Mar 2026 6.00"]);
+});
+
+/** A page in another zone than the shop's. */
+async function readIn(timezoneId) {
+  await page.close();
+  page = await browser.newPage({ viewport: { width: 1440, height: 1000 }, locale: "en-GB", timezoneId });
+  page.setDefaultTimeout(60_000);
+  page.on("pageerror", (error) => errors.push(error.message));
+}
+
+/** What a clock of a zone shows. */
+const clockOf = (timeZone, ms) => new Date(ms).toLocaleTimeString("en-GB", { timeZone, hour: "2-digit", minute: "2-digit" });
+
+test("the zone is named, and all times are of it", async () => {
+  await readIn("America/New_York");
+  stub.zone = "Asia/Kathmandu";
+  const at = Math.floor(Date.now() / MINUTE) * MINUTE - 5 * MINUTE;
+  const time = new Date(at).toISOString();
+  stub.alerts = [{ id: "a", rule: "R", severity: "warning", state: "notified", title: "Spike", summary: `In the window from ${time.replace(".000", "")}.`, event_time: time, fired_at: time, trace_id: null }];
+  stub.cells = [sale(5, "Books", 7)];
+  await open();
+  await netIs("7.00");
+  assert.equal(await page.innerText('[data-testid="zone"]'), "Asia/Kathmandu");
+  const clock = clockOf(stub.zone, at);
+  assert.match(await page.innerText('[data-testid="alert-row"] time'), new RegExp(clock));
+  assert.match(await page.getAttribute('[data-testid="alert-row"] time', "title"), new RegExp(`Event time .*${clock}:00.*Asia/Kathmandu`));
+  assert.match(await page.innerText(".alert-summary"), new RegExp(`from .*${clock}\\.$`));
+  assert.match(await page.getAttribute("#chart-category", "aria-label"), new RegExp(`from .*${clock} to`));
+  // The books' hours begin where the span does in one minute of sixty.
+  const minutes = new Date().getUTCMinutes();
+  if (minutes > 1 && minutes < 58) assert.match(await page.innerText("#events-since"), /^since .*, in whole hours$/);
+  assert.deepEqual(errors, []);
+});
+
+test("today and yesterday are days of the shop", async () => {
+  stub.zone = "Pacific/Kiritimati";
+  const shift = 14 * 60 * MINUTE;
+  const midnight = Math.floor((Date.now() + shift) / DAY) * DAY - shift;
+  const at = (start, category, revenue) => ({ ...sale(0, category, revenue), start });
+  stub.cells = [at(midnight - DAY - MINUTE, "Books", 1), at(midnight - DAY, "Books", 2), at(midnight - MINUTE, "Games", 4), at(midnight, "Books", 8)];
+  stub.hours = [midnight - DAY, midnight - 60 * MINUTE, midnight].map((hour, n) => ({ hour: new Date(hour).toISOString(), received: 2 ** n, late: 0, duplicate: 0, dead_lettered: 0 }));
+  await open("today");
+  await netIs("8.00");
+  assert.match(await page.innerText("#sales-since"), /^since 00:00$/);
+  await page.check('input[name="span"][value="yesterday"]', { force: true });
+  await netIs("6.00");
+  await page.waitForSelector('[data-testid="kpi-received"][data-value="3"]');
+  assert.equal(await page.innerText("#sales-since"), await page.innerText("#events-since"), "both are the same day");
+  const { from, to } = stub.asked.findLast(({ name, view }) => name === "sales_metrics" && view === "totals");
+  assert.ok(Date.parse(from) === midnight - DAY && Date.parse(to) <= midnight, `${from} to ${to}`);
+  // What is sold now is not yesterday's.
+  const point = { start: new Date(Math.floor(Date.now() / MINUTE) * MINUTE).toISOString(), complete: false, dimensions: { region: "Europe" }, values: valuesOf({ revenue: 100, orders: 1 }) };
+  stub.send("metrics", { metric: "order_metrics", version: "1", as_of: new Date().toISOString(), points: [point] });
+  stub.send("alert", { id: "a", rule: "R", severity: "warning", state: "firing", title: "After it", summary: "", event_time: new Date().toISOString(), fired_at: new Date().toISOString() });
+  await page.waitForSelector('[data-alert-id="a"]');
+  assert.equal(await exact("kpi-net"), "6.00");
+  await page.check('input[name="span"][value="today"]', { force: true });
+  await netIs("8.00");
+  assert.deepEqual(errors, []);
+});
+
+test("the average is of the orders whose amount is known, and says how many are left out", async () => {
+  const paid = (currency, revenue, orders, converted) => {
+    const cell = sale(5, "Books", revenue, orders);
+    return { ...cell, converted, dimensions: { ...cell.dimensions, currency } };
+  };
+  stub.money = true;
+  const average = () => page.locator('[data-testid="kpi-average-order"]');
+  stub.cells = [paid("EUR", 60, 3, 60), paid("USD", 20, 1, 18), paid("XAF", 9000, 2)];
+  await open();
+  await netIs("78.00");
+  assert.match(await average().innerText(), /€19\.50\s+revenue per order, before refunds; without 2 orders in currencies that lack a rate/);
+  assert.equal(await average().getAttribute("title"), "without 2 orders in currencies that lack a rate");
+  stub.cells = [paid("XAF", 9000, 2), paid("KWD", 1, 1)];
+  await open();
+  await page.waitForFunction(() => document.querySelector('[data-testid="kpi-average-order"]').innerText.includes("without 3 orders"));
+  assert.match(await average().innerText(), /–\s+revenue per order/);
+});
+
+test("a share below nothing is told as it is", async () => {
+  stub.cells = [sale(5, "Books", 120), { ...sale(5, "Games", 10), refunds: 30 }];
+  await open();
+  await netIs("100.00");
+  const shares = () => page.$$eval("#categories tr .bar-share", (cells) => cells.map((cell) => cell.innerText));
+  assert.deepEqual(await shares(), ["120%", "-20%"]);
+  assert.match(await page.innerText('[data-category="Games"] .bar-value'), /^-20\.00$/);
+  stub.cells = [sale(5, "Books", 10), { ...sale(5, "Games", 10), refunds: 40 }];
+  await open();
+  await netIs("-20.00");
+  assert.deepEqual(await shares(), ["–", "–"], "of less than nothing there are no shares");
+});
+
+test("nothing is told before all of a span is there", async () => {
+  const held = ["order_metrics/totals", "product_views/series"].map((path) => stub.hold(`/v1/metrics/${path}`));
+  stub.cells = [sale(5, "Books", 7), sale(180, "Books", 30)];
+  await open("24h");
+  const point = (values) => ({ start: new Date(stub.cells[0].start).toISOString(), complete: false, dimensions: { region: "Europe", category: "Books" }, values: valuesOf(values) });
+  for (const metric of ["sales_metrics", "order_metrics"]) {
+    stub.send("metrics", { metric, version: "1", as_of: new Date().toISOString(), points: [point({ revenue: 8, orders: 1 })] });
+  }
+  stub.send("metrics", { metric: "product_views", version: "1", as_of: new Date().toISOString(), points: [{ ...point({ revenue: 0, orders: 0 }), values: { views: 3 } }] });
+  stub.send("alert", { id: "a", rule: "R", severity: "warning", state: "firing", title: "After it", summary: "", event_time: new Date().toISOString(), fired_at: new Date().toISOString() });
+  await page.waitForSelector('[data-alert-id="a"]');
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  assert.equal(await exact("kpi-net"), null, "the newest windows are not all");
+  assert.equal(await page.locator('[data-testid="category-row"]').count(), 0);
+  assert.equal(await page.isHidden("#funnel"), true);
+  held.forEach((release) => release());
+  await netIs("38.00");
+  assert.deepEqual(errors, []);
+});
+
+test("how far the numbers are true goes on while nothing comes, and never back", async () => {
+  stub.cells = [sale(5, "Books", 7)];
+  await open();
+  await netIs("7.00");
+  const told = (name) => page.getAttribute(`[data-testid="${name}"]`, "datetime");
+  const later = [60, 30].map((seconds) => new Date(Date.now() + seconds * 1000).toISOString());
+  stub.send("truth", { as_of: later[0], watermark: later[1], complete_until: later[0] });
+  await page.waitForSelector(`[data-testid="as-of"][datetime="${later[0]}"]`);
+  assert.equal(await told("watermark"), later[1]);
+  stub.send("truth", { as_of: later[1], watermark: null, complete_until: null });
+  stub.send("alert", { id: "a", rule: "R", severity: "warning", state: "firing", title: "After it", summary: "", event_time: new Date().toISOString(), fired_at: new Date().toISOString() });
+  await page.waitForSelector('[data-alert-id="a"]');
+  assert.deepEqual([await told("as-of"), await told("watermark")], later);
+});
+
+/** A metric of a shop's own: what is given back, by reason. */
+const returned = (rows) => ({
+  definition: {
+    ...definition("returns_by_reason", 60, ["currency", "reason"], [{ name: "items", kind: "count" }, { name: "value", kind: "sum", money: true }]),
+    description: "What comes back, and why",
+  },
+  rows: rows.map(([reason, currency, items, value]) => ({ dimensions: { reason, currency }, values: { items, value } })),
+  series: () => ["EUR", "USD"].map((currency) => ({
+    dimensions: { currency },
+    points: [3, 2, 0].map((ago) => ({ start: new Date(Math.floor(Date.now() / MINUTE) * MINUTE - ago * MINUTE).toISOString(), values: { items: ago + 1, value: "1.00" } })),
+  })),
+});
+
+test("a metric of the shop's own is there, and follows what comes", async () => {
+  stub.cells = [sale(5, "Books", 7)];
+  stub.own = [returned([["broken", "EUR", 4, "40.50"], ["broken", "USD", 9, "99.00"], ["late", "EUR", 1, null]])];
+  await open();
+  const card = page.locator('[data-metric="returns_by_reason"][data-loaded]');
+  await card.waitFor();
+  assert.match(await card.innerText(), /^Returns by reason/);
+  assert.match(await card.innerText(), /What comes back, and why/);
+  const told = () => card.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.innerText).join(" ")));
+  assert.deepEqual(await told(), ["broken USD 9 US$99.00", "broken EUR 4 €40.50", "late EUR 1 –"]);
+  assert.match(await card.locator(".chart").getAttribute("aria-label"), /^Items over time, by currency: EUR, USD, highest 4/);
+  stub.own = [returned(Array.from({ length: 11 }, (_, n) => [`reason ${n}`, "EUR", 11 - n, "1.00"]))];
+  stub.send("metrics", { metric: "returns_by_reason", version: "1", as_of: new Date().toISOString(), points: [] });
+  await card.scrollIntoViewIfNeeded();
+  await page.waitForFunction(() => document.querySelectorAll('[data-metric="returns_by_reason"] tbody tr').length === 8);
+  assert.match(await card.innerText(), /and 3 more rows, at \/v1\/metrics\/returns_by_reason\/totals/);
+  assert.deepEqual(errors, []);
+});
+
+test("a table with many measures keeps its words whole", async () => {
+  const measures = Array.from({ length: 14 }, (_, n) => ({ name: `measure_number_${n}`, kind: "count" }));
+  const values = Object.fromEntries(measures.map(({ name }) => [name, 1_000_000]));
+  stub.own = [{ definition: definition("wide", 60, ["reason"], measures), rows: [{ dimensions: { reason: "unexpectedly" }, values }], series: () => [] }];
+  await open();
+  await page.waitForSelector('[data-metric="wide"][data-loaded]');
+  const head = await page.locator('[data-metric="wide"] tbody th').boundingBox();
+  assert.ok(head.height < 45, `the row is ${head.height} pixels high`);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "the table scrolls, and not the page");
+});
+
+test("of many metrics of its own the shop is told the first, and the names of the rest", async () => {
+  stub.own = Array.from({ length: 14 }, (_, n) => {
+    const { definition: of, ...answers } = returned([["broken", "EUR", 1, "1.00"]]);
+    return { ...answers, definition: { ...of, name: `metric_${String(n).padStart(2, "0")}` } };
+  });
+  await open();
+  await page.waitForSelector('[data-metric="metric_11"][data-loaded]');
+  assert.equal(await page.locator('[data-testid="own-metric"]').count(), 12);
+  assert.match(await page.innerText('[data-testid="own-metrics"] > .fine'), /^and 2 more, at \/v1\/metrics: metric_12, metric_13$/);
+});
+
+test("without metrics of its own the panel is not there", async () => {
+  await open();
+  await page.waitForSelector('[data-testid="kpi-net"][data-value]');
+  assert.equal(await page.isHidden('[data-testid="own-metrics"]'), true);
+});
+
+test("nothing moves when the figures come", async () => {
+  stub.cells = Array.from({ length: 30 }, (_, n) => sale(n, ["Books", "Games"][n % 2], 100 + n));
+  stub.own = [returned([["broken", "EUR", 4, "40.50"]])];
+  await page.addInitScript(() => {
+    window.moved = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (window.moved += value))).observe({ type: "layout-shift", buffered: true });
+  });
+  await open();
+  await page.waitForSelector('[data-metric="returns_by_reason"][data-loaded]');
+  await page.evaluate(() => document.fonts.ready.then(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))));
+  const moved = await page.evaluate(() => window.moved);
+  assert.ok(moved < 0.02, `the layout has moved by ${moved}`);
 });

@@ -16,7 +16,7 @@ const COUNTS = { received: 9, accepted: 9, rejected: 0, counted: 9, late: 0, dup
 
 const AMOUNTS = ["gross", "discounts", "revenue", "refunds", "cancelled", "net"];
 
-const definition = (name, seconds, dimensions, measures = []) => ({ name, version: "1", window: { kind: "tumbling", seconds }, dimensions, measures });
+export const definition = (name, seconds, dimensions, measures = []) => ({ name, version: "1", window: { kind: "tumbling", seconds }, dimensions, measures });
 /** Measures of sales, by line or by order. */
 const measures = (money, counts) => [...AMOUNTS.map((name) => ({ name, kind: "sum", money })), ...counts.map((name) => ({ name, kind: "count" }))];
 
@@ -28,6 +28,10 @@ export class Stub {
   /** Whose days the API's are. */
   zone = "UTC";
   alerts = [];
+  /** Metrics of the shop's own: `{definition, rows, series}`; `series` answers the lines for what is asked. */
+  own = [];
+  /** The hours of the books' only source. */
+  hours = [];
   /** Whether revenue is money. Then cells have the dimension `currency`, and `converted` where that is known. */
   money = false;
   /** Every request for a series or totals. */
@@ -74,7 +78,7 @@ export class Stub {
     as_of: new Date().toISOString(),
     balanced: true,
     totals: COUNTS,
-    sources: [{ source: "shop", ...COUNTS, balanced: true, hours: [] }],
+    sources: [{ source: "shop", ...COUNTS, balanced: true, hours: this.hours }],
     more_sources: 0,
   });
 
@@ -119,13 +123,15 @@ export class Stub {
       definition("product_views", 60, ["category"]),
       definition("conversion", 3600, ["region"]),
     ];
-    if (url.pathname === "/v1/metrics") return { as_of, metrics };
+    if (url.pathname === "/v1/metrics") return { as_of, zone: this.zone, metrics: [...metrics, ...this.own.map(({ definition }) => definition)] };
     if (url.pathname === "/v1/alerts") return { as_of, alerts: this.alerts };
     if (url.pathname === "/v1/books") return this.books();
     if (url.pathname === "/v1/health") return this.health();
     const [, , , name, view] = url.pathname.split("/");
     const asked = { name, view, ...Object.fromEntries(url.searchParams) };
     this.asked.push(asked);
+    const own = this.own.find(({ definition }) => definition.name === name);
+    if (own) return { metric: name, as_of, zone: this.zone, approximate: [], resolution: "window", ...(view === "totals" ? { rows: own.rows } : { series: own.series(asked) }) };
     const cells = { sales_metrics: this.cells, order_metrics: this.placed ?? this.cells }[name] ?? [];
     const [from, to] = [Date.parse(asked.from), Date.parse(asked.to)];
     const within = cells.filter(({ start }) => start >= from && start < to);

@@ -1,7 +1,7 @@
 // The list of recent alerts, newest first.
 
 import { byId, el, icon, setAttributes, setText, syncChildren } from "./dom.js";
-import { formatClock, formatMoment } from "./format.js";
+import { formatFull, formatRecent, withShopTimes } from "./format.js";
 
 /** As many as are asked for and kept. */
 export const MAX_ALERTS = 100;
@@ -64,12 +64,12 @@ function updateRow(row, alert, jaeger) {
   const [title, summary, facts] = row.lastElementChild.children;
   const [time, state, trace] = facts.children;
   setAttributes(row, { "data-level": level(alert.severity), "data-rule": alert.rule, "data-alert-id": alert.id, "data-state": alert.state });
-  setText(title.firstElementChild, alert.title);
+  setText(title.firstElementChild, withShopTimes(alert.title));
   setText(title.lastElementChild, alert.severity);
-  setText(summary, alert.summary);
-  setAttributes(time, { datetime: alert.event_time, title: `Event time ${alert.event_time}, fired at ${alert.fired_at}` });
+  setText(summary, withShopTimes(alert.summary));
   const at = Date.parse(alert.event_time);
-  setText(time, new Date(at).toDateString() === new Date().toDateString() ? formatClock(at) : formatMoment(at));
+  setAttributes(time, { datetime: alert.event_time, title: `Event time ${formatFull(at)}, fired at ${formatFull(Date.parse(alert.fired_at))}` });
+  setText(time, formatRecent(at));
   setText(state, alert.state === "notified" ? "Notified" : "Firing");
   showTrace(trace, alert.trace_id, jaeger);
 }

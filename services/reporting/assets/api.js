@@ -1,6 +1,6 @@
 // The reporting API: JSON by fetch, changes by server-sent events.
 
-const STREAM_TYPES = ["metrics", "alert", "books", "health", "reset"];
+const STREAM_TYPES = ["metrics", "truth", "alert", "books", "health", "reset"];
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 

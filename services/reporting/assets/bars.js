@@ -1,7 +1,7 @@
 // Sorted bars, as tables: a reader of any kind gets name, figure and share.
 
 import { el, setAttributes, setText, syncChildren } from "./dom.js";
-import { formatCount, formatInteger, formatMoney, formatPercent, share } from "./format.js";
+import { formatCount, formatInteger, formatMoney, formatShare, share } from "./format.js";
 import { toDecimalString } from "./money.js";
 
 const MAX_ROWS = 12;
@@ -40,13 +40,19 @@ export function showBars(table, rows, currency, describe) {
       const [head, figure, part] = row.children;
       const bar = head.lastElementChild.firstElementChild;
       setText(head.firstElementChild, name);
-      bar.style.width = `${100 * share(value, highest)}%`;
+      bar.style.width = `${100 * barOf(share(value, highest))}%`;
       bar.style.background = `var(${property})`;
       setText(figure, formatMoney(value, currency));
-      setText(part, formatPercent(share(value, whole)));
+      setText(part, formatShare(share(value, whole)));
+      setAttributes(part, { title: whole > 0n ? null : NO_WHOLE });
     },
   );
 }
+
+const NO_WHOLE = "All together is nothing or less, of which there are no shares";
+
+/** How long a bar is, from 0 to 1: what is less than nothing has none. */
+const barOf = (part) => Math.min(1, Math.max(0, part ?? 0));
 
 /** The steps from a view to an order: `[[name, units]]`, views first. */
 export function showFunnel(table, steps) {
@@ -69,25 +75,26 @@ export function showFunnel(table, steps) {
       const [head, track, figure, part] = row.children;
       setAttributes(row, { "data-step": name.toLowerCase(), "data-value": toDecimalString(value) });
       setText(head, name);
-      track.firstElementChild.style.width = `${100 * Math.min(1, share(value, views))}%`;
+      track.firstElementChild.style.width = `${100 * barOf(share(value, views))}%`;
       setText(figure, formatCount(value));
-      setText(part, formatPercent(share(value, views)));
+      setText(part, formatShare(share(value, views)));
     },
   );
 }
 
-/** Fills `container` with a plain table. Cells are text. */
-export function showTable(container, caption, columns, rows) {
+/** Fills `container` with a plain table. Cells are text; the first `words` columns hold words, and not figures. */
+export function showTable(container, caption, columns, rows, words = 1) {
+  const kind = (at) => (at < words ? { class: "word" } : {});
   container.replaceChildren(
     el(
       "table",
       { class: "plain" },
       el("caption", { class: "visually-hidden" }, caption),
-      el("thead", {}, el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, name)))),
+      el("thead", {}, el("tr", {}, ...columns.map((name, at) => el("th", { scope: "col", ...kind(at) }, name)))),
       el(
         "tbody",
         {},
-        ...rows.map(([head, ...cells]) => el("tr", {}, el("th", { scope: "row" }, head), ...cells.map((cell) => el("td", {}, cell)))),
+        ...rows.map(([head, ...cells]) => el("tr", {}, el("th", { scope: "row", ...kind(0) }, head), ...cells.map((cell, at) => el("td", kind(at + 1), cell)))),
       ),
     ),
   );

@@ -4,20 +4,22 @@ import { Alerts, MAX_ALERTS, webAddress } from "./alerts.js";
 import { getJson, Stream } from "./api.js";
 import { showBars, showFunnel, showTable } from "./bars.js";
 import { showBooks, watchDeadLetters } from "./books.js";
+import { Calendar } from "./calendar.js";
 import { showChain } from "./chain.js";
 import { OTHER_PROPERTY, Palette } from "./colours.js";
 import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
 import { MetricFeed } from "./feed.js";
 import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
-import { formatClock, formatCount, formatDay, formatDrawnMoney, formatInteger, formatMoment, formatMoney, formatWindow } from "./format.js";
+import { formatClock, formatCount, formatDay, formatDrawnMoney, formatFull, formatInteger, formatMoment, formatMoney, formatRecent, formatWindow, tellTimesIn } from "./format.js";
 import { Breakdown, EventTiles, SalesTiles } from "./kpis.js";
-import { booksSince, MetricModel } from "./model.js";
+import { bookHours, booksSince, MetricModel } from "./model.js";
+import { OwnMetrics } from "./own.js";
+import { SPANS, WIDER } from "./spans.js";
 import { setUpTheme } from "./theme.js";
 import { TimeChart } from "./timechart.js";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
-const SPANS = { "15m": 15 * MINUTE, "1h": 60 * MINUTE, "24h": 24 * 60 * MINUTE, all: Infinity };
 /** What the measures of sales are called. */
 const MEASURES = { net: "Net", revenue: "Revenue", orders: "Orders", quantity: "Units" };
 const AMOUNTS = ["gross", "discounts", "revenue", "refunds", "cancelled", "net"];
@@ -37,7 +39,12 @@ const state = {
   live: false,
   loaded: false,
   clockOffset: 0,
+  /** The zone that the API names. */
+  zone: null,
+  /** Days of the shop. */
+  calendar: new Calendar(),
   asOf: null,
+  watermark: null,
   books: null,
   hours: null,
   health: null,
@@ -48,6 +55,9 @@ const state = {
 };
 
 const now = () => Date.now() + state.clockOffset;
+const calendar = () => state.calendar;
+/** Where a span begins and ends. */
+const boundsOf = (span) => SPANS[span].bounds(now(), state.calendar);
 
 // ---- drawing: at most once a frame, only what changed ----
 
@@ -59,6 +69,7 @@ const painters = {
   alerts: () => alerts.show(state.health?.links?.jaeger ?? null),
   events: paintEvents,
   chain: paintChain,
+  own: () => own.show(),
 };
 
 function redraw(...parts) {
@@ -77,6 +88,7 @@ function paint() {
       reportError(error);
     }
   }
+  byId("main").removeAttribute("data-built");
 }
 
 // ---- what the page knows ----
@@ -92,7 +104,7 @@ const salesChart = new TimeChart(byId("chart-category"), {
 const viewsChart = new TimeChart(byId("chart-views"), { formatValue: formatInteger, compactAxis: true });
 
 const feedOf = (name, measures, dimension, part) =>
-  new MetricFeed(new MetricModel(name, measures, dimension), { now, onChange: () => redraw(part, "head"), onError: showError });
+  new MetricFeed(new MetricModel(name, measures, dimension), { now, calendar, onChange: () => redraw(part, "head"), onError: showError });
 const feeds = {
   // By line: categories, and what adds up over lines.
   sales_metrics: feedOf("sales_metrics", ["net", "revenue", "orders", "quantity"], "category", "sales"),
@@ -101,6 +113,7 @@ const feeds = {
   product_views: feedOf("product_views", ["views"], "category", "views"),
   conversion: feedOf("conversion", ["views", "carts", "orders"], "region", "views"),
 };
+const own = new OwnMetrics(byId("own"), { now, calendar, onChange: () => redraw("own"), onError: showError });
 const sales = feeds.sales_metrics.model;
 const orders = feeds.order_metrics.model;
 const views = feeds.product_views.model;
@@ -132,30 +145,45 @@ function loadAll() {
 
 async function fetchAll() {
   const { losses } = state;
-  const [{ as_of: asOf, metrics }, alertList, health] = await Promise.all([
+  const [{ as_of: asOf, zone, metrics }, alertList, health] = await Promise.all([
     getJson("/v1/metrics"),
     getJson("/v1/alerts", { limit: MAX_ALERTS }),
     getJson("/v1/health"),
     loadBooks(),
   ]);
   state.clockOffset = Date.parse(asOf) - Date.now();
+  takeZone(zone);
+  own.define(metrics.filter(({ name }) => !(name in feeds)));
   for (const [name, feed] of Object.entries(feeds)) {
     feed.model.define(metrics.find((metric) => metric.name === name));
   }
   alerts.replace(alertList.alerts);
   // What was asked before the stream was lost says nothing of now.
   takeHealth(health, losses === state.losses);
-  sawTime(asOf);
   await loadSpan();
   if (!state.loaded && !chosenSpan()) await widenSpan();
   state.loaded = true;
   redraw(...Object.keys(painters));
 }
 
+/** Days and times are those of the shop. A release before this one does not say whose they are. */
+function takeZone(zone = "UTC") {
+  if (zone !== state.zone) {
+    state.zone = zone;
+    state.calendar = new Calendar(zone);
+    tellTimesIn(state.calendar.zone);
+  }
+  const { zone: told } = state.calendar;
+  setText(byId("zone"), told);
+  setAttributes(byId("zone"), { title: `Days and times are those of ${told}` });
+}
+
 /** Loads the metrics of the chosen span. */
 async function loadSpan() {
   const { span } = state;
+  own.load(SPANS[span]);
   await Promise.all(Object.values(feeds).map((feed) => feed.load(SPANS[span])));
+  for (const { head } of Object.values(feeds)) if (head) takeTruth({ as_of: head.asOf, watermark: head.watermark });
   if (span === state.span) state.shownSpan = span;
   redraw("sales", "views", "head");
 }
@@ -164,9 +192,8 @@ const isEmpty = () => sales.isEmpty && orders.isEmpty;
 
 /** At the first load, a span without data gives way to the next wider one. */
 async function widenSpan() {
-  const names = Object.keys(SPANS);
-  while (isEmpty() && state.span !== "all") {
-    setSpan(names[names.indexOf(state.span) + 1]);
+  while (isEmpty() && state.span in WIDER) {
+    setSpan(WIDER[state.span]);
     await loadSpan();
   }
   if (isEmpty()) {
@@ -199,7 +226,6 @@ function refreshHours() {
 
 function takeBooks(books) {
   state.books = books;
-  sawTime(books.as_of);
   redraw("events", "head");
 }
 
@@ -207,7 +233,6 @@ function takeHealth(health, isNow = true) {
   const jaegerBefore = state.health?.links?.jaeger;
   state.health = health;
   state.healthKnown ||= isNow;
-  sawTime(health.as_of);
   redraw("chain", "head");
   if (health.links?.jaeger !== jaegerBefore) redraw("alerts");
 }
@@ -218,18 +243,23 @@ function forgetHealth() {
   redraw("chain");
 }
 
-function sawTime(asOf) {
-  const ms = Date.parse(asOf ?? "");
-  if (ms > (state.asOf ?? -Infinity)) state.asOf = ms;
+/** How far all numbers are true; it never goes back. */
+function takeTruth({ as_of: asOf, watermark }) {
+  const later = (known, text) => Math.max(known ?? -Infinity, Date.parse(text ?? "") || -Infinity);
+  const told = (ms) => (ms === -Infinity ? null : ms);
+  state.asOf = told(later(state.asOf, asOf));
+  state.watermark = told(later(state.watermark, watermark));
+  redraw("head");
 }
 
 // ---- the stream ----
 
 const take = {
-  metrics({ metric, points, as_of: asOf, base_currency: baseCurrency }) {
+  truth: takeTruth,
+  metrics({ metric, points, base_currency: baseCurrency, ...truth }) {
     feeds[metric]?.apply(points, baseCurrency);
-    sawTime(asOf ?? new Date(now()).toISOString());
-    redraw("head");
+    own.changed(metric);
+    takeTruth(truth);
   },
   alert(alert) {
     if (alerts.put(alert)) setText(byId("announcer"), `${alert.severity} alert: ${alert.title}`);
@@ -273,16 +303,13 @@ function paintHead() {
   setText(byId("connection-text"), state.live ? "Live" : state.loaded ? "Reconnecting" : "Connecting");
   setTime(byId("as-of"), state.asOf, formatClock);
 
-  const watermark = Math.max(Date.parse(feeds.sales_metrics.head?.watermark ?? "") || -Infinity, sales.completeUntil ?? -Infinity);
-  setTime(byId("watermark"), watermark === -Infinity ? null : watermark, (ms) =>
-    now() - ms < 12 * 60 * MINUTE ? formatClock(ms) : formatMoment(ms),
-  );
+  setTime(byId("watermark"), state.watermark, formatRecent);
 
   const pill = byId("complete");
-  pill.hidden = sales.isEmpty;
   const open = sales.openFrom;
   const complete = open === null && (feeds.sales_metrics.head?.historyComplete ?? true);
   setAttributes(pill, {
+    "data-known": String(!sales.isEmpty),
     "data-complete": String(complete),
     title: complete ? "Every window shown is final, but for corrections by late events" : "The shaded windows can still change",
   });
@@ -290,7 +317,7 @@ function paintHead() {
 }
 
 function setTime(node, ms, format) {
-  setAttributes(node, { datetime: ms === null ? null : new Date(ms).toISOString(), title: ms === null ? null : new Date(ms).toISOString() });
+  setAttributes(node, { datetime: ms === null ? null : new Date(ms).toISOString(), title: ms === null ? null : formatFull(ms) });
   setText(node, ms === null ? "–" : format(ms));
 }
 
@@ -319,6 +346,9 @@ function paintSales() {
   paintTimeChart(measure, timeline, ranking);
 }
 
+/** Of what is not known by order. */
+const NO_AVERAGE = { sum: 0n, count: 0n, left: 0n };
+
 /** What is said of all categories: never a sum over them of what does not add up. */
 function paintHeadline() {
   const model = amounts();
@@ -326,7 +356,6 @@ function paintHeadline() {
   salesTiles.show(
     {
       net: model.total(net),
-      revenue: model.total("revenue"),
       orders: orders.has("orders") ? orders.total("orders") : null,
       quantity: sales.total("quantity"),
     },
@@ -338,11 +367,12 @@ function paintHeadline() {
       byCurrency: model.totalByCurrency(net),
       unread: sales.unread("revenue"),
       unconverted: model.unconverted(net),
+      average: model === orders && orders.has("orders") ? orders.average("revenue", "orders") : NO_AVERAGE,
     },
   );
   const parts = model === orders && model.isComparable;
   breakdown.show(parts ? Object.fromEntries(AMOUNTS.map((name) => [name, model.total(name)])) : null, model.currency);
-  setText(byId("sales-since"), sinceText(sales.spanFrom));
+  setText(byId("sales-since"), sinceText({ from: sales.spanFrom, to: sales.spanTo }));
   setAttributes(byId("sales-kpis"), { "data-span": state.shownSpan });
 }
 
@@ -426,6 +456,8 @@ function paintTimeTable(measure, starts, step, series) {
 }
 
 function paintViews() {
+  const { model } = feeds.conversion.model.defined ? feeds.conversion : feeds.product_views;
+  setText(byId("views-since"), state.loaded ? sinceText({ from: model.spanFrom, to: model.spanTo }, model.windowMs) : "");
   const funnel = conversion.isEmpty
     ? [["Views", views.total("views")]]
     : [
@@ -455,16 +487,26 @@ function paintChain() {
 
 function paintEvents() {
   const { books, hours } = state;
-  const spanFrom = SPANS[state.span] === Infinity ? -Infinity : now() - SPANS[state.span];
+  const { from, to } = boundsOf(state.span);
   // The stream may tell of the books before their hours are there.
-  if (!books || (spanFrom !== -Infinity && !hours)) return;
-  eventTiles.show(spanFrom === -Infinity ? books.totals : booksSince(hours, spanFrom, books.totals));
-  setText(byId("events-since"), sinceText(spanFrom === -Infinity ? spanFrom : Math.floor(spanFrom / (60 * MINUTE)) * 60 * MINUTE));
+  if (!books || (from !== -Infinity && !hours)) return;
+  eventTiles.show(from === -Infinity ? books.totals : booksSince(hours, from, books.totals, to));
+  setText(byId("events-since"), sinceText(bookHours({ from, to }), 60 * MINUTE));
   showBooks(books);
   showWelcome(books.totals.received === 0);
 }
 
-const sinceText = (ms) => (ms === -Infinity ? "all time" : `since ${formatMoment(ms)}`);
+/**
+ * A span in words. What is kept in windows longer than those of sales has them whole, and says
+ * so where it begins or ends elsewhere than the span that was chosen.
+ */
+function sinceText({ from, to }, windowMs = MINUTE) {
+  if (from === -Infinity) return "all time";
+  const chosen = boundsOf(state.span);
+  const differs = windowMs > MINUTE && [[from, chosen.from], [to, chosen.to]].some(([one, other]) => Math.abs(one - other) >= MINUTE);
+  const told = to === Infinity ? `since ${formatMoment(from, now())}` : `${formatMoment(from, now())} – ${formatMoment(to, now())}`;
+  return differs ? `${told}, in whole hours` : told;
+}
 
 function emptyText() {
   if (!sales.isComparable) return "Amounts are in several currencies, and no rate is known that makes them one.";
@@ -524,7 +566,7 @@ function setUpControls() {
     const address = new URL(location.href);
     address.searchParams.set("span", target.value);
     history.replaceState(null, "", address);
-    redraw("events");
+    redraw("events", "own");
     refreshHours();
     loadSpan().catch(showError);
   });
@@ -552,13 +594,19 @@ setUpLogin(() => {
 setUpTheme(byId("theme"), () => {
   salesChart.restyle();
   viewsChart.restyle();
+  own.restyle();
 });
 watchDeadLetters(showError);
 redraw("head", "chain", "sales", "views");
 stream.connect();
 // Figures do not wait for a stream that cannot be opened.
 setTimeout(() => state.loaded || loadAll(), STREAM_PATIENCE_MS);
-setInterval(() => Object.values(feeds).forEach((feed) => feed.tick()), TICK_MS);
+setInterval(() => {
+  Object.values(feeds).forEach((feed) => feed.tick());
+  own.tick();
+  // The books' span moves on, too.
+  redraw("events");
+}, TICK_MS);
 // Who has no key is asked once, and not again and again.
 setInterval(() => state.live || isAskingForKey() || loadAll(), POLL_MS);
 setInterval(() => isAskingForKey() || loadAll(), REFRESH_MS);

@@ -2,6 +2,7 @@
 
 import { getJson } from "./api.js";
 import { Applied } from "./model.js";
+import { windowBounds } from "./spans.js";
 
 const DAY_MS = 86_400_000;
 /** How far back windows are held one by one; older ones in sum. */
@@ -14,29 +15,30 @@ export class MetricFeed {
   /** Points that came while a load runs; they are newer than its answer. */
   #arrived = null;
   #liveMs = LIVE_MS;
-  #spanMs = null;
+  #span = null;
   #reload = null;
   #lastLoadMs = 0;
 
   /**
    * @param model the MetricModel to fill
    * @param now the server's clock, in milliseconds
+   * @param calendar answers the calendar of the shop
    */
-  constructor(model, { now, onChange, onError }) {
+  constructor(model, { now, calendar, onChange, onError }) {
     this.model = model;
     this.now = now;
+    this.calendar = calendar;
     this.onChange = onChange;
     this.onError = onError;
     this.head = null;
   }
 
   /**
-   * Loads the span: its length in milliseconds, or Infinity for everything.
-   * A later call supersedes one that is under way.
+   * Loads a span, one of `SPANS`. A later call supersedes one that is under way.
    */
-  async load(spanMs) {
+  async load(span) {
     const generation = (this.#generation += 1);
-    this.#spanMs = spanMs;
+    this.#span = span;
     clearTimeout(this.#reload);
     this.#reload = null;
     if (!this.model.defined) return;
@@ -44,26 +46,28 @@ export class MetricFeed {
     const { model } = this;
     const began = performance.now();
     const now = this.now();
-    const spanFrom = spanMs === Infinity ? -Infinity : model.floor(now - spanMs);
-    const liveFrom = Math.max(spanFrom, model.floor(now - this.#liveMs));
+    const { from: spanFrom, to: spanTo } = this.#bounds(now);
+    const liveFrom = Math.min(spanTo, Math.max(spanFrom, model.floor(now - this.#liveMs)));
+    const liveTo = Math.min(spanTo, model.floor(now + DAY_MS) + model.windowMs);
     const arrived = (this.#arrived = []);
     try {
       const [recent, totals, history] = await Promise.all([
-        this.#get("series", liveFrom, model.floor(now + DAY_MS) + model.windowMs, model.dimensions, { resolution: "window" }),
+        liveFrom < liveTo ? this.#get("series", liveFrom, liveTo, model.dimensions, { resolution: "window" }) : null,
         spanFrom < liveFrom ? this.#get("totals", spanFrom, liveFrom, model.dimensions) : null,
         // As finely as suits the span, in the shop's own days.
         spanFrom < liveFrom ? this.#get("series", spanFrom, liveFrom, [model.chartDimension]) : null,
       ]);
       if (generation !== this.#generation) return;
-      model.clear(spanFrom, liveFrom);
-      model.setBase(recent.base_currency);
+      model.clear(spanFrom, liveFrom, spanTo);
+      model.setBase(recent?.base_currency);
       model.setBase(totals?.base_currency);
       model.setTotals(totals?.rows ?? []);
-      model.setHistory(history?.series ?? [], history?.resolution, history?.zone);
-      for (const { dimensions, points } of recent.series) {
+      model.setHistory(history?.series ?? [], history?.resolution, history?.zone ?? this.calendar().zone);
+      for (const { dimensions, points } of recent?.series ?? []) {
         for (const point of points) model.apply({ ...point, dimensions });
       }
-      this.head = { asOf: recent.as_of, watermark: recent.watermark, historyComplete: totals?.complete ?? true };
+      const head = recent ?? totals;
+      this.head = { asOf: head?.as_of, watermark: head?.watermark, historyComplete: totals?.complete ?? true };
       this.#lastLoadMs = performance.now() - began;
       this.#arrived = null;
       this.apply(arrived);
@@ -72,7 +76,7 @@ export class MetricFeed {
       if (generation !== this.#generation || error.code !== "too_many_points" || liveFrom >= model.floor(now)) throw error;
       // Fewer windows are held one by one.
       this.#liveMs /= 2;
-      return this.load(spanMs);
+      return this.load(span);
     } finally {
       if (generation === this.#generation) this.#arrived = null;
     }
@@ -95,10 +99,17 @@ export class MetricFeed {
     this.onChange();
   }
 
-  /** Lets windows leave the span as time goes on. */
+  /** Lets windows leave the span as time goes on. A day that is over gives way to the next one. */
   tick() {
-    if (this.#spanMs === null || this.#spanMs === Infinity) return;
-    if (this.model.prune(this.model.floor(this.now() - this.#spanMs))) this.onChange();
+    if (this.#span === null || !this.model.defined || this.head === null) return;
+    const { from } = this.#bounds(this.now());
+    if (from <= this.model.spanFrom) return;
+    if (this.#span.isDay) this.load(this.#span).catch(this.onError);
+    else if (this.model.prune(from)) this.onChange();
+  }
+
+  #bounds(now) {
+    return windowBounds(this.#span, this.model.windowMs, now, this.calendar());
   }
 
   /** Old windows changed: their sums are fetched again, not more often than the server likes. */
@@ -107,7 +118,7 @@ export class MetricFeed {
     this.#reload = setTimeout(
       () => {
         this.#reload = null;
-        this.load(this.#spanMs).catch(this.onError);
+        this.load(this.#span).catch(this.onError);
       },
       Math.max(MIN_RELOAD_MS, 4 * this.#lastLoadMs),
     );

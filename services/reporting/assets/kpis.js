@@ -8,15 +8,18 @@ const SPARK_POINTS = 40;
 /** From this many characters on a figure is set smaller. */
 const LONG = 14;
 
-/** One tile: a name, a figure (its exact value in `data-value`), a note, a line. */
+/**
+ * One tile: a name, a figure (its exact value in `data-value`), a note, and for most a line. What is
+ * always there is there before the figures are, so that nothing moves when they come.
+ */
 class Tile {
-  constructor(list, key, name, note = "") {
+  constructor(list, key, name, { note = "", hasLine = false } = {}) {
     this.value = el("dd", { class: "kpi-value" }, "–");
     this.note = el("dd", { class: "kpi-note" }, note);
     this.line = svg("path");
     this.spark = svg("svg", { class: "spark", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" }, this.line);
     this.name = el("dt", {}, name);
-    this.root = el("div", { class: "kpi", "data-testid": `kpi-${key}` }, this.name, this.value, this.note);
+    this.root = el("div", { class: "kpi", "data-testid": `kpi-${key}` }, this.name, this.value, this.note, hasLine ? this.spark : null);
     list.append(this.root);
   }
 
@@ -28,13 +31,12 @@ class Tile {
     setText(this.value, text);
     setAttributes(this.root, { "data-value": exact, "data-tone": tone, "data-long": text.length >= LONG ? "" : null, title });
     if (note !== undefined) setText(this.note, note);
-    if (trend && trend.length > 1) {
-      setAttributes(this.line, { d: sparkPath(trend) });
-      if (!this.spark.isConnected) this.root.append(this.spark);
-    } else this.spark.remove();
+    setAttributes(this.line, { d: trend && trend.length > 1 ? sparkPath(trend) : null });
   }
 }
 
+/** A count in units. */
+const ordersOf = (count) => `${formatCount(count)} ${count === SCALE ? "order" : "orders"}`;
 const lines = (count) => `${formatInteger(count)} ${count === 1 ? "line" : "lines"}`;
 const rows = (count) => `${formatInteger(count)} ${count === 1 ? "order, refund or cancellation" : "orders, refunds and cancellations"}`;
 /** An amount as it was paid; that of an unknown currency says so. */
@@ -49,28 +51,31 @@ const PARTS = [
   ["net", "= Net"],
 ];
 
+const OF_NET = "gross less discounts, refunds and cancelled";
+const OF_AVERAGE = "revenue per order, before refunds";
+
 export class SalesTiles {
   constructor(list) {
-    this.net = new Tile(list, "net", "Net");
-    this.orders = new Tile(list, "orders", "Orders");
-    this.units = new Tile(list, "units", "Units");
-    this.average = new Tile(list, "average-order", "Average order");
+    this.net = new Tile(list, "net", "Net", { note: OF_NET, hasLine: true });
+    this.orders = new Tile(list, "orders", "Orders", { hasLine: true });
+    this.units = new Tile(list, "units", "Units", { hasLine: true });
+    this.average = new Tile(list, "average-order", "Average order", { note: OF_AVERAGE });
   }
 
   /**
-   * @param figures `{net, revenue, orders, quantity}` in units; null where nothing says how many
+   * @param figures `{net, orders, quantity}` in units; null where nothing says how many
    * @param trends `{net, orders, quantity}`, each a list of numbers over time
-   * @param money `{isNet, currency, isKnown, byCurrency, unread, unconverted}`: whether net is net, and not revenue for
-   *   want of it; the currency of the amounts, and whether they are known in one; net in each; rows without an amount,
-   *   and rows without a rate
+   * @param money `{isNet, currency, isKnown, byCurrency, unread, unconverted, average}`: whether net is net, and not revenue
+   *   for want of it; the currency of the amounts, and whether they are known in one; net in each; rows without an amount,
+   *   and rows without a rate; and the orders' average, as `MetricModel.average` tells it
    */
-  show({ net, revenue, orders, quantity }, trends, { isNet, currency, isKnown, byCurrency, unread, unconverted }) {
+  show({ net, orders, quantity }, trends, { isNet, currency, isKnown, byCurrency, unread, unconverted, average }) {
     const paid = byCurrency.map(([code, units]) => paidIn(code, units));
     this.net.rename(isNet ? "Net" : "Revenue");
     this.net.show(isKnown ? formatMoney(net, currency) : paid.join(" · "), isKnown ? toDecimalString(net, 2) : null, {
       title: isKnown ? formatExactMoney(net, currency) : null,
       note: [
-        isNet ? "gross less discounts, refunds and cancelled" : "",
+        isNet ? OF_NET : "",
         isKnown && byCurrency.length > 1 ? `from ${paid.join(", ")}` : "",
         isKnown && unconverted > 0 ? `without ${rows(unconverted)} that no rate converts` : "",
         unread > 0 ? `without ${lines(unread)} whose amount cannot be read` : "",
@@ -81,9 +86,15 @@ export class SalesTiles {
     });
     this.orders.show(orders === null ? "–" : formatCount(orders), orders === null ? null : toDecimalString(orders), { trend: trends.orders });
     this.units.show(formatCount(quantity), toDecimalString(quantity), { trend: trends.quantity });
-    // Orders that are not in the revenue would make it too low.
-    const average = orders > 0n && isKnown && unconverted === 0 ? (revenue * SCALE) / orders : null;
-    this.average.show(average === null ? "–" : formatMoney(average, currency), null, { note: "revenue per order, before refunds" });
+    this.#showAverage(average, currency);
+  }
+
+  #showAverage({ sum, count, left }, currency) {
+    const value = count > 0n ? (sum * SCALE) / count : null;
+    const without = left > 0n ? `without ${ordersOf(left)} in currencies that lack a rate` : "";
+    const note = [OF_AVERAGE, without].filter((part) => part !== "").join("; ");
+    const exact = value === null ? null : toDecimalString(value, 2);
+    this.average.show(value === null ? "–" : formatMoney(value, currency), exact, { note, title: without || null });
   }
 }
 
@@ -109,16 +120,19 @@ export class Breakdown {
   }
 }
 
+const NONE_RECEIVED = "none received";
+
 export class EventTiles {
   constructor(list) {
-    this.received = new Tile(list, "received", "Received");
-    this.late = new Tile(list, "late", "Late");
-    this.duplicate = new Tile(list, "duplicate", "Duplicates");
-    this.deadLettered = new Tile(list, "dead-lettered", "Dead letters");
+    const note = NONE_RECEIVED;
+    this.received = new Tile(list, "received", "Received", { note: "events over HTTP" });
+    this.late = new Tile(list, "late", "Late", { note });
+    this.duplicate = new Tile(list, "duplicate", "Duplicates", { note });
+    this.deadLettered = new Tile(list, "dead-lettered", "Dead letters", { note });
   }
 
   show({ received, late, duplicate, dead_lettered: deadLettered }) {
-    const part = (value) => (received > 0 ? `${formatPercent(value / received)} of received` : "none received");
+    const part = (value) => (received > 0 ? `${formatPercent(value / received)} of received` : NONE_RECEIVED);
     this.received.show(formatInteger(received), received, { note: "events over HTTP" });
     this.late.show(formatInteger(late), late, { note: part(late), tone: late > 0 ? "late" : null });
     this.duplicate.show(formatInteger(duplicate), duplicate, { note: part(duplicate), tone: duplicate > 0 ? "duplicate" : null });

@@ -11,10 +11,11 @@ import { parseUnits, toApproximateNumber } from "./money.js";
 
 const SEPARATOR = "\u001f";
 const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 const BUCKET_MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440, 10_080, 43_200];
 const MAX_BUCKETS = 180;
 /** How long a point of the history is at most, by the resolution that it has. */
-const RESOLUTION_MS = { minute: MINUTE, hour: 60 * MINUTE, day: 1440 * MINUTE, week: 10_080 * MINUTE, month: 44_640 * MINUTE, year: 527_040 * MINUTE };
+export const RESOLUTION_MS = { minute: MINUTE, hour: 60 * MINUTE, day: 1440 * MINUTE, week: 10_080 * MINUTE, month: 44_640 * MINUTE, year: 527_040 * MINUTE };
 
 /** Where a point of the stream went. */
 export const Applied = Object.freeze({
@@ -22,7 +23,7 @@ export const Applied = Object.freeze({
   Live: "live",
   /** A window that is only held in sum: the history must be fetched again. */
   History: "history",
-  /** Before the span: nothing to do. */
+  /** Before the span or after it: nothing to do. */
   Outside: "outside",
 });
 
@@ -68,9 +69,10 @@ export class MetricModel {
     return this.defined && this.known.has(measure);
   }
 
-  /** Forgets everything. Cells hold windows that start at or after `liveFrom`. */
-  clear(spanFrom, liveFrom) {
+  /** Forgets everything. Cells hold windows that start at or after `liveFrom`, and before `spanTo`. */
+  clear(spanFrom, liveFrom, spanTo = Infinity) {
     this.spanFrom = spanFrom;
+    this.spanTo = spanTo;
     this.liveFrom = liveFrom;
     this.cells = new Map();
     this.rows = [];
@@ -144,7 +146,7 @@ export class MetricModel {
   /** Overwrites one window's values, or drops a retracted one. Returns one of `Applied`. */
   apply({ start, complete, retracted = false, dimensions, ...figures }) {
     const startMs = Date.parse(start);
-    if (startMs < this.spanFrom) return Applied.Outside;
+    if (startMs < this.spanFrom || startMs >= this.spanTo) return Applied.Outside;
     if (startMs < this.liveFrom) return Applied.History;
     const key = [startMs, ...this.dimensions.map((name) => dimensions[name] ?? "")].join(SEPARATOR);
     this.#seen = null;
@@ -206,6 +208,26 @@ export class MetricModel {
     return rows;
   }
 
+  /**
+   * What an average of money is made of, in the currency of the figures: the sum of
+   * a measure, and what it is spread over. Rows of a currency that lacks a rate, be it
+   * for a part of the span, are in neither: `left` says how many they count.
+   * @returns {{sum: bigint, count: bigint, left: bigint}} units
+   */
+  average(measure, counted) {
+    const figures = this.#figures;
+    const found = { sum: 0n, count: 0n, left: 0n };
+    for (const row of this.#all()) {
+      const lacks = !this.#isTold(measure) || (figures === "inBase" && (row.unconverted[measure] ?? 0) > 0);
+      if (lacks) found.left += row.own[counted];
+      else {
+        found.sum += row[figures][measure];
+        found.count += row.own[counted];
+      }
+    }
+    return found;
+  }
+
   *#all() {
     yield* this.rows;
     yield* this.cells.values();
@@ -230,15 +252,6 @@ export class MetricModel {
       if (!complete && start < earliest) earliest = start;
     }
     return earliest === Infinity ? null : earliest;
-  }
-
-  /** The end of the latest window that is complete, or null. */
-  get completeUntil() {
-    let latest = -Infinity;
-    for (const { complete, start } of this.cells.values()) {
-      if (complete && start > latest) latest = start;
-    }
-    return latest === -Infinity ? null : latest + this.windowMs;
   }
 
   /**
@@ -314,19 +327,26 @@ function bucketMs(extent) {
   return minutes * MINUTE;
 }
 
+/** The hours of UTC that a span touches: the books are kept by the hour. */
+export function bookHours({ from, to }) {
+  return { from: Math.floor(from / HOUR) * HOUR, to: Math.ceil(to / HOUR) * HOUR };
+}
+
 /**
  * Events of the books whose hour lies in the span. Hours are the finest grain
  * that the books are kept in.
  * @param hours the books with their hours
  * @param totals newer totals, if known: what came since then is of this hour
  */
-export function booksSince(hours, spanFrom, totals = hours.totals) {
+export function booksSince(hours, spanFrom, totals = hours.totals, spanTo = Infinity) {
+  const within = bookHours({ from: spanFrom, to: spanTo });
   const sums = {};
   for (const name of ["received", "late", "duplicate", "dead_lettered"]) {
-    sums[name] = totals[name] - hours.totals[name];
+    sums[name] = spanTo === Infinity ? totals[name] - hours.totals[name] : 0;
     for (const source of hours.sources) {
       for (const hour of source.hours) {
-        if (Date.parse(hour.hour) + 60 * MINUTE > spanFrom) sums[name] += hour[name];
+        const at = Date.parse(hour.hour);
+        if (at >= within.from && at < within.to) sums[name] += hour[name];
       }
     }
   }

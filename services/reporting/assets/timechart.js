@@ -3,7 +3,7 @@
 import uPlot from "./vendor/uPlot.esm.js";
 import { colour, translucent } from "./colours.js";
 import { el, setText } from "./dom.js";
-import { formatCompact, formatMoment, formatWindow } from "./format.js";
+import { formatCompact, formatWindow, tickLabels } from "./format.js";
 
 const FONT = '12px "Inter", system-ui, sans-serif';
 /** Steps between the times under the axis, in seconds: no finer than a window. */
@@ -46,7 +46,7 @@ export class TimeChart {
     this.#view = view;
     if (view.starts.length === 0) return this.#destroy();
     const data = this.#data(view);
-    const shape = JSON.stringify([view.stacked, view.step >= DAY * 1000 ? view.zone : null, view.series.map(({ name, property }) => [name, property])]);
+    const shape = JSON.stringify([view.stacked, view.zone, view.step >= DAY * 1000, view.series.map(({ name, property }) => [name, property])]);
     if (this.#plot && this.#shape === shape) {
       this.#plot.setData(data);
     } else {
@@ -94,14 +94,13 @@ export class TimeChart {
     return [times.map((ms) => ms / 1000), ...columns];
   }
 
-  #options({ series, stacked, step, zone }) {
-    const ofZone = step >= DAY * 1000 && zone ? zone : undefined;
+  #options({ series, stacked, zone }) {
     const text = colour("--text-muted");
     const grid = colour("--grid");
     const axis = { stroke: text, font: FONT, ticks: { show: false }, grid: { stroke: grid, width: 1 } };
     return {
       ...this.#size(),
-      ...(ofZone ? { tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), ofZone) } : {}),
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
       padding: [12, 24, 0, 0],
       legend: { show: false },
       cursor: {
@@ -114,7 +113,7 @@ export class TimeChart {
         y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, gap: 8, space: 84, incrs: TIME_STEPS, values: (_, splits) => tickLabels(splits, ofZone) },
+        { ...axis, grid: { show: false }, size: 28, gap: 8, space: 84, incrs: TIME_STEPS, values: (_, splits) => tickLabels(splits, zone) },
         {
           ...axis,
           size: this.compactAxis ? 40 : 52,
@@ -193,20 +192,4 @@ export class TimeChart {
     setText(row.children[2], this.formatValue(value));
     return row;
   }
-}
-
-/** Times under the axis; the day is told where it begins. */
-function tickLabels(seconds, timeZone) {
-  const daily = seconds.length > 1 && seconds[1] - seconds[0] >= DAY;
-  let shown = new Date().toDateString();
-  return seconds.map((value) => {
-    const ms = value * 1000;
-    const label = daily
-      ? new Date(ms).toLocaleDateString(undefined, { day: "numeric", month: "short", timeZone })
-      : new Date(ms).toDateString() === shown
-        ? formatMoment(ms, ms)
-        : formatMoment(ms);
-    shown = new Date(ms).toDateString();
-    return label;
-  });
 }

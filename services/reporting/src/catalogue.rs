@@ -19,6 +19,9 @@ pub(crate) struct Metric {
     pub(crate) name: String,
     /// Its version: the definition's hash.
     pub(crate) version: String,
+    /// What it is, in words; empty where the definition does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
     /// Its windows.
     pub(crate) window: WindowShape,
     /// What it is split by.
@@ -70,6 +73,7 @@ impl From<&MetricDefinition> for Metric {
         Self {
             name: definition.name.clone(),
             version: definition.version().into(),
+            description: definition.description.clone(),
             window: WindowShape { kind: window.kind().into(), seconds: window.size_millis() / 1000 },
             dimensions: definition.dimensions.keys().cloned().collect(),
             measures: definition.measures.iter().map(measure).collect(),

@@ -1,6 +1,7 @@
 //! Questions about a metric: what is asked, its cells added up, the answer, and
 //! its formats.
 
+mod advice;
 mod answer;
 mod formats;
 mod grouping;

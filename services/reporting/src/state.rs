@@ -31,6 +31,8 @@ use crate::{
     unit::StreamUnit,
 };
 
+pub(crate) use crate::watermark::Truth;
+
 /// Questions that read the store at once; folding keeps connections of its own.
 const READERS: usize = 2;
 
@@ -107,24 +109,6 @@ impl SeenFolds {
     }
 }
 
-/// How far the numbers are true.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Truth {
-    /// When the newest update was folded.
-    pub(crate) as_of: Option<Timestamp>,
-    /// The suite's watermark.
-    pub(crate) watermark: Option<Timestamp>,
-    /// Windows that end no later are complete.
-    pub(crate) complete_until: Option<Timestamp>,
-}
-
-impl Truth {
-    /// Whether a window that ends at `end` is complete.
-    pub(crate) fn is_complete(&self, end: Timestamp) -> bool {
-        self.complete_until.is_some_and(|until| end <= until)
-    }
-}
-
 impl Reporting {
     /// With what the store held at the start.
     pub(crate) fn new(
@@ -176,14 +160,20 @@ impl Reporting {
         ClientKey::of(clients::address(head, self.live.trusted_proxies)?, &self.shared_networks)
     }
 
-    /// How far the numbers are true now.
+    /// How far the numbers are true. Where nothing was ever received, no window
+    /// waits for anything.
     pub(crate) fn truth(&self) -> Truth {
         let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
-        Truth {
-            as_of: standing.as_of,
-            watermark: standing.watermarks.watermark(),
-            complete_until: standing.watermarks.complete_until(self.now()),
+        let mut truth = standing.truth;
+        if standing.watermarks.is_empty() {
+            truth.complete_until = truth.complete_until.max(Some(self.now()));
         }
+        truth
+    }
+
+    /// What is stored of how far the numbers are true.
+    pub(crate) fn truth_stored(&self, truth: Truth) {
+        self.standing.write().unwrap_or_else(PoisonError::into_inner).truth.raise(truth);
     }
 
     /// Every metric in the version that is served.
@@ -202,7 +192,8 @@ impl Reporting {
         {
             let mut standing = self.standing.write().unwrap_or_else(PoisonError::into_inner);
             fold.progress.iter().for_each(|(partition, said)| standing.watermarks.observe(*partition, *said));
-            standing.as_of = standing.as_of.max(Some(now));
+            let truth = Truth { as_of: Some(now), ..standing.watermarks.truth() };
+            standing.truth.raise(truth);
         }
         for (metric, version) in fold.versions() {
             let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
@@ -233,7 +224,7 @@ impl Reporting {
             *standing = read;
         } else {
             standing.watermarks.merge(&read.watermarks);
-            standing.as_of = standing.as_of.max(read.as_of);
+            standing.truth.raise(read.truth);
             standing.reached = read.reached;
         }
         before

@@ -5,6 +5,7 @@ mod housekeeping;
 mod outbox;
 mod publisher;
 mod refresh;
+mod truth;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(crate) fn announce(context: &Context) {
 pub(crate) fn spawn(reporting: &Arc<Reporting>) {
     let context = &reporting.context;
     context.spawn(refresh::NAME, refresh::run(reporting.clone()));
+    context.spawn("truth", truth::run(reporting.clone()));
     context.spawn("redrive", outbox::run(reporting.clone()));
     context.spawn("publisher", publisher::run(reporting.clone()));
     context.spawn("health", health::run(reporting.clone()));

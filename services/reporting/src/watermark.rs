@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::MetricsUpdate;
 
@@ -44,6 +45,33 @@ impl PartitionProgress {
     }
 }
 
+/// How far the numbers are true. None of it goes back within one store: a source
+/// that wakes up, or a batch that comes, says nothing against what was true before
+/// it. What it brings for a window that is complete is a correction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Truth {
+    /// Up to when all that was received is counted, as far as that is known.
+    pub(crate) as_of: Option<Timestamp>,
+    /// The suite's watermark.
+    pub(crate) watermark: Option<Timestamp>,
+    /// Windows that end no later are complete.
+    pub(crate) complete_until: Option<Timestamp>,
+}
+
+impl Truth {
+    /// Whether a window that ends at `end` is complete.
+    pub(crate) fn is_complete(&self, end: Timestamp) -> bool {
+        self.complete_until.is_some_and(|until| end <= until)
+    }
+
+    /// Takes over what reaches further.
+    pub(crate) fn raise(&mut self, other: Self) {
+        self.as_of = self.as_of.max(other.as_of);
+        self.watermark = self.watermark.max(other.watermark);
+        self.complete_until = self.complete_until.max(other.complete_until);
+    }
+}
+
 /// The progress of all partitions, and how far the log reaches in each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Watermarks {
@@ -72,8 +100,8 @@ impl Watermarks {
         other.raw_heads.iter().for_each(|(partition, head)| self.received(*partition, *head));
     }
 
-    /// The suite's watermark: the least of the partitions that are not idle,
-    /// or the greatest where all are. `None` while one is unknown.
+    /// The watermark by what the partitions said last: the least of those that are
+    /// not idle, or the greatest where all are. `None` while one is unknown.
     pub(crate) fn watermark(&self) -> Option<Timestamp> {
         if self.raw_heads.keys().any(|partition| !self.progress.contains_key(partition)) {
             return None;
@@ -86,19 +114,30 @@ impl Watermarks {
         }
     }
 
-    /// Windows that end no later are complete. That is the watermark. Once
-    /// every partition is idle and has caught up with the log, it is the clock:
-    /// then nothing is on its way that could still fall into a past window.
-    pub(crate) fn complete_until(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.is_settled() {
-            true => self.watermark().max(Some(now)),
-            false => self.watermark(),
-        }
+    /// What all this says of the numbers, whatever the time is.
+    pub(crate) fn truth(&self) -> Truth {
+        let watermark = self.watermark();
+        Truth { as_of: None, watermark, complete_until: watermark }
     }
 
-    fn is_settled(&self) -> bool {
+    /// What it says of a time at which the log and the totals had been read to
+    /// their ends. If aggregation has reached the end of the log too, all that was
+    /// received until then is counted. If, besides, every partition is idle, nothing
+    /// is on its way that could still fall into a window that has ended.
+    pub(crate) fn truth_at(&self, read_up: Timestamp) -> Truth {
+        let as_of = self.has_caught_up().then_some(read_up);
+        let settled = as_of.filter(|_| !self.is_empty() && self.progress.values().all(|progress| progress.idle));
+        let truth = self.truth();
+        Truth { as_of, complete_until: truth.complete_until.max(settled), ..truth }
+    }
+
+    /// Whether nothing has ever been received.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.progress.is_empty() && self.raw_heads.is_empty()
+    }
+
+    fn has_caught_up(&self) -> bool {
         let reached = |partition| self.progress.get(partition).map_or(0, |progress| progress.raw_seq);
-        self.progress.values().all(|progress| progress.idle)
-            && self.raw_heads.iter().all(|(partition, head)| reached(partition) >= *head)
+        self.raw_heads.iter().all(|(partition, head)| reached(partition) >= *head)
     }
 }

@@ -21,7 +21,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Changes as server-sent events.
 ///
 /// `metrics`: changed windows with absolute values (`retracted` for one that
-/// was merged into another); `alert`, `books`,
+/// was merged into another); `truth`: how far all numbers are true (`as_of`,
+/// `watermark`, `complete_until`), also while nothing comes; `alert`, `books`,
 /// `health`: as their own routes answer; `reset`: fetch everything anew. A
 /// client that comes back with `Last-Event-ID` gets what it missed.
 #[utoipa::path(get, path = "/v1/stream",

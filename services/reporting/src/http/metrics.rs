@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::extract::{AnyParameters, NoParameters, Parameters};
 use crate::{
+    calendar::Zone,
     catalogue::Metric,
     error::Error,
     query::{self, QuestionParameters, QuestionView, SeriesAnswer, TotalsAnswer},
@@ -26,6 +27,9 @@ pub(super) struct MetricsAnswer {
     /// The server's time.
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
+    /// Whose days are meant where a question names no zone: `calendar.zone`.
+    #[schema(value_type = String)]
+    zone: Zone,
     metrics: Vec<Metric>,
 }
 
@@ -35,7 +39,7 @@ pub(super) async fn metrics(
     State(reporting): State<Arc<Reporting>>,
     _: Parameters<NoParameters>,
 ) -> Json<MetricsAnswer> {
-    Json(MetricsAnswer { as_of: reporting.now(), metrics: reporting.metrics() })
+    Json(MetricsAnswer { as_of: reporting.now(), zone: reporting.calendar.zone, metrics: reporting.metrics() })
 }
 
 /// A metric over time: a point for each window, or each period, with data.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use super::{
+    advice,
     grouping::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Sum, Values, approximate},
     question::{AnswerFormat, Question, QuestionParameters, QuestionView},
     resolution::{Resolution, Rollup},
@@ -51,10 +52,12 @@ pub(crate) struct Head {
     /// Whether the amounts in `values` are in the base currency.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) convert: bool,
-    /// When the newest update that it is made of was taken in.
+    /// Up to when all that was received is counted, as far as that is known: it
+    /// goes on with the clock while nothing comes, and never goes back.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) as_of: Option<Timestamp>,
-    /// Event time up to which every live source is known.
+    /// Event time up to which every live source is known. It never goes back: what
+    /// a source that wakes up brings for an earlier window corrects it.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) watermark: Option<Timestamp>,
     /// Whether nothing is outstanding that could still change it, but
@@ -213,21 +216,21 @@ async fn answer(
     let zone = reporting.calendar.zone;
     let (version, errors) = QuestionParameters::version(view, zone, pairs);
     let metric = reporting.metric(name, version.as_deref()).map_err(|error| error.beside(errors))?;
-    let question = Question::parse(&metric, view, zone, pairs)?;
+    let elsewhere = |error| advice::beside(error, reporting, &metric, view, pairs);
+    let question = Question::parse(&metric, view, zone, pairs).map_err(elsewhere)?;
     if view == QuestionView::Totals && !metric.has_disjoint_windows() {
         return Err(Error::Overlapping(metric.name));
     }
     let place = timeout(PATIENCE, reporting.readers.acquire()).await;
     let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
-    // Taken first: what is read after it is true at least as far, and up to now
-    // where all is quiet.
+    // Taken first: what is read after it is true at least as far.
     let now = reporting.now();
     let truth = reporting.truth();
-    let (rollup, mut groups) = gather(reporting, &metric, &question, view).await?;
+    let (rollup, mut groups) = gather(reporting, &metric, &question, view).await.map_err(elsewhere)?;
     totalled::complete(reporting, &metric, &question, rollup, &mut groups).await?;
     let approximate = approximate(&metric, &question, &groups);
     let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
-    let read_until = to.min(now);
+    let read_until = to.min(truth.as_of.map_or(now, |as_of| as_of.min(now)));
     let is_complete = truth.is_complete(read_until)
         && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
     let Question { from, to, zone, group_by, format, bom, convert, .. } = question;

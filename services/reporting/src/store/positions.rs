@@ -14,21 +14,22 @@ use super::{
 use crate::{
     read_model::MetricsFold,
     unit::StreamUnit,
-    watermark::{PartitionProgress, Watermarks},
+    watermark::{PartitionProgress, Truth, Watermarks},
 };
 
 #[cfg(test)]
 pub(super) mod tests;
 
 const PARTITION_PREFIX: &str = "log/";
+const TRUTH_PREFIX: &str = "truth/";
 
 /// Where the read model stood when it was last written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ReadModelStanding {
     /// The partitions' progress.
     pub(crate) watermarks: Watermarks,
-    /// When the newest update was folded.
-    pub(crate) as_of: Option<Timestamp>,
+    /// How far the numbers are true.
+    pub(crate) truth: Truth,
     /// The stream sequence that each unit has reached, by name.
     pub(crate) reached: BTreeMap<String, u64>,
     /// The number of the last change to cells.
@@ -59,18 +60,37 @@ pub(super) async fn advance(
 ) -> Result<(), Error> {
     let mut positions = vec![(unit.name().to_owned(), last)];
     positions.extend(heads.iter().map(|(partition, head)| (format!("{PARTITION_PREFIX}{partition}"), *head)));
+    go_to(connection, &positions).await
+}
+
+/// Moves positions, each if it goes on.
+async fn go_to(connection: &mut AnyConnection, positions: &[(String, u64)]) -> Result<(), Error> {
     upsert(
         connection,
         "positions (name, sequence)",
         2,
         "(name) DO UPDATE SET sequence = excluded.sequence WHERE excluded.sequence > positions.sequence",
-        &positions,
+        positions,
         |statement, (name, sequence)| statement.bind(name.clone()).bind(sequence.cast_signed()),
     )
     .await
 }
 
-/// Writes the partitions' progress. What is stored and newer stays.
+/// Writes how far the numbers are true, in milliseconds. What reaches further stays.
+async fn raise(connection: &mut AnyConnection, truth: Truth) -> Result<(), Error> {
+    let Truth { as_of, watermark, complete_until } = truth;
+    // Always in this order: two transactions never wait for each other.
+    let marks = [("as_of", as_of), ("complete_until", complete_until), ("watermark", watermark)];
+    // Of what was before 1970 nothing is lost: no window of it is open.
+    let mark = |(name, time): (&str, Option<Timestamp>)| {
+        Some((format!("{TRUTH_PREFIX}{name}"), u64::try_from(time?.millis()).unwrap_or_default()))
+    };
+    let marks: Vec<_> = marks.into_iter().filter_map(mark).collect();
+    go_to(connection, &marks).await
+}
+
+/// Writes the partitions' progress, and how far the numbers are true with it. What
+/// is stored and newer stays.
 pub(super) async fn write_progress(
     connection: &mut AnyConnection,
     fold: &MetricsFold,
@@ -96,40 +116,72 @@ pub(super) async fn write_progress(
                 .bind(now.millis())
         },
     )
-    .await
+    .await?;
+    let truth = read(connection).await?.watermarks.truth();
+    raise(connection, Truth { as_of: Some(now), ..truth }).await
+}
+
+/// Where the read model stands, but for the number of its last change.
+async fn read(connection: &mut AnyConnection) -> Result<ReadModelStanding, Error> {
+    let mut standing = ReadModelStanding::default();
+    let rows = sqlx::query("SELECT shard, raw_seq, as_of, part, watermark, idle, folded_at FROM progress")
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in rows {
+        let watermark: Option<i64> = row.try_get(4)?;
+        let progress = PartitionProgress {
+            raw_seq: unsigned(&row, 1)?,
+            as_of: time(row.try_get(2)?),
+            part: u32::try_from(row.try_get::<i64, _>(3)?).map_err(|_| Error::Malformed("part"))?,
+            watermark: watermark.map(time),
+            idle: row.try_get::<i64, _>(5)? != 0,
+        };
+        standing.watermarks.observe(partition(row.try_get(0)?)?, progress);
+        standing.truth.as_of = standing.truth.as_of.max(Some(time(row.try_get(6)?)));
+    }
+    let rows = sqlx::query("SELECT name, sequence FROM positions").fetch_all(&mut *connection).await?;
+    for row in rows {
+        let (name, sequence): (&str, u64) = (row.try_get(0)?, unsigned(&row, 1)?);
+        if let Some(shard) = name.strip_prefix(PARTITION_PREFIX) {
+            let shard = shard.parse().map_err(|_| Error::Malformed("partition"))?;
+            standing.watermarks.received(partition(shard)?, sequence);
+        } else if let Some(mark) = name.strip_prefix(TRUTH_PREFIX) {
+            standing.truth.raise(truth_of(mark, time(sequence.cast_signed())));
+        } else {
+            standing.reached.insert(name.to_owned(), sequence);
+        }
+    }
+    // A store of an older release knows the progress alone.
+    standing.truth.raise(standing.watermarks.truth());
+    Ok(standing)
+}
+
+/// What a mark says; those of newer releases say nothing here.
+fn truth_of(mark: &str, time: Timestamp) -> Truth {
+    let time = Some(time);
+    match mark {
+        "as_of" => Truth { as_of: time, ..Truth::default() },
+        "watermark" => Truth { watermark: time, ..Truth::default() },
+        "complete_until" => Truth { complete_until: time, ..Truth::default() },
+        _ => Truth::default(),
+    }
 }
 
 impl Store {
     /// Where the read model stands.
     pub(crate) async fn standing(&self) -> Result<ReadModelStanding, Error> {
-        let mut standing = ReadModelStanding::default();
-        let rows = sqlx::query("SELECT shard, raw_seq, as_of, part, watermark, idle, folded_at FROM progress")
-            .fetch_all(self.database.pool())
-            .await?;
-        for row in rows {
-            let watermark: Option<i64> = row.try_get(4)?;
-            let progress = PartitionProgress {
-                raw_seq: unsigned(&row, 1)?,
-                as_of: time(row.try_get(2)?),
-                part: u32::try_from(row.try_get::<i64, _>(3)?).map_err(|_| Error::Malformed("part"))?,
-                watermark: watermark.map(time),
-                idle: row.try_get::<i64, _>(5)? != 0,
-            };
-            standing.watermarks.observe(partition(row.try_get(0)?)?, progress);
-            standing.as_of = standing.as_of.max(Some(time(row.try_get(6)?)));
-        }
-        let rows = sqlx::query("SELECT name, sequence FROM positions").fetch_all(self.database.pool()).await?;
-        for row in rows {
-            let (name, sequence): (&str, u64) = (row.try_get(0)?, unsigned(&row, 1)?);
-            if let Some(shard) = name.strip_prefix(PARTITION_PREFIX) {
-                let shard = shard.parse().map_err(|_| Error::Malformed("partition"))?;
-                standing.watermarks.received(partition(shard)?, sequence);
-            } else {
-                standing.reached.insert(name.to_owned(), sequence);
-            }
-        }
-        standing.change = self.last_change().await?;
-        Ok(standing)
+        let mut connection = self.database.pool().acquire().await?;
+        let standing = read(&mut connection).await?;
+        // The other question takes a connection of its own.
+        drop(connection);
+        Ok(ReadModelStanding { change: self.last_change().await?, ..standing })
+    }
+
+    /// Keeps how far the numbers are true, as far as it goes on.
+    pub(crate) async fn raise_truth(&self, truth: Truth) -> Result<(), Error> {
+        let mut tx = self.database.begin().await?;
+        raise(&mut tx, truth).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The stream sequence that a unit has reached; `None` where nothing of it

@@ -31,6 +31,7 @@ const POINTS: usize = 500;
 /// Sources in one event; the others are at `/v1/books`.
 const SOURCES: usize = 100;
 const BOOKS_INTERVAL: Duration = Duration::from_secs(1);
+const TRUTH_INTERVAL: Duration = Duration::from_secs(2);
 /// A window may close by the clock alone.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -62,17 +63,24 @@ struct LivePoint {
     gaps: Gaps,
 }
 
+/// What was sent last, and when.
+#[derive(Default)]
+struct LastSent {
+    books: Option<Instant>,
+    truth: Option<(Instant, Truth)>,
+}
+
 /// Sends updates until shutdown.
 pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     let interval = Duration::from_millis(reporting.live.interval_millis);
-    let mut books_sent: Option<Instant> = None;
+    let mut sent = LastSent::default();
     loop {
         tokio::select! {
             () = reporting.news.came() => {}
             () = sleep(CLOCK_INTERVAL) => {}
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
-        if let Err(error) = publish(&reporting, &mut books_sent).await {
+        if let Err(error) = publish(&reporting, &mut sent).await {
             tracing::warn!(code = error.code().as_str(), %error, "a live update could not be made");
         }
         tokio::select! {
@@ -82,7 +90,7 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     }
 }
 
-async fn publish(reporting: &Reporting, books_sent: &mut Option<Instant>) -> Result<(), Error> {
+async fn publish(reporting: &Reporting, sent: &mut LastSent) -> Result<(), Error> {
     reporting.telemetry.clients(reporting.hub.clients());
     let truth = reporting.truth();
     let work = {
@@ -111,8 +119,12 @@ async fn publish(reporting: &Reporting, books_sent: &mut Option<Instant>) -> Res
             return Err(error);
         }
     }
-    if books_sent.is_none_or(|sent| sent.elapsed() >= BOOKS_INTERVAL) && reporting.news.take_books() {
-        *books_sent = Some(Instant::now());
+    if sent.truth.is_none_or(|(at, told)| told != truth && at.elapsed() >= TRUTH_INTERVAL) {
+        sent.truth = Some((Instant::now(), truth));
+        reporting.hub.send("truth", &truth);
+    }
+    if sent.books.is_none_or(|at| at.elapsed() >= BOOKS_INTERVAL) && reporting.news.take_books() {
+        sent.books = Some(Instant::now());
         let lines = answered(reporting.store.book_lines()).await.inspect_err(|_| reporting.news.books_changed())?;
         reporting.hub.send("books", &BooksAnswer::new(reporting.now(), lines, SOURCES));
     }

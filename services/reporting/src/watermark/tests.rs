@@ -29,22 +29,27 @@ fn the_slowest_live_partition_decides() {
 #[test]
 fn when_all_are_idle_the_past_is_complete() {
     let mut watermarks = of(&[says(7, Some(50), true), says(9, Some(30), true)]);
-    assert_eq!(watermarks.watermark(), Some(at(50)));
-    assert_eq!(watermarks.complete_until(at(1000)), Some(at(1000)));
+    let settled = Truth { as_of: Some(at(1000)), watermark: Some(at(50)), complete_until: Some(at(1000)) };
+    assert_eq!(watermarks.truth_at(at(1000)), settled);
     watermarks.received(Partition::new(1), 10);
-    assert_eq!(watermarks.complete_until(at(1000)), Some(at(50)), "a batch is on its way");
+    let behind = Truth { as_of: None, complete_until: Some(at(50)), ..settled };
+    assert_eq!(watermarks.truth_at(at(1000)), behind, "a batch is on its way");
+    watermarks.observe(Partition::new(1), says(10, Some(40), false));
+    let counted = Truth { watermark: Some(at(40)), complete_until: Some(at(40)), ..settled };
+    assert_eq!(watermarks.truth_at(at(1000)), counted, "it is counted, and its source may go on");
 }
 
 #[test]
 fn a_partition_that_has_batches_and_no_totals_holds_all_windows_open() {
     let mut watermarks = of(&[says(7, Some(50), false)]);
     watermarks.received(Partition::new(3), 8);
-    assert_eq!(watermarks.complete_until(at(1000)), None);
+    assert_eq!(watermarks.truth_at(at(1000)), Truth::default());
 }
 
 #[test]
-fn with_nothing_received_all_is_complete() {
-    assert_eq!(Watermarks::default().complete_until(at(9)), Some(at(9)));
+fn where_nothing_was_ever_received_nothing_is_complete_for_good() {
+    assert!(Watermarks::default().is_empty());
+    assert_eq!(Watermarks::default().truth_at(at(9)), Truth { as_of: Some(at(9)), ..Truth::default() });
 }
 
 fn progress() -> impl Strategy<Value = (u16, PartitionProgress)> {

@@ -11,3 +11,4 @@ mod redrive;
 mod replicas;
 mod service;
 mod shop;
+mod truth;

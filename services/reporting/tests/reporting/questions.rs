@@ -180,6 +180,23 @@ async fn what_windows_cannot_tell_is_refused() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn days_that_a_metric_has_not_are_told_of_the_one_that_has_them() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    trade(&shop, &running).await;
+    for question in
+        ["series?resolution=day&zone=Europe/Berlin&group_by=region", "totals?zone=Europe/Berlin&from=2026-11-27"]
+    {
+        let (status, problem) = running.problem(&format!("/v1/metrics/daily_sales/{question}")).await;
+        let detail = problem["detail"].as_str().expect("a detail");
+        let example = format!("/v1/metrics/order_metrics/{question}");
+        assert!(status == 422 && detail.ends_with(&format!("GET {example}")), "{detail}");
+        assert_eq!(running.json(&example).await["zone"], "Europe/Berlin", "it can be asked as it stands");
+    }
+    running.stop().await;
+}
+
 /// Stores a year of sales in two categories, and gives their sum in cents.
 async fn trade_for_a_year(shop: &Shop) -> i64 {
     let begin = time("2025-11-27T00:00:00Z");

@@ -29,5 +29,5 @@ async fn intake_counts_once(store: &Store) {
     let standing = store.standing().await.expect("standing");
     let mut expected = Watermarks::default();
     expected.received(Partition::new(0), 6);
-    assert_eq!((standing.as_of, standing.watermarks), (None, expected));
+    assert_eq!((standing.truth.as_of, standing.watermarks), (None, expected));
 }
