@@ -9,5 +9,6 @@ mod questions;
 mod rebuild;
 mod redrive;
 mod replicas;
+mod rollups;
 mod service;
 mod shop;
