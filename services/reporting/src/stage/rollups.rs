@@ -15,6 +15,8 @@ use crate::{state::Reporting, store::RollupProgress};
 const IDLE: Duration = Duration::from_secs(5);
 /// So few marks leave room for others.
 const FEW: usize = 8;
+/// How much longer it rests than a step took: folds and questions come first.
+const AT_REST: u32 = 3;
 /// How long a step may read and write.
 const DEADLINE: Duration = Duration::from_secs(300);
 /// How often it says how far it is.
@@ -27,14 +29,13 @@ pub(super) async fn keep(reporting: &Reporting) -> Infallible {
     loop {
         let begun = Instant::now();
         let pause = match step(reporting, &mut told).await {
-            Ok(true) => begun.elapsed().min(IDLE),
+            Ok(true) => (begun.elapsed() * AT_REST).min(IDLE),
             Ok(false) => IDLE,
             Err(error) => {
                 tracing::warn!(%error, "totals could not be rolled up; trying again");
                 IDLE
             }
         };
-        // As long as the step took: folds and questions come first.
         sleep(pause).await;
     }
 }

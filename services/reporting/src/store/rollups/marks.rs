@@ -15,7 +15,7 @@ use crate::{read_model::MetricsFold, store::sql::upsert, unit::SequenceRange};
 /// How long a span is left alone after it was touched, in milliseconds.
 pub(super) const QUIET: i64 = 60_000;
 /// How long one waits that is touched all the time.
-const SLOW_BEAT: i64 = 10 * 60_000;
+const SLOW_BEAT: i64 = HOUR;
 
 /// A span that is to be marked: of a metric and its version, its first instant.
 pub(super) type Marked<'a> = (&'a str, &'a str, Timestamp);

@@ -34,10 +34,13 @@ const CURRENCIES: [&str; 2] = ["EUR", "JPY"];
 /// Before the clocks of Berlin go forward.
 const BEGIN: i64 = 1_774_569_600_000;
 const MINUTE: i64 = 60_000;
+/// Of windows, by version.
+const LENGTHS: [i64; 3] = [MINUTE, 15 * MINUTE, HOUR];
 
-fn definitions() -> [MetricDefinition; 2] {
-    // Of the same name: two versions.
-    ["1m", "15m"].map(|window| MetricDefinition::parse("each.yaml", &EACH.replace("WINDOW", window)).expect("right"))
+fn definitions() -> [MetricDefinition; 3] {
+    // Of the same name: three versions.
+    ["1m", "15m", "1h"]
+        .map(|window| MetricDefinition::parse("each.yaml", &EACH.replace("WINDOW", window)).expect("right"))
 }
 
 /// A cell that a partition tells.
@@ -58,9 +61,9 @@ impl Told {
     fn update(&self, definitions: &[MetricDefinition]) -> MetricsUpdate {
         let definition = &definitions[self.version];
         let (day, hour, quarter) = self.at;
-        let minute = if self.version == 0 { self.minute } else { 0 };
-        let start = BEGIN + day * DAY + hour * HOUR + (quarter * 15 + minute) * MINUTE;
-        let length = if self.version == 0 { MINUTE } else { 15 * MINUTE };
+        let length = LENGTHS[self.version];
+        let start =
+            (BEGIN + day * DAY + hour * HOUR + (quarter * 15 + self.minute) * MINUTE).div_euclid(length) * length;
         let (category, region, currency) = self.dimensions;
         let named = [
             ("category", format!("c{category}")),
@@ -113,7 +116,7 @@ fn cells() -> impl Strategy<Value = Vec<Told>> {
         (prop::sample::select(vec![0_i64, 1, 2, 3, 31]), prop::sample::select(vec![0_i64, 1, 18, 22, 23]), 0_i64..4);
     let rows = vec((0_i64..5000, prop::option::of(prop::option::of(0_i64..9000))), 0..4);
     let cell = (
-        0_usize..2,
+        0_usize..3,
         0_u16..3,
         1_u64..40,
         times,
@@ -183,7 +186,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     let tiles = prop::option::weighted(0.2, prop::sample::select(vec![15_i64, 60, 120, 90, 1440]));
     let bound = || prop::option::of(-10_i64..4 * 24 * 4);
     (
-        (0_usize..2, resolution, tiles, 0..ZONES.len()),
+        (0_usize..3, resolution, tiles, 0..ZONES.len()),
         prop::sample::subsequence(vec!["category", "region", "currency"], 0..=3),
         (any::<bool>(), prop::option::weighted(0.3, 0_usize..3), (bound(), bound())),
     )
@@ -208,7 +211,9 @@ impl Asked {
         pairs.extend(self.category.map(|category| ("category", format!("c{category}"))));
         let (from, to) = self.bounds;
         let to = to.map(|to| to.max(from.unwrap_or(to)));
-        let time = |quarter: i64| at(BEGIN + quarter * 15 * MINUTE).to_string();
+        // Whole windows make up the range.
+        let window = LENGTHS[self.version].max(15 * MINUTE);
+        let time = |quarter: i64| at((BEGIN + quarter * 15 * MINUTE).div_euclid(window) * window).to_string();
         pairs.extend([("from", from), ("to", to)].into_iter().filter_map(|(name, bound)| Some((name, time(bound?)))));
         let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let question = Question::parse(metric, view, Zone::UTC, &pairs).expect("right");
@@ -248,7 +253,7 @@ async fn both(store: &Store, metric: &Metric, shop: Zone, asked: &Asked) -> [Str
 /// A store that things happen to.
 struct World<'s> {
     store: &'s Store,
-    definitions: [MetricDefinition; 2],
+    definitions: [MetricDefinition; 3],
     shop: Zone,
     now: i64,
     last: u64,
