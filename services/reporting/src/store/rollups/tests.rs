@@ -13,7 +13,7 @@ use crate::{
     read_model::MetricsFold,
     store::{
         Store,
-        cells::{StoredCell, note_change, write},
+        cells::{StoredCell, extent, note_change, write},
         positions::{advance, claim},
         testing::{checks, fold},
     },
@@ -33,6 +33,8 @@ checks![
     a_fold_without_marks_is_noticed,
     days_of_another_zone_begin_anew,
     a_metric_that_is_not_rolled_up_keeps_no_marks,
+    an_answer_is_of_one_moment,
+    replicas_roll_up_side_by_side,
 ];
 
 const HOUR: i64 = 3_600_000;
@@ -190,6 +192,45 @@ async fn a_metric_that_is_not_rolled_up_keeps_no_marks(store: &Store) {
     assert_eq!(rows(store, "rollup_marks").await, 1);
     roll_up(store, Zone::UTC, LONG_AFTER).await;
     assert_eq!((rows(store, "rollup_marks").await, rows(store, "rollups").await), (0, 0));
+}
+
+async fn an_answer_is_of_one_moment(store: &Store) {
+    trade(store, 0..1).await;
+    let metric = sales();
+    let of = (&*metric.name, &*metric.version);
+    let mut snapshot = store.database.snapshot().await.expect("begins");
+    let before = extent(&mut snapshot, of).await.expect("reads");
+    fold(store, &[minute(5 * HOUR, 9)]).await;
+    assert_eq!(extent(&mut snapshot, of).await.expect("reads"), before);
+    snapshot.rollback().await.expect("ends");
+    assert_ne!(store.extent(&metric).await.expect("reads"), before);
+}
+
+/// Nobody waits for one that waits for him, and no change is lost.
+async fn replicas_roll_up_side_by_side(store: &Store) {
+    trade(store, 0..48).await;
+    store.begin_rollups(Zone::UTC).await.expect("begins");
+    let make = async || {
+        for round in 0..12 {
+            let now = at(LONG_AFTER + round * 2 * HOUR);
+            store.extend_rollups(Zone::UTC, now).await.expect("marks");
+            store.make_rollups(Zone::UTC, now).await.expect("makes");
+        }
+    };
+    let trade = async || {
+        for n in 0..30_i64 {
+            let raw_seq = 10 + n.cast_unsigned();
+            fold(store, &[minute(n % 48 * HOUR, raw_seq), minute(n * 7 % 48 * HOUR, raw_seq)]).await;
+        }
+    };
+    tokio::join!(make(), make(), trade());
+    let (_, before) = read(store, Zone::UTC).await;
+    roll_up(store, Zone::UTC, LONG_AFTER + 100 * HOUR).await;
+    assert_eq!(read(store, Zone::UTC).await, (4, before.clone()));
+    // Without any roll-up.
+    let emptied = sqlx::query("DELETE FROM rollup_frontiers").execute(store.database.writer()).await;
+    emptied.expect("empties");
+    assert_eq!(read(store, Zone::UTC).await, (48 * 4, before));
 }
 
 /// More combinations than it is worth while to add up.
