@@ -54,6 +54,18 @@ impl Zone {
         };
         Timestamp::saturating_from_millis(begin)
     }
+
+    /// The day that holds `time`: its first instant, and the first after it.
+    pub(crate) fn day_of(self, time: Timestamp) -> (Timestamp, Timestamp) {
+        let mut date = self.date_of(time);
+        // A clock that is put back over midnight shows a date that has ended: the
+        // next one has begun, and goes on.
+        while let Some(next) = date.succ_opt().filter(|next| self.day_begins(*next) <= time) {
+            date = next;
+        }
+        let end = date.succ_opt().map(|next| self.day_begins(next));
+        (self.day_begins(date), end.unwrap_or(Timestamp::saturating_from_millis(i64::MAX)))
+    }
 }
 
 /// All times of the suite are within what a calendar can hold.

@@ -83,7 +83,8 @@ impl Default for LiveConfig {
 pub struct AnswerLimitsConfig {
     /// Points in one answer.
     pub points: usize,
-    /// Stored totals that one answer may be made of.
+    /// Stored totals that one answer may be made of: those that are read, of a
+    /// window, or rolled up of an hour or a day.
     pub cells: usize,
 }
 

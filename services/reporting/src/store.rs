@@ -8,6 +8,7 @@ mod dead_letters;
 mod definitions;
 mod folds;
 mod positions;
+mod rollups;
 mod settlement;
 mod sql;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub(crate) use cells::{CellChange, StoredCell};
 pub(crate) use dead_letters::{LetterPage, StoredLetter};
 pub(crate) use folds::Folded;
 pub(crate) use positions::ReadModelStanding;
+pub(crate) use rollups::{MergeScope, RollupProgress};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");

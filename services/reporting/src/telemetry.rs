@@ -34,6 +34,8 @@ pub(crate) struct Telemetry {
     messages: Family<StreamLabel, Counter>,
     chunks: Family<StreamLabel, Histogram, fn() -> Histogram>,
     cells: Counter,
+    rollups: Counter,
+    rollups_waiting: Gauge<u64, AtomicU64>,
     dead_letters: Family<CodeLabel, Counter>,
     lag: Family<StreamLabel, Gauge<u64, AtomicU64>>,
     dead_letter_bytes: Gauge<u64, AtomicU64>,
@@ -53,6 +55,8 @@ impl Telemetry {
             messages: Family::default(),
             chunks: Family::new_with_constructor(chunks),
             cells: Counter::default(),
+            rollups: Counter::default(),
+            rollups_waiting: Gauge::default(),
             dead_letters: Family::default(),
             lag: Family::default(),
             dead_letter_bytes: Gauge::default(),
@@ -67,6 +71,16 @@ impl Telemetry {
             registry.register("messages", "Messages folded into the read model", telemetry.messages.clone());
             registry.register("chunk_messages", "Messages folded in one transaction", telemetry.chunks.clone());
             registry.register("cells_written", "Window totals written", telemetry.cells.clone());
+            registry.register(
+                "rollups",
+                "Hours and days of metrics looked at to be rolled up",
+                telemetry.rollups.clone(),
+            );
+            registry.register(
+                "rollups_waiting",
+                "Hours and days of metrics that are marked to be rolled up",
+                telemetry.rollups_waiting.clone(),
+            );
             registry.register("dead_letters", "Messages given up, by code", telemetry.dead_letters.clone());
             registry.register("consumer_lag", "Messages yet to be folded", telemetry.lag.clone());
             registry.register(
@@ -100,6 +114,12 @@ impl Telemetry {
     /// Totals were written.
     pub(crate) fn cells(&self, cells: usize) {
         self.cells.inc_by(cells as u64);
+    }
+
+    /// So many hours and days were dealt with, and so many wait.
+    pub(crate) fn rolled_up(&self, made: usize, waiting: u64) {
+        self.rollups.inc_by(made as u64);
+        self.rollups_waiting.set(waiting);
     }
 
     /// An update that aggregation made at `made` is being folded.

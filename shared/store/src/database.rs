@@ -110,6 +110,15 @@ impl Database {
         })
     }
 
+    /// Begins a transaction that reads: all its statements see the database as it
+    /// was at the first of them.
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Any>, Error> {
+        Ok(match self.kind {
+            Dialect::Sqlite => self.readers.begin().await?,
+            Dialect::Postgres => self.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+        })
+    }
+
     /// Closes every connection, after the statements under way.
     pub async fn close(&self) {
         self.readers.close().await;

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use super::{
+    adding::add_up,
     advice,
     grouping::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Sum, Values, approximate},
     question::{AnswerFormat, Question, QuestionParameters, QuestionView},
@@ -271,7 +272,8 @@ async fn gather(
         // There is always one; the last that fails returns.
         let rollup = rollups.next().unwrap_or(Rollup::Whole);
         let mut grouping = Grouping::new(metric, question, rollup, limits.points, limits.cells);
-        match reporting.store.each_cell(metric, from, to, |cell| grouping.add(cell)).await {
+        let shop = reporting.calendar.zone;
+        match add_up(&reporting.store, metric, shop, (from, to), rollup, &mut grouping).await {
             Err(error) if error.is_of_resolution() && rollups.peek().is_some() => {}
             Err(error) => return Err(error),
             Ok(()) => return Ok((rollup, grouping.finish())),

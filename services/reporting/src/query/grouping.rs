@@ -66,7 +66,7 @@ pub(crate) struct Sum {
 impl Sum {
     fn of(cell: StoredCell<'_>, span: RollupSpan, combination: usize) -> Self {
         let RollupSpan { start, end } = span;
-        Self { start, end, totals: cell.totals, last: (cell.start, combination), is_joined: false }
+        Self { start, end, totals: cell.totals, last: (cell.start, combination), is_joined: cell.is_joined }
     }
 
     fn add(
@@ -76,8 +76,10 @@ impl Sum {
         combination: usize,
     ) -> Result<(), tidemill_totals::MergeError> {
         let added = (cell.start, combination);
-        self.is_joined |= added != self.last;
+        self.is_joined |= cell.is_joined || added != self.last;
         self.last = added;
+        // Those that are rolled up come by their hour or day, and not by window.
+        self.start = self.start.min(span.start);
         self.end = self.end.max(span.end);
         self.totals.add(&cell.totals)
     }
@@ -253,6 +255,12 @@ impl<'a> Grouping<'a> {
         let place = (self.combinations.len(), group);
         self.combinations.insert(dimensions.to_owned(), place);
         Ok(place)
+    }
+
+    /// How many cells were added.
+    #[cfg(test)]
+    pub(crate) fn cells(&self) -> usize {
+        self.cells
     }
 
     /// The groups in the order of their dimensions.

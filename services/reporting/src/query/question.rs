@@ -230,7 +230,7 @@ impl Question {
     /// How windows may be put together, the finest way first. Where no resolution
     /// is named, it follows from what there is between the first window and the
     /// last, and a coarser one takes over where an answer would be too large.
-    pub(super) fn rollups(
+    pub(crate) fn rollups(
         &self,
         metric: &Metric,
         view: QuestionView,

@@ -5,7 +5,13 @@ use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
 use utoipa::ToSchema;
 
-use crate::{calendar::Zone, catalogue::Metric, error::Error, range, store::StoredCell};
+use crate::{
+    calendar::Zone,
+    catalogue::Metric,
+    error::Error,
+    range,
+    store::{MergeScope, StoredCell},
+};
 
 #[cfg(test)]
 mod tests;
@@ -126,6 +132,20 @@ impl Rollup {
         match self {
             Self::Periods { resolution, .. } => resolution,
             Self::Windows | Self::Tiles(_) | Self::Whole => Resolution::Window,
+        }
+    }
+
+    /// The spans within which cells may come rolled up; `None` where they are
+    /// shorter than any roll-up.
+    pub(super) fn scope(self) -> Option<MergeScope> {
+        match self {
+            Self::Windows => None,
+            Self::Whole => Some(MergeScope::Everything),
+            Self::Tiles(millis) => Some(MergeScope::Tiles(millis)),
+            Self::Periods { resolution, zone, .. } => match resolution.least_millis()? {
+                millis if millis < DAY => Some(MergeScope::Tiles(millis)),
+                _ => Some(MergeScope::Periods(Box::new(move |time| resolution.period(zone, time)))),
+            },
         }
     }
 

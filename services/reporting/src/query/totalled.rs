@@ -7,6 +7,7 @@ use tidemill_domain::Timestamp;
 use tidemill_totals::{MeasureTotal, Value};
 
 use super::{
+    adding::add_up,
     grouping::{DimensionGroup, Grouping},
     question::Question,
     resolution::Rollup,
@@ -98,7 +99,8 @@ async fn look_up(
     let limits = &reporting.limits;
     let mut grouping = Grouping::new(&source.metric, asked, rollup, limits.points, limits.cells);
     let Extent { start, end } = extent;
-    reporting.store.each_cell(&source.metric, start, end, |cell| grouping.add(cell)).await?;
+    let shop = reporting.calendar.zone;
+    add_up(&reporting.store, &source.metric, shop, (start, end), rollup, &mut grouping).await?;
     Ok(grouping.finish())
 }
 

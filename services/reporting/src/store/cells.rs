@@ -39,15 +39,27 @@ struct PackedCell<'a> {
     #[serde(borrow)]
     d: &'a RawValue,
     t: Totals,
+    /// Of a roll-up: the first instant of its first window, and the first after
+    /// its last.
+    #[serde(default)]
+    s: Option<i64>,
+    #[serde(default)]
+    e: Option<i64>,
+    /// Of a roll-up: whether it is of several windows.
+    #[serde(default)]
+    j: bool,
 }
 
-/// Totals of one partition, as they are stored.
+/// Totals of one partition in one window, as they are stored; or rolled up, of
+/// all partitions in several windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredCell<'a> {
-    /// First instant of the window.
+    /// First instant of the window, or of the first.
     pub(crate) start: Timestamp,
-    /// First instant after it.
+    /// First instant after it, or after the last.
     pub(crate) end: Timestamp,
+    /// Whether it is of several windows.
+    pub(crate) is_joined: bool,
     /// The dimensions' canonical JSON.
     pub(crate) dimensions: &'a str,
     /// States by measure.
@@ -152,17 +164,7 @@ impl Store {
 
     /// The starts of the first and the last window of a metric's version.
     pub(crate) async fn extent(&self, metric: &Metric) -> Result<Option<(Timestamp, Timestamp)>, Error> {
-        // One statement for each end: together they would read the whole index.
-        let end = |order: &str| {
-            format!(
-                "(SELECT window_start FROM cells WHERE metric = $1 AND version = $2 ORDER BY window_start {order} LIMIT 1)"
-            )
-        };
-        let sql = format!("SELECT {}, {}", end("ASC"), end("DESC"));
-        let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.name.clone()).bind(metric.version.clone());
-        let row = statement.fetch_one(self.database.pool()).await?;
-        let ends: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(ends.0.zip(ends.1).map(|(first, last)| (time(first), time(last))))
+        extent(&mut *self.database.pool().acquire().await?, (&metric.name, &metric.version)).await
     }
 
     /// Calls `visit` with every cell of a metric's version whose window starts
@@ -174,12 +176,8 @@ impl Store {
         to: Timestamp,
         visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let sql = format!(
-            "{PACKED_CELLS} AND window_start >= $3 AND window_start < $4
-             GROUP BY window_start, window_end ORDER BY window_start"
-        );
-        let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.name.clone()).bind(metric.version.clone());
-        self.unpack(statement.bind(from.millis()).bind(to.millis()), visit).await
+        let mut connection = self.database.pool().acquire().await.map_err(Error::from)?;
+        each_between(&mut connection, (&metric.name, &metric.version), from, to, visit).await
     }
 
     /// Calls `visit` with every cell of a metric's version whose window starts
@@ -191,6 +189,7 @@ impl Store {
         mut visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let starts: Vec<i64> = starts.iter().map(|start| start.millis()).collect();
+        let mut connection = self.database.pool().acquire().await.map_err(Error::from)?;
         for block in starts.chunks(BLOCK) {
             let sql = format!(
                 "{PACKED_CELLS} AND window_start IN ({}) GROUP BY window_start, window_end ORDER BY window_start",
@@ -198,28 +197,75 @@ impl Store {
             );
             let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.name.clone()).bind(metric.version.clone());
             let statement = block.iter().fold(statement.persistent(false), |statement, start| statement.bind(*start));
-            self.unpack(statement, &mut visit).await?;
+            unpack(&mut connection, statement, &mut visit).await?;
         }
         Ok(())
     }
+}
 
-    async fn unpack<E: From<Error>>(
-        &self,
-        statement: Statement<'_>,
-        mut visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut rows = statement.fetch(self.database.pool());
-        while let Some(row) = rows.try_next().await.map_err(Error::from)? {
-            let number = |column: usize| row.try_get(column).map(time).map_err(Error::from);
-            let (start, end) = (number(0)?, number(1)?);
-            let packed = format!("[{}]", row.try_get::<&str, _>(2).map_err(Error::from)?);
-            let cells: Vec<PackedCell<'_>> = serde_json::from_str(&packed).map_err(|_| Error::Malformed("total"))?;
-            for PackedCell { d, t } in cells {
-                visit(StoredCell { start, end, dimensions: d.get(), totals: t })?;
-            }
+/// The starts of the first and the last window of a version, which is named by
+/// its metric and itself.
+pub(super) async fn extent(
+    connection: &mut AnyConnection,
+    (metric, version): (&str, &str),
+) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+    // One statement for each end: together they would read the whole index.
+    let end = |order: &str| {
+        format!(
+            "(SELECT window_start FROM cells WHERE metric = $1 AND version = $2 ORDER BY window_start {order} LIMIT 1)"
+        )
+    };
+    let sql = format!("SELECT {}, {}", end("ASC"), end("DESC"));
+    let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.to_owned()).bind(version.to_owned());
+    let row = statement.fetch_one(connection).await?;
+    let ends: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(ends.0.zip(ends.1).map(|(first, last)| (time(first), time(last))))
+}
+
+/// Calls `visit` with every cell whose window starts between `from` and `to`
+/// (exclusive), window by window, earliest first.
+pub(super) async fn each_between<E: From<Error>>(
+    connection: &mut AnyConnection,
+    (metric, version): (&str, &str),
+    from: Timestamp,
+    to: Timestamp,
+    visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = format!(
+        "{PACKED_CELLS} AND window_start >= $3 AND window_start < $4
+         GROUP BY window_start, window_end ORDER BY window_start"
+    );
+    let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.to_owned()).bind(version.to_owned());
+    unpack(connection, statement.bind(from.millis()).bind(to.millis()), visit).await
+}
+
+/// Calls `visit` with the cells in the rows of a statement: a first instant, the
+/// first after it, and cells as JSON without brackets.
+pub(super) async fn unpack<E: From<Error>>(
+    connection: &mut AnyConnection,
+    statement: Statement<'_>,
+    mut visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut rows = statement.fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(Error::from)? {
+        let number = |column: usize| row.try_get(column).map(time).map_err(Error::from);
+        let (start, end) = (number(0)?, number(1)?);
+        let packed = format!("[{}]", row.try_get::<&str, _>(2).map_err(Error::from)?);
+        let cells: Vec<PackedCell<'_>> = serde_json::from_str(&packed).map_err(|_| Error::Malformed("total"))?;
+        for PackedCell { d, t, s, e, j } in cells {
+            let (start, end) = (s.map_or(start, time), e.map_or(end, time));
+            visit(StoredCell { start, end, is_joined: j, dimensions: d.get(), totals: t })?;
         }
-        Ok(())
     }
+    Ok(())
+}
+
+/// A cell as [`unpack`] reads it, rolled up.
+pub(super) fn packed(cell: &StoredCell<'_>) -> Result<String, Error> {
+    let StoredCell { start, end, is_joined, dimensions, totals } = cell;
+    let totals = serde_json::to_string(totals).map_err(|_| Error::Malformed("total"))?;
+    let (start, end) = (start.millis(), end.millis());
+    Ok(format!(r#"{{"d":{dimensions},"t":{totals},"s":{start},"e":{end},"j":{is_joined}}}"#))
 }
 
 fn listed_cells(listed: &str) -> Result<Vec<MergedCellKey>, Error> {

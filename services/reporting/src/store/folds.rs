@@ -13,7 +13,7 @@ use tidemill_store::Error;
 use super::{
     Store, alerts, books, cells, dead_letters, definitions,
     positions::{self, advance, claim},
-    settlement,
+    rollups, settlement,
 };
 use crate::{
     alerts::AlertRecord,
@@ -43,11 +43,13 @@ impl Store {
         now: Timestamp,
     ) -> Result<Folded<Option<u64>>, Error> {
         let mut tx = self.database.begin().await?;
-        if claim(&mut tx, StreamUnit::Metrics).await? < range.after {
+        let floor = claim(&mut tx, StreamUnit::Metrics).await?;
+        if floor < range.after {
             return Ok(Folded::DoesNotFollow);
         }
         write_metrics(&mut tx, fold, now).await?;
         let change = cells::note_change(&mut tx, fold).await?;
+        rollups::note_fold(&mut tx, SequenceRange { after: floor, ..range }, fold, change, now).await?;
         advance(&mut tx, StreamUnit::Metrics, range.last, &BTreeMap::new()).await?;
         tx.commit().await?;
         Ok(Folded::Done(change))

@@ -69,6 +69,7 @@ async fn postgres_holds_to_every_check() {
         dead_letters::tests::CHECKS,
         definitions::tests::CHECKS,
         positions::tests::CHECKS,
+        rollups::tests::CHECKS,
     ];
     let mut failed = Vec::new();
     for (name, check) in checks.concat() {

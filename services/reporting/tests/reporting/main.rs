@@ -9,6 +9,7 @@ mod questions;
 mod rebuild;
 mod redrive;
 mod replicas;
+mod rollups;
 mod service;
 mod shop;
 mod truth;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde_json::Value as Json;
 use tidemill_bus::Bus;
 use tidemill_definitions::{MetricDefinition, Metrics};
-use tidemill_domain::{Amount, BaseAmount, Currency, Partition, ReadAmount, Timestamp};
+use tidemill_domain::{Amount, BaseAmount, Currency, Partition, ReadAmount, SharedClock, Timestamp};
 use tidemill_events::{
     AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, RawBatch, SourceBooks, TraceParent,
 };
@@ -54,7 +54,12 @@ impl Shop {
 
     /// One of the replicas on a store.
     pub(crate) async fn replica(&self, store: &str, more: &str) -> Running {
-        Running::start(&self.nats.url(), store, more).await
+        Running::start(&self.nats.url(), store, more, Context::new("reporting")).await
+    }
+
+    /// A service with a clock of one's own.
+    pub(crate) async fn report_by(&self, clock: SharedClock) -> Running {
+        Running::start(&self.nats.url(), &self.sqlite(), "", Context::with_clock("reporting", clock)).await
     }
 }
 
@@ -66,11 +71,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    async fn start(nats: &str, store: &str, more: &str) -> Self {
+    async fn start(nats: &str, store: &str, more: &str, context: Context) -> Self {
         let auth = if more.contains("auth.") { "" } else { "auth.open = true\n" };
         let text = format!("{auth}http.listen = '127.0.0.1:0'\nnats.url = '{nats}'\nstore.url = '{store}'\n{more}");
         let config: Config = config::parse(&text).expect("a right configuration");
-        let context = Context::new("reporting");
         let handle = tidemill_reporting::ReportingService::start(config, context.clone()).await.expect("starts");
         Self { context, address: handle.address, client: reqwest::Client::new() }
     }

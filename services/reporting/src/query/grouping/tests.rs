@@ -19,6 +19,7 @@ fn cell(start: i64, category: &str, region: &str, amount: i64) -> StoredCell<'st
     StoredCell {
         start: at(start),
         end: at(start + 60_000),
+        is_joined: false,
         dimensions: dimensions.to_string().leak(),
         totals: Totals::of([
             Measure::DistinctKeyed(1),

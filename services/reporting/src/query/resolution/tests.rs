@@ -41,6 +41,7 @@ proptest! {
         prop_assert_eq!(resolution.period(zone(name), end.plus_millis(-1)), (start, end));
         prop_assert_eq!(resolution.period(zone(name), end).0, end);
         prop_assert_eq!(resolution.period(zone(name), start.plus_millis(-1)).1, start);
+        prop_assert_eq!(zone(name).day_of(time), Resolution::Day.period(zone(name), time));
     }
 }
 

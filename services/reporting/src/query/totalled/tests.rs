@@ -42,6 +42,7 @@ fn cell(
     StoredCell {
         start: at(minute * 60_000),
         end: at((minute + 1) * 60_000),
+        is_joined: false,
         dimensions: canonical(&dimensions).to_string().leak(),
         totals: definition.totals([("orders", orders)]),
     }

@@ -1,0 +1,116 @@
+//! Marks: spans whose roll-up is not what their cells are.
+
+use std::collections::BTreeSet;
+
+use sqlx::{AnyConnection, Row};
+use tidemill_domain::Timestamp;
+use tidemill_store::Error;
+
+use super::{
+    level::{HOUR, HOURS},
+    steps::MARKED,
+};
+use crate::{read_model::MetricsFold, store::sql::upsert, unit::SequenceRange};
+
+/// How long a span is left alone after it was touched, in milliseconds.
+pub(super) const QUIET: i64 = 60_000;
+/// How long one waits that is touched all the time.
+const SLOW_BEAT: i64 = HOUR;
+
+/// A span that is to be marked: of a metric and its version, its first instant.
+pub(super) type Marked<'a> = (&'a str, &'a str, Timestamp);
+
+/// Marks spans of a level as touched. `touched` must be a number that no mark
+/// of the level has ever had.
+pub(super) async fn mark(
+    connection: &mut AnyConnection,
+    level: &str,
+    spans: &[Marked<'_>],
+    touched: i64,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let conflict = "(level, metric, version, span_start) DO UPDATE SET touched = excluded.touched,
+        due = CASE WHEN excluded.due < rollup_marks.latest THEN excluded.due ELSE rollup_marks.latest END";
+    write(
+        connection,
+        level,
+        spans,
+        [touched, now.plus_millis(QUIET).millis(), now.plus_millis(SLOW_BEAT).millis()],
+        conflict,
+    )
+    .await
+}
+
+/// Marks spans of a level that have no mark, to be rolled up at once.
+pub(super) async fn mark_unmarked(
+    connection: &mut AnyConnection,
+    level: &str,
+    spans: &[Marked<'_>],
+    touched: i64,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let latest = now.plus_millis(SLOW_BEAT).millis();
+    let conflict = "(level, metric, version, span_start) DO NOTHING";
+    write(connection, level, spans, [touched, now.millis(), latest], conflict).await
+}
+
+async fn write(
+    connection: &mut AnyConnection,
+    level: &str,
+    spans: &[Marked<'_>],
+    [touched, due, latest]: [i64; 3],
+    conflict: &str,
+) -> Result<(), Error> {
+    let table = "rollup_marks (level, metric, version, span_start, touched, due, latest)";
+    upsert(connection, table, 7, conflict, spans, |statement, (metric, version, start)| {
+        let statement = statement.bind(level.to_owned()).bind((*metric).to_owned()).bind((*version).to_owned());
+        statement.bind(start.millis()).bind(touched).bind(due).bind(latest)
+    })
+    .await
+}
+
+/// Marks the hours that a fold touches, in its transaction. `change` is the
+/// number of its change to cells, and `range.after` what was folded before it.
+pub(in crate::store) async fn note_fold(
+    connection: &mut AnyConnection,
+    range: SequenceRange,
+    fold: &MetricsFold,
+    change: Option<u64>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let floor = range.after;
+    if marked(connection).await? != Some(floor) {
+        // A release that knows no marks has folded in between: nobody knows what.
+        sqlx::query("UPDATE rollup_frontiers SET below = $1 WHERE level = $2")
+            .bind(i64::MAX)
+            .bind(HOURS)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if let Some(change) = change {
+        let hours: BTreeSet<Marked<'_>> = fold
+            .cells
+            .iter()
+            .filter_map(|((key, _), state)| {
+                let is_short = state.end.millis().saturating_sub(key.start.millis()) <= HOUR;
+                is_short.then(|| (&*key.metric, &*key.version, key.start.floor_to(HOUR)))
+            })
+            .collect();
+        mark(connection, HOURS, &hours.into_iter().collect::<Vec<_>>(), change.cast_signed(), now).await?;
+    }
+    sqlx::query(
+        "INSERT INTO rollup_state (name, number) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET number = excluded.number",
+    )
+    .bind(MARKED)
+    .bind(floor.max(range.last).cast_signed())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn marked(connection: &mut AnyConnection) -> Result<Option<u64>, Error> {
+    let row = sqlx::query("SELECT number FROM rollup_state WHERE name = $1").bind(MARKED);
+    let row = row.fetch_optional(connection).await?;
+    row.map(|row| Ok(row.try_get::<i64, _>(0)?.cast_unsigned())).transpose()
+}
