@@ -6,6 +6,7 @@ import { showBars, showFunnel, showTable } from "./bars.js";
 import { showBooks, watchDeadLetters } from "./books.js";
 import { showChain } from "./chain.js";
 import { OTHER_PROPERTY, Palette } from "./colours.js";
+import { uncountedText } from "./counted.js";
 import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
 import { MetricFeed } from "./feed.js";
 import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
@@ -343,6 +344,9 @@ function paintHeadline() {
   const parts = model === orders && model.isComparable;
   breakdown.show(parts ? Object.fromEntries(AMOUNTS.map((name) => [name, model.total(name)])) : null, model.currency);
   setText(byId("sales-since"), sinceText(sales.spanFrom));
+  const lacks = uncountedText(feeds.sales_metrics.head?.whole ?? {}, (ms) => formatMoment(ms, now()));
+  byId("sales-uncounted").hidden = lacks === "";
+  setText(byId("sales-uncounted"), lacks);
   setAttributes(byId("sales-kpis"), { "data-span": state.shownSpan });
 }
 

@@ -63,7 +63,7 @@ export class MetricFeed {
       for (const { dimensions, points } of recent.series) {
         for (const point of points) model.apply({ ...point, dimensions });
       }
-      this.head = { asOf: recent.as_of, watermark: recent.watermark, historyComplete: totals?.complete ?? true };
+      this.head = { asOf: recent.as_of, watermark: recent.watermark, historyComplete: totals?.complete ?? true, whole: totals ?? recent };
       this.#lastLoadMs = performance.now() - began;
       this.#arrived = null;
       this.apply(arrived);
