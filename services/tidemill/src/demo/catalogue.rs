@@ -5,6 +5,8 @@ use std::fmt::Write;
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use tidemill_domain::Currency;
 
+use super::spread::Spread;
+
 /// Categories, and their products' names and prices in cents.
 const CATEGORIES: [(&str, [(&str, u32); 6]); 5] = [
     (
@@ -117,6 +119,13 @@ impl Product {
     /// One of the category that the flash sale is about.
     pub(super) fn on_sale(rng: &mut StdRng) -> Self {
         Self::of(1, rng)
+    }
+
+    /// One that orders have evenly.
+    pub(super) fn spread(categories: &mut Spread, products: &mut Spread) -> Self {
+        let category = categories.place(CATEGORIES.len());
+        let index = products.place(CATEGORIES[category].1.len());
+        Self { id: (category, index), cents: CATEGORIES[category].1[index].1 }
     }
 
     fn of(category: usize, rng: &mut StdRng) -> Self {

@@ -3,6 +3,7 @@
 mod catalogue;
 mod orders;
 mod scenario;
+mod spread;
 mod takings;
 
 use std::{

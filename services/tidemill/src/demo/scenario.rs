@@ -8,6 +8,7 @@ use tidemill_domain::{Currency, Timestamp};
 use super::{
     catalogue::{Currencies, Customer, Product},
     orders::{DemoOrder, OpenOrders, PlayedLine, amount},
+    spread::Spread,
     takings::Takings,
 };
 
@@ -53,6 +54,10 @@ pub(super) struct Scenario {
     total: u32,
     played: u32,
     run: u64,
+    /// What kind of event the next one is, and of what.
+    kinds: Spread,
+    categories: Spread,
+    products: Spread,
     orders: u64,
     currencies: Currencies,
     open: OpenOrders,
@@ -77,8 +82,13 @@ impl Scenario {
     pub(super) fn new(seed: u64, total: u32, now: Timestamp, run: u64, base: Currency) -> Self {
         let mut fraud_left = vec![Fraud::Large; 3];
         fraud_left.extend(vec![Fraud::Quick { customer: 4_711 }; 8]);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let [categories, products] = Spread::TWO.map(|step| Spread::new(step, &mut rng));
         Self {
-            rng: StdRng::seed_from_u64(seed),
+            kinds: Spread::new(Spread::ONE, &mut rng),
+            categories,
+            products,
+            rng,
             start: now.floor_to(MINUTE).plus_millis(-MINUTES * MINUTE),
             total,
             played: 0,
@@ -121,7 +131,7 @@ impl Scenario {
 
     fn normal(&mut self, time: Timestamp, sale: bool) -> Vec<u8> {
         let customer = Customer::any(&mut self.rng);
-        let draw: f64 = self.rng.random();
+        let draw = self.kinds.share();
         // In the flash sale people come to buy.
         let (views, carts) = if sale { (0.35, 0.55) } else { (0.70, 0.88) };
         let product = if sale { Product::on_sale(&mut self.rng) } else { Product::any(&mut self.rng) };
@@ -137,7 +147,10 @@ impl Scenario {
         } else if draw < 0.99 {
             let mut products = Vec::new();
             for _ in 0..self.rng.random_range(1..=3_usize) {
-                let product = if sale { Product::on_sale(&mut self.rng) } else { Product::any(&mut self.rng) };
+                let product = match sale {
+                    true => Product::on_sale(&mut self.rng),
+                    false => Product::spread(&mut self.categories, &mut self.products),
+                };
                 products.push((product, self.rng.random_range(1..=if sale { 4 } else { 2 })));
             }
             let ip = customer.ip.clone();

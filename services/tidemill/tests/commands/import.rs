@@ -30,7 +30,8 @@ async fn pounds_stay_pounds() {
     let (code, told) = terminal.json(&[&import[..], &["--reporting-url", &reporting]].concat(), None).await;
     assert_eq!((code, &told["sent"], &told["counted"]), (Some(0), &json!(2), &json!(2)), "{told}");
     let daily = std::fs::read_to_string(format!("{out}/daily_country.csv")).expect("a table");
-    assert!(daily.contains("2009-12-01,United Kingdom,1,1,1,12,83.40,83.40"), "{daily}");
+    let line = daily.lines().find(|line| line.starts_with("2009-12-01,United Kingdom,1,1,1,12"));
+    assert!(line.is_some_and(|line| line.ends_with(",83.40,83.40")), "{daily}");
 
     let totals = reqwest::get(format!("{reporting}/v1/metrics/daily_country/totals")).await.expect("answers");
     let totals: Value = totals.json().await.expect("JSON");
