@@ -125,6 +125,7 @@ async fn the_pages_own_tests_pass() {
         .arg("--test")
         .arg(browser.join("money.test.mjs"))
         .arg(browser.join("model.test.mjs"))
+        .arg(browser.join("counted.test.mjs"))
         .output()
         .await
         .expect("node starts");

@@ -9,6 +9,7 @@ use tidemill_store::{Config, Database, Error as StoreError, answered};
 use crate::{error::Error, fold::cell::CellId};
 
 mod checkpoint;
+mod counting;
 mod read;
 #[cfg(test)]
 mod tests;

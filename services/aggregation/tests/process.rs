@@ -131,6 +131,7 @@ async fn totals_go_on_over_a_restart_and_repetitions_change_nothing() {
         cells: Vec::new(),
         books: Vec::new(),
         redriven: Vec::new(),
+        counting: Vec::new(),
         trace: None,
     };
     bus.publish(&old).await.expect("publishes");
@@ -253,6 +254,7 @@ impl Message for OfAnotherRelease {
             cells: Vec::new(),
             books: Vec::new(),
             redriven: Vec::new(),
+            counting: Vec::new(),
             trace: None,
         };
         Ok(Encoded { headers: vec![("Tm-Version", "99".into())], ..update.encode()? })

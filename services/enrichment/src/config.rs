@@ -82,8 +82,10 @@ pub struct GeoConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct ShopConfig {
     /// YAML file that says which members of an event are the products, the
-    /// customer and the country, and which attribute of a record is a product's
-    /// category and a customer's country, in place of the built-in definition.
+    /// customer, the country and the currency, by which business keys an event is
+    /// known that comes again under another id, what becomes of orders, and which
+    /// attribute of a record is a product's category and a customer's country, in
+    /// place of the built-in definition.
     pub definition: Option<PathBuf>,
     /// The base currency, by its ISO 4217 code: that of amounts whose event names
     /// none, and the one that rates lead to. Totals of each currency stay as they

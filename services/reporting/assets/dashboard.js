@@ -7,6 +7,7 @@ import { showBooks, watchDeadLetters } from "./books.js";
 import { Calendar } from "./calendar.js";
 import { showChain } from "./chain.js";
 import { OTHER_PROPERTY, Palette } from "./colours.js";
+import { uncountedText } from "./counted.js";
 import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
 import { MetricFeed } from "./feed.js";
 import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
@@ -373,6 +374,9 @@ function paintHeadline() {
   const parts = model === orders && model.isComparable;
   breakdown.show(parts ? Object.fromEntries(AMOUNTS.map((name) => [name, model.total(name)])) : null, model.currency);
   setText(byId("sales-since"), sinceText({ from: sales.spanFrom, to: sales.spanTo }));
+  const lacks = uncountedText(feeds.sales_metrics.head?.whole ?? {}, (ms) => formatMoment(ms, now()));
+  byId("sales-uncounted").hidden = lacks === "";
+  setText(byId("sales-uncounted"), lacks);
   setAttributes(byId("sales-kpis"), { "data-span": state.shownSpan });
 }
 

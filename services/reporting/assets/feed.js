@@ -67,7 +67,12 @@ export class MetricFeed {
         for (const point of points) model.apply({ ...point, dimensions });
       }
       const head = recent ?? totals;
-      this.head = { asOf: head?.as_of, watermark: head?.watermark, historyComplete: totals?.complete ?? true };
+      this.head = {
+        asOf: head?.as_of,
+        watermark: head?.watermark,
+        historyComplete: totals?.complete ?? true,
+        whole: totals ?? recent,
+      };
       this.#lastLoadMs = performance.now() - began;
       this.#arrived = null;
       this.apply(arrived);

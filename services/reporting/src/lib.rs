@@ -14,6 +14,7 @@ mod calendar;
 mod catalogue;
 mod chain;
 mod config;
+mod counting;
 mod dead_letters;
 mod error;
 mod handling;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, MetricsUpdate, RedrivenOutcomes, SourceBooks};
+use tidemill_events::{CellUpdate, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting};
 use tidemill_totals::Totals;
 
 use crate::{books, watermark::PartitionProgress};
@@ -67,6 +67,17 @@ pub(crate) struct OutcomeCounts {
     pub(crate) repeated: u64,
 }
 
+/// What a version of a metric has not counted of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CountingState {
+    /// The `RAW` sequence at which aggregation said so.
+    pub(crate) raw_seq: u64,
+    /// When it did.
+    pub(crate) as_of: Timestamp,
+    /// The spans.
+    pub(crate) uncounted: Vec<UncountedSpan>,
+}
+
 /// Metrics updates, gathered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MetricsFold {
@@ -76,6 +87,8 @@ pub(crate) struct MetricsFold {
     pub(crate) outcomes: BTreeMap<(String, Timestamp, Partition), OutcomeCounts>,
     /// Outcomes of events that were in dead letters, by request, partition and batch.
     pub(crate) redriven: BTreeMap<(String, Partition, u64), OutcomeCounts>,
+    /// The newest word on versions, by metric, version and partition.
+    pub(crate) counting: BTreeMap<(String, String, Partition), CountingState>,
     /// Newest progress.
     pub(crate) progress: BTreeMap<Partition, PartitionProgress>,
 }
@@ -83,7 +96,7 @@ pub(crate) struct MetricsFold {
 impl MetricsFold {
     /// Adds an update.
     pub(crate) fn observe(&mut self, update: MetricsUpdate) {
-        let (partition, raw_seq) = (update.partition, update.raw_seq);
+        let (partition, raw_seq, as_of) = (update.partition, update.raw_seq, update.as_of);
         if let Some(progress) = PartitionProgress::of(&update) {
             keep_furthest(&mut self.progress, partition, progress, PartitionProgress::position);
         }
@@ -96,6 +109,10 @@ impl MetricsFold {
         for RedrivenOutcomes { redrive, raw_seq, counted, late, duplicate } in update.redriven {
             let outcomes = OutcomeCounts { raw_seq, counted, late, duplicate, repeated: 0 };
             self.redriven.insert((redrive, partition, raw_seq), outcomes);
+        }
+        for VersionCounting { metric, version, uncounted } in update.counting {
+            let state = CountingState { raw_seq, as_of, uncounted };
+            keep_furthest(&mut self.counting, (metric, version, partition), state, |said| (said.raw_seq, said.as_of));
         }
         for CellUpdate { metric, version, start, end, dimensions, totals, retracted, .. } in update.cells {
             let dimensions = canonical(&dimensions);

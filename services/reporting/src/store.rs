@@ -4,6 +4,7 @@ mod actions;
 mod alerts;
 mod books;
 mod cells;
+mod counting;
 mod dead_letters;
 mod definitions;
 mod folds;

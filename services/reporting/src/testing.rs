@@ -85,6 +85,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
             repeated: raw_seq / 7,
         }],
         redriven: Vec::new(),
+        counting: Vec::new(),
         trace: None,
     }
 }

@@ -154,20 +154,22 @@ pub enum Dataset {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidemill import online-retail online_retail.csv.zst --out results\n  \
-    tidemill import online-retail online_retail.csv --out results --url http://localhost:7070")]
+    tidemill import online-retail online_retail.csv --out results --ingestion-url http://localhost:7070\n  \
+    tidemill import online-retail online_retail.csv --out results --ingestion-url https://events.example.org \\\n    \
+    --reporting-url https://shop.example.org")]
 pub struct OnlineRetailArguments {
     /// The file: CSV, or CSV compressed with zstd
     pub file: PathBuf,
     /// Folder for daily_country.csv; made where it is missing
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Ingestion of a suite that is running; without it one is started for
-    /// the import
-    #[arg(long, value_name = "URL")]
-    pub url: Option<Url>,
+    /// Ingestion of a suite that is running (also --url); without it one is started
+    /// for the import
+    #[arg(long, alias = "url", value_name = "URL")]
+    pub ingestion_url: Option<Url>,
     /// Reporting of that suite; without it port 7080 of the same host, if that
     /// says that it is of the same suite
-    #[arg(long, value_name = "URL", requires = "url")]
+    #[arg(long, value_name = "URL", requires = "ingestion_url")]
     pub reporting_url: Option<Url>,
     /// Key of that suite that may write
     #[arg(long, env = "TIDEMILL_WRITE_KEY", hide_env_values = true)]
@@ -187,13 +189,13 @@ pub struct OnlineRetailArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "The event has the type tidemill.check, which no figure of the shop counts, and the source \
     tidemill-check. The exit code is 0 once the total of tidemill_check has it, and 4 if the suite cannot be reached.\n\nExamples:\n  \
-    tidemill check --url http://localhost:7070\n  \
-    tidemill check --url https://events.example.org --reporting-url https://shop.example.org --json\n  \
+    tidemill check --ingestion-url http://localhost:7070\n  \
+    tidemill check --ingestion-url https://events.example.org --reporting-url https://shop.example.org --json\n  \
     helm test tidemill                            does the same in a cluster")]
 pub struct CheckArguments {
-    /// Ingestion of the suite [default: http://localhost:7070]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<Url>,
+    /// Ingestion of the suite (also --url) [default: http://localhost:7070]
+    #[arg(long, alias = "url", value_name = "URL")]
+    pub ingestion_url: Option<Url>,
     /// Reporting of the suite; without it port 7080 of the same host, if that
     /// says that it is of the same suite
     #[arg(long, value_name = "URL")]
@@ -217,12 +219,13 @@ pub struct CheckArguments {
 #[command(
     after_help = "The exit code is 0 if the books balance, 3 if they do not, or not yet, and 4 if reporting cannot be reached.\n\nExamples:\n  \
     tidemill books --hours\n  \
+    tidemill books --reporting-url https://shop.example.org\n  \
     tidemill books --json | jq .totals"
 )]
 pub struct BooksArguments {
-    /// Reporting of the suite
-    #[arg(long, alias = "reporting-url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
-    pub url: Url,
+    /// Reporting of the suite (also --url)
+    #[arg(long, alias = "url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
+    pub reporting_url: Url,
     /// Key of the suite that may read, where it needs one
     #[arg(long, alias = "read-key", env = "TIDEMILL_READ_KEY", hide_env_values = true)]
     pub key: Option<String>,

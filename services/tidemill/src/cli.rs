@@ -24,8 +24,8 @@ use crate::{
         tidemill init                                 write tidemill.toml, its settings\n  \
         tidemill demo --events 50000 --exit           play a flash sale and check the books\n  \
         tidemill import online-retail retail.csv.zst --out results\n  \
-        tidemill check --url http://localhost:7070\n  \
-        tidemill books --url http://localhost:7080 --hours\n  \
+        tidemill check --ingestion-url http://localhost:7070\n  \
+        tidemill books --reporting-url http://localhost:7080 --hours\n  \
         tidemill dlq list --code schema_violation --since 2h\n\n\
         Exit codes:\n  \
         0  done\n  \

@@ -2,6 +2,8 @@
 //! reads the results.
 
 mod answers;
+mod keys;
+mod service;
 mod told;
 mod whose;
 
@@ -14,9 +16,12 @@ use tidemill_events::TraceParent;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
+use service::Found;
 use told::{cause, hint, told};
 
 pub use answers::{BatchVerdict, Books, HourOutcomes, OneSeries, Outcomes, PointOfSeries, Series, SourceOutcomes};
+pub use keys::Keys;
+pub use service::SuiteService;
 
 /// How long a request is tried again before the sender gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +49,19 @@ pub enum ClientError {
         /// The address.
         url: Url,
     },
+    /// Another service is at the address than the one that is asked.
+    #[error(
+        "{found} is at {url}, and not {wanted}; say where {wanted} is, by {}",
+        wanted.option()
+    )]
+    OtherService {
+        /// What was asked.
+        url: Url,
+        /// The service that was meant.
+        wanted: SuiteService,
+        /// What is there.
+        found: String,
+    },
     /// No answer, or none that helps, for as long as the client had patience.
     #[error("{url} does not answer: {reason}")]
     Unavailable {
@@ -70,31 +88,6 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
-}
-
-/// The keys of a suite, as far as it needs any.
-#[derive(Clone, Default)]
-pub struct Keys {
-    /// For ingestion: it may write.
-    pub write: Option<String>,
-    /// For reporting: it may read, or operate.
-    pub read: Option<String>,
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let given = |key: &Option<String>| if key.is_some() { "given" } else { "none" };
-        write!(f, "Keys(write {}, read {})", given(&self.write), given(&self.read))
-    }
-}
-
-impl Keys {
-    /// The first key of entries as services read them: `NAME KEY` or KEY, with
-    /// commas or a line each.
-    fn first(entries: &str) -> Option<String> {
-        let entries = entries.split([',', '\n']).map(str::trim).filter(|entry| !entry.starts_with('#'));
-        entries.filter_map(|entry| entry.split_whitespace().last()).next().map(str::to_owned)
-    }
 }
 
 /// A client of a running suite.
@@ -168,6 +161,41 @@ impl Client {
         Self { reporting, is_reporting_guessed: false, ..self.clone() }
     }
 
+    /// Makes sure that no other service of a suite is where ingestion should be. What
+    /// does not say what it is passes: a proxy may let events through and no more.
+    ///
+    /// # Errors
+    /// [`ClientError::OtherService`].
+    pub async fn confirm_ingestion(&self) -> Result<(), ClientError> {
+        let (wanted, url) = (SuiteService::Ingestion, self.ingestion.clone());
+        match service::found_at(&self.http, &url).await {
+            Found::Service(found) if found != wanted.to_string() => {
+                Err(ClientError::OtherService { url, wanted, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An error, or what is behind it: that reporting is not where it was asked.
+    async fn explained(&self, error: ClientError) -> ClientError {
+        let (wanted, url) = (SuiteService::Reporting, self.reporting.clone());
+        let is_strange = match &error {
+            ClientError::Refused { status, body, .. } => service::knows_no_such_path(*status, body),
+            ClientError::Malformed { .. } => true,
+            _ => false,
+        };
+        if !is_strange {
+            return error;
+        }
+        match service::found_at(&self.http, &url).await {
+            Found::Service(found) if found != wanted.to_string() => ClientError::OtherService { url, wanted, found },
+            Found::Stranger => {
+                ClientError::OtherService { url, wanted, found: "something that is no service of Tidemill".into() }
+            }
+            Found::Service(_) | Found::Nobody => error,
+        }
+    }
+
     /// Makes sure that a reporting which nobody named belongs to the suite of
     /// this ingestion. Where it does not say whose it is, `is_strict` decides.
     ///
@@ -232,7 +260,11 @@ impl Client {
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let url = join(&self.reporting, path);
         let answer = self.patiently(&url, || with_key(self.http.get(url.clone()), self.keys.read.as_ref())).await;
-        answer.map_err(|error| match error {
+        let error = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => self.explained(error).await,
+        };
+        Err(match error {
             ClientError::Unavailable { url, reason } if self.is_reporting_guessed => {
                 let hint =
                     format!("{reason}; reporting was looked for there, as --reporting-url does not say where it is");
@@ -246,7 +278,11 @@ impl Client {
     /// may be repeated.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let url = join(&self.reporting, path);
-        self.patiently(&url, || with_key(self.http.post(url.clone()).json(body), self.keys.read.as_ref())).await
+        let post = || with_key(self.http.post(url.clone()).json(body), self.keys.read.as_ref());
+        match self.patiently(&url, post).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.explained(error).await),
+        }
     }
 
     async fn patiently<T: DeserializeOwned>(
@@ -310,16 +346,6 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-
-    #[test]
-    fn the_first_key_of_a_file_is_found() {
-        for entries in ["# Ours\nshop tm_1\napp tm_2\n", "tm_1", " tm_1, tm_2", "\n\nshop\ttm_1"] {
-            assert_eq!(Keys::first(entries).as_deref(), Some("tm_1"), "{entries:?}");
-        }
-        assert_eq!(Keys::first(" ,\n# none\n"), None);
-        let keys = Keys { write: Some("tm_secret".into()), read: None };
-        assert_eq!(format!("{keys:?}"), "Keys(write given, read none)");
-    }
 
     /// A reporting that answers once, with these links.
     async fn reporting(links: &'static str) -> Url {

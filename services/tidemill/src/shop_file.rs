@@ -38,7 +38,9 @@ pub struct ShopFile {
     /// Europe/Berlin: its days are meant where a question names no zone.
     pub zone: Zone,
     /// The currency in which the shop keeps its books, by its three letters of
-    /// ISO 4217.
+    /// ISO 4217: that of amounts whose event names none, and the one that rates lead
+    /// to. Totals are kept by currency; where rates are given (see reference), they
+    /// are told in this one too.
     pub currency: Currency,
     /// Log filter, for instance info or warn,tidemill_alert=debug.
     pub log: String,
@@ -54,7 +56,7 @@ pub struct ShopFile {
     /// What is counted, what is watched, and what the shop calls things. A change
     /// of these files is taken up while the suite runs, or refused as a whole.
     pub definitions: DefinitionsSection,
-    /// What is known of products, customers and countries. A change of these
+    /// What is known of products, customers, countries and currencies. A change of these
     /// files is taken up while the suite runs, or refused as a whole.
     pub reference: ReferenceSection,
     /// Where alerts go.
@@ -115,8 +117,10 @@ pub struct DefinitionsSection {
     /// Folder of alert rules (*.yaml, one a file), in place of the built-in ones.
     #[schemars(example = &"definitions/rules")]
     pub rules: Option<PathBuf>,
-    /// Which members of an event are its products, its customer and its country,
-    /// in place of the built-in file.
+    /// Which members of an event are its products, its customer, its country and its
+    /// currency; by which business keys an order is known that comes again under
+    /// another id; and which events place, refund and cancel orders, with their
+    /// discounts. In place of the built-in file.
     #[schemars(example = &"definitions/shop.yaml")]
     pub shop: Option<PathBuf>,
     /// What rules over events call amounts and lists, in place of the built-in
@@ -129,8 +133,12 @@ pub struct DefinitionsSection {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReferenceSection {
-    /// YAML or CSV files with products, customers and countries, and folders of
-    /// such files.
+    /// YAML or CSV files with products, customers, countries and rates of
+    /// currencies, and folders of such files. A CSV file holds one kind, by the
+    /// beginning of its name: products*.csv, customers*.csv, countries*.csv or
+    /// rates*.csv. Its first line has `id` and the names of the attributes, such as
+    /// category of a product, country of a customer, and rate and valid_from of a
+    /// currency. docs/configuration.md shows each.
     #[schemars(example = ["products.csv", "reference"])]
     pub files: Vec<PathBuf>,
     /// YAML file with countries, their names and regions, in place of the

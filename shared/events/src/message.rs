@@ -17,7 +17,9 @@ use crate::{
 pub use alert::{AlertState, AlertTransition};
 pub use enriched::EnrichedBatch;
 pub use late::LateBatch;
-pub use metrics::{CellUpdate, MetricsUpdate, RedrivenOutcomes, SourceBooks};
+pub use metrics::{
+    CellUpdate, LogPosition, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
+};
 pub use raw::RawBatch;
 
 /// A message: it knows its stream and how it is written.

@@ -140,7 +140,9 @@ impl fmt::Display for StreamName {
     }
 }
 
-pub(crate) fn raw(partition: Partition) -> String {
+/// The subject of a partition's batches in the log, whose last message tells
+/// aggregation whether it has come to its end.
+pub fn raw(partition: Partition) -> String {
     format!("tm.raw.{partition}")
 }
 

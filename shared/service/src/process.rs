@@ -61,7 +61,7 @@ struct ServiceArguments {
     health: bool,
 }
 
-/// Runs one service until SIGTERM or Ctrl-C, or until it fails. Exits 0 after an
+/// Runs one service until SIGTERM, SIGQUIT or Ctrl-C, or until it fails. Exits 0 after an
 /// orderly end, 1 after a failure and 2 for a wrong configuration.
 pub fn main<S: Service>() -> ExitCode {
     let arguments = ServiceArguments::parse();
@@ -136,15 +136,19 @@ pub fn install_crypto() {
 
 fn stop_on_signal(context: Context) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
+        // Some supervisors quit a server that is to end in order.
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::quit())) {
+            (Ok(mut terminate), Ok(mut interrupt), Ok(mut quit)) => {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
+                    _ = quit.recv() => {}
                 }
                 context.shutdown.cancel();
             }
-            (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "signals cannot be received"),
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+                tracing::error!(%error, "signals cannot be received");
+            }
         }
     })
 }

@@ -80,6 +80,18 @@ impl Default for TelemetryConfig {
     }
 }
 
+/// What is wrong with a log filter, for instance `info,tidemill_alert=loud`.
+///
+/// # Errors
+/// The reason, with the filter.
+pub fn check_filter(text: &str) -> Result<(), String> {
+    filter(text).map(drop)
+}
+
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(text).map_err(|error| format!("{text:?} is no log filter: {error}"))
+}
+
 /// Keeps telemetry running; [`shutdown`](Self::shutdown) exports what is left.
 pub struct Telemetry(Option<SdkTracerProvider>);
 
@@ -90,7 +102,7 @@ impl Telemetry {
         if !(0.0..=1.0).contains(&config.sample_ratio) {
             return Err(StartError::new("telemetry.sample_ratio must be between 0 and 1"));
         }
-        let filter = EnvFilter::try_new(&config.log).map_err(|e| StartError::new(format!("telemetry.log: {e}")))?;
+        let filter = filter(&config.log).map_err(|e| StartError::new(format!("telemetry.log: {e}")))?;
         let json = match config.log_format {
             LogFormat::Auto => !std::io::stderr().is_terminal(),
             LogFormat::Json => true,

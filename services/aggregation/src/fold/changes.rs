@@ -4,7 +4,9 @@
 use bytes::Bytes;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, DeadLetter, LateBatch, MetricsUpdate, RedrivenOutcomes, TraceParent};
+use tidemill_events::{
+    CellUpdate, DeadLetter, LateBatch, MetricsUpdate, RedrivenOutcomes, TraceParent, VersionCounting,
+};
 use tidemill_metrics_store::Point;
 
 use super::{
@@ -36,6 +38,8 @@ pub(crate) struct PartitionChanges {
     pub(crate) clocks: ClockChanges,
     /// What became of events that were in dead letters.
     pub(crate) redriven: Vec<RedrivenOutcomes>,
+    /// What versions of metrics have not counted, where it is time to tell it.
+    pub(crate) counting: Vec<VersionCounting>,
     pub(crate) late: Vec<LateBatch>,
     pub(crate) letters: Vec<DeadLetter>,
     /// When ingestion took in the last batch; `None` where there was none.
@@ -92,6 +96,7 @@ impl PartitionChanges {
             cells: Vec::new(),
             books: Vec::new(),
             redriven: self.redriven.clone(),
+            counting: self.counting.clone(),
             trace: self.trace,
         }
     }

@@ -13,21 +13,23 @@ const ITEMS_PER_MESSAGE: usize = if cfg!(test) { 3 } else { 400 };
 const BYTES_PER_MESSAGE: usize = 512 << 10;
 
 /// Totals and books in messages of a bounded size, at least one, with what the head
-/// has of redriven events. The last alone
+/// has of redriven events and of versions. The last alone
 /// says how far all of them reach: it has the watermark.
 pub(crate) fn in_messages(head: &MetricsUpdate, cells: Vec<CellUpdate>, books: Vec<SourceBooks>) -> Vec<MetricsUpdate> {
     let (mut cells, mut books) = (cells.into_iter().peekable(), books.into_iter().peekable());
     let mut redriven = head.redriven.clone().into_iter().peekable();
+    let mut counting = head.counting.clone().into_iter().peekable();
     let mut messages = Vec::new();
     let mut part = head.part;
     loop {
         let mut room = Capacity { items: ITEMS_PER_MESSAGE, bytes: BYTES_PER_MESSAGE };
         let (some_cells, some_books) = (room.fill(&mut cells), room.fill(&mut books));
-        let some_redriven = room.fill(&mut redriven);
-        let is_last = cells.peek().is_none() && books.peek().is_none() && redriven.peek().is_none();
+        let (some_redriven, some_counting) = (room.fill(&mut redriven), room.fill(&mut counting));
+        let is_told = redriven.peek().is_none() && counting.peek().is_none();
+        let is_last = cells.peek().is_none() && books.peek().is_none() && is_told;
         let watermark = if is_last { head.watermark } else { None };
-        let (cells, books, redriven) = (some_cells, some_books, some_redriven);
-        messages.push(MetricsUpdate { cells, books, redriven, part, watermark, ..*head });
+        let (cells, books, redriven, counting) = (some_cells, some_books, some_redriven, some_counting);
+        messages.push(MetricsUpdate { cells, books, redriven, counting, part, watermark, ..*head });
         if is_last {
             return messages;
         }

@@ -245,6 +245,7 @@ impl PartitionState {
             left_out: self.left_out.take_changes(),
             clocks: self.clocks.take_changes(),
             redriven: unsaved.redriven.into_iter().map(told).collect(),
+            counting: Vec::new(),
             late: unsaved.late,
             letters: Vec::new(),
             log_time: unsaved.log_time,

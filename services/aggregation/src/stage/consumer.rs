@@ -67,7 +67,9 @@ impl PartitionConsumer {
         let PartitionReader { partition, shared, nats, .. } = &self.reader;
         let now = shared.context.clock.now();
         let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
-        let owner = Owner::open(store, metrics, windows, *partition, now).await?;
+        let mut owner = Owner::open(store, metrics, windows, *partition, now).await?;
+        let is_at_end = self.reader.is_at_end(owner.claim.floor).await?;
+        owner.take_up(is_at_end.then_some(now), now).await?;
         let tail = self.reader.metrics_tail().await?;
         let mut sink = NatsSink {
             bus: shared.bus.clone(),

@@ -101,7 +101,11 @@ pub(crate) async fn publish_lost(
 ) -> Result<(), Error> {
     let reached = tail.map_or(0, reached);
     if reached >= claim.floor {
-        return Ok(());
+        // Told at every start, since which versions count may have changed with it.
+        return match position.counting.is_empty() {
+            true => Ok(()),
+            false => sink.totals(position).await,
+        };
     }
     tracing::info!(partition = %claim.partition, reached, floor = claim.floor, "publishing totals again");
     let ids = store.cells_after(claim.partition, reached).await?;
@@ -109,7 +113,7 @@ pub(crate) async fn publish_lost(
     let books = store.all_books(claim.partition).await?;
     let books = books.iter().map(|(key, outcomes)| outcomes.of(key)).collect();
     let position = MetricsUpdate { raw_prev: reached, ..position.clone() };
-    let mut head = MetricsUpdate { watermark: None, ..position.clone() };
+    let mut head = MetricsUpdate { watermark: None, counting: Vec::new(), ..position.clone() };
     for ids in ids.chunks(CELLS_AT_ONCE) {
         let cells = store.updates(ids).await?;
         // Had somebody else become the owner, they could reach further than

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Code, Partition, SourceName, Timestamp};
-use tidemill_events::{DeadLetter, EnrichedBatch, EventRef, MetricsUpdate, StreamName, TraceParent, event};
+use tidemill_events::{
+    DeadLetter, EnrichedBatch, EventRef, MetricsUpdate, StreamName, TraceParent, VersionCounting, event,
+};
 use tidemill_service::Ceiling;
 use tidemill_stage::Place;
 use tidemill_store::refused;
@@ -26,6 +28,10 @@ use crate::{
     telemetry,
 };
 
+/// How often readers are told what the versions of metrics have not counted: who
+/// reads METRICS from its beginning must find it there.
+const COUNTING_TOLD_EVERY: i64 = 3_600_000;
+
 /// A claimed partition.
 #[derive(Debug)]
 pub(crate) struct Owner {
@@ -37,6 +43,10 @@ pub(crate) struct Owner {
     /// Lines that are no events, or that the store refuses, to be published
     /// with the next changes.
     letters: Vec<DeadLetter>,
+    /// What the versions of metrics have not counted, where that is anything.
+    counting: Vec<VersionCounting>,
+    /// When readers were told of it last.
+    counting_told: Timestamp,
 }
 
 /// What became of a batch.
@@ -74,7 +84,24 @@ impl Owner {
         let mut state = PartitionState::new(claim.partition, claim.floor, windows.clone());
         state.left_out = LeftOut::new(store.has_left_out(claim.partition).await?);
         state.clocks = Clocks::restore(windows.clone(), store.clocks(claim.partition).await?, now);
-        Ok(Self { claim, state, store, metrics, windows, letters: Vec::new() })
+        Ok(Self {
+            claim,
+            state,
+            store,
+            metrics,
+            windows,
+            letters: Vec::new(),
+            counting: Vec::new(),
+            counting_told: now,
+        })
+    }
+
+    /// Notes which versions count from here on. `at_end` is the time, where nothing
+    /// lies behind the floor.
+    pub(crate) async fn take_up(&mut self, at_end: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
+        let known = self.store.switch_versions(&self.claim, &self.metrics, at_end, now).await?;
+        self.counting = known.into_iter().filter(|version| !version.uncounted.is_empty()).collect();
+        Ok(())
     }
 
     /// The batch without the events that the store refuses, which become dead
@@ -228,7 +255,10 @@ impl Owner {
 
     /// What is to be published and checkpointed next.
     pub(crate) fn take_changes(&mut self, now: Timestamp) -> PartitionChanges {
-        PartitionChanges { letters: std::mem::take(&mut self.letters), ..self.state.take_changes(now) }
+        let is_due = now >= self.counting_told.plus_millis(COUNTING_TOLD_EVERY);
+        self.counting_told = if is_due { now } else { self.counting_told };
+        let counting = if is_due { self.counting.clone() } else { Vec::new() };
+        PartitionChanges { letters: std::mem::take(&mut self.letters), counting, ..self.state.take_changes(now) }
     }
 
     /// A message with the partition's position, and no totals.
@@ -245,6 +275,7 @@ impl Owner {
             cells: Vec::new(),
             books: Vec::new(),
             redriven: Vec::new(),
+            counting: self.counting.clone(),
             trace: None,
         }
     }

@@ -49,6 +49,13 @@ impl PartitionReader {
         readable(self.nats.call(self.bus().last(&topology::metrics(self.partition))).await)
     }
 
+    /// Whether the log has nothing of the partition behind the floor.
+    pub(super) async fn is_at_end(&self, floor: u64) -> Result<bool, Error> {
+        let last: Option<Stored<RawBatch>> =
+            readable(self.nats.call(self.bus().last(&topology::raw(self.partition))).await)?;
+        Ok(last.is_none_or(|last| last.sequence <= floor))
+    }
+
     /// Whether the log still has a batch. With nothing applied, the first batch
     /// that comes is the start, unless enrichment can make the one before it.
     pub(super) async fn log_has(&self, raw_seq: u64) -> Result<bool, Error> {

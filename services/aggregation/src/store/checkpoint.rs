@@ -46,13 +46,14 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         // First, so that nobody can claim the partition until all is written:
         // the row stays locked.
-        let sql = "UPDATE partitions SET floor = $1, furthest = $4 \
+        let sql = "UPDATE partitions SET floor = $1, furthest = $4, log_time = COALESCE($5, log_time) \
                    WHERE partition = $2 AND epoch = $3 AND floor <= $1";
         let moved = sqlx::query(sql)
             .bind(changes.floor.cast_signed())
             .bind(i64::from(changes.partition.index()))
             .bind(claim.epoch)
             .bind(changes.clocks.furthest.map(Timestamp::millis))
+            .bind(changes.log_time.map(Timestamp::millis))
             .execute(&mut *transaction)
             .await
             .map_err(StoreError::from)?;

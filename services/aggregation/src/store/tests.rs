@@ -1,3 +1,4 @@
+mod counting;
 mod lateness;
 
 use std::{collections::HashMap, sync::Arc};

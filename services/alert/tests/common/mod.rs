@@ -239,6 +239,7 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
         }],
         books: Vec::new(),
         redriven: Vec::new(),
+        counting: Vec::new(),
         trace: exemplar,
     }
 }

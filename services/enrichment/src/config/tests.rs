@@ -10,6 +10,12 @@ fn the_sample_is_valid_and_shows_the_defaults() {
     assert_eq!(sample.reference.cached_entries, ReferenceConfig::default().cached_entries);
     assert_eq!(sample.duplicates.horizon_seconds, DuplicatesConfig::default().horizon_seconds);
     assert_eq!(sample.duplicates.keys_per_partition, DuplicatesConfig::default().keys_per_partition);
+    assert_eq!(sample.orders.remembered_days, OrdersConfig::default().remembered_days);
+    // Every section that there is, is shown.
+    let schema = schemars::schema_for!(Config).to_value();
+    for section in schema["properties"].as_object().expect("an object").keys() {
+        assert!(include_str!("../../sample.toml").contains(&format!("[{section}]")), "[{section}] is missing");
+    }
     assert!(!format!("{sample:?}").contains("change-me"), "keys stay out of logs");
 }
 

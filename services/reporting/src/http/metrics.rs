@@ -17,6 +17,7 @@ use super::extract::{AnyParameters, NoParameters, Parameters};
 use crate::{
     calendar::Zone,
     catalogue::Metric,
+    counting::Counting,
     error::Error,
     query::{self, QuestionParameters, QuestionView, SeriesAnswer, TotalsAnswer},
     state::Reporting,
@@ -30,23 +31,45 @@ pub(super) struct MetricsAnswer {
     /// Whose days are meant where a question names no zone: `calendar.zone`.
     #[schema(value_type = String)]
     zone: Zone,
-    metrics: Vec<Metric>,
+    metrics: Vec<ServedMetric>,
+}
+
+/// A metric, and since when its version counts.
+#[derive(Serialize, ToSchema)]
+struct ServedMetric {
+    #[serde(flatten)]
+    metric: Metric,
+    #[serde(flatten)]
+    counting: Counting,
 }
 
 /// The metrics, each in the version that is served.
-#[utoipa::path(get, path = "/v1/metrics", responses((status = 200, body = MetricsAnswer)))]
+///
+/// Of a version that does not count all of the log, `counted_from` and `uncounted`
+/// say what it lacks.
+#[utoipa::path(get, path = "/v1/metrics", responses(
+    (status = 200, body = MetricsAnswer),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
 pub(super) async fn metrics(
     State(reporting): State<Arc<Reporting>>,
     _: Parameters<NoParameters>,
-) -> Json<MetricsAnswer> {
-    Json(MetricsAnswer { as_of: reporting.now(), zone: reporting.calendar.zone, metrics: reporting.metrics() })
+) -> Result<Json<MetricsAnswer>, Error> {
+    let mut all = reporting.store.counting_of_all().await?;
+    let served = |metric: Metric| {
+        let counting = all.remove(&(metric.name.clone(), metric.version.clone())).unwrap_or_default();
+        ServedMetric { metric, counting }
+    };
+    let metrics = reporting.metrics().into_iter().map(served).collect();
+    Ok(Json(MetricsAnswer { as_of: reporting.now(), zone: reporting.calendar.zone, metrics }))
 }
 
 /// A metric over time: a point for each window, or each period, with data.
 ///
 /// Also as CSV, by `format=csv` or `Accept: text/csv`, and with a byte order
 /// mark by `bom=true`; its last column, `approximate`, names the measures that are
-/// not exact, the same in every row, and separated by spaces. Any dimension's name is a filter; given more than once,
+/// not exact, the same in every row, and separated by spaces. Where something is not
+/// counted, the columns `counted_from` and `uncounted` before it say what. Any dimension's name is a filter; given more than once,
 /// any of its values passes.
 #[utoipa::path(get, path = "/v1/metrics/{name}/series",
     params(

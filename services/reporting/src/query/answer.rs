@@ -19,6 +19,7 @@ use super::{
 use crate::{
     calendar::Zone,
     catalogue::Metric,
+    counting::Counting,
     error::Error,
     state::{Reporting, Truth},
 };
@@ -64,6 +65,10 @@ pub(crate) struct Head {
     /// Whether nothing is outstanding that could still change it, but
     /// corrections by late events.
     pub(crate) complete: bool,
+    /// What of the time that was asked for the version has not counted: a value
+    /// that is low or missing for it says nothing of the shop.
+    #[serde(flatten)]
+    pub(crate) counting: Counting,
     /// Where the numbers come from.
     pub(crate) source: &'static str,
     /// Measures that are not exact here: sketches, and counts of distinct
@@ -229,6 +234,7 @@ async fn answer(
     let truth = reporting.truth();
     let (rollup, mut groups) = gather(reporting, &metric, &question, view).await.map_err(elsewhere)?;
     totalled::complete(reporting, &metric, &question, rollup, &mut groups).await?;
+    let counting = reporting.store.counting(&metric.name, &metric.version).await?.since(question.from);
     let approximate = approximate(&metric, &question, &groups);
     let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
     let read_until = to.min(truth.as_of.map_or(now, |as_of| as_of.min(now)));
@@ -249,6 +255,7 @@ async fn answer(
         as_of: truth.as_of,
         watermark: truth.watermark,
         complete: is_complete,
+        counting,
         source: "speed",
         approximate,
     };

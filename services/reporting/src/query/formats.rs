@@ -10,7 +10,10 @@ use super::{
     answer::{Head, MetricSeries, SeriesAnswer, SeriesPoint, TotalsAnswer},
     grouping::{BaseValues, Values},
 };
-use crate::catalogue::Metric;
+use crate::{
+    catalogue::Metric,
+    counting::{Counting, UncountedTime},
+};
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +38,9 @@ struct CsvColumns<'a> {
     converted: Vec<&'a str>,
     unconverted: Vec<&'a str>,
     base_currency: Option<String>,
+    /// Since when the version counts and what it has not counted, where it lacks
+    /// anything.
+    counting: Option<[String; 2]>,
     /// In every row alike: a table has no place for what is said of all of it.
     approximate: String,
 }
@@ -79,6 +85,7 @@ impl<'a> CsvColumns<'a> {
             converted: if head.convert { Vec::new() } else { names(true) },
             unconverted: names(true),
             base_currency: base,
+            counting: counting(&head.counting),
             approximate: head.approximate.join(" "),
         }
     }
@@ -93,6 +100,7 @@ impl<'a> CsvColumns<'a> {
         header.extend(named("converted", &self.converted));
         header.extend(named("unconverted", &self.unconverted));
         header.extend(self.base_currency.as_ref().map(|_| "base_currency".to_owned()));
+        header.extend(self.counting.iter().flat_map(|_| ["counted_from", "uncounted"]).map(String::from));
         header.push("approximate".to_owned());
         header
     }
@@ -109,6 +117,7 @@ impl<'a> CsvColumns<'a> {
         record.extend(self.converted.iter().map(|name| figure(in_base.converted.get(*name))));
         record.extend(self.unconverted.iter().map(|name| in_base.unconverted.get(*name).unwrap_or(&0).to_string()));
         record.extend(self.base_currency.clone());
+        record.extend(self.counting.iter().flatten().cloned());
         record.push(self.approximate.clone());
         record
     }
@@ -121,6 +130,17 @@ impl<'a> CsvColumns<'a> {
         }
         out.into_inner().map_err(|error| error.into_error().into())
     }
+}
+
+/// Intervals as ISO 8601 writes them, with spaces between; `..` has no end.
+fn counting(counting: &Counting) -> Option<[String; 2]> {
+    let interval = |UncountedTime { from, to }: &UncountedTime| {
+        let end = to.map_or_else(|| "..".to_owned(), |to| to.to_string());
+        format!("{from}/{end}")
+    };
+    let from = counting.counted_from.map(|from| from.to_string()).unwrap_or_default();
+    let uncounted = counting.uncounted.iter().map(interval).collect::<Vec<_>>().join(" ");
+    (*counting != Counting::default()).then_some([from, uncounted])
 }
 
 fn figure(value: Option<&Value>) -> String {

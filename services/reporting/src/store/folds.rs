@@ -11,7 +11,7 @@ use tidemill_events::AlertTransition;
 use tidemill_store::Error;
 
 use super::{
-    Store, alerts, books, cells, dead_letters, definitions,
+    Store, alerts, books, cells, counting, dead_letters, definitions,
     positions::{self, advance, claim},
     rollups, settlement,
 };
@@ -138,5 +138,6 @@ async fn write_metrics(connection: &mut AnyConnection, fold: &MetricsFold, now: 
     books::write_outcomes(connection, fold).await?;
     settlement::write_outcomes(connection, fold).await?;
     positions::write_progress(connection, fold, now).await?;
+    counting::write(connection, fold).await?;
     definitions::note_data(connection, fold, now).await
 }

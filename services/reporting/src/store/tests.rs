@@ -66,6 +66,7 @@ async fn postgres_holds_to_every_check() {
         alerts::tests::CHECKS,
         books::tests::CHECKS,
         cells::tests::CHECKS,
+        counting::tests::CHECKS,
         dead_letters::tests::CHECKS,
         definitions::tests::CHECKS,
         positions::tests::CHECKS,

@@ -198,6 +198,7 @@ pub(crate) fn update(partition: u16, raw_seq: u64, cells: Vec<CellUpdate>) -> Me
         cells,
         books: Vec::new(),
         redriven: Vec::new(),
+        counting: Vec::new(),
         trace: TraceParent::new(7, 9, true),
     }
 }

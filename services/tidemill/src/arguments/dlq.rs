@@ -14,6 +14,7 @@ pub(super) const REPORTING: &str = "http://localhost:7080";
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidemill dlq list --service ingestion --since 2h\n  \
+    tidemill dlq list --reporting-url https://shop.example.org --wide\n  \
     tidemill dlq show 17\n  \
     tidemill dlq redrive --code unknown_type --reason 'schema added' --dry-run\n  \
     tidemill dlq redrive 17 --body mended.json\n  \
@@ -29,7 +30,8 @@ pub enum DlqCommand {
     /// List dead letters, the newest first
     #[command(after_help = "Examples:\n  \
         tidemill dlq list --state dead --code schema_violation\n  \
-        tidemill dlq list --since 2026-03-01T00:00:00Z --until 1d --json | jq .dead_letters")]
+        tidemill dlq list --since 2026-03-01T00:00:00Z --until 1d --json | jq .dead_letters\n  \
+        tidemill dlq list --wide | less -S")]
     List(DlqList),
     /// Show one dead letter: why, its body, and what was done about it. What is
     /// personal in it is masked
@@ -57,9 +59,9 @@ pub enum DlqCommand {
 /// Which suite, and how to answer.
 #[derive(Debug, Args)]
 pub struct DlqTarget {
-    /// Reporting of the suite
-    #[arg(long, env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
-    pub url: Url,
+    /// Reporting of the suite (also --url)
+    #[arg(long, alias = "url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
+    pub reporting_url: Url,
     /// Key of the suite that may operate, where it needs one
     #[arg(long, env = "TIDEMILL_OPERATE_KEY", hide_env_values = true)]
     pub key: Option<String>,
@@ -99,6 +101,9 @@ pub struct DlqList {
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: u32,
+    /// Tell everything in full, however long: reasons, ids and sources
+    #[arg(long)]
+    pub wide: bool,
     #[command(flatten)]
     pub(crate) target: DlqTarget,
 }
@@ -173,6 +178,9 @@ pub struct DlqAudit {
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub limit: u16,
+    /// Tell everything in full, however long
+    #[arg(long)]
+    pub wide: bool,
     #[command(flatten)]
     pub(crate) target: DlqTarget,
 }

@@ -11,7 +11,7 @@ use crate::{
 const SOURCE: usize = 60;
 
 pub(crate) async fn books(arguments: BooksArguments) -> Ended {
-    let client = Client::of_reporting(arguments.url, arguments.key);
+    let client = Client::of_reporting(arguments.reporting_url, arguments.key);
     if arguments.json {
         let books: serde_json::Value = client.get("/v1/books?hours=true").await?;
         say!("{books}");

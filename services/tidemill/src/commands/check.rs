@@ -114,7 +114,7 @@ struct Probe {
 impl Probe {
     fn new(arguments: &CheckArguments) -> Result<Self, CheckError> {
         let timeout = Duration::from_secs(arguments.timeout);
-        let CheckArguments { url, reporting_url, write_key, read_key, .. } = arguments;
+        let CheckArguments { ingestion_url: url, reporting_url, write_key, read_key, .. } = arguments;
         let keys = Keys { write: write_key.clone(), read: read_key.clone() };
         let ingestion = url.clone().map_or_else(|| INGESTION.parse(), Ok).map_err(CheckError::Address)?;
         let client = Client::of_suite(ingestion, reporting_url.clone(), &keys)?.with_patience(timeout);
@@ -122,6 +122,7 @@ impl Probe {
     }
 
     async fn run(&self, spinner: &indicatif::ProgressBar) -> Result<Passed, CheckError> {
+        self.client.confirm_ingestion().await?;
         self.client.confirm_reporting(self.is_named).await?;
         let before = self.client.books_of(SOURCE).await?;
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();

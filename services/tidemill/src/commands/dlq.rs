@@ -32,7 +32,7 @@ pub(crate) async fn dlq(arguments: DlqArguments) -> Ended {
 }
 
 async fn list(arguments: DlqList) -> Ended {
-    let client = Client::of_reporting(arguments.target.url, arguments.target.key);
+    let client = Client::of_reporting(arguments.target.reporting_url, arguments.target.key);
     let mut letters: Vec<Value> = Vec::new();
     let mut before: Option<u64> = None;
     loop {
@@ -59,22 +59,26 @@ async fn list(arguments: DlqList) -> Ended {
         say!("No dead letters.");
         return Ok(ExitCode::SUCCESS);
     }
+    let cut = cut(arguments.wide);
     let row = |letter: &Letter| {
         [
             letter.sequence.to_string(),
-            plain(&letter.failed_at, 24),
+            cut(&letter.failed_at, 24),
             letter.state.clone(),
             letter.events(),
-            plain(&letter.service, 20),
-            plain(&letter.code, 24),
-            plain(letter.source.as_deref().unwrap_or_default(), 24),
-            plain(letter.event_id.as_deref().unwrap_or_default(), 24),
-            plain(&letter.reason, 60),
+            cut(&letter.service, 20),
+            cut(&letter.code, 24),
+            cut(letter.source.as_deref().unwrap_or_default(), 24),
+            cut(letter.event_id.as_deref().unwrap_or_default(), 24),
+            cut(&letter.reason, 60),
         ]
     };
     let rows: Vec<_> = letters.iter().map(row).collect();
     let header = ["number", "failed at", "state", "events", "service", "code", "source", "event", "reason"];
     table::print(header, std::array::from_fn(|column| matches!(column, 0 | 3)), &rows);
+    if rows.iter().flatten().any(|cell| cell.ends_with('…')) {
+        say!("What ends in … is cut; --wide tells all of it, and `tidemill dlq show NUMBER` all of one.");
+    }
     if before.is_some() {
         say!("There are more; --limit lists them.");
     }
@@ -82,7 +86,7 @@ async fn list(arguments: DlqList) -> Ended {
 }
 
 async fn show(arguments: DlqShow) -> Ended {
-    let client = Client::of_reporting(arguments.target.url, arguments.target.key);
+    let client = Client::of_reporting(arguments.target.reporting_url, arguments.target.key);
     let answer: Value = client.get(&letter_path(arguments.sequence, arguments.unmasked)).await?;
     if arguments.target.json {
         say!("{answer}");
@@ -91,7 +95,7 @@ async fn show(arguments: DlqShow) -> Ended {
     let letter: Letter = serde_json::from_value(answer)?;
     let line = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
-            say!("{name:<14} {}", plain(value, 2000));
+            say!("{name:<14} {}", plain(value, usize::MAX));
         }
     };
     let number = |number: Option<u64>| number.map(|number| number.to_string());
@@ -118,7 +122,7 @@ async fn show(arguments: DlqShow) -> Ended {
     }
     if !letter.history.is_empty() {
         say!("");
-        print_actions(&letter.history);
+        print_actions(&letter.history, true);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -137,7 +141,7 @@ fn readable(body: &str) -> String {
 }
 
 async fn audit(arguments: DlqAudit) -> Ended {
-    let client = Client::of_reporting(arguments.target.url, arguments.target.key);
+    let client = Client::of_reporting(arguments.target.reporting_url, arguments.target.key);
     let mut parameters = vec![("limit", arguments.limit.to_string())];
     parameters.extend(arguments.letter.map(|letter| ("letter", letter.to_string())));
     parameters.extend(arguments.by.map(|by| ("by", by)));
@@ -149,12 +153,18 @@ async fn audit(arguments: DlqAudit) -> Ended {
     let actions: Vec<Action> = serde_json::from_value(answer["actions"].clone())?;
     match actions.is_empty() {
         true => say!("Nothing was ordered."),
-        false => print_actions(&actions),
+        false => print_actions(&actions, arguments.wide),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_actions(actions: &[Action]) {
+/// Cuts cells of a table, unless all of them is wanted.
+fn cut(is_wide: bool) -> impl Fn(&str, usize) -> String {
+    move |text, most| plain(text, if is_wide { usize::MAX } else { most })
+}
+
+fn print_actions(actions: &[Action], is_wide: bool) {
+    let cut = cut(is_wide);
     let row = |action: &Action| {
         let came_of_it = match (action.raw_sequence, action.failed_again_as) {
             (Some(sequence), _) => format!("in RAW as {sequence}"),
@@ -163,13 +173,13 @@ fn print_actions(actions: &[Action]) {
         };
         [
             action.number.to_string(),
-            plain(&action.at, 24),
+            cut(&action.at, 24),
             action.letter.to_string(),
             if action.mended { "redrive, mended".into() } else { action.kind.clone() },
             action.state.clone(),
             came_of_it,
-            plain(&action.by, 24),
-            plain(&action.reason, 60),
+            cut(&action.by, 24),
+            cut(&action.reason, 60),
         ]
     };
     let rows: Vec<_> = actions.iter().map(row).collect();

@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
     let sending = Sending { batch: arguments.batch as usize, senders: arguments.senders.into(), shuffle: None };
-    let Some(ingestion) = arguments.url.clone() else {
+    let Some(ingestion) = arguments.ingestion_url.clone() else {
         // What is wrong with them is told before anything is started.
         let invoices = Invoices::read(&arguments.file)?;
         online_retail::make_folder(&arguments.out)?;
@@ -27,6 +27,7 @@ pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
     };
     let keys = Keys { write: arguments.write_key.clone(), read: arguments.read_key.clone() };
     let client = Client::of_suite(ingestion, arguments.reporting_url.clone(), &keys)?;
+    client.confirm_ingestion().await?;
     client.confirm_reporting(true).await?;
     report(online_retail::import(&arguments.file, &arguments.out, &client, sending).await?)
 }

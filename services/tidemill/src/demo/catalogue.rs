@@ -3,6 +3,9 @@
 use std::fmt::Write;
 
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use tidemill_domain::Currency;
+
+use super::spread::Spread;
 
 /// Categories, and their products' names and prices in cents.
 const CATEGORIES: [(&str, [(&str, u32); 6]); 5] = [
@@ -76,6 +79,25 @@ const COUNTRIES: [(&str, u32, [u8; 3]); 8] = [
     ("BR", 4, [200, 147, 3]),
 ];
 
+/// What people of the shop pay in: its own currency, and one more.
+#[derive(Debug, Clone)]
+pub(super) struct Currencies {
+    pub(super) base: String,
+    pub(super) second: String,
+    /// The country where they pay in the second.
+    pub(super) second_in: &'static str,
+    /// What one of the second is in the first.
+    rate: &'static str,
+}
+
+impl Currencies {
+    pub(super) fn of(base: Currency) -> Self {
+        let base = base.to_string();
+        let (second, second_in, rate) = if base == "GBP" { ("EUR", "DE", "0.85") } else { ("GBP", "GB", "1.17") };
+        Self { base, second: second.into(), second_in, rate }
+    }
+}
+
 /// Number of customers with a profile.
 pub(super) const CUSTOMERS: u32 = 6_000;
 /// Those of them who come more often.
@@ -99,6 +121,13 @@ impl Product {
         Self::of(1, rng)
     }
 
+    /// One that orders have evenly.
+    pub(super) fn spread(categories: &mut Spread, products: &mut Spread) -> Self {
+        let category = categories.place(CATEGORIES.len());
+        let index = products.place(CATEGORIES[category].1.len());
+        Self { id: (category, index), cents: CATEGORIES[category].1[index].1 }
+    }
+
     fn of(category: usize, rng: &mut StdRng) -> Self {
         let index = rng.random_range(0..CATEGORIES[category].1.len());
         Self { id: (category, index), cents: CATEGORIES[category].1[index].1 }
@@ -106,11 +135,6 @@ impl Product {
 
     pub(super) fn sku(self) -> String {
         format!("{}-{}", CATEGORIES[self.id.0].0.to_lowercase(), self.id.1 + 1)
-    }
-
-    /// The price as JSON writes it.
-    pub(super) fn price(self) -> String {
-        format!("{}.{:02}", self.cents / 100, self.cents % 100)
     }
 }
 
@@ -157,9 +181,11 @@ impl Customer {
     }
 }
 
-/// Products and customers as a reference file for enrichment.
-pub(super) fn reference_file() -> String {
-    let mut yaml = "products:\n".to_owned();
+/// Products, customers and the rate of the second currency as a reference file for
+/// enrichment.
+pub(super) fn reference_file(currencies: &Currencies) -> String {
+    let Currencies { second, rate, .. } = currencies;
+    let mut yaml = format!("rates:\n  - {{ id: {second}, rate: \"{rate}\" }}\nproducts:\n");
     for (c, (category, products)) in CATEGORIES.iter().enumerate() {
         for (p, (name, _)) in products.iter().enumerate() {
             let sku = Product { id: (c, p), cents: 0 }.sku();

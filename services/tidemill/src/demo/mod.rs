@@ -1,7 +1,10 @@
 //! `tidemill demo`: a flash sale, played through the whole suite.
 
 mod catalogue;
+mod orders;
 mod scenario;
+mod spread;
+mod takings;
 
 use std::{
     process::ExitCode,
@@ -12,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Value;
-use tidemill_domain::{Clock, SystemClock};
+use tidemill_domain::{Clock, Currency, SystemClock};
 use tidemill_embedded::SlackStandIn;
 use tidemill_service::trace::traceparent_of;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -25,7 +28,9 @@ use crate::{
     shop_file::ShopFile,
     suite::{self, Extras, Jaeger, Whereabouts, with_suite},
 };
+use catalogue::Currencies;
 use scenario::{Expected, Scenario, Step};
+use takings::Takings;
 
 /// Events in a request, for those that are not traced.
 const BATCH: usize = 250;
@@ -36,8 +41,6 @@ const SETTLE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 /// The exit code of a run that was to end by itself and was ended.
 const INTERRUPTED: u8 = 130;
-/// Events a second after the play.
-const LIVE_RATE: u64 = 40;
 
 /// What the demo came to: the last line that it prints.
 #[derive(Debug, Serialize)]
@@ -62,14 +65,15 @@ pub async fn run(arguments: DemoArguments) -> Result<ExitCode, Box<dyn std::erro
     let keys = keys_of(&arguments)?;
     let slack = SlackStandIn::start().await;
     let webhook = arguments.local.slack_webhook.clone().unwrap_or_else(|| slack.webhook_url());
-    let extras = Extras { slack: Some(webhook), catalogue: Some(catalogue::reference_file()), ..Extras::default() };
     let settings = arguments.local.over(ShopFile::default());
+    let catalogue = catalogue::reference_file(&Currencies::of(settings.currency));
+    let extras = Extras { slack: Some(webhook), catalogue: Some(catalogue), ..Extras::default() };
     let work = async |suite: Whereabouts| -> Played {
         suite.print();
         if arguments.local.slack_webhook.is_none() {
             say!("Slack       a stand-in on this machine; --slack-webhook sends to a real channel");
         }
-        play(&arguments, &suite.client(keys), &suite.jaeger).await
+        play(&arguments, settings.currency, &suite.client(keys), &suite.jaeger).await
     };
     let Some((summary, balanced)) = with_suite(&settings, extras, work).await? else {
         return Ok(if arguments.exit { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS });
@@ -90,9 +94,10 @@ fn keys_of(DemoArguments { local, write_key, read_key, .. }: &DemoArguments) -> 
     }
 }
 
-/// Whether the books have what was played. Others may have sent events too, or
-/// an earlier run: then there is nothing to compare with.
-fn is_as_played(expected: &Expected, totals: &Outcomes) -> bool {
+/// Whether the books and the totals have what was played. Others may have sent events
+/// too, or an earlier run: then there is nothing to compare with.
+fn is_as_played(scenario: &Scenario, totals: &Outcomes, counted: &Takings) -> bool {
+    let Scenario { expected, takings, .. } = scenario;
     let alone = totals.received == expected.received;
     let others = totals.received.saturating_sub(expected.received);
     if !alone {
@@ -111,14 +116,17 @@ fn is_as_played(expected: &Expected, totals: &Outcomes) -> bool {
             expected.duplicate
         );
     }
-    totals.received > expected.received || alone && equal
+    if alone && counted != takings {
+        tell!("Played was {takings}. Counted is {counted}.");
+    }
+    totals.received > expected.received || alone && equal && counted == takings
 }
 
 type Played = Result<(DemoSummary, bool), Box<dyn std::error::Error>>;
 
-async fn play(arguments: &DemoArguments, client: &Client, jaeger: &Jaeger) -> Played {
+async fn play(arguments: &DemoArguments, currency: Currency, client: &Client, jaeger: &Jaeger) -> Played {
     let now = SystemClock.now();
-    let mut scenario = Scenario::new(arguments.seed, arguments.events, now, now.millis().unsigned_abs());
+    let mut scenario = Scenario::new(arguments.seed, arguments.events, now, now.millis().unsigned_abs(), currency);
     let started = Instant::now();
     send(&mut scenario, arguments.events, client).await?;
     let books = settle(client, scenario.expected).await?;
@@ -126,17 +134,21 @@ async fn play(arguments: &DemoArguments, client: &Client, jaeger: &Jaeger) -> Pl
     let alerts = notified_alerts(client).await?;
     let traces = whole_traces(client, jaeger).await?;
     let totals = books.totals.clone();
-    let as_played = is_as_played(&scenario.expected, &totals);
+    let as_played = is_as_played(&scenario, &totals, &Takings::counted(client).await?);
     tell!(
         "{} in {seconds} s: {} counted, {} late, {} duplicates, {} dead letters; {alerts} alerts sent, {traces} whole traces.",
-        if books.balanced && as_played { "The books balance" } else { "The books do NOT balance" },
+        match (books.balanced, as_played) {
+            (true, true) => "The books balance, and the totals are what was played",
+            (true, false) => "The books balance, and are NOT what was played",
+            (false, _) => "The books do NOT balance",
+        },
         totals.counted,
         totals.late,
         totals.duplicate,
         totals.dead_lettered,
     );
     if !arguments.exit {
-        tell!("The shop stays open: {LIVE_RATE} events a second until Ctrl-C.");
+        tell!("The shop stays open: {} events a minute until Ctrl-C.", scenario.live_in(60));
         stay_open(&mut scenario, client).await?;
     }
     let summary = DemoSummary {
@@ -282,15 +294,18 @@ async fn whole_traces(client: &Client, jaeger: &Jaeger) -> Result<usize, ClientE
 
 /// A quiet day after the sale, until somebody ends it.
 async fn stay_open(scenario: &mut Scenario, client: &Client) -> Result<(), ClientError> {
-    let mut ticks = interval(Duration::from_millis(500));
+    let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    // Over a minute, so that fractions of an event come too.
+    for second in (0..60_u32).cycle() {
         ticks.tick().await;
-        let steps: Vec<Step> = (0..LIVE_RATE / 2).map(|_| scenario.live(SystemClock.now())).collect();
+        let count = scenario.live_in(second + 1) - scenario.live_in(second);
+        let steps: Vec<Step> = (0..count).map(|_| scenario.live(SystemClock.now())).collect();
         let (traced, plain): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.traced);
         post(client, &plain, false).await?;
         for step in &traced {
             post(client, std::slice::from_ref(step), true).await?;
         }
     }
+    Ok(())
 }

@@ -2,16 +2,28 @@
 //! seeded generator, so that the same seed plays the same.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use serde_json::{Value, json, value::RawValue};
-use tidemill_domain::Timestamp;
+use serde_json::{Value, json};
+use tidemill_domain::{Currency, Timestamp};
 
-use super::catalogue::{Customer, Product};
+use super::{
+    catalogue::{Currencies, Customer, Product},
+    orders::{DemoOrder, OpenOrders, PlayedLine, amount},
+    spread::Spread,
+    takings::Takings,
+};
+
+#[cfg(test)]
+mod tests;
 
 /// CloudEvents `source` of the shop.
 pub(super) const SOURCE: &str = "demo-shop";
 /// Length of the play in event time.
 const MINUTES: i64 = 30;
 const MINUTE: i64 = 60_000;
+/// Events a second after the play, at most.
+const LIVE_RATE: u64 = 40;
+/// What a voucher takes off an order, in hundredths.
+const COUPON: u32 = 300;
 /// Minutes in which the flash sale runs.
 const SALE: std::ops::Range<i64> = 21..23;
 /// How far behind the newest event a late one is: beyond the allowed lateness.
@@ -42,10 +54,18 @@ pub(super) struct Scenario {
     total: u32,
     played: u32,
     run: u64,
+    /// What kind of event the next one is, and of what.
+    kinds: Spread,
+    categories: Spread,
+    products: Spread,
     orders: u64,
+    currencies: Currencies,
+    open: OpenOrders,
     fraud_left: Vec<Fraud>,
     recent: Vec<Vec<u8>>,
     pub(super) expected: Expected,
+    /// What all of it comes to.
+    pub(super) takings: Takings,
 }
 
 #[derive(Debug, Clone)]
@@ -58,20 +78,28 @@ enum Fraud {
 
 impl Scenario {
     /// A play of `total` events that ends at `now`. `run` tells the ids of one
-    /// run from another's.
-    pub(super) fn new(seed: u64, total: u32, now: Timestamp, run: u64) -> Self {
+    /// run from another's; `base` is the shop's currency.
+    pub(super) fn new(seed: u64, total: u32, now: Timestamp, run: u64, base: Currency) -> Self {
         let mut fraud_left = vec![Fraud::Large; 3];
         fraud_left.extend(vec![Fraud::Quick { customer: 4_711 }; 8]);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let [categories, products] = Spread::TWO.map(|step| Spread::new(step, &mut rng));
         Self {
-            rng: StdRng::seed_from_u64(seed),
+            kinds: Spread::new(Spread::ONE, &mut rng),
+            categories,
+            products,
+            rng,
             start: now.floor_to(MINUTE).plus_millis(-MINUTES * MINUTE),
             total,
             played: 0,
             run,
             orders: 0,
+            currencies: Currencies::of(base),
+            open: OpenOrders::default(),
             fraud_left,
             recent: Vec::new(),
             expected: Expected::default(),
+            takings: Takings::default(),
         }
     }
 
@@ -80,6 +108,14 @@ impl Scenario {
         self.played += 1;
         let line = self.normal(now, false);
         Step { line, traced: self.rng.random_bool(0.01) }
+    }
+
+    /// How many events come in so many seconds after the play: as many as in its quiet
+    /// minutes, so that nothing looks like another sale.
+    pub(super) fn live_in(&self, seconds: u32) -> u32 {
+        let at_most = u64::from(seconds) * LIVE_RATE;
+        let as_before = u64::from(self.total) * u64::from(seconds) / (MINUTES.unsigned_abs() * 60);
+        u32::try_from(as_before.clamp(u64::from(seconds), at_most)).unwrap_or(u32::MAX)
     }
 
     fn progress(&self) -> f64 {
@@ -95,7 +131,7 @@ impl Scenario {
 
     fn normal(&mut self, time: Timestamp, sale: bool) -> Vec<u8> {
         let customer = Customer::any(&mut self.rng);
-        let draw: f64 = self.rng.random();
+        let draw = self.kinds.share();
         // In the flash sale people come to buy.
         let (views, carts) = if sale { (0.35, 0.55) } else { (0.70, 0.88) };
         let product = if sale { Product::on_sale(&mut self.rng) } else { Product::any(&mut self.rng) };
@@ -105,51 +141,74 @@ impl Scenario {
             self.event("product.viewed", time, &customer.id, &customer.ip, &data)
         } else if draw < carts {
             let quantity = self.rng.random_range(1..=3_u32);
-            let data =
-                json!({"product_id": product.sku(), "quantity": quantity, "unit_price": number(&product.price())});
+            let price = amount(product.cents.into());
+            let data = json!({"product_id": product.sku(), "quantity": quantity, "unit_price": price});
             self.event("cart.item_added", time, &customer.id, &customer.ip, &data)
         } else if draw < 0.99 {
-            let items = self.rng.random_range(1..=3_usize);
-            let rng = &mut self.rng;
-            let products: Vec<_> =
-                (0..items).map(|_| if sale { Product::on_sale(rng) } else { Product::any(rng) }).collect();
-            let most = if sale { 4 } else { 2 };
-            let quantities = products.iter().map(|_| self.rng.random_range(1..=most)).collect::<Vec<u32>>();
-            let ip = customer.ip.clone();
-            self.order(time, &customer, &ip, &products, &quantities)
-        } else {
-            let order_id = format!("o-{}-{}", self.run, self.rng.random_range(0..self.orders.max(1)));
-            if self.rng.random_bool(0.5) {
-                let data = json!({"order_id": order_id, "reason": "changed my mind"});
-                self.event("order.cancelled", time, &customer.id, &customer.ip, &data)
-            } else {
-                let data = json!({"order_id": order_id, "amount": number(&product.price())});
-                self.event("order.refunded", time, &customer.id, &customer.ip, &data)
+            let mut products = Vec::new();
+            for _ in 0..self.rng.random_range(1..=3_usize) {
+                let product = match sale {
+                    true => Product::on_sale(&mut self.rng),
+                    false => Product::spread(&mut self.categories, &mut self.products),
+                };
+                products.push((product, self.rng.random_range(1..=if sale { 4 } else { 2 })));
             }
+            let ip = customer.ip.clone();
+            let coupon = if !sale && self.rng.random_bool(0.15) { COUPON } else { 0 };
+            let order = self.new_order(customer, &products, sale, coupon);
+            self.place(time, &ip, order)
+        } else {
+            self.take_back(time, &customer, product)
         }
     }
 
-    fn order(
-        &mut self,
-        time: Timestamp,
-        customer: &Customer,
-        ip: &str,
-        products: &[Product],
-        quantities: &[u32],
-    ) -> Vec<u8> {
+    /// What a customer wants back, or does not want any more; a look at a product
+    /// where there is no order yet.
+    fn take_back(&mut self, time: Timestamp, visitor: &Customer, product: Product) -> Vec<u8> {
+        let Some(order) = self.open.take(self.played, &mut self.rng) else {
+            let data = json!({"product_id": product.sku()});
+            return self.event("product.viewed", time, &visitor.id, &visitor.ip, &data);
+        };
+        let (customer, takings) = (order.customer.clone(), self.takings.of(&order.currency));
+        let refund = order.refunded().filter(|_| self.rng.random_bool(0.5));
+        let (kind, data) = match refund {
+            Some((data, back)) => {
+                takings.refunds += back;
+                ("order.refunded", data)
+            }
+            None => {
+                takings.cancelled += order.gross() - order.discount();
+                ("order.cancelled", order.cancelled())
+            }
+        };
+        self.event(kind, time, &customer.id, &customer.ip, &data)
+    }
+
+    /// A product is in one line of an order. In the sale, a fifth is taken off.
+    fn new_order(&mut self, customer: Customer, products: &[(Product, u32)], sale: bool, coupon: u32) -> DemoOrder {
         self.orders += 1;
-        let items: Vec<Value> = products
-            .iter()
-            .zip(quantities)
-            .map(|(p, q)| json!({"product_id": p.sku(), "quantity": q, "unit_price": number(&p.price())}))
-            .collect();
-        let data = json!({
-            "order_id": format!("o-{}-{}", self.run, self.orders),
-            "items": items,
-            "currency": "EUR",
-            "billing_country": customer.country,
-        });
-        self.event("order.placed", time, &customer.id, ip, &data)
+        let is_second = customer.country == self.currencies.second_in;
+        let mut lines: Vec<PlayedLine> = Vec::new();
+        for (product, quantity) in products {
+            let unit_price = if is_second { product.cents / 20 * 17 } else { product.cents };
+            let unit_discount = if sale { unit_price / 5 } else { 0 };
+            if lines.iter().all(|line| line.product.id != product.id) {
+                lines.push(PlayedLine { product: *product, quantity: *quantity, unit_price, unit_discount });
+            }
+        }
+        let currency = if is_second { &self.currencies.second } else { &self.currencies.base };
+        let currency = currency.clone();
+        DemoOrder { id: format!("o-{}-{}", self.run, self.orders), customer, currency, lines, coupon }
+    }
+
+    fn place(&mut self, time: Timestamp, ip: &str, order: DemoOrder) -> Vec<u8> {
+        let takings = self.takings.of(&order.currency);
+        takings.orders += 1;
+        takings.gross += order.gross();
+        takings.discounts += order.discount();
+        let line = self.event("order.placed", time, &order.customer.id, ip, &order.placed());
+        self.open.push(self.played, order);
+        line
     }
 
     fn event(&mut self, kind: &str, time: Timestamp, customer: &str, ip: &str, data: &Value) -> Vec<u8> {
@@ -168,19 +227,33 @@ impl Scenario {
         line
     }
 
+    /// An event of a till that was away for days: nothing of it is counted.
+    fn late(&mut self, time: Timestamp) -> Vec<u8> {
+        let customer = Customer::any(&mut self.rng);
+        let product = Product::any(&mut self.rng);
+        if self.rng.random_bool(0.5) {
+            let data = json!({"product_id": product.sku()});
+            return self.event("product.viewed", time, &customer.id, &customer.ip, &data);
+        }
+        let order = self.new_order(customer, &[(product, 1)], false, 0);
+        self.event("order.placed", time, &order.customer.id, &order.customer.ip, &order.placed())
+    }
+
     fn fraud(&mut self, fraud: &Fraud, time: Timestamp) -> Vec<u8> {
         match fraud {
             Fraud::Large => {
                 let customer = Customer::any(&mut self.rng);
                 let ip = customer.foreign_ip(&mut self.rng);
-                let products = [Product::any(&mut self.rng), Product::on_sale(&mut self.rng)];
-                self.order(time, &customer, &ip, &products, &[150, 250])
+                let products = [(Product::any(&mut self.rng), 150), (Product::on_sale(&mut self.rng), 250)];
+                let order = self.new_order(customer, &products, false, 0);
+                self.place(time, &ip, order)
             }
             Fraud::Quick { customer } => {
                 let customer = Customer::numbered(*customer);
                 let product = Product::any(&mut self.rng);
                 let ip = customer.ip.clone();
-                self.order(time, &customer, &ip, &[product], &[1])
+                let order = self.new_order(customer, &[(product, 1)], false, 0);
+                self.place(time, &ip, order)
             }
         }
     }
@@ -223,7 +296,7 @@ impl Iterator for Scenario {
         }
         if settled && (0.015..0.022).contains(&draw) {
             self.expected.late += 1;
-            return Some(Step { line: self.normal(time.plus_millis(-LATE_BY), false), traced: false });
+            return Some(Step { line: self.late(time.plus_millis(-LATE_BY)), traced: false });
         }
         if (0.022..0.027).contains(&draw) {
             self.expected.rejected += 1;
@@ -240,40 +313,5 @@ impl Iterator for Scenario {
             self.recent.push(line.clone());
         }
         Some(Step { line, traced: sale && self.rng.random_bool(0.02) })
-    }
-}
-
-/// A number that keeps its spelling.
-fn number(text: &str) -> Box<RawValue> {
-    RawValue::from_string(text.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn play(seed: u64) -> (Vec<Vec<u8>>, Expected) {
-        let mut scenario = Scenario::new(seed, 5_000, Timestamp::saturating_from_millis(1_700_000_000_000), 1);
-        let lines = scenario.by_ref().map(|step| step.line).collect();
-        (lines, scenario.expected)
-    }
-
-    #[test]
-    fn the_same_seed_plays_the_same() {
-        assert_eq!(play(1), play(1));
-        assert_ne!(play(1).0, play(2).0);
-    }
-
-    #[test]
-    fn every_kind_of_event_has_its_part() {
-        let (lines, expected) = play(3);
-        assert_eq!((lines.len(), expected.received), (5_000, 5_000));
-        assert!(expected.rejected > 5 && expected.late > 5 && expected.duplicate > 10, "{expected:?}");
-        let text = lines.concat();
-        let text = String::from_utf8_lossy(&text);
-        for kind in ["product.viewed", "cart.item_added", "order.placed", "order.cancelled", "order.refunded"] {
-            assert!(text.contains(kind), "{kind}");
-        }
-        assert!(text.contains("\"unit_price\":49.99"), "prices keep their spelling");
     }
 }

@@ -29,7 +29,7 @@ use crate::{
 
 pub use error::ImportError;
 use error::PATIENCE;
-pub use line::{BACKFILL, SOURCE};
+pub use line::{BACKFILL, CURRENCY, SOURCE};
 use line::{Columns, lines};
 pub use send::Sending;
 
@@ -168,7 +168,10 @@ const MEASURES: [&str; 6] = ["lines", "invoices", "customers", "quantity", "net"
 async fn write_daily(client: &Client, first: Timestamp, last: Timestamp, target: &Path) -> Result<(), ImportError> {
     let from = first.floor_to(DAY);
     let to = last.floor_to(DAY).plus_millis(DAY);
-    let path = format!("/v1/metrics/daily_country/series?group_by=country&resolution=window&from={from}&to={to}");
+    // Others may send invoice lines in other currencies.
+    let path = format!(
+        "/v1/metrics/daily_country/series?group_by=country&currency={CURRENCY}&resolution=window&from={from}&to={to}"
+    );
     let series: Series = client.get(&path).await?;
     let mut rows: BTreeMap<(String, String), BTreeMap<String, Value>> = BTreeMap::new();
     for one in series.series {

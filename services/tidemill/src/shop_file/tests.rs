@@ -56,16 +56,24 @@ fn every_example_in_it_is_right() {
 fn an_error_says_file_and_line_and_shows_no_line() {
     for (text, told) in [
         ("zone = 'UTC'\ncurency = 'EUR'\n", "tidemill.toml:2: unknown field `curency`"),
-        ("[http]\nport = 'secret'\n", "tidemill.toml:2: invalid type"),
-        ("[http]\nport = 70000\n", "tidemill.toml:2: invalid value"),
-        ("\n\nzone = 'Berlin'\n", "tidemill.toml:3: is no zone of the IANA database"),
-        ("currency = 'Euro'\n", "tidemill.toml:1: must be the three letters of a currency"),
-        ("[http]\n\nhosts = ['shop:80']\n", "tidemill.toml:3: \"shop:80\" is no host without a port"),
-        ("[http]\naddress = 'localhost'\n", "tidemill.toml:2: "),
-        ("log = 'info'\nsample_ratio = 1.5\n", "tidemill.toml:2: sample_ratio must be 0 to 1"),
+        ("[http]\nport = 'secret'\n", "tidemill.toml:2: http.port: invalid type"),
+        ("[http]\nport = 70000\n", "tidemill.toml:2: http.port: invalid value"),
+        ("\n\nzone = 'Berlin'\n", "tidemill.toml:3: zone: \"Berlin\" is no zone of the IANA database"),
+        ("currency = 'Euro'\n", "tidemill.toml:1: currency: must be the three letters of a currency"),
+        ("[http]\n\nhosts = ['shop:80']\n", "tidemill.toml:3: http.hosts: \"shop:80\" is no host without a port"),
+        ("[http]\naddress = 'localhost'\n", "tidemill.toml:2: http.address: "),
+        ("log = 'info'\nsample_ratio = 1.5\n", "tidemill.toml:2: sample_ratio: 1.5 is not 0 to 1"),
         ("[keys]\nwrite = 'tm_secret'\n", "tidemill.toml:2: unknown field `write`"),
         ("[slack]\nwebhook_file 'tm_secret'\n", "tidemill.toml:2: "),
-        ("log = 'info'\nlog = 'warn'\n", "tidemill.toml:2: duplicate key"),
+        ("log = 'info'\nlog = 'warn'\n", "tidemill.toml:2: log: duplicate key"),
+        (
+            "\nlog = 'warn,tidemill_alert=loud'\n",
+            "tidemill.toml:2: log: \"warn,tidemill_alert=loud\" is no log filter: ",
+        ),
+        ("zone = 'UTC'\ndata = \"a\\u0000b\"\n", "tidemill.toml:2: data: holds a NUL character"),
+        ("[http]\norigins = ['a',\n  \"b\\u0000\"]\n", "tidemill.toml:2: http.origins: holds a NUL character"),
+        ("[http]\nhosts = [\n  'shop:80',\n]\n", "tidemill.toml:3: http.hosts: \"shop:80\" is no host"),
+        ("zone = 'UTC'\nlog = 'in\0fo'\n", "tidemill.toml:2: log: "),
         (
             "[definitions]\nrules = 'rules'\nmetrics = 'there'\n",
             "tidemill.toml:3: definitions.metrics: /nowhere/there is not there",
@@ -86,4 +94,14 @@ fn a_file_may_say_little_and_begin_with_a_mark() {
         ..ShopFile::default()
     };
     assert_eq!(read, expected);
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(NAME);
+    std::fs::write(&file, b"zone = 'UTC'\n[keys]\nfolder = 'Schl\xfcssel'\n").expect("writes");
+    let error = ShopFile::read(&file).expect_err("is Latin-1").to_string();
+    let told = "tidemill.toml:3: keys.folder: the byte 0xfc is no UTF-8; save the file as UTF-8";
+    assert!(error.ends_with(told), "{error}");
 }

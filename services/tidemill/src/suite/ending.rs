@@ -1,5 +1,5 @@
-//! Who has a suite end: a person by Ctrl-C or by closing the terminal, or a
-//! supervisor.
+//! Who has a suite end: a person by Ctrl-C, by Ctrl-\ or by closing the terminal,
+//! or a supervisor.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -9,6 +9,7 @@ pub(super) struct Ending {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    quit: Signal,
 }
 
 impl Ending {
@@ -18,6 +19,7 @@ impl Ending {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
@@ -27,6 +29,7 @@ impl Ending {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.hang_up.recv() => {}
+            _ = self.quit.recv() => {}
         }
     }
 }

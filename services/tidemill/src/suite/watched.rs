@@ -188,4 +188,17 @@ mod tests {
         std::fs::remove_file(folder.path().join("products.csv")).expect("removes");
         assert_eq!(look("a file that went"), [Defines::Reference]);
     }
+
+    /// Nobody may ever write to it: a look at it must not wait for that.
+    #[test]
+    fn a_pipe_among_the_files_holds_nothing_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("products.yaml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+        let mut options = Options::default();
+        options.files.reference.files = vec![pipe];
+        let (looked, look) = std::sync::mpsc::channel();
+        std::thread::spawn(move || looked.send(WatchedFiles::of(&options).look()));
+        assert_eq!(look.recv_timeout(std::time::Duration::from_secs(20)), Ok(false), "nothing changed");
+    }
 }

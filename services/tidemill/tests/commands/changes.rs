@@ -96,6 +96,22 @@ impl Shop {
         quantity.parse().map_err(|_| totals.to_string())
     }
 
+    /// What a version that is served says of what it has not counted: since when it
+    /// counts, and how many times it did not.
+    async fn uncounted(&self) -> Result<(bool, usize), String> {
+        let metrics = self.get(format!("{}/v1/metrics", self.reporting)).await?;
+        let mut all = metrics["metrics"].as_array().into_iter().flatten();
+        let told = all.find(|metric| metric["name"] == "sales_metrics").ok_or("no metric of sales")?;
+        let totals = self.get(format!("{}/v1/metrics/sales_metrics/totals", self.reporting)).await?;
+        for name in ["counted_from", "uncounted"] {
+            if totals[name] != told[name] {
+                return Err(format!("{totals} and {told}"));
+            }
+        }
+        let closed = told["uncounted"].as_array().into_iter().flatten().filter(|time| time["to"].is_string());
+        Ok((told["counted_from"].is_string(), closed.count()))
+    }
+
     async fn categories(&self) -> Result<Vec<String>, String> {
         let url = format!("{}/v1/metrics/sales_metrics/totals?group_by=category", self.reporting);
         let totals = self.get(url).await?;
@@ -118,11 +134,13 @@ impl Shop {
         let former = std::fs::read_to_string(&file).expect("a file");
         let first = self.version().await.expect("a version");
         eventually("the first version counts", async || Ok(self.sold(&first).await? > 0.0)).await;
+        assert_eq!(self.uncounted().await, Ok((false, 0)), "it has counted all of the log");
 
         std::fs::write(&file, former.replace("measures:\n", "measures:\n  rows: {count: rows}\n")).expect("writes");
         eventually("another version is served", async || Ok(self.version().await? != first)).await;
         let second = self.version().await.expect("a version");
         eventually("it counts", async || Ok(self.sold(&second).await? > 0.0)).await;
+        eventually("it says since when", async || Ok(self.uncounted().await? == (true, 0))).await;
         assert_eq!(self.notice().await, Ok(None));
 
         let broken = former.replace("measures:\n", "measures:\n  rows: {cuont: rows}\n");
@@ -142,6 +160,7 @@ impl Shop {
         std::fs::remove_file(self.schemas.join("order.placed.json")).expect("removes");
         std::fs::write(&file, &former).expect("writes");
         eventually("the first version is served again", async || Ok(self.version().await? == first)).await;
+        eventually("it says that it lacks something", async || Ok(self.uncounted().await? == (false, 1))).await;
         assert_eq!(self.notice().await, Ok(None));
         let sent = self.sent.load(Ordering::Relaxed);
         eventually("new types are known from then on", async || {

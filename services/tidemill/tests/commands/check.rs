@@ -1,6 +1,10 @@
 //! `tidemill check` against running all-in-ones.
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    time::Duration,
+};
 
 use serde_json::json;
 use tidemill::suite::{Options, Suite};
@@ -17,12 +21,14 @@ async fn an_event_is_seen_through_the_whole_chain_or_it_is_said_where_it_is_not(
     };
     let (suite, stranger) = (start(folder.path()).await, start(another.path()).await);
     let terminal = Terminal { url: String::new() };
-    let ingestion = format!("--url=http://{}", suite.ingestion);
+    let ingestion = format!("--ingestion-url=http://{}", suite.ingestion);
+    let former = format!("--url=http://{}", suite.ingestion);
     let reporting = format!("--reporting-url=http://{}", suite.reporting);
     let (code, told) = terminal.says(&["check", &ingestion, &reporting]).await;
     assert!(code == Some(0) && told.contains("The suite works."), "{told}");
     // Once more in the same minute, or the next: it is counted all the same.
-    let (code, told) = terminal.json(&["check", &ingestion, &reporting, "--json"], None).await;
+    // The former name of the option does as well.
+    let (code, told) = terminal.json(&["check", &former, &reporting, "--json"], None).await;
     assert_eq!((code, &told["metric"]), (Some(0), &json!("tidemill_check")), "{told}");
     assert!(told["checks"].as_u64() >= Some(1) && told["trace"].as_str().map(str::len) == Some(32), "{told}");
     let client = tidemill::client::Client::of_reporting(
@@ -47,12 +53,44 @@ async fn an_event_is_seen_through_the_whole_chain_or_it_is_said_where_it_is_not(
         if is_so { Ok(()) } else { Err(told) }
     })
     .await;
+    let swapped = format!("--ingestion-url=http://{}", suite.reporting);
+    let ingestion_as_reporting = format!("--reporting-url=http://{}", suite.ingestion);
+    let page = strangers_page();
+    let stranger_url = format!("--reporting-url={page}");
     for (arguments, expected, hint) in [
         (vec!["check", "--url=http://127.0.0.1:1", "--reporting-url=http://127.0.0.1:1", "--timeout=1"], 4, "refused"),
         (vec!["check", "--url=mailto:a"], 1, "names no host"),
+        (vec!["check", &swapped, &reporting], 1, "reporting is at http://"),
+        (vec!["check", &swapped, &reporting], 1, "and not ingestion; say where ingestion is, by --ingestion-url"),
+        (vec!["check", &ingestion, &ingestion_as_reporting], 1, "ingestion is at http://"),
+        (vec!["books", &ingestion_as_reporting], 1, "and not reporting; say where reporting is, by --reporting-url"),
+        (vec!["dlq", "list", &former], 1, "ingestion is at http://"),
+        (vec!["dlq", "redrive", "--all", "--yes", &former], 1, "ingestion is at http://"),
+        (vec!["books", &stranger_url], 1, "no service of Tidemill"),
     ] {
         let (code, told) = terminal.says(&arguments).await;
         assert!(code == Some(expected) && told.contains(hint), "{arguments:?}: {told}");
     }
     assert!(suite.stop().await && stranger.stop().await, "they drain");
+}
+
+/// The address of a server that answers everything with a page, as Jaeger's does.
+fn strangers_page() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.expect("a client");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).expect("a request");
+                request.extend(byte);
+            }
+            let page = "<!doctype html>";
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", page.len());
+            client.write_all((head + page).as_bytes()).expect("an answer");
+        }
+    });
+    format!("http://{address}")
 }

@@ -57,6 +57,16 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
     let (_, shown) = terminal.says(&["dlq", "show", &number("o-3")]).await;
     assert!(shown.contains("turned"), "{shown}");
 
+    // All of a reason can be read, however long it is.
+    let reason = dead[0]["reason"].as_str().expect("a reason");
+    assert!(reason.chars().count() > 60, "this one is too long for a table: {reason}");
+    let (_, table) = terminal.says(&["dlq", "list"]).await;
+    assert!(!table.contains(reason) && table.contains("--wide tells all of it"), "{table}");
+    let (_, table) = terminal.says(&["dlq", "list", "--wide"]).await;
+    assert!(table.contains(reason) && !table.contains('…'), "{table}");
+    let (_, shown) = terminal.says(&["dlq", "show", &dead[0]["sequence"].to_string()]).await;
+    assert!(shown.contains(reason), "{shown}");
+
     // What would be done, asked for, and mistakes.
     let (code, told) = terminal.says(&["dlq", "redrive", "--code", "unknown_type", "--dry-run"]).await;
     assert!(code == Some(0) && told.contains("would redrive: 3"), "{told}");
@@ -69,6 +79,7 @@ async fn a_dead_letter_is_mended_redriven_and_counted_once() {
         (&["dlq", "show", "999"], "no dead letter 999"),
         (&["dlq", "list", "--since", "yesterday"], "RFC 3339"),
         (&["dlq", "list", "--url", "http://127.0.0.1:1"], "does not answer"),
+        (&["dlq", "list", "--reporting-url", "http://127.0.0.1:1"], "does not answer"),
     ] {
         let (code, told) = terminal.says(arguments).await;
         assert!(code != Some(0) && told.contains(hint), "{arguments:?}: {told}");
@@ -147,10 +158,18 @@ async fn the_help_has_examples() {
         &["dlq", "redrive", "--help"],
         &["books", "--help"],
         &["check", "--help"],
+        &["dlq", "list", "--help"],
+        &["import", "online-retail", "--help"],
         &["keys", "--help"],
     ] {
         let (code, help) = terminal.says(command).await;
         assert!(code == Some(0) && help.contains("Examples:\n  tidemill"), "{help}");
+    }
+    // Each says of each address whose it is.
+    for (command, ingestion) in [("check", true), ("books", false)] {
+        let (_, help) = terminal.says(&[command, "--help"]).await;
+        assert!(help.contains("--reporting-url <URL>") && !help.contains("--url <"), "{help}");
+        assert_eq!(help.contains("--ingestion-url <URL>"), ingestion, "{help}");
     }
     let (_, help) = terminal.says(&["--help"]).await;
     for code in ["3  the books do not balance", "4  the suite cannot be reached"] {

@@ -3,5 +3,6 @@
 mod changes;
 mod check;
 mod dlq;
+mod import;
 mod terminal;
 mod up;

@@ -231,6 +231,7 @@ fn updates_of_totals_are_what_they_say() {
         cells: Vec::new(),
         books: Vec::new(),
         redriven: Vec::new(),
+        counting: Vec::new(),
         trace: None,
     };
     let books =
@@ -238,7 +239,12 @@ fn updates_of_totals_are_what_they_say() {
     let mut cells = vec![cell(); 20];
     cells.push(CellUpdate { exemplar: trace(), retracted: true, ..cell() });
     let watermark = Some(Timestamp::EPOCH);
-    assert_kept(&[bare.clone(), MetricsUpdate { watermark, cells, books: vec![books], trace: trace(), ..bare }]);
+    let position = Some(LogPosition { raw_seq: 7, ingested_at: Timestamp::EPOCH });
+    let uncounted =
+        vec![UncountedSpan { after: None, up_to: position }, UncountedSpan { after: position, up_to: None }];
+    let counting = vec![VersionCounting { metric: "sales".into(), version: "0123456789ab".into(), uncounted }];
+    let full = MetricsUpdate { watermark, cells, books: vec![books], counting, trace: trace(), ..bare.clone() };
+    assert_kept(&[bare, full]);
 }
 
 #[test]

@@ -46,6 +46,10 @@ pub struct MetricsUpdate {
     /// What became of events that were in dead letters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redriven: Vec<RedrivenOutcomes>,
+    /// Which batches of the partition the versions of metrics have not counted: told
+    /// when a partition is taken over, and from time to time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counting: Vec<VersionCounting>,
     /// A sampled event behind the update.
     pub trace: Option<TraceParent>,
 }
@@ -109,6 +113,42 @@ pub struct RedrivenOutcomes {
     pub late: u64,
     /// Counted before.
     pub duplicate: u64,
+}
+
+/// What a version of a metric has counted of a partition: all batches but those of
+/// these spans. A definition that is new counts from then on, and one that was
+/// changed and changed back has not counted what came in between.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VersionCounting {
+    /// The metric's name.
+    pub metric: String,
+    /// The definition's version: its hash.
+    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
+    pub version: String,
+    /// In the order of the log.
+    pub uncounted: Vec<UncountedSpan>,
+}
+
+/// Batches of a partition that a version of a metric has not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UncountedSpan {
+    /// The last batch before them; none where they begin with the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LogPosition")]
+    pub after: Option<LogPosition>,
+    /// The last of them; none while the version is not in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LogPosition")]
+    pub up_to: Option<LogPosition>,
+}
+
+/// A batch of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogPosition {
+    /// Its `RAW` sequence.
+    pub raw_seq: u64,
+    /// When ingestion took it in.
+    pub ingested_at: Timestamp,
 }
 
 impl Message for MetricsUpdate {

@@ -61,6 +61,7 @@ fn an_update_comes_back_also_from_a_release_that_did_not_tell_its_predecessor() 
         cells: Vec::new(),
         books: Vec::new(),
         redriven: Vec::new(),
+        counting: Vec::new(),
         trace: trace(),
     };
     let mut encoded = update.encode().expect("encodes");

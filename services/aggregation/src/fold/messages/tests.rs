@@ -18,6 +18,7 @@ fn head() -> MetricsUpdate {
         cells: Vec::new(),
         books: Vec::new(),
         redriven: Vec::new(),
+        counting: Vec::new(),
         trace: None,
     }
 }

@@ -50,7 +50,8 @@ impl Owners {
                 (world.partition, world.acknowledged, world.stream.len(), world.stream.last().cloned(), world.owner)
             };
             let (store, metrics, windows) = (self.store.clone(), self.metrics.clone(), self.windows.clone());
-            let owner = Owner::open(store, metrics, windows, partition, NOW).await.expect("the store is there");
+            let mut owner = Owner::open(store, metrics, windows, partition, NOW).await.expect("the store is there");
+            owner.take_up(None, NOW).await.expect("nobody else opens it");
             let mut sink = ModelSink { world: self.world.clone(), owner: id, tail, sent: 0, fate: Fate::Well };
             let position = owner.position(NOW);
             if publish_lost(&mut sink, &self.store, &owner.claim, &position, last.as_ref()).await.is_ok() {

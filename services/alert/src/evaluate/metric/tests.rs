@@ -67,6 +67,7 @@ fn update(partition: usize, raw_seq: u64, watermark: Timestamp, cells: Vec<CellU
         cells,
         books: Vec::new(),
         redriven: Vec::new(),
+        counting: Vec::new(),
         trace: None,
     }
 }

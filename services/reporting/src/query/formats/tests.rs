@@ -11,6 +11,7 @@ fn columns<'a>(metric: &'a Metric, group_by: &'a [String], has_windows: bool) ->
         converted: vec!["revenue"],
         unconverted: vec!["revenue"],
         base_currency: Some(Currency::EUR.to_string()),
+        counting: None,
         approximate: "customers orders".into(),
     }
 }
@@ -50,4 +51,22 @@ fn csv_keeps_any_text() {
     let record = reader.records().next().expect("a row").expect("reads");
     assert_eq!((&record[0], &record[1], &record[4], &record[7]), (hostile, "1970-01-01T00:00:00Z", "", "2.00"));
     assert_eq!((&record[8], &record[9], &record[10], &record[11]), ("2.00", "0", "EUR", "customers orders"));
+}
+
+#[test]
+fn csv_says_what_is_not_counted() {
+    let (metric, group_by) = (sales(), ["category".to_owned()]);
+    let uncounted =
+        vec![UncountedTime { from: at(60_000), to: Some(at(120_000)) }, UncountedTime { from: at(180_000), to: None }];
+    let lacks = counting(&Counting { counted_from: Some(at(0)), uncounted });
+    let columns = CsvColumns { counting: lacks, ..columns(&metric, &group_by, false) };
+    let bytes = columns.write([row("Books", None, 2)].into_iter()).expect("writes");
+    let mut reader = csv::Reader::from_reader(&bytes[..]);
+    let header = reader.headers().expect("a header").clone();
+    let record = reader.records().next().expect("a row").expect("reads");
+    let of = |name: &str| &record[header.iter().position(|column| column == name).expect("a column")];
+    assert_eq!(of("counted_from"), "1970-01-01T00:00:00Z");
+    assert_eq!(of("uncounted"), "1970-01-01T00:01:00Z/1970-01-01T00:02:00Z 1970-01-01T00:03:00Z/..");
+    assert_eq!(header.iter().next_back(), Some("approximate"));
+    assert_eq!(counting(&Counting::default()), None);
 }

@@ -81,7 +81,7 @@ impl<'o> Giver<'o> {
         if kind == "discard" && order.reason.trim().is_empty() {
             return Err("say why they are given up, with --reason");
         }
-        let client = Client::of_reporting(order.target.url.clone(), order.target.key.clone());
+        let client = Client::of_reporting(order.target.reporting_url.clone(), order.target.key.clone());
         // The name is made here, so that a call whose answer was lost can be
         // repeated.
         let request = uuid::Builder::from_random_bytes(rand::random()).into_uuid();

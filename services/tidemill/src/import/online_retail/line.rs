@@ -12,6 +12,8 @@ pub const SOURCE: &str = "online-retail";
 /// The name of the history that they are: the same for each of the data set's
 /// files, which overlap.
 pub const BACKFILL: &str = "import/online-retail";
+/// What its prices are in, whatever the suite's base currency is.
+pub const CURRENCY: &str = "GBP";
 /// The namespace of the lines' ids. Another one would make every line new.
 const LINES: Uuid = uuid!("0d1c9cb7-55a5-5f0e-9d0c-1d5b5c3c4d5e");
 
@@ -74,6 +76,7 @@ struct InvoiceData<'a> {
     description: Option<&'a str>,
     quantity: Box<RawValue>,
     unit_price: Box<RawValue>,
+    currency: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     customer_id: Option<&'a str>,
     country: &'a str,
@@ -151,6 +154,7 @@ pub(super) fn event(
         description: given(columns.description),
         quantity: amount(columns.quantity)?,
         unit_price: amount(columns.price)?,
+        currency: CURRENCY,
         customer_id: customer,
         country: given(columns.country).ok_or("no country")?,
     };
@@ -189,6 +193,7 @@ mod tests {
         .expect("second edition");
         assert_eq!(first, second);
         assert_eq!(first["subject"], "17850");
+        assert_eq!(first["data"]["currency"], "GBP", "also in a suite that counts in another");
         assert_eq!(first["time"], "2010-12-01T08:26:00Z");
         assert_eq!(first["data"]["description"], "HOLDER, \"T\"");
     }

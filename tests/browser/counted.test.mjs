@@ -1,0 +1,21 @@
+// Run with `node --test`.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { uncountedText } from "../../services/reporting/assets/counted.js";
+
+const format = (ms) => new Date(ms).toISOString().slice(11, 16);
+
+test("what is not counted is said, and nothing where all is", () => {
+  assert.equal(uncountedText({}, format), "");
+  assert.equal(uncountedText({ uncounted: [] }, format), "");
+  const uncounted = [
+    { from: "2026-03-01T12:00:00Z", to: "2026-03-01T12:30:00Z" },
+    { from: "2026-03-01T13:00:00Z", to: null },
+  ];
+  assert.equal(
+    uncountedText({ counted_from: "2026-03-01T11:00:00Z", uncounted }, format),
+    "What came in before 11:00, and from 12:00 to 12:30, and since 13:00 is not counted: the definition of this metric was changed.",
+  );
+});
