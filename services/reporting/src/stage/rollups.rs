@@ -63,18 +63,16 @@ struct BacklogTold {
 
 impl BacklogTold {
     fn tell(&mut self, marked: Option<&RollupProgress>) {
-        match marked {
-            Some(RollupProgress { metric, version, level, reached: Some(reached) }) => {
-                if self.last.is_none_or(|last| last.elapsed() >= TOLD) {
-                    tracing::info!(%metric, %version, %level, down_to = %reached, "rolling up stored totals");
-                    self.last = Some(Instant::now());
-                }
+        let Some(RollupProgress { metric, version, level, reached }) = marked else {
+            if self.last.take().is_some() {
+                tracing::info!("all stored totals are rolled up, or marked to be");
             }
-            Some(RollupProgress { metric, version, level, reached: None }) => {
-                tracing::debug!(%metric, %version, %level, "all stored totals are rolled up or marked");
-            }
-            None if self.last.take().is_some() => tracing::info!("all stored totals are rolled up"),
-            None => {}
+            return;
+        };
+        if self.last.is_none_or(|last| last.elapsed() >= TOLD) {
+            let reached = reached.map(tracing::field::display);
+            tracing::info!(%metric, %version, %level, down_to = reached, "rolling up stored totals");
+            self.last = Some(Instant::now());
         }
     }
 }
