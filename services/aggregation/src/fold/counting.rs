@@ -106,7 +106,8 @@ mod tests {
                 counted.entry(version).or_default().extend(floor + 1..=floor + batches);
                 floor += batches;
             }
-            for version in &known {
+            // A metric of every suite is among them, and never changes.
+            for version in known.iter().filter(|version| version.metric == "m") {
                 for raw_seq in 1..=floor {
                     let is_counted = counted[&version.version].contains(&raw_seq);
                     prop_assert_eq!(misses(&version.uncounted, raw_seq), !is_counted, "{} {:?}", raw_seq, version);

@@ -65,7 +65,7 @@ fn an_error_says_file_and_line_and_shows_no_line() {
         ("log = 'info'\nsample_ratio = 1.5\n", "tidemill.toml:2: sample_ratio: 1.5 is not 0 to 1"),
         ("[keys]\nwrite = 'tm_secret'\n", "tidemill.toml:2: unknown field `write`"),
         ("[slack]\nwebhook_file 'tm_secret'\n", "tidemill.toml:2: "),
-        ("log = 'info'\nlog = 'warn'\n", "tidemill.toml:2: log: duplicate key"),
+        ("log = 'info'\nlog = 'warn'\n", "tidemill.toml:2: duplicate key"),
         (
             "\nlog = 'warn,tidemill_alert=loud'\n",
             "tidemill.toml:2: log: \"warn,tidemill_alert=loud\" is no log filter: ",

@@ -18,7 +18,7 @@ use crate::{
     dead_letter::Events,
     event::{Enrichment, QualityFlag, lines, splice_enrichment},
     item::ItemFacts,
-    message::{AlertState, CellUpdate, Message, SourceBooks},
+    message::{AlertState, CellUpdate, LogPosition, Message, SourceBooks, UncountedSpan, VersionCounting},
     order::{LineFacts, OrderFacts},
     topology::StreamName,
     trace::TraceParent,
