@@ -504,7 +504,11 @@ async fn a_file_that_would_change_what_was_is_refused_and_stops_nothing() {
     let (known, told) = started("id,rate,valid_from\nUSD,0.91,2015-01-01T00:00:00Z\n").await;
     assert_eq!(known, Some(1), "what was known stays");
     let told = &told["reference_files"];
-    assert!(told.contains("rates.csv") && told.contains("USD") && told.contains("never changed"), "{told}");
+    assert!(told.contains("rates.csv:2: rate \"USD\"") && told.contains("never changed"), "{told}");
+    // A line that is gone takes nothing back, and that is told.
+    let (known, told) = started("id,rate,valid_from\nJPY,0.006,2015-01-01T00:00:00Z\n").await;
+    assert_eq!(known, Some(1), "what was known stays");
+    assert!(told["reference_kept"].contains("rates.csv: 1 record is not in it any more"), "{told:?}");
 }
 
 /// A shop's own definition takes the place of the built-in one.
@@ -555,6 +559,14 @@ async fn amounts_have_a_currency_and_a_rate_as_of_their_day() {
     let (status, body) =
         service.put("/v1/reference/rates/JPY", json!({"rate": "1", "valid_from": "2026-01-01T00:00:00Z"})).await;
     assert_eq!((status, &body["code"]), (422, &json!("valid_from_too_early")));
+    let detail = body["detail"].as_str().expect("a text");
+    assert!(detail.starts_with("valid_from must be after 2026-01-02T00:00:00Z"), "{detail}");
+    let (status, body) = service.put("/v1/reference/rates/EUR", json!({"rate": "1"})).await;
+    assert_eq!((status, &body["code"], &body["errors"][0]["pointer"]), (422, &json!("invalid_record"), &json!("/id")));
+    assert!(body["errors"][0]["detail"].as_str().is_some_and(|told| told.contains("base currency")), "{body}");
+    let lines = "{\"id\":\"USD\",\"rate\":\"0.92\"}\n{\"id\":\"EUR\",\"rate\":\"1\"}";
+    let (status, body) = service.post("/v1/reference/rates", lines.into()).await;
+    assert_eq!((status, &body["changed"], &body["rejected"][0]["index"]), (200, &json!(1), &json!(1)), "{body}");
 
     let order = |id: &str, time: &str, data: Value| line(id, "order.placed", time, data);
     let orders = [

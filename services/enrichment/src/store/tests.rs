@@ -277,7 +277,7 @@ async fn changes_are_counted_and_found(store: &Store) {
     let more = store.accept(&other, at(700)).await.expect("accepts");
     assert_eq!(more, [RecordVerdict::Changed(before + 2, None), RecordVerdict::Changed(before + 3, Some(at(700)))]);
     let early = Record { valid_from: Some(at(10)), ..record(RecordKind::Product, "1", "Games") };
-    assert_eq!(store.accept(&[early], at(800)).await.expect("accepts"), [RecordVerdict::TooEarly]);
+    assert_eq!(store.accept(&[early], at(800)).await.expect("accepts"), [RecordVerdict::TooEarly(None)]);
 
     assert_eq!(store.version().await.expect("reads"), before + 3);
     let changed = store.changed_ids(before + 1, 10).await.expect("reads");
@@ -301,17 +301,24 @@ async fn a_table_of_rates_is_stored_with_its_days(store: &Store) {
         attributes: RecordAttributes::from([("rate".into(), rate.into())]),
     };
     let file =
-        |text: &str, records: Vec<Record>| ReferenceFile { path: "rates.csv".into(), digest: text.into(), records };
+        |text: &str, records: Vec<Record>| ReferenceFile {
+            path: "rates.csv".into(),
+            digest: text.into(),
+            lines: (2..).map(Some).take(records.len()).collect(),
+            records,
+        };
     let table = vec![rate(100, "0.91"), rate(200, "0.92")];
-    let loaded = store.load(&file("1", table.clone()), at(9_000)).await.expect("loads").expect("is new");
+    let loaded = store.load(&file("1", table.clone()), at(9_000)).await.expect("loads").expect("is new").verdicts;
     assert!(loaded.iter().all(|verdict| matches!(verdict, RecordVerdict::Changed(..))), "{loaded:?}");
     let longer: Vec<Record> = table.iter().cloned().chain([rate(300, "0.93")]).collect();
-    let loaded = store.load(&file("2", longer), at(9_500)).await.expect("loads").expect("is new");
+    let loaded = store.load(&file("2", longer), at(9_500)).await.expect("loads").expect("is new").verdicts;
     let last = loaded.last().copied();
     assert!(matches!(last, Some(RecordVerdict::Changed(_, Some(from))) if from == at(300)), "{loaded:?}");
     assert!(loaded[..2].iter().all(|verdict| matches!(verdict, RecordVerdict::Unchanged(_))), "{loaded:?}");
-    let corrected = store.load(&file("3", vec![rate(200, "0.95")]), at(9_900)).await.expect_err("is refused");
-    assert!(corrected.to_string().contains("rate \"USD\""), "{corrected}");
+    let wrong = vec![rate(100, "0.91"), rate(200, "0.95")];
+    let corrected = store.load(&file("3", wrong), at(9_900)).await.expect_err("is refused").to_string();
+    let reason = format!("rates.csv:3: rate \"USD\": valid_from must be after {}", at(300));
+    assert!(corrected.contains(&reason), "{corrected}");
     let stored = store.histories_of(RecordKind::Rate).await.expect("reads");
     let days: Vec<_> = stored["USD"].iter().map(|change| change.valid_from).collect();
     assert_eq!(days, [Some(at(100)), Some(at(200)), Some(at(300))]);
@@ -333,10 +340,16 @@ async fn any_text_may_be_asked_for(store: &Store) {
 
 async fn a_file_is_loaded_once(store: &Store) {
     let before = store.version().await.expect("reads");
-    let file = |digest: &str, records| ReferenceFile { path: "products.yaml".into(), digest: digest.into(), records };
+    let file = |digest: &str, records| ReferenceFile {
+        path: "products.yaml".into(),
+        digest: digest.into(),
+        records,
+        lines: Vec::new(),
+    };
     let many: Vec<Record> = (0..12_000).map(|n| record(RecordKind::Product, &format!("f-{n:05}"), "Books")).collect();
     let first = file("one", many);
-    let verdicts = store.load(&first, at(1000)).await.expect("loads").expect("is new");
+    let LoadedFile { verdicts, kept } = store.load(&first, at(1000)).await.expect("loads").expect("is new");
+    assert_eq!(kept, 0);
     assert!(verdicts.iter().all(|verdict| matches!(verdict, RecordVerdict::Changed(_, None))));
     assert_eq!(store.load(&first, at(2000)).await.expect("loads"), None);
     assert_eq!(store.version().await.expect("reads"), before + 12_000);
@@ -346,7 +359,9 @@ async fn a_file_is_loaded_once(store: &Store) {
         "two",
         vec![record(RecordKind::Product, "f-00000", "Books"), record(RecordKind::Product, "f-00001", "Toys")],
     );
-    let verdicts = store.load(&second, at(3000)).await.expect("loads").expect("is new");
+    let LoadedFile { verdicts, kept } = store.load(&second, at(3000)).await.expect("loads").expect("is new");
+    assert_eq!(kept, 11_998, "what is not in it any more stays known");
+    assert_eq!(store.histories(RecordKind::Product, &["f-11999"]).await.expect("reads").len(), 1);
     assert_eq!(
         verdicts,
         [RecordVerdict::Unchanged(before + 1), RecordVerdict::Changed(before + 12_001, Some(at(3000)))]
