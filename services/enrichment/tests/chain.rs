@@ -823,6 +823,68 @@ async fn what_refers_to_an_order_is_told_of_its_lines() {
     service.stop().await;
 }
 
+/// A refund that comes again as history is told what its first copy did, however it
+/// came to be known as a duplicate: aggregation counts it if the first was late.
+#[tokio::test]
+async fn a_refund_that_comes_again_as_history_does_what_it_did() {
+    const DAY: i64 = 86_400_000;
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut service = Service::start(&nats, folder.path()).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let about = |id: &str, kind: &str, data: Value| line(id, kind, "2026-01-02T03:04:05Z", data);
+    let refund = |id: &str, of: &str| about(id, "order.refunded", json!({"order_id": "o", "amount": of}));
+    let history = |line: String| line.replacen('{', r#"{"backfill":"attic","#, 1);
+    let items = json!([{"product_id": "P-1", "quantity": 2, "unit_price": 10}]);
+    let order = about("1", "order.placed", json!({"order_id": "o", "items": items}));
+    let early = refund("0", "4");
+    let (late, whole) = (refund("2", "5"), about("3", "order.cancelled", json!({"order_id": "o"})));
+    let batches = [
+        (0, vec![early.clone(), order.clone()]),
+        (0, vec![late.clone(), whole]),
+        (1, vec![late.clone(), history(late.clone()), history(early.clone()), history(order.clone())]),
+        // Older than what is known as a duplicate, and younger than what was late.
+        (9, vec![history(late.clone()), history(early.clone()), refund("4", "1")]),
+    ];
+    let mut made = Vec::new();
+    for (number, (days, lines)) in (1..).zip(batches) {
+        bus.publish(&batch(number, now() + days * DAY, &lines)).await.expect("publishes");
+        made.push(next(&mut enriched).await);
+        if number % 2 == 0 {
+            // It is found in the store as in memory.
+            service.stop().await;
+            service = Service::start(&nats, folder.path()).await;
+        }
+    }
+    let net = |facts: &Enrichment| facts.lines.iter().map(|line| line.net().to_string()).collect::<Vec<_>>();
+    let told: Vec<Vec<(bool, Vec<String>)>> = made
+        .iter()
+        .map(|batch| enrichments(batch).iter().map(|facts| (facts.duplicate, net(facts))).collect())
+        .collect();
+    let is = |duplicate, net: &[&str]| (duplicate, net.iter().map(|net| (*net).to_owned()).collect::<Vec<_>>());
+    assert_eq!(told[0], [is(false, &["-4.00"]), is(false, &["16.00", "4.00"])]);
+    assert_eq!(told[1], [is(false, &["-5.00"]), is(false, &["-11.00"])]);
+    let again = [is(true, &[]), is(true, &["-5.00"]), is(true, &["-4.00"]), is(true, &["16.00", "4.00"])];
+    assert_eq!(told[2], again, "without the mark it says nothing");
+    assert_eq!(told[3], [is(true, &["-5.00"]), is(true, &["-4.00"]), is(false, &[])]);
+    let facts = &enrichments(&made[2])[1];
+    assert_eq!(facts.lines[0].product.as_deref(), Some("P-1"), "off the line that it took it from");
+
+    drop(enriched);
+    bus.ask_again(PARTITION, 0).await.expect("asks");
+    assert_eq!(read_again(&bus, 4, 4).await, made, "made again as they were");
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    bus.publish(&batch(5, now() + 40 * DAY, &[history(early)])).await.expect("publishes");
+    let last = loop {
+        let made = next(&mut enriched).await;
+        if made.remade.is_none() {
+            break made;
+        }
+    };
+    assert_eq!(duplicates(&last), [false], "older than what was late: nobody knows any more");
+    service.stop().await;
+}
+
 /// Each of these refunds changes five hundred lines: as many lines for each of them
 /// are more than NATS takes in one message.
 #[tokio::test]

@@ -5,6 +5,7 @@ use tidemill_domain::SourceName;
 use tidemill_events::{EventRef, RawBatch};
 
 use crate::{
+    duplicates::EventKey,
     error::Error,
     orders::OrderStatement,
     shop::{LookUps, ShopDefinition},
@@ -36,6 +37,11 @@ impl<'a> BatchEvent<'a> {
         let look_ups = shop.events.look_ups(&event);
         let statement = shop.orders.statement(&event, look_ups.currency);
         Ok(Self { text, event, look_ups, statement })
+    }
+
+    /// Its name.
+    pub(super) fn key(&self) -> EventKey {
+        EventKey::of(&self.event.source, &self.event.id, &mut Vec::new())
     }
 }
 

@@ -48,6 +48,7 @@ impl BatchEvent<'_> {
         base: Currency,
     ) -> JoinedEvent<'b> {
         let look_ups = &self.look_ups;
+        let is_again = order.is_some_and(|order| order.is_again);
         let placed = order.and_then(|order| order.context.as_ref());
         let time = placed.map_or(self.event.time, |placed| placed.time);
         let customer = placed.and_then(|placed| placed.customer.as_deref()).or(look_ups.customer.as_deref());
@@ -68,7 +69,7 @@ impl BatchEvent<'_> {
         let product = |id: Option<&str>| id.and_then(|id| known.product(id, time));
         JoinedEvent {
             text: self.text,
-            mark,
+            mark: if is_again && mark == Mark::New { Mark::Duplicate } else { mark },
             is_partly_unread: self.event.unread.is_some(),
             has_customer: customer.is_some(),
             profile,
@@ -111,6 +112,7 @@ impl<'b> JoinedEvent<'b> {
             (self.money.lacks_rate, QualityFlag::RateUnknown),
             (self.order.is_some_and(|order| order.is_unknown), QualityFlag::OrderUnknown),
             (self.order.is_some_and(|order| order.differs), QualityFlag::CurrencyDiffers),
+            (self.order.is_some_and(|order| order.is_unfollowed), QualityFlag::OrderUnfollowed),
         ];
         let profile = self.profile.filter(|_| is_detailed);
         Enrichment {
