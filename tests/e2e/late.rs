@@ -33,9 +33,13 @@ async fn books(suite: &TestSuite, received: u64) -> [u64; 4] {
 }
 
 async fn revenue(suite: &TestSuite) -> Value {
+    total_of_books(suite, "revenue").await
+}
+
+async fn total_of_books(suite: &TestSuite, measure: &str) -> Value {
     let (from, to) = (now().floor_to(DAY).plus_millis(-20 * DAY), now().floor_to(DAY).plus_millis(DAY));
     let path = format!("/v1/metrics/sales_metrics/totals?group_by=category&category=Books&from={from}&to={to}");
-    suite.get(&path).await["rows"][0]["values"]["revenue"].clone()
+    suite.get(&path).await["rows"][0]["values"][measure].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +64,43 @@ async fn a_late_event_is_counted_once_it_comes_as_history() {
     post(&suite, &order("of old", 300), Some("archive")).await;
     post(&suite, &order("now", 0), None).await;
     assert_eq!(books(&suite, 8).await, [5, 1, 2, 0]);
+    suite.stop().await;
+}
+
+/// A refund that was late has changed the order that is remembered, and is in no
+/// total: when it comes as history, it takes what it took.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_refund_takes_once_what_it_took_off_its_order() {
+    let suite = TestSuite::start().await;
+    let refund = |id: &str, days_ago: i64, data: Value| {
+        json!({"type": "order.refunded", "source": "till", "id": id, "subject": "c-1",
+            "time": now().plus_millis(-days_ago * DAY).to_string(), "data": data})
+    };
+    let (some, late) = (
+        refund("some", 0, json!({"order_id": "sold", "amount": "1.00"})),
+        refund("late", 12, json!({"order_id": "sold", "amount": "4.00"})),
+    );
+    post(&suite, &order("sold", 14), Some("archive")).await;
+    assert_eq!(books(&suite, 1).await, [1, 0, 0, 0]);
+    post(&suite, &some, None).await;
+    assert_eq!(books(&suite, 2).await, [2, 0, 0, 0]);
+    post(&suite, &late, None).await;
+    assert_eq!(books(&suite, 3).await, [2, 1, 0, 0]);
+    post(&suite, &late, None).await;
+    // All that is left: the order knows what was late.
+    post(&suite, &refund("rest", 0, json!({"order_id": "sold"})), None).await;
+    assert_eq!(books(&suite, 5).await, [3, 1, 1, 0]);
+    assert_eq!(total_of_books(&suite, "net").await, "4.00");
+    for (received, duplicates) in [(6, 1), (7, 2), (8, 3)] {
+        post(&suite, &late, Some("till 7, of the attic")).await;
+        assert_eq!(books(&suite, received).await, [4, 1, duplicates, 0], "counted once");
+        assert_eq!(total_of_books(&suite, "net").await, "0.00");
+        assert_eq!(total_of_books(&suite, "refunds").await, "10.50");
+    }
+    // One that was in time is a duplicate like any other.
+    post(&suite, &some, Some("till 7, of the attic")).await;
+    assert_eq!(books(&suite, 9).await, [4, 1, 4, 0]);
+    assert_eq!(total_of_books(&suite, "net").await, "0.00");
     suite.stop().await;
 }
 

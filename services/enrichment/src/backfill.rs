@@ -101,7 +101,7 @@ async fn backfill(
         };
         let kept = partition.kept_changes(raw_seq).await?;
         let changes = batch.changes_again(kept, &resources.geo, resources.currency);
-        let batch = batch.settled(changes, &resources.geo, resources.currency);
+        let batch = batch.settled(changes);
         partition.publish(&batch, BatchPlace { raw_seq, raw_prev, remade: Some(reason) }).await?;
         raw_prev = raw_seq;
     }

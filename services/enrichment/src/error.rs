@@ -37,8 +37,12 @@ pub(crate) enum Error {
     #[error("{pointer}: {detail}")]
     Record { pointer: String, detail: String },
     /// A change that some replica might learn of too late.
-    #[error("valid_from must not be before {earliest}")]
-    TooEarly { earliest: Timestamp },
+    #[error("{}", too_early(*.earliest, *.last_rate))]
+    TooEarly {
+        earliest: Timestamp,
+        /// Of a rate: when the last one of its currency begins.
+        last_rate: Option<Timestamp>,
+    },
     /// Too many lines are no events.
     #[error(transparent)]
     Ceiling(#[from] CeilingReached),
@@ -66,6 +70,13 @@ pub(crate) enum Error {
     /// Nothing is known of it.
     #[error("no {kind} has this id")]
     Unknown { kind: RecordKind },
+}
+
+fn too_early(earliest: Timestamp, last_rate: Option<Timestamp>) -> String {
+    match last_rate {
+        None => format!("valid_from must not be before {earliest}: what was is never changed"),
+        Some(last) => format!("valid_from must be after {last}, when the last rate begins: what was is never changed"),
+    }
 }
 
 impl Error {

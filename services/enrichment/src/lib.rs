@@ -39,7 +39,7 @@ use crate::{
     archive::Archive,
     error::Error,
     geo::{Countries, Geo},
-    reference::{Reference, ReferenceFile},
+    reference::{FileNotices, Reference, ReferenceFile},
     resources::Resources,
     shop::ShopDefinition,
     store::Store,
@@ -68,6 +68,8 @@ impl Service for EnrichmentService {
 
 /// Under which `/readyz` says that a reference file is refused.
 pub const REFUSED_FILE: &str = "reference_files";
+/// Under which it says that a reference file lacks records that it had.
+pub const KEPT_RECORDS: &str = "reference_kept";
 
 /// What files define, read.
 struct Defined {
@@ -83,7 +85,7 @@ impl Defined {
             countries: Countries::load(config.geo.countries.as_deref()).map_err(StartError::new)?,
             geo: Geo::open(config.geo.mmdb.as_deref()).map_err(StartError::new)?,
             shop: ShopDefinition::load(config.shop.definition.as_deref()).map_err(StartError::new)?,
-            files: reference::read_files(&config.reference.files).map_err(StartError::new)?,
+            files: reference::read_files(&config.reference.files, config.shop.currency).map_err(StartError::new)?,
         })
     }
 }
@@ -102,11 +104,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let reference = Arc::new(reference);
     let lead_millis = config.reference.lead_millis();
     let load = async || reference.load(&files, context.clock.now().plus_millis(lead_millis)).await;
-    // A shop goes on with what it knew, rather than not at all.
-    for reason in context.retry("reference", load, may_pass).await? {
-        tracing::warn!(%reason, "a reference file is refused, and what was known before stays");
-        context.health.notice(REFUSED_FILE, format!("{reason}; what was known before stays"));
-    }
+    tell_of_files(context.retry("reference", load, may_pass).await?, &context);
     warn_of_countries(&reference, &files);
 
     let api = http::Api {
@@ -114,6 +112,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         reference: reference.clone(),
         clock: context.clock.clone(),
         lead_millis,
+        base: config.shop.currency,
         turns: http::BulkTurns::default(),
     };
     server.install(http::routes(&access, api))?;
@@ -155,6 +154,20 @@ fn start_partitions(resources: &Arc<Resources>) {
     let durable = |partition| Some(Durable::Enrichment(partition));
     let watch = tidemill_stage::watch(context.clone(), bus.clone(), owned, "standing_partition", durable, lag);
     context.spawn("lag", watch);
+}
+
+/// Says which files were not taken in as somebody may think. A shop goes on with what
+/// it knew, rather than not at all.
+fn tell_of_files(FileNotices { refused, kept }: FileNotices, context: &Context) {
+    for reason in refused {
+        tracing::warn!(%reason, "a reference file is refused, and what was known before stays");
+        context.health.notice(REFUSED_FILE, format!("{reason}; what was known before stays"));
+    }
+    if !kept.is_empty() {
+        let told = kept.join("; ");
+        tracing::warn!(files = told, "records that are not in their file any more stay known");
+        context.health.notice(KEPT_RECORDS, told);
+    }
 }
 
 /// Says which files name countries that are in no table.

@@ -7,17 +7,21 @@
 //! no product at first; the order takes it to its lines when it comes.
 
 mod change;
+mod effects;
 mod key;
 mod memory;
 mod order;
 mod remains;
 mod returns;
+mod settled;
 mod statement;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use change::{BatchChanges, LineChange, OrderChange, OrderContext};
+pub(crate) use effects::{EffectPlace, PastEffects};
 pub(crate) use key::OrderKey;
-pub(crate) use memory::{EventStatement, KeptChanges, OrderMemory, RememberedOrder, SettledOrders, change_alone};
+pub(crate) use memory::{OrderMemory, change_alone};
 pub(crate) use order::Order;
+pub(crate) use settled::{EventStatement, KeptChanges, RememberedOrder, SettledOrders, Told};
 pub(crate) use statement::{LineStatement, OrderStatement, StatementKind};

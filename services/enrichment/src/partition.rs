@@ -1,7 +1,10 @@
 //! An open partition: where it stands, how its batches are published, and its
 //! checkpoints.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use tidemill_domain::Partition;
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
@@ -9,9 +12,9 @@ use tidemill_store::answered;
 
 use crate::{
     batch::{BatchPlace, EncodedBatch, MarkedBatch, ParsedBatch, SettledBatch},
-    duplicates::{Duplicates, SealableKeys, SealedSegment},
+    duplicates::{Duplicates, EventKey, SealableKeys, SealedSegment},
     error::Error,
-    orders::{BatchChanges, OrderMemory, SettledOrders},
+    orders::{BatchChanges, EffectPlace, OrderMemory, PastEffects, SettledOrders},
     reference::CustomerClaim,
     resources::Resources,
     store::{ClaimsCheckpoint, ClaimsOutcome, OrdersCheckpoint, PartitionCheckpoint},
@@ -36,8 +39,8 @@ pub(crate) struct OpenPartition {
     claims: HashMap<String, Vec<CustomerClaim>>,
 }
 
-/// What was done to orders is kept for a day longer than the log, from which
-/// batches are made again.
+/// What was done to orders is kept for a day longer than it is asked for: batches are
+/// made again from the log, and what was left out may come again as history.
 const BEYOND_THE_LOG_MILLIS: i64 = 24 * 3_600_000;
 
 impl OpenPartition {
@@ -97,7 +100,35 @@ impl OpenPartition {
             true => HashMap::new(),
             false => store_breaker.call(answered(store.orders(self.partition, &unknown))).await?,
         };
-        Ok(self.orders.settle(batch.raw().ingested_at, batch.event_statements(geo, *currency), &stored))
+        let past = self.past_effects(batch).await?;
+        Ok(self.orders.settle(batch.raw().ingested_at, batch.event_statements(geo, *currency), &stored, &past))
+    }
+
+    /// What events did before that come again as history.
+    async fn past_effects(&self, batch: &MarkedBatch<'_>) -> Result<PastEffects, Error> {
+        let (mut past, events) = (PastEffects::default(), batch.perhaps_again());
+        if events.is_empty() {
+            return Ok(past);
+        }
+        let since = batch.raw().ingested_at.plus_millis(-left_out_millis());
+        let Resources { store, store_breaker, .. } = &*self.resources;
+        let mut places = store_breaker.call(answered(store.order_effects(self.partition, &events, since))).await?;
+        places.extend(self.orders.unsaved_effects(&events, since));
+        // In the order of the log, and each batch of it once.
+        let mut batches: BTreeMap<u64, Vec<(usize, EventKey)>> = BTreeMap::new();
+        for (event, EffectPlace { raw_seq, place }) in places {
+            batches.entry(raw_seq).or_default().push((place, event));
+        }
+        for (raw_seq, mut events) in batches {
+            let mut changes = self.kept_changes(raw_seq).await?;
+            events.sort_unstable();
+            for (place, event) in events {
+                if let Some(change) = changes.remove(&place) {
+                    past.add(event, change);
+                }
+            }
+        }
+        Ok(past)
     }
 
     /// What the events of a batch did to orders that were there: from memory, or from
@@ -230,7 +261,13 @@ impl OpenPartition {
     }
 }
 
+/// For how long aggregation knows what it left out: it was late, or a dead letter.
+fn left_out_millis() -> i64 {
+    let longest = StreamName::Late.max_age().max(StreamName::Dlq.max_age());
+    i64::try_from(longest.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn kept_millis() -> i64 {
     let log = i64::try_from(StreamName::Raw.max_age().as_millis()).unwrap_or(i64::MAX);
-    log.saturating_add(BEYOND_THE_LOG_MILLIS)
+    log.max(left_out_millis()).saturating_add(BEYOND_THE_LOG_MILLIS)
 }

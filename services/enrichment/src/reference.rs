@@ -15,7 +15,7 @@ mod record;
 mod snapshot;
 mod table;
 
-pub(crate) use cache::Reference;
+pub(crate) use cache::{FileNotices, Reference};
 pub(crate) use change::{RecordChange, RecordVerdict, decide};
 pub(crate) use claim::{CustomerClaim, claimed, claimed_from};
 pub(crate) use files::{ReferenceFile, read_files};

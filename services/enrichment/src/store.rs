@@ -15,6 +15,7 @@ use tidemill_store::{Config, Database, Error as StoreError};
 pub(crate) use checkpoint::PartitionCheckpoint;
 pub(crate) use claims::{ClaimsCheckpoint, ClaimsOutcome};
 pub(crate) use orders::OrdersCheckpoint;
+pub(crate) use versions::LoadedFile;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");

@@ -504,7 +504,11 @@ async fn a_file_that_would_change_what_was_is_refused_and_stops_nothing() {
     let (known, told) = started("id,rate,valid_from\nUSD,0.91,2015-01-01T00:00:00Z\n").await;
     assert_eq!(known, Some(1), "what was known stays");
     let told = &told["reference_files"];
-    assert!(told.contains("rates.csv") && told.contains("USD") && told.contains("never changed"), "{told}");
+    assert!(told.contains("rates.csv:2: rate \"USD\"") && told.contains("never changed"), "{told}");
+    // A line that is gone takes nothing back, and that is told.
+    let (known, told) = started("id,rate,valid_from\nJPY,0.006,2015-01-01T00:00:00Z\n").await;
+    assert_eq!(known, Some(1), "what was known stays");
+    assert!(told["reference_kept"].contains("rates.csv: 1 record is not in it any more"), "{told:?}");
 }
 
 /// A shop's own definition takes the place of the built-in one.
@@ -555,6 +559,14 @@ async fn amounts_have_a_currency_and_a_rate_as_of_their_day() {
     let (status, body) =
         service.put("/v1/reference/rates/JPY", json!({"rate": "1", "valid_from": "2026-01-01T00:00:00Z"})).await;
     assert_eq!((status, &body["code"]), (422, &json!("valid_from_too_early")));
+    let detail = body["detail"].as_str().expect("a text");
+    assert!(detail.starts_with("valid_from must be after 2026-01-02T00:00:00Z"), "{detail}");
+    let (status, body) = service.put("/v1/reference/rates/EUR", json!({"rate": "1"})).await;
+    assert_eq!((status, &body["code"], &body["errors"][0]["pointer"]), (422, &json!("invalid_record"), &json!("/id")));
+    assert!(body["errors"][0]["detail"].as_str().is_some_and(|told| told.contains("base currency")), "{body}");
+    let lines = "{\"id\":\"USD\",\"rate\":\"0.92\"}\n{\"id\":\"EUR\",\"rate\":\"1\"}";
+    let (status, body) = service.post("/v1/reference/rates", lines.into()).await;
+    assert_eq!((status, &body["changed"], &body["rejected"][0]["index"]), (200, &json!(1), &json!(1)), "{body}");
 
     let order = |id: &str, time: &str, data: Value| line(id, "order.placed", time, data);
     let orders = [
@@ -808,6 +820,68 @@ async fn what_refers_to_an_order_is_told_of_its_lines() {
     drop(enriched);
     bus.ask_again(PARTITION, 0).await.expect("asks");
     assert_eq!(read_again(&bus, 2, 2).await, first, "made again as they were");
+    service.stop().await;
+}
+
+/// A refund that comes again as history is told what its first copy did, however it
+/// came to be known as a duplicate: aggregation counts it if the first was late.
+#[tokio::test]
+async fn a_refund_that_comes_again_as_history_does_what_it_did() {
+    const DAY: i64 = 86_400_000;
+    let (nats, folder) = (TestNats::start().await, tempdir());
+    let bus = connect(&nats).await;
+    let mut service = Service::start(&nats, folder.path()).await;
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    let about = |id: &str, kind: &str, data: Value| line(id, kind, "2026-01-02T03:04:05Z", data);
+    let refund = |id: &str, of: &str| about(id, "order.refunded", json!({"order_id": "o", "amount": of}));
+    let history = |line: String| line.replacen('{', r#"{"backfill":"attic","#, 1);
+    let items = json!([{"product_id": "P-1", "quantity": 2, "unit_price": 10}]);
+    let order = about("1", "order.placed", json!({"order_id": "o", "items": items}));
+    let early = refund("0", "4");
+    let (late, whole) = (refund("2", "5"), about("3", "order.cancelled", json!({"order_id": "o"})));
+    let batches = [
+        (0, vec![early.clone(), order.clone()]),
+        (0, vec![late.clone(), whole]),
+        (1, vec![late.clone(), history(late.clone()), history(early.clone()), history(order.clone())]),
+        // Older than what is known as a duplicate, and younger than what was late.
+        (9, vec![history(late.clone()), history(early.clone()), refund("4", "1")]),
+    ];
+    let mut made = Vec::new();
+    for (number, (days, lines)) in (1..).zip(batches) {
+        bus.publish(&batch(number, now() + days * DAY, &lines)).await.expect("publishes");
+        made.push(next(&mut enriched).await);
+        if number % 2 == 0 {
+            // It is found in the store as in memory.
+            service.stop().await;
+            service = Service::start(&nats, folder.path()).await;
+        }
+    }
+    let net = |facts: &Enrichment| facts.lines.iter().map(|line| line.net().to_string()).collect::<Vec<_>>();
+    let told: Vec<Vec<(bool, Vec<String>)>> = made
+        .iter()
+        .map(|batch| enrichments(batch).iter().map(|facts| (facts.duplicate, net(facts))).collect())
+        .collect();
+    let is = |duplicate, net: &[&str]| (duplicate, net.iter().map(|net| (*net).to_owned()).collect::<Vec<_>>());
+    assert_eq!(told[0], [is(false, &["-4.00"]), is(false, &["16.00", "4.00"])]);
+    assert_eq!(told[1], [is(false, &["-5.00"]), is(false, &["-11.00"])]);
+    let again = [is(true, &[]), is(true, &["-5.00"]), is(true, &["-4.00"]), is(true, &["16.00", "4.00"])];
+    assert_eq!(told[2], again, "without the mark it says nothing");
+    assert_eq!(told[3], [is(true, &["-5.00"]), is(true, &["-4.00"]), is(false, &[])]);
+    let facts = &enrichments(&made[2])[1];
+    assert_eq!(facts.lines[0].product.as_deref(), Some("P-1"), "off the line that it took it from");
+
+    drop(enriched);
+    bus.ask_again(PARTITION, 0).await.expect("asks");
+    assert_eq!(read_again(&bus, 4, 4).await, made, "made again as they were");
+    let mut enriched = bus.subscribe(Durable::Aggregation(PARTITION)).await.expect("subscribes");
+    bus.publish(&batch(5, now() + 40 * DAY, &[history(early)])).await.expect("publishes");
+    let last = loop {
+        let made = next(&mut enriched).await;
+        if made.remade.is_none() {
+            break made;
+        }
+    };
+    assert_eq!(duplicates(&last), [false], "older than what was late: nobody knows any more");
     service.stop().await;
 }
 

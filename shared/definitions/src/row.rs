@@ -47,6 +47,8 @@ pub enum RowValue {
     /// Nothing, though the measure counts the row: its value is not there, is no
     /// number or too large.
     Unread,
+    /// This, and it is not all: a line of the order could not be read.
+    Partly(Box<RowValue>),
 }
 
 /// A value of a dimension as totals are split by it. What is longer than 120
@@ -157,11 +159,13 @@ impl<'a> MetricRow<'_, 'a> {
         let was_rounded = self.line.is_some_and(|line| line.rounded);
         let product = Amount::product_of(factors.iter().map(RowFactor::as_factor));
         let product = product.map(|read| ReadAmount { rounded: read.rounded || was_rounded, ..read });
-        match (product, money) {
-            (Err(_), _) => RowValue::Unread,
+        let value = match (product, money) {
+            (Err(_), _) => return RowValue::Unread,
             (Ok(amount), None) => RowValue::Amount(amount),
             (Ok(amount), Some(money)) => RowValue::Money(amount, money.in_base(&factors)),
-        }
+        };
+        let is_part = |field: &Field| matches!(field, Field::Order(field) if field.is_part(self.enrichment));
+        if fields.iter().any(is_part) { RowValue::Partly(Box::new(value)) } else { value }
     }
 
     /// The currency of its amounts, which stands in this field. The rate is that

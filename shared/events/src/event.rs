@@ -101,6 +101,13 @@ fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow
     deserializer.deserialize_any(TextVisitor)
 }
 
+/// The flags that this release knows: a newer one may write others, and the event goes
+/// on all the same.
+fn known_flags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<QualityFlag>, D::Error> {
+    let names = Vec::<Cow<'de, str>>::deserialize(deserializer)?;
+    Ok(names.iter().filter_map(|name| QualityFlag::ALL.into_iter().find(|flag| flag.as_str() == name)).collect())
+}
+
 impl EventRef<'_> {
     /// The key that decides the event's partition: `partitionkey`, else
     /// `subject`, else `source`. Ingestion adds a `partitionkey` where the
@@ -164,7 +171,7 @@ pub struct Enrichment {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LineFacts>,
     /// What was missing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "known_flags")]
     pub quality: Vec<QualityFlag>,
 }
 
@@ -211,9 +218,24 @@ pub enum QualityFlag {
     OrderUnknown,
     /// Its currency is not that of the order that it refers to.
     CurrencyDiffers,
+    /// It came before the order that it refers to, and after too much else that did:
+    /// it is not remembered, and the order does not take it to its lines.
+    OrderUnfollowed,
 }
 
 impl QualityFlag {
+    const ALL: [Self; 9] = [
+        Self::CustomerUnknown,
+        Self::ProductUnknown,
+        Self::CountryUnknown,
+        Self::AttributeUnread,
+        Self::CurrencyUnknown,
+        Self::RateUnknown,
+        Self::OrderUnknown,
+        Self::CurrencyDiffers,
+        Self::OrderUnfollowed,
+    ];
+
     /// The flag's name, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -225,6 +247,7 @@ impl QualityFlag {
             Self::RateUnknown => "rate_unknown",
             Self::OrderUnknown => "order_unknown",
             Self::CurrencyDiffers => "currency_differs",
+            Self::OrderUnfollowed => "order_unfollowed",
         }
     }
 }
@@ -321,6 +344,15 @@ mod tests {
         for nothing in ["", r#","backfill":true"#, r#","backfill":-5"#, r#","backfill":7"#, r#","backfill":null"#] {
             assert_eq!(read(nothing), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn a_flag_of_a_newer_release_stops_no_event() {
+        let json = r#"{"refdata":1,"region":"x","quality":["rate_unknown","of_a_newer_release","order_unfollowed"]}"#;
+        let enrichment: Enrichment = serde_json::from_str(json).expect("an enrichment");
+        assert_eq!(enrichment.quality, [QualityFlag::RateUnknown, QualityFlag::OrderUnfollowed]);
+        let all = QualityFlag::ALL.map(|flag| serde_json::to_value(flag).expect("a text"));
+        assert_eq!(all.to_vec(), QualityFlag::ALL.map(QualityFlag::as_str));
     }
 
     #[test]

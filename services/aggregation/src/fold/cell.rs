@@ -155,7 +155,10 @@ impl Cell {
                 }
                 (MeasureState::Keyed { unread, .. }, RowValue::Unread) => *unread += 1,
                 (MeasureState::Plain(total), value) => add_to(total, value),
-                (MeasureState::Keyed { .. }, RowValue::One | RowValue::Amount(_) | RowValue::Money(..)) => {}
+                (
+                    MeasureState::Keyed { .. },
+                    RowValue::One | RowValue::Amount(_) | RowValue::Money(..) | RowValue::Partly(_),
+                ) => {}
             }
         }
         self.raw_seq = raw_seq;
@@ -222,6 +225,10 @@ impl Cell {
 fn add_to(total: &mut MeasureTotal, value: &RowValue) {
     match value {
         RowValue::Unread => total.unread += 1,
+        RowValue::Partly(value) => {
+            total.unread += 1;
+            add_to(total, value);
+        }
         RowValue::Amount(read) => {
             total.rounded += u64::from(read.rounded);
             total.measure.add_amount(read.amount);

@@ -5,6 +5,7 @@ use tidemill_domain::SourceName;
 use tidemill_events::{EventRef, RawBatch};
 
 use crate::{
+    duplicates::EventKey,
     error::Error,
     orders::OrderStatement,
     reference::CustomerClaim,
@@ -40,6 +41,11 @@ impl<'a> BatchEvent<'a> {
         let statement = shop.orders.statement(&event, look_ups.currency);
         let claim = shop.customers.statement(&event).map(CustomerClaim::read);
         Ok(Self { text, event, look_ups, statement, claim })
+    }
+
+    /// Its name.
+    pub(super) fn key(&self) -> EventKey {
+        EventKey::of(&self.event.source, &self.event.id, &mut Vec::new())
     }
 }
 

@@ -51,6 +51,7 @@ impl BatchEvent<'_> {
         base: Currency,
     ) -> JoinedEvent<'b> {
         let look_ups = &self.look_ups;
+        let is_again = order.is_some_and(|order| order.is_again);
         let placed = order.and_then(|order| order.context.as_ref());
         let time = placed.map_or(self.event.time, |placed| placed.time);
         let customer = placed.and_then(|placed| placed.customer.as_deref()).or(look_ups.customer.as_deref());
@@ -72,7 +73,7 @@ impl BatchEvent<'_> {
         let product = |id: Option<&str>| id.and_then(|id| known.product(id, time));
         JoinedEvent {
             text: self.text,
-            mark,
+            mark: if is_again && mark == Mark::New { Mark::Duplicate } else { mark },
             is_partly_unread: self.event.unread.is_some() || self.claim.as_ref().is_some_and(|claim| claim.is_unread),
             is_claim_unknown: claimed_country.is_some_and(|text| known.country(text).is_none()),
             has_customer: customer.is_some(),
@@ -116,6 +117,7 @@ impl<'b> JoinedEvent<'b> {
             (self.money.lacks_rate, QualityFlag::RateUnknown),
             (self.order.is_some_and(|order| order.is_unknown), QualityFlag::OrderUnknown),
             (self.order.is_some_and(|order| order.differs), QualityFlag::CurrencyDiffers),
+            (self.order.is_some_and(|order| order.is_unfollowed), QualityFlag::OrderUnfollowed),
         ];
         let profile = self.profile.filter(|_| is_detailed);
         Enrichment {

@@ -1,13 +1,15 @@
 //! A batch whose duplicates are known.
 
+use std::collections::BTreeSet;
+
 use tidemill_domain::Currency;
 use tidemill_events::RawBatch;
 
 use super::{BatchEvent, SettledBatch};
 use crate::{
-    duplicates::{Mark, Marks},
+    duplicates::{EventKey, Mark, Marks},
     geo::Geo,
-    orders::{BatchChanges, EventStatement, OrderContext, OrderStatement, change_alone},
+    orders::{BatchChanges, EventStatement, OrderContext, OrderStatement, StatementKind, Told, change_alone},
     reference::CustomerClaim,
     shop::NamedCurrency,
 };
@@ -36,50 +38,57 @@ impl<'a> MarkedBatch<'a> {
         claims.map(|claim| CustomerClaim { time: claim.time.min(self.raw.ingested_at), ..claim })
     }
 
-    /// What its events say of orders. A duplicate says nothing.
+    /// What its events say of orders for the first time.
     pub(crate) fn statements(&self) -> impl Iterator<Item = &OrderStatement> {
-        self.telling().map(|(_, _, statement)| statement)
+        self.telling().filter(|(.., told)| *told != Told::Again).map(|(_, _, statement, _)| statement)
     }
 
-    /// The same, with what is known of each event.
+    /// The events of history that may have told it before.
+    pub(crate) fn perhaps_again(&self) -> BTreeSet<EventKey> {
+        let again = self.telling().filter(|(.., told)| *told != Told::First);
+        again.map(|(_, event, ..)| event.key()).collect()
+    }
+
+    /// What its events say of orders, with what is known of each event.
     pub(crate) fn event_statements(&self, geo: &Geo, base: Currency) -> Vec<EventStatement<'_>> {
-        let of = |(place, event, statement)| EventStatement { place, statement, context: context(event, geo, base) };
+        let of = |(place, event, statement, told): (usize, &BatchEvent<'_>, _, _)| EventStatement {
+            place,
+            event: event.key(),
+            told,
+            statement,
+            context: context(event, geo, base),
+        };
         self.telling().map(of).collect()
     }
 
     /// What the batch did to orders, where it was made before: `kept` has of it what
     /// is not a function of the events alone.
     pub(crate) fn changes_again(&self, mut kept: BatchChanges, geo: &Geo, base: Currency) -> BatchChanges {
-        for (place, event, statement) in self.telling() {
+        for (place, event, statement, _) in self.telling() {
             kept.entry(place).or_insert_with(|| change_alone(statement, context(event, geo, base)));
         }
         kept
     }
 
     /// The batch, with what it does to orders.
-    pub(crate) fn settled(self, mut changes: BatchChanges, geo: &Geo, base: Currency) -> SettledBatch<'a> {
-        changes.extend(self.left_out(geo, base));
+    pub(crate) fn settled(self, changes: BatchChanges) -> SettledBatch<'a> {
         SettledBatch::new(self.raw, self.events, self.marks, changes)
     }
 
-    /// What events say that came before and come again as history. They change no
-    /// order that is remembered; but aggregation counts one that it had left out.
-    fn left_out(&self, geo: &Geo, base: Currency) -> BatchChanges {
-        let again = self
-            .events
-            .iter()
-            .enumerate()
-            .filter(|(place, event)| self.marks.get(*place) != Mark::New && event.event.backfill.is_some());
-        let alone = |(place, event): (usize, &BatchEvent<'a>)| {
+    /// A duplicate tells nothing, unless it comes as history: aggregation counts it, if
+    /// it had left the first one out.
+    fn telling(&self) -> impl Iterator<Item = (usize, &BatchEvent<'a>, &OrderStatement, Told)> {
+        self.events.iter().enumerate().filter_map(|(place, event)| {
             let statement = event.statement.as_ref()?;
-            Some((place, change_alone(statement, context(event, geo, base))))
-        };
-        again.filter_map(alone).collect()
-    }
-
-    fn telling(&self) -> impl Iterator<Item = (usize, &BatchEvent<'a>, &OrderStatement)> {
-        let events = self.events.iter().enumerate().filter(|(place, _)| self.marks.get(*place) == Mark::New);
-        events.filter_map(|(place, event)| Some((place, event, event.statement.as_ref()?)))
+            let told = match (self.marks.get(place), event.event.backfill.is_some()) {
+                // What was late is known for longer than what came before.
+                (Mark::New, true) if statement.kind != StatementKind::Placed => Told::Perhaps,
+                (Mark::New, _) => Told::First,
+                (_, true) => Told::Again,
+                (_, false) => return None,
+            };
+            Some((place, event, statement, told))
+        })
     }
 }
 

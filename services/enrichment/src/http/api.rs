@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use tidemill_domain::{SharedClock, Timestamp};
+use tidemill_domain::{Currency, SharedClock, Timestamp};
 
 use super::turns::BulkTurns;
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) struct Api {
     pub(crate) reference: Arc<Reference>,
     pub(crate) clock: SharedClock,
     pub(crate) lead_millis: i64,
+    /// The base currency.
+    pub(crate) base: Currency,
     pub(crate) turns: BulkTurns,
 }
 

@@ -144,7 +144,7 @@ async fn take_in(api: &Api, kind: RecordKind, request: Request) -> Result<BulkSu
     let earliest = api.earliest();
     let mut piece = Vec::new();
     for (index, line) in event::lines(&content).enumerate() {
-        match read(kind, line) {
+        match read(api, kind, line) {
             Ok(record) => piece.push((index, record)),
             Err(error) => summary.reject(index, &error, &mut unlisted),
         }
@@ -158,11 +158,11 @@ async fn take_in(api: &Api, kind: RecordKind, request: Request) -> Result<BulkSu
     Ok(summary)
 }
 
-fn read(kind: RecordKind, line: &[u8]) -> Result<Record, Error> {
+fn read(api: &Api, kind: RecordKind, line: &[u8]) -> Result<Record, Error> {
     if line.len() > RECORD_BYTES {
         return Err(Error::TooLarge);
     }
-    Record::read(kind, None, fields(line)?)
+    Record::read(kind, None, fields(line)?)?.of_another_currency_than(api.base)
 }
 
 impl BulkSummary {
@@ -199,14 +199,15 @@ impl BulkSummary {
         let (places, records): (Vec<usize>, Vec<Record>) = piece.into_iter().unzip();
         let verdicts = api.accept(&records, earliest).await?;
         for ((index, record), verdict) in places.into_iter().zip(&records).zip(verdicts) {
-            if verdict != RecordVerdict::TooEarly {
-                self.hint(index, api.reference.hint(record));
-            }
             match verdict {
                 RecordVerdict::Changed(..) => self.changed += 1,
                 RecordVerdict::Unchanged(_) => self.unchanged += 1,
-                RecordVerdict::TooEarly => self.reject(index, &Error::TooEarly { earliest }, unlisted),
+                RecordVerdict::TooEarly(last_rate) => {
+                    self.reject(index, &Error::TooEarly { earliest, last_rate }, unlisted);
+                    continue;
+                }
             }
+            self.hint(index, api.reference.hint(record));
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ pub(super) async fn change(
     Path(named): Path<RecordAddress>,
     content: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Accepted>, Error> {
-    let record = Record::read(kind, Some(named.id), fields(&body(content)?)?)?;
+    let record = Record::read(kind, Some(named.id), fields(&body(content)?)?)?.of_another_currency_than(api.base)?;
     let earliest = api.earliest();
     let hint = api.reference.hint(&record);
     match api.accept(&[record], earliest).await?.first() {
@@ -68,6 +68,7 @@ pub(super) async fn change(
         Some(RecordVerdict::Changed(version, valid_from)) => {
             Ok(Json(Accepted { version: *version, changed: true, valid_from: Some(*valid_from), hint }))
         }
-        Some(RecordVerdict::TooEarly) | None => Err(Error::TooEarly { earliest }),
+        Some(RecordVerdict::TooEarly(last_rate)) => Err(Error::TooEarly { earliest, last_rate: *last_rate }),
+        None => Err(Error::TooEarly { earliest, last_rate: None }),
     }
 }

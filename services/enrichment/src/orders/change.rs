@@ -26,12 +26,21 @@ pub(crate) struct OrderChange {
     /// It is in another currency than the order.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) differs: bool,
+    /// Too much came before the order for this to be remembered: the order will not
+    /// take it to its lines.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_unfollowed: bool,
+    /// The event did it before: it is a duplicate, whoever remembers it as one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_again: bool,
 }
 
 impl OrderChange {
     /// Tells what a refund or cancellation does to all lines as one, under no product.
+    /// What could not be read stays a line of its own: it has no amount.
     pub(super) fn in_one_line(&mut self) {
-        self.lines = self.lines.drain(..).reduce(LineChange::and).into_iter().collect();
+        let (unread, read): (Vec<_>, Vec<_>) = self.lines.drain(..).partition(|line| line.unread);
+        self.lines = read.into_iter().reduce(LineChange::and).into_iter().chain(unread.into_iter().take(1)).collect();
     }
 
     /// The products of lines that are no items of the event.
@@ -91,7 +100,7 @@ impl LineChange {
             discount: self.discount + other.discount,
             refund: self.refund + other.refund,
             cancelled: self.cancelled + other.cancelled,
-            unread: self.unread || other.unread,
+            unread: false,
             rounded: self.rounded || other.rounded,
         }
     }

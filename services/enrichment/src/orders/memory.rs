@@ -1,31 +1,24 @@
 //! The orders of one partition.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tidemill_domain::Timestamp;
 
-use super::{BatchChanges, Order, OrderChange, OrderContext, OrderKey, OrderStatement, StatementKind};
+use super::{
+    Order, OrderChange, OrderContext, OrderKey, OrderStatement, StatementKind,
+    effects::{EffectPlace, PastEffects},
+    settled::{EventStatement, KeptChanges, RememberedOrder, SettledOrders, Told},
+};
+use crate::duplicates::EventKey;
 
 /// Orders that have not come, and of which something was told, at most in a
-/// partition. What is told of a further one is counted, and not remembered.
+/// partition. What is told of a further one is counted, and not remembered: the
+/// change says so.
 const MAX_WAITING_ORDERS: usize = 100_000;
 
 /// How often, by the log's clock, orders that are too old are deleted. They count
 /// for nothing before that.
 const FORGET_EVERY_MILLIS: i64 = 60_000;
-
-/// Lines that the refunds and cancellations of one batch change one by one. A refund
-/// of a few bytes may change hundreds: what is beyond is told as one line under no
-/// product, so that memory, store and message have a bound.
-const MAX_CHANGED_LINES: usize = 5_000;
-
-/// An order as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RememberedOrder {
-    /// When ingestion took in the last event about it.
-    pub(crate) touched: Timestamp,
-    pub(crate) order: Order,
-}
 
 /// What is known of a partition's orders beside what is stored: what changed since
 /// the last checkpoint.
@@ -42,30 +35,6 @@ pub(crate) struct OrderMemory {
     /// were last forgotten.
     clock: Option<Timestamp>,
     forgotten_at: Option<Timestamp>,
-}
-
-/// What the events of a batch did to orders that were there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeptChanges {
-    pub(crate) raw_seq: u64,
-    pub(crate) ingested_at: Timestamp,
-    pub(crate) changes: BatchChanges,
-}
-
-/// An event's statement, and what is known of the event.
-pub(crate) struct EventStatement<'e> {
-    /// The event's place in its batch.
-    pub(crate) place: usize,
-    pub(crate) statement: &'e OrderStatement,
-    pub(crate) context: OrderContext,
-}
-
-/// What a batch does to orders. It counts from when the batch is published.
-#[derive(Debug, Default)]
-pub(crate) struct SettledOrders {
-    pub(crate) changes: BatchChanges,
-    orders: HashMap<OrderKey, RememberedOrder>,
-    kept: BatchChanges,
 }
 
 impl OrderMemory {
@@ -86,38 +55,79 @@ impl OrderMemory {
     }
 
     /// What the events of a batch do, one after the other. `stored` has what the
-    /// store knows of the orders that it was asked for.
+    /// store knows of the orders that it was asked for, `past` what events of history
+    /// did before.
     pub(crate) fn settle(
         &self,
         ingested_at: Timestamp,
         statements: Vec<EventStatement<'_>>,
         stored: &HashMap<OrderKey, RememberedOrder>,
+        past: &PastEffects,
     ) -> SettledOrders {
-        let (mut settled, mut changed_lines) = (SettledOrders::default(), 0);
-        for EventStatement { place, statement, context } in statements {
-            let key = OrderKey::of(&statement.id);
-            let known = settled.orders.get(&key).or_else(|| self.changed.get(&key)).or_else(|| stored.get(&key));
-            let known = known.filter(|known| known.touched >= self.horizon(ingested_at));
-            let touched = known.map_or(ingested_at, |known| known.touched.max(ingested_at));
-            let was_told_of = known.is_some();
-            let mut order = known.map(|known| known.order.clone()).unwrap_or_default();
-            let mut change = order.apply(statement, context);
-            if statement.kind != StatementKind::Placed {
-                changed_lines += change.lines.len();
-                if changed_lines > MAX_CHANGED_LINES {
-                    change.in_one_line();
+        let mut settled = SettledOrders::default();
+        for EventStatement { place, event, told, statement, context } in statements {
+            let mut change = match (told, past.of(event)) {
+                (Told::Perhaps | Told::Again, Some(change)) => change.clone(),
+                (Told::Again, None) => {
+                    settled.changes.insert(place, change_alone(statement, context));
+                    continue;
                 }
+                (Told::First | Told::Perhaps, _) => {
+                    let (change, is_kept) = self.change(ingested_at, statement, context, stored, &mut settled.orders);
+                    if !is_kept {
+                        settled.changes.insert(place, change);
+                        continue;
+                    }
+                    settled.events.push((event, place));
+                    change
+                }
+            };
+            if statement.kind != StatementKind::Placed {
+                settled.lines.limit(&mut change);
             }
-            if statement.kind != StatementKind::Placed || was_told_of {
-                settled.kept.insert(place, change.clone());
-            }
+            settled.kept.insert(place, change.clone());
             settled.changes.insert(place, change);
-            let is_full = !order.is_placed() && !was_told_of && self.waiting.len() >= MAX_WAITING_ORDERS;
-            if !is_full {
-                settled.orders.insert(key, RememberedOrder { touched, order });
-            }
         }
         settled
+    }
+
+    /// What a statement does that is told for the first time, and whether that is more
+    /// than its event alone tells.
+    fn change(
+        &self,
+        ingested_at: Timestamp,
+        statement: &OrderStatement,
+        context: OrderContext,
+        stored: &HashMap<OrderKey, RememberedOrder>,
+        orders: &mut HashMap<OrderKey, RememberedOrder>,
+    ) -> (OrderChange, bool) {
+        let key = OrderKey::of(&statement.id);
+        let known = orders.get(&key).or_else(|| self.changed.get(&key)).or_else(|| stored.get(&key));
+        let known = known.filter(|known| known.touched >= self.horizon(ingested_at));
+        let touched = known.map_or(ingested_at, |known| known.touched.max(ingested_at));
+        let was_told_of = known.is_some();
+        let mut order = known.map(|known| known.order.clone()).unwrap_or_default();
+        let mut change = order.apply(statement, context);
+        if !order.is_placed() && !was_told_of && self.waiting.len() >= MAX_WAITING_ORDERS {
+            change.is_unfollowed = !statement.is_unread;
+        } else {
+            orders.insert(key, RememberedOrder { touched, order });
+        }
+        (change, statement.kind != StatementKind::Placed || was_told_of)
+    }
+
+    /// Where it stands what these events did, as far as that is not stored yet.
+    pub(crate) fn unsaved_effects(
+        &self,
+        events: &BTreeSet<EventKey>,
+        since: Timestamp,
+    ) -> BTreeMap<EventKey, EffectPlace> {
+        let batches = self.kept.iter().filter(|kept| kept.ingested_at >= since);
+        let of_batch = |kept: &KeptChanges| {
+            let raw_seq = kept.raw_seq;
+            kept.events.clone().into_iter().map(move |(event, place)| (event, EffectPlace { raw_seq, place }))
+        };
+        batches.flat_map(of_batch).filter(|(event, _)| events.contains(event)).collect()
     }
 
     /// The batch is published.
@@ -132,7 +142,7 @@ impl OrderMemory {
         }
         self.clock = self.clock.max(Some(ingested_at));
         if !settled.kept.is_empty() {
-            self.kept.push(KeptChanges { raw_seq, ingested_at, changes: settled.kept });
+            self.kept.push(KeptChanges { raw_seq, ingested_at, changes: settled.kept, events: settled.events });
         }
     }
 

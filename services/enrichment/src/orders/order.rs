@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Statements that wait for their order at most; what a further one gives back
-/// stays under no product.
+/// stays under no product, and the change says so.
 const MAX_WAITING: usize = 32;
 
 /// What is remembered of an order.
@@ -91,7 +91,11 @@ impl Order {
         } else if let Some(told) = told {
             change.lines.push(LineChange::unknown(told));
         }
-        if !statement.is_unread && self.waiting.len() < MAX_WAITING {
+        if statement.is_unread {
+            return change;
+        }
+        change.is_unfollowed = self.waiting.len() >= MAX_WAITING;
+        if !change.is_unfollowed {
             let counted_in = counted_in.filter(|_| told.is_some() && !statement.is_currency_unknown);
             let currency = statement.currency.or(counted_in);
             self.waiting.push(OrderStatement { currency, ..statement.clone() });

@@ -86,7 +86,11 @@ impl Return {
                 let before = line.returned + known.quantity;
                 let quantity = item.quantity.unwrap_or_else(|| (line.quantity - before).max(Amount::ZERO));
                 known.quantity += quantity;
-                known.value += item.amount.unwrap_or_else(|| line.price_of(before, quantity, decimals));
+                let sold_for = || line.price_of(before, quantity, decimals);
+                // A price is that of the list often, and the order's discount is not in
+                // it: more was not paid.
+                let told = item.told().filter(|_| self.is_refund);
+                known.value += item.amount.unwrap_or_else(|| told.map_or_else(sold_for, |told| told.min(sold_for())));
             }
         }
     }

@@ -97,8 +97,10 @@ impl OrderStatement {
 }
 
 impl LineStatement {
-    /// What is given back for the line by its own words.
+    /// What is given back for the line by its own words: so much, or else its price
+    /// less its discount.
     pub(super) fn told(&self) -> Option<Amount> {
-        self.amount.or(self.gross)
+        let paid = |gross: Amount| gross - self.discount.unwrap_or_default().min(gross);
+        self.amount.or_else(|| self.gross.map(paid))
     }
 }

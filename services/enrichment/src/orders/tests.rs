@@ -1,9 +1,13 @@
+mod again;
+mod prices;
+
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 use tidemill_domain::{Amount, Currency, Timestamp};
 
 use super::*;
+use crate::duplicates::EventKey;
 
 fn amount(text: &str) -> Amount {
     text.parse().expect(text)
@@ -263,6 +267,38 @@ fn an_amount_that_cannot_be_read_refunds_nothing() {
     assert_eq!(order.apply(&statement(StatementKind::Refunded), context()).lines[0].refund, amount("20"));
 }
 
+#[test]
+fn what_is_not_followed_says_so() {
+    let mut order = Order::default();
+    let unread = OrderStatement { is_unread: true, ..refund("1") };
+    assert!(!order.apply(&unread, context()).is_unfollowed, "it is told as what it is");
+    for _ in 0..32 {
+        assert!(!order.apply(&refund("1"), context()).is_unfollowed);
+    }
+    let change = order.apply(&refund("1"), context());
+    assert!(change.is_unfollowed && change.is_unknown && change.lines[0].refund == amount("1"));
+    let mut sum = Sum::default();
+    sum.add(&order.apply(&placed(vec![line("a", "1", "50")]), context()));
+    assert_eq!((sum.line("a")[2].as_str(), sum.lines[&None][2]), ("32.00", amount("-32")), "the last stays as it is");
+
+    let waiting = (0..100_000).map(|n: u32| OrderKey::of(&format!("w-{n}"))).collect();
+    let memory = OrderMemory::restore(1000, waiting);
+    let early = refund("5");
+    let settled = memory.settle(at(0), vec![told(0, &early)], &HashMap::new(), &PastEffects::default());
+    assert!(settled.changes[&0].is_unfollowed, "the partition waits for as many orders as it can");
+    let order = placed(vec![line("a", "1", "50")]);
+    let settled = memory.settle(at(0), vec![told(0, &order)], &HashMap::new(), &PastEffects::default());
+    assert!(!settled.changes[&0].is_unfollowed);
+}
+
+#[test]
+fn what_is_told_in_one_line_keeps_what_was_unread_apart() {
+    let mut change = OrderChange { lines: vec![LineChange::unknown(amount("2")); 3], ..OrderChange::default() };
+    change.lines.extend([LineChange::unread(), LineChange::unread()]);
+    change.in_one_line();
+    assert_eq!(change.lines, [LineChange::unknown(amount("6")), LineChange::unread()]);
+}
+
 fn cents() -> impl Strategy<Value = Amount> {
     (0u32..20_000).prop_map(|cents| Amount::from_micros(i128::from(cents) * 10_000))
 }
@@ -342,7 +378,8 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn told(place: usize, statement: &OrderStatement) -> EventStatement<'_> {
-    EventStatement { place, statement, context: context() }
+    let event = EventKey::from_bytes([u8::try_from(place).expect("few"); EventKey::BYTES]);
+    EventStatement { place, event, told: Told::First, statement, context: context() }
 }
 
 #[test]
@@ -350,7 +387,8 @@ fn a_partition_remembers_for_as_long_as_it_is_told() {
     let mut memory = OrderMemory::restore(1000, HashSet::new());
     let order = placed(vec![line("a", "1", "20")]);
     assert!(memory.unknown([&order].into_iter()).is_empty(), "nothing was told of it");
-    let settled = memory.settle(at(0), vec![told(0, &order), told(1, &refund("5"))], &HashMap::new());
+    let settled =
+        memory.settle(at(0), vec![told(0, &order), told(1, &refund("5"))], &HashMap::new(), &PastEffects::default());
     assert_eq!(settled.changes[&1].lines[0].product.as_deref(), Some("a"), "one batch has both");
     memory.commit(1, at(0), settled);
     let (changed, kept) = memory.unsaved();
@@ -361,7 +399,9 @@ fn a_partition_remembers_for_as_long_as_it_is_told() {
     let more = refund("5");
     let asked = memory.unknown([&more].into_iter());
     assert_eq!(asked, HashSet::from([OrderKey::of("o-1")]));
-    let is_known = |now: i64| !memory.settle(at(now), vec![told(0, &more)], &stored).changes[&0].is_unknown;
+    let is_known = |now: i64| {
+        !memory.settle(at(now), vec![told(0, &more)], &stored, &PastEffects::default()).changes[&0].is_unknown
+    };
     assert!(is_known(1000) && !is_known(1001));
 }
 
@@ -369,22 +409,22 @@ fn a_partition_remembers_for_as_long_as_it_is_told() {
 fn what_is_not_published_changes_nothing() {
     let memory = OrderMemory::restore(1000, HashSet::new());
     let early = refund("5");
-    let first = memory.settle(at(0), vec![told(0, &early)], &HashMap::new());
-    let again = memory.settle(at(0), vec![told(0, &early)], &HashMap::new());
+    let first = memory.settle(at(0), vec![told(0, &early)], &HashMap::new(), &PastEffects::default());
+    let again = memory.settle(at(0), vec![told(0, &early)], &HashMap::new(), &PastEffects::default());
     assert_eq!(first.changes, again.changes);
 }
 
 #[test]
 fn an_order_that_is_waited_for_is_looked_up() {
     let mut memory = OrderMemory::restore(1000, HashSet::new());
-    let settled = memory.settle(at(0), vec![told(0, &refund("5"))], &HashMap::new());
+    let settled = memory.settle(at(0), vec![told(0, &refund("5"))], &HashMap::new(), &PastEffects::default());
     memory.commit(1, at(0), settled);
     let stored = memory.unsaved().0.clone();
     memory.saved();
     let order = placed(vec![line("a", "1", "20")]);
     for memory in [memory, OrderMemory::restore(1000, HashSet::from([OrderKey::of("o-1")]))] {
         assert_eq!(memory.unknown([&order].into_iter()).len(), 1);
-        let settled = memory.settle(at(1), vec![told(0, &order)], &stored);
+        let settled = memory.settle(at(1), vec![told(0, &order)], &stored, &PastEffects::default());
         assert_eq!(settled.changes[&0].lines.len(), 2, "its line, and what was counted before");
     }
 }

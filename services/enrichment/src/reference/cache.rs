@@ -28,12 +28,21 @@ use crate::{
     error::Error,
     geo::{Countries, Country},
     shop::RecordNames,
-    store::Store,
+    store::{LoadedFile, Store},
     telemetry::Telemetry,
 };
 
 /// Above so many changes at once the caches are emptied rather than combed.
 const CHANGES_AT_ONCE: usize = 10_000;
+
+/// What is to be told of files that were loaded.
+#[derive(Debug, Default)]
+pub(crate) struct FileNotices {
+    /// Why files are refused.
+    pub(crate) refused: Vec<String>,
+    /// Which files lack records that they had.
+    pub(crate) kept: Vec<String>,
+}
 
 /// The reference data of one process.
 pub(crate) struct Reference {
@@ -161,25 +170,30 @@ impl Reference {
     }
 
     /// Loads files whose content is new, each as a whole or not at all. One that
-    /// would change what was is refused, and what was known before stays: the answer
-    /// has the reasons.
-    pub(crate) async fn load(&self, files: &[ReferenceFile], earliest: Timestamp) -> Result<Vec<String>, Error> {
-        let mut refused = Vec::new();
+    /// would change what was is refused, and what was known before stays. So does what
+    /// is not in a file any more.
+    pub(crate) async fn load(&self, files: &[ReferenceFile], earliest: Timestamp) -> Result<FileNotices, Error> {
+        let mut notices = FileNotices::default();
         for file in files {
-            let verdicts = match self.store.load(file, earliest).await {
-                Ok(Some(verdicts)) => verdicts,
+            let LoadedFile { verdicts, kept } = match self.store.load(file, earliest).await {
+                Ok(Some(loaded)) => loaded,
                 Ok(None) => continue,
                 Err(Error::Definition(reason)) => {
-                    refused.push(reason.to_string());
+                    notices.refused.push(reason.to_string());
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             let changed = verdicts.iter().filter(|v| matches!(v, RecordVerdict::Changed(..))).count();
-            tracing::info!(file = file.path, records = verdicts.len(), changed, "reference file loaded");
+            tracing::info!(file = file.path, records = verdicts.len(), changed, kept, "reference file loaded");
+            match kept {
+                0 => {}
+                1 => notices.kept.push(format!("{}: 1 record is not in it any more, and stays known", file.path)),
+                _ => notices.kept.push(format!("{}: {kept} records are not in it any more, and stay known", file.path)),
+            }
         }
         self.refresh().await?;
-        Ok(refused)
+        Ok(notices)
     }
 
     /// What is known of these products and customers, and of all countries and rates.

@@ -25,8 +25,9 @@ pub(crate) enum RecordVerdict {
     Unchanged(u64),
     /// It is a change.
     Changed(u64, Option<Timestamp>),
-    /// A replica could learn of it too late.
-    TooEarly,
+    /// A replica could learn of it too late. Of a rate, when its last one begins: the
+    /// next may begin behind that.
+    TooEarly(Option<Timestamp>),
 }
 
 /// Decides on a record that a person sets, given what was accepted of persons for its
@@ -46,7 +47,10 @@ pub(crate) fn decide(
     let from = record.valid_from.unwrap_or(earliest);
     match in_force(accepted, from) {
         Some(current) if current.attributes == record.attributes => RecordVerdict::Unchanged(current.version),
-        _ if from < earliest && !is_new && !is_next_rate(accepted, record) => RecordVerdict::TooEarly,
+        _ if from < earliest && !is_new && !is_next_rate(accepted, record) => {
+            let is_rate = record.kind == RecordKind::Rate;
+            RecordVerdict::TooEarly(newest(accepted).filter(|newest| is_rate && *newest < earliest))
+        }
         _ => RecordVerdict::Changed(next_version, Some(from)),
     }
 }
@@ -55,8 +59,11 @@ pub(crate) fn decide(
 /// known only when the day has begun. What was enriched before keeps the rate
 /// that it got.
 fn is_next_rate(accepted: &[RecordChange], record: &Record) -> bool {
-    let newest = accepted.iter().filter_map(|change| change.valid_from).max();
-    record.kind == RecordKind::Rate && record.valid_from > newest
+    record.kind == RecordKind::Rate && record.valid_from > newest(accepted)
+}
+
+fn newest(accepted: &[RecordChange]) -> Option<Timestamp> {
+    accepted.iter().filter_map(|change| change.valid_from).max()
 }
 
 /// The change that holds at `time`: the one valid from the latest time, and of

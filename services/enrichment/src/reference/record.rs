@@ -74,6 +74,18 @@ impl Record {
         Ok(record)
     }
 
+    /// A rate of the base currency would do nothing: its amounts are not converted.
+    pub(crate) fn of_another_currency_than(self, base: Currency) -> Result<Self, Error> {
+        if self.kind == RecordKind::Rate && self.id == base.as_str() {
+            let detail = format!(
+                "is {base}, the shop's base currency, which has no rate: amounts in it count as they are, and the rates \
+                 of the others say what one of them is in {base}"
+            );
+            return Err(wrong("id", detail));
+        }
+        Ok(self)
+    }
+
     fn check_country(&mut self) -> Result<(), Error> {
         let code = Country::from_code(&self.id);
         self.id = code.ok_or_else(|| wrong("id", "must be an ISO 3166-1 alpha-2 code".into()))?.as_str().into();

@@ -14,7 +14,6 @@ use crate::{
     batch::{ParsedBatch, UnreadableLine},
     error::Error,
     partition::OpenPartition,
-    resources::Resources,
 };
 
 /// Batches that are worked on before they are checkpointed and acknowledged together.
@@ -51,8 +50,7 @@ impl<'c> EnrichSteps<'c> {
         let batch = self.partition.mark(batch).await?;
         let claims: Vec<_> = batch.claims().collect();
         let mut orders = self.partition.settle(&batch).await?;
-        let Resources { geo, currency, .. } = &*self.partition.resources;
-        let batch = batch.settled(std::mem::take(&mut orders.changes), geo, *currency);
+        let batch = batch.settled(std::mem::take(&mut orders.changes));
         self.partition.publish_next(raw_seq, &batch).await?;
         self.partition.orders.commit(raw_seq, raw.ingested_at, orders);
         self.partition.claim(claims);

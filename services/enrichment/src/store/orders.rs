@@ -1,14 +1,17 @@
 //! The orders that are remembered, and what was done to them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
 
-use super::{Store, signed};
-use crate::orders::{BatchChanges, KeptChanges, OrderKey, RememberedOrder};
+use super::{Store, signed, unsigned};
+use crate::{
+    duplicates::EventKey,
+    orders::{BatchChanges, EffectPlace, KeptChanges, OrderKey, RememberedOrder},
+};
 
 /// What a checkpoint stores of a partition's orders.
 #[derive(Clone, Copy)]
@@ -67,6 +70,39 @@ impl Store {
             .await?;
         body.map_or_else(|| Ok(BatchChanges::new()), read)
     }
+
+    /// Of these events, those that did something to an order that was there, and
+    /// where that stands; as far as ingestion took them in since then.
+    pub(crate) async fn order_effects(
+        &self,
+        partition: Partition,
+        events: &BTreeSet<EventKey>,
+        since: Timestamp,
+    ) -> Result<BTreeMap<EventKey, EffectPlace>, StoreError> {
+        let events: Vec<EventKey> = events.iter().copied().collect();
+        let mut found = BTreeMap::new();
+        for chunk in events.chunks(rows_per_statement(1).saturating_sub(2).max(1)) {
+            let sql = format!(
+                "SELECT event, raw_seq, place FROM order_events WHERE event IN {} AND partition = ${} \
+                 AND ingested_at >= ${}",
+                placeholders(1, chunk.len()),
+                chunk.len() + 1,
+                chunk.len() + 2,
+            );
+            let statement = chunk.iter().fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |statement, event| {
+                statement.bind(event.to_bytes().to_vec())
+            });
+            let statement = statement.bind(i64::from(partition.index())).bind(since.millis());
+            for row in &statement.fetch_all(self.database.pool()).await? {
+                let event: Vec<u8> = row.try_get(0)?;
+                let event = event.try_into().map(EventKey::from_bytes).map_err(|_| StoreError::Malformed("event"))?;
+                let place: i64 = row.try_get(2)?;
+                let place = usize::try_from(place).map_err(|_| StoreError::Malformed("place"))?;
+                found.insert(event, EffectPlace { raw_seq: unsigned(row.try_get(1)?)?, place });
+            }
+        }
+        Ok(found)
+    }
 }
 
 pub(super) async fn keep(
@@ -77,9 +113,12 @@ pub(super) async fn keep(
     let partition = i64::from(partition.index());
     upsert(connection, partition, orders.changed).await?;
     insert_changes(connection, partition, orders.kept).await?;
-    for (table, time, before) in
-        [("orders", "touched", orders.forget_before), ("order_changes", "ingested_at", orders.prune_before)]
-    {
+    upsert_events(connection, partition, orders.kept).await?;
+    for (table, time, before) in [
+        ("orders", "touched", orders.forget_before),
+        ("order_changes", "ingested_at", orders.prune_before),
+        ("order_events", "ingested_at", orders.prune_before),
+    ] {
         let Some(before) = before else { continue };
         let sql = format!("DELETE FROM {table} WHERE partition = $1 AND {time} < $2");
         sqlx::query(sqlx::AssertSqlSafe(sql)).bind(partition).bind(before.millis()).execute(&mut *connection).await?;
@@ -124,9 +163,36 @@ async fn insert_changes(
             placeholders(chunk.len(), 4)
         );
         let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for KeptChanges { raw_seq, ingested_at, changes } in chunk {
+        for KeptChanges { raw_seq, ingested_at, changes, .. } in chunk {
             statement =
                 statement.bind(partition).bind(signed(*raw_seq)).bind(ingested_at.millis()).bind(written(changes)?);
+        }
+        statement.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// An event that was forgotten as one that came before may do something once more.
+async fn upsert_events(connection: &mut AnyConnection, partition: i64, kept: &[KeptChanges]) -> Result<(), StoreError> {
+    let of_batch = |kept: &'_ KeptChanges| {
+        let (raw_seq, ingested_at) = (signed(kept.raw_seq), kept.ingested_at.millis());
+        kept.events.clone().into_iter().map(move |(event, place)| (event, (raw_seq, place, ingested_at)))
+    };
+    // Of one event the last counts: a statement takes each row once.
+    let events: BTreeMap<EventKey, _> = kept.iter().flat_map(of_batch).collect();
+    let events: Vec<_> = events.into_iter().collect();
+    for chunk in events.chunks(rows_per_statement(5)) {
+        let sql = format!(
+            "INSERT INTO order_events (partition, event, raw_seq, place, ingested_at) VALUES {} \
+             ON CONFLICT (partition, event) DO UPDATE SET raw_seq = excluded.raw_seq, place = excluded.place, \
+             ingested_at = excluded.ingested_at",
+            placeholders(chunk.len(), 5)
+        );
+        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for (event, (raw_seq, place, ingested_at)) in chunk {
+            let place = i64::try_from(*place).map_err(|_| StoreError::Malformed("place"))?;
+            statement =
+                statement.bind(partition).bind(event.to_bytes().to_vec()).bind(*raw_seq).bind(place).bind(*ingested_at);
         }
         statement.execute(&mut *connection).await?;
     }

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
 };
@@ -15,8 +15,8 @@ use crate::{
     duplicates::{Duplicates, EventKey, EventKeys, Mark, MemoryLimits, RememberedBatch, SealableKeys, Sightings},
     error::Error,
     orders::{
-        BatchChanges, EventStatement, KeptChanges, LineStatement, OrderContext, OrderKey, OrderMemory, OrderStatement,
-        RememberedOrder, StatementKind,
+        BatchChanges, EffectPlace, EventStatement, KeptChanges, LineStatement, OrderContext, OrderKey, OrderMemory,
+        OrderStatement, PastEffects, RememberedOrder, StatementKind, Told,
     },
     reference::{CustomerClaim, Record, RecordAttributes, RecordChange, RecordKind, RecordVerdict, ReferenceFile},
     testing,
@@ -62,6 +62,10 @@ fn no_orders() -> OrdersCheckpoint<'static> {
 
 static NO_ORDERS: OnceLock<HashMap<OrderKey, RememberedOrder>> = OnceLock::new();
 
+fn event_key(number: usize) -> EventKey {
+    EventKey::of("shop", &number.to_string(), &mut Vec::new())
+}
+
 /// What memory would store after an order and a refund of another one.
 fn remembered(touched: i64, texts: &[String]) -> (HashMap<OrderKey, RememberedOrder>, Vec<KeptChanges>) {
     let statement = |id: &str, kind| OrderStatement {
@@ -85,10 +89,16 @@ fn remembered(touched: i64, texts: &[String]) -> (HashMap<OrderKey, RememberedOr
         currency: None,
     };
     let told = texts.iter().enumerate().flat_map(|(place, text)| {
-        [&placed, &early].map(|statement| EventStatement { place: 2 * place, statement, context: context(text) })
+        [&placed, &early].map(|statement| EventStatement {
+            place: 2 * place,
+            event: event_key(place),
+            told: Told::First,
+            statement,
+            context: context(text),
+        })
     });
     let mut memory = OrderMemory::restore(1000, HashSet::new());
-    let settled = memory.settle(at(touched), told.collect(), &HashMap::new());
+    let settled = memory.settle(at(touched), told.collect(), &HashMap::new(), &PastEffects::default());
     memory.commit(7, at(touched), settled);
     let (changed, kept) = memory.unsaved();
     (changed.clone(), kept.to_vec())
@@ -257,6 +267,15 @@ async fn orders_are_remembered(store: &Store) {
     assert_eq!(store.order_changes(partition, 7).await.expect("reads"), expected);
     assert_eq!(store.order_changes(partition, 6).await.expect("reads"), BatchChanges::new());
 
+    let events = BTreeSet::from([0, 1, 999].map(event_key));
+    let of = |partition, since| store.order_effects(partition, &events, at(since));
+    let effect = |raw_seq, place| EffectPlace { raw_seq, place };
+    let effects = of(partition, 500).await.expect("reads");
+    assert_eq!(effects, BTreeMap::from([(event_key(0), effect(7, 0)), (event_key(1), effect(7, 2))]));
+    assert_eq!(of(partition, 501).await.expect("reads"), BTreeMap::new());
+    assert_eq!(of(PARTITION, 0).await.expect("reads"), BTreeMap::new());
+    assert_eq!(store.order_effects(partition, &BTreeSet::new(), at(0)).await.expect("reads"), BTreeMap::new());
+
     // The floor has moved, so nothing of it counts.
     let late = store.checkpoint(&step(3, 9, &none, &[], Some(at(1000)), None)).await;
     assert!(matches!(late, Err(Error::Superseded(_))), "{late:?}");
@@ -265,7 +284,16 @@ async fn orders_are_remembered(store: &Store) {
     store.checkpoint(&step(7, 8, &again, &[], Some(at(600)), Some(at(500)))).await.expect("keeps");
     assert_eq!(store.orders(partition, &keys).await.expect("reads"), again);
     assert_eq!(store.order_changes(partition, 7).await.expect("reads"), expected);
-    store.checkpoint(&step(8, 9, &none, &[], Some(at(601)), Some(at(501)))).await.expect("keeps");
+    // An event that did it once more, twice in a checkpoint even: the last is told.
+    let once_more = |raw_seq, ingested_at| KeptChanges {
+        raw_seq,
+        ingested_at: at(ingested_at),
+        changes: BatchChanges::new(),
+        events: vec![(event_key(1), 5)],
+    };
+    let kept = [once_more(8, 600), once_more(9, 601)];
+    store.checkpoint(&step(8, 9, &none, &kept, Some(at(601)), Some(at(501)))).await.expect("keeps");
+    assert_eq!(of(partition, 0).await.expect("reads"), BTreeMap::from([(event_key(1), effect(9, 5))]));
     assert_eq!(store.orders(partition, &keys).await.expect("reads"), HashMap::new());
     assert_eq!(store.order_changes(partition, 7).await.expect("reads"), BatchChanges::new());
 }
@@ -358,7 +386,7 @@ async fn changes_are_counted_and_found(store: &Store) {
     let more = store.accept(&other, at(700)).await.expect("accepts");
     assert_eq!(more, [RecordVerdict::Changed(before + 2, None), RecordVerdict::Changed(before + 3, Some(at(700)))]);
     let early = Record { valid_from: Some(at(10)), ..record(RecordKind::Product, "1", "Games") };
-    assert_eq!(store.accept(&[early], at(800)).await.expect("accepts"), [RecordVerdict::TooEarly]);
+    assert_eq!(store.accept(&[early], at(800)).await.expect("accepts"), [RecordVerdict::TooEarly(None)]);
 
     assert_eq!(store.version().await.expect("reads"), before + 3);
     let changed = store.changed_ids(before + 1, 10).await.expect("reads");
@@ -381,18 +409,24 @@ async fn a_table_of_rates_is_stored_with_its_days(store: &Store) {
         valid_from: Some(at(valid_from)),
         attributes: RecordAttributes::from([("rate".into(), rate.into())]),
     };
-    let file =
-        |text: &str, records: Vec<Record>| ReferenceFile { path: "rates.csv".into(), digest: text.into(), records };
+    let file = |text: &str, records: Vec<Record>| ReferenceFile {
+        path: "rates.csv".into(),
+        digest: text.into(),
+        lines: (2..).map(Some).take(records.len()).collect(),
+        records,
+    };
     let table = vec![rate(100, "0.91"), rate(200, "0.92")];
-    let loaded = store.load(&file("1", table.clone()), at(9_000)).await.expect("loads").expect("is new");
+    let loaded = store.load(&file("1", table.clone()), at(9_000)).await.expect("loads").expect("is new").verdicts;
     assert!(loaded.iter().all(|verdict| matches!(verdict, RecordVerdict::Changed(..))), "{loaded:?}");
     let longer: Vec<Record> = table.iter().cloned().chain([rate(300, "0.93")]).collect();
-    let loaded = store.load(&file("2", longer), at(9_500)).await.expect("loads").expect("is new");
+    let loaded = store.load(&file("2", longer), at(9_500)).await.expect("loads").expect("is new").verdicts;
     let last = loaded.last().copied();
     assert!(matches!(last, Some(RecordVerdict::Changed(_, Some(from))) if from == at(300)), "{loaded:?}");
     assert!(loaded[..2].iter().all(|verdict| matches!(verdict, RecordVerdict::Unchanged(_))), "{loaded:?}");
-    let corrected = store.load(&file("3", vec![rate(200, "0.95")]), at(9_900)).await.expect_err("is refused");
-    assert!(corrected.to_string().contains("rate \"USD\""), "{corrected}");
+    let wrong = vec![rate(100, "0.91"), rate(200, "0.95")];
+    let corrected = store.load(&file("3", wrong), at(9_900)).await.expect_err("is refused").to_string();
+    let reason = format!("rates.csv:3: rate \"USD\": valid_from must be after {}", at(300));
+    assert!(corrected.contains(&reason), "{corrected}");
     let stored = store.histories_of(RecordKind::Rate).await.expect("reads");
     let days: Vec<_> = stored["USD"].iter().map(|change| change.valid_from).collect();
     assert_eq!(days, [Some(at(100)), Some(at(200)), Some(at(300))]);
@@ -414,10 +448,16 @@ async fn any_text_may_be_asked_for(store: &Store) {
 
 async fn a_file_is_loaded_once(store: &Store) {
     let before = store.version().await.expect("reads");
-    let file = |digest: &str, records| ReferenceFile { path: "products.yaml".into(), digest: digest.into(), records };
+    let file = |digest: &str, records| ReferenceFile {
+        path: "products.yaml".into(),
+        digest: digest.into(),
+        records,
+        lines: Vec::new(),
+    };
     let many: Vec<Record> = (0..12_000).map(|n| record(RecordKind::Product, &format!("f-{n:05}"), "Books")).collect();
     let first = file("one", many);
-    let verdicts = store.load(&first, at(1000)).await.expect("loads").expect("is new");
+    let LoadedFile { verdicts, kept } = store.load(&first, at(1000)).await.expect("loads").expect("is new");
+    assert_eq!(kept, 0);
     assert!(verdicts.iter().all(|verdict| matches!(verdict, RecordVerdict::Changed(_, None))));
     assert_eq!(store.load(&first, at(2000)).await.expect("loads"), None);
     assert_eq!(store.version().await.expect("reads"), before + 12_000);
@@ -427,7 +467,9 @@ async fn a_file_is_loaded_once(store: &Store) {
         "two",
         vec![record(RecordKind::Product, "f-00000", "Books"), record(RecordKind::Product, "f-00001", "Toys")],
     );
-    let verdicts = store.load(&second, at(3000)).await.expect("loads").expect("is new");
+    let LoadedFile { verdicts, kept } = store.load(&second, at(3000)).await.expect("loads").expect("is new");
+    assert_eq!(kept, 11_998, "what is not in it any more stays known");
+    assert_eq!(store.histories(RecordKind::Product, &["f-11999"]).await.expect("reads").len(), 1);
     assert_eq!(
         verdicts,
         [RecordVerdict::Unchanged(before + 1), RecordVerdict::Changed(before + 12_001, Some(at(3000)))]

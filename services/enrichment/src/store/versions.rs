@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use sqlx::AnyConnection;
+use tidemill_definitions::DefinitionError;
 use tidemill_domain::Timestamp;
 use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
 
@@ -29,21 +30,20 @@ impl Store {
         Ok(verdicts)
     }
 
-    /// Takes in a file, if its content is not what was loaded last.
-    pub(crate) async fn load(
-        &self,
-        file: &ReferenceFile,
-        earliest: Timestamp,
-    ) -> Result<Option<Vec<RecordVerdict>>, Error> {
+    /// Takes in a file, if its content is not what was loaded last. A record that is not
+    /// in it any more stays known.
+    pub(crate) async fn load(&self, file: &ReferenceFile, earliest: Timestamp) -> Result<Option<LoadedFile>, Error> {
         let mut transaction = self.database.begin().await?;
         // This row is the writers' turn, also among replicas that start at once.
         lock_version(&mut transaction).await?;
-        let sql = "INSERT INTO reference_files (path, digest) VALUES ($1, $2)
-                   ON CONFLICT (path) DO UPDATE SET digest = excluded.digest
+        let (before, names) = (names(&mut transaction, &file.path).await?, file.names());
+        let sql = "INSERT INTO reference_files (path, digest, records) VALUES ($1, $2, $3)
+                   ON CONFLICT (path) DO UPDATE SET digest = excluded.digest, records = excluded.records
                    WHERE reference_files.digest <> excluded.digest";
         let fresh = sqlx::query(sql)
             .bind(&file.path)
             .bind(&file.digest)
+            .bind(names.iter().flat_map(|name| name.to_be_bytes()).collect::<Vec<u8>>())
             .execute(&mut *transaction)
             .await
             .map_err(StoreError::from)?;
@@ -51,16 +51,40 @@ impl Store {
             return Ok(None);
         }
         let verdicts = accept(&mut transaction, &file.records, earliest).await?;
-        if let Some(at) = verdicts.iter().position(|verdict| *verdict == RecordVerdict::TooEarly) {
+        let too_early = |(at, verdict): (usize, &RecordVerdict)| match verdict {
+            RecordVerdict::TooEarly(last_rate) => Some((at, *last_rate)),
+            RecordVerdict::Changed(..) | RecordVerdict::Unchanged(_) => None,
+        };
+        if let Some((at, last_rate)) = verdicts.iter().enumerate().find_map(too_early) {
             let Record { kind, id, .. } = &file.records[at];
-            let reason = format!(
-                "{kind} {id:?}: {}, or behind its last one, if it is a rate: what was is never changed",
-                Error::TooEarly { earliest }
-            );
-            return Err(Error::definition(&file.path, reason));
+            let reason = format!("{kind} {id:?}: {}", Error::TooEarly { earliest, last_rate });
+            let line = file.lines.get(at).copied().flatten();
+            return Err(DefinitionError::new(&file.path, line, reason).into());
         }
         transaction.commit().await.map_err(StoreError::from)?;
-        Ok(Some(verdicts))
+        let kept = before.iter().filter(|name| names.binary_search(name).is_err()).count();
+        Ok(Some(LoadedFile { verdicts, kept }))
+    }
+}
+
+/// What became of a file whose content was new.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LoadedFile {
+    /// Of each record.
+    pub(crate) verdicts: Vec<RecordVerdict>,
+    /// Records that were in the file when it was last loaded, and are not any more.
+    pub(crate) kept: usize,
+}
+
+/// The names of the records that a file had when it was last loaded.
+async fn names(connection: &mut AnyConnection, path: &str) -> Result<Vec<u64>, StoreError> {
+    let names: Option<Option<Vec<u8>>> = sqlx::query_scalar("SELECT records FROM reference_files WHERE path = $1")
+        .bind(path)
+        .fetch_optional(connection)
+        .await?;
+    match names.flatten().unwrap_or_default().as_chunks() {
+        (names, []) => Ok(names.iter().copied().map(u64::from_be_bytes).collect()),
+        _ => Err(StoreError::Malformed("records")),
     }
 }
 

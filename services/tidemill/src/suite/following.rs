@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const NOTICE: &str = "definitions";
 /// Under which it says that a reference file would change what was.
 const REFUSED_FILE: &str = tidemill_enrichment::REFUSED_FILE;
+/// Under which it says that a reference file lacks records that it had.
+const KEPT_RECORDS: &str = tidemill_enrichment::KEPT_RECORDS;
 
 impl Suite {
     /// Takes up changed definitions until a service or NATS ends by itself, and says
@@ -68,8 +70,10 @@ impl Suite {
         self.in_use = digests;
         self.contexts.iter().for_each(|context| context.health.withdraw_notice(NOTICE));
         tell!("tidemill: {}", told(&changes, &members, begun.elapsed()));
-        for told in self.contexts.iter().filter_map(|context| context.health.notices().remove(REFUSED_FILE)) {
-            tell!("tidemill: but {told}");
+        for notice in [REFUSED_FILE, KEPT_RECORDS] {
+            for told in self.contexts.iter().filter_map(|context| context.health.notices().remove(notice)) {
+                tell!("tidemill: but {told}");
+            }
         }
         Ok(())
     }

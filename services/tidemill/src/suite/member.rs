@@ -40,7 +40,7 @@ impl SuiteMember {
             Defines::Schemas => &[],
             Defines::Metrics => &[Self::Aggregation, Self::Alert, Self::Reporting],
             Defines::Rules => &[Self::Alert],
-            Defines::Reference => &[Self::Enrichment],
+            Defines::Shop | Defines::Countries | Defines::Reference => &[Self::Enrichment],
         }
     }
 }

@@ -20,7 +20,11 @@ pub(super) enum Defines {
     Metrics,
     /// What is watched.
     Rules,
-    /// What the shop calls things, and what it knows.
+    /// What the shop calls things.
+    Shop,
+    /// Countries, and which are whose addresses.
+    Countries,
+    /// What the shop knows.
     Reference,
 }
 
@@ -30,6 +34,8 @@ impl Defines {
             Self::Schemas => "schemas",
             Self::Metrics => "metrics",
             Self::Rules => "rules",
+            Self::Shop => "the shop's definition",
+            Self::Countries => "countries",
             Self::Reference => "reference data",
         }
     }
@@ -65,9 +71,9 @@ impl WatchedFiles {
             (Defines::Metrics, &definitions.metrics),
             (Defines::Rules, &definitions.rules),
             (Defines::Rules, &definitions.amounts),
-            (Defines::Reference, &definitions.shop),
-            (Defines::Reference, &reference.countries),
-            (Defines::Reference, &options.geoip),
+            (Defines::Shop, &definitions.shop),
+            (Defines::Countries, &reference.countries),
+            (Defines::Countries, &options.geoip),
         ] {
             named.extend(path.clone().map(|path| (defines, path)));
         }
@@ -163,8 +169,11 @@ mod tests {
         write("metrics/a.yaml", "a");
         write("products.csv", "id");
         let mut options = Options::default();
-        options.files.definitions =
-            DefinitionsSection { metrics: Some(folder.path().join("metrics")), ..DefinitionsSection::default() };
+        options.files.definitions = DefinitionsSection {
+            metrics: Some(folder.path().join("metrics")),
+            shop: Some(folder.path().join("shop.yaml")),
+            ..DefinitionsSection::default()
+        };
         let files = vec![folder.path().join("products.csv"), folder.path().join("reference")];
         options.files.reference = ReferenceSection { files, ..ReferenceSection::default() };
         let mut watched = WatchedFiles::of(&options);
@@ -185,6 +194,8 @@ mod tests {
         write("metrics/b.yaml", "b");
         write("reference/customers.csv", "id");
         assert_eq!(look("two new files"), [Defines::Metrics, Defines::Reference]);
+        write("shop.yaml", "events:");
+        assert_eq!(look("the shop's definition"), [Defines::Shop]);
         std::fs::remove_file(folder.path().join("products.csv")).expect("removes");
         assert_eq!(look("a file that went"), [Defines::Reference]);
     }

@@ -27,7 +27,7 @@ pub enum LineField {
 }
 
 /// A member of an order, as an event places or changes it. An amount that lines
-/// have too is the sum of theirs.
+/// have too is the sum of theirs, of those that could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderField {
     /// The order's id.
@@ -140,11 +140,18 @@ impl OrderField {
     pub(crate) fn of(self, enrichment: &Enrichment) -> Option<Cow<'_, str>> {
         match self {
             Self::Id => Some(enrichment.order.as_ref()?.id.as_str().into()),
+            _ if self.is_part(enrichment) => None,
             _ => self.amount(enrichment).map(|amount| amount.to_string().into()),
         }
     }
 
-    /// An amount of an order; `None` where it is about none, or could not be read.
+    /// Whether its amount lacks a line that could not be read.
+    pub(crate) fn is_part(self, enrichment: &Enrichment) -> bool {
+        matches!(self, Self::Sum(_)) && enrichment.lines.iter().any(|line| line.unread)
+    }
+
+    /// An amount of an order, of the lines that could be read; `None` where the event
+    /// is about none, or no line could be read.
     pub(crate) fn amount(self, enrichment: &Enrichment) -> Option<Amount> {
         let order = enrichment.order.as_ref()?;
         match self {
@@ -152,7 +159,11 @@ impl OrderField {
             Self::Shipping => Some(order.shipping),
             Self::Tax => Some(order.tax),
             Self::Excess => Some(order.excess),
-            Self::Sum(field) => enrichment.lines.iter().map(|line| field.amount(line)).sum(),
+            Self::Sum(field) => {
+                let lines = &enrichment.lines;
+                let is_readable = lines.is_empty() || lines.iter().any(|line| !line.unread);
+                is_readable.then(|| lines.iter().filter_map(|line| field.amount(line)).sum())
+            }
         }
     }
 }

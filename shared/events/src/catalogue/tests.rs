@@ -149,6 +149,7 @@ fn enrichment() -> Enrichment {
             QualityFlag::RateUnknown,
             QualityFlag::OrderUnknown,
             QualityFlag::CurrencyDiffers,
+            QualityFlag::OrderUnfollowed,
         ],
     }
 }

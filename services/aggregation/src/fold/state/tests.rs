@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tidemill_definitions::Metrics;
-use tidemill_domain::Amount;
-use tidemill_events::{EnrichedBatch, Enrichment, event::splice_enrichment};
-use tidemill_totals::{Measure, Totals};
+use tidemill_domain::{Amount, ReadAmount};
+use tidemill_events::{EnrichedBatch, Enrichment, LineFacts, OrderFacts, event::splice_enrichment};
+use tidemill_totals::{Measure, MeasureTotal, Totals};
 
 use super::*;
 use crate::{fold::parse::parse, testing};
@@ -254,6 +254,36 @@ fn what_a_measure_cannot_take_is_counted_beside_it_and_joins_with_its_session() 
     // Measures: lines, sum, min, max, mean, prices, sketch, p95. A text is a distinct value.
     assert_eq!(gaps, [(0, 0), (2, 1), (2, 1), (2, 1), (2, 1), (1, 0), (1, 0), (2, 1)]);
     assert_eq!(cell.totals.0[1].measure, Measure::Sum(Amount::from_int(2)));
+}
+
+/// An order with a line that cannot be read is worth the others, by line and by order,
+/// and both say that something is missing.
+#[test]
+fn an_order_of_which_a_line_cannot_be_read_is_the_same_in_both_metrics() {
+    let metrics = metrics();
+    let mut state = state(windows());
+    let plain = r#"{"id":"o","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z","data":{}}"#;
+    let line = |gross: i64, unread| LineFacts { gross: Amount::from_int(gross), unread, ..LineFacts::default() };
+    let enrichment = Enrichment {
+        region: "Europe".into(),
+        order: Some(OrderFacts { id: "o".into(), ..OrderFacts::default() }),
+        lines: vec![line(7, false), line(5, false), line(0, true)],
+        ..Enrichment::default()
+    };
+    let mut lines = Vec::new();
+    splice_enrichment(plain.as_bytes(), &enrichment, &mut lines).expect("splices");
+    let batch = EnrichedBatch { count: 1, lines: lines.into(), ..batch(1, &[]) };
+    assert_eq!(apply(&mut state, &batch, &metrics).counted, 1);
+    let cells: Vec<_> = kept(&mut state).updates().into_iter().flat_map(|update| update.cells).collect();
+    for name in ["sales_metrics", "order_metrics"] {
+        let metric = metrics.iter().find(|metric| metric.name == name).expect("is built in");
+        let place = metric.measures.keys().position(|measure| measure == "net").expect("is there");
+        let net = |cell: &CellUpdate| (cell.totals.0[place].measure.clone(), cell.totals.0[place].unread);
+        let of_metric: Vec<_> = cells.iter().filter(|cell| cell.metric == name).map(net).collect();
+        let mut total = MeasureTotal::from(metric.measures["net"].kind.nothing());
+        total.add_money(ReadAmount { amount: Amount::from_int(12), rounded: false }, None);
+        assert_eq!(of_metric, [(total.measure, 1)], "{name}");
+    }
 }
 
 fn sale(source: u8, seconds: i64) -> Sale {

@@ -23,7 +23,7 @@ fn a_record_changes_what_will_be_and_never_what_was() {
     for (record, verdict) in [
         (record(None, "a"), RecordVerdict::Unchanged(1)),
         (record(None, "b"), RecordVerdict::Changed(9, Some(at(500)))),
-        (record(Some(499), "b"), RecordVerdict::TooEarly),
+        (record(Some(499), "b"), RecordVerdict::TooEarly(None)),
         (record(Some(499), "a"), RecordVerdict::Unchanged(1)),
         (record(Some(900), "c"), RecordVerdict::Unchanged(5)),
         (record(Some(900), "a"), RecordVerdict::Changed(9, Some(at(900)))),
@@ -44,14 +44,17 @@ fn a_table_of_rates_goes_on_from_its_last_day() {
         (rate(Some(300), "c"), RecordVerdict::Changed(9, Some(at(300)))),
         (rate(Some(300), "b"), RecordVerdict::Unchanged(2)),
         (rate(Some(200), "b"), RecordVerdict::Unchanged(2)),
-        (rate(Some(200), "c"), RecordVerdict::TooEarly),
-        (rate(Some(150), "c"), RecordVerdict::TooEarly),
-        (rate(Some(50), "c"), RecordVerdict::TooEarly),
+        (rate(Some(200), "c"), RecordVerdict::TooEarly(Some(at(200)))),
+        (rate(Some(150), "c"), RecordVerdict::TooEarly(Some(at(200)))),
+        (rate(Some(50), "c"), RecordVerdict::TooEarly(Some(at(200)))),
         (rate(None, "c"), RecordVerdict::Changed(9, Some(at(500)))),
-        (record(Some(300), "c"), RecordVerdict::TooEarly),
+        (record(Some(300), "c"), RecordVerdict::TooEarly(None)),
     ] {
         assert_eq!(decide(&accepted, false, &record, at(500), 9), verdict, "{record:?}");
     }
+    let announced = [change(1, Some(100), "a"), change(2, Some(900), "b")];
+    let verdict = decide(&announced, false, &rate(Some(150), "c"), at(500), 9);
+    assert_eq!(verdict, RecordVerdict::TooEarly(None), "before a rate that is to come there is room from now on");
     let always = [change(1, None, "a")];
     assert_eq!(decide(&always, false, &rate(Some(7), "b"), at(500), 2), RecordVerdict::Changed(2, Some(at(7))));
 }

@@ -1,5 +1,9 @@
 use super::*;
 
+fn read_files(paths: &[PathBuf]) -> Result<Vec<ReferenceFile>, Error> {
+    super::read_files(paths, Currency::EUR)
+}
+
 #[test]
 fn the_sample_file_is_valid() {
     let path = tidemill_testkit::crate_folder().join("reference/products.yaml");
@@ -30,6 +34,8 @@ fn files_are_refused_with_file_and_place() {
             "customers:\n  - {id: 1}\nproducts:\n  - id: 1\n    tags: x\n  - {category: Books}\n",
             ":6: products 2: /id",
         ),
+        ("rates.csv", "id,rate\nUSD,0.92\nEUR,1\n", ":3: /id: is EUR, the shop's base currency"),
+        ("g.yaml", "rates:\n  - {id: USD, rate: 1}\n  - {id: EUR, rate: 1}\n", ":3: rates 2: /id: is EUR"),
         ("b.yaml", "product: []\n", ":1: unknown field"),
         ("f.yaml", "products:\n  - id: 1\n  - id: [\n", ":"),
         ("c.yaml", "products: [{id: 1}, {id: 1}]\n", ":1: the product \"1\" is there more than once"),
@@ -45,4 +51,21 @@ fn files_are_refused_with_file_and_place() {
     let history =
         "products:\n  - {id: 1, valid_from: '2025-01-01T00:00:00Z'}\n  - {id: 1, valid_from: '2026-01-01T00:00:00Z'}\n";
     assert_eq!(read("e.yaml", history).expect("reads").len(), 2);
+}
+
+#[test]
+fn a_record_has_its_line_and_its_name() {
+    let folder = tidemill_testkit::tempdir();
+    let read = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("writes");
+        read_files(&[path]).expect("reads").remove(0)
+    };
+    let yaml = read("a.yaml", "countries:\n- {id: DE, region: x}\nproducts:\n  - id: 1\n    a: b\n  - {id: 2}\n");
+    assert_eq!(yaml.lines, [Some(4), Some(6), Some(2)], "products come first");
+    let csv = read("products.csv", "id,a\n2,x\n1,y\n");
+    assert_eq!(csv.lines, [Some(2), Some(3)]);
+    assert_eq!(yaml.names().iter().filter(|name| csv.names().contains(name)).count(), 2);
+    let dated = read("rates.csv", "id,rate,valid_from\nUSD,1,2025-01-01T00:00:00Z\nUSD,1,2025-01-02T00:00:00Z\n");
+    assert_eq!(dated.names().iter().collect::<HashSet<_>>().len(), 2, "each day is one of its own");
 }
