@@ -10,6 +10,7 @@ use crate::{error::Error, fold::cell::CellId};
 
 mod checkpoint;
 mod read;
+mod seen;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,5 @@
 mod lateness;
+mod migrations;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,7 +14,7 @@ use crate::{
     config::Windows,
     fold::{
         books::{BooksKey, EventOutcomes},
-        cell::Cell,
+        cell::{Cell, MeasureState},
     },
     stage::owner::{Owner, Taken},
     testing,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
 use super::{Store, signed};
 use crate::orders::{BatchChanges, KeptChanges, OrderKey, RememberedOrder};
@@ -28,23 +28,14 @@ impl Store {
         partition: Partition,
         keys: &HashSet<OrderKey>,
     ) -> Result<HashMap<OrderKey, RememberedOrder>, StoreError> {
-        let keys: Vec<OrderKey> = keys.iter().copied().collect();
+        let mut connection = self.database.pool().acquire().await?;
+        let sql = "SELECT id, touched, body FROM orders WHERE partition = ? AND id IN (?)";
+        let partition = SqlValues::new().bind(i64::from(partition.index()));
+        let keys = keys.iter().map(|key| key.to_bytes().to_vec());
         let mut found = HashMap::new();
-        for chunk in keys.chunks(rows_per_statement(1)) {
-            // The partition is bound after the keys, so that those count from $1.
-            let sql = format!(
-                "SELECT id, touched, body FROM orders WHERE id IN {} AND partition = ${}",
-                placeholders(1, chunk.len()),
-                chunk.len() + 1,
-            );
-            let statement = chunk
-                .iter()
-                .fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |statement, key| statement.bind(key.to_bytes().to_vec()));
-            let rows = statement.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await?;
-            for row in &rows {
-                let touched = Timestamp::saturating_from_millis(row.try_get(1)?);
-                found.insert(key(row)?, RememberedOrder { touched, order: read(row.try_get(2)?)? });
-            }
+        for row in for_keys(&mut connection, sql, &partition, keys).await? {
+            let touched = Timestamp::saturating_from_millis(row.try_get(1)?);
+            found.insert(key(&row)?, RememberedOrder { touched, order: read(row.try_get(2)?)? });
         }
         Ok(found)
     }
@@ -92,24 +83,19 @@ async fn upsert(
     partition: i64,
     orders: &HashMap<OrderKey, RememberedOrder>,
 ) -> Result<(), StoreError> {
-    let orders: Vec<_> = orders.iter().collect();
-    for chunk in orders.chunks(rows_per_statement(5)) {
-        let sql = format!(
-            "INSERT INTO orders (partition, id, touched, placed, body) VALUES {} ON CONFLICT (partition, id) \
-             DO UPDATE SET touched = excluded.touched, placed = excluded.placed, body = excluded.body",
-            placeholders(chunk.len(), 5)
-        );
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for (key, RememberedOrder { touched, order }) in chunk {
-            statement = statement
-                .bind(partition)
-                .bind(key.to_bytes().to_vec())
-                .bind(touched.millis())
-                .bind(i64::from(order.is_placed()))
-                .bind(written(order)?);
-        }
-        statement.execute(&mut *connection).await?;
+    let mut rows = Vec::with_capacity(orders.len());
+    for (key, RememberedOrder { touched, order }) in orders {
+        let row = SqlValues::new()
+            .bind(partition)
+            .bind(key.to_bytes().to_vec())
+            .bind(touched.millis())
+            .bind(i64::from(order.is_placed()))
+            .bind(written(order)?);
+        rows.push(row);
     }
+    let conflict = "ON CONFLICT (partition, id) \
+         DO UPDATE SET touched = excluded.touched, placed = excluded.placed, body = excluded.body";
+    insert_rows(connection, "orders (partition, id, touched, placed, body)", conflict, rows).await?;
     Ok(())
 }
 
@@ -118,18 +104,12 @@ async fn insert_changes(
     partition: i64,
     kept: &[KeptChanges],
 ) -> Result<(), StoreError> {
-    for chunk in kept.chunks(rows_per_statement(4)) {
-        let sql = format!(
-            "INSERT INTO order_changes (partition, raw_seq, ingested_at, body) VALUES {}",
-            placeholders(chunk.len(), 4)
-        );
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for KeptChanges { raw_seq, ingested_at, changes } in chunk {
-            statement =
-                statement.bind(partition).bind(signed(*raw_seq)).bind(ingested_at.millis()).bind(written(changes)?);
-        }
-        statement.execute(&mut *connection).await?;
+    let mut rows = Vec::with_capacity(kept.len());
+    for KeptChanges { raw_seq, ingested_at, changes } in kept {
+        let row = SqlValues::new().bind(partition).bind(signed(*raw_seq)).bind(ingested_at.millis());
+        rows.push(row.bind(written(changes)?));
     }
+    insert_rows(connection, "order_changes (partition, raw_seq, ingested_at, body)", "", rows).await?;
     Ok(())
 }
 

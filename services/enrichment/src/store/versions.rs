@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::AnyConnection;
 use tidemill_domain::Timestamp;
-use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
 
 use super::{
     Store,
@@ -104,23 +104,17 @@ async fn accept(
 }
 
 async fn insert_changes(connection: &mut AnyConnection, changes: &[(&Record, RecordChange)]) -> Result<(), StoreError> {
-    for chunk in changes.chunks(rows_per_statement(5)) {
-        let sql = format!(
-            "INSERT INTO reference_changes (kind, id, version, valid_from, attributes) VALUES {}",
-            placeholders(chunk.len(), 5)
-        );
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for (record, change) in chunk {
-            let attributes =
-                serde_json::to_string(&change.attributes).map_err(|_| StoreError::Malformed("attributes"))?;
-            statement = statement
-                .bind(record.kind.as_str())
-                .bind(record.id.as_str())
-                .bind(signed(change.version))
-                .bind(change.valid_from.map(Timestamp::millis))
-                .bind(attributes);
-        }
-        statement.execute(&mut *connection).await?;
+    let mut rows = Vec::with_capacity(changes.len());
+    for (record, change) in changes {
+        let attributes = serde_json::to_string(&change.attributes).map_err(|_| StoreError::Malformed("attributes"))?;
+        let row = SqlValues::new()
+            .bind(record.kind.as_str())
+            .bind(record.id.as_str())
+            .bind(signed(change.version))
+            .bind(change.valid_from.map(Timestamp::millis))
+            .bind(attributes);
+        rows.push(row);
     }
+    insert_rows(connection, "reference_changes (kind, id, version, valid_from, attributes)", "", rows).await?;
     Ok(())
 }
