@@ -10,6 +10,8 @@ mod config;
 mod error;
 mod fold;
 mod http;
+#[doc(hidden)]
+pub mod measured;
 mod stage;
 mod store;
 mod telemetry;

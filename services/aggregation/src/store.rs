@@ -11,6 +11,7 @@ use crate::{error::Error, fold::cell::CellId};
 mod checkpoint;
 mod counting;
 mod read;
+mod seen;
 #[cfg(test)]
 mod tests;
 

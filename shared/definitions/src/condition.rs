@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tidemill_domain::Amount;
 
 use crate::{
-    nesting,
+    named, nesting,
     numeric::{self, NumericMembers},
 };
 
@@ -31,6 +31,8 @@ pub struct Condition {
     text: String,
     program: Arc<Program>,
     variables: BTreeSet<String>,
+    /// Of a variable, the members that it names; without an entry it may look at any.
+    members: BTreeMap<String, BTreeSet<String>>,
     numbers: NumericMembers,
 }
 
@@ -49,9 +51,11 @@ impl Condition {
         if let Some(name) = program.references().functions().into_iter().find(|name| !is_function(name)) {
             return Err(format!("there is no function `{name}`"));
         }
-        let variables = program.references().variables().into_iter().map(String::from).collect();
+        let variables: BTreeSet<String> = program.references().variables().into_iter().map(String::from).collect();
+        let members = |name: &String| Some((name.clone(), named::members(name, program.expression())?));
+        let members = variables.iter().filter_map(members).collect();
         let numbers = NumericMembers::of(program.expression());
-        Ok(Self { text: text.into(), program: Arc::new(program), variables, numbers })
+        Ok(Self { text: text.into(), program: Arc::new(program), variables, members, numbers })
     }
 
     /// As it is written.
@@ -62,6 +66,11 @@ impl Condition {
     /// The names that the condition needs.
     pub fn variables(&self) -> &BTreeSet<String> {
         &self.variables
+    }
+
+    /// Whether what the condition says may depend on a member of a variable.
+    pub(crate) fn needs(&self, variable: &str, member: &str) -> bool {
+        self.members.get(variable).is_none_or(|named| named.contains(member))
     }
 
     /// Whether the condition holds. A variable that it names and that is not

@@ -9,6 +9,7 @@ mod load;
 mod measure;
 mod metric;
 mod metrics;
+mod named;
 mod nesting;
 mod numeric;
 mod row;

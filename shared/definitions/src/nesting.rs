@@ -51,20 +51,22 @@ pub(crate) fn check(expression: &IdedExpr) -> Result<(), String> {
 /// Operations, and macros among them, on the deepest way into an expression. The
 /// parser's own limit, 96, bounds the recursion.
 fn depth(expression: &IdedExpr) -> (usize, usize) {
-    let inner: Vec<&IdedExpr> = match &expression.expr {
+    let is_macro = usize::from(matches!(expression.expr, Expr::Comprehension(_)));
+    let deepest = inner(expression).into_iter().map(depth).fold((0, 0), |(a, b), (c, d)| (a.max(c), b.max(d)));
+    (deepest.0 + 1, deepest.1 + is_macro)
+}
+
+/// The expressions right within one.
+pub(crate) fn inner(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    match &expression.expr {
         Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
         Expr::Select(select) => vec![&select.operand],
         Expr::List(list) => list.elements.iter().collect(),
         Expr::Map(map) => map.entries.iter().flat_map(|entry| parts(&entry.expr)).collect(),
         Expr::Struct(object) => object.entries.iter().flat_map(|entry| parts(&entry.expr)).collect(),
-        Expr::Comprehension(of) => {
-            vec![&of.iter_range, &of.accu_init, &of.loop_cond, &of.loop_step, &of.result]
-        }
+        Expr::Comprehension(of) => vec![&of.iter_range, &of.accu_init, &of.loop_cond, &of.loop_step, &of.result],
         _ => Vec::new(),
-    };
-    let is_macro = usize::from(matches!(expression.expr, Expr::Comprehension(_)));
-    let deepest = inner.into_iter().map(depth).fold((0, 0), |(a, b), (c, d)| (a.max(c), b.max(d)));
-    (deepest.0 + 1, deepest.1 + is_macro)
+    }
 }
 
 pub(crate) fn parts(entry: &EntryExpr) -> Vec<&IdedExpr> {

@@ -183,8 +183,9 @@ impl<'a> MetricRow<'_, 'a> {
     /// The values that a condition names, as JSON.
     fn variables(&self, condition: &Condition) -> BTreeMap<String, serde_json::Value> {
         let json = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        let members = |data: &Data<'a>| {
-            let members = data.members().map(|(name, raw)| (name.to_owned(), json(Some(raw)).unwrap_or_default()));
+        let members = |variable, data: &Data<'a>| {
+            let needed = data.members().filter(|(name, _)| condition.needs(variable, name));
+            let members = needed.map(|(name, raw)| (name.to_owned(), json(Some(raw)).unwrap_or_default()));
             serde_json::Value::Object(members.collect())
         };
         condition
@@ -192,8 +193,8 @@ impl<'a> MetricRow<'_, 'a> {
             .iter()
             .filter_map(|name| {
                 let value = match name.as_str() {
-                    "data" => members(self.data),
-                    "item" => members(self.item.as_ref()?),
+                    "data" => members("data", self.data),
+                    "item" => members("item", self.item.as_ref()?),
                     "customer" => serde_json::to_value(&self.enrichment.customer).ok()?,
                     "product" => serde_json::to_value(&self.facts()?.product).ok()?,
                     "line" => LineField::all_of(self.line?),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, Row, migrate::Migrator};
+use sqlx::{Row, migrate::Migrator};
 use tidemill_domain::Timestamp;
-use tidemill_store::{Database, Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Database, Error as StoreError, SqlValues, insert_rows};
 
 use crate::{Error, FieldValue, Point};
 
@@ -32,20 +32,12 @@ impl BuiltinStore {
             let fields = serde_json::to_string(&point.fields).map_err(|_| StoreError::Malformed("fields"))?;
             rows.insert((&point.measurement, tags, point.time.millis()), fields);
         }
-        let rows: Vec<_> = rows.into_iter().collect();
+        let rows = rows.into_iter().map(|((measurement, tags, time), fields)| {
+            SqlValues::new().bind(measurement).bind(tags).bind(time).bind(fields)
+        });
         let mut transaction = self.database.begin().await?;
-        for chunk in rows.chunks(rows_per_statement(4)) {
-            let sql = format!(
-                "INSERT INTO points (measurement, tags, time, fields) VALUES {} \
-                 ON CONFLICT (measurement, tags, time) DO UPDATE SET fields = excluded.fields",
-                placeholders(chunk.len(), 4)
-            );
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for ((measurement, tags, time), fields) in chunk {
-                query = query.bind(*measurement).bind(tags.as_str()).bind(*time).bind(fields.as_str());
-            }
-            query.execute(&mut *transaction).await.map_err(StoreError::from)?;
-        }
+        let conflict = "ON CONFLICT (measurement, tags, time) DO UPDATE SET fields = excluded.fields";
+        insert_rows(&mut transaction, "points (measurement, tags, time, fields)", conflict, rows).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(())
     }

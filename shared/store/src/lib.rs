@@ -4,22 +4,28 @@
 //! laptop, `postgres://…` in a cluster. Statements are written once, in the
 //! SQL that both speak (`$1` placeholders, `ON CONFLICT … DO UPDATE`, `BIGINT`
 //! and `TEXT` columns), so that there is one implementation to test, and the
-//! same tests run against both servers.
+//! same tests run against both servers. What is of many rows or keys goes
+//! through [`insert_rows`] and [`for_keys`], which write each database's own.
 
+mod bulk;
 mod database;
 mod error;
+mod postgres;
 mod refused;
 #[doc(hidden)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use bulk::{ListStatement, for_keys, insert_rows};
 pub use database::Database;
 pub use error::{Cause, Error, answered};
 pub use refused::refused;
+pub use values::{SqlValue, SqlValues};
 
 /// Section `store`.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]

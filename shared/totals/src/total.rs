@@ -1,6 +1,7 @@
 //! A measure's total: its state, what it could not take as it was, and of money
 //! what it is in the base currency.
 
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use crate::{Converted, InBase, Measure, MergeError, Value};
 
 /// A measure's state, and what it could not take as it was. All counts are
 /// added.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MeasureTotal {
     /// The state.
     #[serde(flatten)]

@@ -37,6 +37,14 @@ impl EventOutcomes {
         SourceBooks { source: source.clone(), hour: *hour, counted, late, duplicate, repeated }
     }
 
+    /// Adds those of other events.
+    pub(crate) fn merge(&mut self, Self { counted, late, duplicate, repeated }: Self) {
+        self.counted += counted;
+        self.late += late;
+        self.duplicate += duplicate;
+        self.repeated += repeated;
+    }
+
     pub(crate) fn add(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Counted => self.counted += 1,

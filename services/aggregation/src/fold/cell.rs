@@ -1,7 +1,7 @@
 //! The running totals of one window.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasherDefault, Hasher},
 };
 
@@ -76,7 +76,7 @@ fn hash<'a>(
     xxh3_128(&bytes).to_le_bytes()
 }
 
-/// Hashes of values are uniform already.
+/// Hashes, of values and of what a cell is of, are uniform already.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Identity(u64);
 
@@ -97,6 +97,7 @@ impl Hasher for Identity {
 }
 
 pub(crate) type Hashes = HashSet<u64, BuildHasherDefault<Identity>>;
+pub(crate) type Cells = HashMap<CellId, Cell, BuildHasherDefault<Identity>>;
 
 /// One measure's state. Exact distinct counts remember what they have seen;
 /// readers need only the count.

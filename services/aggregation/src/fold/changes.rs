@@ -1,7 +1,6 @@
 //! What changed between two checkpoints: a snapshot that is published and
 //! checkpointed while the partition goes on.
 
-use bytes::Bytes;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{
@@ -116,7 +115,7 @@ pub(super) fn told(((raw_seq, redrive), outcomes): ((u64, String), EventOutcomes
 }
 
 /// The late events of a batch, as they came.
-pub(super) fn late_batch(partition: Partition, raw_seq: u64, ingested_at: Timestamp, late: &[Bytes]) -> LateBatch {
+pub(super) fn late_batch(partition: Partition, raw_seq: u64, ingested_at: Timestamp, late: &[&[u8]]) -> LateBatch {
     let mut lines = Vec::with_capacity(late.iter().map(|line| line.len() + 1).sum());
     for line in late {
         lines.extend_from_slice(line);

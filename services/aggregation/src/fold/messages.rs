@@ -23,7 +23,7 @@ pub(crate) fn in_messages(head: &MetricsUpdate, cells: Vec<CellUpdate>, books: V
     let mut part = head.part;
     loop {
         let mut room = Capacity { items: ITEMS_PER_MESSAGE, bytes: BYTES_PER_MESSAGE };
-        let (some_cells, some_books) = (room.fill(&mut cells), room.fill(&mut books));
+        let (some_cells, some_books) = (room.fill_by(&mut cells, weight::of_cell), room.fill(&mut books));
         let (some_redriven, some_counting) = (room.fill(&mut redriven), room.fill(&mut counting));
         let is_told = redriven.peek().is_none() && counting.peek().is_none();
         let is_last = cells.peek().is_none() && books.peek().is_none() && is_told;
@@ -44,12 +44,15 @@ struct Capacity {
 }
 
 impl Capacity {
-    /// What fits, in order. What fits no message at all goes alone.
     fn fill<T: Serialize>(&mut self, items: &mut Peekable<IntoIter<T>>) -> Vec<T> {
+        self.fill_by(items, weight::of)
+    }
+
+    /// What fits, in order. What fits no message at all goes alone.
+    fn fill_by<T>(&mut self, items: &mut Peekable<IntoIter<T>>, weight: impl Fn(&T) -> usize) -> Vec<T> {
         let mut taken = Vec::new();
         while let Some(next) = items.peek() {
-            // What was read from JSON, and what is made of numbers, is JSON.
-            let bytes = serde_json::to_vec(next).map_or(0, |json| json.len());
+            let bytes = weight(next);
             let is_first = self.items == ITEMS_PER_MESSAGE;
             if self.items == 0 || (bytes > self.bytes && !is_first) {
                 self.items = 0;
@@ -65,3 +68,4 @@ impl Capacity {
 
 #[cfg(test)]
 mod tests;
+mod weight;

@@ -89,8 +89,8 @@ fn totals(orders: &[Order], metrics: &Metrics) -> Vec<(String, MeasureTotal)> {
             lines: line(order).into(),
             trace: None,
         };
-        for Addition { metric, destination, contribution } in parse(&batch, metrics).events.remove(0).rows {
-            let Destination::Window { start, cell } = destination else { continue };
+        for Addition { metric, destinations, contribution } in parse(&batch, metrics).events.remove(0).rows {
+            let [Destination::Window { start, cell }] = destinations[..] else { continue };
             if metric.name == "sales_metrics" {
                 let key = CellKey::new(metric, start, &contribution.dimensions);
                 let cell = cells.entry((order.partition, cell)).or_insert_with(|| Cell::new(key, None, metric));

@@ -21,17 +21,17 @@ use super::{
 pub(crate) const HOUR: i64 = 3_600_000;
 
 /// A batch, taken apart and ready to be applied.
-pub(crate) struct Parsed<'m> {
+pub(crate) struct Parsed<'b> {
     pub(crate) raw_seq: u64,
     pub(crate) ingested_at: Timestamp,
-    pub(crate) events: Vec<EventAdditions<'m>>,
+    pub(crate) events: Vec<EventAdditions<'b>>,
     /// Lines that are no events; enrichment writes none.
     pub(crate) unreadable: Vec<Bytes>,
 }
 
 /// An event: what it adds where.
-pub(crate) struct EventAdditions<'m> {
-    pub(crate) source: String,
+pub(crate) struct EventAdditions<'b> {
+    pub(crate) source: Cow<'b, str>,
     pub(crate) time: Timestamp,
     pub(crate) duplicate: bool,
     /// Whether it is one by its business key.
@@ -42,17 +42,17 @@ pub(crate) struct EventAdditions<'m> {
     /// Its sender marked it as history.
     pub(crate) is_backfill: bool,
     /// The request that sent it again, from a dead letter.
-    pub(crate) redriven: Option<String>,
+    pub(crate) redriven: Option<Cow<'b, str>>,
     pub(crate) trace: Option<TraceParent>,
-    pub(crate) rows: Vec<Addition<'m>>,
+    pub(crate) rows: Vec<Addition<'b>>,
     /// As it stands in the batch.
-    pub(crate) line: Bytes,
+    pub(crate) line: &'b [u8],
 }
 
-/// What one row adds to one window.
-pub(crate) struct Addition<'m> {
-    pub(crate) metric: &'m MetricDefinition,
-    pub(crate) destination: Destination,
+/// What one row adds, and to which windows.
+pub(crate) struct Addition<'b> {
+    pub(crate) metric: &'b MetricDefinition,
+    pub(crate) destinations: Vec<Destination>,
     pub(crate) contribution: Contribution,
 }
 
@@ -66,7 +66,8 @@ pub(crate) enum Destination {
 }
 
 /// Takes a batch apart.
-pub(crate) fn parse<'m>(batch: &EnrichedBatch, metrics: &'m Metrics) -> Parsed<'m> {
+pub(crate) fn parse<'b>(batch: &'b EnrichedBatch, metrics: &'b Metrics) -> Parsed<'b> {
+    let unknown = Enrichment::default();
     let mut parsed =
         Parsed { raw_seq: batch.raw_seq, ingested_at: batch.ingested_at, events: Vec::new(), unreadable: Vec::new() };
     for line in event::lines(&batch.lines) {
@@ -77,51 +78,49 @@ pub(crate) fn parse<'m>(batch: &EnrichedBatch, metrics: &'m Metrics) -> Parsed<'
             parsed.unreadable.push(batch.lines.slice_ref(line));
             continue;
         };
-        let enrichment = event.enriched.clone().unwrap_or_default();
+        let enrichment = event.enriched.as_ref().unwrap_or(&unknown);
         let again = (enrichment.duplicate && event.backfill.is_some()).then(|| key_of(&event));
         let rows = match enrichment.duplicate && again.is_none() {
             true => Vec::new(),
-            false => rows(batch, metrics, &event, &enrichment),
+            false => rows(batch, metrics, &event, enrichment),
         };
+        let (duplicate, repeated) = (enrichment.duplicate, enrichment.repeated);
         let trace = event.traceparent.as_deref().and_then(|t| t.parse().ok()).filter(|t: &TraceParent| t.is_sampled());
         parsed.events.push(EventAdditions {
-            source: event.source.into_owned(),
+            source: event.source,
             time: event.time,
-            duplicate: enrichment.duplicate,
-            repeated: enrichment.repeated,
+            duplicate,
+            repeated,
             again,
             is_backfill: event.backfill.is_some(),
-            redriven: event.redriven.map(Cow::into_owned),
+            redriven: event.redriven,
             trace,
             rows,
-            line: batch.lines.slice_ref(line),
+            line,
         });
     }
     parsed
 }
 
 /// What an event adds where.
-fn rows<'m>(
+fn rows<'b>(
     batch: &EnrichedBatch,
-    metrics: &'m Metrics,
+    metrics: &'b Metrics,
     event: &EventRef<'_>,
     enrichment: &Enrichment,
-) -> Vec<Addition<'m>> {
+) -> Vec<Addition<'b>> {
     let data = Data::of(event.data);
     let mut rows = Vec::new();
     for metric in metrics.iter() {
-        for contribution in metric.contributions(event, enrichment, &data) {
-            rows.extend(places(batch, metric, event.time, &contribution).map(|destination| Addition {
-                metric,
-                destination,
-                contribution: contribution.clone(),
-            }));
-        }
+        rows.extend(metric.contributions(event, enrichment, &data).into_iter().map(|contribution| {
+            let destinations = destinations(batch, metric, event.time, &contribution).collect();
+            Addition { metric, destinations, contribution }
+        }));
     }
     rows
 }
 
-fn places(
+fn destinations(
     batch: &EnrichedBatch,
     metric: &MetricDefinition,
     time: Timestamp,
@@ -141,7 +140,7 @@ fn places(
     session.into_iter().chain(metric.window.starts(time).map(window))
 }
 
-impl<'m> Parsed<'m> {
+impl<'b> Parsed<'b> {
     /// The duplicates that are counted if they were left out before.
     pub(crate) fn again(&self) -> impl Iterator<Item = EventName> {
         self.events.iter().filter_map(|event| event.again)
@@ -152,13 +151,13 @@ impl<'m> Parsed<'m> {
     pub(crate) fn count_again(
         &mut self,
         batch: &EnrichedBatch,
-        metrics: &'m Metrics,
+        metrics: &'b Metrics,
         is_left_out: impl Fn(&EventName) -> bool,
     ) {
         for addition in self.events.iter_mut().filter(|event| event.again.is_some()) {
             addition.again = addition.again.filter(|key| is_left_out(key));
             if addition.again.is_some()
-                && let Ok(event) = serde_json::from_slice::<EventRef<'_>>(&addition.line)
+                && let Ok(event) = serde_json::from_slice::<EventRef<'_>>(addition.line)
             {
                 let enrichment = event.enriched.clone().unwrap_or_default();
                 addition.rows = rows(batch, metrics, &event, &enrichment);
@@ -168,13 +167,13 @@ impl<'m> Parsed<'m> {
 }
 
 impl Parsed<'_> {
-    fn places(&self) -> impl Iterator<Item = Destination> {
-        self.events.iter().flat_map(|event| event.rows.iter().map(|row| row.destination))
+    fn destinations(&self) -> impl Iterator<Item = Destination> {
+        self.events.iter().flat_map(|event| &event.rows).flat_map(|row| &row.destinations).copied()
     }
 
     /// The windows that the batch may change.
     pub(crate) fn windows(&self) -> impl Iterator<Item = CellId> {
-        self.places().filter_map(|destination| match destination {
+        self.destinations().filter_map(|destination| match destination {
             Destination::Window { cell, .. } => Some(cell),
             Destination::Session { .. } => None,
         })
@@ -183,7 +182,7 @@ impl Parsed<'_> {
     /// The groups whose sessions it may change, and where.
     pub(crate) fn groups(&self) -> HashMap<GroupId, TimeSpan> {
         let mut groups: HashMap<GroupId, TimeSpan> = HashMap::new();
-        for destination in self.places() {
+        for destination in self.destinations() {
             if let Destination::Session { group, time, gap_millis } = destination {
                 let span = TimeSpan::of(time, gap_millis);
                 groups.entry(group).and_modify(|known| *known = known.hull(span)).or_insert(span);
@@ -195,7 +194,8 @@ impl Parsed<'_> {
     /// The books that it changes.
     pub(crate) fn books(&self) -> BTreeSet<BooksKey> {
         let hour = self.ingested_at.floor_to(HOUR);
-        self.events.iter().map(|event| (event.source.clone(), hour)).collect()
+        let sources: BTreeSet<&str> = self.events.iter().map(|event| &*event.source).collect();
+        sources.into_iter().map(|source| (source.to_owned(), hour)).collect()
     }
 
     /// The traces of the sampled events.

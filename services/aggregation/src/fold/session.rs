@@ -13,7 +13,7 @@ use std::{
 use tidemill_domain::Timestamp;
 use tidemill_events::CellUpdate;
 
-use super::cell::{Cell, CellId, GroupId};
+use super::cell::{Cell, CellId, Cells, GroupId};
 
 /// Times from `from` until before `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Sessions {
     /// Finds or makes the session of an event, whose group is known there.
     pub(crate) fn place(
         &mut self,
-        cells: &mut HashMap<CellId, Cell>,
+        cells: &mut Cells,
         group: GroupId,
         time: Timestamp,
         gap_millis: i64,

@@ -3,6 +3,7 @@
 //! late follows from the event times in the log alone.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
@@ -12,7 +13,7 @@ use tidemill_events::{CellUpdate, EventRef, LateBatch, TraceParent};
 
 use super::{
     books::{BooksKey, EventOutcomes, Outcome},
-    cell::{Cell, CellId, CellKey},
+    cell::{Cell, CellId, CellKey, Cells},
     changes::{ChangedCell, PartitionChanges, Retraction, late_batch, told},
     clocks::Clocks,
     left_out::{LeftOut, key_of},
@@ -32,7 +33,7 @@ pub(crate) struct PartitionState {
     /// The last batch that was applied.
     pub(crate) floor: u64,
     pub(crate) clocks: Clocks,
-    pub(crate) cells: HashMap<CellId, Cell>,
+    pub(crate) cells: Cells,
     pub(crate) sessions: Sessions,
     pub(crate) books: HashMap<BooksKey, EventOutcomes>,
     pub(crate) left_out: LeftOut,
@@ -68,7 +69,7 @@ impl PartitionState {
             partition,
             floor,
             clocks: Clocks::new(windows.clone()),
-            cells: HashMap::new(),
+            cells: Cells::default(),
             sessions: Sessions::default(),
             books: HashMap::new(),
             left_out: LeftOut::default(),
@@ -83,7 +84,7 @@ impl PartitionState {
     /// had it. `now` only dates the sources' last words.
     pub(crate) fn apply(&mut self, batch: Parsed<'_>, now: Timestamp) -> EventOutcomes {
         let Parsed { raw_seq, ingested_at, events, .. } = batch;
-        let hour = ingested_at.floor_to(HOUR);
+        let mut by_source: BTreeMap<Cow<'_, str>, EventOutcomes> = BTreeMap::new();
         let (mut outcomes, mut late, mut sessions) = (EventOutcomes::default(), Vec::new(), Touched::default());
         for event in events {
             let outcome = self.outcome(&event, ingested_at);
@@ -93,21 +94,20 @@ impl PartitionState {
             }
             outcomes.add(outcome);
             if let Some(redrive) = &event.redriven {
-                self.unsaved.redriven.entry((raw_seq, redrive.clone())).or_default().add(outcome);
+                self.unsaved.redriven.entry((raw_seq, redrive.to_string())).or_default().add(outcome);
             }
             self.unsaved.trace = event.trace.or(self.unsaved.trace);
             match outcome {
                 Outcome::Counted => self.count(&event, raw_seq, &mut sessions),
                 Outcome::Late => {
                     self.leave_out(&event, ingested_at, raw_seq);
-                    late.push(event.line.clone());
+                    late.push(event.line);
                 }
                 Outcome::Duplicate | Outcome::Repeated => {}
             }
-            let books = (event.source, hour);
-            self.books.entry(books.clone()).or_default().add(outcome);
-            self.unsaved.books.insert(books);
+            by_source.entry(event.source).or_default().add(outcome);
         }
+        self.write_books(by_source, ingested_at.floor_to(HOUR));
         self.settle(sessions, raw_seq);
         if !late.is_empty() {
             self.unsaved.late.push(late_batch(self.partition, raw_seq, ingested_at, &late));
@@ -115,6 +115,14 @@ impl PartitionState {
         self.floor = raw_seq;
         self.unsaved.log_time = Some(ingested_at);
         outcomes
+    }
+
+    fn write_books(&mut self, by_source: BTreeMap<Cow<'_, str>, EventOutcomes>, hour: Timestamp) {
+        for (source, outcomes) in by_source {
+            let books = (source.into_owned(), hour);
+            self.books.entry(books.clone()).or_default().merge(outcomes);
+            self.unsaved.books.insert(books);
+        }
     }
 
     fn outcome(&self, event: &EventAdditions<'_>, ingested_at: Timestamp) -> Outcome {
@@ -137,9 +145,10 @@ impl PartitionState {
         if let Some(key) = event.again {
             self.left_out.counted(key, raw_seq);
         }
-        for row in &event.rows {
+        let additions = event.rows.iter().flat_map(|row| row.destinations.iter().map(move |place| (row, *place)));
+        for (row, destination) in additions {
             let values = &row.contribution.dimensions;
-            let id = match row.destination {
+            let id = match destination {
                 Destination::Window { start, cell } => {
                     let new = || Cell::new(CellKey::new(row.metric, start, values), None, row.metric);
                     self.cells.entry(cell).or_insert_with(new);
@@ -170,11 +179,11 @@ impl PartitionState {
     /// An event that is not counted leaves no group behind that has no session. It is
     /// remembered, for the case that it comes again as history.
     fn leave_out(&mut self, event: &EventAdditions<'_>, ingested_at: Timestamp, raw_seq: u64) {
-        if let Ok(named) = serde_json::from_slice::<EventRef<'_>>(&event.line) {
+        if let Ok(named) = serde_json::from_slice::<EventRef<'_>>(event.line) {
             self.left_out.note(key_of(&named), ingested_at, raw_seq);
         }
-        for row in &event.rows {
-            if let Destination::Session { group, .. } = &row.destination {
+        for destination in event.rows.iter().flat_map(|row| &row.destinations) {
+            if let Destination::Session { group, .. } = destination {
                 self.sessions.forget_if_empty(group);
             }
         }

@@ -207,11 +207,11 @@ impl Owner {
     }
 
     /// Finds out which duplicates of a batch were left out before.
-    async fn load_left_out<'m>(
+    async fn load_left_out<'b>(
         &mut self,
         batch: &EnrichedBatch,
-        parsed: &mut Parsed<'m>,
-        metrics: &'m Metrics,
+        parsed: &mut Parsed<'b>,
+        metrics: &'b Metrics,
     ) -> Result<(), Error> {
         let left_out = &mut self.state.left_out;
         let unknown = left_out.unknown(parsed.again());

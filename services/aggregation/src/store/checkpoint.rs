@@ -1,14 +1,15 @@
 //! The one transaction that moves a partition on.
 
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Transaction};
+use sqlx::{Any, AnyConnection, Transaction};
 use tidemill_domain::Timestamp;
 use tidemill_events::StreamName;
-use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
-use super::{PartitionClaim, Store, cell_id};
+use super::{PartitionClaim, Store, cell_id, seen};
 use crate::{
     error::Error,
     fold::{
+        books::{BooksKey, EventOutcomes},
         cell::{CellId, published_id},
         changes::{ChangedCell, PartitionChanges, Retraction},
         clocks::StoredClock,
@@ -20,6 +21,14 @@ use crate::{
 /// longer.
 const FORGOTTEN_AT_ONCE: i64 = 500;
 const DAY: i64 = 24 * 3_600_000;
+
+const CELLS: &str = "cells (id, partition, metric, version, window_start, window_end, dimensions, totals, raw_seq, \
+     exemplar, session_group, changed_at)";
+const CELLS_UPDATE: &str = "ON CONFLICT (id) DO UPDATE SET window_start = excluded.window_start, \
+     window_end = excluded.window_end, totals = excluded.totals, raw_seq = excluded.raw_seq, \
+     exemplar = excluded.exemplar, changed_at = excluded.changed_at";
+const BOOKS_UPDATE: &str = "ON CONFLICT (partition, source, hour) DO UPDATE SET counted = excluded.counted, \
+     late = excluded.late, duplicate = excluded.duplicate, repeated = excluded.repeated";
 
 impl Store {
     /// Writes what has changed since the last checkpoint, and the position
@@ -68,7 +77,7 @@ impl Store {
 async fn write(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     delete_cells(connection, &changes.gone).await?;
     write_cells(connection, changes).await?;
-    write_seen(connection, &changes.cells).await?;
+    write_seen(connection, changes).await?;
     write_retractions(connection, changes).await?;
     write_books(connection, changes).await?;
     write_clocks(connection, changes).await?;
@@ -80,159 +89,105 @@ async fn write(connection: &mut AnyConnection, changes: &PartitionChanges) -> Re
 }
 
 async fn write_cells(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
-    let changed_at = changes.published_at().millis();
-    for chunk in changes.cells.chunks(rows_per_statement(12)) {
-        let sql = format!(
-            "INSERT INTO cells (id, partition, metric, version, window_start, window_end, dimensions, totals, raw_seq, \
-             exemplar, session_group, changed_at) VALUES {} ON CONFLICT (id) DO UPDATE SET \
-             window_start = excluded.window_start, window_end = excluded.window_end, totals = excluded.totals, \
-             raw_seq = excluded.raw_seq, exemplar = excluded.exemplar, changed_at = excluded.changed_at",
-            placeholders(chunk.len(), 12)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for ChangedCell { id, group, raw_seq, update, .. } in chunk {
-            let dimensions =
-                serde_json::to_string(&update.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
-            let totals = serde_json::to_string(&update.totals).map_err(|_| StoreError::Malformed("totals"))?;
-            query = query
-                .bind(id.to_vec())
-                .bind(i64::from(changes.partition.index()))
-                .bind(&update.metric)
-                .bind(&update.version)
-                .bind(update.start.millis())
-                .bind(update.end.millis())
-                .bind(dimensions)
-                .bind(totals)
-                .bind(raw_seq.cast_signed())
-                .bind(update.exemplar.map(|trace| trace.to_string()))
-                .bind(group.map(|group| group.to_vec()))
-                .bind(changed_at);
-        }
-        query.execute(&mut *connection).await?;
+    let (partition, changed_at) = (i64::from(changes.partition.index()), changes.published_at().millis());
+    let mut rows = Vec::with_capacity(changes.cells.len());
+    for ChangedCell { id, group, raw_seq, update, .. } in &changes.cells {
+        let dimensions = serde_json::to_string(&update.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
+        let totals = serde_json::to_string(&update.totals).map_err(|_| StoreError::Malformed("totals"))?;
+        let row = SqlValues::new()
+            .bind(id.to_vec())
+            .bind(partition)
+            .bind(&update.metric)
+            .bind(&update.version)
+            .bind(update.start.millis())
+            .bind(update.end.millis())
+            .bind(dimensions)
+            .bind(totals)
+            .bind(raw_seq.cast_signed())
+            .bind(update.exemplar.map(|trace| trace.to_string()))
+            .bind(group.map(|group| group.to_vec()))
+            .bind(changed_at);
+        rows.push(row);
     }
+    insert_rows(connection, CELLS, CELLS_UPDATE, rows).await?;
     Ok(())
 }
 
-async fn write_seen(connection: &mut AnyConnection, cells: &[ChangedCell]) -> Result<(), StoreError> {
-    let fresh = |cell: &ChangedCell| {
-        let id = cell.id;
-        cell.fresh.clone().into_iter().map(move |(measure, hash)| (id, measure, hash))
-    };
-    let seen: Vec<(CellId, usize, u64)> = cells.iter().flat_map(fresh).collect();
-    for chunk in seen.chunks(rows_per_statement(3)) {
-        let sql = format!(
-            "INSERT INTO seen (cell, measure, hash) VALUES {} ON CONFLICT (cell, measure, hash) DO NOTHING",
-            placeholders(chunk.len(), 3)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (id, measure, hash) in chunk {
-            query = query.bind(id.to_vec()).bind((*measure as u64).cast_signed()).bind(hash.cast_signed());
-        }
-        query.execute(&mut *connection).await?;
-    }
+async fn write_seen(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
+    let floor = changes.floor.cast_signed();
+    let fresh = changes.cells.iter().filter(|cell| !cell.fresh.is_empty());
+    let rows = fresh.map(|cell| SqlValues::new().bind(cell.id.to_vec()).bind(floor).bind(seen::packed(&cell.fresh)));
+    // The same checkpoint, written again.
+    let conflict = "ON CONFLICT (cell, floor) DO NOTHING";
+    insert_rows(connection, "seen_values (cell, floor, hashes)", conflict, rows).await?;
     Ok(())
 }
 
 async fn write_retractions(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
-    for chunk in changes.retractions.chunks(rows_per_statement(5)) {
-        let sql = format!(
-            "INSERT INTO retractions (id, partition, raw_seq, noted_at, cell) VALUES {} ON CONFLICT (id) DO NOTHING",
-            placeholders(chunk.len(), 5)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for Retraction { raw_seq, cell } in chunk {
-            let text = serde_json::to_string(cell).map_err(|_| StoreError::Malformed("retraction"))?;
-            query = query
-                .bind(published_id(changes.partition, cell).to_vec())
-                .bind(i64::from(changes.partition.index()))
-                .bind(raw_seq.cast_signed())
-                .bind(changes.published_at().millis())
-                .bind(text);
-        }
-        query.execute(&mut *connection).await?;
+    let mut rows = Vec::with_capacity(changes.retractions.len());
+    for Retraction { raw_seq, cell } in &changes.retractions {
+        let text = serde_json::to_string(cell).map_err(|_| StoreError::Malformed("retraction"))?;
+        let row = SqlValues::new()
+            .bind(published_id(changes.partition, cell).to_vec())
+            .bind(i64::from(changes.partition.index()))
+            .bind(raw_seq.cast_signed())
+            .bind(changes.published_at().millis())
+            .bind(text);
+        rows.push(row);
     }
+    let into = "retractions (id, partition, raw_seq, noted_at, cell)";
+    insert_rows(connection, into, "ON CONFLICT (id) DO NOTHING", rows).await?;
     Ok(())
 }
 
 async fn write_books(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
-    for chunk in changes.books.chunks(rows_per_statement(7)) {
-        let sql = format!(
-            "INSERT INTO books (partition, source, hour, counted, late, duplicate, repeated) VALUES {} \
-             ON CONFLICT (partition, source, hour) DO UPDATE SET counted = excluded.counted, \
-             late = excluded.late, duplicate = excluded.duplicate, repeated = excluded.repeated",
-            placeholders(chunk.len(), 7)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for ((source, hour), outcomes) in chunk {
-            query = query
-                .bind(i64::from(changes.partition.index()))
-                .bind(source)
-                .bind(hour.millis())
-                .bind(outcomes.counted.cast_signed())
-                .bind(outcomes.late.cast_signed())
-                .bind(outcomes.duplicate.cast_signed())
-                .bind(outcomes.repeated.cast_signed());
-        }
-        query.execute(&mut *connection).await?;
-    }
+    let partition = i64::from(changes.partition.index());
+    let row = |((source, hour), outcomes): &(BooksKey, EventOutcomes)| {
+        SqlValues::new()
+            .bind(partition)
+            .bind(source)
+            .bind(hour.millis())
+            .bind(outcomes.counted.cast_signed())
+            .bind(outcomes.late.cast_signed())
+            .bind(outcomes.duplicate.cast_signed())
+            .bind(outcomes.repeated.cast_signed())
+    };
+    let into = "books (partition, source, hour, counted, late, duplicate, repeated)";
+    insert_rows(connection, into, BOOKS_UPDATE, changes.books.iter().map(row)).await?;
     Ok(())
 }
 
 async fn write_clocks(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     let partition = i64::from(changes.partition.index());
-    for chunk in changes.clocks.dropped.chunks(rows_per_statement(1) - 1) {
-        let places: Vec<String> = (2..chunk.len() + 2).map(|place| format!("${place}")).collect();
-        let sql = format!("DELETE FROM clocks WHERE partition = $1 AND source IN ({})", places.join(", "));
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(partition);
-        for source in chunk {
-            query = query.bind(source);
-        }
-        query.execute(&mut *connection).await?;
-    }
-    for chunk in changes.clocks.moved.chunks(rows_per_statement(4)) {
-        let sql = format!(
-            "INSERT INTO clocks (partition, source, newest, met) VALUES {} \
-             ON CONFLICT (partition, source) DO UPDATE SET newest = excluded.newest, met = excluded.met",
-            placeholders(chunk.len(), 4)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for StoredClock { source, newest, met } in chunk {
-            query = query.bind(partition).bind(source).bind(newest.millis()).bind(met.cast_signed());
-        }
-        query.execute(&mut *connection).await?;
-    }
+    let dropped = "DELETE FROM clocks WHERE partition = ? AND source IN (?)";
+    for_keys(connection, dropped, &SqlValues::new().bind(partition), &changes.clocks.dropped).await?;
+    let row = |StoredClock { source, newest, met }: &StoredClock| {
+        SqlValues::new().bind(partition).bind(source).bind(newest.millis()).bind(met.cast_signed())
+    };
+    let (into, conflict) = (
+        "clocks (partition, source, newest, met)",
+        "ON CONFLICT (partition, source) DO UPDATE SET newest = excluded.newest, met = excluded.met",
+    );
+    insert_rows(connection, into, conflict, changes.clocks.moved.iter().map(row)).await?;
     Ok(())
 }
 
 async fn write_left_out(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     let partition = i64::from(changes.partition.index());
-    for (event, since) in &changes.left_out {
-        let sql = match since {
-            Some(_) => {
-                "INSERT INTO left_out (partition, event, since) VALUES ($1, $2, $3) \
-                 ON CONFLICT (partition, event) DO UPDATE SET since = excluded.since"
-            }
-            None => "DELETE FROM left_out WHERE partition = $1 AND event = $2",
-        };
-        let mut query = sqlx::query(sql).bind(partition).bind(event.to_vec());
-        if let Some(since) = since {
-            query = query.bind(since.millis());
-        }
-        query.execute(&mut *connection).await?;
-    }
+    let counted = changes.left_out.iter().filter(|(_, since)| since.is_none()).map(|(event, _)| event.to_vec());
+    let delete = "DELETE FROM left_out WHERE partition = ? AND event IN (?)";
+    for_keys(connection, delete, &SqlValues::new().bind(partition), counted).await?;
+    let rows = changes.left_out.iter().filter_map(|(event, since)| {
+        Some(SqlValues::new().bind(partition).bind(event.to_vec()).bind((*since)?.millis()))
+    });
+    let conflict = "ON CONFLICT (partition, event) DO UPDATE SET since = excluded.since";
+    insert_rows(connection, "left_out (partition, event, since)", conflict, rows).await?;
     Ok(())
 }
 
 async fn delete_cells(connection: &mut AnyConnection, ids: &[CellId]) -> Result<(), StoreError> {
-    for chunk in ids.chunks(rows_per_statement(1)) {
-        for statement in ["DELETE FROM seen WHERE cell IN", "DELETE FROM cells WHERE id IN"] {
-            let sql = format!("{statement} {}", placeholders(1, chunk.len()));
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for id in chunk {
-                query = query.bind(id.to_vec());
-            }
-            query.execute(&mut *connection).await?;
-        }
+    for statement in ["DELETE FROM seen_values WHERE cell IN (?)", "DELETE FROM cells WHERE id IN (?)"] {
+        for_keys(connection, statement, &SqlValues::new(), ids.iter().map(|id| id.to_vec())).await?;
     }
     Ok(())
 }

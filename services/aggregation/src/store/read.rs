@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::CellUpdate;
-use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, for_keys};
 use tidemill_totals::Totals;
 
-use super::{Store, StoredRows, cell_id, unsigned};
+use super::{Store, StoredRows, cell_id, seen, unsigned};
 use crate::{
     error::Error,
     fold::{
@@ -60,22 +60,14 @@ impl Store {
         events: &[EventName],
     ) -> Result<Vec<(EventName, Timestamp)>, Error> {
         self.call(async {
-            let mut known = Vec::new();
-            for chunk in events.chunks(rows_per_statement(1) - 1) {
-                let places: Vec<String> = (2..chunk.len() + 2).map(|place| format!("${place}")).collect();
-                let places = places.join(", ");
-                let sql = format!("SELECT event, since FROM left_out WHERE partition = $1 AND event IN ({places})");
-                let mut query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(partition.index()));
-                for event in chunk {
-                    query = query.bind(event.to_vec());
-                }
-                for row in query.fetch_all(self.database.pool()).await.map_err(StoreError::from)? {
-                    let event: Vec<u8> = row.try_get(0).map_err(StoreError::from)?;
-                    let event = event.try_into().map_err(|_| StoreError::Malformed("event"))?;
-                    known.push((event, time(&row, 1)?));
-                }
-            }
-            Ok(known)
+            let sql = "SELECT event, since FROM left_out WHERE partition = ? AND event IN (?)";
+            let partition = SqlValues::new().bind(i64::from(partition.index()));
+            let rows = self.for_ids(sql, &partition, events).await?;
+            let known = |row: &AnyRow| {
+                let event: Vec<u8> = row.try_get(0)?;
+                Ok((event.try_into().map_err(|_| StoreError::Malformed("event"))?, time(row, 1)?))
+            };
+            Ok(rows.iter().map(known).collect::<Result<_, StoreError>>()?)
         })
         .await
     }
@@ -114,12 +106,10 @@ impl Store {
     pub(crate) async fn cells(&self, ids: &[CellId]) -> Result<HashMap<CellId, Cell>, Error> {
         self.call(async {
             let mut cells = HashMap::new();
-            for chunk in ids.chunks(rows_per_statement(1)) {
-                for row in self.cell_rows(chunk).await? {
-                    cells.insert(cell_id(&row, 0)?, cell(&row)?);
-                }
-                self.read_seen(chunk, &mut cells).await?;
+            for row in self.cell_rows(ids).await? {
+                cells.insert(cell_id(&row, 0)?, cell(&row)?);
             }
+            self.read_seen(ids, &mut cells).await?;
             Ok(cells)
         })
         .await
@@ -128,23 +118,10 @@ impl Store {
     /// The sessions of these groups that touch a span.
     pub(crate) async fn sessions(&self, groups: &[GroupId], span: TimeSpan) -> Result<Vec<CellId>, Error> {
         self.call(async {
-            let mut ids = Vec::new();
-            for chunk in groups.chunks(rows_per_statement(1) - 2) {
-                let sql = format!(
-                    "SELECT id FROM cells WHERE session_group IN {} AND window_end > ${} AND window_start < ${}",
-                    placeholders(1, chunk.len()),
-                    chunk.len() + 1,
-                    chunk.len() + 2
-                );
-                let mut query = sqlx::query(AssertSqlSafe(sql));
-                for group in chunk {
-                    query = query.bind(group.to_vec());
-                }
-                let query = query.bind(span.from.millis()).bind(span.to.millis());
-                let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
-                ids.extend(rows.iter().map(|row| cell_id(row, 0)).collect::<Result<Vec<_>, _>>()?);
-            }
-            Ok(ids)
+            let sql = "SELECT id FROM cells WHERE window_end > ? AND window_start < ? AND session_group IN (?)";
+            let span = SqlValues::new().bind(span.from.millis()).bind(span.to.millis());
+            let rows = self.for_ids(sql, &span, groups).await?;
+            Ok(rows.iter().map(|row| cell_id(row, 0)).collect::<Result<_, _>>()?)
         })
         .await
     }
@@ -162,16 +139,7 @@ impl Store {
 
     /// Cells as readers get them.
     pub(crate) async fn updates(&self, ids: &[CellId]) -> Result<Vec<CellUpdate>, Error> {
-        self.call(async {
-            let mut updates = Vec::with_capacity(ids.len());
-            for chunk in ids.chunks(rows_per_statement(1)) {
-                for row in self.cell_rows(chunk).await? {
-                    updates.push(update(&row)?);
-                }
-            }
-            Ok(updates)
-        })
-        .await
+        self.call(async { Ok(self.cell_rows(ids).await?.iter().map(update).collect::<Result<_, _>>()?) }).await
     }
 
     /// What was taken back after `raw_seq`, as readers get it.
@@ -192,12 +160,13 @@ impl Store {
     /// How much there is.
     pub(crate) async fn size(&self) -> Result<StoredRows, Error> {
         self.call(async {
-            let sql = "SELECT (SELECT COUNT(*) FROM cells), (SELECT COUNT(*) FROM seen), \
+            let sql = "SELECT (SELECT COUNT(*) FROM cells), \
+                       (SELECT CAST(COALESCE(SUM(LENGTH(hashes)), 0) AS BIGINT) FROM seen_values), \
                        (SELECT COUNT(*) FROM books), (SELECT COUNT(*) FROM clocks)";
             let row = sqlx::query(sql).fetch_one(self.database.pool()).await.map_err(StoreError::from)?;
             Ok(StoredRows {
                 cells: unsigned(&row, 0)?,
-                values: unsigned(&row, 1)?,
+                values: unsigned(&row, 1)? / seen::VALUE as u64,
                 books: unsigned(&row, 2)?,
                 sources: unsigned(&row, 3)?,
             })
@@ -205,31 +174,26 @@ impl Store {
         .await
     }
 
+    async fn for_ids(&self, sql: &str, others: &SqlValues, ids: &[[u8; 16]]) -> Result<Vec<AnyRow>, StoreError> {
+        let mut connection = self.database.pool().acquire().await?;
+        for_keys(&mut connection, sql, others, ids.iter().map(|id| &id[..])).await
+    }
+
     async fn cell_rows(&self, ids: &[CellId]) -> Result<Vec<AnyRow>, StoreError> {
-        let sql = format!("SELECT {CELL} FROM cells WHERE id IN {}", placeholders(1, ids.len()));
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for id in ids {
-            query = query.bind(id.to_vec());
-        }
-        Ok(query.fetch_all(self.database.pool()).await?)
+        let sql = format!("SELECT {CELL} FROM cells WHERE id IN (?)");
+        self.for_ids(&sql, &SqlValues::new(), ids).await
     }
 
     /// What the exact distinct counts of these cells have seen.
     async fn read_seen(&self, ids: &[CellId], cells: &mut HashMap<CellId, Cell>) -> Result<(), StoreError> {
-        let sql = format!("SELECT cell, measure, hash FROM seen WHERE cell IN {}", placeholders(1, ids.len()));
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for id in ids {
-            query = query.bind(id.to_vec());
-        }
-        for row in query.fetch_all(self.database.pool()).await? {
-            let hash: i64 = row.try_get(2)?;
-            let measure = usize::try_from(unsigned(&row, 1)?).unwrap_or(usize::MAX);
-            let state = cells.get_mut(&cell_id(&row, 0)?).and_then(|cell| cell.measures.get_mut(measure));
-            match state {
-                Some(MeasureState::Keyed { seen, .. }) => {
-                    seen.insert(hash.cast_unsigned());
-                }
-                _ => return Err(StoreError::Malformed("distinct value")),
+        let sql = "SELECT cell, hashes FROM seen_values WHERE cell IN (?)";
+        for row in self.for_ids(sql, &SqlValues::new(), ids).await? {
+            let Some(cell) = cells.get_mut(&cell_id(&row, 0)?) else { continue };
+            for (measure, hash) in seen::unpacked(row.try_get(1)?)? {
+                match cell.measures.get_mut(measure) {
+                    Some(MeasureState::Keyed { seen, .. }) => seen.insert(hash),
+                    _ => return Err(StoreError::Malformed("distinct value")),
+                };
             }
         }
         Ok(())

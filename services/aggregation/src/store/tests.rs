@@ -1,5 +1,6 @@
 mod counting;
 mod lateness;
+mod migrations;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,7 +15,7 @@ use crate::{
     config::Windows,
     fold::{
         books::{BooksKey, EventOutcomes},
-        cell::Cell,
+        cell::{Cell, MeasureState},
     },
     stage::owner::{Owner, Taken},
     testing,

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Any, AnyPool, AssertSqlSafe, Row, Transaction, any::AnyRow};
+use sqlx::{Any, AnyPool, Row, Transaction, any::AnyRow};
 use tidemill_domain::Timestamp;
-use tidemill_store::{Error, placeholders, rows_per_statement};
+use tidemill_store::{Error, SqlValues, insert_rows};
 
 use super::rows::{json, partition, signed, text, time, trace_opt, unsigned};
 use crate::state::{CellName, CellTotals};
 
-const COLUMNS: usize = 10;
-const INSERT: &str = "INSERT INTO cells \
-     (metric, version, start_ms, dimensions, partition_no, end_ms, raw_seq, totals, exemplar, retracted) VALUES";
+const CELLS: &str =
+    "cells (metric, version, start_ms, dimensions, partition_no, end_ms, raw_seq, totals, exemplar, retracted)";
 const UPDATE: &str = "ON CONFLICT (metric, version, start_ms, dimensions, partition_no) DO UPDATE SET \
      end_ms = excluded.end_ms, raw_seq = excluded.raw_seq, totals = excluded.totals, exemplar = excluded.exemplar, \
      retracted = excluded.retracted WHERE excluded.raw_seq > cells.raw_seq";
@@ -42,25 +41,22 @@ pub(super) async fn read(pool: &AnyPool) -> Result<Vec<(CellName, CellTotals)>, 
 
 /// The furthest totals stay.
 pub(super) async fn write(tx: &mut Transaction<'_, Any>, cells: &BTreeMap<CellName, CellTotals>) -> Result<(), Error> {
-    let cells: Vec<_> = cells.iter().collect();
-    for chunk in cells.chunks(rows_per_statement(COLUMNS)) {
-        let sql = format!("{INSERT} {} {UPDATE}", placeholders(chunk.len(), COLUMNS));
-        let mut insert = sqlx::query(AssertSqlSafe(sql));
-        for (name, cell) in chunk {
-            insert = insert
-                .bind(&name.metric)
-                .bind(&name.version)
-                .bind(name.start.millis())
-                .bind(text(&name.dimensions, "dimensions")?)
-                .bind(i64::from(name.partition.index()))
-                .bind(cell.end.millis())
-                .bind(signed(cell.raw_seq))
-                .bind(text(&cell.totals, "totals")?)
-                .bind(cell.exemplar.map(|exemplar| exemplar.to_string()))
-                .bind(i64::from(cell.retracted));
-        }
-        insert.execute(&mut **tx).await?;
+    let mut rows = Vec::with_capacity(cells.len());
+    for (name, cell) in cells {
+        let row = SqlValues::new()
+            .bind(&name.metric)
+            .bind(&name.version)
+            .bind(name.start.millis())
+            .bind(text(&name.dimensions, "dimensions")?)
+            .bind(i64::from(name.partition.index()))
+            .bind(cell.end.millis())
+            .bind(signed(cell.raw_seq))
+            .bind(text(&cell.totals, "totals")?)
+            .bind(cell.exemplar.map(|exemplar| exemplar.to_string()))
+            .bind(i64::from(cell.retracted));
+        rows.push(row);
     }
+    insert_rows(tx, CELLS, UPDATE, rows).await?;
     Ok(())
 }
 

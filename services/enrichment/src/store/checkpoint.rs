@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
 
 use super::{OrdersCheckpoint, Store, orders, segments, signed, unsigned};
 use crate::{
@@ -96,25 +96,19 @@ async fn insert_batches(
     connection: &mut AnyConnection,
     checkpoint: &PartitionCheckpoint<'_>,
 ) -> Result<(), StoreError> {
-    for chunk in checkpoint.batches.chunks(rows_per_statement(7)) {
-        let sql = format!(
-            "INSERT INTO seen_batches (partition, raw_seq, log_clock, keys, marks, business_keys, repeated) VALUES {}",
-            placeholders(chunk.len(), 7)
-        );
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for batch in chunk {
-            let marks = batch.marks.as_ref();
-            statement = statement
-                .bind(i64::from(checkpoint.partition.index()))
-                .bind(signed(batch.raw_seq))
-                .bind(batch.clock.millis())
-                .bind(bytes(&batch.keys))
-                .bind(marks.map(|marks| marks.duplicate_bytes().to_vec()))
-                .bind(Some(bytes(&batch.business_keys)).filter(|bytes| !bytes.is_empty()))
-                .bind(marks.and_then(Marks::repeated_bytes).map(<[u8]>::to_vec));
-        }
-        statement.execute(&mut *connection).await?;
-    }
+    let rows = checkpoint.batches.iter().map(|batch| {
+        let marks = batch.marks.as_ref();
+        SqlValues::new()
+            .bind(i64::from(checkpoint.partition.index()))
+            .bind(signed(batch.raw_seq))
+            .bind(batch.clock.millis())
+            .bind(bytes(&batch.keys))
+            .bind(marks.map(|marks| marks.duplicate_bytes().to_vec()))
+            .bind(Some(bytes(&batch.business_keys)).filter(|bytes| !bytes.is_empty()))
+            .bind(marks.and_then(Marks::repeated_bytes).map(<[u8]>::to_vec))
+    });
+    let into = "seen_batches (partition, raw_seq, log_clock, keys, marks, business_keys, repeated)";
+    insert_rows(connection, into, "", rows).await?;
     Ok(())
 }
 

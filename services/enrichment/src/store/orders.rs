@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
 use super::{Store, signed, unsigned};
 use crate::{
@@ -31,23 +31,14 @@ impl Store {
         partition: Partition,
         keys: &HashSet<OrderKey>,
     ) -> Result<HashMap<OrderKey, RememberedOrder>, StoreError> {
-        let keys: Vec<OrderKey> = keys.iter().copied().collect();
+        let mut connection = self.database.pool().acquire().await?;
+        let sql = "SELECT id, touched, body FROM orders WHERE partition = ? AND id IN (?)";
+        let partition = SqlValues::new().bind(i64::from(partition.index()));
+        let keys = keys.iter().map(|key| key.to_bytes().to_vec());
         let mut found = HashMap::new();
-        for chunk in keys.chunks(rows_per_statement(1)) {
-            // The partition is bound after the keys, so that those count from $1.
-            let sql = format!(
-                "SELECT id, touched, body FROM orders WHERE id IN {} AND partition = ${}",
-                placeholders(1, chunk.len()),
-                chunk.len() + 1,
-            );
-            let statement = chunk
-                .iter()
-                .fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |statement, key| statement.bind(key.to_bytes().to_vec()));
-            let rows = statement.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await?;
-            for row in &rows {
-                let touched = Timestamp::saturating_from_millis(row.try_get(1)?);
-                found.insert(key(row)?, RememberedOrder { touched, order: read(row.try_get(2)?)? });
-            }
+        for row in for_keys(&mut connection, sql, &partition, keys).await? {
+            let touched = Timestamp::saturating_from_millis(row.try_get(1)?);
+            found.insert(key(&row)?, RememberedOrder { touched, order: read(row.try_get(2)?)? });
         }
         Ok(found)
     }
@@ -79,27 +70,18 @@ impl Store {
         events: &BTreeSet<EventKey>,
         since: Timestamp,
     ) -> Result<BTreeMap<EventKey, EffectPlace>, StoreError> {
-        let events: Vec<EventKey> = events.iter().copied().collect();
+        let sql = "SELECT event, raw_seq, place FROM order_events WHERE partition = ? AND ingested_at >= ? \
+                   AND event IN (?)";
+        let others = SqlValues::new().bind(i64::from(partition.index())).bind(since.millis());
+        let keys = events.iter().map(|event| event.to_bytes().to_vec());
+        let mut connection = self.database.pool().acquire().await?;
         let mut found = BTreeMap::new();
-        for chunk in events.chunks(rows_per_statement(1).saturating_sub(2).max(1)) {
-            let sql = format!(
-                "SELECT event, raw_seq, place FROM order_events WHERE event IN {} AND partition = ${} \
-                 AND ingested_at >= ${}",
-                placeholders(1, chunk.len()),
-                chunk.len() + 1,
-                chunk.len() + 2,
-            );
-            let statement = chunk.iter().fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |statement, event| {
-                statement.bind(event.to_bytes().to_vec())
-            });
-            let statement = statement.bind(i64::from(partition.index())).bind(since.millis());
-            for row in &statement.fetch_all(self.database.pool()).await? {
-                let event: Vec<u8> = row.try_get(0)?;
-                let event = event.try_into().map(EventKey::from_bytes).map_err(|_| StoreError::Malformed("event"))?;
-                let place: i64 = row.try_get(2)?;
-                let place = usize::try_from(place).map_err(|_| StoreError::Malformed("place"))?;
-                found.insert(event, EffectPlace { raw_seq: unsigned(row.try_get(1)?)?, place });
-            }
+        for row in for_keys(&mut connection, sql, &others, keys).await? {
+            let event: Vec<u8> = row.try_get(0)?;
+            let event = event.try_into().map(EventKey::from_bytes).map_err(|_| StoreError::Malformed("event"))?;
+            let place: i64 = row.try_get(2)?;
+            let place = usize::try_from(place).map_err(|_| StoreError::Malformed("place"))?;
+            found.insert(event, EffectPlace { raw_seq: unsigned(row.try_get(1)?)?, place });
         }
         Ok(found)
     }
@@ -131,24 +113,19 @@ async fn upsert(
     partition: i64,
     orders: &HashMap<OrderKey, RememberedOrder>,
 ) -> Result<(), StoreError> {
-    let orders: Vec<_> = orders.iter().collect();
-    for chunk in orders.chunks(rows_per_statement(5)) {
-        let sql = format!(
-            "INSERT INTO orders (partition, id, touched, placed, body) VALUES {} ON CONFLICT (partition, id) \
-             DO UPDATE SET touched = excluded.touched, placed = excluded.placed, body = excluded.body",
-            placeholders(chunk.len(), 5)
-        );
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for (key, RememberedOrder { touched, order }) in chunk {
-            statement = statement
-                .bind(partition)
-                .bind(key.to_bytes().to_vec())
-                .bind(touched.millis())
-                .bind(i64::from(order.is_placed()))
-                .bind(written(order)?);
-        }
-        statement.execute(&mut *connection).await?;
+    let mut rows = Vec::with_capacity(orders.len());
+    for (key, RememberedOrder { touched, order }) in orders {
+        let row = SqlValues::new()
+            .bind(partition)
+            .bind(key.to_bytes().to_vec())
+            .bind(touched.millis())
+            .bind(i64::from(order.is_placed()))
+            .bind(written(order)?);
+        rows.push(row);
     }
+    let conflict = "ON CONFLICT (partition, id) \
+         DO UPDATE SET touched = excluded.touched, placed = excluded.placed, body = excluded.body";
+    insert_rows(connection, "orders (partition, id, touched, placed, body)", conflict, rows).await?;
     Ok(())
 }
 
@@ -157,18 +134,12 @@ async fn insert_changes(
     partition: i64,
     kept: &[KeptChanges],
 ) -> Result<(), StoreError> {
-    for chunk in kept.chunks(rows_per_statement(4)) {
-        let sql = format!(
-            "INSERT INTO order_changes (partition, raw_seq, ingested_at, body) VALUES {}",
-            placeholders(chunk.len(), 4)
-        );
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for KeptChanges { raw_seq, ingested_at, changes, .. } in chunk {
-            statement =
-                statement.bind(partition).bind(signed(*raw_seq)).bind(ingested_at.millis()).bind(written(changes)?);
-        }
-        statement.execute(&mut *connection).await?;
+    let mut rows = Vec::with_capacity(kept.len());
+    for KeptChanges { raw_seq, ingested_at, changes, .. } in kept {
+        let row = SqlValues::new().bind(partition).bind(signed(*raw_seq)).bind(ingested_at.millis());
+        rows.push(row.bind(written(changes)?));
     }
+    insert_rows(connection, "order_changes (partition, raw_seq, ingested_at, body)", "", rows).await?;
     Ok(())
 }
 
@@ -180,22 +151,15 @@ async fn upsert_events(connection: &mut AnyConnection, partition: i64, kept: &[K
     };
     // Of one event the last counts: a statement takes each row once.
     let events: BTreeMap<EventKey, _> = kept.iter().flat_map(of_batch).collect();
-    let events: Vec<_> = events.into_iter().collect();
-    for chunk in events.chunks(rows_per_statement(5)) {
-        let sql = format!(
-            "INSERT INTO order_events (partition, event, raw_seq, place, ingested_at) VALUES {} \
-             ON CONFLICT (partition, event) DO UPDATE SET raw_seq = excluded.raw_seq, place = excluded.place, \
-             ingested_at = excluded.ingested_at",
-            placeholders(chunk.len(), 5)
-        );
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for (event, (raw_seq, place, ingested_at)) in chunk {
-            let place = i64::try_from(*place).map_err(|_| StoreError::Malformed("place"))?;
-            statement =
-                statement.bind(partition).bind(event.to_bytes().to_vec()).bind(*raw_seq).bind(place).bind(*ingested_at);
-        }
-        statement.execute(&mut *connection).await?;
+    let mut rows = Vec::with_capacity(events.len());
+    for (event, (raw_seq, place, ingested_at)) in events {
+        let place = i64::try_from(place).map_err(|_| StoreError::Malformed("place"))?;
+        let row = SqlValues::new().bind(partition).bind(event.to_bytes().to_vec()).bind(raw_seq);
+        rows.push(row.bind(place).bind(ingested_at));
     }
+    let conflict = "ON CONFLICT (partition, event) DO UPDATE SET raw_seq = excluded.raw_seq, place = excluded.place, \
+         ingested_at = excluded.ingested_at";
+    insert_rows(connection, "order_events (partition, event, raw_seq, place, ingested_at)", conflict, rows).await?;
     Ok(())
 }
 

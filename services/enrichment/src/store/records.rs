@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Timestamp, text::has_control};
-use tidemill_store::{Error as StoreError, placeholders, refused, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, for_keys, refused};
 
 use super::{Store, signed, unsigned};
 use crate::reference::{RecordAttributes, RecordChange, RecordKind};
@@ -94,19 +94,9 @@ pub(super) async fn histories(
     kind: RecordKind,
     ids: &[&str],
 ) -> Result<Histories, StoreError> {
-    let mut found = Histories::new();
-    for chunk in ids.chunks(rows_per_statement(1)) {
-        // The kind is bound after the ids, so that those count from $1.
-        let sql = format!(
-            "SELECT id, version, valid_from, attributes, claimed_at FROM reference_changes \
-             WHERE id IN {} AND kind = ${} ORDER BY version",
-            placeholders(1, chunk.len()),
-            chunk.len() + 1,
-        );
-        let statement = chunk.iter().fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |statement, id| statement.bind(*id));
-        found.extend(by_id(&statement.bind(kind.as_str()).fetch_all(&mut *connection).await?)?);
-    }
-    Ok(found)
+    let sql = "SELECT id, version, valid_from, attributes, claimed_at FROM reference_changes WHERE kind = ? AND id IN (?) \
+               ORDER BY version";
+    by_id(&for_keys(connection, sql, &SqlValues::new().bind(kind.as_str()), ids.iter().copied()).await?)
 }
 
 fn by_id(rows: &[AnyRow]) -> Result<Histories, StoreError> {

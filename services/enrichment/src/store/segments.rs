@@ -1,14 +1,14 @@
 //! Sealed batches: segments, and the blocks of their keys.
 
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, Row};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
 use super::{Store, signed, unsigned};
 use crate::duplicates::{Block, BlockName, KeyFilter, Marks, SealedSegment, Segment, SegmentSpan};
 
-/// Blocks of 12 KiB that one statement writes at most.
-const BLOCKS_PER_STATEMENT: usize = 64;
+/// Blocks of 12 KiB that are copied at once, to be written.
+const BLOCKS_AT_ONCE: usize = 64;
 
 impl Store {
     /// The segments of a partition, oldest first. Each is read by itself: its
@@ -53,25 +53,15 @@ impl Store {
         segment: u64,
         blocks: &[u32],
     ) -> Result<Vec<(BlockName, Block)>, StoreError> {
+        let mut connection = self.database.pool().acquire().await?;
+        let sql = "SELECT block, entries FROM seen_blocks WHERE partition = ? AND segment = ? AND block IN (?)";
+        let of = SqlValues::new().bind(i64::from(partition.index())).bind(signed(segment));
         let mut found = Vec::with_capacity(blocks.len());
-        for chunk in blocks.chunks(rows_per_statement(1).saturating_sub(2).max(1)) {
-            let sql = format!(
-                "SELECT block, entries FROM seen_blocks WHERE block IN {} AND partition = ${} AND segment = ${}",
-                placeholders(1, chunk.len()),
-                chunk.len() + 1,
-                chunk.len() + 2
-            );
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for block in chunk {
-                query = query.bind(i64::from(*block));
-            }
-            let query = query.bind(i64::from(partition.index())).bind(signed(segment));
-            for row in query.fetch_all(self.database.pool()).await? {
-                let block: i64 = row.try_get(0)?;
-                let block = u32::try_from(block).map_err(|_| StoreError::Malformed("block"))?;
-                let entries = Block::from_bytes(row.try_get(1)?).ok_or(StoreError::Malformed("entries"))?;
-                found.push((BlockName { segment, block }, entries));
-            }
+        for row in for_keys(&mut connection, sql, &of, blocks.iter().copied().map(i64::from)).await? {
+            let block: i64 = row.try_get(0)?;
+            let block = u32::try_from(block).map_err(|_| StoreError::Malformed("block"))?;
+            let entries = Block::from_bytes(row.try_get(1)?).ok_or(StoreError::Malformed("entries"))?;
+            found.push((BlockName { segment, block }, entries));
         }
         Ok(found)
     }
@@ -130,19 +120,12 @@ pub(super) async fn insert(
     .bind(filter.to_bytes())
     .execute(&mut *connection)
     .await?;
-    let mut number = 0;
-    for chunk in sealed.blocks.chunks(rows_per_statement(4).min(BLOCKS_PER_STATEMENT)) {
-        let sql = format!(
-            "INSERT INTO seen_blocks (partition, segment, block, entries) VALUES {}",
-            placeholders(chunk.len(), 4)
-        );
-        let mut statement = sqlx::query(AssertSqlSafe(sql));
-        for block in chunk {
-            let entries = block.as_bytes().to_vec();
-            statement = statement.bind(partition).bind(signed(span.last)).bind(number).bind(entries);
-            number += 1_i64;
-        }
-        statement.execute(&mut *connection).await?;
+    let row = |(number, block): (i64, &Block)| {
+        SqlValues::new().bind(partition).bind(signed(span.last)).bind(number).bind(block.as_bytes())
+    };
+    for (first, blocks) in (0..).step_by(BLOCKS_AT_ONCE).zip(sealed.blocks.chunks(BLOCKS_AT_ONCE)) {
+        let rows = (first..).zip(blocks).map(row);
+        insert_rows(connection, "seen_blocks (partition, segment, block, entries)", "", rows).await?;
     }
     sqlx::query(
         "UPDATE seen_batches SET keys = $1, business_keys = NULL WHERE partition = $2 AND raw_seq BETWEEN $3 AND $4",

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::AnyConnection;
 use tidemill_definitions::DefinitionError;
 use tidemill_domain::Timestamp;
-use tidemill_store::{Error as StoreError, placeholders, rows_per_statement};
+use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
 
 use super::{
     Store,
@@ -141,24 +141,18 @@ pub(super) async fn insert_changes(
     connection: &mut AnyConnection,
     changes: &[(RecordKind, &String, RecordChange)],
 ) -> Result<(), StoreError> {
-    for chunk in changes.chunks(rows_per_statement(6)) {
-        let sql = format!(
-            "INSERT INTO reference_changes (kind, id, version, valid_from, attributes, claimed_at) VALUES {}",
-            placeholders(chunk.len(), 6)
-        );
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for (kind, id, change) in chunk {
-            let attributes =
-                serde_json::to_string(&change.attributes).map_err(|_| StoreError::Malformed("attributes"))?;
-            statement = statement
-                .bind(kind.as_str())
-                .bind(id.as_str())
-                .bind(signed(change.version))
-                .bind(change.valid_from.map(Timestamp::millis))
-                .bind(attributes)
-                .bind(change.claimed_at.map(Timestamp::millis));
-        }
-        statement.execute(&mut *connection).await?;
+    let mut rows = Vec::with_capacity(changes.len());
+    for (kind, id, change) in changes {
+        let attributes = serde_json::to_string(&change.attributes).map_err(|_| StoreError::Malformed("attributes"))?;
+        let row = SqlValues::new()
+            .bind(kind.as_str())
+            .bind(id.as_str())
+            .bind(signed(change.version))
+            .bind(change.valid_from.map(Timestamp::millis))
+            .bind(attributes)
+            .bind(change.claimed_at.map(Timestamp::millis));
+        rows.push(row);
     }
+    insert_rows(connection, "reference_changes (kind, id, version, valid_from, attributes, claimed_at)", "", rows).await?;
     Ok(())
 }

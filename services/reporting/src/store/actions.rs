@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{Row, any::AnyRow};
 use tidemill_domain::Timestamp;
-use tidemill_store::{Error, placeholders};
+use tidemill_store::{Error, SqlValues, for_keys, insert_rows};
 use uuid::Uuid;
 
 use super::{
     Store,
-    sql::{BLOCK, Statement, numbered, optional, time, unsigned, upsert, uuid},
+    sql::{optional, time, unsigned, upsert, uuid},
 };
 use crate::dead_letters::{Act, ActionFilter, ActionProgress, ActionRequest, LetterAction, LetterState, RequestKind};
 
@@ -68,26 +68,20 @@ impl Store {
             (true, RequestKind::Redrive) => "1 = 1",
             (true, RequestKind::Discard) => "dead_letter_states.state <> 'accepted'",
         };
-        let mut ordered = BTreeSet::new();
-        for some in letters.chunks(BLOCK) {
-            let sql = format!(
-                "INSERT INTO dead_letter_states (letter, state, action, changed_at) VALUES {} ON CONFLICT (letter)
-                 DO UPDATE SET state = excluded.state, action = excluded.action, changed_at = excluded.changed_at
-                 WHERE {allowed} RETURNING letter",
-                placeholders(some.len(), 4)
-            );
-            let bind = |statement: Statement<'static>, letter: &u64| {
-                statement
-                    .bind(letter.cast_signed())
-                    .bind(state.as_str())
-                    .bind(order.action(*letter).to_string())
-                    .bind(order.at.millis())
-            };
-            let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-            for row in some.iter().fold(statement, bind).fetch_all(&mut *tx).await? {
-                ordered.insert(unsigned(&row, 0)?);
-            }
-        }
+        let conflict = format!(
+            "ON CONFLICT (letter) DO UPDATE SET state = excluded.state, action = excluded.action,
+             changed_at = excluded.changed_at WHERE {allowed} RETURNING letter"
+        );
+        let rows = letters.iter().map(|letter| {
+            SqlValues::new()
+                .bind(letter.cast_signed())
+                .bind(state.as_str())
+                .bind(order.action(*letter).to_string())
+                .bind(order.at.millis())
+        });
+        let into = "dead_letter_states (letter, state, action, changed_at)";
+        let changed = insert_rows(&mut tx, into, &conflict, rows).await?;
+        let ordered: BTreeSet<u64> = changed.iter().map(|row| unsigned(row, 0)).collect::<Result<_, _>>()?;
         let rows: Vec<u64> = ordered.iter().copied().collect();
         upsert(
             &mut tx,
@@ -175,15 +169,9 @@ impl Store {
             return Ok(());
         }
         let mut tx = self.database.begin().await?;
-        for some in ids.chunks(BLOCK) {
-            let sql = format!(
-                "UPDATE dead_letter_actions SET state = 'done', settled_at = $1
-                 WHERE kind = 'discard' AND state = 'requested' AND id IN ({})",
-                numbered(2, some.len())
-            );
-            let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(now.millis());
-            some.iter().fold(statement, |s, id| s.bind(id.to_string())).execute(&mut *tx).await?;
-        }
+        let sql = "UPDATE dead_letter_actions SET state = 'done', settled_at = ?
+                   WHERE kind = 'discard' AND state = 'requested' AND id IN (?)";
+        for_keys(&mut tx, sql, &SqlValues::new().bind(now.millis()), ids.iter().map(Uuid::to_string)).await?;
         Ok(tx.commit().await?)
     }
 
@@ -193,14 +181,8 @@ impl Store {
             return Ok(());
         }
         let mut tx = self.database.begin().await?;
-        for some in ids.chunks(BLOCK) {
-            let sql = format!(
-                "UPDATE dead_letter_actions SET state = 'sent' WHERE state = 'requested' AND id IN ({})",
-                numbered(1, some.len())
-            );
-            let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-            some.iter().fold(statement, |s, id| s.bind(id.to_string())).execute(&mut *tx).await?;
-        }
+        let sql = "UPDATE dead_letter_actions SET state = 'sent' WHERE state = 'requested' AND id IN (?)";
+        for_keys(&mut tx, sql, &SqlValues::new(), ids.iter().map(Uuid::to_string)).await?;
         Ok(tx.commit().await?)
     }
 

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use tidemill_domain::Timestamp;
-use tidemill_store::Error;
+use tidemill_store::{Error, SqlValues, for_keys};
 use uuid::Uuid;
 
 use super::{
     Store,
-    sql::{BLOCK, numbered, optional, upsert},
+    sql::{optional, upsert},
 };
 use crate::{
     books,
@@ -50,15 +50,9 @@ pub(super) async fn repetitions(
     connection: &mut AnyConnection,
     letters: &[&ListedLetter],
 ) -> Result<BTreeSet<u64>, Error> {
-    let mut known = BTreeSet::new();
-    for some in letters.chunks(BLOCK) {
-        let sql = format!("SELECT id FROM dead_letters WHERE id IN ({})", numbered(1, some.len()));
-        let statement = sqlx::query(AssertSqlSafe(sql)).persistent(some.len() == BLOCK);
-        let statement = some.iter().fold(statement, |s, letter| s.bind(letter.id.clone()));
-        for row in statement.fetch_all(&mut *connection).await? {
-            known.insert(row.try_get::<String, _>(0)?);
-        }
-    }
+    let ids = letters.iter().map(|letter| letter.id.as_str());
+    let rows = for_keys(connection, "SELECT id FROM dead_letters WHERE id IN (?)", &SqlValues::new(), ids).await?;
+    let mut known: BTreeSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let is_known = |letter: &&&ListedLetter| !known.insert(letter.id.clone());
     Ok(letters.iter().filter(is_known).map(|letter| letter.sequence).collect())
 }
@@ -128,18 +122,12 @@ impl Store {
         &self,
         sequences: &BTreeSet<u64>,
     ) -> Result<BTreeMap<u64, StoredLetter>, Error> {
-        let sequences: Vec<i64> = sequences.iter().filter_map(|s| i64::try_from(*s).ok()).collect();
-        let mut letters = BTreeMap::new();
-        for some in sequences.chunks(BLOCK) {
-            let sql = format!("{LETTERS} WHERE l.sequence IN ({})", numbered(1, some.len()));
-            let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-            let rows = some.iter().fold(statement, |s, n| s.bind(*n)).fetch_all(self.database.pool()).await?;
-            for row in &rows {
-                let found = found(row)?;
-                letters.insert(found.letter.sequence, found);
-            }
-        }
-        Ok(letters)
+        let mut connection = self.database.pool().acquire().await?;
+        let sequences = sequences.iter().filter_map(|sequence| i64::try_from(*sequence).ok());
+        let sql = format!("{LETTERS} WHERE l.sequence IN (?)");
+        let rows = for_keys(&mut connection, &sql, &SqlValues::new(), sequences).await?;
+        let letter = |row| found(row).map(|found| (found.letter.sequence, found));
+        rows.iter().map(letter).collect()
     }
 
     /// Forgets dead letters that failed before `letters`, with where they

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::AnyConnection;
 use tidemill_domain::Timestamp;
-use tidemill_store::Error;
+use tidemill_store::{Error, SqlValues, for_keys};
 
-use super::sql::{BLOCK, numbered, upsert};
+use super::sql::upsert;
 use crate::{
     dead_letters::{ActionProgress, LetterState, ListedLetter},
     read_model::MetricsFold,
@@ -103,16 +103,12 @@ async fn settle_actions(
     let mut by_outcome: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     outcomes.iter().for_each(|(letter, outcome)| by_outcome.entry(*outcome).or_default().push(*letter));
     for (outcome, letters) in by_outcome {
-        for some in letters.chunks(BLOCK) {
-            let sql = format!(
-                "UPDATE dead_letter_actions SET state = $1, {column} = $2, settled_at = $3
-                 WHERE kind = 'redrive' AND state IN ('requested', 'sent') AND letter IN ({})",
-                numbered(4, some.len())
-            );
-            let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-            let statement = statement.bind(state.as_str()).bind(outcome.cast_signed()).bind(now.millis());
-            some.iter().fold(statement, |s, letter| s.bind(letter.cast_signed())).execute(&mut *connection).await?;
-        }
+        let sql = format!(
+            "UPDATE dead_letter_actions SET state = ?, {column} = ?, settled_at = ?
+             WHERE kind = 'redrive' AND state IN ('requested', 'sent') AND letter IN (?)"
+        );
+        let settled = SqlValues::new().bind(state.as_str()).bind(outcome.cast_signed()).bind(now.millis());
+        for_keys(connection, &sql, &settled, letters.into_iter().map(u64::cast_signed)).await?;
     }
     Ok(())
 }

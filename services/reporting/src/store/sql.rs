@@ -1,30 +1,28 @@
 //! What the tables' statements share.
 
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{Any, AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_store::{Error, placeholders};
+use tidemill_store::{Error, SqlValues, insert_rows};
 use uuid::Uuid;
 
-/// Rows that one statement writes. Full blocks share a prepared statement.
+/// Keys that one statement looks up.
 pub(super) const BLOCK: usize = 250;
 
 pub(super) type Statement<'q> = sqlx::query::Query<'q, Any, <Any as sqlx::Database>::Arguments>;
 
-/// Inserts rows of `columns` values, `BLOCK` at a time; `conflict` says what
-/// happens to those that are there. No two rows may have the same key.
+/// Inserts rows of `columns` values; `conflict` says what happens to those that
+/// are there. No two rows may have the same key.
 pub(super) async fn upsert<T: Sync>(
     connection: &mut AnyConnection,
     table: &str,
     columns: usize,
     conflict: &str,
     rows: &[T],
-    bind: impl for<'q> Fn(Statement<'q>, &T) -> Statement<'q>,
+    bind: impl Fn(SqlValues, &T) -> SqlValues,
 ) -> Result<(), Error> {
-    for block in rows.chunks(BLOCK) {
-        let sql = format!("INSERT INTO {table} VALUES {} ON CONFLICT {conflict}", placeholders(block.len(), columns));
-        let statement = sqlx::query(AssertSqlSafe(sql)).persistent(block.len() == BLOCK);
-        block.iter().fold(statement, &bind).execute(&mut *connection).await?;
-    }
+    let rows: Vec<SqlValues> = rows.iter().map(|row| bind(SqlValues::new(), row)).collect();
+    debug_assert!(rows.iter().all(|row| row.len() == columns), "{table}");
+    insert_rows(connection, table, &format!("ON CONFLICT {conflict}"), rows).await?;
     Ok(())
 }
 

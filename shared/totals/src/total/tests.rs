@@ -96,3 +96,22 @@ fn what_is_rounded_where_it_is_converted_is_marked_once() {
     total.add_money(read("1"), base("EUR", Some("2")));
     assert_eq!(total.rounded, 2);
 }
+
+#[test]
+fn what_is_no_total_is_refused_and_what_is_more_is_passed_over() {
+    let read = |text: &str| serde_json::from_str::<MeasureTotal>(text).map_err(|error| error.to_string());
+    let total = MeasureTotal::from(Measure::Count(3));
+    assert_eq!(read(r#"{"new":{"a":[1]},"state":3,"kind":"count"}"#), Ok(total.clone()));
+    assert_eq!(read(r#"{"kind":"count","state":3,"converted":null}"#), Ok(total));
+    for (text, why) in [
+        (r#"{"state":3}"#, "missing field `kind`"),
+        (r#"{"kind":"count"}"#, "missing field `state`"),
+        (r#"{"kind":"mode","state":3}"#, "unknown variant `mode`"),
+        (r#"{"kind":"count","state":"3"}"#, "invalid type: string"),
+        (r#"{"state":"3","kind":"count"}"#, "invalid type: string"),
+        ("[]", "a total of a measure"),
+    ] {
+        let told = read(text).expect_err(why);
+        assert!(told.contains(why), "{told}");
+    }
+}
