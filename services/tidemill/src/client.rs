@@ -2,6 +2,7 @@
 //! reads the results.
 
 mod answers;
+mod load;
 mod told;
 mod whose;
 
@@ -17,6 +18,7 @@ use url::Url;
 use told::{cause, hint, told};
 
 pub use answers::{BatchVerdict, Books, HourOutcomes, OneSeries, Outcomes, PointOfSeries, Series, SourceOutcomes};
+pub use load::Offer;
 
 /// How long a request is tried again before the sender gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -257,31 +259,9 @@ impl Client {
         let deadline = Instant::now() + self.patience;
         let mut wait = Duration::from_millis(100);
         loop {
-            let (reason, retry_after) = match request().timeout(REQUEST_TIMEOUT).send().await {
-                Err(error) => (cause(&error), None),
-                Ok(answer) => {
-                    let status = answer.status();
-                    let retry_after = answer
-                        .headers()
-                        .get(header::RETRY_AFTER)
-                        .and_then(|v| v.to_str().ok()?.parse().ok())
-                        .map(Duration::from_secs);
-                    let body = answer.text().await.unwrap_or_default();
-                    let short = || body.chars().take(500).collect::<String>();
-                    match status {
-                        // All events of a batch were refused: each has its verdict.
-                        s if s.is_success()
-                            || (s == StatusCode::UNPROCESSABLE_ENTITY && body.contains("\"rejected\"")) =>
-                        {
-                            return serde_json::from_str(&body).map_err(|e| ClientError::Malformed {
-                                url: url.clone(),
-                                reason: format!("{e}: {}", short()),
-                            });
-                        }
-                        s if s == StatusCode::TOO_MANY_REQUESTS || s.is_server_error() => (told(&body), retry_after),
-                        _ => return Err(ClientError::Refused { url: url.clone(), status, body }),
-                    }
-                }
+            let (reason, retry_after) = match once(url, request()).await? {
+                RequestOutcome::Answered(answer) => return Ok(answer),
+                RequestOutcome::Again { reason, after } => (reason, after),
             };
             if Instant::now() > deadline {
                 return Err(ClientError::Unavailable { url: url.clone(), reason });
@@ -289,6 +269,48 @@ impl Client {
             sleep(retry_after.unwrap_or(wait).min(Duration::from_secs(5))).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
+    }
+}
+
+/// What came of one request.
+enum RequestOutcome<T> {
+    /// The answer.
+    Answered(T),
+    /// None that helps: it may be repeated.
+    Again {
+        /// Why.
+        reason: String,
+        /// When, if the suite says so.
+        after: Option<Duration>,
+    },
+}
+
+/// Sends one request. What no repetition would mend is an error.
+async fn once<T: DeserializeOwned>(url: &Url, request: reqwest::RequestBuilder) -> Result<RequestOutcome<T>, ClientError> {
+    let answer = match request.timeout(REQUEST_TIMEOUT).send().await {
+        Ok(answer) => answer,
+        Err(error) => return Ok(RequestOutcome::Again { reason: cause(&error), after: None }),
+    };
+    let status = answer.status();
+    let after = answer
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    let body = answer.text().await.unwrap_or_default();
+    let short = || body.chars().take(500).collect::<String>();
+    match status {
+        // All events of a batch were refused: each has its verdict.
+        s if s.is_success() || (s == StatusCode::UNPROCESSABLE_ENTITY && body.contains("\"rejected\"")) => {
+            serde_json::from_str(&body).map(RequestOutcome::Answered).map_err(|e| ClientError::Malformed {
+                url: url.clone(),
+                reason: format!("{e}: {}", short()),
+            })
+        }
+        s if s == StatusCode::TOO_MANY_REQUESTS || s.is_server_error() => {
+            Ok(RequestOutcome::Again { reason: told(&body), after })
+        }
+        _ => Err(ClientError::Refused { url: url.clone(), status, body }),
     }
 }
 
