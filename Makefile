@@ -74,6 +74,11 @@ bench: ## Measure the suite as separate release processes, and check every total
 	@$(TOOLS) cargo build --release --package tidemill-bus --example jetstream-relay
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/release/tidemill-bench-suite" $(if $(KEEP),--keep) $(BENCH_ARGS)
 
+.PHONY: counts
+counts: ## Count the instructions of single steps, and fail where one has grown dearer
+	@scripts/provision counts
+	@$(TOOLS) scripts/check-counts
+
 .PHONY: fuzz
 fuzz: ## Fuzz all that reads what strangers send, FUZZ_SECONDS (600) each (FUZZ_ARGS="json validate")
 	@scripts/provision fuzz
