@@ -18,7 +18,7 @@ use url::Url;
 use told::{cause, hint, told};
 
 pub use answers::{BatchVerdict, Books, HourOutcomes, OneSeries, Outcomes, PointOfSeries, Series, SourceOutcomes};
-pub use load::Offer;
+pub use load::{LiveBytes, Offer};
 
 /// How long a request is tried again before the sender gives up.
 const PATIENCE: Duration = Duration::from_secs(60);

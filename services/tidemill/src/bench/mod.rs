@@ -30,10 +30,7 @@ use std::{
 };
 
 use tidemill_domain::{Clock, SystemClock, Timestamp};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     arguments::BenchArguments,
@@ -58,7 +55,7 @@ const EVENTS: u64 = 100_000;
 const PER_MINUTE: u64 = 60_000;
 /// Probes a second.
 const PROBES: u64 = 100;
-/// How long the live stream may take to begin, and to show the last probe.
+/// How long the live stream may take to show the last probe.
 const LIVE_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks whether it has.
 const POLL: Duration = Duration::from_millis(50);
@@ -142,10 +139,14 @@ async fn load(arguments: &BenchArguments, client: &Client) -> Result<ExitCode, B
     let workload = &generator.workload;
 
     let bar = progress::bar("sending", workload.events);
-    let (start, started_ms) = (Instant::now() + POLL * 2, SystemClock.now().millis() + 100);
-    let mut schedule = Schedule { start, rate: arguments.rate, batch };
-    let watch = watched(client, &generator, &metric, &mut schedule).await?;
-    let started_ms = started_ms + i64::try_from((schedule.start - start).as_millis()).unwrap_or_default();
+    // Opened before the first event: from then on nothing is missed.
+    let stream = if workload.probe_every > 0 { Some(client.live().await?) } else { None };
+    let (start, started_ms) = (Instant::now(), SystemClock.now().millis());
+    let schedule = Schedule { start, rate: arguments.rate, batch };
+    let watch = stream.map(|stream| {
+        let watch = ProbeWatch::new(client.clone(), generator.clone(), metric.clone(), schedule);
+        (watch.clone(), tokio::spawn(watch.run(stream)))
+    });
     let sent = sending::send(client, &generator, schedule, arguments.connections, bar).await?;
     let books = settle::settle(client, &before, workload.events, Duration::from_secs(arguments.timeout)).await?;
     let seconds = schedule.start.elapsed().as_secs_f64();
@@ -192,26 +193,6 @@ async fn load(arguments: &BenchArguments, client: &Client) -> Result<ExitCode, B
 #[allow(clippy::cast_precision_loss, reason = "events are at most a billion")]
 fn events(workload: &Workload) -> f64 {
     workload.events as f64
-}
-
-/// Opens the live stream, where there are probes; the load begins once it is
-/// there.
-async fn watched(
-    client: &Client,
-    generator: &Arc<Generator>,
-    metric: &CheckedMetric,
-    schedule: &mut Schedule,
-) -> Result<Option<(ProbeWatch, tokio::task::JoinHandle<()>)>, Box<dyn Error>> {
-    if generator.workload.probe_every == 0 {
-        return Ok(None);
-    }
-    // It has to know when the load begins before the stream is there.
-    schedule.start = Instant::now() + LIVE_PATIENCE / 10;
-    let watch = ProbeWatch::new(client.clone(), generator.clone(), metric.clone(), *schedule);
-    let (ready, opened) = oneshot::channel();
-    let task = tokio::spawn(watch.clone().run(Some(ready)));
-    timeout(LIVE_PATIENCE, opened).await.map_err(|_| "the live stream of reporting does not begin")??;
-    Ok(Some((watch, task)))
 }
 
 /// What was seen of the probes, once all were, or no more come.

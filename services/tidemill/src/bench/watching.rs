@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -26,7 +25,7 @@ use super::{
     schedule::Schedule,
     writing::Generator,
 };
-use crate::client::Client;
+use crate::client::{Client, LiveBytes};
 
 /// Before a stream that broke is asked for anew.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -79,24 +78,24 @@ impl ProbeWatch {
         self.visible().count() >= workload.events.div_ceil(workload.probe_every.max(1))
     }
 
-    /// Watches until every probe was seen. `ready` is told once the stream is
-    /// there.
-    pub(super) async fn run(self, mut ready: Option<tokio::sync::oneshot::Sender<()>>) {
-        while !self.is_complete() {
-            // A stream that cannot be had now may be had later; what was missed is asked for.
-            let _ = self.follow(&mut ready).await;
+    /// Watches until every probe was seen, by a stream that was opened before the
+    /// first was sent.
+    pub(super) async fn run(self, opened: LiveBytes) {
+        // A stream that breaks is opened anew, and what was missed is asked for.
+        let mut ended = self.follow(opened).await;
+        while ended.is_err() || !self.is_complete() {
             sleep(AGAIN).await;
+            ended = self.follow_again().await;
         }
     }
 
-    async fn follow(&self, ready: &mut Option<tokio::sync::oneshot::Sender<()>>) -> Result<(), BenchError> {
-        let mut stream = pin!(self.client.live().await?);
-        if let Some(ready) = ready.take() {
-            // Nobody waits any more: the run has ended.
-            let _ = ready.send(());
-        } else {
-            self.catch_up().await?;
-        }
+    async fn follow_again(&self) -> Result<(), BenchError> {
+        let stream = self.client.live().await?;
+        self.catch_up().await?;
+        self.follow(stream).await
+    }
+
+    async fn follow(&self, mut stream: LiveBytes) -> Result<(), BenchError> {
         let mut reader = EventReader::default();
         while let Some(piece) = stream.next().await {
             for event in reader.take(&piece?) {

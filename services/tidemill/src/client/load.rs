@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{StreamExt, stream::BoxStream};
 use reqwest::header;
 use url::Url;
 
@@ -23,6 +23,9 @@ pub enum Offer {
         after: Option<Duration>,
     },
 }
+
+/// The live stream, in the pieces that come.
+pub type LiveBytes = BoxStream<'static, Result<Bytes, ClientError>>;
 
 impl Client {
     /// Where it sends to.
@@ -47,7 +50,7 @@ impl Client {
     ///
     /// # Errors
     /// When the stream cannot be had, or ends by a failure.
-    pub async fn live(&self) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + Send + use<>, ClientError> {
+    pub async fn live(&self) -> Result<LiveBytes, ClientError> {
         let url = join(&self.reporting, "/v1/stream");
         let lost = {
             let url = url.clone();
@@ -60,6 +63,6 @@ impl Client {
             let body = answer.text().await.unwrap_or_default();
             return Err(ClientError::Refused { url, status, body });
         }
-        Ok(answer.bytes_stream().map(move |chunk| chunk.map_err(&lost)))
+        Ok(answer.bytes_stream().map(move |chunk| chunk.map_err(&lost)).boxed())
     }
 }
