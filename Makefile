@@ -69,9 +69,8 @@ chaos: ## Kill, hold and cut off every part while a shop trades (CHAOS_ARGS="--s
 
 .PHONY: bench
 bench: ## Measure the suite as separate release processes, and check every total (BENCH_ARGS="--store postgres")
-	@scripts/provision test
+	@scripts/provision bench
 	@$(TOOLS) cargo build --release --workspace --bins
-	@$(TOOLS) cargo build --release --package tidemill-bus --example jetstream-relay
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/release/tidemill-bench-suite" $(if $(KEEP),--keep) $(BENCH_ARGS)
 
 .PHONY: counts

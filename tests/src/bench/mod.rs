@@ -41,10 +41,13 @@ use crate::{
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
-/// Invoice lines in a minute of event time: a large shop.
-const LINES_PER_MINUTE: u64 = 1_000;
+/// Invoice lines in a minute of event time: about as many as in a busy minute of
+/// Online Retail. The fewer there are, the more totals there are.
+const LINES_PER_MINUTE: u64 = 30;
 /// Events of the shop in a minute of event time.
 const SHOP_PER_MINUTE: u64 = 10_000;
+/// How far back event times begin: whatever the speed, none is in the future.
+const PAST: i64 = 20 * 365 * DAY;
 /// Events of the first load of each kind, which tells how many fill the time.
 const FIRST: u64 = 5_000;
 /// Loads of a kind at most: each has at most so many times the events of the one
@@ -134,7 +137,7 @@ impl Bench {
     fn new(options: &Options, folder: PathBuf, journal: Journal) -> Result<Self, Error> {
         let programs = folder.join("bin");
         let names = Service::ALL.map(|service| PathBuf::from(service.binary()));
-        let others = ["tidemill", "examples/jetstream-relay"].map(PathBuf::from);
+        let others = ["tidemill", "jetstream-relay"].map(PathBuf::from);
         stage_programs(&programs, &names.into_iter().chain(others).collect::<Vec<_>>())?;
         let generator = LoadGenerator { program: programs.join("tidemill") };
         Ok(Self { store: options.store, seconds: float(options.seconds), folder, programs, generator, journal })
@@ -176,7 +179,7 @@ impl Bench {
             connections: 8,
             rate: None,
             per_minute: Some(LINES_PER_MINUTE),
-            begin: Some(SystemClock.now().plus_millis(-20 * DAY)),
+            begin: Some(SystemClock.now().plus_millis(-PAST)),
             alert_every: 0,
         };
         self.sustained("the reference job", suite, load).await
@@ -191,11 +194,11 @@ impl Bench {
             connections: 8,
             rate: None,
             per_minute: Some(SHOP_PER_MINUTE),
-            begin: Some(SystemClock.now().plus_millis(-20 * DAY)),
+            begin: Some(SystemClock.now().plus_millis(-PAST)),
             alert_every: 0,
         };
         let batched_report = self.sustained("the shop", suite, batched.clone()).await?.load;
-        let begin = Some(SystemClock.now().plus_millis(-10 * DAY));
+        let begin = Some(SystemClock.now().plus_millis(-PAST / 2));
         let single = Load { batch: 1, connections: 64, begin, ..batched.clone() };
         let single_report = self.sustained("one event a request", suite, single).await?.load;
 

@@ -20,7 +20,7 @@ use tidemill_tests::bench::{self, Options, StoreKind};
         The last line on standard output is one JSON object. The exit code is 0 only if the books balanced\n\
         after every load, and every total was right.\n\n\
         It needs nats-server, and PostgreSQL for --store postgres; and these programs beside it:\n  \
-        cargo build --release --workspace --bins && cargo build --release --package tidemill-bus --examples\n\n\
+        cargo build --release --workspace --bins\n\n\
         Examples:\n  \
         tidemill-bench-suite                         SQLite\n  \
         tidemill-bench-suite --store postgres --seconds 30\n  \

@@ -14,7 +14,8 @@ use crate::bench::Shape;
     it, and every latency is measured from that time: a slow suite hides nothing. Without, requests follow each other \
     as fast as --connections allow, which tells throughput alone.\n\n\
     It ends when the books balance, and compares totals, window by window, with its own. Nothing else may send events \
-    of these types for the windows that it takes (--begin). The events stay in the suite: take one that is there for it. The last line is \
+    of these types for the windows that it takes (--begin), and event times go on from one load to the next: events that are a week \
+    older than the newest would be late. The events stay in the suite: take one that is there for it. The last line is \
     one JSON object. The exit code is 0 if the books balance and every total is right, 3 if the books do not balance, \
     and 4 if the suite cannot be reached.\n\n\
     Examples:\n  \

@@ -59,19 +59,18 @@ pub(super) fn extent(metric: &CheckedMetric, workload: &Workload) -> (Timestamp,
 }
 
 impl Compared {
-    fn take(
+    fn take<'a>(
         &mut self,
         metric: &CheckedMetric,
-        mut truth: BTreeMap<(Timestamp, Vec<&'static str>), TrueTotal>,
-        answer: &Series,
+        mut truth: BTreeMap<(Timestamp, Vec<&'a str>), TrueTotal>,
+        answer: &'a Series,
     ) {
         for series in &answer.series {
             let of = |name: &str| series.dimensions.get(name).map_or("", String::as_str);
             let values: Vec<&str> = metric.dimensions.iter().map(|dimension| of(dimension.name())).collect();
             for point in &series.points {
                 let start = point.start.parse().unwrap_or(Timestamp::EPOCH);
-                let key = truth.keys().find(|(at, of)| *at == start && *of == values).cloned();
-                let Some(expected) = key.and_then(|key| truth.remove(&key)) else {
+                let Some(expected) = truth.remove(&(start, values.clone())) else {
                     self.differs(format!("{start} {values:?} is no window of ours, or there twice"));
                     continue;
                 };

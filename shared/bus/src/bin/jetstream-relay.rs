@@ -9,6 +9,8 @@
 //! asynchronously. It ends when the second one has everything. The last line is
 //! one JSON object.
 
+#![allow(clippy::print_stdout, reason = "a command line talks to people")]
+
 use std::{collections::VecDeque, error::Error, future::IntoFuture, time::Instant};
 
 use async_nats::jetstream::{
@@ -52,6 +54,7 @@ async fn main() -> Result<()> {
     relay(&context, count).await?;
     publishing.await??;
     let seconds = begun.elapsed().as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "events of a file are far fewer than 2^52")]
     let told = serde_json::json!({
         "events": events,
         "bytes": text.len(),
