@@ -16,6 +16,8 @@ TOOLS := eval "$$(scripts/provision env)" &&
 DEMO_ARGS ?=
 # Arguments of `tidemill-chaos`, for instance CHAOS_ARGS="--seed 7".
 CHAOS_ARGS ?=
+# Arguments of `tidemill-bench-suite`, for instance BENCH_ARGS="--store postgres --keep".
+BENCH_ARGS ?=
 # Targets for `make fuzz`, for instance FUZZ_ARGS="json validate"; all, without any.
 FUZZ_ARGS ?=
 # Arguments of tests/contract/run.py, for instance CONTRACT_ARGS="--cases 500".
@@ -64,6 +66,17 @@ chaos: ## Kill, hold and cut off every part while a shop trades (CHAOS_ARGS="--s
 	@scripts/provision test
 	@$(TOOLS) cargo build --profile $(PROFILE) --workspace --bins
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-chaos" $(CHAOS_ARGS)
+
+.PHONY: bench
+bench: ## Measure the suite as separate release processes, and check every total (BENCH_ARGS="--store postgres")
+	@scripts/provision bench
+	@$(TOOLS) cargo build --release --workspace --bins
+	@$(TOOLS) exec "$$CARGO_TARGET_DIR/release/tidemill-bench-suite" $(if $(KEEP),--keep) $(BENCH_ARGS)
+
+.PHONY: counts
+counts: ## Count the instructions of single steps, and fail where one has grown dearer
+	@scripts/provision counts
+	@$(TOOLS) scripts/check-counts
 
 .PHONY: fuzz
 fuzz: ## Fuzz all that reads what strangers send, FUZZ_SECONDS (600) each (FUZZ_ARGS="json validate")

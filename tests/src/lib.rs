@@ -1,11 +1,14 @@
 //! What the end-to-end tests share: a whole suite with real servers, and
-//! questions to it; and two runs that compare every number with the truth, the
-//! chaos run on this machine and the cluster test on a Kubernetes.
+//! questions to it; and three runs that compare every number with the truth: the
+//! chaos run and the benchmark on this machine, and the cluster test on a
+//! Kubernetes.
 
+pub mod bench;
 pub mod chaos;
 pub mod cluster;
 mod error;
 mod journal;
+mod local;
 mod service;
 pub mod shop;
 

@@ -1,5 +1,6 @@
 //! What each command is told on the command line.
 
+mod bench;
 mod dlq;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use tidemill_domain::Currency;
 use url::Url;
 
 use crate::shop_file::ShopFile;
+pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
 

@@ -7,10 +7,10 @@ use tidemill_service::Printable;
 
 use crate::{
     arguments::{
-        BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments, InitArguments,
+        BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments, InitArguments,
         KeysArguments, UpArguments,
     },
-    commands, demo, out,
+    bench, commands, demo, out,
 };
 
 /// Real-time analytics for shops: events in, live numbers, alerts and traces
@@ -25,6 +25,7 @@ use crate::{
         tidemill demo --events 50000 --exit           play a flash sale and check the books\n  \
         tidemill import online-retail retail.csv.zst --out results\n  \
         tidemill check --ingestion-url http://localhost:7070\n  \
+        tidemill bench --ingestion-url http://localhost:7070 --rate 2000 --duration 60\n  \
         tidemill books --reporting-url http://localhost:7080 --hours\n  \
         tidemill dlq list --code schema_violation --since 2h\n\n\
         Exit codes:\n  \
@@ -51,6 +52,8 @@ enum Command {
     Import(ImportArguments),
     /// Send an event through a running suite and wait for its total
     Check(CheckArguments),
+    /// Load a suite at a fixed rate, and check its totals
+    Bench(BenchArguments),
     /// Show whether every event received is accounted for
     Books(BooksArguments),
     /// List, show, redrive and discard dead letters
@@ -79,6 +82,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Import(ImportArguments { what: Dataset::OnlineRetail(import) }) => commands::import(import).await,
         Command::Check(check) => commands::check(check).await,
+        Command::Bench(bench) => bench::run(bench).await,
         Command::Books(books) => commands::books(books).await,
         Command::Dlq(dlq) => commands::dlq(dlq).await,
         Command::Keys(keys) => commands::keys(keys),

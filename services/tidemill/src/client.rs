@@ -3,6 +3,7 @@
 
 mod answers;
 mod keys;
+mod load;
 mod service;
 mod told;
 mod whose;
@@ -21,6 +22,7 @@ use told::{cause, hint, told};
 
 pub use answers::{BatchVerdict, Books, HourOutcomes, OneSeries, Outcomes, PointOfSeries, Series, SourceOutcomes};
 pub use keys::Keys;
+pub use load::{LiveBytes, Offer};
 pub use service::SuiteService;
 
 /// How long a request is tried again before the sender gives up.
@@ -293,31 +295,9 @@ impl Client {
         let deadline = Instant::now() + self.patience;
         let mut wait = Duration::from_millis(100);
         loop {
-            let (reason, retry_after) = match request().timeout(REQUEST_TIMEOUT).send().await {
-                Err(error) => (cause(&error), None),
-                Ok(answer) => {
-                    let status = answer.status();
-                    let retry_after = answer
-                        .headers()
-                        .get(header::RETRY_AFTER)
-                        .and_then(|v| v.to_str().ok()?.parse().ok())
-                        .map(Duration::from_secs);
-                    let body = answer.text().await.unwrap_or_default();
-                    let short = || body.chars().take(500).collect::<String>();
-                    match status {
-                        // All events of a batch were refused: each has its verdict.
-                        s if s.is_success()
-                            || (s == StatusCode::UNPROCESSABLE_ENTITY && body.contains("\"rejected\"")) =>
-                        {
-                            return serde_json::from_str(&body).map_err(|e| ClientError::Malformed {
-                                url: url.clone(),
-                                reason: format!("{e}: {}", short()),
-                            });
-                        }
-                        s if s == StatusCode::TOO_MANY_REQUESTS || s.is_server_error() => (told(&body), retry_after),
-                        _ => return Err(ClientError::Refused { url: url.clone(), status, body }),
-                    }
-                }
+            let (reason, retry_after) = match once(url, request()).await? {
+                RequestOutcome::Answered(answer) => return Ok(answer),
+                RequestOutcome::Again { reason, after } => (reason, after),
             };
             if Instant::now() > deadline {
                 return Err(ClientError::Unavailable { url: url.clone(), reason });
@@ -325,6 +305,48 @@ impl Client {
             sleep(retry_after.unwrap_or(wait).min(Duration::from_secs(5))).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
+    }
+}
+
+/// What came of one request.
+enum RequestOutcome<T> {
+    /// The answer.
+    Answered(T),
+    /// None that helps: it may be repeated.
+    Again {
+        /// Why.
+        reason: String,
+        /// When, if the suite says so.
+        after: Option<Duration>,
+    },
+}
+
+/// Sends one request. What no repetition would mend is an error.
+async fn once<T: DeserializeOwned>(url: &Url, request: reqwest::RequestBuilder) -> Result<RequestOutcome<T>, ClientError> {
+    let answer = match request.timeout(REQUEST_TIMEOUT).send().await {
+        Ok(answer) => answer,
+        Err(error) => return Ok(RequestOutcome::Again { reason: cause(&error), after: None }),
+    };
+    let status = answer.status();
+    let after = answer
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    let body = answer.text().await.unwrap_or_default();
+    let short = || body.chars().take(500).collect::<String>();
+    match status {
+        // All events of a batch were refused: each has its verdict.
+        s if s.is_success() || (s == StatusCode::UNPROCESSABLE_ENTITY && body.contains("\"rejected\"")) => {
+            serde_json::from_str(&body).map(RequestOutcome::Answered).map_err(|e| ClientError::Malformed {
+                url: url.clone(),
+                reason: format!("{e}: {}", short()),
+            })
+        }
+        s if s == StatusCode::TOO_MANY_REQUESTS || s.is_server_error() => {
+            Ok(RequestOutcome::Again { reason: told(&body), after })
+        }
+        _ => Err(ClientError::Refused { url: url.clone(), status, body }),
     }
 }
 

@@ -5,6 +5,7 @@
 mod out;
 
 pub mod arguments;
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod demo;

@@ -60,12 +60,16 @@ pub struct NatsServer {
     _tether: Option<Tether>,
     folder: PathBuf,
     port: u16,
+    /// Where it tells what it does, if it was asked to.
+    monitoring: Option<String>,
     password: Password,
 }
 
 #[derive(Deserialize)]
 struct Ports {
     nats: Vec<String>,
+    #[serde(default)]
+    monitoring: Vec<String>,
 }
 
 /// The nats-server to run: `TIDEMILL_NATS_SERVER`, else the one on `PATH`.
@@ -93,6 +97,16 @@ impl NatsServer {
 
     /// Starts one with a password that its clients have already.
     pub async fn start_with(folder: &Path, port: u16, password: Password) -> Result<Self, Error> {
+        Self::launch(folder, port, password, false).await
+    }
+
+    /// Starts one that tells whoever is on this machine what it does
+    /// ([`monitoring`](Self::monitoring)): for measurements.
+    pub async fn start_monitored(folder: &Path, port: u16) -> Result<Self, Error> {
+        Self::launch(folder, port, Password::random(), true).await
+    }
+
+    async fn launch(folder: &Path, port: u16, password: Password, is_monitored: bool) -> Result<Self, Error> {
         let program = find_nats_server()?;
         let io = |path: &Path| {
             let path = path.display().to_string();
@@ -109,10 +123,11 @@ impl NatsServer {
         DirBuilder::new().recursive(true).mode(0o700).create(&ports).map_err(io(&ports))?;
         let config = folder.join("nats.conf");
         let text = format!(
-            "listen: \"127.0.0.1:{}\"\nserver_name: tidemill\nports_file_dir: {:?}\nlog_file: {:?}\n\
+            "listen: \"127.0.0.1:{}\"\n{}server_name: tidemill\nports_file_dir: {:?}\nlog_file: {:?}\n\
              jetstream {{\n  store_dir: {:?}\n  sync_interval: always\n}}\n\
              authorization {{\n  user: {USER}\n  password: {:?}\n}}\n",
             if port == 0 { "-1".into() } else { port.to_string() },
+            if is_monitored { "http: \"127.0.0.1:-1\"\n" } else { "" },
             ports,
             folder.join("nats.log"),
             folder.join("jetstream"),
@@ -136,8 +151,9 @@ impl NatsServer {
         if let Some(pid) = child.id() {
             write!(lock, "{pid}").map_err(io(folder))?;
         }
-        let mut server = Self { child, _tether: tether, folder: folder.to_owned(), port, password };
+        let mut server = Self { child, _tether: tether, folder: folder.to_owned(), port, monitoring: None, password };
         server.port = server.wait_for_port().await?;
+        server.monitoring = server.announced().and_then(|ports| ports.monitoring.into_iter().next());
         Ok(server)
     }
 
@@ -155,6 +171,12 @@ impl NatsServer {
     /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The address of its monitoring endpoints, of a server that was started for
+    /// that.
+    pub fn monitoring(&self) -> Option<&str> {
+        self.monitoring.as_deref()
     }
 
     /// The process's id, while it runs.
@@ -213,10 +235,13 @@ impl NatsServer {
         }
     }
 
-    fn announced_port(&self) -> Option<u16> {
+    fn announced(&self) -> Option<Ports> {
         let entry = std::fs::read_dir(self.folder.join("ports")).ok()?.flatten().next()?;
-        let ports: Ports = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
-        ports.nats.first()?.rsplit(':').next()?.parse().ok()
+        serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()
+    }
+
+    fn announced_port(&self) -> Option<u16> {
+        self.announced()?.nats.first()?.rsplit(':').next()?.parse().ok()
     }
 
     fn last_words(&self) -> String {

@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use axum::{
@@ -21,7 +22,7 @@ const MAX_KEPT: usize = 10_000;
 
 #[derive(Default)]
 struct Inner {
-    accepted: Vec<Value>,
+    accepted: Vec<(Instant, Value)>,
     traceparents: Vec<String>,
     refused: Vec<String>,
     failures: u32,
@@ -67,6 +68,11 @@ impl SlackStandIn {
 
     /// The messages that were accepted.
     pub fn messages(&self) -> Vec<Value> {
+        lock(&self.inner).accepted.iter().map(|(_, message)| message.clone()).collect()
+    }
+
+    /// The messages that were accepted, and when.
+    pub fn arrivals(&self) -> Vec<(Instant, Value)> {
         lock(&self.inner).accepted.clone()
     }
 
@@ -107,7 +113,7 @@ async fn receive(
             if inner.accepted.len() == MAX_KEPT {
                 inner.accepted.remove(0);
             }
-            inner.accepted.push(message);
+            inner.accepted.push((Instant::now(), message));
             if let Some(parent) = headers.get("traceparent").and_then(|v| v.to_str().ok())
                 && inner.traceparents.len() < MAX_KEPT
             {

@@ -9,12 +9,18 @@ use tokio::{
 };
 
 use super::{
-    nats, postgres,
-    processes::{End, Replica},
+    nats,
     schedule::{Fault, Kind, Plan},
     suite::Suite,
 };
-use crate::{error::Error, shop::till::Pace};
+use crate::{
+    error::Error,
+    local::{
+        postgres,
+        processes::{End, Replica},
+    },
+    shop::till::Pace,
+};
 
 /// Faults under way at once.
 const AT_ONCE: usize = 3;

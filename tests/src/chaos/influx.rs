@@ -8,8 +8,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::signal::signal;
-use crate::error::Error;
+use crate::{error::Error, local::signal::signal};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);

@@ -14,14 +14,10 @@
 mod faults;
 mod influx;
 mod nats;
-mod ports;
-mod postgres;
-mod processes;
 mod proxy;
 mod replicas;
 mod schedule;
 mod settings;
-mod signal;
 mod suite;
 mod verdict;
 mod watch;
@@ -35,12 +31,11 @@ use clap::ValueEnum;
 use tidemill_domain::{Clock, SystemClock};
 use tokio::{task::JoinSet, time::Instant};
 
-pub use postgres::is_installed_for;
 pub use replicas::Replicas;
 pub use schedule::{Kind, Plan};
 pub use verdict::Verdict;
 
-pub use crate::{error::Error, service::Service, shop::shared_data_set};
+pub use crate::{error::Error, local::postgres::is_installed_for, service::Service, shop::shared_data_set};
 
 use self::suite::Suite;
 use crate::{

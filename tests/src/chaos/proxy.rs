@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_cut_refused_and_held() {
-        let port = crate::chaos::ports::Ports::new().take().expect("a port");
+        let port = crate::local::ports::Ports::new().take().expect("a port");
         let proxy = Proxy::start(port, echo().await).await.expect("listens");
         let connect = || TcpStream::connect(proxy.address());
         let mut stream = connect().await.expect("connects");

@@ -18,15 +18,22 @@ use tokio::time::sleep;
 use super::{
     influx::Influx,
     nats::Nats,
-    ports::Ports,
-    postgres::Postgres,
-    processes::{Launch, Replica},
     proxy::Proxy,
-    replicas::{Replicas, stage_binaries},
+    replicas::Replicas,
     schedule::Dependency,
     settings::Settings,
 };
-use crate::{error::Error, journal::Journal, service::Service};
+use crate::{
+    error::Error,
+    journal::Journal,
+    local::{
+        binaries::stage_binaries,
+        ports::Ports,
+        postgres::{Postgres, Sync},
+        processes::{Launch, Replica},
+    },
+    service::Service,
+};
 
 /// How long the suite may take to become ready.
 const READY: Duration = Duration::from_secs(90);
@@ -76,7 +83,7 @@ impl Suite {
         let nats = Nats::start(&folder.join("nats"), ports.take()?).await?;
         let databases: Vec<&str> =
             Service::ALL.iter().filter(|s| s.has_store()).map(|s| s.name()).chain(["metrics"]).collect();
-        let postgres = Postgres::start(&folder.join("postgres"), ports.take()?, &databases).await?;
+        let postgres = Postgres::start(&folder.join("postgres"), ports.take()?, &databases, Sync::Off).await?;
         let influx = Influx::start(&folder.join("influx"), ports.take()?).await?;
         journal.note(format_args!(
             "nats-server and PostgreSQL run; metrics go to {}",

@@ -89,6 +89,9 @@ impl Books {
 pub struct Series {
     /// One for each combination of dimensions.
     pub series: Vec<OneSeries>,
+    /// Measures that are not exact in it.
+    #[serde(default)]
+    pub approximate: Vec<String>,
 }
 
 /// The points of one combination of dimensions.

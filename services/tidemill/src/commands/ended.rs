@@ -2,7 +2,7 @@
 
 use std::{error::Error, process::ExitCode};
 
-use crate::{client::ClientError, failure::whole, import::online_retail::ImportError};
+use crate::{bench::BenchError, client::ClientError, failure::whole, import::online_retail::ImportError};
 
 /// What a command ends with; the error is for the person who typed it.
 pub(crate) type Ended = Result<ExitCode, Box<dyn Error>>;
@@ -19,13 +19,16 @@ pub(crate) fn balanced(is_so: bool) -> ExitCode {
 /// What to tell of an error, and the exit code that says its kind.
 pub(crate) fn failed(error: &(dyn Error + 'static)) -> (String, ExitCode) {
     let import = error.downcast_ref::<ImportError>();
-    let client = match import {
-        Some(ImportError::Client(client)) => Some(client),
+    let bench = error.downcast_ref::<BenchError>();
+    let client = match (import, bench) {
+        (Some(ImportError::Client(client)), _) | (_, Some(BenchError::Client(client))) => Some(client),
         _ => error.downcast_ref(),
     };
-    let code = match (import, client) {
-        (Some(ImportError::Unbalanced { .. }), _) => ExitCode::from(UNBALANCED),
-        (_, Some(ClientError::Unavailable { .. })) => ExitCode::from(UNREACHABLE),
+    let is_unbalanced = matches!(import, Some(ImportError::Unbalanced { .. }))
+        || matches!(bench, Some(BenchError::Unbalanced { .. }));
+    let code = match client {
+        _ if is_unbalanced => ExitCode::from(UNBALANCED),
+        Some(ClientError::Unavailable { .. }) => ExitCode::from(UNREACHABLE),
         _ => ExitCode::FAILURE,
     };
     (whole(error), code)

@@ -1,5 +1,5 @@
-//! The run's PostgreSQL, with a database for each service, which goes away and
-//! comes back.
+//! The run's PostgreSQL, with a database for each service, which may go away and
+//! come back.
 
 use std::{
     fs,
@@ -28,19 +28,30 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How the server goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// Every backend at once, without a checkpoint: it recovers at the start.
     Immediate,
     /// Sessions are ended, the rest in order.
     Fast,
 }
 
+/// Whether what it commits waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// As in production.
+    On,
+    /// Where its processes die and the machine does not: what is in the system's
+    /// cache stays.
+    Off,
+}
+
 /// A real PostgreSQL on a fixed port.
 #[derive(Debug)]
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     server: Mutex<Option<Child>>,
     place: Place,
     port: u16,
+    sync: Sync,
 }
 
 /// Where its programs and files are, and who runs it.
@@ -54,24 +65,34 @@ struct Place {
 
 impl Postgres {
     /// Starts one with these databases, owned by user `tidemill`.
-    pub(super) async fn start(folder: &Path, port: u16, databases: &[&str]) -> Result<Self, Error> {
+    pub(crate) async fn start(folder: &Path, port: u16, databases: &[&str], sync: Sync) -> Result<Self, Error> {
         let programs = find_programs().ok_or_else(|| {
             Error::program(PROGRAM)("initdb and postgres were found neither on PATH nor in /usr/lib/postgresql")
         })?;
         let place = Place { programs, folder: folder.to_owned(), owner: unprivileged_owner() };
         place.make(databases).await?;
-        let postgres = Self { server: Mutex::new(None), place, port };
+        let postgres = Self { server: Mutex::new(None), place, port, sync };
         *postgres.server.lock().await = Some(postgres.launch().await?);
         Ok(postgres)
     }
 
+    /// The first of its processes, while it runs.
+    pub(crate) async fn pid(&self) -> Option<u32> {
+        self.server.lock().await.as_ref()?.id()
+    }
+
+    /// Its files.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.place.data()
+    }
+
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Ends it, and starts it again after `down`.
-    pub(super) async fn restart(&self, end: End, down: Duration) -> Result<(), Error> {
+    pub(crate) async fn restart(&self, end: End, down: Duration) -> Result<(), Error> {
         let mut server = self.server.lock().await;
         if let Some(running) = server.take() {
             end_it(running, end).await?;
@@ -82,7 +103,7 @@ impl Postgres {
     }
 
     /// Ends it.
-    pub(super) async fn stop(&self) -> Result<(), Error> {
+    pub(crate) async fn stop(&self) -> Result<(), Error> {
         match self.server.lock().await.take() {
             Some(running) => end_it(running, End::Fast).await,
             None => Ok(()),
@@ -97,9 +118,8 @@ impl Postgres {
             .arg("-D")
             .arg(self.place.data())
             .args(["-c", &format!("port={}", self.port), "-c", "listen_addresses=127.0.0.1"])
-            // Its processes die here, the machine does not: what is in the
-            // system's cache stays.
-            .args(["-c", "fsync=off", "-c", "unix_socket_directories=", "-c", "max_connections=400"])
+            .args(["-c", if self.sync == Sync::On { "fsync=on" } else { "fsync=off" }])
+            .args(["-c", "unix_socket_directories=", "-c", "max_connections=400"])
             .stderr(log)
             .spawn()
             .map_err(Error::program(PROGRAM))?;

@@ -24,24 +24,24 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// What a process is started with.
 #[derive(Debug, Clone)]
-pub(super) struct Launch {
+pub(crate) struct Launch {
     /// The program.
-    pub(super) program: PathBuf,
+    pub(crate) program: PathBuf,
     /// Its configuration.
-    pub(super) config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Where its output goes, behind that of earlier starts.
-    pub(super) log: PathBuf,
+    pub(crate) log: PathBuf,
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// A replica of a service: the place of one process after the other.
 #[derive(Debug)]
-pub(super) struct Replica {
+pub(crate) struct Replica {
     /// Its service.
-    pub(super) service: Service,
+    pub(crate) service: Service,
     /// Its name, for instance `alert-2`.
-    pub(super) name: String,
+    pub(crate) name: String,
     launch: Launch,
     process: Mutex<Process>,
     http: reqwest::Client,
@@ -49,14 +49,14 @@ pub(super) struct Replica {
 
 /// The process of a replica, held by whoever does something to it.
 #[derive(Debug, Default)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Option<Child>,
     starts: u32,
 }
 
 /// How a process ended that was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// With this status, after so long.
     Exited(ExitStatus, Duration),
     /// Not in time: it was killed.
@@ -67,32 +67,37 @@ pub(super) enum End {
 
 impl Replica {
     /// One that is not started yet.
-    pub(super) fn new(service: Service, name: String, launch: Launch, http: reqwest::Client) -> Self {
+    pub(crate) fn new(service: Service, name: String, launch: Launch, http: reqwest::Client) -> Self {
         Self { service, name, launch, process: Mutex::default(), http }
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.launch.address
     }
 
+    /// Its process's id, while it runs.
+    pub(crate) async fn pid(&self) -> Option<u32> {
+        self.hold().await.child.as_ref()?.id()
+    }
+
     /// Its process, once nobody else has it.
-    pub(super) async fn hold(&self) -> MutexGuard<'_, Process> {
+    pub(crate) async fn hold(&self) -> MutexGuard<'_, Process> {
         self.process.lock().await
     }
 
     /// Starts it.
-    pub(super) async fn start(&self) -> Result<(), Error> {
+    pub(crate) async fn start(&self) -> Result<(), Error> {
         self.hold().await.start(&self.launch)
     }
 
     /// Starts it, where it was stopped by who holds it.
-    pub(super) fn start_again(&self, process: &mut Process) -> Result<(), Error> {
+    pub(crate) fn start_again(&self, process: &mut Process) -> Result<(), Error> {
         process.start(&self.launch)
     }
 
     /// How it ended by itself, if it did, and nobody is doing anything to it.
-    pub(super) fn ended_by_itself(&self) -> Option<ExitStatus> {
+    pub(crate) fn ended_by_itself(&self) -> Option<ExitStatus> {
         let mut process = self.process.try_lock().ok()?;
         let status = process.child.as_mut()?.try_wait().ok()??;
         process.child = None;
@@ -100,14 +105,14 @@ impl Replica {
     }
 
     /// What `/readyz` says: nothing is wrong, or what is.
-    pub(super) async fn readiness(&self) -> Result<(), String> {
+    pub(crate) async fn readiness(&self) -> Result<(), String> {
         let url = format!("http://{}/readyz", self.launch.address);
         let answer = self.http.get(url).send().await.map_err(|e| e.to_string())?;
         if answer.status().is_success() { Ok(()) } else { Err(answer.text().await.unwrap_or_default()) }
     }
 
     /// Waits until it is ready; answers the last reason where it is not.
-    pub(super) async fn ready_within(&self, deadline: Duration) -> Result<(), String> {
+    pub(crate) async fn ready_within(&self, deadline: Duration) -> Result<(), String> {
         let begun = Instant::now();
         loop {
             match self.readiness().await {
@@ -145,7 +150,7 @@ impl Process {
     }
 
     /// Kills it at once.
-    pub(super) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // It may have ended by itself, which serves as well.
             let _ = child.kill().await;
@@ -153,7 +158,7 @@ impl Process {
     }
 
     /// Asks it to end, and waits.
-    pub(super) async fn terminate(&mut self) -> Result<End, Error> {
+    pub(crate) async fn terminate(&mut self) -> Result<End, Error> {
         let Some(mut child) = self.child.take() else { return Ok(End::Gone(None)) };
         if let Ok(Some(status)) = child.try_wait() {
             return Ok(End::Gone(Some(status)));
@@ -171,7 +176,7 @@ impl Process {
     }
 
     /// Takes the processor away from it for so long.
-    pub(super) async fn pause(&mut self, lasts: Duration) -> Result<(), Error> {
+    pub(crate) async fn pause(&mut self, lasts: Duration) -> Result<(), Error> {
         let Some(child) = &self.child else { return Ok(()) };
         signal(child, "STOP").await?;
         sleep(lasts).await;

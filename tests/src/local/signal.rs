@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// Sends a signal, for instance `TERM`, to a child that has not been waited
 /// for: until then its id is nobody else's.
-pub(super) async fn signal(child: &Child, name: &str) -> Result<(), Error> {
+pub(crate) async fn signal(child: &Child, name: &str) -> Result<(), Error> {
     let Some(pid) = child.id() else {
         return Err(Error::program("kill")("the process has ended"));
     };

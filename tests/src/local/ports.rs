@@ -13,20 +13,20 @@ const PER_RUN: u16 = 100;
 
 /// Gives out ports of loopback.
 #[derive(Debug)]
-pub(super) struct Ports {
+pub(crate) struct Ports {
     next: u16,
 }
 
 impl Ports {
     /// Two runs on one machine begin at different places.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let slots = u32::from((RANGE.end - RANGE.start) / PER_RUN);
         let slot = u16::try_from(std::process::id() % slots).unwrap_or_default();
         Self { next: RANGE.start + slot * PER_RUN }
     }
 
     /// A port that nobody listens on now.
-    pub(super) fn take(&mut self) -> Result<u16, Error> {
+    pub(crate) fn take(&mut self) -> Result<u16, Error> {
         for _ in RANGE {
             let port = self.next;
             self.next = if port + 1 < RANGE.end { port + 1 } else { RANGE.start };

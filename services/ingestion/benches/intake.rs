@@ -1,0 +1,49 @@
+//! What it costs to read and validate a request, without server and log.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use bytes::Bytes;
+use divan::{Bencher, black_box, counter::ItemsCount};
+use tidemill_ingestion::fuzzing;
+
+const EVENTS: usize = 1_000;
+
+fn main() {
+    divan::main();
+}
+
+fn line(n: usize) -> String {
+    format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"1-{n}\",\"source\":\"tidemill-bench\",\"type\":\"invoice.line\",\
+         \"time\":\"1970-01-01T00:00:00Z\",\"subject\":\"c-{n}\",\"data\":{{\"invoice\":\"{}\",\
+         \"customer_id\":\"c-{n}\",\"stock_code\":\"P-{n}\",\"description\":\"PRODUCT NUMBER {n}\",\
+         \"unit_price\":12.{:02},\"quantity\":{},\"country\":\"United Kingdom\"}}}}\n",
+        n / 8,
+        n % 100,
+        1 + n % 12
+    )
+}
+
+#[inline(never)]
+fn counted_parse(lines: &[String]) -> usize {
+    lines.iter().filter(|line| fuzzing::parse(line.as_bytes(), 64).is_ok()).count()
+}
+
+#[divan::bench]
+fn parse(bencher: Bencher<'_, '_>) {
+    let lines: Vec<String> = (0..EVENTS).map(line).collect();
+    bencher.counter(ItemsCount::new(EVENTS)).bench(|| counted_parse(black_box(&lines)));
+}
+
+#[inline(never)]
+fn counted_validate(headers: &HeaderMap, body: &Bytes) -> usize {
+    fuzzing::validate_request("/v1/events", headers, body.clone()).map_or(0, |validated| validated.lines.len())
+}
+
+/// A request of a thousand events, from its body to the lines of the log.
+#[divan::bench]
+fn validate(bencher: Bencher<'_, '_>) {
+    let body = Bytes::from((0..EVENTS).map(line).collect::<String>());
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))]);
+    assert_eq!(counted_validate(&headers, &body), EVENTS, "every event is taken");
+    bencher.counter(ItemsCount::new(EVENTS)).bench(|| counted_validate(&headers, black_box(&body)));
+}

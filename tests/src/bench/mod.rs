@@ -1,0 +1,282 @@
+//! The benchmark: the suite as separate processes on servers that sync, under the
+//! load generator that anybody can run (`tidemill bench`).
+
+mod generator;
+mod history;
+mod machine;
+mod plot;
+mod relay;
+mod report;
+mod settings;
+mod slack;
+mod suite;
+mod usage;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use tidemill_domain::{Clock, SystemClock, Timestamp};
+
+pub use generator::Quantiles;
+pub use history::KeptRun;
+pub use machine::Machine;
+pub use report::Figures;
+pub use suite::StoreKind;
+
+use self::{
+    generator::{Load, LoadGenerator, LoadReport},
+    machine::rounded,
+    relay::RelayReport,
+    report::{JobFigures, float},
+    suite::{PartsUsage, Suite},
+};
+use crate::{
+    error::Error,
+    journal::Journal,
+    local::{binaries::stage_programs, ports::Ports},
+    service::Service,
+};
+
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+/// Invoice lines in a minute of event time: about as many as in a busy minute of
+/// Online Retail. The fewer there are, the more totals there are.
+const LINES_PER_MINUTE: u64 = 30;
+/// Events of the shop in a minute of event time.
+const SHOP_PER_MINUTE: u64 = 10_000;
+/// How far back event times begin: whatever the speed, none is in the future.
+const PAST: i64 = 20 * 365 * DAY;
+/// Events of the first load of each kind, which tells how many fill the time.
+const FIRST: u64 = 5_000;
+/// Loads of a kind at most: each has at most so many times the events of the one
+/// before.
+const LOADS: usize = 4;
+const GROWTH: f64 = 16.0;
+/// Orders a second that alert, where latencies are measured.
+const ALERTS: u64 = 5;
+
+/// What a run is.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where services keep what they know.
+    pub store: StoreKind,
+    /// Seconds that each measurement is to last, by and large.
+    pub seconds: u64,
+    /// Folder of the run, on the disk that is to be measured; one under the
+    /// system's folder of temporary files without it.
+    pub folder: Option<PathBuf>,
+    /// The history that the run is added to, where it is.
+    pub keep: Option<PathBuf>,
+    /// Whether the run's folder stays.
+    pub keep_folder: bool,
+}
+
+/// Holds a run.
+///
+/// # Errors
+/// Where the run could not be held to its end.
+pub async fn run(options: &Options) -> Result<Figures, Error> {
+    tidemill_service::install_crypto();
+    let parent = options.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = parent.join(format!("tidemill-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    let journal = Journal::new(&folder)?;
+    let bench = Bench::new(options, folder.clone(), journal.clone())?;
+    let result = tokio::select! {
+        result = bench.measure() => result,
+        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
+    };
+    journal.finish();
+    if let (Ok(figures), Some(file)) = (&result, &options.keep) {
+        history::keep(file, SystemClock.now(), figures)?;
+        journal.note(format_args!("kept in {}", file.display()));
+    }
+    if result.is_ok() && !options.keep_folder {
+        std::fs::remove_dir_all(&folder).map_err(Error::file(&folder))?;
+    } else {
+        journal.note(format_args!("logs of everything are in {}", folder.display()));
+    }
+    result
+}
+
+/// Draws the picture of a history anew.
+///
+/// # Errors
+/// Where the history cannot be read.
+pub fn draw(history: &Path) -> Result<(), Error> {
+    history::draw(history)
+}
+
+struct Bench {
+    store: StoreKind,
+    seconds: f64,
+    folder: PathBuf,
+    programs: PathBuf,
+    generator: LoadGenerator,
+    journal: Journal,
+}
+
+/// A load that lasted, and what each part had taken before it and behind it.
+struct Sustained {
+    load: LoadReport,
+    before: PartsUsage,
+    after: PartsUsage,
+}
+
+/// What the shop came to.
+struct ShopFigures {
+    batched: LoadReport,
+    single: LoadReport,
+    latency: LoadReport,
+    slack: Option<Quantiles>,
+}
+
+impl Bench {
+    fn new(options: &Options, folder: PathBuf, journal: Journal) -> Result<Self, Error> {
+        let programs = folder.join("bin");
+        let names = Service::ALL.map(|service| PathBuf::from(service.binary()));
+        let others = ["tidemill", "jetstream-relay"].map(PathBuf::from);
+        stage_programs(&programs, &names.into_iter().chain(others).collect::<Vec<_>>())?;
+        let generator = LoadGenerator { program: programs.join("tidemill") };
+        Ok(Self { store: options.store, seconds: float(options.seconds), folder, programs, generator, journal })
+    }
+
+    async fn measure(&self) -> Result<Figures, Error> {
+        let machine = Machine::measure(&self.folder)?;
+        self.journal.note(format_args!(
+            "{} cores of {}; the fixed calculation takes {} s, an fsync {} ms; load {}",
+            machine.cores, machine.cpu, machine.calibration_s, machine.fsync_ms, machine.load
+        ));
+        let catalogue = self.folder.join("products.csv");
+        self.generator.write_catalogue(&catalogue).await?;
+        let mut ports = Ports::new();
+
+        let program = self.programs.join("jetstream-relay");
+        let alone = relay::measure(&self.folder.join("relay"), &program, &self.generator).await?;
+        self.journal.note(format_args!("JetStream alone relays {:.0} events/s", alone.events_per_s));
+
+        let suite = self.suite("job", &catalogue, &mut ports).await?;
+        let job = self.reference_job(&suite).await?;
+        suite.stop().await?;
+        let suite = self.suite("shop", &catalogue, &mut ports).await?;
+        let shop = self.shop(&suite).await?;
+        suite.stop().await?;
+        Ok(self.figures(machine, &alone, &job, &shop))
+    }
+
+    async fn suite(&self, name: &str, catalogue: &Path, ports: &mut Ports) -> Result<Suite, Error> {
+        Suite::start(self.folder.join(name), &self.programs, catalogue, self.store, ports).await
+    }
+
+    async fn reference_job(&self, suite: &Suite) -> Result<Sustained, Error> {
+        let load = Load {
+            shape: "invoice-lines",
+            metric: settings::REFERENCE_JOB,
+            events: FIRST,
+            batch: 1_000,
+            connections: 8,
+            rate: None,
+            per_minute: Some(LINES_PER_MINUTE),
+            begin: Some(SystemClock.now().plus_millis(-PAST)),
+            alert_every: 0,
+        };
+        self.sustained("the reference job", suite, load).await
+    }
+
+    async fn shop(&self, suite: &Suite) -> Result<ShopFigures, Error> {
+        let batched = Load {
+            shape: "shop",
+            metric: "order_metrics",
+            events: FIRST,
+            batch: 1_000,
+            connections: 8,
+            rate: None,
+            per_minute: Some(SHOP_PER_MINUTE),
+            begin: Some(SystemClock.now().plus_millis(-PAST)),
+            alert_every: 0,
+        };
+        let batched_report = self.sustained("the shop", suite, batched.clone()).await?.load;
+        let begin = Some(SystemClock.now().plus_millis(-PAST / 2));
+        let single = Load { batch: 1, connections: 64, begin, ..batched.clone() };
+        let single_report = self.sustained("one event a request", suite, single).await?.load;
+
+        // Half of what it can sustain; in step with the clock.
+        let rate = whole(batched_report.events_per_s / 2.0).max(1);
+        let events = rate * whole(self.seconds).max(1);
+        let alert_every = (rate / ALERTS).max(2);
+        let (per_minute, begin) = (None, None);
+        let latency = Load { events, rate: Some(rate), alert_every, connections: 64, per_minute, begin, ..batched };
+        let latency_report = self.generator.run(suite, &latency).await?;
+        let now = (SystemClock.now().millis(), Instant::now());
+        let slack = slack::latencies(&suite.slack, &latency_report, now);
+        self.told("latency", &latency_report);
+        Ok(ShopFigures { batched: batched_report, single: single_report, latency: latency_report, slack })
+    }
+
+    /// A load that lasts for about the time of a measurement.
+    async fn sustained(&self, what: &str, suite: &Suite, mut load: Load) -> Result<Sustained, Error> {
+        let mut done = 0;
+        loop {
+            let before = suite.usage().await?;
+            let report = self.generator.run(suite, &load).await?;
+            let after = suite.usage().await?;
+            self.told(what, &report);
+            done += 1;
+            if report.seconds >= self.seconds / 2.0 || done == LOADS {
+                return Ok(Sustained { load: report, before, after });
+            }
+            // Behind the event times of the load before.
+            let span = i64::try_from(load.events / load.per_minute.unwrap_or(1).max(1)).unwrap_or_default();
+            load.begin = load.begin.map(|begin: Timestamp| begin.plus_millis((span + 2) * MINUTE));
+            let growth = (self.seconds / report.seconds.max(0.01)).min(GROWTH);
+            load.events = whole(float(load.events) * growth);
+        }
+    }
+
+    fn told(&self, what: &str, load: &LoadReport) {
+        self.journal.note(format_args!(
+            "{what}: {} events in {:.1} s, {:.0} events/s; balanced {}, equals the truth {}",
+            load.sent, load.seconds, load.events_per_s, load.balanced, load.equals_truth
+        ));
+    }
+
+    fn figures(&self, machine: Machine, alone: &RelayReport, job: &Sustained, shop: &ShopFigures) -> Figures {
+        let JobFigures { cpu_s_per_million, peak_rss_mb, disk_bytes_per_event, event_bytes, nats_per_request } =
+            JobFigures::of(&job.load, &job.before, &job.after);
+        let loads = [&job.load, &shop.batched, &shop.single, &shop.latency];
+        Figures {
+            store: match self.store {
+                StoreKind::Sqlite => "sqlite".into(),
+                StoreKind::Postgres => "postgres".into(),
+            },
+            batched_events_per_s: job.load.events_per_s,
+            single_events_per_s: shop.single.events_per_s,
+            jetstream_ratio: rounded(job.load.events_per_s / alone.events_per_s),
+            visible_ms: shop.latency.visible_ms,
+            slack_ms: shop.slack,
+            cpu_s_per_million,
+            peak_rss_mb,
+            disk_bytes_per_event,
+            balanced: loads.iter().all(|load| load.balanced),
+            equals_truth: loads.iter().all(|load| load.equals_truth),
+            jetstream_events_per_s: alone.events_per_s,
+            jetstream_cpu_s_per_million: alone.cpu_s_per_million,
+            shop_events_per_s: shop.batched.events_per_s,
+            single_acknowledged_per_s: shop.single.acknowledged_per_s,
+            single_accepted_ms: shop.single.accepted_ms,
+            latency_rate: shop.latency.rate.unwrap_or_default(),
+            event_bytes,
+            nats_in_per_request: nats_per_request.0,
+            nats_out_per_request: nats_per_request.1,
+            machine,
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates and times are not negative")]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
+}
+

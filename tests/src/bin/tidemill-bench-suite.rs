@@ -1,0 +1,79 @@
+//! Measures the suite as separate processes, on servers that sync, and checks
+//! every number on the way.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use tidemill_tests::bench::{self, Options, StoreKind};
+
+/// Measure the suite as separate processes on servers that sync, and check every
+/// number on the way.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidemill-bench-suite",
+    version,
+    after_help = "It measures what JetStream alone does with the same bytes, then the reference job (invoice lines by\n\
+        minute, category and country; 1,000 events a request), a synthetic shop in batches and in requests of\n\
+        one, and latencies at half the shop's rate. docs/performance.md says how each figure is made.\n\n\
+        The last line on standard output is one JSON object. The exit code is 0 only if the books balanced\n\
+        after every load, and every total was right.\n\n\
+        It needs nats-server, and PostgreSQL for --store postgres; and these programs beside it:\n  \
+        cargo build --release --workspace --bins\n\n\
+        Examples:\n  \
+        tidemill-bench-suite                         SQLite\n  \
+        tidemill-bench-suite --store postgres --seconds 30\n  \
+        tidemill-bench-suite --keep                  add it to docs/performance/history.jsonl"
+)]
+struct Arguments {
+    /// Where services keep what they know
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: StoreKind,
+    /// Seconds that each measurement is to last, by and large
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Folder on the disk that is to be measured [default: that of temporary
+    /// files]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Add the run to the history, and draw its picture anew
+    #[arg(long)]
+    keep: bool,
+    /// The history
+    #[arg(long, value_name = "FILE", default_value = "docs/performance/history.jsonl")]
+    history: PathBuf,
+    /// Draw the history's picture anew, and end
+    #[arg(long)]
+    draw: bool,
+    /// Keep the run's folder, with all logs
+    #[arg(long)]
+    keep_folder: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { store, seconds, folder, keep, history, draw, keep_folder } = Arguments::parse();
+    if draw {
+        return match bench::draw(&history) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(error),
+        };
+    }
+    let options = Options { store, seconds, folder, keep: keep.then_some(history), keep_folder };
+    let figures = match bench::run(&options).await {
+        Ok(figures) => figures,
+        Err(error) => return failed(error),
+    };
+    println!("{}", figures.told());
+    match serde_json::to_string(&figures) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    if figures.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn failed(error: impl std::fmt::Display) -> ExitCode {
+    eprintln!("tidemill-bench-suite: {error}");
+    ExitCode::FAILURE
+}
