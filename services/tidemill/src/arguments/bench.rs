@@ -24,10 +24,10 @@ use crate::bench::Shape;
     tidemill bench --ingestion-url http://localhost:7070 --rate 500 --batch 1 --connections 64 --shape shop\n  \
     tidemill bench --ingestion-url http://localhost:7070 --events 1000000 --per-minute 10000 | tail -1 | jq .visible_ms")]
 pub struct BenchArguments {
-    /// Ingestion of a suite that is running; without it one is started for the
-    /// run
-    #[arg(long, alias = "ingestion-url", value_name = "URL")]
-    pub url: Option<Url>,
+    /// Ingestion of a suite that is running (also --url); without it one is started
+    /// for the run
+    #[arg(long, alias = "url", value_name = "URL")]
+    pub ingestion_url: Option<Url>,
     /// Reporting of that suite; without it port 7080 of the same host, if that
     /// says that it is of the same suite
     #[arg(long, value_name = "URL", requires = "ingestion_url")]
