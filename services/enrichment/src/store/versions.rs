@@ -153,6 +153,7 @@ pub(super) async fn insert_changes(
             .bind(change.claimed_at.map(Timestamp::millis));
         rows.push(row);
     }
-    insert_rows(connection, "reference_changes (kind, id, version, valid_from, attributes, claimed_at)", "", rows).await?;
+    insert_rows(connection, "reference_changes (kind, id, version, valid_from, attributes, claimed_at)", "", rows)
+        .await?;
     Ok(())
 }
