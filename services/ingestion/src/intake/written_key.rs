@@ -61,7 +61,7 @@ impl<'de> Visitor<'de> for KeyVisitor {
 pub(super) fn emptied(text: &[u8]) -> Option<Vec<u8>> {
     let mut kept = Vec::new();
     let mut rest = text;
-    while let Some(Found { key, instead }) = next_key(rest) {
+    while let Some(KeyPlace { key, instead }) = next_key(rest) {
         kept.extend_from_slice(&rest[..key.start]);
         kept.extend_from_slice(instead);
         rest = &rest[key.end..];
@@ -74,13 +74,13 @@ pub(super) fn emptied(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A key in a text.
-struct Found {
+struct KeyPlace {
     key: Range<usize>,
     /// What is to stand in its place.
     instead: &'static [u8],
 }
 
-fn next_key(text: &[u8]) -> Option<Found> {
+fn next_key(text: &[u8]) -> Option<KeyPlace> {
     let mut from = 0;
     loop {
         let name = from + text[from..].windows(NAME.len()).position(|window| window == NAME)?;
@@ -105,7 +105,7 @@ fn value_start(text: &[u8], at: usize) -> Option<usize> {
 
 /// The value there: what is in its quotes, up to the end where none closes it, or all
 /// up to the next sign that ends a value. An array or an object is no key.
-fn value(text: &[u8], start: usize) -> Option<Found> {
+fn value(text: &[u8], start: usize) -> Option<KeyPlace> {
     let (open, quote) = match text[start..] {
         [] | [b'{' | b'[', ..] => return None,
         [quote @ (b'"' | b'\''), ..] => (start + 1, quote),
@@ -113,7 +113,7 @@ fn value(text: &[u8], start: usize) -> Option<Found> {
         _ => {
             let ends = |byte: &u8| b",}]".contains(byte) || BLANKS.contains(byte);
             let end = text[start..].iter().position(ends).map_or(text.len(), |length| start + length);
-            return Some(Found { key: start..end, instead: b"\"\"" });
+            return Some(KeyPlace { key: start..end, instead: b"\"\"" });
         }
     };
     let is_escaped = open == start + 2;
@@ -125,5 +125,5 @@ fn value(text: &[u8], start: usize) -> Option<Found> {
             _ => at += 1,
         }
     }
-    Some(Found { key: open..at.min(text.len()), instead: b"" })
+    Some(KeyPlace { key: open..at.min(text.len()), instead: b"" })
 }
