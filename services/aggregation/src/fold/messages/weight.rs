@@ -62,7 +62,9 @@ mod tests {
         let amount = || any::<i64>().prop_map(|n| Amount::from_micros(i128::from(n)));
         let sketch = |n: u16| {
             let mut sketch = Distinct::default();
-            (0..n).for_each(|n| drop(sketch.insert(&n.to_string())));
+            for n in 0..n {
+                sketch.insert(&n.to_string());
+            }
             sketch
         };
         let measure = prop_oneof![
