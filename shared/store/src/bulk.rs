@@ -2,10 +2,9 @@
 //!
 //! They are where the two databases part. SQLite looks up the name of each `$1`
 //! among all before it, so that a long list of them costs its square; plain `?`
-//! cost nothing. PostgreSQL plans a text anew for each length of list, unless
-//! the list is one array. So a list is written with `?`, and becomes on SQLite
-//! one of a few lengths, and on PostgreSQL arrays of any length: either way a
-//! connection knows the statement already.
+//! cost nothing. PostgreSQL plans a text anew for each length of list. So a list
+//! is written with `?`, and becomes one of a few lengths, or on PostgreSQL, if it
+//! is of keys, one array: a connection knows the statement already.
 
 use std::{fmt::Write as _, pin::Pin, sync::Arc};
 
@@ -17,12 +16,11 @@ use crate::{
     values::{SqlValue, SqlValues},
 };
 
-/// Rows in one statement of SQLite, and keys: few lengths, so that all are
+/// Rows in one statement, and keys in one of SQLite: few lengths, so that all are
 /// among the statements that a connection keeps.
 const LENGTHS: [usize; 5] = [256, 64, 16, 4, 1];
-/// Rows or keys in one statement of PostgreSQL at most, and bytes.
-const ARRAY_ROWS: usize = 8_192;
-const ARRAY_BYTES: usize = 8 << 20;
+/// Keys in one statement of PostgreSQL at most.
+const ARRAY_KEYS: usize = 8_192;
 
 /// A statement over a list, on its way: it knows nothing of whence the list came.
 pub type ListStatement<'c> = Pin<Box<dyn Future<Output = Result<Vec<AnyRow>, Error>> + Send + 'c>>;
@@ -41,8 +39,8 @@ pub fn insert_rows<'c>(
     rows: impl IntoIterator<Item = SqlValues>,
 ) -> ListStatement<'c> {
     let statements = match is_postgres(connection) {
-        true => array_inserts(into, conflict, rows),
-        false => sqlite_inserts(into, conflict, rows),
+        true => inserts(into, conflict, rows, numbered),
+        false => inserts(into, conflict, rows, str::to_owned),
     };
     Box::pin(run(connection, statements))
 }
@@ -87,7 +85,13 @@ async fn run(connection: &mut AnyConnection, statements: Vec<BoundStatement>) ->
     Ok(found)
 }
 
-fn sqlite_inserts(into: &str, conflict: &str, rows: impl IntoIterator<Item = SqlValues>) -> Vec<BoundStatement> {
+/// The rows, in statements of few lengths.
+fn inserts(
+    into: &str,
+    conflict: &str,
+    rows: impl IntoIterator<Item = SqlValues>,
+    place: impl Fn(&str) -> String,
+) -> Vec<BoundStatement> {
     let mut rows = rows.into_iter().peekable();
     let Some(columns) = rows.peek().map(|SqlValues(row)| row.len()) else { return Vec::new() };
     let row = format!("({})", places(columns));
@@ -97,7 +101,7 @@ fn sqlite_inserts(into: &str, conflict: &str, rows: impl IntoIterator<Item = Sql
     for length in LENGTHS {
         let count = values.len() / (length * columns);
         if count > 0 {
-            let rows = vec![row.as_str(); length].join(",");
+            let rows = place(&vec![row.as_str(); length].join(","));
             let text: Arc<str> = format!("INSERT INTO {into} VALUES {rows} {conflict}").into();
             let mut next = || values.by_ref().take(length * columns).collect();
             statements.extend((0..count).map(|_| (Arc::clone(&text), next())));
@@ -121,34 +125,6 @@ fn places(count: usize) -> String {
     vec!["?"; count].join(",")
 }
 
-fn array_inserts(into: &str, conflict: &str, rows: impl IntoIterator<Item = SqlValues>) -> Vec<BoundStatement> {
-    let (mut statements, mut arrays, mut text) = (Vec::new(), Vec::<ArrayText>::new(), None);
-    let mut end = |arrays: &mut Vec<ArrayText>, text: &Option<Arc<str>>| {
-        let values = arrays.iter_mut().map(ArrayText::take).collect();
-        statements.extend(text.clone().map(|text| (text, values)));
-    };
-    let mut count = 0;
-    for SqlValues(row) in rows {
-        if text.is_none() {
-            arrays = row.iter().map(ArrayText::of).collect();
-            let columns: Vec<String> =
-                arrays.iter().enumerate().map(|(place, array)| format!("${}::{}", place + 1, array.kind())).collect();
-            let columns = columns.join(", ");
-            text = Some(Arc::from(format!("INSERT INTO {into} SELECT * FROM UNNEST({columns}) {conflict}")));
-        }
-        arrays.iter_mut().zip(&row).for_each(|(array, value)| array.push(value));
-        count += 1;
-        if count == ARRAY_ROWS || arrays.iter().map(ArrayText::len).sum::<usize>() >= ARRAY_BYTES {
-            end(&mut arrays, &text);
-            count = 0;
-        }
-    }
-    if count > 0 {
-        end(&mut arrays, &text);
-    }
-    statements
-}
-
 fn array_lookups(sql: &str, others: &SqlValues, keys: &[SqlValue]) -> Vec<BoundStatement> {
     let Some(first) = keys.first() else { return Vec::new() };
     let array = format!(" = ANY(?::{})", ArrayText::of(first).kind());
@@ -158,7 +134,7 @@ fn array_lookups(sql: &str, others: &SqlValues, keys: &[SqlValue]) -> Vec<BoundS
         keys.iter().for_each(|key| array.push(key));
         (Arc::clone(&text), others.0.iter().cloned().chain([array.take()]).collect())
     };
-    keys.chunks(ARRAY_ROWS).map(of).collect()
+    keys.chunks(ARRAY_KEYS).map(of).collect()
 }
 
 /// Places as PostgreSQL names them: `$1`, `$2` …

@@ -27,11 +27,6 @@ impl ArrayText {
         self.kind
     }
 
-    /// Bytes of text so far.
-    pub(crate) fn len(&self) -> usize {
-        self.text.len()
-    }
-
     pub(crate) fn push(&mut self, value: &SqlValue) {
         self.text.push(if self.text.is_empty() { '{' } else { ',' });
         match value {
