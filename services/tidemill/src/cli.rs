@@ -7,8 +7,8 @@ use tidemill_service::Printable;
 
 use crate::{
     arguments::{
-        BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments, InitArguments,
-        KeysArguments, UpArguments,
+        BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments,
+        InitArguments, KeysArguments, UpArguments,
     },
     bench, commands, demo, out,
 };

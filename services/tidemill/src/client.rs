@@ -286,26 +286,25 @@ enum RequestOutcome<T> {
 }
 
 /// Sends one request. What no repetition would mend is an error.
-async fn once<T: DeserializeOwned>(url: &Url, request: reqwest::RequestBuilder) -> Result<RequestOutcome<T>, ClientError> {
+async fn once<T: DeserializeOwned>(
+    url: &Url,
+    request: reqwest::RequestBuilder,
+) -> Result<RequestOutcome<T>, ClientError> {
     let answer = match request.timeout(REQUEST_TIMEOUT).send().await {
         Ok(answer) => answer,
         Err(error) => return Ok(RequestOutcome::Again { reason: cause(&error), after: None }),
     };
     let status = answer.status();
-    let after = answer
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|v| v.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
+    let after =
+        answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok()).map(Duration::from_secs);
     let body = answer.text().await.unwrap_or_default();
     let short = || body.chars().take(500).collect::<String>();
     match status {
         // All events of a batch were refused: each has its verdict.
         s if s.is_success() || (s == StatusCode::UNPROCESSABLE_ENTITY && body.contains("\"rejected\"")) => {
-            serde_json::from_str(&body).map(RequestOutcome::Answered).map_err(|e| ClientError::Malformed {
-                url: url.clone(),
-                reason: format!("{e}: {}", short()),
-            })
+            serde_json::from_str(&body)
+                .map(RequestOutcome::Answered)
+                .map_err(|e| ClientError::Malformed { url: url.clone(), reason: format!("{e}: {}", short()) })
         }
         s if s == StatusCode::TOO_MANY_REQUESTS || s.is_server_error() => {
             Ok(RequestOutcome::Again { reason: told(&body), after })

@@ -279,4 +279,3 @@ impl Bench {
 fn whole(value: f64) -> u64 {
     value.round() as u64
 }
-

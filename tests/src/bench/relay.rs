@@ -6,11 +6,7 @@ use serde::Deserialize;
 use tidemill_testkit::NatsServer;
 use tokio::process::Command;
 
-use super::{
-    generator::LoadGenerator,
-    machine::rounded,
-    usage::Usage,
-};
+use super::{generator::LoadGenerator, machine::rounded, usage::Usage};
 use crate::error::Error;
 
 /// Bytes of a message: what ingestion takes for a full batch.
@@ -34,11 +30,7 @@ struct RelayTold {
 }
 
 /// Relays the events of the reference job through a server of its own.
-pub(super) async fn measure(
-    folder: &Path,
-    program: &Path,
-    generator: &LoadGenerator,
-) -> Result<RelayReport, Error> {
+pub(super) async fn measure(folder: &Path, program: &Path, generator: &LoadGenerator) -> Result<RelayReport, Error> {
     std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
     let file = folder.join("events.ndjson");
     generator.write(EVENTS, &file).await?;
@@ -57,12 +49,11 @@ pub(super) async fn measure(
     nats.stop().await;
     std::fs::remove_dir_all(folder).map_err(Error::file(folder))?;
     let told = String::from_utf8_lossy(&output.stdout);
-    let told: RelayTold = told.lines().last().and_then(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
-        Error::Program {
+    let told: RelayTold =
+        told.lines().last().and_then(|line| serde_json::from_str(line).ok()).ok_or_else(|| Error::Program {
             program: "jetstream-relay".into(),
             reason: format!("{}; {told}{}", output.status, String::from_utf8_lossy(&output.stderr)),
-        }
-    })?;
+        })?;
     let cpu = after.cpu_s - before.cpu_s + told.cpu_s.unwrap_or_default();
     Ok(RelayReport {
         events_per_s: rounded(told.events_per_s),

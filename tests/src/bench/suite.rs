@@ -71,8 +71,7 @@ impl Suite {
         for name in ["config", "logs", "stores"] {
             std::fs::create_dir_all(folder.join(name)).map_err(Error::file(folder.join(name)))?;
         }
-        let nats =
-            NatsServer::start_monitored(&folder.join("nats"), 0).await.map_err(Error::program("nats-server"))?;
+        let nats = NatsServer::start_monitored(&folder.join("nats"), 0).await.map_err(Error::program("nats-server"))?;
         let databases: Vec<&str> =
             Service::ALL.iter().filter(|s| s.has_store()).map(|s| s.name()).chain(["metrics"]).collect();
         let postgres = match store {

@@ -15,14 +15,7 @@ use std::{
 use tidemill_testkit::FakeSlack;
 use tokio::time::sleep;
 
-use super::{
-    influx::Influx,
-    nats::Nats,
-    proxy::Proxy,
-    replicas::Replicas,
-    schedule::Dependency,
-    settings::Settings,
-};
+use super::{influx::Influx, nats::Nats, proxy::Proxy, replicas::Replicas, schedule::Dependency, settings::Settings};
 use crate::{
     error::Error,
     journal::Journal,

@@ -10,7 +10,8 @@ use crate::bench::Shape;
 
 /// `tidemill bench`
 #[derive(Debug, Args)]
-#[command(after_help = "With --rate, each request has a time at which it is to be sent, whatever became of those before \
+#[command(
+    after_help = "With --rate, each request has a time at which it is to be sent, whatever became of those before \
     it, and every latency is measured from that time: a slow suite hides nothing. Without, requests follow each other \
     as fast as --connections allow, which tells throughput alone.\n\n\
     It ends when the books balance, and compares totals, window by window, with its own. Nothing else may send events \
@@ -22,7 +23,8 @@ use crate::bench::Shape;
     tidemill bench --events 100000                           a suite of its own, as fast as it takes\n  \
     tidemill bench --url http://localhost:7070 --rate 2000 --duration 60\n  \
     tidemill bench --url http://localhost:7070 --rate 500 --batch 1 --connections 64 --shape shop\n  \
-    tidemill bench --url http://localhost:7070 --events 1000000 --per-minute 10000 | tail -1 | jq .visible_ms")]
+    tidemill bench --url http://localhost:7070 --events 1000000 --per-minute 10000 | tail -1 | jq .visible_ms"
+)]
 pub struct BenchArguments {
     /// Ingestion of a suite that is running; without it one is started for the
     /// run

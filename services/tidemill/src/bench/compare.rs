@@ -9,7 +9,7 @@ use super::{
     error::BenchError,
     metric::CheckedMetric,
     shape::{CATEGORIES, COUNTRIES},
-    truth::{TrueValue, TrueTotal, totals},
+    truth::{TrueTotal, TrueValue, totals},
     workload::Workload,
 };
 use crate::client::{Client, Series};

@@ -55,11 +55,7 @@ impl CheckedMetric {
     }
 
     /// Fails if there are totals in these windows already.
-    pub(super) async fn is_free(
-        &self,
-        client: &Client,
-        (from, to): (Timestamp, Timestamp),
-    ) -> Result<(), BenchError> {
+    pub(super) async fn is_free(&self, client: &Client, (from, to): (Timestamp, Timestamp)) -> Result<(), BenchError> {
         let path = format!("/v1/metrics/{}/totals?from={from}&to={to}", self.name);
         let totals: Value = client.get(&path).await?;
         match totals["rows"].as_array() {

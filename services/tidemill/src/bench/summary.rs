@@ -91,7 +91,11 @@ impl LoadSummary {
 /// Whether every event is counted, and every total as it must be.
 pub(super) fn equals_truth(books: &Outcomes, sent: u64, compared: &Compared) -> bool {
     // A request that was sent again, after an answer was lost, makes duplicates.
-    books.counted == sent && books.late == 0 && books.dead_lettered == 0 && compared.different == 0 && compared.cells > 0
+    books.counted == sent
+        && books.late == 0
+        && books.dead_lettered == 0
+        && compared.different == 0
+        && compared.cells > 0
 }
 
 /// Rounded for people and files.

@@ -7,7 +7,7 @@ use super::{
     Shape,
     shape::COUNTRIES,
     truth::{CheckedDimension, TrueValue, totals},
-    workload::{LoadCustomer, Kind, Workload},
+    workload::{Kind, LoadCustomer, Workload},
     writing::Generator,
 };
 
@@ -39,7 +39,8 @@ fn the_same_seed_makes_the_same_events_however_they_are_cut() {
         assert_eq!(one.len(), 4_321);
         assert_eq!(one, lines(workload(shape), 7));
         assert_ne!(one, lines(Workload { seed: 8, ..workload(shape) }, 1_000));
-        let ids: HashSet<_> = one.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["id"].clone()).collect();
+        let ids: HashSet<_> =
+            one.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["id"].clone()).collect();
         assert_eq!(ids.len(), one.len(), "each has an id of its own");
     }
 }
@@ -71,7 +72,9 @@ fn the_truth_is_what_the_lines_say() {
     for ((start, values), total) in truth {
         let (rows, quantity, sales, customers) = &read[&(start.to_string(), values[0].to_owned())];
         let exact = |name| match total.measure(name) {
-            Some(TrueValue::Hundredths(n)) => format!("{}.{:02}", n / 100, n % 100).parse::<Amount>().expect("a number"),
+            Some(TrueValue::Hundredths(n)) => {
+                format!("{}.{:02}", n / 100, n % 100).parse::<Amount>().expect("a number")
+            }
             other => panic!("{name}: {other:?}"),
         };
         assert_eq!(total.measure("lines"), Some(TrueValue::Count(*rows)));

@@ -7,7 +7,7 @@ use tidemill_domain::Timestamp;
 
 use super::{
     shape::{CATEGORIES, COUNTRIES, Shape},
-    workload::{LoadCustomer, Facts, Kind, Workload, category},
+    workload::{Facts, Kind, LoadCustomer, Workload, category},
 };
 
 /// A dimension that a truth can be split by.

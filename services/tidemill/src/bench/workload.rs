@@ -125,7 +125,8 @@ impl Workload {
     /// does.
     fn alerts(&self, n: u64) -> bool {
         let is_place = |n: u64| self.alert_every > 0 && n.is_multiple_of(self.alert_every);
-        let is_pushed = |n: u64| n.checked_sub(1).is_some_and(|before| is_place(before) && self.probe(before).is_some());
+        let is_pushed =
+            |n: u64| n.checked_sub(1).is_some_and(|before| is_place(before) && self.probe(before).is_some());
         self.shape == Shape::Shop && self.probe(n).is_none() && (is_place(n) || is_pushed(n))
     }
 

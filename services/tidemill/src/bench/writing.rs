@@ -5,7 +5,7 @@ use tidemill_domain::Timestamp;
 
 use super::{
     shape::{COUNTRIES, Shape},
-    workload::{LoadCustomer, Facts, Kind, Workload},
+    workload::{Facts, Kind, LoadCustomer, Workload},
 };
 
 /// CloudEvents `source` of what a load generator sends.

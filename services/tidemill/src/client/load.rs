@@ -8,7 +8,7 @@ use futures::{StreamExt, stream::BoxStream};
 use reqwest::header;
 use url::Url;
 
-use super::{RequestOutcome, BatchVerdict, Client, ClientError, join, once, told::cause, with_key};
+use super::{BatchVerdict, Client, ClientError, RequestOutcome, join, once, told::cause, with_key};
 
 /// What came of a request that was sent once.
 #[derive(Debug, Clone)]

@@ -24,8 +24,8 @@ pub(crate) fn failed(error: &(dyn Error + 'static)) -> (String, ExitCode) {
         (Some(ImportError::Client(client)), _) | (_, Some(BenchError::Client(client))) => Some(client),
         _ => error.downcast_ref(),
     };
-    let is_unbalanced = matches!(import, Some(ImportError::Unbalanced { .. }))
-        || matches!(bench, Some(BenchError::Unbalanced { .. }));
+    let is_unbalanced =
+        matches!(import, Some(ImportError::Unbalanced { .. })) || matches!(bench, Some(BenchError::Unbalanced { .. }));
     let code = match client {
         _ if is_unbalanced => ExitCode::from(UNBALANCED),
         Some(ClientError::Unavailable { .. }) => ExitCode::from(UNREACHABLE),

@@ -46,7 +46,10 @@ async fn a_load_is_counted_exactly_and_what_it_took_is_told() {
     let shop = ["--shape=shop", "--rate=400", "--duration=3", "--batch=40", "--connections=16"];
     let (code, told, last) = bench(&[&[&*ingestion, &reporting], &shop[..]].concat()).await;
     assert_eq!(code, Some(0), "{told}");
-    assert_eq!((&last["sent"], &last["counted"], &last["metric"]), (&1200.into(), &1200.into(), &"order_metrics".into()));
+    assert_eq!(
+        (&last["sent"], &last["counted"], &last["metric"]),
+        (&1200.into(), &1200.into(), &"order_metrics".into())
+    );
     // A probe every four events. Those that the stream had not shown at the end are not in.
     let probes = last["visible_ms"]["count"].as_u64();
     assert!(probes > Some(100) && probes <= Some(300), "{told}");
@@ -55,7 +58,10 @@ async fn a_load_is_counted_exactly_and_what_it_took_is_told() {
             ["p50", "p95", "p99", "p999", "max"].map(|name| quantiles[name].as_f64().expect("a number"));
         assert!(0.0 < p50 && p50 <= p95 && p95 <= p99 && p99 <= p999 && p999 <= max, "{told}");
     }
-    assert!(last["visible_ms"]["p50"].as_f64() > last["accepted_ms"]["p50"].as_f64(), "on disk before it is seen: {told}");
+    assert!(
+        last["visible_ms"]["p50"].as_f64() > last["accepted_ms"]["p50"].as_f64(),
+        "on disk before it is seen: {told}"
+    );
     assert!(told.contains("windows and groups are right"), "{told}");
     assert!(suite.stop().await, "it drains");
 }
