@@ -122,3 +122,27 @@ fn of_line(line: &Line<'_>, place: usize, top: f64, x: &dyn Fn(usize) -> f64, y:
     ));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use tidemill_domain::Timestamp;
+
+    use super::*;
+    use crate::bench::report::tests::sample;
+
+    #[test]
+    fn every_run_has_a_point_of_each_figure() {
+        let run = |store, events| KeptRun {
+            date: Timestamp::EPOCH,
+            commit: "0123456789".into(),
+            figures: sample(store, events),
+        };
+        let picture = svg(&[run("sqlite", 7_000.0), run("postgres", 9_000.0), run("sqlite", 70_000.0)]);
+        assert_eq!(picture.matches("<circle").count(), 3 * 3);
+        assert_eq!(picture.matches("<polyline").count(), 2 * 3);
+        assert!(picture.contains("1970-01-01T00:00:00Z 0123456789: 70000"), "{picture}");
+        // Ten times as much is a decade of the scale.
+        assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
+        assert!(svg(&[]).ends_with("</svg>\n"));
+    }
+}

@@ -151,3 +151,79 @@ impl Figures {
         lines.join("\n")
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The figures of a run that never was.
+    pub(in super::super) fn sample(store: &str, batched_events_per_s: f64) -> Figures {
+        let quantiles = Quantiles { p50: 90.0, p95: 200.0, p99: 400.0, p999: 900.0, max: 950.0, count: 1_000 };
+        let parts = BTreeMap::from([("nats".to_owned(), 2.5), ("total".to_owned(), 8.0)]);
+        let machine = Machine { cpu: "a processor".into(), cores: 2, calibration_s: 0.4, fsync_ms: 0.8, load: 0.1 };
+        Figures {
+            store: store.into(),
+            batched_events_per_s,
+            single_events_per_s: 1_200.0,
+            jetstream_ratio: 0.3,
+            visible_ms: Some(quantiles),
+            slack_ms: None,
+            cpu_s_per_million: parts.clone(),
+            peak_rss_mb: parts,
+            disk_bytes_per_event: 310.5,
+            balanced: true,
+            equals_truth: true,
+            jetstream_events_per_s: 700_000.0,
+            jetstream_cpu_s_per_million: 2.0,
+            shop_events_per_s: 4_000.0,
+            single_acknowledged_per_s: 1_300.0,
+            single_accepted_ms: Some(quantiles),
+            latency_rate: 2_000,
+            event_bytes: 314.0,
+            nats_in_per_request: 40.0,
+            nats_out_per_request: 60.0,
+            machine,
+        }
+    }
+
+    /// Who reads the last line relies on these names.
+    #[test]
+    fn the_last_line_has_what_is_promised() {
+        let line = serde_json::to_string(&sample("sqlite", 9_000.0)).expect("JSON");
+        assert!(!line.contains('\n'));
+        let told: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        for name in ["batched_events_per_s", "single_events_per_s", "jetstream_ratio", "disk_bytes_per_event"] {
+            assert!(told[name].is_number(), "{name}: {line}");
+        }
+        for name in ["p50", "p95", "p99", "p999"] {
+            assert!(told["visible_ms"][name].is_number(), "{name}: {line}");
+        }
+        assert!(told["slack_ms"].is_null() && told["cpu_s_per_million"]["total"].is_number(), "{line}");
+        assert!(told["peak_rss_mb"]["nats"].is_number() && told["machine"]["cores"] == 2, "{line}");
+        assert_eq!((&told["balanced"], &told["equals_truth"]), (&true.into(), &true.into()));
+        let read: Figures = serde_json::from_str(&line).expect("it reads back");
+        assert!(read.is_good() && !Figures { equals_truth: false, ..read }.is_good());
+    }
+
+    /// What is told for a million events follows from what was taken between two
+    /// moments.
+    #[test]
+    fn a_part_is_told_what_it_took_between() {
+        let usage = |cpu_s, peak_rss, messages, disk| PartsUsage {
+            parts: vec![("nats", super::super::usage::Usage { cpu_s, peak_rss })],
+            messages,
+            disk,
+        };
+        let load: LoadReport = serde_json::from_value(serde_json::json!({
+            "sent": 2_000, "rate": null, "batch": 1_000, "started_ms": 0, "acknowledged_per_s": 1.0,
+            "events_per_s": 1.0, "seconds": 1.0, "accepted_ms": null, "visible_ms": null, "bytes": 600_000,
+            "cpu_s": 0.01, "balanced": true, "equals_truth": true,
+        }))
+        .expect("a report");
+        let job = JobFigures::of(&load, &usage(1.0, 1 << 20, (10, 10), 500), &usage(1.5, 3 << 20, (90, 50), 8_500));
+        assert_eq!(job.cpu_s_per_million["nats"], 250.0);
+        assert_eq!((job.cpu_s_per_million["generator"], job.cpu_s_per_million["total"]), (5.0, 255.0));
+        assert_eq!((job.peak_rss_mb["nats"], job.disk_bytes_per_event, job.event_bytes), (3.0, 4.0, 300.0));
+        assert_eq!(job.nats_per_request, (40.0, 20.0));
+    }
+}

@@ -72,7 +72,7 @@ fn an_error_says_file_and_line_and_shows_no_line() {
         ),
         ("zone = 'UTC'\ndata = \"a\\u0000b\"\n", "tidemill.toml:2: data: holds a NUL character"),
         ("[http]\norigins = ['a',\n  \"b\\u0000\"]\n", "tidemill.toml:2: http.origins: holds a NUL character"),
-        ("[http]\nhosts = [\n  'shop:80',\n]\n", "tidemill.toml:3: http.hosts: \"shop:80\" is no host"),
+        ("[http]\nhosts = [\n  'shop:80',\n]\n", "tidemill.toml:2: http.hosts: \"shop:80\" is no host"),
         ("zone = 'UTC'\nlog = 'in\0fo'\n", "tidemill.toml:2: log: "),
         (
             "[definitions]\nrules = 'rules'\nmetrics = 'there'\n",

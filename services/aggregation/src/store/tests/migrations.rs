@@ -7,7 +7,7 @@ use super::*;
 
 /// The schema of before distinct values were packed.
 fn earlier(migrator: &Migrator) -> Migrator {
-    let earlier: Vec<Migration> = migrator.iter().filter(|migration| migration.version < 7).cloned().collect();
+    let earlier: Vec<Migration> = migrator.iter().filter(|migration| migration.version < 6).cloned().collect();
     Migrator::with_migrations(earlier)
 }
 
