@@ -132,7 +132,7 @@ pub struct PublishConfig {
 
 impl Default for PublishConfig {
     fn default() -> Self {
-        Self { deadline_ms: 5_000, batch_bytes: 64 << 10, queue: 512 }
+        Self { deadline_ms: 5_000, batch_bytes: 128 << 10, queue: 512 }
     }
 }
 

@@ -102,6 +102,13 @@ impl Bus {
         self.partitions
     }
 
+    /// How many publishes to one stream are worth having under way. With one
+    /// replica the server syncs message by message, so a second one would only stand
+    /// in line; replicas agree on many at once.
+    pub fn publishes_at_once(&self) -> usize {
+        if self.config.replicas > 1 { 8 } else { 1 }
+    }
+
     /// Whether the server answers, as far as the client knows.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
@@ -213,9 +220,17 @@ impl Bus {
 
     /// How much of a stream's room is taken.
     pub async fn usage(&self, name: StreamName) -> Result<Usage, Error> {
-        let stream = self.context.get_stream(name.as_str()).await.map_err(|e| read_error(name, &e))?;
-        let info = stream.cached_info();
+        let info = self.info(name).await?;
         Ok(Usage { bytes: info.state.bytes, max_bytes: u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX) })
+    }
+
+    pub(crate) async fn state(&self, name: StreamName) -> Result<jetstream::stream::State, Error> {
+        Ok(self.info(name).await?.state)
+    }
+
+    async fn info(&self, name: StreamName) -> Result<jetstream::stream::Info, Error> {
+        let stream = self.context.get_stream(name.as_str()).await.map_err(|e| read_error(name, &e))?;
+        Ok(stream.cached_info().clone())
     }
 
     /// Deletes the message with this sequence; one that is gone already is no

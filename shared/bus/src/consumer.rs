@@ -1,13 +1,18 @@
 //! Durable pull consumers.
+//!
+//! A reader that keeps its place in a store of its own needs no memory of the
+//! server: its consumer is in the server's memory alone, and acknowledgements
+//! only show others how far it is. The other readers go on where the server says,
+//! so their consumers are on disk, and each message is acknowledged by itself.
 
 use std::time::Duration;
 
 use async_nats::jetstream::{
-    self, AckKind,
-    consumer::{AckPolicy, DeliverPolicy, pull},
+    self,
+    consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
 };
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, future::try_join_all};
+use futures::{FutureExt, StreamExt};
 use tidemill_domain::Timestamp;
 use tidemill_events::{Durable, Message};
 
@@ -19,6 +24,9 @@ const MAX_BYTES_PER_PULL: usize = 8 << 20;
 /// Unacknowledged messages at once; bounds what a consumer holds in memory.
 const MAX_ACK_PENDING: i64 = 512;
 const ACK_WAIT: Duration = Duration::from_secs(60);
+/// The same for a reader that keeps its own place. What it has taken comes again
+/// when it opens the consumer anew, and not before: then it would be out of order.
+const PLACED_ACK_WAIT: Duration = Duration::from_secs(3600);
 /// How long the server keeps a pull request open. If a client hangs while its
 /// connection is up, its request takes messages away from the next holder for
 /// this long.
@@ -30,6 +38,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 pub struct Subscription {
     name: String,
     stream: pull::Stream,
+    is_each_by_itself: bool,
     /// The delivery that came last, by the consumer's own count.
     last_delivery: u64,
 }
@@ -47,7 +56,10 @@ pub struct Progress {
 /// A message as a consumer got it.
 #[derive(Debug)]
 pub struct Delivery {
-    message: jetstream::Message,
+    pub(crate) message: jetstream::Message,
+    /// Whether an acknowledgement is about this message alone, and not about all
+    /// before it.
+    pub(crate) is_by_itself: bool,
     /// Its sequence in the stream.
     pub sequence: u64,
     /// How often it has been delivered, this time included.
@@ -75,21 +87,7 @@ impl Bus {
     async fn open(&self, durable: Durable, from: Option<u64>) -> Result<Subscription, Error> {
         let name = durable.name();
         let failed = |reason: String| Error::Consume { name: durable.name(), reason };
-        let config = pull::Config {
-            durable_name: Some(name.clone()),
-            filter_subject: durable.filter(),
-            deliver_policy: DeliverPolicy::All,
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_ack_pending: MAX_ACK_PENDING,
-            headers_only: durable.headers_only(),
-            ..pull::Config::default()
-        };
-        let mut consumer = self
-            .context
-            .create_consumer_on_stream(config, durable.stream().as_str())
-            .await
-            .map_err(|e| failed(e.to_string()))?;
+        let mut consumer = self.consumer(durable).await.map_err(failed)?;
         // From here on the server counts deliveries anew. This side counts
         // along, and so notices if one goes to an earlier holder that is still
         // asking.
@@ -103,7 +101,26 @@ impl Bus {
             .messages()
             .await
             .map_err(|e| failed(e.to_string()))?;
-        Ok(Subscription { name, stream, last_delivery: delivered })
+        Ok(Subscription { name, stream, is_each_by_itself: !durable.has_place_elsewhere(), last_delivery: delivered })
+    }
+
+    /// The consumer on the server, which is made if it is missing.
+    async fn consumer(&self, durable: Durable) -> Result<Consumer<pull::Config>, String> {
+        let stream = durable.stream().as_str();
+        let error = match self.context.create_consumer_on_stream(config(durable), stream).await {
+            Ok(consumer) => return Ok(consumer),
+            Err(error) => error.to_string(),
+        };
+        // One of an earlier release was kept on disk. The server changes neither
+        // that nor the kind of acknowledgements, and its reader has the place.
+        let of_stream = self.stream(durable.stream()).await.map_err(|e| e.to_string())?;
+        let is_older = durable.has_place_elsewhere()
+            && of_stream.consumer_info(durable.name()).await.is_ok_and(|info| !info.config.memory_storage);
+        if !is_older {
+            return Err(error);
+        }
+        of_stream.delete_consumer(&durable.name()).await.map_err(|e| e.to_string())?;
+        self.context.create_consumer_on_stream(config(durable), stream).await.map_err(|e| e.to_string())
     }
 
     /// Messages that a durable consumer has yet to acknowledge: those not
@@ -124,6 +141,24 @@ impl Bus {
             reached: info.ack_floor.stream_sequence,
             waiting: info.num_pending + info.num_ack_pending as u64,
         })
+    }
+}
+
+fn config(durable: Durable) -> pull::Config {
+    let (ack_policy, ack_wait) = match durable.has_place_elsewhere() {
+        true => (AckPolicy::All, PLACED_ACK_WAIT),
+        false => (AckPolicy::Explicit, ACK_WAIT),
+    };
+    pull::Config {
+        durable_name: Some(durable.name()),
+        filter_subject: durable.filter(),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy,
+        ack_wait,
+        max_ack_pending: MAX_ACK_PENDING,
+        headers_only: durable.headers_only(),
+        memory_storage: durable.has_place_elsewhere(),
+        ..pull::Config::default()
     }
 }
 
@@ -170,6 +205,7 @@ impl Subscription {
             sequence: info.stream_sequence,
             deliveries: u64::try_from(info.delivered).unwrap_or(1),
             stored_at: Timestamp::saturating_from_millis(stored_at),
+            is_by_itself: self.is_each_by_itself,
             message,
         })
     }
@@ -191,19 +227,9 @@ impl Delivery {
         self.message.subject.as_str()
     }
 
-    /// Acknowledges, and waits for the server's confirmation.
+    /// Acknowledges, and waits for the server's confirmation. For a reader that
+    /// keeps its own place it is about all messages before this one too.
     pub async fn ack(&self) -> Result<(), Error> {
         self.message.double_ack().await.map_err(|e| Error::Ack(e.to_string()))
     }
-
-    /// Tells the server never to deliver the message again. Call it only after
-    /// the dead letter is stored.
-    pub async fn terminate(&self) -> Result<(), Error> {
-        self.message.double_ack_with(AckKind::Term).await.map_err(|e| Error::Ack(e.to_string()))
-    }
-}
-
-/// Acknowledges all of them, and waits for every confirmation.
-pub async fn ack_all(deliveries: &[Delivery]) -> Result<(), Error> {
-    try_join_all(deliveries.iter().map(Delivery::ack)).await.map(|_| ())
 }

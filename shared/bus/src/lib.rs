@@ -5,18 +5,21 @@
 //! [`Durable`](tidemill_events::Durable) consumers; streams and subjects come
 //! from [`tidemill_events::topology`].
 
+mod acks;
 mod config;
 mod connection;
 mod consumer;
 mod error;
 mod leases;
 mod members;
+mod place;
 mod requests;
 mod topology;
 
+pub use acks::Acks;
 pub use config::Config;
 pub use connection::{Bus, Published, Stored, Usage};
-pub use consumer::{Delivery, Progress, Subscription, ack_all};
+pub use consumer::{Delivery, Progress, Subscription};
 pub use error::Error;
 pub use leases::Change;
 pub use members::Member;

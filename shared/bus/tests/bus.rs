@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, time::Duration};
 
 use futures::StreamExt;
-use tidemill_bus::{Bus, Change, Config, Error, Member, ack_all};
+use tidemill_bus::{Bus, Change, Config, Error, Member};
 use tidemill_domain::{Outage, Partition, Timestamp};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_testkit::{TestNats, eventually, try_eventually};
@@ -85,7 +85,7 @@ async fn whoever_opens_a_consumer_gets_what_the_last_one_held_in_order() {
     while held.len() < 4 {
         held.push(first.next().await.expect("a message"));
     }
-    ack_all(&held[..2]).await.expect("acknowledges");
+    held[1].ack().await.expect("acknowledges both");
     drop((first, held));
     assert_eq!(bus.lag(durable).await.expect("answers"), 4);
     let mut second = bus.subscribe(durable).await.expect("opens");
@@ -93,7 +93,7 @@ async fn whoever_opens_a_consumer_gets_what_the_last_one_held_in_order() {
     while ids.len() < 4 {
         let chunk = second.next_chunk(10).await.expect("messages");
         ids.extend(chunk.iter().map(|d| d.decode::<RawBatch>().expect("a batch").batch_id.as_u128()));
-        ack_all(&chunk).await.expect("acknowledges");
+        chunk.last().expect("one at least").ack().await.expect("acknowledges");
     }
     assert_eq!(ids, [3, 4, 5, 6], "of this partition alone, from the first that was not acknowledged");
     assert_eq!(bus.lag(durable).await.expect("answers"), 0);

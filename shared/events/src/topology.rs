@@ -260,6 +260,12 @@ impl Durable {
         matches!(self, Self::ReportingRaw | Self::ReportingDlq)
     }
 
+    /// Whether its reader keeps its place in a store of its own, and asks for
+    /// what comes behind that when it opens the consumer.
+    pub const fn has_place_elsewhere(self) -> bool {
+        !matches!(self, Self::IngestionRedrive | Self::AlertMetrics)
+    }
+
     /// The service that owns it.
     pub const fn service(self) -> &'static str {
         match self {

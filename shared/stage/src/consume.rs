@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tidemill_bus::{Delivery, Error as BusError, Subscription, ack_all};
+use tidemill_bus::{Acks, Delivery, Error as BusError, Subscription};
 use tidemill_events::Message;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{Failure, Progressing};
@@ -97,12 +97,20 @@ pub trait Steps: Send {
     fn handle(&mut self, event: Self::Event) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// Messages whose checkpoint is on its way.
-type UnderWay<S> = AbortOnDropHandle<Result<<S as Steps>::Landed, <S as Steps>::Error>>;
+/// A checkpoint on its way, and the messages that it holds.
+struct UnderWay<S: Steps> {
+    handle: AbortOnDropHandle<Result<S::Landed, S::Error>>,
+    deliveries: Vec<Delivery>,
+}
+
+/// What became of a checkpoint, and the messages that it holds.
+type Landing<S> = (Result<<S as Steps>::Landed, <S as Steps>::Error>, Vec<Delivery>);
 
 enum Next<S: Steps> {
     Messages(Vec<Delivery>),
-    Landed(Result<S::Landed, S::Error>),
+    Landed(Landing<S>),
+    /// It is time to tell the server what is done.
+    Tell,
     Event(S::Event),
     /// After a failure, nothing has come that could fail again.
     Quiet,
@@ -119,9 +127,15 @@ pub async fn consume<S: Steps>(
     stop: &CancellationToken,
     progress: &mut Progressing<'_>,
 ) -> Result<(), S::Error> {
-    let mut loop_ = Loop { steps, applied: Vec::new(), under_way: None, is_lost: false };
+    let acks = Acks::default();
+    let mut loop_ = Loop { steps, applied: Vec::new(), under_way: None, acks, is_lost: false };
     let ended = loop_.run(source, stop, progress).await;
-    loop_.finish().await?;
+    let ended = loop_.finish().await.and(ended);
+    // After an error the server may be away, and is not waited for.
+    let told = if ended.is_ok() { loop_.acks.settle().await } else { loop_.acks.tell().await };
+    if let Err(error) = told {
+        tracing::debug!(%error, "the server does not know of the last messages that they are done");
+    }
     ended
 }
 
@@ -131,6 +145,8 @@ struct Loop<'s, S: Steps> {
     /// store.
     applied: Vec<Delivery>,
     under_way: Option<UnderWay<S>>,
+    /// Messages that are in the store.
+    acks: Acks,
     /// A checkpoint has failed: nothing is to be sent behind it.
     is_lost: bool,
 }
@@ -152,10 +168,11 @@ impl<S: Steps> Loop<'_, S> {
                     self.steps.apply(read, &mut self.applied).await?;
                     broken?;
                 }
-                Next::Landed(landed) => {
-                    self.landed(landed)?;
+                Next::Landed(landing) => {
+                    self.land(landing).await?;
                     progress.goes_on();
                 }
+                Next::Tell => self.acks.tell_in_time().await?,
                 Next::Event(event) => {
                     self.steps.handle(event).await?;
                     progress.goes_on();
@@ -176,7 +193,8 @@ impl<S: Steps> Loop<'_, S> {
         let is_settled = self.applied.is_empty() && self.under_way.is_none();
         tokio::select! {
             () = stop.cancelled() => Ok(Next::Stop),
-            landed = land::<S>(&mut self.under_way), if self.under_way.is_some() => Ok(Next::Landed(landed)),
+            landing = landing(&mut self.under_way) => Ok(Next::Landed(landing)),
+            () = at(self.acks.due()) => Ok(Next::Tell),
             deliveries = source.next_chunk(room), if room > 0 => Ok(Next::Messages(deliveries?)),
             event = self.steps.event(), if is_settled => Ok(Next::Event(event)),
             () = sleep(QUIET), if is_settled && is_failing => Ok(Next::Quiet),
@@ -210,27 +228,26 @@ impl<S: Steps> Loop<'_, S> {
         if self.applied.is_empty() || self.under_way.is_some() {
             return Ok(false);
         }
-        match self.steps.checkpoint().await {
-            Err(error) => self.landed(Err(error)).map(|()| false),
-            Ok(Checkpoint::Landed(landed)) => {
-                ack_all(&std::mem::take(&mut self.applied)).await?;
-                self.landed(Ok(landed)).map(|()| true)
+        let landed = match self.steps.checkpoint().await {
+            Err(error) => Err(error),
+            Ok(Checkpoint::Landed(landed)) => Ok(landed),
+            Ok(Checkpoint::UnderWay(handle)) => {
+                self.under_way = Some(UnderWay { handle, deliveries: std::mem::take(&mut self.applied) });
+                return Ok(false);
             }
-            Ok(Checkpoint::UnderWay(on_its_way)) => {
-                let deliveries = std::mem::take(&mut self.applied);
-                self.under_way = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    let landed = joined(on_its_way.await)?;
-                    ack_all(&deliveries).await?;
-                    Ok(landed)
-                })));
-                Ok(false)
-            }
-        }
+        };
+        let deliveries = std::mem::take(&mut self.applied);
+        self.land((landed, deliveries)).await.map(|()| true)
     }
 
-    fn landed(&mut self, landed: Result<S::Landed, S::Error>) -> Result<(), S::Error> {
+    async fn land(&mut self, (landed, deliveries): Landing<S>) -> Result<(), S::Error> {
+        let is_stored = landed.is_ok();
         let landed = landed.and_then(|landed| self.steps.landed(landed));
         self.is_lost |= landed.is_err();
+        if is_stored {
+            deliveries.into_iter().for_each(|delivery| self.acks.add(delivery));
+            self.acks.tell_in_time().await?;
+        }
         landed
     }
 
@@ -239,8 +256,8 @@ impl<S: Steps> Loop<'_, S> {
     async fn finish(&mut self) -> Result<(), S::Error> {
         while !self.is_lost {
             if self.under_way.is_some() {
-                let landed = land::<S>(&mut self.under_way).await;
-                self.landed(landed)?;
+                let landing = landing(&mut self.under_way).await;
+                self.land(landing).await?;
             }
             if self.applied.is_empty() {
                 break;
@@ -253,11 +270,20 @@ impl<S: Steps> Loop<'_, S> {
 
 /// Waits for the checkpoint on its way. If a call is given up, the next one
 /// goes on waiting.
-async fn land<S: Steps>(under_way: &mut Option<UnderWay<S>>) -> Result<S::Landed, S::Error> {
-    let Some(handle) = under_way else { return std::future::pending().await };
-    let done = handle.await;
+async fn landing<S: Steps>(under_way: &mut Option<UnderWay<S>>) -> Landing<S> {
+    let Some(UnderWay { handle, deliveries }) = under_way else { return std::future::pending().await };
+    let landed = joined(handle.await);
+    let deliveries = std::mem::take(deliveries);
     *under_way = None;
-    joined(done)
+    (landed, deliveries)
+}
+
+/// Waits for a moment. There may be none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The answer of a task of ours. If that task has panicked, so does this one;

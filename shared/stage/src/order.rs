@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
-use tidemill_bus::{Bus, Error as BusError};
+use tidemill_bus::{Bus, Error as BusError, Subscription};
 use tidemill_domain::Partition;
+use tidemill_events::{Durable, EnrichedBatch, topology};
 use tidemill_service::{Breaker, Conditions, HeldCondition};
 use tokio::time::Instant;
 
@@ -36,6 +37,22 @@ impl Place {
             Self::Next
         }
     }
+}
+
+/// Opens a reader of a partition of `ENRICHED` that has applied everything up to
+/// `floor`, a sequence of `RAW`: it begins with the first batch behind that.
+pub async fn subscribe_in_order(
+    bus: &Bus,
+    durable: Durable,
+    partition: Partition,
+    floor: u64,
+) -> Result<Subscription, BusError> {
+    let is_applied = |batch: &EnrichedBatch| batch.raw_seq <= floor;
+    let place = match floor {
+        0 => 0,
+        _ => bus.place_behind(&topology::enriched(partition), is_applied).await?,
+    };
+    bus.subscribe_behind(durable, place).await
 }
 
 /// How often enrichment is asked, until what is missing comes.

@@ -4,11 +4,13 @@
 use std::{io::Write, net::SocketAddr, path::PathBuf};
 
 mod memory;
+mod overheard;
 mod postgres;
 mod texts;
 mod wait;
 
 pub use memory::{memory_limit, peak_memory};
+pub use overheard::Overheard;
 pub use postgres::Postgres;
 pub use tempfile::TempDir;
 pub use texts::any_texts;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidemill_domain::{Backoff, Partition};
 use tidemill_events::Durable;
 use tidemill_ownership::Lease;
-use tidemill_stage::{Progressing, Work, consume, supervise};
+use tidemill_stage::{Progressing, Work, consume, subscribe_in_order, supervise};
 use tokio::time::sleep;
 
 use super::{
@@ -46,7 +46,9 @@ impl Work for PartitionConsumer {
         }
         let (owner, sink) = self.open().await?;
         let PartitionReader { partition, shared, nats, .. } = &self.reader;
-        let mut subscription = nats.call(shared.bus.subscribe(Durable::Aggregation(*partition))).await?;
+        let durable = Durable::Aggregation(*partition);
+        let subscription = subscribe_in_order(&shared.bus, durable, *partition, owner.state.floor);
+        let mut subscription = nats.call(subscription).await?;
         progress.opened();
         let mut task = PartitionTask::new(&mut self.reader, owner, sink);
         consume(&mut subscription, &mut task, &stop, progress).await

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use tidemill_bus::Bus;
+use tidemill_bus::{Bus, Error as BusError, Subscription};
 use tidemill_domain::{Partition, SharedClock};
-use tidemill_events::{Durable, EnrichedBatch, topology};
-use tidemill_stage::Place;
+use tidemill_events::{Durable, EnrichedBatch};
+use tidemill_stage::{Place, subscribe_in_order};
 
 use super::reader::{Missing, Stage};
 use crate::{
-    error::Error,
     evaluate::event::EventRules,
     state::{ConsumerProgress, StepChanges},
     telemetry::Telemetry,
@@ -78,18 +77,10 @@ impl Stage for EventStage {
         changes
     }
 
-    /// An earlier owner may have passed over what came early, and not have
-    /// lived to see the rest.
-    async fn look_back(&mut self, bus: &Bus, durable: Durable) -> Result<(), Error> {
-        if self.floor > 0 && bus.lag(durable).await? == 0 {
-            match bus.last::<EnrichedBatch>(&topology::enriched(self.partition)).await {
-                Ok(last) => self.is_broken |= last.is_some_and(|last| last.message.raw_seq > self.floor),
-                // It is set aside when it is read.
-                Err(tidemill_bus::Error::Decode(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    /// What an earlier owner has passed over lies behind the floor, and comes
+    /// again.
+    async fn open(&self, bus: &Bus, durable: Durable) -> Result<Subscription, BusError> {
+        subscribe_in_order(bus, durable, self.partition, self.floor).await
     }
 
     fn partition(&self) -> Option<Partition> {

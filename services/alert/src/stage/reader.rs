@@ -1,6 +1,6 @@
 //! Reading the log: take, read, evaluate, record, acknowledge.
 
-use tidemill_bus::{Bus, Delivery};
+use tidemill_bus::{Bus, Delivery, Error as BusError, Subscription};
 use tidemill_domain::Partition;
 use tidemill_events::{Durable, Message};
 use tidemill_stage::{Checkpoint, Disposition, Failure, Gap, Progressing, Read, Steps, Work, consume, supervise};
@@ -22,11 +22,8 @@ pub(super) trait Stage: Send + Sync + 'static {
     /// anything else happens.
     fn evaluate(&mut self, messages: Vec<Option<Self::Message>>) -> StepChanges;
 
-    /// Looks for missing batches that no message will tell of. It is called once
-    /// the consumer is open.
-    fn look_back(&mut self, _: &Bus, _: Durable) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
-    }
+    /// Opens the consumer where it goes on.
+    fn open(&self, bus: &Bus, durable: Durable) -> impl Future<Output = Result<Subscription, BusError>> + Send;
 
     /// The partition that it reads in the order of the log, if it does.
     fn partition(&self) -> Option<Partition> {
@@ -77,10 +74,9 @@ impl<S: Stage> Work for RuleReader<S> {
         let App { bus, dependencies, gaps, .. } = &*app;
         // Opening takes unacknowledged messages away from whoever has them. So
         // it is not done once the unit is another's.
-        let open = stop.run_until_cancelled(dependencies.nats.call(bus.subscribe(self.durable))).await;
+        let open = stop.run_until_cancelled(dependencies.nats.call(self.stage.open(bus, self.durable))).await;
         let Some(subscription) = open else { return Ok(()) };
         let mut subscription = subscription?;
-        self.stage.look_back(bus, self.durable).await?;
         progress.opened();
         let gap = self.stage.partition().map(|partition| Gap::none(partition, gaps.clone()));
         let mut open = ReaderTask { reader: self, gap, changes: StepChanges::default() };
@@ -131,7 +127,7 @@ impl<S: Stage> Steps for ReaderTask<'_, S> {
     }
 
     /// It is given up, and holds no other message back.
-    async fn unreadable(&mut self, delivery: &Delivery, error: tidemill_bus::Error) -> Result<(), Error> {
+    async fn unreadable(&mut self, delivery: &Delivery, error: BusError) -> Result<(), Error> {
         let unit = &self.reader.unit;
         let error = Error::from(error);
         unit.dead_letters.admit(1, 1)?;

@@ -1,8 +1,10 @@
-//! Group commit, with one batch in flight for each partition.
+//! Group commit, with few batches in flight.
 //!
-//! An idle partition publishes at once. While a publish is in flight, what
-//! arrives gathers into the next batch, so that batches grow with the load and
-//! nobody waits for company.
+//! The server syncs the batches of all partitions to disk one after the other. One
+//! that was sent early would only stand in the server's line, where nothing more
+//! goes into it. So a batch is gathered when its turn to be sent has come: at once
+//! where nothing is in flight, and else with all that has arrived for its partition
+//! by then. Batches grow with the load, and nobody waits for company.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -11,7 +13,7 @@ use tidemill_domain::Partition;
 use tidemill_events::RawBatch;
 use tidemill_service::Context;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -43,6 +45,8 @@ pub(super) struct Batcher {
     /// A part that did not fit the batch before.
     pub(super) left_over: Option<PendingPart>,
     pub(super) batch_bytes: usize,
+    /// A place among the batches in flight, in the order in which partitions asked.
+    pub(super) in_flight: Arc<Semaphore>,
     pub(super) context: Context,
     pub(super) bus: Bus,
     pub(super) telemetry: Arc<Telemetry>,
@@ -93,11 +97,17 @@ impl Batcher {
                 },
             };
             let Some(first) = first else { return Ok(()) };
+            let turn = self.turn().await;
             let batch = self.gather(first);
             if !batch.waiting.is_empty() {
-                self.publish(batch).await;
+                self.publish(batch, turn).await;
             }
         }
+    }
+
+    /// Waits for a place among the batches in flight. Nobody closes the semaphore.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.in_flight.clone().acquire_owned().await.ok()
     }
 
     /// What has arrived, up to a full batch.
@@ -117,8 +127,9 @@ impl Batcher {
         batch
     }
 
-    /// Publishes until the server has the batch, or nobody waits for it.
-    async fn publish(&self, mut batch: GroupCommit) {
+    /// Publishes until the server has the batch, or nobody waits for it. While it
+    /// waits to try again, it is not in flight.
+    async fn publish(&self, mut batch: GroupCommit, mut turn: Option<OwnedSemaphorePermit>) {
         let span = batch_span(self.partition, &batch.part.traces, batch.part.sources.values().sum());
         let part = std::mem::take(&mut batch.part);
         let message = RawBatch {
@@ -142,8 +153,11 @@ impl Batcher {
             if full || !error.is_transient() || batch.is_given_up() {
                 return batch.settle(Err(()));
             }
+            drop(turn);
             backoff.wait().await;
+            turn = self.turn().await;
         }
+        drop(turn);
         self.telemetry.published(&message, started.elapsed());
         batch.settle(Ok(()));
     }

@@ -7,7 +7,7 @@ use tidemill_bus::Bus;
 use tidemill_domain::{Partition, PartitionCount};
 use tidemill_service::Context;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,7 @@ impl LogWriter {
         telemetry: &Arc<Telemetry>,
         stop: &CancellationToken,
     ) -> Self {
+        let in_flight = Arc::new(Semaphore::new(bus.publishes_at_once()));
         let start = |partition| {
             let (sender, queue) = mpsc::channel(config.queue);
             let batcher = Batcher {
@@ -40,6 +41,7 @@ impl LogWriter {
                 queue,
                 left_over: None,
                 batch_bytes: config.batch_bytes,
+                in_flight: in_flight.clone(),
                 context: context.clone(),
                 bus: bus.clone(),
                 telemetry: telemetry.clone(),

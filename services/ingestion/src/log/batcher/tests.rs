@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use tidemill_domain::SourceName;
+use tidemill_testkit::TestNats;
 
 use super::{super::part::Parts, *};
 
@@ -63,4 +64,47 @@ fn a_part_that_was_given_up_is_left_out() {
     assert!(!batch.is_given_up());
     batch.settle(Ok(()));
     assert_eq!(first.try_recv(), Ok(Ok(())));
+}
+
+/// A batch that is sent before its turn stands in the server's line with one
+/// event, and what comes behind it waits for the whole line once more.
+#[tokio::test]
+async fn what_arrives_before_its_turn_goes_together() {
+    let nats = TestNats::start().await;
+    let config = tidemill_bus::Config { url: nats.url(), ..tidemill_bus::Config::default() };
+    let bus = Bus::connect(&config, "test").await.expect("connects");
+    bus.ensure_topology().await.expect("streams");
+    let context = Context::new("ingestion");
+    let in_flight = Arc::new(Semaphore::new(1));
+    let others = in_flight.clone().try_acquire_owned().expect("is free");
+    let (queue, parts) = mpsc::channel(8);
+    let batcher = Batcher {
+        partition: Partition::new(0),
+        queue: parts,
+        left_over: None,
+        batch_bytes: 64 << 10,
+        in_flight,
+        telemetry: Arc::new(Telemetry::new(&context.registry)),
+        context,
+        bus: bus.clone(),
+    };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(batcher.run(stop.clone()));
+    let mut answers = Vec::new();
+    for text in ["{\"n\":1}\n", "{\"n\":2}\n", "{\"n\":3}\n"] {
+        let (stored, answer) = oneshot::channel();
+        let source = "shop".parse().expect("a name");
+        let part = BatchPart { text: text.into(), sources: [(source, 1)].into(), ..BatchPart::default() };
+        queue.send(PendingPart { part, stored }).await.expect("is taken");
+        answers.push(answer);
+    }
+    assert!(bus.message_at::<RawBatch>(1).await.expect("reads").is_none(), "it is not its turn");
+    drop(others);
+    for answer in answers {
+        assert_eq!(answer.await, Ok(Ok(())));
+    }
+    let stored = bus.message_at::<RawBatch>(1).await.expect("reads").expect("is there");
+    assert_eq!(stored.message.lines, "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+    stop.cancel();
+    running.await.expect("no panic").expect("ends");
 }
