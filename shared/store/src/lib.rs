@@ -51,30 +51,3 @@ impl std::fmt::Debug for Config {
         f.debug_struct("Config").field("max_connections", &self.max_connections).finish_non_exhaustive()
     }
 }
-
-/// The `VALUES` list of a statement that inserts `rows` rows of `columns`
-/// values: `($1,$2),($3,$4)`.
-pub fn placeholders(rows: usize, columns: usize) -> String {
-    let mut list = String::with_capacity(rows * columns * 5);
-    for row in 0..rows {
-        list.push_str(if row == 0 { "(" } else { ",(" });
-        for column in 0..columns {
-            if column > 0 {
-                list.push(',');
-            }
-            list.push_str(&format!("${}", row * columns + column + 1));
-        }
-        list.push(')');
-    }
-    list
-}
-
-/// Values that one statement binds at most. SQLite would take 32,766, but it
-/// looks up the name of each value among all before it. So many short
-/// statements cost less.
-const VALUES: usize = 2_000;
-
-/// Rows that one statement takes at most.
-pub const fn rows_per_statement(columns: usize) -> usize {
-    VALUES / columns
-}

@@ -5,11 +5,6 @@ use sqlx::migrate::{MigrateError, Migrator};
 use super::{error::cause_of, *};
 
 #[test]
-fn placeholders_count_on() {
-    assert_eq!(placeholders(2, 3), "($1,$2,$3),($4,$5,$6)");
-}
-
-#[test]
 fn an_error_is_of_the_moment_of_the_data_or_a_fault() {
     for (cause, codes) in [
         (Cause::Moment, &["08006", "40001", "53300", "55P03", "57P01", "58030", "25006", "5", "517", "6", "13"][..]),
