@@ -201,7 +201,7 @@ async fn missing_batches_are_asked_for_and_what_came_early_is_evaluated_behind_t
     })
     .await;
 
-    // The next owner, to whom the early batch does not come again, asks too.
+    // The next owner, to whom the early batch comes again, asks too.
     service.stop().await;
     fixture.bus.answered_again(PARTITION, request).await.expect("withdrawn");
     let service = fixture.start().await;

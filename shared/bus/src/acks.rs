@@ -20,7 +20,7 @@ const AT_LEAST: usize = 128;
 /// and waits for no answer: nothing depends on it but what is told of its lag.
 /// For the others each message is acknowledged at once, and the server's
 /// confirmation waited for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Acks {
     /// The one that stands for all before it, and its sequence.
     last: Option<(u64, Acker)>,

@@ -284,14 +284,13 @@ async fn batches_are_applied_while_a_checkpoint_is_on_its_way_and_the_step_in_ha
 /// down what it says: they were more than half of all its messages.
 #[tokio::test]
 async fn an_acknowledgement_is_for_many_messages() {
-    const BATCHES: u128 = 300;
-    let log = Log::with(BATCHES).await;
+    let log = Log::with(300).await;
     let mut acks = log.nats.overhear("$JS.ACK.>").await;
     let mut pulls = log.nats.overhear("$JS.API.CONSUMER.MSG.NEXT.>").await;
     let mut once = Once::new(&log, Notes::default());
     let (stop, kept) = (once.stop.clone(), once.notes.kept.clone());
     tokio::join!(once.run(), async {
-        eventually("all is kept", DEADLINE, async || (copy_of(&kept).len() == BATCHES as usize).then_some(())).await;
+        eventually("all is kept", DEADLINE, async || (copy_of(&kept).len() == 300).then_some(())).await;
         stop.cancel();
     });
     assert_eq!(log.waiting().await, 0, "the last one is waited for");

@@ -68,7 +68,7 @@ impl Overheard {
                     self.connection.read_exact(&mut body).await?;
                     self.count += 1;
                 }
-                Some("-ERR") => return Err(io::Error::other(line)),
+                Some("-ERR") => return Err(io::Error::other(line.clone())),
                 _ => {}
             }
         }
