@@ -41,8 +41,13 @@ impl EventIntake {
         let _place = self.undecided.place(client)?;
         let searched = match self.search(route, head, body).await {
             Ok(searched) => Some(searched),
-            // This is about us, or about the time that it takes.
-            Err(error @ (Error::Busy | Error::BodyTimeout { .. } | Error::Internal)) => return Err(error),
+            // A place was held for nothing, as by who has no key.
+            Err(error @ Error::BodyTimeout { .. }) => {
+                self.undecided.stranger(client);
+                return Err(error);
+            }
+            // This is about us.
+            Err(error @ (Error::Busy | Error::Internal)) => return Err(error),
             Err(_) => None,
         };
         let key = searched.as_ref().and_then(|searched| searched.key.as_deref());
