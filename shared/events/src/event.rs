@@ -131,6 +131,11 @@ pub struct Enrichment {
     /// same order before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
+    /// What the event is about, where its type has a business key: a hash that all
+    /// who tell of it share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = "^[0-9a-f]{32}$"))]
+    pub about: Option<String>,
     /// Sales region of `country`, `Unknown` where there is none.
     pub region: String,
     /// Country of the customer: ISO 3166-1 alpha-2; by profile, else by the

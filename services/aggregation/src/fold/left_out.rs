@@ -1,6 +1,6 @@
 //! Events that are in no total because they were late, or because the store
 //! refused them. One that comes again as history is counted, once, although
-//! enrichment knows it for a duplicate.
+//! enrichment knows it for a duplicate. So is another event about the same.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,16 @@ use tidemill_domain::Timestamp;
 use tidemill_events::{EventRef, StreamName};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// An event's name: a hash of its source and its id.
+/// An event's name: a hash of its source and its id; or, where its type has a
+/// business key, what it is about, since others may tell of that too.
 pub(crate) type EventName = [u8; 16];
 
 /// The name of an event.
 pub(crate) fn key_of(event: &EventRef<'_>) -> EventName {
+    let about = event.enriched.as_ref().and_then(|enrichment| enrichment.about.as_deref());
+    if let Some(about) = about.and_then(|digits| u128::from_str_radix(digits, 16).ok()) {
+        return about.to_be_bytes();
+    }
     let mut name = Vec::with_capacity(event.source.len() + event.id.len() + 1);
     name.extend_from_slice(event.source.as_bytes());
     // Neither holds control characters, so no two pairs read alike.

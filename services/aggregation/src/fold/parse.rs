@@ -36,8 +36,8 @@ pub(crate) struct EventAdditions<'b> {
     pub(crate) duplicate: bool,
     /// Whether it is one by its business key.
     pub(crate) repeated: bool,
-    /// Its name, if it is a duplicate that comes as history: it is counted if it was
-    /// left out before.
+    /// Its name, if it is a duplicate that comes as history or tells once more of what
+    /// another one told: it is counted if that was left out before.
     pub(crate) again: Option<EventName>,
     /// Its sender marked it as history.
     pub(crate) is_backfill: bool,
@@ -79,7 +79,9 @@ pub(crate) fn parse<'b>(batch: &'b EnrichedBatch, metrics: &'b Metrics) -> Parse
             continue;
         };
         let enrichment = event.enriched.as_ref().unwrap_or(&unknown);
-        let again = (enrichment.duplicate && event.backfill.is_some()).then(|| key_of(&event));
+        // Of one by its business key another one was counted, or was left out.
+        let may_count = event.backfill.is_some() || enrichment.repeated && enrichment.about.is_some();
+        let again = (enrichment.duplicate && may_count).then(|| key_of(&event));
         let rows = match enrichment.duplicate && again.is_none() {
             true => Vec::new(),
             false => rows(batch, metrics, &event, enrichment),

@@ -132,7 +132,9 @@ impl PartitionState {
             true => self.clocks.is_forgotten(event.time),
             false => self.clocks.is_late(&event.source, event.time),
         };
-        match event.duplicate && !is_left_out {
+        // Nothing is late twice.
+        let is_known = event.duplicate && (!is_left_out || !event.is_backfill && is_late());
+        match is_known {
             true if event.repeated => Outcome::Repeated,
             true => Outcome::Duplicate,
             false if is_late() => Outcome::Late,

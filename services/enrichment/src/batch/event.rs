@@ -47,6 +47,12 @@ impl<'a> BatchEvent<'a> {
     pub(super) fn key(&self) -> EventKey {
         EventKey::of(&self.event.source, &self.event.id, &mut Vec::new())
     }
+
+    /// What it is about, where its type has a business key.
+    pub(super) fn about(&self) -> Option<EventKey> {
+        let texts = self.look_ups.business.as_ref()?;
+        Some(EventKey::of_business(&self.event.kind, texts, &mut Vec::new()))
+    }
 }
 
 impl UnreadableLine<'_> {

@@ -5,7 +5,7 @@ use tidemill_events::{Enrichment, ItemFacts, LineFacts, OrderFacts, QualityFlag}
 
 use super::BatchEvent;
 use crate::{
-    duplicates::Mark,
+    duplicates::{EventKey, Mark},
     geo::{Country, Geo},
     orders::{LineChange, OrderChange, OrderContext},
     reference::{Profile, Snapshot},
@@ -19,6 +19,8 @@ const UNKNOWN: &str = "Unknown";
 pub(crate) struct JoinedEvent<'b> {
     text: &'b [u8],
     mark: Mark,
+    /// What it is about, where its type has a business key.
+    about: Option<EventKey>,
     /// Whether ingestion left an attribute of it out, or a record cannot hold what it
     /// claims of a customer.
     is_partly_unread: bool,
@@ -73,6 +75,7 @@ impl BatchEvent<'_> {
         let product = |id: Option<&str>| id.and_then(|id| known.product(id, time));
         JoinedEvent {
             text: self.text,
+            about: self.about(),
             mark: if is_again && mark == Mark::New { Mark::Duplicate } else { mark },
             is_partly_unread: self.event.unread.is_some() || self.claim.as_ref().is_some_and(|claim| claim.is_unread),
             is_claim_unknown: claimed_country.is_some_and(|text| known.country(text).is_none()),
@@ -124,6 +127,7 @@ impl<'b> JoinedEvent<'b> {
             refdata,
             duplicate: self.mark != Mark::New,
             repeated: self.mark == Mark::Repeated,
+            about: self.about.map(|key| key.to_string()),
             region: self.region.unwrap_or(UNKNOWN).into(),
             country: self.country.as_ref().map(written),
             ip_country: self.ip_country.as_ref().map(written),

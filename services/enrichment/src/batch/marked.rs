@@ -75,8 +75,8 @@ impl<'a> MarkedBatch<'a> {
         SettledBatch::new(self.raw, self.events, self.marks, changes)
     }
 
-    /// A duplicate tells nothing, unless it comes as history: aggregation counts it, if
-    /// it had left the first one out.
+    /// A duplicate tells nothing, unless aggregation counts it if it had left the first
+    /// one out: as history, or as somebody else who tells of the same.
     fn telling(&self) -> impl Iterator<Item = (usize, &BatchEvent<'a>, &OrderStatement, Told)> {
         self.events.iter().enumerate().filter_map(|(place, event)| {
             let statement = event.statement.as_ref()?;
@@ -84,7 +84,7 @@ impl<'a> MarkedBatch<'a> {
                 // What was late is known for longer than what came before.
                 (Mark::New, true) if statement.kind != StatementKind::Placed => Told::Perhaps,
                 (Mark::New, _) => Told::First,
-                (_, true) => Told::Again,
+                (_, true) | (Mark::Repeated, false) => Told::Again,
                 (_, false) => return None,
             };
             Some((place, event, statement, told))

@@ -1,6 +1,6 @@
 //! Events by their names, and by what they are about.
 
-use std::{borrow::Cow, hash::Hasher};
+use std::{borrow::Cow, fmt, hash::Hasher};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -56,6 +56,13 @@ impl EventKey {
         let hash = u128::from_be_bytes(bytes);
         #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
         Self { high: (hash >> 64) as u64, low: hash as u64 }
+    }
+}
+
+/// As hexadecimal digits.
+impl fmt::Display for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.high, self.low)
     }
 }
 

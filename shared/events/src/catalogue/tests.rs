@@ -117,6 +117,7 @@ fn enrichment() -> Enrichment {
         refdata: 2,
         duplicate: true,
         repeated: true,
+        about: Some("00112233445566778899aabbccddeeff".into()),
         region: "Europe".into(),
         country: Some("GB".into()),
         ip_country: Some("NG".into()),

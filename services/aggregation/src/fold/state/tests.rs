@@ -29,16 +29,20 @@ struct Sale {
 }
 
 fn line(sale: &Sale) -> Vec<u8> {
-    let Sale { source, seconds, customer, cents, duplicate } = sale;
+    let enrichment = Enrichment { duplicate: sale.duplicate, region: "Europe".into(), ..Enrichment::default() };
+    line_of("x", sale, &enrichment)
+}
+
+fn line_of(id: &str, sale: &Sale, enrichment: &Enrichment) -> Vec<u8> {
+    let Sale { source, seconds, customer, cents, .. } = sale;
     let plain = format!(
-        r#"{{"specversion":"1.0","id":"x","source":"s{source}","type":"invoice.line","time":"{}","data":{{"invoice":"i{customer}","quantity":1,"unit_price":{}.{:02},"customer_id":"c{customer}","country":"DE"}}}}"#,
+        r#"{{"specversion":"1.0","id":"{id}","source":"s{source}","type":"invoice.line","time":"{}","data":{{"invoice":"i{customer}","quantity":1,"unit_price":{}.{:02},"customer_id":"c{customer}","country":"DE"}}}}"#,
         at(seconds * 1000),
         cents / 100,
         cents % 100
     );
     let mut out = Vec::new();
-    let enrichment = Enrichment { duplicate: *duplicate, region: "Europe".into(), ..Enrichment::default() };
-    splice_enrichment(plain.as_bytes(), &enrichment, &mut out).expect("splices");
+    splice_enrichment(plain.as_bytes(), enrichment, &mut out).expect("splices");
     out
 }
 

@@ -29,6 +29,37 @@ fn what_was_late_is_counted_once_when_it_comes_again_as_history() {
     assert_eq!(counted(apply_again(&mut state, &again(2, 100_000), &metrics)), (0, 1, 0));
 }
 
+/// A browser with a wrong clock told of an order first; the shop's server tells of the
+/// same order in time.
+#[test]
+fn what_another_one_told_too_late_is_counted_once_when_it_is_told_in_time() {
+    let metrics = metrics();
+    let about = |repeated, id: &str, sale: &Sale| {
+        let enrichment = Enrichment {
+            duplicate: sale.duplicate,
+            repeated,
+            about: Some("00112233445566778899aabbccddeeff".into()),
+            region: "Europe".into(),
+            ..Enrichment::default()
+        };
+        line_of(id, sale, &enrichment)
+    };
+    let one = |seq, line: Vec<u8>| EnrichedBatch { count: 1, lines: line.into(), ..batch(seq, &[]) };
+    let counted = |outcomes: EventOutcomes| (outcomes.counted, outcomes.late, outcomes.repeated);
+    let mut state = state(windows());
+    apply(&mut state, &batch(1, &[sale(0, 200_000)]), &metrics);
+    assert_eq!(counted(apply(&mut state, &one(2, about(false, "a", &sale(0, 100_000))), &metrics)), (0, 1, 0));
+    let late = Sale { duplicate: true, ..sale(0, 110_000) };
+    assert_eq!(counted(apply_again(&mut state, &one(3, about(true, "b", &late)), &metrics)), (0, 0, 1));
+    let in_time = Sale { duplicate: true, ..sale(0, 200_000) };
+    assert_eq!(counted(apply_again(&mut state, &one(4, about(true, "c", &in_time)), &metrics)), (1, 0, 0));
+    assert_eq!(counted(apply_again(&mut state, &one(5, about(true, "d", &in_time)), &metrics)), (0, 0, 1));
+    // The first, as history, is known by the same name.
+    let first = String::from_utf8(about(false, "a", &Sale { duplicate: true, ..sale(0, 100_000) })).expect("is text");
+    let first = first.replacen('{', r#"{"backfill":"of old","#, 1).into_bytes();
+    assert_eq!(apply_again(&mut state, &one(6, first), &metrics).duplicate, 1);
+}
+
 #[test]
 fn what_was_left_out_is_forgotten_with_its_body() {
     let metrics = metrics();
