@@ -65,11 +65,11 @@ export class SalesTiles {
   /**
    * @param figures `{net, orders, quantity}` in units; null where nothing says how many
    * @param trends `{net, orders, quantity}`, each a list of numbers over time
-   * @param money `{isNet, currency, isKnown, byCurrency, unread, unconverted, average}`: whether net is net, and not revenue
+   * @param money `{isNet, currency, isKnown, byCurrency, unread, unconverted, average, lacks}`: whether net is net, and not revenue
    *   for want of it; the currency of the amounts, and whether they are known in one; net in each; rows without an amount,
-   *   and rows without a rate; and the orders' average, as `MetricModel.average` tells it
+   *   and rows without a rate; the orders' average, as `MetricModel.average` tells it; and what orders and units lack
    */
-  show({ net, orders, quantity }, trends, { isNet, currency, isKnown, byCurrency, unread, unconverted, average }) {
+  show({ net, orders, quantity }, trends, { isNet, currency, isKnown, byCurrency, unread, unconverted, average, lacks }) {
     const paid = byCurrency.map(([code, units]) => paidIn(code, units));
     this.net.rename(isNet ? "Net" : "Revenue");
     this.net.show(isKnown ? formatMoney(net, currency) : paid.join(" · "), isKnown ? toDecimalString(net, 2) : null, {
@@ -84,8 +84,8 @@ export class SalesTiles {
         .join("; "),
       trend: isKnown ? trends.net : undefined,
     });
-    this.orders.show(orders === null ? "–" : formatCount(orders), orders === null ? null : toDecimalString(orders), { trend: trends.orders });
-    this.units.show(formatCount(quantity), toDecimalString(quantity), { trend: trends.quantity });
+    this.orders.show(orders === null ? "–" : formatCount(orders), orders === null ? null : toDecimalString(orders), { note: lacks.orders, trend: trends.orders });
+    this.units.show(formatCount(quantity), toDecimalString(quantity), { note: lacks.quantity, trend: trends.quantity });
     this.#showAverage(average, currency);
   }
 
