@@ -36,6 +36,8 @@ export class Stub {
   money = false;
   /** What metrics have not counted, by name: `{counted_from, uncounted}`. */
   uncounted = {};
+  /** The base currency of what is converted. */
+  base = "EUR";
   /** Every request for a series or totals. */
   asked = [];
   away = false;
@@ -140,7 +142,7 @@ export class Stub {
     const head = { metric: name, as_of, watermark: as_of, complete: true, zone: this.zone, ...this.uncounted[name] };
     const isMoney = this.money && ["sales_metrics", "order_metrics"].includes(name);
     const groupBy = [...new Set([...asked.group_by.split(","), ...(isMoney ? ["currency"] : [])])];
-    if (isMoney) head.base_currency = within.some(({ converted }) => converted !== undefined) ? "EUR" : null;
+    if (isMoney) head.base_currency = within.some(({ converted }) => converted !== undefined) ? this.base : null;
     if (view === "totals") return { ...head, rows: sums(within, groupBy, () => 0).map(({ at, ...row }) => row) };
     const starts = within.map(({ start }) => start);
     const isLong = asked.resolution !== "window" && Math.max(...starts) - Math.min(...starts) > LINE * 60_000;

@@ -77,7 +77,7 @@ export class SalesTiles {
       note: [
         isNet ? OF_NET : "",
         isKnown && byCurrency.length > 1 ? `from ${paid.join(", ")}` : "",
-        isKnown && unconverted > 0 ? `without ${rows(unconverted)} that no rate converts` : "",
+        isKnown && unconverted > 0 ? `without ${rows(unconverted)} whose amount in ${currency} is not known` : "",
         unread > 0 ? `without ${lines(unread)} whose amount cannot be read` : "",
       ]
         .filter((part) => part !== "")
@@ -91,7 +91,8 @@ export class SalesTiles {
 
   #showAverage({ sum, count, left }, currency) {
     const value = count > 0n ? (sum * SCALE) / count : null;
-    const without = left > 0n ? `without ${ordersOf(left)} in currencies that lack a rate` : "";
+    // They lack a rate, or were converted to another base currency.
+    const without = left > 0n ? `without ${ordersOf(left)} whose amount in ${currency ?? "one currency"} is not known` : "";
     const note = [OF_AVERAGE, without].filter((part) => part !== "").join("; ");
     const exact = value === null ? null : toDecimalString(value, 2);
     this.average.show(value === null ? "–" : formatMoney(value, currency), exact, { note, title: without || null });
