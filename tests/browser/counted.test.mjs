@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { uncountedText } from "../../services/reporting/assets/counted.js";
+import { countedNotes, uncountedText, uncountedTimes } from "../../services/reporting/assets/counted.js";
 
 const format = (ms) => new Date(ms).toISOString().slice(11, 16);
 
@@ -18,4 +18,12 @@ test("what is not counted is said, and nothing where all is", () => {
     uncountedText({ counted_from: "2026-03-01T11:00:00Z", uncounted }, format),
     "What came in before 11:00, and from 12:00 to 12:30, and since 13:00 is not counted: the definition of this metric was changed.",
   );
+});
+
+test("a card says since when it counts, and what it lacks in between", () => {
+  assert.deepEqual(countedNotes({}, format), []);
+  const uncounted = [{ from: "2026-03-01T12:00:00Z", to: "2026-03-01T12:30:00Z" }];
+  assert.deepEqual(countedNotes({ counted_from: "2026-03-01T11:00:00Z", uncounted }, format), ["counted since 11:00", "without what came in from 12:00 to 12:30"]);
+  assert.deepEqual(countedNotes({ counted_from: "2026-03-01T11:00:00Z" }, format), ["counted since 11:00"]);
+  assert.equal(uncountedTimes({ uncounted }, format), "from 12:00 to 12:30");
 });

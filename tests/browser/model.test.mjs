@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { bucketsOf, Calendar } from "../../services/reporting/assets/calendar.js";
 import { formatMoney, share, withShopTimes } from "../../services/reporting/assets/format.js";
 import { Applied, bookHours, booksSince, MetricModel } from "../../services/reporting/assets/model.js";
-import { lineUp, nameOf, ranked, tableOf } from "../../services/reporting/assets/ownmodel.js";
+import { firstOf, lineUp, nameOf, questionOf, ranked, tableOf } from "../../services/reporting/assets/ownmodel.js";
 import { slotsOf, SLOTS } from "../../services/reporting/assets/slots.js";
 import { SPANS, windowBounds } from "../../services/reporting/assets/spans.js";
 
@@ -282,10 +282,27 @@ test("a metric of the shop's own is a table of its dimensions, and amounts stay 
   const row = (reason, currency, items, value) => ({ dimensions: { reason, currency }, values: { items, value } });
   const { columns, rows, rest } = tableOf(returns, { rows: [row("late", "EUR", 1, "2.00"), row("broken", "USD", 5, "9.00"), row("broken", "EUR", 5, "7.00")], approximate: ["items"] });
   assert.deepEqual(columns.map(({ name, isApproximate = false }) => [name, isApproximate]), [["reason", false], ["currency", false], ["items", true], ["value", false]]);
-  assert.deepEqual(rows.map(({ cells, currency }) => [...cells, currency]), [["broken", "USD", 5, "9.00", "USD"], ["broken", "EUR", 5, "7.00", "EUR"], ["late", "EUR", 1, "2.00", "EUR"]]);
+  assert.deepEqual(rows.map(({ cells, currency }) => [...cells, currency]), [["broken", "EUR", 5, "7.00", "EUR"], ["late", "EUR", 1, "2.00", "EUR"], ["broken", "USD", 5, "9.00", "USD"]]);
   assert.equal(rest, 0);
   assert.equal(tableOf(returns, { rows: Array.from({ length: 20 }, (_, n) => row(`r${n}`, "EUR", n, "1.00")) }).rest, 12);
   assert.deepEqual(tableOf({ ...returns, dimensions: [], measures: [returns.measures[0]] }, { rows: [{ dimensions: {}, values: { items: 3 } }] }).rows[0].cells, ["All", 3]);
+});
+
+test("a card is sorted by what is earned, else by its first amount, else by its first measure", () => {
+  const first = (...measures) => firstOf({ measures }).name;
+  const money = (name) => ({ name, kind: "sum", money: true });
+  const count = (name) => ({ name, kind: "count" });
+  assert.equal(first(money("cancelled"), count("customers"), money("net"), money("revenue")), "net");
+  assert.equal(first(count("items"), money("value"), money("worth")), "value");
+  assert.equal(first(count("items"), count("rows")), "items");
+});
+
+test("the rest of a card's rows is asked for as the card is", () => {
+  const metric = { name: "by customer" };
+  const bounds = { from: NOON, to: NOON + MINUTE };
+  const parameters = { from: "2026-03-01T12:00:00.000Z", to: "2026-03-01T12:01:00.000Z" };
+  assert.deepEqual(questionOf(metric, "totals", bounds, ["currency", "customer"]), { path: "/v1/metrics/by%20customer/totals", parameters: { ...parameters, group_by: "currency,customer" } });
+  assert.deepEqual(questionOf(metric, "series", { ...bounds, from: -Infinity }).parameters, { ...parameters, from: "1970-01-01T00:00:00.000Z" });
 });
 
 test("of windows that overlap the newest is told", () => {

@@ -308,6 +308,28 @@ test("today and yesterday are days of the shop", async () => {
   assert.deepEqual(errors, []);
 });
 
+test("after a change of the base currency all that is told is in the new one", async () => {
+  const paid = (currency, revenue, converted) => {
+    const cell = sale(5, "Books", revenue);
+    return { ...cell, converted, dimensions: { ...cell.dimensions, currency } };
+  };
+  stub.money = true;
+  stub.cells = [paid("JPY", 15000, 93), paid("EUR", 20, 20)];
+  await open();
+  await netIs("113.00");
+  stub.base = "USD";
+  stub.cells = [paid("JPY", 15000, 100), paid("EUR", 20, 22)];
+  const { start, dimensions } = stub.cells[1];
+  const amounts = { net: "22.00", revenue: "22.00", gross: "22.00" };
+  const point = { start: new Date(start).toISOString(), complete: false, dimensions, values: valuesOf({ revenue: 20, orders: 1 }), converted: amounts };
+  for (const metric of ["sales_metrics", "order_metrics"]) {
+    stub.send("metrics", { metric, version: "1", as_of: new Date().toISOString(), base_currency: "USD", points: [point] });
+  }
+  await netIs("122.00");
+  assert.match(await page.innerText('[data-testid="kpi-net"]'), /\$122\.00/);
+  assert.deepEqual(errors, []);
+});
+
 test("the average is of the orders whose amount is known, and says how many are left out", async () => {
   const paid = (currency, revenue, orders, converted) => {
     const cell = sale(5, "Books", revenue, orders);
@@ -318,8 +340,8 @@ test("the average is of the orders whose amount is known, and says how many are 
   stub.cells = [paid("EUR", 60, 3, 60), paid("USD", 20, 1, 18), paid("XAF", 9000, 2)];
   await open();
   await netIs("78.00");
-  assert.match(await average().innerText(), /€19\.50\s+revenue per order, before refunds; without 2 orders in currencies that lack a rate/);
-  assert.equal(await average().getAttribute("title"), "without 2 orders in currencies that lack a rate");
+  assert.match(await average().innerText(), /€19\.50\s+revenue per order, before refunds; without 2 orders whose amount in EUR is not known/);
+  assert.equal(await average().getAttribute("title"), "without 2 orders whose amount in EUR is not known");
   stub.cells = [paid("XAF", 9000, 2), paid("KWD", 1, 1)];
   await open();
   await page.waitForFunction(() => document.querySelector('[data-testid="kpi-average-order"]').innerText.includes("without 3 orders"));
@@ -396,14 +418,56 @@ test("a metric of the shop's own is there, and follows what comes", async () => 
   assert.match(await card.innerText(), /^Returns by reason/);
   assert.match(await card.innerText(), /What comes back, and why/);
   const told = () => card.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.innerText).join(" ")));
-  assert.deepEqual(await told(), ["broken USD 9 US$99.00", "broken EUR 4 €40.50", "late EUR 1 –"]);
-  assert.match(await card.locator(".chart").getAttribute("aria-label"), /^Items over time, by currency: EUR, USD, highest 4/);
+  assert.deepEqual(await told(), ["broken EUR 4 €40.50", "late EUR 1 –", "broken USD 9 US$99.00"]);
+  assert.match(await card.locator(".chart").getAttribute("aria-label"), /^Value over time, by currency: EUR, USD, highest 1/);
   stub.own = [returned(Array.from({ length: 11 }, (_, n) => [`reason ${n}`, "EUR", 11 - n, "1.00"]))];
   stub.send("metrics", { metric: "returns_by_reason", version: "1", as_of: new Date().toISOString(), points: [] });
   await card.scrollIntoViewIfNeeded();
   await page.waitForFunction(() => document.querySelectorAll('[data-metric="returns_by_reason"] tbody tr').length === 8);
-  assert.match(await card.innerText(), /and 3 more rows, at \/v1\/metrics\/returns_by_reason\/totals/);
+  const rest = card.locator("a");
+  assert.equal(await rest.innerText(), "and 3 more rows");
+  const [asked] = stub.asked.filter(({ name, view }) => name === "returns_by_reason" && view === "totals").slice(-1);
+  const { pathname, searchParams } = new URL(await rest.evaluate((link) => link.href));
+  const { from, to, group_by } = asked;
+  assert.deepEqual([pathname, Object.fromEntries(searchParams)], ["/v1/metrics/returns_by_reason/totals", { from, to, group_by }]);
   assert.deepEqual(errors, []);
+});
+
+test("what a changed definition has not counted is said where its metric is shown", async () => {
+  stub.cells = [sale(5, "Books", 7)];
+  stub.own = [returned([["broken", "EUR", 4, "40.50"]])];
+  const [from, to] = [3, 2].map((minutes) => new Date(Date.now() - minutes * MINUTE).toISOString());
+  stub.uncounted = { sales_metrics: { uncounted: [{ from, to }] }, returns_by_reason: { counted_from: from } };
+  await open();
+  await netIs("7.00");
+  await page.waitForSelector('[data-metric="returns_by_reason"][data-loaded]');
+  for (const panel of ["time", "category"]) assert.match(await page.innerText(`[data-testid="${panel}-uncounted"]`), /^What came in from .* to .* is not counted/);
+  for (const panel of ["sales", "region", "views"]) assert.equal(await page.isHidden(`[data-testid="${panel}-uncounted"]`), true, panel);
+  assert.match(await page.innerText('[data-testid="kpi-quantity"], [data-testid="kpi-units"]'), /without what came in from/);
+  assert.doesNotMatch(await page.innerText('[data-testid="kpi-orders"]'), /came in/);
+  assert.match(await page.innerText('[data-metric="returns_by_reason"]'), /counted since \d\d:\d\d/);
+
+  stub.uncounted = { order_metrics: { counted_from: from } };
+  await open();
+  await netIs("7.00");
+  for (const panel of ["sales", "region"]) assert.match(await page.innerText(`[data-testid="${panel}-uncounted"]`), /^What came in before .* is not counted/);
+  for (const panel of ["time", "category"]) assert.equal(await page.isHidden(`[data-testid="${panel}-uncounted"]`), true, panel);
+  assert.deepEqual(errors, []);
+});
+
+test("the card of a metric with as many columns as daily sales shows all of them", async () => {
+  await page.setViewportSize({ width: 1300, height: 900 });
+  const money = ["cancelled", "discounts", "gross", "net", "refunds", "revenue"].map((name) => ({ name, kind: "sum", money: true }));
+  const measures = [...money, ...["customers", "orders", "quantity"].map((name) => ({ name, kind: "count" }))];
+  const values = Object.fromEntries(measures.map(({ name, money }) => [name, money ? "1234567.89" : 123_456]));
+  const daily = definition("daily_sales", 86_400, ["currency", "region"], measures);
+  const rows = [{ dimensions: { currency: "USD", region: "Europe" }, values }];
+  stub.own = [returned([["broken", "EUR", 4, "40.50"]]), { definition: daily, rows, series: () => [] }];
+  await open();
+  const last = page.locator('[data-metric="daily_sales"][data-loaded] thead th').last();
+  await last.waitFor();
+  const [column, card] = [await last.boundingBox(), await page.locator('[data-metric="daily_sales"]').boundingBox()];
+  assert.ok(column.x + column.width <= card.x + card.width, `the last column ends at ${column.x + column.width}, the card at ${card.x + card.width}`);
 });
 
 test("a table with many measures keeps its words whole", async () => {

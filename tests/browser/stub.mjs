@@ -34,6 +34,10 @@ export class Stub {
   hours = [];
   /** Whether revenue is money. Then cells have the dimension `currency`, and `converted` where that is known. */
   money = false;
+  /** What metrics have not counted, by name: `{counted_from, uncounted}`. */
+  uncounted = {};
+  /** The base currency of what is converted. */
+  base = "EUR";
   /** Every request for a series or totals. */
   asked = [];
   away = false;
@@ -131,14 +135,14 @@ export class Stub {
     const asked = { name, view, ...Object.fromEntries(url.searchParams) };
     this.asked.push(asked);
     const own = this.own.find(({ definition }) => definition.name === name);
-    if (own) return { metric: name, as_of, zone: this.zone, approximate: [], resolution: "window", ...(view === "totals" ? { rows: own.rows } : { series: own.series(asked) }) };
+    if (own) return { metric: name, as_of, zone: this.zone, approximate: [], resolution: "window", ...this.uncounted[name], ...(view === "totals" ? { rows: own.rows } : { series: own.series(asked) }) };
     const cells = { sales_metrics: this.cells, order_metrics: this.placed ?? this.cells }[name] ?? [];
     const [from, to] = [Date.parse(asked.from), Date.parse(asked.to)];
     const within = cells.filter(({ start }) => start >= from && start < to);
-    const head = { metric: name, as_of, watermark: as_of, complete: true, zone: this.zone };
+    const head = { metric: name, as_of, watermark: as_of, complete: true, zone: this.zone, ...this.uncounted[name] };
     const isMoney = this.money && ["sales_metrics", "order_metrics"].includes(name);
     const groupBy = [...new Set([...asked.group_by.split(","), ...(isMoney ? ["currency"] : [])])];
-    if (isMoney) head.base_currency = within.some(({ converted }) => converted !== undefined) ? "EUR" : null;
+    if (isMoney) head.base_currency = within.some(({ converted }) => converted !== undefined) ? this.base : null;
     if (view === "totals") return { ...head, rows: sums(within, groupBy, () => 0).map(({ at, ...row }) => row) };
     const starts = within.map(({ start }) => start);
     const isLong = asked.resolution !== "window" && Math.max(...starts) - Math.min(...starts) > LINE * 60_000;

@@ -7,7 +7,7 @@ import { showBooks, watchDeadLetters } from "./books.js";
 import { Calendar } from "./calendar.js";
 import { showChain } from "./chain.js";
 import { OTHER_PROPERTY, Palette } from "./colours.js";
-import { uncountedText } from "./counted.js";
+import { uncountedText, uncountedTimes } from "./counted.js";
 import { byId, el, setAttributes, setText, syncChildren } from "./dom.js";
 import { MetricFeed } from "./feed.js";
 import { askForKey, isAskingForKey, setUpLogin } from "./login.js";
@@ -345,6 +345,9 @@ function paintSales() {
     property: palette.property(name),
   }));
   paintTimeChart(measure, timeline, ranking);
+  paintUncounted("time-uncounted", "sales_metrics");
+  paintUncounted("category-uncounted", "sales_metrics");
+  paintUncounted("region-uncounted", amounts().name);
 }
 
 /** Of what is not known by order. */
@@ -369,15 +372,30 @@ function paintHeadline() {
       unread: sales.unread("revenue"),
       unconverted: model.unconverted(net),
       average: model === orders && orders.has("orders") ? orders.average("revenue", "orders") : NO_AVERAGE,
+      lacks: { orders: lacksBeside(model.name, "order_metrics"), quantity: lacksBeside(model.name, "sales_metrics") },
     },
   );
   const parts = model === orders && model.isComparable;
   breakdown.show(parts ? Object.fromEntries(AMOUNTS.map((name) => [name, model.total(name)])) : null, model.currency);
   setText(byId("sales-since"), sinceText({ from: sales.spanFrom, to: sales.spanTo }));
-  const lacks = uncountedText(feeds.sales_metrics.head?.whole ?? {}, (ms) => formatMoment(ms, now()));
-  byId("sales-uncounted").hidden = lacks === "";
-  setText(byId("sales-uncounted"), lacks);
+  paintUncounted("sales-uncounted", model.name);
   setAttributes(byId("sales-kpis"), { "data-span": state.shownSpan });
+}
+
+const lacksOf = (name, tell = uncountedText) => tell(feeds[name].head?.whole ?? {}, (ms) => formatMoment(ms, now()));
+
+/** Says in a panel what the metric that it shows has not counted. */
+function paintUncounted(id, name) {
+  const lacks = lacksOf(name);
+  byId(id).hidden = lacks === "";
+  setText(byId(id), lacks);
+}
+
+/** What a figure of a metric lacks, if it stands in a panel that says what another metric lacks. */
+function lacksBeside(panel, name) {
+  const times = lacksOf(name, uncountedTimes);
+  if (times === lacksOf(panel, uncountedTimes)) return "";
+  return times === "" ? "all is counted" : `without what came in ${times}`;
 }
 
 function paintTimeChart(measure, { starts, step, groups }, ranking) {
@@ -470,6 +488,7 @@ function paintViews() {
         ["Orders", conversion.total("orders")],
       ];
   showFunnel(byId("funnel"), funnel);
+  paintUncounted("views-uncounted", model.name);
   const { starts, step, groups } = views.timeline("views");
   const values = starts.map((_, at) => [...groups.values()].reduce((sum, group) => sum + group[at], 0));
   const empty = starts.length === 0;

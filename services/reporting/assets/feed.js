@@ -59,8 +59,9 @@ export class MetricFeed {
       ]);
       if (generation !== this.#generation) return;
       model.clear(spanFrom, liveFrom, spanTo);
-      model.setBase(recent?.base_currency);
+      // What is newer has the base currency that is in force.
       model.setBase(totals?.base_currency);
+      model.setBase(recent?.base_currency);
       model.setTotals(totals?.rows ?? []);
       model.setHistory(history?.series ?? [], history?.resolution, history?.zone ?? this.calendar().zone);
       for (const { dimensions, points } of recent?.series ?? []) {
@@ -90,11 +91,13 @@ export class MetricFeed {
   /** Takes changed cells from the stream. */
   apply(points, baseCurrency = null) {
     if (!this.model.defined || points.length === 0) return;
+    // What was fetched is in another base currency, and cannot be told beside these.
+    const isOther = baseCurrency !== null && this.model.base !== null && baseCurrency !== this.model.base;
     this.model.setBase(baseCurrency);
     this.#arrived?.push(...points);
     // A few of the newest windows alone would look like all that there is.
     if (this.head === null) return;
-    let history = false;
+    let history = isOther;
     for (const point of points) history = this.model.apply(point) === Applied.History || history;
     if (this.model.cells.size > MAX_CELLS) {
       this.#liveMs = Math.max(this.model.windowMs, this.#liveMs / 2);

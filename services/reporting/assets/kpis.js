@@ -65,11 +65,11 @@ export class SalesTiles {
   /**
    * @param figures `{net, orders, quantity}` in units; null where nothing says how many
    * @param trends `{net, orders, quantity}`, each a list of numbers over time
-   * @param money `{isNet, currency, isKnown, byCurrency, unread, unconverted, average}`: whether net is net, and not revenue
+   * @param money `{isNet, currency, isKnown, byCurrency, unread, unconverted, average, lacks}`: whether net is net, and not revenue
    *   for want of it; the currency of the amounts, and whether they are known in one; net in each; rows without an amount,
-   *   and rows without a rate; and the orders' average, as `MetricModel.average` tells it
+   *   and rows without a rate; the orders' average, as `MetricModel.average` tells it; and what orders and units lack
    */
-  show({ net, orders, quantity }, trends, { isNet, currency, isKnown, byCurrency, unread, unconverted, average }) {
+  show({ net, orders, quantity }, trends, { isNet, currency, isKnown, byCurrency, unread, unconverted, average, lacks }) {
     const paid = byCurrency.map(([code, units]) => paidIn(code, units));
     this.net.rename(isNet ? "Net" : "Revenue");
     this.net.show(isKnown ? formatMoney(net, currency) : paid.join(" · "), isKnown ? toDecimalString(net, 2) : null, {
@@ -77,21 +77,22 @@ export class SalesTiles {
       note: [
         isNet ? OF_NET : "",
         isKnown && byCurrency.length > 1 ? `from ${paid.join(", ")}` : "",
-        isKnown && unconverted > 0 ? `without ${rows(unconverted)} that no rate converts` : "",
+        isKnown && unconverted > 0 ? `without ${rows(unconverted)} whose amount in ${currency} is not known` : "",
         unread > 0 ? `without ${lines(unread)} whose amount cannot be read` : "",
       ]
         .filter((part) => part !== "")
         .join("; "),
       trend: isKnown ? trends.net : undefined,
     });
-    this.orders.show(orders === null ? "–" : formatCount(orders), orders === null ? null : toDecimalString(orders), { trend: trends.orders });
-    this.units.show(formatCount(quantity), toDecimalString(quantity), { trend: trends.quantity });
+    this.orders.show(orders === null ? "–" : formatCount(orders), orders === null ? null : toDecimalString(orders), { note: lacks.orders, trend: trends.orders });
+    this.units.show(formatCount(quantity), toDecimalString(quantity), { note: lacks.quantity, trend: trends.quantity });
     this.#showAverage(average, currency);
   }
 
   #showAverage({ sum, count, left }, currency) {
     const value = count > 0n ? (sum * SCALE) / count : null;
-    const without = left > 0n ? `without ${ordersOf(left)} in currencies that lack a rate` : "";
+    // They lack a rate, or were converted to another base currency.
+    const without = left > 0n ? `without ${ordersOf(left)} whose amount in ${currency ?? "one currency"} is not known` : "";
     const note = [OF_AVERAGE, without].filter((part) => part !== "").join("; ");
     const exact = value === null ? null : toDecimalString(value, 2);
     this.average.show(value === null ? "–" : formatMoney(value, currency), exact, { note, title: without || null });

@@ -5,9 +5,10 @@
 import { getJson } from "./api.js";
 import { showTable } from "./bars.js";
 import { Calendar } from "./calendar.js";
+import { countedNotes } from "./counted.js";
 import { el, setAttributes, setText, syncChildren } from "./dom.js";
 import { formatFigure, formatMoment, formatNumber, formatWindow } from "./format.js";
-import { firstOf, lineUp, nameOf, ranked, tableOf } from "./ownmodel.js";
+import { firstOf, lineUp, nameOf, questionOf, ranked, tableOf } from "./ownmodel.js";
 import { slotsOf } from "./slots.js";
 import { windowBounds } from "./spans.js";
 import { TimeChart } from "./timechart.js";
@@ -142,22 +143,23 @@ class OwnMetric {
     if (answers.error?.status === 401) this.context.onError(answers.error);
     this.#loadMs = performance.now() - began;
     this.#loadedAt = this.context.now();
-    this.#answers = { ...answers, span, from: bounds.from };
+    this.#answers = { ...answers, span, ...bounds };
     this.context.onChange();
   }
 
-  async #ask({ from, to }) {
-    const { name, dimensions } = this.metric;
-    const ask = (view, more) =>
-      getJson(`/v1/metrics/${encodeURIComponent(name)}/${view}`, {
-        from: new Date(from === -Infinity ? 0 : from).toISOString(),
-        to: new Date(to).toISOString(),
-        ...more,
-      });
-    const every = { group_by: dimensions.join(",") };
-    // Windows that overlap have no total: the newest one is told.
-    const [totals, series] = await Promise.all([ask(this.#isSliding ? "series" : "totals", every), ask("series", {})]);
+  async #ask(bounds) {
+    const { metric } = this;
+    const ask = (view, by) => {
+      const { path, parameters } = questionOf(metric, view, bounds, by);
+      return getJson(path, parameters);
+    };
+    const [totals, series] = await Promise.all([ask(this.#tableView, metric.dimensions), ask("series")]);
     return { totals, series };
+  }
+
+  /** Windows that overlap have no total: the newest one is told. */
+  get #tableView() {
+    return this.#isSliding ? "series" : "totals";
   }
 
   /** News are fetched soon, once they can be seen, and not more often than the server likes. */
@@ -193,7 +195,7 @@ class OwnMetric {
   }
 
   #showTable() {
-    const { totals } = this.#answers;
+    const { totals, from, to } = this.#answers;
     const { columns, rows, rest, window } = tableOf(this.metric, totals);
     this.table.hidden = rows.length === 0;
     const heads = columns.map(({ name, isApproximate }) => (isApproximate ? `≈ ${nameOf({ name })}` : nameOf({ name })));
@@ -202,10 +204,18 @@ class OwnMetric {
     const notes = [
       rows.length === 0 ? "Nothing in this span" : "",
       window ? `In the window ${formatWindow(window.start, window.end - window.start, this.context.calendar().zone)}` : "",
-      rest > 0 ? `and ${rest} more ${rest === 1 ? "row" : "rows"}, at /v1/metrics/${this.metric.name}/${this.#isSliding ? "series" : "totals"}` : "",
+      rest > 0 ? this.#linkTo(rest, { from, to }) : "",
       columns.some(({ isApproximate }) => isApproximate) ? "≈ is not exact" : "",
+      ...countedNotes(totals, (ms) => formatMoment(ms, this.context.now())),
     ];
-    setText(this.note, notes.filter((note) => note !== "").join("; "));
+    this.note.replaceChildren(...notes.filter((note) => note !== "").flatMap((note, at) => (at > 0 ? ["; ", note] : [note])));
+  }
+
+  /** The rows that are left out are where the table itself comes from. */
+  #linkTo(rest, bounds) {
+    const { path, parameters } = questionOf(this.metric, this.#tableView, bounds, this.metric.dimensions);
+    const address = `${path}?${new URLSearchParams(parameters)}`;
+    return el("a", { href: address, target: "_blank", rel: "noopener" }, `and ${rest} more ${rest === 1 ? "row" : "rows"}`);
   }
 
   #showChart() {

@@ -26,8 +26,22 @@ export function nameOf({ label, name }) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** The measure that is drawn: a figure of any currency, if there is one. */
-export const firstOf = ({ measures }) => measures.find(({ money, kind }) => !money && kind === "count") ?? measures.find(({ money }) => !money) ?? measures[0];
+/** What a shop earns is called so; the API tells measures in the order of their names. */
+const EARNED = ["net", "revenue"];
+
+/** The measure that is drawn and sorted by: what is earned, else the first that is money, else the first. */
+export function firstOf({ measures }) {
+  const amounts = measures.filter(({ money }) => money);
+  const earned = EARNED.map((name) => amounts.find((measure) => measure.name === name)).find((measure) => measure !== undefined);
+  return earned ?? amounts[0] ?? measures[0];
+}
+
+/** The question to the API that a card is an answer to: where it is asked, and its parameters. */
+export function questionOf({ name }, view, { from, to }, groupBy = []) {
+  const time = (ms) => new Date(ms === -Infinity ? 0 : ms).toISOString();
+  const by = groupBy.length > 0 ? { group_by: groupBy.join(",") } : {};
+  return { path: `/v1/metrics/${encodeURIComponent(name)}/${view}`, parameters: { from: time(from), to: time(to), ...by } };
+}
 
 /** The newest window of a series, as rows of totals. */
 function newest({ series }) {

@@ -2,6 +2,7 @@
 
 mod actions;
 mod alerts;
+mod base;
 mod books;
 mod cells;
 mod counting;

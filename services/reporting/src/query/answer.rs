@@ -46,8 +46,8 @@ pub(crate) struct Head {
     /// As asked; and `currency`, by which amounts are always split unless they
     /// are converted.
     pub(crate) group_by: Vec<String>,
-    /// The currency of converted amounts; `null` where none is converted. Of
-    /// metrics with money alone.
+    /// The currency of converted amounts: the base currency of the metric's newest
+    /// data; `null` where none is converted. Of metrics with money alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$")]
     pub(crate) base_currency: Option<Option<Currency>>,
@@ -232,7 +232,8 @@ async fn answer(
     // Taken first: what is read after it is true at least as far.
     let now = reporting.now();
     let truth = reporting.truth();
-    let (rollup, mut groups) = gather(reporting, &metric, &question, view).await.map_err(elsewhere)?;
+    let newest = reporting.store.newest_base(&metric).await?;
+    let (rollup, mut groups) = gather(reporting, &metric, &question, view, newest).await.map_err(elsewhere)?;
     totalled::complete(reporting, &metric, &question, rollup, &mut groups).await?;
     let counting = reporting.store.counting(&metric.name, &metric.version).await?.since(question.from);
     let approximate = approximate(&metric, &question, &groups);
@@ -241,7 +242,7 @@ async fn answer(
     let is_complete = truth.is_complete(read_until)
         && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
     let Question { from, to, zone, group_by, format, bom, convert, .. } = question;
-    let base = Base::of(&groups, convert);
+    let base = Base::of(newest, &groups, convert);
     let zone = rollup.zone().unwrap_or(zone);
     let head = Head {
         metric: metric.name.clone(),
@@ -268,6 +269,7 @@ async fn gather(
     metric: &Metric,
     question: &Question,
     view: QuestionView,
+    base: Option<Currency>,
 ) -> Result<(Rollup, Vec<DimensionGroup>), Error> {
     let is_free = view == QuestionView::Series && question.resolution.is_none();
     let extent = if is_free { reporting.store.extent(metric).await? } else { None };
@@ -278,7 +280,7 @@ async fn gather(
     loop {
         // There is always one; the last that fails returns.
         let rollup = rollups.next().unwrap_or(Rollup::Whole);
-        let mut grouping = Grouping::new(metric, question, rollup, limits.points, limits.cells);
+        let mut grouping = Grouping::new(metric, question, rollup, limits.points, limits.cells).in_base(base);
         let shop = reporting.calendar.zone;
         match add_up(&reporting.store, metric, shop, (from, to), rollup, &mut grouping).await {
             Err(error) if error.is_of_resolution() && rollups.peek().is_some() => {}

@@ -32,7 +32,8 @@ pub(crate) struct BaseValues {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub(crate) converted: Values,
-    /// By measure: rows that are not in it, since no rate is known.
+    /// By measure: rows that are not in it, since no rate is known, or since they
+    /// were converted when the shop had another base currency.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) unconverted: BTreeMap<String, u64>,
 }
@@ -155,6 +156,15 @@ impl Sum {
     }
 }
 
+/// Leaves out of a total what is in another base currency: it has no value in this one.
+fn keep_base(totals: &mut Totals, base: Currency) {
+    for total in &mut totals.0 {
+        if let Some(other) = total.converted.take_if(|converted| converted.base != base) {
+            total.unconverted = total.unconverted.saturating_add(other.rows);
+        }
+    }
+}
+
 /// The base currency of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Base {
@@ -165,11 +175,12 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// The totals say which one it is. A shop that has changed it has two, of
-    /// which an answer has one: the code decides, as where totals are added.
-    pub(crate) fn of(groups: &[DimensionGroup], is_asked: bool) -> Self {
+    /// Of a metric whose newest data is in this base currency. Where none of that is
+    /// known, the totals say which one it is: of two the code decides, as where
+    /// totals are added.
+    pub(crate) fn of(newest: Option<Currency>, groups: &[DimensionGroup], is_asked: bool) -> Self {
         let sums = groups.iter().flat_map(|group| &group.sums);
-        Self { currency: sums.filter_map(Sum::base).min(), is_asked }
+        Self { currency: newest.or_else(|| sums.filter_map(Sum::base).min()), is_asked }
     }
 }
 
@@ -187,6 +198,8 @@ pub(crate) struct DimensionGroup {
 pub(crate) struct Grouping<'a> {
     metric: &'a Metric,
     question: &'a Question,
+    /// The only base currency that is added up.
+    base: Option<Currency>,
     roller: Roller<'a>,
     limits: (usize, usize),
     /// The combinations of dimensions that were seen: their number, and their
@@ -204,6 +217,7 @@ impl<'a> Grouping<'a> {
         Self {
             metric,
             question,
+            base: None,
             roller: Roller::new(metric, rollup),
             limits: (points, cells),
             combinations: HashMap::new(),
@@ -214,14 +228,23 @@ impl<'a> Grouping<'a> {
         }
     }
 
+    /// Takes amounts in this base currency alone. A shop that has changed it has
+    /// two, which are never added.
+    pub(crate) fn in_base(self, base: Option<Currency>) -> Self {
+        Self { base, ..self }
+    }
+
     /// Adds a cell. Cells come by window, earliest first.
-    pub(crate) fn add(&mut self, cell: StoredCell<'_>) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, mut cell: StoredCell<'_>) -> Result<(), Error> {
         let (points, cells) = self.limits;
         self.cells += 1;
         if self.cells > cells {
             return Err(Error::TooMuch { what: "stored totals", limit: cells });
         }
         let (combination, Some(group)) = self.place(cell.dimensions)? else { return Ok(()) };
+        if let Some(base) = self.base {
+            keep_base(&mut cell.totals, base);
+        }
         let span = self.roller.span(&cell)?;
         let sums = &mut self.groups[group].sums;
         match sums.last_mut() {

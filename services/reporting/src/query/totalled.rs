@@ -61,8 +61,12 @@ pub(super) async fn complete(
     for (at, measure) in metric.measures.iter().enumerate().filter(|(_, measure)| !question.holds(measure)) {
         let Some(source) = source(reporting, measure) else { continue };
         let Some(asked) = question.to_another(&source.metric) else { continue };
+        // A total of events that the metric itself lacks would not be one of its rows.
+        if !reporting.store.count_alike(metric, &source.metric, question.from).await? {
+            continue;
+        }
         match look_up(reporting, &source, &asked, there, extent).await {
-            // A definition that was changed has begun anew, and lacks what was before.
+            // It has no data of the first windows, as where nobody has said yet that it began anew.
             Ok(totals) if Extent::of(&totals).is_some_and(|known| known.start > extent.start) => {}
             Ok(totals) => take(groups, at, &found(totals, source.at, there), rollup),
             // What is too much to read is told as it was added up.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
+use tidemill_domain::Timestamp;
 use tidemill_events::UncountedSpan;
 use tidemill_store::Error;
 
 use super::{Store, sql::upsert};
-use crate::{counting::Counting, read_model::MetricsFold};
+use crate::{catalogue::Metric, counting::Counting, read_model::MetricsFold};
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -46,6 +47,32 @@ impl Store {
         let rows = query.bind(metric.to_owned()).bind(version.to_owned()).fetch_all(self.database.pool()).await?;
         let partitions = rows.iter().map(|row| uncounted(row, 0)).collect::<Result<Vec<_>, _>>()?;
         Ok(Counting::of(&partitions))
+    }
+
+    /// Whether two metrics have counted the same events, as far as it matters to a
+    /// question that begins at `from`.
+    pub(crate) async fn count_alike(
+        &self,
+        one: &Metric,
+        other: &Metric,
+        from: Option<Timestamp>,
+    ) -> Result<bool, Error> {
+        Ok(self.lacks(one, from).await? == self.lacks(other, from).await?)
+    }
+
+    /// What a version has not counted in each partition; none of those of which it
+    /// lacks nothing.
+    async fn lacks(&self, metric: &Metric, from: Option<Timestamp>) -> Result<BTreeMap<i64, Counting>, Error> {
+        let query = sqlx::query("SELECT shard, uncounted FROM counting WHERE metric = $1 AND version = $2");
+        let query = query.bind(metric.name.clone()).bind(metric.version.clone());
+        let mut lacks = BTreeMap::new();
+        for row in &query.fetch_all(self.database.pool()).await? {
+            let counting = Counting::of(&[uncounted(row, 1)?]).since(from);
+            if counting != Counting::default() {
+                lacks.insert(row.try_get(0)?, counting);
+            }
+        }
+        Ok(lacks)
     }
 
     /// What each version has not counted, by metric and version; none of those that

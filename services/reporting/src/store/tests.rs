@@ -64,6 +64,7 @@ async fn postgres_holds_to_every_check() {
     let checks = [
         actions::tests::CHECKS,
         alerts::tests::CHECKS,
+        base::tests::CHECKS,
         books::tests::CHECKS,
         cells::tests::CHECKS,
         counting::tests::CHECKS,

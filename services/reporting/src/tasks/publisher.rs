@@ -141,7 +141,9 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], 
         .collect();
     let starts: BTreeSet<Timestamp> = wanted.keys().map(|(start, _)| *start).collect();
     let question = Question::of_every_dimension(&metric);
-    let mut grouping = Grouping::new(&metric, &question, Rollup::Windows, usize::MAX, usize::MAX);
+    let newest = reporting.store.newest_base(&metric).await?;
+    let grouping = Grouping::new(&metric, &question, Rollup::Windows, usize::MAX, usize::MAX);
+    let mut grouping = grouping.in_base(newest);
     let mut open = Vec::new();
     let mut left: BTreeSet<&MergedCellKey> = wanted.values().copied().collect();
     let take = |cell: StoredCell<'_>| match wanted.get(&(cell.start, cell.dimensions)) {
@@ -157,7 +159,7 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], 
     reporting.store.each_cell_at(&metric, &starts, take).await?;
     open.into_iter().for_each(|(end, key)| reporting.news.changes().sent_open(end, key));
     let groups = grouping.finish();
-    let base = Base::of(&groups, false);
+    let base = Base::of(newest, &groups, false);
     let mut points = points(&metric, groups, base, truth);
     points.extend(left.into_iter().filter_map(retracted));
     let Truth { as_of, watermark, .. } = truth;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use tidemill_definitions::Metrics;
-use tidemill_events::CellUpdate;
+use tidemill_events::{CellUpdate, LogPosition, MetricsUpdate, UncountedSpan, VersionCounting};
 use tidemill_totals::Measure;
 
 use crate::shop::{MINUTE, Running, Shop, at, update};
@@ -125,5 +125,45 @@ async fn a_total_of_other_times_is_not_taken() {
     shop.bus.publish(&update(0, 3, before.into())).await.expect("stored");
     running.until(total, |answer| answer["rows"][0]["values"]["orders"] == 8).await;
     assert_eq!(told(&running, "").await, json!([[3], []]), "what was before is not in it");
+    running.stop().await;
+}
+
+/// Says that a metric lacks what came in until then.
+fn begun(metric: &str, raw_seq: u64, minute: i64) -> MetricsUpdate {
+    let up_to = Some(LogPosition { raw_seq, ingested_at: at(minute * MINUTE) });
+    let version = Metrics::load(None).expect("the defaults").get(metric).expect(metric).version().to_owned();
+    let uncounted = vec![UncountedSpan { after: None, up_to }];
+    let counting = vec![VersionCounting { metric: metric.into(), version, uncounted }];
+    MetricsUpdate { counting, ..update(0, raw_seq, Vec::new()) }
+}
+
+#[tokio::test]
+async fn a_total_of_what_the_metric_has_not_counted_is_not_taken() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    trade(&shop, &running, true).await;
+    let orders = async |resolution: &str| {
+        let question = format!("/v1/metrics/sales_metrics/series?resolution={resolution}");
+        let answer = running.json(&question).await;
+        let points = answer["series"][0]["points"].as_array().expect("points").iter();
+        let sum: u64 = points.map(|point| point["values"]["orders"].as_u64().expect("a count")).sum();
+        json!([[sum], answer["approximate"]])
+    };
+    let lacks =
+        |metric: &str| (format!("/v1/metrics/{metric}/totals"), |answer: &Json| answer.get("counted_from").is_some());
+    shop.bus.publish(&begun("sales_metrics", 2, 1)).await.expect("stored");
+    let (path, is_told) = lacks("sales_metrics");
+    running.until(&path, is_told).await;
+    let own = json!([[6], ["orders"]]);
+    assert_eq!(
+        (told(&running, "").await, orders("window").await, orders("day").await),
+        (own.clone(), own.clone(), own)
+    );
+    assert_eq!(told(&running, "from=2026-03-01T10:01:00Z").await, json!([[1], []]), "both have all of that");
+
+    shop.bus.publish(&begun("order_metrics", 3, 1)).await.expect("stored");
+    let (path, is_told) = lacks("order_metrics");
+    running.until(&path, is_told).await;
+    assert_eq!(told(&running, "").await, json!([[3], []]), "both lack the same");
     running.stop().await;
 }

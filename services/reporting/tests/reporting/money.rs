@@ -103,3 +103,32 @@ async fn totals_of_an_older_version_have_no_currency() {
     assert_eq!((answer.get("base_currency"), &answer["group_by"]), (None, &json!(["category"])));
     running.stop().await;
 }
+
+/// A shop changes its base currency, and what it sells from then on is in dollars.
+#[tokio::test]
+async fn amounts_are_in_the_base_currency_of_the_newest_data() {
+    let shop = Shop::open().await;
+    let running = shop.report("").await;
+    let dollars = |minute: i64, amount: &str| {
+        let mut revenue = MeasureTotal::from(Measure::Sum(Amount::ZERO));
+        let base = BaseAmount { base: "USD".parse().expect("a currency"), converted: None };
+        revenue.add_money(Amount::read(amount).expect("an amount"), Some(base));
+        cell_of(minute, "books", "EU", 1, ("USD", revenue))
+    };
+    let euro = sale(0, "books", "EUR", "20.00", Some(None));
+    shop.bus.publish(&update(0, 1, vec![euro])).await.expect("stored");
+    let is_in = |base: &'static str| move |answer: &Json| answer["base_currency"] == base;
+    running.until(TOTALS, is_in("EUR")).await;
+    shop.bus.publish(&update(0, 2, vec![dollars(1, "7.00"), dollars(2, "2.00")])).await.expect("stored");
+    let answer = running.until(TOTALS, is_in("USD")).await;
+    let apart = json!([[{"currency": "EUR"}, "20.00", null, 1], [{"currency": "USD"}, "9.00", "9.00", null]]);
+    assert_eq!(told(&answer), apart, "euros have no value in dollars");
+    let converted = running.json(&format!("{TOTALS}?convert=true")).await;
+    assert_eq!(told(&converted), json!([[{}, "9.00", null, 1]]));
+    let before = running.json(&format!("{TOTALS}?to=2026-03-01T10:01:00Z")).await;
+    assert_eq!(
+        (&before["base_currency"], told(&before)),
+        (&json!("USD"), json!([[{"currency": "EUR"}, "20.00", null, 1]]))
+    );
+    running.stop().await;
+}

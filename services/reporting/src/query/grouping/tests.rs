@@ -190,7 +190,7 @@ fn yen_and_euro() -> Vec<StoredCell<'static>> {
 
 fn told(parameters: &[(&str, &str)]) -> Vec<serde_json::Value> {
     let (groups, _) = grouped(parameters, Rollup::Whole, yen_and_euro());
-    let base = Base::of(&groups, asked(parameters).expect("right").convert);
+    let base = Base::of(None, &groups, asked(parameters).expect("right").convert);
     let of_sum = |sum: &Sum, dimensions: &BTreeMap<String, String>| {
         serde_json::json!([dimensions, sum.values(&sales(), base)["revenue"], sum.in_base(&sales(), base)])
     };

@@ -224,7 +224,7 @@ impl Asked {
 }
 
 fn told(metric: &Metric, question: &Question, groups: &[DimensionGroup]) -> String {
-    let base = Base::of(groups, question.convert);
+    let base = Base::of(None, groups, question.convert);
     let mut text = format!("{:?}\n", approximate(metric, question, groups));
     for group in groups {
         for sum in &group.sums {
