@@ -78,6 +78,8 @@ fn remembered(touched: i64, texts: &[String]) -> (HashMap<OrderKey, RememberedOr
         shipping: None,
         tax: None,
         amount: Some(Amount::from_int(7)),
+        is_shipping_unread: false,
+        is_tax_unread: false,
         is_unread: false,
     };
     let (placed, early) = (statement("o", StatementKind::Placed), statement("w", StatementKind::Refunded));

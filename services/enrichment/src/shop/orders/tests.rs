@@ -57,6 +57,29 @@ fn what_refers_to_an_order_is_read() {
 }
 
 #[test]
+fn shipping_and_tax_that_cannot_be_read_are_told() {
+    let statement = |kind, data| {
+        let read = read(kind, &data).expect("a statement");
+        (read.is_shipping_unread, read.is_tax_unread, read.is_unread)
+    };
+    let placed = |shipping, tax| json!({"order_id": "o", "shipping": shipping, "tax": tax, "items": [{"quantity": 1}]});
+    assert_eq!(statement("order.placed", placed(json!("free"), json!("8.1%"))), (true, true, false));
+    assert_eq!(statement("order.placed", placed(json!(""), json!(null))), (false, false, false), "nothing is told");
+    assert_eq!(statement("order.placed", placed(json!("0"), json!({}))), (false, true, false));
+    let refund = |rest: serde_json::Value| {
+        let mut data = json!({"order_id": "o", "shipping": "free"});
+        data.as_object_mut().expect("one").extend(rest.as_object().expect("one").clone());
+        statement("order.refunded", data)
+    };
+    assert_eq!(refund(json!({"amount": 5})), (true, false, false), "the amount is told");
+    assert_eq!(refund(json!({"items": [{"product_id": "a"}]})), (true, false, false));
+    assert_eq!(refund(json!({"tax": 1})), (true, false, false));
+    assert_eq!(refund(json!({})), (true, false, true), "it is of a part, and not of all of the order");
+    let cancelled = json!({"order_id": "o", "shipping": "free"});
+    assert_eq!(statement("order.cancelled", cancelled), (false, false, false));
+}
+
+#[test]
 fn the_rest_is_about_no_order() {
     assert_eq!(read("cart.item_added", &json!({"order_id": "o"})), None);
     for data in [json!({}), json!({"order_id": ""}), json!({"order_id": {}}), json!([1])] {
