@@ -86,3 +86,42 @@ fn the_rest_is_about_no_order() {
         assert_eq!(read("order.placed", &data), None, "{data}");
     }
 }
+
+/// Who writes what is used is not told that the schema does not know it. Of a list, what
+/// stands behind a member that the schema requires is never used.
+#[test]
+fn the_default_schemas_know_what_the_definition_reads() {
+    let schemas = [
+        ("placed", include_str!("../../../../ingestion/schemas/order.placed.json")),
+        ("refunded", include_str!("../../../../ingestion/schemas/order.refunded.json")),
+        ("cancelled", include_str!("../../../../ingestion/schemas/order.cancelled.json")),
+    ];
+    let of_order: [&[&str]; 3] =
+        [&["id", "discount", "shipping", "tax"], &["id", "shipping", "tax", "amount"], &["id"]];
+    let of_line: [&[&str]; 3] =
+        [&["quantity", "price", "discount"], &["quantity", "price", "discount", "amount"], &["quantity"]];
+    let shop: serde_json::Value = yaml_serde::from_str(crate::BUILT_IN_SHOP).expect("parses");
+    let is_required = |schema: &serde_json::Value, member: &str| {
+        schema["required"].as_array().is_some_and(|all| all.iter().any(|name| name == member))
+    };
+    let unknown = |schema: &serde_json::Value, names: &serde_json::Value, keys: &[&str]| -> Vec<String> {
+        let lists = keys.iter().map(|key| names[key].as_array().unwrap_or_else(|| panic!("{key} is a list")));
+        let mut unknown = Vec::new();
+        for list in lists {
+            for name in list {
+                let (_, member) = name.as_str().and_then(|name| name.split_once('.')).expect("a path");
+                unknown.extend(schema["properties"].get(member).is_none().then(|| member.to_owned()));
+                if is_required(schema, member) {
+                    break;
+                }
+            }
+        }
+        unknown
+    };
+    for (((kind, text), of_order), of_line) in schemas.into_iter().zip(of_order).zip(of_line) {
+        let schema: serde_json::Value = serde_json::from_str(text).expect("parses");
+        assert_eq!(unknown(&schema, &shop["orders"], of_order), [""; 0], "{kind}");
+        let item = &schema["properties"]["items"]["items"];
+        assert_eq!(unknown(item, &shop["orders"]["line"], of_line), [""; 0], "{kind}: an item");
+    }
+}
