@@ -205,8 +205,7 @@ async fn sealed_batches_keep_their_marks_and_blocks(store: &Store) {
     let again = Duplicates::restore(limits, store.segments(partition).await.expect("reads"), batches);
     assert_eq!(again.size(), memory.size());
 
-    let archive =
-        Archive::new(Arc::new(Store { database: store.database.clone() }), Context::new("enrichment").breaker("store"));
+    let archive = Archive::new(Arc::new(of_base(store, "EUR")), Context::new("enrichment").breaker("store"));
     let events: Vec<EventKeys> = (0..2100).map(|n| EventKeys { event: key(n), business: None }).collect();
     let mut again = again;
     for _ in 0..2 {
