@@ -22,6 +22,12 @@ pub struct OrderFacts {
     /// in no line.
     #[serde(default, skip_serializing_if = "Amount::is_zero")]
     pub excess: Amount,
+    /// Shipping is told and could not be read, so `shipping` is not true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shipping_unread: bool,
+    /// Tax is told and could not be read, so `tax` is not true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tax_unread: bool,
 }
 
 /// A line of an order, as an event places it or changes it. What is zero is left

@@ -149,8 +149,14 @@ impl<'b> JoinedEvent<'b> {
 }
 
 fn order(change: &OrderChange) -> OrderFacts {
-    let OrderChange { id, shipping, tax, excess, .. } = change;
-    OrderFacts { id: id.clone(), shipping: *shipping, tax: *tax, excess: *excess }
+    OrderFacts {
+        id: change.id.clone(),
+        shipping: change.shipping,
+        tax: change.tax,
+        excess: change.excess,
+        shipping_unread: change.is_shipping_unread,
+        tax_unread: change.is_tax_unread,
+    }
 }
 
 /// What is known of an item's product stands with the item.

@@ -16,6 +16,12 @@ pub(crate) struct OrderChange {
     pub(crate) shipping: Amount,
     #[serde(default, skip_serializing_if = "Amount::is_zero")]
     pub(crate) tax: Amount,
+    /// The event has a shipping that cannot be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_shipping_unread: bool,
+    /// The same of tax.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_tax_unread: bool,
     #[serde(default, skip_serializing_if = "Amount::is_zero")]
     pub(crate) excess: Amount,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

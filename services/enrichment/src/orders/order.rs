@@ -53,6 +53,8 @@ impl Order {
             (_, None) => self.wait(statement, context.currency),
         };
         change.id.clone_from(&statement.id);
+        change.is_shipping_unread = statement.is_shipping_unread;
+        change.is_tax_unread = statement.is_tax_unread;
         change
     }
 

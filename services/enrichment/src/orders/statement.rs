@@ -36,6 +36,12 @@ pub(crate) struct OrderStatement {
     /// Of a refund: what is given back in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) amount: Option<Amount>,
+    /// Shipping stands there and is no amount.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_shipping_unread: bool,
+    /// Tax stands there and is no amount.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_tax_unread: bool,
     /// An amount that decides what is meant stands there and is no amount.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_unread: bool,

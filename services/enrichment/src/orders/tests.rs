@@ -34,6 +34,8 @@ fn statement(kind: StatementKind) -> OrderStatement {
         shipping: None,
         tax: None,
         amount: None,
+        is_shipping_unread: false,
+        is_tax_unread: false,
         is_unread: false,
     }
 }
@@ -265,6 +267,18 @@ fn an_amount_that_cannot_be_read_refunds_nothing() {
     let unread = OrderStatement { is_unread: true, ..statement(StatementKind::Refunded) };
     assert_eq!(order.apply(&unread, context()).lines, [LineChange { unread: true, ..LineChange::default() }]);
     assert_eq!(order.apply(&statement(StatementKind::Refunded), context()).lines[0].refund, amount("20"));
+}
+
+#[test]
+fn what_of_an_order_cannot_be_read_is_told_by_its_event() {
+    let unread = |statement| OrderStatement { is_shipping_unread: true, is_tax_unread: true, ..statement };
+    let told = |change: OrderChange| (change.is_shipping_unread, change.is_tax_unread);
+    let mut order = Order::default();
+    assert_eq!(told(order.apply(&unread(refund("1")), context())), (true, true));
+    let first = placed(vec![line("a", "1", "20")]);
+    assert_eq!(told(order.apply(&first, context())), (false, false), "what waited has told it");
+    assert_eq!(told(order.apply(&unread(refund("1")), context())), (true, true));
+    assert_eq!(told(Order::default().apply(&unread(first), context())), (true, true));
 }
 
 #[test]

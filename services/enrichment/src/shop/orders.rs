@@ -82,7 +82,15 @@ impl OrderMembers {
         let lines: Vec<_> = items.into_iter().take(MAX_ITEMS).map(|item| self.line(item)).collect();
         let is_unread = match kind {
             StatementKind::Placed => discount.is_unreadable(),
-            StatementKind::Refunded => amount.is_unreadable() || lines.iter().any(|line| line.is_unread),
+            StatementKind::Refunded => {
+                // Without a part that can be read, it would be taken for all of the order.
+                let parts = [&shipping, &tax];
+                let says_no_part = amount.amount().is_none()
+                    && lines.is_empty()
+                    && parts.iter().all(|part| part.amount().is_none())
+                    && parts.iter().any(|part| part.is_unreadable());
+                amount.is_unreadable() || says_no_part || lines.iter().any(|line| line.is_unread)
+            }
             StatementKind::Cancelled => lines.iter().any(|line| line.is_unread),
         };
         Some(OrderStatement {
@@ -95,6 +103,9 @@ impl OrderMembers {
             shipping: shipping.amount(),
             tax: tax.amount(),
             amount: amount.amount(),
+            // A cancellation has neither.
+            is_shipping_unread: shipping.is_unreadable() && kind != StatementKind::Cancelled,
+            is_tax_unread: tax.is_unreadable() && kind != StatementKind::Cancelled,
             is_unread,
         })
     }

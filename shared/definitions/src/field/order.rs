@@ -135,8 +135,8 @@ impl OrderField {
         Some(named(Self::all().map(|field| (field.name(), field.of(enrichment)))))
     }
 
-    /// What an event says of an order; `None` where it is about none, or an amount
-    /// of a line could not be read.
+    /// What an event says of an order; `None` where it is about none, or the amount or
+    /// one of a line could not be read.
     pub(crate) fn of(self, enrichment: &Enrichment) -> Option<Cow<'_, str>> {
         match self {
             Self::Id => Some(enrichment.order.as_ref()?.id.as_str().into()),
@@ -151,13 +151,13 @@ impl OrderField {
     }
 
     /// An amount of an order, of the lines that could be read; `None` where the event
-    /// is about none, or no line could be read.
+    /// is about none, or it or no line could be read.
     pub(crate) fn amount(self, enrichment: &Enrichment) -> Option<Amount> {
         let order = enrichment.order.as_ref()?;
         match self {
             Self::Id => None,
-            Self::Shipping => Some(order.shipping),
-            Self::Tax => Some(order.tax),
+            Self::Shipping => (!order.shipping_unread).then_some(order.shipping),
+            Self::Tax => (!order.tax_unread).then_some(order.tax),
             Self::Excess => Some(order.excess),
             Self::Sum(field) => {
                 let lines = &enrichment.lines;

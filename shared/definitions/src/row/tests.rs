@@ -110,6 +110,17 @@ fn an_order_is_one_row_where_its_lines_are_none() {
 }
 
 #[test]
+fn shipping_and_tax_that_cannot_be_read_are_told() {
+    let mut enrichment = ordered();
+    enrichment.order = Some(OrderFacts { shipping_unread: true, tax: of("2"), ..OrderFacts::default() });
+    let row =
+        |enrichment: &Enrichment| contributions("order_metrics", PLACED, enrichment).remove(0).values.split_off(9);
+    assert_eq!(row(&enrichment), [Some(RowValue::Unread), money("2")]);
+    enrichment.order = Some(OrderFacts { shipping: of("3"), tax_unread: true, ..OrderFacts::default() });
+    assert_eq!(row(&enrichment), [money("3"), Some(RowValue::Unread)]);
+}
+
+#[test]
 fn a_line_may_have_a_product_of_its_own() {
     let mut enrichment = ordered();
     enrichment.items.clear();

@@ -107,6 +107,11 @@ fn what_can_mean_one_thing_alone_is_valid() {
         ),
         ("order.cancelled", json!({"order_id": 1001, "reason": ""})),
         ("order.refunded", json!({"order_id": 1001, "amount": 0.1, "currency": "usd"})),
+        (
+            "order.refunded",
+            json!({"order_id": 1, "total": "-5", "items": [{"sku": "s", "unit_price": "2.5", "discount": 1},
+                {"sku": "t", "unit_price": "", "price": null}]}),
+        ),
         // What is no currency is told behind the door: no order is lost for it.
         ("order.refunded", json!({"order_id": 1001, "amount": 0.1, "currency": "\u{20ac}"})),
         (
