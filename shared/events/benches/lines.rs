@@ -1,7 +1,7 @@
 //! What it costs to read a line, and to write what enrichment knows into it.
 
 use divan::{Bencher, black_box, counter::ItemsCount};
-use tidemill_events::{Enrichment, EventRef, splice_enrichment};
+use tidemill_events::{Enrichment, EventRef, event::splice_enrichment};
 
 const EVENTS: usize = 1_000;
 
