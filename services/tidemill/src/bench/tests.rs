@@ -45,15 +45,15 @@ fn the_same_seed_makes_the_same_events_however_they_are_cut() {
     }
 }
 
-/// Lines, quantity, sales and customers of a minute and a country.
-type ReadTotals = BTreeMap<(String, String), (u64, Amount, Amount, HashSet<String>)>;
+/// Lines, quantity, sales and customers.
+type ReadCell = (u64, Amount, Amount, HashSet<String>);
 
 /// The truth is read from the lines themselves, by a way that shares nothing
 /// with how it is counted.
 #[test]
 fn the_truth_is_what_the_lines_say() {
     let workload = workload(Shape::InvoiceLines);
-    let mut read = ReadTotals::new();
+    let mut read: BTreeMap<(String, String), ReadCell> = BTreeMap::new();
     for line in lines(workload.clone(), 1_000) {
         let event: Value = serde_json::from_str(&line).expect("JSON");
         let (data, time) = (&event["data"], event["time"].as_str().expect("a time"));
