@@ -2,6 +2,7 @@
 
 mod bench;
 mod dlq;
+mod reporting_url;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use crate::shop_file::ShopFile;
 pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
+pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 
 /// Where the all-in-one keeps its data and listens. What is not given here is as
 /// tidemill.toml says, where there is one, or has its default.
@@ -169,8 +171,8 @@ pub struct OnlineRetailArguments {
     /// for the import
     #[arg(long, alias = "url", value_name = "URL")]
     pub ingestion_url: Option<Url>,
-    /// Reporting of that suite; without it port 7080 of the same host, if that
-    /// says that it is of the same suite
+    /// Reporting of that suite [env: TIDEMILL_URL]; without it port 7080 of the
+    /// same host, if that says that it is of the same suite
     #[arg(long, value_name = "URL", requires = "ingestion_url")]
     pub reporting_url: Option<Url>,
     /// Key of that suite that may write
@@ -198,8 +200,8 @@ pub struct CheckArguments {
     /// Ingestion of the suite (also --url) [default: http://localhost:7070]
     #[arg(long, alias = "url", value_name = "URL")]
     pub ingestion_url: Option<Url>,
-    /// Reporting of the suite; without it port 7080 of the same host, if that
-    /// says that it is of the same suite
+    /// Reporting of the suite [env: TIDEMILL_URL]; without it port 7080 of the
+    /// same host, if that says that it is of the same suite
     #[arg(long, value_name = "URL")]
     pub reporting_url: Option<Url>,
     /// Key of the suite that may write; of several entries the first
@@ -208,9 +210,10 @@ pub struct CheckArguments {
     /// Key of the suite that may read; of several entries the first
     #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true)]
     pub read_key: Option<String>,
-    /// Seconds until it has failed
-    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
-    pub timeout: u64,
+    /// Seconds until it has failed [default: 120, and 10 if the connection is
+    /// refused all along]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
+    pub timeout: Option<u64>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -2,13 +2,17 @@
 //! reads the results.
 
 mod answers;
+mod error;
 mod keys;
 mod load;
 mod service;
 mod told;
 mod whose;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use reqwest::{StatusCode, header};
@@ -18,9 +22,10 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use service::Found;
-use told::{cause, hint, told};
+use told::{cause, told};
 
 pub use answers::{BatchVerdict, Books, HourOutcomes, OneSeries, Outcomes, PointOfSeries, Series, SourceOutcomes};
+pub use error::ClientError;
 pub use keys::Keys;
 pub use load::{LiveBytes, Offer};
 pub use service::SuiteService;
@@ -33,63 +38,15 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Where reporting listens unless it is told otherwise.
 const REPORTING_PORT: u16 = 7080;
 
-/// Why the suite could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Reporting's address was not given, and the one that was looked at is not
-    /// known to be of the same suite.
-    #[error("{told}; say where the reporting of {ingestion} is, by --reporting-url")]
-    OtherSuite {
-        /// Of the suite that is meant.
-        ingestion: Url,
-        /// Whose reporting was found.
-        told: String,
-    },
-    /// The address cannot be one of a server.
-    #[error("{url} names no host")]
-    NoHost {
-        /// The address.
-        url: Url,
-    },
-    /// Another service is at the address than the one that is asked.
-    #[error(
-        "{found} is at {url}, and not {wanted}; say where {wanted} is, by {}",
-        wanted.option()
-    )]
-    OtherService {
-        /// What was asked.
-        url: Url,
-        /// The service that was meant.
-        wanted: SuiteService,
-        /// What is there.
-        found: String,
-    },
-    /// No answer, or none that helps, for as long as the client had patience.
-    #[error("{url} does not answer: {reason}")]
-    Unavailable {
-        /// What was called.
-        url: Url,
-        /// The last failure.
-        reason: String,
-    },
-    /// The suite refused the request.
-    #[error("{url} answered {status}: {}{}", told(body), hint(*status, body))]
-    Refused {
-        /// What was called.
-        url: Url,
-        /// HTTP status.
-        status: StatusCode,
-        /// The answer's beginning.
-        body: String,
-    },
-    /// The answer is not what it should be.
-    #[error("{url} gave an answer that cannot be read: {reason}")]
-    Malformed {
-        /// What was called.
-        url: Url,
-        /// Why.
-        reason: String,
-    },
+/// Somebody who does not answer yet.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// What was called.
+    pub url: Url,
+    /// The last failure.
+    pub reason: String,
+    /// How long it is tried in all, as it looks now.
+    pub patience: Duration,
 }
 
 /// A client of a running suite.
@@ -100,6 +57,10 @@ pub struct Client {
     reporting: Url,
     keys: Keys,
     patience: Duration,
+    /// The same where every connection so far was refused.
+    patience_with_refusal: Duration,
+    /// What was tried in vain so far; clones share it.
+    trouble: Arc<Mutex<Option<Trouble>>>,
     /// The history that everything sent belongs to.
     backfill: Option<&'static str>,
     /// Reporting's address was not named, but taken from ingestion's.
@@ -116,6 +77,8 @@ impl Client {
             reporting,
             keys,
             patience: PATIENCE,
+            patience_with_refusal: PATIENCE,
+            trouble: Arc::default(),
             backfill: None,
             is_reporting_guessed: false,
         }
@@ -144,7 +107,22 @@ impl Client {
 
     /// The same client, which gives a request up after so long.
     pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+        Self { patience, patience_with_refusal: patience, ..self }
+    }
+
+    /// The same client, which gives a request up after so long if every connection
+    /// for it is refused.
+    pub fn with_patience_with_refusal(self, patience: Duration) -> Self {
+        Self { patience_with_refusal: patience, ..self }
+    }
+
+    /// Who does not answer yet, if it waits for somebody.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// The same client, which sends everything as history of this name.
@@ -155,7 +133,7 @@ impl Client {
     /// A client of reporting alone, for a person who waits: it gives up soon.
     pub fn of_reporting(reporting: Url, key: Option<String>) -> Self {
         let keys = Keys { write: None, read: key };
-        Self { patience: SHORT_PATIENCE, ..Self::new(reporting.clone(), reporting, keys) }
+        Self::new(reporting.clone(), reporting, keys).with_patience(SHORT_PATIENCE)
     }
 
     /// The same client with another server to read from.
@@ -292,16 +270,25 @@ impl Client {
         url: &Url,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<T, ClientError> {
-        let deadline = Instant::now() + self.patience;
+        let begun = Instant::now();
+        let mut patience = self.patience_with_refusal.min(self.patience);
         let mut wait = Duration::from_millis(100);
         loop {
             let (reason, retry_after) = match once(url, request()).await? {
-                RequestOutcome::Answered(answer) => return Ok(answer),
-                RequestOutcome::Again { reason, after } => (reason, after),
+                RequestOutcome::Answered(answer) => {
+                    self.set_trouble(None);
+                    return Ok(answer);
+                }
+                RequestOutcome::Again { reason, after, is_refused } => {
+                    // Somebody is there.
+                    patience = if is_refused { patience } else { self.patience };
+                    (reason, after)
+                }
             };
-            if Instant::now() > deadline {
+            if begun.elapsed() > patience {
                 return Err(ClientError::Unavailable { url: url.clone(), reason });
             }
+            self.set_trouble(Some(Trouble { url: url.clone(), reason, patience }));
             sleep(retry_after.unwrap_or(wait).min(Duration::from_secs(5))).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
@@ -318,6 +305,8 @@ enum RequestOutcome<T> {
         reason: String,
         /// When, if the suite says so.
         after: Option<Duration>,
+        /// Whether nobody listens at the address.
+        is_refused: bool,
     },
 }
 
@@ -328,7 +317,10 @@ async fn once<T: DeserializeOwned>(
 ) -> Result<RequestOutcome<T>, ClientError> {
     let answer = match request.timeout(REQUEST_TIMEOUT).send().await {
         Ok(answer) => answer,
-        Err(error) => return Ok(RequestOutcome::Again { reason: cause(&error), after: None }),
+        Err(error) => {
+            let is_refused = told::is_refused(&error);
+            return Ok(RequestOutcome::Again { reason: cause(&error), after: None, is_refused });
+        }
     };
     let status = answer.status();
     let after =
@@ -343,7 +335,7 @@ async fn once<T: DeserializeOwned>(
                 .map_err(|e| ClientError::Malformed { url: url.clone(), reason: format!("{e}: {}", short()) })
         }
         s if s == StatusCode::TOO_MANY_REQUESTS || s.is_server_error() => {
-            Ok(RequestOutcome::Again { reason: told(&body), after })
+            Ok(RequestOutcome::Again { reason: told(&body), after, is_refused: false })
         }
         _ => Err(ClientError::Refused { url: url.clone(), status, body }),
     }

@@ -38,14 +38,15 @@ pub(crate) struct RequestVerdict {
     /// all are. They are counted in the books.
     #[serde(skip_serializing_if = "is_zero")]
     not_kept: u64,
-    /// Members of accepted events that the schemas of their types do not know, each
-    /// once for its type, and at most 20; absent with none. They are in the log all
+    /// Members of accepted events that the schemas of their types do not know, or that
+    /// hold what cannot be read, each once for its type, and at most 20; absent with none. They are in the log all
     /// the same. Of Segment's calls nothing is said here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     hints: Vec<EventHint>,
 }
 
-/// A member that the schema of an event's type does not know.
+/// A member that the schema of an event's type does not know, or that holds what
+/// cannot be read.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Hint)]
 pub(crate) struct EventHint {

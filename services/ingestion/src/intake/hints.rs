@@ -10,7 +10,7 @@ use crate::error::clip;
 /// Hints in one answer; beyond them nothing is looked for.
 const MAX_HINTS: usize = 20;
 
-/// A member that is not understood, of the first event that has it.
+/// A member that is not understood, or not read, of the first event that has it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Hint {
     /// The event's place in the request, from 0.
@@ -37,17 +37,16 @@ impl Hints {
         &self.listed
     }
 
-    /// Looks for members of an event that its schema does not know.
+    /// Looks for members of an event that its schema does not know, or that hold what
+    /// cannot be read.
     pub(crate) fn look(&mut self, index: usize, event: &NormalisedEvent, schemas: &Schemas) {
         if !self.is_wanted || self.listed.len() >= MAX_HINTS {
             return;
         }
-        schemas.unknown_members(event, &mut |pointer, known| {
+        schemas.remark(event, &mut |pointer, remark| {
             let kind = event.kind.as_str();
             if self.told.insert((kind.to_owned(), pattern(pointer))) {
-                let detail =
-                    format!("the schema of {kind} does not know this member; it knows {}", clip(&known.join(", ")));
-                let field = FieldError { pointer: clip(&format!("/data{pointer}")), detail };
+                let field = FieldError { pointer: clip(&format!("/data{pointer}")), detail: remark.detail(kind) };
                 self.listed.push(Hint { index, field });
             }
             self.listed.len() < MAX_HINTS

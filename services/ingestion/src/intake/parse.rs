@@ -24,7 +24,27 @@ pub(crate) fn parse(text: &[u8], depth: usize) -> Result<Value, Error> {
     reader
         .deserialize(&mut json)
         .and_then(|value| json.end().map(|()| value))
-        .map_err(|e| reader.fault.take().unwrap_or_else(|| malformed(&reader.pointer, e.to_string())))
+        .map_err(|e| reader.fault.take().unwrap_or_else(|| malformed(&reader.pointer, plain(text, &e))))
+}
+
+/// What is wrong with a text, in words for who wrote it.
+fn plain(text: &str, error: &serde_json::Error) -> String {
+    let (told, place) = (error.to_string(), format!("at line {} column {}", error.line(), error.column()));
+    if error.is_eof() {
+        return format!("the text ends too early, {place}");
+    }
+    let whereabouts = match told.split(" at line ").next() {
+        Some("expected ident") => "in a word that is none of true, false and null",
+        Some("expected value") => "where a value must begin",
+        Some("trailing characters") => "behind the end of the value",
+        _ => return told,
+    };
+    let line = text.split('\n').nth(error.line().saturating_sub(1));
+    let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
+    match rest.and_then(|rest| rest.chars().next()) {
+        Some(found) => format!("found {found:?} {place}, {whereabouts}"),
+        None => told,
+    }
 }
 
 /// Where the reader is. After an error, `pointer` stays at the place.

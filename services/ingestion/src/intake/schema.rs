@@ -3,6 +3,7 @@
 mod decimal;
 mod known;
 mod partition;
+mod read_as;
 mod registry;
 
 use std::{
@@ -15,6 +16,7 @@ use serde_json::Value;
 use tidemill_events::personal::Members;
 use tidemill_service::{FieldError, StartError};
 
+pub(crate) use self::known::MemberRemark;
 pub use self::registry::SchemaRegistry;
 use self::{decimal::Decimal, known::KnownMembers, partition::PartitionMember};
 use super::{envelope::is_json, normalise::NormalisedEvent};
@@ -133,13 +135,11 @@ impl Schemas {
 }
 
 impl Schemas {
-    /// Tells of each member of an event's data that its schema does not know: where
-    /// it is, and what is known there, until `tell` wants no more.
-    pub(crate) fn unknown_members(&self, event: &NormalisedEvent, tell: &mut impl FnMut(&str, &[&str]) -> bool) {
+    /// Tells of each member of an event's data that its schema does not know, or of
+    /// which nothing can be made, and where it is, until `tell` wants no more.
+    pub(crate) fn remark(&self, event: &NormalisedEvent, tell: &mut impl FnMut(&str, &MemberRemark<'_>) -> bool) {
         let Some((schema, data)) = self.by_type.get(event.kind.as_str()).zip(event.data.as_ref()) else { return };
-        schema.known.unknown(data, &mut String::new(), &mut |pointer, members| {
-            tell(pointer, &members.keys().map(String::as_str).collect::<Vec<_>>())
-        });
+        schema.known.remark(data, &mut String::new(), tell);
     }
 }
 

@@ -95,6 +95,43 @@ async fn an_error_points_at_what_was_sent() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_told_of_and_taken_in() {
+    let service = Service::start().await;
+    let item = json!({"product_id": "p", "quantity": 1, "unit_price": 1, "discount": "10%"});
+    let order = |id: &str, more: Value| {
+        let mut data = json!({"order_id": id, "items": [item]});
+        data.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        event(id, "order.placed", data)
+    };
+    let sent = [
+        order("1", json!({"currency": "€", "tax": "8.1%", "shipping": "free", "discount": "1.50"})),
+        order("2", json!({"currency": "XXXX"})),
+        event("3", "product.viewed", json!({"product_id": "p", "currency": "dollars"})),
+        event("4", "order.refunded", json!({"order_id": "1", "amount": 1, "currency": "eur", "tax": "all"})),
+    ];
+    let answer = service.send("application/json", json!(sent).to_string()).await;
+    answer.accepted(4);
+    let hints = answer.body["hints"].as_array().expect("hints");
+    let mut told: Vec<_> = hints.iter().map(|hint| (hint["index"].as_u64(), hint["pointer"].as_str())).collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            (Some(0), Some("/data/currency")),
+            (Some(0), Some("/data/items/0/discount")),
+            (Some(0), Some("/data/shipping")),
+            (Some(0), Some("/data/tax")),
+            (Some(2), Some("/data/currency")),
+            (Some(3), Some("/data/tax")),
+        ]
+    );
+    let currency = hints.iter().find(|hint| hint["pointer"] == "/data/currency").expect("is told");
+    let detail = "\"€\" is no ISO 4217 code, such as EUR; the event's amounts count under no currency";
+    assert_eq!(currency["detail"], detail);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_member_that_the_schema_does_not_know_is_told_of_and_taken_in() {
     let service = Service::start().await;
     let order = |id: &str| {

@@ -55,6 +55,10 @@ async fn stored(service: &Service) -> String {
 #[tokio::test]
 async fn a_key_in_the_body_opens_the_routes_of_calls() {
     let service = of_a_shop().await;
+    let elsewhere = answer(beacon(&service, "/v1/events", &page("e", Some(SHOP_KEY)))).await;
+    elsewhere.problem(401, "unauthorized");
+    let detail = elsewhere.body["detail"].as_str().expect("why");
+    assert!(detail.contains("`writeKey` in the body is read by the routes of Segment's calls alone"), "{detail}");
     for path in ["/v1/p", "/v1/page"] {
         let taken = answer(beacon(&service, path, &page(path, Some(SHOP_KEY)))).await;
         taken.accepted(1);

@@ -30,8 +30,8 @@ pub struct BenchArguments {
     /// for the run
     #[arg(long, alias = "url", value_name = "URL")]
     pub ingestion_url: Option<Url>,
-    /// Reporting of that suite; without it port 7080 of the same host, if that
-    /// says that it is of the same suite
+    /// Reporting of that suite [env: TIDEMILL_URL]; without it port 7080 of the
+    /// same host, if that says that it is of the same suite
     #[arg(long, value_name = "URL", requires = "ingestion_url")]
     pub reporting_url: Option<Url>,
     /// Key of that suite that may write

@@ -1,6 +1,6 @@
 //! Latencies, in a memory that does not grow with their number.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
@@ -27,6 +27,21 @@ pub(super) struct Quantiles {
     pub(super) p999: f64,
     pub(super) max: f64,
     pub(super) count: u64,
+}
+
+/// For a person: none that is finer than so many latencies tell.
+impl fmt::Display for Quantiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p95, p99, p999, max, count } = self;
+        let finest = [("p50", p50, 2), ("p95", p95, 20), ("p99", p99, 100), ("p99.9", p999, 1000)];
+        for (name, value, least) in finest {
+            match *count >= least {
+                true => write!(f, "{name} {value:.1} ms, ")?,
+                false => write!(f, "{name} –, ")?,
+            }
+        }
+        write!(f, "worst {max:.1} ms, of {count}")
+    }
 }
 
 impl Histogram {
@@ -121,6 +136,19 @@ mod tests {
             assert!(end(place) >= micros && (place == 0 || end(place - 1) < micros), "{micros}");
             assert!(place < BUCKETS, "{micros}");
         }
+    }
+
+    #[test]
+    fn a_person_is_told_no_finer_quantile_than_there_are_latencies() {
+        let mut histogram = Histogram::new();
+        let mut told = |count| {
+            (histogram.count..count).for_each(|_| histogram.record(Duration::from_millis(1)));
+            histogram.quantiles().expect("some").to_string()
+        };
+        assert_eq!(told(1), "p50 –, p95 –, p99 –, p99.9 –, worst 1.0 ms, of 1");
+        assert_eq!(told(2), "p50 1.0 ms, p95 –, p99 –, p99.9 –, worst 1.0 ms, of 2");
+        assert_eq!(told(999), "p50 1.0 ms, p95 1.0 ms, p99 1.0 ms, p99.9 –, worst 1.0 ms, of 999");
+        assert_eq!(told(1000), "p50 1.0 ms, p95 1.0 ms, p99 1.0 ms, p99.9 1.0 ms, worst 1.0 ms, of 1000");
     }
 
     #[test]

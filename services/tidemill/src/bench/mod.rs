@@ -33,7 +33,7 @@ use tidemill_domain::{Clock, SystemClock, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    arguments::BenchArguments,
+    arguments::{BenchArguments, reporting_url},
     client::{Client, Keys},
     commands, progress,
     shop_file::ShopFile,
@@ -80,7 +80,7 @@ pub async fn run(arguments: BenchArguments) -> Result<ExitCode, Box<dyn Error>> 
         };
     };
     let keys = Keys { write: arguments.write_key.clone(), read: arguments.read_key.clone() };
-    let client = Client::of_suite(ingestion, arguments.reporting_url.clone(), &keys)?;
+    let client = Client::of_suite(ingestion, reporting_url(arguments.reporting_url.as_ref())?, &keys)?;
     client.confirm_ingestion().await?;
     client.confirm_reporting(true).await?;
     load(&arguments, &client).await

@@ -60,9 +60,11 @@ impl LoadSummary {
             self.repeated_requests
         );
         say!("balanced   after {:.1} s, {:.0} events a second", self.seconds, self.events_per_s);
-        for (what, quantiles) in [("accepted", self.accepted_ms), ("visible", self.visible_ms)] {
-            if let Some(Quantiles { p50, p95, p99, p999, max, .. }) = quantiles {
-                say!("{what:9}  p50 {p50:.1} ms, p95 {p95:.1}, p99 {p99:.1}, p99.9 {p999:.1}, worst {max:.1}");
+        for (what, quantiles, of) in
+            [("accepted", self.accepted_ms, "requests"), ("visible", self.visible_ms, "probes")]
+        {
+            if let Some(quantiles) = quantiles {
+                say!("{what:9}  {quantiles} {of}");
             }
         }
         say!(

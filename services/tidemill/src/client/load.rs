@@ -42,7 +42,7 @@ impl Client {
         let request = self.http.post(url.clone()).header(header::CONTENT_TYPE, "application/x-ndjson").body(lines);
         Ok(match once(&url, with_key(request, self.keys.write.as_ref())).await? {
             RequestOutcome::Answered(verdict) => Offer::Taken(verdict),
-            RequestOutcome::Again { reason, after } => Offer::Busy { reason, after },
+            RequestOutcome::Again { reason, after, .. } => Offer::Busy { reason, after },
         })
     }
 

@@ -18,6 +18,21 @@ async fn reporting(links: &'static str) -> Url {
 }
 
 #[tokio::test]
+async fn who_refuses_every_connection_is_given_up_sooner_than_who_answers() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let url: Url = format!("http://{free}").parse().expect("a URL");
+    let client = Client::of_reporting(url.clone(), None)
+        .with_patience(Duration::from_secs(600))
+        .with_patience_with_refusal(Duration::from_millis(300));
+    let refused = client.books().await.expect_err("nobody listens").to_string();
+    assert!(refused.contains("does not answer: connection refused"), "{refused}");
+    let trouble = client.trouble().expect("nobody answered");
+    assert!(trouble.url.as_str().starts_with(url.as_str()), "{trouble:?}");
+    assert!(trouble.reason.starts_with("connection refused"), "{trouble:?}");
+    assert_eq!(trouble.patience, Duration::from_millis(300));
+}
+
+#[tokio::test]
 async fn a_reporting_of_another_suite_is_not_taken_for_ours() {
     let confirm = async |links, is_strict| {
         let ingestion = "http://localhost:7070".parse().expect("a URL");

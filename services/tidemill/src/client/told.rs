@@ -64,7 +64,8 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
     error.source().map_or_else(|| error.to_string(), whole)
 }
 
-fn is_refused(error: &dyn Error) -> bool {
+/// Whether nobody listens at the address.
+pub(super) fn is_refused(error: &dyn Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == ErrorKind::ConnectionRefused) {

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::ended::Ended;
 use crate::{
-    arguments::CheckArguments,
-    client::{Client, ClientError, Keys, Outcomes, Series},
+    arguments::{CheckArguments, ReportingUrlError, reporting_url},
+    client::{Client, ClientError, Keys, Outcomes, Series, Trouble},
     progress,
     table::plain,
 };
@@ -27,6 +27,10 @@ const METRIC: &str = "tidemill_check";
 const INGESTION: &str = "http://localhost:7070";
 const INTERVAL: Duration = Duration::from_millis(200);
 const MINUTE: i64 = 60_000;
+/// Until it has failed, unless somebody says how long it may take.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The same where nobody listens.
+const TIMEOUT_OF_REFUSAL: Duration = Duration::from_secs(10);
 /// After which nobody is left without a word.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -37,6 +41,8 @@ enum CheckError {
     Client(#[from] ClientError),
     #[error("the address of ingestion: {0}")]
     Address(url::ParseError),
+    #[error(transparent)]
+    Reporting(#[from] ReportingUrlError),
     #[error("the event was refused: {0}")]
     Rejected(Value),
     #[error("the event is not {what} after {} s; {because}", after.as_secs())]
@@ -66,11 +72,12 @@ struct Passed {
 
 pub(crate) async fn check(arguments: CheckArguments) -> Ended {
     let spinner = progress::spinner("sending an event");
-    let mut work = pin!(async { Probe::new(&arguments)?.run(&spinner).await });
+    let probe = Probe::new(&arguments).map_err(CheckError::plain)?;
+    let mut work = pin!(probe.run(&spinner));
     let result = tokio::select! {
         result = &mut work => result,
         () = sleep(SILENCE) => {
-            tell!("No answer yet; this goes on for up to {} s (--timeout).", arguments.timeout);
+            tell!("{}", probe.patience());
             work.await
         }
     };
@@ -113,12 +120,26 @@ struct Probe {
 
 impl Probe {
     fn new(arguments: &CheckArguments) -> Result<Self, CheckError> {
-        let timeout = Duration::from_secs(arguments.timeout);
-        let CheckArguments { ingestion_url: url, reporting_url, write_key, read_key, .. } = arguments;
+        let given = arguments.timeout.map(Duration::from_secs);
+        let timeout = given.unwrap_or(TIMEOUT);
+        let CheckArguments { ingestion_url: url, reporting_url: named, write_key, read_key, .. } = arguments;
         let keys = Keys { write: write_key.clone(), read: read_key.clone() };
         let ingestion = url.clone().map_or_else(|| INGESTION.parse(), Ok).map_err(CheckError::Address)?;
-        let client = Client::of_suite(ingestion, reporting_url.clone(), &keys)?.with_patience(timeout);
+        let client = Client::of_suite(ingestion, reporting_url(named.as_ref())?, &keys)?
+            .with_patience(timeout)
+            .with_patience_with_refusal(given.unwrap_or(TIMEOUT_OF_REFUSAL));
         Ok(Self { client, is_named: url.is_some(), begun: Instant::now(), timeout })
+    }
+
+    /// What it waits for, and how long.
+    fn patience(&self) -> String {
+        match self.client.trouble() {
+            None => format!("Not shown yet; this goes on for up to {} s (--timeout).", self.timeout.as_secs()),
+            Some(Trouble { url, reason, patience }) => {
+                let seconds = patience.as_secs();
+                format!("{url} does not answer yet, and is asked for up to {seconds} s (--timeout): {reason}")
+            }
+        }
     }
 
     async fn run(&self, spinner: &indicatif::ProgressBar) -> Result<Passed, CheckError> {

@@ -4,7 +4,7 @@ use std::{error::Error, process::ExitCode};
 
 use super::ended::Ended;
 use crate::{
-    arguments::OnlineRetailArguments,
+    arguments::{OnlineRetailArguments, reporting_url},
     client::{Client, Keys},
     import::online_retail::{self, ImportSummary, Invoices, Sending},
     shop_file::ShopFile,
@@ -26,7 +26,7 @@ pub(crate) async fn import(arguments: OnlineRetailArguments) -> Ended {
         };
     };
     let keys = Keys { write: arguments.write_key.clone(), read: arguments.read_key.clone() };
-    let client = Client::of_suite(ingestion, arguments.reporting_url.clone(), &keys)?;
+    let client = Client::of_suite(ingestion, reporting_url(arguments.reporting_url.as_ref())?, &keys)?;
     client.confirm_ingestion().await?;
     client.confirm_reporting(true).await?;
     report(online_retail::import(&arguments.file, &arguments.out, &client, sending).await?)

@@ -42,6 +42,12 @@ async fn a_load_is_counted_exactly_and_what_it_took_is_told() {
     let (code, told, _) = bench(&load).await;
     assert!(code == Some(1) && told.contains("take another time by --begin"), "{told}");
 
+    // Where reporting is may be said by the environment.
+    let environment = Terminal { url: format!("http://{}", suite.reporting) };
+    let few = ["bench", &*ingestion, "--events=2000", "--per-minute=500", "--begin=2026-03-03T00:00:00Z"];
+    let (code, told) = environment.says(&few).await;
+    assert!(code == Some(0) && told.contains(" of 2 requests\n"), "{told}");
+
     // At a rate, with probes that are watched.
     let shop = ["--shape=shop", "--rate=400", "--duration=3", "--batch=40", "--connections=16"];
     let (code, told, last) = bench(&[&[&*ingestion, &reporting], &shop[..]].concat()).await;

@@ -31,6 +31,10 @@ async fn an_event_is_seen_through_the_whole_chain_or_it_is_said_where_it_is_not(
     let (code, told) = terminal.json(&["check", &former, &reporting, "--json"], None).await;
     assert_eq!((code, &told["metric"]), (Some(0), &json!("tidemill_check")), "{told}");
     assert!(told["checks"].as_u64() >= Some(1) && told["trace"].as_str().map(str::len) == Some(32), "{told}");
+    // Where reporting is may be said by the environment.
+    let told_by_environment = Terminal { url: format!("http://{}", suite.reporting) };
+    let (code, told) = told_by_environment.says(&["check", &ingestion]).await;
+    assert!(code == Some(0) && told.contains("The suite works."), "{told}");
     let client = tidemill::client::Client::of_reporting(
         format!("http://{}", suite.reporting).parse().expect("an address"),
         None,
@@ -40,7 +44,7 @@ async fn an_event_is_seen_through_the_whole_chain_or_it_is_said_where_it_is_not(
         let name = metric["name"].as_str().expect("a name");
         let totals: serde_json::Value = client.get(&format!("/v1/metrics/{name}/totals")).await.expect("totals");
         let rows = &totals["rows"];
-        let expected = json!(if name == "tidemill_check" { json!(2) } else { serde_json::Value::Null });
+        let expected = json!(if name == "tidemill_check" { json!(3) } else { serde_json::Value::Null });
         assert_eq!(rows[0]["values"]["checks"], expected, "{totals}");
         assert!(name == "tidemill_check" || rows == &json!([]), "no figure of the shop holds a check: {totals}");
     }
@@ -72,6 +76,20 @@ async fn an_event_is_seen_through_the_whole_chain_or_it_is_said_where_it_is_not(
         assert!(code == Some(expected) && told.contains(hint), "{arguments:?}: {told}");
     }
     assert!(suite.stop().await && stranger.stop().await, "they drain");
+}
+
+#[tokio::test]
+async fn who_does_not_answer_is_named_and_soon_given_up() {
+    let nobody = Terminal { url: "http://127.0.0.1:1".into() };
+    // No --timeout: it is not for the two minutes that a start may take.
+    let (code, told) = nobody.says(&["check", "--ingestion-url", "http://127.0.0.1:2"]).await;
+    assert_eq!(code, Some(4), "{told}");
+    let asked = "http://127.0.0.1:1/v1/books?source=tidemill-check";
+    let waits = "does not answer yet, and is asked for up to 10 s (--timeout): connection refused";
+    assert!(told.contains(&format!("{asked} {waits}")) && !told.contains("7080"), "{told}");
+    assert!(told.contains(&format!("{asked} does not answer: connection refused")), "{told}");
+    let (code, told) = Terminal { url: "nowhere".into() }.says(&["check"]).await;
+    assert!(code == Some(1) && told.contains("TIDEMILL_URL: \"nowhere\" is no address"), "{told}");
 }
 
 /// The address of a server that answers everything with a page, as Jaeger's does.

@@ -27,7 +27,7 @@ async fn pounds_stay_pounds() {
     let swapped = [&import[..6], &[&reporting, "--reporting-url", &reporting]].concat();
     let (code, told) = terminal.says(&swapped).await;
     assert!(code == Some(1) && told.contains("and not ingestion"), "{told}");
-    let (code, told) = terminal.json(&[&import[..], &["--reporting-url", &reporting]].concat(), None).await;
+    let (code, told) = Terminal { url: reporting.clone() }.json(&import, None).await;
     assert_eq!((code, &told["sent"], &told["counted"]), (Some(0), &json!(2), &json!(2)), "{told}");
     let daily = std::fs::read_to_string(format!("{out}/daily_country.csv")).expect("a table");
     let line = daily.lines().find(|line| line.starts_with("2009-12-01,United Kingdom,1,1,1,12"));

@@ -46,10 +46,16 @@ impl Denied {
     /// What the caller is told.
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Unknown { needs } => Problem::new(StatusCode::UNAUTHORIZED, self.code()).detail(format!(
-                "a key that may {needs}; send it as `Authorization: Bearer KEY`, `X-Write-Key: KEY` or as the \
-                     user name of Basic"
-            )),
+            Self::Unknown { needs } => {
+                let in_the_body = match needs {
+                    Role::Write => "; a `writeKey` in the body is read by the routes of Segment's calls alone",
+                    Role::Read | Role::Operate => "",
+                };
+                Problem::new(StatusCode::UNAUTHORIZED, self.code()).detail(format!(
+                    "a key that may {needs}; send it as `Authorization: Bearer KEY`, `X-Write-Key: KEY` or as the \
+                     user name of Basic{in_the_body}"
+                ))
+            }
             Self::Role { .. } => Problem::new(StatusCode::FORBIDDEN, self.code()).detail(self.to_string()),
         }
     }

@@ -32,6 +32,21 @@ fn refuses_what_readers_disagree_on_and_says_where() {
 }
 
 #[test]
+fn what_was_found_is_said_in_plain_words() {
+    for (text, told) in [
+        ("nope", "found 'o' at line 1 column 2, in a word that is none of true, false and null"),
+        ("{\n \"a\": NaN}", "found 'N' at line 2 column 7, where a value must begin"),
+        ("€", "found '€' at line 1 column 1, where a value must begin"),
+        ("{} {}", "found '{' at line 1 column 4, behind the end of the value"),
+        ("", "the text ends too early, at line 1 column 0"),
+        ("{\"a\":", "the text ends too early, at line 1 column 5"),
+        ("{1:2}", "key must be a string at line 1 column 2"),
+    ] {
+        assert_eq!(parse(text.as_bytes(), 64).expect_err(text).to_string(), told);
+    }
+}
+
+#[test]
 fn nesting_ends_at_the_limit() {
     let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
     let deepest = serde_json::from_str(&nested(64)).expect("JSON");

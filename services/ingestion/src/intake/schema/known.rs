@@ -1,9 +1,13 @@
 //! The members that a schema knows. One that it does not know is allowed, and yet
-//! often a known one that is misspelt: who sends it is told.
+//! often a known one that is misspelt: who sends it is told. So is who sends a known
+//! one of which nothing can be made.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+use super::read_as::ReadAs;
+use crate::error::clip;
 
 #[cfg(test)]
 mod tests;
@@ -11,16 +15,55 @@ mod tests;
 /// Schemas within each other that are looked into.
 const MAX_DEPTH: usize = 12;
 /// Members that enrichment looks for in events of every type (`shop.yaml`).
-const EVERYWHERE: [&str; 3] = ["billing_country", "country", "currency"];
+const EVERYWHERE: [&str; 3] = ["billing_country", "country", CURRENCY];
+const CURRENCY: &str = "currency";
+/// Characters of a value that are told.
+const MAX_VALUE: usize = 40;
+
+/// What its sender is told of a member.
+#[derive(Debug)]
+pub(crate) enum MemberRemark<'a> {
+    /// It is none of these.
+    Unknown(&'a BTreeMap<String, KnownMembers>),
+    /// It is known, and holds what is not read.
+    Unread(UnreadMember<'a>),
+}
+
+/// A member that is read as something, and cannot be.
+#[derive(Debug)]
+pub(crate) struct UnreadMember<'a> {
+    read_as: ReadAs,
+    value: &'a Value,
+}
+
+impl MemberRemark<'_> {
+    /// The same in words, for the sender of an event of this type.
+    pub(crate) fn detail(&self, kind: &str) -> String {
+        match self {
+            Self::Unknown(known) => {
+                let known: Vec<_> = known.keys().map(String::as_str).collect();
+                format!("the schema of {kind} does not know this member; it knows {}", clip(&known.join(", ")))
+            }
+            Self::Unread(UnreadMember { read_as, value }) => {
+                let whole = value.to_string();
+                let value: String = whole.chars().take(MAX_VALUE).collect();
+                let more = if value.len() < whole.len() { "…" } else { "" };
+                format!("{value}{more} {}", read_as.outcome())
+            }
+        }
+    }
+}
 
 /// What a schema says of the members of a value.
 #[derive(Debug, Default)]
-pub(super) struct KnownMembers {
+pub(crate) struct KnownMembers {
     members: BTreeMap<String, Self>,
     /// Of a list's items.
     items: Option<Box<Self>>,
     /// Whether it says that others may be there too.
     is_open: bool,
+    /// What the value is read as, where it is not refused for what it is.
+    read_as: Option<ReadAs>,
 }
 
 impl KnownMembers {
@@ -30,7 +73,10 @@ impl KnownMembers {
         known.read(schema, schema, MAX_DEPTH);
         if !known.members.is_empty() {
             for name in EVERYWHERE {
-                known.members.entry(name.into()).or_default();
+                let member = known.members.entry(name.into()).or_default();
+                if name == CURRENCY {
+                    member.read_as = Some(ReadAs::Currency);
+                }
             }
         }
         known
@@ -47,6 +93,7 @@ impl KnownMembers {
                 None => self.is_open = true,
             }
         }
+        self.read_as = self.read_as.or_else(|| ReadAs::of(schema));
         for (name, member) in schema["properties"].as_object().into_iter().flatten() {
             self.members.entry(name.clone()).or_default().read(root, member, depth);
         }
@@ -65,22 +112,25 @@ impl KnownMembers {
         }
     }
 
-    /// Tells of each member that is not known: where it is, and what is known there,
-    /// until `tell` answers that it wants no more. A level of which the schema names
-    /// no member may have any.
-    pub(super) fn unknown(
+    /// Tells of each member that is not known, or not read, and where it is, until
+    /// `tell` answers that it wants no more. A level of which the schema names no
+    /// member may have any.
+    pub(super) fn remark(
         &self,
         value: &Value,
         at: &mut String,
-        tell: &mut impl FnMut(&str, &BTreeMap<String, Self>) -> bool,
+        tell: &mut impl FnMut(&str, &MemberRemark<'_>) -> bool,
     ) -> bool {
+        if let Some(read_as) = self.read_as.filter(|read_as| read_as.is_unreadable(value)) {
+            return tell(at, &MemberRemark::Unread(UnreadMember { read_as, value }));
+        }
         let length = at.len();
         let mut within = |part: &str, known: Option<&Self>, value: &Value, at: &mut String| {
             at.push('/');
             at.push_str(part);
             let goes_on = match known {
-                Some(known) => known.unknown(value, at, tell),
-                None => tell(at, &self.members),
+                Some(known) => known.remark(value, at, tell),
+                None => tell(at, &MemberRemark::Unknown(&self.members)),
             };
             at.truncate(length);
             goes_on
