@@ -35,6 +35,7 @@ pub(super) enum OrderMember {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LineMember {
     Product,
+    Sku,
     Quantity,
     Price,
     Discount,
@@ -82,8 +83,8 @@ impl OrderMembers {
         let lines: Vec<_> = items.into_iter().take(MAX_ITEMS).map(|item| self.line(item)).collect();
         let is_unread = match kind {
             StatementKind::Placed => discount.is_unreadable(),
-            StatementKind::Refunded => amount.is_unreadable() || lines.iter().any(|line| line.is_unread),
-            StatementKind::Cancelled => lines.iter().any(|line| line.is_unread),
+            StatementKind::Refunded => amount.is_unreadable() || are_all_unread(&lines),
+            StatementKind::Cancelled => are_all_unread(&lines),
         };
         Some(OrderStatement {
             kind,
@@ -112,6 +113,7 @@ impl OrderMembers {
         };
         LineStatement {
             product: found(LineMember::Product).and_then(text).map(Into::into),
+            sku: found(LineMember::Sku).and_then(text).map(Into::into),
             rounded: gross.is_some_and(|gross| gross.rounded) || told_quantity.is_rounded() || told_price.is_rounded(),
             quantity: told_quantity.amount(),
             gross: gross.map(|gross| gross.amount.abs()),
@@ -149,6 +151,11 @@ impl StatedNumber {
     const fn is_rounded(&self) -> bool {
         matches!(self, Self::Amount(ReadAmount { rounded: true, .. }))
     }
+}
+
+/// Of some that are unread, the others count.
+fn are_all_unread(lines: &[LineStatement]) -> bool {
+    !lines.is_empty() && lines.iter().all(|line| line.is_unread)
 }
 
 fn data_paths(names: Vec<Vec<String>>, read: &mut Vec<String>) -> Vec<DataPath> {
