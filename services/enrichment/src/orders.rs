@@ -7,10 +7,13 @@
 //! no product at first; the order takes it to its lines when it comes.
 
 mod change;
+mod claim;
 mod effects;
 mod key;
+mod line;
 mod memory;
 mod order;
+mod product;
 mod remains;
 mod returns;
 mod settled;

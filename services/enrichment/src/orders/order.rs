@@ -5,7 +5,8 @@ use tidemill_domain::{Amount, Currency};
 
 use super::{
     LineChange, LineStatement, OrderChange, OrderContext, OrderStatement, StatementKind,
-    remains::{OrderLine, OrderRemains},
+    line::OrderLine,
+    remains::OrderRemains,
     returns::{Return, TakenOff},
 };
 
@@ -68,13 +69,14 @@ impl Order {
                 continue;
             }
             counted += waiting.told().unwrap_or_default();
-            let TakenOff { lines, shipping, tax, excess } = placed.take(&waiting);
+            let TakenOff { lines, shipping, tax, excess, is_unfollowed } = placed.take(&waiting);
             for (line, taken) in change.lines.iter_mut().zip(lines) {
                 *waiting.kind.part_of(line) += taken;
             }
             change.shipping -= shipping;
             change.tax -= tax;
             change.excess += excess;
+            change.is_unfollowed |= is_unfollowed;
         }
         if !counted.is_zero() {
             change.lines.push(LineChange::unknown(-counted));
@@ -90,11 +92,11 @@ impl Order {
         let mut change = OrderChange { is_unknown: true, ..OrderChange::default() };
         if statement.is_unread {
             change.lines.push(LineChange::unread());
-        } else if let Some(told) = told {
-            change.lines.push(LineChange::unknown(told));
-        }
-        if statement.is_unread {
             return change;
+        }
+        change.lines.extend(told.map(LineChange::unknown));
+        if statement.lines.iter().any(|line| line.is_unread) {
+            change.lines.push(LineChange::unread());
         }
         change.is_unfollowed = self.waiting.len() >= MAX_WAITING;
         if !change.is_unfollowed {
@@ -116,9 +118,10 @@ impl PlacedOrder {
             .map(|(line, discount)| placed_line(statement, line, discount))
             .collect();
         let (shipping, tax) = (statement.shipping.unwrap_or_default(), statement.tax.unwrap_or_default());
-        let remembered: Vec<_> = lines.iter().map(OrderLine::new).collect();
+        let skus = statement.lines.iter().map(|line| line.sku.as_deref());
+        let remembered: Vec<_> = lines.iter().zip(skus).map(|(line, sku)| OrderLine::new(line, sku)).collect();
         let revenue: Amount = remembered.iter().map(|line| line.revenue).sum();
-        let remains = OrderRemains { lines: remembered, shipping, tax };
+        let remains = OrderRemains { lines: remembered, shipping, tax, returns: Vec::new() };
         let placed = Self { context, total: revenue + shipping + tax, told: Amount::ZERO, remains };
         (placed, OrderChange { shipping, tax, lines, ..OrderChange::default() })
     }
@@ -133,7 +136,7 @@ impl PlacedOrder {
             let lines = statement.told().map(LineChange::unknown).into_iter().collect();
             return OrderChange { differs: true, lines, ..OrderChange::default() };
         }
-        let TakenOff { lines, shipping, tax, excess } = self.take(statement);
+        let TakenOff { lines, shipping, tax, excess, is_unfollowed } = self.take(statement);
         let unknown = outcome_of_unknown(statement, &self.remains.lines);
         let changed = self.remains.lines.iter().zip(lines).filter(|(_, taken)| !taken.is_zero());
         let changed = changed.map(|(line, taken)| {
@@ -142,15 +145,16 @@ impl PlacedOrder {
             change
         });
         let lines = changed.chain(unknown).collect();
-        OrderChange { context, shipping: -shipping, tax: -tax, excess, lines, ..OrderChange::default() }
+        let (shipping, tax) = (-shipping, -tax);
+        OrderChange { context, shipping, tax, excess, lines, is_unfollowed, ..OrderChange::default() }
     }
 
     fn take(&mut self, statement: &OrderStatement) -> TakenOff {
         let decimals = decimals(self.context.currency);
-        let outcome = Return::of(statement, &self.remains.lines, decimals).take(&mut self.remains, decimals);
+        let outcome = Return::of(statement, &mut self.remains, decimals).take(&mut self.remains, decimals);
         let before = self.beyond();
         self.told += outcome.told;
-        TakenOff { excess: self.beyond() - before, ..outcome.taken }
+        TakenOff { excess: self.beyond() - before + outcome.taken.excess, ..outcome.taken }
     }
 
     /// What refunds come to beyond all that was paid.
@@ -185,12 +189,13 @@ fn placed_line(order: &OrderStatement, line: &LineStatement, discount: Amount) -
     }
 }
 
-/// A line that is unread, where something comes back that the order does not have
-/// and of which nothing says what it is worth.
+/// A line that is unread, where an item is, or where something comes back that the
+/// order does not have and of which nothing says what it is worth.
 fn outcome_of_unknown(statement: &OrderStatement, lines: &[OrderLine]) -> Option<LineChange> {
     let is_known = |item: &LineStatement| lines.iter().any(|line| line.is_of(item));
     let is_worth_nothing = |item: &LineStatement| statement.amount.is_none() && item.told().is_none();
-    statement.lines.iter().any(|item| !is_known(item) && is_worth_nothing(item)).then(LineChange::unread)
+    let is_unread = |item: &LineStatement| item.is_unread || (!is_known(item) && is_worth_nothing(item));
+    statement.lines.iter().any(is_unread).then(LineChange::unread)
 }
 
 /// Decimals that a share of an amount has.

@@ -1,9 +1,18 @@
 //! What is left of an order.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Amount;
 
-use super::{LineChange, LineStatement};
+use super::{
+    LineStatement,
+    line::OrderLine,
+    product::{ItemKind, ProductReturns, ProductSum},
+};
+
+/// Prices of all products of an order that are remembered at most.
+const MAX_CLAIMS: usize = 1_000;
 
 /// What is neither given back nor cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,39 +22,57 @@ pub(super) struct OrderRemains {
     pub(super) shipping: Amount,
     #[serde(default, skip_serializing_if = "Amount::is_zero")]
     pub(super) tax: Amount,
+    /// By product: what came back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) returns: Vec<ProductReturns>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OrderLine {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) product: Option<String>,
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) quantity: Amount,
-    /// How many of them came back or were cancelled, as far as it was told.
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) returned: Amount,
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) revenue: Amount,
-    /// What is neither given back nor cancelled of it.
-    #[serde(default, skip_serializing_if = "Amount::is_zero")]
-    pub(super) left: Amount,
-}
-
-impl OrderLine {
-    pub(super) fn new(line: &LineChange) -> Self {
-        let revenue = if line.unread { Amount::ZERO } else { line.gross - line.discount };
-        Self { product: line.product.clone(), quantity: line.quantity, returned: Amount::ZERO, revenue, left: revenue }
+impl OrderRemains {
+    /// The lines of a product.
+    pub(super) fn lines_of(&self, product: &str) -> Vec<&OrderLine> {
+        self.lines.iter().filter(|line| line.product.as_deref() == Some(product)).collect()
     }
 
-    /// Whether something that comes back is of it.
-    pub(super) fn is_of(&self, item: &LineStatement) -> bool {
-        self.product.is_some() && self.product == item.product
+    /// Adds an item that comes back of a product that it has. Whether there was no
+    /// place to remember its pieces.
+    pub(super) fn add(
+        &mut self,
+        product: &str,
+        item: &LineStatement,
+        amount: Option<Amount>,
+        is_refund: bool,
+        decimals: u32,
+    ) -> bool {
+        let is_full = self.returns.iter().map(ProductReturns::claims).sum::<usize>() >= MAX_CLAIMS;
+        let place = self.returns.iter().position(|returns| returns.product == product);
+        let mut returns =
+            place.map_or_else(|| ProductReturns::new(product), |place| std::mem::take(&mut self.returns[place]));
+        let kind = ItemKind { is_refund, is_full };
+        let is_unfollowed = returns.add(item, amount, kind, &self.lines_of(product), decimals);
+        match place {
+            Some(place) => self.returns[place] = returns,
+            None => self.returns.push(returns),
+        }
+        is_unfollowed
     }
 
-    /// What so many of it were sold for, where so many have come back before: the
-    /// parts add up to the whole.
-    pub(super) fn price_of(&self, before: Amount, quantity: Amount, decimals: u32) -> Amount {
-        let up_to = |count: Amount| self.revenue.share(count.min(self.quantity), self.quantity, decimals);
-        up_to(before + quantity) - up_to(before)
+    /// What each of these products comes to, less what it came to before: by line what
+    /// there is money for, and what there is none for.
+    pub(super) fn settle(&mut self, products: &BTreeSet<&str>, decimals: u32) -> (Vec<Amount>, ProductSum) {
+        let mut by_line = vec![Amount::ZERO; self.lines.len()];
+        let mut rest = ProductSum::default();
+        let mut returns = std::mem::take(&mut self.returns);
+        for returns in returns.iter_mut().filter(|returns| products.contains(&*returns.product)) {
+            let ProductSum { mut given, beyond } = returns.settle(&self.lines_of(&returns.product), decimals);
+            let lines = self.lines.iter().zip(&mut by_line);
+            for (line, taken) in lines.filter(|(line, _)| line.product.as_ref() == Some(&returns.product)) {
+                *taken = given.min(line.left);
+                given -= *taken;
+            }
+            rest.given += given;
+            rest.beyond += beyond;
+        }
+        self.returns = returns;
+        (by_line, rest)
     }
 }

@@ -1,11 +1,10 @@
 //! What a refund or cancellation takes off an order.
 
+use std::collections::BTreeSet;
+
 use tidemill_domain::Amount;
 
-use super::{
-    LineStatement, OrderStatement, StatementKind,
-    remains::{OrderLine, OrderRemains},
-};
+use super::{LineStatement, OrderStatement, StatementKind, product::worth_alone, remains::OrderRemains};
 
 /// What is to be taken off an order that is known.
 #[derive(Debug)]
@@ -13,20 +12,15 @@ pub(super) struct Return {
     /// All that is left.
     is_whole: bool,
     is_refund: bool,
-    /// By line: of how much of it the statement tells.
-    lines: Vec<LineReturn>,
+    /// By line.
+    lines: Vec<Amount>,
     /// What is told beyond these.
     rest: Amount,
     shipping: Amount,
     tax: Amount,
-    /// What a refund comes to by its own words.
-    told: Amount,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct LineReturn {
-    quantity: Amount,
-    value: Amount,
+    /// What is asked for pieces that the order does not have.
+    excess: Amount,
+    is_unfollowed: bool,
 }
 
 /// What was taken.
@@ -37,6 +31,8 @@ pub(super) struct TakenOff {
     pub(super) shipping: Amount,
     pub(super) tax: Amount,
     pub(super) excess: Amount,
+    /// The order has no place to remember all of it.
+    pub(super) is_unfollowed: bool,
 }
 
 /// What was taken, and what the statement came to.
@@ -46,78 +42,89 @@ pub(super) struct ReturnOutcome {
 }
 
 impl Return {
-    pub(super) fn of(statement: &OrderStatement, lines: &[OrderLine], decimals: u32) -> Self {
+    /// What a statement comes to. The order remembers the items that come back.
+    pub(super) fn of(statement: &OrderStatement, order: &mut OrderRemains, decimals: u32) -> Self {
         let mut returned = Self {
             is_whole: statement.is_whole(),
             is_refund: statement.kind == StatementKind::Refunded,
-            lines: vec![LineReturn::default(); lines.len()],
+            lines: vec![Amount::ZERO; order.lines.len()],
             rest: Amount::ZERO,
             shipping: Amount::ZERO,
             tax: Amount::ZERO,
-            told: Amount::ZERO,
+            excess: Amount::ZERO,
+            is_unfollowed: false,
         };
         if returned.is_whole || statement.is_unread {
             return returned;
         }
-        for item in &statement.lines {
-            returned.add(item, lines, decimals);
-        }
-        if statement.kind == StatementKind::Refunded {
-            returned.shipping = statement.shipping.unwrap_or_default();
-            returned.tax = statement.tax.unwrap_or_default();
-            match statement.amount {
-                Some(amount) => returned.fit(amount, decimals),
-                None => returned.told = returned.of_products() + returned.shipping + returned.tax,
+        let is_known = |item: &&LineStatement| order.lines.iter().any(|line| line.is_of(item));
+        let read = statement.lines.iter().filter(|item| !item.is_unread);
+        let (known, unknown): (Vec<_>, Vec<_>) = read.partition(is_known);
+        match statement.amount.filter(|_| returned.is_refund) {
+            Some(amount) => {
+                let shares = returned.fit(amount, statement, &known, order, decimals);
+                returned.add(known.into_iter().zip(shares.into_iter().map(Some)), order, decimals);
+            }
+            None => {
+                returned.rest = unknown.into_iter().filter_map(LineStatement::told).sum();
+                if returned.is_refund {
+                    returned.shipping = statement.shipping.unwrap_or_default();
+                    returned.tax = statement.tax.unwrap_or_default();
+                }
+                returned.add(known.into_iter().map(|item| (item, item.amount)), order, decimals);
             }
         }
         returned
     }
 
-    /// Adds an item that comes back: to its product's line, and of several to the
-    /// first of which not all has come back.
-    fn add(&mut self, item: &LineStatement, lines: &[OrderLine], decimals: u32) {
-        let is_out = |(place, line): &(usize, &OrderLine)| line.returned + self.lines[*place].quantity < line.quantity;
-        let mut candidates = lines.iter().enumerate().filter(|(_, line)| line.is_of(item));
-        let first = candidates.clone().next();
-        match candidates.find(is_out).or(first) {
-            None => self.rest += item.told().unwrap_or_default(),
-            Some((place, line)) => {
-                let known = &mut self.lines[place];
-                let before = line.returned + known.quantity;
-                let quantity = item.quantity.unwrap_or_else(|| (line.quantity - before).max(Amount::ZERO));
-                known.quantity += quantity;
-                let sold_for = || line.price_of(before, quantity, decimals);
-                // A price is that of the list often, and the order's discount is not in
-                // it: more was not paid.
-                let told = item.told().filter(|_| self.is_refund);
-                known.value += item.amount.unwrap_or_else(|| told.map_or_else(sold_for, |told| told.min(sold_for())));
-            }
+    /// Adds items of products that the order has.
+    fn add<'s>(
+        &mut self,
+        items: impl Iterator<Item = (&'s LineStatement, Option<Amount>)>,
+        order: &mut OrderRemains,
+        decimals: u32,
+    ) {
+        let mut products = BTreeSet::new();
+        for (item, amount) in items {
+            let Some(product) = item.product.as_deref() else { continue };
+            self.is_unfollowed |= order.add(product, item, amount, self.is_refund, decimals);
+            products.insert(product);
         }
+        let (lines, rest) = order.settle(&products, decimals);
+        self.lines = lines;
+        self.rest += rest.given;
+        self.excess = rest.beyond;
     }
 
-    /// Fits it to the sum that is told: what the items come to is less or more.
-    fn fit(&mut self, amount: Amount, decimals: u32) {
-        self.told = amount;
-        self.shipping = self.shipping.min(amount);
-        self.tax = self.tax.min(amount - self.shipping);
+    /// Shares the sum that is told out to items of which it is: what they come to by
+    /// themselves is less or more.
+    fn fit(
+        &mut self,
+        amount: Amount,
+        statement: &OrderStatement,
+        items: &[&LineStatement],
+        order: &OrderRemains,
+        decimals: u32,
+    ) -> Vec<Amount> {
+        self.shipping = statement.shipping.unwrap_or_default().min(amount);
+        self.tax = statement.tax.unwrap_or_default().min(amount - self.shipping);
         let of_products = amount - self.shipping - self.tax;
-        let known: Vec<Amount> = self.lines.iter().map(|line| line.value).collect();
+        let lines_of = |item: &LineStatement| order.lines_of(item.product.as_deref().unwrap_or_default());
+        let known: Vec<_> = items.iter().map(|item| worth_alone(item, &lines_of(item), decimals)).collect();
         let shares = of_products.shared_out(&known, decimals);
         self.rest = of_products - shares.iter().copied().sum();
-        for (line, share) in self.lines.iter_mut().zip(shares) {
-            line.value = share;
-        }
+        shares
     }
 
     /// All that was left: a refund of it gives that back, a cancellation nothing.
     fn all(self, lines: Vec<Amount>, shipping: Amount, tax: Amount) -> ReturnOutcome {
         let sum = lines.iter().copied().sum::<Amount>() + shipping + tax;
         let told = if self.is_refund { sum } else { Amount::ZERO };
-        ReturnOutcome { taken: TakenOff { lines, shipping, tax, excess: Amount::ZERO }, told }
+        ReturnOutcome { taken: TakenOff { lines, shipping, tax, ..TakenOff::default() }, told }
     }
 
     fn of_products(&self) -> Amount {
-        self.lines.iter().map(|line| line.value).sum::<Amount>() + self.rest
+        self.lines.iter().copied().sum::<Amount>() + self.rest
     }
 
     /// Takes it: off the lines that are told, then off the others, then off shipping
@@ -128,11 +135,11 @@ impl Return {
             let (shipping, tax) = (std::mem::take(&mut order.shipping), std::mem::take(&mut order.tax));
             return self.all(lines, shipping, tax);
         }
-        let mut rest = self.rest;
+        let told = if self.is_refund { self.of_products() + self.shipping + self.tax } else { Amount::ZERO };
+        let (mut rest, excess, is_unfollowed) = (self.rest, self.excess, self.is_unfollowed);
         let mut lines = Vec::with_capacity(order.lines.len());
         for (line, told) in order.lines.iter_mut().zip(&self.lines) {
-            line.returned += told.quantity;
-            lines.push(take(told.value, &mut line.left, &mut rest));
+            lines.push(take(*told, &mut line.left, &mut rest));
         }
         let mut shipping = take(self.shipping, &mut order.shipping, &mut rest);
         let mut tax = take(self.tax, &mut order.tax, &mut rest);
@@ -146,7 +153,7 @@ impl Return {
             let more = rest.min(*left);
             (*taken, *left, rest) = (*taken + more, *left - more, rest - more);
         }
-        ReturnOutcome { taken: TakenOff { lines, shipping, tax, excess: Amount::ZERO }, told: self.told }
+        ReturnOutcome { taken: TakenOff { lines, shipping, tax, excess, is_unfollowed }, told }
     }
 }
 

@@ -52,6 +52,9 @@ pub(crate) struct OrderStatement {
 pub(crate) struct LineStatement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) product: Option<String>,
+    /// Tells the variants of a product apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sku: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) quantity: Option<Amount>,
     /// Quantity times price.
@@ -95,7 +98,8 @@ impl OrderStatement {
             _ if self.is_unread || self.is_whole() => None,
             StatementKind::Placed | StatementKind::Cancelled => None,
             StatementKind::Refunded => self.amount.or_else(|| {
-                let lines: Option<Amount> = self.lines.iter().map(LineStatement::told).sum();
+                let read = self.lines.iter().filter(|line| !line.is_unread);
+                let lines: Option<Amount> = read.map(LineStatement::told).sum();
                 lines.map(|lines| lines + extras())
             }),
         }

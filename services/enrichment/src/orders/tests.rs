@@ -1,4 +1,5 @@
 mod again;
+mod items;
 mod prices;
 
 use std::collections::{HashMap, HashSet};

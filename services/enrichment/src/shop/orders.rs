@@ -35,6 +35,7 @@ pub(super) enum OrderMember {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LineMember {
     Product,
+    Sku,
     Quantity,
     Price,
     Discount,
@@ -89,9 +90,9 @@ impl OrderMembers {
                     && lines.is_empty()
                     && parts.iter().all(|part| part.amount().is_none())
                     && parts.iter().any(|part| part.is_unreadable());
-                amount.is_unreadable() || says_no_part || lines.iter().any(|line| line.is_unread)
+                amount.is_unreadable() || says_no_part || are_all_unread(&lines)
             }
-            StatementKind::Cancelled => lines.iter().any(|line| line.is_unread),
+            StatementKind::Cancelled => are_all_unread(&lines),
         };
         Some(OrderStatement {
             kind,
@@ -123,6 +124,7 @@ impl OrderMembers {
         };
         LineStatement {
             product: found(LineMember::Product).and_then(text).map(Into::into),
+            sku: found(LineMember::Sku).and_then(text).map(Into::into),
             rounded: gross.is_some_and(|gross| gross.rounded) || told_quantity.is_rounded() || told_price.is_rounded(),
             quantity: told_quantity.amount(),
             gross: gross.map(|gross| gross.amount.abs()),
@@ -160,6 +162,11 @@ impl StatedNumber {
     const fn is_rounded(&self) -> bool {
         matches!(self, Self::Amount(ReadAmount { rounded: true, .. }))
     }
+}
+
+/// Of some that are unread, the others count.
+fn are_all_unread(lines: &[LineStatement]) -> bool {
+    !lines.is_empty() && lines.iter().all(|line| line.is_unread)
 }
 
 fn data_paths(names: Vec<Vec<String>>, read: &mut Vec<String>) -> Vec<DataPath> {

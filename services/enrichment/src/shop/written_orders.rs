@@ -38,6 +38,8 @@ struct WrittenLine {
     price: Vec<Field>,
     discount: Vec<Field>,
     amount: Vec<Field>,
+    #[serde(default)]
+    sku: Vec<Field>,
 }
 
 /// The key that is wrong, and why.
@@ -59,6 +61,7 @@ impl WrittenOrders {
         let of_item = |key, fields: &[Field]| names(key, fields, "item");
         let of_line = BTreeMap::from([
             (LineMember::Product, products.iter().filter_map(item).collect()),
+            (LineMember::Sku, of_item("sku", &self.line.sku)?),
             (LineMember::Quantity, of_item("quantity", &self.line.quantity)?),
             (LineMember::Price, of_item("price", &self.line.price)?),
             (LineMember::Discount, of_item("discount", &self.line.discount)?),

@@ -30,8 +30,8 @@ fn a_wrong_definition_is_refused_with_its_place() {
         (with("[subject]", &format!("[subject{}]", ", data.x".repeat(16))), 21, "more than 16 members"),
         (with("data.items", "data.a.b.c.d.e.f.g.h.i"), 17, "at most 8 names deep"),
         (with("data.items", &format!("data.{}", "x".repeat(65))), 17, "1 to 64 bytes"),
-        (with("category: category", "category: ''"), 66, "1 to 64 bytes"),
-        (with("category: category", "kategorie: category"), 66, "unknown field `kategorie`"),
+        (with("category: category", "category: ''"), 69, "1 to 64 bytes"),
+        (with("category: category", "kategorie: category"), 69, "unknown field `kategorie`"),
         (with("order.placed: [data", "order placed: [data"), 36, "an event type must be made of"),
         (with("order.placed: [data.order_id]", "order.placed: []"), 36, "a key has at least one member"),
         (with("[data.order_id]", "[item.x]"), 36, "its members are written `source` or `subject` or `data.…`"),
@@ -52,6 +52,11 @@ fn a_wrong_definition_is_refused_with_its_place() {
 
 fn many_keys() -> String {
     (0..65).map(|n| format!("    type.{n}: [data.x]\n")).collect()
+}
+
+#[test]
+fn a_file_of_before_names_no_sku() {
+    ShopDefinition::parse("mine.yaml", &with("    sku: [item.sku]\n", "")).expect("is valid");
 }
 
 #[test]

@@ -80,6 +80,17 @@ fn shipping_and_tax_that_cannot_be_read_are_told() {
 }
 
 #[test]
+fn of_some_items_that_are_unread_the_others_are_told() {
+    let unread = json!({"product_id": "a", "quantity": "n/a"});
+    let read_one = json!({"product_id": "b", "sku": "L", "quantity": 1, "unit_price": 30});
+    for kind in ["order.refunded", "order.cancelled"] {
+        let told = read(kind, &json!({"order_id": "o", "items": [unread, read_one]})).expect("a statement");
+        assert_eq!(told.lines.iter().map(|line| line.is_unread).collect::<Vec<_>>(), [true, false]);
+        assert_eq!((told.is_unread, told.lines[1].sku.as_deref()), (false, Some("L")));
+    }
+}
+
+#[test]
 fn the_rest_is_about_no_order() {
     assert_eq!(read("cart.item_added", &json!({"order_id": "o"})), None);
     for data in [json!({}), json!({"order_id": ""}), json!({"order_id": {}}), json!([1])] {
