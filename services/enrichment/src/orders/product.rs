@@ -90,16 +90,24 @@ impl ProductReturns {
         let worth = Worth::of(&self.claims, lines);
         let sum = self.amounts + rounded(worth.all(), decimals);
         let given = if self.is_all { revenue } else { sum.min(revenue) };
-        // Amounts count in full: what they come to beyond the order, the order knows.
-        let prices = self.amounts + worth.priced - self.amounts.max(revenue);
-        // The money for what was cancelled goes back: that is nothing beyond.
-        let refunds = Worth::of(self.claims.iter().filter(|claim| claim.is_refund), lines);
-        let beyond = rounded(prices.max(Amount::ZERO) + refunds.beyond, decimals);
+        let beyond = rounded(self.beyond(worth.priced, revenue, lines), decimals);
         let before = self.sum;
         // Never less: what an event gave back it has given back.
         let given = given.max(self.amounts).max(before.given);
         self.sum = ProductSum { given, beyond: beyond.max(before.beyond) };
         ProductSum { given: given - before.given, beyond: self.sum.beyond - before.beyond }
+    }
+
+    /// What is asked and not given. Amounts count in full: what they alone come to
+    /// beyond the lines, the order knows. The money for what was cancelled goes back:
+    /// that is nothing beyond.
+    fn beyond(&self, priced: Amount, revenue: Amount, lines: &[&OrderLine]) -> Amount {
+        let refunds = || self.claims.iter().filter(|claim| claim.is_refund);
+        let worth = Worth::of(refunds(), lines);
+        let pieces: Amount = lines.iter().map(|line| line.pieces()).sum();
+        let is_twice = refunds().map(|claim| claim.pieces).sum::<Amount>() > pieces;
+        let asked = if is_twice { worth.all().max(priced) } else { priced };
+        (self.amounts + asked - self.amounts.max(revenue)).max(Amount::ZERO) + worth.beyond
     }
 }
 

@@ -70,6 +70,10 @@ fn what_a_price_asks_beyond_its_lines_is_told_apart() {
     assert_eq!(sum_of.excess, amount("10"));
     let two = returned(vec![line("a", "2", "20")]);
     assert_eq!(sum([&order, &two, &two]).excess, amount("20"), "each piece is given back once");
+    // Also an amount, for pieces that had come back.
+    let for_one = returned(vec![with_amount("5", item("a", "1"))]);
+    let sum_of = sum([&order, &returned(vec![item("a", "2")]), &for_one]);
+    assert_eq!((sum_of.net(), sum_of.excess), (amount("50"), amount("5")));
     // The money of a cancelled item goes back: that is nothing beyond.
     let sum_of = sum([&order, &cancelled(vec![item("a", "2")]), &two]);
     assert_eq!((sum_of.net(), sum_of.excess), (amount("50"), Amount::ZERO));
