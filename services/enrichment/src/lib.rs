@@ -97,7 +97,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let access = Access::start(&config.auth, &context, &[Role::Operate])?;
     let server = Server::start(&context, &config.http, http::Description::openapi()).await?;
     let telemetry = Arc::new(Telemetry::new(&context.registry));
-    let store = context.retry("store", async || Store::open(&config.store).await, tidemill_store::Error::is_transient);
+    let store = context.retry(
+        "store",
+        async || Store::open(&config.store, config.shop.currency).await,
+        tidemill_store::Error::is_transient,
+    );
     let store = Arc::new(store.await?);
     let names = shop.records.clone();
     let reference = Reference::new(store.clone(), countries, names, &config.reference, telemetry.clone());

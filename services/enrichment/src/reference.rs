@@ -18,7 +18,7 @@ mod table;
 pub(crate) use cache::{FileNotices, Reference};
 pub(crate) use change::{RecordChange, RecordVerdict, decide};
 pub(crate) use claim::{CustomerClaim, claimed, claimed_from};
-pub(crate) use files::{ReferenceFile, read_files};
+pub(crate) use files::{ReferenceFile, read_files, record_name};
 pub(crate) use history::Profile;
 pub(crate) use kind::RecordKind;
 pub(crate) use record::{Record, RecordAttributes, RecordFields};

@@ -10,6 +10,7 @@ mod tests;
 mod versions;
 
 use sqlx::migrate::Migrator;
+use tidemill_domain::Currency;
 use tidemill_store::{Config, Database, Error as StoreError};
 
 pub(crate) use checkpoint::PartitionCheckpoint;
@@ -23,11 +24,19 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 /// The open database.
 pub(crate) struct Store {
     database: Database,
+    /// The shop's base currency: rates that are accepted lead to it.
+    base: Currency,
 }
 
 impl Store {
-    pub(crate) async fn open(config: &Config) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await? })
+    pub(crate) async fn open(config: &Config, base: Currency) -> Result<Self, StoreError> {
+        let store = Self { database: Database::open(config, &SQLITE, &POSTGRES).await?, base };
+        store.name_bases().await?;
+        Ok(store)
+    }
+
+    pub(crate) fn base(&self) -> Currency {
+        self.base
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tidemill_domain::Currency;
 use tidemill_testkit::TempDir;
 
 use crate::store::Store;
@@ -22,10 +23,19 @@ pub(crate) fn shop_with_claims() -> String {
 
 /// A store in a file of its own.
 pub(crate) async fn sqlite(folder: &TempDir) -> Store {
-    open(&format!("sqlite://{}/enrichment.db", folder.path().display())).await
+    sqlite_of(folder, Currency::EUR).await
+}
+
+/// The same store, of a shop with this base currency.
+pub(crate) async fn sqlite_of(folder: &TempDir, base: Currency) -> Store {
+    open_of(&format!("sqlite://{}/enrichment.db", folder.path().display()), base).await
 }
 
 pub(crate) async fn open(url: &str) -> Store {
+    open_of(url, Currency::EUR).await
+}
+
+async fn open_of(url: &str, base: Currency) -> Store {
     let config = tidemill_store::Config { url: url.into(), max_connections: 8 };
-    Store::open(&config).await.expect("opens")
+    Store::open(&config, base).await.expect("opens")
 }

@@ -554,6 +554,8 @@ async fn amounts_have_a_currency_and_a_rate_as_of_their_day() {
             service.put("/v1/reference/rates/JPY", json!({"rate": rate, "valid_from": valid_from})).await;
         assert_eq!((status, &body["changed"]), (200, &json!(true)), "{body}");
     }
+    let (_, known) = service.get("/v1/reference/rates/JPY").await;
+    assert_eq!(known["changes"][0]["base"], "EUR", "{known}");
     let (status, body) = service.put("/v1/reference/rates/usd", json!({"rate": "0.92"})).await;
     assert_eq!((status, &body["errors"][0]["pointer"]), (422, &json!("/id")), "{body}");
     let (status, body) =

@@ -40,7 +40,8 @@ pub struct ShopFile {
     /// The currency in which the shop keeps its books, by its three letters of
     /// ISO 4217: that of amounts whose event names none, and the one that rates lead
     /// to. Totals are kept by currency; where rates are given (see reference), they
-    /// are told in this one too.
+    /// are told in this one too. After a change, the rates of the former currency are
+    /// not used: give those of the new one. What was converted before stays so.
     pub currency: Currency,
     /// Log filter, for instance info or warn,tidemill_alert=debug.
     pub log: String,

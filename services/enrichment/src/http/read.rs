@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
 };
 use serde::{Deserialize, Serialize};
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_service::Problem;
 use utoipa::{IntoParams, ToSchema};
 
@@ -32,6 +32,11 @@ pub(crate) struct ChangeView {
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed_at: Option<Timestamp>,
+    /// Of a rate: the base currency that it leads to. Where the shop's is another by
+    /// now, the rate is not used.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<Currency>,
 }
 
 /// What is known of one thing.
@@ -45,11 +50,12 @@ pub(crate) struct RecordView {
 
 impl RecordView {
     fn new(id: String, changes: Vec<RecordChange>) -> Self {
-        let view = |RecordChange { version, valid_from, attributes, claimed_at }: RecordChange| ChangeView {
+        let view = |RecordChange { version, valid_from, attributes, claimed_at, base }: RecordChange| ChangeView {
             version,
             valid_from,
             attributes,
             claimed_at,
+            base,
         };
         Self { id, changes: changes.into_iter().rev().map(view).collect() }
     }

@@ -18,7 +18,7 @@ use tidemill_store::answered;
 use tokio::sync::Mutex;
 
 use super::{
-    CustomerClaim, Record, RecordAttributes, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
+    CustomerClaim, Record, RecordAttributes, RecordChange, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
     history::{self, History, Profile, Rates},
     record::pointer,
     table::Table,
@@ -160,9 +160,10 @@ impl Reference {
             true => answered(self.store.histories_of(RecordKind::Rate)).await?,
             false => answered(self.store.histories(RecordKind::Rate, &ids)).await?,
         };
-        let read = stored
-            .into_iter()
-            .filter_map(|(id, changes)| Some((id.parse().ok()?, Arc::new(History::read(changes, history::rate)))));
+        let base = self.store.base();
+        let of_base = |changes: Vec<RecordChange>| changes.into_iter().filter(|change| change.holds_in(base)).collect();
+        let history = |changes| Arc::new(History::read(of_base(changes), history::rate));
+        let read = stored.into_iter().filter_map(|(id, changes)| Some((id.parse().ok()?, history(changes))));
         let mut rates = self.rates.write().unwrap_or_else(PoisonError::into_inner);
         // Who has a snapshot keeps what it has.
         Arc::make_mut(&mut rates).extend(read);

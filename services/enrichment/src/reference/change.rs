@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 
 use super::{Record, RecordAttributes, RecordKind};
 
@@ -16,6 +16,16 @@ pub(crate) struct RecordChange {
     pub(crate) attributes: RecordAttributes,
     /// When the event happened that claims it; `None` for what a person has set.
     pub(crate) claimed_at: Option<Timestamp>,
+    /// Of a rate: the base currency that it leads to.
+    pub(crate) base: Option<Currency>,
+}
+
+impl RecordChange {
+    /// Whether it holds in a shop of this base currency. A rate of another one says
+    /// nothing there.
+    pub(crate) fn holds_in(&self, base: Currency) -> bool {
+        self.base.is_none_or(|of| of == base)
+    }
 }
 
 /// What becomes of a record.

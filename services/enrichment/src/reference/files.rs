@@ -31,15 +31,18 @@ pub(crate) struct ReferenceFile {
 impl ReferenceFile {
     /// A hash of each record's name, in the order of the hashes.
     pub(crate) fn names(&self) -> Vec<u64> {
-        let name = |Record { kind, id, valid_from, .. }: &Record| {
-            let from = valid_from.map_or_else(String::new, |from| from.millis().to_string());
-            // No id has control characters.
-            xxh3_64(format!("{kind}\0{id}\0{from}").as_bytes())
-        };
+        let name = |record: &Record| record_name(record.kind, &record.id, record.valid_from);
         let mut names: Vec<u64> = self.records.iter().map(name).collect();
         names.sort_unstable();
         names
     }
+}
+
+/// A hash of what tells a record of a file from the others.
+pub(crate) fn record_name(kind: RecordKind, id: &str, valid_from: Option<Timestamp>) -> u64 {
+    let from = valid_from.map_or_else(String::new, |from| from.millis().to_string());
+    // No id has control characters.
+    xxh3_64(format!("{kind}\0{id}\0{from}").as_bytes())
 }
 
 /// A record, and its line.

@@ -143,6 +143,7 @@ async fn write(
             valid_from: claimed_from(accepted, earliest),
             attributes: record.attributes,
             claimed_at: Some(record.claimed_at),
+            base: None,
         };
         changes.push((RecordKind::Customer, *id, change));
     }

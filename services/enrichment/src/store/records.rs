@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
-use tidemill_domain::{Timestamp, text::has_control};
+use tidemill_domain::{Currency, Timestamp, text::has_control};
 use tidemill_store::{Error as StoreError, SqlValues, for_keys, refused};
 
 use super::{Store, signed, unsigned};
@@ -67,7 +67,7 @@ impl Store {
     /// What was accepted for every id of a kind.
     pub(crate) async fn histories_of(&self, kind: RecordKind) -> Result<Histories, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, version, valid_from, attributes, claimed_at FROM reference_changes \
+            "SELECT id, version, valid_from, attributes, claimed_at, base FROM reference_changes \
              WHERE kind = $1 ORDER BY version",
         )
         .bind(kind.as_str())
@@ -94,8 +94,8 @@ pub(super) async fn histories(
     kind: RecordKind,
     ids: &[&str],
 ) -> Result<Histories, StoreError> {
-    let sql = "SELECT id, version, valid_from, attributes, claimed_at FROM reference_changes WHERE kind = ? AND id IN (?) \
-               ORDER BY version";
+    let sql = "SELECT id, version, valid_from, attributes, claimed_at, base FROM reference_changes \
+               WHERE kind = ? AND id IN (?) ORDER BY version";
     by_id(&for_keys(connection, sql, &SqlValues::new().bind(kind.as_str()), ids.iter().copied()).await?)
 }
 
@@ -109,9 +109,15 @@ fn by_id(rows: &[AnyRow]) -> Result<Histories, StoreError> {
             attributes: serde_json::from_str::<RecordAttributes>(&attributes)
                 .map_err(|_| StoreError::Malformed("attributes"))?,
             claimed_at: row.try_get::<Option<i64>, _>(4)?.map(Timestamp::saturating_from_millis),
+            base: currency(row.try_get(5)?)?,
         });
     }
     Ok(histories)
+}
+
+/// A base currency, where one is stored.
+pub(super) fn currency(stored: Option<String>) -> Result<Option<Currency>, StoreError> {
+    stored.map(|code| code.parse().map_err(|_| StoreError::Malformed("base"))).transpose()
 }
 
 fn kind(text: &str) -> Result<RecordKind, StoreError> {

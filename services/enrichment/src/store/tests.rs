@@ -142,6 +142,8 @@ on_each_database!(
     sealed_batches_keep_their_marks_and_blocks,
     changes_are_counted_and_found,
     a_table_of_rates_is_stored_with_its_days,
+    a_rate_is_of_one_base,
+    rates_of_an_earlier_release_are_of_the_base_that_is_found,
     a_file_is_loaded_once,
     writers_take_turns,
     any_text_may_be_asked_for,
@@ -203,8 +205,7 @@ async fn sealed_batches_keep_their_marks_and_blocks(store: &Store) {
     let again = Duplicates::restore(limits, store.segments(partition).await.expect("reads"), batches);
     assert_eq!(again.size(), memory.size());
 
-    let archive =
-        Archive::new(Arc::new(Store { database: store.database.clone() }), Context::new("enrichment").breaker("store"));
+    let archive = Archive::new(Arc::new(of_base(store, "EUR")), Context::new("enrichment").breaker("store"));
     let events: Vec<EventKeys> = (0..2100).map(|n| EventKeys { event: key(n), business: None }).collect();
     let mut again = again;
     for _ in 0..2 {
@@ -432,6 +433,71 @@ async fn a_table_of_rates_is_stored_with_its_days(store: &Store) {
     let stored = store.histories_of(RecordKind::Rate).await.expect("reads");
     let days: Vec<_> = stored["USD"].iter().map(|change| change.valid_from).collect();
     assert_eq!(days, [Some(at(100)), Some(at(200)), Some(at(300))]);
+}
+
+fn of_base(store: &Store, base: &str) -> Store {
+    Store { database: store.database.clone(), base: base.parse().expect("a currency") }
+}
+
+fn rate(id: &str, rate: &str) -> Record {
+    let attributes = RecordAttributes::from([("rate".into(), rate.into())]);
+    Record { kind: RecordKind::Rate, id: id.into(), valid_from: None, attributes }
+}
+
+async fn bases_of(store: &Store, id: &str) -> Vec<(String, Option<String>)> {
+    let found = store.histories(RecordKind::Rate, &[id]).await.expect("reads").remove(id).unwrap_or_default();
+    found.into_iter().map(|c| (c.attributes["rate"].clone(), c.base.map(|base| base.to_string()))).collect()
+}
+
+async fn a_rate_is_of_one_base(store: &Store) {
+    let (francs, euros) = (of_base(store, "CHF"), of_base(store, "EUR"));
+    let file = |digest: &str, records: Vec<Record>| ReferenceFile {
+        path: "of-one-base.yaml".into(),
+        digest: digest.into(),
+        lines: vec![None; records.len()],
+        records,
+    };
+    let book = record(RecordKind::Product, "base-1", "Books");
+    let first = file("1", vec![rate("SEK", "0.085"), book, rate("NOK", "0.079")]);
+    assert!(francs.load(&first, at(1000)).await.expect("loads").is_some());
+    assert_eq!(francs.load(&first, at(1000)).await.expect("loads"), None);
+    let toys = record(RecordKind::Product, "base-1", "Toys");
+    francs.accept(&[toys], at(1000)).await.expect("accepts");
+
+    // The same content says something else of rates, and of the product what it said.
+    let LoadedFile { verdicts, kept } = euros.load(&first, at(2000)).await.expect("loads").expect("its base is new");
+    assert!(matches!(verdicts[..], [RecordVerdict::Changed(_, None), RecordVerdict::Changed(_, None)]), "{verdicts:?}");
+    assert_eq!(kept, 0);
+    assert_eq!(euros.load(&first, at(2000)).await.expect("loads"), None);
+    let both = [("0.085", "CHF"), ("0.085", "EUR")].map(|(rate, base)| (rate.to_owned(), Some(base.to_owned())));
+    assert_eq!(bases_of(store, "SEK").await, both);
+
+    // A rate that only the other base has is not kept as one of this; a product is.
+    let second = file("2", vec![rate("SEK", "0.086")]);
+    let kept = of_base(store, "GBP").load(&second, at(3000)).await.expect("loads").expect("is new").kept;
+    assert_eq!(kept, 1, "the product");
+}
+
+async fn rates_of_an_earlier_release_are_of_the_base_that_is_found(store: &Store) {
+    let francs = of_base(store, "CHF");
+    let file = ReferenceFile {
+        path: "earlier.yaml".into(),
+        digest: "1".into(),
+        records: vec![rate("DKK", "0.14")],
+        lines: vec![None],
+    };
+    francs.load(&file, at(0)).await.expect("loads");
+    let erased =
+        ["UPDATE reference_changes SET base = NULL WHERE id = 'DKK'", "UPDATE reference_files SET base = NULL"];
+    let mut transaction = store.database.begin().await.expect("begins");
+    for sql in erased {
+        sqlx::query(sql).execute(&mut *transaction).await.expect("writes");
+    }
+    transaction.commit().await.expect("commits");
+    assert_eq!(francs.load(&file, at(0)).await.expect("loads"), None, "its base is not known to differ");
+    francs.name_bases().await.expect("writes");
+    assert_eq!(bases_of(store, "DKK").await, [("0.14".to_owned(), Some("CHF".to_owned()))]);
+    assert!(of_base(store, "EUR").load(&file, at(0)).await.expect("loads").is_some());
 }
 
 async fn any_text_may_be_asked_for(store: &Store) {

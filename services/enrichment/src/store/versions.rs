@@ -1,20 +1,20 @@
 //! Changes of what is known: each makes a version.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_definitions::DefinitionError;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Currency, Timestamp};
 use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
 
 use super::{
     Store,
-    records::{Histories, histories},
+    records::{Histories, currency, histories},
     signed, unsigned,
 };
 use crate::{
     error::Error,
-    reference::{Record, RecordChange, RecordKind, RecordVerdict, ReferenceFile, decide},
+    reference::{Record, RecordChange, RecordKind, RecordVerdict, ReferenceFile, decide, record_name},
 };
 
 impl Store {
@@ -25,44 +25,60 @@ impl Store {
         earliest: Timestamp,
     ) -> Result<Vec<RecordVerdict>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let verdicts = accept(&mut transaction, records, earliest).await?;
+        let verdicts = accept(&mut transaction, self.base, records, earliest).await?;
         transaction.commit().await?;
         Ok(verdicts)
     }
 
-    /// Takes in a file, if its content is not what was loaded last. A record that is not
-    /// in it any more stays known.
+    /// Says of rates and files of an earlier release that they are of this base: of none
+    /// is it known, and a shop changes it seldom.
+    pub(super) async fn name_bases(&self) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        lock_version(&mut transaction).await?;
+        for sql in [
+            "UPDATE reference_changes SET base = $1 WHERE kind = 'rate' AND base IS NULL",
+            "UPDATE reference_files SET base = $1 WHERE base IS NULL",
+        ] {
+            sqlx::query(sql).bind(self.base.as_str()).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Takes in a file, if its content is not what was loaded last; after a change of the
+    /// base its rates, also if it is. A record that is not in it any more stays known.
     pub(crate) async fn load(&self, file: &ReferenceFile, earliest: Timestamp) -> Result<Option<LoadedFile>, Error> {
         let mut transaction = self.database.begin().await?;
         // This row is the writers' turn, also among replicas that start at once.
         lock_version(&mut transaction).await?;
-        let (before, names) = (names(&mut transaction, &file.path).await?, file.names());
-        let sql = "INSERT INTO reference_files (path, digest, records) VALUES ($1, $2, $3)
-                   ON CONFLICT (path) DO UPDATE SET digest = excluded.digest, records = excluded.records
-                   WHERE reference_files.digest <> excluded.digest";
-        let fresh = sqlx::query(sql)
-            .bind(&file.path)
-            .bind(&file.digest)
-            .bind(names.iter().flat_map(|name| name.to_be_bytes()).collect::<Vec<u8>>())
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::from)?;
-        if fresh.rows_affected() == 0 {
+        let (before, names) = (loaded(&mut transaction, &file.path).await?, file.names());
+        let is_new = before.digest.as_ref() != Some(&file.digest);
+        let is_of_another_base = before.base.is_some_and(|before| before != self.base);
+        if !is_new && !is_of_another_base {
             return Ok(None);
         }
-        let verdicts = accept(&mut transaction, &file.records, earliest).await?;
+        keep_file(&mut transaction, file, &names, self.base).await?;
+        let due = |record: &Record| is_new || record.kind == RecordKind::Rate;
+        let (places, records): (Vec<usize>, Vec<Record>) =
+            file.records.iter().cloned().enumerate().filter(|(_, record)| due(record)).unzip();
+        let verdicts = accept(&mut transaction, self.base, &records, earliest).await?;
         let too_early = |(at, verdict): (usize, &RecordVerdict)| match verdict {
             RecordVerdict::TooEarly(last_rate) => Some((at, *last_rate)),
             RecordVerdict::Changed(..) | RecordVerdict::Unchanged(_) => None,
         };
         if let Some((at, last_rate)) = verdicts.iter().enumerate().find_map(too_early) {
-            let Record { kind, id, .. } = &file.records[at];
+            let Record { kind, id, .. } = &records[at];
             let reason = format!("{kind} {id:?}: {}", Error::TooEarly { earliest, last_rate });
-            let line = file.lines.get(at).copied().flatten();
+            let line = file.lines.get(places[at]).copied().flatten();
             return Err(DefinitionError::new(&file.path, line, reason).into());
         }
+        let unused = match is_of_another_base {
+            true => names_of_other_bases(&mut transaction, self.base).await?,
+            false => HashSet::new(),
+        };
         transaction.commit().await.map_err(StoreError::from)?;
-        let kept = before.iter().filter(|name| names.binary_search(name).is_err()).count();
+        let is_gone = |name: &&u64| names.binary_search(name).is_err() && !unused.contains(*name);
+        let kept = before.names.iter().filter(is_gone).count();
         Ok(Some(LoadedFile { verdicts, kept }))
     }
 }
@@ -76,16 +92,54 @@ pub(crate) struct LoadedFile {
     pub(crate) kept: usize,
 }
 
-/// The names of the records that a file had when it was last loaded.
-async fn names(connection: &mut AnyConnection, path: &str) -> Result<Vec<u64>, StoreError> {
-    let names: Option<Option<Vec<u8>>> = sqlx::query_scalar("SELECT records FROM reference_files WHERE path = $1")
-        .bind(path)
-        .fetch_optional(connection)
+/// What a file was when it was last loaded; nothing, if it never was.
+#[derive(Debug, Default)]
+struct FileBefore {
+    digest: Option<String>,
+    /// The names of its records.
+    names: Vec<u64>,
+    base: Option<Currency>,
+}
+
+async fn loaded(connection: &mut AnyConnection, path: &str) -> Result<FileBefore, StoreError> {
+    let sql = "SELECT digest, records, base FROM reference_files WHERE path = $1";
+    let Some(row) = sqlx::query(sql).bind(path).fetch_optional(connection).await? else {
+        return Ok(FileBefore::default());
+    };
+    let names = match row.try_get::<Option<Vec<u8>>, _>(1)?.unwrap_or_default().as_chunks() {
+        (names, []) => names.iter().copied().map(u64::from_be_bytes).collect(),
+        _ => return Err(StoreError::Malformed("records")),
+    };
+    Ok(FileBefore { digest: Some(row.try_get(0)?), names, base: currency(row.try_get(2)?)? })
+}
+
+/// The names of the rates that lead to other bases: they are used no more.
+async fn names_of_other_bases(connection: &mut AnyConnection, base: Currency) -> Result<HashSet<u64>, StoreError> {
+    let sql = "SELECT id, valid_from FROM reference_changes WHERE kind = 'rate' AND base <> $1";
+    let name = |row: AnyRow| {
+        let from = row.try_get::<Option<i64>, _>(1)?.map(Timestamp::saturating_from_millis);
+        Ok(record_name(RecordKind::Rate, row.try_get(0)?, from))
+    };
+    sqlx::query(sql).bind(base.as_str()).fetch_all(connection).await?.into_iter().map(name).collect()
+}
+
+async fn keep_file(
+    connection: &mut AnyConnection,
+    file: &ReferenceFile,
+    names: &[u64],
+    base: Currency,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO reference_files (path, digest, records, base) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (path) DO UPDATE
+               SET digest = excluded.digest, records = excluded.records, base = excluded.base";
+    sqlx::query(sql)
+        .bind(&file.path)
+        .bind(&file.digest)
+        .bind(names.iter().flat_map(|name| name.to_be_bytes()).collect::<Vec<u8>>())
+        .bind(base.as_str())
+        .execute(connection)
         .await?;
-    match names.flatten().unwrap_or_default().as_chunks() {
-        (names, []) => Ok(names.iter().copied().map(u64::from_be_bytes).collect()),
-        _ => Err(StoreError::Malformed("records")),
-    }
+    Ok(())
 }
 
 /// Takes the version row for the rest of the transaction.
@@ -98,6 +152,7 @@ pub(super) async fn lock_version(connection: &mut AnyConnection) -> Result<u64, 
 
 async fn accept(
     connection: &mut AnyConnection,
+    base: Currency,
     records: &[Record],
     earliest: Timestamp,
 ) -> Result<Vec<RecordVerdict>, StoreError> {
@@ -106,8 +161,9 @@ async fn accept(
     for kind in RecordKind::ALL {
         let ids: Vec<&str> = records.iter().filter(|r| r.kind == kind).map(|r| r.id.as_str()).collect();
         let mut of_kind = histories(connection, kind, &ids).await?;
-        // What events claim does not bind a person.
-        of_kind.values_mut().for_each(|changes| changes.retain(|change| change.claimed_at.is_none()));
+        // What events claim does not bind a person, nor does a rate of another base.
+        let binds = |change: &RecordChange| change.claimed_at.is_none() && change.holds_in(base);
+        of_kind.values_mut().for_each(|changes| changes.retain(binds));
         accepted.insert(kind, of_kind);
     }
     let mut newest = version;
@@ -120,7 +176,8 @@ async fn accept(
         if let RecordVerdict::Changed(number, valid_from) = verdict {
             newest = number;
             let attributes = record.attributes.clone();
-            let change = RecordChange { version: number, valid_from, attributes, claimed_at: None };
+            let base = (record.kind == RecordKind::Rate).then_some(base);
+            let change = RecordChange { version: number, valid_from, attributes, claimed_at: None, base };
             history.push(change.clone());
             changes.push((record.kind, &record.id, change));
         }
@@ -150,10 +207,11 @@ pub(super) async fn insert_changes(
             .bind(signed(change.version))
             .bind(change.valid_from.map(Timestamp::millis))
             .bind(attributes)
-            .bind(change.claimed_at.map(Timestamp::millis));
+            .bind(change.claimed_at.map(Timestamp::millis))
+            .bind(change.base.map(|base| base.to_string()));
         rows.push(row);
     }
-    insert_rows(connection, "reference_changes (kind, id, version, valid_from, attributes, claimed_at)", "", rows)
-        .await?;
+    let table = "reference_changes (kind, id, version, valid_from, attributes, claimed_at, base)";
+    insert_rows(connection, table, "", rows).await?;
     Ok(())
 }

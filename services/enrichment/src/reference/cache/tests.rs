@@ -1,3 +1,5 @@
+use tidemill_domain::Currency;
+
 use super::*;
 use crate::{
     reference::{Record, RecordAttributes},
@@ -17,7 +19,11 @@ fn record(valid_from: Option<i64>, name: &str) -> Record {
 }
 
 async fn reference(folder: &tidemill_testkit::TempDir, entries: u64) -> Reference {
-    let store = Arc::new(crate::testing::sqlite(folder).await);
+    reference_of(folder, entries, Currency::EUR).await
+}
+
+async fn reference_of(folder: &tidemill_testkit::TempDir, entries: u64, base: Currency) -> Reference {
+    let store = Arc::new(crate::testing::sqlite_of(folder, base).await);
     let config = ReferenceConfig { cached_entries: entries, ..ReferenceConfig::default() };
     let telemetry = Arc::new(Telemetry::new(&tidemill_service::Registry::default()));
     let names = ShopDefinition::load(None).expect("parses").records;
@@ -110,4 +116,30 @@ async fn a_rate_is_as_of_a_day() {
     reference.refresh().await.expect("reads");
     assert_eq!(of("USD", 400).await.as_deref(), Some("0.94"), "the table goes on");
     assert_eq!(of("JPY", 400).await.as_deref(), Some("0.0062"), "and the others stay");
+}
+
+/// A shop keeps its books in another currency from now on: what one of a currency is in
+/// the one before says nothing of the new one.
+#[tokio::test]
+async fn a_rate_of_another_base_is_not_used() {
+    let folder = tidemill_testkit::tempdir();
+    let rate = |id: &str, rate: &str| Record {
+        kind: RecordKind::Rate,
+        id: id.into(),
+        valid_from: None,
+        attributes: RecordAttributes::from([("rate".into(), rate.into())]),
+    };
+    let francs = reference_of(&folder, 100, "CHF".parse().expect("a currency")).await;
+    francs.store.accept(&[rate("JPY", "0.0058"), rate("USD", "0.88")], at(1_000)).await.expect("accepts");
+    let euros = reference_of(&folder, 100, Currency::EUR).await;
+    let new = [rate("USD", "0.92")];
+    let verdicts = euros.store.accept(&new, at(9_000)).await.expect("accepts");
+    assert_eq!(verdicts, [RecordVerdict::Changed(3, None)], "of this base it is the first, and for all of the past");
+    assert_eq!(euros.store.accept(&new, at(9_000)).await.expect("accepts"), [RecordVerdict::Unchanged(3)]);
+    for (reference, expected) in [(&euros, [None, Some("0.92")]), (&francs, [Some("0.0058"), Some("0.88")])] {
+        reference.refresh().await.expect("reads");
+        let snapshot = reference.snapshot(HashSet::new(), HashSet::new()).await.expect("reads");
+        let of = |currency: &str| snapshot.rate(currency.parse().expect("a currency"), at(0)).map(String::from);
+        assert_eq!([of("JPY"), of("USD")], expected.map(|rate| rate.map(String::from)));
+    }
 }

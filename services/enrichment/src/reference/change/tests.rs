@@ -14,7 +14,7 @@ fn record(valid_from: Option<i64>, name: &str) -> Record {
 }
 
 fn change(version: u64, valid_from: Option<i64>, name: &str) -> RecordChange {
-    RecordChange { version, valid_from: valid_from.map(at), attributes: category(name), claimed_at: None }
+    RecordChange { version, valid_from: valid_from.map(at), attributes: category(name), claimed_at: None, base: None }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn claim(time: i64, pairs: &[(&str, &str)]) -> CustomerClaim {
 
 fn change(version: u64, claimed_at: Option<i64>, pairs: &[(&str, &str)]) -> RecordChange {
     let valid_from = (version > 1).then(|| at(1000 * version.cast_signed()));
-    RecordChange { version, valid_from, attributes: attributes(pairs), claimed_at: claimed_at.map(at) }
+    RecordChange { version, valid_from, attributes: attributes(pairs), claimed_at: claimed_at.map(at), base: None }
 }
 
 fn record(claimed_at: i64, pairs: &[(&str, &str)]) -> Option<ClaimedRecord> {
@@ -97,7 +97,7 @@ fn in_pieces(claims: &[CustomerClaim], pieces: &[usize]) -> Option<(RecordAttrib
         if let Some(ClaimedRecord { attributes, claimed_at }) = claimed(&accepted, now) {
             let version = accepted.len() as u64 + 1;
             let valid_from = claimed_from(&accepted, at(version.cast_signed()));
-            accepted.push(RecordChange { version, valid_from, attributes, claimed_at: Some(claimed_at) });
+            accepted.push(RecordChange { version, valid_from, attributes, claimed_at: Some(claimed_at), base: None });
         }
     }
     let last = accepted.pop()?;
