@@ -457,11 +457,11 @@ async fn a_rate_is_of_one_base(store: &Store) {
         lines: vec![None; records.len()],
         records,
     };
-    let book = record(RecordKind::Product, "of-one-base", "Books");
+    let book = record(RecordKind::Product, "base-1", "Books");
     let first = file("1", vec![rate("SEK", "0.085"), book, rate("NOK", "0.079")]);
     assert!(francs.load(&first, at(1000)).await.expect("loads").is_some());
     assert_eq!(francs.load(&first, at(1000)).await.expect("loads"), None);
-    let toys = record(RecordKind::Product, "of-one-base", "Toys");
+    let toys = record(RecordKind::Product, "base-1", "Toys");
     francs.accept(&[toys], at(1000)).await.expect("accepts");
 
     // The same content says something else of rates, and of the product what it said.
