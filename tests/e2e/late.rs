@@ -72,7 +72,10 @@ async fn a_late_event_is_counted_once_it_comes_as_history() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_was_told_too_late_is_counted_when_another_tells_it_in_time() {
     let suite = TestSuite::start().await;
-    post(&suite, &order("today", 0), None).await;
+    // The till's clock in the order's partition.
+    let viewed = json!({"type": "product.viewed", "source": "till", "partitionkey": "sold",
+        "data": {"product_id": "novel"}});
+    post(&suite, &viewed, None).await;
     let told = |id: &str, source: &str, days_ago: i64| {
         let mut event = order("sold", days_ago);
         (event["id"], event["source"]) = (id.into(), source.into());
@@ -82,7 +85,7 @@ async fn an_order_that_was_told_too_late_is_counted_when_another_tells_it_in_tim
     assert_eq!(books(&suite, 2).await, [1, 1, 0, 0]);
     post(&suite, &told("b", "server", 0), None).await;
     assert_eq!(books(&suite, 3).await, [2, 1, 0, 0]);
-    assert_eq!(revenue(&suite).await, "21.00");
+    assert_eq!(revenue(&suite).await, "10.50");
     // Whoever tells of it from now on repeats it, the first as well.
     post(&suite, &told("c", "server", 0), None).await;
     post(&suite, &told("a", "till", 12), Some("till 7, of the attic")).await;
@@ -91,8 +94,8 @@ async fn an_order_that_was_told_too_late_is_counted_when_another_tells_it_in_tim
         "data": {"order_id": "sold", "amount": "4.00"}});
     post(&suite, &refund, None).await;
     assert_eq!(books(&suite, 6).await, [3, 1, 2, 0]);
-    assert_eq!(revenue(&suite).await, "21.00");
-    assert_eq!(total_of_books(&suite, "net").await, "17.00");
+    assert_eq!(revenue(&suite).await, "10.50");
+    assert_eq!(total_of_books(&suite, "net").await, "6.50");
     suite.stop().await;
 }
 
