@@ -99,6 +99,29 @@ async fn an_order_that_was_told_too_late_is_counted_when_another_tells_it_in_tim
     suite.stop().await;
 }
 
+/// A refund came before its order, and the order was told too late first: whoever tells
+/// it in time takes the refund to its lines, as the first would have.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tells_an_order_in_place_of_another_takes_its_refund_along() {
+    let suite = TestSuite::start().await;
+    let viewed = json!({"type": "product.viewed", "source": "till", "partitionkey": "sold",
+        "data": {"product_id": "novel"}});
+    post(&suite, &viewed, None).await;
+    let refund = json!({"type": "order.refunded", "source": "shop", "id": "back", "subject": "c-1",
+        "data": {"order_id": "sold", "items": [{"product_id": "novel", "quantity": 1}]}});
+    post(&suite, &refund, None).await;
+    assert_eq!(books(&suite, 2).await, [2, 0, 0, 0]);
+    post(&suite, &order("sold", 12), None).await;
+    assert_eq!(books(&suite, 3).await, [2, 1, 0, 0]);
+    let mut in_time = order("sold", 0);
+    (in_time["id"], in_time["source"]) = ("b".into(), "server".into());
+    post(&suite, &in_time, None).await;
+    assert_eq!(books(&suite, 4).await, [3, 1, 0, 0]);
+    assert_eq!(revenue(&suite).await, "10.50");
+    assert_eq!(total_of_books(&suite, "net").await, "0.00");
+    suite.stop().await;
+}
+
 /// A refund that was late has changed the order that is remembered, and is in no
 /// total: when it comes as history, it takes what it took.
 #[tokio::test(flavor = "multi_thread")]

@@ -43,9 +43,11 @@ impl<'a> BatchEvent<'a> {
         Ok(Self { text, event, look_ups, statement, claim })
     }
 
-    /// Its name.
+    /// The name under which it is known what it did to an order: what it is about, where
+    /// its type has a business key, since another may count in its place.
     pub(super) fn key(&self) -> EventKey {
-        EventKey::of(&self.event.source, &self.event.id, &mut Vec::new())
+        let name = || EventKey::of(&self.event.source, &self.event.id, &mut Vec::new());
+        self.about().unwrap_or_else(name)
     }
 
     /// What it is about, where its type has a business key.
