@@ -36,8 +36,8 @@ pub(crate) struct EventAdditions<'b> {
     pub(crate) duplicate: bool,
     /// Whether it is one by its business key.
     pub(crate) repeated: bool,
-    /// Its name, if it is a duplicate that comes as history or tells once more of what
-    /// another one told: it is counted if that was left out before.
+    /// Its name, if it may tell once more what was left out before: a duplicate that
+    /// comes as history or is about the same as another event is counted then.
     pub(crate) again: Option<EventName>,
     /// Its sender marked it as history.
     pub(crate) is_backfill: bool,
@@ -79,9 +79,15 @@ pub(crate) fn parse<'b>(batch: &'b EnrichedBatch, metrics: &'b Metrics) -> Parse
             continue;
         };
         let enrichment = event.enriched.as_ref().unwrap_or(&unknown);
-        // Of one by its business key another one was counted, or was left out.
-        let may_count = event.backfill.is_some() || enrichment.repeated && enrichment.about.is_some();
-        let again = (enrichment.duplicate && may_count).then(|| key_of(&event));
+        let has_business_key = enrichment.about.is_some();
+        let may_be_left_out = match enrichment.duplicate {
+            // Of one by its business key another one was counted, or was left out.
+            true => event.backfill.is_some() || enrichment.repeated && has_business_key,
+            // Enrichment may have forgotten what was left out. Once this is counted, it is not
+            // left out any more.
+            false => has_business_key,
+        };
+        let again = may_be_left_out.then(|| key_of(&event));
         let rows = match enrichment.duplicate && again.is_none() {
             true => Vec::new(),
             false => rows(batch, metrics, &event, enrichment),

@@ -60,6 +60,28 @@ fn what_another_one_told_too_late_is_counted_once_when_it_is_told_in_time() {
     assert_eq!(apply_again(&mut state, &one(6, first), &metrics).duplicate, 1);
 }
 
+/// Enrichment remembers for a week what came before, aggregation for a month what was
+/// late: what is new by then takes the place of what was left out.
+#[test]
+fn what_is_told_anew_after_enrichment_forgot_it_is_not_left_out_any_more() {
+    let metrics = metrics();
+    let about = |is_repeated, id: &str, sale: &Sale| {
+        let enrichment = Enrichment {
+            duplicate: is_repeated,
+            repeated: is_repeated,
+            about: Some("00112233445566778899aabbccddeeff".into()),
+            ..Enrichment::default()
+        };
+        line_of(id, sale, &enrichment)
+    };
+    let one = |seq, line: Vec<u8>| EnrichedBatch { count: 1, lines: line.into(), ..batch(seq, &[]) };
+    let mut state = state(windows());
+    apply(&mut state, &batch(1, &[sale(0, 200_000)]), &metrics);
+    assert_eq!(apply_again(&mut state, &one(2, about(false, "a", &sale(0, 100_000))), &metrics).late, 1);
+    assert_eq!(apply_again(&mut state, &one(3, about(false, "b", &sale(0, 200_000))), &metrics).counted, 1);
+    assert_eq!(apply_again(&mut state, &one(4, about(true, "c", &sale(0, 200_000))), &metrics).repeated, 1);
+}
+
 #[test]
 fn what_was_left_out_is_forgotten_with_its_body() {
     let metrics = metrics();
