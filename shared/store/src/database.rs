@@ -35,6 +35,11 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PR
 /// And on those that read.
 const READER_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
 
+/// What PostgreSQL is told on every connection. Statements of ours find their rows
+/// by an index. What PostgreSQL knows of a table is a minute old, and a plan is kept:
+/// where the table was small then, it would read all of one that has grown since.
+const PLANS: &str = "SET enable_seqscan = off";
+
 /// A service's database, its schema up to date.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -59,7 +64,7 @@ impl Database {
             sqlite.run(&database.writer).await?;
             Ok(database)
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
-            let pool = AnyPoolOptions::new().max_connections(config.max_connections).acquire_timeout(ACQUIRE_DEADLINE);
+            let pool = told(PLANS).max_connections(config.max_connections).acquire_timeout(ACQUIRE_DEADLINE);
             let pool = pool.connect_with(options(&config.url)?).await?;
             postgres.run(&pool).await?;
             Ok(Self { kind: Dialect::Postgres, readers: pool.clone(), writer: pool })
@@ -75,11 +80,6 @@ impl Database {
         let mut connection = sqlx::AnyConnection::connect_with(&options).await?;
         connection.execute("PRAGMA journal_mode = WAL").await?;
         connection.close().await?;
-        let told = |pragmas: &'static str| {
-            AnyPoolOptions::new().after_connect(move |connection, _| {
-                Box::pin(async move { connection.execute(pragmas).await.map(|_| ()) })
-            })
-        };
         // Whoever waits for the writer is served: a call gives up by itself.
         let writer = told(PRAGMAS).max_connections(1).acquire_timeout(ANSWER_DEADLINE);
         // To wait in turn is no fault to warn of.
@@ -124,6 +124,12 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Connections that are told something before they are used.
+fn told(statements: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .after_connect(move |connection, _| Box::pin(async move { connection.execute(statements).await.map(|_| ()) }))
 }
 
 fn options(url: &str) -> Result<AnyConnectOptions, Error> {

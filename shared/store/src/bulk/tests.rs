@@ -139,6 +139,27 @@ fn what_is_written_comes_back_on_postgres() {
     check(server.url(), "BYTEA");
 }
 
+/// A table of which PostgreSQL knows nothing yet: it would rather read all of it.
+#[tokio::test]
+async fn keys_of_a_table_that_has_grown_are_found_by_its_index() {
+    let Some(server) = Postgres::start().await else {
+        return skipped("keys_of_a_table_that_has_grown_are_found_by_its_index", "no PostgreSQL is installed");
+    };
+    let none = Migrator::DEFAULT;
+    let config = Config { url: server.url(), max_connections: 1 };
+    let database = Database::open(&config, &none, &none).await.expect("opens");
+    for sql in [
+        "CREATE TABLE grown (id BIGINT PRIMARY KEY, bytes BYTEA)",
+        "INSERT INTO grown SELECT n, '\\x00' FROM generate_series(1, 20000) AS n",
+    ] {
+        sqlx::query(sql).execute(database.writer()).await.expect("makes the table");
+    }
+    let keys: Vec<String> = (1..=2_000).map(|key| (key * 7).to_string()).collect();
+    let sql = format!("EXPLAIN SELECT bytes FROM grown WHERE id = ANY('{{{}}}'::BIGINT[])", keys.join(","));
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(database.pool()).await.expect("explains");
+    assert!(plan.iter().any(|line| line.contains("Index Scan") && line.contains("grown")), "{plan:#?}");
+}
+
 #[test]
 fn a_statement_is_one_of_few() {
     let rows = |count| vec![SqlValues::new().bind(1_i64).bind("x"); count];
