@@ -117,6 +117,14 @@ impl Amount {
         Self(self.0.saturating_abs())
     }
 
+    /// With this many decimals, rounded half to even: for texts, never for totals.
+    #[must_use]
+    pub const fn rounded_to(self, decimals: u32) -> Self {
+        let Some(left_out) = SCALE.checked_sub(decimals) else { return self };
+        let unit = 10_i128.pow(left_out);
+        Self(number::divide(self.0, unit).0 * unit)
+    }
+
     /// Decimals that it is written with, without zeros at the end.
     pub const fn decimals(self) -> u32 {
         let (mut decimals, mut units) = (SCALE, self.0);

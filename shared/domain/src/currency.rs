@@ -55,6 +55,12 @@ impl Currency {
         let point = if digits.is_empty() { "" } else { "." };
         format!("{whole}{point}{digits} {self}")
     }
+
+    /// As [`show`](Self::show), rounded to the currency's smallest unit: for what was
+    /// converted, whose further digits nobody pays.
+    pub fn show_rounded(self, amount: Amount) -> String {
+        self.show(amount.rounded_to(u32::try_from(self.decimals()).unwrap_or(u32::MAX)))
+    }
 }
 
 impl FromStr for Currency {
@@ -128,6 +134,22 @@ mod tests {
         ] {
             let currency: Currency = code.parse().expect(code);
             assert_eq!(currency.show(amount.parse().expect(amount)), shown);
+        }
+    }
+
+    #[test]
+    fn what_was_converted_is_shown_in_whole_units_of_its_currency() {
+        for (amount, code, shown) in [
+            ("29981.9871", "EUR", "29981.99 EUR"),
+            ("-0.005", "EUR", "0.00 EUR"),
+            ("0.015", "EUR", "0.02 EUR"),
+            ("20", "EUR", "20.00 EUR"),
+            ("1499.5", "JPY", "1500 JPY"),
+            ("0.7504", "KWD", "0.750 KWD"),
+            ("999999999999999", "KWD", "999999999999999.000 KWD"),
+        ] {
+            let currency: Currency = code.parse().expect(code);
+            assert_eq!(currency.show_rounded(amount.parse().expect(amount)), shown);
         }
     }
 }

@@ -63,7 +63,7 @@ impl EventAmount {
         match self {
             Self::Plain(amount) => amount.to_string(),
             Self::Base(amount, currency) => currency.show(*amount),
-            Self::Converted { own, base } => format!("{} ({})", own.1.show(own.0), base.1.show(base.0)),
+            Self::Converted { own, base } => format!("{} ({})", own.1.show(own.0), base.1.show_rounded(base.0)),
             Self::Unknown(amount, Some(currency)) => format!("{} (no rate known)", currency.show(*amount)),
             Self::Unknown(amount, None) => format!("{amount} of an unknown currency"),
         }

@@ -69,10 +69,10 @@ impl<'de> Deserialize<'de> for Template {
     }
 }
 
-/// A figure of money as people read it.
+/// A figure of money as people read it: rounded, since it may be of converted amounts.
 pub(super) fn in_currency(value: &Value, currency: Currency) -> String {
     match value {
-        Value::Amount(amount) => currency.show(*amount),
+        Value::Amount(amount) => currency.show_rounded(*amount),
         Value::Number(x) => format!("{x:.*} {currency}", currency.decimals()),
         Value::Count(_) | Value::None => figure(value),
     }
