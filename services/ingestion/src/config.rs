@@ -96,6 +96,10 @@ pub struct RequestLimitsConfig {
     pub in_flight_bytes: usize,
     /// Seconds that a body may take to arrive; at most 60.
     pub body_seconds: u64,
+    /// Bytes in a stream that its readers may have before them, from which on requests
+    /// are answered 429; half of the stream's room where that is less, or where this
+    /// is not set.
+    pub backlog_bytes: Option<u64>,
     /// Events that this replica remembers to tell a sender of duplicates.
     pub remembered_events: u64,
 }
@@ -113,6 +117,7 @@ impl Default for RequestLimitsConfig {
             in_flight_requests: 512,
             in_flight_bytes: 256 << 20,
             body_seconds: 30,
+            backlog_bytes: None,
             remembered_events: 100_000,
         }
     }

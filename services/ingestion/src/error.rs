@@ -5,10 +5,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tidemill_domain::Code;
+use tidemill_events::StreamName;
 use tidemill_service::{FieldError, Problem, access::Denied};
 
 /// The longest text from outside that goes into an answer, a header or a log.
 const MAX_TEXT: usize = 400;
+/// Seconds in which later stages have caught up a little.
+const BACKLOG_RETRY: u64 = 2;
 
 /// A refusal. Its [`code`](Self::code) is in the problem's type, in the dead
 /// letter and in the metric's label.
@@ -62,6 +65,8 @@ pub(crate) enum Error {
     RateLimited { retry_after: u64 },
     #[error("too many requests of this address had no valid key")]
     TooManyStrangers { retry_after: u64 },
+    #[error("{stream} waits for its readers: later stages are behind")]
+    Backlog { stream: StreamName },
     #[error("as many requests as fit are being worked on")]
     Busy,
     #[error("the log could not be written")]
@@ -102,6 +107,7 @@ impl Error {
             Self::UnknownType(_) => Code::UnknownType,
             Self::SchemaViolation(_) => Code::SchemaViolation,
             Self::RateLimited { .. } | Self::TooManyStrangers { .. } => Code::RateLimited,
+            Self::Backlog { .. } => Code::Backlog,
             Self::Busy => Code::Busy,
             Self::LogUnavailable => Code::LogUnavailable,
             Self::DeadLettersFull => Code::DeadLettersFull,
@@ -133,6 +139,7 @@ impl Error {
             | Self::UnknownType(_)
             | Self::RateLimited { .. }
             | Self::TooManyStrangers { .. }
+            | Self::Backlog { .. }
             | Self::Busy
             | Self::LogUnavailable
             | Self::DeadLettersFull
@@ -191,7 +198,7 @@ impl Error {
             Self::InvalidEvent(_) => S::UNPROCESSABLE_ENTITY,
             Self::UnknownType(_) => S::UNPROCESSABLE_ENTITY,
             Self::SchemaViolation(_) => S::UNPROCESSABLE_ENTITY,
-            Self::RateLimited { .. } | Self::TooManyStrangers { .. } => S::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } | Self::TooManyStrangers { .. } | Self::Backlog { .. } => S::TOO_MANY_REQUESTS,
             Self::Busy => S::SERVICE_UNAVAILABLE,
             Self::LogUnavailable => S::SERVICE_UNAVAILABLE,
             Self::DeadLettersFull => S::SERVICE_UNAVAILABLE,
@@ -216,6 +223,7 @@ impl Error {
         match self {
             Self::RateLimited { retry_after } | Self::TooManyStrangers { retry_after } => Some(*retry_after),
             Self::Busy => Some(1),
+            Self::Backlog { .. } => Some(BACKLOG_RETRY),
             Self::LogUnavailable | Self::DeadLettersFull => Some(2),
             _ => None,
         }

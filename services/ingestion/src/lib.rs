@@ -33,7 +33,7 @@ pub use intake::schema::{SchemaRegistry, built_in_schemas};
 use crate::{
     dead_letters::{Budgets, DeadLetterWriter, LetterRoom, RejectedTally, counts, room},
     intake::{take_in::EventIntake, validate::Validator},
-    limits::{RequestLimits, UndecidedLimits},
+    limits::{Backlog, RequestLimits, UndecidedLimits, watch_backlog},
     log::LogWriter,
     stage::Redrives,
     telemetry::Telemetry,
@@ -105,6 +105,8 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: SchemaRegistry
     let room = room::watch(dead_letters.room.clone(), context.clone(), bus.clone(), telemetry.clone());
     context.spawn("dead letters", room);
     context.spawn("tally", counts::run(dead_letters.clone(), answered));
+    let backlog = Arc::new(Backlog::new(config.limits.backlog_bytes));
+    context.spawn("backlog", watch_backlog(backlog.clone(), context.clone(), bus.clone(), telemetry.clone()));
     EventIntake {
         origins: config.cors.origins.clone(),
         sender: config.sender.clone(),
@@ -124,6 +126,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: SchemaRegistry
             .build(),
         limits,
         undecided: UndecidedLimits::new(config),
+        backlog,
         log,
         telemetry,
     }

@@ -1,5 +1,6 @@
 //! How much is taken in at once.
 
+mod backlog;
 mod undecided;
 
 use std::{
@@ -19,6 +20,7 @@ use moka::sync::Cache;
 use tidemill_service::Caller;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use backlog::{Backlog, watch as watch_backlog};
 pub(crate) use undecided::{INFLATED_KEY_BYTES, KEY_BYTES, KEY_SECONDS, UndecidedLimits};
 
 use crate::{config::RequestLimitsConfig, error::Error};

@@ -13,7 +13,7 @@ use prometheus_client::{
     },
 };
 use tidemill_domain::{Code, Partition};
-use tidemill_events::{RawBatch, Redrive, TraceParent};
+use tidemill_events::{RawBatch, Redrive, StreamName, TraceParent};
 use tidemill_service::telemetry::{CodeLabel, OutcomeLabel};
 use tidemill_service::{Caller, Registry, trace};
 use tracing::{Span, field::Empty, info_span};
@@ -27,6 +27,11 @@ const MAX_LINKS: usize = 16;
 struct NotKeptLabel {
     code: &'static str,
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BacklogLabel {
+    stream: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +50,7 @@ pub(crate) struct Telemetry {
     dead_letters: Family<CodeLabel, Counter>,
     not_kept: Family<NotKeptLabel, Counter>,
     dead_letters_full: Gauge,
+    backlog_bytes: Family<BacklogLabel, Gauge>,
     redriven: Family<OutcomeLabel, Counter>,
     batch_events: Histogram,
     batch_bytes: Histogram,
@@ -63,6 +69,7 @@ impl Telemetry {
             dead_letters: Family::default(),
             not_kept: Family::default(),
             dead_letters_full: Gauge::default(),
+            backlog_bytes: Family::default(),
             redriven: Family::default(),
             batch_events: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             batch_bytes: Histogram::new(exponential_buckets(256.0, 2.0, 11)),
@@ -86,6 +93,11 @@ impl Telemetry {
                 "1 while the stream of dead letters takes no rejected events",
                 telemetry.dead_letters_full.clone(),
             );
+            registry.register(
+                "backlog_bytes",
+                "Bytes in a stream that the stages on the way to a number have yet to read",
+                telemetry.backlog_bytes.clone(),
+            );
             registry.register("redriven", "Dead letters sent again, by outcome", telemetry.redriven.clone());
             registry.register("batch_events", "Events in a batch", telemetry.batch_events.clone());
             registry.register("batch_bytes", "Bytes of a batch, uncompressed", telemetry.batch_bytes.clone());
@@ -102,6 +114,12 @@ impl Telemetry {
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
         }
+    }
+
+    /// What the readers of a stream have before them.
+    pub(crate) fn backlog(&self, stream: StreamName, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.backlog_bytes.get_or_create(&BacklogLabel { stream: stream.as_str() }).set(bytes);
     }
 
     /// A request was refused as a whole.

@@ -228,7 +228,7 @@ impl Bus {
         Ok(self.info(name).await?.state)
     }
 
-    async fn info(&self, name: StreamName) -> Result<jetstream::stream::Info, Error> {
+    pub(crate) async fn info(&self, name: StreamName) -> Result<jetstream::stream::Info, Error> {
         let stream = self.context.get_stream(name.as_str()).await.map_err(|e| read_error(name, &e))?;
         Ok(stream.cached_info().clone())
     }

@@ -5,18 +5,18 @@
 //! only show others how far it is. The other readers go on where the server says,
 //! so their consumers are on disk, and each message is acknowledged by itself.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use async_nats::jetstream::{
     self,
     consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
 };
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use tidemill_domain::Timestamp;
-use tidemill_events::{Durable, Message};
+use tidemill_events::{Durable, Message, StreamName};
 
-use crate::{Bus, Error, connection::Headers};
+use crate::{Bus, Error, Usage, connection::Headers};
 
 /// Bytes asked for at once. Over-asking makes the server cut the client off
 /// as a slow consumer.
@@ -141,6 +141,26 @@ impl Bus {
             reached: info.ack_floor.stream_sequence,
             waiting: info.num_pending + info.num_ack_pending as u64,
         })
+    }
+}
+
+impl Bus {
+    /// Of a stream's room, what messages take that these readers have yet to
+    /// acknowledge: about, since a message counts as the mean of all. A reader that was
+    /// never there has nothing to read.
+    pub async fn unread(&self, name: StreamName, readers: &HashSet<String>) -> Result<Usage, Error> {
+        let failed = |e: &dyn std::fmt::Display| Error::Read { stream: name.as_str(), reason: e.to_string() };
+        let info = self.info(name).await?;
+        let mut consumers = self.stream(name).await?.consumers();
+        let mut waiting = 0_u64;
+        while let Some(consumer) = consumers.try_next().await.map_err(|e| failed(&e))? {
+            if readers.contains(&consumer.name) {
+                waiting = waiting.saturating_add(consumer.num_pending + consumer.num_ack_pending as u64);
+            }
+        }
+        let bytes = u128::from(info.state.bytes) * u128::from(waiting) / u128::from(info.state.messages.max(1));
+        let max_bytes = u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX);
+        Ok(Usage { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), max_bytes })
     }
 }
 

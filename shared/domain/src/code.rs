@@ -72,6 +72,9 @@ codes! {
         "Nothing: its body is gone. The event has to come from its sender again.";
     AlreadyRedriving = "already_redriving", "The event of the dead letter is on its way", Operator,
         "Wait for its outcome; `force` sends it again.";
+    Backlog = "backlog", "Later stages are behind", Sender,
+        "Send the request again after `retry_after` seconds. Whoever runs the suite: scale or mend the stage that is behind; \
+         `tidemill_ingestion_backlog_bytes` tells which stream waits.";
     BodyTimeout = "body_timeout", "The body did not arrive in time", Sender,
         "Send the request again, in smaller parts where the line is slow.";
     BodyTooLarge = "body_too_large", "The body is too large", Sender,

@@ -196,7 +196,8 @@ pub(super) enum Answers {
     /// the members of a verdict stand beside those of the problem.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(OneRejected),
-    /// The key has used up its events for now; `Retry-After` says for how long.
+    /// The key has used up its events for now, or later stages are behind (code
+    /// `backlog`); `Retry-After` says for how long.
     #[response(status = 429, content_type = "application/problem+json")]
     RateLimited(Problem),
     /// Nothing can be promised: the log is away or full, or the stream of dead

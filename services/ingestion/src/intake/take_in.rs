@@ -21,7 +21,7 @@ use crate::{
     config::SenderConfig,
     dead_letters::{DeadLetterWriter, rejections::Rejections},
     error::Error,
-    limits::{Admission, RequestLimits, UndecidedLimits},
+    limits::{Admission, Backlog, RequestLimits, UndecidedLimits},
     log::LogWriter,
     telemetry::{self, Telemetry},
 };
@@ -37,6 +37,7 @@ pub(crate) struct EventIntake {
     pub(crate) sender: SenderConfig,
     pub(crate) limits: Arc<RequestLimits>,
     pub(crate) undecided: UndecidedLimits,
+    pub(crate) backlog: Arc<Backlog>,
     pub(crate) validator: Validator,
     pub(crate) log: LogWriter,
     pub(crate) dead_letters: Arc<DeadLetterWriter>,
@@ -68,6 +69,7 @@ impl EventIntake {
         admitted: Admitted,
         request: Request,
     ) -> Result<TakenIn, Error> {
+        self.backlog.check()?;
         let (head, body) = request.into_parts();
         // Without an exporter the span has no context, and the caller's goes on.
         let trace = trace::traceparent_of(&Span::current()).or_else(|| telemetry::traceparent(&head.headers));
