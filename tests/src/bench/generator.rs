@@ -26,6 +26,9 @@ pub(super) struct Load {
     pub(super) per_minute: Option<u64>,
     pub(super) begin: Option<Timestamp>,
     pub(super) alert_every: u64,
+    pub(super) customers: u64,
+    /// Bytes that each event is longer by.
+    pub(super) padding: u64,
 }
 
 /// Latencies in milliseconds.
@@ -54,7 +57,12 @@ pub(super) struct LoadReport {
     pub(super) started_ms: i64,
     pub(super) acknowledged_per_s: f64,
     pub(super) events_per_s: f64,
+    /// Until the last request was acknowledged.
+    pub(super) send_seconds: f64,
+    /// Until the books balanced.
     pub(super) seconds: f64,
+    /// Requests that were not taken and were sent again.
+    pub(super) repeated_requests: u64,
     pub(super) accepted_ms: Option<Quantiles>,
     pub(super) visible_ms: Option<Quantiles>,
     pub(super) bytes: u64,
@@ -75,7 +83,8 @@ impl LoadGenerator {
             format!("--batch={}", load.batch),
             format!("--connections={}", load.connections),
             format!("--alert-every={}", load.alert_every),
-            "--customers=200000".to_owned(),
+            format!("--customers={}", load.customers),
+            format!("--padding={}", load.padding),
         ];
         arguments.extend(load.rate.map(|rate| format!("--rate={rate}")));
         arguments.extend(load.per_minute.map(|events| format!("--per-minute={events}")));

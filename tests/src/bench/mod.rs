@@ -1,12 +1,17 @@
 //! The benchmark: the suite as separate processes on servers that sync, under the
 //! load generator that anybody can run (`tidemill bench`).
 
+mod curves;
 mod generator;
+mod growing;
+mod growth;
 mod history;
 mod machine;
+mod overload;
 mod plot;
 mod relay;
 mod report;
+mod scale;
 mod settings;
 mod slack;
 mod suite;
@@ -20,8 +25,11 @@ use std::{
 use tidemill_domain::{Clock, SystemClock, Timestamp};
 
 pub use generator::Quantiles;
+pub use growing::grow;
+pub use growth::{Growth, GrowthPoint};
 pub use history::KeptRun;
 pub use machine::Machine;
+pub use overload::OverloadFigures;
 pub use report::Figures;
 pub use suite::StoreKind;
 
@@ -30,6 +38,7 @@ use self::{
     machine::rounded,
     relay::RelayReport,
     report::{JobFigures, float},
+    scale::Scale,
     suite::{PartsUsage, Suite},
 };
 use crate::{
@@ -56,7 +65,8 @@ const LOADS: usize = 4;
 const GROWTH: f64 = 16.0;
 /// Orders a second that alert, where latencies are measured.
 const ALERTS: u64 = 5;
-
+/// Customers of the reference job.
+const CUSTOMERS: u64 = 200_000;
 /// What a run is.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -157,34 +167,42 @@ impl Bench {
         let alone = relay::measure(&self.folder.join("relay"), &program, &self.generator).await?;
         self.journal.note(format_args!("JetStream alone relays {:.0} events/s", alone.events_per_s));
 
-        let suite = self.suite("job", &catalogue, &mut ports).await?;
-        let job = self.reference_job(&suite).await?;
+        let suite = self.suite("job", &catalogue, Scale::default(), &mut ports).await?;
+        let job = self.sustained("the reference job", &suite, reference_job()).await?;
         suite.stop().await?;
-        let suite = self.suite("shop", &catalogue, &mut ports).await?;
+        let suite = self.suite("shop", &catalogue, Scale::default(), &mut ports).await?;
         let shop = self.shop(&suite).await?;
         suite.stop().await?;
-        Ok(self.figures(machine, &alone, &job, &shop))
+        let suite = self.suite("overload", &catalogue, overload::scale(), &mut ports).await?;
+        let overload = self.overload(&suite, job.load.events_per_s).await?;
+        suite.stop().await?;
+        let figures = self.figures(machine, &alone, &job, &shop);
+        Ok(Figures { overload: Some(overload), ..figures })
     }
 
-    async fn suite(&self, name: &str, catalogue: &Path, ports: &mut Ports) -> Result<Suite, Error> {
-        Suite::start(self.folder.join(name), &self.programs, catalogue, self.store, ports).await
+    async fn suite(&self, name: &str, catalogue: &Path, scale: Scale, ports: &mut Ports) -> Result<Suite, Error> {
+        Suite::start(self.folder.join(name), &self.programs, catalogue, self.store, scale, ports).await
     }
+}
 
-    async fn reference_job(&self, suite: &Suite) -> Result<Sustained, Error> {
-        let load = Load {
-            shape: "invoice-lines",
-            metric: settings::REFERENCE_JOB,
-            events: FIRST,
-            batch: 1_000,
-            connections: 8,
-            rate: None,
-            per_minute: Some(LINES_PER_MINUTE),
-            begin: Some(SystemClock.now().plus_millis(-PAST)),
-            alert_every: 0,
-        };
-        self.sustained("the reference job", suite, load).await
+/// Invoice lines by minute, category and country, as fast as it goes.
+fn reference_job() -> Load {
+    Load {
+        shape: "invoice-lines",
+        metric: settings::REFERENCE_JOB,
+        events: FIRST,
+        batch: 1_000,
+        connections: 8,
+        rate: None,
+        per_minute: Some(LINES_PER_MINUTE),
+        begin: Some(SystemClock.now().plus_millis(-PAST)),
+        alert_every: 0,
+        customers: CUSTOMERS,
+        padding: 0,
     }
+}
 
+impl Bench {
     async fn shop(&self, suite: &Suite) -> Result<ShopFigures, Error> {
         let batched = Load {
             shape: "shop",
@@ -196,6 +214,8 @@ impl Bench {
             per_minute: Some(SHOP_PER_MINUTE),
             begin: Some(SystemClock.now().plus_millis(-PAST)),
             alert_every: 0,
+            customers: CUSTOMERS,
+            padding: 0,
         };
         let batched_report = self.sustained("the shop", suite, batched.clone()).await?.load;
         let begin = Some(SystemClock.now().plus_millis(-PAST / 2));
@@ -216,11 +236,23 @@ impl Bench {
     }
 
     /// A load that lasts for about the time of a measurement.
-    async fn sustained(&self, what: &str, suite: &Suite, mut load: Load) -> Result<Sustained, Error> {
+    async fn sustained(&self, what: &str, suite: &Suite, load: Load) -> Result<Sustained, Error> {
+        self.sustained_as(what, suite, load, |load| load).await
+    }
+
+    /// The same, each of its loads made into another one.
+    async fn sustained_as(
+        &self,
+        what: &str,
+        suite: &Suite,
+        mut load: Load,
+        of: impl Fn(Load) -> Load,
+    ) -> Result<Sustained, Error> {
         let mut done = 0;
         loop {
+            let sent = of(load.clone());
             let before = suite.usage().await?;
-            let report = self.generator.run(suite, &load).await?;
+            let report = self.generator.run(suite, &sent).await?;
             let after = suite.usage().await?;
             self.told(what, &report);
             done += 1;
@@ -228,7 +260,7 @@ impl Bench {
                 return Ok(Sustained { load: report, before, after });
             }
             // Behind the event times of the load before.
-            let span = i64::try_from(load.events / load.per_minute.unwrap_or(1).max(1)).unwrap_or_default();
+            let span = i64::try_from(sent.events / sent.per_minute.unwrap_or(1).max(1)).unwrap_or_default();
             load.begin = load.begin.map(|begin: Timestamp| begin.plus_millis((span + 2) * MINUTE));
             let growth = (self.seconds / report.seconds.max(0.01)).min(GROWTH);
             load.events = whole(float(load.events) * growth);
@@ -247,10 +279,7 @@ impl Bench {
             JobFigures::of(&job.load, &job.before, &job.after);
         let loads = [&job.load, &shop.batched, &shop.single, &shop.latency];
         Figures {
-            store: match self.store {
-                StoreKind::Sqlite => "sqlite".into(),
-                StoreKind::Postgres => "postgres".into(),
-            },
+            store: self.store.name().into(),
             batched_events_per_s: job.load.events_per_s,
             single_events_per_s: shop.single.events_per_s,
             jetstream_ratio: rounded(job.load.events_per_s / alone.events_per_s),
@@ -270,6 +299,7 @@ impl Bench {
             event_bytes,
             nats_in_per_request: nats_per_request.0,
             nats_out_per_request: nats_per_request.1,
+            overload: None,
             machine,
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     generator::{LoadReport, Quantiles},
     machine::{Machine, rounded},
+    overload::OverloadFigures,
     suite::PartsUsage,
 };
 
@@ -57,6 +58,9 @@ pub struct Figures {
     pub nats_in_per_request: f64,
     /// Messages that NATS gave out for one.
     pub nats_out_per_request: f64,
+    /// Three times what the suite can sustain; not in runs of earlier releases.
+    #[serde(default)]
+    pub overload: Option<OverloadFigures>,
     /// What the machine could do.
     pub machine: Machine,
 }
@@ -147,6 +151,13 @@ impl Figures {
             "disk       {:.0} bytes an event of {:.0}; NATS {:.1} messages in and {:.1} out for a request",
             self.disk_bytes_per_event, self.event_bytes, self.nats_in_per_request, self.nats_out_per_request
         ));
+        if let Some(overload) = &self.overload {
+            lines.push(format!(
+                "overload   {} events/s offered, {:.0} taken in; {} requests turned away; balanced {:.1} s behind the \
+                 last one",
+                overload.offered_per_s, overload.acknowledged_per_s, overload.turned_away, overload.recovered_s
+            ));
+        }
         lines.push(format!("balanced {}, equals the truth {}", self.balanced, self.equals_truth));
         lines.join("\n")
     }
@@ -182,6 +193,7 @@ pub(super) mod tests {
             event_bytes: 314.0,
             nats_in_per_request: 40.0,
             nats_out_per_request: 60.0,
+            overload: None,
             machine,
         }
     }
@@ -216,7 +228,7 @@ pub(super) mod tests {
         };
         let load: LoadReport = serde_json::from_value(serde_json::json!({
             "sent": 2_000, "rate": null, "batch": 1_000, "started_ms": 0, "acknowledged_per_s": 1.0,
-            "events_per_s": 1.0, "seconds": 1.0, "accepted_ms": null, "visible_ms": null, "bytes": 600_000,
+            "events_per_s": 1.0, "send_seconds": 1.0, "seconds": 1.0, "repeated_requests": 0, "accepted_ms": null, "visible_ms": null, "bytes": 600_000,
             "cpu_s": 0.01, "balanced": true, "equals_truth": true,
         }))
         .expect("a report");

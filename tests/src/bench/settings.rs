@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use super::scale::Scale;
 use crate::{error::Error, service::Service};
 
 /// Messages a minute that alert may post: each alert is looked for.
@@ -10,7 +11,7 @@ const MESSAGES_PER_MINUTE: u32 = 100_000;
 /// The reference job: invoice lines by minute, category and country, with exact
 /// sums and distinct customers.
 pub(super) const REFERENCE_JOB: &str = "invoice_minutes";
-const REFERENCE_METRIC: &str = "\
+pub(super) const REFERENCE_METRIC: &str = "\
 name: invoice_minutes
 description: Invoice lines, customers, quantity and net per minute by category and country
 types: [invoice.line]
@@ -57,18 +58,23 @@ pub(super) struct Settings<'a> {
     pub(super) stores: &'a Path,
     /// Folder of metrics.
     pub(super) metrics: &'a Path,
+    /// Folder of rules.
+    pub(super) rules: &'a Path,
     /// File of products.
     pub(super) catalogue: &'a Path,
     pub(super) slack: &'a str,
+    pub(super) scale: Scale,
 }
 
 impl Settings<'_> {
     /// As TOML.
     pub(super) fn toml(&self) -> String {
+        let mut nats = vec![("url", quoted(self.nats))];
+        nats.extend(self.scale.partitions.map(|partitions| ("partitions", partitions.to_string())));
         let mut sections = vec![
             section("http", &[("listen", quoted(&self.listen.to_string()))]),
             section("auth", &[("open", true.to_string())]),
-            section("nats", &[("url", quoted(self.nats))]),
+            section("nats", &nats),
             section("telemetry", &[("log", quoted("warn")), ("log_format", quoted("json"))]),
         ];
         if self.service.has_store() {
@@ -76,7 +82,10 @@ impl Settings<'_> {
         }
         let metrics = section("definitions", &[("metrics", path(self.metrics))]);
         match self.service {
-            Service::Ingestion => {}
+            Service::Ingestion => {
+                let backlog = self.scale.backlog_bytes.map(|bytes| ("backlog_bytes", bytes.to_string()));
+                sections.push(section("limits", backlog.as_slice()));
+            }
             Service::Enrichment => {
                 sections.push(section("reference", &[("files", format!("[{}]", path(self.catalogue)))]));
             }
@@ -89,6 +98,7 @@ impl Settings<'_> {
                 let limit = MESSAGES_PER_MINUTE.to_string();
                 let slack = [("webhook_url", quoted(self.slack)), ("messages_per_minute", limit)];
                 sections.push(section("slack", &slack));
+                sections.push(section("rules", &[("folder", path(self.rules))]));
                 sections.push(metrics);
             }
             Service::Reporting => sections.push(metrics),

@@ -10,6 +10,7 @@ use std::{
 use tidemill_testkit::{FakeSlack, NatsServer};
 
 use super::{
+    scale::Scale,
     settings::Settings,
     usage::{Usage, folder_bytes},
 };
@@ -33,6 +34,16 @@ pub enum StoreKind {
     Sqlite,
     /// One PostgreSQL with a database for each service
     Postgres,
+}
+
+impl StoreKind {
+    /// As it is written in files.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
 }
 
 /// A running suite.
@@ -66,6 +77,7 @@ impl Suite {
         programs: &Path,
         catalogue: &Path,
         store: StoreKind,
+        scale: Scale,
         ports: &mut Ports,
     ) -> Result<Self, Error> {
         for name in ["config", "logs", "stores"] {
@@ -85,6 +97,9 @@ impl Suite {
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(Error::program("the HTTP client"))?;
         let definitions = folder.join("metrics");
         super::settings::write_metrics(&definitions)?;
+        scale.write_metrics(&definitions)?;
+        let rules = folder.join("rules");
+        scale.write_rules(&rules)?;
         let mut services = Vec::new();
         for service in Service::ALL {
             let listen = SocketAddr::from(([127, 0, 0, 1], ports.take()?));
@@ -95,8 +110,10 @@ impl Suite {
                 postgres: postgres.as_ref().map(Postgres::address),
                 stores: &folder.join("stores"),
                 metrics: &definitions,
+                rules: &rules,
                 catalogue,
                 slack: &slack.webhook_url(),
+                scale,
             };
             let config = folder.join("config").join(format!("{service}.toml"));
             std::fs::write(&config, settings.toml()).map_err(Error::file(&config))?;

@@ -6,7 +6,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tidemill_tests::bench::{self, Options, StoreKind};
+use tidemill_tests::bench::{self, Growth, GrowthPoint, Options, StoreKind};
 
 /// Measure the suite as separate processes on servers that sync, and check every
 /// number on the way.
@@ -24,7 +24,8 @@ use tidemill_tests::bench::{self, Options, StoreKind};
         Examples:\n  \
         tidemill-bench-suite                         SQLite\n  \
         tidemill-bench-suite --store postgres --seconds 30\n  \
-        tidemill-bench-suite --keep                  add it to docs/performance/history.jsonl"
+        tidemill-bench-suite --keep                  add it to docs/performance/history.jsonl\n  \
+        tidemill-bench-suite --grow partitions --grow rules   what an event costs as these grow"
 )]
 struct Arguments {
     /// Where services keep what they know
@@ -43,6 +44,13 @@ struct Arguments {
     /// The history
     #[arg(long, value_name = "FILE", default_value = "docs/performance/history.jsonl")]
     history: PathBuf,
+    /// Measure what an event costs as this grows, and keep the curve; in place of all
+    /// else. May be given several times
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["keep", "draw"])]
+    grow: Vec<Growth>,
+    /// Where curves are kept
+    #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
+    curves: PathBuf,
     /// Draw the history's picture anew, and end
     #[arg(long)]
     draw: bool,
@@ -53,7 +61,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { store, seconds, folder, keep, history, draw, keep_folder } = Arguments::parse();
+    let Arguments { store, seconds, folder, keep, history, grow, curves, draw, keep_folder } = Arguments::parse();
     if draw {
         return match bench::draw(&history) {
             Ok(()) => ExitCode::SUCCESS,
@@ -61,6 +69,13 @@ async fn main() -> ExitCode {
         };
     }
     let options = Options { store, seconds, folder, keep: keep.then_some(history), keep_folder };
+    if !grow.is_empty() {
+        return match bench::grow(&options, &grow, &curves).await {
+            Ok(points) if points.iter().all(GrowthPoint::is_good) => ExitCode::SUCCESS,
+            Ok(_) => failed("a total is wrong, or the books do not balance"),
+            Err(error) => failed(error),
+        };
+    }
     let figures = match bench::run(&options).await {
         Ok(figures) => figures,
         Err(error) => return failed(error),

@@ -64,6 +64,9 @@ pub struct BenchArguments {
     /// Products
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub products: u32,
+    /// Bytes of a text that nobody reads, in each event
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=60_000), value_name = "BYTES")]
+    pub padding: u32,
     /// Seed of the events: the same seed and --begin give the same events
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -118,6 +118,7 @@ fn workload(arguments: &BenchArguments, now: Timestamp) -> Workload {
         seed: arguments.seed,
         customers: arguments.customers,
         products: arguments.products,
+        padding: arguments.padding,
         begin: now,
         per_minute,
         probe_every: rate.map_or(0, |rate| (rate / PROBES).max(1)),

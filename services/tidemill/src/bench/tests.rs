@@ -18,6 +18,7 @@ fn workload(shape: Shape) -> Workload {
         seed: 7,
         customers: 300,
         products: 40,
+        padding: 0,
         begin: Timestamp::saturating_from_millis(1_780_000_123_456),
         per_minute: 1_000,
         probe_every: 50,

@@ -27,6 +27,8 @@ pub(super) struct Workload {
     pub(super) seed: u64,
     pub(super) customers: u32,
     pub(super) products: u32,
+    /// Bytes of a text in each event that nobody reads.
+    pub(super) padding: u32,
     /// Event time of the first event.
     pub(super) begin: Timestamp,
     /// Events in a minute of event time.

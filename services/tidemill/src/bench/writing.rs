@@ -22,6 +22,8 @@ pub(super) struct Generator {
     id: Vec<u8>,
     products: Vec<ProductText>,
     countries: Vec<Vec<u8>>,
+    /// A member that nobody reads, where events are to be longer.
+    padding: Vec<u8>,
 }
 
 /// What is written of a product.
@@ -51,7 +53,11 @@ impl Generator {
             })
             .map(|text| (text + "\n").into_bytes())
             .collect();
-        Self { workload, batch: batch.max(1), id, products, countries }
+        let padding = match workload.padding {
+            0 => Vec::new(),
+            bytes => format!(r#""note":"{}","#, "x".repeat(bytes as usize)).into_bytes(),
+        };
+        Self { workload, batch: batch.max(1), id, products, countries, padding }
     }
 
     /// How many requests there are.
@@ -93,6 +99,7 @@ impl Generator {
         out.extend_from_slice(br#"","subject":""#);
         customer(facts.customer, out);
         out.extend_from_slice(br#"","data":{"#);
+        out.extend_from_slice(&self.padding);
         match facts.kind {
             Kind::InvoiceLine => {
                 out.extend_from_slice(br#""invoice":""#);

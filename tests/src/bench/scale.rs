@@ -1,0 +1,60 @@
+//! How large a suite is that is measured, where it is not as it is by default.
+
+use std::path::Path;
+
+use super::settings::{REFERENCE_JOB, REFERENCE_METRIC};
+use crate::error::Error;
+
+/// What is set.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Scale {
+    /// Partitions of the log.
+    pub(super) partitions: Option<u64>,
+    /// Metrics over invoice lines; one without.
+    pub(super) metrics: u64,
+    /// Rules over invoice lines beside the built-in ones, none of which fires: one
+    /// half over events, the other over totals.
+    pub(super) rules: u64,
+    /// Bytes that readers may have before them until senders are to wait.
+    pub(super) backlog_bytes: Option<u64>,
+}
+
+const RULES: [(&str, &str); 2] = [
+    ("fraud_detection", include_str!("../../../services/alert/rules/fraud_detection.yaml")),
+    ("revenue_spike", include_str!("../../../services/alert/rules/revenue_spike.yaml")),
+];
+
+impl Scale {
+    /// Writes the metrics beyond the first into the folder of metrics.
+    pub(super) fn write_metrics(&self, folder: &Path) -> Result<(), Error> {
+        for n in 1..self.metrics {
+            let name = format!("{REFERENCE_JOB}_{n}");
+            let text = REFERENCE_METRIC.replacen(REFERENCE_JOB, &name, 1);
+            write(folder, &name, &text)?;
+        }
+        Ok(())
+    }
+
+    /// Writes all rules into a folder.
+    pub(super) fn write_rules(&self, folder: &Path) -> Result<(), Error> {
+        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+        RULES.into_iter().try_for_each(|(name, text)| write(folder, name, text))?;
+        for n in 0..self.rules {
+            let over = match n % 2 {
+                0 => "on: event\ntypes: [invoice.line]\nsignals:\n  - {name: many, when: \"data.quantity > 1000000.0\", score: 1}\n\
+                      fire_at: 1\n"
+                    .to_owned(),
+                _ => format!("on: metric\nmetric: {REFERENCE_JOB}\ngroup_by: [category]\ncondition: \"quantity > 1e12\"\n"),
+            };
+            let head =
+                format!("rule: BENCH_{n}\nseverity: info\ndescription: Never fires\ntitle: Never\nsummary: Never\n");
+            write(folder, &format!("bench_{n}"), &(head + &over))?;
+        }
+        Ok(())
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), Error> {
+    let file = folder.join(format!("{name}.yaml"));
+    std::fs::write(&file, text).map_err(Error::file(&file))
+}
