@@ -138,7 +138,7 @@ struct Sustained {
 /// What the shop came to.
 struct ShopFigures {
     batched: LoadReport,
-    single: LoadReport,
+    single: Sustained,
     latency: LoadReport,
     slack: Option<Quantiles>,
 }
@@ -220,7 +220,7 @@ impl Bench {
         let batched_report = self.sustained("the shop", suite, batched.clone()).await?.load;
         let begin = Some(SystemClock.now().plus_millis(-PAST / 2));
         let single = Load { batch: 1, connections: 64, begin, ..batched.clone() };
-        let single_report = self.sustained("one event a request", suite, single).await?.load;
+        let single = self.sustained("one event a request", suite, single).await?;
 
         // Half of what it can sustain; in step with the clock.
         let rate = whole(batched_report.events_per_s / 2.0).max(1);
@@ -232,7 +232,7 @@ impl Bench {
         let now = (SystemClock.now().millis(), Instant::now());
         let slack = slack::latencies(&suite.slack, &latency_report, now);
         self.told("latency", &latency_report);
-        Ok(ShopFigures { batched: batched_report, single: single_report, latency: latency_report, slack })
+        Ok(ShopFigures { batched: batched_report, single, latency: latency_report, slack })
     }
 
     /// A load that lasts for about the time of a measurement.
@@ -277,11 +277,12 @@ impl Bench {
     fn figures(&self, machine: Machine, alone: &RelayReport, job: &Sustained, shop: &ShopFigures) -> Figures {
         let JobFigures { cpu_s_per_million, peak_rss_mb, disk_bytes_per_event, event_bytes, nats_per_request } =
             JobFigures::of(&job.load, &job.before, &job.after);
-        let loads = [&job.load, &shop.batched, &shop.single, &shop.latency];
+        let single = JobFigures::of(&shop.single.load, &shop.single.before, &shop.single.after);
+        let loads = [&job.load, &shop.batched, &shop.single.load, &shop.latency];
         Figures {
             store: self.store.name().into(),
             batched_events_per_s: job.load.events_per_s,
-            single_events_per_s: shop.single.events_per_s,
+            single_events_per_s: shop.single.load.events_per_s,
             jetstream_ratio: rounded(job.load.events_per_s / alone.events_per_s),
             visible_ms: shop.latency.visible_ms,
             slack_ms: shop.slack,
@@ -293,8 +294,9 @@ impl Bench {
             jetstream_events_per_s: alone.events_per_s,
             jetstream_cpu_s_per_million: alone.cpu_s_per_million,
             shop_events_per_s: shop.batched.events_per_s,
-            single_acknowledged_per_s: shop.single.acknowledged_per_s,
-            single_accepted_ms: shop.single.accepted_ms,
+            single_cpu_s_per_million: single.cpu_s_per_million,
+            single_acknowledged_per_s: shop.single.load.acknowledged_per_s,
+            single_accepted_ms: shop.single.load.accepted_ms,
             latency_rate: shop.latency.rate.unwrap_or_default(),
             event_bytes,
             nats_in_per_request: nats_per_request.0,

@@ -48,6 +48,10 @@ pub struct Figures {
     pub shop_events_per_s: f64,
     /// Events a second that were acknowledged, in requests of one.
     pub single_acknowledged_per_s: f64,
+    /// Processor seconds for a million events of the shop in requests of one, by part;
+    /// not in runs of earlier releases.
+    #[serde(default)]
+    pub single_cpu_s_per_million: BTreeMap<String, f64>,
     /// From the request of one event until its answer, with all connections busy.
     pub single_accepted_ms: Option<Quantiles>,
     /// Events a second at which latencies were measured.
@@ -146,6 +150,7 @@ impl Figures {
             values.iter().map(|(part, value)| format!("{part} {value:.1}")).collect::<Vec<_>>().join(", ")
         };
         lines.push(format!("cpu s/M    {}", parts(&self.cpu_s_per_million)));
+        lines.push(format!("one each   {}", parts(&self.single_cpu_s_per_million)));
         lines.push(format!("peak MB    {}", parts(&self.peak_rss_mb)));
         lines.push(format!(
             "disk       {:.0} bytes an event of {:.0}; NATS {:.1} messages in and {:.1} out for a request",
@@ -180,7 +185,7 @@ pub(super) mod tests {
             visible_ms: Some(quantiles),
             slack_ms: None,
             cpu_s_per_million: parts.clone(),
-            peak_rss_mb: parts,
+            peak_rss_mb: parts.clone(),
             disk_bytes_per_event: 310.5,
             balanced: true,
             equals_truth: true,
@@ -188,6 +193,7 @@ pub(super) mod tests {
             jetstream_cpu_s_per_million: 2.0,
             shop_events_per_s: 4_000.0,
             single_acknowledged_per_s: 1_300.0,
+            single_cpu_s_per_million: parts.clone(),
             single_accepted_ms: Some(quantiles),
             latency_rate: 2_000,
             event_bytes: 314.0,
