@@ -39,11 +39,29 @@ fn counted_validate(headers: &HeaderMap, body: &Bytes) -> usize {
     fuzzing::validate_request("/v1/events", headers, body.clone()).map_or(0, |validated| validated.lines.len())
 }
 
+fn bench_validate(bencher: Bencher<'_, '_>, content_type: &'static str, body: String) {
+    let body = Bytes::from(body);
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    assert_eq!(counted_validate(&headers, &body), EVENTS, "every event is taken");
+    bencher.counter(ItemsCount::new(EVENTS)).bench(|| counted_validate(&headers, black_box(&body)));
+}
+
 /// A request of a thousand events, from its body to the lines of the log.
 #[divan::bench]
 fn validate(bencher: Bencher<'_, '_>) {
-    let body = Bytes::from((0..EVENTS).map(line).collect::<String>());
-    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))]);
-    assert_eq!(counted_validate(&headers, &body), EVENTS, "every event is taken");
-    bencher.counter(ItemsCount::new(EVENTS)).bench(|| counted_validate(&headers, black_box(&body)));
+    bench_validate(bencher, "application/x-ndjson", (0..EVENTS).map(line).collect());
+}
+
+/// The same in an array, with blanks as many programs write them.
+#[divan::bench]
+fn validate_array(bencher: Bencher<'_, '_>) {
+    let lines: Vec<String> = (0..EVENTS).map(|n| line(n).trim_end().replace("\":", "\": ")).collect();
+    bench_validate(bencher, "application/json", format!("[{}]", lines.join(", ")));
+}
+
+/// Events that are written anew, because each id is a number.
+#[divan::bench]
+fn validate_anew(bencher: Bencher<'_, '_>) {
+    let lines = (0..EVENTS).map(|n| line(n).replace(&format!("\"1-{n}\""), &n.to_string()));
+    bench_validate(bencher, "application/x-ndjson", lines.collect());
 }

@@ -15,6 +15,7 @@ mod http;
 mod intake;
 mod limits;
 mod log;
+mod recent;
 mod retry;
 mod stage;
 mod telemetry;
@@ -25,6 +26,7 @@ use std::{convert::Infallible, hash::RandomState, sync::Arc, time::Duration};
 
 use tidemill_bus::Bus;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{ClientIp, Config};
@@ -35,12 +37,10 @@ use crate::{
     intake::{take_in::EventIntake, validate::Validator},
     limits::{Backlog, RequestLimits, UndecidedLimits, watch_backlog},
     log::LogWriter,
+    recent::RecentEvents,
     stage::Redrives,
     telemetry::Telemetry,
 };
-
-/// How long an accepted event is remembered, to tell its sender of a repeat.
-const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// The service.
 #[derive(Debug, Clone, Copy)]
@@ -120,10 +120,7 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: SchemaRegistry
             hasher: RandomState::new(),
         },
         dead_letters,
-        recent: moka::sync::Cache::builder()
-            .max_capacity(config.limits.remembered_events)
-            .time_to_live(REMEMBERED)
-            .build(),
+        recent: RecentEvents::new(config.limits.remembered_events, Instant::now()),
         limits,
         undecided: UndecidedLimits::new(config),
         backlog,

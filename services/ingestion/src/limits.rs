@@ -177,6 +177,9 @@ impl Memory {
         self.used += bytes;
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = u32::try_from(self.used.div_ceil(UNIT) - held).map_err(|_| Error::Busy)?;
+        if missing == 0 {
+            return Ok(());
+        }
         let more = self.bytes.clone().try_acquire_many_owned(missing).map_err(|_| Error::Busy)?;
         match &mut self.held {
             Some(held) => held.merge(more),

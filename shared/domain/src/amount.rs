@@ -79,7 +79,10 @@ impl Amount {
     /// and is read as it. What has more than twelve decimals is rounded to
     /// twelve, half to even, and `rounded` says so.
     pub fn read(text: &str) -> Result<ReadAmount, AmountError> {
-        Self::product([text])
+        match number::plain_units(text) {
+            Some(units) => Ok(ReadAmount { amount: Self(units), rounded: false }),
+            None => Self::product([text]),
+        }
     }
 
     /// The exact product of numbers, each as [`read`](Self::read) takes it.

@@ -49,15 +49,20 @@ macro_rules! identifier {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Whether a text is one, without making it.
+            pub fn check(text: &str) -> Result<(), IdError> {
+                check(text, $limit)?;
+                let extra: fn(&str) -> Result<(), IdError> = $extra;
+                extra(text)
+            }
         }
+
 
         impl FromStr for $name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
-                check(text, $limit)?;
-                let extra: fn(&str) -> Result<(), IdError> = $extra;
-                extra(text)?;
-                Ok(Self(text.into()))
+                Self::check(text).map(|()| Self(text.into()))
             }
         }
 

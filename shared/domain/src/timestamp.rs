@@ -50,12 +50,72 @@ impl Timestamp {
     pub const fn floor_to(self, size_millis: i64) -> Self {
         Self::saturating_from_millis(self.0.div_euclid(size_millis) * size_millis)
     }
+
+    /// The time of a text that is as `Display` writes it; `None` of any other text,
+    /// which may be a time all the same. It takes a tenth of what reading any form does,
+    /// and nearly every text in the log is of this one.
+    pub fn in_own_form(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let millis = match *bytes.get(19..)? {
+            [b'Z'] => 0,
+            [b'.', .., b'Z'] if bytes.len() == 24 => number(&bytes[20..23]).filter(|millis| *millis > 0)?,
+            _ => return None,
+        };
+        let signs = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+        if signs.iter().any(|(at, sign)| bytes[*at] != *sign) {
+            return None;
+        }
+        let part = |from: usize, to: usize| number(&bytes[from..to]);
+        let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+        let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+        if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
+            return None;
+        }
+        // A leap second is another form: it is written as the second before.
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let seconds = ((days_before(year, month) + day - 1) * 24 + hour) * 3600 + minute * 60 + second;
+        Some(Self(Self::MIN + seconds * 1000 + millis))
+    }
+}
+
+/// A number of digits alone.
+fn number(digits: &[u8]) -> Option<i64> {
+    let more = |sum: i64, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'));
+    digits.iter().try_fold(0, more)
+}
+
+const fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+const fn days_of(year: i64, month: i64) -> i64 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from the first one of the year 0 to the first one of a month.
+fn days_before(year: i64, month: i64) -> i64 {
+    const OF_MONTHS: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    // The leap years before this one; the year 0 is one.
+    let leap = if year == 0 { 0 } else { (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1 };
+    let is_behind_leap_day = month > 2 && is_leap(year);
+    let of_months = usize::try_from(month - 1).ok().and_then(|at| OF_MONTHS.get(at)).copied().unwrap_or_default();
+    year * 365 + leap + of_months + i64::from(is_behind_leap_day)
 }
 
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
+        if let Some(time) = Self::in_own_form(text) {
+            return Ok(time);
+        }
         let parsed = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
         let millis = i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1_000_000)).map_err(|_| TimestampError)?;
         if (Self::MIN..=Self::MAX).contains(&millis) { Ok(Self(millis)) } else { Err(TimestampError) }
@@ -116,6 +176,21 @@ mod tests {
         fn what_is_written_is_read_back(millis in Timestamp::MIN..=Timestamp::MAX) {
             let time = Timestamp(millis);
             prop_assert_eq!(time.to_string().parse::<Timestamp>(), Ok(time));
+            prop_assert_eq!(Timestamp::in_own_form(&time.to_string()), Some(time));
+        }
+
+        #[test]
+        fn what_is_in_its_own_form_is_that_time(
+            text in "[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,4})?(Z|z|\\+00:00)",
+        ) {
+            let any = OffsetDateTime::parse(&text, &Rfc3339).ok();
+            if let Some(time) = Timestamp::in_own_form(&text) {
+                let nanos = any.expect("it is a time").unix_timestamp_nanos();
+                prop_assert_eq!(i128::from(time.millis()) * 1_000_000, nanos);
+                prop_assert_eq!(time.to_string(), text);
+            } else if let Ok(time) = text.parse::<Timestamp>() {
+                prop_assert_ne!(time.to_string(), text);
+            }
         }
 
         #[test]

@@ -105,6 +105,11 @@ impl Format {
         }
     }
 
+    /// Whether its events are CloudEvents' JSON format.
+    pub(crate) const fn is_structured(&self) -> bool {
+        matches!(self, Self::Event | Self::Array | Self::EventOrArray | Self::Lines)
+    }
+
     /// Reads one of them.
     pub(crate) fn read(&self, text: &[u8], depth: usize) -> Result<Envelope, Error> {
         match self {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tidemill_service::FieldError;
 
-use super::{normalise::NormalisedEvent, schema::Schemas};
+use super::schema::{EventData, Schemas};
 use crate::error::clip;
 
 /// Hints in one answer; beyond them nothing is looked for.
@@ -39,12 +39,11 @@ impl Hints {
 
     /// Looks for members of an event that its schema does not know, or that hold what
     /// cannot be read.
-    pub(crate) fn look(&mut self, index: usize, event: &NormalisedEvent, schemas: &Schemas) {
+    pub(crate) fn look<'d>(&mut self, index: usize, kind: &str, data: Option<impl EventData<'d>>, schemas: &Schemas) {
         if !self.is_wanted || self.listed.len() >= MAX_HINTS {
             return;
         }
-        schemas.remark(event, &mut |pointer, remark| {
-            let kind = event.kind.as_str();
+        schemas.remark(kind, data, &mut |pointer, remark| {
             if self.told.insert((kind.to_owned(), pattern(pointer))) {
                 let field = FieldError { pointer: clip(&format!("/data{pointer}")), detail: remark.detail(kind) };
                 self.listed.push(Hint { index, field });

@@ -1,7 +1,7 @@
 //! From an envelope to an event: every attribute in its type, what is missing
 //! filled in, what came kept.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{borrow::Cow, net::IpAddr, str::FromStr};
 
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
@@ -82,16 +82,30 @@ impl NormalisedEvent {
     }
 
     /// Gives it the key of its partition, whatever its sender gave: what belongs
-    /// together lies together. A text that can be no attribute decides by its hash.
+    /// together lies together. See [`partition_key_of`].
     pub(super) fn partition_by(&mut self, text: &str) {
-        let hashed = || PartitionKey(format!("{:032x}", xxh3_128(text.as_bytes())));
-        self.partitionkey = Some(text.parse().unwrap_or_else(|_| hashed()));
+        self.partitionkey = Some(PartitionKey(partition_key_of(text).into_owned()));
     }
 
     /// The content type of its data, where it is said.
     pub(crate) fn content_type(&self) -> Option<&str> {
         self.extensions.get("datacontenttype").and_then(Value::as_str)
     }
+}
+
+/// The partition key that a text makes: a text that can be no attribute decides by its
+/// hash.
+pub(super) fn partition_key_of(text: &str) -> Cow<'_, str> {
+    match EventId::check(text) {
+        Ok(()) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(format!("{:032x}", xxh3_128(text.as_bytes()))),
+    }
+}
+
+/// Whether a text may be the name of an extension.
+pub(super) fn is_extension(name: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 /// Checks every attribute of an envelope; what is wrong is told at once, up to
@@ -209,10 +223,9 @@ impl AttributeReader {
         let mut extensions = std::mem::take(&mut self.left);
         extensions.retain(|_, value| !value.is_null());
         for (name, value) in &extensions {
-            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || (b == b'_' && name == "data_base64");
             if RESERVED.contains(&name.as_str()) {
                 self.wrong(name, "is written by Tidemill alone");
-            } else if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
+            } else if !is_extension(name) && name != "data_base64" {
                 self.wrong(name, format!("is no attribute name: {MAX_NAME} lower-case letters and digits at most"));
             } else if !(value.is_string() || value.is_boolean() || value.is_i64()) {
                 self.wrong(name, "must be a string, a boolean or an integer; what is more belongs into data");
@@ -286,7 +299,7 @@ struct PartitionKey(String);
 impl FromStr for PartitionKey {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        text.parse::<EventId>().map(|_| Self(text.into()))
+        EventId::check(text).map(|()| Self(text.into()))
     }
 }
 

@@ -3,10 +3,12 @@
 mod decimal;
 mod known;
 mod partition;
+mod plan;
 mod read_as;
 mod registry;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     path::Path,
 };
@@ -16,10 +18,10 @@ use serde_json::Value;
 use tidemill_events::personal::Members;
 use tidemill_service::{FieldError, StartError};
 
-pub(crate) use self::known::MemberRemark;
+pub(crate) use self::known::{EventData, MemberRemark};
 pub use self::registry::SchemaRegistry;
-use self::{decimal::Decimal, known::KnownMembers, partition::PartitionMember};
-use super::{envelope::is_json, normalise::NormalisedEvent};
+use self::{decimal::Decimal, known::KnownMembers, partition::PartitionMember, plan::Plan};
+use super::{envelope::is_json, normalise::NormalisedEvent, tree::Json};
 use crate::{
     config::{SchemasConfig, UnknownTypes},
     error::{Error, clip},
@@ -70,9 +72,18 @@ pub(crate) struct Schemas {
 /// The schema of one event type.
 struct TypeSchema {
     validator: Validator,
+    /// The same checks without a value, where they are all simple.
+    plan: Option<Plan>,
     /// By what its events are partitioned.
     partition: Option<PartitionMember>,
     known: KnownMembers,
+}
+
+/// What is found of data that is surely as its type's schema has it.
+#[derive(Debug, Default)]
+pub(crate) struct ValidData<'j> {
+    /// The text that decides its event's partition, where the schema says so.
+    pub(crate) partition: Option<Cow<'j, str>>,
 }
 
 /// An event whose data is as its type's schema has it. It says itself what
@@ -135,10 +146,25 @@ impl Schemas {
 }
 
 impl Schemas {
+    /// What is found of data that a plan finds valid. `None` where
+    /// [`validate`](Self::validate) is to decide: it alone says what is wrong.
+    pub(crate) fn find_valid<'j>(&self, kind: &str, data: Option<Json<'j>>) -> Option<ValidData<'j>> {
+        let Some(TypeSchema { plan, partition, .. }) = self.by_type.get(kind) else {
+            return (self.unknown == UnknownTypes::Accept).then(ValidData::default);
+        };
+        let data = data.filter(|data| plan.as_ref().is_some_and(|plan| plan.accepts(*data)))?;
+        Some(ValidData { partition: partition.as_ref().and_then(|member| member.text_in(data)) })
+    }
+
     /// Tells of each member of an event's data that its schema does not know, or of
     /// which nothing can be made, and where it is, until `tell` wants no more.
-    pub(crate) fn remark(&self, event: &NormalisedEvent, tell: &mut impl FnMut(&str, &MemberRemark<'_>) -> bool) {
-        let Some((schema, data)) = self.by_type.get(event.kind.as_str()).zip(event.data.as_ref()) else { return };
+    pub(crate) fn remark<'d>(
+        &self,
+        kind: &str,
+        data: Option<impl EventData<'d>>,
+        tell: &mut impl FnMut(&str, &MemberRemark<'_>) -> bool,
+    ) {
+        let Some((schema, data)) = self.by_type.get(kind).zip(data) else { return };
         schema.known.remark(data, &mut String::new(), tell);
     }
 }
@@ -173,18 +199,22 @@ fn compile(file: &str, name: &str, text: &str, personal: &mut BTreeSet<String>) 
     marked(&schema, personal);
     let known = KnownMembers::of(&schema);
     let partition = PartitionMember::of(&schema).map_err(|reason| failed(1, reason))?;
-    let validator = jsonschema::options()
+    let validator = validator(&schema).map_err(|e| {
+        let at = e.instance_path().as_str();
+        failed(line_of(text, at), format!("{e}, at {at:?}"))
+    })?;
+    Ok(TypeSchema { validator, plan: Plan::of(&schema), partition, known })
+}
+
+/// The validator of a schema, which makes the errors.
+fn validator(schema: &Value) -> Result<Validator, ValidationError<'static>> {
+    jsonschema::options()
         .offline()
         .with_keyword("decimal", |_, bounds, _| match Decimal::new(bounds) {
             Some(decimal) => Ok(Box::new(decimal)),
             None => Err(ValidationError::schema("decimal takes minimum or exclusiveMinimum, as texts")),
         })
-        .build(&schema)
-        .map_err(|e| {
-            let at = e.instance_path().as_str();
-            failed(line_of(text, at), format!("{e}, at {at:?}"))
-        })?;
-    Ok(TypeSchema { validator, partition, known })
+        .build(schema)
 }
 
 /// The line of the member at a pointer, found name by name; the last that is found.

@@ -7,6 +7,7 @@ use axum::{
     http::{header, request},
 };
 use tidemill_service::{Admitted, Caller, trace};
+use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::{
@@ -23,6 +24,7 @@ use crate::{
     error::Error,
     limits::{Admission, Backlog, RequestLimits, UndecidedLimits},
     log::LogWriter,
+    recent::RecentEvents,
     telemetry::{self, Telemetry},
 };
 
@@ -41,8 +43,7 @@ pub(crate) struct EventIntake {
     pub(crate) validator: Validator,
     pub(crate) log: LogWriter,
     pub(crate) dead_letters: Arc<DeadLetterWriter>,
-    /// Hashes of events that were accepted not long ago.
-    pub(crate) recent: moka::sync::Cache<u64, ()>,
+    pub(crate) recent: RecentEvents,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
@@ -135,8 +136,7 @@ impl EventIntake {
 
     fn taken_in(&self, caller: &Caller, validated: ValidatedEvents, admission: Admission) -> TakenIn {
         let ValidatedEvents { accepted, rejected, hints, single, .. } = validated;
-        let is_known = |event: &&u64| !self.recent.entry(**event).or_insert(()).is_fresh();
-        let duplicate = accepted.iter().filter(is_known).count();
+        let duplicate = self.recent.remember(&accepted, Instant::now());
         self.telemetry.taken_in(caller, accepted.len(), duplicate, rejected.total());
         TakenIn { accepted: accepted.len(), duplicate, rejected, hints, single, _until_answered: admission }
     }

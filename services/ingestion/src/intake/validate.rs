@@ -21,8 +21,10 @@ use super::{
     frame,
     hints::Hints,
     inflate::{Encoding, inflate},
-    normalise::{Defaults, NormalisedEvent, SENT_AT, normalise},
-    schema::SchemaRegistry,
+    normalise::{Defaults, SENT_AT, normalise},
+    schema::{EventData, SchemaRegistry, Schemas},
+    tree::Tree,
+    verbatim::{MOST_ADDED, VerbatimEvent},
 };
 use crate::{
     config::{EXPANSION, RequestLimitsConfig},
@@ -65,11 +67,26 @@ pub(crate) struct Submission {
 
 /// One event of it, as it stands there.
 #[derive(Clone, Copy)]
-struct SentEvent<'a> {
-    format: &'a Format,
-    text: &'a [u8],
+struct SentEvent<'f, 't> {
+    format: &'f Format,
+    text: &'t [u8],
     /// When it was sent, where its batch says so.
     sent_at: Option<Timestamp>,
+}
+
+/// What is the same for all events of a request.
+struct RequestTerms<F> {
+    defaults: Defaults<F>,
+    trace: Option<TraceParent>,
+    schemas: Arc<Schemas>,
+}
+
+/// The trace of an event that was given its span.
+struct EventTrace {
+    /// What the event says.
+    traceparent: Option<TraceParent>,
+    /// What its batch links to.
+    recorded: Option<TraceParent>,
 }
 
 /// A verdict on each event of a request.
@@ -101,13 +118,14 @@ impl Validator {
         let now = self.context.clock.now();
         let new_id = || self.context.new_id().to_string();
         let defaults = Defaults { now, new_id, clientip, backfill, redriven: None };
+        let terms = RequestTerms { defaults, trace, schemas: self.schemas.current() };
         let hints = Hints::wanted(!matches!(format, Format::Call(_) | Format::Calls));
         let mut validated = ValidatedEvents { single: items.single, hints, ..ValidatedEvents::default() };
-        let mut scratch = admission.scratch();
+        let (mut scratch, mut tree) = (admission.scratch(), Tree::default());
         for (index, text) in items.texts.iter().copied().enumerate() {
             scratch.cover(text.len().min(self.limits_config.event_bytes) * EXPANSION)?;
             let sent = SentEvent { format: &format, text, sent_at: items.sent_at };
-            match self.accept(&sent, &defaults, trace, &mut validated) {
+            match self.accept(sent, &mut tree, &terms, &mut validated) {
                 Ok(line) => admission.charge(line + LINE_OVERHEAD)?,
                 Err((claim, error)) => {
                     let whole = format.whole(text, items.sent_at, MAX_BODY);
@@ -144,6 +162,7 @@ impl Validator {
         let backfill = format!("redrive-{}", request.letter).parse().ok();
         let (now, redriven) = (request.first_failed_at, Some(request.id));
         let defaults = Defaults { now, new_id: || id.clone(), clientip: None, backfill, redriven };
+        let terms = RequestTerms { defaults, trace: request.trace, schemas: self.schemas.current() };
         // An editor may have put a mark before what was mended.
         let text = frame::unmarked(body.trim_ascii());
         let limits = &self.limits_config;
@@ -156,7 +175,7 @@ impl Validator {
             false => formats::read_again(&format, text, limits.depth, &request.source),
         };
         let accepted = match read {
-            Ok(envelope) => self.accept_envelope(envelope, &defaults, request.trace, validated),
+            Ok(envelope) => self.accept_envelope(envelope, &terms, validated),
             Err(error) => Err((ClaimedIdentity::default(), error)),
         };
         match accepted {
@@ -176,51 +195,79 @@ impl Validator {
 
     /// One event's way from text to its line in a part; answers the line's
     /// length.
-    fn accept(
+    fn accept<'t>(
         &self,
-        sent: &SentEvent<'_>,
-        defaults: &Defaults<impl Fn() -> String>,
-        trace: Option<TraceParent>,
+        sent: SentEvent<'_, 't>,
+        tree: &mut Tree<'t>,
+        terms: &RequestTerms<impl Fn() -> String>,
         validated: &mut ValidatedEvents,
     ) -> Result<usize, (ClaimedIdentity, Error)> {
-        let SentEvent { format, text, sent_at } = *sent;
+        let SentEvent { format, text, sent_at } = sent;
         let limit = self.limits_config.event_bytes;
         if text.len() > limit {
             return Err((ClaimedIdentity::default(), Error::EventTooLarge { limit }));
+        }
+        if let Some(line) = self.accept_verbatim(sent, tree, terms, validated) {
+            return Ok(line);
         }
         let read = format.read(text, self.limits_config.depth);
         let mut envelope = read.map_err(|error| (claim_of(format, text), error))?;
         if let Some(sent_at) = sent_at {
             envelope.attributes.entry(SENT_AT).or_insert_with(|| sent_at.to_string().into());
         }
-        let accepted = self.accept_envelope(envelope, defaults, trace, validated);
+        let accepted = self.accept_envelope(envelope, terms, validated);
         accepted.map_err(|(claim, error)| (claim, format.as_sent(text, error)))
+    }
+
+    /// The way of an event that is right as it was sent. `None` where it is to be
+    /// written anew, or refused: then nothing was done.
+    fn accept_verbatim<'t>(
+        &self,
+        sent: SentEvent<'_, 't>,
+        tree: &mut Tree<'t>,
+        terms: &RequestTerms<impl Fn() -> String>,
+        validated: &mut ValidatedEvents,
+    ) -> Option<usize> {
+        let has_room = sent.text.len() + MOST_ADDED <= self.limits_config.event_bytes;
+        if !sent.format.is_structured() || !has_room {
+            return None;
+        }
+        let mut event = VerbatimEvent::of(tree.read(sent.text, self.limits_config.depth)?)?;
+        let found = terms.schemas.find_valid(event.kind, event.data)?;
+        let id = event.complete(&terms.defaults);
+        let key = event.partition_by(found.partition);
+        let (source, kind) = (event.source, event.kind);
+        let trace = validated.trace(event.traceparent, terms.trace, || event_span(kind, &id, source));
+        event.traced(trace.traceparent);
+        validated.look(kind, event.data, &terms.schemas);
+        validated.accepted.push(self.hasher.hash_one((source, &*id)));
+        let place = (self.partitions.partition_of(&key), source);
+        Some(validated.parts.push(place, trace.recorded, self.batch_bytes, |out| event.write(out)))
     }
 
     fn accept_envelope(
         &self,
         envelope: Envelope,
-        defaults: &Defaults<impl Fn() -> String>,
-        trace: Option<TraceParent>,
+        terms: &RequestTerms<impl Fn() -> String>,
         validated: &mut ValidatedEvents,
     ) -> Result<usize, (ClaimedIdentity, Error)> {
         let limit = self.limits_config.event_bytes;
         let claim = claim(&envelope);
         let accepted = || {
-            let event = normalise(envelope, defaults)?;
-            let schemas = self.schemas.current();
-            let mut event = schemas.validate(event)?.into_event();
-            let trace = validated.trace(&mut event, trace);
+            let event = normalise(envelope, &terms.defaults)?;
+            let mut event = terms.schemas.validate(event)?.into_event();
+            let (kind, id, source) = (event.kind.as_str(), event.id.as_str(), event.source.as_str());
+            let trace = validated.trace(event.traceparent, terms.trace, || event_span(kind, id, source));
+            event.traceparent = trace.traceparent;
             let line = serde_json::to_vec(&event).map_err(|_| Error::Internal)?;
             if line.len() > limit {
                 return Err(Error::EventTooLarge { limit });
             }
-            let index = validated.accepted.len() + validated.rejected.total();
-            validated.hints.look(index, &event, &schemas);
-            let partition = self.partitions.partition_of(event.partition_key());
-            validated.accepted.push(self.hasher.hash_one((&event.source, &event.id)));
-            validated.parts.push(partition, event.source, &line, trace, self.batch_bytes);
-            Ok(line.len())
+            validated.look(event.kind.as_str(), event.data.as_ref(), &terms.schemas);
+            validated.accepted.push(self.hasher.hash_one((event.source.as_str(), event.id.as_str())));
+            let place = (self.partitions.partition_of(event.partition_key()), event.source.as_str());
+            let write = |out: &mut Vec<u8>| out.extend_from_slice(&line);
+            Ok(validated.parts.push(place, trace.recorded, self.batch_bytes, write))
         };
         accepted().map_err(|error| (claim, error))
     }
@@ -236,19 +283,33 @@ fn without_key(format: &Format, text: Bytes, admission: &mut Admission) -> Resul
 impl ValidatedEvents {
     /// Gives a traced event its span. The event's own trace goes before the
     /// request's; beyond the most spans of a request, events go on untraced.
-    fn trace(&mut self, event: &mut NormalisedEvent, request: Option<TraceParent>) -> Option<TraceParent> {
-        let parent = event.traceparent.or(request).filter(|parent| parent.is_sampled())?;
+    fn trace(
+        &mut self,
+        own: Option<TraceParent>,
+        request: Option<TraceParent>,
+        span: impl FnOnce() -> Span,
+    ) -> EventTrace {
+        let Some(parent) = own.or(request).filter(|parent| parent.is_sampled()) else {
+            return EventTrace { traceparent: own, recorded: None };
+        };
         if self.spans.len() >= MAX_TRACED {
-            event.traceparent = event.traceparent.map(TraceParent::unsampled);
-            return None;
+            return EventTrace { traceparent: own.map(TraceParent::unsampled), recorded: None };
         }
-        let span = event_span(event.kind.as_str(), event.id.as_str(), event.source.as_str());
+        let span = span();
         trace::continue_trace(&span, parent);
-        event.traceparent = trace::traceparent_of(&span).or(Some(parent));
+        let traceparent = trace::traceparent_of(&span).or(Some(parent));
         self.spans.push(span);
-        event.traceparent
+        EventTrace { traceparent, recorded: traceparent }
+    }
+
+    /// Looks for what the sender of the next accepted event is to be told.
+    fn look<'d>(&mut self, kind: &str, data: Option<impl EventData<'d>>, schemas: &Schemas) {
+        let index = self.accepted.len() + self.rejected.total();
+        self.hints.look(index, kind, data, schemas);
     }
 }
 
+#[cfg(test)]
+mod both_ways;
 #[cfg(test)]
 mod tests;

@@ -137,7 +137,7 @@ impl Batcher {
             batch_id: self.context.new_id(),
             partition: self.partition,
             ingested_at: self.context.clock.now(),
-            sources: part.sources.iter().map(|(source, count)| (source.to_string(), *count)).collect(),
+            sources: part.sources,
             lines: part.text.into(),
             trace: tidemill_service::trace::traceparent_of(&span),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_domain::{Partition, SourceName};
+use tidemill_domain::Partition;
 use tidemill_events::TraceParent;
 
 /// Bytes of the header that names a batch's sources, from which on it is full.
@@ -12,7 +12,7 @@ pub(super) const FULL_HEADER: usize = 24 << 10;
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct BatchPart {
     pub(crate) text: Vec<u8>,
-    pub(crate) sources: BTreeMap<SourceName, u32>,
+    pub(crate) sources: BTreeMap<String, u32>,
     /// Bytes of the header that names them, at most.
     pub(super) header: usize,
     /// The spans of those that are traced.
@@ -27,24 +27,24 @@ impl BatchPart {
         self.traces.append(&mut other.traces);
         self.redriven.append(&mut other.redriven);
         for (source, count) in std::mem::take(&mut other.sources) {
-            self.count(source, count);
+            self.count(&source, count);
         }
     }
 
-    fn count(&mut self, source: SourceName, count: u32) {
-        let bytes = header_bytes(&source);
-        let known = self.sources.entry(source).or_insert_with(|| {
-            self.header += bytes;
-            0
-        });
-        *known += count;
+    fn count(&mut self, source: &str, count: u32) {
+        if let Some(known) = self.sources.get_mut(source) {
+            *known += count;
+        } else {
+            self.header += header_bytes(source);
+            self.sources.insert(source.to_owned(), count);
+        }
     }
 }
 
 /// A source with its count in ASCII JSON, at most: what is no ASCII takes six
 /// bytes for each unit of UTF-16, a quote two.
-fn header_bytes(source: &SourceName) -> usize {
-    let text: usize = source.as_str().chars().map(|c| if c.is_ascii() { 2 } else { 6 * c.len_utf16() }).sum();
+fn header_bytes(source: &str) -> usize {
+    let text: usize = source.chars().map(|c| if c.is_ascii() { 2 } else { 6 * c.len_utf16() }).sum();
     text + 16
 }
 
@@ -68,23 +68,26 @@ impl Parts {
         parts.map(|lines| lines.text.len()).sum()
     }
 
-    /// Adds an event; `line` is without its end.
+    /// Adds an event of a source to a partition; `write` writes its line, without the
+    /// end. Answers the line's length.
     pub(crate) fn push(
         &mut self,
-        partition: Partition,
-        source: SourceName,
-        line: &[u8],
+        (partition, source): (Partition, &str),
         trace: Option<TraceParent>,
         batch_bytes: usize,
-    ) {
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
         let part = self.open.entry(partition).or_default();
-        part.text.extend_from_slice(line);
+        let before = part.text.len();
+        write(&mut part.text);
+        let length = part.text.len() - before;
         part.text.push(b'\n');
         part.count(source, 1);
         part.traces.extend(trace);
         if part.text.len() >= batch_bytes || part.header >= FULL_HEADER {
             self.full.extend(self.open.remove_entry(&partition));
         }
+        length
     }
 }
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use num_bigint::BigInt;
 
-use super::error::AmountError;
+use super::{SCALE, error::AmountError};
 
 /// The longest text of a number. The exact value of a binary float near 1 has
 /// 55 characters.
@@ -12,6 +12,8 @@ const MAX_TEXT: usize = 64;
 /// The smallest number of 15 digits. A decimal of fewer comes back from a binary
 /// float as it was; one of so many may be a float that was written out.
 const FLOAT_DIGITS: i128 = 100_000_000_000_000;
+/// Bytes of a number that is read at once: of fewer digits than a float has.
+const PLAIN_DIGITS: usize = 14;
 /// Decimals that are meant: a number of no more is taken as it is written,
 /// however many digits it has in all.
 const PLAIN_DECIMALS: i32 = 6;
@@ -138,6 +140,35 @@ impl FromStr for WrittenNumber {
         let number = without_noise(text, kept, scale)?;
         Ok(if negative { number.negated() } else { number })
     }
+}
+
+/// A number of few digits and no exponent, as most are written, in units of an
+/// amount; `None` of any other text.
+pub(super) fn plain_units(text: &str) -> Option<i128> {
+    let (is_negative, plain) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    // The point and so few digits that no float was written out.
+    if plain.is_empty() || plain.len() > PLAIN_DIGITS {
+        return None;
+    }
+    let (mut digits, mut decimals) = (0_i64, None);
+    for byte in plain.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits * 10 + i64::from(byte - b'0');
+                decimals = decimals.map(|decimals| decimals + 1);
+            }
+            b'.' if decimals.is_none() => decimals = Some(0),
+            _ => return None,
+        }
+    }
+    if plain == "." {
+        return None;
+    }
+    let units = i128::from(digits) * 10_i128.pow(SCALE.checked_sub(decimals.unwrap_or_default())?);
+    Some(if is_negative { -units } else { units })
 }
 
 /// An exponent beyond a thousand is as good as a thousand: the number is too

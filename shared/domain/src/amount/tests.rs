@@ -117,6 +117,11 @@ proptest! {
     }
 
     #[test]
+    fn a_plain_number_is_read_as_any_is(text in "-?[0-9]{0,9}(\\.[0-9]{0,14})?|[-+0-9.e ]{0,6}") {
+        prop_assert_eq!(Amount::read(&text), Amount::product([text.as_str()]));
+    }
+
+    #[test]
     fn a_product_is_that_of_big_decimals_rounded_once(factors in prop::collection::vec(decimal(), 1..=4)) {
         let exact: BigDecimal = factors.iter().fold(BigDecimal::from(1), |product, text| product * text.parse::<BigDecimal>().expect("a decimal"));
         let rounded = exact.with_scale_round(12, RoundingMode::HalfEven);

@@ -4,9 +4,12 @@ use jsonschema::{Keyword, ValidationError};
 use serde_json::{Value, value::RawValue};
 use tidemill_domain::Amount;
 
+const NO_NUMBER: &str = "is not a decimal number";
+
 /// The keyword `decimal`: a number, or a text that spells one, that Tidemill
 /// can hold (below 10^15; [`Amount::read`] says how it is rounded); `{"minimum": "0"}`
 /// and `{"exclusiveMinimum": "0"}` bound it.
+#[derive(Debug)]
 pub(super) struct Decimal {
     minimum: Option<Amount>,
     exclusive_minimum: Option<Amount>,
@@ -27,15 +30,25 @@ impl Decimal {
     }
 
     fn check(&self, value: &Value) -> Result<(), String> {
-        let text = match value {
-            Value::Number(number) => number.to_string(),
-            // JSON's spelling of numbers, so that every stage reads the same.
-            Value::String(text) if serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text) => {
-                text.clone()
-            }
-            _ => return Err("is not a decimal number".into()),
-        };
-        let amount: Amount = text.parse().map_err(|e| format!("is {e}"))?;
+        match value {
+            Value::Number(number) => self.check_number(&number.to_string()),
+            Value::String(text) => self.check_text(text),
+            _ => Err(NO_NUMBER.into()),
+        }
+    }
+
+    /// Whether a text spells such a number.
+    pub(super) fn check_text(&self, text: &str) -> Result<(), String> {
+        // JSON's spelling of numbers, so that every stage reads the same.
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(raw) if raw.get() == text => self.check_number(text),
+            _ => Err(NO_NUMBER.into()),
+        }
+    }
+
+    /// Whether a number, as it is spelt, is such a one.
+    pub(super) fn check_number(&self, number: &str) -> Result<(), String> {
+        let amount: Amount = number.parse().map_err(|e| format!("is {e}"))?;
         match (self.minimum, self.exclusive_minimum) {
             (Some(minimum), _) if amount < minimum => Err(format!("is less than {minimum}")),
             (_, Some(minimum)) if amount <= minimum => Err(format!("is not more than {minimum}")),

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::read_as::ReadAs;
-use crate::error::clip;
+use crate::{
+    error::clip,
+    intake::tree::{Json, Kind},
+};
 
 #[cfg(test)]
 mod tests;
@@ -26,14 +29,52 @@ pub(crate) enum MemberRemark<'a> {
     /// It is none of these.
     Unknown(&'a BTreeMap<String, KnownMembers>),
     /// It is known, and holds what is not read.
-    Unread(UnreadMember<'a>),
+    Unread(UnreadMember),
 }
 
 /// A member that is read as something, and cannot be.
 #[derive(Debug)]
-pub(crate) struct UnreadMember<'a> {
+pub(crate) struct UnreadMember {
     read_as: ReadAs,
-    value: &'a Value,
+    value: Value,
+}
+
+/// Data in which members are looked for: as a value, or as the tree of a text.
+pub(crate) trait EventData<'d>: Copy {
+    /// The members of an object.
+    fn members(self) -> impl Iterator<Item = (&'d str, Self)>;
+    /// The items of an array.
+    fn items(self) -> impl Iterator<Item = Self>;
+    /// The same as a value of its own.
+    fn to_value(self) -> Value;
+}
+
+impl<'d> EventData<'d> for &'d Value {
+    fn members(self) -> impl Iterator<Item = (&'d str, Self)> {
+        self.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+    }
+
+    fn items(self) -> impl Iterator<Item = Self> {
+        self.as_array().into_iter().flatten()
+    }
+
+    fn to_value(self) -> Value {
+        self.clone()
+    }
+}
+
+impl<'d> EventData<'d> for Json<'d> {
+    fn members(self) -> impl Iterator<Item = (&'d str, Self)> {
+        self.parts().filter(move |_| self.kind() == Kind::Object).map(|member| (member.key(), member))
+    }
+
+    fn items(self) -> impl Iterator<Item = Self> {
+        self.parts().filter(move |_| self.kind() == Kind::Array)
+    }
+
+    fn to_value(self) -> Value {
+        Json::to_value(self)
+    }
 }
 
 impl MemberRemark<'_> {
@@ -115,45 +156,55 @@ impl KnownMembers {
     /// Tells of each member that is not known, or not read, and where it is, until
     /// `tell` answers that it wants no more. A level of which the schema names no
     /// member may have any.
-    pub(super) fn remark(
+    pub(super) fn remark<'d>(
         &self,
-        value: &Value,
+        value: impl EventData<'d>,
         at: &mut String,
         tell: &mut impl FnMut(&str, &MemberRemark<'_>) -> bool,
     ) -> bool {
-        if let Some(read_as) = self.read_as.filter(|read_as| read_as.is_unreadable(value)) {
-            return tell(at, &MemberRemark::Unread(UnreadMember { read_as, value }));
+        if let Some(read_as) = self.read_as {
+            let value = value.to_value();
+            if read_as.is_unreadable(&value) {
+                return tell(at, &MemberRemark::Unread(UnreadMember { read_as, value }));
+            }
         }
         let length = at.len();
-        let mut within = |part: &str, known: Option<&Self>, value: &Value, at: &mut String| {
-            at.push('/');
-            at.push_str(part);
-            let goes_on = match known {
-                Some(known) => known.remark(value, at, tell),
-                None => tell(at, &MemberRemark::Unknown(&self.members)),
-            };
-            at.truncate(length);
-            goes_on
-        };
-        match value {
-            Value::Object(members) => members.iter().all(|(name, value)| {
+        if !self.members.is_empty() {
+            for (name, value) in value.members() {
                 let known = self.members.get(name);
-                let is_any = self.is_open || self.members.is_empty();
-                if known.is_none() && is_any {
-                    return true;
+                if known.is_none_or(Self::is_any) && (known.is_some() || self.is_open) {
+                    continue;
                 }
-                if name.contains(['~', '/']) {
-                    return within(&name.replace('~', "~0").replace('/', "~1"), known, value, at);
+                at.push('/');
+                match name.contains(['~', '/']) {
+                    true => at.push_str(&name.replace('~', "~0").replace('/', "~1")),
+                    false => at.push_str(name),
                 }
-                within(name, known, value, at)
-            }),
-            Value::Array(values) => match &self.items {
-                Some(known) => {
-                    values.iter().enumerate().all(|(place, value)| within(&place.to_string(), Some(known), value, at))
+                let goes_on = match known {
+                    Some(known) => known.remark(value, at, tell),
+                    None => tell(at, &MemberRemark::Unknown(&self.members)),
+                };
+                at.truncate(length);
+                if !goes_on {
+                    return false;
                 }
-                None => true,
-            },
-            _ => true,
+            }
         }
+        let Some(known) = self.items.as_ref().filter(|items| !items.is_any()) else { return true };
+        for (place, value) in value.items().enumerate() {
+            at.push('/');
+            at.push_str(&place.to_string());
+            let goes_on = known.remark(value, at, tell);
+            at.truncate(length);
+            if !goes_on {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether it has nothing to say of a value, whatever that is.
+    fn is_any(&self) -> bool {
+        self.read_as.is_none() && self.members.is_empty() && self.items.is_none()
     }
 }

@@ -1,6 +1,10 @@
 //! The member of an event's data that decides its partition.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
+
+use crate::intake::tree::{Json, Kind};
 
 /// Marks the property by whose text events of a type are partitioned, whoever
 /// sends them.
@@ -23,6 +27,17 @@ impl PartitionMember {
             return Err(format!("{MARK} marks two members, {one} and {other}: an event has one partition"));
         }
         Ok(members.pop().map(Self))
+    }
+
+    /// The same in the tree of data. `None` is a member that decides nothing.
+    pub(super) fn text_in<'j>(&self, data: Json<'j>) -> Option<Cow<'j, str>> {
+        let member = self.0.iter().try_fold(data, |value, name| value.get(name))?;
+        match member.kind() {
+            // Whatever zeros it is spelt with.
+            Kind::Fraction => self.text(&data.to_value()).map(Cow::Owned),
+            Kind::Integer => Some(Cow::Borrowed(member.raw())),
+            _ => member.text().filter(|text| !text.is_empty()),
+        }
     }
 
     /// Its text in data: that of a string or a number.

@@ -11,7 +11,7 @@ use crate::{
     intake::{route::Route, schema::Schemas},
 };
 
-fn validate() -> Validator {
+pub(super) fn validate() -> Validator {
     let limits_config =
         RequestLimitsConfig { events_per_request: 100, inflated_bytes: 1 << 20, ..RequestLimitsConfig::default() };
     Validator {

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use tidemill_domain::SourceName;
 use tidemill_testkit::TestNats;
 
 use super::{super::part::Parts, *};
@@ -10,20 +9,20 @@ use super::{super::part::Parts, *};
 #[test]
 fn sources_fit_the_header() {
     let sources = |range: std::ops::Range<usize>| {
-        let name = |n: usize| format!("{n:04}{}", "\u{1f600}".repeat(49)).parse::<SourceName>().expect("a name");
+        let name = |n: usize| format!("{n:04}{}", "\u{1f600}".repeat(49));
         range.map(name).collect::<Vec<_>>()
     };
     let mut parts = Parts::default();
     for source in sources(0..300).iter().chain(&sources(0..300)) {
-        parts.push(Partition::new(0), source.clone(), b"{}", None, 64 << 10);
+        parts.push((Partition::new(0), source), None, 64 << 10, |out| out.extend(b"{}"));
     }
     let all: Vec<&BatchPart> = parts.full.iter().map(|(_, lines)| lines).chain(parts.open.values()).collect();
     assert_eq!(all.iter().map(|lines| lines.sources.values().sum::<u32>()).sum::<u32>(), 600);
     assert!(all.len() > 5);
     for lines in &all {
-        let named: BTreeMap<String, u32> = lines.sources.iter().map(|(s, n)| (s.to_string(), *n)).collect();
+        let named: &BTreeMap<String, u32> = &lines.sources;
         let header: usize =
-            serde_json::to_string(&named).expect("JSON").chars().map(|c| if c.is_ascii() { 1 } else { 12 }).sum();
+            serde_json::to_string(named).expect("JSON").chars().map(|c| if c.is_ascii() { 1 } else { 12 }).sum();
         assert!(header <= lines.header && lines.header < MAX_HEADER / 2 + 1024, "{header} {}", lines.header);
     }
     let pending = |lines: &BatchPart| {
@@ -46,7 +45,7 @@ fn sources_fit_the_header() {
 fn a_part_that_was_given_up_is_left_out() {
     let pending = |text: &str| {
         let (stored, answer) = oneshot::channel();
-        let source = "shop".parse().expect("a name");
+        let source = "shop".to_owned();
         let part = BatchPart { text: text.into(), sources: [(source, 1)].into(), ..BatchPart::default() };
         (PendingPart { part, stored }, answer)
     };
@@ -93,7 +92,7 @@ async fn what_arrives_before_its_turn_goes_together() {
     let mut answers = Vec::new();
     for text in ["{\"n\":1}\n", "{\"n\":2}\n", "{\"n\":3}\n"] {
         let (stored, answer) = oneshot::channel();
-        let source = "shop".parse().expect("a name");
+        let source = "shop".to_owned();
         let part = BatchPart { text: text.into(), sources: [(source, 1)].into(), ..BatchPart::default() };
         queue.send(PendingPart { part, stored }).await.expect("is taken");
         answers.push(answer);

@@ -1,8 +1,20 @@
 use serde_json::json;
 
 use super::*;
+use crate::intake::tree::Tree;
 
 fn remarks(schema: &Value, data: &Value) -> Vec<String> {
+    let of_value = told(schema, data);
+    let (mut tree, text) = (Tree::default(), data.to_string());
+    assert_eq!(
+        told(schema, tree.read(text.as_bytes(), 64).expect("plain").json),
+        of_value,
+        "a tree is looked at alike"
+    );
+    of_value
+}
+
+fn told<'d>(schema: &Value, data: impl EventData<'d>) -> Vec<String> {
     let mut found = Vec::new();
     KnownMembers::of(schema).remark(data, &mut String::new(), &mut |pointer, _| {
         found.push(pointer.to_owned());
@@ -68,6 +80,6 @@ fn a_member_that_cannot_be_read_is_told_with_its_value() {
         ]
     );
     let long = Value::from("x".repeat(1000));
-    let told = MemberRemark::Unread(UnreadMember { read_as: ReadAs::Amount, value: &long }).detail("fee.paid");
+    let told = MemberRemark::Unread(UnreadMember { read_as: ReadAs::Amount, value: long }).detail("fee.paid");
     assert!(told.starts_with("\"xxx") && told.contains("x… cannot be read") && told.len() < 150, "{told}");
 }
