@@ -90,6 +90,7 @@ fn form(form: Form) -> String {
         Form::Time => "RFC 3339".into(),
         Form::Uuid => "UUID".into(),
         Form::OneOf(values) => one_of(values),
+        Form::Types => "event types, with commas".into(),
         Form::Word => "a word".into(),
         Form::Stream => "a stream".into(),
         Form::Text => "JSON string in ASCII".into(),

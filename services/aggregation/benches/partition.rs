@@ -58,6 +58,7 @@ fn batches(events: u64, per_minute: u64, mut raw_seq: u64) -> Vec<EnrichedBatch>
             ingested_at: Timestamp::saturating_from_millis(1_764_000_000_000),
             refdata: 1,
             count: BATCH as u32,
+            types: None,
             lines: (first..first + BATCH).map(|n| line(n, per_minute)).collect::<String>().into(),
             trace: None,
         }

@@ -37,6 +37,7 @@ fn batch_at(time: &str, raw_seq: u64, raw_prev: u64, price: &str) -> EnrichedBat
         ingested_at: Timestamp::saturating_from_millis(1_767_323_045_000),
         refdata: 1,
         count: 1,
+        types: None,
         lines: (line + "\n").into(),
         trace: None,
     }

@@ -16,6 +16,7 @@ mod dependencies;
 mod error;
 mod evaluate;
 mod http;
+pub mod measured;
 mod outbox;
 mod rules;
 mod stage;

@@ -81,6 +81,29 @@ impl StepChanges {
         *self == Self::default()
     }
 
+    /// Whether it only says how far a reader has come: to read the same again would
+    /// change nothing else.
+    pub(crate) fn is_position_alone(&self) -> bool {
+        self.parts() == 0 && self.forget_cells.is_empty()
+    }
+
+    /// Takes in what the next step changes.
+    pub(crate) fn extend(&mut self, next: Self) {
+        self.alerts.extend(next.alerts);
+        self.progress.extend(next.progress);
+        self.observations = match (self.observations.take(), next.observations) {
+            (Some(mut before), Some(next)) => {
+                (before.raw_seq, before.arrived) = (next.raw_seq, before.arrived.max(next.arrived));
+                before.entries.extend(next.entries);
+                Some(before)
+            }
+            (before, next) => next.or(before),
+        };
+        self.forget_observations = next.forget_observations.or(self.forget_observations);
+        self.cells.extend(next.cells);
+        self.forget_cells.extend(next.forget_cells);
+    }
+
     /// What it is made of, apart from positions: alerts, then observations, then
     /// cells. None of them needs another.
     pub(crate) fn parts(&self) -> usize {

@@ -98,7 +98,7 @@ impl Default for Telemetry {
             early_batches: Counter::default(),
             foreign_cells: Counter::default(),
             lag: Family::default(),
-            chunk: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]),
+            chunk: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
         }
     }
 }

@@ -14,6 +14,7 @@ mod parsed;
 mod place;
 mod settled;
 mod tally;
+mod written;
 
 pub(crate) use encoded::EncodedBatch;
 pub(crate) use event::{BatchEvent, UnreadableLine};

@@ -11,4 +11,4 @@ mod written_orders;
 pub(crate) use customers::CustomerStatement;
 pub use definition::BUILT_IN;
 pub(crate) use definition::{RecordNames, ShopDefinition};
-pub(crate) use members::{LookUps, NamedCurrency};
+pub(crate) use members::{LookUps, NamedCurrency, ReadMembers};

@@ -12,12 +12,12 @@ use prometheus_client::{
     },
 };
 use tidemill_domain::{Code, Partition};
-use tidemill_events::{EventRef, TraceParent};
+use tidemill_events::TraceParent;
 use tidemill_service::telemetry::{CodeLabel, OutcomeLabel, PartitionLabel};
 use tidemill_service::{Registry, trace};
 use tracing::{Span, field};
 
-use crate::{batch::BatchTally, duplicates::MemorySize, reference::RecordKind, store::ClaimsOutcome};
+use crate::{batch::BatchTally, duplicates::MemorySize, event::LogEvent, reference::RecordKind, store::ClaimsOutcome};
 
 /// What became of an event here. Exactly one holds for each.
 #[derive(Debug, Clone, Copy)]
@@ -215,7 +215,7 @@ pub(crate) struct Spans {
 impl Spans {
     /// Opens them; none where no event is sampled.
     pub(crate) fn open<'a>(
-        events: impl ExactSizeIterator<Item = &'a EventRef<'a>>,
+        events: impl ExactSizeIterator<Item = &'a LogEvent<'a>>,
         raw_seq: u64,
         parent: Option<TraceParent>,
     ) -> Self {
@@ -253,11 +253,11 @@ impl Spans {
     }
 }
 
-fn sampled(event: &EventRef<'_>) -> Option<TraceParent> {
-    event.traceparent.as_deref()?.parse().ok().filter(|parent: &TraceParent| parent.is_sampled())
+fn sampled(event: &LogEvent<'_>) -> Option<TraceParent> {
+    event.trace_context()?.parse().ok().filter(|parent: &TraceParent| parent.is_sampled())
 }
 
-fn event_span(event: &EventRef<'_>, parent: TraceParent) -> Span {
+fn event_span(event: &LogEvent<'_>, parent: TraceParent) -> Span {
     let span = tracing::info_span!(
         "enrich",
         otel.name = format!("enrich {}", event.kind),

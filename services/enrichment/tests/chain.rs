@@ -333,6 +333,7 @@ impl Message for Garbage {
             ingested_at: Timestamp::EPOCH,
             refdata: 0,
             count: 0,
+            types: None,
             lines: Vec::new().into(),
             trace: None,
         }

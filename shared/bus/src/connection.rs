@@ -60,7 +60,9 @@ impl Usage {
     }
 }
 
-pub(crate) struct Headers<'a>(pub(crate) Option<&'a HeaderMap>);
+/// The headers of a message that came.
+#[derive(Debug)]
+pub struct Headers<'a>(pub(crate) Option<&'a HeaderMap>);
 
 impl HeaderSource for Headers<'_> {
     fn get(&self, name: &str) -> Option<&str> {

@@ -14,7 +14,7 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tidemill_domain::Timestamp;
-use tidemill_events::{Durable, Message, StreamName};
+use tidemill_events::{DecodeError, Durable, Message, StreamName};
 
 use crate::{Bus, Error, Usage, connection::Headers};
 
@@ -235,6 +235,14 @@ impl Delivery {
     /// The message in its type.
     pub fn decode<M: Message>(&self) -> Result<M, Error> {
         Ok(M::decode(&Headers(self.message.headers.as_ref()), self.message.payload.clone())?)
+    }
+
+    /// The same, by another way to read it.
+    pub fn decode_with<M: Message>(
+        &self,
+        read: impl FnOnce(&Headers<'_>, Bytes) -> Result<M, DecodeError>,
+    ) -> Result<M, Error> {
+        Ok(read(&Headers(self.message.headers.as_ref()), self.message.payload.clone())?)
     }
 
     /// The body as it came, for a dead letter.

@@ -18,7 +18,7 @@ mod topology;
 
 pub use acks::Acks;
 pub use config::Config;
-pub use connection::{Bus, Published, Stored, Usage};
+pub use connection::{Bus, Headers, Published, Stored, Usage};
 pub use consumer::{Delivery, Progress, Subscription};
 pub use error::Error;
 pub use leases::Change;

@@ -46,6 +46,7 @@ async fn enriched(bus: &Bus, partition: Partition, raw_seq: u64, remade: Option<
         refdata: 0,
         remade,
         count: 1,
+        types: None,
         lines: "{}\n".into(),
         trace: None,
     };

@@ -107,6 +107,7 @@ pub(crate) mod name {
     pub(crate) const PARTITION: &str = "Tm-Partition";
     pub(crate) const BATCH_ID: &str = "Tm-Batch-Id";
     pub(crate) const COUNT: &str = "Tm-Count";
+    pub(crate) const TYPES: &str = "Tm-Types";
     pub(crate) const SOURCES: &str = "Tm-Sources";
     pub(crate) const INGESTED_AT: &str = "Tm-Ingested-At";
     pub(crate) const ORDER: &str = "Tm-Redrive-Order";

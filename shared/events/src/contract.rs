@@ -74,6 +74,8 @@ pub enum Form {
     Uuid,
     /// One of these.
     OneOf(&'static [&'static str]),
+    /// Event types with commas between them.
+    Types,
     /// A word of ours, as it is.
     Word,
     /// The name of a stream.
@@ -169,6 +171,7 @@ impl Header {
             Form::Uuid => schema["format"] = json!("uuid"),
             Form::OneOf([only]) => schema["const"] = json!(only),
             Form::OneOf(values) => schema["enum"] = json!(values),
+            Form::Types => schema["pattern"] = json!("^[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*$"),
             Form::Word => {}
             Form::Stream => schema["enum"] = json!(StreamName::ALL.map(StreamName::as_str)),
             Form::Text => schema["pattern"] = json!(r#"^"[ -~]*"$"#),

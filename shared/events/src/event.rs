@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 use serde_json::value::RawValue;
 use tidemill_domain::{Currency, Timestamp};
 
+pub use crate::lines::lines;
 use crate::{
     item::ItemFacts,
     order::{LineFacts, OrderFacts},
@@ -319,19 +320,15 @@ impl JsonSchema for EnrichedEvent {
 
 /// A line with an `"enriched"` member spliced in before its closing brace:
 /// cheaper than writing the event again, and what came stays as it came.
-/// `line` must be a JSON object with at least one member, as events are.
-pub fn splice_enrichment(line: &[u8], enrichment: &Enrichment, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+/// `line` must be a JSON object with at least one member, as events are, and `enrichment`
+/// is written as an [`Enrichment`] is.
+pub fn splice_enrichment(line: &[u8], enrichment: &impl Serialize, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let end = line.iter().rposition(|b| *b == b'}').unwrap_or(line.len());
     out.extend_from_slice(&line[..end]);
     out.extend_from_slice(b",\"enriched\":");
     serde_json::to_writer(&mut *out, enrichment)?;
     out.extend_from_slice(b"}\n");
     Ok(())
-}
-
-/// The lines of an NDJSON payload, without empty ones.
-pub fn lines(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
-    payload.split(|b| *b == b'\n').filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]

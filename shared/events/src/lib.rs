@@ -20,6 +20,7 @@ mod catalogue;
 mod codec;
 mod dead_letter;
 mod item;
+mod lines;
 mod message;
 mod order;
 mod redrive;
@@ -33,8 +34,8 @@ pub use dead_letter::{DeadLetter, Events};
 pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
 pub use item::ItemFacts;
 pub use message::{
-    AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, LogPosition, Message, MetricsUpdate, RawBatch,
-    RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
+    AlertState, AlertTransition, CellUpdate, EnrichedBatch, EventTypes, LateBatch, LogPosition, Message, MetricsUpdate,
+    RawBatch, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
 };
 pub use order::{LineFacts, OrderFacts};
 pub use redrive::Redrive;

@@ -6,6 +6,7 @@ mod enriched;
 mod late;
 mod metrics;
 mod raw;
+mod types;
 
 use bytes::Bytes;
 
@@ -21,6 +22,7 @@ pub use metrics::{
     CellUpdate, LogPosition, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
 };
 pub use raw::RawBatch;
+pub use types::EventTypes;
 
 /// A message: it knows its stream and how it is written.
 pub trait Message: Sized {

@@ -61,6 +61,17 @@ pub trait Steps: Send {
     /// yet, and one may be on its way.
     fn room(&self, applied: usize, is_under_way: bool) -> usize;
 
+    /// A message in its type.
+    fn decode(&self, delivery: &Delivery) -> Result<Self::Message, BusError> {
+        delivery.decode()
+    }
+
+    /// Until when what was applied may wait for more to come into the same
+    /// checkpoint, as long as there is room. It is not acknowledged before.
+    fn waits_until(&self) -> Option<Instant> {
+        None
+    }
+
     /// Whether the message with this sequence was done before, and is only to
     /// be acknowledged.
     fn is_done(&self, sequence: u64) -> bool;
@@ -109,6 +120,8 @@ type Landing<S> = (Result<<S as Steps>::Landed, <S as Steps>::Error>, Vec<Delive
 enum Next<S: Steps> {
     Messages(Vec<Delivery>),
     Landed(Landing<S>),
+    /// What was applied has waited long enough.
+    Due,
     /// It is time to tell the server what is done.
     Tell,
     Event(S::Event),
@@ -159,7 +172,7 @@ impl<S: Steps> Loop<'_, S> {
         progress: &mut Progressing<'_>,
     ) -> Result<(), S::Error> {
         loop {
-            if self.checkpoint().await? {
+            if self.waits_until().is_none_or(|until| until <= Instant::now()) && self.checkpoint().await? {
                 progress.goes_on();
             }
             match self.next(source, stop, progress.is_failing()).await? {
@@ -172,6 +185,7 @@ impl<S: Steps> Loop<'_, S> {
                     self.land(landing).await?;
                     progress.goes_on();
                 }
+                Next::Due => {}
                 Next::Tell => self.acks.tell_in_time().await?,
                 Next::Event(event) => {
                     self.steps.handle(event).await?;
@@ -183,6 +197,13 @@ impl<S: Steps> Loop<'_, S> {
         }
     }
 
+    /// Until when there is to be no checkpoint of what was applied.
+    fn waits_until(&self) -> Option<Instant> {
+        let room = self.steps.room(self.applied.len(), self.under_way.is_some());
+        let waits = !self.applied.is_empty() && self.under_way.is_none() && room > 0;
+        self.steps.waits_until().filter(|_| waits)
+    }
+
     async fn next(
         &mut self,
         source: &mut impl Source,
@@ -190,10 +211,12 @@ impl<S: Steps> Loop<'_, S> {
         is_failing: bool,
     ) -> Result<Next<S>, S::Error> {
         let room = self.steps.room(self.applied.len(), self.under_way.is_some());
+        let due = self.waits_until();
         let is_settled = self.applied.is_empty() && self.under_way.is_none();
         tokio::select! {
             () = stop.cancelled() => Ok(Next::Stop),
             landing = landing(&mut self.under_way) => Ok(Next::Landed(landing)),
+            () = at(due) => Ok(Next::Due),
             () = at(self.acks.due()) => Ok(Next::Tell),
             deliveries = source.next_chunk(room), if room > 0 => Ok(Next::Messages(deliveries?)),
             event = self.steps.event(), if is_settled => Ok(Next::Event(event)),
@@ -210,7 +233,7 @@ impl<S: Steps> Loop<'_, S> {
                 self.applied.push(delivery);
                 continue;
             }
-            let message = match delivery.decode() {
+            let message = match self.steps.decode(&delivery) {
                 Ok(message) => Some(message),
                 Err(error) => match self.steps.unreadable(&delivery, error).await {
                     Ok(()) => None,

@@ -66,6 +66,8 @@ struct Notes {
     is_away: bool,
     /// Checkpoints wait for this.
     gate: Option<Arc<Notify>>,
+    /// Until then what was applied waits for more.
+    waits_until: Option<Instant>,
 }
 
 impl Notes {
@@ -86,6 +88,10 @@ impl Steps for Notes {
 
     fn room(&self, applied: usize, is_under_way: bool) -> usize {
         if is_under_way && applied >= 3 { 0 } else { 2 }
+    }
+
+    fn waits_until(&self) -> Option<Instant> {
+        self.waits_until
     }
 
     fn is_done(&self, _: u64) -> bool {
@@ -148,19 +154,24 @@ impl Log {
         let nats = TestNats::start().await;
         let bus = Bus::connect(&Config { url: nats.url(), ..Config::default() }, "test").await.expect("connects");
         bus.ensure_topology().await.expect("streams");
+        let log = Self { nats, bus };
         for n in 1..=batches {
-            let batch = RawBatch {
-                redriven: Vec::new(),
-                batch_id: Uuid::from_u128(n),
-                partition: Partition::new(0),
-                ingested_at: Timestamp::EPOCH,
-                sources: BTreeMap::new(),
-                lines: "{}\n".into(),
-                trace: None,
-            };
-            bus.publish(&batch).await.expect("stored");
+            log.publish(n).await;
         }
-        Self { nats, bus }
+        log
+    }
+
+    async fn publish(&self, n: u128) {
+        let batch = RawBatch {
+            redriven: Vec::new(),
+            batch_id: Uuid::from_u128(n),
+            partition: Partition::new(0),
+            ingested_at: Timestamp::EPOCH,
+            sources: BTreeMap::new(),
+            lines: "{}\n".into(),
+            trace: None,
+        };
+        self.bus.publish(&batch).await.expect("stored");
     }
 
     async fn open(&self) -> Subscription {
@@ -214,6 +225,31 @@ impl<'l> Once<'l> {
     async fn run(&mut self) {
         let (stop, conditions) = (self.stop.clone(), Conditions::new(&Health::default(), "partition"));
         supervise(self, 0_u16, &stop, &conditions).await.expect("no fault");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_more_is_kept_in_time_and_at_the_end() {
+    let log = Log::with(5).await;
+    for (number, wait) in [(5, Duration::from_millis(50)), (6, DEADLINE * 100)] {
+        let notes = Notes { waits_until: Some(Instant::now() + wait), ..Notes::default() };
+        let (applied, kept) = (notes.applied.clone(), notes.kept.clone());
+        let mut once = Once::new(&log, notes);
+        let stop = once.stop.clone();
+        let watch = async {
+            match number {
+                5 => log.until_waiting(0).await,
+                _ => {
+                    log.publish(6).await;
+                    eventually("it is applied", DEADLINE, async || (copy_of(&applied) == [6]).then_some(())).await;
+                    assert_eq!(copy_of(&kept), [0_u128; 0], "it waits for more");
+                }
+            }
+            stop.cancel();
+        };
+        tokio::join!(once.run(), watch);
+        assert_eq!(once.notes.kept().last(), Some(&number));
+        log.until_waiting(0).await;
     }
 }
 

@@ -86,6 +86,7 @@ fn totals(orders: &[Order], metrics: &Metrics) -> Vec<(String, MeasureTotal)> {
             ingested_at: Timestamp::EPOCH,
             refdata: 0,
             count: 1,
+            types: None,
             lines: line(order).into(),
             trace: None,
         };

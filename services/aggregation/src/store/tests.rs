@@ -46,6 +46,7 @@ fn batch(raw_seq: u64, raw_prev: u64, lines: &[(u32, i64)]) -> EnrichedBatch {
         ingested_at: Timestamp::saturating_from_millis(1_700_000_000_000),
         refdata: 1,
         count: lines.len() as u32,
+        types: None,
         lines: lines.iter().map(line).collect::<String>().into(),
         trace: None,
     }

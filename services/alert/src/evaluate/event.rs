@@ -6,10 +6,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use memchr::memmem::Finder;
 use serde_json::json;
 use tidemill_definitions::Data;
 use tidemill_domain::Timestamp;
-use tidemill_events::{AlertTransition, EnrichedBatch, Enrichment, EventRef, StreamName, TraceParent, event};
+use tidemill_events::{
+    AlertTransition, EnrichedBatch, Enrichment, EventRef, EventTypes, StreamName, TraceParent, event,
+};
 use tidemill_totals::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -29,6 +32,8 @@ use crate::{
 pub(crate) struct EventRules {
     rules: Vec<Arc<EventRule>>,
     types: BTreeSet<String>,
+    /// One for each type: it finds the type in a line.
+    finders: Vec<Finder<'static>>,
     counters: Mutex<HashMap<String, Counter>>,
     retention: i64,
     telemetry: Arc<Telemetry>,
@@ -52,7 +57,8 @@ struct Figures {
 impl EventRules {
     /// Goes on from what was kept.
     pub(crate) fn new(rules: Vec<Arc<EventRule>>, saved: &Saved, telemetry: Arc<Telemetry>) -> Self {
-        let types = rules.iter().flat_map(|rule| rule.body.types.iter().cloned()).collect();
+        let types: BTreeSet<String> = rules.iter().flat_map(|rule| rule.body.types.iter().cloned()).collect();
+        let finders = types.iter().map(|kind| Finder::new(kind).into_owned()).collect();
         let mut counters = HashMap::new();
         let mut retention = 0;
         for rule in &rules {
@@ -69,21 +75,29 @@ impl EventRules {
                 }
             }
         }
-        Self { rules, types, counters: Mutex::new(counters), retention, telemetry }
+        Self { rules, types, finders, counters: Mutex::new(counters), retention, telemetry }
     }
 
     fn counters(&self) -> MutexGuard<'_, HashMap<String, Counter>> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a rule looks at one of the types.
+    pub(crate) fn are_about(&self, types: &EventTypes) -> bool {
+        types.iter().any(|kind| self.types.contains(kind))
+    }
+
     /// Evaluates a batch, and adds what follows to `changes`.
     pub(crate) fn apply(&self, batch: &EnrichedBatch, now: Timestamp, changes: &mut StepChanges) {
         let mut unconcerned = 0;
+        // No rule is about it, so it came without its events.
+        if batch.lines.is_empty() {
+            unconcerned += u64::from(batch.count);
+        }
         for line in event::lines(&batch.lines) {
             // Most events are of no interest, and a type has no character that
             // JSON would escape: looking for it costs a tenth of parsing.
-            let is_candidate = str::from_utf8(line).is_ok_and(|line| self.types.iter().any(|kind| line.contains(kind)));
-            if !is_candidate {
+            if !self.finders.iter().any(|finder| finder.find(line).is_some()) {
                 unconcerned += 1;
                 continue;
             }

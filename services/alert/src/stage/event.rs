@@ -1,8 +1,8 @@
 //! Event rules over one partition of `ENRICHED`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tidemill_bus::{Bus, Error as BusError, Subscription};
+use tidemill_bus::{Bus, Delivery, Error as BusError, Subscription};
 use tidemill_domain::{Partition, SharedClock};
 use tidemill_events::{Durable, EnrichedBatch};
 use tidemill_stage::{Place, subscribe_in_order};
@@ -13,6 +13,9 @@ use crate::{
     state::{ConsumerProgress, StepChanges},
     telemetry::Telemetry,
 };
+
+/// How long a position may wait to be written down.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Event rules over one partition of `ENRICHED`.
 pub(super) struct EventStage {
@@ -44,6 +47,13 @@ impl EventStage {
 
 impl Stage for EventStage {
     type Message = EnrichedBatch;
+
+    /// A batch that no rule is about comes without its events.
+    fn decode(&self, delivery: &Delivery) -> Result<EnrichedBatch, BusError> {
+        delivery.decode_with(|headers, payload| {
+            EnrichedBatch::decode_if(headers, payload, |types| self.rules.are_about(types))
+        })
+    }
 
     /// A batch whose predecessor has not come is passed over, and will come
     /// again behind it. The first one ever starts anywhere: what was before is
@@ -85,6 +95,10 @@ impl Stage for EventStage {
 
     fn partition(&self) -> Option<Partition> {
         Some(self.partition)
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
     }
 
     fn missing(&self) -> Option<Missing> {

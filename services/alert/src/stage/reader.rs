@@ -1,16 +1,18 @@
 //! Reading the log: take, read, evaluate, record, acknowledge.
 
+use std::time::Duration;
+
 use tidemill_bus::{Bus, Delivery, Error as BusError, Subscription};
 use tidemill_domain::Partition;
 use tidemill_events::{Durable, Message};
 use tidemill_stage::{Checkpoint, Disposition, Failure, Gap, Progressing, Read, Steps, Work, consume, supervise};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::open_unit::OpenUnit;
 use crate::{app::App, error::Error, state::StepChanges};
 
 /// Messages of one step, and so of one transaction.
-const CHUNK: usize = 32;
+const CHUNK: usize = 64;
 
 /// What a reader does with the messages it reads.
 pub(super) trait Stage: Send + Sync + 'static {
@@ -22,12 +24,22 @@ pub(super) trait Stage: Send + Sync + 'static {
     /// anything else happens.
     fn evaluate(&mut self, messages: Vec<Option<Self::Message>>) -> StepChanges;
 
+    /// Reads a message.
+    fn decode(&self, delivery: &Delivery) -> Result<Self::Message, BusError> {
+        delivery.decode()
+    }
+
     /// Opens the consumer where it goes on.
     fn open(&self, bus: &Bus, durable: Durable) -> impl Future<Output = Result<Subscription, BusError>> + Send;
 
     /// The partition that it reads in the order of the log, if it does.
     fn partition(&self) -> Option<Partition> {
         None
+    }
+
+    /// For how long what only moves the position may wait for more.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// What has to come before it can go on.
@@ -79,7 +91,7 @@ impl<S: Stage> Work for RuleReader<S> {
         let mut subscription = subscription?;
         progress.opened();
         let gap = self.stage.partition().map(|partition| Gap::none(partition, gaps.clone()));
-        let mut open = ReaderTask { reader: self, gap, changes: StepChanges::default() };
+        let mut open = ReaderTask { reader: self, gap, changes: StepChanges::default(), recorded_at: Instant::now() };
         open.ask_for_missing().await?;
         consume(&mut subscription, &mut open, &stop, progress).await
     }
@@ -106,6 +118,8 @@ struct ReaderTask<'r, S> {
     gap: Option<Gap>,
     /// Evaluated, and not recorded yet.
     changes: StepChanges,
+    /// When something was last recorded.
+    recorded_at: Instant,
 }
 
 /// It is time to ask again for what is missing.
@@ -120,6 +134,16 @@ impl<S: Stage> Steps for ReaderTask<'_, S> {
 
     fn room(&self, applied: usize, _: bool) -> usize {
         CHUNK.saturating_sub(applied)
+    }
+
+    fn decode(&self, delivery: &Delivery) -> Result<S::Message, BusError> {
+        self.reader.stage.decode(delivery)
+    }
+
+    /// Most messages change nothing: to read them once more after a crash comes to the
+    /// same, and costs less than to write each position down.
+    fn waits_until(&self) -> Option<Instant> {
+        self.changes.is_position_alone().then(|| self.recorded_at + self.reader.stage.patience())
     }
 
     fn is_done(&self, _: u64) -> bool {
@@ -151,12 +175,13 @@ impl<S: Stage> Steps for ReaderTask<'_, S> {
             messages.push(message);
             applied.push(delivery);
         }
-        self.changes = self.reader.stage.evaluate(messages);
+        self.changes.extend(self.reader.stage.evaluate(messages));
         self.ask_for_missing().await
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint<usize, Error>, Error> {
         let changes = std::mem::take(&mut self.changes);
+        self.recorded_at = Instant::now();
         Ok(Checkpoint::Landed(self.reader.unit.record(&changes).await?))
     }
 

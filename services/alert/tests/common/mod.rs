@@ -199,6 +199,7 @@ pub(crate) fn batch(raw_seq: u64, raw_prev: u64, events: &[Value]) -> EnrichedBa
         ingested_at: now(),
         refdata: 1,
         count: events.len() as u32,
+        types: None,
         lines: lines.into(),
         trace: None,
     }

@@ -2,25 +2,37 @@
 
 use serde::Deserialize;
 use tidemill_domain::SourceName;
-use tidemill_events::{EventRef, RawBatch};
+use tidemill_events::RawBatch;
 
 use crate::{
-    duplicates::EventKey,
+    duplicates::{EventKey, EventKeys},
     error::Error,
+    event::LogEvent,
     orders::OrderStatement,
     reference::CustomerClaim,
-    shop::{LookUps, ShopDefinition},
+    shop::{LookUps, ReadMembers, ShopDefinition},
 };
 
 /// An event that was read, and what is to be looked up for it.
 pub(crate) struct BatchEvent<'a> {
     pub(crate) text: &'a [u8],
-    pub(crate) event: EventRef<'a>,
+    pub(crate) event: LogEvent<'a>,
     pub(crate) look_ups: LookUps<'a>,
+    /// Its own name.
+    name: EventKey,
+    /// What it is about, where its type has a business key.
+    about: Option<EventKey>,
     /// What it says of an order.
     pub(crate) statement: Option<OrderStatement>,
     /// What it claims of a customer.
     pub(crate) claim: Option<CustomerClaim>,
+}
+
+/// What reading an event needs, and the next one can use again.
+#[derive(Default)]
+pub(super) struct Scratch<'a> {
+    members: ReadMembers<'a>,
+    key: Vec<u8>,
 }
 
 /// A line that is no event.
@@ -32,28 +44,36 @@ pub(crate) struct UnreadableLine<'a> {
 }
 
 impl<'a> BatchEvent<'a> {
-    pub(super) fn parse(text: &'a [u8], shop: &ShopDefinition) -> Result<Self, Error> {
-        let event: EventRef<'a> = serde_json::from_slice(text).map_err(|e| Error::Event(e.to_string()))?;
+    pub(super) fn parse(text: &'a [u8], shop: &ShopDefinition, scratch: &mut Scratch<'a>) -> Result<Self, Error> {
+        // Once for the line: texts within it need no look of their own.
+        let json = str::from_utf8(text).map_err(|e| Error::Event(e.to_string()))?;
+        let event: LogEvent<'a> = serde_json::from_str(json).map_err(|e| Error::Event(e.to_string()))?;
         if event.enriched.is_some() {
             return Err(Error::Event("it has a member \"enriched\" already".into()));
         }
-        let look_ups = shop.events.look_ups(&event);
+        let look_ups = shop.events.look_ups(&event, &mut scratch.members);
         let statement = shop.orders.statement(&event, look_ups.currency);
         let claim = shop.customers.statement(&event).map(CustomerClaim::read);
-        Ok(Self { text, event, look_ups, statement, claim })
+        let name = EventKey::of(&event.source, &event.id, &mut scratch.key);
+        let business = look_ups.business.as_ref();
+        let about = business.map(|texts| EventKey::of_business(&event.kind, texts, &mut scratch.key));
+        Ok(Self { text, event, look_ups, name, about, statement, claim })
+    }
+
+    /// By what it is known.
+    pub(super) fn keys(&self) -> EventKeys {
+        EventKeys { event: self.name, business: self.about }
     }
 
     /// The name under which it is known what it did to an order: what it is about, where
     /// its type has a business key, since another may count in its place.
     pub(super) fn key(&self) -> EventKey {
-        let name = || EventKey::of(&self.event.source, &self.event.id, &mut Vec::new());
-        self.about().unwrap_or_else(name)
+        self.about.unwrap_or(self.name)
     }
 
     /// What it is about, where its type has a business key.
     pub(super) fn about(&self) -> Option<EventKey> {
-        let texts = self.look_ups.business.as_ref()?;
-        Some(EventKey::of_business(&self.event.kind, texts, &mut Vec::new()))
+        self.about
     }
 }
 

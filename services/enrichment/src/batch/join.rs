@@ -1,23 +1,24 @@
 //! The join: what is known of an event, as of its time.
 
 use tidemill_domain::Currency;
-use tidemill_events::{Enrichment, ItemFacts, LineFacts, OrderFacts, QualityFlag};
+use tidemill_events::QualityFlag;
 
-use super::BatchEvent;
+use super::{
+    BatchEvent,
+    written::{Quality, UNKNOWN, WrittenEnrichment, WrittenItems, WrittenLines, WrittenOrder},
+};
 use crate::{
     duplicates::{EventKey, Mark},
     geo::{Country, Geo},
     orders::{LineChange, OrderChange, OrderContext},
-    reference::{Profile, Snapshot},
+    reference::{ProductFacts, Profile, Snapshot},
     shop::NamedCurrency,
 };
-
-/// What is written where no category or region is known.
-const UNKNOWN: &str = "Unknown";
 
 /// An event, and what is known of it.
 pub(crate) struct JoinedEvent<'b> {
     text: &'b [u8],
+    kind: &'b str,
     mark: Mark,
     /// What it is about, where its type has a business key.
     about: Option<EventKey>,
@@ -33,11 +34,20 @@ pub(crate) struct JoinedEvent<'b> {
     ip_country: Option<Country>,
     region: Option<&'b str>,
     money: EventMoney<'b>,
-    /// The product of each item.
-    items: Vec<Option<&'b ItemFacts>>,
     order: Option<&'b OrderChange>,
-    /// The product of each line of the order.
-    lines: Vec<Option<&'b ItemFacts>>,
+    /// Where its products begin, where those of the lines of its order do, and their end.
+    products: [usize; 3],
+}
+
+/// The products of the events of a batch: of each the items', then those of the lines of
+/// its order.
+pub(super) type BatchProducts<'b> = Vec<Option<&'b ProductFacts>>;
+
+/// The products of one event.
+#[derive(Clone, Copy)]
+pub(super) struct EventProducts<'b> {
+    items: &'b [Option<&'b ProductFacts>],
+    lines: &'b [Option<&'b ProductFacts>],
 }
 
 impl BatchEvent<'_> {
@@ -51,6 +61,7 @@ impl BatchEvent<'_> {
         known: &'b Snapshot<'_>,
         geo: &Geo,
         base: Currency,
+        products: &mut BatchProducts<'b>,
     ) -> JoinedEvent<'b> {
         let look_ups = &self.look_ups;
         let is_again = order.is_some_and(|order| order.is_again);
@@ -63,7 +74,7 @@ impl BatchEvent<'_> {
             (NamedCurrency::Absent, Some(placed)) => of_order(placed),
             (named, _) => named,
         };
-        let ip_country = self.event.clientip.as_deref().and_then(|address| geo.country(address));
+        let ip_country = self.event.client_address().and_then(|address| geo.country(address));
         let ip_of_order = placed.and_then(|placed| placed.ip_country.as_deref()).and_then(Country::from_code);
         let profile = customer.and_then(|id| known.customer(id, time));
         let country = profile
@@ -73,11 +84,16 @@ impl BatchEvent<'_> {
             .or(ip_country);
         let claimed_country = self.claim.as_ref().and_then(|claim| claim.country.as_deref());
         let product = |id: Option<&str>| id.and_then(|id| known.product(id, time));
+        let begin = products.len();
+        products.extend(look_ups.products().map(product));
+        let lines = products.len();
+        products.extend(order.into_iter().flat_map(|order| &order.lines).map(|line| product(line.product.as_deref())));
         JoinedEvent {
             text: self.text,
+            kind: &self.event.kind,
             about: self.about(),
             mark: if is_again && mark == Mark::New { Mark::Duplicate } else { mark },
-            is_partly_unread: self.event.unread.is_some() || self.claim.as_ref().is_some_and(|claim| claim.is_unread),
+            is_partly_unread: self.event.is_partly_unread || self.claim.as_ref().is_some_and(|claim| claim.is_unread),
             is_claim_unknown: claimed_country.is_some_and(|text| known.country(text).is_none()),
             has_customer: customer.is_some(),
             profile,
@@ -85,13 +101,8 @@ impl BatchEvent<'_> {
             ip_country,
             region: country.and_then(|country| known.region(country, time)),
             money: EventMoney::of(currency, base, |currency| known.rate(currency, self.event.time)),
-            items: look_ups.products.iter().map(|id| product(id.as_deref())).collect(),
             order,
-            lines: order
-                .into_iter()
-                .flat_map(|order| &order.lines)
-                .map(|line| product(line.product.as_deref()))
-                .collect(),
+            products: [begin, lines, products.len()],
         }
     }
 }
@@ -101,19 +112,34 @@ impl<'b> JoinedEvent<'b> {
         self.text
     }
 
-    /// What the attributes take as JSON, roughly: they hold no control characters.
-    pub(super) fn detail_bytes(&self) -> usize {
-        let products = self.items.iter().chain(&self.lines).flatten().flat_map(|facts| &facts.product);
-        let attributes = products.chain(self.profile.iter().flat_map(|profile| &profile.attributes));
-        attributes.map(|(name, value)| name.len() + value.len() + 6).sum()
+    /// Its type.
+    pub(super) fn kind(&self) -> &'b str {
+        self.kind
+    }
+
+    /// Its products, of those of its batch.
+    pub(super) fn products<'p>(&self, all: &'p [Option<&'p ProductFacts>]) -> EventProducts<'p> {
+        let [begin, lines, end] = self.products;
+        EventProducts { items: &all[begin..lines], lines: &all[lines..end] }
+    }
+
+    /// What the attributes take as JSON, roughly.
+    pub(super) fn detail_bytes(&self, EventProducts { items, lines }: EventProducts<'_>) -> usize {
+        let products = items.iter().chain(lines).flatten().map(|facts| facts.detail_bytes);
+        products.chain(self.profile.map(|profile| profile.detail_bytes)).sum()
     }
 
     /// What is written: with attributes where it is to be detailed, and always
     /// with what is counted by. Missing knowledge is a flag, and no error.
-    pub(super) fn enrichment(&self, refdata: u64, is_detailed: bool) -> Enrichment {
+    pub(super) fn enrichment<'p>(
+        &'p self,
+        refdata: u64,
+        is_detailed: bool,
+        EventProducts { items, lines }: EventProducts<'p>,
+    ) -> WrittenEnrichment<'p> {
         let quality = [
             (self.has_customer && self.profile.is_none(), QualityFlag::CustomerUnknown),
-            (self.items.iter().any(Option::is_none), QualityFlag::ProductUnknown),
+            (items.iter().any(Option::is_none), QualityFlag::ProductUnknown),
             (self.country.is_none() || self.is_claim_unknown, QualityFlag::CountryUnknown),
             (self.is_partly_unread, QualityFlag::AttributeUnread),
             (self.money.currency.is_none(), QualityFlag::CurrencyUnknown),
@@ -122,55 +148,27 @@ impl<'b> JoinedEvent<'b> {
             (self.order.is_some_and(|order| order.differs), QualityFlag::CurrencyDiffers),
             (self.order.is_some_and(|order| order.is_unfollowed), QualityFlag::OrderUnfollowed),
         ];
-        let profile = self.profile.filter(|_| is_detailed);
-        Enrichment {
+        WrittenEnrichment {
             refdata,
             duplicate: self.mark != Mark::New,
             repeated: self.mark == Mark::Repeated,
-            about: self.about.map(|key| key.to_string()),
-            region: self.region.unwrap_or(UNKNOWN).into(),
-            country: self.country.as_ref().map(written),
-            ip_country: self.ip_country.as_ref().map(written),
+            about: self.about,
+            region: self.region.unwrap_or(UNKNOWN),
+            country: self.country.as_ref().map(Country::as_str),
+            ip_country: self.ip_country.as_ref().map(Country::as_str),
             currency: self.money.currency,
-            rate: self.money.rate.map(|(_, rate)| rate.to_owned()),
+            rate: self.money.rate.map(|(_, rate)| rate),
             base: self.money.rate.map(|(base, _)| base),
-            customer: profile.map(|profile| profile.attributes.clone()).unwrap_or_default(),
-            items: self.items.iter().map(|facts| item(*facts, is_detailed)).collect(),
-            order: self.order.map(order),
-            lines: self.lines(is_detailed),
-            quality: quality.into_iter().filter_map(|(is_missing, flag)| is_missing.then_some(flag)).collect(),
+            customer: self.profile.filter(|_| is_detailed).and_then(|profile| profile.attributes.as_deref()),
+            items: WrittenItems { facts: items, is_detailed },
+            order: self.order.map(WrittenOrder::of),
+            lines: WrittenLines { changes: self.changes(), facts: lines, is_detailed },
+            quality: Quality(quality),
         }
     }
 
-    fn lines(&self, is_detailed: bool) -> Vec<LineFacts> {
-        let changes = self.order.into_iter().flat_map(|order| &order.lines);
-        changes.zip(&self.lines).map(|(change, facts)| line(change, *facts, is_detailed)).collect()
-    }
-}
-
-fn order(change: &OrderChange) -> OrderFacts {
-    OrderFacts {
-        id: change.id.clone(),
-        shipping: change.shipping,
-        tax: change.tax,
-        excess: change.excess,
-        shipping_unread: change.is_shipping_unread,
-        tax_unread: change.is_tax_unread,
-    }
-}
-
-/// What is known of an item's product stands with the item.
-fn line(change: &LineChange, facts: Option<&ItemFacts>, is_detailed: bool) -> LineFacts {
-    LineFacts {
-        product: change.product.clone(),
-        facts: (!change.is_item).then(|| item(facts, is_detailed)),
-        quantity: change.quantity,
-        gross: change.gross,
-        discount: change.discount,
-        refund: change.refund,
-        cancelled: change.cancelled,
-        unread: change.unread,
-        rounded: change.rounded,
+    fn changes(&self) -> &'b [LineChange] {
+        self.order.map(|order| &*order.lines).unwrap_or_default()
     }
 }
 
@@ -192,17 +190,5 @@ impl<'b> EventMoney<'b> {
         let foreign = currency.filter(|code| *code != base);
         let rate = foreign.and_then(rate).map(|rate| (base, rate));
         Self { currency, rate, lacks_rate: foreign.is_some() && rate.is_none() }
-    }
-}
-
-fn written(country: &Country) -> String {
-    country.as_str().to_owned()
-}
-
-fn item(facts: Option<&ItemFacts>, is_detailed: bool) -> ItemFacts {
-    match facts {
-        Some(facts) if is_detailed => facts.clone(),
-        Some(facts) => ItemFacts { category: facts.category.clone(), product: Default::default() },
-        None => ItemFacts { category: UNKNOWN.into(), product: Default::default() },
     }
 }

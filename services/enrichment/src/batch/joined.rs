@@ -1,9 +1,9 @@
 //! A batch with what is known of its events.
 
 use tidemill_domain::Partition;
-use tidemill_events::{EnrichedBatch, RawBatch, TraceParent, event::splice_enrichment};
+use tidemill_events::{EnrichedBatch, EventTypes, RawBatch, TraceParent, event::splice_enrichment};
 
-use super::{BatchPlace, BatchTally, EncodedBatch, JoinedEvent};
+use super::{BatchPlace, BatchTally, EncodedBatch, JoinedEvent, join::BatchProducts};
 use crate::error::Error;
 
 /// From here on the events of a batch get no attributes, only what is counted
@@ -20,11 +20,17 @@ pub(crate) struct JoinedBatch<'b> {
     /// The version of the reference data.
     refdata: u64,
     events: Vec<JoinedEvent<'b>>,
+    products: BatchProducts<'b>,
 }
 
 impl<'b> JoinedBatch<'b> {
-    pub(super) fn new(raw: &'b RawBatch, refdata: u64, events: Vec<JoinedEvent<'b>>) -> Self {
-        Self { raw, refdata, events }
+    pub(super) fn new(
+        raw: &'b RawBatch,
+        refdata: u64,
+        events: Vec<JoinedEvent<'b>>,
+        products: BatchProducts<'b>,
+    ) -> Self {
+        Self { raw, refdata, events, products }
     }
 
     /// Writes the events with what is known of them, one a line.
@@ -37,8 +43,9 @@ impl<'b> JoinedBatch<'b> {
         let mut tally = BatchTally::default();
         let mut lines = Vec::with_capacity(self.events.iter().map(|event| event.text().len() + 160).sum());
         for event in &self.events {
-            let is_detailed = lines.len() < FULL_DETAIL_BYTES && event.detail_bytes() <= EVENT_DETAIL_BYTES;
-            let enrichment = event.enrichment(self.refdata, is_detailed);
+            let products = event.products(&self.products);
+            let is_detailed = lines.len() < FULL_DETAIL_BYTES && event.detail_bytes(products) <= EVENT_DETAIL_BYTES;
+            let enrichment = event.enrichment(self.refdata, is_detailed, products);
             splice_enrichment(event.text(), &enrichment, &mut lines).map_err(tidemill_bus::Error::from)?;
             tally.add(&enrichment);
         }
@@ -50,6 +57,7 @@ impl<'b> JoinedBatch<'b> {
             ingested_at: self.raw.ingested_at,
             refdata: self.refdata,
             count: u32::try_from(self.events.len()).unwrap_or(u32::MAX),
+            types: EventTypes::of(self.events.iter().map(JoinedEvent::kind)),
             lines: lines.into(),
             trace,
         };

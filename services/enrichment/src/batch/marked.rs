@@ -80,7 +80,7 @@ impl<'a> MarkedBatch<'a> {
     fn telling(&self) -> impl Iterator<Item = (usize, &BatchEvent<'a>, &OrderStatement, Told)> {
         self.events.iter().enumerate().filter_map(|(place, event)| {
             let statement = event.statement.as_ref()?;
-            let told = match (self.marks.get(place), event.event.backfill.is_some()) {
+            let told = match (self.marks.get(place), event.event.is_history) {
                 // What was late is known for longer than what came before.
                 (Mark::New, true) if statement.kind != StatementKind::Placed => Told::Perhaps,
                 (Mark::New, _) => Told::First,
@@ -93,7 +93,7 @@ impl<'a> MarkedBatch<'a> {
 }
 
 fn context(event: &BatchEvent<'_>, geo: &Geo, base: Currency) -> OrderContext {
-    let ip_country = event.event.clientip.as_deref().and_then(|address| geo.country(address));
+    let ip_country = event.event.client_address().and_then(|address| geo.country(address));
     OrderContext {
         time: event.event.time,
         customer: event.look_ups.customer.as_deref().map(Into::into),

@@ -5,11 +5,14 @@ mod tests;
 
 use tidemill_events::{RawBatch, event};
 
-use super::{BatchEvent, MarkedBatch, UnreadableLine};
+use super::{BatchEvent, MarkedBatch, UnreadableLine, event::Scratch};
 use crate::{
-    duplicates::{Duplicates, EventKey, EventKeys, Marks, Sightings},
+    duplicates::{Duplicates, EventKeys, Marks, Sightings},
     shop::ShopDefinition,
 };
+
+/// What a line takes, about.
+const LINE_BYTES: usize = 256;
 
 /// The events of a batch, in order. Lines that are no events went their own way.
 pub(crate) struct ParsedBatch<'a> {
@@ -20,9 +23,10 @@ pub(crate) struct ParsedBatch<'a> {
 
 impl<'a> ParsedBatch<'a> {
     pub(crate) fn parse(raw_seq: u64, raw: &'a RawBatch, shop: &ShopDefinition) -> (Self, Vec<UnreadableLine<'a>>) {
-        let (mut events, mut unreadable) = (Vec::new(), Vec::new());
+        let (mut events, mut unreadable) = (Vec::with_capacity(raw.lines.len() / LINE_BYTES), Vec::new());
+        let mut scratch = Scratch::default();
         for (index, text) in event::lines(&raw.lines).enumerate() {
-            match BatchEvent::parse(text, shop) {
+            match BatchEvent::parse(text, shop, &mut scratch) {
                 Ok(event) => events.push(event),
                 Err(error) => unreadable.push(UnreadableLine { index, text, error }),
             }
@@ -36,12 +40,7 @@ impl<'a> ParsedBatch<'a> {
 
     /// By what its events are known.
     pub(crate) fn keys(&self) -> Vec<EventKeys> {
-        let mut scratch = Vec::new();
-        let keys = |BatchEvent { event, look_ups, .. }: &BatchEvent<'_>| EventKeys {
-            event: EventKey::of(&event.source, &event.id, &mut scratch),
-            business: look_ups.business.as_ref().map(|texts| EventKey::of_business(&event.kind, texts, &mut scratch)),
-        };
-        self.events.iter().map(keys).collect()
+        self.events.iter().map(BatchEvent::keys).collect()
     }
 
     /// Marks the duplicates by a memory, which takes the batch in, and by what

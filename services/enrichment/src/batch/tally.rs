@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_events::{Enrichment, QualityFlag};
+use tidemill_events::QualityFlag;
+
+use super::written::WrittenEnrichment;
 
 /// How many events became what.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,11 +18,11 @@ pub(crate) struct BatchTally {
 }
 
 impl BatchTally {
-    pub(crate) fn add(&mut self, enrichment: &Enrichment) {
+    pub(super) fn add(&mut self, enrichment: &WrittenEnrichment<'_>) {
         *if enrichment.duplicate { &mut self.duplicate } else { &mut self.enriched } += 1;
         self.repeated += u64::from(enrichment.repeated);
-        for flag in &enrichment.quality {
-            *self.quality.entry(*flag).or_default() += 1;
+        for flag in enrichment.quality.flags() {
+            *self.quality.entry(flag).or_default() += 1;
         }
     }
 }

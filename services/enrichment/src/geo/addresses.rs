@@ -39,9 +39,10 @@ impl Geo {
     /// The country of an address; `None` for one that is private, unknown or
     /// malformed.
     pub(crate) fn country(&self, address: &str) -> Option<Country> {
+        let file = self.0.as_ref()?;
         let address: IpAddr = address.parse().ok()?;
         // What came over a dual-stack socket is an IPv4 address all the same.
-        let entry: CountryEntry<'_> = self.0.as_ref()?.lookup(address.to_canonical()).ok()?.decode().ok()??;
+        let entry: CountryEntry<'_> = file.lookup(address.to_canonical()).ok()?.decode().ok()??;
         Country::from_code(entry.country_code.or_else(|| entry.country?.iso_code)?)
     }
 }

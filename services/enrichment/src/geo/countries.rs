@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use tidemill_definitions::DefinitionError;
 
 use super::country::Country;
@@ -21,8 +22,9 @@ const LONGEST_NAME: usize = 100;
 
 /// The countries that are known, by code and by name.
 pub(crate) struct Countries {
-    names: HashMap<String, Country>,
-    regions: HashMap<Country, Arc<str>>,
+    /// In lower case.
+    names: HashMap<String, Country, RandomState>,
+    regions: HashMap<Country, Arc<str>, RandomState>,
 }
 
 impl Countries {
@@ -45,7 +47,7 @@ impl Countries {
             let line = e.location().map(|at| at.line());
             Error::from(DefinitionError::new(file, line, e.to_string()))
         })?;
-        let mut countries = Self { names: HashMap::new(), regions: HashMap::new() };
+        let mut countries = Self { names: HashMap::default(), regions: HashMap::default() };
         for (region, members) in table {
             let region: Arc<str> = region.into();
             for (code, names) in members {
@@ -71,9 +73,19 @@ impl Countries {
         if text.len() > LONGEST_NAME {
             return None;
         }
-        Country::from_code(text)
-            .filter(|country| self.regions.contains_key(country))
-            .or_else(|| self.names.get(&text.to_lowercase()).copied())
+        Country::from_code(text).filter(|country| self.regions.contains_key(country)).or_else(|| self.named(text))
+    }
+
+    fn named(&self, text: &str) -> Option<Country> {
+        // Most names are of ASCII, and short: they need no memory of their own.
+        let mut lower = [0; LONGEST_NAME];
+        let lower = lower.get_mut(..text.len()).filter(|_| text.is_ascii());
+        let name = lower.and_then(|lower| {
+            lower.copy_from_slice(text.as_bytes());
+            lower.make_ascii_lowercase();
+            str::from_utf8(lower).ok().map(|name| self.names.get(name).copied())
+        });
+        name.unwrap_or_else(|| self.names.get(&text.to_lowercase()).copied())
     }
 
     /// The sales region of a country.

@@ -4,7 +4,7 @@
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -12,16 +12,16 @@ use std::{
 };
 
 use tidemill_domain::Timestamp;
-use tidemill_events::ItemFacts;
 use tidemill_service::FieldError;
 use tidemill_store::answered;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{
-    CustomerClaim, Record, RecordAttributes, RecordChange, RecordKind, RecordVerdict, ReferenceFile, Snapshot,
-    history::{self, History, Profile, Rates},
+    CustomerClaim, ProductFacts, Record, RecordAttributes, RecordChange, RecordKind, RecordVerdict, ReferenceFile,
+    Snapshot,
+    history::{self, History, Profile, Rates, Regions},
     record::pointer,
-    table::Table,
+    table::{FoundHistories, Ids, Table},
 };
 use crate::{
     config::ReferenceConfig,
@@ -49,10 +49,10 @@ pub(crate) struct Reference {
     store: Arc<Store>,
     countries: Countries,
     names: RecordNames,
-    products: Table<ItemFacts>,
+    products: Table<ProductFacts>,
     customers: Table<Profile>,
     /// All changes of regions: they are few.
-    regions: RwLock<Arc<HashMap<Country, History<Arc<str>>>>>,
+    regions: RwLock<Arc<Regions>>,
     /// All rates, with their history.
     rates: RwLock<Arc<Rates>>,
     version: AtomicU64,
@@ -142,7 +142,7 @@ impl Reference {
         Ok(())
     }
 
-    async fn read_regions(&self) -> Result<HashMap<Country, History<Arc<str>>>, Error> {
+    async fn read_regions(&self) -> Result<Regions, Error> {
         let region = |mut attributes: RecordAttributes| attributes.remove("region").unwrap_or_default().into();
         let all = answered(self.store.histories_of(RecordKind::Country)).await?;
         Ok(all.into_iter().filter_map(|(id, c)| Some((Country::from_code(&id)?, History::read(c, region)))).collect())
@@ -198,11 +198,7 @@ impl Reference {
     }
 
     /// What is known of these products and customers, and of all countries and rates.
-    pub(crate) async fn snapshot<'a>(
-        &'a self,
-        products: HashSet<&'a str>,
-        customers: HashSet<&'a str>,
-    ) -> Result<Snapshot<'a>, Error> {
+    pub(crate) async fn snapshot<'a>(&'a self, products: Ids<'a>, customers: Ids<'a>) -> Result<Snapshot<'a>, Error> {
         // The version first: whatever it counts is then found below.
         let version = self.version.load(Ordering::Acquire);
         let product = |attributes| history::product(attributes, &self.names);
@@ -220,31 +216,25 @@ impl Reference {
     async fn find<'a, T: Send + Sync + 'static>(
         &self,
         table: &Table<T>,
-        ids: HashSet<&'a str>,
+        ids: Ids<'a>,
         read: impl Fn(RecordAttributes) -> T,
-    ) -> Result<HashMap<&'a str, Arc<History<T>>>, Error> {
-        let mut found = HashMap::with_capacity(ids.len());
+    ) -> Result<FoundHistories<'a, T>, Error> {
+        let mut found = FoundHistories::default();
         if !table.populated.load(Ordering::Acquire) {
             return Ok(found);
         }
-        let mut missing = Vec::new();
-        for id in ids {
-            match table.cache.get(id) {
-                Some(history) => drop(found.insert(id, history)),
-                None => missing.push(id),
-            }
-        }
+        found.reserve(ids.len());
+        let missing = table.find(ids, Instant::now(), &mut found);
         if missing.is_empty() {
             return Ok(found);
         }
         self.telemetry.reference_misses(table.kind, missing.len());
         let _gate = self.gate.read().await;
         let mut stored = answered(self.store.histories(table.kind, &missing)).await?;
-        for id in missing {
-            let history = Arc::new(History::read(stored.remove(id).unwrap_or_default(), &read));
-            table.cache.insert(id.into(), history.clone());
-            found.insert(id, history);
-        }
+        let history = |id: &'a str| (id, Arc::new(History::read(stored.remove(id).unwrap_or_default(), &read)));
+        let histories: Vec<_> = missing.into_iter().map(history).collect();
+        table.insert(&histories, Instant::now());
+        found.extend(histories);
         Ok(found)
     }
 }

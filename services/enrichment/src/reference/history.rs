@@ -5,10 +5,15 @@ mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
+use serde_json::value::RawValue;
 use tidemill_domain::{Currency, Timestamp};
-use tidemill_events::ItemFacts;
 
-use super::{RecordAttributes, RecordChange, record::RATE};
+use super::{
+    RecordAttributes, RecordChange,
+    product::{ProductFacts, json, written_bytes},
+    record::RATE,
+};
 use crate::{
     geo::{Countries, Country},
     shop::RecordNames,
@@ -61,21 +66,29 @@ impl<T> History<T> {
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) country: Option<Country>,
-    pub(crate) attributes: RecordAttributes,
+    /// Its attributes as JSON, where it has some. It is written with each event of the
+    /// customer, and made once.
+    pub(crate) attributes: Option<Box<RawValue>>,
+    /// What they take, roughly.
+    pub(crate) detail_bytes: usize,
 }
 
 pub(super) fn profile(attributes: RecordAttributes, names: &RecordNames, countries: &Countries) -> Profile {
     let country = attributes.get(&names.country).and_then(|country| countries.find(country));
-    Profile { country, attributes }
+    let detail_bytes = written_bytes(&attributes);
+    Profile { country, attributes: (!attributes.is_empty()).then(|| json(&attributes)), detail_bytes }
 }
 
-pub(super) fn product(mut attributes: RecordAttributes, names: &RecordNames) -> ItemFacts {
+pub(super) fn product(mut attributes: RecordAttributes, names: &RecordNames) -> ProductFacts {
     let category = attributes.remove(&names.category).filter(|category| !category.is_empty());
-    ItemFacts { category: category.unwrap_or_else(|| UNKNOWN_CATEGORY.into()), product: attributes }
+    ProductFacts::of(category.unwrap_or_else(|| UNKNOWN_CATEGORY.into()), attributes)
 }
+
+/// What regions countries were moved to.
+pub(super) type Regions = HashMap<Country, History<Arc<str>>, RandomState>;
 
 /// What is known of each currency's rate.
-pub(super) type Rates = HashMap<Currency, Arc<History<Box<str>>>>;
+pub(super) type Rates = HashMap<Currency, Arc<History<Box<str>>>, RandomState>;
 
 pub(super) fn rate(mut attributes: RecordAttributes) -> Box<str> {
     attributes.remove(RATE).unwrap_or_default().into()

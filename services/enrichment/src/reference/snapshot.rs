@@ -1,19 +1,22 @@
 //! Reference data of one version.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use tidemill_domain::{Currency, Timestamp};
-use tidemill_events::ItemFacts;
 
-use super::history::{History, Profile, Rates};
+use super::{
+    ProductFacts,
+    history::{Profile, Rates, Regions},
+    table::FoundHistories,
+};
 use crate::geo::{Countries, Country};
 
 /// Reference data of one version, for the events of one batch.
 pub(crate) struct Snapshot<'a> {
     pub(super) version: u64,
-    pub(super) products: HashMap<&'a str, Arc<History<ItemFacts>>>,
-    pub(super) customers: HashMap<&'a str, Arc<History<Profile>>>,
-    pub(super) regions: Arc<HashMap<Country, History<Arc<str>>>>,
+    pub(super) products: FoundHistories<'a, ProductFacts>,
+    pub(super) customers: FoundHistories<'a, Profile>,
+    pub(super) regions: Arc<Regions>,
     pub(super) rates: Arc<Rates>,
     pub(super) countries: &'a Countries,
 }
@@ -23,7 +26,7 @@ impl Snapshot<'_> {
         self.version
     }
 
-    pub(crate) fn product(&self, id: &str, time: Timestamp) -> Option<&ItemFacts> {
+    pub(crate) fn product(&self, id: &str, time: Timestamp) -> Option<&ProductFacts> {
         self.products.get(id)?.at(time, self.version)
     }
 

@@ -1,14 +1,19 @@
 //! Histories in memory.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
+    collections::{HashMap, HashSet},
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use moka::sync::Cache;
+use foldhash::fast::RandomState;
+use tokio::time::Instant;
 
 use super::{RecordKind, history::History};
 
@@ -18,36 +23,109 @@ const KEPT: Duration = Duration::from_secs(600);
 /// a find.
 const MISS_KEPT: Duration = Duration::from_secs(30);
 
+/// The histories that a batch needs, by id.
+pub(crate) type FoundHistories<'a, T> = HashMap<&'a str, Arc<History<T>>, RandomState>;
+/// Ids that a batch needs.
+pub(crate) type Ids<'a> = HashSet<&'a str, RandomState>;
+
 /// The things of one kind, as far as they are in memory. One that is not known
 /// is there too, without a history.
 pub(super) struct Table<T> {
     pub(super) kind: RecordKind,
-    pub(super) cache: Cache<Box<str>, Arc<History<T>>>,
     /// Whether the store has anything of the kind.
     pub(super) populated: AtomicBool,
+    /// KeptEntries of a generation at most.
+    half: usize,
+    generations: RwLock<Generations<T>>,
 }
 
-struct Expiry;
-
-impl<T> moka::Expiry<Box<str>, Arc<History<T>>> for Expiry {
-    fn expire_after_create(&self, _: &Box<str>, value: &Arc<History<T>>, _: std::time::Instant) -> Option<Duration> {
-        Some(if value.is_empty() { MISS_KEPT } else { KEPT })
-    }
+/// When the young are half of all that may be kept, they become the old, and those that
+/// were old are forgotten. What is used meanwhile is young again: so what is used often
+/// stays, whatever else comes.
+struct Generations<T> {
+    young: KeptEntries<T>,
+    old: KeptEntries<T>,
 }
 
-impl<T: Send + Sync + 'static> Table<T> {
+type KeptEntries<T> = HashMap<Box<str>, Entry<T>, RandomState>;
+
+struct Entry<T> {
+    until: Instant,
+    history: Arc<History<T>>,
+}
+
+impl<T> Table<T> {
     pub(super) fn new(kind: RecordKind, entries: u64) -> Self {
-        let cache = Cache::builder().max_capacity(entries).expire_after(Expiry).build();
-        Self { kind, cache, populated: AtomicBool::new(false) }
+        let half = usize::try_from(entries / 2).unwrap_or(usize::MAX).max(1);
+        let generations = RwLock::new(Generations { young: KeptEntries::default(), old: KeptEntries::default() });
+        Self { kind, populated: AtomicBool::new(false), half, generations }
+    }
+
+    /// Finds what is in memory; answers the ids of what is not.
+    pub(super) fn find<'a>(&self, ids: Ids<'a>, now: Instant, found: &mut FoundHistories<'a, T>) -> Vec<&'a str> {
+        let (mut missing, mut used) = (Vec::new(), Vec::new());
+        let generations = self.read();
+        for id in ids {
+            let young = generations.young.get(id);
+            let entry = young.or_else(|| generations.old.get(id)).filter(|entry| entry.until > now);
+            match entry {
+                Some(entry) => drop(found.insert(id, entry.history.clone())),
+                None => missing.push(id),
+            }
+            if young.is_none() && entry.is_some() {
+                used.push(id);
+            }
+        }
+        drop(generations);
+        if !used.is_empty() {
+            let mut generations = self.write();
+            for id in used {
+                // It may have changed meanwhile, and be gone.
+                if let Some((id, entry)) = generations.old.remove_entry(id) {
+                    generations.keep(self.half, id, entry);
+                }
+            }
+        }
+        missing
+    }
+
+    /// Takes in what was read just now.
+    pub(super) fn insert(&self, read: &[(&str, Arc<History<T>>)], now: Instant) {
+        let mut generations = self.write();
+        for (id, history) in read {
+            let kept = if history.is_empty() { MISS_KEPT } else { KEPT };
+            generations.keep(self.half, (*id).into(), Entry { until: now + kept, history: history.clone() });
+        }
     }
 
     pub(super) fn changed(&self, id: &str) {
         self.populated.store(true, Ordering::Release);
-        self.cache.invalidate(id);
+        let mut generations = self.write();
+        generations.young.remove(id);
+        generations.old.remove(id);
     }
 
     pub(super) fn all_changed(&self) {
         self.populated.store(true, Ordering::Release);
-        self.cache.invalidate_all();
+        let mut generations = self.write();
+        generations.young.clear();
+        generations.old.clear();
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Generations<T>> {
+        self.generations.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Generations<T>> {
+        self.generations.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Generations<T> {
+    fn keep(&mut self, half: usize, id: Box<str>, entry: Entry<T>) {
+        if self.young.len() >= half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id, entry);
     }
 }

@@ -12,12 +12,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidemill_definitions::Field;
 use tidemill_domain::{EventType, Timestamp};
-use tidemill_events::EventRef;
 
 use super::{
     fields::{check, check_name, member_paths},
     members::{CustomerPath, DataPath, MemberPath, read, text},
 };
+use crate::event::LogEvent;
 
 /// Types of events that tell of customers at most.
 const MAX_TYPES: usize = 32;
@@ -114,13 +114,13 @@ impl CustomerMembers {
 
     /// What an event says of a customer; `None` where it is about none. What is null,
     /// empty or no single value says nothing.
-    pub(crate) fn statement(&self, event: &EventRef<'_>) -> Option<CustomerStatement> {
+    pub(crate) fn statement(&self, event: &LogEvent<'_>) -> Option<CustomerStatement> {
         if !self.types.contains(&*event.kind) {
             return None;
         }
         let data = event.data.and_then(|data| read(data, &self.of_data)).unwrap_or_default();
         let id = self.id.iter().find_map(|path| match path {
-            CustomerPath::Subject => event.subject.clone(),
+            CustomerPath::Subject => event.subject_text(),
             CustomerPath::Data(path) => text(path.find(&data)?),
         });
         let id = id.filter(|id| !id.is_empty())?.into_owned();

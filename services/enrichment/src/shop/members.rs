@@ -3,19 +3,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use tidemill_domain::Currency;
-use tidemill_events::EventRef;
+
+use crate::event::{JsonText, LogEvent};
 
 /// Items of one event that are looked up; the shop's schema allows no more.
 pub(super) const MAX_ITEMS: usize = 500;
@@ -45,7 +42,7 @@ pub(crate) struct EventMembers {
     countries: Vec<DataPath>,
     currencies: Vec<DataPath>,
     /// By event type, the members that make the business key together.
-    business_keys: HashMap<String, Vec<KeyPath>>,
+    business_keys: BTreeMap<String, Vec<KeyPath>>,
     /// The members of data that the paths begin with.
     of_data: Vec<String>,
     /// The same of items.
@@ -76,8 +73,10 @@ enum KeyPath {
 /// What is to be looked up for an event, and what it is about.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct LookUps<'a> {
-    /// The product of each item.
-    pub(crate) products: Vec<Option<Cow<'a, str>>>,
+    /// The product of an event that has no list of items.
+    product: Option<Cow<'a, str>>,
+    /// Else of each item.
+    items: Vec<Option<Cow<'a, str>>>,
     pub(crate) customer: Option<Cow<'a, str>>,
     /// The country that the event names.
     pub(crate) country: Option<Cow<'a, str>>,
@@ -86,6 +85,21 @@ pub(crate) struct LookUps<'a> {
     /// The texts of its business key: `None` where its type has none, or the
     /// event lacks a part.
     pub(crate) business: Option<Vec<Cow<'a, str>>>,
+}
+
+/// The members that are read of an event and of an item of it. Each event uses them anew.
+#[derive(Debug, Default)]
+pub(crate) struct ReadMembers<'a> {
+    data: Vec<Option<&'a RawValue>>,
+    item: Vec<Option<&'a RawValue>>,
+}
+
+impl LookUps<'_> {
+    /// The product of each item.
+    pub(crate) fn products(&self) -> impl Iterator<Item = Option<&str>> {
+        let of_items = self.items.iter().map(Option::as_deref);
+        self.product.as_deref().map(Some).into_iter().chain(of_items)
+    }
 }
 
 /// What an event says of the currency of its amounts.
@@ -125,7 +139,7 @@ impl EventMembers {
             customers: Vec::new(),
             countries: Vec::new(),
             currencies: Vec::new(),
-            business_keys: HashMap::new(),
+            business_keys: BTreeMap::new(),
             of_data: Vec::new(),
             of_item: Vec::new(),
         };
@@ -168,21 +182,26 @@ impl EventMembers {
     }
 
     /// What an event names.
-    pub(crate) fn look_ups<'a>(&self, event: &EventRef<'a>) -> LookUps<'a> {
-        let data = event.data.and_then(|data| read(data, &self.of_data));
-        let text_at = |path: &DataPath| text(path.find(data.as_ref()?)?);
-        let list = self.items.iter().find_map(|path| list(path.find(data.as_ref()?)?));
+    pub(crate) fn look_ups<'a>(&self, event: &LogEvent<'a>, members: &mut ReadMembers<'a>) -> LookUps<'a> {
+        let ReadMembers { data: found, item: found_of_item } = members;
+        let is_read = event.data.is_some_and(|data| read_into(data, &self.of_data, found));
+        let data = is_read.then_some(&**found);
+        let text_at = |path: &DataPath| text(path.find(data?)?);
+        let list = self.items.iter().find_map(|path| list(path.find(data?)?));
+        let product = match list {
+            Some(_) => None,
+            None => self.products.iter().find_map(text_at),
+        };
+        let items = list.into_iter().flatten().take(MAX_ITEMS);
         LookUps {
-            products: match list {
-                Some(items) => items.into_iter().take(MAX_ITEMS).map(|item| self.product_of(item)).collect(),
-                None => self.products.iter().find_map(text_at).map(Some).into_iter().collect(),
-            },
+            product,
+            items: items.map(|item| self.product_of(item, found_of_item)).collect(),
             customer: self.customers.iter().find_map(|path| match path {
-                CustomerPath::Subject => event.subject.clone(),
+                CustomerPath::Subject => event.subject_text(),
                 CustomerPath::Data(path) => text_at(path),
             }),
             country: self.countries.iter().find_map(text_at),
-            currency: self.currency_of(data.as_deref()),
+            currency: self.currency_of(data),
             business: self.business_key(event, text_at),
         }
     }
@@ -199,21 +218,21 @@ impl EventMembers {
     /// An empty text is no part of a key: it says nothing.
     fn business_key<'a>(
         &self,
-        event: &EventRef<'a>,
+        event: &LogEvent<'a>,
         text_at: impl Fn(&DataPath) -> Option<Cow<'a, str>>,
     ) -> Option<Vec<Cow<'a, str>>> {
         let paths = self.business_keys.get(&*event.kind)?;
         let text = |path: &KeyPath| match path {
-            KeyPath::Subject => event.subject.clone(),
+            KeyPath::Subject => event.subject_text(),
             KeyPath::Source => Some(event.source.clone()),
             KeyPath::Data(path) => text_at(path),
         };
         paths.iter().map(|path| text(path).filter(|text| !text.is_empty())).collect()
     }
 
-    fn product_of<'a>(&self, item: &'a RawValue) -> Option<Cow<'a, str>> {
-        let members = read(item, &self.of_item)?;
-        self.item_products.iter().find_map(|path| text(path.find(&members)?))
+    fn product_of<'a>(&self, item: &'a RawValue, found: &mut Vec<Option<&'a RawValue>>) -> Option<Cow<'a, str>> {
+        let is_read = read_into(item, &self.of_item, found);
+        self.item_products.iter().filter(|_| is_read).find_map(|path| text(path.find(found)?))
     }
 }
 
@@ -238,50 +257,60 @@ impl DataPath {
 /// The members of an object with these names; `None` for another form, and for
 /// an object that has one of them twice.
 pub(super) fn read<'a>(raw: &'a RawValue, names: &[String]) -> Option<Vec<Option<&'a RawValue>>> {
-    Named(names).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).ok()
+    let mut found = Vec::new();
+    read_into(raw, names, &mut found).then_some(found)
 }
 
-struct Named<'n>(&'n [String]);
+/// The same into what is at hand; `false` for none.
+fn read_into<'a>(raw: &'a RawValue, names: &[String], found: &mut Vec<Option<&'a RawValue>>) -> bool {
+    found.clear();
+    found.resize(names.len(), None);
+    let named = Named { names, found };
+    named.deserialize(&mut serde_json::Deserializer::from_str(raw.get())).is_ok()
+}
 
-impl<'de> DeserializeSeed<'de> for Named<'_> {
-    type Value = Vec<Option<&'de RawValue>>;
+struct Named<'n, 'a> {
+    names: &'n [String],
+    found: &'n mut [Option<&'a RawValue>],
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+impl<'de> DeserializeSeed<'de> for Named<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Named<'_> {
-    type Value = Vec<Option<&'de RawValue>>;
+impl<'de> Visitor<'de> for Named<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut found = vec![None; self.0.len()];
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         while let Some(JsonText(name)) = map.next_key()? {
-            match self.0.iter().position(|wanted| *wanted == name) {
+            match self.names.iter().position(|wanted| *wanted == name) {
                 None => drop(map.next_value::<IgnoredAny>()?),
                 Some(place) => {
-                    if found[place].replace(map.next_value()?).is_some() {
+                    if self.found[place].replace(map.next_value()?).is_some() {
                         return Err(M::Error::custom("a member stands there twice"));
                     }
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
-#[derive(Deserialize)]
-struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
-
 /// The text of a string, or of a number: an id may be written as either.
 pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    match raw.get().as_bytes().first()? {
-        b'"' => serde_json::from_str::<JsonText<'_>>(raw.get()).ok().map(|JsonText(text)| text),
-        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw.get())),
+    match raw.get().as_bytes() {
+        // It is JSON: without an escape, what stands between the quotes is the text.
+        [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => raw.get().get(1..=inner.len()).map(Cow::Borrowed),
+        [b'"', ..] => serde_json::from_str::<JsonText<'_>>(raw.get()).ok().map(|JsonText(text)| text),
+        [b'-' | b'0'..=b'9', ..] => Some(Cow::Borrowed(raw.get())),
         _ => None,
     }
 }

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use tidemill_domain::{Amount, ReadAmount};
-use tidemill_events::EventRef;
 
 use super::members::{DataPath, MAX_ITEMS, NamedCurrency, list, read, text};
-use crate::orders::{LineStatement, OrderStatement, StatementKind};
+use crate::{
+    event::LogEvent,
+    orders::{LineStatement, OrderStatement, StatementKind},
+};
 
 /// The names of an order's members. Of each list, the first counts that holds
 /// something.
@@ -72,7 +74,7 @@ impl OrderMembers {
 
     /// What an event, whose amounts are in this currency, says of an order; `None`
     /// where it is about none.
-    pub(crate) fn statement(&self, event: &EventRef<'_>, currency: NamedCurrency) -> Option<OrderStatement> {
+    pub(crate) fn statement(&self, event: &LogEvent<'_>, currency: NamedCurrency) -> Option<OrderStatement> {
         let kind = *self.kinds.get(&*event.kind)?;
         let data = read(event.data?, &self.of_data)?;
         let found = |member| find(self.order.get(&member)?, &data);

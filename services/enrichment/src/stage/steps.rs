@@ -18,6 +18,9 @@ use crate::{
 
 /// Batches that are worked on before they are checkpointed and acknowledged together.
 const BATCHES_PER_CHECKPOINT: usize = 64;
+/// How often a partition is checkpointed at most, unless that many came sooner. What a
+/// crash leaves out is done again, the same.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether a reader misses batches.
 const REQUESTS_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -29,6 +32,8 @@ pub(super) struct EnrichSteps<'c> {
     stop: &'c CancellationToken,
     /// When to look whether a reader misses batches.
     look_at: Instant,
+    /// When the last checkpoint was written.
+    checkpointed_at: Instant,
 }
 
 /// It is time to look whether a reader misses batches.
@@ -36,7 +41,13 @@ pub(super) struct LookForRequests;
 
 impl<'c> EnrichSteps<'c> {
     pub(super) fn new(partition: OpenPartition, dead_letters: &'c DeadLetters, stop: &'c CancellationToken) -> Self {
-        Self { partition, dead_letters, stop, look_at: Instant::now() + REQUESTS_INTERVAL }
+        Self {
+            partition,
+            dead_letters,
+            stop,
+            look_at: Instant::now() + REQUESTS_INTERVAL,
+            checkpointed_at: Instant::now(),
+        }
     }
 
     /// Parses, marks, settles, joins and publishes one batch.
@@ -86,6 +97,11 @@ impl Steps for EnrichSteps<'_> {
         BATCHES_PER_CHECKPOINT.saturating_sub(applied)
     }
 
+    /// What is published reaches its readers without it.
+    fn waits_until(&self) -> Option<Instant> {
+        Some(self.checkpointed_at + CHECKPOINT_INTERVAL)
+    }
+
     fn is_done(&self, sequence: u64) -> bool {
         let is_done = sequence <= self.partition.floor;
         if is_done {
@@ -115,6 +131,7 @@ impl Steps for EnrichSteps<'_> {
 
     async fn checkpoint(&mut self) -> Result<Checkpoint<(), Error>, Error> {
         self.partition.checkpoint().await?;
+        self.checkpointed_at = Instant::now();
         Ok(Checkpoint::Landed(()))
     }
 

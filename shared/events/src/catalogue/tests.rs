@@ -18,7 +18,7 @@ use crate::{
     dead_letter::Events,
     event::{Enrichment, QualityFlag, lines, splice_enrichment},
     item::ItemFacts,
-    message::{AlertState, CellUpdate, LogPosition, Message, SourceBooks, UncountedSpan, VersionCounting},
+    message::{AlertState, CellUpdate, EventTypes, LogPosition, Message, SourceBooks, UncountedSpan, VersionCounting},
     order::{LineFacts, OrderFacts},
     topology::StreamName,
     trace::TraceParent,
@@ -165,11 +165,13 @@ fn enriched_batches_are_what_they_say() {
         ingested_at: Timestamp::EPOCH,
         refdata: 2,
         count: 1,
+        types: None,
         lines: enriched_lines(&Enrichment { region: "Unknown".into(), ..Enrichment::default() }).into(),
         trace: None,
     };
     let lines = enriched_lines(&enrichment()).repeat(40).into();
-    assert_kept(&[bare.clone(), EnrichedBatch { remade: Some(0), lines, trace: trace(), ..bare }]);
+    let types = EventTypes::of(["order.placed", "page-view_2"].into_iter());
+    assert_kept(&[bare.clone(), EnrichedBatch { remade: Some(0), types, lines, trace: trace(), ..bare }]);
 }
 
 #[test]

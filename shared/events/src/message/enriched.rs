@@ -4,7 +4,7 @@ use bytes::Bytes;
 use schemars::SchemaGenerator;
 use tidemill_domain::{Partition, Timestamp};
 
-use super::Message;
+use super::{EventTypes, Message};
 use crate::{
     codec::{DecodeError, Encoded, HeaderSource, NDJSON, check_version, inflate, name, optional, required},
     contract::{BodyKind, Contract, Described, Form, Header, header},
@@ -32,6 +32,9 @@ pub struct EnrichedBatch {
     pub remade: Option<u64>,
     /// The number of events.
     pub count: u32,
+    /// The types of its events: who is interested in none of them need not read
+    /// it. `None` where that is not known, as in a batch of an earlier release.
+    pub types: Option<EventTypes>,
     /// The events, one a line.
     pub lines: Bytes,
     /// The batch's own span.
@@ -52,6 +55,7 @@ impl Message for EnrichedBatch {
             .header(name::VERSION, Self::VERSION)
             .header(name::PARTITION, self.partition)
             .header(name::COUNT, self.count)
+            .header_opt(name::TYPES, self.types.as_ref())
             .header(name::RAW_SEQ, self.raw_seq)
             .header(name::RAW_PREV, self.raw_prev)
             .header_opt(name::REMADE, self.remade)
@@ -62,7 +66,20 @@ impl Message for EnrichedBatch {
     }
 
     fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
+        Self::decode_if(headers, payload, |_| true)
+    }
+}
+
+impl EnrichedBatch {
+    /// Reads a batch whose types are wanted. Of another one `lines` is empty: that
+    /// saves to inflate it.
+    pub fn decode_if(
+        headers: &impl HeaderSource,
+        payload: Bytes,
+        is_wanted: impl FnOnce(&EventTypes) -> bool,
+    ) -> Result<Self, DecodeError> {
         check_version(headers, Self::VERSION)?;
+        let types: Option<EventTypes> = optional(headers, name::TYPES).unwrap_or_default();
         Ok(Self {
             partition: Partition::new(required(headers, name::PARTITION)?),
             raw_seq: required(headers, name::RAW_SEQ)?,
@@ -71,7 +88,8 @@ impl Message for EnrichedBatch {
             ingested_at: Timestamp::saturating_from_millis(required(headers, name::INGESTED_AT)?),
             refdata: required(headers, name::REFDATA)?,
             count: required(headers, name::COUNT)?,
-            lines: inflate(headers, payload)?,
+            lines: if types.as_ref().is_none_or(is_wanted) { inflate(headers, payload)? } else { Bytes::new() },
+            types,
             trace: optional(headers, name::TRACEPARENT).unwrap_or_default(),
         })
     }
@@ -92,6 +110,12 @@ impl Described for EnrichedBatch {
         own_headers: &[
             header::PARTITION,
             header::COUNT,
+            Header::sometimes(
+                name::TYPES,
+                Form::Types,
+                "The types of its events: who looks for other types need not read the body. \
+                 Absent where there are too many to name.",
+            ),
             header::RAW_SEQ,
             Header::always(
                 name::RAW_PREV,

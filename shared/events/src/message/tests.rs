@@ -35,6 +35,7 @@ fn an_enriched_batch_comes_back() {
         ingested_at: Timestamp::saturating_from_millis(1234),
         refdata: 2,
         count: 1,
+        types: None,
         lines: "x".repeat(5000).into(),
         trace: trace(),
     };
@@ -45,6 +46,31 @@ fn an_enriched_batch_comes_back() {
         assert_eq!(encoded.message_id, id);
         assert_eq!(EnrichedBatch::decode(&encoded, encoded.payload.clone()).expect("decodes"), batch);
     }
+}
+
+#[test]
+fn a_batch_without_a_wanted_type_is_not_inflated() {
+    let batch = EnrichedBatch {
+        partition: Partition::new(1),
+        raw_seq: 9,
+        raw_prev: 4,
+        remade: None,
+        ingested_at: Timestamp::EPOCH,
+        refdata: 2,
+        count: 3,
+        types: EventTypes::of(["a", "b"].into_iter()),
+        lines: "x".repeat(5000).into(),
+        trace: None,
+    };
+    let read = |batch: &EnrichedBatch, wanted: &str| {
+        let encoded = batch.encode().expect("encodes");
+        let is_wanted = |types: &EventTypes| types.iter().any(|name| name == wanted);
+        EnrichedBatch::decode_if(&encoded, encoded.payload.clone(), is_wanted).expect("decodes")
+    };
+    assert_eq!(read(&batch, "b"), batch);
+    assert_eq!(read(&batch, "c"), EnrichedBatch { lines: Vec::new().into(), ..batch.clone() });
+    let of_before = EnrichedBatch { types: None, ..batch };
+    assert_eq!(read(&of_before, "c"), of_before, "one of a release that named no types is read");
 }
 
 /// Replicas of two releases read each other's messages during an upgrade.

@@ -55,6 +55,7 @@ fn batch(raw_seq: u64, sales: &[Sale]) -> EnrichedBatch {
         ingested_at: at(1_000_000_000_000),
         refdata: 0,
         count: sales.len() as u32,
+        types: None,
         lines: sales.iter().flat_map(line).collect::<Vec<u8>>().into(),
         trace: None,
     }

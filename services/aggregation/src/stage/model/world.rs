@@ -98,6 +98,7 @@ impl World {
                 ingested_at: Timestamp::saturating_from_millis(log_time * 1000),
                 refdata: 0,
                 count: head.len() as u32,
+                types: None,
                 lines: head.iter().flat_map(line).collect::<Vec<u8>>().into(),
                 trace: None,
             });

@@ -43,6 +43,7 @@ fn batch(raw_seq: u64, events: &[(serde_json::Value, Enrichment)]) -> EnrichedBa
         ingested_at: now(),
         refdata: 1,
         count: events.len() as u32,
+        types: None,
         lines: lines.into(),
         trace: None,
     }
@@ -160,4 +161,29 @@ fn an_order_in_yen_is_compared_in_the_base_currency() {
     let firing = &apply(&rules, &large).alerts[0].firing;
     assert!(firing.summary.contains("Amount 2000000.1 JPY (12400.00 EUR)"), "{}", firing.summary);
     assert_eq!(firing.values["amount"], Value::Amount("12400.00062".parse().expect("an amount")));
+}
+
+#[test]
+fn a_batch_of_other_types_comes_without_its_events_and_changes_nothing() {
+    let rules = rules(&Saved::default());
+    let about = |types: &[&str]| rules.are_about(&EventTypes::of(types.iter().copied()).expect("are named"));
+    assert!(about(&["order.cancelled", "order.placed"]));
+    assert!(!about(&["order.cancelled", "order.placed.twice"]));
+    let unread = EnrichedBatch { count: 7, ..batch(1, &[]) };
+    assert!(apply(&rules, &unread).is_position_alone());
+}
+
+#[test]
+fn steps_that_wait_for_each_other_come_to_what_one_would() {
+    let order = |n: u64| (order(&n.to_string(), "c1", now().plus_millis(n as i64), "6000.00"), from("GB", "NG"));
+    let batches = [batch(1, &[order(1)]), batch(2, &[]), batch(3, &[order(3), order(4)])];
+    let (one, each) = (rules(&Saved::default()), rules(&Saved::default()));
+    let (mut together, mut apart) = (StepChanges::default(), StepChanges::default());
+    for batch in &batches {
+        one.apply(batch, now(), &mut together);
+        apart.extend(apply(&each, batch));
+    }
+    assert_eq!(together.alerts.len(), 3);
+    assert_eq!(apart, together);
+    assert!(!apart.is_position_alone());
 }

@@ -31,8 +31,8 @@ async fn reference_of(folder: &tidemill_testkit::TempDir, entries: u64, base: Cu
 }
 
 async fn category_of(reference: &Reference, id: &str, time: i64) -> (u64, Option<String>) {
-    let snapshot = reference.snapshot(HashSet::from([id]), HashSet::new()).await.expect("reads");
-    (snapshot.version(), snapshot.product(id, at(time)).map(|facts| facts.category.clone()))
+    let snapshot = reference.snapshot(Ids::from_iter([id]), Ids::default()).await.expect("reads");
+    (snapshot.version(), snapshot.product(id, at(time)).map(ProductFacts::category))
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn many_changes_at_once_are_seen_too() {
     reference.store.accept(&many, at(500)).await.expect("accepts");
     reference.refresh().await.expect("reads");
     assert_eq!(category_of(&reference, "10000", 0).await, (many.len() as u64, Some("a".into())));
-    let snapshot = reference.snapshot(HashSet::new(), HashSet::new()).await.expect("reads");
+    let snapshot = reference.snapshot(Ids::default(), Ids::default()).await.expect("reads");
     let region = |name: &str| snapshot.country(name).and_then(|country| snapshot.region(country, at(0)));
     assert_eq!((region("Turkey"), region("EIRE")), (Some("Europe"), Some("Europe")));
     assert_eq!(region("Egypt"), Some("Middle East & Africa"));
@@ -104,7 +104,7 @@ async fn a_rate_is_as_of_a_day() {
     reference.store.accept(&table, now).await.expect("accepts");
     reference.refresh().await.expect("reads");
     let of = async |currency: &str, time: i64| {
-        let snapshot = reference.snapshot(HashSet::new(), HashSet::new()).await.expect("reads");
+        let snapshot = reference.snapshot(Ids::default(), Ids::default()).await.expect("reads");
         snapshot.rate(currency.parse().expect("a currency"), at(time)).map(String::from)
     };
     for (time, expected) in [(99, None), (100, Some("0.91")), (299, Some("0.92")), (9_999, Some("0.93"))] {
@@ -138,7 +138,7 @@ async fn a_rate_of_another_base_is_not_used() {
     assert_eq!(euros.store.accept(&new, at(9_000)).await.expect("accepts"), [RecordVerdict::Unchanged(3)]);
     for (reference, expected) in [(&euros, [None, Some("0.92")]), (&francs, [Some("0.0058"), Some("0.88")])] {
         reference.refresh().await.expect("reads");
-        let snapshot = reference.snapshot(HashSet::new(), HashSet::new()).await.expect("reads");
+        let snapshot = reference.snapshot(Ids::default(), Ids::default()).await.expect("reads");
         let of = |currency: &str| snapshot.rate(currency.parse().expect("a currency"), at(0)).map(String::from);
         assert_eq!([of("JPY"), of("USD")], expected.map(|rate| rate.map(String::from)));
     }

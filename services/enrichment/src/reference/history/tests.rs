@@ -19,13 +19,13 @@ fn the_join_is_as_of_a_time_and_of_a_version() {
         vec![change(1, None, "a"), change(2, Some(900), "c"), change(3, Some(500), "b"), change(4, Some(500), "d")];
     let names = ShopDefinition::load(None).expect("parses").records;
     let history = History::read(changes, |attributes| product(attributes, &names));
-    let category = |time, version| history.at(at(time), version).map(|facts| facts.category.as_str());
-    assert_eq!(category(-1, 9), Some("a"));
-    assert_eq!(category(499, 9), Some("a"));
-    assert_eq!(category(500, 9), Some("d"), "of one time the last");
-    assert_eq!(category(500, 3), Some("b"), "as the version knew it");
-    assert_eq!(category(900, 9), Some("c"), "the latest time, in whichever order");
-    assert_eq!(category(0, 0), None);
+    let category = |time, version| history.at(at(time), version).map(ProductFacts::category);
+    assert_eq!(category(-1, 9).as_deref(), Some("a"));
+    assert_eq!(category(499, 9).as_deref(), Some("a"));
+    assert_eq!(category(500, 9).as_deref(), Some("d"), "of one time the last");
+    assert_eq!(category(500, 3).as_deref(), Some("b"), "as the version knew it");
+    assert_eq!(category(900, 9).as_deref(), Some("c"), "the latest time, in whichever order");
+    assert_eq!(category(0, 0).as_deref(), None);
 }
 
 #[test]
@@ -40,12 +40,12 @@ fn what_a_person_has_set_goes_before_what_events_claim() {
     ];
     let names = ShopDefinition::load(None).expect("parses").records;
     let history = History::read(changes, |attributes| product(attributes, &names));
-    let category = |time, version| history.at(at(time), version).map(|facts| facts.category.as_str());
-    assert_eq!(category(299, 9), Some("claimed"), "nothing is set for then");
-    assert_eq!(category(300, 9), Some("set"));
-    assert_eq!(category(999, 9), Some("set"));
-    assert_eq!(category(999, 2), Some("claimed later"), "as the version knew it");
-    assert_eq!(category(0, 0), None);
+    let category = |time, version| history.at(at(time), version).map(ProductFacts::category);
+    assert_eq!(category(299, 9).as_deref(), Some("claimed"), "nothing is set for then");
+    assert_eq!(category(300, 9).as_deref(), Some("set"));
+    assert_eq!(category(999, 9).as_deref(), Some("set"));
+    assert_eq!(category(999, 2).as_deref(), Some("claimed later"), "as the version knew it");
+    assert_eq!(category(0, 0).as_deref(), None);
 }
 
 #[test]
@@ -55,8 +55,9 @@ fn a_shop_says_which_attributes_count() {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
     let facts = product(attributes(&[("department", "Books"), ("category", "x")]), &names);
-    assert_eq!((facts.category.as_str(), facts.product), ("Books", attributes(&[("category", "x")])));
-    assert_eq!(product(attributes(&[("department", "")]), &names).category, UNKNOWN_CATEGORY);
+    assert_eq!(facts.written(true).get(), r#"{"category":"Books","product":{"category":"x"}}"#);
+    assert_eq!(facts.written(false).get(), r#"{"category":"Books"}"#);
+    assert_eq!(product(attributes(&[("department", "")]), &names).written(true).get(), r#"{"category":"Unknown"}"#);
     let countries = Countries::built_in().expect("parses");
     let profile = profile(attributes(&[("land", "Deutschland"), ("country", "FR")]), &names, &countries);
     assert_eq!(profile.country, Country::from_code("DE"));

@@ -6,7 +6,7 @@ use crate::shop::ShopDefinition;
 fn read(kind: &str, data: &serde_json::Value) -> Option<OrderStatement> {
     let event = json!({"id": "1", "source": "s", "type": kind, "time": "2026-01-01T00:00:00Z", "data": data});
     let text = event.to_string();
-    let event: EventRef<'_> = serde_json::from_str(&text).expect("an event");
+    let event: LogEvent<'_> = serde_json::from_str(&text).expect("an event");
     ShopDefinition::load(None).expect("loads").orders.statement(&event, NamedCurrency::Absent)
 }
 
