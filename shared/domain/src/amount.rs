@@ -9,10 +9,12 @@ mod tests;
 use std::{fmt, iter::Sum, str::FromStr};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use error::AmountError;
 use number::WrittenNumber;
+
+use crate::text;
 
 /// Decimal digits after the point that an [`Amount`] keeps.
 const SCALE: u32 = 12;
@@ -79,10 +81,7 @@ impl Amount {
     /// and is read as it. What has more than twelve decimals is rounded to
     /// twelve, half to even, and `rounded` says so.
     pub fn read(text: &str) -> Result<ReadAmount, AmountError> {
-        match number::plain_units(text) {
-            Some(units) => Ok(ReadAmount { amount: Self(units), rounded: false }),
-            None => Self::product([text]),
-        }
+        Self::product([text])
     }
 
     /// The exact product of numbers, each as [`read`](Self::read) takes it.
@@ -226,8 +225,7 @@ impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Totals may be larger than any single input, so this reads what
         // Display writes rather than applying the input limits.
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        parse_total(&text).ok_or_else(|| de::Error::custom("not an amount"))
+        text::read(deserializer, |text| parse_total(text).ok_or("not an amount"))
     }
 }
 
@@ -241,7 +239,8 @@ fn parse_total(text: &str) -> Option<Amount> {
     if whole.is_empty() || fraction.len() > SCALE as usize || !plain(whole) || !plain(fraction) {
         return None;
     }
-    let fraction: i128 = format!("{fraction:0<width$}", width = SCALE as usize).parse().ok()?;
-    let units = whole.parse::<i128>().ok()?.checked_mul(UNIT)?.checked_add(fraction)?;
+    let missing = SCALE.checked_sub(u32::try_from(fraction.len()).ok()?)?;
+    let fraction = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()? * 10_u64.pow(missing) };
+    let units = whole.parse::<i128>().ok()?.checked_mul(UNIT)?.checked_add(fraction.into())?;
     Some(Amount(if negative { -units } else { units }))
 }

@@ -3,9 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Amount, ReadAmount};
+use crate::{Amount, ReadAmount, text};
 
 /// A currency's code as ISO 4217 writes it: three letters in upper case.
 ///
@@ -91,8 +91,7 @@ impl Serialize for Currency {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.trim().parse().map_err(de::Error::custom)
+        text::read(deserializer, |text| text.trim().parse())
     }
 }
 

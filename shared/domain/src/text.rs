@@ -13,7 +13,9 @@
 //! end there. The others are legal in a note or a description, and are escaped
 //! where they are shown.
 
-use std::{borrow::Cow, fmt::Write};
+use std::{borrow::Cow, fmt, fmt::Write, marker::PhantomData};
+
+use serde::{Deserializer, de};
 
 /// Whether a text holds a control character.
 pub fn has_control(text: &str) -> bool {
@@ -22,6 +24,28 @@ pub fn has_control(text: &str) -> bool {
         return text.bytes().any(|byte| byte.is_ascii_control());
     }
     text.chars().any(char::is_control)
+}
+
+/// Reads what is written as a text, without making a copy of the text first.
+pub(crate) fn read<'de, D: Deserializer<'de>, T, E: fmt::Display>(
+    deserializer: D,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, D::Error> {
+    struct ParsedTextVisitor<P, T, E>(P, PhantomData<Result<T, E>>);
+
+    impl<P: FnOnce(&str) -> Result<T, E>, T, E: fmt::Display> de::Visitor<'_> for ParsedTextVisitor<P, T, E> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<W: de::Error>(self, text: &str) -> Result<T, W> {
+            (self.0)(text).map_err(W::custom)
+        }
+    }
+
+    deserializer.deserialize_str(ParsedTextVisitor(parse, PhantomData))
 }
 
 /// A text whose control characters are written out, as JSON would: `\u0000`.

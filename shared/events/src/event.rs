@@ -1,5 +1,8 @@
 //! One event: a line of a batch, in CloudEvents' JSON format.
 
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -9,6 +12,7 @@ use tidemill_domain::{Currency, Timestamp};
 
 pub use crate::lines::lines;
 use crate::{
+    borrowed::{self, BorrowedText},
     item::ItemFacts,
     order::{LineFacts, OrderFacts},
     trace::TraceParent,
@@ -19,8 +23,12 @@ use crate::{
 ///
 /// A line in a batch has passed ingestion, so `id`, `source`, `type` and
 /// `time` are there.
+///
+/// `E` is what enrichment added: who only reads takes an
+/// [`EnrichmentRef`](crate::EnrichmentRef).
 #[derive(Debug, Clone, Deserialize)]
-pub struct EventRef<'a> {
+#[serde(bound(deserialize = "E: Deserialize<'de>"))]
+pub struct EventRef<'a, E = Enrichment> {
     /// Identifier, unique within the source.
     #[serde(borrow)]
     pub id: Cow<'a, str>,
@@ -33,16 +41,16 @@ pub struct EventRef<'a> {
     /// When it happened.
     pub time: Timestamp,
     /// What it is about; for a shop, the customer.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "borrowed::optional")]
     pub subject: Option<Cow<'a, str>>,
     /// What decides its partition, where given.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "borrowed::optional")]
     pub partitionkey: Option<Cow<'a, str>>,
     /// W3C trace context (CloudEvents distributed tracing extension).
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "borrowed::optional")]
     pub traceparent: Option<Cow<'a, str>>,
     /// The sender's address, as ingestion saw it or the sender gave it.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "borrowed::optional")]
     pub clientip: Option<Cow<'a, str>>,
     /// The name of the history that it belongs to: it is not late, and says nothing of
     /// how far its source has come.
@@ -59,7 +67,7 @@ pub struct EventRef<'a> {
     pub data: Option<&'a RawValue>,
     /// What enrichment added; absent in `RAW`.
     #[serde(default)]
-    pub enriched: Option<Enrichment>,
+    pub enriched: Option<E>,
 }
 
 /// A text; what is something else says nothing. Before such an attribute had a
@@ -105,11 +113,23 @@ fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow
 /// The flags that this release knows: a newer one may write others, and the event goes
 /// on all the same.
 fn known_flags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<QualityFlag>, D::Error> {
-    let names = Vec::<Cow<'de, str>>::deserialize(deserializer)?;
-    Ok(names.iter().filter_map(|name| QualityFlag::ALL.into_iter().find(|flag| flag.as_str() == name)).collect())
+    let names = Vec::<BorrowedText<'de>>::deserialize(deserializer)?;
+    Ok(names.iter().filter_map(|name| QualityFlag::ALL.into_iter().find(|flag| flag.as_str() == name.0)).collect())
 }
 
-impl EventRef<'_> {
+impl<'a, E: Deserialize<'a>> EventRef<'a, E> {
+    /// Reads a line.
+    pub fn read(line: &'a [u8]) -> Result<Self, serde_json::Error> {
+        match str::from_utf8(line) {
+            // Looking at all of it once is cheaper than at each text in it.
+            Ok(text) => serde_json::from_str(text),
+            // What is not looked at may be anything.
+            Err(_) => serde_json::from_slice(line),
+        }
+    }
+}
+
+impl<E> EventRef<'_, E> {
     /// The key that decides the event's partition: `partitionkey`, else
     /// `subject`, else `source`. Ingestion adds a `partitionkey` where the
     /// event's schema marks a member as that.
@@ -190,16 +210,27 @@ pub struct Conversion<'e> {
     pub rate: Option<&'e str>,
 }
 
+impl<'e> Conversion<'e> {
+    /// From what enrichment tells: `None` where nobody knows how.
+    pub(crate) fn of(
+        base: Option<Currency>,
+        rate: Option<&'e str>,
+        currency: Option<Currency>,
+        is_rate_unknown: bool,
+    ) -> Option<Self> {
+        match (base, rate) {
+            (Some(base), Some(rate)) => Some(Self { base, rate: Some(rate) }),
+            (None, None) if !is_rate_unknown => Some(Self { base: currency?, rate: None }),
+            _ => None,
+        }
+    }
+}
+
 impl Enrichment {
     /// How the event's amounts are converted; `None` where nobody knows.
     pub fn conversion(&self) -> Option<Conversion<'_>> {
-        match (self.base, self.rate.as_deref()) {
-            (Some(base), Some(rate)) => Some(Conversion { base, rate: Some(rate) }),
-            (None, None) if !self.quality.contains(&QualityFlag::RateUnknown) => {
-                Some(Conversion { base: self.currency?, rate: None })
-            }
-            _ => None,
-        }
+        let is_rate_unknown = self.quality.contains(&QualityFlag::RateUnknown);
+        Conversion::of(self.base, self.rate.as_deref(), self.currency, is_rate_unknown)
     }
 }
 
@@ -230,7 +261,7 @@ pub enum QualityFlag {
 }
 
 impl QualityFlag {
-    const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::CustomerUnknown,
         Self::ProductUnknown,
         Self::CountryUnknown,
@@ -329,66 +360,4 @@ pub fn splice_enrichment(line: &[u8], enrichment: &impl Serialize, out: &mut Vec
     serde_json::to_writer(&mut *out, enrichment)?;
     out.extend_from_slice(b"}\n");
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_attribute_of_another_form_says_nothing() {
-        let read = |backfill: &str| {
-            let line = format!(r#"{{"id":"1","source":"s","type":"a","time":"2026-01-02T03:04:05Z"{backfill}}}"#);
-            let event: EventRef<'_> = serde_json::from_str(&line).expect("an event");
-            event.backfill.map(Cow::into_owned)
-        };
-        assert_eq!(read(r#","backfill":"a \"b\"""#).as_deref(), Some("a \"b\""));
-        for nothing in ["", r#","backfill":true"#, r#","backfill":-5"#, r#","backfill":7"#, r#","backfill":null"#] {
-            assert_eq!(read(nothing), None, "{nothing}");
-        }
-    }
-
-    #[test]
-    fn a_flag_of_a_newer_release_stops_no_event() {
-        let json = r#"{"refdata":1,"region":"x","quality":["rate_unknown","of_a_newer_release","order_unfollowed"]}"#;
-        let enrichment: Enrichment = serde_json::from_str(json).expect("an enrichment");
-        assert_eq!(enrichment.quality, [QualityFlag::RateUnknown, QualityFlag::OrderUnfollowed]);
-        let all = QualityFlag::ALL.map(|flag| serde_json::to_value(flag).expect("a text"));
-        assert_eq!(all.to_vec(), QualityFlag::ALL.map(QualityFlag::as_str));
-    }
-
-    #[test]
-    fn a_spliced_line_reads_as_the_same_event_with_more() {
-        let line = br#"{"specversion":"1.0","id":"1","source":"shop","type":"order.placed","time":"2026-01-02T03:04:05Z","data":{"a":"}"}} "#;
-        let enrichment = Enrichment { refdata: 3, region: "Europe".into(), ..Enrichment::default() };
-        let mut out = Vec::new();
-        splice_enrichment(line, &enrichment, &mut out).expect("serialises");
-        let event: EventRef<'_> = serde_json::from_slice(&out).expect("still an event");
-        assert_eq!(event.id, "1");
-        assert_eq!(event.data.map(RawValue::get), Some(r#"{"a":"}"}"#));
-        assert_eq!(event.enriched, Some(enrichment));
-        assert_eq!(event.partition_key(), "shop");
-    }
-
-    #[test]
-    fn amounts_are_converted_where_enrichment_says_how() {
-        let conversion = |json: &str| {
-            let enrichment: Enrichment = serde_json::from_str(json).expect("an enrichment");
-            enrichment.conversion().map(|known| (known.base.to_string(), known.rate.map(String::from)))
-        };
-        for (json, expected) in [
-            (r#"{"refdata":1,"region":"x","currency":"EUR"}"#, Some(("EUR", None))),
-            (
-                r#"{"refdata":1,"region":"x","currency":"JPY","rate":"0.0062","base":"EUR"}"#,
-                Some(("EUR", Some("0.0062"))),
-            ),
-            (r#"{"refdata":1,"region":"x","currency":"JPY","quality":["rate_unknown"]}"#, None),
-            (r#"{"refdata":1,"region":"x","quality":["currency_unknown"]}"#, None),
-            // Of a release that knew no currencies.
-            (r#"{"refdata":1,"region":"x"}"#, None),
-        ] {
-            let expected = expected.map(|(base, rate)| (base.to_owned(), rate.map(String::from)));
-            assert_eq!(conversion(json), expected, "{json}");
-        }
-    }
 }

@@ -16,9 +16,11 @@ pub mod event;
 pub mod personal;
 pub mod topology;
 
+mod borrowed;
 mod catalogue;
 mod codec;
 mod dead_letter;
+mod enriched;
 mod item;
 mod lines;
 mod message;
@@ -31,6 +33,7 @@ pub use catalogue::CONTRACTS;
 pub use codec::{DecodeError, Encoded, HeaderSource};
 pub use contract::{Contract, Described};
 pub use dead_letter::{DeadLetter, Events};
+pub use enriched::{Attributes, EnrichedEventRef, EnrichmentRef, ItemRef};
 pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
 pub use item::ItemFacts;
 pub use message::{

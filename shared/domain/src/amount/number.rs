@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use num_bigint::BigInt;
 
-use super::{SCALE, error::AmountError};
+use super::error::AmountError;
 
 /// The longest text of a number. The exact value of a binary float near 1 has
 /// 55 characters.
@@ -12,8 +12,8 @@ const MAX_TEXT: usize = 64;
 /// The smallest number of 15 digits. A decimal of fewer comes back from a binary
 /// float as it was; one of so many may be a float that was written out.
 const FLOAT_DIGITS: i128 = 100_000_000_000_000;
-/// Bytes of a number that is read at once: of fewer digits than a float has.
-const PLAIN_DIGITS: usize = 14;
+/// Bytes of a text that has fewer digits than that.
+const FEW_DIGITS: usize = 14;
 /// Decimals that are meant: a number of no more is taken as it is written,
 /// however many digits it has in all.
 const PLAIN_DECIMALS: i32 = 6;
@@ -115,60 +115,72 @@ impl FromStr for WrittenNumber {
     type Err = AmountError;
 
     fn from_str(text: &str) -> Result<Self, AmountError> {
-        let text = text.trim_matches([' ', '\t', '\n', '\r']);
-        if text.len() > MAX_TEXT {
-            return Err(AmountError::Malformed);
+        match few_digits(text) {
+            Some(number) => Ok(number),
+            None => any_form(text),
         }
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
-            None => (text, 0),
-        };
-        let (negative, mantissa) = match mantissa.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, mantissa.strip_prefix('+').unwrap_or(mantissa)),
-        };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = [whole, fraction].concat();
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(AmountError::Malformed);
-        }
-        let scale = i32::try_from(fraction.len()).map_err(|_| AmountError::Malformed)? - exponent;
-        let significant = digits.trim_start_matches('0');
-        let kept = significant.trim_end_matches('0');
-        let dropped = significant.len() - kept.len();
-        let scale = scale - i32::try_from(dropped).map_err(|_| AmountError::Malformed)?;
-        let number = without_noise(text, kept, scale)?;
-        Ok(if negative { number.negated() } else { number })
     }
 }
 
-/// A number of few digits and no exponent, as most are written, in units of an
-/// amount; `None` of any other text.
-pub(super) fn plain_units(text: &str) -> Option<i128> {
-    let (is_negative, plain) = match text.strip_prefix('-') {
+/// A number of so few digits that none was a float that was written out, and
+/// without an exponent, as nearly all are; `None` of any other text.
+fn few_digits(text: &str) -> Option<WrittenNumber> {
+    let (is_negative, mantissa) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    // The point and so few digits that no float was written out.
-    if plain.is_empty() || plain.len() > PLAIN_DIGITS {
+    if mantissa.len() > FEW_DIGITS || mantissa == "." || mantissa.is_empty() {
         return None;
     }
-    let (mut digits, mut decimals) = (0_i64, None);
-    for byte in plain.bytes() {
+    let (mut digits, mut scale) = (0_i64, None);
+    for byte in mantissa.bytes() {
         match byte {
             b'0'..=b'9' => {
                 digits = digits * 10 + i64::from(byte - b'0');
-                decimals = decimals.map(|decimals| decimals + 1);
+                scale = scale.map(|scale| scale + 1);
             }
-            b'.' if decimals.is_none() => decimals = Some(0),
+            b'.' if scale.is_none() => scale = Some(0),
             _ => return None,
         }
     }
-    if plain == "." {
-        return None;
+    let mut scale = scale.unwrap_or_default();
+    if digits == 0 {
+        return Some(WrittenNumber { digits: Digits::Few(0), scale: 0 });
     }
-    let units = i128::from(digits) * 10_i128.pow(SCALE.checked_sub(decimals.unwrap_or_default())?);
-    Some(if is_negative { -units } else { units })
+    while digits % 10 == 0 {
+        digits /= 10;
+        scale -= 1;
+    }
+    let digits = if is_negative { -digits } else { digits };
+    Some(WrittenNumber { digits: Digits::Few(digits.into()), scale })
+}
+
+/// A number as JSON or a person writes it.
+fn any_form(text: &str) -> Result<WrittenNumber, AmountError> {
+    let text = text.trim_matches([' ', '\t', '\n', '\r']);
+    if text.len() > MAX_TEXT {
+        return Err(AmountError::Malformed);
+    }
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
+        None => (text, 0),
+    };
+    let (negative, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, fraction].concat();
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(AmountError::Malformed);
+    }
+    let scale = i32::try_from(fraction.len()).map_err(|_| AmountError::Malformed)? - exponent;
+    let significant = digits.trim_start_matches('0');
+    let kept = significant.trim_end_matches('0');
+    let dropped = significant.len() - kept.len();
+    let scale = scale - i32::try_from(dropped).map_err(|_| AmountError::Malformed)?;
+    let number = without_noise(text, kept, scale)?;
+    Ok(if negative { number.negated() } else { number })
 }
 
 /// An exponent beyond a thousand is as good as a thousand: the number is too
@@ -249,5 +261,21 @@ impl WrittenNumber {
             Digits::Many(digits) => Digits::Many(-digits),
         };
         Self { digits, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn few_digits_are_read_as_in_any_form(text in "-?[0-9]{0,8}(\\.[0-9]{0,8})?|-?0{0,4}[1-9]0{0,9}|[-+0-9.e ]{0,6}") {
+            if let Some(number) = few_digits(&text) {
+                prop_assert_eq!(Ok(number), any_form(&text), "{}", text);
+            }
+        }
     }
 }
