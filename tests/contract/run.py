@@ -162,7 +162,7 @@ def start_suite(servers, folder, store):
         if service != "ingestion":
             text += f"[store]\nurl = {quoted(store(service))}\n"
         if service == "aggregation":
-            text += f'[metrics_store]\nkind = "builtin"\nurl = {quoted(store("metrics"))}\n'
+            text += '[metrics_store]\nkind = "builtin"\n'
         config = folder / f"{service}.toml"
         config.write_text(text)
         servers.start(service, [BINARIES / f"tidemill-{service}", "--config", config])

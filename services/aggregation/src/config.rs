@@ -17,7 +17,7 @@ pub struct Config {
     pub nats: tidemill_bus::Config,
     /// The service's own database: checkpoints.
     pub store: tidemill_store::Config,
-    /// Where totals are written for querying.
+    /// Where totals are read as points.
     pub metrics_store: tidemill_metrics_store::Config,
     /// Logs and traces.
     #[serde(default)]

@@ -1,4 +1,6 @@
-//! Reads the points of the metrics store, for whoever has no InfluxDB to ask.
+//! Totals as points: those of InfluxDB, or of the checkpoints where there is none.
+
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -6,19 +8,22 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tidemill_definitions::Metrics;
 use tidemill_domain::Timestamp;
-use tidemill_metrics_store::{MetricsStore, Point};
+use tidemill_metrics_store::{InfluxStore, Point};
 use tidemill_service::{Access, Problem, Role, Routes};
 use tidemill_stage::Failure;
 use utoipa::OpenApi;
 
-use crate::error::Error;
+use crate::{error::Error, fold::session::TimeSpan, store::Store};
 
 const MAX_POINTS: u32 = 10_000;
 
 #[derive(Clone)]
 pub(crate) struct Api {
-    pub(crate) metrics_store: MetricsStore,
+    pub(crate) store: Store,
+    pub(crate) influx: Option<InfluxStore>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 #[derive(OpenApi)]
@@ -58,8 +63,9 @@ fn time(text: Option<&str>, default: Timestamp, name: &str) -> Result<Timestamp,
     })
 }
 
-/// The points of a metric, as the metrics store has them: one for each window,
-/// dimensions and partition; add the partitions up.
+/// The points of a metric, one for each window, dimensions and partition; add the
+/// partitions up. Without InfluxDB they are the totals of the checkpoints, of the
+/// definition in force: a session that became part of another has none.
 #[utoipa::path(get, path = "/v1/points/{measurement}", params(
     ("measurement" = String, Path, description = "Name of a metric"),
     ("from" = Option<String>, Query, format = DateTime, description = "First instant, RFC 3339"),
@@ -80,5 +86,12 @@ async fn points(
     if limit > MAX_POINTS {
         return Err(Error::BadRequest(format!("limit: at most {MAX_POINTS}")));
     }
-    Ok(Json(Points { points: api.metrics_store.read(&measurement, from, to, limit).await? }))
+    let points = match &api.influx {
+        Some(influx) => influx.read(&measurement, from, to, limit).await?,
+        None => match api.metrics.get(&measurement) {
+            Some(metric) => api.store.points(metric, TimeSpan { from, to }, limit as usize).await?,
+            None => Vec::new(),
+        },
+    };
+    Ok(Json(Points { points }))
 }

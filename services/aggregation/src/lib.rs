@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 use tidemill_definitions::Metrics;
 use tidemill_events::Durable;
-use tidemill_metrics_store::MetricsStore;
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
@@ -58,14 +57,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let bus = context.connect_bus(&config.nats).await?;
     let open_store = || Store::open(&config.store, context.breaker("store"));
     let store = context.retry("store", open_store, Error::is_transient).await?;
-    let metrics_store = context
-        .retry(
-            "metrics_store",
-            || MetricsStore::open(&config.metrics_store),
-            tidemill_metrics_store::Error::is_transient,
-        )
-        .await?;
-    server.install(http::routes(&access, Api { metrics_store: metrics_store.clone() }))?;
+    let metrics_store = config.metrics_store.influx().map_err(StartError::new)?;
+    let api = Api { store: store.clone(), influx: metrics_store.clone(), metrics: metrics.clone() };
+    server.install(http::routes(&access, api))?;
     let shared = Arc::new(ConsumerContext {
         context: context.clone(),
         bus: bus.clone(),

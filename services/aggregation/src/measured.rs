@@ -11,7 +11,7 @@ use tidemill_store::Config;
 use crate::{
     config::Windows,
     fold::{changes::PartitionChanges, parse::parse, state::PartitionState},
-    store::{PartitionClaim, Store},
+    store::{Pages, PartitionClaim, Store},
 };
 
 /// A partition in memory alone.
@@ -30,6 +30,7 @@ pub struct MeasuredChanges(PartitionChanges);
 pub struct MeasuredStore {
     store: Store,
     claim: PartitionClaim,
+    pages: Pages,
 }
 
 impl MeasuredFold {
@@ -87,7 +88,8 @@ impl MeasuredStore {
         let config = Config { url: url.into(), max_connections: 2 };
         let store = Store::open(&config, Context::new("aggregation").breaker("store")).await.expect("opens");
         let claim = store.claim(partition).await.expect("is claimed");
-        Self { store, claim }
+        let pages = store.pages(partition).await.expect("is read");
+        Self { store, claim, pages }
     }
 
     /// Writes a checkpoint.
@@ -96,6 +98,6 @@ impl MeasuredStore {
     /// When it is not taken.
     #[allow(clippy::expect_used, reason = "a bench that cannot go on ends")]
     pub async fn write(&self, changes: &MeasuredChanges) {
-        self.store.checkpoint(&changes.0, &self.claim).await.expect("is written");
+        self.store.checkpoint(&changes.0, &self.claim, &self.pages).await.expect("is written");
     }
 }

@@ -6,10 +6,13 @@ use tidemill_domain::Partition;
 use tidemill_service::Breaker;
 use tidemill_store::{Config, Database, Error as StoreError, answered};
 
+pub(crate) use self::pages::{PageRules, Pages, WantedWindow};
 use crate::{error::Error, fold::cell::CellId};
 
 mod checkpoint;
 mod counting;
+mod pages;
+mod points;
 mod read;
 mod seen;
 #[cfg(test)]
@@ -23,6 +26,7 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 pub(crate) struct Store {
     database: Database,
     breaker: Breaker,
+    pub(crate) rules: PageRules,
 }
 
 /// A partition as its claimant found it.
@@ -54,7 +58,7 @@ pub(crate) struct StoredRows {
 
 impl Store {
     pub(crate) async fn open(config: &Config, breaker: Breaker) -> Result<Self, Error> {
-        Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await?, breaker })
+        Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await?, breaker, rules: PageRules::default() })
     }
 
     /// Calls the database, which may be away, or say nothing at all.
@@ -135,4 +139,9 @@ fn unsigned(row: &AnyRow, column: usize) -> Result<u64, StoreError> {
 fn cell_id(row: &AnyRow, column: usize) -> Result<CellId, StoreError> {
     let id: Vec<u8> = row.try_get(column)?;
     id.try_into().map_err(|_| StoreError::Malformed("cell id"))
+}
+
+fn partition(row: &AnyRow, column: usize) -> Result<Partition, StoreError> {
+    let index: i64 = row.try_get(column)?;
+    Ok(Partition::new(u16::try_from(index).map_err(|_| StoreError::Malformed("partition"))?))
 }

@@ -51,7 +51,6 @@ fn service(nats: &TestNats, folder: &TempDir) -> Child {
         .env("TIDEMILL_AUTH__OPEN", "true")
         .env("TIDEMILL_STORE__URL", path("store"))
         .env("TIDEMILL_METRICS_STORE__KIND", "builtin")
-        .env("TIDEMILL_METRICS_STORE__URL", path("metrics"))
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -74,6 +74,16 @@ impl Amount {
         number::divide(self.0, UNIT / 1_000_000).0
     }
 
+    /// From as many trillionths, as [`units`](Self::units) tells them.
+    pub const fn from_units(units: i128) -> Self {
+        Self(units)
+    }
+
+    /// The value in trillionths, exactly: for dense forms.
+    pub const fn units(self) -> i128 {
+        self.0
+    }
+
     /// Reads a number as JSON or a person writes it (`-12.50`, `1e3`, ` .5`).
     ///
     /// A number of 15 significant digits or more that is next to one of six

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, InfluxStore};
+
 /// Section `metrics_store`.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
@@ -21,15 +23,25 @@ pub enum Config {
         #[schemars(extend("writeOnly" = true))]
         token: String,
     },
-    /// The built-in store: points in a database table.
+    /// The built-in store: points are read from the checkpoints, and written
+    /// nowhere.
     Builtin {
-        /// `sqlite:///absolute/path.db`, for one process, or for several on
-        /// the same machine and local disk; never on a network file system.
-        /// Replicas on several machines share a `postgres://…`, or InfluxDB.
-        #[serde(skip_serializing)]
+        /// Where an earlier release wrote points. It is opened no more, and need
+        /// not be given.
+        #[serde(default, skip_serializing)]
         #[schemars(extend("writeOnly" = true))]
-        url: String,
+        url: Option<String>,
     },
+}
+
+impl Config {
+    /// InfluxDB, where that is the store. It is not called yet.
+    pub fn influx(&self) -> Result<Option<InfluxStore>, Error> {
+        match self {
+            Self::InfluxDb { url, org, bucket, token } => InfluxStore::new(url, org, bucket, token).map(Some),
+            Self::Builtin { .. } => Ok(None),
+        }
+    }
 }
 
 impl std::fmt::Debug for Config {

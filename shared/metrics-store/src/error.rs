@@ -12,9 +12,6 @@ pub enum Error {
     /// InfluxDB refused the request.
     #[error("InfluxDB refused the request: {0}")]
     Refused(String),
-    /// The built-in store failed.
-    #[error(transparent)]
-    Builtin(#[from] tidemill_store::Error),
 }
 
 impl Error {
@@ -23,7 +20,6 @@ impl Error {
         match self {
             Self::Config(_) | Self::Refused(_) => false,
             Self::Unavailable(_) => true,
-            Self::Builtin(error) => error.is_transient(),
         }
     }
 }

@@ -60,7 +60,12 @@ impl InfluxStore {
         Ok(Self { client, base, authorization, org: org.into(), bucket: bucket.into() })
     }
 
-    pub(crate) async fn write(&self, points: &[Point]) -> Result<(), Error> {
+    /// Writes points over whatever was there with the same measurement, tags
+    /// and time.
+    pub async fn write(&self, points: &[Point]) -> Result<(), Error> {
+        if points.is_empty() {
+            return Ok(());
+        }
         let mut lines = Vec::new();
         for point in points {
             lines.append(&mut line(point)?);
@@ -69,7 +74,9 @@ impl InfluxStore {
         call(written).await.map(drop)
     }
 
-    pub(crate) async fn read(
+    /// The points of a measurement from `from` until before `to`, by time and
+    /// tags; at most `limit`.
+    pub async fn read(
         &self,
         measurement: &str,
         from: Timestamp,
@@ -90,6 +97,7 @@ impl InfluxStore {
         for value in points.iter_mut().flat_map(|point| point.tags.values_mut()) {
             *value = unguarded(value);
         }
+        points.sort_by(|a, b| (a.time, &a.tags).cmp(&(b.time, &b.tags)));
         Ok(points)
     }
 

@@ -1,5 +1,4 @@
-//! The same points in the built-in store, in a real InfluxDB 2, and in
-//! VictoriaMetrics, which parses InfluxDB's line protocol too.
+//! The same points in a real InfluxDB 2, and in VictoriaMetrics, which parses InfluxDB's line protocol too.
 
 mod servers;
 
@@ -7,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use servers::{export, influxd, victoria_metrics};
 use tidemill_domain::Timestamp;
-use tidemill_metrics_store::{Config, FieldValue, MetricsStore, Point};
-use tidemill_testkit::{Postgres, skipped, skipped_even_in_ci, tempdir, try_eventually};
+use tidemill_metrics_store::{Config, FieldValue, InfluxStore, Point};
+use tidemill_testkit::{skipped, skipped_even_in_ci, try_eventually};
 
 /// Texts that line protocol escapes, or that something on the way could bend.
 const HOSTILE: [&str; 11] = [
@@ -63,7 +62,7 @@ fn total(points: &[Point], field: &str) -> i128 {
     points.iter().map(value).sum()
 }
 
-async fn what_is_written_is_read_back(store: &MetricsStore) {
+async fn what_is_written_is_read_back(store: &InfluxStore) {
     let points = hostile_points();
     store.write(&points).await.expect("written");
     let read = store.read("sales_metrics", at(0), at(60), 100).await.expect("read");
@@ -73,7 +72,7 @@ async fn what_is_written_is_read_back(store: &MetricsStore) {
     assert_eq!(some, points[1..3]);
 }
 
-async fn writing_again_replaces(store: &MetricsStore) {
+async fn writing_again_replaces(store: &InfluxStore) {
     let tags = [("category", "again"), ("partition", "1")];
     store.write(&[point(&tags, 100, 1)]).await.expect("written");
     store.write(&[point(&tags, 100, 2), point(&tags, 100, 3)]).await.expect("written");
@@ -82,12 +81,12 @@ async fn writing_again_replaces(store: &MetricsStore) {
     assert!(store.read("other", at(0), at(1000), 10).await.expect("read").is_empty());
 }
 
-fn builtin_config(folder: &std::path::Path) -> Config {
-    Config::Builtin { url: format!("sqlite://{}/points.db", folder.display()) }
+fn opened(config: &Config) -> InfluxStore {
+    config.influx().expect("opens").expect("is InfluxDB")
 }
 
 /// Runs every check, also behind one that fails.
-async fn passes_all(store: &MetricsStore) {
+async fn passes_all(store: &InfluxStore) {
     let mut failed = Vec::new();
     let (one, two) = (store.clone(), store.clone());
     if tokio::spawn(async move { what_is_written_is_read_back(&one).await }).await.is_err() {
@@ -100,51 +99,13 @@ async fn passes_all(store: &MetricsStore) {
 }
 
 #[tokio::test]
-async fn builtin() {
-    let folder = tempdir();
-    let store = MetricsStore::open(&builtin_config(folder.path())).await.expect("opens");
-    passes_all(&store).await;
-}
-
-#[tokio::test]
-async fn builtin_on_postgres() {
-    let Some(server) = Postgres::start().await else {
-        return skipped("builtin_on_postgres", "no PostgreSQL is installed");
-    };
-    let store = MetricsStore::open(&Config::Builtin { url: server.url() }).await.expect("opens");
-    passes_all(&store).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_builtin_file_can_have_two_writers_on_one_machine() {
-    let folder = tempdir();
-    let config = builtin_config(folder.path());
-    let first = MetricsStore::open(&config).await.expect("opens");
-    let second = MetricsStore::open(&config).await.expect("opens a file that is open");
-    let fill = |store: MetricsStore, partition: &'static str| {
-        tokio::spawn(async move {
-            for minute in 0..100 {
-                let point = point(&[("category", "c"), ("partition", partition)], minute, minute);
-                store.write(&[point]).await.expect("waits for the other writer");
-            }
-        })
-    };
-    let writers = [fill(first.clone(), "0"), fill(second, "1")];
-    for writer in writers {
-        writer.await.expect("writes all");
-    }
-    let read = first.read("sales_metrics", at(0), at(100), 1000).await.expect("read");
-    assert_eq!((read.len(), total(&read, "revenue_micros")), (200, 2 * (0..100).sum::<i128>()));
-}
-
-#[tokio::test]
 async fn influxdb() {
     let Some(server) = influxd().await else {
         return skipped_even_in_ci("influxdb", "no influxd on PATH or in TIDEMILL_INFLUXD");
     };
-    let store = MetricsStore::open(&server.config("test-token")).await.expect("opens");
+    let store = opened(&server.config("test-token"));
     passes_all(&store).await;
-    let stranger = MetricsStore::open(&server.config("wrong")).await.expect("opens");
+    let stranger = opened(&server.config("wrong"));
     let error = stranger.write(&[point(&[("a", "b")], 0, 1)]).await.expect_err("401");
     assert!(error.is_transient(), "the token can be mended while the log waits: {error}");
     assert!(!format!("{:?}", server.config("wrong")).contains("wrong"));
@@ -159,7 +120,7 @@ async fn victoria_metrics_reads_the_same_points() {
     let Some(server) = victoria_metrics().await else {
         return skipped("victoria_metrics_reads_the_same_points", "no victoria-metrics on PATH");
     };
-    let store = MetricsStore::open(&server.config("any")).await.expect("opens");
+    let store = opened(&server.config("any"));
     let written = hostile_points();
     store.write(&written).await.expect("written");
     let as_floats = |point: &Point| {
@@ -188,11 +149,11 @@ async fn an_absent_influxdb_is_transient_and_a_wrong_url_is_not() {
         bucket: "metrics".into(),
         token: "t".into(),
     };
-    let absent = MetricsStore::open(&config("http://127.0.0.1:9")).await.expect("opens");
+    let absent = opened(&config("http://127.0.0.1:9"));
     assert!(absent.write(&[point(&[("a", "b")], 0, 1)]).await.expect_err("nobody there").is_transient());
-    MetricsStore::open(&config("https://influxdb.example")).await.expect("TLS is there");
+    config("https://influxdb.example").influx().expect("TLS is there");
     for url in ["ftp://x", "not a url", "http://user:hunter2@x"] {
-        let error = MetricsStore::open(&config(url)).await.expect_err(url);
+        let error = config(url).influx().expect_err(url);
         assert!(!error.is_transient() && !format!("{error} {error:?}").contains("hunter2"), "{error}");
     }
 }

@@ -90,8 +90,7 @@ impl Settings<'_> {
                 sections.push(section("reference", &[("files", format!("[{}]", path(self.catalogue)))]));
             }
             Service::Aggregation => {
-                let url = self.database("metrics");
-                sections.push(section("metrics_store", &[("kind", quoted("builtin")), ("url", url)]));
+                sections.push(section("metrics_store", &[("kind", quoted("builtin"))]));
                 sections.push(metrics);
             }
             Service::Alert => {

@@ -175,14 +175,15 @@ impl<'b> Parsed<'b> {
 }
 
 impl Parsed<'_> {
-    fn destinations(&self) -> impl Iterator<Item = Destination> {
-        self.events.iter().flat_map(|event| &event.rows).flat_map(|row| &row.destinations).copied()
+    fn destinations(&self) -> impl Iterator<Item = (&MetricDefinition, Destination)> {
+        let rows = self.events.iter().flat_map(|event| &event.rows);
+        rows.flat_map(|row| row.destinations.iter().map(|destination| (row.metric, *destination)))
     }
 
-    /// The windows that the batch may change.
-    pub(crate) fn windows(&self) -> impl Iterator<Item = CellId> {
-        self.destinations().filter_map(|destination| match destination {
-            Destination::Window { cell, .. } => Some(cell),
+    /// The windows that the batch may change: of which metric, since when, and which.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = (&MetricDefinition, Timestamp, CellId)> {
+        self.destinations().filter_map(|(metric, destination)| match destination {
+            Destination::Window { start, cell } => Some((metric, start, cell)),
             Destination::Session { .. } => None,
         })
     }
@@ -190,7 +191,7 @@ impl Parsed<'_> {
     /// The groups whose sessions it may change, and where.
     pub(crate) fn groups(&self) -> HashMap<GroupId, TimeSpan> {
         let mut groups: HashMap<GroupId, TimeSpan> = HashMap::new();
-        for destination in self.destinations() {
+        for (_, destination) in self.destinations() {
             if let Destination::Session { group, time, gap_millis } = destination {
                 let span = TimeSpan::of(time, gap_millis);
                 groups.entry(group).and_modify(|known| *known = known.hull(span)).or_insert(span);

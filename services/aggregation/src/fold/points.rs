@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_definitions::{Metrics, Window};
+use tidemill_definitions::{MetricDefinition, Metrics, Window};
 use tidemill_domain::Partition;
 use tidemill_events::CellUpdate;
 use tidemill_metrics_store::{FieldValue, Point};
@@ -17,6 +17,11 @@ use tidemill_totals::{Measure, Value};
 /// other fields are zero then, so that the point adds nothing.
 pub(crate) fn point(cell: &CellUpdate, partition: Partition, metrics: &Metrics) -> Option<Point> {
     let metric = metrics.get(&cell.metric).filter(|metric| metric.version() == cell.version)?;
+    point_of(cell, partition, metric)
+}
+
+/// A cell of this definition as a point.
+pub(crate) fn point_of(cell: &CellUpdate, partition: Partition, metric: &MetricDefinition) -> Option<Point> {
     let mut tags = cell.dimensions.clone();
     tags.insert("partition".into(), partition.to_string());
     tags.insert("version".into(), cell.version.clone());

@@ -11,17 +11,14 @@ use super::sink::Sink;
 use crate::{
     error::Error,
     fold::{changes::PartitionChanges, messages::in_messages, points::point},
-    store::{PartitionClaim, Store},
+    store::{Pages, PartitionClaim, Store},
 };
-
-/// Cells read at once to be published or written again.
-const CELLS_AT_ONCE: usize = 4_000;
 
 /// Publishes what changed, writes its points, and checkpoints it.
 pub(crate) async fn flush(
     sink: &mut impl Sink,
     store: &Store,
-    claim: &PartitionClaim,
+    (claim, pages): (&PartitionClaim, &Pages),
     metrics: &Metrics,
     changes: &PartitionChanges,
 ) -> Result<(), Error> {
@@ -34,8 +31,10 @@ pub(crate) async fn flush(
     for update in &changes.updates() {
         sink.totals(update).await?;
     }
-    write_points(sink, store, claim, changes.after, &changes.points(metrics)).await?;
-    store.checkpoint(changes, claim).await
+    if sink.takes_points() {
+        write_points(sink, store, claim, changes.after, &changes.points(metrics)).await?;
+    }
+    store.checkpoint(changes, claim, pages).await
 }
 
 /// Writes points of what changed after a batch.
@@ -73,13 +72,16 @@ pub(crate) async fn write_stale_points(
     claim: &PartitionClaim,
     metrics: &Metrics,
 ) -> Result<(), Error> {
+    if !sink.takes_points() {
+        return Ok(());
+    }
     for note in store.stale_points(claim.partition).await? {
         tracing::info!(partition = %claim.partition, after = note.after, "writing points again");
         let points = |cells: Vec<_>| -> Vec<Point> {
             cells.iter().filter_map(|cell| point(cell, claim.partition, metrics)).collect()
         };
-        for ids in store.cells_after(claim.partition, note.after).await?.chunks(CELLS_AT_ONCE) {
-            let cells = store.updates(ids).await?;
+        for part in store.cells_after(claim.partition, note.after).await? {
+            let cells = store.updates(claim.partition, &part, note.after).await?;
             write_points(sink, store, claim, note.after, &points(cells)).await?;
         }
         let retracted = store.retractions_after(claim.partition, note.after).await?;
@@ -108,14 +110,14 @@ pub(crate) async fn publish_lost(
         };
     }
     tracing::info!(partition = %claim.partition, reached, floor = claim.floor, "publishing totals again");
-    let ids = store.cells_after(claim.partition, reached).await?;
+    let parts = store.cells_after(claim.partition, reached).await?;
     let retracted = store.retractions_after(claim.partition, reached).await?;
     let books = store.all_books(claim.partition).await?;
     let books = books.iter().map(|(key, outcomes)| outcomes.of(key)).collect();
     let position = MetricsUpdate { raw_prev: reached, ..position.clone() };
     let mut head = MetricsUpdate { watermark: None, counting: Vec::new(), ..position.clone() };
-    for ids in ids.chunks(CELLS_AT_ONCE) {
-        let cells = store.updates(ids).await?;
+    for part in parts {
+        let cells = store.updates(claim.partition, &part, reached).await?;
         // Had somebody else become the owner, they could reach further than
         // they say.
         store.check(claim).await?;

@@ -24,7 +24,7 @@ use crate::{
         parse::{Parsed, parse},
         state::PartitionState,
     },
-    store::{PartitionClaim, Store},
+    store::{Pages, PartitionClaim, Store, WantedWindow},
     telemetry,
 };
 
@@ -37,6 +37,7 @@ const COUNTING_TOLD_EVERY: i64 = 3_600_000;
 pub(crate) struct Owner {
     pub(crate) claim: PartitionClaim,
     pub(crate) state: PartitionState,
+    pub(crate) pages: Arc<Pages>,
     store: Store,
     metrics: Arc<Metrics>,
     windows: Arc<Windows>,
@@ -70,12 +71,13 @@ impl Owner {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let claim = store.claim(partition).await?;
-        Self::under(claim, store, metrics, windows, now).await
+        let pages = store.pages(partition).await?.into();
+        Self::under((claim, pages), store, metrics, windows, now).await
     }
 
     /// The partition as it stands in the store, claimed before.
     async fn under(
-        claim: PartitionClaim,
+        (claim, pages): (PartitionClaim, Arc<Pages>),
         store: Store,
         metrics: Arc<Metrics>,
         windows: Arc<Windows>,
@@ -87,6 +89,7 @@ impl Owner {
         Ok(Self {
             claim,
             state,
+            pages,
             store,
             metrics,
             windows,
@@ -154,13 +157,13 @@ impl Owner {
     async fn try_out(&self, batch: &EnrichedBatch, now: Timestamp) -> Result<(), Error> {
         let claim = PartitionClaim { floor: self.state.floor, ..self.claim };
         let (store, metrics, windows) = (self.store.clone(), self.metrics.clone(), self.windows.clone());
-        let mut scratch = Self::under(claim, store, metrics, windows, now).await?;
+        let mut scratch = Self::under((claim, self.pages.clone()), store, metrics, windows, now).await?;
         let metrics = self.metrics.clone();
         let mut parsed = parse(batch, &metrics);
         scratch.load_left_out(batch, &mut parsed, &metrics).await?;
         scratch.load(&parsed).await?;
         scratch.state.apply(parsed, now);
-        self.store.try_checkpoint(&scratch.take_changes(now), &self.claim).await
+        self.store.try_checkpoint(&scratch.take_changes(now), &self.claim, &self.pages).await
     }
 
     /// Whether a batch is the next one of the log.
@@ -227,19 +230,26 @@ impl Owner {
     /// Reads whatever a batch changes and is not in memory.
     async fn load(&mut self, batch: &Parsed<'_>) -> Result<(), Error> {
         let state = &mut self.state;
-        let mut cells: Vec<_> = batch.windows().filter(|id| !state.cells.contains_key(id)).collect();
-        cells.sort_unstable();
-        cells.dedup();
+        let windows = batch.windows().filter(|(_, _, id)| !state.cells.contains_key(id));
+        let windows = windows.map(|(metric, start, id)| WantedWindow { metric, start, id });
+        let mut windows: Vec<_> = windows.collect();
+        windows.sort_unstable_by_key(|window| window.id);
+        windows.dedup_by_key(|window| window.id);
+        let windows = self.pages.possible(windows);
+        let mut sessions = Vec::new();
         let groups = state.sessions.missing(&batch.groups());
         if let Some((groups, span)) = &groups {
-            let sessions = self.store.sessions(groups, *span).await?;
-            cells.extend(sessions.into_iter().filter(|id| !state.is_known(id)));
+            let stored = self.store.sessions(groups, *span).await?;
+            sessions.extend(stored.into_iter().filter(|id| !state.is_known(id)));
         }
         let books: Vec<BooksKey> = batch.books().into_iter().filter(|key| !state.books.contains_key(key)).collect();
-        if cells.is_empty() && books.is_empty() && groups.is_none() {
+        if windows.is_empty() && books.is_empty() && groups.is_none() {
             return Ok(());
         }
-        let (cells, books) = (self.store.cells(&cells).await?, self.store.books(self.claim.partition, &books).await?);
+        let partition = self.claim.partition;
+        let mut cells = self.store.windows(&self.pages, partition, &windows).await?;
+        cells.extend(self.store.cells(&sessions).await?);
+        let books = self.store.books(partition, &books).await?;
         // Had somebody else become the owner, this could be further than the
         // state that it is to be added to.
         self.store.check(&self.claim).await?;

@@ -3,7 +3,7 @@
 use tidemill_bus::{Bus, Published};
 use tidemill_domain::{Outage as _, Partition};
 use tidemill_events::{DeadLetter, LateBatch, Message, MetricsUpdate};
-use tidemill_metrics_store::{MetricsStore, Point};
+use tidemill_metrics_store::{InfluxStore, Point};
 use tidemill_ownership::Lease;
 use tidemill_service::Breaker;
 
@@ -18,17 +18,20 @@ pub(crate) trait Sink: Send {
     fn late(&mut self, late: &LateBatch) -> impl Future<Output = Result<(), Error>> + Send;
     /// An event that cannot be counted.
     fn letter(&mut self, letter: &DeadLetter) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Whether points are written at all.
+    fn takes_points(&self) -> bool;
     /// Points of the metrics store.
     fn points(&mut self, points: &[Point]) -> impl Future<Output = Result<(), Error>> + Send;
     /// Whether nobody else can own the partition yet.
     fn is_owner(&self) -> bool;
 }
 
-/// The sink of one partition: NATS and the metrics store.
+/// The sink of one partition: NATS and InfluxDB.
 pub(crate) struct NatsSink {
     pub(crate) bus: Bus,
     pub(crate) nats: Breaker,
-    pub(crate) metrics_store: MetricsStore,
+    /// Without it, points are read from the checkpoints.
+    pub(crate) metrics_store: Option<InfluxStore>,
     pub(crate) metrics_breaker: Breaker,
     pub(crate) lease: Lease<Partition>,
     pub(crate) telemetry: Telemetry,
@@ -64,11 +67,16 @@ impl Sink for NatsSink {
         self.publish(letter).await.map(|_| ())
     }
 
+    fn takes_points(&self) -> bool {
+        self.metrics_store.is_some()
+    }
+
     /// Waits for a metrics store that is away, for as long as the partition is
     /// this replica's: what would be done again is the same.
     async fn points(&mut self, points: &[Point]) -> Result<(), Error> {
+        let Some(store) = &self.metrics_store else { return Ok(()) };
         loop {
-            let written = self.metrics_breaker.call(async { Ok(self.metrics_store.write(points).await?) }).await;
+            let written = self.metrics_breaker.call(async { Ok(store.write(points).await?) }).await;
             match written {
                 // InfluxDB will not take these points, however often they are
                 // sent. The totals themselves are published, so what stops

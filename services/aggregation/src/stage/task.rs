@@ -113,14 +113,14 @@ impl Steps for PartitionTask<'_> {
         let Some(mut sink) = self.sink.take() else { return Err(Error::Superseded) };
         let shared = self.reader.shared.clone();
         let changes = self.owner.take_changes(shared.context.clock.now());
-        let claim = self.owner.claim;
+        let (claim, pages) = (self.owner.claim, self.owner.pages.clone());
         let (floor, batches, begun) = (changes.floor, std::mem::take(&mut self.batches), Instant::now());
         let has_looked = self.looked_at.elapsed() >= LOOK_EVERY;
         let task = tokio::spawn(async move {
             let ConsumerContext { store, metrics, .. } = &*shared;
             // Nothing but repetitions: there is nothing to checkpoint.
             if changes.floor > changes.after {
-                flush(&mut *sink, store, &claim, metrics, &changes).await?;
+                flush(&mut *sink, store, (&claim, &pages), metrics, &changes).await?;
             }
             if has_looked {
                 write_stale_points(&mut *sink, store, &claim, metrics).await?;

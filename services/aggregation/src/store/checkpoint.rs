@@ -5,7 +5,11 @@ use tidemill_domain::Timestamp;
 use tidemill_events::StreamName;
 use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
-use super::{PartitionClaim, Store, cell_id, seen};
+use super::{
+    PartitionClaim, Store, cell_id,
+    pages::{Pages, WrittenPages},
+    seen,
+};
 use crate::{
     error::Error,
     fold::{
@@ -34,24 +38,42 @@ impl Store {
     /// Writes what has changed since the last checkpoint, and the position
     /// that it belongs to. Writing it again is harmless. Whoever is not the
     /// owner any more writes nothing.
-    pub(crate) async fn checkpoint(&self, changes: &PartitionChanges, claim: &PartitionClaim) -> Result<(), Error> {
+    pub(crate) async fn checkpoint(
+        &self,
+        changes: &PartitionChanges,
+        claim: &PartitionClaim,
+        pages: &Pages,
+    ) -> Result<(), Error> {
         self.call(async {
-            let transaction = self.written(changes, claim).await?;
-            Ok(transaction.commit().await.map_err(StoreError::from)?)
+            let (transaction, written) = self.written(changes, claim, pages).await?;
+            transaction.commit().await.map_err(StoreError::from)?;
+            written.committed();
+            Ok(())
         })
         .await
     }
 
     /// Whether a checkpoint could be written. Nothing is.
-    pub(crate) async fn try_checkpoint(&self, changes: &PartitionChanges, claim: &PartitionClaim) -> Result<(), Error> {
+    pub(crate) async fn try_checkpoint(
+        &self,
+        changes: &PartitionChanges,
+        claim: &PartitionClaim,
+        pages: &Pages,
+    ) -> Result<(), Error> {
         self.call(async {
-            let transaction = self.written(changes, claim).await?;
+            let (transaction, _) = self.written(changes, claim, pages).await?;
             Ok(transaction.rollback().await.map_err(StoreError::from)?)
         })
         .await
     }
 
-    async fn written(&self, changes: &PartitionChanges, claim: &PartitionClaim) -> Result<Transaction<'_, Any>, Error> {
+    async fn written<'p>(
+        &self,
+        changes: &PartitionChanges,
+        claim: &PartitionClaim,
+        pages: &'p Pages,
+    ) -> Result<(Transaction<'_, Any>, WrittenPages<'p>), Error> {
+        let prepared = pages.prepare(changes, changes.log_time.map(told_before)).await?;
         let mut transaction = self.database.begin().await?;
         // First, so that nobody can claim the partition until all is written:
         // the row stays locked.
@@ -69,14 +91,15 @@ impl Store {
         if moved.rows_affected() == 0 {
             return Err(Error::Superseded);
         }
+        let pages = prepared.write(&mut transaction, changes).await?;
         write(&mut transaction, changes).await?;
-        Ok(transaction)
+        Ok((transaction, pages))
     }
 }
 
 async fn write(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     delete_cells(connection, &changes.gone).await?;
-    write_cells(connection, changes).await?;
+    write_sessions(connection, changes).await?;
     write_seen(connection, changes).await?;
     write_retractions(connection, changes).await?;
     write_books(connection, changes).await?;
@@ -88,10 +111,11 @@ async fn write(connection: &mut AnyConnection, changes: &PartitionChanges) -> Re
     Ok(())
 }
 
-async fn write_cells(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
+/// Sessions, which are rows of their own.
+async fn write_sessions(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     let (partition, changed_at) = (i64::from(changes.partition.index()), changes.published_at().millis());
-    let mut rows = Vec::with_capacity(changes.cells.len());
-    for ChangedCell { id, group, raw_seq, update, .. } in &changes.cells {
+    let mut rows = Vec::new();
+    for ChangedCell { id, group, raw_seq, update, .. } in sessions(changes) {
         let dimensions = serde_json::to_string(&update.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
         let totals = serde_json::to_string(&update.totals).map_err(|_| StoreError::Malformed("totals"))?;
         let row = SqlValues::new()
@@ -115,7 +139,7 @@ async fn write_cells(connection: &mut AnyConnection, changes: &PartitionChanges)
 
 async fn write_seen(connection: &mut AnyConnection, changes: &PartitionChanges) -> Result<(), StoreError> {
     let floor = changes.floor.cast_signed();
-    let fresh = changes.cells.iter().filter(|cell| !cell.fresh.is_empty());
+    let fresh = sessions(changes).filter(|cell| !cell.fresh.is_empty());
     let rows = fresh.map(|cell| SqlValues::new().bind(cell.id.to_vec()).bind(floor).bind(seen::packed(&cell.fresh)));
     // The same checkpoint, written again.
     let conflict = "ON CONFLICT (cell, floor) DO NOTHING";
@@ -185,11 +209,21 @@ async fn write_left_out(connection: &mut AnyConnection, changes: &PartitionChang
     Ok(())
 }
 
-async fn delete_cells(connection: &mut AnyConnection, ids: &[CellId]) -> Result<(), StoreError> {
+fn sessions(changes: &PartitionChanges) -> impl Iterator<Item = &ChangedCell> {
+    changes.cells.iter().filter(|cell| cell.group.is_some())
+}
+
+pub(super) async fn delete_cells(connection: &mut AnyConnection, ids: &[CellId]) -> Result<(), StoreError> {
     for statement in ["DELETE FROM seen_values WHERE cell IN (?)", "DELETE FROM cells WHERE id IN (?)"] {
         for_keys(connection, statement, &SqlValues::new(), ids.iter().map(|id| id.to_vec())).await?;
     }
     Ok(())
+}
+
+/// Readers need not be told again of what they were told before this time.
+fn told_before(log_time: Timestamp) -> i64 {
+    let kept = i64::try_from(StreamName::Metrics.max_age().as_millis()).unwrap_or(i64::MAX);
+    log_time.plus_millis(-kept).millis()
 }
 
 /// Deletes some of what no event can change any more, and what readers need
@@ -200,8 +234,7 @@ async fn forget(
     log_time: Timestamp,
 ) -> Result<(), StoreError> {
     let partition = i64::from(changes.partition.index());
-    let kept = i64::try_from(StreamName::Metrics.max_age().as_millis()).unwrap_or(i64::MAX);
-    let told_before = log_time.plus_millis(-kept).millis();
+    let told_before = told_before(log_time);
     if let Some(ended_before) = changes.forgotten_before {
         let sql = "SELECT id FROM cells WHERE partition = $1 AND window_end <= $2 AND changed_at < $3 \
                    ORDER BY window_end LIMIT $4";

@@ -21,8 +21,20 @@ use crate::{
     },
 };
 
-const CELL: &str =
+pub(super) const CELL: &str =
     "id, metric, version, window_start, window_end, dimensions, totals, raw_seq, exemplar, session_group";
+
+/// Rows read at once to be published or written again.
+const ROWS_AT_ONCE: usize = 4_000;
+
+/// Where some cells are that changed.
+#[derive(Debug)]
+pub(crate) enum ChangedPart {
+    /// Rows of their own.
+    Rows(Vec<CellId>),
+    /// Among those of these pages.
+    Pages(Vec<i64>),
+}
 
 impl Store {
     /// The clocks of a partition's sources.
@@ -102,7 +114,7 @@ impl Store {
         .await
     }
 
-    /// The cells among `ids` that the store has, ready to be added to.
+    /// The cells among `ids` that the store has as rows, ready to be added to.
     pub(crate) async fn cells(&self, ids: &[CellId]) -> Result<HashMap<CellId, Cell>, Error> {
         self.call(async {
             let mut cells = HashMap::new();
@@ -126,20 +138,35 @@ impl Store {
         .await
     }
 
-    /// The cells of a partition that changed after `raw_seq`.
-    pub(crate) async fn cells_after(&self, partition: Partition, raw_seq: u64) -> Result<Vec<CellId>, Error> {
+    /// Where the cells of a partition are that changed after `raw_seq`.
+    pub(crate) async fn cells_after(&self, partition: Partition, raw_seq: u64) -> Result<Vec<ChangedPart>, Error> {
         self.call(async {
             let query = sqlx::query("SELECT id FROM cells WHERE partition = $1 AND raw_seq > $2");
             let query = query.bind(i64::from(partition.index())).bind(raw_seq.cast_signed());
             let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::from)?;
-            Ok(rows.iter().map(|row| cell_id(row, 0)).collect::<Result<_, _>>()?)
+            let ids = rows.iter().map(|row| cell_id(row, 0)).collect::<Result<Vec<_>, _>>()?;
+            let rows = ids.chunks(ROWS_AT_ONCE).map(|ids| ChangedPart::Rows(ids.to_vec()));
+            let pages = self.pages_after(partition, raw_seq).await?.into_iter().map(ChangedPart::Pages);
+            Ok(rows.chain(pages).collect())
         })
         .await
     }
 
-    /// Cells as readers get them.
-    pub(crate) async fn updates(&self, ids: &[CellId]) -> Result<Vec<CellUpdate>, Error> {
-        self.call(async { Ok(self.cell_rows(ids).await?.iter().map(update).collect::<Result<_, _>>()?) }).await
+    /// Cells that changed after `raw_seq`, as readers get them. Nothing may be
+    /// checkpointed since it was found out where they are.
+    pub(crate) async fn updates(
+        &self,
+        partition: Partition,
+        part: &ChangedPart,
+        raw_seq: u64,
+    ) -> Result<Vec<CellUpdate>, Error> {
+        self.call(async {
+            Ok(match part {
+                ChangedPart::Rows(ids) => self.cell_rows(ids).await?.iter().map(update).collect::<Result<_, _>>()?,
+                ChangedPart::Pages(pages) => self.page_updates(partition, pages, raw_seq).await?,
+            })
+        })
+        .await
     }
 
     /// What was taken back after `raw_seq`, as readers get it.
@@ -157,16 +184,19 @@ impl Store {
         .await
     }
 
-    /// How much there is.
+    /// How much there is. A cell that changed counts again until the runs of its page
+    /// are joined.
     pub(crate) async fn size(&self) -> Result<StoredRows, Error> {
         self.call(async {
-            let sql = "SELECT (SELECT COUNT(*) FROM cells), \
-                       (SELECT CAST(COALESCE(SUM(LENGTH(hashes)), 0) AS BIGINT) FROM seen_values), \
+            let sql = "SELECT (SELECT COUNT(*) FROM cells) + \
+                       (SELECT CAST(COALESCE(SUM(cells), 0) AS BIGINT) FROM cell_pages), \
+                       (SELECT CAST(COALESCE(SUM(LENGTH(hashes)), 0) / 10 AS BIGINT) FROM seen_values) + \
+                       (SELECT CAST(COALESCE(SUM(seen), 0) AS BIGINT) FROM cell_pages), \
                        (SELECT COUNT(*) FROM books), (SELECT COUNT(*) FROM clocks)";
             let row = sqlx::query(sql).fetch_one(self.database.pool()).await.map_err(StoreError::from)?;
             Ok(StoredRows {
                 cells: unsigned(&row, 0)?,
-                values: unsigned(&row, 1)? / seen::VALUE as u64,
+                values: unsigned(&row, 1)?,
                 books: unsigned(&row, 2)?,
                 sources: unsigned(&row, 3)?,
             })
@@ -189,18 +219,14 @@ impl Store {
         let sql = "SELECT cell, hashes FROM seen_values WHERE cell IN (?)";
         for row in self.for_ids(sql, &SqlValues::new(), ids).await? {
             let Some(cell) = cells.get_mut(&cell_id(&row, 0)?) else { continue };
-            for (measure, hash) in seen::unpacked(row.try_get(1)?)? {
-                match cell.measures.get_mut(measure) {
-                    Some(MeasureState::Keyed { seen, .. }) => seen.insert(hash),
-                    _ => return Err(StoreError::Malformed("distinct value")),
-                };
-            }
+            let hashes: Vec<u8> = row.try_get(1)?;
+            seen::add(&hashes, &mut cell.measures)?;
         }
         Ok(())
     }
 }
 
-fn time(row: &AnyRow, column: usize) -> Result<Timestamp, StoreError> {
+pub(super) fn time(row: &AnyRow, column: usize) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::saturating_from_millis(row.try_get(column)?))
 }
 
@@ -214,7 +240,7 @@ fn outcomes(row: &AnyRow) -> Result<(BooksKey, EventOutcomes), StoreError> {
     Ok(((row.try_get(0)?, time(row, 1)?), outcomes))
 }
 
-fn update(row: &AnyRow) -> Result<CellUpdate, StoreError> {
+pub(super) fn update(row: &AnyRow) -> Result<CellUpdate, StoreError> {
     let (dimensions, totals): (String, String) = (row.try_get(5)?, row.try_get(6)?);
     let exemplar: Option<String> = row.try_get(8)?;
     Ok(CellUpdate {

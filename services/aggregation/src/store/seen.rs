@@ -3,22 +3,40 @@
 
 use tidemill_store::Error as StoreError;
 
+use crate::fold::cell::MeasureState;
+
 /// Bytes of a value.
 pub(super) const VALUE: usize = 10;
 
 /// Values, one behind the other.
 pub(super) fn packed(values: &[(usize, u64)]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(values.len() * VALUE);
+    pack(&mut bytes, values);
+    bytes
+}
+
+/// Appends values.
+pub(super) fn pack(bytes: &mut Vec<u8>, values: &[(usize, u64)]) {
     for (measure, hash) in values {
         // A definition has a few measures.
         bytes.extend_from_slice(&u16::try_from(*measure).unwrap_or(u16::MAX).to_be_bytes());
         bytes.extend_from_slice(&hash.to_be_bytes());
     }
-    bytes
+}
+
+/// Adds packed values to the distinct counts that they are of.
+pub(super) fn add(bytes: &[u8], measures: &mut [MeasureState]) -> Result<(), StoreError> {
+    for (measure, hash) in unpacked(bytes)? {
+        match measures.get_mut(measure) {
+            Some(MeasureState::Keyed { seen, .. }) => seen.insert(hash),
+            _ => return Err(StoreError::Malformed("distinct value")),
+        };
+    }
+    Ok(())
 }
 
 /// The values, which [`packed`] put together.
-pub(super) fn unpacked(bytes: &[u8]) -> Result<impl Iterator<Item = (usize, u64)>, StoreError> {
+fn unpacked(bytes: &[u8]) -> Result<impl Iterator<Item = (usize, u64)>, StoreError> {
     let (values, rest) = bytes.as_chunks::<VALUE>();
     if !rest.is_empty() {
         return Err(StoreError::Malformed("distinct value"));

@@ -2,20 +2,23 @@ mod counting;
 mod lateness;
 mod migrations;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use tidemill_domain::Timestamp;
-use tidemill_events::EnrichedBatch;
+use tidemill_events::{CellUpdate, EnrichedBatch};
 use tidemill_service::{Ceiling, CeilingConfig, Context};
 use tidemill_stage::Failure;
 use tidemill_testkit::{Postgres, skipped, tempdir};
 
-use super::*;
+use super::{read::ChangedPart, *};
 use crate::{
     config::Windows,
     fold::{
         books::{BooksKey, EventOutcomes},
-        cell::{Cell, MeasureState},
+        cell::{Cell, CellKey, MeasureState},
     },
     stage::owner::{Owner, Taken},
     testing,
@@ -77,6 +80,29 @@ impl Fixture {
     }
 }
 
+fn order(cell: &CellUpdate) -> (String, Timestamp, BTreeMap<String, String>) {
+    (cell.metric.clone(), cell.start, cell.dimensions.clone())
+}
+
+/// The cells of the partition that changed after a batch.
+async fn updates(store: &Store, raw_seq: u64) -> Vec<CellUpdate> {
+    let mut updates = Vec::new();
+    for part in store.cells_after(P, raw_seq).await.expect("answers") {
+        updates.extend(store.updates(P, &part, raw_seq).await.expect("answers"));
+    }
+    updates.sort_by_key(order);
+    updates
+}
+
+async fn session_ids(store: &Store) -> Vec<CellId> {
+    let parts = store.cells_after(P, 0).await.expect("answers");
+    let rows = parts.into_iter().filter_map(|part| match part {
+        ChangedPart::Rows(ids) => Some(ids),
+        ChangedPart::Pages(_) => None,
+    });
+    rows.flatten().collect()
+}
+
 /// Applying, checkpointing and loading in any place gives what applying alone
 /// gives.
 async fn a_restart_changes_nothing(config: Config) {
@@ -95,8 +121,8 @@ async fn a_restart_changes_nothing(config: Config) {
         let mut owner = fixture.owner(P).await;
         fixture.take(&mut owner, batch).await;
         let changes = owner.take_changes(Timestamp::EPOCH);
-        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writes");
-        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writing again is harmless");
+        fixture.store.checkpoint(&changes, &owner.claim, &owner.pages).await.expect("writes");
+        fixture.store.checkpoint(&changes, &owner.claim, &owner.pages).await.expect("writing again is harmless");
     }
     let store = &fixture.store;
     let owner = fixture.owner(P).await;
@@ -108,14 +134,20 @@ async fn a_restart_changes_nothing(config: Config) {
     let told = books.values().copied().collect::<Vec<_>>();
     assert_eq!(told, [EventOutcomes { counted: 7, late: 0, duplicate: 1, repeated: 1 }]);
 
-    let ids = store.cells_after(P, 0).await.expect("answers");
-    let mut read = store.updates(&ids).await.expect("answers");
+    let read = updates(store, 0).await;
     let mut expected: Vec<_> = straight.state.cells.values().map(Cell::update).collect();
-    let key = |cell: &tidemill_events::CellUpdate| (cell.metric.clone(), cell.start);
-    read.sort_by_key(key);
-    expected.sort_by_key(key);
+    expected.sort_by_key(order);
     assert_eq!(read, expected);
-    let loaded = store.cells(&ids).await.expect("loads");
+    let mut loaded = store.cells(&session_ids(store).await).await.expect("loads");
+    for update in expected.iter().filter(|update| update.metric == "daily") {
+        let metric = fixture.metrics.get("daily").expect("is defined");
+        let values: Vec<String> = update.dimensions.values().cloned().collect();
+        let id = CellKey::id(P, metric, update.start, &values);
+        let wanted = [WantedWindow { metric, start: update.start, id }];
+        assert_eq!(owner.pages.possible(wanted.to_vec()).len(), 1);
+        loaded.extend(store.windows(&owner.pages, P, &wanted).await.expect("loads"));
+    }
+    assert_eq!(loaded.len(), expected.len());
     for update in loaded.values().map(Cell::update) {
         assert!(expected.contains(&update), "with all that it has seen: {update:?}");
     }
@@ -131,7 +163,8 @@ async fn a_restart_changes_nothing(config: Config) {
     assert_eq!(store.retractions_after(P, 5).await.expect("answers").len(), 1);
 
     let size = store.size().await.expect("answers");
-    assert_eq!(size, StoredRows { cells: 3, values: 4 + 3 + 1, books: 1, sources: 1 });
+    // The window is in six runs, and its values are there twice.
+    assert_eq!(size, StoredRows { cells: 6 + 2, values: 2 * 4 + 3 + 1, books: 1, sources: 1 });
     assert!(store.cells(&[[0; 16]]).await.expect("answers").is_empty());
     assert_eq!(fixture.owner(Partition::new(4)).await.claim.floor, 0, "partitions are apart");
     assert!(store.all_books(Partition::new(4)).await.expect("answers").is_empty());
@@ -144,18 +177,18 @@ async fn an_old_owner_is_refused(config: Config) {
     let mut old = fixture.owner(P).await;
     fixture.take(&mut old, &batch(1, 0, &[(1, 100)])).await;
     let first = old.take_changes(Timestamp::EPOCH);
-    fixture.store.checkpoint(&first, &old.claim).await.expect("is the owner");
+    fixture.store.checkpoint(&first, &old.claim, &old.pages).await.expect("is the owner");
     fixture.take(&mut old, &batch(2, 1, &[(2, 100)])).await;
     let late = old.take_changes(Timestamp::EPOCH);
 
     let mut new = fixture.owner(P).await;
-    let refused = fixture.store.checkpoint(&late, &old.claim).await.expect_err("is not the owner");
+    let refused = fixture.store.checkpoint(&late, &old.claim, &old.pages).await.expect_err("is not the owner");
     assert_eq!(refused.code().as_str(), "superseded");
     assert!(refused.is_transient());
     fixture.take(&mut new, &batch(2, 1, &[(2, 100)])).await;
     fixture.take(&mut new, &batch(3, 2, &[(5, 9_000)])).await;
     let changes = new.take_changes(Timestamp::EPOCH);
-    fixture.store.checkpoint(&changes, &new.claim).await.expect("is the owner");
+    fixture.store.checkpoint(&changes, &new.claim, &new.pages).await.expect("is the owner");
     let stranger = batch(3, 2, &[(5, 9_000)]);
     let read = old.take(&stranger, &mut fixture.ceiling, Timestamp::EPOCH).await.expect_err("reads what is newer");
     assert_eq!(read.code().as_str(), "superseded");
@@ -184,13 +217,10 @@ async fn any_text_is_held(config: Config) {
     let batch = EnrichedBatch { lines: texts.iter().map(with).collect::<String>().into(), ..plain };
     let mut owner = fixture.owner(P).await;
     fixture.take(&mut owner, &batch).await;
-    fixture.store.checkpoint(&owner.take_changes(Timestamp::EPOCH), &owner.claim).await.expect("writes");
-    let ids = fixture.store.cells_after(P, 0).await.expect("answers");
-    let mut read = fixture.store.updates(&ids).await.expect("answers");
+    fixture.store.checkpoint(&owner.take_changes(Timestamp::EPOCH), &owner.claim, &owner.pages).await.expect("writes");
+    let read = updates(&fixture.store, 0).await;
     let mut expected: Vec<_> = owner.state.cells.values().map(Cell::update).collect();
-    let key = |cell: &tidemill_events::CellUpdate| (cell.metric.clone(), cell.start, cell.dimensions.clone());
-    read.sort_by_key(key);
-    expected.sort_by_key(key);
+    expected.sort_by_key(order);
     assert_eq!(read, expected);
     assert!(read.iter().any(|cell| cell.dimensions["country"] == "a\0b"));
 }
@@ -226,7 +256,11 @@ async fn what_is_refused_is_set_aside(config: Config) {
     let mut straight = fixture.owner(Partition::new(7)).await;
     let refused = {
         fixture.take(&mut straight, &EnrichedBatch { partition: Partition::new(7), ..poisoned.clone() }).await;
-        fixture.store.checkpoint(&straight.take_changes(Timestamp::EPOCH), &straight.claim).await.expect_err("refused")
+        fixture
+            .store
+            .checkpoint(&straight.take_changes(Timestamp::EPOCH), &straight.claim, &straight.pages)
+            .await
+            .expect_err("refused")
     };
     assert!(refused.is_refusal(), "{refused}");
 
@@ -234,7 +268,7 @@ async fn what_is_refused_is_set_aside(config: Config) {
     assert_eq!((kept.count, &kept.lines), (3, &good.lines));
     fixture.take(&mut owner, &kept).await;
     let changes = owner.take_changes(Timestamp::EPOCH);
-    fixture.store.checkpoint(&changes, &owner.claim).await.expect("the rest is written");
+    fixture.store.checkpoint(&changes, &owner.claim, &owner.pages).await.expect("the rest is written");
     let letters: Vec<_> =
         changes.letters.iter().map(|l| (l.id.as_str(), l.code.as_str(), l.source.as_str(), l.sequence)).collect();
     assert_eq!(
@@ -297,6 +331,8 @@ async fn an_old_owner_is_refused_on_postgres() {
 async fn what_no_event_can_change_is_deleted_once_readers_know_it() {
     let folder = tempdir();
     let mut fixture = Fixture::open(sqlite(&folder)).await;
+    // A page goes at once: here each cell has one of its own, in one run.
+    fixture.store.rules = PageRules { page_bytes: 1, runs: 2, ..PageRules::default() };
     let windows = Arc::new(Windows { retention_days: 2, ..Windows::default() });
     let day = 24 * 3600;
     let mut owner =
@@ -307,7 +343,7 @@ async fn what_no_event_can_change_is_deleted_once_readers_know_it() {
         batch.ingested_at = batch.ingested_at.plus_millis(log_day * day * 1000);
         fixture.take(&mut owner, &batch).await;
         let changes = owner.take_changes(Timestamp::EPOCH);
-        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writes");
+        fixture.store.checkpoint(&changes, &owner.claim, &owner.pages).await.expect("writes");
         let size = fixture.store.size().await.expect("answers");
         assert_eq!((size.cells, size.values), (cells_left, cells_left), "after batch {seq}");
     }

@@ -69,8 +69,7 @@ impl Settings {
 
     pub(super) fn aggregation(&self) -> Result<tidemill_aggregation::Config, StartError> {
         let mut text = self.with_store("aggregation", self.port(SuiteMember::Aggregation));
-        let url = self.store_url("metrics");
-        text.push_str(&format!("[metrics_store]\nkind = \"builtin\"\nurl = {}\n", quoted(&url)));
+        text.push_str("[metrics_store]\nkind = \"builtin\"\n");
         text.push_str(&self.metrics());
         self.read(text)
     }

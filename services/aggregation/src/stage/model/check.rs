@@ -108,3 +108,17 @@ pub(super) fn check(world: &World, metrics: &Metrics, retention: bool) -> Result
     }
     Ok(())
 }
+
+/// The checkpoints have a point for every live cell, and no other.
+pub(super) fn check_points(world: &World, metrics: &Metrics, points: Vec<Point>) -> Result<(), TestCaseError> {
+    let partition = world.partition.to_string();
+    let named = |point: &Point| (point.measurement.clone(), point.tags.clone(), point.time);
+    let own = points.into_iter().filter(|point| point.tags["partition"] == partition);
+    let own: BTreeMap<_, _> = own.map(|point| (named(&point), point)).collect();
+    let reader = Reader::of(&world.published);
+    let live = reader.cells.values().filter(|(_, cell)| !cell.retracted);
+    let expected = live.map(|(_, cell)| point(cell, world.partition, metrics).expect("a point"));
+    let expected: BTreeMap<_, _> = expected.map(|point| (named(&point), point)).collect();
+    prop_assert_eq!(own, expected);
+    Ok(())
+}

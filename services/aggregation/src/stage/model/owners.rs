@@ -77,7 +77,8 @@ impl Owners {
         let reached = actor.next;
         self.take(actor, ahead).await?;
         if changes.floor > changes.after {
-            flush(&mut actor.sink, &self.store, &actor.owner.claim, &self.metrics, &changes).await?;
+            let own = (&actor.owner.claim, &*actor.owner.pages);
+            flush(&mut actor.sink, &self.store, own, &self.metrics, &changes).await?;
         }
         actor.owner.state.committed(changes.floor);
         self.acknowledge(reached);

@@ -88,6 +88,10 @@ impl Sink for ModelSink {
         .await
     }
 
+    fn takes_points(&self) -> bool {
+        true
+    }
+
     async fn points(&mut self, points: &[Point]) -> Result<(), Error> {
         let points = points.to_vec();
         self.send(|world| {

@@ -24,7 +24,7 @@ impl Fixture {
 
     async fn apply(&mut self, owner: &mut Owner, batch: &EnrichedBatch) {
         self.take(owner, batch).await;
-        self.store.checkpoint(&owner.take_changes(Timestamp::EPOCH), &owner.claim).await.expect("writes");
+        self.store.checkpoint(&owner.take_changes(Timestamp::EPOCH), &owner.claim, &owner.pages).await.expect("writes");
     }
 }
 

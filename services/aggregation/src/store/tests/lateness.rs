@@ -34,10 +34,10 @@ async fn clocks_are_those_of_an_owner_that_went_on(config: Config) {
         let mut owner = open(&fixture, P).await;
         fixture.take(&mut owner, &batch).await;
         let changes = owner.take_changes(Timestamp::EPOCH);
-        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writes");
+        fixture.store.checkpoint(&changes, &owner.claim, &owner.pages).await.expect("writes");
     }
     let changes = straight.take_changes(Timestamp::EPOCH);
-    fixture.store.checkpoint(&changes, &straight.claim).await.expect("writes");
+    fixture.store.checkpoint(&changes, &straight.claim, &straight.pages).await.expect("writes");
     let sorted = async |partition| {
         let mut clocks = fixture.store.clocks(partition).await.expect("answers");
         clocks.clocks.sort_by_key(|clock| clock.met);
@@ -99,7 +99,7 @@ async fn what_was_left_out_is_known_to_the_next_owner(config: Config) {
         let Taken::Applied(applied) = taken else { panic!("{taken:?}") };
         outcomes.push((applied.counted, applied.late, applied.duplicate));
         let changes = owner.take_changes(Timestamp::EPOCH);
-        fixture.store.checkpoint(&changes, &owner.claim).await.expect("writes");
+        fixture.store.checkpoint(&changes, &owner.claim, &owner.pages).await.expect("writes");
     }
     let (counted, late, duplicate) = ((1, 0, 0), (0, 1, 0), (0, 0, 1));
     assert_eq!(outcomes, [counted, late, counted, duplicate, late, counted, duplicate, counted]);

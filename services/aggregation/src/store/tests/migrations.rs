@@ -43,7 +43,7 @@ async fn distinct_values_are_read_as_they_were(config: Config) {
     };
     assert_eq!((seen(&id), seen(&other)), (hashes[..4].to_vec(), hashes[4..].to_vec()));
     assert_eq!(fixture.store.size().await.expect("answers").values, 6);
-    assert_eq!(fixture.store.cells_after(P, 8).await.expect("answers").len(), 2);
+    assert_eq!(updates(&fixture.store, 8).await.len(), 2);
 }
 
 #[tokio::test]
