@@ -19,6 +19,9 @@ use crate::error::Error;
 
 /// Batches that are applied, and in no snapshot yet, at most.
 const MAX_WAITING: usize = 64;
+/// From one checkpoint to the next, at least. Each is a synced transaction and a
+/// message, however few totals it has; a first one does not wait.
+const PACE: Duration = Duration::from_millis(50);
 /// How soon after opening a partition to look whether something is missing.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How often to look for points that have to be written again, and to measure
@@ -35,6 +38,8 @@ pub(super) struct PartitionTask<'r> {
     gap: Gap,
     /// Batches applied since the last checkpoint.
     batches: usize,
+    /// Before then there is no checkpoint, as long as more batches may come into it.
+    paced_until: Instant,
     looked_at: Instant,
     /// When the last batch came.
     heard_at: Instant,
@@ -67,6 +72,10 @@ impl Steps for PartitionTask<'_> {
             true => usize::from(applied == 0 && !is_under_way),
             false => MAX_WAITING.saturating_sub(applied),
         }
+    }
+
+    fn waits_until(&self) -> Option<Instant> {
+        Some(self.paced_until)
     }
 
     fn is_done(&self, _: u64) -> bool {
@@ -115,6 +124,7 @@ impl Steps for PartitionTask<'_> {
         let changes = self.owner.take_changes(shared.context.clock.now());
         let (claim, pages) = (self.owner.claim, self.owner.pages.clone());
         let (floor, batches, begun) = (changes.floor, std::mem::take(&mut self.batches), Instant::now());
+        self.paced_until = begun + PACE;
         let has_looked = self.looked_at.elapsed() >= LOOK_EVERY;
         let task = tokio::spawn(async move {
             let ConsumerContext { store, metrics, .. } = &*shared;
@@ -165,6 +175,7 @@ impl<'r> PartitionTask<'r> {
             owner,
             sink: Some(sink),
             batches: 0,
+            paced_until: now,
             looked_at: now - LOOK_EVERY,
             heard_at: now,
             announced_idle: false,
