@@ -238,7 +238,7 @@ async fn what_waits_for_more_is_kept_in_time_and_at_the_end() {
         let stop = once.stop.clone();
         let watch = async {
             match number {
-                5 => log.until_waiting(0).await,
+                5 => eventually("it is kept", DEADLINE, async || (copy_of(&kept).len() == 5).then_some(())).await,
                 _ => {
                     log.publish(6).await;
                     eventually("it is applied", DEADLINE, async || (copy_of(&applied) == [6]).then_some(())).await;
