@@ -5,14 +5,13 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use crate::{
+    Field, named, nesting,
+    numeric::{self, NumericMembers},
+    plan::{ComparisonPlan, Scalar},
+};
 use cel::{Context, Env, ExecutionError, Program, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use tidemill_domain::Amount;
-
-use crate::{
-    named, nesting,
-    numeric::{self, NumericMembers},
-};
 
 /// The longest condition, in bytes.
 const MAX_BYTES: usize = 4096;
@@ -34,6 +33,7 @@ pub struct Condition {
     /// Of a variable, the members that it names; without an entry it may look at any.
     members: BTreeMap<String, BTreeSet<String>>,
     numbers: NumericMembers,
+    plan: Option<Arc<ComparisonPlan>>,
 }
 
 impl Condition {
@@ -55,7 +55,8 @@ impl Condition {
         let members = |name: &String| Some((name.clone(), named::members(name, program.expression())?));
         let members = variables.iter().filter_map(members).collect();
         let numbers = NumericMembers::of(program.expression());
-        Ok(Self { text: text.into(), program: Arc::new(program), variables, members, numbers })
+        let plan = ComparisonPlan::of(program.expression(), &numbers).map(Arc::new);
+        Ok(Self { text: text.into(), program: Arc::new(program), variables, members, numbers, plan })
     }
 
     /// As it is written.
@@ -71,6 +72,13 @@ impl Condition {
     /// Whether what the condition says may depend on a member of a variable.
     pub(crate) fn needs(&self, variable: &str, member: &str) -> bool {
         self.members.get(variable).is_none_or(|named| named.contains(member))
+    }
+
+    /// Whether the condition holds, if it only compares fields, and `read` finds all
+    /// that it needs; else [`holds`](Self::holds) tells. `read` is told whether a text
+    /// is meant as a number.
+    pub(crate) fn decide<'v>(&self, read: &impl Fn(&Field, bool) -> Option<Scalar<'v>>) -> Option<bool> {
+        self.plan.as_ref()?.decide(read)
     }
 
     /// Whether the condition holds. A variable that it names and that is not
@@ -147,13 +155,13 @@ fn to_cel(json: &serde_json::Value, numbers: Option<&NumericMembers>) -> Value {
     }
 }
 
-/// The number in a text, read as a measure reads it.
+/// The number in a text.
 fn number(text: &str) -> Option<Value> {
-    let amount: Amount = text.parse().ok()?;
-    Some(match amount.whole() {
-        Some(whole) => Value::Int(whole),
-        None => Value::Float(amount.to_f64()),
-    })
+    match Scalar::number(text)? {
+        Scalar::Int(whole) => Some(Value::Int(whole)),
+        Scalar::Float(fraction) => Some(Value::Float(fraction)),
+        Scalar::Text(_) => None,
+    }
 }
 
 impl Serialize for Condition {

@@ -1,5 +1,8 @@
 //! An event's data.
 
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, fmt};
 
 use serde::{
@@ -8,32 +11,54 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::scan;
+
 /// An event's data, one level deep: members stay text, so that a number keeps
 /// its exact spelling.
-#[derive(Debug, Default)]
-pub struct Data<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Data<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Data<'a> {
     /// Reads a JSON object; anything else has no members.
     pub fn of(raw: Option<&'a RawValue>) -> Self {
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+        Self::of_member(raw.map(RawValue::get))
     }
 
-    /// The member with this name.
-    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+    /// The same of a member's text.
+    pub fn of_member(text: Option<&'a str>) -> Self {
+        let Some(text) = text else { return Self::default() };
+        let mut members = Vec::with_capacity(8);
+        match scan::members(text, |name, value| members.push((name.into(), value))) {
+            Some(()) => Self(members),
+            None => Self::of_any_form(text),
+        }
+    }
+
+    /// Names may have escapes in them.
+    fn of_any_form(text: &'a str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// The member with this name, as it is written.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
-    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    /// The member that counts for a condition, where several have this name.
+    pub(crate) fn last(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().rev().find(|(member, _)| member == name).map(|(_, value)| *value)
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.0.iter().map(|(name, value)| (&**name, *value))
     }
 
     /// The member at the end of a path.
-    pub(crate) fn at(&self, path: &[String]) -> Option<&'a RawValue> {
+    pub(crate) fn at(&self, path: &[String]) -> Option<&'a str> {
         let (first, rest) = path.split_first()?;
         let mut value = self.get(first)?;
         for name in rest {
-            value = Data::of(Some(value)).get(name)?;
+            value = Data::of_member(Some(value)).get(name)?;
         }
         Some(value)
     }
@@ -52,7 +77,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Data<'a> {
                 struct MemberName<'k>(#[serde(borrow)] Cow<'k, str>);
                 let mut members = Vec::with_capacity(8);
                 while let Some((MemberName(name), value)) = map.next_entry::<MemberName<'de>, &'de RawValue>()? {
-                    members.push((name, value));
+                    members.push((name, value.get()));
                 }
                 Ok(Data(members))
             }
@@ -63,14 +88,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Data<'a> {
 
 /// A JSON value as plain text: a string without its quotes, a number or
 /// boolean as it is written; `None` for null, objects and arrays.
-pub(crate) fn plain(raw: &RawValue) -> Option<Cow<'_, str>> {
-    match raw.get().as_bytes().first()? {
-        b'"' => {
-            #[derive(Deserialize)]
-            struct PlainText<'t>(#[serde(borrow)] Cow<'t, str>);
-            serde_json::from_str(raw.get()).ok().map(|PlainText(text)| text)
-        }
+pub(crate) fn plain(json: &str) -> Option<Cow<'_, str>> {
+    match json.as_bytes().first()? {
+        b'"' => match scan::unescaped(json) {
+            Some(text) => Some(text.into()),
+            None => {
+                #[derive(Deserialize)]
+                struct PlainText<'t>(#[serde(borrow)] Cow<'t, str>);
+                serde_json::from_str(json).ok().map(|PlainText(text)| text)
+            }
+        },
         b'{' | b'[' | b'n' => None,
-        _ => Some(raw.get().into()),
+        _ => Some(json.into()),
     }
 }

@@ -12,7 +12,9 @@ mod metrics;
 mod named;
 mod nesting;
 mod numeric;
+mod plan;
 mod row;
+mod scan;
 mod total_place;
 mod window;
 

@@ -8,6 +8,9 @@ use tidemill_totals::{Distinct, Measure, QuantileSketch};
 
 use crate::{Condition, Field, TotalPlace};
 
+/// The most fields that a sum multiplies.
+pub(crate) const MAX_FACTORS: usize = 4;
+
 /// One measure of a metric.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "MeasureText")]
@@ -164,7 +167,7 @@ impl TryFrom<MeasureText> for MeasureDefinition {
             None => {}
         }
         match text.sum.map(OneOrMore::fields).transpose()? {
-            Some(fields) if (1..=4).contains(&fields.len()) => kinds.push(MeasureKind::Sum(fields)),
+            Some(fields) if (1..=MAX_FACTORS).contains(&fields.len()) => kinds.push(MeasureKind::Sum(fields)),
             Some(_) => return Err("`sum` multiplies one to four fields".into()),
             None => {}
         }

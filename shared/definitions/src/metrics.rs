@@ -5,13 +5,17 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use crate::{DefinitionError, MetricDefinition, read_folder};
 
 /// The metrics that are kept.
 #[derive(Debug, Clone)]
-pub struct Metrics(Vec<MetricDefinition>);
+pub struct Metrics {
+    all: Vec<MetricDefinition>,
+    /// By event type, the places of those that look at it.
+    by_type: HashMap<String, Vec<usize>>,
+}
 
 /// What a shop gets without a word: file name and text.
 const DEFAULTS: [(&str, &str); 6] = [
@@ -59,12 +63,31 @@ impl Metrics {
         if metrics.iter().all(|metric| metric.name != check.name) {
             metrics.push(check);
         }
-        Ok(Self(metrics))
+        Ok(Self::of(metrics))
+    }
+
+    fn of(all: Vec<MetricDefinition>) -> Self {
+        let mut by_type: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, metric) in all.iter().enumerate() {
+            for kind in &metric.types {
+                let places = by_type.entry(kind.clone()).or_default();
+                // A type may be named twice.
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
+            }
+        }
+        Self { all, by_type }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &MetricDefinition> {
-        self.0.iter()
+        self.all.iter()
+    }
+
+    /// Those that look at events of a type, in the same order.
+    pub fn of_type(&self, kind: &str) -> impl ExactSizeIterator<Item = &MetricDefinition> {
+        self.by_type.get(kind).map(Vec::as_slice).unwrap_or_default().iter().map(|place| &self.all[*place])
     }
 
     /// The one with this name.

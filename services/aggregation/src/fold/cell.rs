@@ -1,6 +1,7 @@
 //! The running totals of one window.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasherDefault, Hasher},
 };
@@ -32,30 +33,35 @@ pub(crate) struct CellKey {
 
 impl CellKey {
     /// A window of the metric; a session that holds one event.
-    pub(crate) fn new(metric: &MetricDefinition, start: Timestamp, values: &[String]) -> Self {
+    pub(crate) fn new(metric: &MetricDefinition, start: Timestamp, values: &[Cow<'_, str>]) -> Self {
         Self {
             metric: metric.name.clone(),
             version: metric.version().to_owned(),
             start,
             end: start.plus_millis(metric.window.size_millis()),
-            dimensions: metric.dimensions.keys().cloned().zip(values.iter().cloned()).collect(),
+            dimensions: metric.dimensions.keys().cloned().zip(values.iter().map(Cow::to_string)).collect(),
         }
     }
 
-    pub(crate) fn id(partition: Partition, metric: &MetricDefinition, start: Timestamp, values: &[String]) -> CellId {
-        hash(partition, start.millis(), &metric.name, metric.version(), values.iter())
+    pub(crate) fn id(
+        partition: Partition,
+        metric: &MetricDefinition,
+        start: Timestamp,
+        values: &[Cow<'_, str>],
+    ) -> CellId {
+        hash(partition, start.millis(), &metric.name, metric.version(), values.iter().map(|value| &**value))
     }
 
-    pub(crate) fn group(partition: Partition, metric: &MetricDefinition, values: &[String]) -> GroupId {
+    pub(crate) fn group(partition: Partition, metric: &MetricDefinition, values: &[Cow<'_, str>]) -> GroupId {
         // No time is that early.
-        hash(partition, i64::MIN, &metric.name, metric.version(), values.iter())
+        hash(partition, i64::MIN, &metric.name, metric.version(), values.iter().map(|value| &**value))
     }
 }
 
 /// The id under which readers know a published cell.
 pub(crate) fn published_id(partition: Partition, cell: &CellUpdate) -> CellId {
     // Dimensions stand in the order of their names here as in a definition.
-    hash(partition, cell.start.millis(), &cell.metric, &cell.version, cell.dimensions.values())
+    hash(partition, cell.start.millis(), &cell.metric, &cell.version, cell.dimensions.values().map(String::as_str))
 }
 
 /// Lengths are part of the hash, so that no two keys are written alike.
@@ -64,12 +70,12 @@ fn hash<'a>(
     start: i64,
     metric: &'a str,
     version: &'a str,
-    values: impl Iterator<Item = &'a String>,
+    values: impl Iterator<Item = &'a str>,
 ) -> [u8; 16] {
     let mut bytes = Vec::with_capacity(96);
     bytes.extend_from_slice(&partition.index().to_le_bytes());
     bytes.extend_from_slice(&start.to_le_bytes());
-    for text in [metric, version].into_iter().chain(values.map(String::as_str)) {
+    for text in [metric, version].into_iter().chain(values) {
         bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());
     }
@@ -144,7 +150,7 @@ impl Cell {
     }
 
     /// Adds a row.
-    pub(crate) fn add(&mut self, row: &Contribution, raw_seq: u64, exemplar: Option<TraceParent>) {
+    pub(crate) fn add(&mut self, row: &Contribution<'_>, raw_seq: u64, exemplar: Option<TraceParent>) {
         for (index, (state, value)) in self.measures.iter_mut().zip(&row.values).enumerate() {
             let Some(value) = value else { continue };
             match (state, value) {
@@ -223,7 +229,7 @@ impl Cell {
     }
 }
 
-fn add_to(total: &mut MeasureTotal, value: &RowValue) {
+fn add_to(total: &mut MeasureTotal, value: &RowValue<'_>) {
     match value {
         RowValue::Unread => total.unread += 1,
         RowValue::Partly(value) => {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use tidemill_domain::Timestamp;
-use tidemill_events::{EventRef, StreamName};
+use tidemill_events::{EnrichedEventRef, StreamName};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// An event's name: a hash of its source and its id; or, where its type has a
@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 pub(crate) type EventName = [u8; 16];
 
 /// The name of an event.
-pub(crate) fn key_of(event: &EventRef<'_>) -> EventName {
+pub(crate) fn key_of(event: &EnrichedEventRef<'_>) -> EventName {
     let about = event.enriched.as_ref().and_then(|enrichment| enrichment.about.as_deref());
     if let Some(about) = about.and_then(|digits| u128::from_str_radix(digits, 16).ok()) {
         return about.to_be_bytes();

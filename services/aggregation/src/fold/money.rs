@@ -11,7 +11,7 @@ use tidemill_totals::{InBase, MeasureTotal, Value};
 
 use super::{
     cell::{Cell, CellId, CellKey},
-    parse::{Addition, Destination, parse},
+    parse::{Addition, Destination, Destinations, parse},
 };
 
 /// Decimals of an amount.
@@ -91,7 +91,7 @@ fn totals(orders: &[Order], metrics: &Metrics) -> Vec<(String, MeasureTotal)> {
             trace: None,
         };
         for Addition { metric, destinations, contribution } in parse(&batch, metrics).events.remove(0).rows {
-            let [Destination::Window { start, cell }] = destinations[..] else { continue };
+            let Destinations::One(Destination::Window { start, cell }) = destinations else { continue };
             if metric.name == "sales_metrics" {
                 let key = CellKey::new(metric, start, &contribution.dimensions);
                 let cell = cells.entry((order.partition, cell)).or_insert_with(|| Cell::new(key, None, metric));

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tidemill_definitions::{Contribution, Data, MetricDefinition, Metrics, Window};
 use tidemill_domain::{Timestamp, text::has_control};
-use tidemill_events::{EnrichedBatch, Enrichment, EventRef, TraceParent, event};
+use tidemill_events::{EnrichedBatch, EnrichedEventRef, EnrichmentRef, TraceParent, event};
 
 use super::{
     books::BooksKey,
@@ -52,8 +52,15 @@ pub(crate) struct EventAdditions<'b> {
 /// What one row adds, and to which windows.
 pub(crate) struct Addition<'b> {
     pub(crate) metric: &'b MetricDefinition,
-    pub(crate) destinations: Vec<Destination>,
-    pub(crate) contribution: Contribution,
+    pub(crate) destinations: Destinations,
+    pub(crate) contribution: Contribution<'b>,
+}
+
+/// Where a row belongs: nearly all belong to one place.
+#[derive(Debug)]
+pub(crate) enum Destinations {
+    One(Destination),
+    Several(Vec<Destination>),
 }
 
 /// Where a row belongs.
@@ -67,13 +74,13 @@ pub(crate) enum Destination {
 
 /// Takes a batch apart.
 pub(crate) fn parse<'b>(batch: &'b EnrichedBatch, metrics: &'b Metrics) -> Parsed<'b> {
-    let unknown = Enrichment::default();
+    let unknown = EnrichmentRef::default();
     let mut parsed =
         Parsed { raw_seq: batch.raw_seq, ingested_at: batch.ingested_at, events: Vec::new(), unreadable: Vec::new() };
     for line in event::lines(&batch.lines) {
         // A source is a key in the store, so it has to be the name that it was
         // when it came in.
-        let event = serde_json::from_slice::<EventRef<'_>>(line).ok().filter(|event| !has_control(&event.source));
+        let event = EnrichedEventRef::read(line).ok().filter(|event| !has_control(&event.source));
         let Some(event) = event else {
             parsed.unreadable.push(batch.lines.slice_ref(line));
             continue;
@@ -114,38 +121,46 @@ pub(crate) fn parse<'b>(batch: &'b EnrichedBatch, metrics: &'b Metrics) -> Parse
 fn rows<'b>(
     batch: &EnrichedBatch,
     metrics: &'b Metrics,
-    event: &EventRef<'_>,
-    enrichment: &Enrichment,
+    event: &EnrichedEventRef<'b>,
+    enrichment: &EnrichmentRef<'b>,
 ) -> Vec<Addition<'b>> {
-    let data = Data::of(event.data);
-    let mut rows = Vec::new();
-    for metric in metrics.iter() {
-        rows.extend(metric.contributions(event, enrichment, &data).into_iter().map(|contribution| {
-            let destinations = destinations(batch, metric, event.time, &contribution).collect();
-            Addition { metric, destinations, contribution }
-        }));
+    let metrics = metrics.of_type(&event.kind);
+    let mut rows = Vec::with_capacity(metrics.len());
+    if metrics.len() > 0 {
+        let data = Data::of(event.data);
+        for metric in metrics {
+            metric.contribute(event, enrichment, &data, |contribution| {
+                let destinations = Destinations::of(batch, metric, event.time, &contribution);
+                rows.push(Addition { metric, destinations, contribution });
+            });
+        }
     }
     rows
 }
 
-fn destinations(
-    batch: &EnrichedBatch,
-    metric: &MetricDefinition,
-    time: Timestamp,
-    contribution: &Contribution,
-) -> impl Iterator<Item = Destination> {
-    let values = &contribution.dimensions;
-    let session = match metric.window {
-        Window::Session { gap_millis } => {
-            // A session has to end within the range of times.
-            let latest = Timestamp::saturating_from_millis(i64::MAX).plus_millis(-gap_millis);
-            let group = CellKey::group(batch.partition, metric, values);
-            Some(Destination::Session { group, time: time.min(latest), gap_millis })
+impl Destinations {
+    fn of(batch: &EnrichedBatch, metric: &MetricDefinition, time: Timestamp, row: &Contribution<'_>) -> Self {
+        let values = &row.dimensions;
+        let window = |start| Destination::Window { start, cell: CellKey::id(batch.partition, metric, start, values) };
+        match metric.window {
+            Window::Session { gap_millis } => {
+                // A session has to end within the range of times.
+                let latest = Timestamp::saturating_from_millis(i64::MAX).plus_millis(-gap_millis);
+                let group = CellKey::group(batch.partition, metric, values);
+                Self::One(Destination::Session { group, time: time.min(latest), gap_millis })
+            }
+            Window::Tumbling { size_millis } => Self::One(window(time.floor_to(size_millis))),
+            Window::Sliding { .. } => Self::Several(metric.window.starts(time).map(window).collect()),
         }
-        Window::Tumbling { .. } | Window::Sliding { .. } => None,
-    };
-    let window = |start| Destination::Window { start, cell: CellKey::id(batch.partition, metric, start, values) };
-    session.into_iter().chain(metric.window.starts(time).map(window))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Destination> {
+        match self {
+            Self::One(destination) => std::slice::from_ref(destination),
+            Self::Several(destinations) => destinations,
+        }
+        .iter()
+    }
 }
 
 impl<'b> Parsed<'b> {
@@ -165,10 +180,10 @@ impl<'b> Parsed<'b> {
         for addition in self.events.iter_mut().filter(|event| event.again.is_some()) {
             addition.again = addition.again.filter(|key| is_left_out(key));
             if addition.again.is_some()
-                && let Ok(event) = serde_json::from_slice::<EventRef<'_>>(addition.line)
+                && let Ok(event) = EnrichedEventRef::read(addition.line)
             {
-                let enrichment = event.enriched.clone().unwrap_or_default();
-                addition.rows = rows(batch, metrics, &event, &enrichment);
+                let unknown = EnrichmentRef::default();
+                addition.rows = rows(batch, metrics, &event, event.enriched.as_ref().unwrap_or(&unknown));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, EventRef, LateBatch, TraceParent};
+use tidemill_events::{CellUpdate, EnrichedEventRef, LateBatch, TraceParent};
 
 use super::{
     books::{BooksKey, EventOutcomes, Outcome},
@@ -150,11 +150,10 @@ impl PartitionState {
         let additions = event.rows.iter().flat_map(|row| row.destinations.iter().map(move |place| (row, *place)));
         for (row, destination) in additions {
             let values = &row.contribution.dimensions;
-            let id = match destination {
-                Destination::Window { start, cell } => {
+            let (id, cell) = match destination {
+                Destination::Window { start, cell: id } => {
                     let new = || Cell::new(CellKey::new(row.metric, start, values), None, row.metric);
-                    self.cells.entry(cell).or_insert_with(new);
-                    cell
+                    (id, Some(self.cells.entry(id).or_insert_with(new)))
                 }
                 Destination::Session { group, time, gap_millis } => {
                     let new = || {
@@ -164,10 +163,10 @@ impl PartitionState {
                     let placed = self.sessions.place(&mut self.cells, group, time, gap_millis, new);
                     sessions.changed.insert(placed.cell);
                     sessions.absorbed.extend(placed.absorbed);
-                    placed.cell
+                    (placed.cell, self.cells.get_mut(&placed.cell))
                 }
             };
-            if let Some(cell) = self.cells.get_mut(&id) {
+            if let Some(cell) = cell {
                 let before = cell.fresh.len();
                 cell.add(&row.contribution, raw_seq, event.trace);
                 self.values += cell.fresh.len() - before;
@@ -181,10 +180,10 @@ impl PartitionState {
     /// An event that is not counted leaves no group behind that has no session. It is
     /// remembered, for the case that it comes again as history.
     fn leave_out(&mut self, event: &EventAdditions<'_>, ingested_at: Timestamp, raw_seq: u64) {
-        if let Ok(named) = serde_json::from_slice::<EventRef<'_>>(event.line) {
+        if let Ok(named) = EnrichedEventRef::read(event.line) {
             self.left_out.note(key_of(&named), ingested_at, raw_seq);
         }
-        for destination in event.rows.iter().flat_map(|row| &row.destinations) {
+        for destination in event.rows.iter().flat_map(|row| row.destinations.iter()) {
             if let Destination::Session { group, .. } = destination {
                 self.sessions.forget_if_empty(group);
             }

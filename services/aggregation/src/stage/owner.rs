@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Code, Partition, SourceName, Timestamp};
 use tidemill_events::{
-    DeadLetter, EnrichedBatch, EventRef, MetricsUpdate, StreamName, TraceParent, VersionCounting, event,
+    DeadLetter, EnrichedBatch, EnrichedEventRef, MetricsUpdate, StreamName, TraceParent, VersionCounting, event,
 };
 use tidemill_service::Ceiling;
 use tidemill_stage::Place;
@@ -136,7 +136,7 @@ impl Owner {
         ceiling.admit(refused.len() as u64, refused.len() as u64)?;
         for place in &refused {
             let line = batch.lines.slice_ref(lines[*place]);
-            if let Ok(event) = serde_json::from_slice::<EventRef<'_>>(&line) {
+            if let Ok(event) = EnrichedEventRef::read(&line) {
                 self.state.left_out.note(key_of(&event), batch.ingested_at, batch.raw_seq);
             }
             let letter = dead_letter(batch, *place, line, now);

@@ -219,7 +219,7 @@ fn variables(
     variables.extend(figures.counts.iter().map(|(name, count)| (name.clone(), json!(count))));
     // Only these cost a second parse.
     for (name, list) in rule.lists.iter().filter(|(name, _)| rule.uses(name)) {
-        let list = member(data, list.path()).and_then(|list| serde_json::from_str(list.get()).ok());
+        let list = member(data, list.path()).and_then(|list| serde_json::from_str(list).ok());
         variables.insert(name.clone(), list.unwrap_or_else(|| json!([])));
     }
     if rule.uses("data") {

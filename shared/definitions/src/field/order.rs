@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use tidemill_domain::Amount;
-use tidemill_events::{Enrichment, LineFacts};
+use tidemill_events::{EnrichmentRef, LineFacts};
 
 /// A member of a line of an order, as an event places or changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,14 +130,14 @@ impl OrderField {
 
     /// All that an order has, by name, for conditions; `None` where the event is
     /// about none.
-    pub(crate) fn all_of(enrichment: &Enrichment) -> Option<serde_json::Value> {
+    pub(crate) fn all_of(enrichment: &EnrichmentRef<'_>) -> Option<serde_json::Value> {
         enrichment.order.as_ref()?;
         Some(named(Self::all().map(|field| (field.name(), field.of(enrichment)))))
     }
 
     /// What an event says of an order; `None` where it is about none, or the amount or
     /// one of a line could not be read.
-    pub(crate) fn of(self, enrichment: &Enrichment) -> Option<Cow<'_, str>> {
+    pub(crate) fn of<'e>(self, enrichment: &'e EnrichmentRef<'_>) -> Option<Cow<'e, str>> {
         match self {
             Self::Id => Some(enrichment.order.as_ref()?.id.as_str().into()),
             _ if self.is_part(enrichment) => None,
@@ -146,13 +146,13 @@ impl OrderField {
     }
 
     /// Whether its amount lacks a line that could not be read.
-    pub(crate) fn is_part(self, enrichment: &Enrichment) -> bool {
+    pub(crate) fn is_part(self, enrichment: &EnrichmentRef<'_>) -> bool {
         matches!(self, Self::Sum(_)) && enrichment.lines.iter().any(|line| line.unread)
     }
 
     /// An amount of an order, of the lines that could be read; `None` where the event
     /// is about none, or it or no line could be read.
-    pub(crate) fn amount(self, enrichment: &Enrichment) -> Option<Amount> {
+    pub(crate) fn amount(self, enrichment: &EnrichmentRef<'_>) -> Option<Amount> {
         let order = enrichment.order.as_ref()?;
         match self {
             Self::Id => None,

@@ -1,19 +1,30 @@
-use tidemill_events::{ItemFacts, LineFacts, OrderFacts};
+use proptest::{option, prelude::*, sample::select};
+use tidemill_events::{Enrichment, ItemFacts, LineFacts, OrderFacts, event::splice_enrichment};
 
 use super::*;
 use crate::Metrics;
 
-fn contributions(metric: &str, line: &str, enrichment: &Enrichment) -> Vec<Contribution> {
-    let metrics = Metrics::load(None).expect("the defaults load");
-    let event: EventRef<'_> = serde_json::from_str(line).expect("an event");
-    metrics.get(metric).expect(metric).contributions(&event, enrichment, &Data::of(event.data))
+/// Its lines live on, so that what is read of them may too.
+fn rows_of(metric: &MetricDefinition, line: &str, enrichment: &Enrichment) -> Vec<Contribution<'static>> {
+    let mut enriched = Vec::new();
+    splice_enrichment(line.as_bytes(), enrichment, &mut enriched).expect("is written");
+    let event = EnrichedEventRef::read(enriched.leak()).expect("an event");
+    let mut rows = Vec::new();
+    let enrichment = event.enriched.as_ref().expect("is enriched");
+    metric.contribute(&event, enrichment, &Data::of(event.data), |row| rows.push(row));
+    rows
 }
 
-fn money(text: &str) -> Option<RowValue> {
+fn contributions(metric: &str, line: &str, enrichment: &Enrichment) -> Vec<Contribution<'static>> {
+    let metrics = Metrics::load(None).expect("the defaults load");
+    rows_of(metrics.get(metric).expect(metric), line, enrichment)
+}
+
+fn money(text: &str) -> Option<RowValue<'static>> {
     Some(RowValue::Money(Amount::read(text).expect(text), None))
 }
 
-fn amount(text: &str) -> Option<RowValue> {
+fn amount(text: &str) -> Option<RowValue<'static>> {
     Some(RowValue::Amount(Amount::read(text).expect(text)))
 }
 
@@ -44,7 +55,7 @@ const PLACED: &str = r#"{"id":"1","source":"s","type":"order.placed","time":"202
 
 #[test]
 fn an_order_is_a_row_per_line() {
-    let text = |text: &str| Some(RowValue::Text(text.into()));
+    let text = |text: &'static str| Some(RowValue::Text(text.into()));
     let zero = || money("0");
     let rows = contributions("sales_metrics", PLACED, &ordered());
     // Measures in the order of their names: cancelled, customers, discounts, gross, net, orders, quantity, refunds,
@@ -136,8 +147,7 @@ fn a_line_may_have_a_product_of_its_own() {
                 measures: {refunds: {sum: line.refund}}\n";
     let metric = MetricDefinition::parse("m.yaml", text).expect("is right");
     let line = PLACED.replace("placed", "refunded");
-    let event: EventRef<'_> = serde_json::from_str(&line).expect("an event");
-    let rows = metric.contributions(&event, &enrichment, &Data::of(event.data));
+    let rows = rows_of(&metric, &line, &enrichment);
     // Dimensions in the order of their names.
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].dimensions, ["books & co", "books", "p"]);
@@ -176,8 +186,7 @@ fn what_a_measure_cannot_take_is_told() {
     let metric = MetricDefinition::parse("m.yaml", text).expect("is right");
     let row = |item: &str| {
         let line = PLACED.replace(r#""order_id":"o1""#, &format!(r#""items":[{item}]"#));
-        let event: EventRef<'_> = serde_json::from_str(&line).expect("an event");
-        metric.contributions(&event, &Enrichment::default(), &Data::of(event.data)).remove(0).values
+        rows_of(&metric, &line, &Enrichment::default()).remove(0).values
     };
     let read = |text: &str| Amount::read(text).expect(text);
     // Measures: quantity, revenue.
@@ -216,7 +225,7 @@ fn other_types_contribute_nothing() {
 }
 
 /// What a metric of one measure of money makes of an order of 15000.
-fn money_of(field: &str, currency: &str, enriched: &str) -> (String, Option<RowValue>) {
+fn money_of(field: &str, currency: &str, enriched: &str) -> (Cow<'static, str>, Option<RowValue<'static>>) {
     let text = format!(
         "name: m\ntypes: [order.placed]\nwindow: {{tumbling: 1m}}\nmeasures:\n  \
          total: {{sum: [data.total, data.factor], money: {field}}}\n"
@@ -226,10 +235,8 @@ fn money_of(field: &str, currency: &str, enriched: &str) -> (String, Option<RowV
         r#"{{"id":"1","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z",
         "data":{{"total":"15000","factor":1,"pay":{{"currency":{currency}}}}}}}"#
     );
-    let event: EventRef<'_> = serde_json::from_str(&line).expect("an event");
     let enrichment: Enrichment = serde_json::from_str(enriched).expect("an enrichment");
-    let Contribution { mut dimensions, mut values } =
-        metric.contributions(&event, &enrichment, &Data::of(event.data)).remove(0);
+    let Contribution { mut dimensions, mut values } = rows_of(&metric, &line, &enrichment).remove(0);
     (dimensions.remove(0), values.remove(0))
 }
 
@@ -257,4 +264,107 @@ fn money_has_its_currency_and_what_it_is_in_the_base_currency() {
             "{field} {named} {enriched}"
         );
     }
+}
+
+/// Without and with what keeps a condition from being decided at once.
+fn condition() -> impl Strategy<Value = String> {
+    let place = select(vec![
+        "data.a",
+        "data.b",
+        "data.c",
+        "data['a']",
+        "data.d.e",
+        "type",
+        "subject",
+        "region",
+        "country",
+        "customer.x",
+        "order.id",
+        "order.gross",
+        "product.brand",
+        "category",
+    ]);
+    let value = select(vec!["0", "2", "-1", "2.0", "0.5", "'2'", "'x'", "''", "'order.placed'", "true", "null"]);
+    let operand = || prop_oneof![3 => place.clone(), 2 => value.clone()];
+    let relation = select(vec!["<", "<=", ">", ">=", "==", "!="]);
+    let compare =
+        (operand(), relation, operand()).prop_map(|(one, relation, other)| format!("{one} {relation} {other}"));
+    let joined =
+        (compare.clone(), select(vec!["&&", "||"]), compare.clone(), select(vec!["&&", "||"]), compare.clone());
+    prop_oneof![
+        compare,
+        joined.prop_map(|(one, join, other, again, last)| format!("{one} {join} {other} {again} {last}"))
+    ]
+}
+
+fn member() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "0",
+        "2",
+        "2.0",
+        "-1",
+        "0.5",
+        "1e3",
+        "9223372036854775807",
+        "9223372036854775808",
+        "1e999",
+        "\"2\"",
+        "\"2.50\"",
+        "\" 2\"",
+        "\"x\"",
+        "\"\\u0078\"",
+        "\"\\ud800\"",
+        "\"\"",
+        "true",
+        "null",
+        "[]",
+        "{\"e\":2}",
+    ])
+}
+
+proptest! {
+    /// What is decided without CEL is what CEL says.
+    #[test]
+    fn a_comparison_holds_where_cel_says_so(
+        text in condition(),
+        (a, b, again) in (member(), member(), option::of(member())),
+        subject in option::of(select(vec!["2", "x", ""])),
+        is_of_order in any::<bool>(),
+    ) {
+        let Ok(condition) = Condition::compile(&text) else { return Ok(()) };
+        let again = again.map(|again| format!(",\"a\":{again}")).unwrap_or_default();
+        let subject = subject.map(|subject| format!("\"subject\":\"{subject}\",")).unwrap_or_default();
+        let line = format!(
+            r#"{{"id":"1","source":"s","type":"order.placed","time":"2026-01-01T00:00:00Z",{subject}"data":{{"a":{a},"b":{b},"d":{{"e":{b}}}{again}}}}}"#
+        );
+        let mut enrichment = if is_of_order { ordered() } else { Enrichment::default() };
+        enrichment.customer.insert("x".into(), "2".into());
+        let mut enriched = Vec::new();
+        splice_enrichment(line.as_bytes(), &enrichment, &mut enriched).expect("is written");
+        let event = EnrichedEventRef::read(&enriched).expect("an event");
+        let (data, enrichment) = (Data::of(event.data), event.enriched.as_ref().expect("is enriched"));
+        let row = MetricRow { event: &event, enrichment, data: &data, item: None, line: None, index: 0 };
+        if let Some(decided) = condition.decide(&|field, is_number| row.scalar(field, is_number)) {
+            prop_assert_eq!(Ok(decided), condition.holds(&row.variables(&condition)), "{} of {}", text, line);
+        }
+    }
+}
+
+/// The conditions that ship are decided without CEL.
+#[test]
+fn what_only_compares_needs_no_cel() {
+    let decide = |text: &str, data: &str| {
+        let line = PLACED.replace(r#""order_id":"o1""#, data);
+        let event = EnrichedEventRef::read(line.as_bytes()).expect("an event");
+        let (data, enrichment) = (Data::of(event.data), EnrichmentRef::default());
+        let (event, enrichment, data) = (&event, &enrichment, &data);
+        let row = MetricRow { event, enrichment, data, item: None, line: None, index: 0 };
+        Condition::compile(text).expect(text).decide(&|field, is_number| row.scalar(field, is_number))
+    };
+    let sold = "data.quantity > 0 && data.unit_price > 0";
+    assert_eq!(decide(sold, r#""quantity":2,"unit_price":"1.5""#), Some(true));
+    assert_eq!(decide(sold, r#""quantity":-2,"unit_price":{}"#), Some(false));
+    assert_eq!(decide(sold, r#""quantity":2"#), None, "CEL says what a missing member means");
+    assert_eq!(decide("type == 'order.placed' || data.x.y", ""), None, "the rest is more than comparisons");
+    assert_eq!(decide("type == 'order.placed' || data.x > 1", ""), Some(true));
 }
