@@ -110,7 +110,7 @@ async fn a_restart_changes_nothing(config: Config) {
     let ids = store.cells_after(P, 0).await.expect("answers");
     let mut read = store.updates(&ids).await.expect("answers");
     let mut expected: Vec<_> = straight.state.cells.values().map(Cell::update).collect();
-    let key = |cell: &tidemill_events::CellUpdate| (cell.metric.clone(), cell.start);
+    let key = |cell: &tidemill_events::CellUpdate| (cell.group.clone(), cell.start);
     read.sort_by_key(key);
     expected.sort_by_key(key);
     assert_eq!(read, expected);
@@ -187,11 +187,11 @@ async fn any_text_is_held(config: Config) {
     let ids = fixture.store.cells_after(P, 0).await.expect("answers");
     let mut read = fixture.store.updates(&ids).await.expect("answers");
     let mut expected: Vec<_> = owner.state.cells.values().map(Cell::update).collect();
-    let key = |cell: &tidemill_events::CellUpdate| (cell.metric.clone(), cell.start, cell.dimensions.clone());
+    let key = |cell: &tidemill_events::CellUpdate| (cell.group.clone(), cell.start);
     read.sort_by_key(key);
     expected.sort_by_key(key);
     assert_eq!(read, expected);
-    assert!(read.iter().any(|cell| cell.dimensions["country"] == "a\0b"));
+    assert!(read.iter().any(|cell| cell.group.dimension("country") == Some("a\0b")));
 }
 
 #[tokio::test]
