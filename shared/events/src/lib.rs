@@ -37,8 +37,8 @@ pub use enriched::{Attributes, EnrichedEventRef, EnrichmentRef, ItemRef};
 pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
 pub use item::ItemFacts;
 pub use message::{
-    AlertState, AlertTransition, CellUpdate, EnrichedBatch, EventTypes, LateBatch, LogPosition, Message, MetricsUpdate,
-    RawBatch, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
+    AlertState, AlertTransition, CellGroup, CellMetric, CellUpdate, EnrichedBatch, EventTypes, LateBatch, LogPosition,
+    Message, MetricsUpdate, RawBatch, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
 };
 pub use order::{LineFacts, OrderFacts};
 pub use redrive::Redrive;

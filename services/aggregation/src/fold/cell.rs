@@ -2,13 +2,13 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     hash::{BuildHasherDefault, Hasher},
 };
 
 use tidemill_definitions::{Contribution, MeasureDefinition, MetricDefinition, RowValue};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, TraceParent};
+use tidemill_events::{CellGroup, CellUpdate, TraceParent};
 use tidemill_totals::{Measure, MeasureTotal, Totals};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -24,23 +24,15 @@ pub(crate) type GroupId = [u8; 16];
 /// What a cell is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CellKey {
-    pub(crate) metric: String,
-    pub(crate) version: String,
+    pub(crate) group: CellGroup,
     pub(crate) start: Timestamp,
     pub(crate) end: Timestamp,
-    pub(crate) dimensions: BTreeMap<String, String>,
 }
 
 impl CellKey {
     /// A window of the metric; a session that holds one event.
     pub(crate) fn new(metric: &MetricDefinition, start: Timestamp, values: &[Cow<'_, str>]) -> Self {
-        Self {
-            metric: metric.name.clone(),
-            version: metric.version().to_owned(),
-            start,
-            end: start.plus_millis(metric.window.size_millis()),
-            dimensions: metric.dimensions.keys().cloned().zip(values.iter().map(Cow::to_string)).collect(),
-        }
+        Self { group: metric.cell_group(values), start, end: start.plus_millis(metric.window.size_millis()) }
     }
 
     pub(crate) fn id(
@@ -61,7 +53,8 @@ impl CellKey {
 /// The id under which readers know a published cell.
 pub(crate) fn published_id(partition: Partition, cell: &CellUpdate) -> CellId {
     // Dimensions stand in the order of their names here as in a definition.
-    hash(partition, cell.start.millis(), &cell.metric, &cell.version, cell.dimensions.values().map(String::as_str))
+    let values = cell.group.values.iter().map(|value| &**value);
+    hash(partition, cell.start.millis(), cell.metric(), cell.version(), values)
 }
 
 /// Lengths are part of the hash, so that no two keys are written alike.
@@ -183,7 +176,7 @@ impl Cell {
                 }
                 (MeasureState::Plain(mine), MeasureState::Plain(theirs)) => {
                     if let Err(error) = mine.add(&theirs) {
-                        tracing::error!(metric = self.key.metric, %error, "a session's totals have two shapes");
+                        tracing::error!(metric = self.key.group.metric.name, %error, "a session's totals have two shapes");
                     }
                 }
                 // One definition gives both their shapes.
@@ -217,9 +210,8 @@ impl Cell {
     }
 
     pub(crate) fn update(&self) -> CellUpdate {
-        let CellKey { metric, version, start, end, dimensions } = self.key.clone();
-        let (totals, exemplar) = (self.totals(), self.exemplar);
-        CellUpdate { metric, version, start, end, dimensions, totals, exemplar, retracted: false }
+        let CellKey { group, start, end } = self.key.clone();
+        CellUpdate { group, start, end, totals: self.totals(), exemplar: self.exemplar, retracted: false }
     }
 
     /// Takes back what was published of it under `start`.

@@ -1,5 +1,7 @@
 //! The one transaction that moves a partition on.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Any, AnyConnection, Transaction};
 use tidemill_domain::Timestamp;
 use tidemill_events::StreamName;
@@ -116,13 +118,14 @@ async fn write_sessions(connection: &mut AnyConnection, changes: &PartitionChang
     let (partition, changed_at) = (i64::from(changes.partition.index()), changes.published_at().millis());
     let mut rows = Vec::new();
     for ChangedCell { id, group, raw_seq, update, .. } in sessions(changes) {
-        let dimensions = serde_json::to_string(&update.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
+        let dimensions: BTreeMap<&str, &str> = update.group.dimensions().collect();
+        let dimensions = serde_json::to_string(&dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
         let totals = serde_json::to_string(&update.totals).map_err(|_| StoreError::Malformed("totals"))?;
         let row = SqlValues::new()
             .bind(id.to_vec())
             .bind(partition)
-            .bind(&update.metric)
-            .bind(&update.version)
+            .bind(update.metric())
+            .bind(update.version())
             .bind(update.start.millis())
             .bind(update.end.millis())
             .bind(dimensions)

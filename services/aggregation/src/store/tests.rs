@@ -2,13 +2,10 @@ mod counting;
 mod lateness;
 mod migrations;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use tidemill_domain::Timestamp;
-use tidemill_events::{CellUpdate, EnrichedBatch};
+use tidemill_events::{CellGroup, CellUpdate, EnrichedBatch};
 use tidemill_service::{Ceiling, CeilingConfig, Context};
 use tidemill_stage::Failure;
 use tidemill_testkit::{Postgres, skipped, tempdir};
@@ -80,8 +77,8 @@ impl Fixture {
     }
 }
 
-fn order(cell: &CellUpdate) -> (String, Timestamp, BTreeMap<String, String>) {
-    (cell.metric.clone(), cell.start, cell.dimensions.clone())
+fn order(cell: &CellUpdate) -> (CellGroup, Timestamp) {
+    (cell.group.clone(), cell.start)
 }
 
 /// The cells of the partition that changed after a batch.
@@ -139,9 +136,9 @@ async fn a_restart_changes_nothing(config: Config) {
     expected.sort_by_key(order);
     assert_eq!(read, expected);
     let mut loaded = store.cells(&session_ids(store).await).await.expect("loads");
-    for update in expected.iter().filter(|update| update.metric == "daily") {
+    for update in expected.iter().filter(|update| update.metric() == "daily") {
         let metric = fixture.metrics.get("daily").expect("is defined");
-        let values: Vec<String> = update.dimensions.values().cloned().collect();
+        let values: Vec<Cow<'_, str>> = update.group.values.iter().map(|value| Cow::Borrowed(&**value)).collect();
         let id = CellKey::id(P, metric, update.start, &values);
         let wanted = [WantedWindow { metric, start: update.start, id }];
         assert_eq!(owner.pages.possible(wanted.to_vec()).len(), 1);
@@ -222,7 +219,7 @@ async fn any_text_is_held(config: Config) {
     let mut expected: Vec<_> = owner.state.cells.values().map(Cell::update).collect();
     expected.sort_by_key(order);
     assert_eq!(read, expected);
-    assert!(read.iter().any(|cell| cell.dimensions["country"] == "a\0b"));
+    assert!(read.iter().any(|cell| cell.group.dimension("country") == Some("a\0b")));
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! Window totals and books.
 
-use std::collections::BTreeMap;
+mod cell;
+mod dense;
 
 use bytes::Bytes;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_totals::Totals;
+
+pub use cell::{CellGroup, CellMetric, CellUpdate};
 
 use super::Message;
 use crate::{
@@ -39,7 +41,9 @@ pub struct MetricsUpdate {
     /// Whether every source of the partition has gone idle, so that it holds
     /// no window open.
     pub idle: bool,
-    /// The totals that changed.
+    /// The totals that changed, with tables of what they have in common.
+    #[serde(with = "dense")]
+    #[schemars(schema_with = "dense::schema")]
     pub cells: Vec<CellUpdate>,
     /// The outcomes that changed.
     pub books: Vec<SourceBooks>,
@@ -52,32 +56,6 @@ pub struct MetricsUpdate {
     pub counting: Vec<VersionCounting>,
     /// A sampled event behind the update.
     pub trace: Option<TraceParent>,
-}
-
-/// The totals of one window of one metric.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct CellUpdate {
-    /// The metric's name.
-    pub metric: String,
-    /// The definition's version: its hash.
-    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
-    pub version: String,
-    /// First instant of the window.
-    pub start: Timestamp,
-    /// First instant after it; a session's grows.
-    pub end: Timestamp,
-    /// Values by dimension.
-    pub dimensions: BTreeMap<String, String>,
-    /// States by measure, in the order of the measures' names.
-    pub totals: Totals,
-    /// A sampled event that is counted in it, for the trace behind the number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "TraceParent")]
-    pub exemplar: Option<TraceParent>,
-    /// The window is no more: a session that became part of another. From here
-    /// on it counts as nothing.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub retracted: bool,
 }
 
 /// Outcomes of one source's events in one hour of ingestion, cumulative.
@@ -153,7 +131,7 @@ pub struct LogPosition {
 
 impl Message for MetricsUpdate {
     const STREAM: StreamName = StreamName::Metrics;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn encode(&self) -> Result<Encoded, serde_json::Error> {
         // The name is of this attempt: after a crash the same position may be
@@ -171,7 +149,8 @@ impl Message for MetricsUpdate {
     }
 
     fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
-        check_version(headers, Self::VERSION)?;
+        // Version 1 has its cells one by one, and is read as well.
+        check_version(headers, Self::VERSION).or_else(|_| check_version(headers, 1))?;
         let raw_prev = optional(headers, name::RAW_PREV)?.unwrap_or_default();
         Ok(Self { raw_prev, ..serde_json::from_slice(&inflate(headers, payload)?)? })
     }
@@ -184,7 +163,8 @@ impl Described for MetricsUpdate {
         version: Self::VERSION,
         title: "The totals and books that changed",
         about: "Window totals and books that changed, cumulative up to `raw_seq`. Written by aggregation alone. Of one \
-                cell keep, for each partition, the totals with the highest `raw_seq`, and add the partitions up.",
+                cell keep, for each partition, the totals with the highest `raw_seq`, and add the partitions up. Earlier \
+                releases wrote version 1, with an array of objects in `cells`, each with all its names.",
         reading: "Follow window totals",
         writing: None,
         ids: &["metrics-<partition>-<RAW sequence>-<part>-<milliseconds>"],

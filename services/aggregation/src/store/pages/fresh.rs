@@ -1,8 +1,8 @@
 //! The cells of a checkpoint, written down and in the order of their places.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use tidemill_events::CellUpdate;
+use tidemill_events::{CellMetric, CellUpdate};
 use tidemill_store::Error as StoreError;
 
 use super::{
@@ -27,7 +27,7 @@ pub(super) struct FreshCells {
 #[derive(Debug)]
 pub(super) struct FreshKind {
     pub(super) kind: CellKind,
-    names: Vec<String>,
+    metric: Arc<CellMetric>,
     cells: Vec<FreshCell>,
 }
 
@@ -68,7 +68,7 @@ impl FreshCells {
     pub(super) fn push(&mut self, cell: UnwrittenCell<'_>) -> Result<(), StoreError> {
         let UnwrittenCell { id, update, raw_seq, changed_at, fresh, seen_before } = cell;
         let start = self.bytes.len();
-        put_content(&mut self.bytes, update.dimensions.values(), &update.totals, update.exemplar)?;
+        put_content(&mut self.bytes, &update.group.values, &update.totals, update.exemplar)?;
         let content = start..self.bytes.len();
         seen::pack(&mut self.bytes, fresh);
         let seen = content.end..self.bytes.len();
@@ -80,18 +80,11 @@ impl FreshCells {
 
     /// They are few.
     fn kind(&mut self, update: &CellUpdate) -> Result<&mut FreshKind, StoreError> {
-        let is_same = |known: &FreshKind| {
-            known.kind.metric == update.metric
-                && known.kind.version == update.version
-                && update.dimensions.keys().eq(&known.names)
-        };
-        let at = match self.kinds.iter().position(is_same) {
+        let metric = &update.group.metric;
+        let at = match self.kinds.iter().position(|known| known.metric == *metric) {
             Some(at) => at,
             None => {
-                let names: Vec<String> = update.dimensions.keys().cloned().collect();
-                let dimensions = serde_json::to_string(&names).map_err(|_| StoreError::Malformed("dimensions"))?;
-                let kind = CellKind { metric: update.metric.clone(), version: update.version.clone(), dimensions };
-                self.kinds.push(FreshKind { kind, names, cells: Vec::new() });
+                self.kinds.push(FreshKind { kind: CellKind::of(metric)?, metric: metric.clone(), cells: Vec::new() });
                 self.kinds.len() - 1
             }
         };

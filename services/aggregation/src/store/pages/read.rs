@@ -1,10 +1,13 @@
 //! What is read from pages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::CellUpdate;
+use tidemill_events::{CellGroup, CellMetric, CellUpdate};
 use tidemill_store::{Error as StoreError, SqlValues, for_keys};
 use tidemill_totals::Totals;
 
@@ -109,9 +112,9 @@ impl Store {
         let mut updates = Vec::new();
         for page in pages_of(&self.runs(partition, pages).await?) {
             let Some(first) = page.first() else { continue };
-            let names = first.kind.names()?;
+            let metric = first.kind.cell_metric()?;
             for cell in newest(page)?.into_values().filter(|cell| cell.raw_seq > raw_seq) {
-                updates.push(update(&first.kind, &names, &cell)?);
+                updates.push(update(&metric, &cell)?);
             }
         }
         Ok(updates)
@@ -155,10 +158,10 @@ pub(in crate::store) async fn read_points(
         }
         let stored = runs(connection, partition, &[row.try_get(1)?]).await?;
         let Some(run) = stored.first() else { continue };
-        let names = run.kind.names()?;
+        let metric = run.kind.cell_metric()?;
         for cell in newest(&stored)?.into_values() {
             if (span.from.millis()..span.to.millis()).contains(&cell.place.start) {
-                first.add(&update(&run.kind, &names, &cell)?, partition);
+                first.add(&update(&metric, &cell)?, partition);
             }
         }
     }
@@ -242,15 +245,14 @@ fn read_cells(
         }
     }
     let Some(first) = page.first() else { return Ok(ids) };
-    let names = first.kind.names()?;
+    let metric = first.kind.cell_metric()?;
     for (id, (stored, seen)) in cells {
-        let CellUpdate { metric, version, start, end, dimensions, totals: Totals(totals), exemplar, .. } =
-            update(&first.kind, &names, &stored)?;
+        let CellUpdate { group, start, end, totals: Totals(totals), exemplar, .. } = update(&metric, &stored)?;
         let mut measures: Vec<_> = totals.into_iter().map(MeasureState::of).collect();
         for piece in seen {
             seen::add(piece, &mut measures)?;
         }
-        let key = CellKey { metric, version, start, end, dimensions };
+        let key = CellKey { group, start, end };
         let raw_seq = stored.raw_seq;
         let cell =
             Cell { key, group: None, settled: None, measures, raw_seq, exemplar, dirty: false, fresh: Vec::new() };
@@ -259,14 +261,12 @@ fn read_cells(
     Ok(ids)
 }
 
-fn update(kind: &CellKind, names: &[String], cell: &StoredCell<'_>) -> Result<CellUpdate, StoreError> {
-    let CellContent { dimensions, totals, exemplar } = content(cell.content, names)?;
+fn update(metric: &Arc<CellMetric>, cell: &StoredCell<'_>) -> Result<CellUpdate, StoreError> {
+    let CellContent { values, totals, exemplar } = content(cell.content, metric.dimensions.len())?;
     Ok(CellUpdate {
-        metric: kind.metric.clone(),
-        version: kind.version.clone(),
+        group: CellGroup { metric: metric.clone(), values },
         start: Timestamp::saturating_from_millis(cell.place.start),
         end: Timestamp::saturating_from_millis(cell.end),
-        dimensions,
         totals,
         exemplar,
         retracted: false,

@@ -2,6 +2,9 @@
 //! a row of the table holds them. The later of two runs says what a cell is; what
 //! its distinct counts have seen is in all of them.
 
+use std::sync::Arc;
+
+use tidemill_events::CellMetric;
 use tidemill_store::Error as StoreError;
 
 use super::bytes::{Unread, put_bytes, put_number, put_signed};
@@ -24,8 +27,15 @@ pub(super) struct CellKind {
 }
 
 impl CellKind {
-    pub(super) fn names(&self) -> Result<Vec<String>, StoreError> {
-        serde_json::from_str(&self.dimensions).map_err(|_| StoreError::Malformed("dimensions"))
+    pub(super) fn of(metric: &CellMetric) -> Result<Self, StoreError> {
+        let dimensions = serde_json::to_string(&metric.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
+        Ok(Self { metric: metric.name.clone(), version: metric.version.clone(), dimensions })
+    }
+
+    /// As cells name it.
+    pub(super) fn cell_metric(&self) -> Result<Arc<CellMetric>, StoreError> {
+        let dimensions = serde_json::from_str(&self.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
+        Ok(CellMetric { name: self.metric.clone(), version: self.version.clone(), dimensions }.into())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A cell's dimensions, totals and exemplar in few bytes. The names of the
 //! dimensions stand with the page, since all cells of a version have the same.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tidemill_domain::{Amount, Currency};
 use tidemill_events::TraceParent;
@@ -24,19 +24,20 @@ const HAS_MORE: u8 = 0x80;
 /// What a page tells of a cell besides when it is of.
 #[derive(Debug, PartialEq)]
 pub(super) struct CellContent {
-    pub(super) dimensions: BTreeMap<String, String>,
+    /// Values of the dimensions, in the order of their names.
+    pub(super) values: Arc<[Arc<str>]>,
     pub(super) totals: Totals,
     pub(super) exemplar: Option<TraceParent>,
 }
 
 /// Appends a cell's content.
-pub(super) fn put_content<'v>(
+pub(super) fn put_content(
     out: &mut Vec<u8>,
-    values: impl Iterator<Item = &'v String>,
+    values: &[Arc<str>],
     totals: &Totals,
     exemplar: Option<TraceParent>,
 ) -> Result<(), StoreError> {
-    values.for_each(|value| put_bytes(out, value.as_bytes()));
+    values.iter().for_each(|value| put_bytes(out, value.as_bytes()));
     put_number(out, totals.0.len() as u64);
     for total in &totals.0 {
         put_total(out, total)?;
@@ -47,17 +48,16 @@ pub(super) fn put_content<'v>(
     Ok(())
 }
 
-/// Reads what [`put_content`] wrote.
-pub(super) fn content(bytes: &[u8], names: &[String]) -> Result<CellContent, StoreError> {
+/// Reads what [`put_content`] wrote of a cell with so many dimensions.
+pub(super) fn content(bytes: &[u8], dimensions: usize) -> Result<CellContent, StoreError> {
     let mut unread = Unread(bytes);
-    let value = |name: &String| Ok((name.clone(), unread.text()?.to_owned()));
-    let dimensions = names.iter().map(value).collect::<Result<_, StoreError>>()?;
+    let values = (0..dimensions).map(|_| Ok(unread.text()?.into())).collect::<Result<_, StoreError>>()?;
     let totals = (0..unread.number()?).map(|_| total(&mut unread)).collect::<Result<_, _>>()?;
     let exemplar = match std::str::from_utf8(unread.0).map_err(|_| MALFORMED)? {
         "" => None,
         text => Some(text.parse().map_err(|_| MALFORMED)?),
     };
-    Ok(CellContent { dimensions, totals: Totals(totals), exemplar })
+    Ok(CellContent { values, totals: Totals(totals), exemplar })
 }
 
 fn put_total(out: &mut Vec<u8>, total: &MeasureTotal) -> Result<(), StoreError> {

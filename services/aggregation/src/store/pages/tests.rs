@@ -2,6 +2,7 @@
 //! joined, split, taken over and reopened.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU16, Ordering},
 };
@@ -98,8 +99,8 @@ impl Model {
     }
 
     fn id(&self, update: &CellUpdate) -> CellId {
-        let values: Vec<String> = update.dimensions.values().cloned().collect();
-        CellKey::id(self.partition, self.metric(update.metric == "a_metric"), update.start, &values)
+        let values: Vec<Cow<'_, str>> = update.group.values.iter().map(|value| Cow::Borrowed(&**value)).collect();
+        CellKey::id(self.partition, self.metric(update.metric() == "a_metric"), update.start, &values)
     }
 
     /// What changes, and what the cells are then.
@@ -108,17 +109,15 @@ impl Model {
         let raw_seq = self.raw_seq + 1;
         for (is_a, minute, group, customer) in added {
             let metric = self.metric(*is_a);
-            let values = if *is_a { vec![format!("g{group}")] } else { Vec::new() };
+            let values: Vec<Cow<'_, str>> = if *is_a { vec![format!("g{group}").into()] } else { Vec::new() };
             let start = Timestamp::saturating_from_millis(minute * MINUTE);
             let key = CellKey::new(metric, start, &values);
             let id = CellKey::id(self.partition, metric, start, &values);
             let expected = cells.entry(id).or_insert_with(|| Expected {
                 update: CellUpdate {
-                    metric: key.metric,
-                    version: key.version,
+                    group: key.group,
                     start,
                     end: key.end,
-                    dimensions: key.dimensions,
                     totals: Totals(Vec::new()),
                     exemplar: None,
                     retracted: false,
@@ -158,8 +157,9 @@ impl Model {
             let sql = "INSERT INTO cells (id, partition, metric, version, window_start, window_end, dimensions, totals, \
                        raw_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
             let query = sqlx::query(sql).bind(id.to_vec()).bind(i64::from(self.partition.index()));
-            let query = query.bind(&update.metric).bind(&update.version).bind(update.start.millis());
-            let query = query.bind(update.end.millis()).bind(serde_json::to_string(&update.dimensions).expect("text"));
+            let query = query.bind(update.metric()).bind(update.version()).bind(update.start.millis());
+            let dimensions: BTreeMap<&str, &str> = update.group.dimensions().collect();
+            let query = query.bind(update.end.millis()).bind(serde_json::to_string(&dimensions).expect("text"));
             let query = query.bind(serde_json::to_string(&update.totals).expect("text")).bind(raw_seq.cast_signed());
             query.execute(self.store.database.writer()).await.expect("writes");
             for (n, value) in fresh.iter().enumerate() {
@@ -210,7 +210,7 @@ impl Model {
         let known = self.cells.iter().filter(|(id, _)| half(id));
         let mut wanted: Vec<_> = known
             .map(|(id, cell)| WantedWindow {
-                metric: self.metric(cell.update.metric == "a_metric"),
+                metric: self.metric(cell.update.metric() == "a_metric"),
                 start: cell.update.start,
                 id: *id,
             })
@@ -249,7 +249,7 @@ impl Model {
         };
         for metric in self.metrics.iter() {
             let of_span = |cell: &&Expected| {
-                cell.update.metric == metric.name && cell.update.start >= span.from && cell.update.start < span.to
+                cell.update.metric() == metric.name && cell.update.start >= span.from && cell.update.start < span.to
             };
             let expected = self.cells.values().filter(of_span);
             let mut expected: Vec<_> =

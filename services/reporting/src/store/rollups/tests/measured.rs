@@ -19,21 +19,15 @@ fn line(definition: &MetricDefinition, order: u64, start: i64, line: u64) -> Cel
     // Popular categories, and others: the square of what is spread evenly.
     let spread = (order * 7919 + line * 104_729) % 1_000_003;
     let category = spread * spread / 1_000_003 * CATEGORIES / 1_000_003;
-    let named = [
-        ("category", format!("Category {category}")),
-        ("currency", "EUR".to_owned()),
-        ("region", ["Asia", "Europe"][(order % 2) as usize].to_owned()),
-    ];
+    let category = format!("Category {category}");
     let price = Amount::from_int(5 + (order % 90).cast_signed());
     let mut customers = Distinct::default();
     customers.insert(&format!("customer-{}", order % 9000));
     CellUpdate {
         retracted: false,
-        metric: "sales_metrics".into(),
-        version: definition.version().to_owned(),
+        group: definition.cell_group([&category, "EUR", ["Asia", "Europe"][(order % 2) as usize]]),
         start: at(start),
         end: at(start + 60_000),
-        dimensions: named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         totals: definition.totals([
             ("gross", Measure::Sum(price)),
             ("net", Measure::Sum(price)),
@@ -95,7 +89,7 @@ async fn a_year_is_told_from_roll_ups_as_from_cells() {
     fill(&store, orders).await;
     println!("{orders} orders folded in {:.1} s", begun.elapsed().as_secs_f64());
     let size = || std::fs::metadata(folder.path().join("reporting.db")).map_or(0, |file| file.len() / 1_000_000);
-    let cells = rows(&store, "cells").await;
+    let cells = rows(&store, "packed_cells").await;
     println!("  {cells} cells, {} MB", size());
     let zones = ["Europe/Berlin", "UTC", "Asia/Kolkata"];
     let mut before = Vec::new();
