@@ -79,7 +79,7 @@ impl Amount {
     /// and is read as it. What has more than twelve decimals is rounded to
     /// twelve, half to even, and `rounded` says so.
     pub fn read(text: &str) -> Result<ReadAmount, AmountError> {
-        match number::plain_units(text) {
+        match number::plain_units(text, SCALE) {
             Some(units) => Ok(ReadAmount { amount: Self(units), rounded: false }),
             None => Self::product([text]),
         }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use num_bigint::BigInt;
 
-use super::{SCALE, error::AmountError};
+use super::error::AmountError;
 
 /// The longest text of a number. The exact value of a binary float near 1 has
 /// 55 characters.
@@ -142,9 +142,9 @@ impl FromStr for WrittenNumber {
     }
 }
 
-/// A number of few digits and no exponent, as most are written, in units of an
-/// amount; `None` of any other text.
-pub(super) fn plain_units(text: &str) -> Option<i128> {
+/// A number of few digits and no exponent, as most are written, in units of
+/// `10^-scale`; `None` of any other text.
+pub(super) fn plain_units(text: &str, scale: u32) -> Option<i128> {
     let (is_negative, plain) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -167,7 +167,7 @@ pub(super) fn plain_units(text: &str) -> Option<i128> {
     if plain == "." {
         return None;
     }
-    let units = i128::from(digits) * 10_i128.pow(SCALE.checked_sub(decimals.unwrap_or_default())?);
+    let units = i128::from(digits) * 10_i128.pow(scale.checked_sub(decimals.unwrap_or_default())?);
     Some(if is_negative { -units } else { units })
 }
 
