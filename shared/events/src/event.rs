@@ -22,7 +22,9 @@ use crate::{
 /// with `data` left as text for whoever needs it.
 ///
 /// A line in a batch has passed ingestion, so `id`, `source`, `type` and
-/// `time` are there.
+/// `time` are there. It has no blanks but in texts, and no member twice; and these four
+/// have escapes only where they need them. So who looks for the bytes `"type":"a.b"` in
+/// a line misses no event of that type (`docs/adr/0037-an-event-stays-as-it-was-sent.md`).
 ///
 /// `E` is what enrichment added: who only reads takes an
 /// [`EnrichmentRef`](crate::EnrichmentRef).

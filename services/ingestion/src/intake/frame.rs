@@ -35,10 +35,19 @@ pub(crate) fn batch(body: &[u8], limit: usize) -> Result<(Vec<&[u8]>, Option<&Ra
 /// The lines that are not blank. Each may begin with a mark: files are put
 /// together as they are.
 pub(crate) fn lines(body: &[u8], limit: usize) -> Result<Vec<&[u8]>, Error> {
-    let lines = body.split(|b| *b == b'\n').map(|line| unmarked(line.trim_ascii()).trim_ascii());
-    let lines = lines.filter(|line| !line.is_empty());
-    let lines: Vec<&[u8]> = lines.take(limit + 1).collect();
-    if lines.len() > limit { Err(Error::TooManyEvents { limit }) } else { Ok(lines) }
+    let (mut lines, mut start) = (Vec::new(), 0);
+    for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
+        let line = unmarked(body[start..end].trim_ascii()).trim_ascii();
+        start = end + 1;
+        if line.is_empty() {
+            continue;
+        }
+        if lines.len() == limit {
+            return Err(Error::TooManyEvents { limit });
+        }
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 type Json<'de> = serde_json::Deserializer<serde_json::de::StrRead<'de>>;

@@ -20,8 +20,8 @@ use tidemill_service::{FieldError, StartError};
 
 pub(crate) use self::known::{EventData, MemberRemark};
 pub use self::registry::SchemaRegistry;
-use self::{decimal::Decimal, known::KnownMembers, partition::PartitionMember, plan::Plan};
-use super::{envelope::is_json, normalise::NormalisedEvent, tree::Json};
+use self::{decimal::Decimal, known::KnownMembers, partition::PartitionMember, plan::SchemaPlan};
+use super::{envelope::is_json, normalise::NormalisedEvent, tree::JsonRef};
 use crate::{
     config::{SchemasConfig, UnknownTypes},
     error::{Error, clip},
@@ -73,7 +73,7 @@ pub(crate) struct Schemas {
 struct TypeSchema {
     validator: Validator,
     /// The same checks without a value, where they are all simple.
-    plan: Option<Plan>,
+    plan: Option<SchemaPlan>,
     /// By what its events are partitioned.
     partition: Option<PartitionMember>,
     known: KnownMembers,
@@ -148,7 +148,7 @@ impl Schemas {
 impl Schemas {
     /// What is found of data that a plan finds valid. `None` where
     /// [`validate`](Self::validate) is to decide: it alone says what is wrong.
-    pub(crate) fn find_valid<'j>(&self, kind: &str, data: Option<Json<'j>>) -> Option<ValidData<'j>> {
+    pub(crate) fn find_valid<'j>(&self, kind: &str, data: Option<JsonRef<'j>>) -> Option<ValidData<'j>> {
         let Some(TypeSchema { plan, partition, .. }) = self.by_type.get(kind) else {
             return (self.unknown == UnknownTypes::Accept).then(ValidData::default);
         };
@@ -203,7 +203,7 @@ fn compile(file: &str, name: &str, text: &str, personal: &mut BTreeSet<String>) 
         let at = e.instance_path().as_str();
         failed(line_of(text, at), format!("{e}, at {at:?}"))
     })?;
-    Ok(TypeSchema { validator, plan: Plan::of(&schema), partition, known })
+    Ok(TypeSchema { validator, plan: SchemaPlan::of(&schema), partition, known })
 }
 
 /// The validator of a schema, which makes the errors.

@@ -125,7 +125,10 @@ impl EventIntake {
         let intake = self.clone();
         let store = async move {
             intake.log.store(std::mem::take(&mut validated.parts)).await?;
-            intake.dead_letters.store(&caller, &mut validated.rejected).await?;
+            if validated.rejected.total() > 0 {
+                // By itself: it is large, and few requests need it.
+                Box::pin(intake.dead_letters.store(&caller, &mut validated.rejected)).await?;
+            }
             Ok((validated, admission))
         };
         tokio::spawn(store.in_current_span()).await.unwrap_or_else(|error| {

@@ -4,11 +4,15 @@
 //! as strict as `parse` is, and gives up where `parse` has something to say: only
 //! there are errors made. So what it reads, `parse` reads as the same.
 
+mod node;
 mod reader;
 
 use std::borrow::Cow;
 
 use serde_json::Value;
+
+pub(super) use self::node::JsonKind;
+use self::node::Node;
 
 /// The values of one JSON text. It is used for one text after the other, so that
 /// their memory is taken once.
@@ -18,38 +22,9 @@ pub(crate) struct Tree<'t> {
     nodes: Vec<Node<'t>>,
 }
 
-/// One value.
-#[derive(Debug, Clone, Copy)]
-struct Node<'t> {
-    /// Its name, where it is a member.
-    key: &'t str,
-    kind: Kind,
-    /// All of it, as it is spelt.
-    raw: &'t str,
-    /// The place behind what is in it.
-    end: usize,
-}
-
-/// What a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Null,
-    Bool(bool),
-    /// A whole number, of at most 18 digits.
-    Integer,
-    /// A number with a point, whose digits an `f64` keeps.
-    Fraction,
-    /// A text that is spelt as it is.
-    Text,
-    /// A text with escapes.
-    EscapedText,
-    Array,
-    Object,
-}
-
 /// A value in a tree.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Json<'j> {
+pub(crate) struct JsonRef<'j> {
     nodes: &'j [Node<'j>],
     at: usize,
 }
@@ -57,7 +32,7 @@ pub(crate) struct Json<'j> {
 /// A JSON text that was read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReadText<'j> {
-    pub(super) json: Json<'j>,
+    pub(super) json: JsonRef<'j>,
     /// Whether blanks stand between its parts.
     pub(super) has_blanks: bool,
 }
@@ -68,16 +43,16 @@ impl<'t> Tree<'t> {
     pub(super) fn read(&mut self, text: &'t [u8], depth: usize) -> Option<ReadText<'_>> {
         let text = std::str::from_utf8(text).ok()?;
         let has_blanks = reader::read(text, depth, &mut self.nodes)?;
-        Some(ReadText { json: Json { nodes: &self.nodes, at: 0 }, has_blanks })
+        Some(ReadText { json: JsonRef { nodes: &self.nodes, at: 0 }, has_blanks })
     }
 }
 
-impl<'j> Json<'j> {
+impl<'j> JsonRef<'j> {
     fn node(self) -> &'j Node<'j> {
         &self.nodes[self.at]
     }
 
-    pub(super) fn kind(self) -> Kind {
+    pub(super) fn kind(self) -> JsonKind {
         self.node().kind
     }
 
@@ -105,7 +80,7 @@ impl<'j> Json<'j> {
 
     /// A member of an object.
     pub(super) fn get(self, key: &str) -> Option<Self> {
-        if self.kind() != Kind::Object {
+        if self.kind() != JsonKind::Object {
             return None;
         }
         self.parts().find(|member| member.key() == key)
@@ -114,13 +89,13 @@ impl<'j> Json<'j> {
     /// A text that is spelt as it is.
     pub(super) fn plain_text(self) -> Option<&'j str> {
         let raw = self.raw();
-        (self.kind() == Kind::Text).then(|| &raw[1..raw.len() - 1])
+        (self.kind() == JsonKind::Text).then(|| &raw[1..raw.len() - 1])
     }
 
     /// A text.
     pub(super) fn text(self) -> Option<Cow<'j, str>> {
         match self.kind() {
-            Kind::EscapedText => serde_json::from_str(self.raw()).ok().map(Cow::Owned),
+            JsonKind::EscapedText => serde_json::from_str(self.raw()).ok().map(Cow::Owned),
             _ => self.plain_text().map(Cow::Borrowed),
         }
     }

@@ -233,15 +233,15 @@ impl Validator {
             return None;
         }
         let mut event = VerbatimEvent::of(tree.read(sent.text, self.limits_config.depth)?)?;
-        let found = terms.schemas.find_valid(event.kind, event.data)?;
+        let found = terms.schemas.find_valid(&event.kind, event.data)?;
         let id = event.complete(&terms.defaults);
         let key = event.partition_by(found.partition);
-        let (source, kind) = (event.source, event.kind);
-        let trace = validated.trace(event.traceparent, terms.trace, || event_span(kind, &id, source));
+        let span = || event_span(&event.kind, &id, &event.source);
+        let trace = validated.trace(event.traceparent, terms.trace, span);
         event.traced(trace.traceparent);
-        validated.look(kind, event.data, &terms.schemas);
-        validated.accepted.push(self.hasher.hash_one((source, &*id)));
-        let place = (self.partitions.partition_of(&key), source);
+        validated.look(&event.kind, event.data, &terms.schemas);
+        validated.accepted.push(self.hasher.hash_one((&*event.source, &*id)));
+        let place = (self.partitions.partition_of(&key), &*event.source);
         Some(validated.parts.push(place, trace.recorded, self.batch_bytes, |out| event.write(out)))
     }
 

@@ -18,7 +18,7 @@ use super::{
     client_address,
     envelope::is_json,
     normalise::{Defaults, RESERVED, SENT_AT, is_extension, partition_key_of},
-    tree::{Json, Kind, ReadText},
+    tree::{JsonKind, JsonRef, ReadText},
 };
 
 /// Bytes that are added to an event at most: each attribute once, escaped.
@@ -28,14 +28,13 @@ pub(super) const MOST_ADDED: usize = 1024;
 #[derive(Debug)]
 pub(super) struct VerbatimEvent<'j> {
     text: ReadText<'j>,
-    pub(super) id: Option<&'j str>,
-    pub(super) source: &'j str,
-    pub(super) kind: &'j str,
-    pub(super) data: Option<Json<'j>>,
+    pub(super) source: Cow<'j, str>,
+    pub(super) kind: Cow<'j, str>,
+    pub(super) data: Option<JsonRef<'j>>,
     pub(super) traceparent: Option<TraceParent>,
-    time: Option<&'j str>,
-    subject: Option<&'j str>,
-    partitionkey: Option<&'j str>,
+    id: Option<Cow<'j, str>>,
+    subject: Option<Cow<'j, str>>,
+    partitionkey: Option<Cow<'j, str>>,
     has: OtherAttributes,
     /// What ingestion says of it.
     additions: Additions<'j>,
@@ -45,6 +44,7 @@ pub(super) struct VerbatimEvent<'j> {
 #[derive(Debug, Default)]
 struct OtherAttributes {
     specversion: bool,
+    time: bool,
     clientip: bool,
     backfill: bool,
 }
@@ -55,17 +55,16 @@ impl<'j> VerbatimEvent<'j> {
         let mut event = Self {
             text,
             id: None,
-            source: "",
-            kind: "",
+            source: Cow::Borrowed(""),
+            kind: Cow::Borrowed(""),
             data: None,
             traceparent: None,
-            time: None,
             subject: None,
             partitionkey: None,
             has: OtherAttributes::default(),
             additions: Additions::default(),
         };
-        if text.json.kind() != Kind::Object {
+        if text.json.kind() != JsonKind::Object {
             return None;
         }
         for member in text.json.parts() {
@@ -75,44 +74,47 @@ impl<'j> VerbatimEvent<'j> {
         (!event.source.is_empty() && !event.kind.is_empty()).then_some(event)
     }
 
-    fn read(&mut self, member: Json<'j>) -> Option<()> {
+    fn read(&mut self, member: JsonRef<'j>) -> Option<()> {
         match (member.key(), member.kind()) {
             ("data", _) => self.data = Some(member),
             ("data_base64", _) => return None,
             // The same as absent.
-            (_, Kind::Null) => {}
-            (name, Kind::Text) => return self.read_text(name, member.plain_text()?),
-            (name, Kind::EscapedText | Kind::Bool(_) | Kind::Integer) => {
+            (_, JsonKind::Null) => {}
+            (name, JsonKind::Text | JsonKind::EscapedText) if is_known(name) => {
+                return self.read_known(name, as_we_write(member)?);
+            }
+            (name, JsonKind::Text | JsonKind::EscapedText | JsonKind::Bool(_) | JsonKind::Integer) => {
                 return (is_extension(name) && !is_known(name)).then_some(());
             }
-            (_, Kind::Fraction | Kind::Array | Kind::Object) => return None,
+            (_, JsonKind::Fraction | JsonKind::Array | JsonKind::Object) => return None,
         }
         Some(())
     }
 
-    fn read_text(&mut self, name: &str, text: &'j str) -> Option<()> {
+    fn read_known(&mut self, name: &str, text: Cow<'j, str>) -> Option<()> {
         match name {
             "specversion" => self.has.specversion = (text == "1.0").then_some(true)?,
-            "id" => self.id = EventId::check(text).ok().map(|()| Some(text))?,
-            "source" => self.source = SourceName::check(text).ok().map(|()| text)?,
-            "type" => self.kind = EventType::check(text).ok().map(|()| text)?,
-            "time" => self.read_time(text)?,
-            "subject" => self.subject = EventId::check(text).ok().map(|()| Some(text))?,
-            "partitionkey" => self.partitionkey = EventId::check(text).ok().map(|()| Some(text))?,
-            "backfill" => self.has.backfill = BackfillName::check(text).ok().map(|()| true)?,
+            "id" => self.id = Some(identifier(text)?),
+            "source" => self.source = SourceName::check(&text).ok().map(|()| text)?,
+            "type" => self.kind = EventType::check(&text).ok().map(|()| text)?,
+            "time" => self.read_time(&text)?,
+            "subject" => self.subject = Some(identifier(text)?),
+            "partitionkey" => self.partitionkey = Some(identifier(text)?),
+            "backfill" => self.has.backfill = BackfillName::check(&text).ok().map(|()| true)?,
             "clientip" => {
-                let address = client_address::read(text)?;
+                let address = client_address::read(&text)?;
                 self.has.clientip = (address.to_string() == text).then_some(true)?;
             }
             "traceparent" => self.traceparent = Some(text.parse().ok()?),
-            "datacontenttype" => return is_json(Some(text)).then_some(()),
-            _ => return (is_extension(name) && !is_known(name)).then_some(()),
+            "datacontenttype" => return is_json(Some(&text)).then_some(()),
+            // What is written by us alone, or decides what others are.
+            _ => return None,
         }
         Some(())
     }
 
-    fn read_time(&mut self, text: &'j str) -> Option<()> {
-        self.time = Some(text);
+    fn read_time(&mut self, text: &str) -> Option<()> {
+        self.has.time = true;
         if Timestamp::in_own_form(text).is_none() {
             let time: Timestamp = text.parse().ok()?;
             self.additions.put("time", time.to_string());
@@ -125,15 +127,12 @@ impl<'j> VerbatimEvent<'j> {
         if !self.has.specversion {
             self.additions.put("specversion", "1.0");
         }
-        let id = match self.id {
-            Some(id) => Cow::Borrowed(id),
-            None => {
-                let id = (defaults.new_id)();
-                self.additions.put("id", id.clone());
-                Cow::Owned(id)
-            }
-        };
-        if self.time.is_none() {
+        let id = self.id.take().unwrap_or_else(|| {
+            let id = (defaults.new_id)();
+            self.additions.put("id", id.clone());
+            Cow::Owned(id)
+        });
+        if !self.has.time {
             self.additions.put("time", defaults.now.to_string());
         }
         if let Some(address) = defaults.clientip.filter(|_| !self.has.clientip) {
@@ -148,15 +147,16 @@ impl<'j> VerbatimEvent<'j> {
     /// Gives it the key of its partition, whatever its sender gave; answers the key that
     /// it has then.
     pub(super) fn partition_by(&mut self, decided: Option<Cow<'j, str>>) -> Cow<'j, str> {
-        let own = self.partitionkey;
         let Some(text) = decided else {
-            return Cow::Borrowed(own.or(self.subject).unwrap_or(self.source));
+            let own = self.partitionkey.as_ref().or(self.subject.as_ref());
+            return own.unwrap_or(&self.source).clone();
         };
-        let key = match text {
-            Cow::Borrowed(text) => partition_key_of(text),
-            Cow::Owned(text) => Cow::Owned(partition_key_of(&text).into_owned()),
+        let hash = match partition_key_of(&text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(hash) => Some(hash),
         };
-        if own != Some(&*key) {
+        let key = hash.map_or(text, Cow::Owned);
+        if self.partitionkey.as_ref() != Some(&key) {
             self.additions.put("partitionkey", key.clone());
         }
         key
@@ -164,7 +164,7 @@ impl<'j> VerbatimEvent<'j> {
 
     /// Gives it the trace that it is in from here on.
     pub(super) fn traced(&mut self, traceparent: Option<TraceParent>) {
-        let written = self.text.json.get("traceparent").and_then(Json::plain_text);
+        let written = self.text.json.get("traceparent").and_then(JsonRef::plain_text);
         if let Some(text) = traceparent.map(|trace| trace.to_string()).filter(|text| written != Some(text)) {
             self.additions.put("traceparent", text);
         }
@@ -176,8 +176,19 @@ impl<'j> VerbatimEvent<'j> {
     }
 }
 
-/// Attributes that mean something to ingestion: these are texts without escapes, or
-/// are written anew.
+/// A text that is spelt as we write it: with escapes only where it needs them.
+fn as_we_write<'j>(member: JsonRef<'j>) -> Option<Cow<'j, str>> {
+    let text = member.text()?;
+    let is_ours =
+        member.kind() == JsonKind::Text || serde_json::to_string(&text).is_ok_and(|ours| ours == member.raw());
+    is_ours.then_some(text)
+}
+
+fn identifier(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    EventId::check(&text).ok().map(|()| text)
+}
+
+/// Attributes that mean something to ingestion.
 fn is_known(name: &str) -> bool {
     const KNOWN: [&str; 11] = [
         "specversion",

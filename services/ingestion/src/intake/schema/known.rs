@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::read_as::ReadAs;
 use crate::{
     error::clip,
-    intake::tree::{Json, Kind},
+    intake::tree::{JsonKind, JsonRef},
 };
 
 #[cfg(test)]
@@ -63,17 +63,17 @@ impl<'d> EventData<'d> for &'d Value {
     }
 }
 
-impl<'d> EventData<'d> for Json<'d> {
+impl<'d> EventData<'d> for JsonRef<'d> {
     fn members(self) -> impl Iterator<Item = (&'d str, Self)> {
-        self.parts().filter(move |_| self.kind() == Kind::Object).map(|member| (member.key(), member))
+        self.parts().filter(move |_| self.kind() == JsonKind::Object).map(|member| (member.key(), member))
     }
 
     fn items(self) -> impl Iterator<Item = Self> {
-        self.parts().filter(move |_| self.kind() == Kind::Array)
+        self.parts().filter(move |_| self.kind() == JsonKind::Array)
     }
 
     fn to_value(self) -> Value {
-        Json::to_value(self)
+        JsonRef::to_value(self)
     }
 }
 

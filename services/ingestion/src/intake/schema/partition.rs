@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::intake::tree::{Json, Kind};
+use crate::intake::tree::{JsonKind, JsonRef};
 
 /// Marks the property by whose text events of a type are partitioned, whoever
 /// sends them.
@@ -30,12 +30,12 @@ impl PartitionMember {
     }
 
     /// The same in the tree of data. `None` is a member that decides nothing.
-    pub(super) fn text_in<'j>(&self, data: Json<'j>) -> Option<Cow<'j, str>> {
+    pub(super) fn text_in<'j>(&self, data: JsonRef<'j>) -> Option<Cow<'j, str>> {
         let member = self.0.iter().try_fold(data, |value, name| value.get(name))?;
         match member.kind() {
             // Whatever zeros it is spelt with.
-            Kind::Fraction => self.text(&data.to_value()).map(Cow::Owned),
-            Kind::Integer => Some(Cow::Borrowed(member.raw())),
+            JsonKind::Fraction => self.text(&data.to_value()).map(Cow::Owned),
+            JsonKind::Integer => Some(Cow::Borrowed(member.raw())),
             _ => member.text().filter(|text| !text.is_empty()),
         }
     }

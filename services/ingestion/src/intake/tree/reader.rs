@@ -1,6 +1,6 @@
 //! The one pass over a text.
 
-use super::{Kind, Node};
+use super::node::{JsonKind, Node};
 
 /// Digits of a whole number that any reader keeps.
 const INTEGER_DIGITS: usize = 18;
@@ -49,14 +49,14 @@ impl<'t> TreeReader<'t, '_> {
 
     fn value(&mut self, key: &'t str, depth: usize) -> Option<()> {
         let (start, place) = (self.at, self.nodes.len());
-        self.nodes.push(Node { key, kind: Kind::Null, raw: "", end: 0 });
+        self.nodes.push(Node { key, kind: JsonKind::Null, raw: "", end: 0 });
         let kind = match self.peek()? {
             b'"' => self.string()?.0,
             b'{' => self.object(depth.checked_sub(1)?)?,
             b'[' => self.array(depth.checked_sub(1)?)?,
-            b't' => self.word("true", Kind::Bool(true))?,
-            b'f' => self.word("false", Kind::Bool(false))?,
-            b'n' => self.word("null", Kind::Null)?,
+            b't' => self.word("true", JsonKind::Bool(true))?,
+            b'f' => self.word("false", JsonKind::Bool(false))?,
+            b'n' => self.word("null", JsonKind::Null)?,
             _ => self.number()?,
         };
         let raw = self.text.get(start..self.at)?;
@@ -64,22 +64,22 @@ impl<'t> TreeReader<'t, '_> {
         Some(())
     }
 
-    fn word(&mut self, word: &str, kind: Kind) -> Option<Kind> {
+    fn word(&mut self, word: &str, kind: JsonKind) -> Option<JsonKind> {
         self.bytes[self.at..].starts_with(word.as_bytes()).then(|| {
             self.at += word.len();
             kind
         })
     }
 
-    fn object(&mut self, depth: usize) -> Option<Kind> {
+    fn object(&mut self, depth: usize) -> Option<JsonKind> {
         let (first, mut members) = (self.nodes.len(), 0);
         self.at += 1;
         self.skip_blanks();
         if self.take(b'}').is_some() {
-            return Some(Kind::Object);
+            return Some(JsonKind::Object);
         }
         loop {
-            let (Kind::Text, key) = self.string()? else { return None };
+            let (JsonKind::Text, key) = self.string()? else { return None };
             members += 1;
             if members <= FEW_MEMBERS && self.has(first, key) {
                 return None;
@@ -95,14 +95,14 @@ impl<'t> TreeReader<'t, '_> {
             self.skip_blanks();
         }
         self.take(b'}')?;
-        (members <= FEW_MEMBERS || self.are_distinct(first)).then_some(Kind::Object)
+        (members <= FEW_MEMBERS || self.are_distinct(first)).then_some(JsonKind::Object)
     }
 
-    fn array(&mut self, depth: usize) -> Option<Kind> {
+    fn array(&mut self, depth: usize) -> Option<JsonKind> {
         self.at += 1;
         self.skip_blanks();
         if self.take(b']').is_some() {
-            return Some(Kind::Array);
+            return Some(JsonKind::Array);
         }
         loop {
             self.value("", depth)?;
@@ -112,7 +112,7 @@ impl<'t> TreeReader<'t, '_> {
             }
             self.skip_blanks();
         }
-        self.take(b']').map(|()| Kind::Array)
+        self.take(b']').map(|()| JsonKind::Array)
     }
 
     /// The keys of the object whose first member is at this place.
@@ -136,16 +136,16 @@ impl<'t> TreeReader<'t, '_> {
     }
 
     /// A text without its quotes, as it is spelt.
-    fn string(&mut self) -> Option<(Kind, &'t str)> {
+    fn string(&mut self) -> Option<(JsonKind, &'t str)> {
         self.take(b'"')?;
-        let (start, mut kind) = (self.at, Kind::Text);
+        let (start, mut kind) = (self.at, JsonKind::Text);
         loop {
             self.at += plain_length(&self.bytes[self.at..]);
             match self.peek()? {
                 b'"' => break,
                 b'\\' => {
                     self.escape()?;
-                    kind = Kind::EscapedText;
+                    kind = JsonKind::EscapedText;
                 }
                 // A control character.
                 _ => return None,
@@ -179,7 +179,7 @@ impl<'t> TreeReader<'t, '_> {
 
     /// A number whose value and digits any reader keeps, and which is spelt as we
     /// spell it, except for zeros at its end.
-    fn number(&mut self) -> Option<Kind> {
+    fn number(&mut self) -> Option<JsonKind> {
         let is_negative = self.take(b'-').is_some();
         let whole = self.digits();
         let has_leading_zero = whole.len() > 1 && whole[0] == b'0';
@@ -189,11 +189,11 @@ impl<'t> TreeReader<'t, '_> {
         if self.take(b'.').is_none() {
             let is_zero = whole == b"0";
             let is_kept = whole.len() <= INTEGER_DIGITS && !(is_zero && is_negative);
-            return (is_kept && !self.is_exponent()).then_some(Kind::Integer);
+            return (is_kept && !self.is_exponent()).then_some(JsonKind::Integer);
         }
         let fraction = self.digits();
         let is_kept = !fraction.is_empty() && whole.len() + fraction.len() <= FRACTION_DIGITS;
-        (is_kept && !self.is_exponent()).then_some(Kind::Fraction)
+        (is_kept && !self.is_exponent()).then_some(JsonKind::Fraction)
     }
 
     fn is_exponent(&self) -> bool {

@@ -1,15 +1,19 @@
 //! An event that goes to the log as it was sent says there what it would say if it were
 //! written anew.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidemill_events::EventRef;
 
 use super::{tests::validate, *};
 
+static VALIDATOR: LazyLock<Validator> = LazyLock::new(validate);
+
 /// What becomes of an event on either way; the first is `None` where it is not for it.
 fn both_ways(text: &str, terms: &RequestTerms<impl Fn() -> String>) -> [Option<ValidatedEvents>; 2] {
-    let validator = validate();
+    let validator = &*VALIDATOR;
     let hints = || ValidatedEvents { hints: Hints::wanted(true), ..ValidatedEvents::default() };
     let (mut verbatim, mut anew, mut tree) = (hints(), hints(), Tree::default());
     let sent = SentEvent { format: &Format::Event, text: text.as_bytes(), sent_at: None };
@@ -28,7 +32,7 @@ fn terms() -> RequestTerms<fn() -> String> {
         backfill: "b".parse().ok(),
         redriven: None,
     };
-    RequestTerms { defaults, trace: TraceParent::new(1, 2, true), schemas: validate().schemas.current() }
+    RequestTerms { defaults, trace: TraceParent::new(1, 2, true), schemas: VALIDATOR.schemas.current() }
 }
 
 /// All that later stages see of the one event.

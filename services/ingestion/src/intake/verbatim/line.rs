@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::intake::tree::{Json, Kind, ReadText};
+use crate::intake::tree::{JsonKind, JsonRef, ReadText};
 
 /// Attributes that ingestion gives an event, in place of those that it has by the same
 /// name.
@@ -41,8 +41,8 @@ impl<'j> Additions<'j> {
     }
 
     /// An attribute that is null is the same as none; data may be null.
-    fn keeps(&self, member: Json<'_>) -> bool {
-        let is_absent = member.kind() == Kind::Null && member.key() != "data";
+    fn keeps(&self, member: JsonRef<'_>) -> bool {
+        let is_absent = member.kind() == JsonKind::Null && member.key() != "data";
         !is_absent && self.0.iter().all(|(name, _)| *name != member.key())
     }
 }

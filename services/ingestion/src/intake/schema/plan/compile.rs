@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{Bound, Check, Decimal, JsonType, Literal, MemberPlans, Plan, Range};
+use super::{
+    check::{Check, JsonType, MemberPlans, Range, SchemaPlan},
+    literal::{Bound, Literal},
+};
+use crate::intake::schema::decimal::Decimal;
 
 /// Schemas within each other, references included: one that refers to itself has no
 /// plan.
@@ -31,13 +35,15 @@ const FORMAT: &str = "format";
 /// What begins so is ours, or somebody's, and asks nothing.
 const OWN: &str = "x-";
 
-pub(super) fn plan(schema: &Value) -> Option<Plan> {
-    let draft = schema.get("$schema");
-    if draft.is_some_and(|draft| !DRAFTS.iter().any(|known| draft == known)) {
-        return None;
+impl SchemaPlan {
+    /// The plan of a schema, where each of its keywords has one.
+    pub(in crate::intake) fn of(schema: &Value) -> Option<Self> {
+        let draft = schema.get("$schema");
+        if draft.is_some_and(|draft| !DRAFTS.iter().any(|known| draft == known)) {
+            return None;
+        }
+        Planner { root: schema, left: MAX_SCHEMAS }.plan(schema, MAX_DEPTH)
     }
-    let mut planner = Planner { root: schema, left: MAX_SCHEMAS };
-    planner.plan(schema, MAX_DEPTH)
 }
 
 struct Planner<'s> {
@@ -47,12 +53,12 @@ struct Planner<'s> {
 }
 
 impl Planner<'_> {
-    fn plan(&mut self, schema: &Value, depth: usize) -> Option<Plan> {
+    fn plan(&mut self, schema: &Value, depth: usize) -> Option<SchemaPlan> {
         self.left = self.left.checked_sub(1)?;
         let depth = depth.checked_sub(1)?;
         let keywords = match schema {
-            Value::Bool(true) => return Some(Plan::default()),
-            Value::Bool(false) => return Some(Plan(vec![Check::Never])),
+            Value::Bool(true) => return Some(SchemaPlan::default()),
+            Value::Bool(false) => return Some(SchemaPlan(vec![Check::Never])),
             Value::Object(keywords) => keywords,
             _ => return None,
         };
@@ -66,7 +72,7 @@ impl Planner<'_> {
                 name => checks.extend(self.check(name, said, keywords, depth)?),
             }
         }
-        Some(Plan(checks))
+        Some(SchemaPlan(checks))
     }
 
     /// The check of one keyword; of some that go together, that of the first of them.
@@ -126,16 +132,16 @@ impl Planner<'_> {
         Some(MemberPlans::new(known, self.part(beside, "additionalProperties", depth)?))
     }
 
-    fn part(&mut self, beside: &Map<String, Value>, name: &str, depth: usize) -> Option<Plan> {
-        beside.get(name).map_or_else(|| Some(Plan::default()), |schema| self.plan(schema, depth))
+    fn part(&mut self, beside: &Map<String, Value>, name: &str, depth: usize) -> Option<SchemaPlan> {
+        beside.get(name).map_or_else(|| Some(SchemaPlan::default()), |schema| self.plan(schema, depth))
     }
 
-    fn plans(&mut self, said: &Value, depth: usize) -> Option<Vec<Plan>> {
+    fn plans(&mut self, said: &Value, depth: usize) -> Option<Vec<SchemaPlan>> {
         said.as_array()?.iter().map(|schema| self.plan(schema, depth)).collect()
     }
 
     /// What a reference into the schema itself refers to.
-    fn target(&mut self, said: &Value, depth: usize) -> Option<Plan> {
+    fn target(&mut self, said: &Value, depth: usize) -> Option<SchemaPlan> {
         let pointer = said.as_str()?.strip_prefix('#')?;
         // It could be percent-encoded, or the name of an anchor.
         let is_plain = pointer.is_empty() || (pointer.starts_with('/') && !pointer.contains('%'));

@@ -2,11 +2,14 @@
 
 use serde_json::{Number, Value};
 
-use super::Unsure;
-use crate::intake::tree::{Json, Kind};
+use crate::intake::tree::{JsonKind, JsonRef};
 
 /// Whole numbers up to here are the same as an `f64`.
 const EXACT: i64 = 1 << 53;
+
+/// A plan cannot tell.
+#[derive(Debug)]
+pub(super) struct Unsure;
 
 /// A value of `enum` or `const`.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,14 +41,16 @@ impl Literal {
         })
     }
 
-    pub(super) fn is(&self, value: Json<'_>) -> Result<bool, Unsure> {
+    pub(super) fn is(&self, value: JsonRef<'_>) -> Result<bool, Unsure> {
         Ok(match (self, value.kind()) {
-            (Self::Null, Kind::Null) => true,
-            (Self::Bool(literal), Kind::Bool(value)) => *literal == value,
-            (Self::Integer(literal), Kind::Integer) => value.raw().parse() == Ok(*literal),
+            (Self::Null, JsonKind::Null) => true,
+            (Self::Bool(literal), JsonKind::Bool(value)) => *literal == value,
+            (Self::Integer(literal), JsonKind::Integer) => value.raw().parse() == Ok(*literal),
             // `1.0` is the same as `1`.
-            (Self::Integer(_), Kind::Fraction) => return Err(Unsure),
-            (Self::Text(literal), Kind::Text | Kind::EscapedText) => value.text().is_some_and(|text| text == *literal),
+            (Self::Integer(_), JsonKind::Fraction) => return Err(Unsure),
+            (Self::Text(literal), JsonKind::Text | JsonKind::EscapedText) => {
+                value.text().is_some_and(|text| text == *literal)
+            }
             _ => false,
         })
     }
