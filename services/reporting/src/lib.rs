@@ -21,6 +21,8 @@ mod handling;
 mod http;
 mod live;
 mod logins;
+#[doc(hidden)]
+pub mod measured;
 mod parameters;
 mod query;
 mod range;

@@ -195,11 +195,15 @@ impl Reporting {
             let truth = Truth { as_of: Some(now), ..standing.watermarks.truth() };
             standing.truth.raise(truth);
         }
-        for (metric, version) in fold.versions() {
+        for ((metric, version), _) in fold.cells.versions() {
             let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
             catalogue.data_came(metric, version, now);
         }
-        self.news.cells_changed(fold.changed().into_iter().cloned());
+        if self.hub.is_watched() {
+            self.news.cells_changed(fold.cells.changed());
+        } else {
+            self.news.cells_missed();
+        }
         if !fold.outcomes.is_empty() {
             self.news.books_changed();
         }

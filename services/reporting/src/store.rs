@@ -5,6 +5,7 @@ mod alerts;
 mod base;
 mod books;
 mod cells;
+mod changes;
 mod counting;
 mod dead_letters;
 mod definitions;
@@ -22,7 +23,8 @@ use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error};
 
 pub(crate) use actions::RedriveToSend;
-pub(crate) use cells::{CellChange, StoredCell};
+pub(crate) use cells::StoredCell;
+pub(crate) use changes::CellChange;
 pub(crate) use dead_letters::{LetterPage, StoredLetter};
 pub(crate) use folds::Folded;
 pub(crate) use positions::ReadModelStanding;

@@ -55,6 +55,11 @@ impl Distinct {
         self.0.len() < SKETCH_SIZE
     }
 
+    /// How many hashes it keeps.
+    pub(crate) fn hashes(&self) -> usize {
+        self.0.len()
+    }
+
     fn shrink(&mut self) {
         while self.0.len() > SKETCH_SIZE {
             self.0.pop_last();

@@ -9,6 +9,7 @@
 //! idempotent, which the property tests below hold.
 
 mod converted;
+mod dense;
 mod distinct;
 mod measure;
 mod quantile;
@@ -16,6 +17,7 @@ mod replicated;
 mod total;
 
 pub use converted::{Converted, InBase};
+pub use dense::{StateKind, TotalsShape};
 pub use distinct::{Distinct, SKETCH_SIZE};
 pub use measure::{Measure, MergeError, Value};
 pub use quantile::QuantileSketch;

@@ -85,6 +85,10 @@ impl QuantileSketch {
         None
     }
 
+    pub(crate) fn bucket_count(&self) -> usize {
+        self.buckets.len()
+    }
+
     fn shrink(&mut self) {
         while self.buckets.len() > MAX_BUCKETS {
             let Some((_, count)) = self.buckets.pop_first() else { return };

@@ -38,6 +38,12 @@ impl News {
         self.came.notify_one();
     }
 
+    /// Cells changed, and nobody looks: who comes later fetches them.
+    pub(crate) fn cells_missed(&self) {
+        self.changes().overflowed = true;
+        self.came.notify_one();
+    }
+
     /// The books changed.
     pub(crate) fn books_changed(&self) {
         self.books.store(true, Ordering::Relaxed);

@@ -1,18 +1,17 @@
 //! The base currency that totals were converted to.
 
-use sqlx::Row;
 use tidemill_domain::Currency;
 use tidemill_store::Error;
-use tidemill_totals::{MeasureTotal, Totals};
+use tidemill_totals::MeasureTotal;
 
-use super::Store;
+use super::{Store, cells::newest};
 use crate::catalogue::Metric;
 
 #[cfg(test)]
 pub(super) mod tests;
 
 /// How many of the newest cells are looked at. Some have no rate.
-const NEWEST: i64 = 64;
+const NEWEST: usize = 64;
 
 impl Store {
     /// The base currency of the newest data of a metric's version: of its last
@@ -21,18 +20,11 @@ impl Store {
         if !metric.has_money() {
             return Ok(None);
         }
-        let query = sqlx::query(
-            "SELECT window_start, raw_seq, totals FROM cells WHERE metric = $1 AND version = $2 AND retracted = 0
-             ORDER BY window_start DESC LIMIT $3",
-        );
-        let query = query.bind(metric.name.clone()).bind(metric.version.clone()).bind(NEWEST);
-        let mut newest: Option<((i64, i64), Currency)> = None;
-        for row in &query.fetch_all(self.database.pool()).await? {
-            let totals: Totals = serde_json::from_str(row.try_get(2)?).map_err(|_| Error::Malformed("total"))?;
-            let base = totals.0.iter().filter_map(MeasureTotal::base).min();
-            newest =
-                newest.max(base.map(|base| Ok::<_, Error>(((row.try_get(0)?, row.try_get(1)?), base))).transpose()?);
-        }
-        Ok(newest.map(|(_, base)| base))
+        let mut connection = self.database.pool().acquire().await?;
+        let cells = newest(&mut connection, (&metric.name, &metric.version), NEWEST).await?;
+        let counted = cells.iter().filter_map(|(start, raw_seq, totals)| {
+            Some(((start, raw_seq), totals.0.iter().filter_map(MeasureTotal::base).min()?))
+        });
+        Ok(counted.max().map(|(_, base)| base))
     }
 }

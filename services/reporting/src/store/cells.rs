@@ -1,4 +1,4 @@
-//! Cells, and the list of what changed in them.
+//! Window totals, as they are stored and read.
 
 use std::collections::BTreeSet;
 
@@ -8,31 +8,45 @@ use serde_json::value::RawValue;
 use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
 use tidemill_domain::Timestamp;
 use tidemill_store::Error;
-use tidemill_totals::Totals;
-use uuid::Uuid;
+use tidemill_totals::{Totals, TotalsShape};
 
+use self::lines::lines;
 use super::{
     Store,
-    sql::{BLOCK, Statement, numbered, time, unsigned, upsert},
+    sql::{BLOCK, Statement, numbered, time, unsigned},
 };
-use crate::{
-    catalogue::Metric,
-    read_model::{MergedCellKey, MetricsFold},
-};
+use crate::catalogue::Metric;
 
+mod lines;
 #[cfg(test)]
 pub(super) mod tests;
+mod unpacked;
+mod write;
 
-/// Cells that a change lists at most. A larger one lists none.
-const LISTED: usize = 2000;
-/// Changes that are kept: a minute of them and more, for replicas that look
-/// every second.
-const CHANGES_KEPT: u64 = 300;
+pub(super) use write::write;
 
-/// The cells of one window in one row: to fetch a row costs more than a cell.
-const PACKED_CELLS: &str = r#"SELECT window_start, window_end,
-    string_agg('{"d":' || dimensions || ',"t":' || totals || '}', ',') FROM cells WHERE metric = $1 AND version = $2
-    AND retracted = 0"#;
+/// Rows of cells: those of one window, or some of them, in each.
+fn rows_of(range: &str) -> String {
+    let of = format!("metric = $1 AND version = $2 AND {range}");
+    format!(
+        r#"SELECT window_start, window_end, '' AS states,
+         string_agg('{{"d":' || dimensions || ',"t":' || totals || '}}', ',') AS cells
+         FROM unpacked_cells WHERE retracted = 0 AND {of} GROUP BY window_start, window_end
+         UNION ALL SELECT window_start, window_start, states, cells FROM packed_cells WHERE {of}
+         ORDER BY window_start"#
+    )
+}
+
+/// The outermost start of a window in each table, as a table: the first by `order`.
+pub(super) fn outermost(order: &str, range: &str) -> String {
+    let of = |table: &str| {
+        format!(
+            "SELECT * FROM (SELECT window_start FROM {table} WHERE metric = $1 AND version = $2 {range}
+             ORDER BY window_start {order} LIMIT 1) AS {table}_end"
+        )
+    };
+    format!("({} UNION ALL {}) AS ends", of("unpacked_cells"), of("packed_cells"))
+}
 
 #[derive(Deserialize)]
 struct PackedCell<'a> {
@@ -66,102 +80,7 @@ pub(crate) struct StoredCell<'a> {
     pub(crate) totals: Totals,
 }
 
-/// Cells that one fold changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CellChange {
-    /// Changes are numbered without gaps.
-    pub(crate) number: u64,
-    /// The cells; `None` where they are too many to list.
-    pub(crate) cells: Option<Vec<MergedCellKey>>,
-}
-
-/// Writes gathered totals. What is stored and reaches further stays.
-pub(super) async fn write(connection: &mut AnyConnection, fold: &MetricsFold) -> Result<(), Error> {
-    let mut cells = Vec::with_capacity(fold.cells.len());
-    for ((key, partition), state) in &fold.cells {
-        let totals = serde_json::to_string(&state.totals).map_err(|_| Error::Malformed("total"))?;
-        cells.push((key, partition, state, totals));
-    }
-    upsert(
-        connection,
-        "cells (metric, version, window_start, dimensions_id, shard, window_end, dimensions, raw_seq, totals,
-         retracted)",
-        10,
-        // The end too: a session grows.
-        "(metric, version, window_start, dimensions_id, shard) DO UPDATE SET window_end = excluded.window_end,
-         raw_seq = excluded.raw_seq, totals = excluded.totals, retracted = excluded.retracted
-         WHERE excluded.raw_seq > cells.raw_seq",
-        &cells,
-        |statement, (key, partition, state, totals)| {
-            statement
-                .bind(key.metric.to_string())
-                .bind(key.version.to_string())
-                .bind(key.start.millis())
-                .bind(dimensions_id(&key.dimensions))
-                .bind(i64::from(partition.index()))
-                .bind(state.end.millis())
-                .bind(key.dimensions.to_string())
-                .bind(state.raw_seq.cast_signed())
-                .bind(totals.clone())
-                .bind(i64::from(state.retracted))
-        },
-    )
-    .await
-}
-
-/// Notes which cells a fold changes, and forgets old notes; answers the number
-/// of the note. The fold holds its unit's position, so the numbers have no
-/// gaps.
-pub(super) async fn note_change(connection: &mut AnyConnection, fold: &MetricsFold) -> Result<Option<u64>, Error> {
-    let changed = fold.changed();
-    if changed.is_empty() {
-        return Ok(None);
-    }
-    let listed = match changed.len() <= LISTED {
-        true => {
-            let cells: Vec<_> =
-                changed.iter().map(|key| (&*key.metric, &*key.version, key.start.millis(), &*key.dimensions)).collect();
-            serde_json::to_string(&cells).map_err(|_| Error::Malformed("change"))?
-        }
-        false => String::new(),
-    };
-    let number = sqlx::query(
-        "INSERT INTO changes (number, cells) SELECT COALESCE(MAX(number), 0) + 1, $1 FROM changes RETURNING number",
-    )
-    .bind(listed)
-    .fetch_one(&mut *connection)
-    .await?;
-    let number = unsigned(&number, 0)?;
-    sqlx::query("DELETE FROM changes WHERE number <= $1")
-        .bind(number.saturating_sub(CHANGES_KEPT).cast_signed())
-        .execute(connection)
-        .await?;
-    Ok(Some(number))
-}
-
 impl Store {
-    /// The number of the last change to cells.
-    pub(super) async fn last_change(&self) -> Result<u64, Error> {
-        let newest = sqlx::query("SELECT COALESCE(MAX(number), 0) FROM changes");
-        unsigned(&newest.fetch_one(self.database.pool()).await?, 0)
-    }
-
-    /// The changes to cells after one of them, in their order.
-    pub(crate) async fn changes_after(&self, number: u64) -> Result<Vec<CellChange>, Error> {
-        let rows = sqlx::query("SELECT number, cells FROM changes WHERE number > $1 ORDER BY number")
-            .bind(number.cast_signed())
-            .fetch_all(self.database.pool())
-            .await?;
-        let change = |row: &AnyRow| {
-            let cells = match row.try_get::<&str, _>(1)? {
-                "" => None,
-                listed => Some(listed_cells(listed)?),
-            };
-            Ok(CellChange { number: unsigned(row, 0)?, cells })
-        };
-        rows.iter().map(change).collect()
-    }
-
     /// The starts of the first and the last window of a metric's version.
     pub(crate) async fn extent(&self, metric: &Metric) -> Result<Option<(Timestamp, Timestamp)>, Error> {
         extent(&mut *self.database.pool().acquire().await?, (&metric.name, &metric.version)).await
@@ -191,10 +110,7 @@ impl Store {
         let starts: Vec<i64> = starts.iter().map(|start| start.millis()).collect();
         let mut connection = self.database.pool().acquire().await.map_err(Error::from)?;
         for block in starts.chunks(BLOCK) {
-            let sql = format!(
-                "{PACKED_CELLS} AND window_start IN ({}) GROUP BY window_start, window_end ORDER BY window_start",
-                numbered(3, block.len())
-            );
+            let sql = rows_of(&format!("window_start IN ({})", numbered(3, block.len())));
             let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.name.clone()).bind(metric.version.clone());
             let statement = block.iter().fold(statement.persistent(false), |statement, start| statement.bind(*start));
             unpack(&mut connection, statement, &mut visit).await?;
@@ -210,12 +126,8 @@ pub(super) async fn extent(
     (metric, version): (&str, &str),
 ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
     // One statement for each end: together they would read the whole index.
-    let end = |order: &str| {
-        format!(
-            "(SELECT window_start FROM cells WHERE metric = $1 AND version = $2 ORDER BY window_start {order} LIMIT 1)"
-        )
-    };
-    let sql = format!("SELECT {}, {}", end("ASC"), end("DESC"));
+    let (first, last) = (outermost("ASC", ""), outermost("DESC", ""));
+    let sql = format!("SELECT (SELECT MIN(window_start) FROM {first}), (SELECT MAX(window_start) FROM {last})");
     let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.to_owned()).bind(version.to_owned());
     let row = statement.fetch_one(connection).await?;
     let ends: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
@@ -231,33 +143,107 @@ pub(super) async fn each_between<E: From<Error>>(
     to: Timestamp,
     visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let sql = format!(
-        "{PACKED_CELLS} AND window_start >= $3 AND window_start < $4
-         GROUP BY window_start, window_end ORDER BY window_start"
-    );
+    let sql = rows_of("window_start >= $3 AND window_start < $4");
     let statement = sqlx::query(AssertSqlSafe(sql)).bind(metric.to_owned()).bind(version.to_owned());
     unpack(connection, statement.bind(from.millis()).bind(to.millis()), visit).await
 }
 
+/// The position and the totals of some of the newest cells, with the start of their
+/// window.
+pub(super) async fn newest(
+    connection: &mut AnyConnection,
+    (metric, version): (&str, &str),
+    most: usize,
+) -> Result<Vec<(Timestamp, u64, Totals)>, Error> {
+    const UNPACKED: &str = "SELECT window_start, raw_seq, totals FROM unpacked_cells
+        WHERE metric = $1 AND version = $2 AND retracted = 0 ORDER BY window_start DESC LIMIT $3";
+    const PACKED: &str = "SELECT window_start, states, cells FROM packed_cells
+        WHERE metric = $1 AND version = $2 ORDER BY window_start DESC LIMIT $3";
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let of = |sql| sqlx::query(sql).bind(metric.to_owned()).bind(version.to_owned()).bind(limit);
+    let mut newest = Vec::new();
+    for row in of(UNPACKED).fetch_all(&mut *connection).await? {
+        let totals = serde_json::from_str(row.try_get(2)?).map_err(|_| Error::Malformed("total"))?;
+        newest.push((time(row.try_get(0)?), unsigned(&row, 1)?, totals));
+    }
+    let mut shapes = KnownShape::default();
+    let mut rows = of(PACKED).fetch(connection);
+    let mut left = most;
+    while left > 0
+        && let Some(row) = rows.try_next().await?
+    {
+        let (start, shape) = (time(row.try_get(0)?), shapes.read(row.try_get(1)?)?);
+        for line in lines(row.try_get(2)?) {
+            let line = line?;
+            newest.extend(line.totals(shape)?.map(|totals| (start, line.raw_seq, totals)));
+            left = left.saturating_sub(1);
+        }
+    }
+    Ok(newest)
+}
+
 /// Calls `visit` with the cells in the rows of a statement: a first instant, the
-/// first after it, and cells as JSON without brackets.
+/// first after it, and either the kinds of totals and cells in lines, or nothing
+/// and cells as JSON without brackets.
 pub(super) async fn unpack<E: From<Error>>(
     connection: &mut AnyConnection,
     statement: Statement<'_>,
     mut visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut rows = statement.fetch(connection);
+    let mut shapes = KnownShape::default();
     while let Some(row) = rows.try_next().await.map_err(Error::from)? {
-        let number = |column: usize| row.try_get(column).map(time).map_err(Error::from);
-        let (start, end) = (number(0)?, number(1)?);
-        let packed = format!("[{}]", row.try_get::<&str, _>(2).map_err(Error::from)?);
-        let cells: Vec<PackedCell<'_>> = serde_json::from_str(&packed).map_err(|_| Error::Malformed("total"))?;
-        for PackedCell { d, t, s, e, j } in cells {
-            let (start, end) = (s.map_or(start, time), e.map_or(end, time));
-            visit(StoredCell { start, end, is_joined: j, dimensions: d.get(), totals: t })?;
+        let start = time(row.try_get(0).map_err(Error::from)?);
+        let (states, cells): (&str, &str) = (text(&row, 2)?, text(&row, 3)?);
+        if states.is_empty() {
+            let end = time(row.try_get(1).map_err(Error::from)?);
+            each_packed(start, end, cells, &mut visit)?;
+            continue;
+        }
+        let shape = shapes.read(states)?;
+        for line in lines(cells) {
+            let line = line?;
+            let Some(totals) = line.totals(shape)? else { continue };
+            visit(StoredCell { start, end: line.end, is_joined: false, dimensions: line.dimensions, totals })?;
         }
     }
     Ok(())
+}
+
+fn each_packed<E: From<Error>>(
+    start: Timestamp,
+    end: Timestamp,
+    cells: &str,
+    visit: &mut impl FnMut(StoredCell<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let packed = format!("[{cells}]");
+    let cells: Vec<PackedCell<'_>> = serde_json::from_str(&packed).map_err(|_| Error::Malformed("total"))?;
+    for PackedCell { d, t, s, e, j } in cells {
+        let (start, end) = (s.map_or(start, time), e.map_or(end, time));
+        visit(StoredCell { start, end, is_joined: j, dimensions: d.get(), totals: t })?;
+    }
+    Ok(())
+}
+
+fn text(row: &AnyRow, column: usize) -> Result<&str, Error> {
+    Ok(row.try_get(column)?)
+}
+
+/// The shape that was read last: most rows have the same.
+#[derive(Default)]
+struct KnownShape {
+    json: String,
+    shape: TotalsShape,
+}
+
+impl KnownShape {
+    fn read(&mut self, json: &str) -> Result<&TotalsShape, Error> {
+        if self.json != json {
+            self.shape = serde_json::from_str(json).map_err(|_| Error::Malformed("states"))?;
+            json.clone_into(&mut self.json);
+        }
+        Ok(&self.shape)
+    }
 }
 
 /// A cell as [`unpack`] reads it, rolled up.
@@ -266,21 +252,4 @@ pub(super) fn packed(cell: &StoredCell<'_>) -> Result<String, Error> {
     let totals = serde_json::to_string(totals).map_err(|_| Error::Malformed("total"))?;
     let (start, end) = (start.millis(), end.millis());
     Ok(format!(r#"{{"d":{dimensions},"t":{totals},"s":{start},"e":{end},"j":{is_joined}}}"#))
-}
-
-fn listed_cells(listed: &str) -> Result<Vec<MergedCellKey>, Error> {
-    let cells: Vec<(String, String, i64, String)> =
-        serde_json::from_str(listed).map_err(|_| Error::Malformed("change"))?;
-    let key = |(metric, version, start, dimensions): (String, String, i64, String)| MergedCellKey {
-        metric: metric.into(),
-        version: version.into(),
-        start: time(start),
-        dimensions: dimensions.into(),
-    };
-    Ok(cells.into_iter().map(key).collect())
-}
-
-/// The key of dimensions: their text may be of any length, this fits any index.
-fn dimensions_id(canonical: &str) -> Vec<u8> {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, canonical.as_bytes()).as_bytes().to_vec()
 }

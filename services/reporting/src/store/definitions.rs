@@ -18,7 +18,7 @@ pub(super) mod tests;
 
 /// Notes since when the versions in a fold have data.
 pub(super) async fn note_data(connection: &mut AnyConnection, fold: &MetricsFold, now: Timestamp) -> Result<(), Error> {
-    let versions: Vec<_> = fold.versions().into_iter().collect();
+    let versions: Vec<_> = fold.cells.versions().map(|(version, _)| version).collect();
     upsert(
         connection,
         "versions (metric, version, definition, data_since)",
@@ -26,7 +26,7 @@ pub(super) async fn note_data(connection: &mut AnyConnection, fold: &MetricsFold
         "(metric, version) DO UPDATE SET data_since = excluded.data_since WHERE versions.data_since = 0",
         &versions,
         |statement, (metric, version)| {
-            statement.bind((*metric).to_owned()).bind((*version).to_owned()).bind("").bind(now.millis())
+            statement.bind(metric.to_string()).bind(version.to_string()).bind("").bind(now.millis())
         },
     )
     .await

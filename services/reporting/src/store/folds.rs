@@ -11,7 +11,7 @@ use tidemill_events::AlertTransition;
 use tidemill_store::Error;
 
 use super::{
-    Store, alerts, books, cells, counting, dead_letters, definitions,
+    Store, alerts, books, cells, changes, counting, dead_letters, definitions,
     positions::{self, advance, claim},
     rollups, settlement,
 };
@@ -48,7 +48,7 @@ impl Store {
             return Ok(Folded::DoesNotFollow);
         }
         write_metrics(&mut tx, fold, now).await?;
-        let change = cells::note_change(&mut tx, fold).await?;
+        let change = changes::note_change(&mut tx, &fold.cells).await?;
         rollups::note_fold(&mut tx, SequenceRange { after: floor, ..range }, fold, change, now).await?;
         advance(&mut tx, StreamUnit::Metrics, range.last, &BTreeMap::new()).await?;
         tx.commit().await?;
@@ -59,7 +59,7 @@ impl Store {
     pub(crate) async fn try_fold_metrics(&self, fold: &MetricsFold) -> Result<(), Error> {
         let mut tx = self.database.begin().await?;
         write_metrics(&mut tx, fold, Timestamp::EPOCH).await?;
-        cells::note_change(&mut tx, fold).await?;
+        changes::note_change(&mut tx, &fold.cells).await?;
         Ok(tx.rollback().await?)
     }
 
@@ -134,7 +134,7 @@ impl Store {
 }
 
 async fn write_metrics(connection: &mut AnyConnection, fold: &MetricsFold, now: Timestamp) -> Result<(), Error> {
-    cells::write(connection, fold).await?;
+    cells::write(connection, &fold.cells).await?;
     books::write_outcomes(connection, fold).await?;
     settlement::write_outcomes(connection, fold).await?;
     positions::write_progress(connection, fold, now).await?;

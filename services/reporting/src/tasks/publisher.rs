@@ -97,7 +97,7 @@ async fn publish(reporting: &Reporting, sent: &mut LastSent) -> Result<(), Error
         let mut changes = reporting.news.changes();
         if !reporting.hub.is_watched() {
             // Nobody looks: a later reader fetches what it missed.
-            if changes.is_waiting() || reporting.news.take_books() {
+            if changes.is_waiting() || changes.overflowed || reporting.news.take_books() {
                 reporting.hub.reset();
             }
             *changes = Default::default();

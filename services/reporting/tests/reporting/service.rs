@@ -344,7 +344,7 @@ async fn the_chain_is_as_healthy_as_its_services() {
 /// others are folded, and so is what comes behind them.
 async fn what_the_store_refuses_is_a_dead_letter_and_holds_nothing_up(shop: &Shop, store: &str) {
     let running = shop.replica(store, "").await;
-    tidemill_store::testing::refuse(store, "cells", "dimensions", "poison").await.expect("refuses from now on");
+    tidemill_store::testing::refuse(store, "packed_cells", "cells", "poison").await.expect("refuses from now on");
     let mixed = vec![cell(0, "books", "EU", 2, 1050), cell(0, "poison", "EU", 1, 7), cell(1, "games", "EU", 1, 5)];
     shop.bus.publish(&MetricsUpdate { books: vec![outcomes(4, 0, 0)], ..update(0, 3, mixed) }).await.expect("stored");
     shop.bus.publish(&update(1, 4, vec![cell(0, "books", "EU", 1, 1)])).await.expect("stored");

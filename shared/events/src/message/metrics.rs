@@ -1,6 +1,7 @@
 //! Window totals and books.
 
 mod cell;
+mod dense;
 
 use bytes::Bytes;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -40,7 +41,9 @@ pub struct MetricsUpdate {
     /// Whether every source of the partition has gone idle, so that it holds
     /// no window open.
     pub idle: bool,
-    /// The totals that changed.
+    /// The totals that changed, with tables of what they have in common.
+    #[serde(with = "dense")]
+    #[schemars(schema_with = "dense::schema")]
     pub cells: Vec<CellUpdate>,
     /// The outcomes that changed.
     pub books: Vec<SourceBooks>,
@@ -128,7 +131,7 @@ pub struct LogPosition {
 
 impl Message for MetricsUpdate {
     const STREAM: StreamName = StreamName::Metrics;
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn encode(&self) -> Result<Encoded, serde_json::Error> {
         // The name is of this attempt: after a crash the same position may be
@@ -146,7 +149,8 @@ impl Message for MetricsUpdate {
     }
 
     fn decode(headers: &impl HeaderSource, payload: Bytes) -> Result<Self, DecodeError> {
-        check_version(headers, Self::VERSION)?;
+        // Version 1 has its cells one by one, and is read as well.
+        check_version(headers, Self::VERSION).or_else(|_| check_version(headers, 1))?;
         let raw_prev = optional(headers, name::RAW_PREV)?.unwrap_or_default();
         Ok(Self { raw_prev, ..serde_json::from_slice(&inflate(headers, payload)?)? })
     }
@@ -159,7 +163,8 @@ impl Described for MetricsUpdate {
         version: Self::VERSION,
         title: "The totals and books that changed",
         about: "Window totals and books that changed, cumulative up to `raw_seq`. Written by aggregation alone. Of one \
-                cell keep, for each partition, the totals with the highest `raw_seq`, and add the partitions up.",
+                cell keep, for each partition, the totals with the highest `raw_seq`, and add the partitions up. Earlier \
+                releases wrote version 1, with an array of objects in `cells`, each with all its names.",
         reading: "Follow window totals",
         writing: None,
         ids: &["metrics-<partition>-<RAW sequence>-<part>-<milliseconds>"],

@@ -4,7 +4,7 @@ use tidemill_totals::Totals;
 
 use super::*;
 
-fn head() -> MetricsUpdate {
+pub(super) fn head() -> MetricsUpdate {
     MetricsUpdate {
         partition: Partition::new(1),
         raw_seq: 7,

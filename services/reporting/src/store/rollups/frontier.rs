@@ -1,7 +1,7 @@
 //! What was stored before there were roll-ups is marked bit by bit, the newest
 //! first.
 
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use tidemill_domain::Timestamp;
 use tidemill_store::Error;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     calendar::Zone,
-    store::{Store, sql::time},
+    store::{Store, cells::outermost, sql::time},
 };
 
 /// Spans that one step marks at most.
@@ -125,15 +125,13 @@ async fn newest(
     (metric, version): (&str, &str),
     below: Timestamp,
 ) -> Result<Vec<Timestamp>, Error> {
+    let sql = format!("SELECT MAX(window_start) FROM {}", outermost("DESC", "AND window_start < $3"));
     let (mut spans, mut before) = (Vec::with_capacity(SPANS), below);
     while spans.len() < SPANS {
-        let cell = sqlx::query(
-            "SELECT window_start FROM cells WHERE metric = $1 AND version = $2 AND window_start < $3
-             ORDER BY window_start DESC LIMIT 1",
-        );
-        let cell = cell.bind(metric.to_owned()).bind(version.to_owned()).bind(before.millis());
-        let Some(cell) = cell.fetch_optional(&mut *connection).await? else { break };
-        before = level.span_of(time(cell.try_get(0)?)).0;
+        let cell = sqlx::query(AssertSqlSafe(sql.clone())).bind(metric.to_owned()).bind(version.to_owned());
+        let cell = cell.bind(before.millis()).fetch_one(&mut *connection).await?;
+        let Some(start) = cell.try_get::<Option<i64>, _>(0)? else { break };
+        before = level.span_of(time(start)).0;
         spans.push(before);
     }
     Ok(spans)

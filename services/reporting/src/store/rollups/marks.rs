@@ -10,7 +10,11 @@ use super::{
     level::{HOUR, HOURS},
     steps::MARKED,
 };
-use crate::{read_model::MetricsFold, store::sql::upsert, unit::SequenceRange};
+use crate::{
+    read_model::{MetricsFold, WindowStates},
+    store::sql::upsert,
+    unit::SequenceRange,
+};
 
 /// How long a span is left alone after it was touched, in milliseconds.
 pub(super) const QUIET: i64 = 60_000;
@@ -88,14 +92,14 @@ pub(in crate::store) async fn note_fold(
             .await?;
     }
     if let Some(change) = change {
-        let hours: BTreeSet<Marked<'_>> = fold
-            .cells
-            .iter()
-            .filter_map(|((key, _), state)| {
-                let is_short = state.end.millis().saturating_sub(key.start.millis()) <= HOUR;
-                is_short.then(|| (&*key.metric, &*key.version, key.start.floor_to(HOUR)))
-            })
-            .collect();
+        let mut hours: BTreeSet<Marked<'_>> = BTreeSet::new();
+        for ((metric, version), windows) in fold.cells.versions() {
+            let is_short = |start: Timestamp, cells: &WindowStates| {
+                cells.values().any(|state| state.end.millis().saturating_sub(start.millis()) <= HOUR)
+            };
+            let touched = windows.iter().filter(|(start, cells)| is_short(**start, cells));
+            hours.extend(touched.map(|(start, _)| (&**metric, &**version, start.floor_to(HOUR))));
+        }
         mark(connection, HOURS, &hours.into_iter().collect::<Vec<_>>(), change.cast_signed(), now).await?;
     }
     sqlx::query(

@@ -66,7 +66,7 @@ pub(super) async fn each_rollup<E: From<Error>>(
     visit: impl FnMut(StoredCell<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let rows = sqlx::query(
-        "SELECT span_start, span_end, cells FROM rollups WHERE level = $1 AND metric = $2 AND version = $3
+        "SELECT span_start, span_end, '', cells FROM rollups WHERE level = $1 AND metric = $2 AND version = $3
          AND span_start >= $4 AND span_start < $5 ORDER BY span_start, part",
     );
     let rows = rows.bind(level.name()).bind(metric.to_owned()).bind(version.to_owned());

@@ -13,7 +13,8 @@ use crate::{
     read_model::MetricsFold,
     store::{
         Store,
-        cells::{StoredCell, extent, note_change, write},
+        cells::{StoredCell, extent, write},
+        changes::note_change,
         positions::{advance, claim},
         testing::{checks, fold},
     },
@@ -142,8 +143,8 @@ pub(super) async fn fold_without_marks(store: &Store, updates: &[MetricsUpdate],
     updates.iter().for_each(|update| folded.observe(update.clone()));
     let mut tx = store.database.begin().await.expect("begins");
     claim(&mut tx, StreamUnit::Metrics).await.expect("claims");
-    write(&mut tx, &folded).await.expect("writes");
-    note_change(&mut tx, &folded).await.expect("notes");
+    write(&mut tx, &folded.cells).await.expect("writes");
+    note_change(&mut tx, &folded.cells).await.expect("notes");
     advance(&mut tx, StreamUnit::Metrics, last, &BTreeMap::new()).await.expect("advances");
     tx.commit().await.expect("commits");
 }

@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tidemill_domain::Timestamp;
 use tidemill_totals::Totals;
@@ -87,15 +86,13 @@ impl CellUpdate {
     }
 }
 
-/// The totals of one window of one metric.
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "CellUpdate")]
+/// A cell on its own, and in version 1 of the message.
+#[derive(Serialize, Deserialize)]
 struct CellDocument<'c> {
     /// The metric's name.
     #[serde(borrow)]
     metric: Cow<'c, str>,
     /// The definition's version: its hash.
-    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
     version: Cow<'c, str>,
     /// First instant of the window.
     start: Timestamp,
@@ -107,7 +104,6 @@ struct CellDocument<'c> {
     totals: Cow<'c, Totals>,
     /// A sampled event that is counted in it, for the trace behind the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "TraceParent")]
     exemplar: Option<TraceParent>,
     /// The window is no more: a session that became part of another. From here
     /// on it counts as nothing.
@@ -138,15 +134,5 @@ impl<'de> Deserialize<'de> for CellUpdate {
             CellDocument::deserialize(deserializer)?;
         let group = CellGroup::new(&metric, &version, dimensions);
         Ok(Self { group, start, end, totals: totals.into_owned(), exemplar, retracted })
-    }
-}
-
-impl JsonSchema for CellUpdate {
-    fn schema_name() -> Cow<'static, str> {
-        CellDocument::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        CellDocument::json_schema(generator)
     }
 }

@@ -255,9 +255,10 @@ struct World<'s> {
 
 impl World<'_> {
     async fn new(store: &Store) -> World<'_> {
-        for table in ["cells", "versions", "changes", "positions", "progress", "outcomes", "rollups"]
-            .into_iter()
-            .chain(["rollup_marks", "rollup_frontiers", "rollup_state"])
+        for table in
+            ["packed_cells", "unpacked_cells", "versions", "changes", "positions", "progress", "outcomes", "rollups"]
+                .into_iter()
+                .chain(["rollup_marks", "rollup_frontiers", "rollup_state"])
         {
             let sql = AssertSqlSafe(format!("DELETE FROM {table}"));
             sqlx::query(sql).execute(store.database.writer()).await.expect("empties");

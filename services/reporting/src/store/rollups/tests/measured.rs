@@ -89,7 +89,7 @@ async fn a_year_is_told_from_roll_ups_as_from_cells() {
     fill(&store, orders).await;
     println!("{orders} orders folded in {:.1} s", begun.elapsed().as_secs_f64());
     let size = || std::fs::metadata(folder.path().join("reporting.db")).map_or(0, |file| file.len() / 1_000_000);
-    let cells = rows(&store, "cells").await;
+    let cells = rows(&store, "packed_cells").await;
     println!("  {cells} cells, {} MB", size());
     let zones = ["Europe/Berlin", "UTC", "Asia/Kolkata"];
     let mut before = Vec::new();
