@@ -79,11 +79,11 @@ async fn nth_revenue(bus: &Bus, expected: &str, nth: usize) -> BTreeMap<String, 
     loop {
         let delivery = tokio::time::timeout(DEADLINE, subscription.next()).await.expect("in time").expect("a message");
         let update: MetricsUpdate = delivery.decode().expect("an update");
-        for cell in update.cells.iter().filter(|cell| cell.metric == "sales_metrics") {
+        for cell in update.cells.iter().filter(|cell| cell.metric() == "sales_metrics") {
             let names = sales.measures.keys().cloned();
             let values: BTreeMap<_, _> = names.zip(cell.totals.0.iter().map(|m| m.value())).collect();
             if values["revenue"] == Value::Amount(expected.parse().expect("an amount")) {
-                assert_eq!(cell.dimensions["category"], "Books");
+                assert_eq!(cell.group.dimension("category"), Some("Books"));
                 seen += 1;
                 if seen == nth {
                     return values;

@@ -10,8 +10,11 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Serialize, Serializer as _};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting};
+use tidemill_events::{
+    CellMetric, CellUpdate, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
+};
 use tidemill_totals::Totals;
 
 use crate::{books, watermark::PartitionProgress};
@@ -19,10 +22,14 @@ use crate::{books, watermark::PartitionProgress};
 #[cfg(test)]
 mod tests;
 
-/// Dimensions with their values, as canonical JSON: names in order.
-pub(crate) fn canonical(dimensions: &BTreeMap<String, String>) -> Arc<str> {
+/// Dimensions with their values, as canonical JSON: they come in the order of
+/// their names.
+pub(crate) fn canonical<N: Serialize, V: Serialize>(dimensions: impl IntoIterator<Item = (N, V)>) -> Arc<str> {
+    let mut json = Vec::with_capacity(128);
     #[allow(clippy::expect_used, reason = "strings by string are always JSON")]
-    serde_json::to_string(dimensions).expect("strings by string are JSON").into()
+    serde_json::Serializer::new(&mut json).collect_map(dimensions).expect("strings by string are JSON");
+    #[allow(clippy::expect_used, reason = "JSON is text")]
+    String::from_utf8(json).expect("JSON is text").into()
 }
 
 /// One window of one metric for one combination of dimensions.
@@ -114,9 +121,11 @@ impl MetricsFold {
             let state = CountingState { raw_seq, as_of, uncounted };
             keep_furthest(&mut self.counting, (metric, version, partition), state, |said| (said.raw_seq, said.as_of));
         }
-        for CellUpdate { metric, version, start, end, dimensions, totals, retracted, .. } in update.cells {
-            let dimensions = canonical(&dimensions);
-            let key = MergedCellKey { metric: metric.into(), version: version.into(), start, dimensions };
+        for CellUpdate { group, start, end, totals, retracted, .. } in update.cells {
+            let dimensions = canonical(group.dimensions());
+            let CellMetric { name, version, .. } = &*group.metric;
+            let key =
+                MergedCellKey { metric: name.as_str().into(), version: version.as_str().into(), start, dimensions };
             let state = CellState { end, raw_seq, totals, retracted };
             keep_furthest(&mut self.cells, (key, partition), state, |state| state.raw_seq);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, prelude::*};
 use tidemill_definitions::MetricDefinition;
 use tidemill_domain::{Amount, Partition, Timestamp};
-use tidemill_events::{AlertState, AlertTransition, CellUpdate, DeadLetter, MetricsUpdate, SourceBooks};
+use tidemill_events::{AlertState, AlertTransition, CellGroup, CellUpdate, DeadLetter, MetricsUpdate, SourceBooks};
 use tidemill_totals::Measure;
 use uuid::Uuid;
 
@@ -51,14 +51,13 @@ pub(crate) fn dead_letter(service: &str, redriven_from: Option<u64>) -> DeadLett
 pub(crate) fn update(partition: u16, raw_seq: u64) -> MetricsUpdate {
     let cell = |n: u64| CellUpdate {
         retracted: false,
-        metric: "sales_metrics".into(),
-        version: sales().version,
+        group: CellGroup::new(
+            "sales_metrics",
+            &sales().version,
+            [("category", format!("<script>{}</script>", n % 2)), ("region", "EU, \"\u{1f600}\"".into())],
+        ),
         start: at((n % 3).cast_signed() * 60_000),
         end: at((n % 3 + 1).cast_signed() * 60_000),
-        dimensions: BTreeMap::from([
-            ("category".into(), format!("<script>{}</script>", n % 2)),
-            ("region".into(), "EU, \"\u{1f600}\"".into()),
-        ]),
         totals: definition().totals([
             ("customers", Measure::DistinctKeyed(raw_seq / 2)),
             ("orders", Measure::Count(raw_seq)),

@@ -3,9 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use tidemill_events::{CellGroup, CellMetric};
 use tidemill_totals::{MeasureTotal, Totals};
 
 use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_yaml, version_of};
@@ -49,7 +50,7 @@ pub struct MetricDefinition {
     /// What is totalled, by name.
     pub measures: BTreeMap<String, MeasureDefinition>,
     #[serde(skip)]
-    version: String,
+    cells: Arc<CellMetric>,
 }
 
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -76,10 +77,12 @@ impl MetricDefinition {
             let place = if text.contains(place) { place } else { "where:" };
             DefinitionError::at(file, text, place, reason)
         })?;
-        definition.version = version_of(&definition);
+        let version = version_of(&definition);
         if let Some(money) = definition.money().cloned() {
             definition.dimensions.insert(CURRENCY.into(), money);
         }
+        let dimensions = definition.dimensions.keys().cloned().collect();
+        definition.cells = Arc::new(CellMetric { name: definition.name.clone(), version, dimensions });
         Ok(definition)
     }
 
@@ -222,6 +225,18 @@ impl MetricDefinition {
 
     /// Its version: the hash of what it means.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.cells.version
+    }
+
+    /// How its cells name it.
+    pub fn cell_metric(&self) -> &Arc<CellMetric> {
+        &self.cells
+    }
+
+    /// The cells with these values, one for each dimension in the order of their
+    /// names.
+    pub fn cell_group<V: AsRef<str>>(&self, values: impl IntoIterator<Item = V>) -> CellGroup {
+        let values = values.into_iter().map(|value| value.as_ref().into()).collect();
+        CellGroup { metric: Arc::clone(&self.cells), values }
     }
 }

@@ -33,8 +33,8 @@ pub use dead_letter::{DeadLetter, Events};
 pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
 pub use item::ItemFacts;
 pub use message::{
-    AlertState, AlertTransition, CellUpdate, EnrichedBatch, LateBatch, LogPosition, Message, MetricsUpdate, RawBatch,
-    RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
+    AlertState, AlertTransition, CellGroup, CellMetric, CellUpdate, EnrichedBatch, LateBatch, LogPosition, Message,
+    MetricsUpdate, RawBatch, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
 };
 pub use order::{LineFacts, OrderFacts};
 pub use redrive::Redrive;

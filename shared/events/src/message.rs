@@ -18,7 +18,8 @@ pub use alert::{AlertState, AlertTransition};
 pub use enriched::EnrichedBatch;
 pub use late::LateBatch;
 pub use metrics::{
-    CellUpdate, LogPosition, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
+    CellGroup, CellMetric, CellUpdate, LogPosition, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan,
+    VersionCounting,
 };
 pub use raw::RawBatch;
 

@@ -1,13 +1,13 @@
 //! The running totals of one window.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     hash::{BuildHasherDefault, Hasher},
 };
 
 use tidemill_definitions::{Contribution, MeasureDefinition, MetricDefinition, RowValue};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{CellUpdate, TraceParent};
+use tidemill_events::{CellGroup, CellUpdate, TraceParent};
 use tidemill_totals::{Measure, MeasureTotal, Totals};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -23,39 +23,32 @@ pub(crate) type GroupId = [u8; 16];
 /// What a cell is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CellKey {
-    pub(crate) metric: String,
-    pub(crate) version: String,
+    pub(crate) group: CellGroup,
     pub(crate) start: Timestamp,
     pub(crate) end: Timestamp,
-    pub(crate) dimensions: BTreeMap<String, String>,
 }
 
 impl CellKey {
     /// A window of the metric; a session that holds one event.
     pub(crate) fn new(metric: &MetricDefinition, start: Timestamp, values: &[String]) -> Self {
-        Self {
-            metric: metric.name.clone(),
-            version: metric.version().to_owned(),
-            start,
-            end: start.plus_millis(metric.window.size_millis()),
-            dimensions: metric.dimensions.keys().cloned().zip(values.iter().cloned()).collect(),
-        }
+        Self { group: metric.cell_group(values), start, end: start.plus_millis(metric.window.size_millis()) }
     }
 
     pub(crate) fn id(partition: Partition, metric: &MetricDefinition, start: Timestamp, values: &[String]) -> CellId {
-        hash(partition, start.millis(), &metric.name, metric.version(), values.iter())
+        hash(partition, start.millis(), &metric.name, metric.version(), values.iter().map(String::as_str))
     }
 
     pub(crate) fn group(partition: Partition, metric: &MetricDefinition, values: &[String]) -> GroupId {
         // No time is that early.
-        hash(partition, i64::MIN, &metric.name, metric.version(), values.iter())
+        hash(partition, i64::MIN, &metric.name, metric.version(), values.iter().map(String::as_str))
     }
 }
 
 /// The id under which readers know a published cell.
 pub(crate) fn published_id(partition: Partition, cell: &CellUpdate) -> CellId {
     // Dimensions stand in the order of their names here as in a definition.
-    hash(partition, cell.start.millis(), &cell.metric, &cell.version, cell.dimensions.values())
+    let values = cell.group.values.iter().map(|value| &**value);
+    hash(partition, cell.start.millis(), cell.metric(), cell.version(), values)
 }
 
 /// Lengths are part of the hash, so that no two keys are written alike.
@@ -64,12 +57,12 @@ fn hash<'a>(
     start: i64,
     metric: &'a str,
     version: &'a str,
-    values: impl Iterator<Item = &'a String>,
+    values: impl Iterator<Item = &'a str>,
 ) -> [u8; 16] {
     let mut bytes = Vec::with_capacity(96);
     bytes.extend_from_slice(&partition.index().to_le_bytes());
     bytes.extend_from_slice(&start.to_le_bytes());
-    for text in [metric, version].into_iter().chain(values.map(String::as_str)) {
+    for text in [metric, version].into_iter().chain(values) {
         bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());
     }
@@ -177,7 +170,7 @@ impl Cell {
                 }
                 (MeasureState::Plain(mine), MeasureState::Plain(theirs)) => {
                     if let Err(error) = mine.add(&theirs) {
-                        tracing::error!(metric = self.key.metric, %error, "a session's totals have two shapes");
+                        tracing::error!(metric = self.key.group.metric.name, %error, "a session's totals have two shapes");
                     }
                 }
                 // One definition gives both their shapes.
@@ -211,9 +204,8 @@ impl Cell {
     }
 
     pub(crate) fn update(&self) -> CellUpdate {
-        let CellKey { metric, version, start, end, dimensions } = self.key.clone();
-        let (totals, exemplar) = (self.totals(), self.exemplar);
-        CellUpdate { metric, version, start, end, dimensions, totals, exemplar, retracted: false }
+        let CellKey { group, start, end } = self.key.clone();
+        CellUpdate { group, start, end, totals: self.totals(), exemplar: self.exemplar, retracted: false }
     }
 
     /// Takes back what was published of it under `start`.

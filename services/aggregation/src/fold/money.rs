@@ -100,7 +100,9 @@ fn totals(orders: &[Order], metrics: &Metrics) -> Vec<(String, MeasureTotal)> {
     }
     let revenue = metrics.get("sales_metrics").expect("is defined").measures.keys().position(|name| name == "revenue");
     let revenue = revenue.expect("is measured");
-    let total = |cell: Cell| (cell.key.dimensions["currency"].clone(), cell.totals().0.swap_remove(revenue));
+    let total = |cell: Cell| {
+        (cell.key.group.dimension("currency").expect("of money").to_owned(), cell.totals().0.swap_remove(revenue))
+    };
     cells.into_values().map(total).collect()
 }
 

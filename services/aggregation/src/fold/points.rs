@@ -16,15 +16,16 @@ use tidemill_totals::{Measure, Value};
 /// and `retracted`, which is 1 once the session has become part of another; all
 /// other fields are zero then, so that the point adds nothing.
 pub(crate) fn point(cell: &CellUpdate, partition: Partition, metrics: &Metrics) -> Option<Point> {
-    let metric = metrics.get(&cell.metric).filter(|metric| metric.version() == cell.version)?;
+    let metric = metrics.get(cell.metric()).filter(|metric| metric.version() == cell.version())?;
     point_of(cell, partition, metric)
 }
 
 /// A cell of this definition as a point.
 pub(crate) fn point_of(cell: &CellUpdate, partition: Partition, metric: &MetricDefinition) -> Option<Point> {
-    let mut tags = cell.dimensions.clone();
+    let mut tags: BTreeMap<String, String> =
+        cell.group.dimensions().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     tags.insert("partition".into(), partition.to_string());
-    tags.insert("version".into(), cell.version.clone());
+    tags.insert("version".into(), cell.version().to_owned());
     let mut fields = BTreeMap::new();
     for (name, total) in metric.measures.keys().zip(&cell.totals.0) {
         if cell.retracted {
@@ -40,7 +41,7 @@ pub(crate) fn point_of(cell: &CellUpdate, partition: Partition, metric: &MetricD
         fields.insert("end_millis".into(), FieldValue::Integer(cell.end.millis()));
         fields.insert("retracted".into(), FieldValue::Integer(cell.retracted.into()));
     }
-    Some(Point { measurement: cell.metric.clone(), tags, fields, time: cell.start })
+    Some(Point { measurement: cell.metric().to_owned(), tags, fields, time: cell.start })
 }
 
 fn write(fields: &mut BTreeMap<String, FieldValue>, name: &str, value: &Value) {

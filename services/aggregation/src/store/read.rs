@@ -1,11 +1,11 @@
 //! What is read back: a partition's position, and the parts of its state that
 //! a batch needs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::CellUpdate;
+use tidemill_events::{CellGroup, CellUpdate};
 use tidemill_store::{Error as StoreError, SqlValues, for_keys};
 use tidemill_totals::Totals;
 
@@ -243,12 +243,13 @@ fn outcomes(row: &AnyRow) -> Result<(BooksKey, EventOutcomes), StoreError> {
 pub(super) fn update(row: &AnyRow) -> Result<CellUpdate, StoreError> {
     let (dimensions, totals): (String, String) = (row.try_get(5)?, row.try_get(6)?);
     let exemplar: Option<String> = row.try_get(8)?;
+    let (metric, version): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+    let dimensions: BTreeMap<String, String> =
+        serde_json::from_str(&dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
     Ok(CellUpdate {
-        metric: row.try_get(1)?,
-        version: row.try_get(2)?,
+        group: CellGroup::new(&metric, &version, dimensions),
         start: time(row, 3)?,
         end: time(row, 4)?,
-        dimensions: serde_json::from_str(&dimensions).map_err(|_| StoreError::Malformed("dimensions"))?,
         totals: serde_json::from_str(&totals).map_err(|_| StoreError::Malformed("totals"))?,
         exemplar: exemplar.and_then(|text| text.parse().ok()),
         retracted: false,
@@ -256,11 +257,11 @@ pub(super) fn update(row: &AnyRow) -> Result<CellUpdate, StoreError> {
 }
 
 fn cell(row: &AnyRow) -> Result<Cell, StoreError> {
-    let CellUpdate { metric, version, start, end, dimensions, totals: Totals(totals), exemplar, .. } = update(row)?;
+    let CellUpdate { group: of, start, end, totals: Totals(totals), exemplar, .. } = update(row)?;
     let group: Option<Vec<u8>> = row.try_get(9)?;
     let group = group.map(GroupId::try_from).transpose().map_err(|_| StoreError::Malformed("session group"))?;
     Ok(Cell {
-        key: CellKey { metric, version, start, end, dimensions },
+        key: CellKey { group: of, start, end },
         group,
         settled: group.map(|_| start),
         measures: totals.into_iter().map(MeasureState::of).collect(),

@@ -116,7 +116,7 @@ impl MetricRules {
             let progress = self.note_progress(update);
             changes.progress.insert(update.partition, progress);
             for cell in update.cells.iter().filter(|cell| cell.start <= update.as_of.plus_millis(AHEAD)) {
-                if !self.series.contains_key(&cell.metric) {
+                if !self.series.contains_key(cell.metric()) {
                     continue;
                 }
                 let (name, totals) = named(update, cell);
@@ -237,10 +237,10 @@ fn alert(
 
 fn named(update: &MetricsUpdate, cell: &CellUpdate) -> (CellName, CellTotals) {
     let name = CellName {
-        metric: cell.metric.clone(),
-        version: cell.version.clone(),
+        metric: cell.metric().to_owned(),
+        version: cell.version().to_owned(),
         start: cell.start,
-        dimensions: cell.dimensions.clone(),
+        dimensions: cell.group.dimensions().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         partition: update.partition,
     };
     let totals = CellTotals {

@@ -227,13 +227,9 @@ pub(crate) fn revenue(partition: u16, raw_seq: u64, start: Timestamp, category: 
         idle: false,
         cells: vec![CellUpdate {
             retracted: false,
-            metric: "sales_metrics".into(),
-            version: metrics.get("sales_metrics").expect("is there").version().into(),
+            group: metrics.get("sales_metrics").expect("is there").cell_group([category, "EUR", "Europe"]),
             start,
             end: start.plus_millis(MINUTE),
-            dimensions: [("category", category), ("currency", "EUR"), ("region", "Europe")]
-                .map(|(k, v)| (k.into(), v.into()))
-                .into(),
             totals,
             exemplar,
         }],

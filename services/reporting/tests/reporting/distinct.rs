@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use tidemill_definitions::Metrics;
-use tidemill_events::{CellUpdate, LogPosition, MetricsUpdate, UncountedSpan, VersionCounting};
+use tidemill_events::{CellGroup, CellUpdate, LogPosition, MetricsUpdate, UncountedSpan, VersionCounting};
 use tidemill_totals::Measure;
 
 use crate::shop::{MINUTE, Running, Shop, at, update};
@@ -13,11 +13,9 @@ fn orders(metric: &str, minute: i64, dimensions: &[(&str, &str)], orders: Measur
     let definition = metrics.get(metric).expect(metric);
     CellUpdate {
         retracted: false,
-        metric: metric.into(),
-        version: definition.version().to_owned(),
+        group: CellGroup::new(metric, definition.version(), dimensions.iter().copied()),
         start: at(minute * MINUTE),
         end: at((minute + 1) * MINUTE),
-        dimensions: dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         totals: definition.totals([("orders", orders)]),
         exemplar: None,
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use tidemill_domain::{Amount, BaseAmount, Currency};
-use tidemill_events::CellUpdate;
+use tidemill_events::{CellGroup, CellUpdate};
 use tidemill_totals::{Measure, MeasureTotal};
 
 use crate::shop::{Shop, cell_of, made_up_csv, update};
@@ -91,8 +91,7 @@ async fn totals_of_an_older_version_have_no_currency() {
     let running = shop.report(&format!("definitions.metrics = \"{}\"", older.display())).await;
     let version = running.json("/v1/metrics").await["metrics"][1]["version"].as_str().expect("a version").to_owned();
     let mut cell = cell_of(0, "books", "EU", 1, ("", Measure::Sum(Amount::from_int(7)).into()));
-    cell.dimensions.remove("currency");
-    cell.version = version;
+    cell.group = CellGroup::new("sales_metrics", &version, [("category", "books"), ("region", "EU")]);
     shop.bus.publish(&update(0, 1, vec![cell])).await.expect("stored");
     running.until(TOTALS, |answer| answer["rows"][0]["values"]["revenue"] == "7.00").await;
     running.stop().await;

@@ -1,7 +1,5 @@
 //! Questions about ranges of time: what is answered is what was asked.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value as Json, json};
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, Timestamp};
@@ -23,14 +21,11 @@ fn sale(metric: &str, millis: i64, at: &str, amount: i64) -> CellUpdate {
     let metrics = Metrics::load(None).expect("the defaults");
     let definition = metrics.get(metric).expect(metric);
     let start = time(at).floor_to(millis);
-    let dimensions = definition.dimensions.keys().map(|name| (name.clone(), "Asia Pacific".to_owned()));
     CellUpdate {
         retracted: false,
-        metric: metric.into(),
-        version: definition.version().to_owned(),
+        group: definition.cell_group(definition.dimensions.keys().map(|_| "Asia Pacific")),
         start,
         end: start.plus_millis(millis),
-        dimensions: dimensions.collect::<BTreeMap<_, _>>(),
         totals: definition.totals([("revenue", Measure::Sum(Amount::from_int(amount)))]),
         exemplar: None,
     }
@@ -209,7 +204,7 @@ async fn trade_for_a_year(shop: &Shop) -> i64 {
             cents += amount;
             let start = begin.plus_millis(n * EVERY);
             let mut cell = sale("sales_metrics", MINUTE, &start.to_string(), 0);
-            cell.dimensions.insert("category".into(), category.into());
+            cell.group = sales.cell_group([category, "Asia Pacific", "Asia Pacific"]);
             let revenue = Measure::Sum(Amount::from_micros(i128::from(amount) * 10_000));
             cell.totals = sales.totals([("revenue", revenue)]);
             cell

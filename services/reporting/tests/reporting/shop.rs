@@ -167,7 +167,6 @@ pub(crate) fn cell_of(
     orders: u64,
     (currency, revenue): (&str, MeasureTotal),
 ) -> CellUpdate {
-    let dimensions = [("category", category), ("currency", currency), ("region", region)];
     let totals = sales().totals([
         ("customers", Measure::DistinctKeyed(1).into()),
         ("orders", Measure::DistinctKeyed(orders).into()),
@@ -176,11 +175,9 @@ pub(crate) fn cell_of(
     ]);
     CellUpdate {
         retracted: false,
-        metric: "sales_metrics".into(),
-        version: version(),
+        group: sales().cell_group([category, currency, region]),
         start: at(minute * MINUTE),
         end: at((minute + 1) * MINUTE),
-        dimensions: dimensions.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         totals,
         exemplar: None,
     }

@@ -18,7 +18,7 @@ use crate::{
     dead_letter::Events,
     event::{Enrichment, QualityFlag, lines, splice_enrichment},
     item::ItemFacts,
-    message::{AlertState, CellUpdate, LogPosition, Message, SourceBooks, UncountedSpan, VersionCounting},
+    message::{AlertState, CellGroup, CellUpdate, LogPosition, Message, SourceBooks, UncountedSpan, VersionCounting},
     order::{LineFacts, OrderFacts},
     topology::StreamName,
     trace::TraceParent,
@@ -209,11 +209,9 @@ fn cell() -> CellUpdate {
         totals.0.push(money.clone());
     }
     CellUpdate {
-        metric: "sales".into(),
-        version: "0123456789ab".into(),
+        group: CellGroup::new("sales", "0123456789ab", [("region", "Europe")]),
         start: Timestamp::EPOCH,
         end: Timestamp::saturating_from_millis(60_001),
-        dimensions: [("region".into(), "Europe".into())].into(),
         totals,
         exemplar: None,
         retracted: false,

@@ -1,12 +1,13 @@
 //! Window totals and books.
 
-use std::collections::BTreeMap;
+mod cell;
 
 use bytes::Bytes;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_totals::Totals;
+
+pub use cell::{CellGroup, CellMetric, CellUpdate};
 
 use super::Message;
 use crate::{
@@ -52,32 +53,6 @@ pub struct MetricsUpdate {
     pub counting: Vec<VersionCounting>,
     /// A sampled event behind the update.
     pub trace: Option<TraceParent>,
-}
-
-/// The totals of one window of one metric.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct CellUpdate {
-    /// The metric's name.
-    pub metric: String,
-    /// The definition's version: its hash.
-    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
-    pub version: String,
-    /// First instant of the window.
-    pub start: Timestamp,
-    /// First instant after it; a session's grows.
-    pub end: Timestamp,
-    /// Values by dimension.
-    pub dimensions: BTreeMap<String, String>,
-    /// States by measure, in the order of the measures' names.
-    pub totals: Totals,
-    /// A sampled event that is counted in it, for the trace behind the number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "TraceParent")]
-    pub exemplar: Option<TraceParent>,
-    /// The window is no more: a session that became part of another. From here
-    /// on it counts as nothing.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub retracted: bool,
 }
 
 /// Outcomes of one source's events in one hour of ingestion, cumulative.

@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::RedrivenOutcomes;
+use tidemill_events::{CellGroup, RedrivenOutcomes};
 use tidemill_totals::Totals;
 
 use super::*;
@@ -26,11 +24,9 @@ fn head() -> MetricsUpdate {
 fn cell(bytes: usize) -> CellUpdate {
     CellUpdate {
         retracted: false,
-        metric: "m".into(),
-        version: "v".into(),
+        group: CellGroup::new("m", "v", [("d", "x".repeat(bytes))]),
         start: Timestamp::EPOCH,
         end: Timestamp::EPOCH,
-        dimensions: BTreeMap::from([("d".into(), "x".repeat(bytes))]),
         totals: Totals(Vec::new()),
         exemplar: None,
     }
@@ -42,7 +38,7 @@ fn no_message_is_larger_than_nats_takes() {
     let sizes = [300_000, 300_000, 100, 700_000, 100, 500_000];
     let messages = in_messages(&head(), sizes.map(cell).to_vec(), Vec::new());
     let held: Vec<Vec<usize>> =
-        messages.iter().map(|m| m.cells.iter().map(|cell| cell.dimensions["d"].len()).collect()).collect();
+        messages.iter().map(|m| m.cells.iter().map(|cell| cell.group.values[0].len()).collect()).collect();
     assert_eq!(held, [vec![300_000], vec![300_000, 100], vec![700_000], vec![100, 500_000]]);
     assert_eq!(messages.iter().map(|m| m.part).collect::<Vec<_>>(), [0, 1, 2, 3]);
     let watermarks: Vec<_> = messages.iter().map(|m| m.watermark).collect();

@@ -21,9 +21,9 @@ pub(super) fn of(item: &impl Serialize) -> usize {
 /// Bytes that a cell takes at most, and a few hundred more than it does. To write
 /// it out would take as long as to send it.
 pub(super) fn of_cell(cell: &CellUpdate) -> usize {
-    let dimensions = cell.dimensions.iter().map(|(name, value)| of_text(name) + of_text(value));
+    let dimensions = cell.group.dimensions().map(|(name, value)| of_text(name) + of_text(value));
     let totals = cell.totals.0.iter().map(of_total);
-    CELL + of_text(&cell.metric) + of_text(&cell.version) + dimensions.sum::<usize>() + totals.sum::<usize>()
+    CELL + of_text(cell.metric()) + of_text(cell.version()) + dimensions.sum::<usize>() + totals.sum::<usize>()
 }
 
 /// With its quotes, and the colon or comma behind.
@@ -54,6 +54,7 @@ fn of_total(total: &MeasureTotal) -> usize {
 mod tests {
     use proptest::prelude::*;
     use tidemill_domain::{Amount, Currency, Timestamp};
+    use tidemill_events::CellGroup;
     use tidemill_totals::{Converted, Distinct, Totals};
 
     use super::*;
@@ -97,11 +98,9 @@ mod tests {
             let time = Timestamp::saturating_from_millis(millis);
             let count = totals.len();
             let cell = CellUpdate {
-                metric: "sales".into(),
-                version: "0123456789ab".into(),
+                group: CellGroup::new("sales", "0123456789ab", texts),
                 start: time,
                 end: time,
-                dimensions: texts.into_iter().collect(),
                 totals: Totals(totals),
                 exemplar: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().ok(),
                 retracted: true,

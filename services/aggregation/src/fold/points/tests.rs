@@ -1,4 +1,5 @@
 use tidemill_domain::{Amount, Timestamp};
+use tidemill_events::CellGroup;
 use tidemill_totals::Totals;
 
 use super::*;
@@ -13,11 +14,9 @@ fn a_retracted_session_overwrites_every_field_of_its_point() {
     let metric = metrics.get("visits").expect("is defined");
     let five = Amount::from_int(5);
     let live = CellUpdate {
-        metric: "visits".into(),
-        version: metric.version().into(),
+        group: metric.cell_group([""; 0]),
         start: Timestamp::EPOCH,
         end: Timestamp::EPOCH.plus_millis(60_000),
-        dimensions: BTreeMap::new(),
         totals: Totals::of([
             Measure::Average { sum: five, count: 1 },
             Measure::Min(Some(five)),
@@ -44,6 +43,7 @@ fn a_retracted_session_overwrites_every_field_of_its_point() {
         };
         assert_eq!(value, expected, "{name}");
     }
-    let stale = CellUpdate { version: "another".into(), ..live };
+    let another = CellGroup::new("visits", "another", [("", ""); 0]);
+    let stale = CellUpdate { group: another, ..live };
     assert_eq!(super::point(&stale, Partition::new(1), &metrics), None);
 }

@@ -219,7 +219,7 @@ proptest! {
             apply(&mut state, &batch(seq, head), &metrics);
             if seq % kept_every == 0 || rest.is_empty() {
                 for cell in kept(&mut state).updates().into_iter().flat_map(|update| update.cells) {
-                    let key = (cell.dimensions["customer"].clone(), cell.start.millis());
+                    let key = (cell.group.dimension("customer").expect("is one").to_owned(), cell.start.millis());
                     prop_assert!(published.get(&key) != Some(&None), "what was taken back never comes again");
                     published.insert(key, (!cell.retracted).then(|| (cell.end.millis(), cell.totals.clone())));
                 }
@@ -283,7 +283,7 @@ fn an_order_of_which_a_line_cannot_be_read_is_the_same_in_both_metrics() {
         let metric = metrics.iter().find(|metric| metric.name == name).expect("is built in");
         let place = metric.measures.keys().position(|measure| measure == "net").expect("is there");
         let net = |cell: &CellUpdate| (cell.totals.0[place].measure.clone(), cell.totals.0[place].unread);
-        let of_metric: Vec<_> = cells.iter().filter(|cell| cell.metric == name).map(net).collect();
+        let of_metric: Vec<_> = cells.iter().filter(|cell| cell.metric() == name).map(net).collect();
         let mut total = MeasureTotal::from(metric.measures["net"].kind.nothing());
         total.add_money(ReadAmount { amount: Amount::from_int(12), rounded: false }, None);
         assert_eq!(of_metric, [(total.measure, 1)], "{name}");

@@ -14,8 +14,8 @@ use super::{
 use crate::fold::{books::EventOutcomes, points::point};
 
 fn key_of(cell: &CellUpdate) -> Key {
-    let customer = cell.dimensions.get("customer").cloned().unwrap_or_default();
-    (cell.metric.clone(), customer, cell.start.millis() / 1000)
+    let customer = cell.group.dimension("customer").unwrap_or_default().to_owned();
+    (cell.metric().to_owned(), customer, cell.start.millis() / 1000)
 }
 
 /// What a reader makes of messages: the furthest word on each cell and book.

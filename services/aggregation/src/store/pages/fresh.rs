@@ -1,12 +1,12 @@
 //! The cells of a checkpoint, written down and in the order of their places.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use tidemill_events::CellUpdate;
 use tidemill_store::Error as StoreError;
 
 use super::{
-    run::{CellKind, CellPlace, StoredCell},
+    run::{CellKind, CellPlace, PageCell},
     state::put_content,
 };
 use crate::{
@@ -27,7 +27,6 @@ pub(super) struct FreshCells {
 #[derive(Debug)]
 pub(super) struct FreshKind {
     pub(super) kind: CellKind,
-    names: Vec<String>,
     cells: Vec<FreshCell>,
 }
 
@@ -68,34 +67,24 @@ impl FreshCells {
     pub(super) fn push(&mut self, cell: UnwrittenCell<'_>) -> Result<(), StoreError> {
         let UnwrittenCell { id, update, raw_seq, changed_at, fresh, seen_before } = cell;
         let start = self.bytes.len();
-        put_content(&mut self.bytes, update.dimensions.values(), &update.totals, update.exemplar)?;
+        put_content(&mut self.bytes, &update.group.values, &update.totals, update.exemplar)?;
         let content = start..self.bytes.len();
         seen::pack(&mut self.bytes, fresh);
         let seen = content.end..self.bytes.len();
         let place = CellPlace { start: update.start.millis(), id };
         let cell = FreshCell { place, end: update.end.millis(), raw_seq, changed_at, content, seen, seen_before };
-        self.kind(update)?.cells.push(cell);
+        self.kind(&update.group.metric).cells.push(cell);
         Ok(())
     }
 
     /// They are few.
-    fn kind(&mut self, update: &CellUpdate) -> Result<&mut FreshKind, StoreError> {
-        let is_same = |known: &FreshKind| {
-            known.kind.metric == update.metric
-                && known.kind.version == update.version
-                && update.dimensions.keys().eq(&known.names)
-        };
-        let at = match self.kinds.iter().position(is_same) {
-            Some(at) => at,
-            None => {
-                let names: Vec<String> = update.dimensions.keys().cloned().collect();
-                let dimensions = serde_json::to_string(&names).map_err(|_| StoreError::Malformed("dimensions"))?;
-                let kind = CellKind { metric: update.metric.clone(), version: update.version.clone(), dimensions };
-                self.kinds.push(FreshKind { kind, names, cells: Vec::new() });
-                self.kinds.len() - 1
-            }
-        };
-        Ok(&mut self.kinds[at])
+    fn kind(&mut self, kind: &CellKind) -> &mut FreshKind {
+        let is_same = |known: &FreshKind| Arc::ptr_eq(&known.kind, kind) || known.kind == *kind;
+        let at = self.kinds.iter().position(is_same).unwrap_or_else(|| {
+            self.kinds.push(FreshKind { kind: kind.clone(), cells: Vec::new() });
+            self.kinds.len() - 1
+        });
+        &mut self.kinds[at]
     }
 
     pub(super) fn sort(&mut self) {
@@ -103,9 +92,9 @@ impl FreshCells {
     }
 
     /// The cells of a kind, with what a row of an earlier release has seen of each.
-    pub(super) fn cells<'f>(&'f self, kind: &'f FreshKind) -> impl Iterator<Item = (StoredCell<'f>, &'f [u8])> {
+    pub(super) fn cells<'f>(&'f self, kind: &'f FreshKind) -> impl Iterator<Item = (PageCell<'f>, &'f [u8])> {
         kind.cells.iter().map(|cell| {
-            let stored = StoredCell {
+            let stored = PageCell {
                 place: cell.place,
                 end: cell.end,
                 raw_seq: cell.raw_seq,

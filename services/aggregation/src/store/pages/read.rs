@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::CellUpdate;
+use tidemill_events::{CellGroup, CellMetric, CellUpdate};
 use tidemill_store::{Error as StoreError, SqlValues, for_keys};
 use tidemill_totals::Totals;
 
 use super::{
     Pages, WantedWindow,
     directory::{CellPage, Directory, StoredRun},
-    run::{CellKind, CellPlace, RunCells, StoredCell},
+    run::{CellKind, CellPlace, PageCell, RunCells},
     state::{CellContent, content},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         cell::{Cell, CellId, CellKey, MeasureState},
         session::TimeSpan,
     },
-    store::{Store, cell_id, points::FirstPoints, seen},
+    store::{Store, cell_id, first_points::FirstPoints, seen},
 };
 
 /// Pages read by one statement.
@@ -58,7 +58,7 @@ impl Store {
         {
             let mut directory = pages.directory();
             for window in wanted {
-                match directory.page_of(&window.metric.name, window.metric.version(), window.place()) {
+                match directory.page_of(window.metric.cell_metric(), window.place()) {
                     Some(page) => by_page.entry(page).or_default().push(window.id),
                     None if directory.rows_from.is_some() => rows.push(window.id),
                     None => {}
@@ -109,9 +109,8 @@ impl Store {
         let mut updates = Vec::new();
         for page in pages_of(&self.runs(partition, pages).await?) {
             let Some(first) = page.first() else { continue };
-            let names = first.kind.names()?;
             for cell in newest(page)?.into_values().filter(|cell| cell.raw_seq > raw_seq) {
-                updates.push(update(&first.kind, &names, &cell)?);
+                updates.push(update(&first.kind, &cell)?);
             }
         }
         Ok(updates)
@@ -155,10 +154,9 @@ pub(in crate::store) async fn read_points(
         }
         let stored = runs(connection, partition, &[row.try_get(1)?]).await?;
         let Some(run) = stored.first() else { continue };
-        let names = run.kind.names()?;
         for cell in newest(&stored)?.into_values() {
             if (span.from.millis()..span.to.millis()).contains(&cell.place.start) {
-                first.add(&update(&run.kind, &names, &cell)?, partition);
+                first.add(&update(&run.kind, &cell)?, partition);
             }
         }
     }
@@ -174,7 +172,9 @@ struct StoredPageRun {
 }
 
 fn kind(row: &AnyRow) -> Result<CellKind, StoreError> {
-    Ok(CellKind { metric: row.try_get(2)?, version: row.try_get(3)?, dimensions: row.try_get(4)? })
+    let dimensions: String = row.try_get(4)?;
+    let dimensions = serde_json::from_str(&dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
+    Ok(CellMetric { name: row.try_get(2)?, version: row.try_get(3)?, dimensions }.into())
 }
 
 fn page_run(row: &AnyRow) -> Result<StoredPageRun, StoreError> {
@@ -214,7 +214,7 @@ fn directory(rows: &[AnyRow]) -> Result<Directory, StoreError> {
 }
 
 /// Each cell of a page as its newest run has it.
-fn newest(page: &[StoredPageRun]) -> Result<BTreeMap<CellPlace, StoredCell<'_>>, StoreError> {
+fn newest(page: &[StoredPageRun]) -> Result<BTreeMap<CellPlace, PageCell<'_>>, StoreError> {
     let mut cells = BTreeMap::new();
     for cell in page.iter().flat_map(|run| RunCells::of(&run.entries)) {
         let cell = cell?;
@@ -231,7 +231,7 @@ fn read_cells(
     found: &mut HashMap<CellId, Cell>,
 ) -> Result<Vec<CellId>, StoreError> {
     let mut ids = Vec::new();
-    let mut cells: HashMap<CellId, (StoredCell<'_>, Vec<&[u8]>)> = HashMap::new();
+    let mut cells: HashMap<CellId, (PageCell<'_>, Vec<&[u8]>)> = HashMap::new();
     for cell in page.iter().flat_map(|run| RunCells::of(&run.entries)) {
         let cell = cell?;
         ids.push(cell.place.id);
@@ -242,15 +242,13 @@ fn read_cells(
         }
     }
     let Some(first) = page.first() else { return Ok(ids) };
-    let names = first.kind.names()?;
     for (id, (stored, seen)) in cells {
-        let CellUpdate { metric, version, start, end, dimensions, totals: Totals(totals), exemplar, .. } =
-            update(&first.kind, &names, &stored)?;
+        let CellUpdate { group, start, end, totals: Totals(totals), exemplar, .. } = update(&first.kind, &stored)?;
         let mut measures: Vec<_> = totals.into_iter().map(MeasureState::of).collect();
         for piece in seen {
             seen::add(piece, &mut measures)?;
         }
-        let key = CellKey { metric, version, start, end, dimensions };
+        let key = CellKey { group, start, end };
         let raw_seq = stored.raw_seq;
         let cell =
             Cell { key, group: None, settled: None, measures, raw_seq, exemplar, dirty: false, fresh: Vec::new() };
@@ -259,14 +257,12 @@ fn read_cells(
     Ok(ids)
 }
 
-fn update(kind: &CellKind, names: &[String], cell: &StoredCell<'_>) -> Result<CellUpdate, StoreError> {
-    let CellContent { dimensions, totals, exemplar } = content(cell.content, names)?;
+fn update(kind: &CellKind, cell: &PageCell<'_>) -> Result<CellUpdate, StoreError> {
+    let CellContent { values, totals, exemplar } = content(cell.content, kind.dimensions.len())?;
     Ok(CellUpdate {
-        metric: kind.metric.clone(),
-        version: kind.version.clone(),
+        group: CellGroup { metric: kind.clone(), values: values.into() },
         start: Timestamp::saturating_from_millis(cell.place.start),
         end: Timestamp::saturating_from_millis(cell.end),
-        dimensions,
         totals,
         exemplar,
         retracted: false,

@@ -22,7 +22,7 @@ use super::{PageRules, WantedWindow};
 use crate::{
     config::Windows,
     fold::{
-        cell::{CellId, CellKey, MeasureState},
+        cell::{CellId, CellKey, MeasureState, published_id},
         changes::{ChangedCell, PartitionChanges},
         points::point_of,
         session::TimeSpan,
@@ -98,8 +98,7 @@ impl Model {
     }
 
     fn id(&self, update: &CellUpdate) -> CellId {
-        let values: Vec<String> = update.dimensions.values().cloned().collect();
-        CellKey::id(self.partition, self.metric(update.metric == "a_metric"), update.start, &values)
+        published_id(self.partition, update)
     }
 
     /// What changes, and what the cells are then.
@@ -114,11 +113,9 @@ impl Model {
             let id = CellKey::id(self.partition, metric, start, &values);
             let expected = cells.entry(id).or_insert_with(|| Expected {
                 update: CellUpdate {
-                    metric: key.metric,
-                    version: key.version,
+                    group: key.group,
                     start,
                     end: key.end,
-                    dimensions: key.dimensions,
                     totals: Totals(Vec::new()),
                     exemplar: None,
                     retracted: false,
@@ -157,9 +154,10 @@ impl Model {
         for ChangedCell { id, raw_seq, update, fresh, .. } in &changes.cells {
             let sql = "INSERT INTO cells (id, partition, metric, version, window_start, window_end, dimensions, totals, \
                        raw_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            let dimensions: BTreeMap<&str, &str> = update.group.dimensions().collect();
             let query = sqlx::query(sql).bind(id.to_vec()).bind(i64::from(self.partition.index()));
-            let query = query.bind(&update.metric).bind(&update.version).bind(update.start.millis());
-            let query = query.bind(update.end.millis()).bind(serde_json::to_string(&update.dimensions).expect("text"));
+            let query = query.bind(update.metric()).bind(update.version()).bind(update.start.millis());
+            let query = query.bind(update.end.millis()).bind(serde_json::to_string(&dimensions).expect("text"));
             let query = query.bind(serde_json::to_string(&update.totals).expect("text")).bind(raw_seq.cast_signed());
             query.execute(self.store.database.writer()).await.expect("writes");
             for (n, value) in fresh.iter().enumerate() {
@@ -210,7 +208,7 @@ impl Model {
         let known = self.cells.iter().filter(|(id, _)| half(id));
         let mut wanted: Vec<_> = known
             .map(|(id, cell)| WantedWindow {
-                metric: self.metric(cell.update.metric == "a_metric"),
+                metric: self.metric(cell.update.metric() == "a_metric"),
                 start: cell.update.start,
                 id: *id,
             })
@@ -249,7 +247,7 @@ impl Model {
         };
         for metric in self.metrics.iter() {
             let of_span = |cell: &&Expected| {
-                cell.update.metric == metric.name && cell.update.start >= span.from && cell.update.start < span.to
+                cell.update.metric() == metric.name && cell.update.start >= span.from && cell.update.start < span.to
             };
             let expected = self.cells.values().filter(of_span);
             let mut expected: Vec<_> =
@@ -301,4 +299,28 @@ fn whatever_is_written_is_found_on_postgres() {
         return skipped("whatever_is_written_is_found_on_postgres", "no PostgreSQL is installed");
     };
     whatever_is_written_is_found(&server.url(), &runtime, 16);
+}
+
+#[tokio::test]
+async fn the_first_points_are_read_and_no_more_pages_than_they_need() {
+    let folder = tempdir();
+    let config = Config { url: format!("sqlite://{}/a.db", folder.path().display()), max_connections: 4 };
+    let mut store = Store::open(&config, Context::new("aggregation").breaker("store")).await.expect("opens");
+    store.rules.page_bytes = 300;
+    let partition = Partition::new(2);
+    let (metrics, cells) = (testing::metrics(DEFINITIONS), BTreeMap::new());
+    let model = Model { store, metrics, partition, cells, raw_seq: 0 };
+    let (claim, pages) = model.open().await;
+    let added: Vec<Added> = (0..100).map(|minute| (true, minute, 1, 7)).collect();
+    let (changes, _) = model.changes(&added);
+    model.store.checkpoint(&changes, &claim, &pages).await.expect("is written");
+    // One of the last pages cannot be read any more.
+    let spoil = "UPDATE cell_pages SET entries = zeroblob(3) WHERE first_start >= 5000000";
+    let spoiled = sqlx::query(spoil).execute(model.store.database.writer()).await.expect("writes");
+    assert!(spoiled.rows_affected() > 1 && pages.directory().kinds.values().all(|pages| pages.len() > 10));
+    let span = TimeSpan { from: Timestamp::EPOCH, to: Timestamp::saturating_from_millis(100 * MINUTE) };
+    let points = model.store.points(model.metric(true), span, 5).await.expect("reads");
+    let minutes: Vec<i64> = points.iter().map(|point| point.time.millis() / MINUTE).collect();
+    assert_eq!(minutes, [0, 1, 2, 3, 4]);
+    model.store.points(model.metric(true), span, 1_000).await.expect_err("reads what is spoiled");
 }

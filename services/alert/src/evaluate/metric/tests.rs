@@ -43,13 +43,9 @@ fn in_currency(start: Timestamp, category: &str, region: &str, currency: &str, r
     ]);
     CellUpdate {
         retracted: false,
-        metric: "sales_metrics".into(),
-        version: metrics().get("sales_metrics").expect("is there").version().into(),
+        group: sales.get("sales_metrics").expect("is there").cell_group([category, currency, region]),
         start,
         end: start.plus_millis(MINUTE),
-        dimensions: [("category", category), ("currency", currency), ("region", region)]
-            .map(|(k, v)| (k.into(), v.into()))
-            .into(),
         totals,
         exemplar: None,
     }
@@ -175,15 +171,10 @@ fn sessions_start_anywhere_and_are_no_baseline() {
     let mut rules = Rules::default();
     rules.add("rule.yaml", rule, &metrics).expect("the rule is right");
     let mut rules = MetricRules::new(rules.metric, &metrics, &Saved::default(), Arc::default());
-    let version = metrics.get("visits").expect("is there").version().to_owned();
+    let group = metrics.get("visits").expect("is there").cell_group(["v1"]);
     let mut apply = |raw_seq: u64, start: Timestamp, end: Timestamp, views: u64| {
-        let visit = CellUpdate {
-            metric: "visits".into(),
-            version: version.clone(),
-            dimensions: [("visitor".to_owned(), "v1".to_owned())].into(),
-            totals: Totals::of([Measure::Count(views)]),
-            ..cell(start, "", "", 0)
-        };
+        let visit =
+            CellUpdate { group: group.clone(), totals: Totals::of([Measure::Count(views)]), ..cell(start, "", "", 0) };
         rules.apply(&[update(0, raw_seq, start, vec![CellUpdate { end, ..visit }])], window(WINDOWS)).alerts
     };
     // More sessions than windows of a grid are kept, and all of them alive.

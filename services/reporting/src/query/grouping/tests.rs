@@ -172,7 +172,7 @@ fn money(category: &str, currency: &str, amount: &str, base: Option<Option<&str>
     let mut cell = cell(0, category, "EU", 0);
     let named = [("category", category), ("currency", currency), ("region", "EU")];
     let named = named.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    cell.dimensions = canonical(&named.into()).to_string().leak();
+    cell.dimensions = canonical(BTreeMap::from(named)).to_string().leak();
     let base = base.map(|converted| BaseAmount { base: Currency::EUR, converted: converted.map(read) });
     cell.totals.0[3] = Measure::Sum(Amount::ZERO).into();
     cell.totals.0[3].add_money(read(amount), base);

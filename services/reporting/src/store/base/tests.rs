@@ -1,5 +1,5 @@
 use tidemill_domain::{Amount, BaseAmount, ReadAmount};
-use tidemill_events::MetricsUpdate;
+use tidemill_events::{CellGroup, MetricsUpdate};
 use tidemill_totals::Measure;
 
 use super::*;
@@ -16,7 +16,7 @@ fn converted(raw_seq: u64, minute: i64, base: Option<&str>) -> MetricsUpdate {
     update.cells.truncate(1);
     let cell = &mut update.cells[0];
     (cell.start, cell.end) = (at(minute * 60_000), at((minute + 1) * 60_000));
-    cell.dimensions.insert("category".into(), format!("of {raw_seq}"));
+    cell.group = CellGroup::new("sales_metrics", &sales().version, [("category", format!("of {raw_seq}"))]);
     let mut revenue = MeasureTotal::from(Measure::Sum(Amount::ZERO));
     let amount = ReadAmount { amount: Amount::from_int(1), rounded: false };
     let base = base.map(|base| BaseAmount { base: base.parse().expect("a currency"), converted: None });

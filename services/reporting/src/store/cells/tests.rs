@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tidemill_events::{CellUpdate, MetricsUpdate};
+use tidemill_events::{CellGroup, CellUpdate, MetricsUpdate};
 
 use super::*;
 use crate::{
@@ -112,8 +112,12 @@ async fn any_text_is_a_dimension(store: &Store) {
     told.cells = texts
         .iter()
         .map(|text| CellUpdate {
+            group: CellGroup::new(
+                "sales_metrics",
+                &sales().version,
+                [("category", text.clone()), ("region", text.repeat(2))],
+            ),
             start: at(900_000_000),
-            dimensions: BTreeMap::from([("category".into(), text.clone()), ("region".into(), text.repeat(2))]),
             ..told.cells[0].clone()
         })
         .collect();

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use sqlx::{AssertSqlSafe, Row};
 use tidemill_definitions::MetricDefinition;
 use tidemill_domain::Partition;
-use tidemill_events::{CellUpdate, MetricsUpdate};
+use tidemill_events::{CellGroup, CellUpdate, MetricsUpdate};
 use tidemill_store::Error;
 
 use super::*;
@@ -42,13 +42,17 @@ const DAY: i64 = 24 * HOUR;
 /// When roll-ups are made: later than whatever was touched is due.
 const LONG_AFTER: i64 = 100 * DAY;
 
+fn of_category(category: &str) -> CellGroup {
+    CellGroup::new("sales_metrics", &sales().version, [("category", category), ("region", "EU")])
+}
+
 /// An update with the orders of one minute in two categories.
 fn minute(start: i64, raw_seq: u64) -> MetricsUpdate {
     let mut told = update(0, raw_seq);
     let category = |n: u64| CellUpdate {
+        group: of_category(&format!("category {n}")),
         start: at(start),
         end: at(start + 60_000),
-        dimensions: BTreeMap::from([("category".into(), format!("category {n}")), ("region".into(), "EU".into())]),
         ..told.cells[0].clone()
     };
     told.cells = vec![category(0), category(1)];
@@ -187,7 +191,9 @@ async fn a_metric_that_is_not_rolled_up_keeps_no_marks(store: &Store) {
     let metric: Metric = (&MetricDefinition::parse("sliding.yaml", text).expect("is right")).into();
     store.save_definitions([&metric].into_iter()).await.expect("saves");
     let mut told = minute(0, 5);
-    told.cells.iter_mut().for_each(|cell| cell.version.clone_from(&metric.version));
+    for cell in &mut told.cells {
+        cell.group = CellGroup::new("sales_metrics", &metric.version, cell.group.dimensions().map(|(n, v)| (n, v)));
+    }
     fold(store, &[told]).await;
     assert_eq!(rows(store, "rollup_marks").await, 1);
     roll_up(store, Zone::UTC, LONG_AFTER).await;
@@ -239,10 +245,7 @@ async fn an_hour_of_too_many_combinations_is_read_by_cell() {
     let (store, _folder) = crate::store::testing::sqlite().await;
     store.save_definitions([&sales()].into_iter()).await.expect("saves");
     let told = minute(0, 5);
-    let cells = (0..20_001).map(|n| {
-        let dimensions = BTreeMap::from([("category".into(), n.to_string()), ("region".into(), "EU".into())]);
-        CellUpdate { dimensions, ..told.cells[0].clone() }
-    });
+    let cells = (0..20_001).map(|n| CellUpdate { group: of_category(&n.to_string()), ..told.cells[0].clone() });
     fold(&store, &[MetricsUpdate { cells: cells.collect(), ..told.clone() }]).await;
     let (shop, now) = (Zone::UTC, at(LONG_AFTER));
     store.begin_rollups(shop).await.expect("begins");

@@ -65,17 +65,11 @@ impl Told {
         let start =
             (BEGIN + day * DAY + hour * HOUR + (quarter * 15 + self.minute) * MINUTE).div_euclid(length) * length;
         let (category, region, currency) = self.dimensions;
-        let named = [
-            ("category", format!("c{category}")),
-            ("region", format!("r{region}")),
-            ("currency", CURRENCIES[currency].into()),
-        ];
+        let values = [format!("c{category}"), CURRENCIES[currency].into(), format!("r{region}")];
         let cell = CellUpdate {
-            metric: "each_metric".into(),
-            version: definition.version().into(),
+            group: definition.cell_group(values),
             start: at(start),
             end: at(start + length),
-            dimensions: named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             totals: self.totals(definition),
             retracted: self.retracted,
             exemplar: None,

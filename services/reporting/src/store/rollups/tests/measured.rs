@@ -19,21 +19,15 @@ fn line(definition: &MetricDefinition, order: u64, start: i64, line: u64) -> Cel
     // Popular categories, and others: the square of what is spread evenly.
     let spread = (order * 7919 + line * 104_729) % 1_000_003;
     let category = spread * spread / 1_000_003 * CATEGORIES / 1_000_003;
-    let named = [
-        ("category", format!("Category {category}")),
-        ("currency", "EUR".to_owned()),
-        ("region", ["Asia", "Europe"][(order % 2) as usize].to_owned()),
-    ];
+    let category = format!("Category {category}");
     let price = Amount::from_int(5 + (order % 90).cast_signed());
     let mut customers = Distinct::default();
     customers.insert(&format!("customer-{}", order % 9000));
     CellUpdate {
         retracted: false,
-        metric: "sales_metrics".into(),
-        version: definition.version().to_owned(),
+        group: definition.cell_group([&category, "EUR", ["Asia", "Europe"][(order % 2) as usize]]),
         start: at(start),
         end: at(start + 60_000),
-        dimensions: named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         totals: definition.totals([
             ("gross", Measure::Sum(price)),
             ("net", Measure::Sum(price)),
