@@ -11,9 +11,11 @@ use crate::{error::Error, fold::cell::CellId};
 
 mod checkpoint;
 mod counting;
+mod first_points;
 mod pages;
 mod points;
 mod read;
+mod rows;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -76,7 +78,9 @@ impl Store {
             // To the end: the statement is done only then.
             let rows = query.fetch_all(self.database.writer()).await.map_err(StoreError::from)?;
             let row = rows.first().ok_or(StoreError::Malformed("claim"))?;
-            Ok(PartitionClaim { partition, epoch: row.try_get(0).map_err(StoreError::from)?, floor: unsigned(row, 1)? })
+            let floor: i64 = row.try_get(1).map_err(StoreError::from)?;
+            let epoch = row.try_get(0).map_err(StoreError::from)?;
+            Ok(PartitionClaim { partition, epoch, floor: unfenced(floor).cast_unsigned() })
         })
         .await
     }
@@ -129,6 +133,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// The floor of a partition that has pages, as it is stored: below zero, so that a
+/// release that knows no pages finds it malformed, and does not begin its totals anew.
+fn fenced(floor: u64) -> i64 {
+    -1 - floor.cast_signed()
+}
+
+fn unfenced(stored: i64) -> i64 {
+    if stored < 0 { -1 - stored } else { stored }
 }
 
 fn unsigned(row: &AnyRow, column: usize) -> Result<u64, StoreError> {

@@ -8,8 +8,9 @@ use tidemill_events::StreamName;
 use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
 use super::{
-    PartitionClaim, Store, cell_id,
+    PartitionClaim, Store, cell_id, fenced,
     pages::{Pages, WrittenPages},
+    rows::delete_cells,
     seen,
 };
 use crate::{
@@ -80,13 +81,14 @@ impl Store {
         // First, so that nobody can claim the partition until all is written:
         // the row stays locked.
         let sql = "UPDATE partitions SET floor = $1, furthest = $4, log_time = COALESCE($5, log_time) \
-                   WHERE partition = $2 AND epoch = $3 AND floor <= $1";
+                   WHERE partition = $2 AND epoch = $3 AND floor BETWEEN $1 AND $6";
         let moved = sqlx::query(sql)
-            .bind(changes.floor.cast_signed())
+            .bind(fenced(changes.floor))
             .bind(i64::from(changes.partition.index()))
             .bind(claim.epoch)
             .bind(changes.clocks.furthest.map(Timestamp::millis))
             .bind(changes.log_time.map(Timestamp::millis))
+            .bind(changes.floor.cast_signed())
             .execute(&mut *transaction)
             .await
             .map_err(StoreError::from)?;
@@ -214,13 +216,6 @@ async fn write_left_out(connection: &mut AnyConnection, changes: &PartitionChang
 
 fn sessions(changes: &PartitionChanges) -> impl Iterator<Item = &ChangedCell> {
     changes.cells.iter().filter(|cell| cell.group.is_some())
-}
-
-pub(super) async fn delete_cells(connection: &mut AnyConnection, ids: &[CellId]) -> Result<(), StoreError> {
-    for statement in ["DELETE FROM seen_values WHERE cell IN (?)", "DELETE FROM cells WHERE id IN (?)"] {
-        for_keys(connection, statement, &SqlValues::new(), ids.iter().map(|id| id.to_vec())).await?;
-    }
-    Ok(())
 }
 
 /// Readers need not be told again of what they were told before this time.

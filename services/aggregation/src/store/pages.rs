@@ -83,10 +83,7 @@ impl Pages {
     pub(crate) fn possible<'m>(&self, mut wanted: Vec<WantedWindow<'m>>) -> Vec<WantedWindow<'m>> {
         let mut directory = self.directory();
         if directory.rows_from.is_none() {
-            wanted.retain(|wanted| {
-                let (metric, version) = (&wanted.metric.name, wanted.metric.version());
-                directory.page_of(metric, version, wanted.place()).is_some()
-            });
+            wanted.retain(|wanted| directory.page_of(wanted.metric.cell_metric(), wanted.place()).is_some());
         }
         wanted
     }

@@ -32,9 +32,9 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// What is left to be read.
-pub(super) struct Unread<'b>(pub(super) &'b [u8]);
+pub(super) struct UnreadBytes<'b>(pub(super) &'b [u8]);
 
-impl<'b> Unread<'b> {
+impl<'b> UnreadBytes<'b> {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -110,7 +110,7 @@ mod tests {
             put_wide(&mut out, wide);
             put_bytes(&mut out, &bytes);
             put_bytes(&mut out, text.as_bytes());
-            let mut unread = Unread(&out);
+            let mut unread = UnreadBytes(&out);
             prop_assert_eq!(unread.number().expect("is there"), number);
             prop_assert_eq!(unread.signed().expect("is there"), signed);
             prop_assert_eq!(unread.wide().expect("is there"), wide);
@@ -118,7 +118,7 @@ mod tests {
             prop_assert_eq!(unread.text().expect("is there"), text);
             prop_assert!(unread.is_empty());
             let short = &out[..out.len().saturating_sub(cut + 1)];
-            let mut unread = Unread(short);
+            let mut unread = UnreadBytes(short);
             let read = [unread.number().is_ok(), unread.wide().is_ok(), unread.bytes().is_ok(), unread.text().is_ok()];
             prop_assert!(read.iter().any(|read| !read), "what is cut off is not read");
         }

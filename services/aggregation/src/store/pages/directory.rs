@@ -64,16 +64,14 @@ pub(super) struct PageChange {
 }
 
 impl Directory {
-    /// The page that has a cell, if any has it. Fewer than there are versions of
-    /// metrics are looked at.
-    pub(super) fn page_of(&mut self, metric: &str, version: &str, place: CellPlace) -> Option<i64> {
-        let of_version = self.kinds.iter().filter(|(kind, _)| kind.metric == metric && kind.version == version);
-        let page = |pages: &KindPages| {
-            let (_, page) = pages.range(..=place).next_back()?;
-            (place <= page.last).then_some(page.id)
-        };
-        let found = of_version.filter_map(|(_, pages)| page(pages)).find(|page| self.known.may_have(*page, &place.id));
-        found.inspect(|page| self.known.touch(*page))
+    /// The page that has a cell, if any has it.
+    pub(super) fn page_of(&mut self, kind: &CellKind, place: CellPlace) -> Option<i64> {
+        let (_, page) = self.kinds.get(kind)?.range(..=place).next_back()?;
+        if place > page.last || !self.known.may_have(page.id, &place.id) {
+            return None;
+        }
+        self.known.touch(page.id);
+        Some(page.id)
     }
 
     /// Takes in what a checkpoint did.

@@ -2,11 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use tidemill_events::{CellMetric, CellUpdate};
+use tidemill_events::CellUpdate;
 use tidemill_store::Error as StoreError;
 
 use super::{
-    run::{CellKind, CellPlace, StoredCell},
+    run::{CellKind, CellPlace, PageCell},
     state::put_content,
 };
 use crate::{
@@ -27,7 +27,6 @@ pub(super) struct FreshCells {
 #[derive(Debug)]
 pub(super) struct FreshKind {
     pub(super) kind: CellKind,
-    metric: Arc<CellMetric>,
     cells: Vec<FreshCell>,
 }
 
@@ -74,21 +73,18 @@ impl FreshCells {
         let seen = content.end..self.bytes.len();
         let place = CellPlace { start: update.start.millis(), id };
         let cell = FreshCell { place, end: update.end.millis(), raw_seq, changed_at, content, seen, seen_before };
-        self.kind(update)?.cells.push(cell);
+        self.kind(&update.group.metric).cells.push(cell);
         Ok(())
     }
 
     /// They are few.
-    fn kind(&mut self, update: &CellUpdate) -> Result<&mut FreshKind, StoreError> {
-        let metric = &update.group.metric;
-        let at = match self.kinds.iter().position(|known| known.metric == *metric) {
-            Some(at) => at,
-            None => {
-                self.kinds.push(FreshKind { kind: CellKind::of(metric)?, metric: metric.clone(), cells: Vec::new() });
-                self.kinds.len() - 1
-            }
-        };
-        Ok(&mut self.kinds[at])
+    fn kind(&mut self, kind: &CellKind) -> &mut FreshKind {
+        let is_same = |known: &FreshKind| Arc::ptr_eq(&known.kind, kind) || known.kind == *kind;
+        let at = self.kinds.iter().position(is_same).unwrap_or_else(|| {
+            self.kinds.push(FreshKind { kind: kind.clone(), cells: Vec::new() });
+            self.kinds.len() - 1
+        });
+        &mut self.kinds[at]
     }
 
     pub(super) fn sort(&mut self) {
@@ -96,9 +92,9 @@ impl FreshCells {
     }
 
     /// The cells of a kind, with what a row of an earlier release has seen of each.
-    pub(super) fn cells<'f>(&'f self, kind: &'f FreshKind) -> impl Iterator<Item = (StoredCell<'f>, &'f [u8])> {
+    pub(super) fn cells<'f>(&'f self, kind: &'f FreshKind) -> impl Iterator<Item = (PageCell<'f>, &'f [u8])> {
         kind.cells.iter().map(|cell| {
-            let stored = StoredCell {
+            let stored = PageCell {
                 place: cell.place,
                 end: cell.end,
                 raw_seq: cell.raw_seq,

@@ -4,7 +4,7 @@
 use super::{
     PageRules,
     directory::{CellPage, Directory, KindPages, PageChange, StoredRun},
-    run::{CellKind, CellPlace, RunBuilder, StoredCell},
+    run::{CellKind, CellPlace, PageCell, RunBuilder},
 };
 
 /// Cells that go to the same page.
@@ -41,7 +41,7 @@ impl OpenRun {
 /// beside those that a cell has with it.
 pub(super) fn share_out<'c>(
     pages: &KindPages,
-    cells: impl Iterator<Item = (StoredCell<'c>, &'c [u8])>,
+    cells: impl Iterator<Item = (PageCell<'c>, &'c [u8])>,
     rules: PageRules,
 ) -> Vec<PlannedRun> {
     let (mut planned, mut open) = (Vec::new(), None::<OpenRun>);

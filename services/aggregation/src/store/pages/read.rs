@@ -1,9 +1,6 @@
 //! What is read from pages.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
@@ -14,7 +11,7 @@ use tidemill_totals::Totals;
 use super::{
     Pages, WantedWindow,
     directory::{CellPage, Directory, StoredRun},
-    run::{CellKind, CellPlace, RunCells, StoredCell},
+    run::{CellKind, CellPlace, PageCell, RunCells},
     state::{CellContent, content},
 };
 use crate::{
@@ -23,7 +20,7 @@ use crate::{
         cell::{Cell, CellId, CellKey, MeasureState},
         session::TimeSpan,
     },
-    store::{Store, cell_id, points::FirstPoints, seen},
+    store::{Store, cell_id, first_points::FirstPoints, seen},
 };
 
 /// Pages read by one statement.
@@ -61,7 +58,7 @@ impl Store {
         {
             let mut directory = pages.directory();
             for window in wanted {
-                match directory.page_of(&window.metric.name, window.metric.version(), window.place()) {
+                match directory.page_of(window.metric.cell_metric(), window.place()) {
                     Some(page) => by_page.entry(page).or_default().push(window.id),
                     None if directory.rows_from.is_some() => rows.push(window.id),
                     None => {}
@@ -112,9 +109,8 @@ impl Store {
         let mut updates = Vec::new();
         for page in pages_of(&self.runs(partition, pages).await?) {
             let Some(first) = page.first() else { continue };
-            let metric = first.kind.cell_metric()?;
             for cell in newest(page)?.into_values().filter(|cell| cell.raw_seq > raw_seq) {
-                updates.push(update(&metric, &cell)?);
+                updates.push(update(&first.kind, &cell)?);
             }
         }
         Ok(updates)
@@ -158,10 +154,9 @@ pub(in crate::store) async fn read_points(
         }
         let stored = runs(connection, partition, &[row.try_get(1)?]).await?;
         let Some(run) = stored.first() else { continue };
-        let metric = run.kind.cell_metric()?;
         for cell in newest(&stored)?.into_values() {
             if (span.from.millis()..span.to.millis()).contains(&cell.place.start) {
-                first.add(&update(&metric, &cell)?, partition);
+                first.add(&update(&run.kind, &cell)?, partition);
             }
         }
     }
@@ -177,7 +172,9 @@ struct StoredPageRun {
 }
 
 fn kind(row: &AnyRow) -> Result<CellKind, StoreError> {
-    Ok(CellKind { metric: row.try_get(2)?, version: row.try_get(3)?, dimensions: row.try_get(4)? })
+    let dimensions: String = row.try_get(4)?;
+    let dimensions = serde_json::from_str(&dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
+    Ok(CellMetric { name: row.try_get(2)?, version: row.try_get(3)?, dimensions }.into())
 }
 
 fn page_run(row: &AnyRow) -> Result<StoredPageRun, StoreError> {
@@ -217,7 +214,7 @@ fn directory(rows: &[AnyRow]) -> Result<Directory, StoreError> {
 }
 
 /// Each cell of a page as its newest run has it.
-fn newest(page: &[StoredPageRun]) -> Result<BTreeMap<CellPlace, StoredCell<'_>>, StoreError> {
+fn newest(page: &[StoredPageRun]) -> Result<BTreeMap<CellPlace, PageCell<'_>>, StoreError> {
     let mut cells = BTreeMap::new();
     for cell in page.iter().flat_map(|run| RunCells::of(&run.entries)) {
         let cell = cell?;
@@ -234,7 +231,7 @@ fn read_cells(
     found: &mut HashMap<CellId, Cell>,
 ) -> Result<Vec<CellId>, StoreError> {
     let mut ids = Vec::new();
-    let mut cells: HashMap<CellId, (StoredCell<'_>, Vec<&[u8]>)> = HashMap::new();
+    let mut cells: HashMap<CellId, (PageCell<'_>, Vec<&[u8]>)> = HashMap::new();
     for cell in page.iter().flat_map(|run| RunCells::of(&run.entries)) {
         let cell = cell?;
         ids.push(cell.place.id);
@@ -245,9 +242,8 @@ fn read_cells(
         }
     }
     let Some(first) = page.first() else { return Ok(ids) };
-    let metric = first.kind.cell_metric()?;
     for (id, (stored, seen)) in cells {
-        let CellUpdate { group, start, end, totals: Totals(totals), exemplar, .. } = update(&metric, &stored)?;
+        let CellUpdate { group, start, end, totals: Totals(totals), exemplar, .. } = update(&first.kind, &stored)?;
         let mut measures: Vec<_> = totals.into_iter().map(MeasureState::of).collect();
         for piece in seen {
             seen::add(piece, &mut measures)?;
@@ -261,10 +257,10 @@ fn read_cells(
     Ok(ids)
 }
 
-fn update(metric: &Arc<CellMetric>, cell: &StoredCell<'_>) -> Result<CellUpdate, StoreError> {
-    let CellContent { values, totals, exemplar } = content(cell.content, metric.dimensions.len())?;
+fn update(kind: &CellKind, cell: &PageCell<'_>) -> Result<CellUpdate, StoreError> {
+    let CellContent { values, totals, exemplar } = content(cell.content, kind.dimensions.len())?;
     Ok(CellUpdate {
-        group: CellGroup { metric: metric.clone(), values },
+        group: CellGroup { metric: kind.clone(), values: values.into() },
         start: Timestamp::saturating_from_millis(cell.place.start),
         end: Timestamp::saturating_from_millis(cell.end),
         totals,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidemill_events::CellMetric;
 use tidemill_store::Error as StoreError;
 
-use super::bytes::{Unread, put_bytes, put_number, put_signed};
+use super::bytes::{UnreadBytes, put_bytes, put_number, put_signed};
 use crate::{fold::cell::CellId, store::seen};
 
 /// Where a cell stands among those of its kind.
@@ -18,30 +18,12 @@ pub(super) struct CellPlace {
 }
 
 /// What cells of a page have in common: a metric's version, and the names of its
-/// dimensions, as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CellKind {
-    pub(super) metric: String,
-    pub(super) version: String,
-    pub(super) dimensions: String,
-}
-
-impl CellKind {
-    pub(super) fn of(metric: &CellMetric) -> Result<Self, StoreError> {
-        let dimensions = serde_json::to_string(&metric.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
-        Ok(Self { metric: metric.name.clone(), version: metric.version.clone(), dimensions })
-    }
-
-    /// As cells name it.
-    pub(super) fn cell_metric(&self) -> Result<Arc<CellMetric>, StoreError> {
-        let dimensions = serde_json::from_str(&self.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
-        Ok(CellMetric { name: self.metric.clone(), version: self.version.clone(), dimensions }.into())
-    }
-}
+/// dimensions.
+pub(super) type CellKind = Arc<CellMetric>;
 
 /// A cell in a run. Times are milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct StoredCell<'b> {
+pub(super) struct PageCell<'b> {
     pub(super) place: CellPlace,
     pub(super) end: i64,
     pub(super) raw_seq: u64,
@@ -52,17 +34,17 @@ pub(super) struct StoredCell<'b> {
 }
 
 /// The cells of a run.
-pub(super) struct RunCells<'b>(Unread<'b>);
+pub(super) struct RunCells<'b>(UnreadBytes<'b>);
 
 impl<'b> RunCells<'b> {
     pub(super) fn of(entries: &'b [u8]) -> Self {
-        Self(Unread(entries))
+        Self(UnreadBytes(entries))
     }
 
-    fn read(&mut self) -> Result<StoredCell<'b>, StoreError> {
+    fn read(&mut self) -> Result<PageCell<'b>, StoreError> {
         let unread = &mut self.0;
         let place = CellPlace { start: unread.signed()?, id: unread.array()? };
-        Ok(StoredCell {
+        Ok(PageCell {
             place,
             end: place.start.saturating_add(unread.signed()?),
             raw_seq: unread.number()?,
@@ -74,7 +56,7 @@ impl<'b> RunCells<'b> {
 }
 
 impl<'b> Iterator for RunCells<'b> {
-    type Item = Result<StoredCell<'b>, StoreError>;
+    type Item = Result<PageCell<'b>, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         (!self.0.is_empty()).then(|| self.read())
@@ -95,7 +77,7 @@ pub(super) struct RunBuilder {
 
 impl RunBuilder {
     /// Appends a cell behind all others. `seen` may be in several pieces.
-    pub(super) fn push<'s>(&mut self, cell: &StoredCell<'_>, seen: impl Iterator<Item = &'s [u8]> + Clone) {
+    pub(super) fn push<'s>(&mut self, cell: &PageCell<'_>, seen: impl Iterator<Item = &'s [u8]> + Clone) {
         let out = &mut self.entries;
         put_signed(out, cell.place.start);
         out.extend_from_slice(&cell.place.id);

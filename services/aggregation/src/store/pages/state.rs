@@ -8,7 +8,7 @@ use tidemill_events::TraceParent;
 use tidemill_store::Error as StoreError;
 use tidemill_totals::{Converted, Measure, MeasureTotal, Totals};
 
-use super::bytes::{MALFORMED, Unread, put_bytes, put_number, put_wide};
+use super::bytes::{MALFORMED, UnreadBytes, put_bytes, put_number, put_wide};
 
 const COUNT: u8 = 0;
 const SUM: u8 = 1;
@@ -24,13 +24,12 @@ const HAS_MORE: u8 = 0x80;
 /// What a page tells of a cell besides when it is of.
 #[derive(Debug, PartialEq)]
 pub(super) struct CellContent {
-    /// Values of the dimensions, in the order of their names.
-    pub(super) values: Arc<[Arc<str>]>,
+    pub(super) values: Vec<Arc<str>>,
     pub(super) totals: Totals,
     pub(super) exemplar: Option<TraceParent>,
 }
 
-/// Appends a cell's content.
+/// Appends a cell's content. `values` are those of its dimensions.
 pub(super) fn put_content(
     out: &mut Vec<u8>,
     values: &[Arc<str>],
@@ -48,9 +47,9 @@ pub(super) fn put_content(
     Ok(())
 }
 
-/// Reads what [`put_content`] wrote of a cell with so many dimensions.
+/// Reads what [`put_content`] wrote.
 pub(super) fn content(bytes: &[u8], dimensions: usize) -> Result<CellContent, StoreError> {
-    let mut unread = Unread(bytes);
+    let mut unread = UnreadBytes(bytes);
     let values = (0..dimensions).map(|_| Ok(unread.text()?.into())).collect::<Result<_, StoreError>>()?;
     let totals = (0..unread.number()?).map(|_| total(&mut unread)).collect::<Result<_, _>>()?;
     let exemplar = match std::str::from_utf8(unread.0).map_err(|_| MALFORMED)? {
@@ -119,7 +118,7 @@ fn put_measure(out: &mut Vec<u8>, measure: &Measure, more: u8) {
     }
 }
 
-fn total(unread: &mut Unread<'_>) -> Result<MeasureTotal, StoreError> {
+fn total(unread: &mut UnreadBytes<'_>) -> Result<MeasureTotal, StoreError> {
     let kind = unread.byte()?;
     if kind == AS_JSON {
         return serde_json::from_slice(unread.bytes()?).map_err(|_| MALFORMED);
@@ -146,7 +145,7 @@ fn total(unread: &mut Unread<'_>) -> Result<MeasureTotal, StoreError> {
     Ok(total)
 }
 
-fn measure(unread: &mut Unread<'_>, kind: u8) -> Result<Measure, StoreError> {
+fn measure(unread: &mut UnreadBytes<'_>, kind: u8) -> Result<Measure, StoreError> {
     let mut extreme = || match unread.byte()? {
         0 => Ok(None),
         1 => Ok(Some(Amount::from_units(unread.wide()?))),

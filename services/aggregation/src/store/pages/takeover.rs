@@ -12,8 +12,8 @@ use crate::{
     fold::{cell::CellId, changes::PartitionChanges},
     store::{
         cell_id,
-        checkpoint::delete_cells,
         read::{CELL, time, update},
+        rows::delete_cells,
         unsigned,
     },
 };

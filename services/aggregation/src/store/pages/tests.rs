@@ -2,7 +2,6 @@
 //! joined, split, taken over and reopened.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU16, Ordering},
 };
@@ -23,7 +22,7 @@ use super::{PageRules, WantedWindow};
 use crate::{
     config::Windows,
     fold::{
-        cell::{CellId, CellKey, MeasureState},
+        cell::{CellId, CellKey, MeasureState, published_id},
         changes::{ChangedCell, PartitionChanges},
         points::point_of,
         session::TimeSpan,
@@ -99,8 +98,7 @@ impl Model {
     }
 
     fn id(&self, update: &CellUpdate) -> CellId {
-        let values: Vec<Cow<'_, str>> = update.group.values.iter().map(|value| Cow::Borrowed(&**value)).collect();
-        CellKey::id(self.partition, self.metric(update.metric() == "a_metric"), update.start, &values)
+        published_id(self.partition, update)
     }
 
     /// What changes, and what the cells are then.
@@ -109,7 +107,7 @@ impl Model {
         let raw_seq = self.raw_seq + 1;
         for (is_a, minute, group, customer) in added {
             let metric = self.metric(*is_a);
-            let values: Vec<Cow<'_, str>> = if *is_a { vec![format!("g{group}").into()] } else { Vec::new() };
+            let values = if *is_a { vec![format!("g{group}").into()] } else { Vec::new() };
             let start = Timestamp::saturating_from_millis(minute * MINUTE);
             let key = CellKey::new(metric, start, &values);
             let id = CellKey::id(self.partition, metric, start, &values);
@@ -156,9 +154,9 @@ impl Model {
         for ChangedCell { id, raw_seq, update, fresh, .. } in &changes.cells {
             let sql = "INSERT INTO cells (id, partition, metric, version, window_start, window_end, dimensions, totals, \
                        raw_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            let dimensions: BTreeMap<&str, &str> = update.group.dimensions().collect();
             let query = sqlx::query(sql).bind(id.to_vec()).bind(i64::from(self.partition.index()));
             let query = query.bind(update.metric()).bind(update.version()).bind(update.start.millis());
-            let dimensions: BTreeMap<&str, &str> = update.group.dimensions().collect();
             let query = query.bind(update.end.millis()).bind(serde_json::to_string(&dimensions).expect("text"));
             let query = query.bind(serde_json::to_string(&update.totals).expect("text")).bind(raw_seq.cast_signed());
             query.execute(self.store.database.writer()).await.expect("writes");
@@ -301,4 +299,28 @@ fn whatever_is_written_is_found_on_postgres() {
         return skipped("whatever_is_written_is_found_on_postgres", "no PostgreSQL is installed");
     };
     whatever_is_written_is_found(&server.url(), &runtime, 16);
+}
+
+#[tokio::test]
+async fn the_first_points_are_read_and_no_more_pages_than_they_need() {
+    let folder = tempdir();
+    let config = Config { url: format!("sqlite://{}/a.db", folder.path().display()), max_connections: 4 };
+    let mut store = Store::open(&config, Context::new("aggregation").breaker("store")).await.expect("opens");
+    store.rules.page_bytes = 300;
+    let partition = Partition::new(2);
+    let (metrics, cells) = (testing::metrics(DEFINITIONS), BTreeMap::new());
+    let model = Model { store, metrics, partition, cells, raw_seq: 0 };
+    let (claim, pages) = model.open().await;
+    let added: Vec<Added> = (0..100).map(|minute| (true, minute, 1, 7)).collect();
+    let (changes, _) = model.changes(&added);
+    model.store.checkpoint(&changes, &claim, &pages).await.expect("is written");
+    // One of the last pages cannot be read any more.
+    let spoil = "UPDATE cell_pages SET entries = zeroblob(3) WHERE first_start >= 5000000";
+    let spoiled = sqlx::query(spoil).execute(model.store.database.writer()).await.expect("writes");
+    assert!(spoiled.rows_affected() > 1 && pages.directory().kinds.values().all(|pages| pages.len() > 10));
+    let span = TimeSpan { from: Timestamp::EPOCH, to: Timestamp::saturating_from_millis(100 * MINUTE) };
+    let points = model.store.points(model.metric(true), span, 5).await.expect("reads");
+    let minutes: Vec<i64> = points.iter().map(|point| point.time.millis() / MINUTE).collect();
+    assert_eq!(minutes, [0, 1, 2, 3, 4]);
+    model.store.points(model.metric(true), span, 1_000).await.expect_err("reads what is spoiled");
 }

@@ -6,6 +6,7 @@ use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
 use super::{
     PageRules, Pages,
+    bytes::MALFORMED,
     directory::{CellPage, PageChange, StoredRun},
     fresh::FreshCells,
     plan::{PlannedRun, forgotten, founded, joined_from, share_out, with_run},
@@ -108,19 +109,19 @@ pub(super) async fn write(
     }
     for write in plan.writes {
         match (&write.page, write.joined) {
-            (None, _) => changes.extend(rows.found(&write.kind, None, &write.cells)),
-            (Some((first, page)), None) => changes.push(rows.append(&write.kind, *first, page, &write.cells, None)),
+            (None, _) => changes.push(rows.found(&write.kind, None, &write.cells)?),
+            (Some((first, page)), None) => changes.push(rows.append(&write.kind, *first, page, &write.cells, None)?),
             (Some((first, page)), Some(from)) => {
                 let pieces = rows.joined(connection, &write, page, from, rules).await?;
-                let [one, further @ ..] = pieces.as_slice() else { continue };
+                let [one, further @ ..] = pieces.as_slice() else { return Err(MALFORMED) };
                 if from > 0 {
-                    changes.push(rows.append(&write.kind, *first, page, one, Some(from)));
+                    changes.push(rows.append(&write.kind, *first, page, one, Some(from))?);
                     continue;
                 }
-                let kept = rows.found(&write.kind, Some(page.id), one);
-                changes.extend(kept.map(|kept| PageChange { before: Some(*first), ..kept }));
+                let kept = rows.found(&write.kind, Some(page.id), one)?;
+                changes.push(PageChange { before: Some(*first), ..kept });
                 for piece in further {
-                    changes.extend(rows.found(&write.kind, None, piece));
+                    changes.push(rows.found(&write.kind, None, piece)?);
                 }
             }
         }
@@ -143,10 +144,10 @@ impl PageRows {
     }
 
     /// A page of one run: a new one, or what becomes of one that is there.
-    fn found(&mut self, kind: &CellKind, page: Option<i64>, cells: &RunBuilder) -> Option<PageChange> {
+    fn found(&mut self, kind: &CellKind, page: Option<i64>, cells: &RunBuilder) -> Result<PageChange, StoreError> {
         let page = page.unwrap_or_else(|| self.number());
         let run = self.push(kind, page, cells)?;
-        founded(kind, page, run, cells)
+        founded(kind, page, run, cells).ok_or(MALFORMED)
     }
 
     /// One more run, in place of those from `joined` on.
@@ -157,24 +158,25 @@ impl PageRows {
         page: &CellPage,
         cells: &RunBuilder,
         joined: Option<usize>,
-    ) -> PageChange {
-        let run = self.push(kind, page.id, cells).unwrap_or_default();
+    ) -> Result<PageChange, StoreError> {
+        let run = self.push(kind, page.id, cells)?;
         let run = StoredRun { run, bytes: cells.entries.len() };
         let after = with_run(page, first, run, cells, joined.unwrap_or(page.runs.len()));
         let ids = cells.places.iter().map(|place| place.id).collect();
-        PageChange { kind: kind.clone(), before: Some(first), after: Some(after), cells: ids, are_all: false }
+        Ok(PageChange { kind: kind.clone(), before: Some(first), after: Some(after), cells: ids, are_all: false })
     }
 
-    fn push(&mut self, kind: &CellKind, page: i64, cells: &RunBuilder) -> Option<i64> {
-        let (first, last) = (cells.places.first()?, cells.places.last()?);
+    fn push(&mut self, kind: &CellKind, page: i64, cells: &RunBuilder) -> Result<i64, StoreError> {
+        let dimensions = serde_json::to_string(&kind.dimensions).map_err(|_| StoreError::Malformed("dimensions"))?;
+        let (Some(first), Some(last)) = (cells.places.first(), cells.places.last()) else { return Err(MALFORMED) };
         let run = self.number();
         let row = SqlValues::new()
             .bind(self.partition)
             .bind(page)
             .bind(run)
-            .bind(&kind.metric)
+            .bind(&kind.name)
             .bind(&kind.version)
-            .bind(&kind.dimensions)
+            .bind(dimensions)
             .bind(first.start)
             .bind(first.id.to_vec())
             .bind(last.start)
@@ -187,7 +189,7 @@ impl PageRows {
             .bind(cells.entries.len() as i64)
             .bind(cells.entries.as_slice());
         self.rows.push(row);
-        Some(run)
+        Ok(run)
     }
 
     /// Takes runs of a page out of the store, and makes one of them and the new cells;

@@ -58,3 +58,31 @@ async fn distinct_values_are_read_as_they_were_on_postgres() {
     };
     distinct_values_are_read_as_they_were(Config { url: server.url(), max_connections: 4 }).await;
 }
+
+/// A release that knows no pages must not go on where this one has written some.
+#[tokio::test]
+async fn an_earlier_release_does_not_open_what_has_pages() {
+    let folder = tempdir();
+    let mut fixture = Fixture::open(sqlite(&folder)).await;
+    let floor = async |fixture: &Fixture| -> i64 {
+        let row = sqlx::query("SELECT floor FROM partitions WHERE partition = 3");
+        row.fetch_one(fixture.store.database.pool()).await.expect("is there").try_get(0).expect("a number")
+    };
+    let mut owner = fixture.owner(P).await;
+    assert_eq!(floor(&fixture).await, 0, "it may still go on");
+    sqlx::query("UPDATE partitions SET floor = 4").execute(fixture.store.database.writer()).await.expect("as it did");
+    owner.start_behind(4);
+    for (raw_seq, raw_prev) in [(7, 4), (9, 7)] {
+        fixture.take(&mut owner, &batch(raw_seq, raw_prev, &[(1, 100)])).await;
+        let changes = owner.take_changes(Timestamp::EPOCH);
+        fixture.store.checkpoint(&changes, &owner.claim, &owner.pages).await.expect("writes");
+        assert!(floor(&fixture).await < 0, "which it takes for malformed");
+    }
+    let behind = batch(8, 7, &[(1, 100)]);
+    let mut old = fixture.owner(P).await;
+    assert_eq!(old.claim.floor, 9);
+    old.state.floor = 7;
+    fixture.take(&mut old, &behind).await;
+    let refused = fixture.store.checkpoint(&old.take_changes(Timestamp::EPOCH), &old.claim, &old.pages).await;
+    assert_eq!(refused.expect_err("lies behind").code().as_str(), "superseded");
+}

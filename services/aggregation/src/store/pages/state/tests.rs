@@ -65,7 +65,8 @@ proptest! {
         cut in 1_usize..9,
     ) {
         let exemplar = sampled.and_then(|(trace, span)| TraceParent::new(trace, span, true));
-        let expected = CellContent { values: values.into_iter().map(Into::into).collect(), totals: Totals(totals), exemplar };
+        let values = values.into_iter().map(Arc::from).collect();
+        let expected = CellContent { values, totals: Totals(totals), exemplar };
         let mut bytes = Vec::new();
         put_content(&mut bytes, &expected.values, &expected.totals, exemplar).expect("has a form");
         let dimensions = expected.values.len();
