@@ -13,6 +13,8 @@ mod duplicates;
 mod error;
 mod geo;
 mod http;
+#[doc(hidden)]
+pub mod measured;
 mod orders;
 mod partition;
 mod reference;
@@ -32,7 +34,7 @@ use tidemill_stage::{Disposition, Failure};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
-pub use config::Config;
+pub use config::{Config, DuplicatesConfig};
 pub use shop::BUILT_IN as BUILT_IN_SHOP;
 
 use crate::{
