@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::{BatchPlace, ParsedBatch},
-    duplicates::{Duplicates, Marks, Sightings},
+    duplicates::{Duplicates, Marks, SealedKeys, Sightings},
     error::Error,
     partition::OpenPartition,
     resources::Resources,
@@ -121,7 +121,7 @@ async fn known_marks(partition: &OpenPartition, raw_seq: u64) -> Result<Option<M
 /// as reading the log does, and nothing of it is sealed.
 async fn rebuild(resources: &Resources, partition: Partition, up_to: u64) -> Result<Duplicates, Error> {
     tracing::warn!(%partition, up_to, "reading the log from its start to tell duplicates beyond the horizon");
-    let mut memory = Duplicates::restore(resources.limits, [], []);
+    let mut memory = Duplicates::restore(resources.limits, SealedKeys::default(), []);
     let mut log = LogRange::new(&resources.bus, partition, 1, up_to);
     while let Some((raw_seq, raw)) = log.next().await? {
         let (batch, _) = ParsedBatch::parse(raw_seq, &raw, &resources.shop);

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -145,15 +145,16 @@ impl ReferenceConfig {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DuplicatesConfig {
-    /// For how long an event is remembered, by the log's clock: the horizon. One
+    /// For how long an event is remembered at least, by the log's clock: the horizon,
+    /// which moves in steps of ten seconds. One
     /// that comes again later than this is counted once more, unless it is late
     /// by then: keep this longer than aggregation's `allowed_lateness_seconds`
     /// and `out_of_orderness_seconds` together.
     pub horizon_seconds: u32,
     /// Keys that a partition keeps in memory, about, at some 60 bytes each. An
     /// event has one, and one more if its type has a business key. When there are
-    /// more, the older half is sealed: it lies in the store, and memory has a
-    /// filter of it, at 18 bits a key.
+    /// more, the older half is sealed: it lies in the store, at 11 bytes a key, and
+    /// memory has a filter of it, at 9 bits a key.
     pub keys_per_partition: usize,
     /// Keys of a partition that are sealed at most. When there are more, the
     /// oldest are forgotten before their time, and
@@ -166,18 +167,31 @@ impl Default for DuplicatesConfig {
         Self {
             // Aggregation takes what is seven days late.
             horizon_seconds: (7 * 24 + 1) * 3600,
-            keys_per_partition: 1_000_000,
-            sealed_keys_per_partition: 50_000_000,
+            keys_per_partition: 32_768,
+            // 25 hours of 20,000 events a second over 32 partitions, and a tenth more that is
+            // beyond the horizon and not yet written anew.
+            sealed_keys_per_partition: 64_000_000,
         }
     }
 }
+
+/// The steps in which the horizon moves. A time of a key takes two bytes in the store
+/// while a run is of less than a week.
+const TICK_MILLIS: u32 = 10_000;
+/// Keys of one run when all is merged. More are merged faster than they are looked up,
+/// and take more memory for that moment.
+const RUN_KEYS: RangeInclusive<u64> = 1 << 20..=1 << 22;
+/// So that a range of keys has about four such runs.
+const WHOLE_RUNS: u64 = 64;
 
 impl DuplicatesConfig {
     pub(crate) fn limits(&self) -> MemoryLimits {
         MemoryLimits {
             horizon_millis: i64::from(self.horizon_seconds) * 1000,
+            tick_millis: TICK_MILLIS,
             keys: self.keys_per_partition,
             sealed_keys: self.sealed_keys_per_partition,
+            run_keys: (self.sealed_keys_per_partition / WHOLE_RUNS).clamp(*RUN_KEYS.start(), *RUN_KEYS.end()),
         }
     }
 }

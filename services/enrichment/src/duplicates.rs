@@ -8,18 +8,42 @@
 //! after a batch can be made again from the batches behind it, however often a
 //! process starts.
 //!
-//! What was seen last is in a table in memory. Older batches are sealed: a filter
-//! in memory tells which keys they may hold, and their blocks in the store, which
-//! they do. Where a key is found changes nothing about the marks.
+//! What was seen last is in a table in memory. Older batches are sealed: their keys
+//! are in runs, in order, whose blocks lie in the store; a filter in memory tells which
+//! keys a run may hold, and the block that it does. Runs are merged, so that they stay
+//! few. Where a key is found changes nothing about the marks.
 
+mod block;
+mod doubt;
+mod entry;
 mod filter;
 mod key;
+mod lane;
+mod limits;
 mod marks;
 mod memory;
+mod remembered;
+mod run;
+mod runs;
+mod sealed;
 mod segment;
+mod sightings;
+mod span;
 
-pub(crate) use filter::KeyFilter;
+pub(crate) use block::KeyBlock;
+pub(crate) use doubt::{BlockName, Doubt};
+pub(crate) use filter::{FilterWidth, KeyFilter};
 pub(crate) use key::{EventKey, EventKeys};
+pub(crate) use lane::Lane;
+pub(crate) use limits::{MemoryLimits, MemorySize};
 pub(crate) use marks::{Mark, Marks};
-pub(crate) use memory::{Duplicates, MemoryLimits, MemorySize, RememberedBatch};
-pub(crate) use segment::{Block, BlockName, Doubt, SealableKeys, SealedSegment, Segment, SegmentSpan, Sightings};
+pub(crate) use memory::Duplicates;
+pub(crate) use remembered::RememberedBatch;
+pub(crate) use run::{Run, RunBlocks, RunChange, RunEntries, SealedRun};
+pub(crate) use runs::Merge;
+pub(crate) use sealed::{SealableKeys, SealedKeys};
+#[cfg(test)]
+pub(crate) use segment::earlier;
+pub(crate) use segment::{Segment, SegmentBlock};
+pub(crate) use sightings::{Block, Sightings};
+pub(crate) use span::BatchSpan;

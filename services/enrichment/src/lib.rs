@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod geo;
 mod http;
+#[doc(hidden)]
 pub mod measured;
 mod orders;
 mod partition;
@@ -34,7 +35,7 @@ use tidemill_stage::{Disposition, Failure};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
 
-pub use config::Config;
+pub use config::{Config, DuplicatesConfig};
 pub use shop::BUILT_IN as BUILT_IN_SHOP;
 
 use crate::{

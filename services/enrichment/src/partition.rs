@@ -12,7 +12,7 @@ use tidemill_store::answered;
 
 use crate::{
     batch::{BatchPlace, EncodedBatch, MarkedBatch, ParsedBatch, SettledBatch},
-    duplicates::{Duplicates, EventKey, SealableKeys, SealedSegment},
+    duplicates::{Duplicates, EventKey},
     error::Error,
     orders::{BatchChanges, EffectPlace, OrderMemory, PastEffects, SettledOrders},
     reference::CustomerClaim,
@@ -64,10 +64,9 @@ impl OpenPartition {
             Err(tidemill_bus::Error::Decode(error)) => return Err(Error::UnreadableEnd { partition, error }),
             Err(error) => return Err(error.into()),
         };
-        let segments = store_breaker.call(answered(store.segments(partition))).await?;
-        let sealed = segments.last().map_or(0, |segment| segment.span.last);
-        let batches = store_breaker.call(answered(store.batches(partition, sealed))).await?;
-        let duplicates = Duplicates::restore(*limits, segments, batches);
+        let sealed = store_breaker.call(answered(store.sealed(partition))).await?;
+        let batches = store_breaker.call(answered(store.batches(partition, sealed.last()))).await?;
+        let duplicates = Duplicates::restore(*limits, sealed, batches);
         let waiting = store_breaker.call(answered(store.waiting_orders(partition))).await?;
         let orders = OrderMemory::restore(*order_horizon_millis, waiting);
         Ok(Self {
@@ -184,7 +183,7 @@ impl OpenPartition {
         if self.floor <= self.checkpointed {
             return Ok(());
         }
-        let sealed = self.seal().await;
+        let runs = self.resources.archive.change(self.partition, &self.duplicates).await?;
         let Resources { store, store_breaker, .. } = &*self.resources;
         let prune_below = self.duplicates.prunable();
         let forget_at = self.orders.forget_at();
@@ -194,7 +193,7 @@ impl OpenPartition {
             from: self.checkpointed,
             to: self.floor,
             batches: self.duplicates.unsaved(self.floor).collect(),
-            sealed: sealed.as_ref(),
+            runs: runs.as_ref(),
             prune_below,
             orders: OrdersCheckpoint {
                 changed,
@@ -210,8 +209,8 @@ impl OpenPartition {
         self.checkpointed = self.floor;
         self.duplicates.saved();
         self.orders.saved();
-        if let Some(sealed) = sealed {
-            self.duplicates.sealed(sealed.segment);
+        if let Some(runs) = runs {
+            self.duplicates.changed(runs);
         }
         if let Some(outcome) = outcome {
             self.claims.clear();
@@ -246,12 +245,6 @@ impl OpenPartition {
         {
             tracing::debug!(%error, "the changes will be seen at the next look");
         }
-    }
-
-    /// What is to be sealed, sorted where it holds nobody up.
-    async fn seal(&self) -> Option<SealedSegment> {
-        let keys = self.duplicates.sealable()?;
-        tokio::task::spawn_blocking(|| SealableKeys::seal(keys)).await.ok().flatten()
     }
 
     /// Tells how much is remembered.

@@ -2,8 +2,10 @@
 
 mod checkpoint;
 mod claims;
+mod measured;
 mod orders;
 mod records;
+mod runs;
 mod segments;
 #[cfg(test)]
 mod tests;

@@ -64,6 +64,7 @@ pub(crate) struct Telemetry {
     lag: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
     keys: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
     sealed_keys: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
+    runs: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
     filter_bytes: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
     horizon: Family<PartitionLabel, Gauge>,
     keys_dropped: Counter,
@@ -86,6 +87,7 @@ impl Telemetry {
             lag: Family::default(),
             keys: Family::default(),
             sealed_keys: Family::default(),
+            runs: Family::default(),
             filter_bytes: Family::default(),
             horizon: Family::default(),
             keys_dropped: Counter::default(),
@@ -110,6 +112,7 @@ impl Telemetry {
             registry.register("consumer_lag", "Batches not yet acknowledged", telemetry.lag.clone());
             registry.register("keys", "Keys in memory to tell duplicates", telemetry.keys.clone());
             registry.register("sealed_keys", "Older keys, in the store", telemetry.sealed_keys.clone());
+            registry.register("runs", "In how many runs these are", telemetry.runs.clone());
             registry.register("filter_bytes", "Memory of the filters over them", telemetry.filter_bytes.clone());
             registry.register(
                 "horizon_seconds",
@@ -170,6 +173,7 @@ impl Telemetry {
         let label = PartitionLabel::of(partition);
         self.keys.get_or_create(&label).set(size.keys as u64);
         self.sealed_keys.get_or_create(&label).set(size.sealed_keys);
+        self.runs.get_or_create(&label).set(size.runs as u64);
         self.filter_bytes.get_or_create(&label).set(size.filter_bytes as u64);
         self.horizon.get_or_create(&label).set(size.span_millis / 1000);
         self.keys_dropped.inc_by(dropped);
@@ -181,6 +185,7 @@ impl Telemetry {
         self.lag.remove(&label);
         self.keys.remove(&label);
         self.sealed_keys.remove(&label);
+        self.runs.remove(&label);
         self.filter_bytes.remove(&label);
         self.horizon.remove(&label);
     }

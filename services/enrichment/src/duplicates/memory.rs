@@ -11,57 +11,22 @@ use std::{
 
 use tidemill_domain::Timestamp;
 
-use super::{Doubt, EventKey, EventKeys, Mark, Marks, SealableKeys, Segment, SegmentSpan, Sightings, key::Hashed};
+use super::{
+    BatchSpan, Doubt, EventKey, EventKeys, Mark, Marks, MemoryLimits, MemorySize, Merge, RememberedBatch, Run,
+    RunChange, SealableKeys, SealedKeys, Segment, Sightings, key::Hashed, runs::Runs,
+};
 
 /// How often, by the log's clock, stored batches that nobody needs any more
 /// are deleted. Until then they allow a memory of a little while ago to be
 /// made again exactly, should the output have lost its last batches.
 const PRUNE_EVERY_MILLIS: i64 = 60_000;
 
-/// How much is remembered.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MemoryLimits {
-    /// For how long, by the log's clock.
-    pub(crate) horizon_millis: i64,
-    /// How many keys the table has, about: one of each event, and a business key
-    /// of some. Beyond that the oldest are sealed.
-    pub(crate) keys: usize,
-    /// How many keys are sealed at most.
-    pub(crate) sealed_keys: u64,
-}
-
-/// A batch as it is remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RememberedBatch {
-    pub(crate) raw_seq: u64,
-    /// The log's clock at the batch.
-    pub(crate) clock: Timestamp,
-    /// Its events.
-    pub(crate) keys: Vec<EventKey>,
-    /// The business keys that it has made known, or that came again in it.
-    pub(crate) business_keys: Vec<EventKey>,
-    /// Which of them are duplicates; `None` for a batch of a release that did
-    /// not keep them.
-    pub(crate) marks: Option<Marks>,
-}
-
-impl RememberedBatch {
-    /// Its keys.
-    fn keys(&self) -> impl Iterator<Item = EventKey> {
-        self.keys.iter().chain(&self.business_keys).copied()
-    }
-
-    fn count(&self) -> usize {
-        self.keys.len() + self.business_keys.len()
-    }
-}
-
 /// The events of one partition within the horizon.
 ///
 /// The last of them are in a table, at some 60 bytes a key: an entry of 25 bytes
 /// in a table that is half to all full, and the key once more in its batch. Older
 /// ones are sealed: their keys lie in the store, and memory has a filter of them,
-/// at 18 bits a key.
+/// at 9 bits a key, or twice that for those that are not yet divided among ranges.
 pub(crate) struct Duplicates {
     limits: MemoryLimits,
     /// The last batch that had each key, of those below.
@@ -69,11 +34,15 @@ pub(crate) struct Duplicates {
     batches: VecDeque<RememberedBatch>,
     /// Keys in these batches.
     keys: usize,
-    /// What was sealed, oldest first.
+    /// What a release before this one has sealed, oldest first.
     segments: VecDeque<Arc<Segment>>,
+    /// What was sealed since.
+    runs: Runs,
     clock: Option<Timestamp>,
     /// How many of the last batches are not stored yet.
     unsaved: usize,
+    /// Runs that were forgotten before their time, and are not yet deleted.
+    forgotten: Vec<Arc<Run>>,
     dropped: u64,
     prune: Prune,
 }
@@ -85,36 +54,26 @@ struct Prune {
     at: Option<Timestamp>,
 }
 
-/// How much a partition remembers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MemorySize {
-    /// Keys in the table.
-    pub(crate) keys: usize,
-    /// Sealed keys.
-    pub(crate) sealed_keys: u64,
-    /// What their filters take.
-    pub(crate) filter_bytes: usize,
-    /// How far back all reach, in milliseconds of the log's clock.
-    pub(crate) span_millis: i64,
-}
-
 impl Duplicates {
     /// The memory after these batches, which were sealed or not: at least those
     /// within the horizon, in the log's order.
     pub(crate) fn restore(
         limits: MemoryLimits,
-        segments: impl IntoIterator<Item = Segment>,
+        sealed: SealedKeys,
         batches: impl IntoIterator<Item = RememberedBatch>,
     ) -> Self {
-        let segments: VecDeque<_> = segments.into_iter().map(Arc::new).collect();
+        let segments: VecDeque<_> = sealed.segments.into_iter().map(Arc::new).collect();
+        let runs = Runs::of(sealed.runs, sealed.next_block);
         let mut memory = Self {
             limits,
             seen: HashMap::default(),
             batches: VecDeque::new(),
             keys: 0,
-            clock: segments.back().map(|segment| segment.span.last_clock),
+            clock: segments.back().map(|segment| segment.span.last_clock).max(runs.last_clock()),
             segments,
+            runs,
             unsaved: 0,
+            forgotten: Vec::new(),
             dropped: 0,
             prune: Prune { below: 0, at: None },
         };
@@ -136,12 +95,13 @@ impl Duplicates {
     /// The keys of a batch that sealed batches may hold. What they say of them is
     /// asked of the store, and given to [`Self::mark`].
     pub(crate) fn doubts(&self, events: &[EventKeys]) -> Vec<Doubt> {
-        if self.segments.is_empty() {
+        if self.segments.is_empty() && self.runs.is_empty() {
             return Vec::new();
         }
         let keys = events.iter().flat_map(|event| [Some(event.event), event.business]).flatten();
         let unseen = keys.filter(|key| !self.seen.contains_key(key));
-        unseen.flat_map(|key| self.segments.iter().filter_map(move |segment| segment.doubt(key))).collect()
+        let segments = |key| self.segments.iter().filter_map(move |segment| segment.doubt(key));
+        unseen.flat_map(|key| segments(key).chain(self.runs.doubts(key))).collect()
     }
 
     /// Takes in the next batch, and tells which of its events are duplicates.
@@ -166,7 +126,8 @@ impl Duplicates {
     fn advance(&mut self, ingested_at: Timestamp) -> Timestamp {
         let clock = self.clock.map_or(ingested_at, |clock| clock.max(ingested_at));
         self.clock = Some(clock);
-        let oldest = clock.plus_millis(-self.limits.horizon_millis);
+        let oldest = self.limits.oldest(clock);
+        self.runs.forget_before(oldest);
         while self.segments.front().is_some_and(|segment| segment.span.last_clock < oldest) {
             self.segments.pop_front();
         }
@@ -208,7 +169,7 @@ impl Duplicates {
     }
 
     fn has(&self, key: EventKey, older: &Sightings) -> bool {
-        let oldest = || self.clock.map(|clock| clock.plus_millis(-self.limits.horizon_millis));
+        let oldest = || self.clock.map(|clock| self.limits.oldest(clock));
         self.seen.contains_key(&key) || oldest().is_some_and(|oldest| older.has_since(key, oldest))
     }
 
@@ -248,27 +209,57 @@ impl Duplicates {
         }
         let (first, last) = (self.batches.front()?, last?);
         let span =
-            SegmentSpan { first: first.raw_seq, last: last.raw_seq, first_clock: first.clock, last_clock: last.clock };
+            BatchSpan { first: first.raw_seq, last: last.raw_seq, first_clock: first.clock, last_clock: last.clock };
         (!keys.is_empty()).then_some(SealableKeys { span, keys })
     }
 
-    /// The segment is stored.
-    pub(crate) fn sealed(&mut self, segment: Arc<Segment>) {
-        while self.batches.front().is_some_and(|batch| batch.raw_seq <= segment.span.last) {
-            self.forget_oldest();
+    /// The runs that are to be merged next.
+    pub(crate) fn mergeable(&self) -> Vec<Merge> {
+        let oldest = self.clock.map(|clock| self.limits.oldest(clock));
+        oldest.map_or_else(Vec::new, |oldest| self.runs.mergeable(self.limits.run_keys, oldest))
+    }
+
+    /// The number of the next block of a run.
+    pub(crate) fn next_block(&self) -> u64 {
+        self.runs.next_block()
+    }
+
+    pub(crate) fn tick_millis(&self) -> u32 {
+        self.limits.tick_millis
+    }
+
+    /// The change is stored.
+    pub(crate) fn changed(&mut self, change: RunChange) {
+        if let Some(span) = change.sealed {
+            while self.batches.front().is_some_and(|batch| batch.raw_seq <= span.last) {
+                self.forget_oldest();
+            }
         }
-        self.segments.push_back(segment);
+        self.runs.apply(change);
+        self.forgotten.clear();
         self.limit_sealed();
     }
 
+    /// Runs that are to be deleted: should the process end, they must not be remembered
+    /// once more when others have become smaller.
+    pub(crate) fn forgotten(&self) -> &[Arc<Run>] {
+        &self.forgotten
+    }
+
     fn limit_sealed(&mut self) {
-        while self.sealed_keys() > self.limits.sealed_keys && self.segments.len() > 1 {
-            self.dropped += self.segments.pop_front().map_or(0, |segment| segment.keys);
+        while self.sealed_keys() > self.limits.sealed_keys && self.segments.len() + self.runs.count() > 1 {
+            let run = self.runs.oldest().map(|(first, _)| first);
+            if self.segments.front().is_some_and(|segment| run.is_none_or(|run| segment.span.first < run)) {
+                self.dropped += self.segments.pop_front().map_or(0, |segment| segment.keys);
+            } else if let Some(run) = self.runs.forget_oldest() {
+                self.dropped += run.keys;
+                self.forgotten.push(run);
+            }
         }
     }
 
     fn sealed_keys(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.keys).sum()
+        self.segments.iter().map(|segment| segment.keys).sum::<u64>() + self.runs.keys()
     }
 
     /// The batches up to `floor` that are to be stored. One behind it was marked
@@ -304,17 +295,23 @@ impl Duplicates {
 
     /// The first batch that is remembered, and the log's clock there.
     fn oldest(&self) -> Option<(u64, Timestamp)> {
-        let sealed = self.segments.front().map(|segment| (segment.span.first, segment.span.first_clock));
+        let segment = self.segments.front().map(|segment| (segment.span.first, segment.span.first_clock));
+        let sealed = segment.into_iter().chain(self.runs.oldest()).min();
         sealed.or_else(|| self.batches.front().map(|batch| (batch.raw_seq, batch.clock)))
     }
 
     /// How much is remembered.
     pub(crate) fn size(&self) -> MemorySize {
-        let span = self.oldest().zip(self.clock).map(|((_, oldest), clock)| clock.millis() - oldest.millis());
+        let segment = self.segments.front().map(|segment| segment.span.first_clock);
+        let sealed = segment.into_iter().chain(self.runs.reach()).min();
+        let reach = sealed.or_else(|| self.batches.front().map(|batch| batch.clock));
+        let span = reach.zip(self.clock).map(|(reach, clock)| clock.millis() - reach.millis());
+        let filters = self.segments.iter().map(|segment| segment.filter.bytes());
         MemorySize {
             keys: self.seen.len(),
             sealed_keys: self.sealed_keys(),
-            filter_bytes: self.segments.iter().map(|segment| segment.filter.bytes()).sum(),
+            runs: self.segments.len() + self.runs.count(),
+            filter_bytes: filters.sum::<usize>() + self.runs.bytes(),
             // A segment may begin before the horizon.
             span_millis: span.unwrap_or(0).min(self.limits.horizon_millis),
         }

@@ -4,9 +4,9 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
 
-use super::{OrdersCheckpoint, Store, orders, segments, signed, unsigned};
+use super::{OrdersCheckpoint, Store, orders, runs, segments, signed, unsigned};
 use crate::{
-    duplicates::{EventKey, Marks, RememberedBatch, SealedSegment},
+    duplicates::{EventKey, Marks, RememberedBatch, RunChange},
     error::Error,
 };
 
@@ -19,8 +19,8 @@ pub(crate) struct PartitionCheckpoint<'a> {
     pub(crate) to: u64,
     /// The batches in between.
     pub(crate) batches: Vec<&'a RememberedBatch>,
-    /// What is sealed of those before.
-    pub(crate) sealed: Option<&'a SealedSegment>,
+    /// What is sealed of those before, and merged.
+    pub(crate) runs: Option<&'a RunChange>,
     /// Batches below this are no longer needed.
     pub(crate) prune_below: Option<u64>,
     pub(crate) orders: OrdersCheckpoint<'a>,
@@ -66,11 +66,12 @@ pub(super) async fn write(connection: &mut AnyConnection, checkpoint: &Partition
     }
     insert_batches(connection, checkpoint).await?;
     orders::keep(connection, checkpoint.partition, &checkpoint.orders).await?;
-    if let Some(sealed) = checkpoint.sealed {
-        segments::insert(connection, checkpoint.partition, sealed).await?;
+    if let Some(change) = checkpoint.runs {
+        runs::change(connection, checkpoint.partition, change).await?;
     }
     if let Some(below) = checkpoint.prune_below {
         segments::prune(connection, checkpoint.partition, below).await?;
+        runs::prune(connection, checkpoint.partition, below).await?;
     }
     Ok(())
 }

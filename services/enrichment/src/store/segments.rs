@@ -1,19 +1,16 @@
-//! Sealed batches: segments, and the blocks of their keys.
+//! Batches that a release before this one has sealed, and the marks of all.
 
 use sqlx::{AnyConnection, Row};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
+use tidemill_store::{Error as StoreError, SqlValues, for_keys};
 
 use super::{Store, signed, unsigned};
-use crate::duplicates::{Block, BlockName, KeyFilter, Marks, SealedSegment, Segment, SegmentSpan};
-
-/// Blocks of 12 KiB that are copied at once, to be written.
-const BLOCKS_AT_ONCE: usize = 64;
+use crate::duplicates::{BatchSpan, BlockName, FilterWidth, KeyFilter, Marks, Segment, SegmentBlock};
 
 impl Store {
     /// The segments of a partition, oldest first. Each is read by itself: its
     /// filter may take megabytes.
-    pub(crate) async fn segments(&self, partition: Partition) -> Result<Vec<Segment>, StoreError> {
+    pub(super) async fn segments(&self, partition: Partition) -> Result<Vec<Segment>, StoreError> {
         let names = sqlx::query_scalar("SELECT last_seq FROM seen_segments WHERE partition = $1 ORDER BY last_seq");
         let names: Vec<i64> = names.bind(i64::from(partition.index())).fetch_all(self.database.pool()).await?;
         let mut segments = Vec::with_capacity(names.len());
@@ -31,18 +28,19 @@ impl Store {
         let row = row.bind(i64::from(partition.index())).bind(name).fetch_optional(self.database.pool()).await?;
         let Some(row) = row else { return Ok(None) };
         let clock = |column| row.try_get(column).map(Timestamp::saturating_from_millis);
-        let span = SegmentSpan {
+        let span = BatchSpan {
             first: unsigned(row.try_get(0)?)?,
             last: unsigned(name)?,
             first_clock: clock(1)?,
             last_clock: clock(2)?,
         };
         let blocks: i64 = row.try_get(4)?;
+        let filter = KeyFilter::from_bytes(&row.try_get::<Vec<u8>, _>(5)?, FilterWidth::Wide);
         Ok(Some(Segment {
             span,
             keys: unsigned(row.try_get(3)?)?,
             blocks: u32::try_from(blocks).map_err(|_| StoreError::Malformed("blocks"))?,
-            filter: KeyFilter::from_bytes(&row.try_get::<Vec<u8>, _>(5)?).ok_or(StoreError::Malformed("filter"))?,
+            filter: filter.ok_or(StoreError::Malformed("filter"))?,
         }))
     }
 
@@ -52,7 +50,7 @@ impl Store {
         partition: Partition,
         segment: u64,
         blocks: &[u32],
-    ) -> Result<Vec<(BlockName, Block)>, StoreError> {
+    ) -> Result<Vec<(BlockName, SegmentBlock)>, StoreError> {
         let mut connection = self.database.pool().acquire().await?;
         let sql = "SELECT block, entries FROM seen_blocks WHERE partition = ? AND segment = ? AND block IN (?)";
         let of = SqlValues::new().bind(i64::from(partition.index())).bind(signed(segment));
@@ -60,8 +58,8 @@ impl Store {
         for row in for_keys(&mut connection, sql, &of, blocks.iter().copied().map(i64::from)).await? {
             let block: i64 = row.try_get(0)?;
             let block = u32::try_from(block).map_err(|_| StoreError::Malformed("block"))?;
-            let entries = Block::from_bytes(row.try_get(1)?).ok_or(StoreError::Malformed("entries"))?;
-            found.push((BlockName { segment, block }, entries));
+            let entries = SegmentBlock::from_bytes(row.try_get(1)?).ok_or(StoreError::Malformed("entries"))?;
+            found.push((BlockName::Segment(segment, block), entries));
         }
         Ok(found)
     }
@@ -96,47 +94,6 @@ impl Store {
             .await?;
         Ok(first.map(unsigned).transpose()?.map_or(0, |first| first.saturating_sub(1)))
     }
-}
-
-/// Writes a segment with its blocks. The rows of its batches keep their marks.
-pub(super) async fn insert(
-    connection: &mut AnyConnection,
-    partition: Partition,
-    sealed: &SealedSegment,
-) -> Result<(), StoreError> {
-    let Segment { span, keys, blocks, filter } = &*sealed.segment;
-    let partition = i64::from(partition.index());
-    sqlx::query(
-        "INSERT INTO seen_segments (partition, last_seq, first_seq, first_clock, last_clock, keys, blocks, filter) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(partition)
-    .bind(signed(span.last))
-    .bind(signed(span.first))
-    .bind(span.first_clock.millis())
-    .bind(span.last_clock.millis())
-    .bind(signed(*keys))
-    .bind(i64::from(*blocks))
-    .bind(filter.to_bytes())
-    .execute(&mut *connection)
-    .await?;
-    let row = |(number, block): (i64, &Block)| {
-        SqlValues::new().bind(partition).bind(signed(span.last)).bind(number).bind(block.as_bytes())
-    };
-    for (first, blocks) in (0..).step_by(BLOCKS_AT_ONCE).zip(sealed.blocks.chunks(BLOCKS_AT_ONCE)) {
-        let rows = (first..).zip(blocks).map(row);
-        insert_rows(connection, "seen_blocks (partition, segment, block, entries)", "", rows).await?;
-    }
-    sqlx::query(
-        "UPDATE seen_batches SET keys = $1, business_keys = NULL WHERE partition = $2 AND raw_seq BETWEEN $3 AND $4",
-    )
-    .bind(Vec::<u8>::new())
-    .bind(partition)
-    .bind(signed(span.first))
-    .bind(signed(span.last))
-    .execute(&mut *connection)
-    .await?;
-    Ok(())
 }
 
 /// Deletes what belongs to batches below a sequence.

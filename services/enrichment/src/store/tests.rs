@@ -1,3 +1,5 @@
+mod duplicates;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     panic::AssertUnwindSafe,
@@ -9,10 +11,14 @@ use tidemill_domain::{Amount, Partition, Timestamp};
 use tidemill_service::Context;
 use tidemill_testkit::Postgres;
 
+use self::duplicates::{
+    marks_are_those_of_a_plain_set_whoever_has_the_partition, sealed_batches_keep_their_marks_and_blocks,
+    segments_of_an_earlier_release_count_until_the_horizon,
+};
 use super::{records::Histories, *};
 use crate::{
     archive::Archive,
-    duplicates::{Duplicates, EventKey, EventKeys, Mark, MemoryLimits, RememberedBatch, SealableKeys, Sightings},
+    duplicates::{Duplicates, EventKey, EventKeys, Mark, MemoryLimits, RememberedBatch},
     error::Error,
     orders::{
         BatchChanges, EffectPlace, EventStatement, KeptChanges, LineStatement, OrderContext, OrderKey, OrderMemory,
@@ -52,7 +58,7 @@ fn record(kind: RecordKind, id: &str, category: &str) -> Record {
 }
 
 fn step(from: u64, to: u64, batches: Vec<&RememberedBatch>, prune_below: Option<u64>) -> PartitionCheckpoint<'_> {
-    PartitionCheckpoint { partition: PARTITION, from, to, batches, sealed: None, prune_below, orders: no_orders() }
+    PartitionCheckpoint { partition: PARTITION, from, to, batches, runs: None, prune_below, orders: no_orders() }
 }
 
 fn no_orders() -> OrdersCheckpoint<'static> {
@@ -140,6 +146,8 @@ macro_rules! on_each_database {
 on_each_database!(
     batches_and_floor_move_together,
     sealed_batches_keep_their_marks_and_blocks,
+    segments_of_an_earlier_release_count_until_the_horizon,
+    marks_are_those_of_a_plain_set_whoever_has_the_partition,
     changes_are_counted_and_found,
     a_table_of_rates_is_stored_with_its_days,
     a_rate_is_of_one_base,
@@ -169,83 +177,6 @@ async fn batches_and_floor_move_together(store: &Store) {
     assert_eq!(store.batches(Partition::new(4), 0).await.expect("reads"), []);
 }
 
-/// A partition of its own: its rows are not those of the check before.
-async fn sealed_batches_keep_their_marks_and_blocks(store: &Store) {
-    let partition = Partition::new(5);
-    let limits = MemoryLimits { horizon_millis: 1_000_000, keys: 1000, sealed_keys: 1_000_000 };
-    let mut memory = Duplicates::restore(limits, [], []);
-    let key = |n: u64| EventKey::of("shop", &n.to_string(), &mut Vec::new());
-    let mut floor = 0;
-    for raw_seq in 1..=40_u64 {
-        let events: Vec<EventKeys> = (raw_seq * 100..raw_seq * 100 + 100)
-            .map(|n| EventKeys { event: key(n / 2), business: (n % 10 == 0).then(|| key(n + 1_000_000)) })
-            .collect();
-        memory.mark(raw_seq, at(raw_seq.cast_signed()), &events, &Sightings::default());
-        let sealed = memory.sealable().and_then(SealableKeys::seal);
-        let batches = memory.unsaved(raw_seq).collect();
-        let checkpoint = PartitionCheckpoint {
-            partition,
-            from: floor,
-            to: raw_seq,
-            batches,
-            sealed: sealed.as_ref(),
-            prune_below: None,
-            orders: no_orders(),
-        };
-        store.checkpoint(&checkpoint).await.expect("keeps");
-        memory.saved();
-        sealed.into_iter().for_each(|sealed| memory.sealed(sealed.segment));
-        floor = raw_seq;
-    }
-    let segments = store.segments(partition).await.expect("reads");
-    assert!(segments.len() > 2, "{segments:?}");
-    let last = segments.last().expect("is there").span.last;
-    let batches = store.batches(partition, last).await.expect("reads");
-    assert!(batches.iter().all(|batch| batch.raw_seq > last && batch.keys.len() == 100));
-    let again = Duplicates::restore(limits, store.segments(partition).await.expect("reads"), batches);
-    assert_eq!(again.size(), memory.size());
-
-    let archive = Archive::new(Arc::new(of_base(store, "EUR")), Context::new("enrichment").breaker("store"));
-    let events: Vec<EventKeys> = (0..2100).map(|n| EventKeys { event: key(n), business: None }).collect();
-    let mut again = again;
-    for _ in 0..2 {
-        // The second time they come from memory.
-        let older = archive.sightings(partition, &again.doubts(&events)).await.expect("answers");
-        let marks = again.mark(41, at(41), &events, &older);
-        let known: Vec<u64> = (0..2100).filter(|n| marks.get(*n as usize) != Mark::New).collect();
-        assert_eq!(known, (50..2050).collect::<Vec<_>>());
-        again = Duplicates::restore(
-            limits,
-            store.segments(partition).await.expect("reads"),
-            store.batches(partition, last).await.expect("reads"),
-        );
-    }
-    let first = store.marks(partition, 1).await.expect("reads").expect("are kept");
-    assert_eq!([0, 1, 2].map(|index| first.get(index)), [Mark::New, Mark::Duplicate, Mark::New]);
-    assert_eq!(store.marks(partition, 41).await.expect("reads"), None);
-    for (time, expected) in [(0, 0), (1, 0), (2, 1), (100, 40)] {
-        assert_eq!(store.last_before(partition, at(time)).await.expect("reads"), expected, "{time}");
-    }
-    assert_eq!(store.last_before(Partition::new(6), at(100)).await.expect("reads"), 0);
-
-    let (second, third) = (segments[1].span.first, segments[2].span.first);
-    let prune = PartitionCheckpoint {
-        partition,
-        from: floor,
-        to: floor + 1,
-        batches: Vec::new(),
-        sealed: None,
-        prune_below: Some(third),
-        orders: no_orders(),
-    };
-    store.checkpoint(&prune).await.expect("keeps");
-    let left = store.segments(partition).await.expect("reads");
-    assert_eq!(left.len(), segments.len() - 2);
-    assert_eq!(store.marks(partition, second).await.expect("reads"), None);
-    assert_eq!(store.blocks(partition, segments[1].span.last, &[0]).await.expect("reads"), []);
-    assert_eq!(store.blocks(partition, left[0].span.last, &[0]).await.expect("reads").len(), 1);
-}
-
 async fn orders_are_remembered(store: &Store) {
     let partition = Partition::new(7);
     let none = HashMap::new();
@@ -254,7 +185,7 @@ async fn orders_are_remembered(store: &Store) {
         from,
         to,
         batches: Vec::new(),
-        sealed: None,
+        runs: None,
         prune_below: None,
         orders: OrdersCheckpoint { changed, kept, forget_before, prune_before },
     };

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
-use crate::duplicates::{KeyFilter, SealedSegment};
+use crate::duplicates::{
+    Block, BlockName, FilterWidth, KeyBlock, KeyFilter, Run, RunEntries, SealedRun, SegmentBlock, segment::earlier,
+};
 
 /// An event: its id, and its order where it is about one.
 type Sent = (u64, Option<u64>);
@@ -20,7 +22,8 @@ fn key(n: u64) -> EventKey {
 }
 
 /// Limits that nothing reaches.
-const WIDE: MemoryLimits = MemoryLimits { horizon_millis: 1000, keys: 100, sealed_keys: 1_000_000 };
+const WIDE: MemoryLimits =
+    MemoryLimits { horizon_millis: 1000, tick_millis: 1, keys: 100, sealed_keys: 1_000_000, run_keys: 1_000_000 };
 
 fn keys(events: &[Sent]) -> Vec<EventKeys> {
     let business = |order: u64| key(1 << 32 | order);
@@ -81,7 +84,7 @@ fn the_texts_of_a_business_key_do_not_run_together() {
 
 #[test]
 fn the_horizon_ends_after_its_last_millisecond() {
-    let mut memory = Duplicates::restore(WIDE, [], []);
+    let mut memory = Duplicates::restore(WIDE, SealedKeys::default(), []);
     assert_eq!(mark(&mut memory, 1, 0, &[1, 2, 1]), [false, false, true]);
     assert_eq!(mark(&mut memory, 2, 1000, &[1]), [true]);
     assert_eq!(mark(&mut memory, 3, 1001, &[2]), [false]);
@@ -91,7 +94,7 @@ fn the_horizon_ends_after_its_last_millisecond() {
 
 #[test]
 fn an_order_is_new_once_whatever_its_event_is_called() {
-    let mut memory = Duplicates::restore(WIDE, [], []);
+    let mut memory = Duplicates::restore(WIDE, SealedKeys::default(), []);
     let order = Some(7);
     assert_eq!(mark_fresh(&mut memory, 1, 0, &[(1, order), (2, order), (1, order)]), [New, Repeated, Duplicate]);
     assert_eq!(mark_fresh(&mut memory, 2, 900, &[(2, order), (3, Some(8))]), [Duplicate, New]);
@@ -102,7 +105,7 @@ fn an_order_is_new_once_whatever_its_event_is_called() {
 
 #[test]
 fn an_event_that_is_not_counted_does_not_hide_another_order() {
-    let mut memory = Duplicates::restore(WIDE, [], []);
+    let mut memory = Duplicates::restore(WIDE, SealedKeys::default(), []);
     assert_eq!(mark_fresh(&mut memory, 1, 0, &[(1, Some(7)), (1, Some(8)), (2, Some(8))]), [New, Duplicate, New]);
     assert_eq!(
         mark_fresh(&mut memory, 2, 1, &[(1, None), (3, Some(7)), (2, Some(9))]),
@@ -114,7 +117,7 @@ fn an_event_that_is_not_counted_does_not_hide_another_order() {
 #[test]
 fn what_is_too_much_for_the_table_is_sealed() {
     let limits = MemoryLimits { keys: 4, ..WIDE };
-    let (mut memory, mut stored) = (Duplicates::restore(limits, [], []), Stored::default());
+    let (mut memory, mut stored) = (Duplicates::restore(limits, SealedKeys::default(), []), Stored::default());
     for (raw_seq, ids) in [(1, [1, 2]), (2, [3, 4]), (3, [5, 6])] {
         assert_eq!(mark(&mut memory, raw_seq, 10 * raw_seq.cast_signed(), &ids), [false, false]);
         stored.persist(&mut memory, raw_seq);
@@ -122,7 +125,7 @@ fn what_is_too_much_for_the_table_is_sealed() {
     // The last of them was stored just then, and those before it are enough.
     let size = memory.size();
     assert_eq!((size.keys, size.sealed_keys, size.span_millis), (2, 4, 20));
-    assert_eq!(stored.segments.keys().copied().collect::<Vec<_>>(), [2]);
+    assert_eq!(stored.runs.values().map(|sealed| sealed.run.span.last).collect::<Vec<_>>(), [2]);
     assert!(stored.batches.range(..3).all(|(_, batch)| batch.keys.is_empty() && batch.marks.is_some()));
     let events = [(1, None), (3, None), (6, None), (7, None)];
     assert_eq!(mark_orders(&mut memory, &stored, 4, 1000, &events), [Duplicate, Duplicate, Duplicate, New]);
@@ -138,7 +141,7 @@ fn what_is_too_much_for_the_table_is_sealed() {
 #[test]
 fn the_limit_of_what_is_sealed_shortens_the_horizon_and_says_so() {
     let limits = MemoryLimits { keys: 2, sealed_keys: 4, ..WIDE };
-    let (mut memory, mut stored) = (Duplicates::restore(limits, [], []), Stored::default());
+    let (mut memory, mut stored) = (Duplicates::restore(limits, SealedKeys::default(), []), Stored::default());
     for raw_seq in 1..=5 {
         mark(&mut memory, raw_seq, raw_seq.cast_signed(), &[2 * raw_seq, 2 * raw_seq + 1]);
         stored.persist(&mut memory, raw_seq);
@@ -162,7 +165,9 @@ fn reference(limits: MemoryLimits, log: &Log) -> Vec<Vec<Mark>> {
     for (ingested_at, events) in log {
         clock = clock.max(*ingested_at);
         let is_in = |seen: &[(i64, u64)], wanted: u64| {
-            seen.iter().any(|(t, other)| *other == wanted && clock - t <= limits.horizon_millis)
+            let tick = i64::from(limits.tick_millis);
+            let oldest = (clock - limits.horizon_millis).div_euclid(tick) * tick;
+            seen.iter().any(|(t, other)| *other == wanted && *t >= oldest)
         };
         let mut of_batch = Vec::new();
         for (id, order) in events {
@@ -183,52 +188,123 @@ fn reference(limits: MemoryLimits, log: &Log) -> Vec<Vec<Mark>> {
     marks
 }
 
-/// A store as the service uses it: batches, segments and the floor change
-/// together, or not at all.
-#[derive(Default)]
+/// A store as the service uses it: batches, runs and the floor change together, or
+/// not at all.
+#[derive(Default, Clone)]
 struct Stored {
     floor: u64,
     batches: BTreeMap<u64, RememberedBatch>,
-    segments: BTreeMap<u64, SealedSegment>,
+    runs: BTreeMap<u64, SealedRun>,
+    next_block: u64,
+    /// Of a release before this one.
+    segments: BTreeMap<u64, (Arc<Segment>, Vec<SegmentBlock>)>,
 }
 
 impl Stored {
     fn persist(&mut self, memory: &mut Duplicates, floor: u64) {
-        let sealed = memory.sealable().and_then(SealableKeys::seal);
+        let change = self.change(memory);
+        self.keep_batches(memory, floor);
+        for run in &change.removed {
+            self.runs.remove(&run.blocks.first);
+        }
+        for sealed in &change.added {
+            let before = self.runs.insert(sealed.run.blocks.first, sealed.clone());
+            assert!(before.is_none() && sealed.run.blocks.first >= self.next_block, "no number twice");
+        }
+        self.next_block = change.next_block;
+        if let Some(span) = change.sealed {
+            self.forget_keys(span);
+        }
+        memory.changed(change);
+    }
+
+    fn change(&self, memory: &Duplicates) -> RunChange {
+        let mut change =
+            RunChange { removed: memory.forgotten().to_vec(), next_block: memory.next_block(), ..RunChange::default() };
+        let tick = memory.tick_millis();
+        if let Some(keys) = memory.sealable() {
+            change.sealed = Some(keys.span);
+            let sealed = RunEntries::of(keys.span, &keys.keys).sealed(tick, change.next_block).expect("is sealed");
+            change.next_block = sealed.run.blocks.end();
+            change.added.push(sealed);
+        }
+        for merge in memory.mergeable() {
+            let mut entries = merge.entries();
+            for run in &merge.inputs {
+                self.runs[&run.blocks.first].blocks.iter().for_each(|block| entries.extend(&as_read(block)));
+            }
+            // `None` where all of it is forgotten.
+            if let Some(merged) = merge.into.merged(entries, tick, change.next_block) {
+                change.next_block = merged.last().expect("has keys").run.blocks.end();
+                change.added.extend(merged);
+                change.removed.extend(merge.inputs);
+            }
+        }
+        change
+    }
+
+    /// As the release before this one did, which sealed segments. Its process ends then.
+    fn persist_earlier(&mut self, memory: &mut Duplicates, floor: u64) {
+        let sealable = memory.sealable();
+        self.keep_batches(memory, floor);
+        if let Some(SealableKeys { span, keys }) = sealable {
+            let (segment, blocks) = earlier::seal(span, keys);
+            self.segments.insert(span.last, (Arc::new(segment), blocks));
+            self.forget_keys(span);
+        }
+    }
+
+    fn keep_batches(&mut self, memory: &mut Duplicates, floor: u64) {
         self.batches.extend(memory.unsaved(u64::MAX).map(|batch| (batch.raw_seq, as_stored(batch))));
         let below = memory.prunable();
         memory.saved();
-        if let Some(sealed) = sealed {
-            let span = sealed.segment.span;
-            for (_, batch) in self.batches.range_mut(span.first..=span.last) {
-                (batch.keys, batch.business_keys) = (Vec::new(), Vec::new());
-            }
-            memory.sealed(sealed.segment.clone());
-            self.segments.insert(span.last, sealed);
-        }
         if let Some(below) = below {
             self.batches.retain(|raw_seq, _| *raw_seq >= below);
             self.segments.retain(|last, _| *last >= below);
+            self.runs.retain(|_, sealed| sealed.run.span.last >= below);
         }
         self.floor = floor;
     }
 
+    fn forget_keys(&mut self, span: BatchSpan) {
+        for (_, batch) in self.batches.range_mut(span.first..=span.last) {
+            (batch.keys, batch.business_keys) = (Vec::new(), Vec::new());
+        }
+    }
+
     fn restore(&self, limits: MemoryLimits) -> Duplicates {
-        let sealed = self.segments.keys().next_back().copied().unwrap_or(0);
-        let segments = self.segments.values().map(|sealed| {
-            let Segment { span, keys, blocks, ref filter } = *sealed.segment;
-            Segment { span, keys, blocks, filter: KeyFilter::from_bytes(&filter.to_bytes()).expect("a filter") }
+        let again = |filter: &KeyFilter, width| KeyFilter::from_bytes(&filter.to_bytes(), width).expect("a filter");
+        let segments = self.segments.values().map(|(segment, _)| {
+            let Segment { span, keys, blocks, ref filter } = **segment;
+            Segment { span, keys, blocks, filter: again(filter, FilterWidth::Wide) }
         });
-        Duplicates::restore(limits, segments, self.batches.range(sealed + 1..).map(|(_, batch)| batch.clone()))
+        let runs = self.runs.values().map(|sealed| {
+            let Run { span, lane, keys, ref blocks, ref filter } = *sealed.run;
+            Run { span, lane, keys, blocks: blocks.clone(), filter: again(filter, FilterWidth::of(lane)) }
+        });
+        let sealed = SealedKeys { segments: segments.collect(), runs: runs.collect(), next_block: self.next_block };
+        let last = sealed.last();
+        Duplicates::restore(limits, sealed, self.batches.range(last + 1..).map(|(_, batch)| batch.clone()))
     }
 
     fn sightings(&self, doubts: &[Doubt]) -> Sightings {
         let mut sightings = Sightings::default();
         for Doubt { key, block } in doubts {
-            sightings.add(*key, &self.segments[&block.segment].blocks[block.block as usize]);
+            let block = match block {
+                BlockName::Segment(segment, block) => Block::Segment(self.segments[segment].1[*block as usize].clone()),
+                BlockName::Run(number) => {
+                    let (first, sealed) = self.runs.range(..=number).next_back().expect("is there");
+                    Block::Run(as_read(&sealed.blocks[(number - first) as usize]))
+                }
+            };
+            sightings.add(*key, &block);
         }
         sightings
     }
+}
+
+fn as_read(block: &KeyBlock) -> KeyBlock {
+    KeyBlock::from_bytes(block.as_bytes().to_vec()).expect("is a block")
 }
 
 /// A batch that went through its bytes.
@@ -244,6 +320,10 @@ fn as_stored(batch: &RememberedBatch) -> RememberedBatch {
 enum Reached {
     Published,
     Persisted,
+    /// A backup of the store was taken as well.
+    BackedUp,
+    /// The store was lost, and the last backup was put in its place.
+    StoreLost,
     Acknowledged,
 }
 
@@ -263,15 +343,28 @@ fn logs() -> impl Strategy<Value = Log> {
 }
 
 fn crashes() -> impl Strategy<Value = Vec<(usize, Reached)>> {
-    let reached = prop_oneof![Just(Reached::Published), Just(Reached::Persisted), Just(Reached::Acknowledged)];
+    let reached = prop_oneof![
+        4 => Just(Reached::Published),
+        4 => Just(Reached::Persisted),
+        1 => Just(Reached::BackedUp),
+        1 => Just(Reached::StoreLost),
+        4 => Just(Reached::Acknowledged),
+    ];
     prop::collection::vec((1usize..8, reached), 1..120)
 }
 
 proptest! {
     #[test]
-    fn marks_are_the_same_wherever_a_process_dies(log in logs(), crashes in crashes(), table in 1usize..40) {
-        let limits = MemoryLimits { horizon_millis: 100_000, keys: table, ..WIDE };
-        let mut stored = Stored::default();
+    fn marks_are_the_same_wherever_a_process_dies(
+        log in logs(),
+        crashes in crashes(),
+        table in 1usize..40,
+        run_keys in 4u64..60,
+        tick_millis in prop_oneof![Just(1u32), Just(7_000), Just(50_000)],
+        earlier in prop_oneof![Just(0usize), 0usize..30],
+    ) {
+        let limits = MemoryLimits { horizon_millis: 100_000, tick_millis, keys: table, run_keys, ..WIDE };
+        let (mut stored, mut backup) = (Stored::default(), Stored::default());
         let mut published = BTreeMap::new();
         let mut acknowledged = 0;
         let mut plan = crashes.into_iter().chain(std::iter::repeat((3, Reached::Acknowledged)));
@@ -287,12 +380,22 @@ proptest! {
                 let before = published.insert(raw_seq, marks.clone());
                 prop_assert!(before.is_none_or(|before| before == marks), "published again as it was");
             }
-            if reached != Reached::Published {
-                stored.persist(&mut memory, stored.floor.max(end as u64));
+            let (floor, is_earlier) = (stored.floor.max(end as u64), end < earlier);
+            match (reached, is_earlier) {
+                (Reached::Published | Reached::StoreLost, _) => {}
+                (_, true) => stored.persist_earlier(&mut memory, floor),
+                (_, false) => stored.persist(&mut memory, floor),
             }
-            if reached == Reached::Acknowledged {
-                acknowledged = end;
-            } else {
+            match reached {
+                Reached::BackedUp => backup = stored.clone(),
+                Reached::StoreLost => {
+                    stored = backup.clone();
+                    acknowledged = stored.floor as usize;
+                }
+                Reached::Acknowledged => acknowledged = end,
+                Reached::Published | Reached::Persisted => {}
+            }
+            if reached != Reached::Acknowledged || is_earlier {
                 memory = stored.restore(limits);
             }
             for (raw_seq, batch) in &stored.batches {
@@ -305,9 +408,9 @@ proptest! {
     }
 
     #[test]
-    fn a_limited_memory_can_be_made_again_at_any_point(log in logs(), limit in 1usize..30) {
-        let limits = MemoryLimits { horizon_millis: 100_000, keys: limit, sealed_keys: 20 };
-        let mut running = Duplicates::restore(limits, [], []);
+    fn a_limited_memory_can_be_made_again_at_any_point(log in logs(), limit in 1usize..30, run_keys in 4u64..60) {
+        let limits = MemoryLimits { horizon_millis: 100_000, keys: limit, sealed_keys: 20, run_keys, ..WIDE };
+        let mut running = Duplicates::restore(limits, SealedKeys::default(), []);
         let mut stored = Stored::default();
         for (raw_seq, (ingested_at, events)) in (1..).zip(&log) {
             mark_orders(&mut running, &stored, raw_seq, *ingested_at, events);
@@ -315,8 +418,7 @@ proptest! {
             let again = stored.restore(limits);
             prop_assert_eq!(&again.batches, &running.batches);
             prop_assert_eq!(&again.seen, &running.seen);
-            let spans = |memory: &Duplicates| memory.segments.iter().map(|segment| segment.span).collect::<Vec<_>>();
-            prop_assert_eq!(spans(&again), spans(&running));
+            prop_assert_eq!(again.runs.names(), running.runs.names());
             // What is stored can be sealed: the last batch is the exception.
             let stored: usize = running.batches.iter().rev().skip(1).map(RememberedBatch::count).sum();
             prop_assert!(stored <= limit, "{} of {}", stored, limit);
@@ -327,14 +429,14 @@ proptest! {
     #[test]
     fn marks_that_were_not_kept_are_worked_out(log in logs()) {
         let limits = MemoryLimits { horizon_millis: 100_000, keys: 1000, ..WIDE };
-        let mut running = Duplicates::restore(limits, [], []);
+        let mut running = Duplicates::restore(limits, SealedKeys::default(), []);
         let mut kept = Vec::new();
         for (raw_seq, (ingested_at, events)) in (1..).zip(&log) {
             let events: Vec<Sent> = events.iter().map(|(id, _)| (*id, None)).collect();
             mark_fresh(&mut running, raw_seq, *ingested_at, &events);
             kept.push(RememberedBatch { marks: None, ..running.batches.back().expect("is there").clone() });
         }
-        let again = Duplicates::restore(limits, [], kept);
+        let again = Duplicates::restore(limits, SealedKeys::default(), kept);
         prop_assert_eq!(&again.batches, &running.batches);
         prop_assert_eq!(&again.seen, &running.seen);
     }

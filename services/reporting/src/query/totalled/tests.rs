@@ -38,7 +38,7 @@ fn cell(
     dimensions: &[(&str, &str)],
     orders: Measure,
 ) -> StoredCell<'static> {
-    let dimensions = dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let dimensions: BTreeMap<_, _> = dimensions.iter().copied().collect();
     StoredCell {
         start: at(minute * 60_000),
         end: at((minute + 1) * 60_000),
