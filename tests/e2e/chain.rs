@@ -64,16 +64,14 @@ async fn an_order_becomes_a_number() {
     let series = suite.get("/v1/metrics/sales_metrics/series?group_by=category,region").await;
     assert_eq!(series["series"][0]["dimensions"], json!({"category": "Books", "currency": "EUR", "region": "Europe"}));
     assert!(series["as_of"].is_string() && series["source"] == "speed", "{series}");
-    // The same total stands in the metrics store, tagged by partition.
-    let points = suite
-        .http
-        .get(format!("http://{}/v1/points/sales_metrics", suite.suite.aggregation))
-        .send()
-        .await
-        .expect("aggregation answers")
-        .json::<Value>()
-        .await
-        .expect("JSON");
+    // The same total stands among the points, tagged by partition, once it is checkpointed.
+    let points = eventually("the total is a point", DEADLINE, || async {
+        let url = format!("http://{}/v1/points/sales_metrics", suite.suite.aggregation);
+        let answer = suite.http.get(url).send().await.expect("aggregation answers");
+        let points = answer.json::<Value>().await.expect("JSON");
+        (!points["points"][0].is_null()).then_some(points)
+    })
+    .await;
     assert_eq!(points["points"][0]["fields"]["revenue_micros"], 59_970_000);
     assert_eq!(points["points"][0]["tags"]["category"], "Books");
     stop(suite).await;

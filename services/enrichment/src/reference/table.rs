@@ -34,22 +34,22 @@ pub(super) struct Table<T> {
     pub(super) kind: RecordKind,
     /// Whether the store has anything of the kind.
     pub(super) populated: AtomicBool,
-    /// KeptEntries of a generation at most.
+    /// Entries of a generation at most.
     half: usize,
-    generations: RwLock<Generations<T>>,
+    generations: RwLock<TableGenerations<T>>,
 }
 
 /// When the young are half of all that may be kept, they become the old, and those that
 /// were old are forgotten. What is used meanwhile is young again: so what is used often
 /// stays, whatever else comes.
-struct Generations<T> {
+struct TableGenerations<T> {
     young: KeptEntries<T>,
     old: KeptEntries<T>,
 }
 
-type KeptEntries<T> = HashMap<Box<str>, Entry<T>, RandomState>;
+type KeptEntries<T> = HashMap<Box<str>, KeptEntry<T>, RandomState>;
 
-struct Entry<T> {
+struct KeptEntry<T> {
     until: Instant,
     history: Arc<History<T>>,
 }
@@ -57,7 +57,7 @@ struct Entry<T> {
 impl<T> Table<T> {
     pub(super) fn new(kind: RecordKind, entries: u64) -> Self {
         let half = usize::try_from(entries / 2).unwrap_or(usize::MAX).max(1);
-        let generations = RwLock::new(Generations { young: KeptEntries::default(), old: KeptEntries::default() });
+        let generations = RwLock::new(TableGenerations { young: KeptEntries::default(), old: KeptEntries::default() });
         Self { kind, populated: AtomicBool::new(false), half, generations }
     }
 
@@ -94,7 +94,7 @@ impl<T> Table<T> {
         let mut generations = self.write();
         for (id, history) in read {
             let kept = if history.is_empty() { MISS_KEPT } else { KEPT };
-            generations.keep(self.half, (*id).into(), Entry { until: now + kept, history: history.clone() });
+            generations.keep(self.half, (*id).into(), KeptEntry { until: now + kept, history: history.clone() });
         }
     }
 
@@ -112,17 +112,17 @@ impl<T> Table<T> {
         generations.old.clear();
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Generations<T>> {
+    fn read(&self) -> RwLockReadGuard<'_, TableGenerations<T>> {
         self.generations.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Generations<T>> {
+    fn write(&self) -> RwLockWriteGuard<'_, TableGenerations<T>> {
         self.generations.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Generations<T> {
-    fn keep(&mut self, half: usize, id: Box<str>, entry: Entry<T>) {
+impl<T> TableGenerations<T> {
+    fn keep(&mut self, half: usize, id: Box<str>, entry: KeptEntry<T>) {
         if self.young.len() >= half {
             self.old = std::mem::take(&mut self.young);
         }

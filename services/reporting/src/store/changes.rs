@@ -31,7 +31,7 @@ pub(super) async fn note_change(connection: &mut AnyConnection, cells: &FoldedCe
     let changed: Vec<MergedCellKey> = cells.changed().take(LISTED + 1).collect();
     let listed = match changed.len() {
         0 => return Ok(None),
-        ..=LISTED => {
+        1..=LISTED => {
             let cells: Vec<_> =
                 changed.iter().map(|key| (&*key.metric, &*key.version, key.start.millis(), &*key.dimensions)).collect();
             serde_json::to_string(&cells).map_err(|_| Error::Malformed("change"))?

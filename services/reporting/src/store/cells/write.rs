@@ -33,6 +33,9 @@ const DEEPEST: u32 = 16;
 /// Windows that are read and written at once.
 const WINDOWS: usize = 256;
 
+/// A cell of a window, and what it is now.
+type CellInRow<'c> = (&'c (Arc<str>, Partition), &'c CellState);
+
 const ROW: &str =
     "SELECT window_start, bucket, depth, states, cells FROM packed_cells WHERE metric = ? AND version = ?";
 const ROWS: &str = "packed_cells (metric, version, window_start, bucket, depth, states, cells)";
@@ -135,7 +138,7 @@ async fn add_to_many(
     rows: &mut Vec<PackedRow>,
 ) -> Result<(), Error> {
     let (start, depth) = (first.start, first.depth);
-    let mut changes: BTreeMap<i64, Vec<(&(Arc<str>, Partition), &CellState)>> = BTreeMap::new();
+    let mut changes: BTreeMap<i64, Vec<CellInRow<'_>>> = BTreeMap::new();
     for change in cells {
         changes.entry(bucket_of(&change.0.0, depth)).or_default().push(change);
     }

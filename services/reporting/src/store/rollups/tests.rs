@@ -193,7 +193,7 @@ async fn a_metric_that_is_not_rolled_up_keeps_no_marks(store: &Store) {
     store.save_definitions([&metric].into_iter()).await.expect("saves");
     let mut told = minute(0, 5);
     for cell in &mut told.cells {
-        cell.group = CellGroup::new("sales_metrics", &metric.version, cell.group.dimensions().map(|(n, v)| (n, v)));
+        cell.group = CellGroup::new("sales_metrics", &metric.version, cell.group.dimensions());
     }
     fold(store, &[told]).await;
     assert_eq!(rows(store, "rollup_marks").await, 1);

@@ -50,7 +50,7 @@ fn cell() -> impl Strategy<Value = CellUpdate> {
         1 => prop::option::of(amount).prop_map(Measure::Min),
     ];
     let total = (measure, any::<bool>(), 0_u64..3).prop_map(|(measure, is_converted, unread)| {
-        let converted = is_converted.then(|| Converted { base: Currency::EUR, rows: 3, state: None });
+        let converted = is_converted.then_some(Converted { base: Currency::EUR, rows: 3, state: None });
         MeasureTotal { unread, converted, ..measure.into() }
     });
     let values = vec(prop_oneof!["[ab]{0,2}", ".{0,9}"], 0..4);
