@@ -77,6 +77,11 @@ impl Duplicates {
             dropped: 0,
             prune: Prune { below: 0, at: None },
         };
+        // The store may still have runs that were forgotten. They must not be merged with
+        // newer ones, also where no batch follows that moves the clock.
+        if let Some(clock) = memory.clock {
+            memory.advance(clock);
+        }
         for mut batch in batches {
             batch.clock = memory.advance(batch.clock);
             let worked_out = batch.keys().map(|key| memory.see(batch.raw_seq, key, &Sightings::default()));

@@ -81,12 +81,10 @@ impl RunEntries {
         Self { span, entries: keys.iter().map(entry).collect(), since: None }
     }
 
-    /// None yet, of batches that follow each other.
+    /// None yet, of all these batches.
     pub(super) fn covering(spans: impl Iterator<Item = BatchSpan>, since: Option<Timestamp>) -> Self {
-        let join =
-            |first: BatchSpan, last: BatchSpan| BatchSpan { last: last.last, last_clock: last.last_clock, ..first };
         let none = BatchSpan { first: 0, last: 0, first_clock: Timestamp::EPOCH, last_clock: Timestamp::EPOCH };
-        let span = spans.reduce(join).unwrap_or(none);
+        let span = spans.reduce(BatchSpan::join).unwrap_or(none);
         let first_clock = since.map_or(span.first_clock, |since| span.first_clock.max(since));
         Self { span: BatchSpan { first_clock, ..span }, entries: Vec::new(), since }
     }

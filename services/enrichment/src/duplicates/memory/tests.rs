@@ -155,6 +155,27 @@ fn the_limit_of_what_is_sealed_shortens_the_horizon_and_says_so() {
     }
 }
 
+#[test]
+fn a_run_beyond_the_horizon_does_not_come_back_with_a_new_process() {
+    // All that is stored is sealed, and runs of one key are merged as soon as there are three.
+    let limits = MemoryLimits { keys: 0, run_keys: 3, ..WIDE };
+    let (mut memory, mut stored) = (Duplicates::restore(limits, SealedKeys::default(), []), Stored::default());
+    for (raw_seq, now, ids) in [(1, 0, &[1][..]), (2, 1001, &[7, 2]), (3, 1100, &[7, 3]), (4, 1200, &[7, 4])] {
+        let events: Vec<Sent> = ids.iter().map(|id| (*id, None)).collect();
+        mark_orders(&mut memory, &stored, raw_seq, now, &events);
+        // Stored, then sealed. What was sealed before is divided among the ranges.
+        (0..2).for_each(|_| stored.persist(&mut memory, raw_seq));
+    }
+    assert!(stored.runs.values().any(|sealed| sealed.run.span.last == 1), "forgotten, and not yet deleted");
+    let mut again = stored.restore(limits);
+    assert_eq!(again.size(), memory.size());
+    // With the first run, what is sealed of the last batch would be taken for the oldest of
+    // its range, and be forgotten with the third batch.
+    (0..2).for_each(|_| stored.persist(&mut again, 4));
+    assert_eq!(mark_orders(&mut again, &stored, 5, 2150, &[]), []);
+    assert_eq!(mark_orders(&mut again, &stored, 6, 2150, &[(7, None), (3, None)]), [Duplicate, New]);
+}
+
 /// The definition, word for word: each event's mark, and whether its order is
 /// one that was counted.
 fn reference(limits: MemoryLimits, log: &Log) -> Vec<Vec<Mark>> {

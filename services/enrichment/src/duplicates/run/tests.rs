@@ -38,3 +38,14 @@ fn a_run_divided_is_the_run_in_parts() {
         assert_eq!(block.last_seen(Fingerprint::of(doubt.key)), Some(at(seen)), "{n}");
     }
 }
+
+#[test]
+fn a_merged_run_reaches_from_the_first_batch_to_the_last_whatever_their_order() {
+    let span = |first: u64, last: u64| {
+        let clock = |raw_seq: u64| at(10 * raw_seq.cast_signed());
+        BatchSpan { first, last, first_clock: clock(first), last_clock: clock(last) }
+    };
+    for spans in [[span(1, 9), span(3, 5)], [span(3, 5), span(1, 9)], [span(6, 9), span(1, 5)]] {
+        assert_eq!(RunEntries::covering(spans.into_iter(), None).span, span(1, 9));
+    }
+}
