@@ -127,14 +127,28 @@ fn places(count: usize) -> String {
 
 fn array_lookups(sql: &str, others: &SqlValues, keys: &[SqlValue]) -> Vec<BoundStatement> {
     let Some(first) = keys.first() else { return Vec::new() };
-    let array = format!(" = ANY(?::{})", ArrayText::of(first).kind());
-    let text: Arc<str> = Arc::from(numbered(&sql.replacen(" IN (?)", &array, 1)));
+    let is_number = matches!(first, SqlValue::Int(_));
+    let text: Arc<str> = Arc::from(numbered(&with_array(sql, ArrayText::of(first).kind(), is_number)));
     let of = |keys: &[SqlValue]| -> BoundStatement {
         let mut array = ArrayText::of(first);
         keys.iter().for_each(|key| array.push(key));
-        (Arc::clone(&text), others.0.iter().cloned().chain([array.take()]).collect())
+        let least = keys.iter().find(|key| **key != SqlValue::Int(None)).cloned();
+        let ends = is_number.then(|| [least.unwrap_or(SqlValue::Int(None)), keys[keys.len() - 1].clone()]);
+        (Arc::clone(&text), others.0.iter().cloned().chain([array.take()]).chain(ends.into_iter().flatten()).collect())
     };
     keys.chunks(ARRAY_KEYS).map(of).collect()
+}
+
+/// The keys of a statement as one array; of numbers, with the least and the greatest.
+/// A plan that was made before PostgreSQL knew the table may look for the columns
+/// before the key alone, and read all that they have; but bounds it always takes.
+fn with_array(sql: &str, kind: &str, is_number: bool) -> String {
+    let column = sql.split(" IN (?)").next().and_then(|before| before.rsplit(' ').next());
+    let array = match column.filter(|_| is_number) {
+        Some(column) => format!(" = ANY(?::{kind}) AND {column} >= ? AND {column} <= ?"),
+        None => format!(" = ANY(?::{kind})"),
+    };
+    sql.replacen(" IN (?)", &array, 1)
 }
 
 /// Places as PostgreSQL names them: `$1`, `$2` …

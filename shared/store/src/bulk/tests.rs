@@ -176,6 +176,10 @@ fn a_statement_is_one_of_few() {
     assert_eq!(**sql, *"DELETE FROM t WHERE a = ? AND b IN (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
     assert_eq!(values.len(), 6);
     let (sql, values) = &array_lookups("DELETE FROM t WHERE a = ? AND b IN (?)", &SqlValues::new().bind("x"), &keys)[0];
-    assert_eq!(**sql, *"DELETE FROM t WHERE a = $1 AND b = ANY($2::BIGINT[])");
-    assert_eq!(values[..], [SqlValue::from("x"), SqlValue::from("{0,1,2,3,4}")]);
+    assert_eq!(**sql, *"DELETE FROM t WHERE a = $1 AND b = ANY($2::BIGINT[]) AND b >= $3 AND b <= $4");
+    assert_eq!(values[..], [SqlValue::from("x"), SqlValue::from("{0,1,2,3,4}"), 0.into(), 4.into()]);
+    let texts = [SqlValue::from("a"), SqlValue::from("b")];
+    let (sql, values) =
+        &array_lookups("DELETE FROM t WHERE a = ? AND b IN (?)", &SqlValues::new().bind("x"), &texts)[0];
+    assert_eq!((&**sql, values.len()), ("DELETE FROM t WHERE a = $1 AND b = ANY($2::TEXT[])", 2));
 }
