@@ -69,7 +69,8 @@ impl Growth {
     pub(super) fn load(self, step: u64, load: Load) -> Load {
         match self {
             Self::Customers => Load { customers: step, ..load },
-            Self::Padding => Load { padding: step, ..load },
+            // As many as fit a body.
+            Self::Padding => Load { padding: step, batch: 400, ..load },
             Self::Hours => Load { per_minute: Some((load.events / (step * 60)).max(1)), ..load },
             Self::Partitions | Self::Metrics | Self::Rules => load,
         }
