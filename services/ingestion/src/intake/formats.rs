@@ -213,6 +213,10 @@ fn object(text: &[u8], depth: usize) -> Result<Map<String, Value>, Error> {
 /// are said to be JSON are read, so that they meet their schema.
 fn structured(mut attributes: Map<String, Value>, depth: usize) -> Result<Envelope, Error> {
     let data = attributes.shift_remove("data");
+    // As of every attribute, null says nothing.
+    if attributes.get("data_base64").is_some_and(Value::is_null) {
+        attributes.shift_remove("data_base64");
+    }
     let data = match (data, attributes.get("data_base64")) {
         (data, None) => data,
         (Some(_), Some(_)) => return Err(Error::invalid("/data_base64", "must not stand beside data")),

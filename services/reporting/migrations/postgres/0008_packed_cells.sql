@@ -18,3 +18,8 @@ CREATE TABLE packed_cells (
     cells        TEXT   NOT NULL,
     PRIMARY KEY (metric, version, window_start, bucket)
 );
+
+-- What an earlier release could not read of METRICS, it set aside and went on. So the
+-- stream is read once more from its beginning: totals are cumulative, and the furthest
+-- stays.
+DELETE FROM positions WHERE name = 'metrics';

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 
 use tidemill_events::AlertState;
-use tidemill_testkit::{Postgres, skipped};
+use tidemill_store::Database;
+use tidemill_testkit::{Postgres, skipped, tempdir};
 
 use super::*;
 use crate::{
     store::testing::{batches, fold, seen, sqlite, to},
     testing::{at, transition, update},
+    unit::StreamUnit,
 };
 
 #[tokio::test]
@@ -84,4 +86,36 @@ async fn postgres_holds_to_every_check() {
         }
     }
     assert_eq!(failed, Vec::<String>::new());
+}
+
+/// What an earlier release has set aside of METRICS, and gone on behind, is read
+/// again by this one.
+#[tokio::test]
+async fn an_upgrade_reads_what_an_earlier_release_passed_over() {
+    let folder = tempdir();
+    let url = format!("sqlite://{}/reporting.db", folder.path().display());
+    read_again_after_the_upgrade(Config { url, max_connections: 2 }).await;
+    let Some(server) = Postgres::start().await else {
+        return skipped("an_upgrade_reads_what_an_earlier_release_passed_over", "no PostgreSQL is installed");
+    };
+    read_again_after_the_upgrade(Config { url: server.url(), max_connections: 2 }).await;
+}
+
+async fn read_again_after_the_upgrade(config: Config) {
+    let earlier = |migrator: &Migrator| {
+        let known: Vec<_> = migrator.iter().filter(|migration| migration.version < 8).cloned().collect();
+        Migrator::with_migrations(known)
+    };
+    let database = Database::open(&config, &earlier(&SQLITE), &earlier(&POSTGRES)).await.expect("opens");
+    for unit in [StreamUnit::Metrics, StreamUnit::Log] {
+        let position = sqlx::query("INSERT INTO positions (name, sequence) VALUES ($1, 7)").bind(unit.name());
+        position.execute(database.writer()).await.expect("writes");
+    }
+    database.close().await;
+    let store = Store::open(&config).await.expect("opens");
+    assert_eq!(store.reached(StreamUnit::Metrics).await.expect("answers"), None, "from the beginning");
+    assert_eq!(store.reached(StreamUnit::Log).await.expect("answers"), Some(7), "which nobody writes in another form");
+    fold(&store, &[update(0, 7)]).await;
+    assert_eq!(store.reached(StreamUnit::Metrics).await.expect("answers"), Some(1));
+    store.close().await;
 }

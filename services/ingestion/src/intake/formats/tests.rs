@@ -154,6 +154,8 @@ fn an_event_is_as_deep_however_it_was_sent() {
 fn base64_that_is_json_is_read() {
     let read = |text: &str| Format::Event.read(text.as_bytes(), 64);
     assert_eq!(read(r#"{"data_base64":"eyJuIjoxfQ=="}"#).expect("JSON").data, Some(json!({"n": 1})));
+    let unsaid = read(r#"{"data":{"n":2},"data_base64":null}"#).expect("null says nothing");
+    assert_eq!((unsaid.data, unsaid.attributes.get("data_base64")), (Some(json!({"n": 2})), None));
     let kept = read(r#"{"datacontenttype":"image/png","data_base64":"/w=="}"#).expect("bytes");
     assert_eq!((kept.data, &kept.attributes["data_base64"]), (None, &json!("/w==")));
     for wrong in [r#"{"data_base64":"?"}"#, r#"{"data_base64":3}"#, r#"{"data":1,"data_base64":"MQ=="}"#, "[]"] {
