@@ -23,6 +23,7 @@ use std::{
 };
 
 use tidemill_domain::{Clock, SystemClock, Timestamp};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use generator::Quantiles;
 pub use growing::grow;
@@ -88,21 +89,33 @@ pub struct Options {
 /// # Errors
 /// Where the run could not be held to its end.
 pub async fn run(options: &Options) -> Result<Figures, Error> {
+    held(options, async |bench| {
+        let figures = bench.measure().await?;
+        if let Some(file) = &options.keep {
+            history::keep(file, SystemClock.now(), &figures)?;
+            bench.journal.note(format_args!("kept in {}", file.display()));
+        }
+        Ok(figures)
+    })
+    .await
+}
+
+/// Does something in a folder of its own, which stays where that fails. Who ends the
+/// program ends what it has started.
+async fn held<T>(options: &Options, work: impl AsyncFnOnce(&Bench) -> Result<T, Error>) -> Result<T, Error> {
     tidemill_service::install_crypto();
     let parent = options.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = parent.join(format!("tidemill-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
     let journal = Journal::new(&folder)?;
     let bench = Bench::new(options, folder.clone(), journal.clone())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::program("the signals of the system"))?;
     let result = tokio::select! {
-        result = bench.measure() => result,
+        result = work(&bench) => result,
         _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
+        _ = terminate.recv() => Err(Error::Interrupted),
     };
     journal.finish();
-    if let (Ok(figures), Some(file)) = (&result, &options.keep) {
-        history::keep(file, SystemClock.now(), figures)?;
-        journal.note(format_args!("kept in {}", file.display()));
-    }
     if result.is_ok() && !options.keep_folder {
         std::fs::remove_dir_all(&folder).map_err(Error::file(&folder))?;
     } else {
