@@ -73,6 +73,10 @@ async fn an_order_becomes_a_number() {
     })
     .await;
     assert_eq!(points["points"][0]["fields"]["revenue_micros"], 59_970_000);
+    assert_eq!(points["truncated"], false);
+    let url = format!("http://{}/v1/points/sales_metrics?limit=0", suite.suite.aggregation);
+    let cut = suite.http.get(url).send().await.expect("answers").json::<Value>().await.expect("JSON");
+    assert_eq!(cut, json!({"points": [], "truncated": true}));
     assert_eq!(points["points"][0]["tags"]["category"], "Books");
     stop(suite).await;
 }

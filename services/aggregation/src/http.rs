@@ -48,11 +48,16 @@ struct PointsQuery {
 #[derive(Serialize)]
 struct Points {
     points: Vec<Point>,
+    /// There are more: ask for them from the time of the last on, which comes again.
+    truncated: bool,
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        tracing::warn!(error = %self, code = self.code().as_str(), "a request failed");
+        // What a caller got wrong is no concern of who runs the service.
+        if !matches!(self, Self::BadRequest(_)) {
+            tracing::warn!(error = %self, code = self.code().as_str(), "a request failed");
+        }
         self.problem().into_response()
     }
 }
@@ -71,7 +76,7 @@ fn time(text: Option<&str>, default: Timestamp, name: &str) -> Result<Timestamp,
     ("from" = Option<String>, Query, format = DateTime, description = "First instant, RFC 3339"),
     ("to" = Option<String>, Query, format = DateTime, description = "First instant no longer asked for, RFC 3339"),
     ("limit" = Option<u32>, Query, maximum = 10000, description = "Points at most; 1000 without it"),
-), responses((status = 200, description = "Points by time and tags"), (
+), responses((status = 200, description = "`points` by time and tags, and whether there are more (`truncated`)"), (
     status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json",
 )))]
 async fn points(
@@ -86,12 +91,15 @@ async fn points(
     if limit > MAX_POINTS {
         return Err(Error::BadRequest(format!("limit: at most {MAX_POINTS}")));
     }
-    let points = match &api.influx {
-        Some(influx) => influx.read(&measurement, from, to, limit).await?,
+    // One more tells whether there are more.
+    let mut points = match &api.influx {
+        Some(influx) => influx.read(&measurement, from, to, limit + 1).await?,
         None => match api.metrics.get(&measurement) {
-            Some(metric) => api.store.points(metric, TimeSpan { from, to }, limit as usize).await?,
+            Some(metric) => api.store.points(metric, TimeSpan { from, to }, limit as usize + 1).await?,
             None => Vec::new(),
         },
     };
-    Ok(Json(Points { points }))
+    let truncated = points.len() > limit as usize;
+    points.truncate(limit as usize);
+    Ok(Json(Points { points, truncated }))
 }

@@ -160,6 +160,8 @@ async fn load(arguments: &BenchArguments, client: &Client) -> Result<ExitCode, B
     let compared = compare::compare(client, &metric, workload).await?;
     let equals_truth = summary::equals_truth(&books, workload.events, &compared);
     let SentLoad { accepted, repeated, bytes, lasted } = sent;
+    // The last request is sent before its time is over.
+    let span = arguments.rate.map_or(0.0, |rate| events(workload) / f64::from(rate.get()));
     let per_s = |seconds: f64| rounded(events(workload) / seconds);
     let summary = LoadSummary {
         sent: workload.events,
@@ -167,7 +169,7 @@ async fn load(arguments: &BenchArguments, client: &Client) -> Result<ExitCode, B
         rate: arguments.rate.map(std::num::NonZero::get),
         started_ms,
         begin: workload.begin,
-        acknowledged_per_s: per_s(lasted.as_secs_f64()),
+        acknowledged_per_s: per_s(lasted.as_secs_f64().max(span)),
         events_per_s: per_s(seconds),
         send_seconds: rounded(lasted.as_secs_f64()),
         seconds: rounded(seconds),
