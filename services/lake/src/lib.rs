@@ -1,0 +1,1 @@
+//! The lake: bronze, silver and gold as Delta tables over an object store.

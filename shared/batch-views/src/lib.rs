@@ -1,0 +1,1 @@
+//! Batch plans: what the stream counts, computed from the lake's tables.
