@@ -98,12 +98,12 @@ async fn back_to_cpu(scene: &Scene<'_>) -> Result<(), Error> {
 }
 
 /// Values of one service.
-fn of(service: Service, values: Value) -> Value {
+pub(super) fn of(service: Service, values: Value) -> Value {
     json!({"services": {service.name(): values}})
 }
 
 /// Thousandths of a core that a pod of a service takes, on average.
-async fn taken_by(scene: &Scene<'_>, service: Service) -> Result<f64, Error> {
+pub(super) async fn taken_by(scene: &Scene<'_>, service: Service) -> Result<f64, Error> {
     let usage = scene.release.usage().await?;
     let prefix = format!("{}-", object(service.name()));
     let cpus: Vec<f64> = usage.iter().filter(|(pod, _)| pod.starts_with(&prefix)).map(|(_, (cpu, _))| *cpu).collect();

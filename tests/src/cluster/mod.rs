@@ -6,7 +6,7 @@
 //!   (`helm.rs`), forbidden connections (`policies.rs`), what an uninstall
 //!   leaves (`release.rs`)
 //! - the release of values-ha.yaml ([`under_load`]): `load.rs` through
-//!   `forward.rs`, and meanwhile `scale.rs`, `autoscale.rs`, `trace.rs` and
+//!   `forward.rs`, and meanwhile `scale.rs`, `autoscale.rs`, `scale_out.rs`, `trace.rs` and
 //!   `nodes.rs`; then the same release made anew from a backup (`restore.rs`)
 //! - what came of it: [`Verdict`]
 //!
@@ -27,6 +27,7 @@ mod policies;
 mod release;
 mod restore;
 mod scale;
+mod scale_out;
 mod stage;
 mod trace;
 mod verdict;
@@ -45,6 +46,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use scale_out::{LeastReplicas, ScaleOut, Try};
 pub use stage::{Selection, Stage};
 pub use verdict::Verdict;
 
@@ -371,6 +373,10 @@ async fn stages(options: &Options, scene: &Scene<'_>, jaeger: &Forward, verdict:
             Ok(false) => skip(Stage::Keda, "the cluster has no keda.sh", journal, verdict),
             Err(error) => journal.problem(error),
         }
+    }
+    if wanted(Stage::ScaleOut) {
+        verdict.scale_out = stage(Stage::ScaleOut, scale_out::measure(scene), journal).await;
+        pause(Stage::ScaleOut, verdict);
     }
     if wanted(Stage::Drain) {
         verdict.drained = stage(Stage::Drain, nodes::drain(scene), journal).await.map(|()| true);

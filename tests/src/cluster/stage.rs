@@ -18,6 +18,8 @@ pub enum Stage {
     Hpa,
     /// A ScaledObject that reacts to lag.
     Keda,
+    /// The least replicas for once, twice and four times the load.
+    ScaleOut,
     /// A trace through every service.
     Trace,
     /// `kubectl drain` of a node.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::scale_out::ScaleOut;
+
 /// The last line of a run. What was skipped is null.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Verdict {
@@ -21,6 +23,8 @@ pub struct Verdict {
     pub hpa_max_replicas: Option<u64>,
     /// Most replicas that an autoscaler on lag came to.
     pub keda_max_replicas: Option<u64>,
+    /// How many replicas a load needs.
+    pub scale_out: Option<ScaleOut>,
     /// Whether every service went from 1 to 5 to 2 replicas.
     pub scaled: Option<bool>,
     /// Whether every service came to run another image tag.
