@@ -59,6 +59,7 @@ test: ## Check format, structure, lints, documents, dependencies and manifests, 
 	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources
 	@echo "== advisories";   $(TOOLS) scripts/check-advisories
 	@echo "== tests";        $(TOOLS) cargo test $(TEST_ARGS)
+	@echo "== counts";       $(TOOLS) scripts/check-counts
 	@echo "== build";        $(TOOLS) scripts/check-build
 
 .PHONY: chaos

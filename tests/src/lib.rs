@@ -9,6 +9,7 @@ pub mod cluster;
 mod error;
 mod journal;
 mod local;
+pub mod nexmark;
 mod service;
 pub mod shop;
 
@@ -21,7 +22,7 @@ use reqwest::header;
 use serde_json::Value;
 use tidemill::{
     client::{Client, Keys},
-    suite::{Jaeger, Options, Suite, TRACED_SERVICES},
+    suite::{DefinitionFiles, Jaeger, Options, Suite, TRACED_SERVICES},
 };
 use tidemill_domain::{Clock, SystemClock, Timestamp};
 use tidemill_service::{Role, TelemetryConfig, telemetry::Telemetry};
@@ -65,7 +66,15 @@ impl TestSuite {
     /// # Panics
     /// When anything does not start: tests need it.
     pub async fn start() -> Self {
-        Self::with(None, false).await
+        Self::with_files(DefinitionFiles::default()).await
+    }
+
+    /// Starts a suite with definitions and reference data of its own.
+    ///
+    /// # Panics
+    /// When anything does not start.
+    pub async fn with_files(files: DefinitionFiles) -> Self {
+        Self::with(None, false, files).await
     }
 
     /// Starts a suite with the keys of a folder; its requests bring [`KEYS`].
@@ -73,7 +82,7 @@ impl TestSuite {
     /// # Panics
     /// When anything does not start.
     pub async fn guarded() -> Self {
-        Self::with(None, true).await
+        Self::with(None, true, DefinitionFiles::default()).await
     }
 
     /// Starts a suite that traces what asks for it. Once in a process, since
@@ -90,10 +99,10 @@ impl TestSuite {
             ..TelemetryConfig::default()
         };
         let telemetry = Telemetry::init(&config, &TRACED_SERVICES).unwrap_or_else(|e| panic!("{e}"));
-        (Self::with(Some(jaeger), false).await, telemetry)
+        (Self::with(Some(jaeger), false, DefinitionFiles::default()).await, telemetry)
     }
 
-    async fn with(jaeger: Option<Jaeger>, guarded: bool) -> Self {
+    async fn with(jaeger: Option<Jaeger>, guarded: bool, files: DefinitionFiles) -> Self {
         tidemill_service::install_crypto();
         let folder = tempdir();
         let slack = FakeSlack::start().await;
@@ -110,6 +119,7 @@ impl TestSuite {
             reference: Some(reference),
             jaeger: jaeger.map(|j| format!("http://{}", j.ui)),
             keys: guarded.then_some(keys),
+            files,
             ..Options::default()
         };
         let suite = Suite::start(&options).await.unwrap_or_else(|e| panic!("the suite does not start: {e}"));

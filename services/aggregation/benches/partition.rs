@@ -3,7 +3,8 @@
 //!
 //! `cargo bench -p tidemill-aggregation --bench partition -- fold` measures one of
 //! them (`fold`, `defaults`, `messages`, `points`, `sqlite`, `postgres`), once and
-//! for a profiler too. Without a name it measures all.
+//! for a profiler too. Without a name it measures all. A number says how many events,
+//! or totals in a checkpoint, there are; half of it is a multiple of 50.
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a bench tells its figures, or ends")]
 
@@ -89,54 +90,68 @@ fn measure<T>(name: &str, count: u64, unit: &str, work: impl FnOnce() -> T) -> T
     done
 }
 
-fn fold(name: &str, definitions: Option<&Path>) {
-    let batches = batches(EVENTS, 20_000, 0);
+#[inline(never)]
+fn counted_fold(partition: &mut MeasuredFold, batches: &[EnrichedBatch]) -> u64 {
+    batches.iter().map(|batch| partition.apply(batch)).sum()
+}
+
+fn fold(name: &str, events: u64, definitions: Option<&Path>) {
+    let batches = batches(events, 20_000, 0);
     let mut partition = MeasuredFold::new(P, definitions);
-    let counted = measure(name, EVENTS, "events", || batches.iter().map(|batch| partition.apply(batch)).sum::<u64>());
-    assert_eq!(counted, EVENTS);
+    let counted = measure(name, events, "events", || counted_fold(&mut partition, &batches));
+    assert_eq!(counted, events);
 }
 
 /// So many totals change in each: first all are new, then all are known.
-fn changes(partition: &mut MeasuredFold) -> Vec<MeasuredChanges> {
+fn changes(partition: &mut MeasuredFold, cells: u64) -> Vec<MeasuredChanges> {
     let of = |n| {
         // Fifty totals a minute, two events in each.
-        for batch in batches(CELLS * 2, 100, n * CELLS) {
+        for batch in batches(cells * 2, 100, n * cells) {
             partition.apply(&batch);
         }
         partition.take_changes()
     };
     let changes: Vec<_> = (0..CHECKPOINTS).map(of).collect();
-    assert!(changes.iter().all(|changes| changes.cells() as u64 == CELLS));
+    assert!(changes.iter().all(|changes| changes.cells() as u64 == cells));
     changes
+}
+
+/// In the thread that calls it: the database has one of its own.
+#[inline(never)]
+fn counted_checkpoint(runtime: &Runtime, store: &MeasuredStore, changes: &MeasuredChanges) {
+    runtime.block_on(store.write(changes));
 }
 
 fn checkpoints(name: &str, url: &str, changes: &[MeasuredChanges]) {
     let runtime = Runtime::new().expect("a runtime");
     let store = runtime.block_on(MeasuredStore::open(url, P));
     for (what, changes) in [("new", &changes[..1]), ("known", &changes[1..])] {
-        let count = changes.len() as u64 * CELLS;
+        let count = changes.iter().map(|changes| changes.cells() as u64).sum();
         measure(&format!("{name} {what}"), count, "cells", || {
-            changes.iter().for_each(|changes| runtime.block_on(store.write(changes)));
+            changes.iter().for_each(|changes| counted_checkpoint(&runtime, &store, changes));
         });
     }
 }
 
 fn main() {
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let wants = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
+    let number = named.iter().find_map(|name| name.parse::<u64>().ok());
+    let (events, cells) = (number.unwrap_or(EVENTS), number.unwrap_or(CELLS));
+    let is_all = named.iter().all(|name| name.parse::<u64>().is_ok());
+    let wants = |name: &str| is_all || named.iter().any(|wanted| wanted == name);
     let minutes = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/definitions");
     if wants("fold") {
-        fold("fold", Some(&minutes));
+        fold("fold", events, Some(&minutes));
     }
     if wants("defaults") {
-        fold("defaults", None);
+        fold("defaults", events, None);
     }
     if !["messages", "points", "sqlite", "postgres"].into_iter().any(wants) {
         return;
     }
     let mut partition = MeasuredFold::new(P, Some(&minutes));
-    let changes = changes(&mut partition);
-    let all = CELLS * CHECKPOINTS;
+    let changes = changes(&mut partition, cells);
+    let all = cells * CHECKPOINTS;
     if wants("messages") {
         let write = || changes.iter().flat_map(MeasuredChanges::messages).collect::<Vec<_>>();
         let messages = measure("messages", all, "cells", write);

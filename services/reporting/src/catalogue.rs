@@ -94,6 +94,11 @@ impl Metric {
         self.window.kind != Window::Sliding { size_millis: 1, step_millis: 1 }.kind()
     }
 
+    /// Whether its windows are sessions.
+    pub(crate) fn has_sessions(&self) -> bool {
+        self.window.kind == Window::Session { gap_millis: 1 }.kind()
+    }
+
     /// The length of its windows in milliseconds, if they lie side by side. Those
     /// that overlap and sessions belong where they start.
     pub(crate) fn tile_millis(&self) -> Option<i64> {

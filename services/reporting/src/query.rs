@@ -7,7 +7,9 @@ mod answer;
 mod formats;
 mod grouping;
 mod question;
+mod ranking;
 mod resolution;
+mod top;
 mod totalled;
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_y
 const MAX_DIMENSIONS: usize = 8;
 const MAX_MEASURES: usize = 32;
 /// Parameters of questions. A dimension's name is one too, which filters by it.
-const PARAMETERS: [&str; 9] = ["from", "to", "zone", "resolution", "group_by", "version", "format", "convert", "bom"];
+const PARAMETERS: [&str; 11] =
+    ["from", "to", "zone", "resolution", "group_by", "version", "format", "convert", "bom", "top", "top_by"];
 /// What a condition may look into.
 const ROOTS: [&str; 4] = ["data", "product", "customer", "order"];
 /// The dimension that totals of money have beside those of the definition.

@@ -38,6 +38,8 @@ pub(crate) enum Operand {
     Value(Scalar<'static>),
     /// A text that is there is meant as a number, or not.
     Field(Field, bool),
+    /// What is left of a field as a number, divided by a whole number.
+    Remainder(Field, i64),
 }
 
 /// A value that has an order.
@@ -76,13 +78,7 @@ impl ComparisonPlan {
                 true => Some(true),
                 false => parts[1].decide(read),
             },
-            Self::Compare(one, relation, other) => {
-                let value = |operand: &Operand| match operand {
-                    Operand::Value(value) => Some(value.clone()),
-                    Operand::Field(field, is_number) => read(field, *is_number),
-                };
-                Some(relation.holds(value(one)?.compare(&value(other)?)?))
-            }
+            Self::Compare(one, relation, other) => Some(relation.holds(one.value(read)?.compare(&other.value(read)?)?)),
         }
     }
 }
@@ -127,7 +123,26 @@ impl Operand {
                 let member = numbers.member(root).and_then(|root| root.member(&select.field));
                 Some(Self::Field(Field::parse(&format!("{root}.{}", select.field)).ok()?, is_number(member)))
             }
+            Expr::Call(call) if call.func_name == operators::MODULO => match call.args.as_slice() {
+                [one, other] => match (Self::of(one, numbers)?, Self::of(other, numbers)?) {
+                    (Self::Field(field, _), Self::Value(Scalar::Int(divisor))) => Some(Self::Remainder(field, divisor)),
+                    _ => None,
+                },
+                _ => None,
+            },
             _ => None,
+        }
+    }
+
+    fn value<'v>(&self, read: &impl Fn(&Field, bool) -> Option<Scalar<'v>>) -> Option<Scalar<'v>> {
+        match self {
+            Self::Value(value) => Some(value.clone()),
+            Self::Field(field, is_number) => read(field, *is_number),
+            // CEL knows what a remainder of anything else is.
+            Self::Remainder(field, divisor) => match read(field, true)? {
+                Scalar::Int(value) => value.checked_rem(*divisor).map(Scalar::Int),
+                Scalar::Float(_) | Scalar::Text(_) => None,
+            },
         }
     }
 }

@@ -35,7 +35,7 @@ fn left_of(column: usize) -> f64 {
 }
 
 fn panel(grows: Growth, points: &[&GrowthPoint], left: f64, top: f64) -> String {
-    let highest = points.iter().map(|point| point.total()).fold(1.0, f64::max) * 1.15;
+    let highest = points.iter().map(|point| point.shown()).fold(1.0, f64::max) * 1.15;
     let width = WIDTH - 30.0;
     let x = |at: usize| left + width * (number(at) + 0.5) / number(points.len().max(1));
     let y = |value: f64| top + HEIGHT * (1.0 - value / highest);
@@ -48,20 +48,20 @@ fn panel(grows: Growth, points: &[&GrowthPoint], left: f64, top: f64) -> String 
         grows.title()
     );
     let path: Vec<String> =
-        points.iter().enumerate().map(|(at, point)| format!("{:.1},{:.1}", x(at), y(point.total()))).collect();
+        points.iter().enumerate().map(|(at, point)| format!("{:.1},{:.1}", x(at), y(point.shown()))).collect();
     out.push_str(&format!(
         "<polyline points=\"{}\" fill=\"none\" stroke=\"#1f6feb\" stroke-width=\"2\"/>\n",
         path.join(" ")
     ));
     for (at, point) in points.iter().enumerate() {
-        let (x, y) = (x(at), y(point.total()));
+        let (x, y) = (x(at), y(point.shown()));
         out.push_str(&format!(
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"#1f6feb\"><title>{:.0} events/s</title></circle>\n\
              <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{:.1}</text>\n\
              <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#57606a\">{}</text>\n",
             point.events_per_s,
             y - 9.0,
-            point.total(),
+            point.shown(),
             base + 15.0,
             point.step
         ));

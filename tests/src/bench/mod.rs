@@ -7,6 +7,7 @@ mod growing;
 mod growth;
 mod history;
 mod machine;
+mod nexmark;
 mod overload;
 mod plot;
 mod relay;
@@ -25,9 +26,10 @@ use std::{
 use tidemill_domain::{Clock, SystemClock, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use self::nexmark::{NexmarkFigures, nexmark};
 pub use generator::Quantiles;
 pub use growing::grow;
-pub use growth::{Growth, GrowthPoint};
+pub use growth::{Growth, GrowthPoint, RestartFigures};
 pub use history::KeptRun;
 pub use machine::Machine;
 pub use overload::OverloadFigures;
@@ -40,7 +42,7 @@ use self::{
     relay::RelayReport,
     report::{JobFigures, float},
     scale::Scale,
-    suite::{PartsUsage, Suite},
+    suite::{PartsUsage, Suite, SuiteFiles},
 };
 use crate::{
     error::Error,
@@ -194,7 +196,9 @@ impl Bench {
     }
 
     async fn suite(&self, name: &str, catalogue: &Path, scale: Scale, ports: &mut Ports) -> Result<Suite, Error> {
-        Suite::start(self.folder.join(name), &self.programs, catalogue, self.store, scale, ports).await
+        let folder = self.folder.join(name);
+        let files = SuiteFiles::of_shop(&folder, catalogue, scale)?;
+        Suite::start(folder, &self.programs, &files, self.store, scale, ports).await
     }
 }
 

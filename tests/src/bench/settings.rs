@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use super::scale::Scale;
+use super::{scale::Scale, suite::SuiteFiles};
 use crate::{error::Error, service::Service};
 
 /// Messages a minute that alert may post: each alert is looked for.
@@ -56,12 +56,7 @@ pub(super) struct Settings<'a> {
     /// Without one, each service has a file in `stores`.
     pub(super) postgres: Option<SocketAddr>,
     pub(super) stores: &'a Path,
-    /// Folder of metrics.
-    pub(super) metrics: &'a Path,
-    /// Folder of rules.
-    pub(super) rules: &'a Path,
-    /// File of products.
-    pub(super) catalogue: &'a Path,
+    pub(super) files: &'a SuiteFiles,
     pub(super) slack: &'a str,
     pub(super) scale: Scale,
 }
@@ -80,14 +75,19 @@ impl Settings<'_> {
         if self.service.has_store() {
             sections.push(section("store", &[("url", self.database(self.service.name()))]));
         }
-        let metrics = section("definitions", &[("metrics", path(self.metrics))]);
+        let metrics = section("definitions", &[("metrics", path(&self.files.metrics))]);
         match self.service {
             Service::Ingestion => {
                 let backlog = self.scale.backlog_bytes.map(|bytes| ("backlog_bytes", bytes.to_string()));
                 sections.push(section("limits", backlog.as_slice()));
+                let schemas: Vec<_> = self.files.schemas.iter().map(|folder| ("folder", path(folder))).collect();
+                sections.push(section("schemas", &schemas));
             }
             Service::Enrichment => {
-                sections.push(section("reference", &[("files", format!("[{}]", path(self.catalogue)))]));
+                let files: Vec<String> = self.files.reference.iter().map(|file| path(file)).collect();
+                sections.push(section("reference", &[("files", format!("[{}]", files.join(", ")))]));
+                let shop: Vec<_> = self.files.shop.iter().map(|file| ("definition", path(file))).collect();
+                sections.push(section("shop", &shop));
             }
             Service::Aggregation => {
                 sections.push(section("metrics_store", &[("kind", quoted("builtin"))]));
@@ -97,7 +97,7 @@ impl Settings<'_> {
                 let limit = MESSAGES_PER_MINUTE.to_string();
                 let slack = [("webhook_url", quoted(self.slack)), ("messages_per_minute", limit)];
                 sections.push(section("slack", &slack));
-                sections.push(section("rules", &[("folder", path(self.rules))]));
+                sections.push(section("rules", &[("folder", path(&self.files.rules))]));
                 sections.push(metrics);
             }
             Service::Reporting => sections.push(metrics),

@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tidemill_testkit::{FakeSlack, NatsServer};
@@ -58,6 +58,32 @@ pub(super) struct Suite {
     http: reqwest::Client,
 }
 
+/// What a suite counts, looks for and knows.
+pub(super) struct SuiteFiles {
+    /// Folder of metrics.
+    pub(super) metrics: PathBuf,
+    /// Folder of rules.
+    pub(super) rules: PathBuf,
+    /// Reference data.
+    pub(super) reference: Vec<PathBuf>,
+    /// Folder of schemas beside the built-in ones.
+    pub(super) schemas: Option<PathBuf>,
+    /// What its events call things; as built in without it.
+    pub(super) shop: Option<PathBuf>,
+}
+
+impl SuiteFiles {
+    /// Those of the shop: the built-in metrics and rules and more of both, written into
+    /// a folder, and a file of products.
+    pub(super) fn of_shop(folder: &Path, catalogue: &Path, scale: Scale) -> Result<Self, Error> {
+        let (metrics, rules) = (folder.join("metrics"), folder.join("rules"));
+        super::settings::write_metrics(&metrics)?;
+        scale.write_metrics(&metrics)?;
+        scale.write_rules(&rules)?;
+        Ok(Self { metrics, rules, reference: vec![catalogue.to_owned()], schemas: None, shop: None })
+    }
+}
+
 /// What each part has taken so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartsUsage {
@@ -70,12 +96,11 @@ pub(super) struct PartsUsage {
 }
 
 impl Suite {
-    /// Starts it in an empty folder. `programs` has the services' programs, and
-    /// `catalogue` the products.
+    /// Starts it in a folder. `programs` has the services' programs.
     pub(super) async fn start(
         folder: PathBuf,
         programs: &Path,
-        catalogue: &Path,
+        files: &SuiteFiles,
         store: StoreKind,
         scale: Scale,
         ports: &mut Ports,
@@ -95,11 +120,6 @@ impl Suite {
         let slack = FakeSlack::start().await;
         let http =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(Error::program("the HTTP client"))?;
-        let definitions = folder.join("metrics");
-        super::settings::write_metrics(&definitions)?;
-        scale.write_metrics(&definitions)?;
-        let rules = folder.join("rules");
-        scale.write_rules(&rules)?;
         let mut services = Vec::new();
         for service in Service::ALL {
             let listen = SocketAddr::from(([127, 0, 0, 1], ports.take()?));
@@ -109,9 +129,7 @@ impl Suite {
                 nats: &nats.url(),
                 postgres: postgres.as_ref().map(Postgres::address),
                 stores: &folder.join("stores"),
-                metrics: &definitions,
-                rules: &rules,
-                catalogue,
+                files,
                 slack: &slack.webhook_url(),
                 scale,
             };
@@ -172,6 +190,29 @@ impl Suite {
         Ok((count("in_msgs"), count("out_msgs")))
     }
 
+    fn replica(&self, of: Service) -> Result<&Replica, Error> {
+        let found = self.services.iter().find(|replica| replica.service == of);
+        found.ok_or_else(|| Error::Refused(format!("{of} was not started")))
+    }
+
+    /// The sum of a service's gauge over its labels.
+    pub(super) async fn gauge(&self, of: Service, name: &str) -> Result<f64, Error> {
+        let failed = |error: reqwest::Error| Error::Program { program: of.binary().into(), reason: error.to_string() };
+        let url = format!("http://{}/metrics", self.replica(of)?.address());
+        let text = self.http.get(url).send().await.map_err(failed)?.text().await.map_err(failed)?;
+        Ok(sum_of(&text, name))
+    }
+
+    /// Ends a service in order and starts it again; answers when that was.
+    pub(super) async fn begin_anew(&self, of: Service) -> Result<Instant, Error> {
+        let replica = self.replica(of)?;
+        let mut process = replica.hold().await;
+        process.terminate().await?;
+        let begun = Instant::now();
+        replica.start_again(&mut process)?;
+        Ok(begun)
+    }
+
     /// Ends everything.
     pub(super) async fn stop(self) -> Result<(), Error> {
         for replica in &self.services {
@@ -182,5 +223,26 @@ impl Suite {
             Some(postgres) => postgres.stop().await,
             None => Ok(()),
         }
+    }
+}
+
+/// The sum of a metric's values, of text in the format of Prometheus.
+fn sum_of(text: &str, name: &str) -> f64 {
+    let of_line = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        let is_it = rest.starts_with('{') || rest.starts_with(' ');
+        if is_it { rest.rsplit(' ').next()?.parse::<f64>().ok() } else { None }
+    };
+    text.lines().filter_map(of_line).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_summed_over_its_labels() {
+        let text = "# TYPE a gauge\na{partition=\"0\"} 12\na{partition=\"1\"} 30\na_total 7\nb 5\n";
+        assert_eq!((sum_of(text, "a"), sum_of(text, "b"), sum_of(text, "c")), (42.0, 5.0, 0.0));
     }
 }

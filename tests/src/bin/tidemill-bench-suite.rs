@@ -6,7 +6,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tidemill_tests::bench::{self, Growth, GrowthPoint, Options, StoreKind};
+use tidemill_tests::bench::{self, Growth, GrowthPoint, NexmarkFigures, Options, StoreKind};
 
 /// Measure the suite as separate processes on servers that sync, and check every
 /// number on the way.
@@ -25,7 +25,8 @@ use tidemill_tests::bench::{self, Growth, GrowthPoint, Options, StoreKind};
         tidemill-bench-suite                         SQLite\n  \
         tidemill-bench-suite --store postgres --seconds 30\n  \
         tidemill-bench-suite --keep                  add it to docs/performance/history.jsonl\n  \
-        tidemill-bench-suite --grow partitions --grow rules   what an event costs as these grow"
+        tidemill-bench-suite --grow partitions --grow rules   what an event costs as these grow\n  \
+        tidemill-bench-suite --nexmark               Nexmark's queries"
 )]
 struct Arguments {
     /// Where services keep what they know
@@ -48,6 +49,10 @@ struct Arguments {
     /// else. May be given several times
     #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["keep", "draw"])]
     grow: Vec<Growth>,
+    /// Measure Nexmark's queries, each in a suite of its own, and check every row; in
+    /// place of all else
+    #[arg(long, conflicts_with_all = ["keep", "draw", "grow"])]
+    nexmark: bool,
     /// Where curves are kept
     #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
     curves: PathBuf,
@@ -61,7 +66,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { store, seconds, folder, keep, history, grow, curves, draw, keep_folder } = Arguments::parse();
+    let Arguments { store, seconds, folder, keep, history, grow, nexmark, curves, draw, keep_folder } =
+        Arguments::parse();
     if draw {
         return match bench::draw(&history) {
             Ok(()) => ExitCode::SUCCESS,
@@ -76,6 +82,12 @@ async fn main() -> ExitCode {
             Err(error) => failed(error),
         };
     }
+    if nexmark {
+        return match bench::nexmark(&options).await {
+            Ok(figures) => told(&figures),
+            Err(error) => failed(error),
+        };
+    }
     let figures = match bench::run(&options).await {
         Ok(figures) => figures,
         Err(error) => return failed(error),
@@ -86,6 +98,24 @@ async fn main() -> ExitCode {
         Err(error) => return failed(error),
     }
     if figures.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tells what each query came to; the last line is JSON.
+fn told(figures: &[NexmarkFigures]) -> ExitCode {
+    for NexmarkFigures { query, events_per_s, cpu_s_per_million, disk_bytes_per_event, rows, .. } in figures {
+        let parts: Vec<String> =
+            cpu_s_per_million.iter().map(|(part, seconds)| format!("{part} {seconds:.1}")).collect();
+        println!(
+            "{:4} {events_per_s:>8.0} events/s, {rows} rows, {disk_bytes_per_event:.0} bytes an event; cpu s/M {}",
+            query.name(),
+            parts.join(", ")
+        );
+    }
+    match serde_json::to_string(figures) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    if figures.iter().all(|figures| figures.equals_truth) { ExitCode::SUCCESS } else { failed("a row is wrong") }
 }
 
 fn failed(error: impl std::fmt::Display) -> ExitCode {

@@ -13,7 +13,9 @@ use super::{
     advice,
     grouping::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Sum, Values, approximate},
     question::{AnswerFormat, Question, QuestionParameters, QuestionView},
+    ranking::keep_largest,
     resolution::{Resolution, Rollup},
+    top::Top,
     totalled,
 };
 use crate::{
@@ -54,6 +56,9 @@ pub(crate) struct Head {
     /// Whether the amounts in `values` are in the base currency.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) convert: bool,
+    /// Which rows are told, where not all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top: Option<Top>,
     /// Up to when all that was received is counted, as far as that is known: it
     /// goes on with the clock while nothing comes, and never goes back.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -241,8 +246,11 @@ async fn answer(
     let read_until = to.min(truth.as_of.map_or(now, |as_of| as_of.min(now)));
     let is_complete = truth.is_complete(read_until)
         && groups.iter().flat_map(|group| &group.sums).all(|sum| truth.is_complete(sum.end));
-    let Question { from, to, zone, group_by, format, bom, convert, .. } = question;
+    let Question { from, to, zone, group_by, format, bom, convert, top, .. } = question;
     let base = Base::of(newest, &groups, convert);
+    if let Some(top) = &top {
+        keep_largest(&mut groups, &metric, top, base, rollup);
+    }
     let zone = rollup.zone().unwrap_or(zone);
     let head = Head {
         metric: metric.name.clone(),
@@ -253,6 +261,7 @@ async fn answer(
         group_by,
         base_currency: metric.has_money().then_some(base.currency),
         convert,
+        top,
         as_of: truth.as_of,
         watermark: truth.watermark,
         complete: is_complete,

@@ -92,11 +92,13 @@ impl Sum {
     /// The values by the names that the definition gives them. Where they are
     /// `converted`, those of money are in the base currency.
     pub(crate) fn values(&self, metric: &Metric, base: Base) -> Values {
-        let value = |(shape, total): (&MeasureShape, &MeasureTotal)| match shape.money && base.is_asked {
-            true => (shape.name.clone(), total.in_base(base.currency).value),
-            false => (shape.name.clone(), total.value()),
-        };
-        self.measures(metric).map(value).collect()
+        let named = |of: (&MeasureShape, &MeasureTotal)| (of.0.name.clone(), value(of, base));
+        self.measures(metric).map(named).collect()
+    }
+
+    /// The value of one measure, by its position.
+    pub(super) fn value(&self, at: usize, metric: &Metric, base: Base) -> Option<Value> {
+        self.measures(metric).nth(at).map(|of| value(of, base))
     }
 
     /// The measures of money in the base currency; values that are given in it
@@ -153,6 +155,14 @@ impl Sum {
         if let Some(state) = self.totals.0.get_mut(at) {
             *state = total;
         }
+    }
+}
+
+/// What a measure came to, in the base currency where that is asked for.
+fn value((shape, total): (&MeasureShape, &MeasureTotal), base: Base) -> Value {
+    match shape.money && base.is_asked {
+        true => total.in_base(base.currency).value,
+        false => total.value(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is asked of a metric.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU16,
+};
 
 use serde::Deserialize;
 use tidemill_definitions::{CURRENCY, dimension_value};
@@ -8,7 +11,10 @@ use tidemill_domain::{Currency, Timestamp};
 use tidemill_service::FieldError;
 use utoipa::IntoParams;
 
-use super::resolution::{Resolution, Rollup};
+use super::{
+    resolution::{Resolution, Rollup},
+    top::Top,
+};
 use crate::{
     calendar::{AskedBound, Zone},
     catalogue::{MeasureShape, Metric},
@@ -49,6 +55,13 @@ pub(crate) struct QuestionParameters {
     #[serde(default)]
     #[param(value_type = Option<bool>)]
     convert: bool,
+    /// Only the rows with the largest values of `top_by`: so many of the totals, or of
+    /// each point of a series. Rows that are equal to the last of them are told too.
+    /// Measures of money are compared within each currency.
+    #[param(value_type = Option<u16>, minimum = 1)]
+    top: Option<NonZeroU16>,
+    /// The measure by which `top` rows are the largest.
+    top_by: Option<String>,
     /// Another version than the one served.
     version: Option<String>,
     /// `json` or `csv`.
@@ -142,6 +155,8 @@ pub(crate) struct Question {
     pub(crate) filters: BTreeMap<String, BTreeSet<String>>,
     /// Whether amounts are told in the base currency.
     pub(crate) convert: bool,
+    /// Which rows are told; all without it.
+    pub(crate) top: Option<Top>,
     pub(crate) format: Option<AnswerFormat>,
     /// Whether CSV begins with a byte order mark.
     pub(crate) bom: bool,
@@ -162,6 +177,7 @@ impl Question {
             group_by,
             filters,
             convert: false,
+            top: None,
             format: None,
             bom: false,
         }
@@ -188,10 +204,26 @@ impl Question {
         let (asked, mut errors) = QuestionParameters::read(view, default, pairs, filter);
         let zone = asked.zone(default);
         let is_zone_named = asked.zone.is_some();
-        let QuestionParameters { from, to, zone: _, resolution, group_by, convert, version: _, format, bom } = asked;
+        let QuestionParameters {
+            from,
+            to,
+            zone: _,
+            resolution,
+            group_by,
+            convert,
+            top,
+            top_by,
+            version: _,
+            format,
+            bom,
+        } = asked;
         let [from, to] = [from, to].map(|bound| bound.map(|bound| bound.instant(zone)));
         let mut group_by: Vec<String> = group_by.iter().flat_map(|list| names(list)).collect();
         errors.extend(faults(metric, &group_by));
+        let top = Top::asked(metric, view == QuestionView::Series, top, top_by).unwrap_or_else(|wrong| {
+            errors.push(wrong);
+            None
+        });
         if convert && !metric.has_money() {
             errors.push(wrong("convert", "is of metrics with money: no measure of this one is"));
         }
@@ -209,7 +241,7 @@ impl Question {
         if let Some(millis) = metric.tile_millis() {
             range::check(&format!("metric {}", metric.name), millis, from, to)?;
         }
-        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, convert, format, bom })
+        Ok(Self { from, to, zone, is_zone_named, resolution, group_by, filters, convert, top, format, bom })
     }
 
     /// Whether a distinct count adds up here: each dimension that its values repeat

@@ -149,6 +149,12 @@ impl Rollup {
         }
     }
 
+    /// The point that a sum from `start` on belongs to. A total over all windows begins
+    /// with the first that there is, which may be another one in each row and metric.
+    pub(super) fn point(self, start: Timestamp) -> Option<Timestamp> {
+        (self != Self::Whole).then_some(start)
+    }
+
     /// Whose days the periods have, if it has periods.
     pub(super) fn zone(self) -> Option<Zone> {
         match self {

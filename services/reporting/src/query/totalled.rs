@@ -111,17 +111,11 @@ async fn look_up(
 fn found(groups: Vec<DimensionGroup>, at: usize, rollup: Rollup) -> FoundTotals {
     let of_group = |DimensionGroup { dimensions, sums }: DimensionGroup| {
         sums.into_iter().filter_map(move |sum| {
-            let key = (dimensions.clone(), start(rollup, sum.start));
+            let key = (dimensions.clone(), rollup.point(sum.start));
             Some((key, sum.total(at)?.clone()))
         })
     };
     groups.into_iter().flat_map(of_group).collect()
-}
-
-/// A total over all windows begins with the first that there is, which may be
-/// another one in each metric.
-fn start(rollup: Rollup, start: Timestamp) -> Option<Timestamp> {
-    (rollup != Rollup::Whole).then_some(start)
 }
 
 /// A sum of nothing has no total elsewhere, and is right.
@@ -130,7 +124,7 @@ fn take(groups: &mut [DimensionGroup], at: usize, totals: &FoundTotals, rollup: 
         for sum in sums {
             let none = sum.total(at).is_some_and(|total| total.value() == Value::Count(0));
             let nothing = none.then(|| MeasureTotal::from(tidemill_totals::Measure::Count(0)));
-            let total = totals.get(&(dimensions.clone(), start(rollup, sum.start))).cloned();
+            let total = totals.get(&(dimensions.clone(), rollup.point(sum.start))).cloned();
             if let Some(total) = total.or(nothing) {
                 sum.replace(at, total);
             }

@@ -283,6 +283,10 @@ fn condition() -> impl Strategy<Value = String> {
         "order.gross",
         "product.brand",
         "category",
+        "data.a % 2",
+        "subject % 3",
+        "data.a % 0",
+        "data.a % 2.0",
     ]);
     let value = select(vec!["0", "2", "-1", "2.0", "0.5", "'2'", "'x'", "''", "'order.placed'", "true", "null"]);
     let operand = || prop_oneof![3 => place.clone(), 2 => value.clone()];
@@ -364,6 +368,9 @@ fn what_only_compares_needs_no_cel() {
     let sold = "data.quantity > 0 && data.unit_price > 0";
     assert_eq!(decide(sold, r#""quantity":2,"unit_price":"1.5""#), Some(true));
     assert_eq!(decide(sold, r#""quantity":-2,"unit_price":{}"#), Some(false));
+    assert_eq!(decide("data.auction % 123 == 0", r#""auction":1230"#), Some(true));
+    assert_eq!(decide("data.auction % 123 == 0", r#""auction":"1231""#), Some(false));
+    assert_eq!(decide("data.auction % 0 == 0", r#""auction":1"#), None, "CEL says what that is");
     assert_eq!(decide(sold, r#""quantity":2"#), None, "CEL says what a missing member means");
     assert_eq!(decide("type == 'order.placed' || data.x.y", ""), None, "the rest is more than comparisons");
     assert_eq!(decide("type == 'order.placed' || data.x > 1", ""), Some(true));

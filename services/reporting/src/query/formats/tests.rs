@@ -87,6 +87,7 @@ fn head(metric: &Metric, zone: Zone) -> Head {
         group_by: vec!["category".to_owned()],
         base_currency: Some(Some(Currency::EUR)),
         convert: false,
+        top: None,
         as_of: None,
         watermark: None,
         complete: true,

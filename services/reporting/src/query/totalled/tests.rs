@@ -97,7 +97,7 @@ fn answered(orders: &[Order], parameters: &[(&str, &str)], rollup: Rollup) -> (V
     let of_group = |group: &DimensionGroup| {
         let name: Vec<_> = group.dimensions.values().cloned().collect();
         let sums = group.sums.iter().map(move |sum| {
-            let start = start(rollup, sum.start).map_or(-1, |start| start.millis() / 60_000);
+            let start = rollup.point(sum.start).map_or(-1, |start| start.millis() / 60_000);
             let Value::Count(count) = sum.values(metric, Base::default())["orders"] else { panic!("a count") };
             (format!("{} {start}", name.join(",")), count)
         });
