@@ -94,11 +94,8 @@ impl Bus {
         let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
         let name = format!("{}-{}", durable.name(), replica.chars().map(plain).collect::<String>());
         let failed = |reason: String| Error::Consume { name: name.clone(), reason };
-        let own = pull::Config {
-            durable_name: Some(name.clone()),
-            inactive_threshold: FOLLOWER_TTL,
-            ..config(durable)
-        };
+        let own =
+            pull::Config { durable_name: Some(name.clone()), inactive_threshold: FOLLOWER_TTL, ..config(durable) };
         let made = self.context.create_consumer_on_stream(own, durable.stream().as_str()).await;
         let consumer = made.map_err(|e| failed(e.to_string()))?;
         read(name.clone(), consumer, durable, Some(sequence + 1)).await

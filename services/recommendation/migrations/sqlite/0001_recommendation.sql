@@ -1,12 +1,14 @@
 -- How far each partition is kept, and by which take-over. The pages are the index as it
 -- was behind the batch `pages_at`, under the settings `settings`: it had counted `learnt`
--- interactions, and forgotten the visitors of all erasures up to `erasure`.
+-- interactions, up to the event time `newest`, and forgotten the visitors of all erasures
+-- up to `erasure`.
 CREATE TABLE partitions (
     partition_no BIGINT PRIMARY KEY,
     epoch        BIGINT NOT NULL,
     floor        BIGINT NOT NULL,
     pages_at     BIGINT NOT NULL,
     learnt       BIGINT NOT NULL,
+    newest       BIGINT,
     erasure      BIGINT NOT NULL,
     settings     TEXT   NOT NULL
 );

@@ -29,7 +29,11 @@ fn partitions_add_up_and_nothing_grows_without_end() {
     for n in 0..40 {
         let event = order("c", n, &[&format!("p{n}")], "1");
         whole.take(&event);
-        if n % 2 == 0 { left.take(&event) } else { right.take(&event) };
+        if n % 2 == 0 {
+            left.take(&event)
+        } else {
+            right.take(&event)
+        };
     }
     left.merge(right);
     assert_eq!(left, whole);

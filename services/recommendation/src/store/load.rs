@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::{Any, Row, Transaction};
-use tidemill_domain::Partition;
+use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::PartitionSnapshot;
 use tidemill_store::Error as StoreError;
 
@@ -21,6 +21,10 @@ pub(crate) struct StoredPartition {
     /// The index, as it was behind the batch `pages_at`.
     pub(crate) pages: PartitionSnapshot,
     pub(crate) pages_at: u64,
+    /// Whether these are all pages that are stored.
+    pub(crate) is_as_stored: bool,
+    /// The newest event time in them.
+    pub(crate) newest: Option<Timestamp>,
     /// The last erasure that the pages know of.
     pub(crate) erasure: u64,
     /// What came behind that, up to the floor.
@@ -34,22 +38,25 @@ impl Store {
         self.call(async {
             let mut transaction = self.database.snapshot().await?;
             let sql =
-                "SELECT floor, pages_at, learnt, erasure, settings FROM partitions WHERE partition_no = $1";
+                "SELECT floor, pages_at, learnt, erasure, settings, newest FROM partitions WHERE partition_no = $1";
             let row = sqlx::query(sql).bind(number(partition)).fetch_optional(&mut *transaction).await;
             let Some(row) = row.map_err(StoreError::from)? else { return Ok(StoredPartition::default()) };
             let (pages_at, erasure) = (unsigned(&row, 1)?, unsigned(&row, 3)?);
             let written_under: String = row.try_get(4).map_err(StoreError::from)?;
             let mut pages = PartitionSnapshot { learnt: unsigned(&row, 2)?, pages: BTreeMap::new() };
-            if written_under == settings {
+            let is_as_stored = written_under == settings || pages_at == 0;
+            if is_as_stored {
                 pages.pages = read_pages(&mut transaction, partition).await?;
-            } else if pages_at > 0 {
+            } else {
                 tracing::warn!(%partition, "the settings of learning have changed: what was learnt before is left out");
             }
             let mut journal = read_journal(&mut transaction, partition).await?;
             // A chunk may begin before the pages end.
             journal.retain(|batch| batch.raw_seq > pages_at);
             transaction.commit().await.map_err(StoreError::from)?;
-            Ok(StoredPartition { floor: unsigned(&row, 0)?, pages, pages_at, erasure, journal })
+            let newest: Option<i64> = row.try_get(5).map_err(StoreError::from)?;
+            let newest = newest.map(Timestamp::saturating_from_millis);
+            Ok(StoredPartition { floor: unsigned(&row, 0)?, pages, is_as_stored, pages_at, newest, erasure, journal })
         })
         .await
     }

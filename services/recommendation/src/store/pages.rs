@@ -1,6 +1,7 @@
 //! The index of a partition, in pages.
 
 use sqlx::AnyConnection;
+use tidemill_domain::Timestamp;
 use tidemill_recommender::ChangedPages;
 use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
@@ -15,6 +16,8 @@ const PAGES_UPDATE: &str = "ON CONFLICT (partition_no, page) DO UPDATE SET body 
 pub(crate) struct PageChanges {
     /// The batch that they are behind.
     pub(crate) at: u64,
+    /// The newest event time in them.
+    pub(crate) newest: Option<Timestamp>,
     /// The last erasure that they know of.
     pub(crate) erasure: u64,
     pub(crate) changed: ChangedPages,
@@ -43,7 +46,7 @@ impl Store {
     ) -> Result<PagesWritten, Error> {
         self.call(async {
             let mut transaction = self.database.begin().await?;
-            let sql = "UPDATE partitions SET pages_at = $1, learnt = $2, erasure = $3, settings = $4 \
+            let sql = "UPDATE partitions SET pages_at = $1, learnt = $2, erasure = $3, settings = $4, newest = $7 \
                        WHERE partition_no = $5 AND epoch = $6 AND floor >= $1";
             let moved = sqlx::query(sql)
                 .bind(changes.at.cast_signed())
@@ -52,6 +55,7 @@ impl Store {
                 .bind(settings)
                 .bind(number(claim.partition))
                 .bind(claim.epoch)
+                .bind(changes.newest.map(Timestamp::millis))
                 .execute(&mut *transaction)
                 .await
                 .map_err(StoreError::from)?;
