@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Made once, when the service starts.
-pub(crate) struct App {
+pub(crate) struct Recommender {
     pub(crate) context: Context,
     pub(crate) bus: Bus,
     pub(crate) nats: Breaker,
@@ -47,7 +47,7 @@ pub(crate) struct App {
 
 /// A partition that this replica keeps, for as long as this is not dropped.
 pub(crate) struct HeldKeep {
-    app: Arc<App>,
+    app: Arc<Recommender>,
     pub(crate) claim: PartitionKeep,
 }
 
@@ -57,7 +57,7 @@ impl Drop for HeldKeep {
     }
 }
 
-impl App {
+impl Recommender {
     #[allow(clippy::too_many_arguments, reason = "each is made once, by the start")]
     pub(crate) fn new(
         context: Context,

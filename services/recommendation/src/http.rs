@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 
 // By their bare names: of a module in a path, utoipa would make a tag.
 use self::{profiles::*, recommendations::*};
-use crate::app::App;
+use crate::app::Recommender;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,7 +29,7 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
 
-pub(crate) fn routes(access: &Access, app: Arc<App>) -> Routes {
+pub(crate) fn routes(access: &Access, app: Arc<Recommender>) -> Routes {
     Routes::new(access)
         .get(Role::Read, "/v1/recommendations", recommendations)
         .get(Role::Read, "/v1/recommendations/similar/{item}", similar)

@@ -7,5 +7,5 @@ mod members;
 pub(crate) use self::{
     chunk::{ChunkError, decode, encode},
     event::{LearntBatch, LearntEvent, LearntItem, LearntKind, VisitorId},
-    members::{LearntMembers, Read},
+    members::{LearntAs, LearntMembers},
 };

@@ -28,7 +28,7 @@ use tidemill_events::Durable;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 
 use self::{
-    app::App, error::Error, learning::LearntMembers, model::Model, rules::RecommendationRules, store::Store,
+    app::Recommender, error::Error, learning::LearntMembers, model::Model, rules::RecommendationRules, store::Store,
     telemetry::Telemetry,
 };
 
@@ -72,7 +72,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let bus = context.connect_bus(&config.nats).await?;
     let open = || Store::open(&config.store, context.breaker("store"), bus.partitions().all());
     let store = context.retry("store", open, Error::is_transient).await?;
-    let app = Arc::new(App::new(context.clone(), bus.clone(), store, members, rules, model, telemetry, &config));
+    let app =
+        Arc::new(Recommender::new(context.clone(), bus.clone(), store, members, rules, model, telemetry, &config));
     context.retry("store", async || app.load().await, Error::is_transient).await?;
     server.install(http::routes(&access, app.clone()))?;
     for partition in bus.partitions().all() {

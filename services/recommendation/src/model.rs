@@ -6,11 +6,11 @@
 
 mod charts;
 mod known_items;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
@@ -20,37 +20,17 @@ use tidemill_recommender::{
     ChangedPages, Index, Interaction, PartitionSnapshot, Settings, SettingsError, SnapshotError,
 };
 
-pub(crate) use self::{charts::Charts, known_items::KnownItems};
+pub(crate) use self::{
+    charts::Charts,
+    state::{LearntPlace, ModelState},
+};
 use crate::{
-    learning::{LearntBatch, VisitorId},
+    learning::LearntBatch,
     store::{Erasure, PageChanges, StoredItem, StoredPartition},
 };
 
 /// How old charts may be: to make them all items are looked at.
 const CHARTS_FOR: Duration = Duration::from_millis(500);
-
-/// How far a partition is learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct LearntPlace {
-    /// The last batch of the log.
-    pub(crate) raw_seq: u64,
-    /// When ingestion took in the last batch that held something to learn.
-    pub(crate) ingested_at: Option<Timestamp>,
-    /// The newest event time.
-    pub(crate) newest: Option<Timestamp>,
-}
-
-/// All that answers are made of.
-#[derive(Debug)]
-pub(crate) struct ModelState {
-    pub(crate) index: Index,
-    pub(crate) items: KnownItems,
-    pub(crate) places: BTreeMap<Partition, LearntPlace>,
-    /// Visitors who are forgotten, and until when.
-    erased: HashMap<VisitorId, Timestamp>,
-    /// The last erasure that was carried out.
-    erasure: u64,
-}
 
 /// What answers are made of, shared by those who learn and those who answer.
 #[derive(Debug)]
@@ -62,13 +42,7 @@ pub(crate) struct Model {
 impl Model {
     /// Nothing is learnt yet.
     pub(crate) fn new(settings: Settings, most_items: usize) -> Result<Self, SettingsError> {
-        let state = ModelState {
-            index: Index::new(settings)?,
-            items: KnownItems::new(most_items),
-            places: BTreeMap::new(),
-            erased: HashMap::new(),
-            erasure: 0,
-        };
+        let state = ModelState::new(settings, most_items)?;
         Ok(Self { state: RwLock::new(state), charts: Mutex::new(None) })
     }
 
@@ -85,21 +59,13 @@ impl Model {
     pub(crate) fn learn(&self, partition: Partition, batch: &LearntBatch) {
         let state = &mut *self.write();
         state.learn(partition, batch);
-        let told = |visitor| state.erased.get(&visitor).is_none_or(|until| *until < batch.ingested_at);
-        for event in batch.events.iter().filter(|event| event.visitor().is_none_or(told)) {
-            event.items.iter().for_each(|item| state.items.tell(item, batch.raw_seq));
-        }
+        state.tell(batch);
     }
 
     /// Forgets visitors, and learns nothing of theirs that was taken in before.
     pub(crate) fn erase(&self, erasures: &[Erasure]) {
-        let state = &mut *self.write();
-        for erasure in erasures.iter().filter(|erasure| erasure.number >= state.erasure) {
-            state.index.forget(&erasure.visitor.text());
-            let until = state.erased.entry(erasure.visitor).or_insert(erasure.until);
-            *until = erasure.until.max(*until);
-            state.erasure = erasure.number;
-        }
+        let mut state = self.write();
+        erasures.iter().for_each(|erasure| state.erase(erasure));
     }
 
     /// The last erasure that was carried out.
@@ -109,7 +75,7 @@ impl Model {
 
     /// Drops what is remembered of erasures of before then.
     pub(crate) fn forget_erasures(&self, before: Timestamp) {
-        self.write().erased.retain(|_, until| *until >= before);
+        self.write().forget_erasures(before);
     }
 
     /// Takes a stored partition in. All erasures must be known.
@@ -155,40 +121,6 @@ impl Model {
                 charts
             }
         }
-    }
-}
-
-impl ModelState {
-    fn learn(&mut self, partition: Partition, batch: &LearntBatch) {
-        let place = self.places.entry(partition).or_default();
-        place.raw_seq = batch.raw_seq;
-        if batch.events.is_empty() {
-            return;
-        }
-        place.ingested_at = Some(batch.ingested_at);
-        for event in &batch.events {
-            let Some(kind) = event.kind.interest() else { continue };
-            let is_erased = |visitor| self.erased.get(&visitor).is_some_and(|until| *until >= batch.ingested_at);
-            let Some(visitor) = event.visitor().filter(|visitor| !is_erased(*visitor)) else {
-                (0..event.interactions()).for_each(|_| self.index.pass(partition));
-                continue;
-            };
-            place.newest = place.newest.max(Some(event.at));
-            let visitor = visitor.text();
-            for item in &event.items {
-                self.index.learn(&Interaction { partition, visitor: &visitor, item: &item.id, kind, at: event.at });
-            }
-        }
-    }
-
-    /// The last erasure that was carried out.
-    pub(crate) const fn erasure(&self) -> u64 {
-        self.erasure
-    }
-
-    /// The time of the log: that of the newest event, and never later than now.
-    pub(crate) fn log_time(&self, now: Timestamp) -> Timestamp {
-        self.places.values().filter_map(|place| place.newest).max().map_or(now, |newest| newest.min(now))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is recommended: what the index says, as the rules allow it, and what fills it
 //! up.
 
+mod list;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 use tidemill_domain::Timestamp;
 use tidemill_recommender::{BoughtTogether, Charted, Kind, Query, Recent, Recommendation};
 
+pub(crate) use self::list::{ListWanted, Recommended, VisitAsked, Why};
 use self::selection::Selection;
 use crate::{
     learning::VisitorId,
@@ -22,67 +24,6 @@ const CANDIDATES: usize = 300;
 /// Items of a visit that say which categories it is about.
 const LATEST: usize = 10;
 
-/// Why an item is recommended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Why {
-    /// Visits that have something in common with this one have it.
-    Visits {
-        /// How many.
-        visits: u32,
-    },
-    /// Who has to do with the one has to do with the other.
-    Similar {
-        /// In how many visits.
-        visits: u32,
-    },
-    /// Baskets have both.
-    Together { baskets: u32, confidence: f64, lift: f64 },
-    /// It is popular in a category of the visit.
-    Category {
-        /// In how many visits.
-        visits: u32,
-    },
-    /// It is popular.
-    Popular {
-        /// In how many visits.
-        visits: u32,
-    },
-    /// It is popular lately.
-    Trending {
-        /// In how many visits.
-        visits: u32,
-    },
-}
-
-/// An item that is recommended.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Recommended {
-    pub(crate) item: String,
-    pub(crate) category: Option<String>,
-    pub(crate) score: f64,
-    pub(crate) why: Why,
-}
-
-/// What is asked of every kind of list.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Wanted {
-    /// Items at most.
-    pub(crate) n: usize,
-    /// Of this category alone.
-    pub(crate) category: Option<String>,
-    /// Not these.
-    pub(crate) without: HashSet<String>,
-}
-
-/// Whose visit is to be continued.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct VisitAsked {
-    pub(crate) customer: Option<VisitorId>,
-    pub(crate) session: Option<VisitorId>,
-    /// What the visit is about, as the caller knows it; the latest last.
-    pub(crate) items: Vec<String>,
-}
-
 /// What answers are made of.
 pub(crate) struct Sources<'a> {
     pub(crate) state: &'a ModelState,
@@ -93,7 +34,7 @@ pub(crate) struct Sources<'a> {
 
 impl Sources<'_> {
     /// What continues a visit. What is in its cart or was ordered in it is left out.
-    pub(crate) fn for_visit(&self, asked: &VisitAsked, mut wanted: Wanted) -> Vec<Recommended> {
+    pub(crate) fn for_visit(&self, asked: &VisitAsked, mut wanted: ListWanted) -> Vec<Recommended> {
         let visit = self.visit(asked);
         let taken = visit.iter().filter(|recent| recent.kind != Kind::View);
         wanted.without.extend(taken.map(|recent| recent.item.clone()));
@@ -101,16 +42,16 @@ impl Sources<'_> {
         let visitor = asked.customer.or(asked.session).map(VisitorId::text);
         let query =
             Query { visitor: visitor.as_deref(), items: &visit, at: self.state.log_time(self.now), n: CANDIDATES };
-        let mut selection = Selection::new(self, wanted);
+        let mut selection = Selection::new(self.state, self.rules, wanted);
         let found = self.state.index.recommend(&query, |item| selection.admits(item));
         selection.offer(found.into_iter().map(of_visits));
         self.fill(selection, visit.iter().rev().take(LATEST).map(|recent| &*recent.item))
     }
 
     /// What is like an item.
-    pub(crate) fn similar(&self, item: &str, mut wanted: Wanted) -> Vec<Recommended> {
+    pub(crate) fn similar(&self, item: &str, mut wanted: ListWanted) -> Vec<Recommended> {
         wanted.without.insert(item.to_owned());
-        let mut selection = Selection::new(self, wanted);
+        let mut selection = Selection::new(self.state, self.rules, wanted);
         let found = self.state.index.similar(item, CANDIDATES, |item| selection.admits(item));
         let similar = |found: Recommendation| {
             let Recommendation { item, score, neighbours: visits } = found;
@@ -121,8 +62,8 @@ impl Sources<'_> {
     }
 
     /// What is bought together with an item.
-    pub(crate) fn bought_together(&self, item: &str, wanted: Wanted) -> Vec<Recommended> {
-        let mut selection = Selection::new(self, wanted);
+    pub(crate) fn bought_together(&self, item: &str, wanted: ListWanted) -> Vec<Recommended> {
+        let mut selection = Selection::new(self.state, self.rules, wanted);
         let found = self.state.index.bought_together(item, CANDIDATES, |item| selection.admits(item));
         let together = |found: BoughtTogether| {
             let BoughtTogether { item, support, confidence, lift } = found;
@@ -133,15 +74,15 @@ impl Sources<'_> {
     }
 
     /// What is popular.
-    pub(crate) fn popular(&self, wanted: Wanted) -> Vec<Recommended> {
-        let mut selection = Selection::new(self, wanted);
+    pub(crate) fn popular(&self, wanted: ListWanted) -> Vec<Recommended> {
+        let mut selection = Selection::new(self.state, self.rules, wanted);
         self.offer_popular(&mut selection);
         selection.end()
     }
 
     /// What is popular lately.
-    pub(crate) fn trending(&self, wanted: Wanted) -> Vec<Recommended> {
-        let mut selection = Selection::new(self, wanted);
+    pub(crate) fn trending(&self, wanted: ListWanted) -> Vec<Recommended> {
+        let mut selection = Selection::new(self.state, self.rules, wanted);
         let trending = |charted: &Charted| Why::Trending { visits: charted.sessions };
         self.offer_charted(&mut selection, self.charts.trending().iter(), trending);
         selection.end()

@@ -12,20 +12,13 @@ use prometheus_client::{
     },
 };
 use tidemill_domain::Partition;
-use tidemill_service::Registry;
+use tidemill_service::{
+    Registry,
+    telemetry::{OutcomeLabel, PartitionLabel},
+};
 use tidemill_stage::Failure;
 
 use crate::error::Error;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabel {
-    partition: u16,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListLabel {
@@ -112,17 +105,17 @@ impl Telemetry {
         {
             self.events.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
         }
-        self.floors.get_or_create(&PartitionLabel { partition: partition.index() }).set(raw_seq);
+        self.floors.get_or_create(&PartitionLabel::of(partition)).set(raw_seq);
     }
 
     /// How many messages wait to be kept.
     pub(crate) fn lag(&self, partition: Partition, waiting: u64) {
-        self.lag.get_or_create(&PartitionLabel { partition: partition.index() }).set(waiting);
+        self.lag.get_or_create(&PartitionLabel::of(partition)).set(waiting);
     }
 
     /// The partition is another replica's.
     pub(crate) fn forget(&self, partition: Partition) {
-        self.lag.remove(&PartitionLabel { partition: partition.index() });
+        self.lag.remove(&PartitionLabel::of(partition));
     }
 
     /// A batch came before its predecessor.

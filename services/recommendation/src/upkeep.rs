@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{app::App, error::Error};
+use crate::{app::Recommender, error::Error};
 
 /// How often it is looked whether others have had somebody forgotten.
 const LOOK_FOR_ERASURES: Duration = Duration::from_millis(200);
@@ -17,7 +17,7 @@ const DAY: i64 = 24 * 3_600_000;
 const ERASURES_FOR: i64 = 30 * DAY;
 
 /// Carries out erasures, whichever replica was asked for them.
-pub(crate) async fn erase(app: Arc<App>) -> Result<(), Infallible> {
+pub(crate) async fn erase(app: Arc<Recommender>) -> Result<(), Infallible> {
     let mut looks = interval(LOOK_FOR_ERASURES);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -32,7 +32,7 @@ pub(crate) async fn erase(app: Arc<App>) -> Result<(), Infallible> {
 }
 
 /// Forgets those who were asked to be forgotten since it was last looked.
-pub(crate) async fn carry_out_erasures(app: &App) -> Result<(), Error> {
+pub(crate) async fn carry_out_erasures(app: &Recommender) -> Result<(), Error> {
     let erasures = app.store.erasures(app.model.erasure()).await?;
     if !erasures.is_empty() {
         app.model.erase(&erasures);
@@ -43,7 +43,7 @@ pub(crate) async fn carry_out_erasures(app: &App) -> Result<(), Error> {
 
 /// Measures the index, and deletes what is old: on every replica, since it changes
 /// nothing to do it twice.
-pub(crate) async fn run(app: Arc<App>) -> Result<(), Infallible> {
+pub(crate) async fn run(app: Arc<Recommender>) -> Result<(), Infallible> {
     let (mut measures, mut prunes) = (interval(MEASURE), interval(PRUNE));
     measures.set_missed_tick_behavior(MissedTickBehavior::Delay);
     prunes.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -60,7 +60,7 @@ pub(crate) async fn run(app: Arc<App>) -> Result<(), Infallible> {
     }
 }
 
-async fn prune(app: &App) -> Result<(), Error> {
+async fn prune(app: &Recommender) -> Result<(), Error> {
     let now = app.now();
     while app.store.prune(now.plus_millis(-i64::from(app.kept.days.get()) * DAY)).await? {}
     app.store.prune_erasures(now.plus_millis(-ERASURES_FOR)).await?;

@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 use crate::{
     error::Error,
     learning::VisitorId,
-    recommend::{VisitAsked, Wanted},
+    recommend::{ListWanted, VisitAsked},
 };
 
 const DEFAULT_N: usize = 20;
@@ -20,15 +20,15 @@ const MAX_ID_BYTES: usize = 400;
 
 /// How many items an answer has at most.
 #[derive(Debug, Clone, Copy)]
-struct Count(usize);
+struct ItemCount(usize);
 
-impl Default for Count {
+impl Default for ItemCount {
     fn default() -> Self {
         Self(DEFAULT_N)
     }
 }
 
-impl<'de> Deserialize<'de> for Count {
+impl<'de> Deserialize<'de> for ItemCount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match usize::deserialize(deserializer)? {
             n @ 1..=MAX_N => Ok(Self(n)),
@@ -49,11 +49,11 @@ pub(super) enum Excluded {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ListParameters {
+pub(super) struct ShelfParameters {
     /// Items at most; 20 without it.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
-    n: Count,
+    n: ItemCount,
     /// Of this category alone.
     category: Option<String>,
 }
@@ -73,7 +73,7 @@ pub(super) struct VisitParameters {
     /// Items at most; 20 without it.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
-    n: Count,
+    n: ItemCount,
     /// Of this category alone.
     category: Option<String>,
     /// `purchased`: without what the customer has bought lately.
@@ -81,15 +81,15 @@ pub(super) struct VisitParameters {
     exclude: Option<Excluded>,
 }
 
-impl ListParameters {
-    pub(super) fn wanted(self) -> Result<Wanted, Error> {
+impl ShelfParameters {
+    pub(super) fn wanted(self) -> Result<ListWanted, Error> {
         wanted(self.n, self.category)
     }
 }
 
 impl VisitParameters {
     /// The visit, and what is wanted for it; and whose purchases are to be left out.
-    pub(super) fn read(self) -> Result<(VisitAsked, Wanted, Option<VisitorId>), Error> {
+    pub(super) fn read(self) -> Result<(VisitAsked, ListWanted, Option<VisitorId>), Error> {
         let Self { customer, session, items, n, category, exclude } = self;
         let customer = id("customer", customer)?.map(|id| VisitorId::customer(&id));
         let session = id("session", session)?.map(|id| VisitorId::session(&id));
@@ -108,8 +108,8 @@ impl VisitParameters {
     }
 }
 
-fn wanted(n: Count, category: Option<String>) -> Result<Wanted, Error> {
-    Ok(Wanted { n: n.0, category: id("category", category)?, ..Wanted::default() })
+fn wanted(n: ItemCount, category: Option<String>) -> Result<ListWanted, Error> {
+    Ok(ListWanted { n: n.0, category: id("category", category)?, ..ListWanted::default() })
 }
 
 /// A name that is asked for.

@@ -12,7 +12,7 @@ use tidemill_service::{Caller, Problem};
 use utoipa::ToSchema;
 
 use super::{answer::ProfileAnswer, parameters::id};
-use crate::{app::App, error::Error, learning::VisitorId, store::ErasureOrder, upkeep::carry_out_erasures};
+use crate::{app::Recommender, error::Error, learning::VisitorId, store::ErasureOrder, upkeep::carry_out_erasures};
 
 /// For how long after an erasure nothing of the customer is learnt: until every replica
 /// has heard of it, whatever clocks say.
@@ -30,7 +30,7 @@ const NOTHING_FOR_MILLIS: i64 = 10_000;
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn profile(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<Recommender>>,
     Path(customer): Path<String>,
 ) -> Result<Json<ProfileAnswer>, Error> {
     let profile = app.store.profile(whose(customer)?).await?.ok_or(Error::UnknownCustomer)?;
@@ -61,7 +61,7 @@ pub(super) struct ErasureAnswer {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn erase(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<Recommender>>,
     Path(customer): Path<String>,
     caller: Caller,
 ) -> Result<Json<ErasureAnswer>, Error> {

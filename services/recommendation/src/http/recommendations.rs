@@ -10,16 +10,16 @@ use tidemill_service::Problem;
 
 use super::{
     answer::RecommendationsAnswer,
-    parameters::{ListParameters, VisitParameters, given, item},
+    parameters::{ShelfParameters, VisitParameters, given, item},
 };
 use crate::{
-    app::App,
+    app::Recommender,
     error::Error,
     recommend::{Recommended, Sources},
 };
 
 type Given<T> = Result<Query<T>, QueryRejection>;
-type Answered = Result<Json<RecommendationsAnswer>, Error>;
+type AnswerMade = Result<Json<RecommendationsAnswer>, Error>;
 
 /// What continues a visit.
 ///
@@ -31,7 +31,7 @@ type Answered = Result<Json<RecommendationsAnswer>, Error>;
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn recommendations(State(app): State<Arc<App>>, query: Given<VisitParameters>) -> Answered {
+pub(super) async fn recommendations(State(app): State<Arc<Recommender>>, query: Given<VisitParameters>) -> AnswerMade {
     let (visit, mut wanted, whose_purchases) = given(query)?.read()?;
     if let Some(customer) = whose_purchases {
         let profile = app.store.profile(customer).await?;
@@ -42,59 +42,59 @@ pub(super) async fn recommendations(State(app): State<Arc<App>>, query: Given<Vi
 
 /// What is like an item: by the visits that have both.
 #[utoipa::path(get, path = "/v1/recommendations/similar/{item}",
-    params(("item" = String, Path, description = "The item's id"), ListParameters),
+    params(("item" = String, Path, description = "The item's id"), ShelfParameters),
     responses(
         (status = 200, body = RecommendationsAnswer),
         (status = 400, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn similar(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<Recommender>>,
     Path(id): Path<String>,
-    query: Given<ListParameters>,
-) -> Answered {
+    query: Given<ShelfParameters>,
+) -> AnswerMade {
     let (id, wanted) = (item(&id)?, given(query)?.wanted()?);
     Ok(answer(&app, "similar", |sources| sources.similar(&id, wanted)))
 }
 
 /// What is bought together with an item, by lift.
 #[utoipa::path(get, path = "/v1/recommendations/bought-together/{item}",
-    params(("item" = String, Path, description = "The item's id"), ListParameters),
+    params(("item" = String, Path, description = "The item's id"), ShelfParameters),
     responses(
         (status = 200, body = RecommendationsAnswer),
         (status = 400, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn bought_together(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<Recommender>>,
     Path(id): Path<String>,
-    query: Given<ListParameters>,
-) -> Answered {
+    query: Given<ShelfParameters>,
+) -> AnswerMade {
     let (id, wanted) = (item(&id)?, given(query)?.wanted()?);
     Ok(answer(&app, "bought_together", |sources| sources.bought_together(&id, wanted)))
 }
 
 /// What is popular.
-#[utoipa::path(get, path = "/v1/recommendations/popular", params(ListParameters), responses(
+#[utoipa::path(get, path = "/v1/recommendations/popular", params(ShelfParameters), responses(
     (status = 200, body = RecommendationsAnswer),
     (status = 400, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn popular(State(app): State<Arc<App>>, query: Given<ListParameters>) -> Answered {
+pub(super) async fn popular(State(app): State<Arc<Recommender>>, query: Given<ShelfParameters>) -> AnswerMade {
     let wanted = given(query)?.wanted()?;
     Ok(answer(&app, "popular", |sources| sources.popular(wanted)))
 }
 
 /// What is popular lately: interactions count half after a day.
-#[utoipa::path(get, path = "/v1/recommendations/trending", params(ListParameters), responses(
+#[utoipa::path(get, path = "/v1/recommendations/trending", params(ShelfParameters), responses(
     (status = 200, body = RecommendationsAnswer),
     (status = 400, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn trending(State(app): State<Arc<App>>, query: Given<ListParameters>) -> Answered {
+pub(super) async fn trending(State(app): State<Arc<Recommender>>, query: Given<ShelfParameters>) -> AnswerMade {
     let wanted = given(query)?.wanted()?;
     Ok(answer(&app, "trending", |sources| sources.trending(wanted)))
 }
 
 /// Makes a list from memory alone.
 fn answer(
-    app: &App,
+    app: &Recommender,
     list: &'static str,
     choose: impl FnOnce(&Sources<'_>) -> Vec<Recommended>,
 ) -> Json<RecommendationsAnswer> {

@@ -45,7 +45,7 @@ pub(crate) struct LearntMembers {
 
 /// What was made of an event.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Read {
+pub(crate) enum LearntAs {
     /// It is learnt.
     Learnt(LearntEvent),
     /// It came before.
@@ -85,12 +85,12 @@ impl LearntMembers {
     }
 
     /// What an event is learnt as.
-    pub(crate) fn read(&self, event: &EnrichedEventRef<'_>) -> Read {
-        let Some(kind) = self.kinds.get(&*event.kind).copied() else { return Read::Unconcerned };
+    pub(crate) fn read(&self, event: &EnrichedEventRef<'_>) -> LearntAs {
+        let Some(kind) = self.kinds.get(&*event.kind).copied() else { return LearntAs::Unconcerned };
         let nothing = EnrichmentRef::default();
         let enriched = event.enriched.as_ref().unwrap_or(&nothing);
         if enriched.duplicate {
-            return Read::Duplicate;
+            return LearntAs::Duplicate;
         }
         let data = Data::of(event.data);
         let id = |fields: &[Field]| first_text(fields, |field| text(field, event, &data));
@@ -102,9 +102,9 @@ impl LearntMembers {
         };
         let worth = worth(enriched).filter(|_| matches!(kind, LearntKind::Order | LearntKind::Change));
         if (customer.is_none() && session.is_none()) || (items.is_empty() && worth.is_none()) {
-            return Read::Unconcerned;
+            return LearntAs::Unconcerned;
         }
-        Read::Learnt(LearntEvent { kind, at: event.time, customer, session, items, worth, passed: 0 })
+        LearntAs::Learnt(LearntEvent { kind, at: event.time, customer, session, items, worth, passed: 0 })
     }
 
     /// Each product once, in the order of the event.

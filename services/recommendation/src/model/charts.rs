@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tidemill_domain::Timestamp;
 use tidemill_recommender::Charted;
 
-use super::ModelState;
+use super::state::ModelState;
 
 /// Items of a chart at most.
 const MOST: usize = 5_000;

@@ -8,7 +8,7 @@ use tidemill_recommender::Settings;
 
 use super::*;
 use crate::{
-    learning::{LearntEvent, LearntKind},
+    learning::{LearntEvent, LearntKind, VisitorId},
     store::StoredPartition,
     testing::{batch, event, item},
 };

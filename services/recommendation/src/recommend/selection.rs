@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Recommended, Sources, Wanted, Why};
-use crate::model::ModelState;
+use super::list::{ListWanted, Recommended, Why};
+use crate::{model::ModelState, rules::RecommendationRules};
 
 /// The items of an answer so far. What is offered first goes first.
 pub(super) struct Selection<'a> {
     state: &'a ModelState,
-    rules: &'a crate::rules::RecommendationRules,
-    wanted: Wanted,
+    rules: &'a RecommendationRules,
+    wanted: ListWanted,
     chosen: Vec<Recommended>,
     of_category: HashMap<String, usize>,
     /// What would have been too much of a category.
@@ -18,10 +18,10 @@ pub(super) struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    pub(super) fn new(sources: &Sources<'a>, wanted: Wanted) -> Self {
+    pub(super) fn new(state: &'a ModelState, rules: &'a RecommendationRules, wanted: ListWanted) -> Self {
         Self {
-            state: sources.state,
-            rules: sources.rules,
+            state,
+            rules,
             wanted,
             chosen: Vec::new(),
             of_category: HashMap::new(),

@@ -63,8 +63,8 @@ fn naming(items: &[&str]) -> VisitAsked {
     VisitAsked { items: items.iter().map(|item| (*item).to_owned()).collect(), ..VisitAsked::default() }
 }
 
-fn some(n: usize) -> Wanted {
-    Wanted { n, ..Wanted::default() }
+fn some(n: usize) -> ListWanted {
+    ListWanted { n, ..ListWanted::default() }
 }
 
 fn ids(recommended: &[Recommended]) -> Vec<&str> {
@@ -98,7 +98,7 @@ fn a_new_visitor_gets_what_is_popular_and_never_nothing() {
     let unknown = shop.ask(&rules, |sources| sources.for_visit(&naming(&["no such item"]), some(1)));
     assert_eq!(ids(&unknown), ["b"]);
     assert_eq!(ids(&shop.ask(&rules, |sources| sources.trending(some(1)))), ["b"]);
-    let only = Wanted { category: Some("A".into()), ..some(5) };
+    let only = ListWanted { category: Some("A".into()), ..some(5) };
     assert_eq!(ids(&shop.ask(&rules, |sources| sources.popular(only))), ["a"]);
 }
 
@@ -137,7 +137,7 @@ fn what_is_in_the_cart_or_asked_to_be_left_out_is_not_recommended() {
     shop.did(LearntKind::View, "me", &[c]).did(LearntKind::Cart, "me", &[b]).did(LearntKind::View, "me", &[a]);
     let found = shop.ask(&rules("fallbacks: [popular]"), |sources| sources.for_visit(&of("me"), some(5)));
     assert_eq!(ids(&found), ["c"], "what was only looked at may be gone back to");
-    let without = Wanted { without: HashSet::from(["c".to_owned()]), ..some(5) };
+    let without = ListWanted { without: HashSet::from(["c".to_owned()]), ..some(5) };
     let found = shop.ask(&rules("fallbacks: [popular]"), |sources| sources.for_visit(&of("me"), without));
     assert!(found.is_empty(), "{found:?}");
 }

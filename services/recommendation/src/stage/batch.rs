@@ -3,7 +3,7 @@
 use tidemill_events::{EnrichedBatch, EnrichedEventRef, lines};
 
 use crate::{
-    learning::{LearntBatch, LearntMembers, Read},
+    learning::{LearntAs, LearntBatch, LearntMembers},
     telemetry::ReadCounts,
 };
 
@@ -14,12 +14,12 @@ pub(super) fn read(members: &LearntMembers, batch: &EnrichedBatch) -> (LearntBat
     for line in lines(&batch.lines) {
         let read = EnrichedEventRef::read(line).map(|event| members.read(&event));
         match read {
-            Ok(Read::Learnt(event)) => {
+            Ok(LearntAs::Learnt(event)) => {
                 counts.learnt += 1;
                 events.push(event);
             }
-            Ok(Read::Duplicate) => counts.duplicate += 1,
-            Ok(Read::Unconcerned) => counts.unconcerned += 1,
+            Ok(LearntAs::Duplicate) => counts.duplicate += 1,
+            Ok(LearntAs::Unconcerned) => counts.unconcerned += 1,
             Err(_) => counts.unreadable += 1,
         }
     }

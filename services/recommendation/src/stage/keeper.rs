@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::batch;
 use crate::{
-    app::{App, HeldKeep},
+    app::{HeldKeep, Recommender},
     error::Error,
     store::KeptStep,
 };
@@ -25,7 +25,7 @@ const PACE: Duration = Duration::from_millis(250);
 const PACE_OF_FLOORS: Duration = Duration::from_secs(5);
 
 /// Keeps a partition until it is to be given back.
-pub(crate) async fn keep(app: Arc<App>, lease: Lease<Partition>) -> Result<(), Error> {
+pub(crate) async fn keep(app: Arc<Recommender>, lease: Lease<Partition>) -> Result<(), Error> {
     let (partition, stop, conditions) = (lease.unit(), lease.stop().clone(), app.keepers.clone());
     let ended = supervise(Keeper { app: app.clone(), lease }, partition, &stop, &conditions).await;
     app.telemetry.forget(partition);
@@ -33,7 +33,7 @@ pub(crate) async fn keep(app: Arc<App>, lease: Lease<Partition>) -> Result<(), E
 }
 
 struct Keeper {
-    app: Arc<App>,
+    app: Arc<Recommender>,
     lease: Lease<Partition>,
 }
 
@@ -72,7 +72,7 @@ impl Work for Keeper {
 
 /// A partition that is being kept.
 struct KeeperTask {
-    app: Arc<App>,
+    app: Arc<Recommender>,
     held: HeldKeep,
     /// What was read, and is not kept yet.
     step: KeptStep,
@@ -81,12 +81,12 @@ struct KeeperTask {
 }
 
 /// It is time to ask again for what is missing.
-struct AskAgain;
+struct KeeperSilence;
 
 impl Steps for KeeperTask {
     type Message = EnrichedBatch;
     type Error = Error;
-    type Event = AskAgain;
+    type Event = KeeperSilence;
     type Landed = ();
 
     fn room(&self, applied: usize, _: bool) -> usize {
@@ -150,15 +150,15 @@ impl Steps for KeeperTask {
         Ok(())
     }
 
-    async fn event(&mut self) -> AskAgain {
+    async fn event(&mut self) -> KeeperSilence {
         match self.gap.due() {
             Some(due) => sleep_until(due).await,
             None => std::future::pending().await,
         }
-        AskAgain
+        KeeperSilence
     }
 
-    async fn handle(&mut self, _: AskAgain) -> Result<(), Error> {
+    async fn handle(&mut self, _: KeeperSilence) -> Result<(), Error> {
         self.ask_for_missing().await
     }
 }

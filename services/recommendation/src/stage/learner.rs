@@ -9,19 +9,19 @@ use tidemill_stage::{Checkpoint, Gap, Place, Progressing, Read, Steps, Work, con
 use tokio::time::{Instant, sleep_until};
 
 use super::batch;
-use crate::{app::App, error::Error, telemetry::ReadCounts};
+use crate::{app::Recommender, error::Error, telemetry::ReadCounts};
 
 /// Batches that are learnt before the next ones are asked for.
 const CHUNK: usize = 64;
 
 /// Learns a partition for as long as the service lives.
-pub(crate) async fn learn(app: Arc<App>, partition: Partition) -> Result<(), Error> {
+pub(crate) async fn learn(app: Arc<Recommender>, partition: Partition) -> Result<(), Error> {
     let (stop, conditions) = (app.context.shutdown.clone(), app.learners.clone());
     supervise(Learner { app, partition }, partition, &stop, &conditions).await
 }
 
 struct Learner {
-    app: Arc<App>,
+    app: Arc<Recommender>,
     partition: Partition,
 }
 
@@ -48,7 +48,7 @@ impl Work for Learner {
 
 /// A partition that is being learnt.
 struct LearnerTask<'a> {
-    app: &'a App,
+    app: &'a Recommender,
     partition: Partition,
     /// The last batch that is learnt.
     floor: u64,
@@ -56,12 +56,12 @@ struct LearnerTask<'a> {
 }
 
 /// It is time to ask again for what is missing.
-struct AskAgain;
+struct LearnerSilence;
 
 impl Steps for LearnerTask<'_> {
     type Message = EnrichedBatch;
     type Error = Error;
-    type Event = AskAgain;
+    type Event = LearnerSilence;
     type Landed = ();
 
     fn room(&self, applied: usize, _: bool) -> usize {
@@ -115,15 +115,15 @@ impl Steps for LearnerTask<'_> {
         Ok(())
     }
 
-    async fn event(&mut self) -> AskAgain {
+    async fn event(&mut self) -> LearnerSilence {
         match self.gap.due() {
             Some(due) => sleep_until(due).await,
             None => std::future::pending().await,
         }
-        AskAgain
+        LearnerSilence
     }
 
-    async fn handle(&mut self, _: AskAgain) -> Result<(), Error> {
+    async fn handle(&mut self, _: LearnerSilence) -> Result<(), Error> {
         self.ask_for_missing().await
     }
 }

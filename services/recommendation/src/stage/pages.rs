@@ -12,7 +12,7 @@ use tidemill_domain::Partition;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    app::App,
+    app::Recommender,
     error::Error,
     store::{PageChanges, PagesWritten, PartitionKeep},
 };
@@ -26,7 +26,7 @@ const AT_LEAST: Duration = Duration::from_secs(60);
 
 /// What was written of a partition.
 #[derive(Debug)]
-struct WrittenPages {
+struct PagesDone {
     learnt: u64,
     erasure: u64,
     at: Instant,
@@ -36,8 +36,8 @@ struct WrittenPages {
 
 /// Writes pages for as long as the service lives. It may end at any await: the journal
 /// has what the pages lack.
-pub(crate) async fn write_pages(app: Arc<App>) -> Result<(), Infallible> {
-    let mut written: BTreeMap<Partition, WrittenPages> = BTreeMap::new();
+pub(crate) async fn write_pages(app: Arc<Recommender>) -> Result<(), Infallible> {
+    let mut written: BTreeMap<Partition, PagesDone> = BTreeMap::new();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -55,12 +55,12 @@ pub(crate) async fn write_pages(app: Arc<App>) -> Result<(), Infallible> {
     }
 }
 
-fn first(app: &App, partition: Partition) -> WrittenPages {
+fn first(app: &Recommender, partition: Partition) -> PagesDone {
     let learnt = app.model.read().index.learnt(partition);
-    WrittenPages { learnt, erasure: app.model.erasure(), at: Instant::now(), waiting: None }
+    PagesDone { learnt, erasure: app.model.erasure(), at: Instant::now(), waiting: None }
 }
 
-async fn look(app: &App, claim: &PartitionKeep, state: &mut WrittenPages) -> Result<(), Error> {
+async fn look(app: &Recommender, claim: &PartitionKeep, state: &mut PagesDone) -> Result<(), Error> {
     let changes = match state.waiting.take() {
         Some(changes) => changes,
         None if is_due(app, claim.partition, state) => {
@@ -80,7 +80,7 @@ async fn look(app: &App, claim: &PartitionKeep, state: &mut WrittenPages) -> Res
     Ok(())
 }
 
-fn is_due(app: &App, partition: Partition, state: &WrittenPages) -> bool {
+fn is_due(app: &Recommender, partition: Partition, state: &PagesDone) -> bool {
     let model = app.model.read();
     let learnt = model.index.learnt(partition);
     learnt >= state.learnt.saturating_add(INTERACTIONS)

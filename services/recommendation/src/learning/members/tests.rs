@@ -4,7 +4,7 @@ fn members() -> LearntMembers {
     LearntMembers::load(None).expect("the built-in definition")
 }
 
-fn read(line: &str) -> Read {
+fn read(line: &str) -> LearntAs {
     members().read(&EnrichedEventRef::read(line.as_bytes()).expect("an event"))
 }
 
@@ -16,7 +16,7 @@ fn line(kind: &str, more: &str, enriched: &str) -> String {
 
 fn learnt(line: &str) -> LearntEvent {
     match read(line) {
-        Read::Learnt(event) => event,
+        LearntAs::Learnt(event) => event,
         other => panic!("{other:?}: {line}"),
     }
 }
@@ -50,7 +50,7 @@ fn an_order_has_each_product_once_and_what_it_comes_to() {
 #[test]
 fn what_is_a_duplicate_or_says_too_little_is_not_learnt() {
     let more = r#","subject":"c1","data":{"product_id":"p"}"#;
-    assert_eq!(read(&line("product.viewed", more, r#","duplicate":true"#)), Read::Duplicate);
+    assert_eq!(read(&line("product.viewed", more, r#","duplicate":true"#)), LearntAs::Duplicate);
     for (kind, more) in [
         ("page.seen", more),
         ("product.viewed", r#","data":{"product_id":"p"}"#),
@@ -59,10 +59,10 @@ fn what_is_a_duplicate_or_says_too_little_is_not_learnt() {
         ("product.viewed", r#","subject":"c""#),
         ("order.placed", r#","subject":"c","data":{"items":[]}"#),
     ] {
-        assert_eq!(read(&line(kind, more, "")), Read::Unconcerned, "{kind}{more}");
+        assert_eq!(read(&line(kind, more, "")), LearntAs::Unconcerned, "{kind}{more}");
     }
     let long = format!(r#","subject":"c","data":{{"product_id":"{}"}}"#, "x".repeat(300));
-    assert_eq!(read(&line("product.viewed", &long, "")), Read::Unconcerned);
+    assert_eq!(read(&line("product.viewed", &long, "")), LearntAs::Unconcerned);
 }
 
 #[test]
