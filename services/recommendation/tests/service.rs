@@ -132,7 +132,7 @@ async fn what_is_not_known_or_too_much_is_refused() {
 async fn keys_open_what_their_role_opens() {
     let (read, operate) = ("r".repeat(40), "o".repeat(40));
     let shop = Shop::open().await;
-    let keys = format!("auth.keys.read.page = '{read}'\nauth.keys.operate.shop = '{operate}'\n");
+    let keys = format!("auth.read = 'page {read}'\nauth.operate = 'shop {operate}'\n");
     let service = common::Running::start(&shop.toml(&shop.sqlite(), &keys)).await;
     let (popular, profile) = ("/v1/recommendations/popular", "/v1/profiles/c");
     assert_eq!(service.get(popular).await.0, 401);

@@ -1,6 +1,6 @@
 use super::*;
 
-const SMALLEST: &str = "[http]\nlisten = \"127.0.0.1:7075\"\n[store]\nurl = \"sqlite:///tmp/recommendation.db\"\n";
+const SMALLEST: &str = "[http]\nlisten = \"127.0.0.1:7074\"\n[store]\nurl = \"sqlite:///tmp/recommendation.db\"\n";
 
 #[test]
 fn the_smallest_configuration_is_enough_and_checks_out() {
