@@ -4,6 +4,7 @@ mod chunk;
 mod event;
 mod members;
 
+pub use self::members::BUILT_IN;
 pub(crate) use self::{
     chunk::{ChunkError, decode, encode},
     event::{LearntBatch, LearntEvent, LearntItem, LearntKind, VisitorId},

@@ -32,7 +32,7 @@ use self::{
     telemetry::Telemetry,
 };
 
-pub use self::config::Config;
+pub use self::{config::Config, learning::BUILT_IN as BUILT_IN_LEARNING, rules::BUILT_IN as BUILT_IN_RULES};
 
 /// The service.
 #[derive(Debug, Clone, Copy)]

@@ -12,7 +12,7 @@ use tidemill_definitions::{DefinitionError, from_yaml};
 use crate::store::KeptItem;
 
 /// The rules of a shop that has none of its own.
-const BUILT_IN: &str = include_str!("../rules/recommendation.yaml");
+pub const BUILT_IN: &str = include_str!("../rules/recommendation.yaml");
 /// Conditions and boosts at most, and values of one.
 const MAX_LISTED: usize = 200;
 /// The largest factor of a boost.

@@ -14,7 +14,7 @@ use tidemill_events::{EnrichedEventRef, EnrichmentRef, EventTypes};
 use super::event::{LearntEvent, LearntItem, LearntKind, VisitorId};
 
 /// The definition that ships with the service.
-const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
+pub const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
 /// Members that a list names at most, and event types of a kind.
 const MAX_LISTED: usize = 16;
 /// Products of an event that are learnt.
