@@ -115,8 +115,9 @@ async fn who_is_forgotten_is_forgotten_by_all_and_for_good() {
     for service in [&first, &second] {
         service.until(popular, |answer| !is_there(answer)).await;
     }
-    // The charts are half a second old at most, and the other replica looks five times a second.
-    assert!(begun.elapsed().as_secs_f64() < 1.5, "{:?}", begun.elapsed());
+    // The charts are half a second old at most, and the other replica looks five times a
+    // second; others have the machine too.
+    assert!(begun.elapsed().as_secs_f64() < 3.0, "{:?}", begun.elapsed());
     // Sent again by enrichment, or learnt anew from the log: never again.
     let late = shop.publish(1, &[view("secret", "only-seen-by-one")]).await;
     second.learnt(1, late).await;
