@@ -24,7 +24,7 @@ ARG STRIP
 ENV CARGO_TARGET_DIR=/build/target \
     CARGO_PROFILE_IMAGE_STRIP=${STRIP} \
     RUSTFLAGS="-C target-feature=+crt-static" \
-    PACKAGES="-p tidemill -p tidemill-ingestion -p tidemill-enrichment -p tidemill-aggregation -p tidemill-alert -p tidemill-reporting"
+    PACKAGES="-p tidemill -p tidemill-ingestion -p tidemill-enrichment -p tidemill-aggregation -p tidemill-alert -p tidemill-recommendation -p tidemill-reporting"
 
 FROM chef AS planner
 COPY . .

@@ -276,7 +276,7 @@ def checksum_problems(helm):
         "definitions.metrics.a\\.yaml=x": {"aggregation", "alert", "reporting"},
         "definitions.schemas.a\\.json=x": {"ingestion"},
         "jaeger.maxTraces=500": {"jaeger"},
-        "config.telemetry.log=debug": {"ingestion", "enrichment", "aggregation", "alert", "reporting"},
+        "config.telemetry.log=debug": {"ingestion", "enrichment", "aggregation", "alert", "recommendation", "reporting"},
         "podDisruptionBudget.enabled=true": set(),
     }
     for change, wanted in changes.items():

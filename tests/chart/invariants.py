@@ -5,7 +5,7 @@ import re
 
 from manifests import component, selects, title
 
-SERVICES = ("ingestion", "enrichment", "aggregation", "alert", "reporting")
+SERVICES = ("ingestion", "enrichment", "aggregation", "alert", "recommendation", "reporting")
 # Seconds: what tidemill_service::main takes at most to drain.
 DRAIN = 20
 # The keys that each service gets to see: of the roles that its routes need (docs/security.md).
@@ -14,6 +14,7 @@ ROLES = {
     "enrichment": {"operate"},
     "aggregation": {"read", "operate"},
     "alert": {"read", "operate"},
+    "recommendation": {"read", "operate"},
     "reporting": {"read", "operate"},
 }
 

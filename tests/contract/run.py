@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidemill"
 BINARIES = Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target") / "debug"
 
-SERVICES = ("ingestion", "enrichment", "aggregation", "alert", "reporting")
+SERVICES = ("ingestion", "enrichment", "aggregation", "alert", "recommendation", "reporting")
 # The keys of the run: what strangers send without one is asked too.
 WRITE, OPERATE = "contract-write-key", "contract-operate-key"
 READY_SECONDS = 90

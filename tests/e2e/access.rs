@@ -69,6 +69,7 @@ async fn routes(suite: &TestSuite) -> Vec<Route> {
         ("enrichment", s.enrichment),
         ("aggregation", s.aggregation),
         ("alert", s.alert),
+        ("recommendation", s.recommendation),
         ("reporting", s.reporting),
     ] {
         let answer = suite.http.get(format!("http://{address}/openapi.json")).send().await.expect("an answer");

@@ -20,7 +20,7 @@ async fn stop(suite: TestSuite) {
 async fn every_service_answers() {
     let suite = TestSuite::start().await;
     let s = &suite.suite;
-    for address in [s.ingestion, s.enrichment, s.aggregation, s.alert, s.reporting] {
+    for address in [s.ingestion, s.enrichment, s.aggregation, s.alert, s.recommendation, s.reporting] {
         let get = |path| suite.http.get(format!("http://{address}/{path}")).send();
         for path in ["livez", "metrics", "openapi.json"] {
             assert_eq!(get(path).await.expect(path).status(), 200, "{address}/{path}");
@@ -38,7 +38,7 @@ async fn every_service_answers() {
         (health["status"] == "ok").then_some(health)
     })
     .await;
-    assert_eq!(health["services"].as_array().map(Vec::len), Some(5));
+    assert_eq!(health["services"].as_array().map(Vec::len), Some(6));
     stop(suite).await;
 }
 

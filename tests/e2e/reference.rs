@@ -104,6 +104,7 @@ async fn the_reference_is_up_to_date() {
         ("enrichment", s.enrichment, schema_for!(tidemill_enrichment::Config)),
         ("aggregation", s.aggregation, schema_for!(tidemill_aggregation::Config)),
         ("alert", s.alert, schema_for!(tidemill_alert::Config)),
+        ("recommendation", s.recommendation, schema_for!(tidemill_recommendation::Config)),
         ("reporting", s.reporting, schema_for!(tidemill_reporting::Config)),
     ] {
         let answer = suite.http.get(format!("http://{address}/openapi.json")).send().await.expect("an answer");

@@ -8,7 +8,7 @@
 {{- fail "nats.enabled is false: name a Secret with the key nats-password in nats.existingSecret, or set nats.user to \"\"" }}
 {{- end }}
 {{- if and (not $v.postgres.enabled) (not $v.postgres.existingSecret) }}
-{{- fail "postgres.enabled is false: name a Secret with the keys enrichment-url, aggregation-url, alert-url and reporting-url in postgres.existingSecret" }}
+{{- fail "postgres.enabled is false: name a Secret with the keys enrichment-url, aggregation-url, alert-url, recommendation-url and reporting-url in postgres.existingSecret" }}
 {{- end }}
 {{- if and (not $v.influxdb.enabled) (not (and $v.influxdb.url $v.influxdb.existingSecret)) }}
 {{- fail "influxdb.enabled is false: set influxdb.url, and name a Secret with the key influxdb-token in influxdb.existingSecret" }}

@@ -78,6 +78,7 @@
       "enrichment" (list "reference")
       "aggregation" (list "metrics")
       "alert" (list "metrics" "rules")
+      "recommendation" (list)
       "reporting" (list "metrics") }}
 {{- $found := list }}
 {{- range $kind := index $reads .component }}
@@ -133,6 +134,7 @@ Secrets of a service, as files: part, then setting and key. Takes (dict "root" $
       "enrichment" "operate"
       "aggregation" "read operate"
       "alert" "read operate"
+      "recommendation" "read operate"
       "reporting" "read operate") .component -}}
 {{- end -}}
 

@@ -213,7 +213,8 @@ by the largest of them.
 {{- $prefixes := dict
       "enrichment" (list "RAW" "enrichment")
       "aggregation" (list "ENRICHED" "aggregation")
-      "alert" (list "ENRICHED" "alert-events") }}
+      "alert" (list "ENRICHED" "alert-events")
+      "recommendation" (list "ENRICHED" "recommendation") }}
 {{- with index $prefixes .component }}
 {{- range $p := until (int $.root.Values.nats.partitions) }}
 {{- $consumers = append $consumers (dict "stream" (index $prefixes $.component 0) "name" (printf "%s-%d" (index $prefixes $.component 1) $p)) }}

@@ -80,8 +80,8 @@ pub struct KeysSection {
 pub struct HttpSection {
     /// Address to listen on. Any other than this machine's own needs keys.
     pub address: IpAddr,
-    /// Port of ingestion (0 takes a free one); those of enrichment, aggregation
-    /// and alert follow it.
+    /// Port of ingestion (0 takes a free one); those of enrichment, aggregation,
+    /// alert and recommendation follow it.
     pub port: u16,
     /// Port of the dashboard and the reporting API.
     pub reporting_port: u16,
@@ -128,6 +128,14 @@ pub struct DefinitionsSection {
     /// file.
     #[schemars(example = &"definitions/amounts.yaml")]
     pub amounts: Option<PathBuf>,
+    /// What is never recommended, what is preferred, and what fills an answer up, in
+    /// place of the built-in file.
+    #[schemars(example = &"definitions/recommendation.yaml")]
+    pub recommendation: Option<PathBuf>,
+    /// Which events recommendations are learnt from, and by which members, in place of
+    /// the built-in file.
+    #[schemars(example = &"definitions/learning.yaml")]
+    pub learning: Option<PathBuf>,
 }
 
 /// Section `reference`.
@@ -211,6 +219,8 @@ impl ShopFile {
             ("definitions", "rules", &mut definitions.rules),
             ("definitions", "shop", &mut definitions.shop),
             ("definitions", "amounts", &mut definitions.amounts),
+            ("definitions", "recommendation", &mut definitions.recommendation),
+            ("definitions", "learning", &mut definitions.learning),
             ("reference", "countries", &mut reference.countries),
             ("reference", "geoip", &mut reference.geoip),
             ("slack", "webhook_file", &mut slack.webhook_file),

@@ -105,5 +105,6 @@ fn no_service_shows_a_secret_setting() {
     shows_no_secret::<tidemill_enrichment::Config>("enrichment");
     shows_no_secret::<tidemill_aggregation::Config>("aggregation");
     shows_no_secret::<tidemill_alert::Config>("alert");
+    shows_no_secret::<tidemill_recommendation::Config>("recommendation");
     shows_no_secret::<tidemill_reporting::Config>("reporting");
 }

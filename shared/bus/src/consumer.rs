@@ -32,6 +32,9 @@ const PLACED_ACK_WAIT: Duration = Duration::from_secs(3600);
 /// this long.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long the server remembers a reader that belongs to one replica, once nobody
+/// asks it for messages.
+const FOLLOWER_TTL: Duration = Duration::from_secs(60);
 
 /// An open durable consumer. Once it is dropped, the messages that it held go
 /// to the next [`Bus::subscribe`].
@@ -84,26 +87,25 @@ impl Bus {
         self.open(durable, Some(sequence + 1)).await
     }
 
-    async fn open(&self, durable: Durable, from: Option<u64>) -> Result<Subscription, Error> {
-        let name = durable.name();
-        let failed = |reason: String| Error::Consume { name: durable.name(), reason };
-        let mut consumer = self.consumer(durable).await.map_err(failed)?;
-        // From here on the server counts deliveries anew. This side counts
-        // along, and so notices if one goes to an earlier holder that is still
-        // asking.
-        let delivered = consumer.reset(from).await.map_err(|e| failed(e.to_string()))?.info.delivered.consumer_sequence;
-        let stream = consumer
-            .stream()
-            .max_messages_per_batch(256)
-            .max_bytes_per_batch(MAX_BYTES_PER_PULL)
-            .heartbeat(HEARTBEAT)
-            .expires(PULL_EXPIRES)
-            .messages()
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        Ok(Subscription { name, stream, is_each_by_itself: !durable.has_place_elsewhere(), last_delivery: delivered })
+    /// Like [`subscribe_behind`](Self::subscribe_behind), for a replica that reads what
+    /// others read too: its consumer is its own, and the server forgets it soon after the
+    /// replica is gone.
+    pub async fn follow_behind(&self, durable: Durable, replica: &str, sequence: u64) -> Result<Subscription, Error> {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+        let name = format!("{}-{}", durable.name(), replica.chars().map(plain).collect::<String>());
+        let failed = |reason: String| Error::Consume { name: name.clone(), reason };
+        let own =
+            pull::Config { durable_name: Some(name.clone()), inactive_threshold: FOLLOWER_TTL, ..config(durable) };
+        let made = self.context.create_consumer_on_stream(own, durable.stream().as_str()).await;
+        let consumer = made.map_err(|e| failed(e.to_string()))?;
+        read(name.clone(), consumer, durable, Some(sequence + 1)).await
     }
 
+    async fn open(&self, durable: Durable, from: Option<u64>) -> Result<Subscription, Error> {
+        let failed = |reason: String| Error::Consume { name: durable.name(), reason };
+        let consumer = self.consumer(durable).await.map_err(failed)?;
+        read(durable.name(), consumer, durable, from).await
+    }
     /// The consumer on the server, which is made if it is missing.
     async fn consumer(&self, durable: Durable) -> Result<Consumer<pull::Config>, String> {
         let stream = durable.stream().as_str();
@@ -162,6 +164,30 @@ impl Bus {
         let max_bytes = u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX);
         Ok(Usage { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), max_bytes })
     }
+}
+
+/// Has a consumer begin where it is to, and reads it.
+async fn read(
+    name: String,
+    mut consumer: Consumer<pull::Config>,
+    durable: Durable,
+    from: Option<u64>,
+) -> Result<Subscription, Error> {
+    let failed = |reason: String| Error::Consume { name: name.clone(), reason };
+    // From here on the server counts deliveries anew. This side counts
+    // along, and so notices if one goes to an earlier holder that is still
+    // asking.
+    let delivered = consumer.reset(from).await.map_err(|e| failed(e.to_string()))?.info.delivered.consumer_sequence;
+    let stream = consumer
+        .stream()
+        .max_messages_per_batch(256)
+        .max_bytes_per_batch(MAX_BYTES_PER_PULL)
+        .heartbeat(HEARTBEAT)
+        .expires(PULL_EXPIRES)
+        .messages()
+        .await
+        .map_err(|e| failed(e.to_string()))?;
+    Ok(Subscription { name, stream, is_each_by_itself: !durable.has_place_elsewhere(), last_delivery: delivered })
 }
 
 fn config(durable: Durable) -> pull::Config {

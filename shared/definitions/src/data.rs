@@ -54,13 +54,20 @@ impl<'a> Data<'a> {
     }
 
     /// The member at the end of a path.
-    pub(crate) fn at(&self, path: &[String]) -> Option<&'a str> {
+    pub fn at(&self, path: &[String]) -> Option<&'a str> {
         let (first, rest) = path.split_first()?;
         let mut value = self.get(first)?;
         for name in rest {
             value = Data::of_member(Some(value)).get(name)?;
         }
         Some(value)
+    }
+}
+
+impl<'a> Data<'a> {
+    /// The text or number at the end of a path, as plain text.
+    pub fn text_at(&self, path: &[String]) -> Option<Cow<'a, str>> {
+        self.at(path).and_then(plain)
     }
 }
 

@@ -193,6 +193,9 @@ pub enum Durable {
     AlertEvents(Partition),
     /// Alert reads `METRICS` for metric rules.
     AlertMetrics,
+    /// Recommendation keeps what one partition of `ENRICHED` tells of visitors. Beside it
+    /// each replica follows all partitions, by readers of its own.
+    Recommendation(Partition),
     /// Reporting reads `METRICS` into its read model.
     ReportingMetrics,
     /// Reporting reads `ALERTS` into its read model.
@@ -205,13 +208,14 @@ pub enum Durable {
 
 impl Durable {
     /// One of each kind; those of one partition, where there is one for each.
-    pub const fn each(partition: Partition) -> [Self; 9] {
+    pub const fn each(partition: Partition) -> [Self; 10] {
         [
             Self::IngestionRedrive,
             Self::Enrichment(partition),
             Self::Aggregation(partition),
             Self::AlertEvents(partition),
             Self::AlertMetrics,
+            Self::Recommendation(partition),
             Self::ReportingMetrics,
             Self::ReportingAlerts,
             Self::ReportingRaw,
@@ -224,7 +228,7 @@ impl Durable {
         match self {
             Self::IngestionRedrive => StreamName::Redrive,
             Self::Enrichment(_) | Self::ReportingRaw => StreamName::Raw,
-            Self::Aggregation(_) | Self::AlertEvents(_) => StreamName::Enriched,
+            Self::Aggregation(_) | Self::AlertEvents(_) | Self::Recommendation(_) => StreamName::Enriched,
             Self::AlertMetrics | Self::ReportingMetrics => StreamName::Metrics,
             Self::ReportingAlerts => StreamName::Alerts,
             Self::ReportingDlq => StreamName::Dlq,
@@ -239,6 +243,7 @@ impl Durable {
             Self::Aggregation(p) => format!("aggregation-{p}"),
             Self::AlertEvents(p) => format!("alert-events-{p}"),
             Self::AlertMetrics => "alert-metrics".into(),
+            Self::Recommendation(p) => format!("recommendation-{p}"),
             Self::ReportingMetrics => "reporting-metrics".into(),
             Self::ReportingAlerts => "reporting-alerts".into(),
             Self::ReportingRaw => "reporting-raw".into(),
@@ -250,7 +255,7 @@ impl Durable {
     pub fn filter(self) -> String {
         match self {
             Self::Enrichment(p) => raw(p),
-            Self::Aggregation(p) | Self::AlertEvents(p) => enriched(p),
+            Self::Aggregation(p) | Self::AlertEvents(p) | Self::Recommendation(p) => enriched(p),
             other => other.stream().subjects().into(),
         }
     }
@@ -273,6 +278,7 @@ impl Durable {
             Self::Enrichment(_) => "enrichment",
             Self::Aggregation(_) => "aggregation",
             Self::AlertEvents(_) | Self::AlertMetrics => "alert",
+            Self::Recommendation(_) => "recommendation",
             Self::ReportingMetrics | Self::ReportingAlerts | Self::ReportingRaw | Self::ReportingDlq => "reporting",
         }
     }

@@ -20,6 +20,6 @@ mod watch;
 pub use consume::{Checkpoint, Read, Source, Steps, consume};
 pub use dead_letters::DeadLetters;
 pub use failure::{Disposition, Failure};
-pub use order::{Gap, Place, subscribe_in_order};
+pub use order::{Gap, Place, follow_in_order, subscribe_in_order};
 pub use supervise::{Progressing, Work, supervise};
 pub use watch::watch;

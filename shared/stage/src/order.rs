@@ -47,12 +47,27 @@ pub async fn subscribe_in_order(
     partition: Partition,
     floor: u64,
 ) -> Result<Subscription, BusError> {
+    bus.subscribe_behind(durable, place_behind(bus, partition, floor).await?).await
+}
+
+/// The same for a replica that reads the partition beside others, with a consumer of its
+/// own ([`Bus::follow_behind`]).
+pub async fn follow_in_order(
+    bus: &Bus,
+    durable: Durable,
+    replica: &str,
+    partition: Partition,
+    floor: u64,
+) -> Result<Subscription, BusError> {
+    bus.follow_behind(durable, replica, place_behind(bus, partition, floor).await?).await
+}
+
+async fn place_behind(bus: &Bus, partition: Partition, floor: u64) -> Result<u64, BusError> {
     let is_applied = |batch: &EnrichedBatch| batch.raw_seq <= floor;
-    let place = match floor {
-        0 => 0,
-        _ => bus.place_behind(&topology::enriched(partition), is_applied).await?,
-    };
-    bus.subscribe_behind(durable, place).await
+    match floor {
+        0 => Ok(0),
+        _ => bus.place_behind(&topology::enriched(partition), is_applied).await,
+    }
 }
 
 /// How often enrichment is asked, until what is missing comes.

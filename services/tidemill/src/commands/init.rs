@@ -55,6 +55,8 @@ fn files(with_definitions: bool) -> Vec<(PathBuf, String)> {
             rules: within("rules"),
             shop: within("shop.yaml"),
             amounts: within("amounts.yaml"),
+            recommendation: within("recommendation.yaml"),
+            learning: within("learning.yaml"),
         };
         type Texts = Vec<(String, &'static str)>;
         let yaml = |texts: &'static [(&str, &str)]| -> Texts {
@@ -71,6 +73,8 @@ fn files(with_definitions: bool) -> Vec<(PathBuf, String)> {
         }
         files.extend(within("shop.yaml").zip(Some(tidemill_enrichment::BUILT_IN_SHOP.to_owned())));
         files.extend(within("amounts.yaml").zip(Some(BUILT_IN_AMOUNTS.to_owned())));
+        files.extend(within("recommendation.yaml").zip(Some(tidemill_recommendation::BUILT_IN_RULES.to_owned())));
+        files.extend(within("learning.yaml").zip(Some(tidemill_recommendation::BUILT_IN_LEARNING.to_owned())));
     }
     files.insert(0, (shop_file::NAME.into(), shop_file::sample(&settings)));
     files

@@ -44,6 +44,7 @@ pub(crate) struct Extras {
 #[derive(Debug, Clone)]
 pub(crate) struct Whereabouts {
     ingestion: SocketAddr,
+    recommendation: SocketAddr,
     reporting: SocketAddr,
     /// The trace collector and its UI.
     pub(crate) jaeger: Jaeger,
@@ -156,6 +157,7 @@ impl LocalSuite {
     fn whereabouts(&self, folder: &Folder, keys: Option<PathBuf>, is_guarded: bool) -> Whereabouts {
         Whereabouts {
             ingestion: self.suite.ingestion,
+            recommendation: self.suite.recommendation,
             reporting: self.suite.reporting,
             jaeger: self.jaeger,
             data: folder.path().to_owned(),
@@ -184,6 +186,7 @@ impl Whereabouts {
         say!("Dashboard   http://{}", self.reporting);
         say!("API         http://{}/v1/metrics  (OpenAPI: /openapi.json)", self.reporting);
         say!("Events      http://{}/v1/events", self.ingestion);
+        say!("Recommended http://{}/v1/recommendations", self.recommendation);
         say!("Jaeger      http://{}", self.jaeger.ui);
         say!("Data        {}{}", self.data.display(), if self.is_passing { "  (removed at the end)" } else { "" });
         match &self.keys {

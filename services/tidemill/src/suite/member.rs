@@ -4,6 +4,7 @@ use tidemill_aggregation::AggregationService;
 use tidemill_alert::AlertService;
 use tidemill_enrichment::EnrichmentService;
 use tidemill_ingestion::IngestionService;
+use tidemill_recommendation::RecommendationService;
 use tidemill_reporting::ReportingService;
 use tidemill_service::Service;
 
@@ -16,12 +17,13 @@ pub(super) enum SuiteMember {
     Enrichment,
     Aggregation,
     Alert,
+    Recommendation,
     Reporting,
 }
 
 impl SuiteMember {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Ingestion, Self::Enrichment, Self::Aggregation, Self::Alert, Self::Reporting];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Ingestion, Self::Enrichment, Self::Aggregation, Self::Alert, Self::Recommendation, Self::Reporting];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -29,6 +31,7 @@ impl SuiteMember {
             Self::Enrichment => EnrichmentService::NAME,
             Self::Aggregation => AggregationService::NAME,
             Self::Alert => AlertService::NAME,
+            Self::Recommendation => RecommendationService::NAME,
             Self::Reporting => ReportingService::NAME,
         }
     }
@@ -40,6 +43,7 @@ impl SuiteMember {
             Defines::Schemas => &[],
             Defines::Metrics => &[Self::Aggregation, Self::Alert, Self::Reporting],
             Defines::Rules => &[Self::Alert],
+            Defines::Recommendation => &[Self::Recommendation],
             Defines::Shop | Defines::Countries | Defines::Reference => &[Self::Enrichment],
         }
     }

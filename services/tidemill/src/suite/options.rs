@@ -21,8 +21,8 @@ pub struct Options {
     pub key_variables: KeyVariables,
     /// Address to listen on; loopback without one.
     pub address: Option<IpAddr>,
-    /// Port of ingestion; enrichment, aggregation and alert listen on the next
-    /// three. 0 takes free ones.
+    /// Port of ingestion; enrichment, aggregation, alert and recommendation listen on
+    /// the next four. 0 takes free ones.
     pub port: u16,
     /// Port of reporting, 0 for a free one.
     pub reporting_port: u16,

@@ -7,6 +7,7 @@ use tidemill_alert::AlertService;
 use tidemill_embedded::NatsServer;
 use tidemill_enrichment::EnrichmentService;
 use tidemill_ingestion::{IngestionService, SchemaRegistry};
+use tidemill_recommendation::RecommendationService;
 use tidemill_reporting::ReportingService;
 use tidemill_service::{Context, Service, StartError, Starting};
 
@@ -31,10 +32,12 @@ pub struct Suite {
     pub aggregation: SocketAddr,
     /// Where alert listens.
     pub alert: SocketAddr,
+    /// Where recommendation listens.
+    pub recommendation: SocketAddr,
     /// Where reporting listens: API and dashboard.
     pub reporting: SocketAddr,
     /// One for each of [`SuiteMember::ALL`].
-    pub(super) contexts: [Context; 5],
+    pub(super) contexts: [Context; 6],
     pub(super) settings: Settings,
     pub(super) schemas: SchemaRegistry,
     pub(super) files: WatchedFiles,
@@ -56,22 +59,25 @@ impl Suite {
         let schemas = SchemaRegistry::load(&settings.ingestion()?)?;
         let contexts = SuiteMember::ALL.map(|member| Context::new(member.name()));
         let begin = |member: SuiteMember| start(member, &settings, &schemas, contexts[member as usize].clone());
-        let (ingestion, enrichment, aggregation, alert, reporting) = tokio::try_join!(
+        let (ingestion, enrichment, aggregation, alert, recommendation, reporting) = tokio::try_join!(
             begin(SuiteMember::Ingestion)?,
             begin(SuiteMember::Enrichment)?,
             begin(SuiteMember::Aggregation)?,
             begin(SuiteMember::Alert)?,
+            begin(SuiteMember::Recommendation)?,
             begin(SuiteMember::Reporting)?,
         )?;
-        let addresses = [ingestion, enrichment, aggregation, alert, reporting].map(|handle| handle.address);
+        let addresses =
+            [ingestion, enrichment, aggregation, alert, recommendation, reporting].map(|handle| handle.address);
         settings.keep_ports(addresses.map(|address| address.port()));
-        let [ingestion, enrichment, aggregation, alert, reporting] = addresses;
+        let [ingestion, enrichment, aggregation, alert, recommendation, reporting] = addresses;
         let in_use = files.digests().clone();
         Ok(Self {
             ingestion,
             enrichment,
             aggregation,
             alert,
+            recommendation,
             reporting,
             contexts,
             settings,
@@ -124,6 +130,7 @@ pub(super) fn start(
         SuiteMember::Enrichment => EnrichmentService::start(settings.enrichment()?, context),
         SuiteMember::Aggregation => AggregationService::start(settings.aggregation()?, context),
         SuiteMember::Alert => AlertService::start(settings.alert()?, context),
+        SuiteMember::Recommendation => RecommendationService::start(settings.recommendation()?, context),
         SuiteMember::Reporting => ReportingService::start(settings.reporting()?, context),
     })
 }

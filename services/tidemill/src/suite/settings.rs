@@ -11,6 +11,7 @@ use tidemill_aggregation::AggregationService;
 use tidemill_alert::AlertService;
 use tidemill_enrichment::EnrichmentService;
 use tidemill_ingestion::IngestionService;
+use tidemill_recommendation::RecommendationService;
 use tidemill_reporting::ReportingService;
 use tidemill_service::{Service, ServiceConfig, StartError, config};
 
@@ -24,7 +25,7 @@ pub(super) const LOCAL_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 pub(super) struct Settings {
     options: Options,
     /// Where the services listen, once they do.
-    ports: Option<[u16; 5]>,
+    ports: Option<[u16; 6]>,
     nats_url: String,
     stores: PathBuf,
 }
@@ -88,6 +89,14 @@ impl Settings {
         self.read(text)
     }
 
+    pub(super) fn recommendation(&self) -> Result<tidemill_recommendation::Config, StartError> {
+        let mut text = self.with_store("recommendation", self.port(SuiteMember::Recommendation));
+        let DefinitionsSection { recommendation, learning, .. } = self.definitions();
+        text.push_str(&section("rules", &[("file", recommendation.as_deref())]));
+        text.push_str(&section("learning", &[("definition", learning.as_deref())]));
+        self.read(text)
+    }
+
     pub(super) fn reporting(&self) -> Result<tidemill_reporting::Config, StartError> {
         let mut text = self.with_store("reporting", self.port(SuiteMember::Reporting));
         let ingestion = (self.options.port > 0).then(|| format!("http://127.0.0.1:{}", self.options.port));
@@ -113,7 +122,7 @@ impl Settings {
     }
 
     /// From now on each service starts on the port that it has.
-    pub(super) fn keep_ports(&mut self, ports: [u16; 5]) {
+    pub(super) fn keep_ports(&mut self, ports: [u16; 6]) {
         self.ports = Some(ports);
     }
 
@@ -123,6 +132,7 @@ impl Settings {
         EnrichmentService::check(&self.enrichment()?)?;
         AggregationService::check(&self.aggregation()?)?;
         AlertService::check(&self.alert()?)?;
+        RecommendationService::check(&self.recommendation()?)?;
         ReportingService::check(&self.reporting()?)
     }
 

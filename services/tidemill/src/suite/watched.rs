@@ -20,6 +20,8 @@ pub(super) enum Defines {
     Metrics,
     /// What is watched.
     Rules,
+    /// What is recommended, and what that is learnt from.
+    Recommendation,
     /// What the shop calls things.
     Shop,
     /// Countries, and which are whose addresses.
@@ -34,6 +36,7 @@ impl Defines {
             Self::Schemas => "schemas",
             Self::Metrics => "metrics",
             Self::Rules => "rules",
+            Self::Recommendation => "recommendation",
             Self::Shop => "the shop's definition",
             Self::Countries => "countries",
             Self::Reference => "reference data",
@@ -71,6 +74,8 @@ impl WatchedFiles {
             (Defines::Metrics, &definitions.metrics),
             (Defines::Rules, &definitions.rules),
             (Defines::Rules, &definitions.amounts),
+            (Defines::Recommendation, &definitions.recommendation),
+            (Defines::Recommendation, &definitions.learning),
             (Defines::Shop, &definitions.shop),
             (Defines::Countries, &reference.countries),
             (Defines::Countries, &options.geoip),

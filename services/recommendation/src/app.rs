@@ -1,0 +1,151 @@
+//! What all parts of the service work with.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tidemill_bus::Bus;
+use tidemill_definitions::version_of;
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_recommender::Settings;
+use tidemill_service::{Breaker, Conditions, Context};
+
+use crate::{
+    config::{Config, KeptConfig},
+    error::Error,
+    learning::LearntMembers,
+    model::Model,
+    rules::RecommendationRules,
+    store::{PartitionKeep, Store},
+    telemetry::Telemetry,
+};
+
+/// Made once, when the service starts.
+pub(crate) struct Recommender {
+    pub(crate) context: Context,
+    pub(crate) bus: Bus,
+    pub(crate) nats: Breaker,
+    pub(crate) store: Store,
+    pub(crate) members: LearntMembers,
+    pub(crate) rules: RecommendationRules,
+    pub(crate) model: Model,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) kept: KeptConfig,
+    /// Tells settings of learning from others: under which pages are written.
+    pub(crate) settings: String,
+    /// Why partitions cannot be kept.
+    pub(crate) keepers: Conditions<Partition>,
+    /// Why partitions cannot be learnt.
+    pub(crate) learners: Conditions<Partition>,
+    /// Which partitions miss batches.
+    pub(crate) gaps: Conditions<Partition>,
+    claims: Mutex<BTreeMap<Partition, PartitionKeep>>,
+    /// Partitions of which stored pages are other than what was restored of them.
+    unlike: Mutex<BTreeSet<Partition>>,
+}
+
+/// A partition that this replica keeps, for as long as this is not dropped.
+pub(crate) struct HeldKeep {
+    app: Arc<Recommender>,
+    pub(crate) claim: PartitionKeep,
+}
+
+impl Drop for HeldKeep {
+    fn drop(&mut self) {
+        self.app.claims().remove(&self.claim.partition);
+    }
+}
+
+impl Recommender {
+    #[allow(clippy::too_many_arguments, reason = "each is made once, by the start")]
+    pub(crate) fn new(
+        context: Context,
+        bus: Bus,
+        store: Store,
+        members: LearntMembers,
+        rules: RecommendationRules,
+        model: Model,
+        telemetry: Telemetry,
+        config: &Config,
+    ) -> Self {
+        Self {
+            nats: context.breaker("nats"),
+            keepers: Conditions::new(&context.health, "partition"),
+            learners: Conditions::new(&context.health, "learner"),
+            gaps: Conditions::new(&context.health, "enriched_gap"),
+            claims: Mutex::default(),
+            unlike: Mutex::default(),
+            settings: version_of(&learning_settings(&config.index)),
+            kept: config.kept.clone(),
+            context,
+            bus,
+            store,
+            members,
+            rules,
+            model,
+            telemetry,
+        }
+    }
+
+    /// The present.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.context.clock.now()
+    }
+
+    /// Takes in all that is stored. It may be repeated.
+    pub(crate) async fn load(&self) -> Result<(), Error> {
+        let erasures = self.store.erasures(0).await?;
+        self.model.erase(&erasures);
+        for partition in self.bus.partitions().all() {
+            let stored = self.store.load(partition, &self.settings).await?;
+            if !stored.is_as_stored || erasures.iter().any(|erasure| erasure.number > stored.erasure) {
+                self.is_unlike(partition);
+            }
+            self.model.restore(partition, stored, &erasures)?;
+            let mut last = String::new();
+            loop {
+                let items = self.store.items(partition, &last).await?;
+                let Some(item) = items.last() else { break };
+                last.clone_from(&item.id);
+                self.model.know(items);
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds a claim: this replica writes the partition's pages.
+    pub(crate) fn hold(self: &Arc<Self>, claim: PartitionKeep) -> HeldKeep {
+        self.claims().insert(claim.partition, claim);
+        HeldKeep { app: self.clone(), claim }
+    }
+
+    /// The partitions that this replica keeps.
+    pub(crate) fn kept_partitions(&self) -> Vec<PartitionKeep> {
+        self.claims().values().copied().collect()
+    }
+
+    fn claims(&self) -> std::sync::MutexGuard<'_, BTreeMap<Partition, PartitionKeep>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has changed is not all in which the stored pages are other than the index.
+    pub(crate) fn is_unlike(&self, partition: Partition) {
+        self.unlike.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
+    }
+
+    /// Whether all pages are to be written: once.
+    pub(crate) fn was_unlike(&self, partition: Partition) -> bool {
+        self.unlike.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition)
+    }
+}
+
+/// The settings that decide what is kept, and not how it is answered from.
+fn learning_settings(settings: &Settings) -> [u32; 4] {
+    [
+        settings.session_gap_seconds,
+        settings.items_per_session,
+        settings.sessions_per_visitor,
+        settings.interactions_per_partition,
+    ]
+}

@@ -1,0 +1,93 @@
+//! Settings of the service.
+
+use std::{num::NonZeroU32, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidemill_recommender::Settings;
+use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+
+#[cfg(test)]
+mod tests;
+
+/// The settings.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens.
+    pub(crate) http: HttpConfig,
+    /// The message log.
+    #[serde(default)]
+    pub(crate) nats: tidemill_bus::Config,
+    /// Its own database.
+    pub(crate) store: tidemill_store::Config,
+    /// Logs and traces.
+    #[serde(default)]
+    pub(crate) telemetry: TelemetryConfig,
+    /// Who may ask, and who may have a customer forgotten.
+    #[serde(default, skip_serializing)]
+    pub(crate) auth: AuthConfig,
+    /// What is learnt from.
+    #[serde(default)]
+    pub(crate) learning: LearningConfig,
+    /// What may be recommended.
+    #[serde(default)]
+    pub(crate) rules: RecommendationRulesConfig,
+    /// How the index learns and answers.
+    #[serde(default)]
+    pub(crate) index: Settings,
+    /// What is kept of customers and products.
+    #[serde(default)]
+    pub(crate) kept: KeptConfig,
+}
+
+/// Section `learning`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LearningConfig {
+    /// YAML file that says which events are learnt from, and by which members, in place
+    /// of the built-in one.
+    pub(crate) definition: Option<PathBuf>,
+}
+
+/// Section `rules`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RecommendationRulesConfig {
+    /// YAML file of the rules, in place of the built-in one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Section `kept`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct KeptConfig {
+    /// Days after which a customer who does nothing, or a product that no event has,
+    /// is forgotten.
+    pub(crate) days: NonZeroU32,
+    /// Products of which category and attributes are known in memory, at most.
+    pub(crate) items: NonZeroU32,
+}
+
+impl Default for KeptConfig {
+    fn default() -> Self {
+        Self { days: NonZeroU32::MIN.saturating_add(399), items: NonZeroU32::MIN.saturating_add(199_999) }
+    }
+}
+
+impl Config {
+    /// Checks what the types do not say.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        self.index.validate().map_err(|error| StartError::new(format!("index.{error}")))
+    }
+}
+
+impl ServiceConfig for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}

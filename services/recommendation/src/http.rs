@@ -1,0 +1,43 @@
+//! The service's API: what is recommended, and what is known of customers.
+
+mod answer;
+mod parameters;
+mod profiles;
+mod recommendations;
+
+use std::sync::Arc;
+
+use tidemill_service::{Access, Role, Routes};
+use utoipa::OpenApi;
+
+// By their bare names: of a module in a path, utoipa would make a tag.
+use self::{profiles::*, recommendations::*};
+use crate::app::Recommender;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tidemill recommendation",
+        description = "What a visitor wants next, what is popular, and what is known of customers."
+    ),
+    paths(recommendations, similar, bought_together, popular, trending, profile, erase)
+)]
+struct Api;
+
+/// The API's description.
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
+pub(crate) fn routes(access: &Access, app: Arc<Recommender>) -> Routes {
+    Routes::new(access)
+        .get(Role::Read, "/v1/recommendations", recommendations)
+        .get(Role::Read, "/v1/recommendations/similar/{item}", similar)
+        .get(Role::Read, "/v1/recommendations/bought-together/{item}", bought_together)
+        .get(Role::Read, "/v1/recommendations/popular", popular)
+        .get(Role::Read, "/v1/recommendations/trending", trending)
+        // What a customer bought is personal: a key that a page may show must not read it.
+        .get(Role::Operate, "/v1/profiles/{customer}", profile)
+        .delete(Role::Operate, "/v1/profiles/{customer}", erase)
+        .with_state(app)
+}

@@ -1,0 +1,80 @@
+//! `/v1/profiles/{customer}`: what is known of a customer, and its end.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Serialize;
+use tidemill_domain::Timestamp;
+use tidemill_service::{Caller, Problem};
+use utoipa::ToSchema;
+
+use super::{answer::ProfileAnswer, parameters::id};
+use crate::{app::Recommender, error::Error, learning::VisitorId, store::ErasureOrder, upkeep::carry_out_erasures};
+
+/// For how long after an erasure nothing of the customer is learnt: until every replica
+/// has heard of it, whatever clocks say.
+const NOTHING_FOR_MILLIS: i64 = 10_000;
+
+/// What is known of a customer.
+///
+/// It lags a little behind recommendations: it is read from the store.
+#[utoipa::path(get, path = "/v1/profiles/{customer}",
+    params(("customer" = String, Path, description = "The customer's id")),
+    responses(
+        (status = 200, body = ProfileAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn profile(
+    State(app): State<Arc<Recommender>>,
+    Path(customer): Path<String>,
+) -> Result<Json<ProfileAnswer>, Error> {
+    let profile = app.store.profile(whose(customer)?).await?.ok_or(Error::UnknownCustomer)?;
+    Ok(Json(ProfileAnswer::new(app.now(), profile)))
+}
+
+/// What an erasure comes to.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErasureAnswer {
+    /// Its number: the store keeps when it was asked for, and by which key.
+    number: u64,
+    /// No event of the customer is learnt that was taken in before or then.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
+}
+
+/// Forget a customer.
+///
+/// What is known of the customer and of their visits is gone at once on this replica, and
+/// within a second on all others. Their events that are in the log are not learnt again,
+/// whatever starts anew. Events that are taken in later are learnt as those of anybody.
+/// The log itself keeps events for as long as it keeps any.
+#[utoipa::path(delete, path = "/v1/profiles/{customer}",
+    params(("customer" = String, Path, description = "The customer's id")),
+    responses(
+        (status = 200, body = ErasureAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn erase(
+    State(app): State<Arc<Recommender>>,
+    Path(customer): Path<String>,
+    caller: Caller,
+) -> Result<Json<ErasureAnswer>, Error> {
+    let (customer, at) = (whose(customer)?, app.now());
+    let until = at.plus_millis(NOTHING_FOR_MILLIS);
+    let order = ErasureOrder { customer, until, at, by: caller.name() };
+    let number = app.store.erase(order, app.bus.partitions().all()).await?;
+    tracing::info!(number, by = caller.name(), "a customer is forgotten");
+    carry_out_erasures(&app).await?;
+    Ok(Json(ErasureAnswer { number, until }))
+}
+
+fn whose(customer: String) -> Result<VisitorId, Error> {
+    let id = id("customer", Some(customer))?.unwrap_or_default();
+    Ok(VisitorId::customer(&id))
+}

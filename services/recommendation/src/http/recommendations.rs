@@ -1,0 +1,108 @@
+//! `GET /v1/recommendations`, and the lists beside it.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    extract::{Path, Query, State, rejection::QueryRejection},
+};
+use tidemill_service::Problem;
+
+use super::{
+    answer::RecommendationsAnswer,
+    parameters::{ShelfParameters, VisitParameters, given, item},
+};
+use crate::{
+    app::Recommender,
+    error::Error,
+    recommend::{Recommended, Sources},
+};
+
+type Given<T> = Result<Query<T>, QueryRejection>;
+type AnswerMade = Result<Json<RecommendationsAnswer>, Error>;
+
+/// What continues a visit.
+///
+/// The visit is what is known of the customer's and the session's current one, and the
+/// items that the caller names. Where too little is known, the answer is filled up by what
+/// is popular in the visit's categories, and by what is popular.
+#[utoipa::path(get, path = "/v1/recommendations", params(VisitParameters), responses(
+    (status = 200, body = RecommendationsAnswer),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn recommendations(State(app): State<Arc<Recommender>>, query: Given<VisitParameters>) -> AnswerMade {
+    let (visit, mut wanted, whose_purchases) = given(query)?.read()?;
+    if let Some(customer) = whose_purchases {
+        let profile = app.store.profile(customer).await?;
+        wanted.without.extend(profile.into_iter().flat_map(|profile| profile.purchases).map(|bought| bought.item));
+    }
+    Ok(answer(&app, "visit", |sources| sources.for_visit(&visit, wanted)))
+}
+
+/// What is like an item: by the visits that have both.
+#[utoipa::path(get, path = "/v1/recommendations/similar/{item}",
+    params(("item" = String, Path, description = "The item's id"), ShelfParameters),
+    responses(
+        (status = 200, body = RecommendationsAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn similar(
+    State(app): State<Arc<Recommender>>,
+    Path(id): Path<String>,
+    query: Given<ShelfParameters>,
+) -> AnswerMade {
+    let (id, wanted) = (item(&id)?, given(query)?.wanted()?);
+    Ok(answer(&app, "similar", |sources| sources.similar(&id, wanted)))
+}
+
+/// What is bought together with an item, by lift.
+#[utoipa::path(get, path = "/v1/recommendations/bought-together/{item}",
+    params(("item" = String, Path, description = "The item's id"), ShelfParameters),
+    responses(
+        (status = 200, body = RecommendationsAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn bought_together(
+    State(app): State<Arc<Recommender>>,
+    Path(id): Path<String>,
+    query: Given<ShelfParameters>,
+) -> AnswerMade {
+    let (id, wanted) = (item(&id)?, given(query)?.wanted()?);
+    Ok(answer(&app, "bought_together", |sources| sources.bought_together(&id, wanted)))
+}
+
+/// What is popular.
+#[utoipa::path(get, path = "/v1/recommendations/popular", params(ShelfParameters), responses(
+    (status = 200, body = RecommendationsAnswer),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn popular(State(app): State<Arc<Recommender>>, query: Given<ShelfParameters>) -> AnswerMade {
+    let wanted = given(query)?.wanted()?;
+    Ok(answer(&app, "popular", |sources| sources.popular(wanted)))
+}
+
+/// What is popular lately: interactions count half after a day.
+#[utoipa::path(get, path = "/v1/recommendations/trending", params(ShelfParameters), responses(
+    (status = 200, body = RecommendationsAnswer),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn trending(State(app): State<Arc<Recommender>>, query: Given<ShelfParameters>) -> AnswerMade {
+    let wanted = given(query)?.wanted()?;
+    Ok(answer(&app, "trending", |sources| sources.trending(wanted)))
+}
+
+/// Makes a list from memory alone.
+fn answer(
+    app: &Recommender,
+    list: &'static str,
+    choose: impl FnOnce(&Sources<'_>) -> Vec<Recommended>,
+) -> Json<RecommendationsAnswer> {
+    let (begun, now) = (Instant::now(), app.now());
+    let charts = app.model.charts(now);
+    let state = app.model.read();
+    let chosen = choose(&Sources { state: &state, rules: &app.rules, charts: &charts, now });
+    let answer = RecommendationsAnswer::new(&state, now, chosen);
+    app.telemetry.answered(list, begun.elapsed());
+    Json(answer)
+}

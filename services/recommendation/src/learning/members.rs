@@ -1,0 +1,209 @@
+//! By which members an event tells who did what.
+
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tidemill_definitions::{Data, DefinitionError, Field, from_yaml};
+use tidemill_domain::{Amount, Currency, EventType};
+use tidemill_events::{EnrichedEventRef, EnrichmentRef, EventTypes};
+
+use super::event::{LearntEvent, LearntItem, LearntKind, VisitorId};
+
+/// The definition that ships with the service.
+pub const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
+/// Members that a list names at most, and event types of a kind.
+const MAX_LISTED: usize = 16;
+/// Products of an event that are learnt.
+const MAX_ITEMS: usize = 500;
+/// Attributes of a product that are remembered, and the bytes of one.
+const MAX_ATTRIBUTES: usize = 32;
+const MAX_ATTRIBUTE_BYTES: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenLearning {
+    kinds: BTreeMap<LearntKind, Vec<String>>,
+    items: Vec<Field>,
+    products: Vec<Field>,
+    customers: Vec<Field>,
+    sessions: Vec<Field>,
+}
+
+/// What a shop's events are learnt by.
+#[derive(Debug)]
+pub(crate) struct LearntMembers {
+    kinds: BTreeMap<String, LearntKind>,
+    items: Vec<Field>,
+    products: Vec<Field>,
+    customers: Vec<Field>,
+    sessions: Vec<Field>,
+}
+
+/// What was made of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LearntAs {
+    /// It is learnt.
+    Learnt(LearntEvent),
+    /// It came before.
+    Duplicate,
+    /// Its type tells of nothing that is learnt, or it names neither who nor what.
+    Unconcerned,
+}
+
+impl LearntMembers {
+    /// Reads a file, or the built-in definition.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, DefinitionError> {
+        let Some(file) = file else { return Self::parse("shop.yaml", BUILT_IN) };
+        let name = file.display().to_string();
+        let yaml = std::fs::read_to_string(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
+        Self::parse(&name, &yaml)
+    }
+
+    fn parse(file: &str, yaml: &str) -> Result<Self, DefinitionError> {
+        let written: WrittenLearning = from_yaml(file, yaml)?;
+        let wrong = |key: &str, reason: String| DefinitionError::at(file, yaml, &format!("{key}:"), reason);
+        for (key, fields, roots) in [
+            ("items", &written.items, &["data"][..]),
+            ("products", &written.products, &["item", "data"]),
+            ("customers", &written.customers, &["subject", "data"]),
+            ("sessions", &written.sessions, &["subject", "data"]),
+        ] {
+            check(fields, roots).map_err(|reason| wrong(key, reason))?;
+        }
+        let kinds = kinds(&written.kinds).map_err(|reason| wrong("kinds", reason))?;
+        let WrittenLearning { items, products, customers, sessions, .. } = written;
+        Ok(Self { kinds, items, products, customers, sessions })
+    }
+
+    /// Whether events of these types may be learnt from.
+    pub(crate) fn are_about(&self, types: &EventTypes) -> bool {
+        types.iter().any(|kind| self.kinds.contains_key(kind))
+    }
+
+    /// What an event is learnt as.
+    pub(crate) fn read(&self, event: &EnrichedEventRef<'_>) -> LearntAs {
+        let Some(kind) = self.kinds.get(&*event.kind).copied() else { return LearntAs::Unconcerned };
+        let nothing = EnrichmentRef::default();
+        let enriched = event.enriched.as_ref().unwrap_or(&nothing);
+        if enriched.duplicate {
+            return LearntAs::Duplicate;
+        }
+        let data = Data::of(event.data);
+        let id = |fields: &[Field]| first_text(fields, |field| text(field, event, &data));
+        let customer = id(&self.customers).map(|id| VisitorId::customer(&id));
+        let session = id(&self.sessions).map(|id| VisitorId::session(&id));
+        let items = match kind.interest() {
+            Some(_) => self.items(&data, enriched),
+            None => Vec::new(),
+        };
+        let worth = worth(enriched).filter(|_| matches!(kind, LearntKind::Order | LearntKind::Change));
+        if (customer.is_none() && session.is_none()) || (items.is_empty() && worth.is_none()) {
+            return LearntAs::Unconcerned;
+        }
+        LearntAs::Learnt(LearntEvent { kind, at: event.time, customer, session, items, worth, passed: 0 })
+    }
+
+    /// Each product once, in the order of the event.
+    fn items(&self, data: &Data<'_>, enriched: &EnrichmentRef<'_>) -> Vec<LearntItem> {
+        let list = self.items.iter().find_map(|field| match field {
+            Field::Data(path) => serde_json::from_str::<Vec<&RawValue>>(data.at(path)?).ok(),
+            _ => None,
+        });
+        let ids: Vec<Option<String>> = match list {
+            None => vec![first_text(&self.products, |field| match field {
+                Field::Data(path) => data.text_at(path),
+                _ => None,
+            })],
+            Some(list) => list.into_iter().take(MAX_ITEMS).map(|item| self.product_of(item)).collect(),
+        };
+        let mut items: Vec<LearntItem> = Vec::with_capacity(ids.len());
+        for (place, id) in ids.into_iter().enumerate() {
+            let Some(id) = id.filter(|id| id.len() <= tidemill_recommender::MAX_ITEM_BYTES) else { continue };
+            if !items.iter().any(|known| known.id == id) {
+                items.push(known_item(id, enriched, place));
+            }
+        }
+        items
+    }
+
+    fn product_of(&self, item: &RawValue) -> Option<String> {
+        let item = Data::of(Some(item));
+        first_text(&self.products, |field| match field {
+            Field::Item(path) => item.text_at(path),
+            _ => None,
+        })
+    }
+}
+
+/// The first text that says something.
+fn first_text<'t>(fields: &[Field], text: impl Fn(&Field) -> Option<Cow<'t, str>>) -> Option<String> {
+    fields.iter().filter_map(text).find(|text| !text.is_empty()).map(Cow::into_owned)
+}
+
+fn text<'t>(field: &Field, event: &'t EnrichedEventRef<'_>, data: &Data<'t>) -> Option<Cow<'t, str>> {
+    match field {
+        Field::Data(path) => data.text_at(path),
+        Field::Subject => event.subject.as_deref().map(Cow::Borrowed),
+        _ => None,
+    }
+}
+
+fn known_item(id: String, enriched: &EnrichmentRef<'_>, place: usize) -> LearntItem {
+    let Some(facts) = enriched.items.get(place) else {
+        return LearntItem { id, category: "Unknown".into(), attributes: BTreeMap::new() };
+    };
+    let is_short = |(name, value): &(&str, &str)| name.len().max(value.len()) <= MAX_ATTRIBUTE_BYTES;
+    let known: BTreeMap<&str, &str> = facts.product.iter().filter(is_short).collect();
+    let attributes = known.into_iter().take(MAX_ATTRIBUTES).map(|(name, value)| (name.into(), value.into())).collect();
+    LearntItem { id, category: facts.category.to_string(), attributes }
+}
+
+/// What the event's lines come to, less what is given back by it; `None` where an
+/// amount could not be read.
+fn worth(enriched: &EnrichmentRef<'_>) -> Option<(Currency, Amount)> {
+    let currency = enriched.currency?;
+    let mut sum = Amount::ZERO;
+    for line in &enriched.lines {
+        if line.unread {
+            return None;
+        }
+        sum = sum.checked_add(line.net())?;
+    }
+    (!sum.is_zero()).then_some((currency, sum))
+}
+
+fn kinds(written: &BTreeMap<LearntKind, Vec<String>>) -> Result<BTreeMap<String, LearntKind>, String> {
+    let mut kinds = BTreeMap::new();
+    for (kind, types) in written {
+        if types.len() > MAX_LISTED {
+            return Err(format!("a kind names more than {MAX_LISTED} event types"));
+        }
+        for name in types {
+            name.parse::<EventType>().map_err(|reason| format!("`{name}`: an event type {reason}"))?;
+            if kinds.insert(name.clone(), *kind).is_some() {
+                return Err(format!("`{name}` is of more than one kind"));
+            }
+        }
+    }
+    Ok(kinds)
+}
+
+fn check(fields: &[Field], roots: &[&str]) -> Result<(), String> {
+    if fields.len() > MAX_LISTED {
+        return Err(format!("names more than {MAX_LISTED} members"));
+    }
+    let root = |field: &Field| match field {
+        Field::Data(_) => "data",
+        Field::Item(_) => "item",
+        Field::Subject => "subject",
+        _ => "",
+    };
+    match fields.iter().all(|field| roots.contains(&root(field))) {
+        true => Ok(()),
+        false => Err(format!("its members begin with {}", roots.join(" or "))),
+    }
+}

@@ -1,0 +1,96 @@
+use super::*;
+
+fn members() -> LearntMembers {
+    LearntMembers::load(None).expect("the built-in definition")
+}
+
+fn read(line: &str) -> LearntAs {
+    members().read(&EnrichedEventRef::read(line.as_bytes()).expect("an event"))
+}
+
+fn line(kind: &str, more: &str, enriched: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"e","source":"s","type":"{kind}","time":"2026-03-01T10:00:00Z"{more},"enriched":{{"refdata":1,"region":"Europe"{enriched}}}}}"#
+    )
+}
+
+fn learnt(line: &str) -> LearntEvent {
+    match read(line) {
+        LearntAs::Learnt(event) => event,
+        other => panic!("{other:?}: {line}"),
+    }
+}
+
+#[test]
+fn a_view_names_who_and_what() {
+    let more = r#","subject":"c1","data":{"product_id":7,"session_id":"v"}"#;
+    let event = learnt(&line("product.viewed", more, r#","items":[{"category":"Books","product":{"brand":"X"}}]"#));
+    assert_eq!(event.visitor(), Some(VisitorId::customer("c1")));
+    assert_eq!(event.session, Some(VisitorId::session("v")));
+    let attributes = BTreeMap::from([("brand".to_owned(), "X".to_owned())]);
+    assert_eq!(event.items, [LearntItem { id: "7".into(), category: "Books".into(), attributes }]);
+    let event = learnt(&line("product.viewed", r#","data":{"sku":"a b","session_id":3}"#, ""));
+    assert_eq!((event.visitor(), event.items[0].category.as_str()), (Some(VisitorId::session("3")), "Unknown"));
+}
+
+#[test]
+fn an_order_has_each_product_once_and_what_it_comes_to() {
+    let more = r#","subject":"c","data":{"items":[{"product_id":"a"},{"sku":"b"},{"product_id":"a"},{}]}"#;
+    let enriched = r#","currency":"EUR","items":[{"category":"A"},{"category":"B"},{"category":"A"},{"category":"Unknown"}],"lines":[{"gross":"10","discount":"1"},{"gross":"2.5"}]"#;
+    let event = learnt(&line("order.placed", more, enriched));
+    let items: Vec<(&str, &str)> = event.items.iter().map(|item| (&*item.id, &*item.category)).collect();
+    assert_eq!(items, [("a", "A"), ("b", "B")]);
+    assert_eq!(event.worth, Some((Currency::EUR, Amount::read("11.5").expect("one").amount)));
+    let refund = r#","currency":"EUR","lines":[{"refund":"2.5"}]"#;
+    let event = learnt(&line("order.refunded", r#","subject":"c","data":{"order_id":1}"#, refund));
+    assert_eq!((event.kind, event.items.len()), (LearntKind::Change, 0));
+    assert_eq!(event.worth, Some((Currency::EUR, Amount::read("-2.5").expect("one").amount)));
+}
+
+#[test]
+fn what_is_a_duplicate_or_says_too_little_is_not_learnt() {
+    let more = r#","subject":"c1","data":{"product_id":"p"}"#;
+    assert_eq!(read(&line("product.viewed", more, r#","duplicate":true"#)), LearntAs::Duplicate);
+    for (kind, more) in [
+        ("page.seen", more),
+        ("product.viewed", r#","data":{"product_id":"p"}"#),
+        ("product.viewed", r#","subject":"c","data":{"product_id":""}"#),
+        ("product.viewed", r#","subject":"","data":{"product_id":"p","session_id":""}"#),
+        ("product.viewed", r#","subject":"c""#),
+        ("order.placed", r#","subject":"c","data":{"items":[]}"#),
+    ] {
+        assert_eq!(read(&line(kind, more, "")), LearntAs::Unconcerned, "{kind}{more}");
+    }
+    let long = format!(r#","subject":"c","data":{{"product_id":"{}"}}"#, "x".repeat(300));
+    assert_eq!(read(&line("product.viewed", &long, "")), LearntAs::Unconcerned);
+}
+
+#[test]
+fn a_wrong_definition_is_refused_with_its_line() {
+    for (wrong, told) in [
+        ("items: [item.x]", "shop.yaml:18: its members begin with data"),
+        ("products: [subject]", "shop.yaml:20: its members begin with item or data"),
+        ("sessions: [data.]", "shop.yaml:24: "),
+        ("kinds: {view: [a], cart: [a]}", "shop.yaml:8: `a` is of more than one kind"),
+        ("kinds: {look: [a]}", "shop.yaml:8: "),
+        ("visits: []", "shop.yaml:"),
+    ] {
+        let key = wrong.split(':').next().expect("a key");
+        let mut yaml = String::new();
+        let mut is_left_out = false;
+        for line in BUILT_IN.lines() {
+            let is_key = line.starts_with(&format!("{key}:"));
+            is_left_out = is_key || (is_left_out && line.starts_with(' '));
+            if is_key || !is_left_out {
+                yaml.push_str(if is_key { wrong } else { line });
+                yaml.push('\n');
+            }
+        }
+        if !yaml.contains(wrong) {
+            yaml.push_str(wrong);
+        }
+        let error = LearntMembers::parse("shop.yaml", &yaml).expect_err(wrong).to_string();
+        assert!(error.starts_with(told.split(':').next().expect("a file")), "{error}");
+        assert!(error.contains(told.rsplit(": ").next().expect("a reason")), "{error} is not {told}");
+    }
+}

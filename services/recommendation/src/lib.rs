@@ -1,0 +1,92 @@
+//! The recommendation service: what a visitor wants next, learnt from the stream.
+//!
+//! Every replica learns all partitions of `ENRICHED` (`stage`) into a `model` in memory,
+//! and answers from it alone (`recommend`, by `rules`). The replicas share the partitions
+//! among them for what is stored: the owner of a partition keeps what its events tell
+//! (`learning`), customers' `profiles`, and the index in pages (`store`). So a replica
+//! that starts goes on from there.
+
+mod app;
+mod config;
+mod error;
+mod http;
+mod learning;
+mod model;
+mod profiles;
+mod recommend;
+mod rules;
+mod stage;
+mod store;
+mod telemetry;
+#[cfg(test)]
+mod testing;
+mod upkeep;
+
+use std::sync::Arc;
+
+use tidemill_events::Durable;
+use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
+
+use self::{
+    app::Recommender, error::Error, learning::LearntMembers, model::Model, rules::RecommendationRules, store::Store,
+    telemetry::Telemetry,
+};
+
+pub use self::{config::Config, learning::BUILT_IN as BUILT_IN_LEARNING, rules::BUILT_IN as BUILT_IN_RULES};
+
+/// The service.
+#[derive(Debug, Clone, Copy)]
+pub struct RecommendationService;
+
+impl Service for RecommendationService {
+    const NAME: &'static str = "recommendation";
+    type Config = Config;
+
+    /// Starts the service: waits for its dependencies, takes in what is stored, serves,
+    /// and learns.
+    fn start(config: Config, context: Context) -> Starting {
+        Box::pin(begin(config, context))
+    }
+
+    fn check(config: &Config) -> Result<(), StartError> {
+        config.check()?;
+        defined(config).map(drop)
+    }
+}
+
+/// What files define: by what is learnt, and what may be recommended.
+fn defined(config: &Config) -> Result<(LearntMembers, RecommendationRules), StartError> {
+    let members = LearntMembers::load(config.learning.definition.as_deref()).map_err(StartError::new)?;
+    let rules = RecommendationRules::load(config.rules.file.as_deref()).map_err(StartError::new)?;
+    Ok((members, rules))
+}
+
+async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
+    config.check()?;
+    let (members, rules) = defined(&config)?;
+    let most_items = usize::try_from(config.kept.items.get()).unwrap_or(usize::MAX);
+    let model = Model::new(config.index.clone(), most_items).map_err(StartError::new)?;
+    let telemetry = Telemetry::register(&context.registry);
+    let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?;
+    let server = Server::start(&context, &config.http, http::openapi()).await?;
+    let bus = context.connect_bus(&config.nats).await?;
+    let open = || Store::open(&config.store, context.breaker("store"), bus.partitions().all());
+    let store = context.retry("store", open, Error::is_transient).await?;
+    let app =
+        Arc::new(Recommender::new(context.clone(), bus.clone(), store, members, rules, model, telemetry, &config));
+    context.retry("store", async || app.load().await, Error::is_transient).await?;
+    server.install(http::routes(&access, app.clone()))?;
+    for partition in bus.partitions().all() {
+        context.spawn("learn", stage::learn(app.clone(), partition));
+    }
+    let shared = app.clone();
+    let partitions = bus.partitions().all();
+    let owned = tidemill_ownership::share(&context, &bus, partitions, move |lease| stage::keep(shared.clone(), lease));
+    context.spawn("pages", stage::write_pages(app.clone()));
+    context.spawn("erasures", upkeep::erase(app.clone()));
+    context.spawn("upkeep", upkeep::run(app.clone()));
+    let lag = move |partition, waiting| app.telemetry.lag(partition, waiting);
+    let durable = |partition| Some(Durable::Recommendation(partition));
+    context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_partition", durable, lag));
+    Ok(Handle { address: server.address() })
+}

@@ -1,0 +1,150 @@
+//! What this replica has learnt: the index over all partitions, and what is known of
+//! products.
+//!
+//! It is a function of the log and of the erasures: each partition is learnt in the
+//! order of the log, and how partitions take turns makes no difference.
+
+mod charts;
+mod known_items;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant},
+};
+
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_recommender::{
+    ChangedPages, Index, Interaction, PartitionSnapshot, Settings, SettingsError, SnapshotError,
+};
+
+pub(crate) use self::{
+    charts::Charts,
+    state::{LearntPlace, ModelState},
+};
+use crate::{
+    learning::LearntBatch,
+    store::{Erasure, PageChanges, StoredItem, StoredPartition},
+};
+
+/// How old charts may be: to make them all items are looked at.
+const CHARTS_FOR: Duration = Duration::from_millis(500);
+
+/// What answers are made of, shared by those who learn and those who answer.
+#[derive(Debug)]
+pub(crate) struct Model {
+    state: RwLock<ModelState>,
+    charts: Mutex<Option<(Instant, Arc<Charts>)>>,
+}
+
+impl Model {
+    /// Nothing is learnt yet.
+    pub(crate) fn new(settings: Settings, most_items: usize) -> Result<Self, SettingsError> {
+        let state = ModelState::new(settings, most_items)?;
+        Ok(Self { state: RwLock::new(state), charts: Mutex::new(None) })
+    }
+
+    /// As it is; nothing is learnt meanwhile.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, ModelState> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, ModelState> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns the next batch of a partition, up to which there is nothing else to learn.
+    pub(crate) fn learn(&self, partition: Partition, batch: &LearntBatch) {
+        let state = &mut *self.write();
+        state.learn(partition, batch);
+        state.tell(batch);
+    }
+
+    /// Forgets visitors, and learns nothing of theirs that was taken in before.
+    pub(crate) fn erase(&self, erasures: &[Erasure]) {
+        let mut state = self.write();
+        erasures.iter().for_each(|erasure| state.erase(erasure));
+    }
+
+    /// The last erasure that was carried out.
+    pub(crate) fn erasure(&self) -> u64 {
+        self.read().erasure()
+    }
+
+    /// Drops what is remembered of erasures of before then.
+    pub(crate) fn forget_erasures(&self, before: Timestamp) {
+        self.write().forget_erasures(before);
+    }
+
+    /// Takes a stored partition in. All erasures must be known.
+    pub(crate) fn restore(
+        &self,
+        partition: Partition,
+        stored: StoredPartition,
+        erasures: &[Erasure],
+    ) -> Result<(), SnapshotError> {
+        let state = &mut *self.write();
+        let pages = without(&stored, partition, state.index.settings(), erasures)?;
+        state.index.restore(partition, &pages)?;
+        let place = state.places.entry(partition).or_default();
+        (place.raw_seq, place.newest) = (stored.pages_at, stored.newest);
+        stored.journal.iter().for_each(|batch| state.learn(partition, batch));
+        state.places.entry(partition).or_default().raw_seq = stored.floor;
+        Ok(())
+    }
+
+    /// Takes in what is known of products.
+    pub(crate) fn know(&self, items: Vec<StoredItem>) {
+        let state = &mut *self.write();
+        items.into_iter().for_each(|stored| state.items.know(stored));
+    }
+
+    /// What has changed of a partition since this was last called; or all of it.
+    pub(crate) fn take_pages(&self, partition: Partition, are_all: bool) -> PageChanges {
+        let state = &mut *self.write();
+        let changed = state.index.take_changes(partition);
+        let changed = if are_all { all(state.index.snapshot(partition)) } else { changed };
+        let place = state.places.get(&partition).copied().unwrap_or_default();
+        PageChanges { at: place.raw_seq, newest: place.newest, erasure: state.erasure, changed, are_all }
+    }
+
+    /// What is popular, a moment ago at most.
+    pub(crate) fn charts(&self, now: Timestamp) -> Arc<Charts> {
+        let mut kept = self.charts.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((made, charts)) if made.elapsed() < CHARTS_FOR => charts.clone(),
+            _ => {
+                let charts = Arc::new(Charts::of(&self.read(), now));
+                *kept = Some((Instant::now(), charts.clone()));
+                charts
+            }
+        }
+    }
+}
+
+fn all(snapshot: PartitionSnapshot) -> ChangedPages {
+    let pages = snapshot.pages.into_iter().map(|(page, body)| (page, Some(body))).collect();
+    ChangedPages { learnt: snapshot.learnt, pages }
+}
+
+/// A partition's pages without visitors who were forgotten since they were written: of
+/// this partition alone, since others may hold what such a visitor did later.
+fn without(
+    stored: &StoredPartition,
+    partition: Partition,
+    settings: &Settings,
+    erasures: &[Erasure],
+) -> Result<PartitionSnapshot, SnapshotError> {
+    let mut newer = erasures.iter().filter(|erasure| erasure.number > stored.erasure).peekable();
+    let Ok(mut index) = Index::new(settings.clone()) else { return Ok(stored.pages.clone()) };
+    if newer.peek().is_none() {
+        return Ok(stored.pages.clone());
+    }
+    index.restore(partition, &stored.pages)?;
+    for erasure in newer {
+        index.forget(&erasure.visitor.text());
+    }
+    Ok(index.snapshot(partition))
+}

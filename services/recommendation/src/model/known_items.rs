@@ -1,0 +1,82 @@
+//! What is known of products.
+
+use std::collections::HashMap;
+
+use crate::{
+    learning::LearntItem,
+    store::{KeptItem, StoredItem},
+};
+
+/// Products by id: of each what the last batch of the log told, whichever partition it
+/// is in.
+#[derive(Debug)]
+pub(crate) struct KnownItems {
+    items: HashMap<String, (u64, KeptItem)>,
+    most: usize,
+}
+
+impl KnownItems {
+    /// None yet, and no more than so many.
+    pub(super) fn new(most: usize) -> Self {
+        Self { items: HashMap::new(), most }
+    }
+
+    /// What is known of a product.
+    pub(crate) fn get(&self, id: &str) -> Option<&KeptItem> {
+        self.items.get(id).map(|(_, item)| item)
+    }
+
+    pub(super) fn tell(&mut self, told: &LearntItem, raw_seq: u64) {
+        match self.items.get_mut(&told.id) {
+            Some((known, _)) if *known > raw_seq => {}
+            Some((known, item)) => {
+                *known = raw_seq;
+                if item.category != told.category || item.attributes != told.attributes {
+                    *item = KeptItem { category: told.category.clone(), attributes: told.attributes.clone() };
+                }
+            }
+            None => {
+                let item = KeptItem { category: told.category.clone(), attributes: told.attributes.clone() };
+                self.insert(told.id.clone(), raw_seq, item);
+            }
+        }
+    }
+
+    pub(super) fn know(&mut self, StoredItem { id, raw_seq, item }: StoredItem) {
+        if self.items.get(&id).is_none_or(|(known, _)| *known < raw_seq) {
+            self.insert(id, raw_seq, item);
+        }
+    }
+
+    fn insert(&mut self, id: String, raw_seq: u64, item: KeptItem) {
+        self.items.insert(id, (raw_seq, item));
+        if self.items.len() > self.most {
+            // A quarter at once: they are looked through for the oldest ones.
+            let mut ages: Vec<u64> = self.items.values().map(|(raw_seq, _)| *raw_seq).collect();
+            let place = ages.len() / 4;
+            let (_, oldest, _) = ages.select_nth_unstable(place);
+            let oldest = *oldest;
+            self.items.retain(|_, (raw_seq, _)| *raw_seq > oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::item;
+
+    #[test]
+    fn the_last_batch_tells_and_the_oldest_go() {
+        let mut known = KnownItems::new(100);
+        known.tell(&item("p", "New", &[]), 9);
+        known.tell(&item("p", "Old", &[]), 5);
+        known.know(StoredItem { id: "p".into(), raw_seq: 7, item: KeptItem::default() });
+        assert_eq!(known.get("p").map(|item| &*item.category), Some("New"));
+        for n in 10..200 {
+            known.tell(&item(&format!("p{n}"), "A", &[]), n);
+        }
+        assert!(known.items.len() <= 100 && known.get("p").is_none());
+        assert!(known.get("p199").is_some());
+    }
+}

@@ -1,0 +1,108 @@
+//! All that answers are made of.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_recommender::{Index, Interaction, Settings, SettingsError};
+
+use super::known_items::KnownItems;
+use crate::{
+    learning::{LearntBatch, VisitorId},
+    store::Erasure,
+};
+
+/// How far a partition is learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct LearntPlace {
+    /// The last batch of the log.
+    pub(crate) raw_seq: u64,
+    /// When ingestion took in the last batch that held something to learn.
+    pub(crate) ingested_at: Option<Timestamp>,
+    /// The newest event time.
+    pub(crate) newest: Option<Timestamp>,
+}
+
+/// All that answers are made of.
+#[derive(Debug)]
+pub(crate) struct ModelState {
+    pub(crate) index: Index,
+    pub(crate) items: KnownItems,
+    pub(crate) places: BTreeMap<Partition, LearntPlace>,
+    /// Visitors who are forgotten, and until when.
+    erased: HashMap<VisitorId, Timestamp>,
+    /// The last erasure that was carried out.
+    erasure: u64,
+}
+
+impl ModelState {
+    /// Nothing is learnt yet.
+    pub(super) fn new(settings: Settings, most_items: usize) -> Result<Self, SettingsError> {
+        Ok(Self {
+            index: Index::new(settings)?,
+            items: KnownItems::new(most_items),
+            places: BTreeMap::new(),
+            erased: HashMap::new(),
+            erasure: 0,
+        })
+    }
+
+    /// Whether a visitor is forgotten, as far as this batch goes.
+    fn is_erased(&self, visitor: VisitorId, batch: &LearntBatch) -> bool {
+        self.erased.get(&visitor).is_some_and(|until| *until >= batch.ingested_at)
+    }
+
+    /// Takes in what a batch tells of products.
+    pub(super) fn tell(&mut self, batch: &LearntBatch) {
+        for event in &batch.events {
+            if event.visitor().is_none_or(|visitor| !self.is_erased(visitor, batch)) {
+                event.items.iter().for_each(|item| self.items.tell(item, batch.raw_seq));
+            }
+        }
+    }
+
+    /// Forgets a visitor.
+    pub(super) fn erase(&mut self, erasure: &Erasure) {
+        self.index.forget(&erasure.visitor.text());
+        let until = self.erased.entry(erasure.visitor).or_insert(erasure.until);
+        *until = erasure.until.max(*until);
+        self.erasure = self.erasure.max(erasure.number);
+    }
+
+    /// Drops what is remembered of erasures of before then.
+    pub(super) fn forget_erasures(&mut self, before: Timestamp) {
+        self.erased.retain(|_, until| *until >= before);
+    }
+
+    /// Learns the next batch of a partition.
+    pub(super) fn learn(&mut self, partition: Partition, batch: &LearntBatch) {
+        let mut place = self.places.get(&partition).copied().unwrap_or_default();
+        place.raw_seq = batch.raw_seq;
+        if !batch.events.is_empty() {
+            place.ingested_at = Some(batch.ingested_at);
+        }
+        for event in &batch.events {
+            let Some(kind) = event.kind.interest() else { continue };
+            let visitor = event.visitor().filter(|visitor| !self.is_erased(*visitor, batch));
+            let Some(visitor) = visitor else {
+                (0..event.interactions()).for_each(|_| self.index.pass(partition));
+                continue;
+            };
+            place.newest = place.newest.max(Some(event.at));
+            let visitor = visitor.text();
+            for item in &event.items {
+                self.index.learn(&Interaction { partition, visitor: &visitor, item: &item.id, kind, at: event.at });
+            }
+        }
+        self.places.insert(partition, place);
+    }
+
+    /// The last erasure that was carried out.
+    pub(crate) const fn erasure(&self) -> u64 {
+        self.erasure
+    }
+
+    /// The time of the log: that of the newest event, and never later than now.
+    pub(crate) fn log_time(&self, now: Timestamp) -> Timestamp {
+        self.places.values().filter_map(|place| place.newest).max().map_or(now, |newest| newest.min(now))
+    }
+}

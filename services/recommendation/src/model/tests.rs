@@ -1,0 +1,134 @@
+//! The model is a function of the log and of the erasures.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_recommender::Settings;
+
+use super::*;
+use crate::{
+    learning::{LearntEvent, LearntKind, VisitorId},
+    store::StoredPartition,
+    testing::{batch, event, item},
+};
+
+const PARTITIONS: u16 = 2;
+const KINDS: [LearntKind; 4] = [LearntKind::View, LearntKind::Cart, LearntKind::Order, LearntKind::Change];
+
+fn model() -> Model {
+    // So few that the oldest go while a test runs.
+    let settings = Settings { interactions_per_partition: 40, ..Settings::default() };
+    Model::new(settings, 1_000).expect("right settings")
+}
+
+fn erasure(customer: &str, until: i64) -> Erasure {
+    Erasure { number: 1, visitor: VisitorId::customer(customer), until: Timestamp::saturating_from_millis(until) }
+}
+
+/// Batches of a partition: who did what, with which products.
+fn batches() -> impl Strategy<Value = Vec<LearntBatch>> {
+    let event = (0..4_usize, 0..4_u8, 0..6_u8, 0..3_i64).prop_map(|(kind, customer, product, hours)| {
+        let items = [item(&format!("p{product}"), "Books", &[]), item(&format!("q{product}"), "Toys", &[])];
+        event(KINDS[kind], &format!("c{customer}"), hours * 3_600_000, &items)
+    });
+    prop::collection::vec(prop::collection::vec(event, 1..4), 1..20).prop_map(|all: Vec<Vec<LearntEvent>>| {
+        all.iter().zip(1_u64..).map(|(events, raw_seq)| batch(raw_seq, events)).collect()
+    })
+}
+
+/// What a replica knows that decides its answers.
+fn state(model: &Model) -> (Vec<PartitionSnapshot>, BTreeMap<Partition, u64>) {
+    let state = model.read();
+    let snapshots = (0..PARTITIONS).map(|index| state.index.snapshot(Partition::new(index))).collect();
+    (snapshots, state.places.iter().map(|(partition, place)| (*partition, place.raw_seq)).collect())
+}
+
+fn stored(model: &Model, partition: Partition, journal: &[LearntBatch], erasure: u64) -> StoredPartition {
+    let state = model.read();
+    let pages_at = state.places.get(&partition).map_or(0, |place| place.raw_seq);
+    StoredPartition {
+        floor: journal.last().map_or(pages_at, |batch| batch.raw_seq),
+        pages: state.index.snapshot(partition),
+        is_as_stored: true,
+        pages_at,
+        newest: None,
+        erasure,
+        journal: journal.to_vec(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn partitions_take_turns_in_any_way_and_a_restart_makes_no_difference(
+        left in batches(), right in batches(), cut in 0..20_usize,
+    ) {
+        let (zero, one) = (Partition::new(0), Partition::new(1));
+        let (first, second, restarted) = (model(), model(), model());
+        left.iter().for_each(|batch| first.learn(zero, batch));
+        right.iter().for_each(|batch| first.learn(one, batch));
+        right.iter().for_each(|batch| second.learn(one, batch));
+        let (before, behind) = left.split_at(cut.min(left.len()));
+        before.iter().for_each(|batch| second.learn(zero, batch));
+        // What the owner has stored by then, and what its journal holds.
+        let kept = stored(&second, zero, behind, 0);
+        behind.iter().for_each(|batch| second.learn(zero, batch));
+        restarted.restore(zero, kept, &[]).expect("restores");
+        restarted.restore(one, stored(&second, one, &[], 0), &[]).expect("restores");
+        prop_assert_eq!(state(&first), state(&second));
+        prop_assert_eq!(state(&first), state(&restarted));
+    }
+
+    #[test]
+    fn a_forgotten_customer_is_as_one_who_never_was(left in batches(), cut in 0..20_usize) {
+        let zero = Partition::new(0);
+        // Without the customer: their interactions are counted, and nothing else.
+        let never = model();
+        let erased = |batch: &LearntBatch| {
+            let is_theirs = |event: &LearntEvent| event.customer == Some(VisitorId::customer("c1"));
+            let event = |event: &LearntEvent| if is_theirs(event) { event.erased() } else { event.clone() };
+            LearntBatch { events: batch.events.iter().map(event).collect(), ..*batch }
+        };
+        left.iter().map(erased).for_each(|batch| never.learn(zero, &batch));
+        // Erased in the middle; and restored from what was stored before that.
+        let (live, old) = (model(), model());
+        let (before, behind) = left.split_at(cut.min(left.len()));
+        before.iter().for_each(|batch| live.learn(zero, batch));
+        before.iter().for_each(|batch| old.learn(zero, batch));
+        let erasures = [erasure("c1", 1_000)];
+        live.erase(&erasures);
+        behind.iter().for_each(|batch| live.learn(zero, batch));
+        let restarted = model();
+        restarted.erase(&erasures);
+        restarted.restore(zero, stored(&old, zero, behind, 0), &erasures).expect("restores");
+        prop_assert_eq!(state(&live).0, state(&never).0);
+        prop_assert_eq!(state(&restarted).0, state(&never).0);
+    }
+}
+
+#[test]
+fn who_comes_back_is_learnt_anew() {
+    let (model, zero) = (model(), Partition::new(0));
+    let view = |raw_seq| batch(raw_seq, &[event(LearntKind::View, "c1", 5, &[item("p", "Books", &[])])]);
+    model.erase(&[erasure("c1", 1_000)]);
+    model.learn(zero, &view(1));
+    assert_eq!(model.read().index.session_count(), 0);
+    assert!(model.read().items.get("p").is_none());
+    model.learn(zero, &LearntBatch { ingested_at: Timestamp::saturating_from_millis(1_001), ..view(2) });
+    assert_eq!(model.read().index.session_count(), 1);
+    assert_eq!(model.read().index.learnt(zero), 2);
+}
+
+#[test]
+fn changed_pages_lead_to_where_all_pages_lead() {
+    let (model, zero) = (model(), Partition::new(0));
+    let view = |raw_seq: u64| batch(raw_seq, &[event(LearntKind::View, "c", 5, &[item("p", "Books", &[])])]);
+    model.learn(zero, &view(1));
+    let first = model.take_pages(zero, true);
+    assert_eq!((first.at, first.changed.learnt, first.changed.pages.len()), (1, 1, 1));
+    assert!(model.take_pages(zero, false).changed.pages.is_empty());
+    model.learn(zero, &view(2));
+    let changed = model.take_pages(zero, false);
+    let pages = changed.changed.pages.into_iter().filter_map(|(page, body)| Some((page, body?))).collect();
+    assert_eq!(model.read().index.snapshot(zero), PartitionSnapshot { learnt: 2, pages });
+}

@@ -1,0 +1,156 @@
+use std::num::NonZeroUsize;
+
+use tidemill_domain::Partition;
+use tidemill_recommender::Settings;
+
+use super::*;
+use crate::{
+    learning::{LearntItem, LearntKind},
+    model::Model,
+    testing::{batch, event, item},
+};
+
+fn now() -> Timestamp {
+    Timestamp::saturating_from_millis(10_000_000)
+}
+
+/// Visitors who each look at the same products.
+struct Shop {
+    model: Model,
+    raw_seq: u64,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self { model: Model::new(Settings::default(), 1_000).expect("right settings"), raw_seq: 0 }
+    }
+
+    fn did(&mut self, kind: LearntKind, customer: &str, items: &[LearntItem]) -> &mut Self {
+        for item in items {
+            self.raw_seq += 1;
+            let millis = 1_000 * i64::try_from(self.raw_seq).expect("few");
+            let done = event(kind, customer, millis, std::slice::from_ref(item));
+            self.model.learn(Partition::new(0), &batch(self.raw_seq, &[done]));
+        }
+        self
+    }
+
+    fn views(&mut self, visitors: std::ops::Range<u32>, items: &[LearntItem]) -> &mut Self {
+        visitors.for_each(|n| drop(self.did(LearntKind::View, &format!("v{n}"), items)));
+        self
+    }
+
+    fn ask(
+        &self,
+        rules: &RecommendationRules,
+        choose: impl FnOnce(&Sources<'_>) -> Vec<Recommended>,
+    ) -> Vec<Recommended> {
+        let charts = self.model.charts(now());
+        let state = self.model.read();
+        choose(&Sources { state: &state, rules, charts: &charts, now: now() })
+    }
+}
+
+fn rules(yaml: &str) -> RecommendationRules {
+    RecommendationRules::parse("r.yaml", yaml).expect("rules")
+}
+
+fn of(customer: &str) -> VisitAsked {
+    VisitAsked { customer: Some(VisitorId::customer(customer)), ..VisitAsked::default() }
+}
+
+fn naming(items: &[&str]) -> VisitAsked {
+    VisitAsked { items: items.iter().map(|item| (*item).to_owned()).collect(), ..VisitAsked::default() }
+}
+
+fn some(n: usize) -> ListWanted {
+    ListWanted { n, ..ListWanted::default() }
+}
+
+fn ids(recommended: &[Recommended]) -> Vec<&str> {
+    recommended.iter().map(|recommended| &*recommended.item).collect()
+}
+
+#[test]
+fn who_buys_strings_sees_guitars_and_says_why() {
+    let mut shop = Shop::new();
+    let [strings, guitar, book] =
+        [item("strings", "Music", &[]), item("guitar", "Music", &[]), item("book", "Books", &[])];
+    shop.views(0..9, &[strings.clone(), guitar]).views(10..30, &[book]);
+    shop.did(LearntKind::View, "c", &[strings]);
+    let found = shop.ask(&rules("fallbacks: [category, popular]"), |sources| sources.for_visit(&of("c"), some(5)));
+    assert_eq!(ids(&found), ["guitar", "book"]);
+    assert_eq!((found[0].why, found[0].category.as_deref()), (Why::Visits { visits: 9 }, Some("Music")));
+    assert_eq!(found[1].why, Why::Popular { visits: 20 });
+    let named = shop.ask(&rules(""), |sources| sources.for_visit(&naming(&["strings"]), some(5)));
+    assert_eq!(ids(&named), ["guitar"]);
+    let similar = shop.ask(&rules(""), |sources| sources.similar("strings", some(5)));
+    assert_eq!(ids(&similar), ["guitar"]);
+}
+
+#[test]
+fn a_new_visitor_gets_what_is_popular_and_never_nothing() {
+    let mut shop = Shop::new();
+    shop.views(0..3, &[item("a", "A", &[])]).views(3..8, &[item("b", "B", &[])]);
+    let rules = rules("fallbacks: [popular]");
+    let found = shop.ask(&rules, |sources| sources.for_visit(&of("nobody"), some(5)));
+    assert_eq!(ids(&found), ["b", "a"]);
+    let unknown = shop.ask(&rules, |sources| sources.for_visit(&naming(&["no such item"]), some(1)));
+    assert_eq!(ids(&unknown), ["b"]);
+    assert_eq!(ids(&shop.ask(&rules, |sources| sources.trending(some(1)))), ["b"]);
+    let only = ListWanted { category: Some("A".into()), ..some(5) };
+    assert_eq!(ids(&shop.ask(&rules, |sources| sources.popular(only))), ["a"]);
+}
+
+#[test]
+fn rules_exclude_prefer_and_spread() {
+    let mut shop = Shop::new();
+    for (n, category, attributes) in [
+        (9, "A", &[][..]),
+        (8, "A", &[]),
+        (7, "A", &[("stock", "0")]),
+        (6, "A", &[]),
+        (5, "B", &[("brand", "X")]),
+        (4, "C", &[]),
+    ] {
+        shop.views(n * 100..n * 100 + n, &[item(&format!("{category}{n}"), category, attributes)]);
+    }
+    let popular = |yaml: &str, n| {
+        let found = shop.ask(&rules(yaml), |sources| sources.popular(some(n)));
+        ids(&found).join(" ")
+    };
+    assert_eq!(popular("", 9), "A9 A8 A7 A6 B5 C4");
+    assert_eq!(popular("exclude: [{attribute: stock, is: ['0']}]", 9), "A9 A8 A6 B5 C4");
+    assert_eq!(popular("exclude: [{category: A}]", 9), "B5 C4");
+    assert_eq!(popular("boost: [{attribute: brand, is: [X], factor: 1.7}]", 2), "A9 B5");
+    let spread = "most_of_a_category: 2";
+    assert_eq!(popular(spread, 4), "A9 A8 B5 C4");
+    assert_eq!(popular(spread, 9), "A9 A8 B5 C4 A7 A6", "what is left over follows where nothing else is left");
+    assert_eq!(NonZeroUsize::new(2), rules(spread).most_of_a_category);
+}
+
+#[test]
+fn what_is_in_the_cart_or_asked_to_be_left_out_is_not_recommended() {
+    let mut shop = Shop::new();
+    let [a, b, c] = ["a", "b", "c"].map(|id| item(id, "A", &[]));
+    shop.views(0..5, &[a.clone(), b.clone(), c.clone()]);
+    shop.did(LearntKind::View, "me", &[c]).did(LearntKind::Cart, "me", &[b]).did(LearntKind::View, "me", &[a]);
+    let found = shop.ask(&rules("fallbacks: [popular]"), |sources| sources.for_visit(&of("me"), some(5)));
+    assert_eq!(ids(&found), ["c"], "what was only looked at may be gone back to");
+    let without = ListWanted { without: HashSet::from(["c".to_owned()]), ..some(5) };
+    let found = shop.ask(&rules("fallbacks: [popular]"), |sources| sources.for_visit(&of("me"), without));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn bought_together_goes_by_baskets() {
+    let mut shop = Shop::new();
+    let [a, b] = ["a", "b"].map(|id| item(id, "A", &[]));
+    for n in 0..5 {
+        shop.did(LearntKind::Order, &format!("c{n}"), &[a.clone(), b.clone()]);
+    }
+    shop.views(10..20, &[a, item("seen", "A", &[])]);
+    let found = shop.ask(&rules(""), |sources| sources.bought_together("a", some(5)));
+    assert_eq!(ids(&found), ["b"]);
+    assert!(matches!(found[0].why, Why::Together { baskets: 5, .. }), "{found:?}");
+}

@@ -1,0 +1,46 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn item(category: &str, attributes: &[(&str, &str)]) -> KeptItem {
+    let attributes: BTreeMap<_, _> = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    KeptItem { category: category.into(), attributes }
+}
+
+#[test]
+fn what_a_rule_excludes_is_not_admitted() {
+    let rules = RecommendationRules::load(None).expect("the built-in rules");
+    assert!(rules.admit(None));
+    assert!(rules.admit(Some(&item("Books", &[("stock", "7")]))));
+    for attributes in [("stock", "0"), ("status", "discontinued"), ("adult", "true")] {
+        assert!(!rules.admit(Some(&item("Books", &[attributes]))), "{attributes:?}");
+    }
+    assert_eq!(rules.fallbacks, [FallbackKind::Category, FallbackKind::Popular]);
+}
+
+#[test]
+fn boosts_multiply() {
+    let yaml = "exclude:\n  - {category: Adult}\nboost:\n  - {category: Books, factor: 2}\n  - {attribute: brand, is: [X, Y], factor: 1.5}\n";
+    let rules = RecommendationRules::parse("r.yaml", yaml).expect("rules");
+    assert!(!rules.admit(Some(&item("Adult", &[]))));
+    assert_eq!(rules.factor(Some(&item("Books", &[("brand", "Y")]))), 3.0);
+    assert_eq!((rules.factor(Some(&item("Toys", &[("brand", "Z")]))), rules.factor(None)), (1.0, 1.0));
+    assert!(rules.fallbacks.is_empty() && rules.most_of_a_category.is_none());
+}
+
+#[test]
+fn a_wrong_rule_is_refused_with_file_and_line() {
+    for (yaml, told) in [
+        ("exclude:\n  - {category: A}\n  - {attribute: a}\n", "r.yaml:3: names either a `category`"),
+        ("exclude:\n  - {category: A, attribute: a, is: [b]}\n", "r.yaml:2: names either"),
+        ("exclude:\n  - {attribute: a, is: []}\n", "r.yaml:2: names either"),
+        ("\nboost:\n  - {category: A, factor: 0}\n", "r.yaml:3: a factor is above 0"),
+        ("boost: [{category: A, factor: 101}]\n", "r.yaml:1: a factor is above 0"),
+        ("fallbacks: [random]\n", "r.yaml:1: "),
+        ("most_of_a_category: 0\n", "r.yaml:1: "),
+        ("exclude: []\nhide: []\n", "r.yaml:"),
+    ] {
+        let error = RecommendationRules::parse("r.yaml", yaml).expect_err(yaml).to_string();
+        assert!(error.starts_with(told), "{error}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Who is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
+
+use super::{Store, number, time, unsigned};
+use crate::{error::Error, learning::VisitorId};
+
+/// Visits of a customer that are forgotten with them, at most: the latest.
+const MAX_VISITS: i64 = 10_000;
+
+/// A visitor whose events are not learnt, if they were taken in up to a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Erasure {
+    /// In the order in which they were asked for; visits have that of their customer.
+    pub(crate) number: u64,
+    pub(crate) visitor: VisitorId,
+    pub(crate) until: Timestamp,
+}
+
+/// A customer who is to be forgotten.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ErasureOrder<'a> {
+    pub(crate) customer: VisitorId,
+    /// No event is learnt that was taken in before or then.
+    pub(crate) until: Timestamp,
+    pub(crate) at: Timestamp,
+    /// The name of the key by which it was asked for.
+    pub(crate) by: &'a str,
+}
+
+impl Store {
+    /// Forgets a customer with their visits: what is known of them is gone, and no event
+    /// of theirs is kept. Answers the number of it.
+    pub(crate) async fn erase(
+        &self,
+        order: ErasureOrder<'_>,
+        partitions: impl Iterator<Item = Partition> + Send,
+    ) -> Result<u64, Error> {
+        self.call(async {
+            let mut transaction = self.database.begin().await?;
+            // Locks the partitions, each in its turn: an owner's step is before all of
+            // this, or after it. So are other erasures, and their numbers follow.
+            for partition in partitions {
+                let query = sqlx::query("UPDATE partitions SET epoch = epoch WHERE partition_no = $1");
+                let query = query.bind(number(partition));
+                query.execute(&mut *transaction).await.map_err(StoreError::from)?;
+            }
+            let written = write(&mut transaction, order).await?;
+            transaction.commit().await.map_err(StoreError::from)?;
+            Ok(written)
+        })
+        .await
+    }
+
+    /// Erasures with a higher number, in their order.
+    pub(crate) async fn erasures(&self, after: u64) -> Result<Vec<Erasure>, Error> {
+        self.call(async {
+            let sql = "SELECT number, visitor, until FROM erasures WHERE number > $1 ORDER BY number";
+            let rows = sqlx::query(sql).bind(after.cast_signed()).fetch_all(self.database.pool()).await;
+            let erasure = |row: &AnyRow| {
+                Ok(Erasure { number: unsigned(row, 0)?, visitor: visitor(row, 1)?, until: time(row, 2)? })
+            };
+            Ok(rows.map_err(StoreError::from)?.iter().map(erasure).collect::<Result<_, StoreError>>()?)
+        })
+        .await
+    }
+
+    /// Drops erasures of before then: the log has nothing any more of what they are
+    /// about. The last one stays, since numbers go on from it.
+    pub(crate) async fn prune_erasures(&self, before: Timestamp) -> Result<(), Error> {
+        self.call(async {
+            let sql = "DELETE FROM erasures WHERE erased_at < $1 AND number < (SELECT MAX(number) FROM erasures)";
+            let query = sqlx::query(sql).bind(before.millis());
+            query.execute(self.database.writer()).await.map_err(StoreError::from)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn write(transaction: &mut Transaction<'_, Any>, order: ErasureOrder<'_>) -> Result<u64, Error> {
+    let query = sqlx::query("SELECT COALESCE(MAX(number), 0) + 1 FROM erasures");
+    let number = unsigned(&query.fetch_one(&mut **transaction).await.map_err(StoreError::from)?, 0)?;
+    let customer = order.customer.0.to_vec();
+    let sql = "SELECT visit FROM visits WHERE customer = $1 ORDER BY seen_at DESC LIMIT $2";
+    let query = sqlx::query(sql).bind(customer.clone()).bind(MAX_VISITS);
+    let rows = query.fetch_all(&mut **transaction).await.map_err(StoreError::from)?;
+    let mut visitors = BTreeSet::from([order.customer]);
+    for row in rows {
+        visitors.insert(visitor(&row, 0)?);
+    }
+    let row = |visitor: &VisitorId| {
+        let row = SqlValues::new().bind(number.cast_signed()).bind(visitor.0.to_vec());
+        row.bind(order.until.millis()).bind(order.at.millis()).bind(order.by)
+    };
+    let into = "erasures (number, visitor, until, erased_at, erased_by)";
+    insert_rows(transaction, into, "", visitors.iter().map(row)).await?;
+    for sql in ["DELETE FROM profiles WHERE customer = $1", "DELETE FROM visits WHERE customer = $1"] {
+        let query = sqlx::query(sql).bind(customer.clone());
+        query.execute(&mut **transaction).await.map_err(StoreError::from)?;
+    }
+    Ok(number)
+}
+
+/// Up to when each of these visitors is forgotten.
+pub(super) async fn of(
+    connection: &mut AnyConnection,
+    visitors: impl Iterator<Item = VisitorId>,
+) -> Result<BTreeMap<VisitorId, Timestamp>, Error> {
+    let sql = "SELECT visitor, MAX(until) FROM erasures WHERE visitor IN (?) GROUP BY visitor";
+    let rows = for_keys(connection, sql, &SqlValues::new(), visitors.map(|v| v.0.to_vec())).await?;
+    let found = rows.iter().map(|row| Ok((visitor(row, 0)?, time(row, 1)?)));
+    Ok(found.collect::<Result<_, StoreError>>()?)
+}
+
+fn visitor(row: &AnyRow, column: usize) -> Result<VisitorId, StoreError> {
+    let id: Vec<u8> = row.try_get(column)?;
+    id.try_into().map(VisitorId).map_err(|_| StoreError::Malformed("visitor"))
+}

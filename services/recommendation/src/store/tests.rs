@@ -1,0 +1,210 @@
+//! Each check, on SQLite and on a real PostgreSQL.
+
+use std::collections::BTreeMap;
+
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_recommender::ChangedPages;
+use tidemill_service::Context;
+use tidemill_store::Config;
+
+use super::{ErasureOrder, KeptStep, PageChanges, PagesWritten, PartitionKeep, Store};
+use crate::{
+    error::Error,
+    learning::{LearntBatch, LearntKind, VisitorId},
+    profiles::CustomerProfile,
+    testing::{batch, batch_of_any_texts, event, item, order},
+};
+
+/// A test of each check on each database, each with a store of its own.
+macro_rules! on_each_database {
+    ($($check:ident,)+) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    let folder = tidemill_testkit::tempdir();
+                    super::$check(&format!("sqlite://{}/r.db", folder.path().display())).await;
+                }
+            )+
+        }
+
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    match tidemill_testkit::Postgres::start().await {
+                        Some(server) => super::$check(&server.url()).await,
+                        None => tidemill_testkit::skipped(stringify!($check), "no PostgreSQL is installed"),
+                    }
+                }
+            )+
+        }
+    };
+}
+
+on_each_database! {
+    what_is_kept_is_loaded_and_goes_forward_only,
+    who_was_superseded_keeps_nothing,
+    pages_take_the_place_of_the_journal,
+    who_is_forgotten_is_kept_no_more,
+    what_is_old_goes,
+    any_text_is_held,
+}
+
+const ZERO: Partition = Partition::new(0);
+const ONE: Partition = Partition::new(1);
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::saturating_from_millis(millis)
+}
+
+async fn open(url: &str) -> Store {
+    let config = Config { url: url.into(), max_connections: 4 };
+    let breaker = Context::new("recommendation").breaker("store");
+    Store::open(&config, breaker, [ZERO, ONE].into_iter()).await.expect("opens")
+}
+
+fn step(after: u64, batches: &[LearntBatch]) -> KeptStep {
+    let floor = batches.last().map_or(after + 1, |batch| batch.raw_seq);
+    KeptStep { after, floor, batches: batches.to_vec() }
+}
+
+/// A batch with a view of one product.
+fn view(raw_seq: u64, customer: &str, product: &str) -> LearntBatch {
+    batch(raw_seq, &[event(LearntKind::View, customer, 5, &[item(product, "Books", &[("brand", "X")])])])
+}
+
+async fn profile(store: &Store, customer: &str) -> Option<CustomerProfile> {
+    store.profile(VisitorId::customer(customer)).await.expect("reads")
+}
+
+async fn erase(store: &Store, customer: &str, until: i64) -> u64 {
+    let customer = VisitorId::customer(customer);
+    let order = ErasureOrder { customer, until: at(until), at: at(7), by: "key" };
+    store.erase(order, [ZERO, ONE].into_iter()).await.expect("erases")
+}
+
+async fn journal(store: &Store, partition: Partition) -> Vec<LearntBatch> {
+    store.load(partition, "s").await.expect("loads").journal
+}
+
+async fn what_is_kept_is_loaded_and_goes_forward_only(url: &str) {
+    let store = open(url).await;
+    let claim = store.claim(ZERO).await.expect("claims");
+    assert_eq!(claim.floor, 0);
+    store.keep(&claim, &step(0, &[view(3, "c", "p"), batch(4, &[order("c", 9, &["q"], "2.5")])])).await.expect("keeps");
+    store.keep(&claim, &step(4, &[])).await.expect("moves the floor alone");
+    let repeated = store.keep(&claim, &step(0, &[view(3, "c", "p")])).await;
+    assert!(matches!(repeated, Err(Error::Superseded)), "it does not follow");
+    let again = open(url).await;
+    let loaded = again.load(ZERO, "s").await.expect("loads");
+    assert_eq!((loaded.floor, loaded.pages_at, loaded.journal.len()), (5, 0, 2));
+    assert_eq!(loaded.journal[0].events[0].items[0].id, "p");
+    let known = again.items(ZERO, "").await.expect("reads");
+    let known: BTreeMap<&str, (u64, &str)> =
+        known.iter().map(|stored| (&*stored.id, (stored.raw_seq, &*stored.item.category))).collect();
+    assert_eq!(known, BTreeMap::from([("p", (3, "Books")), ("q", (4, "Unknown"))]));
+    assert_eq!(again.items(ZERO, "p").await.expect("reads").len(), 1);
+    let other = store.claim(ONE).await.expect("claims");
+    store.keep(&other, &step(0, &[view(9, "c", "p")])).await.expect("keeps");
+    let profile = profile(&again, "c").await.expect("is known");
+    assert_eq!((profile.orders, profile.views.len(), profile.categories["Books"]), (1, 1, 2));
+}
+
+async fn who_was_superseded_keeps_nothing(url: &str) {
+    let store = open(url).await;
+    let (old, new) = (store.claim(ZERO).await.expect("claims"), store.claim(ZERO).await.expect("claims"));
+    let refused = store.keep(&old, &step(0, &[view(3, "c", "p")])).await;
+    assert!(matches!(refused, Err(Error::Superseded)));
+    assert_eq!(write(&store, &old, 0, &[]).await, PagesWritten::Superseded);
+    assert!(profile(&store, "c").await.is_none() && journal(&store, ZERO).await.is_empty());
+    store.keep(&new, &step(0, &[view(3, "c", "p")])).await.expect("keeps");
+}
+
+async fn write(store: &Store, claim: &PartitionKeep, at: u64, pages: &[(u64, Option<&[u8]>)]) -> PagesWritten {
+    let pages = pages.iter().map(|(page, body)| (*page, body.map(<[u8]>::to_vec))).collect();
+    let changed = ChangedPages { learnt: at * 10, pages };
+    let changes = PageChanges { at, newest: Some(self::at(8)), erasure: 2, changed, are_all: false };
+    store.write_pages(claim, &changes, "s").await.expect("writes")
+}
+
+async fn pages_take_the_place_of_the_journal(url: &str) {
+    let store = open(url).await;
+    let claim = store.claim(ZERO).await.expect("claims");
+    store.keep(&claim, &step(0, &[view(3, "c", "p")])).await.expect("keeps");
+    store.keep(&claim, &step(3, &[view(4, "c", "q"), view(6, "c", "r")])).await.expect("keeps");
+    assert_eq!(write(&store, &claim, 7, &[]).await, PagesWritten::TooEarly, "the journal has not come as far");
+    assert_eq!(write(&store, &claim, 4, &[(0, Some(b"\0a")), (1, Some(b"b"))]).await, PagesWritten::Done);
+    let loaded = store.load(ZERO, "s").await.expect("loads");
+    assert_eq!((loaded.pages_at, loaded.pages.learnt, loaded.erasure, loaded.newest), (4, 40, 2, Some(at(8))));
+    assert_eq!(loaded.pages.pages, BTreeMap::from([(0, b"\0a".to_vec()), (1, b"b".to_vec())]));
+    assert_eq!(loaded.journal.iter().map(|batch| batch.raw_seq).collect::<Vec<_>>(), [6]);
+    assert_eq!(write(&store, &claim, 6, &[(0, None), (1, Some(b"c"))]).await, PagesWritten::Done);
+    let loaded = store.load(ZERO, "s").await.expect("loads");
+    assert_eq!(loaded.pages.pages, BTreeMap::from([(1, b"c".to_vec())]));
+    assert!(loaded.journal.is_empty() && loaded.is_as_stored);
+    let other = store.load(ZERO, "other settings").await.expect("loads");
+    assert!(other.pages.pages.is_empty() && !other.is_as_stored && other.pages.learnt == 60);
+}
+
+async fn who_is_forgotten_is_kept_no_more(url: &str) {
+    let store = open(url).await;
+    let claim = store.claim(ZERO).await.expect("claims");
+    let mut visited = view(3, "c", "p");
+    visited.events[0].session = Some(VisitorId::session("v"));
+    store.keep(&claim, &step(0, &[visited, view(4, "other", "p")])).await.expect("keeps");
+    assert_eq!(erase(&store, "c", 1_000).await, 1);
+    assert_eq!(erase(&store, "nobody", 1_000).await, 2);
+    let erasures = store.erasures(0).await.expect("reads");
+    let who: Vec<(u64, VisitorId)> = erasures.iter().map(|erasure| (erasure.number, erasure.visitor)).collect();
+    assert_eq!(who.len(), 3, "the visit is forgotten with its customer");
+    assert!(who.contains(&(1, VisitorId::customer("c"))) && who.contains(&(1, VisitorId::session("v"))));
+    assert_eq!(store.erasures(1).await.expect("reads").len(), 1);
+    assert!(profile(&store, "c").await.is_none() && profile(&store, "other").await.is_some());
+    // Taken in at 1,000: forgotten. A millisecond later: somebody like any other.
+    let later = LearntBatch { ingested_at: at(1_001), ..view(8, "c", "later") };
+    store.keep(&claim, &step(4, &[view(7, "c", "p"), later])).await.expect("keeps");
+    let kept = journal(&store, ZERO).await;
+    assert_eq!((kept[2].interactions(), kept[2].events[0].visitor()), (1, None), "it is counted, and of nobody");
+    assert_eq!(kept[3].events[0].visitor(), Some(VisitorId::customer("c")));
+    let profile = profile(&store, "c").await.expect("is known anew");
+    assert_eq!(profile.views.iter().map(|seen| &*seen.item).collect::<Vec<_>>(), ["later"]);
+}
+
+async fn what_is_old_goes(url: &str) {
+    let store = open(url).await;
+    let claim = store.claim(ZERO).await.expect("claims");
+    store.keep(&claim, &step(0, &[view(3, "c", "p")])).await.expect("keeps");
+    assert!(!store.prune(at(5)).await.expect("prunes"));
+    assert!(profile(&store, "c").await.is_some(), "active at 5");
+    assert!(!store.prune(at(2_000)).await.expect("prunes"));
+    assert!(profile(&store, "c").await.is_none());
+    assert!(store.items(ZERO, "").await.expect("reads").is_empty());
+    (erase(&store, "a", 1).await, erase(&store, "b", 1).await);
+    store.prune_erasures(at(7)).await.expect("prunes");
+    assert_eq!(store.erasures(0).await.expect("reads").len(), 2);
+    store.prune_erasures(at(8)).await.expect("prunes");
+    assert_eq!(store.erasures(0).await.expect("reads").len(), 1, "numbers go on");
+    assert_eq!(erase(&store, "c", 1).await, 3);
+}
+
+async fn any_text_is_held(url: &str) {
+    let store = open(url).await;
+    let claim = store.claim(ZERO).await.expect("claims");
+    let any = batch_of_any_texts(3);
+    store.keep(&claim, &step(0, std::slice::from_ref(&any))).await.expect("keeps");
+    for text in tidemill_testkit::any_texts() {
+        let known = profile(&store, &text).await.expect("is known");
+        assert_eq!((&*known.views[0].item, known.categories.keys().next()), (&*text, Some(&text)));
+    }
+    let mut last = String::new();
+    let mut count = 0;
+    while let Some(stored) = store.items(ZERO, &last).await.expect("reads").first() {
+        assert!(stored.item.attributes.contains_key(&stored.id) && stored.item.category == stored.id);
+        last.clone_from(&stored.id);
+        count += 1;
+    }
+    let texts: std::collections::BTreeSet<String> = tidemill_testkit::any_texts().into_iter().collect();
+    assert!(count >= texts.len() - 1, "all but the empty one come behind it: {count}");
+    assert_eq!(journal(&store, ZERO).await[0].interactions(), any.interactions());
+}

@@ -1,0 +1,48 @@
+//! What tests learn from.
+
+use std::collections::BTreeMap;
+
+use tidemill_domain::{Amount, Currency, Timestamp};
+
+use crate::learning::{LearntBatch, LearntEvent, LearntItem, LearntKind, VisitorId};
+
+pub(crate) fn item(id: &str, category: &str, attributes: &[(&str, &str)]) -> LearntItem {
+    let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    LearntItem { id: id.into(), category: category.into(), attributes }
+}
+
+pub(crate) fn event(kind: LearntKind, customer: &str, millis: i64, items: &[LearntItem]) -> LearntEvent {
+    LearntEvent {
+        kind,
+        at: Timestamp::saturating_from_millis(millis),
+        customer: Some(VisitorId::customer(customer)),
+        session: None,
+        items: items.to_vec(),
+        worth: None,
+        passed: 0,
+    }
+}
+
+/// An order of products of an unknown category.
+pub(crate) fn order(customer: &str, millis: i64, ids: &[&str], worth: &str) -> LearntEvent {
+    let items: Vec<LearntItem> = ids.iter().map(|id| item(id, "Unknown", &[])).collect();
+    let amount = Amount::read(worth).expect("an amount").amount;
+    LearntEvent { worth: Some((Currency::EUR, amount)), ..event(LearntKind::Order, customer, millis, &items) }
+}
+
+pub(crate) fn batch(raw_seq: u64, events: &[LearntEvent]) -> LearntBatch {
+    LearntBatch { raw_seq, ingested_at: Timestamp::saturating_from_millis(1_000), events: events.to_vec() }
+}
+
+/// Customers, products, categories and attributes of any Unicode.
+pub(crate) fn batch_of_any_texts(raw_seq: u64) -> LearntBatch {
+    let events = tidemill_testkit::any_texts().into_iter().enumerate().map(|(n, text)| LearntEvent {
+        items: vec![LearntItem {
+            id: text.clone(),
+            category: text.clone(),
+            attributes: BTreeMap::from([(text.clone(), text.clone())]),
+        }],
+        ..event(LearntKind::View, &text, n as i64, &[])
+    });
+    batch(raw_seq, &events.collect::<Vec<_>>())
+}

@@ -1,0 +1,69 @@
+//! What goes on beside learning: forgetting visitors, and forgetting with time.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{app::Recommender, error::Error};
+
+/// How often it is looked whether others have had somebody forgotten.
+const LOOK_FOR_ERASURES: Duration = Duration::from_millis(200);
+/// How often the index is measured: all sessions are looked at.
+const MEASURE: Duration = Duration::from_secs(60);
+/// How often what is old is deleted.
+const PRUNE: Duration = Duration::from_secs(3600);
+const DAY: i64 = 24 * 3_600_000;
+/// How long erasures are remembered: the log keeps events for a week.
+const ERASURES_FOR: i64 = 30 * DAY;
+
+/// Carries out erasures, whichever replica was asked for them.
+pub(crate) async fn erase(app: Arc<Recommender>) -> Result<(), Infallible> {
+    let mut looks = interval(LOOK_FOR_ERASURES);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = app.context.shutdown.cancelled() => return Ok(()),
+        }
+        if let Err(error) = carry_out_erasures(&app).await {
+            tracing::debug!(%error, "whether somebody is to be forgotten is not known");
+        }
+    }
+}
+
+/// Forgets those who were asked to be forgotten since it was last looked.
+pub(crate) async fn carry_out_erasures(app: &Recommender) -> Result<(), Error> {
+    let erasures = app.store.erasures(app.model.erasure()).await?;
+    if !erasures.is_empty() {
+        app.model.erase(&erasures);
+        app.telemetry.erased(erasures.len());
+    }
+    Ok(())
+}
+
+/// Measures the index, and deletes what is old: on every replica, since it changes
+/// nothing to do it twice.
+pub(crate) async fn run(app: Arc<Recommender>) -> Result<(), Infallible> {
+    let (mut measures, mut prunes) = (interval(MEASURE), interval(PRUNE));
+    measures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    prunes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = measures.tick() => app.telemetry.size(&app.model.read().index),
+            _ = prunes.tick() => {
+                if let Err(error) = prune(&app).await {
+                    tracing::warn!(%error, "what is old could not be deleted");
+                }
+            }
+            () = app.context.shutdown.cancelled() => return Ok(()),
+        }
+    }
+}
+
+async fn prune(app: &Recommender) -> Result<(), Error> {
+    let now = app.now();
+    while app.store.prune(now.plus_millis(-i64::from(app.kept.days.get()) * DAY)).await? {}
+    app.store.prune_erasures(now.plus_millis(-ERASURES_FOR)).await?;
+    app.model.forget_erasures(now.plus_millis(-ERASURES_FOR));
+    Ok(())
+}

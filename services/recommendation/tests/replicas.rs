@@ -1,0 +1,132 @@
+//! Starting again, several replicas over one database, and erasure on all of them.
+
+mod common;
+
+use std::time::Instant;
+
+use common::{DEADLINE, Running, Shop, ids, view};
+use serde_json::Value;
+use tidemill_testkit::{Postgres, eventually, skipped};
+
+const PATHS: [&str; 5] = [
+    "/v1/recommendations?customer=c1",
+    "/v1/recommendations?items=books-a",
+    "/v1/recommendations/similar/books-a",
+    "/v1/recommendations/popular",
+    "/v1/recommendations/trending",
+];
+
+/// What a replica answers, but when it answered.
+async fn answers(service: &Running) -> Vec<Value> {
+    let mut answers = Vec::new();
+    for path in PATHS {
+        let (status, answer) = service.get(path).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answers.push(answer["items"].clone());
+    }
+    answers
+}
+
+async fn fill(shop: &mut Shop) -> u64 {
+    shop.visitors(0..10, &["books-a", "books-b", "music-c"]).await;
+    shop.visitors(10..16, &["books-a", "toys-d"]).await;
+    shop.publish(1, &[view("c1", "books-a")]).await
+}
+
+#[tokio::test]
+async fn a_restart_answers_as_before() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    let last = fill(&mut shop).await;
+    service.learnt(1, last).await;
+    let before = answers(&service).await;
+    assert!(before.iter().all(|items| !items.as_array().expect("a list").is_empty()), "{before:?}");
+    service.stop().await;
+    // What is in the store by now is left out of the log: it must do without.
+    let again = shop.start().await;
+    again.learnt(1, last).await;
+    assert_eq!(answers(&again).await, before);
+    let more = shop.publish(0, &[view("c2", "books-b"), view("c2", "toys-d")]).await;
+    again.learnt(0, more).await;
+    let learnt = answers(&again).await;
+    assert_ne!(learnt, before);
+    again.stop().await;
+    let third = shop.start().await;
+    third.learnt(0, more).await;
+    assert_eq!(answers(&third).await, learnt);
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn replicas_answer_alike_and_hand_over() {
+    let Some(postgres) = Postgres::start().await else {
+        return skipped("replicas_answer_alike_and_hand_over", "no PostgreSQL is installed");
+    };
+    let mut shop = Shop::open().await;
+    let toml = shop.toml(&postgres.url(), "");
+    let (first, second) = (Running::start(&toml).await, Running::start(&toml).await);
+    let last = fill(&mut shop).await;
+    for service in [&first, &second] {
+        service.learnt(1, last).await;
+        service.learnt(0, last - 2).await;
+    }
+    let before = answers(&first).await;
+    assert_eq!(answers(&second).await, before);
+    first.stop().await;
+    let more = shop.publish(0, &[view("c2", "books-b"), view("c2", "toys-d")]).await;
+    second.learnt(0, more).await;
+    let learnt = answers(&second).await;
+    // The second one keeps what was the first one's.
+    eventually("the profile is kept", DEADLINE, async || {
+        let (status, _) = second.get("/v1/profiles/c2").await;
+        (status == 200).then_some(())
+    })
+    .await;
+    let third = Running::start(&toml).await;
+    third.learnt(0, more).await;
+    assert_eq!(answers(&third).await, learnt);
+    third.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_forgotten_is_forgotten_by_all_and_for_good() {
+    let Some(postgres) = Postgres::start().await else {
+        return skipped("who_is_forgotten_is_forgotten_by_all_and_for_good", "no PostgreSQL is installed");
+    };
+    let mut shop = Shop::open().await;
+    let toml = shop.toml(&postgres.url(), "");
+    let (first, second) = (Running::start(&toml).await, Running::start(&toml).await);
+    fill(&mut shop).await;
+    let last = shop.publish(1, &[view("secret", "books-a"), view("secret", "only-seen-by-one")]).await;
+    for service in [&first, &second] {
+        service.learnt(1, last).await;
+    }
+    first
+        .until("/v1/profiles/secret", |profile| profile["views"].as_array().is_some_and(|views| views.len() == 2))
+        .await;
+    let is_there = |answer: &Value| ids(answer).contains(&"only-seen-by-one");
+    let popular = "/v1/recommendations/popular?n=100";
+    assert!(is_there(&first.get(popular).await.1));
+    let (status, erased) = first.delete("/v1/profiles/secret").await;
+    assert_eq!((status, &erased["number"]), (200, &Value::from(1)));
+    let begun = Instant::now();
+    assert_eq!(first.get("/v1/profiles/secret").await.0, 404);
+    for service in [&first, &second] {
+        service.until(popular, |answer| !is_there(answer)).await;
+    }
+    // The charts are half a second old at most, and the other replica looks five times a
+    // second; others have the machine too.
+    assert!(begun.elapsed().as_secs_f64() < 3.0, "{:?}", begun.elapsed());
+    // Sent again by enrichment, or learnt anew from the log: never again.
+    let late = shop.publish(1, &[view("secret", "only-seen-by-one")]).await;
+    second.learnt(1, late).await;
+    assert!(!is_there(&second.get(popular).await.1));
+    first.stop().await;
+    second.stop().await;
+    let third = Running::start(&toml).await;
+    third.learnt(1, late).await;
+    assert!(!is_there(&third.get(popular).await.1));
+    assert_eq!(third.get("/v1/profiles/secret").await.0, 404);
+    third.stop().await;
+}

@@ -1,0 +1,150 @@
+//! Over HTTP and a real NATS.
+
+mod common;
+
+use common::{DEADLINE, Shop, enrichment, event, ids, now, order, view};
+use serde_json::json;
+use tidemill_events::Enrichment;
+use tidemill_testkit::eventually;
+
+#[tokio::test]
+async fn a_click_changes_what_is_recommended() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    shop.visitors(0..8, &["music-strings", "music-guitar"]).await;
+    shop.visitors(20..40, &["books-tides"]).await;
+    let path = |n: u32| format!("/v1/recommendations?customer=c{n}&n=5");
+    // Nobody is known yet: what is popular.
+    service.until(&path(0), |answer| ids(answer).first() == Some(&"books-tides")).await;
+    let mut took = Vec::new();
+    for n in 0..5 {
+        let clicked = now();
+        shop.publish(0, &[view(&format!("c{n}"), "music-strings")]).await;
+        service.until(&path(n), |answer| ids(answer).first() == Some(&"music-guitar")).await;
+        took.push(now().millis() - clicked.millis());
+    }
+    // The best of them: others have the machine too.
+    assert!(took.iter().min().is_some_and(|took| *took < 1_000), "{took:?} ms from the click to the answer");
+    let (_, answer) = service.get(&path(0)).await;
+    let guitar = &answer["items"][0];
+    assert_eq!(guitar["category"], "music");
+    assert_eq!(guitar["reason"]["strategy"], "visits");
+    assert_eq!(
+        (&guitar["reason"]["count"], &guitar["reason"]["text"]),
+        (&json!(8), &json!("in 8 visits like this one"))
+    );
+    assert!(guitar["score"].as_f64().is_some_and(|score| score > 0.0), "{answer}");
+    assert!(answer["model"]["age_seconds"].as_f64().is_some_and(|age| age < 60.0), "{answer}");
+    assert_eq!(answer["model"]["partitions"].as_array().map(Vec::len), Some(2));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn every_list_answers_by_its_reason() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    for n in 0..4 {
+        shop.publish(n % 2, &[order(&format!("c{n}"), &["music-strings", "music-picks"])]).await;
+    }
+    let session = json!({"product_id": "toys-boat", "session_id": "visit"});
+    let last = shop.publish(1, &[(event("product.viewed", None, session), enrichment(&["toys"]))]).await;
+    service.learnt(1, last).await;
+    let (_, together) = service.get("/v1/recommendations/bought-together/music-strings").await;
+    assert_eq!(ids(&together), ["music-picks"]);
+    assert_eq!(together["items"][0]["reason"]["strategy"], "together");
+    assert_eq!(together["items"][0]["reason"]["count"], 4);
+    assert!(together["items"][0]["reason"]["lift"].as_f64().is_some_and(|lift| lift > 1.0), "{together}");
+    let (_, similar) = service.get("/v1/recommendations/similar/music-strings?n=1").await;
+    assert_eq!((ids(&similar), &similar["items"][0]["reason"]["strategy"]), (vec!["music-picks"], &json!("similar")));
+    for list in ["popular", "trending"] {
+        let (_, answer) = service.get(&format!("/v1/recommendations/{list}?category=toys")).await;
+        assert_eq!((ids(&answer), &answer["items"][0]["reason"]["strategy"]), (vec!["toys-boat"], &json!(list)));
+    }
+    let (_, visit) = service.get("/v1/recommendations?session=visit").await;
+    assert!(!ids(&visit).contains(&"toys-boat"), "it is what the visitor looks at: {visit}");
+    let (_, named) = service.get("/v1/recommendations?items=music-picks,music-strings&n=2").await;
+    assert_eq!(ids(&named).first(), Some(&"music-picks"), "{named}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_bought_is_left_out_where_that_is_asked() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    shop.visitors(0..3, &["books-a", "books-b"]).await;
+    shop.publish(0, &[order("c", &["books-a"])]).await;
+    let path = "/v1/profiles/c";
+    service.until(path, |profile| profile["purchases"][0]["item"] == "books-a").await;
+    let (status, answer) = service.get("/v1/recommendations?customer=c&exclude=purchased").await;
+    assert_eq!((status, ids(&answer)), (200, vec!["books-b"]));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_profile_tells_what_a_customer_did_and_duplicates_count_once() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    shop.publish(0, &[view("Zoë /?", "books-a"), view("Zoë /?", "music-b")]).await;
+    let (line, enriched) = view("Zoë /?", "toys-c");
+    let last =
+        shop.publish(1, &[order("Zoë /?", &["music-b"]), (line, Enrichment { duplicate: true, ..enriched })]).await;
+    service.learnt(1, last).await;
+    let path = "/v1/profiles/Zo%C3%AB%20%2F%3F";
+    let known = eventually("both partitions are kept", DEADLINE, async || {
+        let (status, profile) = service.get(path).await;
+        (status == 200 && profile["orders"] == 1 && profile["views"].as_array()?.len() == 2).then_some(profile)
+    })
+    .await;
+    assert_eq!(known["purchases"][0]["item"], "music-b");
+    assert_eq!(known["favourite_categories"][0], json!({"name": "music", "weight": 4}));
+    assert_eq!(known["favourite_categories"].as_array().map(Vec::len), Some(2), "the duplicate is not counted");
+    let (_, popular) = service.get("/v1/recommendations/popular").await;
+    assert!(!ids(&popular).contains(&"toys-c"), "{popular}");
+    let (status, problem) = service.get("/v1/profiles/nobody").await;
+    assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_known_or_too_much_is_refused() {
+    let shop = Shop::open().await;
+    let service = shop.start().await;
+    let many = vec!["p"; 51].join(",");
+    let long = "x".repeat(401);
+    for path in [
+        "?n=0".to_owned(),
+        "?n=101".into(),
+        "?n=many".into(),
+        "?limit=5".into(),
+        "?customer=".into(),
+        "?items=a,,b".into(),
+        "?exclude=purchased".into(),
+        "?customer=c&exclude=seen".into(),
+        format!("?items={many}"),
+        format!("?customer={long}"),
+        format!("/similar/{long}"),
+        "/popular?customer=c".into(),
+    ] {
+        let (status, problem) = service.get(&format!("/v1/recommendations{path}")).await;
+        assert_eq!((status, &problem["code"]), (400, &json!("invalid_parameter")), "{path}: {problem}");
+    }
+    let (status, answer) = service.get("/v1/recommendations?customer=c").await;
+    assert_eq!((status, ids(&answer).len()), (200, 0), "nothing is learnt yet");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn keys_open_what_their_role_opens() {
+    let (read, operate) = ("r".repeat(40), "o".repeat(40));
+    let shop = Shop::open().await;
+    let keys = format!("auth.read = 'page {read}'\nauth.operate = 'shop {operate}'\n");
+    let service = common::Running::start(&shop.toml(&shop.sqlite(), &keys)).await;
+    let (popular, profile) = ("/v1/recommendations/popular", "/v1/profiles/c");
+    assert_eq!(service.get(popular).await.0, 401);
+    assert_eq!(service.get_with(popular, &read).await.0, 200);
+    assert_eq!(service.get_with(profile, &read).await.0, 403);
+    assert_eq!(service.get_with(profile, &operate).await.0, 404);
+    assert_eq!(service.delete_with(profile, &read).await.0, 403);
+    assert_eq!(service.delete_with(profile, &operate).await.0, 200);
+    service.stop().await;
+}

@@ -1,0 +1,54 @@
+//! What is asked, and what is answered.
+
+use serde::Serialize;
+use tidemill_domain::Timestamp;
+
+use crate::interaction::Recent;
+
+/// A session to be continued.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    /// Whose it is, if that is known: their own current sessions are no neighbours of it.
+    pub visitor: Option<&'a str>,
+    /// Its items, oldest first.
+    pub items: &'a [Recent],
+    /// When it is asked, by event time: sessions of long ago count less.
+    pub at: Timestamp,
+    /// How many items are wanted at most.
+    pub n: usize,
+}
+
+/// An item that is recommended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Recommendation {
+    /// Which one.
+    pub item: String,
+    /// How strongly; comparable within an answer alone.
+    pub score: f64,
+    /// The reason: by how many sessions that have something in common with the query.
+    pub neighbours: u32,
+}
+
+/// An item that is bought together with another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BoughtTogether {
+    /// Which one.
+    pub item: String,
+    /// In how many baskets both are.
+    pub support: u32,
+    /// Which share of the baskets with the one has the other.
+    pub confidence: f64,
+    /// How many times more often than by chance.
+    pub lift: f64,
+}
+
+/// An item of a chart.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Charted {
+    /// Which one.
+    pub item: String,
+    /// What it is ordered by: the weights of its interactions, decayed for a trend.
+    pub score: f64,
+    /// How many sessions have it.
+    pub sessions: u32,
+}

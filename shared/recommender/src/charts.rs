@@ -1,0 +1,53 @@
+//! What is in demand, whoever asks.
+
+use tidemill_domain::Timestamp;
+
+use crate::{
+    answer::Charted,
+    index::Index,
+    items::{Item, TREND_PARTS},
+};
+
+impl Index {
+    /// The items with the greatest weight of interactions among all that are
+    /// kept. A session counts once for each of its items. It looks at every
+    /// item: a caller that is asked often keeps the answer for a second.
+    #[must_use]
+    pub fn popular(&self, n: usize, admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
+        self.chart(n, |item| item.weight as f64, admits)
+    }
+
+    /// The same, but an interaction counts half after `trend_half_life_hours`.
+    /// What is later than `now` counts as now. It looks at every item as well.
+    #[must_use]
+    pub fn trending(&self, now: Timestamp, n: usize, admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
+        let current = self.items.part(now.millis());
+        let decayed = |item: &Item| {
+            // The oldest first: the order is part of the sum.
+            item.trend
+                .iter()
+                .map(|(&part, &weight)| {
+                    let age = current.saturating_sub(part) as f64;
+                    weight as f64 * self.halving.left(age, TREND_PARTS as f64)
+                })
+                .sum()
+        };
+        self.chart(n, decayed, admits)
+    }
+
+    fn chart(&self, n: usize, score: impl Fn(&Item) -> f64, mut admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
+        let mut scored: Vec<(f64, &Item)> = self.items.iter().map(|item| (score(item), item)).collect();
+        scored.retain(|(score, _)| *score > 0.0);
+        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
+        scored
+            .into_iter()
+            .filter(|(_, item)| admits(&item.name))
+            .take(n)
+            .map(|(score, item)| Charted {
+                item: item.name.as_ref().to_owned(),
+                score,
+                sessions: u32::try_from(item.sessions.len()).unwrap_or(u32::MAX),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,78 @@
+//! Recommendations for a session.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::{
+    answer::{Query, Recommendation},
+    arithmetic::{log2_ratio, power},
+    index::Index,
+    neighbours::Neighbour,
+};
+
+/// What the neighbours say of an item.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    score: f64,
+    neighbours: u32,
+}
+
+impl Index {
+    /// What continues a session: the items of the sessions that are nearest to it.
+    ///
+    /// Its latest item is never among them; earlier ones may be, so that
+    /// whoever goes back finds them. `admits` says which items may be named.
+    #[must_use]
+    pub fn recommend(&self, query: &Query<'_>, mut admits: impl FnMut(&str) -> bool) -> Vec<Recommendation> {
+        let Some(latest) = query.items.last() else { return Vec::new() };
+        let said = self.said(&self.neighbours(query));
+        self.best(said, query.n, |item| item != latest.item && admits(item))
+    }
+
+    /// What neighbours say, item by item. They are heard in their order: sums of
+    /// floating-point numbers depend on it.
+    fn said(&self, neighbours: &[Neighbour]) -> HashMap<u32, Said, RandomState> {
+        let mut said: HashMap<u32, Said, RandomState> = HashMap::default();
+        for neighbour in neighbours {
+            let Some(session) = self.session(neighbour.slot) else { continue };
+            let common = session.items.iter().position(|item| item.item == neighbour.common).unwrap_or_default();
+            for (place, item) in session.items.iter().enumerate() {
+                let distance = place.abs_diff(common) as f64;
+                let near = self.halving.left(distance, self.settings.distance_half_life);
+                let weight = f64::from(self.settings.weights.of(item.kind));
+                let of_item = said.entry(item.item).or_default();
+                of_item.score += neighbour.similarity * near * weight;
+                of_item.neighbours += 1;
+            }
+        }
+        said
+    }
+
+    /// The items of which most is said, rare ones preferred.
+    fn best(
+        &self,
+        said: HashMap<u32, Said, RandomState>,
+        n: usize,
+        mut admits: impl FnMut(&str) -> bool,
+    ) -> Vec<Recommendation> {
+        let all = self.sessions.len() as u64;
+        let mut scored: Vec<(f64, &str, u32)> = said
+            .into_iter()
+            .filter_map(|(number, said)| {
+                let item = self.items.get(number)?;
+                let of_item = item.sessions.len() as u64;
+                let rarity = power(log2_ratio(all + of_item, of_item), self.settings.rarity);
+                Some((said.score * rarity, &*item.name, said.neighbours))
+            })
+            .filter(|(score, ..)| *score > 0.0)
+            .collect();
+        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        scored
+            .into_iter()
+            .filter(|(_, item, _)| admits(item))
+            .take(n)
+            .map(|(score, item, neighbours)| Recommendation { item: item.to_owned(), score, neighbours })
+            .collect()
+    }
+}

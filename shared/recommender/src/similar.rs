@@ -1,0 +1,41 @@
+//! Items that the same sessions have.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::{answer::Recommendation, index::Index};
+
+impl Index {
+    /// The items that are in the same sessions as `item`, by the cosine between
+    /// the two: sessions with both, by the root of the product of the sessions
+    /// with each. Only the latest `sessions_per_item` sessions are looked at.
+    #[must_use]
+    pub fn similar(&self, item: &str, n: usize, mut admits: impl FnMut(&str) -> bool) -> Vec<Recommendation> {
+        let Some((number, known)) = self.items.find(item).and_then(|number| Some((number, self.items.get(number)?)))
+        else {
+            return Vec::new();
+        };
+        let mut both: HashMap<u32, u32, RandomState> = HashMap::default();
+        let latest = known.sessions.values().rev().take(self.settings.sessions_per_item as usize);
+        let looked_at = latest.clone().count() as f64;
+        for session in latest.filter_map(|&slot| self.session(slot)) {
+            for other in session.items.iter().filter(|other| other.item != number) {
+                *both.entry(other.item).or_default() += 1;
+            }
+        }
+        let mut scored: Vec<(f64, &str, u32)> = both
+            .into_iter()
+            .filter_map(|(other, both)| {
+                let other = self.items.get(other)?;
+                let cosine = f64::from(both) / (looked_at * other.sessions.len() as f64).sqrt();
+                Some((cosine, &*other.name, both))
+            })
+            .collect();
+        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        let admitted = scored.into_iter().filter(|(_, item, _)| admits(item)).take(n);
+        let named =
+            |(score, item, neighbours): (f64, &str, u32)| Recommendation { item: item.to_owned(), score, neighbours };
+        admitted.map(named).collect()
+    }
+}
