@@ -2,6 +2,7 @@
 
 use tidemill_bus::Bus;
 use tidemill_domain::Partition;
+use tidemill_lake_tables::{Lake, TableProperties};
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{Breaker, Conditions, Context};
 
@@ -14,6 +15,9 @@ pub(crate) struct Shared {
     pub(crate) nats: Breaker,
     pub(crate) store: Store,
     pub(crate) store_breaker: Breaker,
+    pub(crate) lake: Lake,
+    pub(crate) properties: TableProperties,
+    pub(crate) upkeep: UpkeepConfig,
     pub(crate) committers: Committers,
     pub(crate) telemetry: Telemetry,
     pub(crate) beats: Beats,
