@@ -6,7 +6,9 @@ use tidemill_lake_tables::{Lake, TableProperties};
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{Breaker, Conditions, Context};
 
-use crate::{beats::Beats, committer::Committers, store::Store, telemetry::Telemetry, unit::LakeUnit};
+use crate::{
+    beats::Beats, committer::Committers, config::UpkeepConfig, store::Store, telemetry::Telemetry, unit::LakeUnit,
+};
 
 /// Made once, when the service starts.
 pub(crate) struct Shared {

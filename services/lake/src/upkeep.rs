@@ -21,13 +21,13 @@ const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Goes on until it is to be given back.
 pub(crate) async fn keep(shared: &Shared, stop: &CancellationToken) {
-    let mut vacuumed = Instant::now();
+    let mut vacuumed: Option<Instant> = None;
     loop {
         tokio::select! {
             () = sleep(shared.upkeep.every()) => {}
             () = stop.cancelled() => return,
         }
-        let is_vacuum_due = vacuumed.elapsed() >= VACUUM_EVERY;
+        let is_vacuum_due = vacuumed.is_none_or(|at| at.elapsed() >= VACUUM_EVERY);
         for table in TABLES {
             if stop.is_cancelled() {
                 return;
@@ -36,7 +36,7 @@ pub(crate) async fn keep(shared: &Shared, stop: &CancellationToken) {
                 shared.telemetry.upkeep_failed(table, "upkeep", &error);
             }
         }
-        vacuumed = if is_vacuum_due { Instant::now() } else { vacuumed };
+        vacuumed = if is_vacuum_due { Some(Instant::now()) } else { vacuumed };
     }
 }
 
