@@ -55,7 +55,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let open_store = || Store::open(&config.store);
     let store = context.retry("store", open_store, tidemill_store::Error::is_transient).await?;
     let lake = Lake::open(&config.lake.storage()).map_err(StartError::new)?;
-    let name = async || store.lake_name(config.lake.id.as_deref()).await;
+    let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
     let properties = config.lake.properties(name);
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
