@@ -32,7 +32,7 @@ const AMOUNTS: [&str; 9] = ["gross", "discount", "revenue", "refund", "cancelled
 /// What is taken over from the first event that tells it.
 const TEXTS: [&str; 4] = ["customer", "country", "region", "currency"];
 /// Who an order is.
-const SAME: &str = "target.partition = source.partition AND target.order_id = source.order_id";
+const SAME: &str = r#"target."partition" = source."partition" AND target.order_id = source.order_id"#;
 
 /// Keeps the table of orders.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl OrderKeeper {
             .when_not_matched_insert(|mut insert| {
                 let same = ["partition", "order_id", "placed_at", "first_event", "last_event", "raw_seq"];
                 for column in same.into_iter().chain(TEXTS).chain(AMOUNTS) {
-                    insert = insert.set(column, format!("source.{column}"));
+                    insert = insert.set(column, format!("source.\"{column}\""));
                 }
                 insert.set("status", status(|amount| format!("source.{amount}"), "source.placed_at"))
             })?;
@@ -171,8 +171,8 @@ async fn added_up(changes: RecordBatch) -> Result<DataFrame, LakeError> {
     let sums = AMOUNTS.map(|amount| format!("CAST(sum({amount}) AS DECIMAL(38, 12)) AS {amount}")).join(", ");
     let texts = TEXTS.map(|text| format!("max({text}) AS {text}")).join(", ");
     let sql = format!(
-        "SELECT partition, order_id, min(placed_at) AS placed_at, min(time) AS first_event, max(time) AS last_event, \
-         {texts}, {sums}, max(raw_seq) AS raw_seq FROM changes GROUP BY partition, order_id"
+        "SELECT \"partition\", order_id, min(placed_at) AS placed_at, min(\"time\") AS first_event, max(\"time\") AS last_event, \
+         {texts}, {sums}, max(raw_seq) AS raw_seq FROM changes GROUP BY \"partition\", order_id"
     );
     Ok(context.sql(&sql).await?)
 }
