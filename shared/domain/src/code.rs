@@ -121,6 +121,18 @@ codes! {
         "Mend the members that `errors` names.";
     InvalidRequest = "invalid_request", "Invalid request", Sender,
         "Mend the members that `errors` names.";
+    LakeDamaged = "lake_damaged", "A file of the lake is missing or cut", Operator,
+        "Put the file back from a backup, or make the layer anew; docs/lake.md tells how. The log keeps what waits.";
+    LakeDenied = "lake_denied", "The lake's store refuses the credentials", Operator,
+        "Look at the keys and rights of `lake.s3`, or at those of the folder. Nothing is lost meanwhile.";
+    LakeFull = "lake_full", "The lake's store has no room", Operator,
+        "Give it room. The log keeps what waits, as long as it has room itself.";
+    LakeProtocol = "lake_protocol", "A table of the lake asks for a newer release of Delta", Operator,
+        "Another program has changed the table's protocol. Take the feature away again, or use a newer release.";
+    LakeSchema = "lake_schema", "A table of the lake is another one", Operator,
+        "The message names what differs. Another release made the table, or another lake uses the folder.";
+    LakeStore = "lake_store", "The lake's store did not do what it was asked", Operator,
+        "Look at the log line for what the store said. While it is away the lake waits; nothing is lost.";
     LogUnavailable = "log_unavailable", "The log cannot be written now", Operator,
         "Senders repeat the request. Look at NATS: whether it runs, and has room on its disk.";
     MalformedBody = "malformed_body", "The body is malformed", Sender,

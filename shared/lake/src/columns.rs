@@ -1,0 +1,125 @@
+//! Rows on their way into a table, by column.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use deltalake::arrow::{
+    array::{
+        ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder, RecordBatch,
+        StringBuilder, TimestampMicrosecondBuilder,
+    },
+    datatypes::SchemaRef,
+};
+
+use crate::{
+    definition::{ColumnKind, TableDefinition},
+    error::LakeError,
+    schema::{UTC, arrow_schema},
+};
+
+/// A row of a table.
+pub trait Row {
+    /// The same row with texts that live for ever: it names the table, whatever its
+    /// rows borrow from.
+    type Kind: Row;
+
+    /// The table.
+    fn table() -> &'static TableDefinition;
+
+    /// Appends its values to the columns, in their order.
+    fn append(&self, columns: &mut [ColumnValues]);
+}
+
+/// The values of a column.
+#[derive(Debug)]
+pub enum ColumnValues {
+    /// Of [`ColumnKind::Int`].
+    Int(Int32Builder),
+    /// Of [`ColumnKind::Long`].
+    Long(Int64Builder),
+    /// Of [`ColumnKind::Double`].
+    Double(Float64Builder),
+    /// Of [`ColumnKind::Boolean`].
+    Boolean(BooleanBuilder),
+    /// Of [`ColumnKind::Text`].
+    Text(StringBuilder),
+    /// Of [`ColumnKind::Timestamp`].
+    Timestamp(TimestampMicrosecondBuilder),
+    /// Of [`ColumnKind::Decimal`].
+    Decimal(Decimal128Builder),
+}
+
+impl ColumnValues {
+    fn of(kind: ColumnKind) -> Result<Self, LakeError> {
+        Ok(match kind {
+            ColumnKind::Int => Self::Int(Int32Builder::new()),
+            ColumnKind::Long => Self::Long(Int64Builder::new()),
+            ColumnKind::Double => Self::Double(Float64Builder::new()),
+            ColumnKind::Boolean => Self::Boolean(BooleanBuilder::new()),
+            ColumnKind::Text => Self::Text(StringBuilder::new()),
+            ColumnKind::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone(UTC)),
+            ColumnKind::Decimal(precision, scale) => {
+                let scale = i8::try_from(scale).unwrap_or(i8::MAX);
+                Self::Decimal(Decimal128Builder::new().with_precision_and_scale(precision, scale)?)
+            }
+        })
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Int(builder) => Arc::new(builder.finish()),
+            Self::Long(builder) => Arc::new(builder.finish()),
+            Self::Double(builder) => Arc::new(builder.finish()),
+            Self::Boolean(builder) => Arc::new(builder.finish()),
+            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Timestamp(builder) => Arc::new(builder.finish()),
+            Self::Decimal(builder) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+/// Rows of a table, gathered.
+#[derive(Debug)]
+pub struct TableRows<R> {
+    schema: SchemaRef,
+    columns: Vec<ColumnValues>,
+    count: usize,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R: Row> TableRows<R> {
+    /// None.
+    ///
+    /// # Errors
+    /// A column is declared with digits that no decimal has.
+    pub fn new() -> Result<Self, LakeError> {
+        let columns = R::table().columns.iter().map(|column| ColumnValues::of(column.kind));
+        let columns = columns.collect::<Result<_, _>>()?;
+        Ok(Self { schema: arrow_schema(R::table()), columns, count: 0, row: PhantomData })
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, row: &impl Row<Kind = R>) {
+        row.append(&mut self.columns);
+        self.count += 1;
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Takes them out.
+    ///
+    /// # Errors
+    /// They do not fit the schema: a fault of this crate.
+    pub fn take(&mut self) -> Result<RecordBatch, LakeError> {
+        self.count = 0;
+        let columns = self.columns.iter_mut().map(ColumnValues::finish).collect();
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}

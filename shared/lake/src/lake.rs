@@ -1,0 +1,95 @@
+//! The lake: all tables below one root.
+
+use std::{fmt, sync::Arc};
+
+use deltalake::{
+    DeltaTable, ObjectStore,
+    logstore::{LogStoreRef, StorageConfig as DeltaStorage, logstore_with},
+};
+use url::Url;
+
+use crate::{
+    definition::TableDefinition,
+    error::{LakeError, LakeErrorKind},
+    storage::StorageConfig,
+    table::{LakeTable, TableProperties},
+};
+
+/// Where the tables are.
+#[derive(Clone)]
+pub struct Lake {
+    root: Url,
+    store: Arc<dyn ObjectStore>,
+}
+
+impl fmt::Debug for Lake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lake").field(&self.root.as_str()).finish()
+    }
+}
+
+impl Lake {
+    /// The lake at this place. Nothing is asked of a bucket yet.
+    ///
+    /// # Errors
+    /// The place is none, or the folder cannot be made.
+    pub fn open(storage: &StorageConfig) -> Result<Self, LakeError> {
+        let root = storage.root()?;
+        let store = storage.store(&root)?;
+        Ok(Self { root, store })
+    }
+
+    /// A lake over a store of the caller's.
+    pub fn over(root: Url, store: Arc<dyn ObjectStore>) -> Self {
+        Self { root, store }
+    }
+
+    /// Its root, which ends with a slash.
+    pub const fn root(&self) -> &Url {
+        &self.root
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The store that all tables are in, as Delta knows it.
+    ///
+    /// # Errors
+    /// The path is none.
+    pub fn log_store(&self, path: &str) -> Result<LogStoreRef, LakeError> {
+        let wrong = |error| LakeError::new(LakeErrorKind::Internal, format!("{path}: {error}"));
+        let location = self.root.join(&format!("{path}/")).map_err(wrong)?;
+        Ok(logstore_with(self.store.clone(), &location, DeltaStorage::default())?)
+    }
+
+    /// Opens the table at this path (`gold/revenue`), if there is one.
+    ///
+    /// # Errors
+    /// The store is away, or the table cannot be read.
+    pub async fn existing(&self, path: &str) -> Result<Option<DeltaTable>, LakeError> {
+        let open = async || {
+            let log_store = self.log_store(path)?;
+            if !log_store.is_delta_table_location().await? {
+                return Ok(None);
+            }
+            let mut table = DeltaTable::new(log_store);
+            table.load().await?;
+            Ok(Some(table))
+        };
+        open().await.map_err(|error: LakeError| error.of(path))
+    }
+
+    /// Opens a table that is declared, and makes it where there is none.
+    ///
+    /// # Errors
+    /// The store is away, or the table is another one.
+    pub async fn table(
+        &self,
+        definition: &'static TableDefinition,
+        properties: &TableProperties,
+    ) -> Result<LakeTable, LakeError> {
+        let open = LakeTable::open_or_make(self.log_store(&definition.path())?, definition, properties);
+        open.await.map_err(|error| error.of(definition))
+    }
+}

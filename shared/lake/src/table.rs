@@ -1,0 +1,159 @@
+//! A table, opened or made, and checked to be the one that is declared.
+
+use deltalake::{
+    DeltaTable,
+    kernel::{StructType, transaction::CommitProperties},
+    logstore::LogStoreRef,
+    operations::create::CreateBuilder,
+    protocol::SaveMode,
+};
+
+use crate::{
+    definition::TableDefinition,
+    error::{LakeError, LakeErrorKind},
+    progress::{AppId, Reached},
+    schema::delta_fields,
+};
+
+/// The property that names the lake that a table belongs to.
+const OWNER: &str = "tidemill.lake";
+
+/// How a table is made.
+#[derive(Debug, Clone)]
+pub struct TableProperties {
+    /// The lake that the table belongs to: two suites that write to one folder would
+    /// take each other's rows for their own.
+    pub owner: String,
+    /// Versions between two checkpoints.
+    pub checkpoint_interval: u32,
+    /// Hours for which versions can be gone back to.
+    pub log_retention_hours: u32,
+    /// Hours for which files that no version has any more are kept.
+    pub deleted_files_hours: u32,
+}
+
+/// A table that is declared.
+#[derive(Debug, Clone)]
+pub struct LakeTable {
+    definition: &'static TableDefinition,
+    table: DeltaTable,
+}
+
+impl LakeTable {
+    pub(crate) async fn open_or_make(
+        log_store: LogStoreRef,
+        definition: &'static TableDefinition,
+        properties: &TableProperties,
+    ) -> Result<Self, LakeError> {
+        if !log_store.is_delta_table_location().await? {
+            make(log_store.clone(), definition, properties).await?;
+        }
+        let mut table = DeltaTable::new(log_store);
+        table.load().await?;
+        let table = Self { definition, table };
+        table.check(properties)?;
+        Ok(table)
+    }
+
+    /// What it is declared as.
+    pub const fn definition(&self) -> &'static TableDefinition {
+        self.definition
+    }
+
+    /// The table as Delta has it.
+    pub const fn delta(&self) -> &DeltaTable {
+        &self.table
+    }
+
+    /// Its version, as it was read last.
+    pub fn version(&self) -> u64 {
+        self.table.version().unwrap_or_default()
+    }
+
+    /// Reads what others have written meanwhile.
+    ///
+    /// # Errors
+    /// The store is away, or the table cannot be read.
+    pub async fn refresh(&mut self) -> Result<(), LakeError> {
+        self.table.update_state().await.map_err(|error| LakeError::from(error).of(self.definition))
+    }
+
+    /// How far the log is in it, as of its version.
+    ///
+    /// # Errors
+    /// The store is away, or the table cannot be read.
+    pub async fn reached(&self, apps: impl IntoIterator<Item = AppId>) -> Result<Reached, LakeError> {
+        let (state, log_store) = (self.table.snapshot()?, self.table.log_store());
+        let mut reached = Reached::new();
+        for app in apps {
+            let version = state.transaction_version(log_store.as_ref(), app.as_str()).await;
+            let version = version.map_err(|error| LakeError::from(error).of(self.definition))?;
+            reached.insert(app, version.unwrap_or_default());
+        }
+        Ok(reached)
+    }
+
+    /// Whether it is the table that is declared, and this lake's.
+    fn check(&self, properties: &TableProperties) -> Result<(), LakeError> {
+        let other = |what: String| Err(LakeError::new(LakeErrorKind::Schema, what));
+        let metadata = self.table.snapshot()?.metadata();
+        let owner = metadata.configuration().get(OWNER).map_or("nobody", String::as_str);
+        if owner != properties.owner {
+            return other(format!("it belongs to the lake {owner}, and this one is {}", properties.owner));
+        }
+        if metadata.partition_columns() != self.definition.partitioned_by {
+            return other(format!("it is partitioned by {}", metadata.partition_columns().join(", ")));
+        }
+        let schema: StructType = metadata.parse_schema().map_err(deltalake::DeltaTableError::from)?;
+        for declared in delta_fields(self.definition)? {
+            match schema.field(declared.name()) {
+                None => return other(format!("it has no column {}", declared.name())),
+                Some(found) if found.data_type() != declared.data_type() => {
+                    return other(format!("its column {} is {}", declared.name(), found.data_type()));
+                }
+                Some(found) if found.is_nullable() != declared.is_nullable() => {
+                    return other(format!("its column {} may be null, or may not", declared.name()));
+                }
+                Some(_) => {}
+            }
+        }
+        match schema.fields().find(|found| self.definition.columns.iter().all(|column| column.name != found.name())) {
+            Some(unknown) => other(format!("its column {} is not known to this release", unknown.name())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes a table. Somebody else may make it at the same time.
+async fn make(
+    log_store: LogStoreRef,
+    definition: &TableDefinition,
+    properties: &TableProperties,
+) -> Result<(), LakeError> {
+    let hours = |hours: u32| Some(format!("interval {hours} hours"));
+    let configuration = [
+        (OWNER, Some(properties.owner.clone())),
+        ("delta.checkpointInterval", Some(properties.checkpoint_interval.to_string())),
+        ("delta.logRetentionDuration", hours(properties.log_retention_hours)),
+        ("delta.deletedFileRetentionDuration", hours(properties.deleted_files_hours)),
+        // Not every engine reads them.
+        ("delta.enableDeletionVectors", Some("false".into())),
+    ];
+    let made = CreateBuilder::new()
+        .with_log_store(log_store.clone())
+        .with_table_name(definition.to_string())
+        .with_comment(definition.about)
+        .with_columns(delta_fields(definition)?)
+        .with_partition_columns(definition.partitioned_by.iter().copied())
+        .with_configuration(configuration)
+        .with_raise_if_key_not_exists(false)
+        .with_save_mode(SaveMode::ErrorIfExists)
+        // A second version with the same table in it would be made otherwise.
+        .with_commit_properties(CommitProperties::default().with_max_retries(0));
+    match made.await {
+        Ok(_) => Ok(()),
+        // Somebody else was first.
+        Err(_) if log_store.is_delta_table_location().await.unwrap_or(false) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
