@@ -14,6 +14,8 @@ TOOLS := eval "$$(scripts/provision env)" &&
 
 # Arguments of `tidemill demo`, for instance DEMO_ARGS="--events 50000 --exit".
 DEMO_ARGS ?=
+# Folder of the suite that the lake joins.
+DATA ?= demo-data
 # Arguments of `tidemill-chaos`, for instance CHAOS_ARGS="--seed 7".
 CHAOS_ARGS ?=
 # Arguments of `tidemill-bench-suite`, for instance BENCH_ARGS="--store postgres --keep".
@@ -44,6 +46,12 @@ demo: ## Start everything on this machine and play a flash sale (DEMO_ARGS="--ev
 	@scripts/provision demo
 	@$(TOOLS) cargo build --profile $(PROFILE) --package tidemill
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill" demo $(DEMO_ARGS)
+
+.PHONY: lake
+lake: ## Have the lake join a suite that runs on this machine (DATA=FOLDER, as in DEMO_ARGS="--data FOLDER")
+	@scripts/provision demo
+	@$(TOOLS) cargo build --profile $(PROFILE) --package tidemill-lake
+	@exec scripts/lake "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-lake" $(DATA)
 
 ##@ Check
 

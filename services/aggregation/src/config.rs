@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tidemill_lateness::EventTimeRules;
 use tidemill_service::{
     AuthConfig, CeilingConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig,
 };
@@ -76,15 +77,35 @@ pub struct Windows {
 
 impl Default for Windows {
     fn default() -> Self {
+        let EventTimeRules {
+            out_of_orderness_seconds,
+            allowed_lateness_seconds,
+            max_future_seconds,
+            max_sources,
+            retention_days,
+        } = EventTimeRules::default();
         Self {
-            out_of_orderness_seconds: 60,
-            allowed_lateness_seconds: 7 * 24 * 3600,
-            max_future_seconds: 300,
+            out_of_orderness_seconds,
+            allowed_lateness_seconds,
+            max_future_seconds,
             idle_after_seconds: 10,
-            max_sources: 1000,
+            max_sources,
             max_cells_in_memory: 100_000,
             max_values_in_memory: 2_000_000,
-            retention_days: 0,
+            retention_days,
+        }
+    }
+}
+
+impl Windows {
+    /// What of it decides what is late.
+    pub(crate) const fn rules(&self) -> EventTimeRules {
+        EventTimeRules {
+            out_of_orderness_seconds: self.out_of_orderness_seconds,
+            allowed_lateness_seconds: self.allowed_lateness_seconds,
+            max_future_seconds: self.max_future_seconds,
+            max_sources: self.max_sources,
+            retention_days: self.retention_days,
         }
     }
 }

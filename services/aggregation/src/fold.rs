@@ -4,9 +4,7 @@
 pub(crate) mod books;
 pub(crate) mod cell;
 pub(crate) mod changes;
-pub(crate) mod clocks;
 pub(crate) mod counting;
-pub(crate) mod left_out;
 pub(crate) mod messages;
 #[cfg(test)]
 mod money;

@@ -11,6 +11,8 @@ mod elsewhere;
 mod fields;
 mod placed;
 mod source;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 use std::sync::Arc;

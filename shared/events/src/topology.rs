@@ -201,11 +201,17 @@ pub enum Durable {
     ReportingRaw,
     /// Reporting reads the headers of `DLQ` for the books.
     ReportingDlq,
+    /// The lake reads one partition of `RAW` into bronze.
+    LakeBronze(Partition),
+    /// The lake reads one partition of `ENRICHED` into silver.
+    LakeSilver(Partition),
+    /// The lake reads `DLQ` into bronze.
+    LakeRejected,
 }
 
 impl Durable {
     /// One of each kind; those of one partition, where there is one for each.
-    pub const fn each(partition: Partition) -> [Self; 9] {
+    pub const fn each(partition: Partition) -> [Self; 12] {
         [
             Self::IngestionRedrive,
             Self::Enrichment(partition),
@@ -216,6 +222,9 @@ impl Durable {
             Self::ReportingAlerts,
             Self::ReportingRaw,
             Self::ReportingDlq,
+            Self::LakeBronze(partition),
+            Self::LakeSilver(partition),
+            Self::LakeRejected,
         ]
     }
 
@@ -223,11 +232,11 @@ impl Durable {
     pub const fn stream(self) -> StreamName {
         match self {
             Self::IngestionRedrive => StreamName::Redrive,
-            Self::Enrichment(_) | Self::ReportingRaw => StreamName::Raw,
-            Self::Aggregation(_) | Self::AlertEvents(_) => StreamName::Enriched,
+            Self::Enrichment(_) | Self::ReportingRaw | Self::LakeBronze(_) => StreamName::Raw,
+            Self::Aggregation(_) | Self::AlertEvents(_) | Self::LakeSilver(_) => StreamName::Enriched,
             Self::AlertMetrics | Self::ReportingMetrics => StreamName::Metrics,
             Self::ReportingAlerts => StreamName::Alerts,
-            Self::ReportingDlq => StreamName::Dlq,
+            Self::ReportingDlq | Self::LakeRejected => StreamName::Dlq,
         }
     }
 
@@ -243,14 +252,17 @@ impl Durable {
             Self::ReportingAlerts => "reporting-alerts".into(),
             Self::ReportingRaw => "reporting-raw".into(),
             Self::ReportingDlq => "reporting-dlq".into(),
+            Self::LakeBronze(p) => format!("lake-bronze-{p}"),
+            Self::LakeSilver(p) => format!("lake-silver-{p}"),
+            Self::LakeRejected => "lake-rejected".into(),
         }
     }
 
     /// The subjects it takes out of its stream.
     pub fn filter(self) -> String {
         match self {
-            Self::Enrichment(p) => raw(p),
-            Self::Aggregation(p) | Self::AlertEvents(p) => enriched(p),
+            Self::Enrichment(p) | Self::LakeBronze(p) => raw(p),
+            Self::Aggregation(p) | Self::AlertEvents(p) | Self::LakeSilver(p) => enriched(p),
             other => other.stream().subjects().into(),
         }
     }
@@ -274,6 +286,7 @@ impl Durable {
             Self::Aggregation(_) => "aggregation",
             Self::AlertEvents(_) | Self::AlertMetrics => "alert",
             Self::ReportingMetrics | Self::ReportingAlerts | Self::ReportingRaw | Self::ReportingDlq => "reporting",
+            Self::LakeBronze(_) | Self::LakeSilver(_) | Self::LakeRejected => "lake",
         }
     }
 }

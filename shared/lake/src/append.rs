@@ -1,4 +1,4 @@
-//! Rows into a table, each exactly once.
+//! TableRows into a table, each exactly once.
 //!
 //! A commit has rows and, for everybody who wrote some of them, the sequence of the
 //! log that it reaches: both are there, or neither is. Before each try the table is
@@ -37,9 +37,9 @@ const TRIES: u32 = 30;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Rows of one writer, and the sequence that the table has reached with them.
+/// TableRows of one writer, and the sequence that the table has reached with them.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct TablePart {
     /// Who writes.
     pub app: AppId,
     /// Nothing at or below this is missing once the rows are in the table.
@@ -53,7 +53,7 @@ pub struct Part {
 pub struct Appended {
     /// The version that has them.
     pub version: u64,
-    /// Rows that were not in the table before.
+    /// TableRows that were not in the table before.
     pub rows: usize,
     /// How often somebody else was first.
     pub conflicts: u32,
@@ -88,6 +88,10 @@ impl Appender {
         &self.table
     }
 
+    pub(crate) const fn table_mut(&mut self) -> &mut LakeTable {
+        &mut self.table
+    }
+
     /// How far the table is.
     ///
     /// # Errors
@@ -103,17 +107,17 @@ impl Appender {
     /// # Errors
     /// The store did not do it, or did not say so: to call it again with the same
     /// parts is always right.
-    pub async fn append(&mut self, parts: &[Part]) -> Result<Appended, LakeError> {
+    pub async fn append(&mut self, parts: &[TablePart]) -> Result<Appended, LakeError> {
         let appended = self.try_append(parts).await;
         appended.map_err(|error| error.of(self.table.definition()))
     }
 
-    async fn try_append(&mut self, parts: &[Part]) -> Result<Appended, LakeError> {
+    async fn try_append(&mut self, parts: &[TablePart]) -> Result<Appended, LakeError> {
         let mut staged: Option<Staged> = None;
         for conflicts in 0..TRIES {
             self.table.refresh().await?;
             let reached = self.ask(parts.iter().map(|part| &part.app)).await?;
-            let done = |part: &&Part| reached.get(&part.app).copied().unwrap_or_default() >= part.reaches;
+            let done = |part: &&TablePart| reached.get(&part.app).copied().unwrap_or_default() >= part.reaches;
             if parts.iter().all(|part| done(&part)) {
                 return Ok(Appended { version: self.table.version(), rows: 0, conflicts });
             }
@@ -146,7 +150,7 @@ impl Appender {
     }
 
     /// Writes what the table has not.
-    async fn stage(&self, parts: &[Part], reached: Reached) -> Result<Staged, LakeError> {
+    async fn stage(&self, parts: &[TablePart], reached: Reached) -> Result<Staged, LakeError> {
         let mut batches = Vec::new();
         for part in parts {
             let behind = reached.get(&part.app).copied().unwrap_or_default();
@@ -161,7 +165,7 @@ impl Appender {
     }
 
     /// Makes the next version; `None` where somebody else was first.
-    async fn commit(&mut self, parts: &[Part], files: &Staged) -> Result<Option<u64>, LakeError> {
+    async fn commit(&mut self, parts: &[TablePart], files: &Staged) -> Result<Option<u64>, LakeError> {
         let behind = |app: &AppId| files.reached.get(app).copied().unwrap_or_default();
         let moved = parts.iter().filter(|part| part.reaches > behind(&part.app));
         let transactions: Vec<_> = moved.clone().map(|part| part.app.transaction(part.reaches)).collect();

@@ -2,37 +2,37 @@
 
 use tidemill_domain::Timestamp;
 
-use crate::{columns::Values, decimal::Decimal, definition::ColumnKind};
+use crate::{columns::ColumnValues, decimal::LakeDecimal, definition::ColumnKind};
 
 /// A value of a column.
-pub trait Cell {
+pub trait ColumnCell {
     /// What the column holds.
     const KIND: ColumnKind;
     /// Whether it may be null.
     const NULLABLE: bool = false;
 
     /// Appends it to a column of its kind.
-    fn append(&self, column: &mut Values);
+    fn append(&self, column: &mut ColumnValues);
 
     /// Appends nothing to a column of its kind.
-    fn append_null(column: &mut Values);
+    fn append_null(column: &mut ColumnValues);
 }
 
 /// A value of a simple kind, as its builder takes it.
 macro_rules! cell {
     ($type:ty, $kind:ident, $values:ident, |$value:ident| $given:expr) => {
-        impl Cell for $type {
+        impl ColumnCell for $type {
             const KIND: ColumnKind = ColumnKind::$kind;
 
-            fn append(&self, column: &mut Values) {
+            fn append(&self, column: &mut ColumnValues) {
                 let $value = self;
-                if let Values::$values(builder) = column {
+                if let ColumnValues::$values(builder) = column {
                     builder.append_value($given);
                 }
             }
 
-            fn append_null(column: &mut Values) {
-                if let Values::$values(builder) = column {
+            fn append_null(column: &mut ColumnValues) {
+                if let ColumnValues::$values(builder) = column {
                     builder.append_null();
                 }
             }
@@ -47,34 +47,34 @@ cell!(bool, Boolean, Boolean, |value| *value);
 cell!(&str, Text, Text, |value| value);
 cell!(Timestamp, Timestamp, Timestamp, |value| value.millis().saturating_mul(1000));
 
-impl<const PRECISION: u8, const SCALE: u8> Cell for Decimal<PRECISION, SCALE> {
+impl<const PRECISION: u8, const SCALE: u8> ColumnCell for LakeDecimal<PRECISION, SCALE> {
     const KIND: ColumnKind = ColumnKind::Decimal(PRECISION, SCALE);
 
-    fn append(&self, column: &mut Values) {
-        if let Values::Decimal(builder) = column {
+    fn append(&self, column: &mut ColumnValues) {
+        if let ColumnValues::Decimal(builder) = column {
             builder.append_value(self.units());
         }
     }
 
-    fn append_null(column: &mut Values) {
-        if let Values::Decimal(builder) = column {
+    fn append_null(column: &mut ColumnValues) {
+        if let ColumnValues::Decimal(builder) = column {
             builder.append_null();
         }
     }
 }
 
-impl<C: Cell> Cell for Option<C> {
+impl<C: ColumnCell> ColumnCell for Option<C> {
     const KIND: ColumnKind = C::KIND;
     const NULLABLE: bool = true;
 
-    fn append(&self, column: &mut Values) {
+    fn append(&self, column: &mut ColumnValues) {
         match self {
             Some(value) => value.append(column),
             None => C::append_null(column),
         }
     }
 
-    fn append_null(column: &mut Values) {
+    fn append_null(column: &mut ColumnValues) {
         C::append_null(column);
     }
 }

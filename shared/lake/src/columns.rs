@@ -1,4 +1,4 @@
-//! Rows on their way into a table, by column.
+//! TableRows on their way into a table, by column.
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -18,16 +18,20 @@ use crate::{
 
 /// A row of a table.
 pub trait Row {
+    /// The same row with texts that live for ever: it names the table, whatever its
+    /// rows borrow from.
+    type Kind: Row;
+
     /// The table.
     fn table() -> &'static TableDefinition;
 
     /// Appends its values to the columns, in their order.
-    fn append(&self, columns: &mut [Values]);
+    fn append(&self, columns: &mut [ColumnValues]);
 }
 
 /// The values of a column.
 #[derive(Debug)]
-pub enum Values {
+pub enum ColumnValues {
     /// Of [`ColumnKind::Int`].
     Int(Int32Builder),
     /// Of [`ColumnKind::Long`].
@@ -44,7 +48,7 @@ pub enum Values {
     Decimal(Decimal128Builder),
 }
 
-impl Values {
+impl ColumnValues {
     fn of(kind: ColumnKind) -> Result<Self, LakeError> {
         Ok(match kind {
             ColumnKind::Int => Self::Int(Int32Builder::new()),
@@ -73,28 +77,28 @@ impl Values {
     }
 }
 
-/// Rows of a table, gathered.
+/// TableRows of a table, gathered.
 #[derive(Debug)]
-pub struct Rows<R> {
+pub struct TableRows<R> {
     schema: SchemaRef,
-    columns: Vec<Values>,
+    columns: Vec<ColumnValues>,
     count: usize,
     row: PhantomData<fn() -> R>,
 }
 
-impl<R: Row> Rows<R> {
+impl<R: Row> TableRows<R> {
     /// None.
     ///
     /// # Errors
     /// A column is declared with digits that no decimal has.
     pub fn new() -> Result<Self, LakeError> {
-        let columns = R::table().columns.iter().map(|column| Values::of(column.kind));
+        let columns = R::table().columns.iter().map(|column| ColumnValues::of(column.kind));
         let columns = columns.collect::<Result<_, _>>()?;
         Ok(Self { schema: arrow_schema(R::table()), columns, count: 0, row: PhantomData })
     }
 
     /// Adds one.
-    pub fn push(&mut self, row: &R) {
+    pub fn push(&mut self, row: &impl Row<Kind = R>) {
         row.append(&mut self.columns);
         self.count += 1;
     }
@@ -115,7 +119,7 @@ impl<R: Row> Rows<R> {
     /// They do not fit the schema: a fault of this crate.
     pub fn take(&mut self) -> Result<RecordBatch, LakeError> {
         self.count = 0;
-        let columns = self.columns.iter_mut().map(Values::finish).collect();
+        let columns = self.columns.iter_mut().map(ColumnValues::finish).collect();
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

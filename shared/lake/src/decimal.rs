@@ -4,15 +4,15 @@ use tidemill_domain::Amount;
 
 /// An exact decimal of so many digits in all and behind the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Decimal<const PRECISION: u8, const SCALE: u8>(i128);
+pub struct LakeDecimal<const PRECISION: u8, const SCALE: u8>(i128);
 
 /// An amount: every [`Amount`] fits.
-pub type Money = Decimal<38, 12>;
+pub type Money = LakeDecimal<38, 12>;
 
 /// A rate of a currency.
-pub type Rate = Decimal<38, 18>;
+pub type Rate = LakeDecimal<38, 18>;
 
-impl<const PRECISION: u8, const SCALE: u8> Decimal<PRECISION, SCALE> {
+impl<const PRECISION: u8, const SCALE: u8> LakeDecimal<PRECISION, SCALE> {
     /// The number in units of its last digit.
     pub const fn units(self) -> i128 {
         self.0

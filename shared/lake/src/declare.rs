@@ -25,8 +25,8 @@ macro_rules! table {
                 about: $about.trim_ascii(),
                 columns: &[$($crate::ColumnDefinition {
                     name: $crate::definition::plain(stringify!($column)),
-                    kind: <$kind as $crate::Cell>::KIND,
-                    nullable: <$kind as $crate::Cell>::NULLABLE,
+                    kind: <$kind as $crate::ColumnCell>::KIND,
+                    nullable: <$kind as $crate::ColumnCell>::NULLABLE,
                     about: $column_about.trim_ascii(),
                 }),+],
                 partitioned_by: &[$($folder),*],
@@ -35,13 +35,15 @@ macro_rules! table {
         }
 
         impl<$life> $crate::Row for $row<$life> {
+            type Kind = $row<'static>;
+
             fn table() -> &'static $crate::TableDefinition {
                 const { &$row::TABLE }
             }
 
-            fn append(&self, columns: &mut [$crate::columns::Values]) {
+            fn append(&self, columns: &mut [$crate::columns::ColumnValues]) {
                 let mut columns = columns.iter_mut();
-                $(if let Some(column) = columns.next() { $crate::Cell::append(&self.$column, column); })+
+                $(if let Some(column) = columns.next() { $crate::ColumnCell::append(&self.$column, column); })+
             }
         }
     };

@@ -49,6 +49,10 @@ impl Lake {
         &self.root
     }
 
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
     /// The store that all tables are in, as Delta knows it.
     ///
     /// # Errors

@@ -19,13 +19,16 @@ mod schema;
 mod storage;
 mod table;
 pub mod tables;
+#[doc(hidden)]
+pub mod testing;
+mod upkeep;
 mod write;
 
-pub use append::{Appended, Appender, Part};
-pub use cell::Cell;
-pub use columns::{Row, Rows};
+pub use append::{Appended, Appender, TablePart};
+pub use cell::ColumnCell;
+pub use columns::{Row, TableRows};
 pub use date::Date;
-pub use decimal::{Decimal, Money, Rate};
+pub use decimal::{LakeDecimal, Money, Rate};
 pub use definition::{ColumnDefinition, ColumnKind, Layer, TableDefinition};
 pub use error::{LakeError, LakeErrorKind};
 pub use lake::Lake;

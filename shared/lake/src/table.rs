@@ -10,7 +10,7 @@ use deltalake::{
 
 use crate::{
     definition::TableDefinition,
-    error::{LakeError, LakeErrorKind, is_conflict},
+    error::{LakeError, LakeErrorKind},
     progress::{AppId, Reached},
     schema::delta_fields,
 };
@@ -122,10 +122,6 @@ impl LakeTable {
             None => Ok(()),
         }
     }
-
-    pub(crate) const fn delta_mut(&mut self) -> &mut DeltaTable {
-        &mut self.table
-    }
 }
 
 /// Makes a table. Somebody else may make it at the same time.
@@ -144,7 +140,7 @@ async fn make(
         ("delta.enableDeletionVectors", Some("false".into())),
     ];
     let made = CreateBuilder::new()
-        .with_log_store(log_store)
+        .with_log_store(log_store.clone())
         .with_table_name(definition.to_string())
         .with_comment(definition.about)
         .with_columns(delta_fields(definition)?)
@@ -155,7 +151,9 @@ async fn make(
         // A second version with the same table in it would be made otherwise.
         .with_commit_properties(CommitProperties::default().with_max_retries(0));
     match made.await {
-        Err(error) if is_conflict(&error) => Ok(()),
-        made => made.map(drop).map_err(LakeError::from),
+        Ok(_) => Ok(()),
+        // Somebody else was first.
+        Err(_) if log_store.is_delta_table_location().await.unwrap_or(false) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

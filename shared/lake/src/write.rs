@@ -1,4 +1,4 @@
-//! Rows into files that no version has yet.
+//! TableRows into files that no version has yet.
 
 use deltalake::{
     DeltaTable,

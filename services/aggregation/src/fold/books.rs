@@ -2,20 +2,7 @@
 
 use tidemill_domain::Timestamp;
 use tidemill_events::SourceBooks;
-
-/// What became of an event. Every event has exactly one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Outcome {
-    /// In the totals.
-    Counted,
-    /// Past the allowed lateness.
-    Late,
-    /// Seen before.
-    Duplicate,
-    /// What it is about was seen before, under another source or id: a
-    /// duplicate too.
-    Repeated,
-}
+use tidemill_lateness::Outcome;
 
 /// A source and an hour (its start).
 pub(crate) type BooksKey = (String, Timestamp);

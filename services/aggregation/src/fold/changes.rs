@@ -11,8 +11,6 @@ use tidemill_metrics_store::Point;
 use super::{
     books::{BooksKey, EventOutcomes},
     cell::{CellId, GroupId},
-    clocks::ClockChanges,
-    left_out::EventName,
     messages::in_messages,
     points::point,
 };

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use tidemill_definitions::{Contribution, Data, MetricDefinition, Metrics, Window};
 use tidemill_domain::{Timestamp, text::has_control};
 use tidemill_events::{EnrichedBatch, EnrichedEventRef, EnrichmentRef, TraceParent, event};
+use tidemill_lateness::{EventName, MetEvent, perhaps_left_out};
 
 use super::{
     books::BooksKey,
     cell::{CellId, CellKey, GroupId},
-    left_out::{EventName, key_of},
     session::TimeSpan,
 };
 
@@ -47,6 +47,20 @@ pub(crate) struct EventAdditions<'b> {
     pub(crate) rows: Vec<Addition<'b>>,
     /// As it stands in the batch.
     pub(crate) line: &'b [u8],
+}
+
+impl EventAdditions<'_> {
+    /// What of it decides what becomes of it.
+    pub(crate) fn met(&self) -> MetEvent<'_> {
+        MetEvent {
+            source: &self.source,
+            time: self.time,
+            is_backfill: self.is_backfill,
+            duplicate: self.duplicate,
+            repeated: self.repeated,
+            again: self.again,
+        }
+    }
 }
 
 /// What one row adds, and to which windows.
@@ -86,15 +100,7 @@ pub(crate) fn parse<'b>(batch: &'b EnrichedBatch, metrics: &'b Metrics) -> Parse
             continue;
         };
         let enrichment = event.enriched.as_ref().unwrap_or(&unknown);
-        let has_business_key = enrichment.about.is_some();
-        let may_be_left_out = match enrichment.duplicate {
-            // Of one by its business key another one was counted, or was left out.
-            true => event.backfill.is_some() || enrichment.repeated && has_business_key,
-            // Enrichment may have forgotten what was left out. Once this is counted, it is not
-            // left out any more.
-            false => has_business_key,
-        };
-        let again = may_be_left_out.then(|| key_of(&event));
+        let again = perhaps_left_out(&event, enrichment);
         let rows = match enrichment.duplicate && again.is_none() {
             true => Vec::new(),
             false => rows(batch, metrics, &event, enrichment),

@@ -10,13 +10,12 @@ use std::{
 
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{CellUpdate, EnrichedEventRef, LateBatch, TraceParent};
+use tidemill_lateness::{Clocks, LeftOut, MetBatch, Outcome, key_of, meet};
 
 use super::{
-    books::{BooksKey, EventOutcomes, Outcome},
+    books::{BooksKey, EventOutcomes},
     cell::{Cell, CellId, CellKey, Cells},
     changes::{ChangedCell, PartitionChanges, Retraction, late_batch, told},
-    clocks::Clocks,
-    left_out::{LeftOut, key_of},
     parse::{Destination, EventAdditions, HOUR, Parsed},
     session::{Absorbed, Sessions},
     size::Size,
@@ -68,7 +67,7 @@ impl PartitionState {
         Self {
             partition,
             floor,
-            clocks: Clocks::new(windows.clone()),
+            clocks: Clocks::new(windows.rules()),
             cells: Cells::default(),
             sessions: Sessions::default(),
             books: HashMap::new(),
@@ -87,11 +86,9 @@ impl PartitionState {
         let mut by_source: BTreeMap<Cow<'_, str>, EventOutcomes> = BTreeMap::new();
         let (mut outcomes, mut late, mut sessions) = (EventOutcomes::default(), Vec::new(), Touched::default());
         for event in events {
-            let outcome = self.outcome(&event, ingested_at);
-            // History says nothing of how far its source has come.
-            if !matches!(outcome, Outcome::Duplicate | Outcome::Repeated) && !event.is_backfill {
-                self.clocks.advance(&event.source, event.time, ingested_at, now);
-            }
+            let place = MetBatch { raw_seq, ingested_at };
+            let name = || EnrichedEventRef::read(event.line).ok().map(|named| key_of(&named));
+            let outcome = meet(&mut self.clocks, &mut self.left_out, &event.met(), place, now, name);
             outcomes.add(outcome);
             if let Some(redrive) = &event.redriven {
                 self.unsaved.redriven.entry((raw_seq, redrive.to_string())).or_default().add(outcome);
@@ -100,7 +97,7 @@ impl PartitionState {
             match outcome {
                 Outcome::Counted => self.count(&event, raw_seq, &mut sessions),
                 Outcome::Late => {
-                    self.leave_out(&event, ingested_at, raw_seq);
+                    self.leave_out(&event);
                     late.push(event.line);
                 }
                 Outcome::Duplicate | Outcome::Repeated => {}
@@ -125,28 +122,8 @@ impl PartitionState {
         }
     }
 
-    fn outcome(&self, event: &EventAdditions<'_>, ingested_at: Timestamp) -> Outcome {
-        let is_left_out = event.again.is_some_and(|key| self.left_out.has(&key, ingested_at));
-        // History is not late, as long as its time is kept.
-        let is_late = || match event.is_backfill {
-            true => self.clocks.is_forgotten(event.time),
-            false => self.clocks.is_late(&event.source, event.time),
-        };
-        // Nothing is late twice.
-        let is_known = event.duplicate && (!is_left_out || !event.is_backfill && is_late());
-        match is_known {
-            true if event.repeated => Outcome::Repeated,
-            true => Outcome::Duplicate,
-            false if is_late() => Outcome::Late,
-            false => Outcome::Counted,
-        }
-    }
-
     /// Adds an event to every total that it belongs to.
     fn count(&mut self, event: &EventAdditions<'_>, raw_seq: u64, sessions: &mut Touched) {
-        if let Some(key) = event.again {
-            self.left_out.counted(key, raw_seq);
-        }
         let additions = event.rows.iter().flat_map(|row| row.destinations.iter().map(move |place| (row, *place)));
         for (row, destination) in additions {
             let values = &row.contribution.dimensions;
@@ -177,12 +154,8 @@ impl PartitionState {
         }
     }
 
-    /// An event that is not counted leaves no group behind that has no session. It is
-    /// remembered, for the case that it comes again as history.
-    fn leave_out(&mut self, event: &EventAdditions<'_>, ingested_at: Timestamp, raw_seq: u64) {
-        if let Ok(named) = EnrichedEventRef::read(event.line) {
-            self.left_out.note(key_of(&named), ingested_at, raw_seq);
-        }
+    /// An event that is not counted leaves no group behind that has no session.
+    fn leave_out(&mut self, event: &EventAdditions<'_>) {
         for destination in event.rows.iter().flat_map(|row| row.destinations.iter()) {
             if let Destination::Session { group, .. } = destination {
                 self.sessions.forget_if_empty(group);
@@ -268,7 +241,8 @@ impl PartitionState {
     /// readers take a message without for one that others follow: of what moves
     /// no clock, nothing is known before the epoch.
     pub(crate) fn watermark(&self, now: Timestamp) -> (Option<Timestamp>, bool) {
-        let (watermark, idle) = self.clocks.watermark(now);
+        let silent_since = now.plus_millis(-i64::from(self.windows.idle_after_seconds) * 1000);
+        let (watermark, idle) = self.clocks.watermark(silent_since);
         (watermark.or((self.floor > 0).then_some(Timestamp::EPOCH)), idle)
     }
 

@@ -9,6 +9,7 @@ use tidemill_domain::{Code, Partition, SourceName, Timestamp};
 use tidemill_events::{
     DeadLetter, EnrichedBatch, EnrichedEventRef, MetricsUpdate, StreamName, TraceParent, VersionCounting, event,
 };
+use tidemill_lateness::{Clocks, LeftOut, key_of};
 use tidemill_service::Ceiling;
 use tidemill_stage::Place;
 use tidemill_store::refused;
@@ -19,8 +20,6 @@ use crate::{
     fold::{
         books::{BooksKey, EventOutcomes},
         changes::PartitionChanges,
-        clocks::Clocks,
-        left_out::{LeftOut, key_of},
         parse::{Parsed, parse},
         state::PartitionState,
     },
@@ -85,7 +84,7 @@ impl Owner {
     ) -> Result<Self, Error> {
         let mut state = PartitionState::new(claim.partition, claim.floor, windows.clone());
         state.left_out = LeftOut::new(store.has_left_out(claim.partition).await?);
-        state.clocks = Clocks::restore(windows.clone(), store.clocks(claim.partition).await?, now);
+        state.clocks = Clocks::restore(windows.rules(), store.clocks(claim.partition).await?, now);
         Ok(Self {
             claim,
             state,

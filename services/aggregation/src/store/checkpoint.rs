@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{Any, AnyConnection, Transaction};
 use tidemill_domain::Timestamp;
 use tidemill_events::StreamName;
+use tidemill_lateness::StoredClock;
 use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
 use super::{
@@ -19,8 +20,6 @@ use crate::{
         books::{BooksKey, EventOutcomes},
         cell::{CellId, published_id},
         changes::{ChangedCell, PartitionChanges, Retraction},
-        clocks::StoredClock,
-        left_out,
     },
 };
 
@@ -246,7 +245,7 @@ async fn forget(
     sqlx::query(sql).bind(partition).bind(told_before).bind(FORGOTTEN_AT_ONCE).execute(&mut *connection).await?;
     // A day later than they count for nothing, since batches are not quite in the
     // order of their times.
-    let forgotten = log_time.plus_millis(-left_out::kept_millis() - DAY).millis();
+    let forgotten = log_time.plus_millis(-tidemill_lateness::kept_millis() - DAY).millis();
     let sql = "DELETE FROM left_out WHERE partition = $1 AND event IN \
                (SELECT event FROM left_out WHERE partition = $1 AND since < $2 LIMIT $3)";
     sqlx::query(sql).bind(partition).bind(forgotten).bind(FORGOTTEN_AT_ONCE).execute(&mut *connection).await?;

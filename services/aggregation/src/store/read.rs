@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::{Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{CellGroup, CellUpdate};
+use tidemill_lateness::{EventName, StoredClock, StoredClocks};
 use tidemill_store::{Error as StoreError, SqlValues, for_keys};
 use tidemill_totals::Totals;
 
@@ -15,8 +16,6 @@ use crate::{
     fold::{
         books::{BooksKey, EventOutcomes},
         cell::{Cell, CellId, CellKey, GroupId, MeasureState},
-        clocks::{StoredClock, StoredClocks},
-        left_out::EventName,
         session::TimeSpan,
     },
 };

@@ -98,6 +98,11 @@ impl Suite {
         }
     }
 
+    /// Where NATS is: for a service that joins.
+    pub fn nats_url(&self) -> String {
+        self.nats.url()
+    }
+
     /// Drains the services in the order of the chain, so that each finishes
     /// what the one before gave it, then ends NATS. Answers whether all
     /// drained in time.

@@ -12,7 +12,6 @@ use deltalake::{
     },
 };
 use futures::{StreamExt as _, TryStreamExt as _, future::ready, stream};
-use serde::Serialize;
 use tidemill_domain::Timestamp;
 use tidemill_lake_tables::tables::ALL;
 
@@ -27,10 +26,12 @@ use crate::{
 const OPENED_AT_ONCE: usize = 8;
 
 /// A table, and how fresh it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableState {
     /// As questions name it.
     pub name: String,
+    /// What a row is, of a table that is declared.
+    pub about: Option<&'static str>,
     /// Its version.
     pub version: u64,
     /// When that was made.
@@ -58,13 +59,14 @@ impl Sources {
 }
 
 /// A column of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnState {
     /// Its name.
     pub name: String,
     /// Its type, as Delta calls it.
-    #[serde(rename = "type")]
     pub kind: String,
+    /// What it says, of a table that is declared.
+    pub about: Option<&'static str>,
 }
 
 impl SqlEngine {
@@ -203,11 +205,20 @@ fn changed_at(table: &DeltaTable) -> Option<Timestamp> {
 
 fn state(path: &str, table: &DeltaTable) -> Result<TableState, SqlError> {
     let snapshot = table.snapshot()?;
+    let declared = ALL.iter().find(|declared| declared.path() == path);
+    let about = |name: &str| {
+        let column = declared?.columns.iter().find(|column| column.name == name);
+        column.map(|column| column.about)
+    };
     let (files, schema) = (snapshot.log_data(), snapshot.schema());
-    let columns =
-        schema.fields().map(|field| ColumnState { name: field.name().clone(), kind: field.data_type().to_string() });
+    let columns = schema.fields().map(|field| ColumnState {
+        name: field.name().clone(),
+        kind: field.data_type().to_string(),
+        about: about(field.name()),
+    });
     Ok(TableState {
         name: path.replace('/', "."),
+        about: declared.map(|declared| declared.about),
         version: table.version().unwrap_or_default(),
         changed_at: changed_at(table),
         files: files.num_files(),

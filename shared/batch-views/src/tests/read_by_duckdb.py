@@ -5,10 +5,19 @@ Standard input: {"root": folder, "tables": [path], "questions": {name: SQL}}.
 
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import duckdb_extension_delta
+
+
+def text(value):
+    """A value as a text; a decimal with all its digits."""
+    if value is None:
+        return None
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
 
 asked = json.load(sys.stdin)
 extension = next(Path(duckdb_extension_delta.__file__).parent.rglob("*.duckdb_extension"))
@@ -26,7 +35,7 @@ for name, sql in asked["questions"].items():
     )
     columns = rows.columns
     answers[name] = [
-        {column: None if value is None else str(value) for column, value in zip(columns, row)}
+        {column: text(value) for column, value in zip(columns, row)}
         for row in rows.fetchall()
     ]
 json.dump(answers, sys.stdout)

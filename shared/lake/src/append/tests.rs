@@ -3,7 +3,7 @@ use tidemill_domain::{Code, Partition, Timestamp};
 
 use super::*;
 use crate::{
-    Date, Lake, Rows, S3Config, StorageConfig,
+    Date, Lake, S3Config, StorageConfig, TableRows,
     table::TableProperties,
     tables::{BronzeEvent, SilverEvent},
 };
@@ -13,8 +13,8 @@ pub(super) fn properties(owner: &str) -> TableProperties {
 }
 
 /// A part with a row for each sequence.
-pub(super) fn part(partition: u16, sequences: impl IntoIterator<Item = i64>, reaches: i64) -> Part {
-    let mut rows = Rows::new().expect("rows");
+pub(super) fn part(partition: u16, sequences: impl IntoIterator<Item = i64>, reaches: i64) -> TablePart {
+    let mut rows = TableRows::new().expect("rows");
     for raw_seq in sequences {
         let Date { year, month, day } = Timestamp::EPOCH.into();
         let id = format!("{partition}-{raw_seq}");
@@ -35,7 +35,7 @@ pub(super) fn part(partition: u16, sequences: impl IntoIterator<Item = i64>, rea
         });
     }
     let app = AppId::of(&BronzeEvent::TABLE, Partition::new(partition));
-    Part { app, reaches, rows: rows.take().expect("a batch") }
+    TablePart { app, reaches, rows: rows.take().expect("a batch") }
 }
 
 fn lake(folder: &tempfile::TempDir) -> Lake {
@@ -79,7 +79,7 @@ async fn what_is_in_the_table_is_left_out() {
     // The first has not heard of that.
     let appended = first.append(&[part(0, 4..=7, 7)]).await.expect("appends");
     assert_eq!((appended.version, appended.rows), (3, 1));
-    assert_eq!(rows(&lake).await, 8);
+    assert_eq!(rows(&lake).await, 7);
     assert_eq!(first.reached(&part(0, [], 0).app).await.expect("answers"), 7);
 }
 

@@ -10,10 +10,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// An event's name: a hash of its source and its id; or, where its type has a
 /// business key, what it is about, since others may tell of that too.
-pub(crate) type EventName = [u8; 16];
+pub type EventName = [u8; 16];
 
 /// The name of an event.
-pub(crate) fn key_of(event: &EnrichedEventRef<'_>) -> EventName {
+pub fn key_of(event: &EnrichedEventRef<'_>) -> EventName {
     let about = event.enriched.as_ref().and_then(|enrichment| enrichment.about.as_deref());
     if let Some(about) = about.and_then(|digits| u128::from_str_radix(digits, 16).ok()) {
         return about.to_be_bytes();
@@ -28,14 +28,14 @@ pub(crate) fn key_of(event: &EnrichedEventRef<'_>) -> EventName {
 
 /// For how long an event is known as left out, by the log's clock, in
 /// milliseconds: as long as `LATE` and `DLQ` have it.
-pub(crate) fn kept_millis() -> i64 {
+pub fn kept_millis() -> i64 {
     i64::try_from(StreamName::Late.max_age().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The events of a partition that were left out, as far as the store has them not,
 /// or not as they stand now.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut {
+pub struct LeftOut {
     events: HashMap<EventName, Standing>,
     /// Whether the partition may have any.
     has_any: bool,
@@ -53,12 +53,12 @@ struct Standing {
 
 impl LeftOut {
     /// Of a partition whose store has some, or none.
-    pub(crate) fn new(has_any: bool) -> Self {
+    pub fn new(has_any: bool) -> Self {
         Self { events: HashMap::new(), has_any }
     }
 
     /// Of these events, those that have to be looked up in the store.
-    pub(crate) fn unknown(&self, keys: impl Iterator<Item = EventName>) -> Vec<EventName> {
+    pub fn unknown(&self, keys: impl Iterator<Item = EventName>) -> Vec<EventName> {
         if !self.has_any {
             return Vec::new();
         }
@@ -69,30 +69,30 @@ impl LeftOut {
     }
 
     /// Takes in what the store has.
-    pub(crate) fn insert(&mut self, key: EventName, since: Timestamp) {
+    pub fn insert(&mut self, key: EventName, since: Timestamp) {
         self.events.insert(key, Standing { since: Some(since), raw_seq: 0, is_changed: false });
     }
 
     /// Whether an event is left out, as of a time of the log's clock.
-    pub(crate) fn has(&self, key: &EventName, now: Timestamp) -> bool {
+    pub fn has(&self, key: &EventName, now: Timestamp) -> bool {
         let since = self.events.get(key).and_then(|standing| standing.since);
         since.is_some_and(|since| since.plus_millis(kept_millis()) >= now)
     }
 
     /// An event was left out of all totals.
-    pub(crate) fn note(&mut self, key: EventName, since: Timestamp, raw_seq: u64) {
+    pub fn note(&mut self, key: EventName, since: Timestamp, raw_seq: u64) {
         self.has_any = true;
         self.events.insert(key, Standing { since: Some(since), raw_seq, is_changed: true });
     }
 
     /// An event that was left out is counted after all.
-    pub(crate) fn counted(&mut self, key: EventName, raw_seq: u64) {
+    pub fn counted(&mut self, key: EventName, raw_seq: u64) {
         self.events.insert(key, Standing { since: None, raw_seq, is_changed: true });
     }
 
     /// What changed since the last call: since when an event is left out, or that it
     /// is not any more.
-    pub(crate) fn take_changes(&mut self) -> Vec<(EventName, Option<Timestamp>)> {
+    pub fn take_changes(&mut self) -> Vec<(EventName, Option<Timestamp>)> {
         let changed = self.events.iter_mut().filter(|(_, standing)| standing.is_changed);
         changed
             .map(|(key, standing)| {
@@ -103,7 +103,7 @@ impl LeftOut {
     }
 
     /// Everything up to `floor` is in the store.
-    pub(crate) fn committed(&mut self, floor: u64) {
+    pub fn committed(&mut self, floor: u64) {
         self.events.retain(|_, standing| standing.raw_seq > floor);
     }
 }

@@ -1,14 +1,11 @@
 //! Event time, by source: what is late, and how far a partition is known. What
 //! is late follows from the event times in the log alone.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidemill_domain::Timestamp;
 
-use crate::config::Windows;
+use crate::rules::EventTimeRules;
 
 const DAY: i64 = 24 * 3_600_000;
 
@@ -31,7 +28,7 @@ struct SourceClock {
 /// source whose clock was dropped starts afresh, so no source is ever late by
 /// the events of another.
 #[derive(Debug)]
-pub(crate) struct Clocks {
+pub struct Clocks {
     by_source: BTreeMap<String, SourceClock>,
     /// The furthest that any clock ever stood.
     furthest: Option<Timestamp>,
@@ -39,68 +36,75 @@ pub(crate) struct Clocks {
     met: u64,
     /// Sources that were dropped since that was last asked for.
     dropped: BTreeSet<String>,
-    windows: Arc<Windows>,
+    rules: EventTimeRules,
 }
 
 /// A clock as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredClock {
-    pub(crate) source: String,
-    pub(crate) newest: Timestamp,
-    pub(crate) met: u64,
+pub struct StoredClock {
+    /// Whose it is.
+    pub source: String,
+    /// The newest event time.
+    pub newest: Timestamp,
+    /// The place of the source's last event among those that were met.
+    pub met: u64,
 }
 
 /// The clocks as the store keeps them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct StoredClocks {
-    pub(crate) clocks: Vec<StoredClock>,
-    pub(crate) furthest: Option<Timestamp>,
+pub struct StoredClocks {
+    /// Those of the sources.
+    pub clocks: Vec<StoredClock>,
+    /// The furthest that any clock ever stood.
+    pub furthest: Option<Timestamp>,
 }
 
 /// What became of the clocks between two checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct ClockChanges {
+pub struct ClockChanges {
     /// Those that moved, or whose source was met.
-    pub(crate) moved: Vec<StoredClock>,
+    pub moved: Vec<StoredClock>,
     /// Sources that have none any more.
-    pub(crate) dropped: Vec<String>,
-    pub(crate) furthest: Option<Timestamp>,
+    pub dropped: Vec<String>,
+    /// The furthest that any clock ever stood.
+    pub furthest: Option<Timestamp>,
 }
 
 impl Clocks {
-    pub(crate) fn new(windows: Arc<Windows>) -> Self {
-        Self { by_source: BTreeMap::new(), furthest: None, met: 0, dropped: BTreeSet::new(), windows }
+    /// None yet.
+    pub fn new(rules: EventTimeRules) -> Self {
+        Self { by_source: BTreeMap::new(), furthest: None, met: 0, dropped: BTreeSet::new(), rules }
     }
 
     /// The clocks as they were checkpointed. Their sources count as heard of `now`:
     /// who takes a partition over gives its sources time to speak before it
     /// calls them idle.
-    pub(crate) fn restore(windows: Arc<Windows>, stored: StoredClocks, now: Timestamp) -> Self {
+    pub fn restore(rules: EventTimeRules, stored: StoredClocks, now: Timestamp) -> Self {
         let StoredClocks { clocks, furthest } = stored;
         let met = clocks.iter().map(|clock| clock.met).max().unwrap_or_default();
         let by_source = clocks.into_iter().map(|StoredClock { source, newest, met }| {
             (source, SourceClock { newest, met, heard_at: now, is_changed: false })
         });
-        Self { by_source: by_source.collect(), furthest, met, ..Self::new(windows) }
+        Self { by_source: by_source.collect(), furthest, met, ..Self::new(rules) }
     }
 
     /// Whether an event comes past the allowed lateness of its source, or
     /// belongs to a time that is not kept any more.
-    pub(crate) fn is_late(&self, source: &str, time: Timestamp) -> bool {
-        let allowed = i64::from(self.windows.allowed_lateness_seconds) * 1000;
+    pub fn is_late(&self, source: &str, time: Timestamp) -> bool {
+        let allowed = i64::from(self.rules.allowed_lateness_seconds) * 1000;
         let passed = |clock: &SourceClock| time.plus_millis(allowed) < self.watermark_of(clock);
         self.by_source.get(source).is_some_and(passed) || self.is_forgotten(time)
     }
 
     /// Whether an event belongs to a time that is not kept any more.
-    pub(crate) fn is_forgotten(&self, time: Timestamp) -> bool {
+    pub fn is_forgotten(&self, time: Timestamp) -> bool {
         self.forgotten_before().is_some_and(|end| time < end)
     }
 
     /// What ended by then is kept no more: no event is counted into it. `None`
     /// where everything is kept. A matter of the log alone, like lateness.
-    pub(crate) fn forgotten_before(&self) -> Option<Timestamp> {
-        match self.windows.retention_days {
+    pub fn forgotten_before(&self) -> Option<Timestamp> {
+        match self.rules.retention_days {
             0 => None,
             days => self.furthest.map(|furthest| furthest.plus_millis(-i64::from(days) * DAY)),
         }
@@ -108,8 +112,8 @@ impl Clocks {
 
     /// An event was met. One far ahead of its ingestion moves no clock: one
     /// wrong clock must not make all others late.
-    pub(crate) fn advance(&mut self, source: &str, time: Timestamp, ingested_at: Timestamp, now: Timestamp) {
-        let horizon = ingested_at.plus_millis(i64::from(self.windows.max_future_seconds) * 1000);
+    pub fn advance(&mut self, source: &str, time: Timestamp, ingested_at: Timestamp, now: Timestamp) {
+        let horizon = ingested_at.plus_millis(i64::from(self.rules.max_future_seconds) * 1000);
         if time > horizon {
             return;
         }
@@ -120,7 +124,7 @@ impl Clocks {
             *clock = SourceClock { newest: clock.newest.max(time), ..fresh };
             return;
         }
-        while self.by_source.len() >= self.windows.max_sources.max(1) as usize {
+        while self.by_source.len() >= self.rules.max_sources.max(1) as usize {
             self.drop_one();
         }
         self.dropped.remove(source);
@@ -138,9 +142,8 @@ impl Clocks {
 
     /// Event time up to which the partition's live sources are known, and
     /// whether all of them are idle. With none live it is how far the furthest
-    /// came.
-    pub(crate) fn watermark(&self, now: Timestamp) -> (Option<Timestamp>, bool) {
-        let silent_since = now.plus_millis(-i64::from(self.windows.idle_after_seconds) * 1000);
+    /// came. A source that has said nothing since `silent_since` is idle.
+    pub fn watermark(&self, silent_since: Timestamp) -> (Option<Timestamp>, bool) {
         let live = self.by_source.values().filter(|clock| clock.heard_at > silent_since);
         match live.map(|clock| self.watermark_of(clock)).min() {
             Some(watermark) => (Some(watermark), false),
@@ -149,7 +152,7 @@ impl Clocks {
     }
 
     /// What changed since the last call.
-    pub(crate) fn take_changes(&mut self) -> ClockChanges {
+    pub fn take_changes(&mut self) -> ClockChanges {
         let mut moved = Vec::new();
         for (source, clock) in &mut self.by_source {
             if std::mem::take(&mut clock.is_changed) {
@@ -160,12 +163,18 @@ impl Clocks {
         ClockChanges { moved, dropped, furthest: self.furthest }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Sources that have a clock.
+    pub fn len(&self) -> usize {
         self.by_source.len()
     }
 
+    /// Whether no source has one.
+    pub fn is_empty(&self) -> bool {
+        self.by_source.is_empty()
+    }
+
     fn watermark_of(&self, clock: &SourceClock) -> Timestamp {
-        clock.newest.plus_millis(-i64::from(self.windows.out_of_orderness_seconds) * 1000)
+        clock.newest.plus_millis(-i64::from(self.rules.out_of_orderness_seconds) * 1000)
     }
 }
 

@@ -6,15 +6,16 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::saturating_from_millis(seconds * 1000)
 }
 
-fn clocks(windows: Windows) -> Clocks {
-    Clocks::new(Arc::new(windows))
+fn clocks(rules: EventTimeRules) -> Clocks {
+    Clocks::new(rules)
 }
 
 const LOG: i64 = 1_000_000_000;
 
 #[test]
 fn a_far_future_event_makes_no_other_late() {
-    let mut clocks = clocks(Windows { allowed_lateness_seconds: 60, retention_days: 1, ..Windows::default() });
+    let mut clocks =
+        clocks(EventTimeRules { allowed_lateness_seconds: 60, retention_days: 1, ..EventTimeRules::default() });
     clocks.advance("a", at(500), at(LOG), at(0));
     let newest_allowed = LOG + 300;
     for (time, late) in [(newest_allowed + 1, false), (4_102_444_800, false), (newest_allowed, true)] {
@@ -26,7 +27,8 @@ fn a_far_future_event_makes_no_other_late() {
 
 #[test]
 fn no_source_is_late_by_the_events_of_another() {
-    let mut clocks = clocks(Windows { max_sources: 2, allowed_lateness_seconds: 0, ..Windows::default() });
+    let mut clocks =
+        clocks(EventTimeRules { max_sources: 2, allowed_lateness_seconds: 0, ..EventTimeRules::default() });
     clocks.advance("a", at(1000), at(LOG), at(0));
     clocks.advance("b", at(1000), at(LOG), at(0));
     clocks.advance("a", at(1001), at(LOG), at(0));
@@ -43,7 +45,7 @@ fn no_source_is_late_by_the_events_of_another() {
 
 #[test]
 fn what_changed_is_told_once() {
-    let mut clocks = clocks(Windows { max_sources: 2, ..Windows::default() });
+    let mut clocks = clocks(EventTimeRules { max_sources: 2, ..EventTimeRules::default() });
     for source in ["a", "b", "a", "c", "b"] {
         clocks.advance(source, at(1000), at(LOG), at(0));
     }
@@ -76,11 +78,11 @@ proptest! {
         max_sources in 1u32..6,
         retention_days in 0u32..2,
     ) {
-        let windows = Arc::new(Windows {
-            max_sources, retention_days, allowed_lateness_seconds: 600, ..Windows::default()
-        });
-        let mut going_on = Clocks::new(windows.clone());
-        let (mut stored, mut restored) = (StoredClocks::default(), Clocks::new(windows.clone()));
+        let rules = EventTimeRules {
+            max_sources, retention_days, allowed_lateness_seconds: 600, ..EventTimeRules::default()
+        };
+        let mut going_on = Clocks::new(rules);
+        let (mut stored, mut restored) = (StoredClocks::default(), Clocks::new(rules));
         for (source, seconds, is_handed_over) in events {
             let source = format!("s{source}");
             prop_assert_eq!(going_on.is_late(&source, at(seconds)), restored.is_late(&source, at(seconds)));
@@ -88,7 +90,7 @@ proptest! {
             restored.advance(&source, at(seconds), at(LOG), at(0));
             if is_handed_over {
                 keep(&mut stored, restored.take_changes());
-                restored = Clocks::restore(windows.clone(), stored.clone(), at(0));
+                restored = Clocks::restore(rules, stored.clone(), at(0));
             }
             prop_assert_eq!(going_on.forgotten_before(), restored.forgotten_before());
             let clocks = |clocks: &Clocks| -> Vec<_> {
@@ -102,13 +104,13 @@ proptest! {
 
 #[test]
 fn an_idle_source_holds_nothing_open() {
-    let mut clocks = clocks(Windows::default());
-    assert_eq!(clocks.watermark(at(0)), (None, true));
+    let mut clocks = clocks(EventTimeRules::default());
+    assert_eq!(clocks.watermark(at(-10)), (None, true));
     clocks.advance("a", at(1000), at(LOG), at(0));
     clocks.advance("b", at(5000), at(LOG), at(9));
-    assert_eq!(clocks.watermark(at(9)), (Some(at(940)), false));
-    assert_eq!(clocks.watermark(at(12)), (Some(at(4940)), false), "the first has gone idle");
-    assert_eq!(clocks.watermark(at(60)), (Some(at(4940)), true));
+    assert_eq!(clocks.watermark(at(-1)), (Some(at(940)), false));
+    assert_eq!(clocks.watermark(at(2)), (Some(at(4940)), false), "the first has gone idle");
+    assert_eq!(clocks.watermark(at(50)), (Some(at(4940)), true));
 }
 
 #[test]
@@ -116,10 +118,10 @@ fn after_a_hand_over_a_source_gets_time_to_speak() {
     let stored = |source: &str, newest, met| StoredClock { source: source.into(), newest: at(newest), met };
     let stored =
         StoredClocks { clocks: vec![stored("slow", 1000, 1), stored("fast", 5000, 2)], furthest: Some(at(5000)) };
-    let mut clocks = Clocks::restore(Arc::new(Windows::default()), stored, at(100));
-    assert_eq!(clocks.watermark(at(100)), (Some(at(940)), false), "nobody is idle yet");
+    let mut clocks = Clocks::restore(EventTimeRules::default(), stored, at(100));
+    assert_eq!(clocks.watermark(at(90)), (Some(at(940)), false), "nobody is idle yet");
     clocks.advance("fast", at(5001), at(LOG), at(109));
-    assert_eq!(clocks.watermark(at(110)), (Some(at(4941)), false));
+    assert_eq!(clocks.watermark(at(100)), (Some(at(4941)), false));
     assert!(!clocks.is_late("slow", at(1000)), "a number depends on no process's clock");
     let moved: Vec<_> = clocks.take_changes().moved.into_iter().map(|clock| (clock.source, clock.newest)).collect();
     assert_eq!(moved, [("fast".to_owned(), at(5001))]);
@@ -127,7 +129,7 @@ fn after_a_hand_over_a_source_gets_time_to_speak() {
 
 #[test]
 fn what_is_not_kept_any_more_is_late_for_every_source() {
-    let mut clocks = clocks(Windows { retention_days: 30, ..Windows::default() });
+    let mut clocks = clocks(EventTimeRules { retention_days: 30, ..EventTimeRules::default() });
     let day = 24 * 3600;
     clocks.advance("live", at(100 * day), at(LOG), at(0));
     assert_eq!(clocks.forgotten_before(), Some(at(70 * day)));

@@ -1,0 +1,129 @@
+//! The one that writes to a table.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tidemill_domain::{Outage, Timestamp};
+use tidemill_lake_tables::{AppId, Appended, Appender, Lake, LakeError, TableDefinition, TablePart, TableProperties};
+use tidemill_service::Breaker;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    orders::{CommitBatch, WriterOrder},
+    standing::TableStanding,
+};
+use crate::telemetry::Telemetry;
+
+/// How long it waits for the other units of a beat.
+const GATHERED: Duration = Duration::from_millis(200);
+
+pub(super) struct TableWriter {
+    pub(super) lake: Lake,
+    pub(super) table: &'static TableDefinition,
+    /// The column that has the sequence of a row.
+    pub(super) sequence: &'static str,
+    pub(super) properties: TableProperties,
+    pub(super) breaker: Breaker,
+    pub(super) shutdown: CancellationToken,
+    pub(super) telemetry: Telemetry,
+    pub(super) standing: Arc<Mutex<TableStanding>>,
+    /// Opened when it is first needed, and anew after an error.
+    pub(super) appender: Option<Appender>,
+}
+
+impl TableWriter {
+    /// Works until nobody can order any more.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<WriterOrder>) {
+        while let Some(first) = orders.recv().await {
+            let mut waiting = vec![first];
+            if matches!(waiting[..], [WriterOrder::Append { .. }]) && !self.shutdown.is_cancelled() {
+                sleep(GATHERED).await;
+            }
+            while let Ok(order) = orders.try_recv() {
+                waiting.push(order);
+            }
+            while !waiting.is_empty() {
+                waiting = self.work(waiting).await;
+            }
+        }
+    }
+
+    /// Does what can be done at once; answers what is left.
+    async fn work(&mut self, orders: Vec<WriterOrder>) -> Vec<WriterOrder> {
+        let (mut batch, mut left) = (CommitBatch::default(), Vec::new());
+        for order in orders {
+            match batch.take(order) {
+                None => {}
+                Some(WriterOrder::Reached { app, answer }) => {
+                    // Who asked may be gone.
+                    let _ = answer.send(self.reached(&app).await);
+                }
+                Some(later) => left.push(later),
+            }
+        }
+        if !batch.is_empty() {
+            let done = self.append(&batch.parts, batch.newest).await;
+            batch.answer(&done);
+            self.keep_up().await;
+        }
+        left
+    }
+
+    async fn reached(&mut self, app: &AppId) -> Result<i64, LakeError> {
+        let breaker = self.breaker.clone();
+        breaker.call(async { self.open().await?.reached(app).await }).await
+    }
+
+    /// Appends until the store has it. While it is away the units wait, and the log
+    /// keeps what comes.
+    async fn append(&mut self, parts: &[TablePart], newest: Option<Timestamp>) -> Result<(), LakeError> {
+        let (breaker, begun) = (self.breaker.clone(), Instant::now());
+        loop {
+            match breaker.call(async { self.open().await?.append(parts).await }).await {
+                Ok(appended) => {
+                    self.appended(appended, newest, begun);
+                    return Ok(());
+                }
+                Err(error) if error.is_outage() && !self.shutdown.is_cancelled() => {
+                    tracing::warn!(table = %self.table, %error, "a commit failed; trying again");
+                }
+                Err(error) => {
+                    self.appender = None;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn appended(&self, appended: Appended, newest: Option<Timestamp>, begun: Instant) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.version = Some(appended.version);
+        standing.reached = standing.reached.max(newest);
+        drop(standing);
+        self.telemetry.committed(self.table, appended, newest.unwrap_or(Timestamp::EPOCH), begun.elapsed());
+    }
+
+    async fn open(&mut self) -> Result<&mut Appender, LakeError> {
+        let appender = match self.appender.take() {
+            Some(appender) => appender,
+            None => Appender::new(self.lake.table(self.table, &self.properties).await?, self.sequence),
+        };
+        Ok(self.appender.insert(appender))
+    }
+
+    /// Makes a checkpoint where it is time. Nobody waits for it.
+    async fn keep_up(&mut self) {
+        let version = self.standing.lock().unwrap_or_else(PoisonError::into_inner).version;
+        let is_due = version.is_some_and(|version| version % u64::from(self.properties.checkpoint_interval) == 0);
+        let Some(appender) = self.appender.as_mut().filter(|_| is_due) else { return };
+        if let Err(error) = appender.checkpoint().await {
+            self.telemetry.upkeep_failed(self.table, "checkpoint", &error);
+        }
+    }
+}

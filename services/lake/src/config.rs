@@ -1,0 +1,185 @@
+//! What an operator sets.
+
+use std::{collections::BTreeMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidemill_lake_tables::{S3Config, StorageConfig, TableProperties};
+use tidemill_lateness::EventTimeRules;
+use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+
+#[cfg(test)]
+mod tests;
+
+/// The configuration of the lake.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens.
+    pub(crate) http: HttpConfig,
+    /// The log.
+    #[serde(default)]
+    pub(crate) nats: tidemill_bus::Config,
+    /// Its own database: what decides what is late.
+    pub(crate) store: tidemill_store::Config,
+    /// Logs and traces.
+    #[serde(default)]
+    pub(crate) telemetry: TelemetryConfig,
+    /// Who may read.
+    #[serde(default, skip_serializing)]
+    pub(crate) auth: AuthConfig,
+    /// Where the tables are.
+    pub(crate) lake: LakeConfig,
+    /// Events and dead letters as they came.
+    #[serde(default)]
+    pub(crate) bronze: LayerConfig,
+    /// Events and order lines, typed.
+    #[serde(default)]
+    pub(crate) silver: LayerConfig,
+    /// Event time: the same settings as aggregation's.
+    #[serde(default)]
+    pub(crate) windows: EventTimeRules,
+}
+
+/// Section `lake`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LakeConfig {
+    /// Root of all tables: a folder, or `s3://bucket/prefix`.
+    pub(crate) url: String,
+    /// The name by which tables know their lake. Without it one is made up and kept in
+    /// `store`; give it where the tables were made under another store.
+    #[serde(default)]
+    pub(crate) id: Option<String>,
+    /// How a bucket is reached. What is not set is taken from the environment
+    /// (`AWS_ACCESS_KEY_ID` and the like).
+    #[serde(default)]
+    pub(crate) s3: BucketConfig,
+    /// Megabytes of rows that all units together may gather before they commit.
+    #[serde(default = "default_buffer")]
+    pub(crate) buffer_megabytes: u32,
+    /// Versions between two checkpoints of a table.
+    #[serde(default = "default_checkpoint")]
+    pub(crate) checkpoint_interval: u32,
+    /// Hours for which the versions of a table can be gone back to.
+    #[serde(default = "default_retention")]
+    pub(crate) retention_hours: u32,
+}
+
+fn default_buffer() -> u32 {
+    128
+}
+
+fn default_checkpoint() -> u32 {
+    20
+}
+
+fn default_retention() -> u32 {
+    7 * 24
+}
+
+/// Section `lake.s3`.
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BucketConfig {
+    /// Address of a store that is not Amazon's, for instance `http://minio:9000`.
+    pub(crate) endpoint: Option<String>,
+    /// Region.
+    pub(crate) region: Option<String>,
+    /// Whether `endpoint` may be reached without TLS.
+    pub(crate) allow_http: bool,
+    /// Access key.
+    #[serde(skip_serializing)]
+    #[schemars(extend("writeOnly" = true))]
+    pub(crate) access_key_id: Option<String>,
+    /// Secret of the access key. Give it by a file or by environment.
+    #[serde(skip_serializing)]
+    #[schemars(extend("writeOnly" = true))]
+    pub(crate) secret_access_key: Option<String>,
+}
+
+/// Without what is secret.
+impl fmt::Debug for BucketConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, region, allow_http, .. } = self;
+        write!(f, "BucketConfig {{ endpoint: {endpoint:?}, region: {region:?}, allow_http: {allow_http}, .. }}")
+    }
+}
+
+/// Sections `bronze` and `silver`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LayerConfig {
+    /// Seconds between two commits. Sooner, where the buffer is full.
+    pub(crate) every_seconds: u32,
+}
+
+impl Default for LayerConfig {
+    fn default() -> Self {
+        Self { every_seconds: 10 }
+    }
+}
+
+impl LakeConfig {
+    /// Where the tables are.
+    pub(crate) fn storage(&self) -> StorageConfig {
+        let BucketConfig { endpoint, region, allow_http, access_key_id, secret_access_key } = &self.s3;
+        let mut options = BTreeMap::new();
+        let given = [
+            ("endpoint", endpoint),
+            ("region", region),
+            ("access_key_id", access_key_id),
+            ("secret_access_key", secret_access_key),
+        ];
+        for (name, value) in given {
+            options.extend(value.clone().map(|value| (name.to_owned(), value)));
+        }
+        if *allow_http {
+            options.insert("allow_http".into(), "true".into());
+        }
+        StorageConfig { url: self.url.clone(), s3: S3Config(options) }
+    }
+
+    /// How tables are made.
+    pub(crate) fn properties(&self, owner: String) -> TableProperties {
+        TableProperties {
+            owner,
+            checkpoint_interval: self.checkpoint_interval,
+            log_retention_hours: self.retention_hours,
+            deleted_files_hours: self.retention_hours,
+        }
+    }
+
+    /// Bytes of rows that each of so many units may gather.
+    pub(crate) fn buffer_of_each(&self, units: usize) -> usize {
+        ((self.buffer_megabytes as usize) << 20) / units.max(1)
+    }
+}
+
+impl Config {
+    /// What no type says about the values.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let positive = [
+            ("bronze.every_seconds", self.bronze.every_seconds),
+            ("silver.every_seconds", self.silver.every_seconds),
+            ("lake.buffer_megabytes", self.lake.buffer_megabytes),
+            ("lake.checkpoint_interval", self.lake.checkpoint_interval),
+            ("lake.retention_hours", self.lake.retention_hours),
+            ("windows.max_sources", self.windows.max_sources),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(StartError::new(format!("{name} must be at least 1"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ServiceConfig for Config {
+    fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+}

@@ -1,0 +1,31 @@
+//! What is asked over HTTP.
+
+mod state;
+mod tables;
+
+use axum::response::{IntoResponse, Response};
+use tidemill_service::{Access, Role, Routes};
+use tidemill_stage::Failure;
+use utoipa::OpenApi;
+
+pub(crate) use self::state::LakeApi;
+use crate::error::Error;
+
+#[derive(OpenApi)]
+#[openapi(paths(tables::tables), info(title = "Tidemill lake", description = "The tables of the lake"))]
+struct LakeDocumentation;
+
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    LakeDocumentation::openapi()
+}
+
+pub(crate) fn routes(access: &Access, api: LakeApi) -> Routes {
+    Routes::new(access).get(Role::Read, "/v1/tables", tables::tables).with_state(api)
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        tracing::warn!(error = %self, code = self.code().as_str(), "a request failed");
+        self.problem().into_response()
+    }
+}

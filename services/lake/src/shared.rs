@@ -1,0 +1,27 @@
+//! What all units work with.
+
+use tidemill_bus::Bus;
+use tidemill_domain::Partition;
+use tidemill_lateness::EventTimeRules;
+use tidemill_service::{Breaker, Conditions, Context};
+
+use crate::{beats::Beats, committer::Committers, store::Store, telemetry::Telemetry, unit::LakeUnit};
+
+/// Made once, when the service starts.
+pub(crate) struct Shared {
+    pub(crate) context: Context,
+    pub(crate) bus: Bus,
+    pub(crate) nats: Breaker,
+    pub(crate) store: Store,
+    pub(crate) store_breaker: Breaker,
+    pub(crate) committers: Committers,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) beats: Beats,
+    /// Bytes of rows that a unit may gather.
+    pub(crate) buffer: usize,
+    pub(crate) rules: EventTimeRules,
+    /// Why units cannot go on.
+    pub(crate) units: Conditions<LakeUnit>,
+    /// Which partitions miss batches.
+    pub(crate) gaps: Conditions<Partition>,
+}

@@ -1,0 +1,79 @@
+//! A partition of the log, into bronze.
+
+use std::sync::Arc;
+
+use tidemill_bus::{Delivery, Error as BusError, Subscription};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::{RawBatch, StreamName};
+use tidemill_lake_tables::{AppId, TablePart, TableRows, tables::BronzeEvent};
+
+use super::task::UnitRecipe;
+use crate::{
+    bronze::{add_batch, long},
+    error::Error,
+    shared::Shared,
+    unit::LakeUnit,
+};
+
+pub(super) struct BronzeRecipe {
+    shared: Arc<Shared>,
+    app: AppId,
+    rows: TableRows<BronzeEvent<'static>>,
+    bytes: usize,
+    /// The last batch that was taken.
+    reached: u64,
+    /// When ingestion took it in.
+    newest: Timestamp,
+}
+
+impl BronzeRecipe {
+    /// Goes on where the table stands.
+    pub(super) async fn open(shared: &Arc<Shared>, partition: Partition) -> Result<(Self, Subscription), Error> {
+        let unit = LakeUnit::Bronze(partition);
+        let app = AppId::of(&BronzeEvent::TABLE, partition);
+        let reached = shared.committers.events.reached(app.clone()).await?.cast_unsigned();
+        let end = shared.nats.call(shared.bus.end(StreamName::Raw)).await?;
+        if end < reached {
+            return Err(Error::ForeignLog { unit, reached, end });
+        }
+        let subscription = shared.nats.call(shared.bus.subscribe_behind(unit.durable(), reached)).await?;
+        let rows = TableRows::new()?;
+        let recipe = Self { shared: shared.clone(), app, rows, bytes: 0, reached, newest: Timestamp::EPOCH };
+        Ok((recipe, subscription))
+    }
+}
+
+impl UnitRecipe for BronzeRecipe {
+    type Message = RawBatch;
+
+    async fn take(&mut self, messages: Vec<(&Delivery, RawBatch)>) -> Result<(), Error> {
+        for (delivery, batch) in messages {
+            add_batch(&mut self.rows, &batch, delivery.sequence);
+            self.bytes += batch.lines.len();
+            self.reached = self.reached.max(delivery.sequence);
+            self.newest = self.newest.max(batch.ingested_at);
+        }
+        Ok(())
+    }
+
+    /// Enrichment makes a dead letter of it, so bronze has it among the rejected.
+    fn unreadable(&mut self, delivery: &Delivery, error: BusError) -> Result<(), Error> {
+        tracing::warn!(app = %self.app, sequence = delivery.sequence, %error, "a batch of RAW is passed over");
+        self.reached = self.reached.max(delivery.sequence);
+        Ok(())
+    }
+
+    fn gathered(&self) -> usize {
+        self.bytes
+    }
+
+    fn commit(&mut self) -> Result<impl Future<Output = Result<u64, Error>> + Send + 'static, Error> {
+        let part = TablePart { app: self.app.clone(), reaches: long(self.reached), rows: self.rows.take()? };
+        self.bytes = 0;
+        let (committer, reached, newest) = (self.shared.committers.events.clone(), self.reached, self.newest);
+        Ok(async move {
+            committer.commit(part, newest).await?;
+            Ok(reached)
+        })
+    }
+}

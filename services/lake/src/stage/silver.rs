@@ -1,0 +1,200 @@
+//! A partition of the enriched log, into silver.
+
+use std::{sync::Arc, time::Duration};
+
+use tidemill_bus::{Delivery, Error as BusError, Stored, Subscription};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::{EnrichedBatch, RawBatch, StreamName, topology};
+use tidemill_lake_tables::{
+    AppId, TablePart,
+    tables::{SilverEvent, SilverOrderLine},
+};
+use tidemill_lateness::{Clocks, LeftOut};
+use tidemill_stage::{Gap, Place, subscribe_in_order};
+use tidemill_store::answered;
+use tokio::time::Instant;
+
+use super::task::UnitRecipe;
+use crate::{
+    bronze::long,
+    error::Error,
+    shared::Shared,
+    silver::{SilverBatch, SilverRows},
+    store::LatenessChanges,
+    unit::LakeUnit,
+};
+
+/// How soon after opening, and after the last batch, to look whether something is
+/// missing.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+
+pub(super) struct SilverRecipe {
+    shared: Arc<Shared>,
+    partition: Partition,
+    rows: SilverRows,
+    bytes: usize,
+    clocks: Clocks,
+    left_out: LeftOut,
+    gap: Gap,
+    /// The last batch that was taken.
+    floor: u64,
+    /// The floor of the last commit.
+    committed: u64,
+    /// When ingestion took the last batch in.
+    newest: Timestamp,
+    /// When to look why nothing has come.
+    silence: Instant,
+}
+
+impl SilverRecipe {
+    /// Goes on where the store stands, which is never ahead of the tables.
+    pub(super) async fn open(shared: &Arc<Shared>, partition: Partition) -> Result<(Self, Subscription), Error> {
+        let unit = LakeUnit::Silver(partition);
+        let known = shared.store_breaker.call(answered(shared.store.lateness(partition))).await?;
+        let floor = known.floor;
+        let end = shared.nats.call(shared.bus.end(StreamName::Raw)).await?;
+        if end < floor {
+            return Err(Error::ForeignLog { unit, reached: floor, end });
+        }
+        let subscribe = subscribe_in_order(&shared.bus, unit.durable(), partition, floor);
+        let subscription = shared.nats.call(subscribe).await?;
+        let recipe = Self {
+            rows: SilverRows::new()?,
+            bytes: 0,
+            clocks: Clocks::restore(shared.rules, known.clocks, Timestamp::EPOCH),
+            left_out: LeftOut::new(known.has_left_out),
+            gap: Gap::none(partition, shared.gaps.clone()),
+            floor,
+            committed: floor,
+            newest: Timestamp::EPOCH,
+            silence: Instant::now() + LOOK_AFTER,
+            shared: shared.clone(),
+            partition,
+        };
+        Ok((recipe, subscription))
+    }
+
+    /// Takes a batch, if it is the next one of the log. What is passed over because one
+    /// before it is missing comes again behind that one. Answers whether one is.
+    async fn take_one(&mut self, batch: &EnrichedBatch) -> Result<bool, Error> {
+        match Place::of(self.floor, batch.raw_prev, batch.raw_seq) {
+            Place::Repeated => return Ok(false),
+            // With nothing taken, the first batch that comes is the start, unless
+            // enrichment can make the one before it.
+            Place::Early if self.floor > 0 || self.log_has(batch.raw_prev).await? => return Ok(true),
+            Place::Early | Place::Next => {}
+        }
+        let read = SilverBatch::read(batch);
+        let unknown = self.left_out.unknown(read.again());
+        if !unknown.is_empty() {
+            let looked_up = self.shared.store.left_out(self.partition, &unknown);
+            let known = self.shared.store_breaker.call(answered(looked_up)).await?;
+            known.into_iter().for_each(|(key, since)| self.left_out.insert(key, since));
+        }
+        read.add(&mut self.rows, &mut self.clocks, &mut self.left_out);
+        self.bytes += batch.lines.len();
+        self.floor = batch.raw_seq;
+        self.newest = batch.ingested_at;
+        self.gap.close();
+        Ok(false)
+    }
+
+    async fn log_has(&self, raw_seq: u64) -> Result<bool, Error> {
+        Ok(self.shared.nats.call(self.shared.bus.message_at::<RawBatch>(raw_seq)).await?.is_some())
+    }
+
+    async fn ask_for_missing(&mut self) -> Result<(), Error> {
+        let Shared { bus, nats, telemetry, .. } = &*self.shared;
+        if self.gap.ask(bus, nats, self.floor).await? {
+            telemetry.asked_again(self.partition, self.floor);
+        }
+        Ok(())
+    }
+
+    /// Whether `ENRICHED` ends behind the floor while nothing is left to be delivered.
+    async fn is_cut_off(&self) -> Result<bool, Error> {
+        let Shared { bus, nats, .. } = &*self.shared;
+        let end: Option<Stored<EnrichedBatch>> = match nats.call(bus.last(&topology::enriched(self.partition))).await {
+            Err(error @ BusError::Decode(_)) => return Err(Error::Unreadable(error)),
+            end => end?,
+        };
+        let lag = nats.call(bus.lag(LakeUnit::Silver(self.partition).durable())).await?;
+        Ok(lag == 0 && end.is_some_and(|end| end.message.raw_seq > self.floor))
+    }
+}
+
+impl UnitRecipe for SilverRecipe {
+    type Message = EnrichedBatch;
+
+    async fn take(&mut self, messages: Vec<(&Delivery, EnrichedBatch)>) -> Result<(), Error> {
+        let mut is_early = false;
+        for (_, batch) in messages {
+            is_early |= self.take_one(&batch).await?;
+        }
+        if is_early {
+            self.ask_for_missing().await?;
+        }
+        self.silence = Instant::now() + LOOK_AFTER;
+        Ok(())
+    }
+
+    /// Enrichment alone writes batches, so it is of another release, or a fault of ours:
+    /// the partition waits, and nothing is lost.
+    fn unreadable(&mut self, _: &Delivery, error: BusError) -> Result<(), Error> {
+        Err(Error::Unreadable(error))
+    }
+
+    fn gathered(&self) -> usize {
+        self.bytes
+    }
+
+    fn commit(&mut self) -> Result<impl Future<Output = Result<u64, Error>> + Send + 'static, Error> {
+        let (partition, reaches, newest) = (self.partition, long(self.floor), self.newest);
+        let part = |table, rows| TablePart { app: AppId::of(table, partition), reaches, rows };
+        let events = part(&SilverEvent::TABLE, self.rows.events.take()?);
+        let lines = part(&SilverOrderLine::TABLE, self.rows.lines.take()?);
+        let changes = LatenessChanges {
+            partition,
+            after: self.committed,
+            floor: self.floor,
+            clocks: self.clocks.take_changes(),
+            left_out: self.left_out.take_changes(),
+            log_time: newest,
+        };
+        (self.bytes, self.committed) = (0, self.floor);
+        let shared = self.shared.clone();
+        Ok(async move {
+            // Nothing but repetitions: there is nothing to store.
+            if changes.floor == changes.after {
+                return Ok(changes.floor);
+            }
+            let (silver_events, order_lines) = (&shared.committers.silver_events, &shared.committers.order_lines);
+            let (events, lines) = tokio::join!(silver_events.commit(events, newest), order_lines.commit(lines, newest));
+            events.and(lines)?;
+            // Behind the tables, so that it is never ahead of them.
+            match shared.store_breaker.call(answered(shared.store.move_on(&changes))).await? {
+                true => Ok(changes.floor),
+                false => Err(Error::Superseded(LakeUnit::Silver(partition))),
+            }
+        })
+    }
+
+    fn landed(&mut self, reached: u64) {
+        self.left_out.committed(reached);
+        self.silence = Instant::now() + LOOK_AFTER;
+    }
+
+    fn silence(&self) -> Option<Instant> {
+        Some(self.silence)
+    }
+
+    async fn look_around(&mut self) -> Result<(), Error> {
+        match self.is_cut_off().await? {
+            true => self.ask_for_missing().await?,
+            // It has come by another way than it was asked for.
+            false => self.gap.close(),
+        }
+        self.silence = Instant::now() + LOOK_AFTER;
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! The service's own database: what decides which events are late. Tables of the lake
+//! say themselves how far they are.
+
+mod lateness;
+mod name;
+#[cfg(test)]
+mod tests;
+
+use sqlx::migrate::Migrator;
+use tidemill_store::{Config, Database, Error};
+
+pub(crate) use self::lateness::{LatenessChanges, LatenessState};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The store; clones share its connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    database: Database,
+}
+
+impl Store {
+    /// Opens it, its schema up to date.
+    pub(crate) async fn open(config: &Config) -> Result<Self, Error> {
+        Ok(Self { database: Database::open(config, &SQLITE, &POSTGRES).await? })
+    }
+}

@@ -1,0 +1,90 @@
+//! Each check, on SQLite and on a real PostgreSQL.
+
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_lateness::{ClockChanges, StoredClock, StoredClocks};
+use tidemill_store::Config;
+
+use super::{LatenessChanges, LatenessState, Store};
+
+const P: Partition = Partition::new(3);
+
+/// A test of each check on each database, each with a store of its own.
+macro_rules! on_each_database {
+    ($($check:ident,)+) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    let folder = tidemill_testkit::tempdir();
+                    super::$check(&format!("sqlite://{}/lake.db", folder.path().display())).await;
+                }
+            )+
+        }
+
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    match tidemill_testkit::Postgres::start().await {
+                        Some(server) => super::$check(&server.url()).await,
+                        None => tidemill_testkit::skipped(stringify!($check), "no PostgreSQL is installed"),
+                    }
+                }
+            )+
+        }
+    };
+}
+
+on_each_database! {
+    a_partition_moves_from_where_it_stands_alone,
+    a_lake_keeps_its_name,
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::saturating_from_millis(millis)
+}
+
+async fn open(url: &str) -> Store {
+    Store::open(&Config { url: url.into(), max_connections: 4 }).await.expect("a store")
+}
+
+async fn a_partition_moves_from_where_it_stands_alone(url: &str) {
+    let store = open(url).await;
+    assert_eq!(store.lateness(P).await.expect("answers"), LatenessState::default());
+    let clock = |source: &str, newest, met| StoredClock { source: source.into(), newest: at(newest), met };
+    let (late, again) = ([7; 16], [9; 16]);
+    let first = LatenessChanges {
+        partition: P,
+        after: 0,
+        floor: 8,
+        clocks: ClockChanges {
+            moved: vec![clock("a", 5, 1), clock("é", 6, 2)],
+            dropped: Vec::new(),
+            furthest: Some(at(6)),
+        },
+        left_out: vec![(late, Some(at(100))), (again, Some(at(100)))],
+        log_time: at(100),
+    };
+    assert!(store.move_on(&first).await.expect("answers"));
+    assert!(!store.move_on(&first).await.expect("answers"), "it stands elsewhere now");
+    let second = LatenessChanges {
+        after: 8,
+        floor: 9,
+        clocks: ClockChanges { moved: vec![clock("b", 9, 3)], dropped: vec!["a".into()], furthest: Some(at(9)) },
+        left_out: vec![(again, None)],
+        ..first
+    };
+    assert!(store.move_on(&second).await.expect("answers"));
+    let mut known = store.lateness(P).await.expect("answers");
+    known.clocks.clocks.sort_by_key(|clock| clock.met);
+    let clocks = StoredClocks { clocks: vec![clock("é", 6, 2), clock("b", 9, 3)], furthest: Some(at(9)) };
+    assert_eq!(known, LatenessState { floor: 9, clocks, has_left_out: true });
+    assert_eq!(store.left_out(P, &[late, again]).await.expect("answers"), [(late, at(100))]);
+}
+
+async fn a_lake_keeps_its_name(url: &str) {
+    let store = open(url).await;
+    let name = store.lake_name(None).await.expect("answers");
+    assert_eq!(open(url).await.lake_name(None).await.expect("answers"), name);
+    assert_eq!(store.lake_name(Some("shop")).await.expect("answers"), "shop", "what is given goes first");
+}

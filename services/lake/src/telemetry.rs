@@ -1,0 +1,111 @@
+//! What the service tells about itself.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+};
+use tidemill_domain::{Partition, Timestamp};
+use tidemill_lake_tables::{Appended, LakeError, TableDefinition};
+use tidemill_service::{Registry, telemetry::CodeLabel};
+use tidemill_stage::Failure;
+
+use crate::{error::Error, unit::LakeUnit};
+
+/// `table`: its name, for instance `silver.events`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TableLabel {
+    table: String,
+}
+
+impl TableLabel {
+    fn of(table: &TableDefinition) -> Self {
+        Self { table: table.to_string() }
+    }
+}
+
+/// `unit`: a unit of the service's work.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UnitLabel {
+    unit: String,
+}
+
+/// The service's metrics.
+#[derive(Debug, Clone)]
+pub(crate) struct Telemetry {
+    rows: Family<TableLabel, Counter>,
+    conflicts: Family<TableLabel, Counter>,
+    version: Family<TableLabel, Gauge>,
+    reached_time: Family<TableLabel, Gauge>,
+    commit_seconds: Histogram,
+    failures: Family<CodeLabel, Counter>,
+    asked_again: Counter,
+    lag: Family<UnitLabel, Gauge>,
+}
+
+impl Telemetry {
+    pub(crate) fn register(registry: &Registry) -> Self {
+        let telemetry = Self {
+            rows: Family::default(),
+            conflicts: Family::default(),
+            version: Family::default(),
+            reached_time: Family::default(),
+            commit_seconds: Histogram::new([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0]),
+            failures: Family::default(),
+            asked_again: Counter::default(),
+            lag: Family::default(),
+        };
+        registry.with(|registry| {
+            let registry = registry.sub_registry_with_prefix("tidemill_lake");
+            registry.register("rows", "TableRows written, by table", telemetry.rows.clone());
+            registry.register("conflicts", "Commits for which others were first", telemetry.conflicts.clone());
+            registry.register("version", "Newest version of a table", telemetry.version.clone());
+            registry.register(
+                "reached_time_seconds",
+                "When ingestion took the newest batch in that a table has, as Unix time",
+                telemetry.reached_time.clone(),
+            );
+            registry.register("commit_seconds", "From rows to a version", telemetry.commit_seconds.clone());
+            registry.register("failures", "Failures of units, by code", telemetry.failures.clone());
+            registry.register("asked_again", "Requests for batches that are missing", telemetry.asked_again.clone());
+            registry.register("consumer_lag", "Messages that are in no table yet, by unit", telemetry.lag.clone());
+        });
+        telemetry
+    }
+
+    pub(crate) fn committed(&self, table: &TableDefinition, appended: Appended, reached: Timestamp, took: Duration) {
+        let label = TableLabel::of(table);
+        self.rows.get_or_create(&label).inc_by(appended.rows as u64);
+        self.conflicts.get_or_create(&label).inc_by(appended.conflicts.into());
+        self.version.get_or_create(&label).set(appended.version.cast_signed());
+        let newest = self.reached_time.get_or_create(&label);
+        newest.set(newest.get().max(reached.millis().div_euclid(1000)));
+        self.commit_seconds.observe(took.as_secs_f64());
+        tracing::debug!(%table, version = appended.version, rows = appended.rows, "committed");
+    }
+
+    pub(crate) fn upkeep_failed(&self, table: &TableDefinition, what: &'static str, error: &LakeError) {
+        self.failures.get_or_create(&CodeLabel::of(error.code())).inc();
+        tracing::warn!(%table, what, code = error.code().as_str(), %error, "upkeep failed; the table is as it was");
+    }
+
+    pub(crate) fn failed(&self, unit: LakeUnit, error: &Error) {
+        self.failures.get_or_create(&CodeLabel::of(error.code())).inc();
+        tracing::warn!(%unit, code = error.code().as_str(), %error, "the unit starts over from its tables");
+    }
+
+    pub(crate) fn asked_again(&self, partition: Partition, after: u64) {
+        self.asked_again.inc();
+        tracing::warn!(%partition, after, "batches are missing; asking enrichment for them");
+    }
+
+    pub(crate) fn lag(&self, unit: LakeUnit, waiting: u64) {
+        self.lag.get_or_create(&UnitLabel { unit: unit.to_string() }).set(waiting.cast_signed());
+    }
+
+    /// The unit is another replica's business now.
+    pub(crate) fn forget(&self, unit: LakeUnit) {
+        self.lag.remove(&UnitLabel { unit: unit.to_string() });
+    }
+}

@@ -1,0 +1,61 @@
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+};
+
+use tidemill::{
+    client::{Client, Keys},
+    import::online_retail::{self, Sending},
+};
+use tidemill_domain::Amount;
+use tidemill_testkit::{crate_folder, skipped_even_in_ci};
+
+use crate::common::{TestShop, counts};
+
+/// Lines of the data set that are sent.
+const LINES: usize = 50_000;
+
+/// The first lines of the data set as a file of its own.
+fn part_of(data: &Path, part: &Path) {
+    let file = File::open(data).expect("the data set");
+    let lines = BufReader::new(zstd::Decoder::new(file).expect("zstd")).lines();
+    let mut out = File::create(part).expect("a file");
+    for line in lines.take(LINES + 1) {
+        writeln!(out, "{}", line.expect("a line")).expect("writes");
+    }
+}
+
+/// The sum of a column of what the suite says of each day and country.
+fn told(file: &Path, column: &str) -> Amount {
+    let mut reader = csv::Reader::from_path(file).expect("a CSV file");
+    let at = reader.headers().expect("a header").iter().position(|name| name == column).expect("the column");
+    reader.records().map(|record| record.expect("a record")[at].parse::<Amount>().expect("an amount")).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_shop_is_in_the_lake_to_the_last_digit() {
+    let data = crate_folder().join("../../../shared/data/online-retail/online_retail.csv.zst");
+    if !data.is_file() {
+        return skipped_even_in_ci("a_real_shop_is_in_the_lake", "the data set is not beside this checkout");
+    }
+    let shop = TestShop::start().await;
+    let lake = shop.lake();
+    let (part, out) = (shop.folder().join("part.csv"), shop.folder().join("out"));
+    part_of(&data, &part);
+    let url = |address| format!("http://{address}").parse().expect("a URL");
+    let client = Client::new(url(shop.suite.ingestion), url(shop.suite.reporting), Keys::default());
+    let sending = Sending { batch: 1_000, senders: 4, shuffle: Some(3) };
+    let summary = online_retail::import(&part, &out, &client, sending).await.expect("imports");
+    assert_eq!((summary.counted, summary.late), (LINES as u64, 0));
+
+    let log = shop.log().await;
+    counts("lines of bronze", log.len(), async || shop.rows("bronze/events", &["id"]).await.len()).await;
+    assert!(shop.bronze().await == log, "bronze is what was sent, line for line");
+    counts("events of silver", LINES, async || shop.rows("silver/events", &["id"]).await.len()).await;
+    counts("lines of orders", LINES, async || shop.rows("silver/order_lines", &["line"]).await.len()).await;
+    let net = shop.rows("silver/order_lines", &["net"]).await;
+    let net: Amount = net.iter().map(|row| row[0].parse::<Amount>().expect("an amount")).sum();
+    assert_eq!(net, told(&out.join("daily_country.csv"), "net"));
+    lake.stop().await;
+}
