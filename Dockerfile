@@ -20,11 +20,13 @@ RUN apt-get update && apt-get install --yes --no-install-recommends protobuf-com
  && cargo install --locked cargo-chef@0.1.78 cargo-auditable@0.7.7
 WORKDIR /build
 ARG STRIP
+# `-p tidemill-lake` for the lake, which takes longer to compile than all others.
+ARG MORE_PACKAGES=
 # What scripts/images sets, too.
 ENV CARGO_TARGET_DIR=/build/target \
     CARGO_PROFILE_IMAGE_STRIP=${STRIP} \
     RUSTFLAGS="-C target-feature=+crt-static" \
-    PACKAGES="-p tidemill -p tidemill-ingestion -p tidemill-enrichment -p tidemill-aggregation -p tidemill-alert -p tidemill-reporting"
+    PACKAGES="-p tidemill -p tidemill-ingestion -p tidemill-enrichment -p tidemill-aggregation -p tidemill-alert -p tidemill-reporting ${MORE_PACKAGES}"
 
 FROM chef AS planner
 COPY . .

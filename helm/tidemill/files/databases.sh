@@ -7,7 +7,9 @@ until pg_isready --quiet --host=127.0.0.1 --username="$POSTGRES_USER" --dbname=p
 secrets=/etc/tidemill/secrets
 PGPASSWORD=$(<"$secrets/postgres-password")
 export PGPASSWORD
-for service in enrichment aggregation alert reporting; do
+for service in enrichment aggregation alert reporting lake; do
+  # The lake is there where it is wanted.
+  [ -e "$secrets/$service-password" ] || continue
   PASSWORD_FILE=$secrets/$service-password psql --quiet --host=127.0.0.1 --username="$POSTGRES_USER" --dbname=postgres \
     --set=ON_ERROR_STOP=1 --set=service="$service" <<'SQL'
 -- Not as an argument, which every process here could read.

@@ -10,6 +10,9 @@
 {{- if and (not $v.postgres.enabled) (not $v.postgres.existingSecret) }}
 {{- fail "postgres.enabled is false: name a Secret with the keys enrichment-url, aggregation-url, alert-url and reporting-url in postgres.existingSecret" }}
 {{- end }}
+{{- if and $v.lake.enabled (not (hasPrefix "s3://" $v.lake.url)) }}
+{{- fail "lake.enabled is true: set lake.url to s3://bucket/prefix, since its replicas share the tables" }}
+{{- end }}
 {{- if and (not $v.influxdb.enabled) (not (and $v.influxdb.url $v.influxdb.existingSecret)) }}
 {{- fail "influxdb.enabled is false: set influxdb.url, and name a Secret with the key influxdb-token in influxdb.existingSecret" }}
 {{- end }}
@@ -25,7 +28,7 @@
 {{- end }}
 {{- if $v.image.requireDigest }}
 {{- $images := dict "test" (include "tidemill.image" (dict "root" $ "component" "tidemill" "image" $v.test.image "digest" $v.test.digest)) }}
-{{- range $component, $_ := $v.services }}
+{{- range $component, $_ := include "tidemill.services" . | fromYaml }}
 {{- $service := include "tidemill.service.values" (dict "root" $ "component" $component) | fromYaml }}
 {{- $_ := set $images (printf "services.%s" $component) (include "tidemill.image" (dict "root" $ "component" $component "image" $service.image "digest" $service.digest)) }}
 {{- end }}
@@ -41,7 +44,7 @@
 {{- end }}
 {{- end }}
 {{- $connections := 0 }}
-{{- range $component, $_ := $v.services }}
+{{- range $component, $_ := include "tidemill.services" . | fromYaml }}
 {{- $service := include "tidemill.service.values" (dict "root" $ "component" $component) | fromYaml }}
 {{- $most := int (ternary $service.autoscaling.maxReplicas ($service.replicas | default 1) (or $service.autoscaling.enabled $service.keda.enabled)) }}
 {{- if gt (int $service.autoscaling.minReplicas) (int $service.autoscaling.maxReplicas) }}

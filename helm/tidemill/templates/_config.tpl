@@ -52,6 +52,16 @@
       "url" (include "tidemill.influxdb.url" $root)
       "org" $values.influxdb.org
       "bucket" $values.influxdb.bucket) }}
+{{- else if eq .component "lake" }}
+{{- $s3 := dict "allow_http" $values.lake.allowHttp }}
+{{- with $values.lake.endpoint }}
+{{- $_ := set $s3 "endpoint" . }}
+{{- end }}
+{{- with $values.lake.region }}
+{{- $_ := set $s3 "region" . }}
+{{- end }}
+{{- $_ := set $settings "lake" (dict "url" $values.lake.url) }}
+{{- $_ := set $settings "lake.s3" $s3 }}
 {{- else if eq .component "alert" }}
 {{- with $definitions.rules }}
 {{- $_ := set $settings "rules" (dict "folder" "/etc/tidemill/rules") }}
@@ -78,7 +88,8 @@
       "enrichment" (list "reference")
       "aggregation" (list "metrics")
       "alert" (list "metrics" "rules")
-      "reporting" (list "metrics") }}
+      "reporting" (list "metrics")
+      "lake" list }}
 {{- $found := list }}
 {{- range $kind := index $reads .component }}
 {{- if index $.root.Values.definitions $kind }}
@@ -103,6 +114,8 @@ Secrets of a service, as files: part, then setting and key. Takes (dict "root" $
 {{- end }}
 {{- if eq .component "aggregation" }}
 {{- $_ := set $secrets "influxdb" (dict "METRICS_STORE__TOKEN" "influxdb-token") }}
+{{- else if and (eq .component "lake") $values.lake.existingSecret }}
+{{- $_ := set $secrets "lake" (dict "LAKE__S3__ACCESS_KEY_ID" "access-key-id" "LAKE__S3__SECRET_ACCESS_KEY" "secret-access-key") }}
 {{- else if and (eq .component "alert") (include "tidemill.slack" .root) }}
 {{- $_ := set $secrets "slack" (dict "SLACK__WEBHOOK_URL" "slack-webhook-url") }}
 {{- end }}
@@ -133,7 +146,8 @@ Secrets of a service, as files: part, then setting and key. Takes (dict "root" $
       "enrichment" "operate"
       "aggregation" "read operate"
       "alert" "read operate"
-      "reporting" "read operate") .component -}}
+      "reporting" "read operate"
+      "lake" "read operate") .component -}}
 {{- end -}}
 
 {{/*

@@ -37,9 +37,24 @@ labels:
   {{- include "tidemill.labels" . | nindent 2 }}
 {{- end -}}
 
+{{/* The services that there are: with the lake, where it is wanted. Takes $, gives YAML. */}}
+{{- define "tidemill.services" -}}
+{{- $services := deepCopy .Values.services }}
+{{- if .Values.lake.enabled }}
+{{- $_ := set $services "lake" .Values.lake.service }}
+{{- end }}
+{{- toYaml $services -}}
+{{- end -}}
+
 {{/* A service's values: its own entry over the defaults. Takes (dict "root" $ "component" name). */}}
 {{- define "tidemill.service.values" -}}
-{{- include "tidemill.overlay" (list .root.Values.serviceDefaults (index .root.Values.services .component)) -}}
+{{- $services := include "tidemill.services" .root | fromYaml }}
+{{- include "tidemill.overlay" (list .root.Values.serviceDefaults (index $services .component)) -}}
+{{- end -}}
+
+{{/* Services with a database, in one line with spaces. Takes $. */}}
+{{- define "tidemill.stateful" -}}
+enrichment aggregation alert reporting{{ if .Values.lake.enabled }} lake{{ end }}
 {{- end -}}
 
 {{/*

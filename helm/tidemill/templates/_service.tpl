@@ -223,6 +223,11 @@ by the largest of them.
 {{- $consumers = append $consumers (dict "stream" "REDRIVE" "name" "ingestion-redrive") }}
 {{- else if eq .component "alert" }}
 {{- $consumers = append $consumers (dict "stream" "METRICS" "name" "alert-metrics") }}
+{{- else if eq .component "lake" }}
+{{- range $p := until (int $.root.Values.nats.partitions) }}
+{{- $consumers = append $consumers (dict "stream" "RAW" "name" (printf "lake-bronze-%d" $p)) }}
+{{- $consumers = append $consumers (dict "stream" "ENRICHED" "name" (printf "lake-silver-%d" $p)) }}
+{{- end }}
 {{- else if eq .component "reporting" }}
 {{- range $stream := list "METRICS" "ALERTS" "RAW" "DLQ" }}
 {{- $consumers = append $consumers (dict "stream" $stream "name" (printf "reporting-%s" (lower $stream))) }}

@@ -29,7 +29,7 @@ impl Beats {
     /// The first beat behind a moment.
     pub(crate) fn next(&self, unit: LakeUnit, moment: Instant) -> Instant {
         let every = match unit {
-            LakeUnit::Bronze(_) | LakeUnit::Rejected => self.bronze,
+            LakeUnit::Bronze(_) | LakeUnit::Rejected | LakeUnit::Upkeep => self.bronze,
             LakeUnit::Silver(_) => self.silver,
         };
         let beats = moment.duration_since(self.begun).as_nanos() / every.as_nanos().max(1) + 1;

@@ -1,9 +1,10 @@
-//! TableRows of all units of a replica into one version of a table.
+//! Rows of all units of a replica into one version of a table.
 //!
 //! A table has one writer in a process. It takes what units give it within a short
 //! while, and commits that at once: so there are as many versions as beats, and not
 //! as many as partitions.
 
+mod keeper;
 mod orders;
 mod standing;
 mod writer;
@@ -13,13 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_domain::Timestamp;
 use tidemill_lake_tables::{
     AppId, Lake, LakeError, LakeErrorKind, TableDefinition, TablePart, TableProperties,
-    tables::{BronzeEvent, RejectedBody, SilverEvent, SilverOrderLine},
+    tables::{BronzeEvent, RejectedBody, SilverEvent, SilverOrder, SilverOrderLine},
 };
 use tidemill_service::Context;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::standing::TableStanding;
-use self::{orders::WriterOrder, writer::TableWriter};
+use self::{keeper::TableKind, orders::WriterOrder, writer::TableWriter};
 use crate::telemetry::Telemetry;
 
 /// Orders that may wait for a writer: a unit has one at a time.
@@ -32,6 +33,7 @@ pub(crate) struct Committers {
     pub(crate) rejected: Committer,
     pub(crate) silver_events: Committer,
     pub(crate) order_lines: Committer,
+    pub(crate) orders: Committer,
 }
 
 /// The way to the writer of a table.
@@ -45,34 +47,35 @@ pub(crate) struct Committer {
 impl Committers {
     /// Starts a writer for each table; they end with the last of their clones.
     pub(crate) fn start(context: &Context, lake: &Lake, properties: &TableProperties, telemetry: &Telemetry) -> Self {
-        let start = |table, sequence| {
+        let start = |table, kind| {
             let (orders, taken) = mpsc::channel(WAITING);
             let standing = Arc::default();
             let writer = TableWriter {
                 lake: lake.clone(),
                 table,
-                sequence,
+                kind,
                 properties: properties.clone(),
                 breaker: context.breaker("lake"),
                 shutdown: context.shutdown.clone(),
                 telemetry: telemetry.clone(),
                 standing: Arc::clone(&standing),
-                appender: None,
+                keeper: None,
             };
             tokio::spawn(writer.run(taken));
             Committer { table, orders, standing }
         };
         Self {
-            events: start(&BronzeEvent::TABLE, "raw_seq"),
-            rejected: start(&RejectedBody::TABLE, "dlq_seq"),
-            silver_events: start(&SilverEvent::TABLE, "raw_seq"),
-            order_lines: start(&SilverOrderLine::TABLE, "raw_seq"),
+            events: start(&BronzeEvent::TABLE, TableKind::Rows("raw_seq")),
+            rejected: start(&RejectedBody::TABLE, TableKind::Rows("dlq_seq")),
+            silver_events: start(&SilverEvent::TABLE, TableKind::Rows("raw_seq")),
+            order_lines: start(&SilverOrderLine::TABLE, TableKind::Rows("raw_seq")),
+            orders: start(&SilverOrder::TABLE, TableKind::Orders),
         }
     }
 
     /// All of them.
-    pub(crate) const fn all(&self) -> [&Committer; 4] {
-        [&self.events, &self.rejected, &self.silver_events, &self.order_lines]
+    pub(crate) const fn all(&self) -> [&Committer; 5] {
+        [&self.events, &self.rejected, &self.silver_events, &self.order_lines, &self.orders]
     }
 }
 

@@ -1,10 +1,15 @@
 //! What an operator sets.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_lake_tables::{S3Config, StorageConfig, TableProperties};
+use tidemill_lake_tables::{CompactionGoal, S3Config, StorageConfig, TableProperties};
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
@@ -36,6 +41,9 @@ pub struct Config {
     /// Events and order lines, typed.
     #[serde(default)]
     pub(crate) silver: LayerConfig,
+    /// What keeps tables quick to read.
+    #[serde(default)]
+    pub(crate) upkeep: UpkeepConfig,
     /// Event time: the same settings as aggregation's.
     #[serde(default)]
     pub(crate) windows: EventTimeRules,
@@ -120,6 +128,36 @@ impl Default for LayerConfig {
     }
 }
 
+/// Section `upkeep`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UpkeepConfig {
+    /// Minutes between two looks for small files.
+    pub(crate) every_minutes: u32,
+    /// Megabytes that a file should have.
+    pub(crate) file_megabytes: NonZeroU32,
+    /// So many smaller files in a folder of a table are put together.
+    pub(crate) least_files: u32,
+}
+
+impl Default for UpkeepConfig {
+    fn default() -> Self {
+        Self { every_minutes: 15, file_megabytes: NonZeroU32::MIN.saturating_add(127), least_files: 16 }
+    }
+}
+
+impl UpkeepConfig {
+    pub(crate) fn every(&self) -> Duration {
+        Duration::from_secs(u64::from(self.every_minutes) * 60)
+    }
+
+    pub(crate) fn goal(&self) -> CompactionGoal {
+        let megabyte = NonZeroU64::MIN.saturating_add((1 << 20) - 1);
+        let file_bytes = NonZeroU64::from(self.file_megabytes).saturating_mul(megabyte);
+        CompactionGoal { file_bytes, least_files: self.least_files as usize }
+    }
+}
+
 impl LakeConfig {
     /// Where the tables are.
     pub(crate) fn storage(&self) -> StorageConfig {
@@ -165,6 +203,7 @@ impl Config {
             ("lake.buffer_megabytes", self.lake.buffer_megabytes),
             ("lake.checkpoint_interval", self.lake.checkpoint_interval),
             ("lake.retention_hours", self.lake.retention_hours),
+            ("upkeep.every_minutes", self.upkeep.every_minutes),
             ("windows.max_sources", self.windows.max_sources),
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {

@@ -17,10 +17,11 @@ mod stage;
 mod store;
 mod telemetry;
 mod unit;
+mod upkeep;
 
 use std::sync::Arc;
 
-use tidemill_lake_tables::{Lake, tables};
+use tidemill_lake_tables::Lake;
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
@@ -54,9 +55,10 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let open_store = || Store::open(&config.store);
     let store = context.retry("store", open_store, tidemill_store::Error::is_transient).await?;
     let lake = Lake::open(&config.lake.storage()).map_err(StartError::new)?;
-    let name = async || store.lake_name(config.lake.id.as_deref()).await;
+    let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
-    let committers = Committers::start(&context, &lake, &config.lake.properties(name), &telemetry);
+    let properties = config.lake.properties(name);
+    let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let api = http::LakeApi { committers: committers.clone() };
     server.install(http::routes(&access, api))?;
     let partitions = bus.partitions();
@@ -69,6 +71,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         store_breaker: context.breaker("store"),
         units: Conditions::new(&context.health, "unit"),
         gaps: Conditions::new(&context.health, "enriched_gap"),
+        upkeep: config.upkeep,
+        lake,
+        properties,
         context: context.clone(),
         bus: bus.clone(),
         store,
@@ -77,15 +82,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     });
     let owned = tidemill_ownership::share(&context, &bus, units, move |lease| stage::run(shared.clone(), lease));
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
-    let durable = |unit: LakeUnit| Some(unit.durable());
+    let durable = |unit: LakeUnit| unit.durable();
     context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", durable, lag));
     Ok(Handle { address: server.address() })
 }
-
-/// The tables that this service writes, for the reference.
-pub const TABLES: [tidemill_lake_tables::TableDefinition; 4] = [
-    tables::BronzeEvent::TABLE,
-    tables::RejectedBody::TABLE,
-    tables::SilverEvent::TABLE,
-    tables::SilverOrderLine::TABLE,
-];

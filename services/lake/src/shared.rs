@@ -2,10 +2,13 @@
 
 use tidemill_bus::Bus;
 use tidemill_domain::Partition;
+use tidemill_lake_tables::{Lake, TableProperties};
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{Breaker, Conditions, Context};
 
-use crate::{beats::Beats, committer::Committers, store::Store, telemetry::Telemetry, unit::LakeUnit};
+use crate::{
+    beats::Beats, committer::Committers, config::UpkeepConfig, store::Store, telemetry::Telemetry, unit::LakeUnit,
+};
 
 /// Made once, when the service starts.
 pub(crate) struct Shared {
@@ -14,6 +17,9 @@ pub(crate) struct Shared {
     pub(crate) nats: Breaker,
     pub(crate) store: Store,
     pub(crate) store_breaker: Breaker,
+    pub(crate) lake: Lake,
+    pub(crate) properties: TableProperties,
+    pub(crate) upkeep: UpkeepConfig,
     pub(crate) committers: Committers,
     pub(crate) telemetry: Telemetry,
     pub(crate) beats: Beats,

@@ -2,6 +2,7 @@
 //! sources.
 
 mod lines;
+mod orders;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -11,18 +12,19 @@ use tidemill_domain::{Timestamp, text::has_control};
 use tidemill_events::{EnrichedBatch, EnrichedEventRef, EnrichmentRef, EventRef, event};
 use tidemill_lake_tables::{
     Date, LakeError, Rate, TableRows,
-    tables::{SilverEvent, SilverOrderLine},
+    tables::{OrderChange, SilverEvent, SilverOrderLine},
 };
 use tidemill_lateness::{Clocks, EventName, LeftOut, MetBatch, MetEvent, Outcome, key_of, meet, perhaps_left_out};
 
 use self::place::EventPlace;
 use crate::bronze::{int, long};
 
-/// TableRows of silver, on their way into its tables.
+/// Rows of silver, on their way into its tables.
 #[derive(Debug)]
 pub(crate) struct SilverRows {
     pub(crate) events: TableRows<SilverEvent<'static>>,
     pub(crate) lines: TableRows<SilverOrderLine<'static>>,
+    pub(crate) orders: TableRows<OrderChange<'static>>,
 }
 
 /// A batch, read.
@@ -78,6 +80,7 @@ impl<'b> SilverBatch<'b> {
             read.add_event(rows, place, ingested_at);
             if let Some(enrichment) = &read.event.enriched {
                 lines::add(&mut rows.lines, &read.event, enrichment, place);
+                orders::add(&mut rows.orders, &read.event, enrichment, place);
             }
         }
     }
@@ -85,7 +88,7 @@ impl<'b> SilverBatch<'b> {
 
 impl SilverRows {
     pub(crate) fn new() -> Result<Self, LakeError> {
-        Ok(Self { events: TableRows::new()?, lines: TableRows::new()? })
+        Ok(Self { events: TableRows::new()?, lines: TableRows::new()?, orders: TableRows::new()? })
     }
 }
 

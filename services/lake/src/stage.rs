@@ -18,7 +18,7 @@ use tidemill_stage::{Progressing, Work, consume, supervise};
 use tokio::time::sleep;
 
 use self::{bronze::BronzeRecipe, rejected::RejectedRecipe, silver::SilverRecipe, task::LakeTask};
-use crate::{error::Error, shared::Shared, unit::LakeUnit};
+use crate::{error::Error, shared::Shared, unit::LakeUnit, upkeep};
 
 /// Reads a unit's part of the log until it is to be given back.
 pub(crate) async fn run(shared: Arc<Shared>, lease: Lease<LakeUnit>) -> Result<(), Error> {
@@ -53,6 +53,11 @@ impl Work for LakeUnitWork {
             LakeUnit::Bronze(partition) => self.read(BronzeRecipe::open(&self.shared, partition), progress).await,
             LakeUnit::Silver(partition) => self.read(SilverRecipe::open(&self.shared, partition), progress).await,
             LakeUnit::Rejected => self.read(RejectedRecipe::open(&self.shared), progress).await,
+            LakeUnit::Upkeep => {
+                progress.goes_on();
+                upkeep::keep(&self.shared, &stop).await;
+                Ok(())
+            }
         }
     }
 

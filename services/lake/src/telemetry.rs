@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_lake_tables::{Appended, LakeError, TableDefinition};
+use tidemill_lake_tables::{Appended, Compacted, LakeError, TableDefinition};
 use tidemill_service::{Registry, telemetry::CodeLabel};
 use tidemill_stage::Failure;
 
@@ -39,6 +39,7 @@ pub(crate) struct Telemetry {
     version: Family<TableLabel, Gauge>,
     reached_time: Family<TableLabel, Gauge>,
     commit_seconds: Histogram,
+    compacted: Family<TableLabel, Counter>,
     failures: Family<CodeLabel, Counter>,
     asked_again: Counter,
     lag: Family<UnitLabel, Gauge>,
@@ -52,6 +53,7 @@ impl Telemetry {
             version: Family::default(),
             reached_time: Family::default(),
             commit_seconds: Histogram::new([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0]),
+            compacted: Family::default(),
             failures: Family::default(),
             asked_again: Counter::default(),
             lag: Family::default(),
@@ -67,6 +69,7 @@ impl Telemetry {
                 telemetry.reached_time.clone(),
             );
             registry.register("commit_seconds", "From rows to a version", telemetry.commit_seconds.clone());
+            registry.register("compacted_files", "Files that were put together", telemetry.compacted.clone());
             registry.register("failures", "Failures of units, by code", telemetry.failures.clone());
             registry.register("asked_again", "Requests for batches that are missing", telemetry.asked_again.clone());
             registry.register("consumer_lag", "Messages that are in no table yet, by unit", telemetry.lag.clone());
@@ -83,6 +86,12 @@ impl Telemetry {
         newest.set(newest.get().max(reached.millis().div_euclid(1000)));
         self.commit_seconds.observe(took.as_secs_f64());
         tracing::debug!(%table, version = appended.version, rows = appended.rows, "committed");
+    }
+
+    pub(crate) fn compacted(&self, table: &TableDefinition, compacted: Compacted) {
+        let Compacted { removed, added, rows } = compacted;
+        self.compacted.get_or_create(&TableLabel::of(table)).inc_by(removed as u64);
+        tracing::info!(%table, removed, added, rows, "files were put together");
     }
 
     pub(crate) fn upkeep_failed(&self, table: &TableDefinition, what: &'static str, error: &LakeError) {

@@ -14,21 +14,24 @@ pub(crate) enum LakeUnit {
     Silver(Partition),
     /// `DLQ`.
     Rejected,
+    /// What keeps tables quick to read.
+    Upkeep,
 }
 
 impl LakeUnit {
     /// All of them.
     pub(crate) fn all(partitions: PartitionCount) -> Vec<Self> {
         let each = partitions.all().flat_map(|partition| [Self::Bronze(partition), Self::Silver(partition)]);
-        each.chain([Self::Rejected]).collect()
+        each.chain([Self::Rejected, Self::Upkeep]).collect()
     }
 
-    /// The consumer that it reads by.
-    pub(crate) const fn durable(self) -> Durable {
+    /// The consumer that it reads by, if it reads.
+    pub(crate) const fn durable(self) -> Option<Durable> {
         match self {
-            Self::Bronze(partition) => Durable::LakeBronze(partition),
-            Self::Silver(partition) => Durable::LakeSilver(partition),
-            Self::Rejected => Durable::LakeRejected,
+            Self::Bronze(partition) => Some(Durable::LakeBronze(partition)),
+            Self::Silver(partition) => Some(Durable::LakeSilver(partition)),
+            Self::Rejected => Some(Durable::LakeRejected),
+            Self::Upkeep => None,
         }
     }
 }
@@ -39,6 +42,7 @@ impl fmt::Display for LakeUnit {
             Self::Bronze(partition) => write!(f, "bronze-{partition}"),
             Self::Silver(partition) => write!(f, "silver-{partition}"),
             Self::Rejected => f.write_str("rejected"),
+            Self::Upkeep => f.write_str("upkeep"),
         }
     }
 }

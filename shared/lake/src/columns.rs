@@ -1,4 +1,4 @@
-//! TableRows on their way into a table, by column.
+//! Rows on their way into a table, by column.
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -77,7 +77,7 @@ impl ColumnValues {
     }
 }
 
-/// TableRows of a table, gathered.
+/// Rows of a table, gathered.
 #[derive(Debug)]
 pub struct TableRows<R> {
     schema: SchemaRef,

@@ -169,7 +169,17 @@ fn kind_by_words(text: &str) -> LakeErrorKind {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if has(&["Unsupported", "unsupported", "Invalid protocol"]) {
         LakeErrorKind::Protocol
-    } else if has(&["not found", "No such file", "No table", "No files", "File not found", "EOF", "Corrupt", "Parquet", "Invalid JSON"]) {
+    } else if has(&[
+        "not found",
+        "No such file",
+        "No table",
+        "No files",
+        "File not found",
+        "EOF",
+        "Corrupt",
+        "Parquet",
+        "Invalid JSON",
+    ]) {
         LakeErrorKind::Damaged
     } else {
         LakeErrorKind::Internal

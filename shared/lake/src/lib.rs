@@ -8,6 +8,7 @@
 mod append;
 mod cell;
 mod columns;
+mod compact;
 mod date;
 mod decimal;
 mod declare;
@@ -22,11 +23,13 @@ pub mod tables;
 #[doc(hidden)]
 pub mod testing;
 mod upkeep;
+mod upsert;
 mod write;
 
 pub use append::{Appended, Appender, TablePart};
 pub use cell::ColumnCell;
 pub use columns::{Row, TableRows};
+pub use compact::{Compacted, CompactionGoal};
 pub use date::Date;
 pub use decimal::{LakeDecimal, Money, Rate};
 pub use definition::{ColumnDefinition, ColumnKind, Layer, TableDefinition};
@@ -35,3 +38,4 @@ pub use lake::Lake;
 pub use progress::{AppId, Reached};
 pub use storage::{S3Config, StorageConfig};
 pub use table::{LakeTable, TableProperties};
+pub use upsert::OrderKeeper;

@@ -4,7 +4,7 @@ mod bronze;
 mod silver;
 
 pub use bronze::{BronzeEvent, RejectedBody};
-pub use silver::{SilverEvent, SilverOrder, SilverOrderLine};
+pub use silver::{OrderChange, SilverEvent, SilverOrder, SilverOrderLine};
 
 use crate::TableDefinition;
 

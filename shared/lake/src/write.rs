@@ -1,4 +1,4 @@
-//! TableRows into files that no version has yet.
+//! Rows into files that no version has yet.
 
 use deltalake::{
     DeltaTable,

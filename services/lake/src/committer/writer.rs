@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidemill_domain::{Outage, Timestamp};
-use tidemill_lake_tables::{AppId, Appended, Appender, Lake, LakeError, TableDefinition, TablePart, TableProperties};
+use tidemill_lake_tables::{AppId, Appended, Lake, LakeError, TableDefinition, TablePart, TableProperties};
 use tidemill_service::Breaker;
 use tokio::{
     sync::mpsc,
@@ -15,6 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    keeper::{TableKeeper, TableKind},
     orders::{CommitBatch, WriterOrder},
     standing::TableStanding,
 };
@@ -26,15 +27,14 @@ const GATHERED: Duration = Duration::from_millis(200);
 pub(super) struct TableWriter {
     pub(super) lake: Lake,
     pub(super) table: &'static TableDefinition,
-    /// The column that has the sequence of a row.
-    pub(super) sequence: &'static str,
+    pub(super) kind: TableKind,
     pub(super) properties: TableProperties,
     pub(super) breaker: Breaker,
     pub(super) shutdown: CancellationToken,
     pub(super) telemetry: Telemetry,
     pub(super) standing: Arc<Mutex<TableStanding>>,
     /// Opened when it is first needed, and anew after an error.
-    pub(super) appender: Option<Appender>,
+    pub(super) keeper: Option<TableKeeper>,
 }
 
 impl TableWriter {
@@ -85,7 +85,7 @@ impl TableWriter {
     async fn append(&mut self, parts: &[TablePart], newest: Option<Timestamp>) -> Result<(), LakeError> {
         let (breaker, begun) = (self.breaker.clone(), Instant::now());
         loop {
-            match breaker.call(async { self.open().await?.append(parts).await }).await {
+            match breaker.call(async { self.open().await?.store(parts).await }).await {
                 Ok(appended) => {
                     self.appended(appended, newest, begun);
                     return Ok(());
@@ -94,7 +94,7 @@ impl TableWriter {
                     tracing::warn!(table = %self.table, %error, "a commit failed; trying again");
                 }
                 Err(error) => {
-                    self.appender = None;
+                    self.keeper = None;
                     return Err(error);
                 }
             }
@@ -109,20 +109,20 @@ impl TableWriter {
         self.telemetry.committed(self.table, appended, newest.unwrap_or(Timestamp::EPOCH), begun.elapsed());
     }
 
-    async fn open(&mut self) -> Result<&mut Appender, LakeError> {
-        let appender = match self.appender.take() {
-            Some(appender) => appender,
-            None => Appender::new(self.lake.table(self.table, &self.properties).await?, self.sequence),
+    async fn open(&mut self) -> Result<&mut TableKeeper, LakeError> {
+        let keeper = match self.keeper.take() {
+            Some(keeper) => keeper,
+            None => TableKeeper::open(&self.lake, self.table, self.kind, &self.properties).await?,
         };
-        Ok(self.appender.insert(appender))
+        Ok(self.keeper.insert(keeper))
     }
 
     /// Makes a checkpoint where it is time. Nobody waits for it.
     async fn keep_up(&mut self) {
         let version = self.standing.lock().unwrap_or_else(PoisonError::into_inner).version;
         let is_due = version.is_some_and(|version| version % u64::from(self.properties.checkpoint_interval) == 0);
-        let Some(appender) = self.appender.as_mut().filter(|_| is_due) else { return };
-        if let Err(error) = appender.checkpoint().await {
+        let Some(keeper) = self.keeper.as_mut().filter(|_| is_due) else { return };
+        if let Err(error) = keeper.checkpoint().await {
             self.telemetry.upkeep_failed(self.table, "checkpoint", &error);
         }
     }

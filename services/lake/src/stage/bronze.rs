@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidemill_bus::{Delivery, Error as BusError, Subscription};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{RawBatch, StreamName};
+use tidemill_events::{Durable, RawBatch, StreamName};
 use tidemill_lake_tables::{AppId, TablePart, TableRows, tables::BronzeEvent};
 
 use super::task::UnitRecipe;
@@ -36,7 +36,8 @@ impl BronzeRecipe {
         if end < reached {
             return Err(Error::ForeignLog { unit, reached, end });
         }
-        let subscription = shared.nats.call(shared.bus.subscribe_behind(unit.durable(), reached)).await?;
+        let subscription =
+            shared.nats.call(shared.bus.subscribe_behind(Durable::LakeBronze(partition), reached)).await?;
         let rows = TableRows::new()?;
         let recipe = Self { shared: shared.clone(), app, rows, bytes: 0, reached, newest: Timestamp::EPOCH };
         Ok((recipe, subscription))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidemill_bus::{Delivery, Error as BusError, Subscription};
 use tidemill_domain::Timestamp;
-use tidemill_events::{DeadLetter, StreamName};
+use tidemill_events::{DeadLetter, Durable, StreamName};
 use tidemill_lake_tables::{AppId, TablePart, TableRows, tables::RejectedBody};
 
 use super::task::UnitRecipe;
@@ -34,7 +34,7 @@ impl RejectedRecipe {
         if end < reached {
             return Err(Error::ForeignLog { unit, reached, end });
         }
-        let subscription = shared.nats.call(shared.bus.subscribe_behind(unit.durable(), reached)).await?;
+        let subscription = shared.nats.call(shared.bus.subscribe_behind(Durable::LakeRejected, reached)).await?;
         let rows = TableRows::new()?;
         Ok((Self { shared: shared.clone(), rows, bytes: 0, reached, newest: Timestamp::EPOCH }, subscription))
     }

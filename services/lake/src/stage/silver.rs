@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tidemill_bus::{Delivery, Error as BusError, Stored, Subscription};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_events::{EnrichedBatch, RawBatch, StreamName, topology};
+use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_lake_tables::{
     AppId, TablePart,
-    tables::{SilverEvent, SilverOrderLine},
+    tables::{SilverEvent, SilverOrder, SilverOrderLine},
 };
 use tidemill_lateness::{Clocks, LeftOut};
 use tidemill_stage::{Gap, Place, subscribe_in_order};
@@ -56,7 +56,7 @@ impl SilverRecipe {
         if end < floor {
             return Err(Error::ForeignLog { unit, reached: floor, end });
         }
-        let subscribe = subscribe_in_order(&shared.bus, unit.durable(), partition, floor);
+        let subscribe = subscribe_in_order(&shared.bus, Durable::LakeSilver(partition), partition, floor);
         let subscription = shared.nats.call(subscribe).await?;
         let recipe = Self {
             rows: SilverRows::new()?,
@@ -118,7 +118,7 @@ impl SilverRecipe {
             Err(error @ BusError::Decode(_)) => return Err(Error::Unreadable(error)),
             end => end?,
         };
-        let lag = nats.call(bus.lag(LakeUnit::Silver(self.partition).durable())).await?;
+        let lag = nats.call(bus.lag(Durable::LakeSilver(self.partition))).await?;
         Ok(lag == 0 && end.is_some_and(|end| end.message.raw_seq > self.floor))
     }
 }
@@ -153,6 +153,7 @@ impl UnitRecipe for SilverRecipe {
         let part = |table, rows| TablePart { app: AppId::of(table, partition), reaches, rows };
         let events = part(&SilverEvent::TABLE, self.rows.events.take()?);
         let lines = part(&SilverOrderLine::TABLE, self.rows.lines.take()?);
+        let orders = part(&SilverOrder::TABLE, self.rows.orders.take()?);
         let changes = LatenessChanges {
             partition,
             after: self.committed,
@@ -168,9 +169,13 @@ impl UnitRecipe for SilverRecipe {
             if changes.floor == changes.after {
                 return Ok(changes.floor);
             }
-            let (silver_events, order_lines) = (&shared.committers.silver_events, &shared.committers.order_lines);
-            let (events, lines) = tokio::join!(silver_events.commit(events, newest), order_lines.commit(lines, newest));
-            events.and(lines)?;
+            let to = &shared.committers;
+            let (events, lines, orders) = tokio::join!(
+                to.silver_events.commit(events, newest),
+                to.order_lines.commit(lines, newest),
+                to.orders.commit(orders, newest),
+            );
+            events.and(lines).and(orders)?;
             // Behind the tables, so that it is never ahead of them.
             match shared.store_breaker.call(answered(shared.store.move_on(&changes))).await? {
                 true => Ok(changes.floor),

@@ -8,13 +8,13 @@ use super::Store;
 
 impl Store {
     /// The name by which tables know this lake: as it is given, else as it was made up
-    /// when it was first asked for.
-    pub(crate) async fn lake_name(&self, given: Option<&str>) -> Result<String, Error> {
+    /// when it was first asked for; `fresh` is one that nobody has.
+    pub(crate) async fn lake_name(&self, given: Option<&str>, fresh: Uuid) -> Result<String, Error> {
         if let Some(given) = given {
             return Ok(given.to_owned());
         }
         sqlx::query("INSERT INTO lake (one, name) VALUES (1, $1) ON CONFLICT (one) DO NOTHING")
-            .bind(Uuid::now_v7().to_string())
+            .bind(fresh.to_string())
             .execute(self.database.writer())
             .await?;
         let row = sqlx::query("SELECT name FROM lake WHERE one = 1").fetch_one(self.database.writer()).await?;

@@ -3,6 +3,7 @@
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_lateness::{ClockChanges, StoredClock, StoredClocks};
 use tidemill_store::Config;
+use uuid::Uuid;
 
 use super::{LatenessChanges, LatenessState, Store};
 
@@ -84,7 +85,8 @@ async fn a_partition_moves_from_where_it_stands_alone(url: &str) {
 
 async fn a_lake_keeps_its_name(url: &str) {
     let store = open(url).await;
-    let name = store.lake_name(None).await.expect("answers");
-    assert_eq!(open(url).await.lake_name(None).await.expect("answers"), name);
-    assert_eq!(store.lake_name(Some("shop")).await.expect("answers"), "shop", "what is given goes first");
+    let name = store.lake_name(None, Uuid::from_u128(1)).await.expect("answers");
+    assert_eq!(name, Uuid::from_u128(1).to_string());
+    assert_eq!(open(url).await.lake_name(None, Uuid::from_u128(2)).await.expect("answers"), name);
+    assert_eq!(store.lake_name(Some("shop"), Uuid::from_u128(3)).await.expect("answers"), "shop", "it goes first");
 }

@@ -157,7 +157,7 @@ impl TestLake {
 }
 
 /// Waits until a count is as it is to be: what is read meanwhile may be of any version.
-pub(crate) async fn counts<F: Future<Output = usize>>(what: &str, expected: usize, count: impl Fn() -> F) {
+pub(crate) async fn counts(what: &str, expected: usize, count: impl AsyncFn() -> usize) {
     let mut counted = 0;
     let begun = std::time::Instant::now();
     while begun.elapsed() < DEADLINE {

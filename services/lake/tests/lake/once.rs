@@ -7,7 +7,9 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::{Value, json};
 use tidemill_domain::{Amount, Clock, SystemClock};
 
-use crate::common::{TestShop, counts};
+use tidemill_testkit::eventually;
+
+use crate::common::{DEADLINE, TestShop, counts};
 
 const ORDERS: usize = 400;
 const DAY: i64 = 86_400_000;
@@ -34,6 +36,35 @@ fn events(random: &mut StdRng) -> Vec<Value> {
     events
 }
 
+fn changed(kind: &str, order_id: &str, amount: &str) -> Value {
+    json!({"specversion": "1.0", "type": kind, "source": "till", "id": format!("{kind}-{order_id}"), "subject": "c-1",
+        "time": SystemClock.now().to_string(), "data": {"order_id": order_id, "amount": amount}})
+}
+
+/// What the suite says is left of its orders.
+async fn net_by_category(shop: &TestShop) -> BTreeMap<String, Amount> {
+    let today = SystemClock.now().floor_to(DAY);
+    let (from, to) = (today.plus_millis(-20 * DAY), today.plus_millis(2 * DAY));
+    let totals = shop.get(&format!("/v1/metrics/sales_metrics/totals?group_by=category&from={from}&to={to}")).await;
+    let rows = totals["rows"].as_array().unwrap_or_else(|| panic!("{totals}"));
+    let net = |row: &Value| {
+        let net = row["values"]["net"].as_str().and_then(|net| net.parse().ok());
+        (row["category"].as_str().expect("a category").to_owned(), net.expect("an amount"))
+    };
+    rows.iter().map(net).collect()
+}
+
+/// The same of the lake.
+async fn net_of_lines(shop: &TestShop) -> BTreeMap<String, Amount> {
+    let mut by_category = BTreeMap::new();
+    for row in shop.rows("silver/order_lines", &["category", "net", "late"]).await {
+        if row[2] == "false" {
+            *by_category.entry(row[0].clone()).or_default() += row[1].parse::<Amount>().expect("an amount");
+        }
+    }
+    by_category
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_there_once_whatever_happens_to_the_lake() {
     let shop = TestShop::start().await;
@@ -50,6 +81,9 @@ async fn everything_is_there_once_whatever_happens_to_the_lake() {
         lakes.swap_remove(victim).kill();
         lakes.push(shop.lake());
     }
+    let changes = [changed("order.refunded", "o-1", "1.00"), changed("order.cancelled", "o-2", "0")];
+    received += changes.len() as u64;
+    assert_eq!(shop.post(&changes, None).await["rejected_total"], 0);
     let late: Vec<Value> = (0..12).map(|number| order(&format!("late-{number}"), 12)).collect();
     shop.post(&late, None).await;
     received += late.len() as u64;
@@ -76,29 +110,22 @@ async fn everything_is_there_once_whatever_happens_to_the_lake() {
     assert_eq!(Some(flagged), books["late"].as_u64());
     assert!(flagged > 0, "some are late");
 
-    counts("lines of orders", 2 * distinct, async || shop.rows("silver/order_lines", &["line"]).await.len()).await;
-    let mut by_category: BTreeMap<String, Amount> = BTreeMap::new();
-    for row in shop.rows("silver/order_lines", &["category", "net", "late"]).await {
-        if row[2] == "false" {
-            *by_category.entry(row[0].clone()).or_default() += row[1].parse::<Amount>().expect("an amount");
-        }
-    }
-    let today = SystemClock.now().floor_to(DAY);
-    let path = format!(
-        "/v1/metrics/sales_metrics/totals?group_by=category&from={}&to={}",
-        today.plus_millis(-20 * DAY),
-        today.plus_millis(2 * DAY)
-    );
-    let totals = shop.get(&path).await;
-    let rows = totals["rows"].as_array().unwrap_or_else(|| panic!("{totals}"));
-    let of_suite: BTreeMap<String, Amount> = rows
-        .iter()
-        .map(|row| {
-            let net = row["values"]["net"].as_str().and_then(|net| net.parse().ok());
-            (row["category"].as_str().expect("a category").to_owned(), net.expect("an amount"))
-        })
-        .collect();
-    assert_eq!(by_category, of_suite, "{totals}");
+    let of_suite = net_by_category(&shop).await;
+    eventually("lines of orders sum to the suite's totals", DEADLINE, async || {
+        (net_of_lines(&shop).await == of_suite).then_some(())
+    })
+    .await;
+    let all: Amount = of_suite.values().copied().sum();
+    eventually("orders sum to the same", DEADLINE, async || {
+        let orders = shop.rows("silver/orders", &["net"]).await;
+        (orders.iter().map(|row| row[0].parse::<Amount>().expect("an amount")).sum::<Amount>() == all).then_some(())
+    })
+    .await;
+    let orders = shop.rows("silver/orders", &["order_id", "status"]).await;
+    assert_eq!(orders.len(), ORDERS, "one row each");
+    let changed: BTreeMap<&str, &str> =
+        orders.iter().filter(|row| row[1] != "placed").map(|row| (&*row[0], &*row[1])).collect();
+    assert_eq!(changed, BTreeMap::from([("o-1", "partly_refunded"), ("o-2", "cancelled")]));
     for lake in lakes {
         lake.stop().await;
     }

@@ -184,3 +184,47 @@ table! {
         raw_seq: i64,
     }
 }
+
+table! {
+    /// A change of an order, on its way into the orders.
+    OrderChange<'a> is Silver / "order_changes"
+    partitioned by [] clustered by []
+    {
+        /// Partition of the log.
+        partition: i32,
+        /// Sequence of the event's batch in `RAW`.
+        raw_seq: i64,
+        /// The order.
+        order_id: &'a str,
+        /// When it happened.
+        time: Timestamp,
+        /// The same, where it places the order.
+        placed_at: Option<Timestamp>,
+        /// The customer.
+        customer: Option<&'a str>,
+        /// Country of the customer.
+        country: Option<&'a str>,
+        /// Sales region of the country.
+        region: Option<&'a str>,
+        /// Currency of the amounts.
+        currency: Option<&'a str>,
+        /// As of the lines that can be read, summed up.
+        gross: Money,
+        /// Likewise.
+        discount: Money,
+        /// Likewise.
+        revenue: Money,
+        /// Likewise.
+        refund: Money,
+        /// Likewise.
+        cancelled: Money,
+        /// Likewise.
+        net: Money,
+        /// Of the order as a whole.
+        shipping: Money,
+        /// Likewise.
+        tax: Money,
+        /// Likewise.
+        excess: Money,
+    }
+}
