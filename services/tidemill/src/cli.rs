@@ -8,7 +8,7 @@ use tidemill_service::Printable;
 use crate::{
     arguments::{
         BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments,
-        InitArguments, KeysArguments, UpArguments,
+        InitArguments, KeysArguments, LakeArguments, SqlArguments, UpArguments,
     },
     bench, commands, demo, out,
 };
@@ -27,7 +27,8 @@ use crate::{
         tidemill check --ingestion-url http://localhost:7070\n  \
         tidemill bench --ingestion-url http://localhost:7070 --rate 2000 --duration 60\n  \
         tidemill books --reporting-url http://localhost:7080 --hours\n  \
-        tidemill dlq list --code schema_violation --since 2h\n\n\
+        tidemill dlq list --code schema_violation --since 2h\n  \
+        tidemill sql \"select * from daily_metrics\"   ask the lake, where one runs\n\n\
         Exit codes:\n  \
         0  done\n  \
         1  failed\n  \
@@ -58,6 +59,10 @@ enum Command {
     Books(BooksArguments),
     /// List, show, redrive and discard dead letters
     Dlq(DlqArguments),
+    /// Ask the lake a question in SQL
+    Sql(SqlArguments),
+    /// List the lake's tables, or print how a metric is computed from them
+    Lake(LakeArguments),
     /// Make a key, or the entry that services keep of one
     Keys(KeysArguments),
 }
@@ -85,6 +90,8 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Bench(bench) => bench::run(bench).await,
         Command::Books(books) => commands::books(books).await,
         Command::Dlq(dlq) => commands::dlq(dlq).await,
+        Command::Sql(sql) => commands::sql(sql).await,
+        Command::Lake(lake) => commands::lake(lake).await,
         Command::Keys(keys) => commands::keys(keys),
     };
     let (told, code) = match (result, out::failure()) {

@@ -4,6 +4,7 @@
 mod answers;
 mod error;
 mod keys;
+mod lake;
 mod load;
 mod service;
 mod told;
@@ -27,6 +28,7 @@ use told::{cause, told};
 pub use answers::{BatchVerdict, Books, HourOutcomes, OneSeries, Outcomes, PointOfSeries, Series, SourceOutcomes};
 pub use error::ClientError;
 pub use keys::Keys;
+pub use lake::LakeClient;
 pub use load::{LiveBytes, Offer};
 pub use service::SuiteService;
 

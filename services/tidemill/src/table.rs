@@ -17,21 +17,28 @@ pub(crate) fn plain(text: &str, most: usize) -> String {
 /// Rows under a header, in columns as wide as they need to be. Columns of
 /// numbers are set to the right.
 pub(crate) fn print<const N: usize>(header: [&str; N], numbers: [bool; N], rows: &[[String; N]]) {
+    print_columns(&header, &numbers, rows);
+}
+
+/// The same, where it is not known before how many columns there are.
+pub(crate) fn print_columns(header: &[&str], numbers: &[bool], rows: &[impl AsRef<[String]>]) {
     let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
+        let cells = rows.iter().map(|row| row.as_ref()[column].chars().count());
         cells.chain([header[column].chars().count()]).max().unwrap_or_default()
     };
-    let widths: [usize; N] = std::array::from_fn(width);
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
     // Whoever fills a cell may have forgotten that it is from outside.
-    let line = |cells: [&str; N]| {
+    let line = |cells: &[&str]| {
         let set = |column: usize| {
             let (cell, width) = (plain(cells[column], usize::MAX), widths[column]);
             if numbers[column] { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
         };
-        say!("{}", (0..N).map(set).collect::<Vec<_>>().join("  ").trim_end());
+        say!("{}", (0..header.len()).map(set).collect::<Vec<_>>().join("  ").trim_end());
     };
     line(header);
-    rows.iter().for_each(|row| line(std::array::from_fn(|column| row[column].as_str())));
+    for row in rows {
+        line(&row.as_ref().iter().map(String::as_str).collect::<Vec<_>>());
+    }
 }
 
 #[cfg(test)]

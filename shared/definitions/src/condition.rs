@@ -59,8 +59,13 @@ impl Condition {
         Ok(Self { text: text.into(), program: Arc::new(program), variables, members, numbers, plan })
     }
 
+    /// The comparisons that it consists of, where it is nothing else.
+    pub fn comparisons(&self) -> Option<&ComparisonPlan> {
+        self.plan.as_deref()
+    }
+
     /// As it is written.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.text
     }
 

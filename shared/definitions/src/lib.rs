@@ -25,6 +25,7 @@ pub use load::{DefinitionError, from_yaml, read_folder, version_of};
 pub use measure::{MeasureDefinition, MeasureKind};
 pub use metric::{CURRENCY, MetricDefinition};
 pub use metrics::Metrics;
+pub use plan::{ComparisonPlan, Operand, Relation, Scalar};
 pub use row::{Contribution, RowValue, dimension_value};
 pub use total_place::TotalPlace;
 pub use window::{Window, parse_duration};

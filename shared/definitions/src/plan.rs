@@ -13,28 +13,36 @@ use crate::{Field, data::plain, numeric::NumericMembers};
 
 /// A condition of comparisons.
 #[derive(Debug)]
-pub(crate) enum ComparisonPlan {
+pub enum ComparisonPlan {
     /// Both hold.
     Both(Box<[ComparisonPlan; 2]>),
     /// One of them holds.
     Either(Box<[ComparisonPlan; 2]>),
+    /// The values stand so to each other.
     Compare(Operand, Relation, Operand),
 }
 
 /// How two values stand to each other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Relation {
+pub enum Relation {
+    /// `<`
     Less,
+    /// `<=`
     LessOrEqual,
+    /// `>`
     Greater,
+    /// `>=`
     GreaterOrEqual,
+    /// `==`
     Equal,
+    /// `!=`
     Unequal,
 }
 
 /// What is compared.
 #[derive(Debug)]
-pub(crate) enum Operand {
+pub enum Operand {
+    /// What the condition says.
     Value(Scalar<'static>),
     /// A text that is there is meant as a number, or not.
     Field(Field, bool),
@@ -44,9 +52,12 @@ pub(crate) enum Operand {
 
 /// A value that has an order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Scalar<'v> {
+pub enum Scalar<'v> {
+    /// A whole number.
     Int(i64),
+    /// A fraction.
     Float(f64),
+    /// A text.
     Text(Cow<'v, str>),
 }
 

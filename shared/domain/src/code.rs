@@ -72,6 +72,8 @@ codes! {
         "Nothing: its body is gone. The event has to come from its sender again.";
     AlreadyRedriving = "already_redriving", "The event of the dead letter is on its way", Operator,
         "Wait for its outcome; `force` sends it again.";
+    AnswerTooLarge = "answer_too_large", "The answer has too many rows or bytes", Sender,
+        "Add LIMIT, ask for totals or for fewer columns.";
     Backlog = "backlog", "Later stages are behind", Sender,
         "Send the request again after `retry_after` seconds. Whoever runs the suite: scale or mend the stage that is behind; \
          `tidemill_ingestion_backlog_bytes` tells which stream waits.";
@@ -121,6 +123,8 @@ codes! {
         "Mend the members that `errors` names.";
     InvalidRequest = "invalid_request", "Invalid request", Sender,
         "Mend the members that `errors` names.";
+    InvalidSql = "invalid_sql", "Invalid SQL", Sender,
+        "Mend the question as `detail` says; docs/sql.md tells what is understood.";
     LakeDamaged = "lake_damaged", "A file of the lake is missing or cut", Operator,
         "Put the file back from a backup, or make the layer anew; docs/lake.md tells how. The log keeps what waits.";
     LakeDenied = "lake_denied", "The lake's store refuses the credentials", Operator,
@@ -165,6 +169,8 @@ codes! {
         "Look at `/openapi.json` for what there is.";
     NotKept = "not_kept", "Nothing is kept of the events that the dead letter counts", Operator,
         "The events have to come from their sender again. Letters beyond a key's budget are only counted.";
+    NotReadOnly = "not_read_only", "The question would change something", Sender,
+        "Ask by SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS or DESCRIBE: the lake is only read.";
     NullCharacter = "null_character", "A text holds U+0000", Sender,
         "Leave U+0000 out: no database of the suite holds it.";
     Overlapping = "overlapping_windows", "Overlapping windows", Sender,
@@ -175,6 +181,10 @@ codes! {
         "Send the rest after `retry_after` seconds; the limit of a key is `limits.rate_per_key`.";
     SchemaViolation = "schema_violation", "The data does not match its schema", Sender,
         "Mend the members that `errors` names, or the schema of the event type.";
+    SqlFailed = "sql_failed", "The question failed on its values", Sender,
+        "Look at `detail`: a division by zero, or a cast of a value that has no such form.";
+    SqlTooCostly = "sql_too_costly", "The question takes too long or too much memory", Sender,
+        "Ask for less time or fewer groups, or ask a table of gold; `lake.sql` has the limits.";
     Stopped = "stopped", "The work was given back", Nobody,
         "Who has it next does what is left.";
     Store = "store", "The database did not do what it was asked", Operator,
@@ -209,6 +219,10 @@ codes! {
         "`GET /v1/metrics` names those that there are.";
     UnknownOrder = "unknown_order", "Unknown order", Operator,
         "Look at the name that the order's answer gave. An order that was refused for every letter is not kept.";
+    UnknownTable = "unknown_table", "There is no such table", Sender,
+        "The answer names the tables that there are.";
+    UnknownTableVersion = "unknown_table_version", "The table has no such version", Sender,
+        "Ask for a version or a time that is kept; versions go after the time that `lake` sets for them.";
     UnknownType = "unknown_type", "The event type is not known", Operator,
         "Add a schema for the type to `schemas.folder`, or let `schemas.unknown` accept it without one.";
     UnknownVersion = "unknown_version", "Unknown version", Sender,

@@ -91,7 +91,7 @@ fn of_state(measure: &Measure) -> usize {
             Measure::Count(_) | Measure::DistinctKeyed(_) => NUMBER,
             Measure::Sum(_) | Measure::Min(_) | Measure::Max(_) => AMOUNT,
             Measure::Average { .. } => AMOUNT + NUMBER + 22,
-            Measure::DistinctSketch(set) => 2 + NUMBER * set.hashes(),
+            Measure::DistinctSketch(set) => 2 + NUMBER * set.hashes().len(),
             Measure::Quantile { sketch, .. } => 4 * NUMBER + (NUMBER + 14) * sketch.bucket_count(),
         }
 }

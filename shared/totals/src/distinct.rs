@@ -33,6 +33,17 @@ impl Distinct {
         changed
     }
 
+    /// Adds a value by its hash, the 64 bits of XXH3.
+    pub fn insert_hash(&mut self, hash: u64) {
+        self.0.insert(hash);
+        self.shrink();
+    }
+
+    /// The hashes that it keeps, ascending.
+    pub fn hashes(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.0.iter().copied()
+    }
+
     /// The union with `other`.
     pub fn merge(&mut self, other: &Self) {
         self.0.extend(&other.0);
@@ -53,11 +64,6 @@ impl Distinct {
     /// Whether [`estimate`](Self::estimate) is the exact count.
     pub fn is_exact(&self) -> bool {
         self.0.len() < SKETCH_SIZE
-    }
-
-    /// How many hashes it keeps.
-    pub(crate) fn hashes(&self) -> usize {
-        self.0.len()
     }
 
     fn shrink(&mut self) {

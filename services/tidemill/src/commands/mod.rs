@@ -7,6 +7,8 @@ mod ended;
 mod import;
 mod init;
 mod keys;
+mod lake;
+mod sql;
 mod up;
 
 pub(crate) use books::books;
@@ -16,4 +18,6 @@ pub(crate) use ended::{balanced, failed};
 pub(crate) use import::import;
 pub(crate) use init::init;
 pub(crate) use keys::keys;
+pub(crate) use lake::lake;
+pub(crate) use sql::sql;
 pub(crate) use up::up;

@@ -1,0 +1,118 @@
+//! What `tidemill sql` and `tidemill lake` are told.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use url::Url;
+
+/// Where the lake answers unless told otherwise.
+const LAKE: &str = "http://localhost:7090";
+
+/// Which lake.
+#[derive(Debug, Args)]
+pub struct LakeTarget {
+    /// Address of the lake's API (also --url)
+    #[arg(long, alias = "url", env = "TIDEMILL_LAKE_URL", default_value = LAKE, value_name = "URL")]
+    pub lake_url: Url,
+    /// Key of the suite that may read, where it needs one
+    #[arg(long, alias = "read-key", env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+}
+
+/// `tidemill sql`
+#[derive(Debug, Args)]
+#[command(after_help = "Tables are named by layer: bronze.events, silver.orders, gold.sales_metrics; one without a \
+    layer is of gold.\n`tidemill lake tables` lists them. The lake is only read.\n\nExamples:\n  \
+    tidemill sql \"select day, category, revenue from daily_metrics order by revenue desc limit 10\"\n  \
+    tidemill sql \"select count(*) from silver.events\" --at 2026-01-31T00:00:00Z\n  \
+    tidemill sql \"select * from silver.orders\" -o orders.parquet\n  \
+    tidemill sql --format json - <question.sql | jq .rows")]
+pub struct SqlArguments {
+    /// The question; `-` reads it from standard input
+    #[arg(value_name = "SQL")]
+    pub question: String,
+    /// As of a version of the table (12) or a time (2026-01-31T00:00:00Z)
+    #[arg(long, value_name = "VERSION|TIME")]
+    pub at: Option<String>,
+    /// How the answer is written [default: by the name of the file; else a table on a terminal, and CSV elsewhere]
+    #[arg(long, value_enum)]
+    pub format: Option<SqlFormat>,
+    /// Write the answer into this file
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub target: LakeTarget,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SqlFormat {
+    /// For people
+    Table,
+    /// One JSON object
+    Json,
+    /// A JSON object a row
+    Ndjson,
+    /// With a header
+    Csv,
+    /// A stream of Arrow IPC
+    Arrow,
+    /// A Parquet file
+    Parquet,
+}
+
+/// `tidemill lake`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidemill lake tables\n  \
+    tidemill lake plan sales_metrics --engine spark")]
+pub struct LakeArguments {
+    #[command(subcommand)]
+    pub(crate) command: LakeCommand,
+}
+
+/// What can be asked of the lake.
+#[derive(Debug, Subcommand)]
+pub enum LakeCommand {
+    /// List the tables, with version and age
+    Tables(LakeTables),
+    /// Print the SQL that computes a metric from silver
+    #[command(after_help = "Examples:\n  \
+        tidemill lake plan sales_metrics --engine duckdb\n  \
+        tidemill lake plan daily_sales --engine spark > daily_sales.sql")]
+    Plan(LakePlan),
+}
+
+/// `tidemill lake tables`
+#[derive(Debug, Args)]
+pub struct LakeTables {
+    #[command(flatten)]
+    pub(crate) target: LakeTarget,
+    /// Print JSON, with columns
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tidemill lake plan`
+#[derive(Debug, Args)]
+pub struct LakePlan {
+    /// The metric
+    #[arg(value_name = "METRIC")]
+    pub(crate) metric: String,
+    /// The engine that it is for
+    #[arg(long, value_enum, default_value = "datafusion")]
+    pub(crate) engine: PlanEngine,
+    #[command(flatten)]
+    pub(crate) target: LakeTarget,
+}
+
+/// An engine that reads the lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanEngine {
+    /// Ours
+    Datafusion,
+    /// DuckDB
+    Duckdb,
+    /// Spark
+    Spark,
+}

@@ -1,0 +1,105 @@
+//! SQL over the lake: it is only read, and within limits.
+
+mod answer;
+mod as_of;
+mod limits;
+mod statement;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use deltalake::datafusion::{
+    execution::{
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::FairSpillPool,
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    prelude::SessionContext,
+};
+use tidemill_definitions::MetricDefinition;
+use tidemill_lake_tables::Lake;
+use tokio::sync::Semaphore;
+
+use crate::{SqlError, session};
+pub use answer::{Answer, ResultFormat};
+pub use as_of::AsOf;
+pub use limits::SqlLimits;
+pub(crate) use tables::Sources;
+pub use tables::{ColumnState, TableState};
+
+/// The longest question, in bytes.
+const MAX_SQL: usize = 64 * 1024;
+
+/// Answers questions in SQL.
+#[derive(Debug)]
+pub struct SqlEngine {
+    lake: Lake,
+    limits: SqlLimits,
+    metrics: Vec<Arc<MetricDefinition>>,
+    runtime: Arc<RuntimeEnv>,
+    places: Semaphore,
+}
+
+impl SqlEngine {
+    /// Over a lake and the metrics whose tables gold has.
+    ///
+    /// # Errors
+    /// The folder for what goes to disk cannot be made.
+    pub fn new(lake: Lake, metrics: Vec<Arc<MetricDefinition>>, limits: SqlLimits) -> Result<Self, SqlError> {
+        let mut disk = DiskManagerBuilder::default().with_max_temp_directory_size(limits.spill_bytes);
+        if let Some(folder) = &limits.spill_folder {
+            disk = disk.with_mode(DiskManagerMode::Directories(vec![folder.clone()]));
+        }
+        let pool = Arc::new(FairSpillPool::new(limits.memory_bytes));
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
+        let places = Semaphore::new(limits.at_once.max(1));
+        Ok(Self { lake, limits, metrics, runtime, places })
+    }
+
+    /// The lake.
+    pub const fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// The metrics whose tables gold has.
+    pub fn metrics(&self) -> &[Arc<MetricDefinition>] {
+        &self.metrics
+    }
+
+    /// Answers a question, as of now or then.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub async fn query(&self, sql: &str, as_of: Option<AsOf>) -> Result<Answer, SqlError> {
+        if sql.len() > MAX_SQL {
+            return Err(SqlError::TooLong(MAX_SQL));
+        }
+        let wait = Duration::from_secs(self.limits.seconds);
+        let answered = tokio::time::timeout(wait, async {
+            let _place = self.places.acquire().await.map_err(|_| SqlError::Busy)?;
+            self.answer(sql, as_of).await
+        });
+        answered.await.unwrap_or(Err(SqlError::TookTooLong(self.limits.seconds)))
+    }
+
+    async fn answer(&self, sql: &str, as_of: Option<AsOf>) -> Result<Answer, SqlError> {
+        let context = self.context();
+        let state = context.state();
+        let statement = statement::read_only(&state, sql)?;
+        let names = statement::tables(&state, &statement)?;
+        self.register(&context, names, as_of).await?;
+        let plan = context.state().statement_to_plan(statement).await?;
+        statement::verify(&plan)?;
+        let frame = context.execute_logical_plan(plan).await?;
+        Answer::collect(frame.execute_stream().await?, &self.limits).await
+    }
+
+    /// A session without tables.
+    pub(crate) fn context(&self) -> SessionContext {
+        let context = session::session(Arc::clone(&self.runtime));
+        session::register(&context, &self.metrics);
+        context
+    }
+}

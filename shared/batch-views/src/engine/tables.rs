@@ -1,0 +1,228 @@
+//! The tables that there are.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::DateTime;
+use deltalake::{
+    DeltaTable,
+    datafusion::{
+        catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider},
+        common::TableReference,
+        prelude::SessionContext,
+    },
+};
+use futures::{StreamExt as _, TryStreamExt as _, future::ready, stream};
+use tidemill_domain::Timestamp;
+use tidemill_lake_tables::tables::ALL;
+
+use super::{SqlEngine, as_of::AsOf, statement::NamedTables};
+use crate::{
+    SqlError,
+    layers::{GOLD, LAYERS},
+    session::CATALOG,
+};
+
+/// Tables that are opened at once.
+const OPENED_AT_ONCE: usize = 8;
+
+/// A table, and how fresh it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableState {
+    /// As questions name it.
+    pub name: String,
+    /// What a row is, of a table that is declared.
+    pub about: Option<&'static str>,
+    /// Its version.
+    pub version: u64,
+    /// When that was made.
+    pub changed_at: Option<Timestamp>,
+    /// Files that it consists of.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: i64,
+    /// Its columns, and their types.
+    pub columns: Vec<ColumnState>,
+}
+
+/// Tables as a session has them: by their paths, the versions.
+#[derive(Debug, Default)]
+pub(crate) struct Sources(BTreeMap<String, i64>);
+
+impl Sources {
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
+    pub(crate) fn version(&self, path: &str) -> Option<i64> {
+        self.0.get(path).copied()
+    }
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnState {
+    /// Its name.
+    pub name: String,
+    /// Its type, as Delta calls it.
+    pub kind: String,
+    /// What it says, of a table that is declared.
+    pub about: Option<&'static str>,
+}
+
+impl SqlEngine {
+    /// The paths that tables may have.
+    fn paths(&self) -> Vec<String> {
+        let declared = ALL.iter().map(|table| table.path());
+        let more = GOLD.iter().map(|name| format!("gold/{name}"));
+        let metrics = self.metrics.iter().map(|metric| format!("gold/{}", metric.name));
+        let mut paths: Vec<String> = declared.chain(more).chain(metrics).collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    /// The tables that there are now.
+    async fn existing(&self, paths: Vec<String>) -> Result<Vec<(String, DeltaTable)>, SqlError> {
+        let open = |path: String| async move {
+            let table = self.lake.existing(&path).await?;
+            Ok::<_, SqlError>(table.map(|table| (path, table)))
+        };
+        let tables = stream::iter(paths).map(open).buffered(OPENED_AT_ONCE);
+        tables.try_filter_map(|table| ready(Ok(table))).try_collect().await
+    }
+
+    /// All tables, with how fresh they are.
+    ///
+    /// # Errors
+    /// The store is away, or a table cannot be read.
+    pub async fn tables(&self) -> Result<Vec<TableState>, SqlError> {
+        let tables = self.existing(self.paths()).await?;
+        tables.into_iter().map(|(path, table)| state(&path, &table)).collect()
+    }
+
+    /// Makes those tables of these known to a session that there are.
+    pub(crate) async fn sources(&self, context: &SessionContext, paths: &[&str]) -> Result<Sources, SqlError> {
+        let tables = self.existing(paths.iter().map(ToString::to_string).collect()).await?;
+        let version = |table: &DeltaTable| table.version().unwrap_or_default().try_into().unwrap_or(i64::MAX);
+        let sources = tables.iter().map(|(path, table)| (path.clone(), version(table))).collect();
+        provide(context, tables, None).await?;
+        Ok(Sources(sources))
+    }
+
+    /// Makes the tables that a question names known to a session.
+    pub(super) async fn register(
+        &self,
+        context: &SessionContext,
+        names: NamedTables,
+        as_of: Option<AsOf>,
+    ) -> Result<(), SqlError> {
+        let paths = match names {
+            NamedTables::All => self.paths(),
+            NamedTables::Some(paths) => {
+                if matches!(as_of, Some(AsOf::Version(_))) && paths.len() > 1 {
+                    return Err(SqlError::VersionOfSeveral(paths.len()));
+                }
+                let known = self.paths();
+                if let Some(unknown) = paths.iter().find(|path| !known.contains(path)) {
+                    return Err(self.unknown(unknown).await);
+                }
+                let tables = self.existing(paths.iter().cloned().collect()).await?;
+                if let Some(missing) = paths.iter().find(|path| tables.iter().all(|(there, _)| there != *path)) {
+                    return Err(self.unknown(missing).await);
+                }
+                return provide(context, tables, as_of).await;
+            }
+        };
+        let tables = self.existing(paths).await?;
+        provide(context, tables, as_of).await
+    }
+
+    async fn unknown(&self, path: &str) -> SqlError {
+        match self.existing(self.paths()).await {
+            Err(error) => error,
+            Ok(tables) => {
+                let known: Vec<_> = tables.iter().map(|(path, _)| path.replace('/', ".")).collect();
+                let known = if known.is_empty() { "none yet".into() } else { known.join(", ") };
+                SqlError::UnknownTable { name: path.replace('/', "."), known }
+            }
+        }
+    }
+}
+
+async fn provide(
+    context: &SessionContext,
+    tables: Vec<(String, DeltaTable)>,
+    as_of: Option<AsOf>,
+) -> Result<(), SqlError> {
+    let catalog = MemoryCatalogProvider::new();
+    for layer in LAYERS {
+        catalog.register_schema(layer, Arc::new(MemorySchemaProvider::new()))?;
+    }
+    context.register_catalog(CATALOG, Arc::new(catalog));
+    for (path, mut table) in tables {
+        go_back(&path, &mut table, as_of).await?;
+        table.update_datafusion_session(&context.state())?;
+        let provider = table.table_provider().await?;
+        if let Some((layer, name)) = path.split_once('/') {
+            context.register_table(TableReference::partial(layer, name), provider)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a table back to where it was.
+async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<AsOf>) -> Result<(), SqlError> {
+    let loaded = match as_of {
+        None => return Ok(()),
+        Some(AsOf::Version(version)) => table.load_version(version).await,
+        Some(AsOf::Time(time)) => match DateTime::from_timestamp_millis(time.millis()) {
+            Some(time) => table.load_with_datetime(time).await,
+            None => Ok(()),
+        },
+    };
+    let asked = match as_of {
+        Some(AsOf::Time(time)) => time.to_string(),
+        Some(AsOf::Version(version)) => version.to_string(),
+        None => String::new(),
+    };
+    let none = |reason: String| SqlError::NoSuchVersion { table: path.replace('/', "."), asked, reason };
+    if let Err(error) = loaded {
+        return Err(none(error.to_string()));
+    }
+    match (as_of, changed_at(table)) {
+        (Some(AsOf::Time(time)), Some(changed_at)) if changed_at > time => {
+            Err(none(format!("its first version that is kept is of {changed_at}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn changed_at(table: &DeltaTable) -> Option<Timestamp> {
+    let snapshot = table.snapshot().ok()?;
+    let millis = snapshot.version_timestamp(table.version()?)?;
+    Some(Timestamp::saturating_from_millis(millis))
+}
+
+fn state(path: &str, table: &DeltaTable) -> Result<TableState, SqlError> {
+    let snapshot = table.snapshot()?;
+    let declared = ALL.iter().find(|declared| declared.path() == path);
+    let about = |name: &str| {
+        let column = declared?.columns.iter().find(|column| column.name == name);
+        column.map(|column| column.about)
+    };
+    let (files, schema) = (snapshot.log_data(), snapshot.schema());
+    let columns = schema.fields().map(|field| ColumnState {
+        name: field.name().clone(),
+        kind: field.data_type().to_string(),
+        about: about(field.name()),
+    });
+    Ok(TableState {
+        name: path.replace('/', "."),
+        about: declared.map(|declared| declared.about),
+        version: table.version().unwrap_or_default(),
+        changed_at: changed_at(table),
+        files: files.num_files(),
+        bytes: files.iter().map(|file| file.size()).sum(),
+        columns: columns.collect(),
+    })
+}

@@ -1,0 +1,108 @@
+//! What can go wrong with a question.
+
+use deltalake::{DeltaTableError, arrow::error::ArrowError, datafusion::error::DataFusionError};
+use tidemill_domain::Code;
+use tidemill_lake_tables::LakeError;
+
+/// Why a question is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// It is no SQL, or names what is not there.
+    #[error("{0}")]
+    Invalid(String),
+    /// It would change something.
+    #[error("only SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS and DESCRIBE are answered")]
+    NotReadOnly,
+    /// No table has this name.
+    #[error("there is no table {name}; there are {known}")]
+    UnknownTable {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A table has no such version, or was not there at the time.
+    #[error("{table} has no version {asked}: {reason}")]
+    NoSuchVersion {
+        /// The table.
+        table: String,
+        /// What was asked for.
+        asked: String,
+        /// Why there is none.
+        reason: String,
+    },
+    /// A version is one of a table, and the question names several.
+    #[error("a version is one of a table, and the question names {0} tables: ask as of a time")]
+    VersionOfSeveral(usize),
+    /// The text is too long.
+    #[error("a question is at most {0} bytes long")]
+    TooLong(usize),
+    /// The answer has too many rows.
+    #[error("the answer has more than {0} rows: add LIMIT, or ask for totals")]
+    TooManyRows(usize),
+    /// The answer has too many bytes.
+    #[error("the answer has more than {0} bytes: add LIMIT, or ask for fewer columns")]
+    TooManyBytes(usize),
+    /// It takes too long.
+    #[error("the answer is not there after {0} seconds: ask for less time, or a table of gold")]
+    TookTooLong(u64),
+    /// It needs more memory and disk than there is.
+    #[error("the question needs more memory than it may take: {0}")]
+    OutOfMemory(String),
+    /// Too many others are being answered.
+    #[error("too many questions are being answered")]
+    Busy,
+    /// It went wrong on the way, by its values.
+    #[error("{0}")]
+    Failed(String),
+    /// The tables cannot be read.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
+impl SqlError {
+    /// Its stable code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) | Self::TooLong(_) => Code::InvalidSql,
+            Self::NotReadOnly => Code::NotReadOnly,
+            Self::UnknownTable { .. } => Code::UnknownTable,
+            Self::NoSuchVersion { .. } | Self::VersionOfSeveral(_) => Code::UnknownTableVersion,
+            Self::TooManyRows(_) | Self::TooManyBytes(_) => Code::AnswerTooLarge,
+            Self::TookTooLong(_) | Self::OutOfMemory(_) => Code::SqlTooCostly,
+            Self::Busy => Code::Busy,
+            Self::Failed(_) => Code::SqlFailed,
+            Self::Lake(error) => error.code(),
+        }
+    }
+}
+
+impl From<DataFusionError> for SqlError {
+    fn from(error: DataFusionError) -> Self {
+        let is_of_store = |error: &DataFusionError| {
+            use DataFusionError as E;
+            matches!(error, E::ObjectStore(_) | E::IoError(_) | E::ParquetError(_))
+        };
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(reason) => Self::OutOfMemory(reason.clone()),
+            DataFusionError::SQL(..)
+            | DataFusionError::Plan(_)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::NotImplemented(_) => Self::Invalid(error.strip_backtrace()),
+            root if is_of_store(root) => Self::Lake(error.into()),
+            _ => Self::Failed(error.strip_backtrace()),
+        }
+    }
+}
+
+impl From<DeltaTableError> for SqlError {
+    fn from(error: DeltaTableError) -> Self {
+        Self::Lake(error.into())
+    }
+}
+
+impl From<ArrowError> for SqlError {
+    fn from(error: ArrowError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}

@@ -1,0 +1,90 @@
+//! The tables of gold: one for each metric, and two more.
+//!
+//! A table says in its commits how far silver is in it, as transactions of Delta: so
+//! each run computes the days whose windows have new rows, and nothing else. A run
+//! that is ended at any point leaves days that are right, and a table that says less
+//! than it has; the next run computes them once more.
+
+mod coverage;
+mod lifetime;
+mod refreshed;
+mod table;
+mod write;
+
+use std::sync::Arc;
+
+use deltalake::datafusion::prelude::SessionContext;
+use tidemill_definitions::{DefinitionError, MetricDefinition};
+use tidemill_domain::Currency;
+
+pub use lifetime::CustomerSegments;
+pub use refreshed::Refreshed;
+
+use crate::{MetricPlan, SqlEngine, SqlError, engine::Sources, session};
+use coverage::Coverage;
+use table::GoldTable;
+
+const DAILY: (&str, &str) = ("daily_metrics.yaml", include_str!("../gold/daily_metrics.yaml"));
+
+/// Keeps gold up to silver.
+#[derive(Debug)]
+pub struct Gold {
+    tables: Vec<GoldTable>,
+    segments: CustomerSegments,
+}
+
+impl Gold {
+    /// The tables of these metrics.
+    ///
+    /// # Errors
+    /// A definition of ours is wrong.
+    pub fn of(metrics: &[Arc<MetricDefinition>]) -> Result<Self, DefinitionError> {
+        let plans = metrics.iter().map(|metric| GoldTable::of_metric(MetricPlan::of(metric)));
+        let daily = MetricPlan::of(&Arc::new(MetricDefinition::parse(DAILY.0, DAILY.1)?));
+        let tables = plans.chain([GoldTable::daily(daily)]).collect();
+        Ok(Self { tables, segments: CustomerSegments::built_in()? })
+    }
+
+    /// The metrics whose rows it takes.
+    pub fn metrics(&self) -> impl Iterator<Item = Arc<MetricDefinition>> {
+        self.tables.iter().map(|table| table.plan.shared_metric())
+    }
+
+    /// Brings each table up to silver; answers those that changed.
+    ///
+    /// # Errors
+    /// The store is away, or a table cannot be read or written. Tables before it are
+    /// as they should be, and to call it again is always right.
+    pub async fn refresh(&self, engine: &SqlEngine) -> Result<Vec<Refreshed>, SqlError> {
+        let mut changed = Vec::new();
+        let context = engine.context();
+        session::register(&context, &self.metrics().collect::<Vec<_>>());
+        let sources = engine.sources(&context, &["silver/events", "silver/order_lines", "silver/orders"]).await?;
+        if sources.has("silver/events") {
+            let silver = Coverage::of_silver(&context).await?;
+            let base = newest_base(&context).await?;
+            for table in &self.tables {
+                changed.extend(table.refresh(engine, &context, &silver, base).await?);
+            }
+        }
+        changed.extend(self.lifetime(engine, &context, &sources).await?);
+        Ok(changed)
+    }
+
+    async fn lifetime(
+        &self,
+        engine: &SqlEngine,
+        context: &SessionContext,
+        sources: &Sources,
+    ) -> Result<Option<Refreshed>, SqlError> {
+        lifetime::refresh(engine, context, sources, &self.segments).await
+    }
+}
+
+/// The shop's base currency, as the newest event has it.
+async fn newest_base(context: &SessionContext) -> Result<Option<Currency>, SqlError> {
+    let sql = "SELECT base_currency FROM silver.events WHERE base_currency IS NOT NULL ORDER BY time DESC LIMIT 1";
+    let batches = context.sql(sql).await?.collect().await?;
+    let text = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| coverage::text(batch, 0, 0));
+    Ok(text.transpose()?.and_then(|text| text.parse().ok()))
+}

@@ -1,0 +1,86 @@
+//! How far silver is, and how far it is in a table of gold.
+
+use std::collections::BTreeMap;
+
+use deltalake::{
+    DeltaTable,
+    arrow::{array::RecordBatch, util::display::array_value_to_string},
+    datafusion::prelude::SessionContext,
+    kernel::Transaction,
+};
+
+use crate::SqlError;
+
+/// By partition of the log, the last sequence of `RAW` of which rows are there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Coverage(BTreeMap<i32, i64>);
+
+/// A value as a text.
+pub(super) fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<String, SqlError> {
+    Ok(array_value_to_string(batch.column(column), row)?)
+}
+
+impl Coverage {
+    /// That of `silver.events`, as the session has it.
+    pub(super) async fn of_silver(context: &SessionContext) -> Result<Self, SqlError> {
+        let sql = "SELECT partition, max(raw_seq) AS raw_seq FROM silver.events GROUP BY partition";
+        let mut all = BTreeMap::new();
+        for batch in context.sql(sql).await?.collect().await? {
+            for row in 0..batch.num_rows() {
+                let number = |column| text(&batch, column, row);
+                if let (Ok(partition), Ok(raw_seq)) = (number(0)?.parse(), number(1)?.parse()) {
+                    all.insert(partition, raw_seq);
+                }
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// That of a table of gold, of the partitions that silver has.
+    pub(super) async fn of_gold(&self, table: &DeltaTable, app: &str) -> Result<Self, SqlError> {
+        let (state, log_store) = (table.snapshot()?, table.log_store());
+        let mut all = BTreeMap::new();
+        for partition in self.0.keys() {
+            let version = state.transaction_version(log_store.as_ref(), name(app, *partition)).await?;
+            all.extend(version.map(|version| (*partition, version)));
+        }
+        Ok(Self(all))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A condition of SQL for the rows that are here and not in `other`.
+    pub(super) fn behind(&self, other: &Self) -> Option<String> {
+        let new = self.0.iter().filter_map(|(partition, raw_seq)| {
+            let known = other.0.get(partition).copied().unwrap_or_default();
+            (*raw_seq > known).then(|| format!("\"partition\" = {partition} AND \"raw_seq\" > {known}"))
+        });
+        let new: Vec<_> = new.collect();
+        (!new.is_empty()).then(|| new.join(" OR "))
+    }
+
+    /// What says so in a commit.
+    pub(super) fn transactions(&self, app: &str) -> Vec<Transaction> {
+        self.0.iter().map(|(partition, raw_seq)| Transaction::new(name(app, *partition), *raw_seq)).collect()
+    }
+}
+
+fn name(app: &str, partition: i32) -> String {
+    format!("{app}/{partition}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_is_asked_for() {
+        let silver = Coverage([(0, 7), (1, 3), (2, 1)].into());
+        let gold = Coverage([(0, 5), (1, 3)].into());
+        let new = silver.behind(&gold).expect("is behind");
+        assert_eq!(new, "\"partition\" = 0 AND \"raw_seq\" > 5 OR \"partition\" = 2 AND \"raw_seq\" > 0");
+        assert_eq!(silver.behind(&silver), None);
+    }
+}

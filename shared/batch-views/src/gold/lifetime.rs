@@ -1,0 +1,114 @@
+//! `gold.customer_lifetime_value`: what each customer's orders come to.
+
+use deltalake::{datafusion::prelude::SessionContext, kernel::Transaction};
+use serde::Deserialize;
+use tidemill_definitions::{DefinitionError, from_yaml};
+use tidemill_domain::Amount;
+
+use super::{
+    refreshed::Refreshed,
+    write::{GoldPart, write},
+};
+use crate::{SqlDialect, SqlEngine, SqlError, engine::Sources};
+
+pub(super) const NAME: &str = "customer_lifetime_value";
+const PATH: &str = "gold/customer_lifetime_value";
+const SEGMENTS: (&str, &str) =
+    ("customer_lifetime_value.yaml", include_str!("../../gold/customer_lifetime_value.yaml"));
+/// What it is made of.
+const SOURCES: [&str; 2] = ["silver/orders", "silver/order_lines"];
+
+/// CustomerSegments of customers by value.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerSegments {
+    segments: Vec<CustomerSegment>,
+    otherwise: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CustomerSegment {
+    name: String,
+    /// In the base currency.
+    above: Amount,
+}
+
+impl CustomerSegments {
+    /// Those that come without a word.
+    ///
+    /// # Errors
+    /// They are wrong.
+    pub fn built_in() -> Result<Self, DefinitionError> {
+        from_yaml(SEGMENTS.0, SEGMENTS.1)
+    }
+
+    /// The segment of a value, in SQL.
+    fn sql(&self, value: &str) -> String {
+        let text = |text: &str| SqlDialect::DataFusion.text(text);
+        let case = |segment: &CustomerSegment| {
+            format!("WHEN {value} > CAST('{}' AS DECIMAL(38, 12)) THEN {}", segment.above, text(&segment.name))
+        };
+        let cases: Vec<_> = self.segments.iter().map(case).collect();
+        format!("CASE {} ELSE {} END", cases.join(" "), text(&self.otherwise))
+    }
+}
+
+/// A row for each customer and currency of their orders.
+fn sql(segments: &CustomerSegments) -> String {
+    let segment = segments.sql("coalesce(sum(\"base_value\") OVER (PARTITION BY \"customer\"), 0)");
+    format!(
+        r#"WITH "lines" AS (
+  SELECT "partition", "order_id", sum("base_net") AS "base_net", max("base_currency") AS "base_currency"
+  FROM silver.order_lines WHERE "order_id" IS NOT NULL GROUP BY "partition", "order_id"
+), "customers" AS (
+  SELECT o."customer", o."currency", sum(o."net") AS "value", count(o."placed_at") AS "orders",
+    min(o."placed_at") AS "first_order", max(o."placed_at") AS "last_order", sum(l."base_net") AS "base_value",
+    max(l."base_currency") AS "base_currency"
+  FROM silver.orders o LEFT JOIN "lines" l ON o."partition" = l."partition" AND o."order_id" = l."order_id"
+  WHERE o."customer" IS NOT NULL GROUP BY o."customer", o."currency"
+)
+SELECT "customer", "currency", "value", "orders", "first_order", "last_order",
+  share("value", "orders") AS "average", "base_value", "base_currency", {segment} AS "segment"
+FROM "customers""#
+    )
+}
+
+/// Computes all of it, where any of its sources has changed.
+pub(super) async fn refresh(
+    engine: &SqlEngine,
+    context: &SessionContext,
+    sources: &Sources,
+    segments: &CustomerSegments,
+) -> Result<Option<Refreshed>, SqlError> {
+    let versions: Option<Vec<i64>> = SOURCES.iter().map(|path| sources.version(path)).collect();
+    let Some(versions) = versions else { return Ok(None) };
+    let table = engine.lake().existing(PATH).await?;
+    let names = SOURCES.map(|source| format!("{PATH}/{source}"));
+    if let Some(table) = &table {
+        let mut known = Vec::new();
+        for name in &names {
+            known.push(table.snapshot()?.transaction_version(table.log_store().as_ref(), name).await?);
+        }
+        if versions.iter().zip(&known).all(|(version, known)| *known == Some(*version)) {
+            return Ok(None);
+        }
+    }
+    let transactions = names.iter().zip(&versions).map(|(name, version)| Transaction::new(name, *version)).collect();
+    let part = GoldPart { sql: sql(segments), replaces: None, transactions, partitioned_by: None };
+    let version = write(engine, context, PATH, table, part).await?;
+    Ok(Some(Refreshed { table: format!("gold.{NAME}"), days: None, version }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_data() {
+        let segments = CustomerSegments::built_in().expect("they are right");
+        let sql = segments.sql("v");
+        assert!(sql.starts_with("CASE WHEN v > CAST('10000.00' AS DECIMAL(38, 12)) THEN 'VIP' WHEN v >"), "{sql}");
+        assert!(sql.ends_with("ELSE 'Occasional' END"), "{sql}");
+    }
+}

@@ -1,0 +1,150 @@
+//! The table of a metric.
+
+use deltalake::datafusion::prelude::SessionContext;
+use tidemill_definitions::Window;
+use tidemill_domain::{Currency, Timestamp};
+
+use super::{
+    coverage::{Coverage, text},
+    refreshed::Refreshed,
+    write::{GoldPart, write},
+};
+use crate::{MetricPlan, Scope, SqlDialect, SqlEngine, SqlError};
+
+const DAY: i64 = 24 * 3_600_000;
+/// Days that are computed at once.
+const MOST_DAYS: i64 = 31;
+
+/// A table of gold that has windows.
+#[derive(Debug)]
+pub(super) struct GoldTable {
+    pub(super) plan: MetricPlan,
+    /// What the table has beside the plan's columns.
+    more: &'static str,
+}
+
+/// Days in a row: from the first to before the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DayRun {
+    from: i64,
+    to: i64,
+}
+
+impl GoldTable {
+    pub(super) const fn of_metric(plan: MetricPlan) -> Self {
+        Self { plan, more: "" }
+    }
+
+    pub(super) const fn daily(plan: MetricPlan) -> Self {
+        Self { plan, more: ", share(\"revenue\", \"orders\") AS \"average_order_value\"" }
+    }
+
+    fn path(&self) -> String {
+        format!("gold/{}", self.plan.metric().name)
+    }
+
+    /// A changed definition begins anew.
+    fn app(&self) -> String {
+        format!("{}@{}", self.path(), self.plan.metric().version())
+    }
+
+    pub(super) async fn refresh(
+        &self,
+        engine: &SqlEngine,
+        context: &SessionContext,
+        silver: &Coverage,
+        base: Option<Currency>,
+    ) -> Result<Option<Refreshed>, SqlError> {
+        let (path, app) = (self.path(), self.app());
+        let mut table = engine.lake().existing(&path).await?;
+        let known = match &table {
+            Some(table) => silver.of_gold(table, &app).await?,
+            None => Coverage::default(),
+        };
+        let Some(new) = silver.behind(&known) else { return Ok(None) };
+        let refreshed = |days, version| Refreshed { table: path.replace('/', "."), days, version };
+        let transactions = silver.transactions(&app);
+        let scope = Scope { base, ..Scope::default() };
+        let partitioned_by = Some("day");
+        if known.is_empty() || matches!(self.plan.metric().window, Window::Session { .. }) {
+            let part = GoldPart { sql: self.sql(&scope), replaces: None, transactions, partitioned_by };
+            let version = write(engine, context, &path, table, part).await?;
+            return Ok(Some(refreshed(None, version)));
+        }
+        let days = self.days(context, &new).await?;
+        let runs = runs(&days);
+        let mut version = 0;
+        for (n, run) in runs.iter().enumerate() {
+            let time = |day: i64| Some(Timestamp::saturating_from_millis(day * DAY));
+            let scope = Scope { from: time(run.from), to: time(run.to), ..scope.clone() };
+            // Only with the last one is all of it there.
+            let transactions = if n + 1 == runs.len() { transactions.clone() } else { Vec::new() };
+            let part =
+                GoldPart { sql: self.sql(&scope), replaces: Some(run.condition()), transactions, partitioned_by };
+            version = write(engine, context, &path, table.take(), part).await?;
+            table = engine.lake().existing(&path).await?;
+        }
+        if runs.is_empty() {
+            // Nothing of it counts here, which need not be looked at again.
+            let nothing = Scope { from: Some(Timestamp::EPOCH), to: Some(Timestamp::EPOCH), ..scope };
+            let none = DayRun { from: 0, to: 0 }.condition();
+            let part = GoldPart { sql: self.sql(&nothing), replaces: Some(none), transactions, partitioned_by };
+            version = write(engine, context, &path, table, part).await?;
+        }
+        Ok(Some(refreshed(Some(days.len()), version)))
+    }
+
+    fn sql(&self, scope: &Scope) -> String {
+        let dialect = SqlDialect::DataFusion;
+        let plan = self.plan.own_sql(scope);
+        format!("SELECT *{}, {} AS \"day\" FROM ({plan})", self.more, dialect.day("\"window_start\""))
+    }
+
+    /// The days of the windows that have new rows, ascending.
+    async fn days(&self, context: &SessionContext, new: &str) -> Result<Vec<i64>, SqlError> {
+        let sql = format!("SELECT CAST(\"day\" AS INT) FROM ({}) ORDER BY 1", self.plan.days_of(new));
+        let mut days = Vec::new();
+        for batch in context.sql(&sql).await?.collect().await? {
+            for row in 0..batch.num_rows() {
+                days.extend(text(&batch, 0, row)?.parse::<i64>().ok());
+            }
+        }
+        Ok(days)
+    }
+}
+
+impl DayRun {
+    fn condition(self) -> String {
+        let day = |day: i64| {
+            let time = Timestamp::saturating_from_millis(day * DAY).to_string();
+            format!("DATE '{}'", time.split('T').next().unwrap_or_default())
+        };
+        format!("day >= {} AND day < {}", day(self.from), day(self.to))
+    }
+}
+
+/// Days as runs, none longer than is computed at once.
+fn runs(days: &[i64]) -> Vec<DayRun> {
+    let mut runs: Vec<DayRun> = Vec::new();
+    for day in days {
+        match runs.last_mut() {
+            Some(run) if run.to == *day && run.to - run.from < MOST_DAYS => run.to += 1,
+            _ => runs.push(DayRun { from: *day, to: day + 1 }),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_in_a_row_are_computed_at_once() {
+        let long: Vec<i64> = (100..140).collect();
+        assert_eq!(runs(&long), [DayRun { from: 100, to: 131 }, DayRun { from: 131, to: 140 }]);
+        assert_eq!(runs(&[-1, 0, 5]), [DayRun { from: -1, to: 1 }, DayRun { from: 5, to: 6 }]);
+        let condition = DayRun { from: 20_000, to: 20_001 }.condition();
+        assert_eq!(condition, "day >= DATE '2024-10-04' AND day < DATE '2024-10-05'");
+    }
+}

@@ -1,0 +1,117 @@
+//! Gold, refreshed as silver grows, is what it is when it is made at once.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use deltalake::{arrow::array::RecordBatch, operations::write::WriteBuilder, protocol::SaveMode};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use tidemill_definitions::MetricDefinition;
+use tidemill_lake_tables::{Lake, S3Config, StorageConfig};
+
+use super::{
+    Cells, cells_of, computed, definitions,
+    events::{TestEvent, generated},
+    table,
+};
+use crate::{Gold, MetricPlan, ResultFormat, Scope, SqlEngine, SqlLimits};
+
+pub(super) async fn append(lake: &Lake, path: &str, batch: RecordBatch) {
+    let known = lake.existing(path).await.expect("is asked");
+    let snapshot = known.as_ref().map(|table| table.snapshot().expect("loaded").snapshot().clone());
+    let builder = WriteBuilder::new(lake.log_store(path).expect("a store"), snapshot);
+    builder.with_input_batches([batch]).with_save_mode(SaveMode::Append).await.expect("is written");
+}
+
+pub(super) fn lake() -> (tempfile::TempDir, Lake) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = folder.path().display().to_string();
+    let lake = Lake::open(&StorageConfig { url, s3: S3Config::default() }).expect("opens");
+    (folder, lake)
+}
+
+/// The table of a metric, as it is written.
+async fn written(engine: &SqlEngine, metric: &Arc<MetricDefinition>) -> Cells {
+    let context = engine.context();
+    let path = format!("gold/{}", metric.name);
+    engine.sources(&context, &[&path]).await.expect("is opened");
+    let sql = format!("SELECT * EXCEPT (day) FROM gold.{}", metric.name);
+    let batches = context.sql(&sql).await.expect("a question").collect().await.expect("an answer");
+    cells_of(&MetricPlan::of(metric), &batches)
+}
+
+async fn at_once(engine: &SqlEngine, metric: &Arc<MetricDefinition>, scope: &Scope) -> Cells {
+    let context = engine.context();
+    engine.sources(&context, &["silver/events"]).await.expect("is opened");
+    let plan = MetricPlan::of(metric);
+    cells_of(&plan, &computed(&context, &plan, scope).await)
+}
+
+async fn check(parts: &[&[TestEvent]]) {
+    let (_folder, lake) = lake();
+    let (_definitions, metrics) = definitions();
+    let engine = SqlEngine::new(lake.clone(), metrics.clone(), SqlLimits::default()).expect("an engine");
+    let gold = Gold::of(&metrics).expect("tables");
+    let mut first = 1;
+    for (n, part) in parts.iter().enumerate() {
+        append(&lake, "silver/events", table::events(part, first)).await;
+        first += i64::try_from(part.len()).expect("few");
+        let refreshed = gold.refresh(&engine).await.expect("is computed");
+        assert_eq!(refreshed.len(), metrics.len() + 1, "every table covers what is new");
+        assert!(refreshed.iter().all(|table| n == 0 || table.days.is_some() || table.table == "gold.visits"));
+        for metric in &metrics {
+            let scope = Scope { base: base_of(&engine).await, ..Scope::default() };
+            let (is, should) = (written(&engine, metric).await, at_once(&engine, metric, &scope).await);
+            assert_eq!(is, should, "{} after part {n}", metric.name);
+        }
+        assert_eq!(gold.refresh(&engine).await.expect("is computed"), [], "nothing is new");
+    }
+}
+
+async fn base_of(engine: &SqlEngine) -> Option<tidemill_domain::Currency> {
+    let sql = "SELECT base_currency FROM silver.events WHERE base_currency IS NOT NULL LIMIT 1";
+    let csv = engine.query(sql, None).await.expect("an answer").write(ResultFormat::Csv).expect("is written");
+    String::from_utf8(csv).expect("UTF-8").lines().nth(1).and_then(|code| code.parse().ok())
+}
+
+#[tokio::test]
+async fn gold_grows_with_silver_by_the_days_that_changed() {
+    let mut runner = TestRunner::deterministic();
+    let events = prop::collection::vec(generated(), 3..=3).new_tree(&mut runner).expect("events").current();
+    let parts: Vec<&[TestEvent]> = events.iter().map(Vec::as_slice).filter(|part| !part.is_empty()).collect();
+    assert!(parts.len() > 1);
+    check(&parts).await;
+}
+
+#[tokio::test]
+async fn customers_are_in_the_segment_of_what_they_are_worth() {
+    let (_folder, lake) = lake();
+    append(
+        &lake,
+        "silver/orders",
+        table::orders(&[
+            ("o1", Some("ada"), "EUR", 9_000, 10),
+            ("o2", Some("ada"), "USD", 2_000, 20),
+            ("o3", Some("bob"), "EUR", 1_000, 30),
+            ("o4", Some("eve"), "EUR", 5_001, 40),
+            ("o5", None, "EUR", 99_000, 50),
+        ]),
+    )
+    .await;
+    // In the base currency; a dollar is 0.9 of it.
+    let lines = [("o1", 9_000), ("o2", 1_800), ("o3", 1_000), ("o4", 5_001), ("o5", 99_000)];
+    append(&lake, "silver/order_lines", table::lines_in_base(&lines)).await;
+    let engine = SqlEngine::new(lake, Vec::new(), SqlLimits::default()).expect("an engine");
+    let gold = Gold::of(&[]).expect("tables");
+    let refreshed = gold.refresh(&engine).await.expect("is computed");
+    let tables: BTreeSet<&str> = refreshed.iter().map(|table| table.table.as_str()).collect();
+    assert_eq!(tables, ["gold.customer_lifetime_value"].into());
+    let sql = "SELECT customer, currency, value, orders, average, base_value, segment FROM customer_lifetime_value \
+               ORDER BY customer, currency";
+    let answer = engine.query(sql, None).await.expect("an answer").write(ResultFormat::Csv).expect("is written");
+    let expected = "customer,currency,value,orders,average,base_value,segment\n\
+        ada,EUR,9000.00,1,9000.00,9000.00,VIP\n\
+        ada,USD,2000.00,1,2000.00,1800.00,VIP\n\
+        bob,EUR,1000.00,1,1000.00,1000.00,Occasional\n\
+        eve,EUR,5001.00,1,5001.00,5001.00,Premium\n";
+    assert_eq!(String::from_utf8(answer).expect("UTF-8"), expected);
+    assert_eq!(gold.refresh(&engine).await.expect("is computed"), []);
+}
