@@ -7,6 +7,11 @@ use tidemill_totals::{Distinct, Measure, Totals};
 const CELLS: usize = 1_000;
 
 fn main() {
+    // Once and without divan, for scripts/check-counts.
+    if std::env::args().nth(1).as_deref() == Some("counted") {
+        black_box(counted_merge(&cells()));
+        return;
+    }
     divan::main();
 }
 
@@ -26,6 +31,10 @@ fn cell(n: usize) -> Totals {
     ])
 }
 
+fn cells() -> Vec<Totals> {
+    (0..CELLS).map(cell).collect()
+}
+
 #[inline(never)]
 fn counted_merge(cells: &[Totals]) -> bool {
     let Some((first, others)) = cells.split_first() else { return false };
@@ -35,6 +44,6 @@ fn counted_merge(cells: &[Totals]) -> bool {
 
 #[divan::bench]
 fn merge(bencher: Bencher<'_, '_>) {
-    let cells: Vec<Totals> = (0..CELLS).map(cell).collect();
+    let cells = cells();
     bencher.counter(ItemsCount::new(CELLS)).bench(|| counted_merge(black_box(&cells)));
 }

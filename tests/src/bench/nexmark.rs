@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Events of a query, and how many of them are in a second of event time.
-const EVENTS: usize = 400_000;
+const EVENTS: usize = 200_000;
 const RATE: usize = 1_000;
 const BATCH: usize = 1_000;
 const CONNECTIONS: usize = 8;

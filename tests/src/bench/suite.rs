@@ -197,7 +197,7 @@ impl Suite {
 
     /// The sum of a service's gauge over its labels.
     pub(super) async fn gauge(&self, of: Service, name: &str) -> Result<f64, Error> {
-        let failed = |error: reqwest::Error| Error::Program { program: of.binary().into(), reason: error.to_string() };
+        let failed = |error: reqwest::Error| Error::Program { program: of.binary(), reason: error.to_string() };
         let url = format!("http://{}/metrics", self.replica(of)?.address());
         let text = self.http.get(url).send().await.map_err(failed)?.text().await.map_err(failed)?;
         Ok(sum_of(&text, name))

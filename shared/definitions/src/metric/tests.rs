@@ -36,8 +36,12 @@ fn errors_say_where_and_why() {
     let quoted = error(&SMALL.replace("types: [order.placed]", r#""types": []"#));
     assert!(quoted.starts_with("m.yaml:1: "), "{quoted}");
     assert!(error(&SMALL.replace("types:", "typos: 1\ntypes:")).contains("typos"));
-    let hidden = error(&SMALL.replace("measures:", "dimensions: {zone: data.zone}\nmeasures:"));
-    assert!(hidden.starts_with("m.yaml:4: metric `sales`: `zone` is not free as a dimension's name"), "{hidden}");
+    for taken in ["zone", "top", "top_by"] {
+        let dimensions = format!("dimensions: {{{taken}: data.zone}}\nmeasures:");
+        let hidden = error(&SMALL.replace("measures:", &dimensions));
+        let expected = format!("m.yaml:4: metric `sales`: `{taken}` is not free as a dimension's name");
+        assert!(hidden.starts_with(&expected), "{hidden}");
+    }
     for (condition, name) in
         [("typ == 'x'", "typ"), ("item.quantity > 0", "item"), ("data.x > 0 && amount > 1", "amount")]
     {
