@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::interaction::Kind;
+use crate::interaction::InteractionKind;
 
 /// How the index learns and answers. All that concerns learning (`session_gap_seconds`,
 /// `items_per_session`, `sessions_per_visitor`, `interactions_per_partition`) decides what is kept:
 /// a checkpoint is read only under the settings that it was written under.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct RecommenderSettings {
     /// A visitor who was away for longer than this, in seconds, begins another session.
     pub session_gap_seconds: u32,
     /// The latest items of a session that are kept.
@@ -34,6 +34,10 @@ pub struct Settings {
     pub neighbour_half_life_hours: f64,
     /// How many items away from the latest common item an item of a neighbour weighs half.
     pub distance_half_life: f64,
+    /// How much an item of the session itself is preferred, times how many interactions return to an item
+    /// of their session for each that does not: visitors of some shops go back to what they saw, the
+    /// lines of an order do not come again. 0 to never recommend what the session has.
+    pub returning: f64,
     /// How much rare items are preferred: the score is multiplied by the logarithm of how rare the item
     /// is, to this power; 0 for not at all.
     pub rarity: f64,
@@ -60,11 +64,11 @@ pub struct Weights {
 impl Weights {
     /// The weight of a kind.
     #[must_use]
-    pub const fn of(&self, kind: Kind) -> u32 {
+    pub const fn of(&self, kind: InteractionKind) -> u32 {
         match kind {
-            Kind::View => self.view,
-            Kind::Cart => self.cart,
-            Kind::Order => self.order,
+            InteractionKind::View => self.view,
+            InteractionKind::Cart => self.cart,
+            InteractionKind::Order => self.order,
         }
     }
 }
@@ -75,7 +79,7 @@ impl Default for Weights {
     }
 }
 
-impl Default for Settings {
+impl Default for RecommenderSettings {
     fn default() -> Self {
         Self {
             session_gap_seconds: 30 * 60,
@@ -88,8 +92,9 @@ impl Default for Settings {
             neighbours: 300,
             position_half_life: 1.5,
             neighbour_half_life_hours: 24.0 * 30.0,
-            distance_half_life: 5.0,
-            rarity: 0.5,
+            distance_half_life: 2.0,
+            returning: 4.0,
+            rarity: 2.0,
             weights: Weights::default(),
             trend_half_life_hours: 24,
             minimum_support: 3,
@@ -107,7 +112,7 @@ pub struct SettingsError {
     pub range: &'static str,
 }
 
-impl Settings {
+impl RecommenderSettings {
     /// Checks every setting.
     ///
     /// # Errors
@@ -140,6 +145,7 @@ impl Settings {
         for (name, value, least) in scales {
             check((least..=1e6).contains(&value), name, "0.01 (0 if it may be off) to 1000000")?;
         }
+        check((0.0..=100.0).contains(&self.returning), "returning", "0 to 100")?;
         check((0.0..=4.0).contains(&self.rarity), "rarity", "0 to 4")
     }
 }
