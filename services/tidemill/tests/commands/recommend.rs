@@ -71,8 +71,10 @@ async fn recommendations_are_measured_on_files() {
 /// Rows of customers who bought something, as a session a customer and day.
 fn retail() -> Option<BTreeMap<(i64, String), String>> {
     let folders = ["../../../../shared/data", "../../../shared/data"].map(|path| crate_folder().join(path));
-    let file: Option<PathBuf> =
-        folders.into_iter().map(|folder| folder.join("online-retail/online_retail.csv.zst")).find(|file| file.is_file());
+    let file: Option<PathBuf> = folders
+        .into_iter()
+        .map(|folder| folder.join("online-retail/online_retail.csv.zst"))
+        .find(|file| file.is_file());
     let decoder = zstd::Decoder::new(fs::File::open(file?).ok()?).expect("zstd");
     let mut sessions: BTreeMap<(i64, String), String> = BTreeMap::new();
     for row in csv::Reader::from_reader(decoder).into_records() {

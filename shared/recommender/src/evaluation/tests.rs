@@ -94,8 +94,8 @@ fn a_run_tells_how_good_each_model_is() {
     let names: Vec<&str> = report.models.iter().map(|model| model.name).collect();
     assert_eq!(names, ["nearest sessions", "popularity", "item-knn", "association rules"]);
     let [nearest, popularity, ..] = report.models[..] else { panic!("{report:?}") };
-    // Of its own family two items are left, and the nearer one is the first.
-    assert_eq!((nearest.figures.hit_rate, nearest.figures.coverage), (1.0, 1.0));
+    // Of its own family two items are left, or one. Nobody goes back to the first.
+    assert_eq!((nearest.figures.hit_rate, nearest.figures.coverage), (1.0, 4.0 / 6.0));
     assert!(nearest.figures.reciprocal_rank > 0.7, "{nearest:?}");
     assert!(nearest.figures.reciprocal_rank > popularity.figures.reciprocal_rank, "{popularity:?}");
     let object = serde_json::to_value(report.object(1.5)).expect("serialises");
