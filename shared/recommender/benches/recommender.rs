@@ -61,7 +61,8 @@ fn learn(index: &mut Index, numbers: &mut Numbers, session: u64) {
 fn index() -> &'static Index {
     static INDEX: OnceLock<Index> = OnceLock::new();
     INDEX.get_or_init(|| {
-        let (mut index, mut numbers) = (Index::new(RecommenderSettings::default()).expect("valid"), Numbers(1));
+        let settings = RecommenderSettings { interactions_per_partition: 1_000_000, ..RecommenderSettings::default() };
+        let (mut index, mut numbers) = (Index::new(settings).expect("valid"), Numbers(1));
         let start = Instant::now();
         (0..SESSIONS).for_each(|session| learn(&mut index, &mut numbers, session));
         let (took, bytes) = (start.elapsed(), index.bytes() >> 20);

@@ -17,8 +17,8 @@ pub struct RecommenderSettings {
     pub items_per_session: u32,
     /// The latest sessions of a visitor that are kept, in each partition.
     pub sessions_per_visitor: u32,
-    /// The latest interactions of each partition that are kept. It bounds the memory: an interaction
-    /// takes some 100 to 150 bytes.
+    /// The latest interactions of each partition that are kept. It bounds the memory of each replica:
+    /// times the partitions, times MEASURED bytes.
     pub interactions_per_partition: u32,
     /// The latest items of the session to be continued that are looked at.
     pub query_items: u32,
@@ -39,7 +39,7 @@ pub struct RecommenderSettings {
     /// lines of an order do not come again. 0 to never recommend what the session has.
     pub returning: f64,
     /// How much rare items are preferred: the score is multiplied by the logarithm of how rare the item
-    /// is, to this power; 0 for not at all.
+    /// is, to this power, in quarters; 0 for not at all.
     pub rarity: f64,
     /// What an interaction weighs by its kind.
     pub weights: Weights,
@@ -85,12 +85,12 @@ impl Default for RecommenderSettings {
             session_gap_seconds: 30 * 60,
             items_per_session: 100,
             sessions_per_visitor: 50,
-            interactions_per_partition: 1_000_000,
+            interactions_per_partition: 250_000,
             query_items: 10,
             sessions_per_item: 1000,
             sample: 1000,
             neighbours: 500,
-            position_half_life: 0.8,
+            position_half_life: 0.6,
             neighbour_half_life_hours: 24.0 * 30.0,
             distance_half_life: 3.0,
             returning: 8.0,

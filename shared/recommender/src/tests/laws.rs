@@ -43,7 +43,11 @@ proptest! {
     }
 
     #[test]
-    fn does_not_depend_on_how_partitions_interleave(log in logs(), settings in settings(), turns in prop::collection::vec(0..3_u16, 400)) {
+    fn does_not_depend_on_how_partitions_interleave(
+        log in logs(),
+        settings in settings(),
+        turns in prop::collection::vec(0..3_u16, 400),
+    ) {
         let mut rest: BTreeMap<u16, Vec<Interaction<'_>>> = BTreeMap::new();
         log.iter().rev().for_each(|one| rest.entry(one.partition.index()).or_default().push(*one));
         let drawn: Vec<_> = turns.iter().filter_map(|turn| rest.get_mut(turn)?.pop()).collect();
@@ -72,7 +76,11 @@ proptest! {
     }
 
     #[test]
-    fn goes_on_from_its_checkpoints(log in logs(), settings in settings(), cuts in prop::collection::vec(0..120_usize, 1..4)) {
+    fn goes_on_from_its_checkpoints(
+        log in logs(),
+        settings in settings(),
+        cuts in prop::collection::vec(0..120_usize, 1..4),
+    ) {
         let mut stored: BTreeMap<Partition, PartitionSnapshot> = BTreeMap::new();
         let mut index = built(&settings, &[]);
         for (place, one) in log.iter().enumerate() {
@@ -125,7 +133,12 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_page_is_refused(log in logs(), settings in settings(), at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+    fn a_damaged_page_is_refused(
+        log in logs(),
+        settings in settings(),
+        at in any::<prop::sample::Index>(),
+        flip in 1..=255_u8,
+    ) {
         let mut index = built(&settings, &log);
         let partition = Partition::new(0);
         let mut snapshot = index.snapshot(partition);
