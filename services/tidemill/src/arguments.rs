@@ -3,6 +3,7 @@
 mod bench;
 mod dlq;
 mod lake;
+mod recommend;
 mod reporting_url;
 
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
 pub use lake::{LakeArguments, LakeCommand, LakePlan, LakeTables, LakeTarget, PlanEngine, SqlArguments, SqlFormat};
+pub(crate) use recommend::RecommendCommand;
+pub use recommend::{EvaluateArguments, Protocol, RecommendArguments};
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 
 /// Where the all-in-one keeps its data and listens. What is not given here is as

@@ -9,6 +9,7 @@ use crate::{
     arguments::{
         BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments,
         InitArguments, KeysArguments, LakeArguments, SqlArguments, UpArguments,
+        InitArguments, KeysArguments, RecommendArguments, UpArguments,
     },
     bench, commands, demo, out,
 };
@@ -29,6 +30,7 @@ use crate::{
         tidemill books --reporting-url http://localhost:7080 --hours\n  \
         tidemill dlq list --code schema_violation --since 2h\n  \
         tidemill sql \"select * from daily_metrics\"   ask the lake, where one runs\n\n\
+        tidemill recommend evaluate train.txt --test test.txt\n\n\
         Exit codes:\n  \
         0  done\n  \
         1  failed\n  \
@@ -63,6 +65,8 @@ enum Command {
     Sql(SqlArguments),
     /// List the lake's tables, or print how a metric is computed from them
     Lake(LakeArguments),
+    /// Measure recommendations on a file of sessions
+    Recommend(RecommendArguments),
     /// Make a key, or the entry that services keep of one
     Keys(KeysArguments),
 }
@@ -92,6 +96,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Dlq(dlq) => commands::dlq(dlq).await,
         Command::Sql(sql) => commands::sql(sql).await,
         Command::Lake(lake) => commands::lake(lake).await,
+        Command::Recommend(recommend) => commands::recommend(&recommend),
         Command::Keys(keys) => commands::keys(keys),
     };
     let (told, code) = match (result, out::failure()) {

@@ -9,6 +9,7 @@ mod init;
 mod keys;
 mod lake;
 mod sql;
+mod recommend;
 mod up;
 
 pub(crate) use books::books;
@@ -20,4 +21,5 @@ pub(crate) use init::init;
 pub(crate) use keys::keys;
 pub(crate) use lake::lake;
 pub(crate) use sql::sql;
+pub(crate) use recommend::recommend;
 pub(crate) use up::up;
