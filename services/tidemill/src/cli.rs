@@ -8,8 +8,7 @@ use tidemill_service::Printable;
 use crate::{
     arguments::{
         BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments,
-        InitArguments, KeysArguments, LakeArguments, SqlArguments, UpArguments,
-        InitArguments, KeysArguments, RecommendArguments, UpArguments,
+        InitArguments, KeysArguments, LakeArguments, RecommendArguments, SqlArguments, UpArguments,
     },
     bench, commands, demo, out,
 };

@@ -117,7 +117,10 @@ pub(super) async fn measure(scene: &Scene<'_>) -> Result<ScaleOut, Error> {
         found.loads.push(row);
     }
     load.set_rate(rate);
-    release.helm.upgrade(all(&json!({"resources": {"limits": {"cpu": null}}, "autoscaling": {"enabled": true}}))).await?;
+    release
+        .helm
+        .upgrade(all(&json!({"resources": {"limits": {"cpu": null}}, "autoscaling": {"enabled": true}})))
+        .await?;
     release.ready(READY).await?;
     Ok(found)
 }

@@ -8,8 +8,8 @@ mod import;
 mod init;
 mod keys;
 mod lake;
-mod sql;
 mod recommend;
+mod sql;
 mod up;
 
 pub(crate) use books::books;
@@ -20,6 +20,6 @@ pub(crate) use import::import;
 pub(crate) use init::init;
 pub(crate) use keys::keys;
 pub(crate) use lake::lake;
-pub(crate) use sql::sql;
 pub(crate) use recommend::recommend;
+pub(crate) use sql::sql;
 pub(crate) use up::up;
