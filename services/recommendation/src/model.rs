@@ -17,7 +17,7 @@ use std::{
 
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::{
-    ChangedPages, Index, Interaction, PartitionSnapshot, Settings, SettingsError, SnapshotError,
+    ChangedPages, Index, PartitionSnapshot, Settings, SettingsError, SnapshotError,
 };
 
 pub(crate) use self::{
@@ -107,7 +107,7 @@ impl Model {
         let changed = state.index.take_changes(partition);
         let changed = if are_all { all(state.index.snapshot(partition)) } else { changed };
         let place = state.places.get(&partition).copied().unwrap_or_default();
-        PageChanges { at: place.raw_seq, newest: place.newest, erasure: state.erasure, changed, are_all }
+        PageChanges { at: place.raw_seq, newest: place.newest, erasure: state.erasure(), changed, are_all }
     }
 
     /// What is popular, a moment ago at most.
