@@ -8,7 +8,7 @@ use std::{
 use tidemill_bus::Bus;
 use tidemill_definitions::version_of;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_recommender::Settings;
+use tidemill_recommender::RecommenderSettings;
 use tidemill_service::{Breaker, Conditions, Context};
 
 use crate::{
@@ -141,7 +141,7 @@ impl Recommender {
 }
 
 /// The settings that decide what is kept, and not how it is answered from.
-fn learning_settings(settings: &Settings) -> [u32; 4] {
+fn learning_settings(settings: &RecommenderSettings) -> [u32; 4] {
     [
         settings.session_gap_seconds,
         settings.items_per_session,

@@ -16,9 +16,7 @@ use std::{
 };
 
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_recommender::{
-    ChangedPages, Index, PartitionSnapshot, Settings, SettingsError, SnapshotError,
-};
+use tidemill_recommender::{ChangedPages, Index, PartitionSnapshot, RecommenderSettings, SettingsError, SnapshotError};
 
 pub(crate) use self::{
     charts::Charts,
@@ -41,7 +39,7 @@ pub(crate) struct Model {
 
 impl Model {
     /// Nothing is learnt yet.
-    pub(crate) fn new(settings: Settings, most_items: usize) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: RecommenderSettings, most_items: usize) -> Result<Self, SettingsError> {
         let state = ModelState::new(settings, most_items)?;
         Ok(Self { state: RwLock::new(state), charts: Mutex::new(None) })
     }
@@ -134,7 +132,7 @@ fn all(snapshot: PartitionSnapshot) -> ChangedPages {
 fn without(
     stored: &StoredPartition,
     partition: Partition,
-    settings: &Settings,
+    settings: &RecommenderSettings,
     erasures: &[Erasure],
 ) -> Result<PartitionSnapshot, SnapshotError> {
     let mut newer = erasures.iter().filter(|erasure| erasure.number > stored.erasure).peekable();

@@ -2,6 +2,7 @@
 
 mod bench;
 mod dlq;
+mod recommend;
 mod reporting_url;
 
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ use crate::shop_file::ShopFile;
 pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
+pub(crate) use recommend::RecommendCommand;
+pub use recommend::{EvaluateArguments, Protocol, RecommendArguments};
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 
 /// Where the all-in-one keeps its data and listens. What is not given here is as

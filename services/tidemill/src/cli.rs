@@ -8,7 +8,7 @@ use tidemill_service::Printable;
 use crate::{
     arguments::{
         BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments,
-        InitArguments, KeysArguments, UpArguments,
+        InitArguments, KeysArguments, RecommendArguments, UpArguments,
     },
     bench, commands, demo, out,
 };
@@ -27,7 +27,8 @@ use crate::{
         tidemill check --ingestion-url http://localhost:7070\n  \
         tidemill bench --ingestion-url http://localhost:7070 --rate 2000 --duration 60\n  \
         tidemill books --reporting-url http://localhost:7080 --hours\n  \
-        tidemill dlq list --code schema_violation --since 2h\n\n\
+        tidemill dlq list --code schema_violation --since 2h\n  \
+        tidemill recommend evaluate train.txt --test test.txt\n\n\
         Exit codes:\n  \
         0  done\n  \
         1  failed\n  \
@@ -58,6 +59,8 @@ enum Command {
     Books(BooksArguments),
     /// List, show, redrive and discard dead letters
     Dlq(DlqArguments),
+    /// Measure recommendations on a file of sessions
+    Recommend(RecommendArguments),
     /// Make a key, or the entry that services keep of one
     Keys(KeysArguments),
 }
@@ -85,6 +88,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Bench(bench) => bench::run(bench).await,
         Command::Books(books) => commands::books(books).await,
         Command::Dlq(dlq) => commands::dlq(dlq).await,
+        Command::Recommend(recommend) => commands::recommend(&recommend),
         Command::Keys(keys) => commands::keys(keys),
     };
     let (told, code) = match (result, out::failure()) {

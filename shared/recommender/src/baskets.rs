@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::{answer::BoughtTogether, index::Index, interaction::Kind};
+use crate::{answer::BoughtTogether, index::Index, interaction::InteractionKind};
 
 impl Index {
     /// The items that are ordered together with `item` more often than by
@@ -20,11 +20,14 @@ impl Index {
         let mut both: HashMap<u32, u32, RandomState> = HashMap::default();
         let mut baskets = 0_u32;
         let sessions = known.sessions.values().rev().filter_map(|&slot| self.session(slot));
-        let ordered =
-            sessions.filter(|session| session.items.iter().any(|item| item.item == number && item.kind == Kind::Order));
+        let ordered = sessions.filter(|session| {
+            session.items.iter().any(|item| item.item == number && item.kind == InteractionKind::Order)
+        });
         for session in ordered.take(self.settings.sessions_per_item as usize) {
             baskets += 1;
-            for other in session.items.iter().filter(|other| other.item != number && other.kind == Kind::Order) {
+            for other in
+                session.items.iter().filter(|other| other.item != number && other.kind == InteractionKind::Order)
+            {
                 *both.entry(other.item).or_default() += 1;
             }
         }

@@ -5,7 +5,7 @@ use tidemill_domain::Timestamp;
 use crate::{
     answer::Charted,
     index::Index,
-    items::{Item, TREND_PARTS},
+    items::{KnownItem, TREND_PARTS},
 };
 
 impl Index {
@@ -22,7 +22,7 @@ impl Index {
     #[must_use]
     pub fn trending(&self, now: Timestamp, n: usize, admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
         let current = self.items.part(now.millis());
-        let decayed = |item: &Item| {
+        let decayed = |item: &KnownItem| {
             // The oldest first: the order is part of the sum.
             item.trend
                 .iter()
@@ -35,8 +35,8 @@ impl Index {
         self.chart(n, decayed, admits)
     }
 
-    fn chart(&self, n: usize, score: impl Fn(&Item) -> f64, mut admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
-        let mut scored: Vec<(f64, &Item)> = self.items.iter().map(|item| (score(item), item)).collect();
+    fn chart(&self, n: usize, score: impl Fn(&KnownItem) -> f64, mut admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
+        let mut scored: Vec<(f64, &KnownItem)> = self.items.iter().map(|item| (score(item), item)).collect();
         scored.retain(|(score, _)| *score > 0.0);
         scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
         scored

@@ -9,9 +9,9 @@ use crate::{
     arithmetic::Halving,
     interaction::Recent,
     items::Items,
-    partition_state::PartitionState,
-    sessions::{Session, Sessions},
-    settings::{Settings, SettingsError},
+    log_window::LogWindow,
+    sessions::{SessionSlots, VisitorSession},
+    settings::{RecommenderSettings, SettingsError},
     visitor::VisitorKey,
 };
 
@@ -19,13 +19,13 @@ use crate::{
 /// what it is a function of.
 #[derive(Debug, Clone)]
 pub struct Index {
-    pub(crate) settings: Settings,
+    pub(crate) settings: RecommenderSettings,
     pub(crate) halving: Halving,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: SessionSlots,
     pub(crate) items: Items,
     /// The slots of each visitor's sessions; of those in one partition the oldest first.
     pub(crate) visitors: HashMap<VisitorKey, Vec<u32>, RandomState>,
-    pub(crate) partitions: BTreeMap<Partition, PartitionState>,
+    pub(crate) partitions: BTreeMap<Partition, LogWindow>,
 }
 
 impl Index {
@@ -33,11 +33,11 @@ impl Index {
     ///
     /// # Errors
     /// If a setting is out of its range.
-    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+    pub fn new(settings: RecommenderSettings) -> Result<Self, SettingsError> {
         settings.validate()?;
         Ok(Self {
             halving: Halving::new(),
-            sessions: Sessions::default(),
+            sessions: SessionSlots::default(),
             items: Items::new(settings.weights.clone(), settings.trend_half_life_hours),
             visitors: HashMap::default(),
             partitions: BTreeMap::new(),
@@ -47,7 +47,7 @@ impl Index {
 
     /// Its settings.
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
+    pub const fn settings(&self) -> &RecommenderSettings {
         &self.settings
     }
 
@@ -84,7 +84,7 @@ impl Index {
             + self.items.bytes()
             + self.visitors.capacity() * visitor
             + slots
-            + self.partitions.values().map(PartitionState::bytes).sum::<usize>()
+            + self.partitions.values().map(LogWindow::bytes).sum::<usize>()
     }
 
     /// The items of a visitor's current session, oldest first: of the latest one
@@ -118,7 +118,7 @@ impl Index {
     }
 
     /// A session that is referred to.
-    pub(crate) fn session(&self, slot: u32) -> Option<&Session> {
+    pub(crate) fn session(&self, slot: u32) -> Option<&VisitorSession> {
         self.sessions.get(slot)
     }
 }

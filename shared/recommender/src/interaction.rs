@@ -7,7 +7,7 @@ use tidemill_domain::{Partition, Timestamp};
 /// What a visitor did with an item; a later variant says more of an interest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum InteractionKind {
     /// Looked at it.
     View,
     /// Put it into the cart.
@@ -26,7 +26,7 @@ pub struct Interaction<'a> {
     /// What. Ids of more than [`MAX_ITEM_BYTES`] are counted, and not learnt.
     pub item: &'a str,
     /// How.
-    pub kind: Kind,
+    pub kind: InteractionKind,
     /// When, by event time.
     pub at: Timestamp,
 }
@@ -40,7 +40,7 @@ pub struct Recent {
     /// Which item.
     pub item: String,
     /// What was done with it; the most that was, if several things were.
-    pub kind: Kind,
+    pub kind: InteractionKind,
     /// When, the last time.
     pub at: Timestamp,
 }

@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::RandomState;
 
 use crate::{
-    interaction::Kind,
+    interaction::InteractionKind,
     sessions::{Moment, SessionItem},
     settings::Weights,
 };
@@ -18,7 +18,7 @@ pub(crate) const TREND_PARTS: i64 = 8;
 
 /// What is known of an item.
 #[derive(Debug, Clone)]
-pub(crate) struct Item {
+pub(crate) struct KnownItem {
     pub(crate) name: Arc<str>,
     /// The slots of its sessions, by when they last had to do with it.
     pub(crate) sessions: BTreeMap<Moment, u32>,
@@ -34,7 +34,7 @@ pub(crate) struct Item {
 #[derive(Debug, Clone)]
 pub(crate) struct Items {
     numbers: HashMap<Arc<str>, u32, RandomState>,
-    slots: Vec<Option<Item>>,
+    slots: Vec<Option<KnownItem>>,
     free: Vec<u32>,
     weights: Weights,
     part_millis: i64,
@@ -59,8 +59,13 @@ impl Items {
             return number;
         }
         let name: Arc<str> = name.into();
-        let item =
-            Item { name: Arc::clone(&name), sessions: BTreeMap::new(), baskets: 0, weight: 0, trend: BTreeMap::new() };
+        let item = KnownItem {
+            name: Arc::clone(&name),
+            sessions: BTreeMap::new(),
+            baskets: 0,
+            weight: 0,
+            trend: BTreeMap::new(),
+        };
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("an item takes more than a byte of memory")
@@ -74,7 +79,7 @@ impl Items {
         self.numbers.get(name).copied()
     }
 
-    pub(crate) fn get(&self, number: u32) -> Option<&Item> {
+    pub(crate) fn get(&self, number: u32) -> Option<&KnownItem> {
         self.slots.get(number as usize)?.as_ref()
     }
 
@@ -83,7 +88,7 @@ impl Items {
         self.get(number).map_or("", |item| &item.name)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Item> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &KnownItem> {
         self.slots.iter().flatten()
     }
 
@@ -101,7 +106,7 @@ impl Items {
         let (part, weight) = (self.part(what.at), u64::from(self.weights.of(what.kind)));
         let Some(item) = self.slots[what.item as usize].as_mut() else { return };
         item.sessions.insert(moment, slot);
-        item.baskets += u32::from(what.kind == Kind::Order);
+        item.baskets += u32::from(what.kind == InteractionKind::Order);
         item.weight += weight;
         *item.trend.entry(part).or_default() += weight;
         self.entries += 1;
@@ -112,7 +117,7 @@ impl Items {
         let (part, weight) = (self.part(what.at), u64::from(self.weights.of(what.kind)));
         let Some(item) = self.slots[what.item as usize].as_mut() else { return };
         item.sessions.remove(&moment);
-        item.baskets -= u32::from(what.kind == Kind::Order);
+        item.baskets -= u32::from(what.kind == InteractionKind::Order);
         item.weight -= weight;
         if let Some(left) = item.trend.get_mut(&part) {
             *left -= weight;
@@ -136,7 +141,7 @@ impl Items {
     pub(crate) fn bytes(&self) -> usize {
         // A B-tree that grows at its end is a bit more than half full.
         let entry = (size_of::<Moment>() + size_of::<u32>()) * 2;
-        let item = size_of::<Option<Item>>() + 2 * 280 + 32;
+        let item = size_of::<Option<KnownItem>>() + 2 * 280 + 32;
         self.entries * entry
             + self.slots.capacity() * item
             + self.numbers.capacity() * (size_of::<(Arc<str>, u32)>() + 1)

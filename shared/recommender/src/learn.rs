@@ -5,7 +5,7 @@ use tidemill_domain::Partition;
 use crate::{
     index::Index,
     interaction::{Interaction, MAX_ITEM_BYTES},
-    sessions::{Session, SessionItem},
+    sessions::{SessionItem, VisitorSession},
     visitor::VisitorKey,
 };
 
@@ -33,7 +33,7 @@ impl Index {
         let window = self.settings.interactions_per_partition as usize;
         let ordinal = self.partitions.entry(partition).or_default().next();
         while let Some((expired, slot)) = self.partitions.get_mut(&partition).and_then(|state| state.expired(window)) {
-            let oldest = |session: &Session| {
+            let oldest = |session: &VisitorSession| {
                 session.partition == partition && session.items.first().is_some_and(|item| item.ordinal == expired)
             };
             if self.sessions.get(slot).is_some_and(oldest) {
@@ -62,12 +62,12 @@ impl Index {
         {
             self.remove(oldest);
         }
-        let session = Session { partition, visitor, born: ordinal, end: at, items: Vec::new(), orders: 0 };
+        let session = VisitorSession { partition, visitor, born: ordinal, end: at, items: Vec::new(), orders: 0 };
         self.insert(session)
     }
 
     /// Adds a session.
-    pub(crate) fn insert(&mut self, session: Session) -> u32 {
+    pub(crate) fn insert(&mut self, session: VisitorSession) -> u32 {
         let (partition, visitor, born) = (session.partition, session.visitor, session.born);
         let slot = self.sessions.insert(session);
         self.visitors.entry(visitor).or_default().push(slot);
@@ -81,9 +81,10 @@ impl Index {
         let item = self.items.number(interaction.item);
         let Some(session) = self.sessions.get_mut(slot) else { return };
         session.end = session.end.max(at);
-        let mut put = SessionItem { item, kind: interaction.kind, at, ordinal };
+        let mut put = SessionItem { item, kind: interaction.kind, times: 1, at, ordinal };
         if let Some(place) = session.items.iter().position(|other| other.item == item) {
-            put.kind = put.kind.max(session.items[place].kind);
+            let before = session.items[place];
+            (put.kind, put.times) = (put.kind.max(before.kind), before.times.saturating_add(1));
             self.take_out(slot, place);
         } else if session.items.len() >= self.settings.items_per_session as usize
             && let Some(oldest) = self.take_out(slot, 0)

@@ -17,14 +17,15 @@ mod answer;
 mod arithmetic;
 mod baskets;
 mod charts;
+pub mod evaluation;
 mod forget;
 mod index;
 mod interaction;
 mod items;
 mod learn;
+mod log_window;
 mod neighbours;
 mod page;
-mod partition_state;
 mod recommend;
 mod sessions;
 mod settings;
@@ -32,9 +33,12 @@ mod similar;
 mod snapshot;
 mod visitor;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{BoughtTogether, Charted, Query, Recommendation};
 pub use index::Index;
-pub use interaction::{Interaction, Kind, MAX_ITEM_BYTES, Recent};
+pub use interaction::{Interaction, InteractionKind, MAX_ITEM_BYTES, Recent};
 pub use page::SnapshotError;
-pub use settings::{Settings, SettingsError, Weights};
+pub use settings::{RecommenderSettings, SettingsError, Weights};
 pub use snapshot::{ChangedPages, PartitionSnapshot};

@@ -45,7 +45,7 @@ impl Index {
         for candidate in &mut found {
             if let Some(session) = self.session(candidate.slot) {
                 let age = query.at.millis().saturating_sub(session.end) as f64;
-                candidate.similarity *= self.halving.left(age, half_life) / (session.items.len() as f64).sqrt();
+                candidate.similarity *= self.halving.left(age, half_life);
             }
         }
         found.sort_unstable_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| b.newest.cmp(&a.newest)));

@@ -1,12 +1,14 @@
-//! The form of a page: integers in LEB128, and each id of an item once.
+//! The form of a page: its version, each id of an item once, the sessions, and a
+//! checksum (XXH3) of all before it. Integers are in LEB128.
 
 use std::{collections::HashMap, rc::Rc};
 
 use tidemill_domain::Partition;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    interaction::{Kind, MAX_ITEM_BYTES},
-    sessions::{Session, SessionItem},
+    interaction::{InteractionKind, MAX_ITEM_BYTES},
+    sessions::{SessionItem, VisitorSession},
     visitor::VisitorKey,
 };
 
@@ -33,12 +35,12 @@ pub(crate) struct Page {
 
 /// A session as it was read: without items, and these by their ids.
 pub(crate) struct StoredSession {
-    pub(crate) session: Session,
+    pub(crate) session: VisitorSession,
     pub(crate) items: Vec<(Rc<str>, SessionItem)>,
 }
 
 impl Page {
-    pub(crate) fn push<'a>(&mut self, session: &Session, name: impl Fn(u32) -> &'a str) {
+    pub(crate) fn push<'a>(&mut self, session: &VisitorSession, name: impl Fn(u32) -> &'a str) {
         self.sessions.extend_from_slice(&session.visitor.0.to_le_bytes());
         put(&mut self.sessions, session.born);
         put_signed(&mut self.sessions, session.end);
@@ -54,6 +56,7 @@ impl Page {
             put(&mut self.sessions, number << 2 | item.kind as u64);
             put_signed(&mut self.sessions, session.end.wrapping_sub(item.at));
             put(&mut self.sessions, item.ordinal - session.born);
+            put(&mut self.sessions, u64::from(item.times));
         }
     }
 
@@ -62,13 +65,16 @@ impl Page {
         put(&mut page, self.names.len() as u64);
         page.extend_from_slice(&self.dictionary);
         page.extend_from_slice(&self.sessions);
+        page.extend_from_slice(&xxh3_64(&page).to_le_bytes());
         page
     }
 
     pub(crate) fn decode(page: &[u8], partition: Partition) -> Result<Vec<StoredSession>, SnapshotError> {
-        let mut rest = Reader(page);
+        let (content, checksum) = page.split_last_chunk().ok_or(SnapshotError::Damaged)?;
+        let mut rest = Reader(content);
         match rest.bytes(1)? {
-            [VERSION] => {}
+            [VERSION] if xxh3_64(content) == u64::from_le_bytes(*checksum) => {}
+            [VERSION] => return Err(SnapshotError::Damaged),
             other => return Err(SnapshotError::Version(other[0])),
         }
         let count = rest.length()?;
@@ -143,7 +149,7 @@ impl<'a> Reader<'a> {
         }
         let items = (0..count).map(|_| self.item(names, born, end)).collect::<Result<_, _>>()?;
         let visitor = VisitorKey(u64::from_le_bytes(visitor));
-        let session = Session { partition, visitor, born, end, items: Vec::with_capacity(count), orders: 0 };
+        let session = VisitorSession { partition, visitor, born, end, items: Vec::with_capacity(count), orders: 0 };
         Ok(StoredSession { session, items })
     }
 
@@ -151,13 +157,14 @@ impl<'a> Reader<'a> {
         let first = self.number()?;
         let name = usize::try_from(first >> 2).ok().and_then(|name| names.get(name)).ok_or(SnapshotError::Damaged)?;
         let kind = match first & 3 {
-            0 => Kind::View,
-            1 => Kind::Cart,
-            2 => Kind::Order,
+            0 => InteractionKind::View,
+            1 => InteractionKind::Cart,
+            2 => InteractionKind::Order,
             _ => return Err(SnapshotError::Damaged),
         };
         let at = end.wrapping_sub(self.signed()?);
         let ordinal = born.checked_add(self.number()?).ok_or(SnapshotError::Damaged)?;
-        Ok((Rc::clone(name), SessionItem { item: 0, kind, at, ordinal }))
+        let times = u16::try_from(self.number()?).ok().filter(|times| *times > 0).ok_or(SnapshotError::Damaged)?;
+        Ok((Rc::clone(name), SessionItem { item: 0, kind, times, at, ordinal }))
     }
 }

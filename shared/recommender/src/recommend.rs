@@ -1,6 +1,6 @@
 //! Recommendations for a session.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
@@ -27,7 +27,11 @@ impl Index {
     pub fn recommend(&self, query: &Query<'_>, mut admits: impl FnMut(&str) -> bool) -> Vec<Recommendation> {
         let Some(latest) = query.items.last() else { return Vec::new() };
         let said = self.said(&self.neighbours(query));
-        self.best(said, query.n, |item| item != latest.item && admits(item))
+        // What the session has may be said more of, or less.
+        let returning = self.settings.returning * self.sessions.returns();
+        let own: HashSet<u32> = query.items.iter().filter_map(|recent| self.items.find(&recent.item)).collect();
+        let factor = |item| if own.contains(&item) { returning } else { 1.0 };
+        self.best(said, factor, query.n, |item| item != latest.item && admits(item))
     }
 
     /// What neighbours say, item by item. They are heard in their order: sums of
@@ -53,6 +57,7 @@ impl Index {
     fn best(
         &self,
         said: HashMap<u32, Said, RandomState>,
+        factor: impl Fn(u32) -> f64,
         n: usize,
         mut admits: impl FnMut(&str) -> bool,
     ) -> Vec<Recommendation> {
@@ -63,7 +68,7 @@ impl Index {
                 let item = self.items.get(number)?;
                 let of_item = item.sessions.len() as u64;
                 let rarity = power(log2_ratio(all + of_item, of_item), self.settings.rarity);
-                Some((said.score * rarity, &*item.name, said.neighbours))
+                Some((said.score * rarity * factor(number), &*item.name, said.neighbours))
             })
             .filter(|(score, ..)| *score > 0.0)
             .collect();

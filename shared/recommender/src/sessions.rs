@@ -2,7 +2,7 @@
 
 use tidemill_domain::Partition;
 
-use crate::{interaction::Kind, visitor::VisitorKey};
+use crate::{interaction::InteractionKind, visitor::VisitorKey};
 
 /// Where something stands among all interactions: by time, and where that is
 /// equal by partition and ordinal. No two interactions have the same.
@@ -25,7 +25,9 @@ pub(crate) struct SessionItem {
     /// Its number in the index.
     pub(crate) item: u32,
     /// The most that was done with it.
-    pub(crate) kind: Kind,
+    pub(crate) kind: InteractionKind,
+    /// How often there was something with it.
+    pub(crate) times: u16,
     /// When, in milliseconds since 1970.
     pub(crate) at: i64,
     /// Which interaction of the partition.
@@ -34,7 +36,7 @@ pub(crate) struct SessionItem {
 
 /// What a visitor did without a longer break, in one partition.
 #[derive(Debug, Clone)]
-pub(crate) struct Session {
+pub(crate) struct VisitorSession {
     pub(crate) partition: Partition,
     pub(crate) visitor: VisitorKey,
     /// The ordinal of its first interaction, which names it within the partition.
@@ -47,7 +49,7 @@ pub(crate) struct Session {
     pub(crate) orders: u32,
 }
 
-impl Session {
+impl VisitorSession {
     pub(crate) const fn moment(&self, of: &SessionItem) -> Moment {
         Moment::new(of.at, self.partition, of.ordinal)
     }
@@ -55,14 +57,18 @@ impl Session {
 
 /// All sessions.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sessions {
-    slots: Vec<Option<Session>>,
+pub(crate) struct SessionSlots {
+    slots: Vec<Option<VisitorSession>>,
     free: Vec<u32>,
     baskets: u64,
+    /// Their items.
+    items: u64,
+    /// The interactions with these.
+    interactions: u64,
 }
 
-impl Sessions {
-    pub(crate) fn insert(&mut self, session: Session) -> u32 {
+impl SessionSlots {
+    pub(crate) fn insert(&mut self, session: VisitorSession) -> u32 {
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = Some(session);
             return slot;
@@ -71,17 +77,17 @@ impl Sessions {
         u32::try_from(self.slots.len() - 1).expect("a session takes more than a byte of memory")
     }
 
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<Session> {
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<VisitorSession> {
         let session = self.slots[slot as usize].take()?;
         self.free.push(slot);
         Some(session)
     }
 
-    pub(crate) fn get(&self, slot: u32) -> Option<&Session> {
+    pub(crate) fn get(&self, slot: u32) -> Option<&VisitorSession> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
-    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Session> {
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut VisitorSession> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
@@ -89,7 +95,9 @@ impl Sessions {
     pub(crate) fn push(&mut self, slot: u32, item: SessionItem) {
         let Some(session) = self.slots[slot as usize].as_mut() else { return };
         session.items.push(item);
-        if item.kind == Kind::Order {
+        self.items += 1;
+        self.interactions += u64::from(item.times);
+        if item.kind == InteractionKind::Order {
             self.baskets += u64::from(session.orders == 0);
             session.orders += 1;
         }
@@ -99,7 +107,9 @@ impl Sessions {
     pub(crate) fn take(&mut self, slot: u32, place: usize) -> Option<SessionItem> {
         let session = self.slots[slot as usize].as_mut()?;
         let item = session.items.remove(place);
-        if item.kind == Kind::Order {
+        self.items -= 1;
+        self.interactions -= u64::from(item.times);
+        if item.kind == InteractionKind::Order {
             session.orders -= 1;
             self.baskets -= u64::from(session.orders == 0);
         }
@@ -115,9 +125,14 @@ impl Sessions {
         self.baskets
     }
 
+    /// How many interactions return to an item of their session, for each that does not.
+    pub(crate) fn returns(&self) -> f64 {
+        (self.interactions - self.items) as f64 / self.items.max(1) as f64
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         let items: usize = self.slots.iter().flatten().map(|session| session.items.capacity()).sum();
-        self.slots.capacity() * size_of::<Option<Session>>()
+        self.slots.capacity() * size_of::<Option<VisitorSession>>()
             + items * size_of::<SessionItem>()
             + self.free.capacity() * size_of::<u32>()
     }

@@ -3,22 +3,22 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::interaction::Kind;
+use crate::interaction::InteractionKind;
 
 /// How the index learns and answers. All that concerns learning (`session_gap_seconds`,
 /// `items_per_session`, `sessions_per_visitor`, `interactions_per_partition`) decides what is kept:
 /// a checkpoint is read only under the settings that it was written under.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct RecommenderSettings {
     /// A visitor who was away for longer than this, in seconds, begins another session.
     pub session_gap_seconds: u32,
     /// The latest items of a session that are kept.
     pub items_per_session: u32,
     /// The latest sessions of a visitor that are kept, in each partition.
     pub sessions_per_visitor: u32,
-    /// The latest interactions of each partition that are kept. It bounds the memory: an interaction
-    /// takes some 100 to 150 bytes.
+    /// The latest interactions of each partition that are kept. It bounds the memory of each replica:
+    /// times the partitions, times MEASURED bytes.
     pub interactions_per_partition: u32,
     /// The latest items of the session to be continued that are looked at.
     pub query_items: u32,
@@ -34,8 +34,12 @@ pub struct Settings {
     pub neighbour_half_life_hours: f64,
     /// How many items away from the latest common item an item of a neighbour weighs half.
     pub distance_half_life: f64,
+    /// How much an item of the session itself is preferred, times how many interactions return to an item
+    /// of their session for each that does not: visitors of some shops go back to what they saw, the
+    /// lines of an order do not come again. 0 to never recommend what the session has.
+    pub returning: f64,
     /// How much rare items are preferred: the score is multiplied by the logarithm of how rare the item
-    /// is, to this power; 0 for not at all.
+    /// is, to this power, in quarters; 0 for not at all.
     pub rarity: f64,
     /// What an interaction weighs by its kind.
     pub weights: Weights,
@@ -60,11 +64,11 @@ pub struct Weights {
 impl Weights {
     /// The weight of a kind.
     #[must_use]
-    pub const fn of(&self, kind: Kind) -> u32 {
+    pub const fn of(&self, kind: InteractionKind) -> u32 {
         match kind {
-            Kind::View => self.view,
-            Kind::Cart => self.cart,
-            Kind::Order => self.order,
+            InteractionKind::View => self.view,
+            InteractionKind::Cart => self.cart,
+            InteractionKind::Order => self.order,
         }
     }
 }
@@ -75,21 +79,22 @@ impl Default for Weights {
     }
 }
 
-impl Default for Settings {
+impl Default for RecommenderSettings {
     fn default() -> Self {
         Self {
             session_gap_seconds: 30 * 60,
-            items_per_session: 50,
+            items_per_session: 100,
             sessions_per_visitor: 50,
-            interactions_per_partition: 1_000_000,
+            interactions_per_partition: 250_000,
             query_items: 10,
             sessions_per_item: 1000,
             sample: 1000,
-            neighbours: 300,
-            position_half_life: 1.5,
+            neighbours: 500,
+            position_half_life: 0.6,
             neighbour_half_life_hours: 24.0 * 30.0,
-            distance_half_life: 5.0,
-            rarity: 0.5,
+            distance_half_life: 3.0,
+            returning: 8.0,
+            rarity: 1.5,
             weights: Weights::default(),
             trend_half_life_hours: 24,
             minimum_support: 3,
@@ -107,7 +112,7 @@ pub struct SettingsError {
     pub range: &'static str,
 }
 
-impl Settings {
+impl RecommenderSettings {
     /// Checks every setting.
     ///
     /// # Errors
@@ -140,6 +145,7 @@ impl Settings {
         for (name, value, least) in scales {
             check((least..=1e6).contains(&value), name, "0.01 (0 if it may be off) to 1000000")?;
         }
+        check((0.0..=100.0).contains(&self.returning), "returning", "0 to 100")?;
         check((0.0..=4.0).contains(&self.rarity), "rarity", "0 to 4")
     }
 }

@@ -6,8 +6,8 @@ use tidemill_domain::Partition;
 
 use crate::{
     index::Index,
+    log_window::LogWindow,
     page::{Page, SnapshotError},
-    partition_state::PartitionState,
 };
 
 /// All that is kept of a partition. Two are equal exactly if their indexes
@@ -56,7 +56,7 @@ impl Index {
     pub fn restore(&mut self, partition: Partition, snapshot: &PartitionSnapshot) -> Result<(), SnapshotError> {
         self.release(partition);
         let window = self.settings.interactions_per_partition as usize;
-        self.partitions.insert(partition, PartitionState::at(snapshot.learnt, window));
+        self.partitions.insert(partition, LogWindow::at(snapshot.learnt, window));
         // By their numbers, so that a visitor's sessions come oldest first.
         let restored = snapshot.pages.values().try_for_each(|page| self.restore_page(partition, page));
         match self.partitions.get_mut(&partition) {
@@ -78,7 +78,7 @@ impl Index {
     }
 
     /// The content of a page, if it has any.
-    fn page(&self, state: &PartitionState, number: u64) -> Option<Vec<u8>> {
+    fn page(&self, state: &LogWindow, number: u64) -> Option<Vec<u8>> {
         let mut sessions: Vec<_> =
             state.pages.get(&number)?.iter().filter_map(|&slot| self.sessions.get(slot)).collect();
         sessions.sort_unstable_by_key(|session| session.born);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_recommender::Settings;
+use tidemill_recommender::RecommenderSettings;
 
 use super::*;
 use crate::{
@@ -18,7 +18,7 @@ const KINDS: [LearntKind; 4] = [LearntKind::View, LearntKind::Cart, LearntKind::
 
 fn model() -> Model {
     // So few that the oldest go while a test runs.
-    let settings = Settings { interactions_per_partition: 40, ..Settings::default() };
+    let settings = RecommenderSettings { interactions_per_partition: 40, ..RecommenderSettings::default() };
     Model::new(settings, 1_000).expect("right settings")
 }
 

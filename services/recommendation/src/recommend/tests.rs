@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 
 use tidemill_domain::Partition;
-use tidemill_recommender::Settings;
+use tidemill_recommender::RecommenderSettings;
 
 use super::*;
 use crate::{
@@ -22,7 +22,7 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
-        Self { model: Model::new(Settings::default(), 1_000).expect("right settings"), raw_seq: 0 }
+        Self { model: Model::new(RecommenderSettings::default(), 1_000).expect("right settings"), raw_seq: 0 }
     }
 
     fn did(&mut self, kind: LearntKind, customer: &str, items: &[LearntItem]) -> &mut Self {

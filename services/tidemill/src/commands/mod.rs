@@ -7,6 +7,7 @@ mod ended;
 mod import;
 mod init;
 mod keys;
+mod recommend;
 mod up;
 
 pub(crate) use books::books;
@@ -16,4 +17,5 @@ pub(crate) use ended::{balanced, failed};
 pub(crate) use import::import;
 pub(crate) use init::init;
 pub(crate) use keys::keys;
+pub(crate) use recommend::recommend;
 pub(crate) use up::up;

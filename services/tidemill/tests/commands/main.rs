@@ -5,5 +5,6 @@ mod changes;
 mod check;
 mod dlq;
 mod import;
+mod recommend;
 mod terminal;
 mod up;

@@ -10,7 +10,7 @@ const NOBODY: u32 = u32::MAX;
 
 /// The interactions of a partition that are within reach, and its pages.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PartitionState {
+pub(crate) struct LogWindow {
     /// How many interactions it had so far, passed over or not: the ordinal of the next one.
     pub(crate) learnt: u64,
     /// The slots of the sessions that the latest interactions went to, the newest last.
@@ -21,7 +21,7 @@ pub(crate) struct PartitionState {
     pub(crate) changed: BTreeSet<u64>,
 }
 
-impl PartitionState {
+impl LogWindow {
     /// As if `learnt` interactions had been passed over.
     pub(crate) fn at(learnt: u64, window: usize) -> Self {
         let within = usize::try_from(learnt).map_or(window, |learnt| learnt.min(window));

@@ -1,0 +1,150 @@
+//! What `tidemill recommend` is told.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// `tidemill recommend`
+#[derive(Debug, Args)]
+pub struct RecommendArguments {
+    #[command(subcommand)]
+    pub(crate) command: RecommendCommand,
+}
+
+/// What can be done with recommendations.
+#[derive(Debug, Subcommand)]
+pub enum RecommendCommand {
+    /// Measure how good recommendations are on a file of sessions
+    #[command(after_help = "A line of a file is a session, an item and a time, behind a header: SessionId, ItemId, \
+        Time, or session_id,\nitem, timestamp and the like. Tabs, commas or semicolons separate. A time is seconds \
+        since 1970 or RFC 3339.\nFiles that end in .zst are inflated.\n\nEach event of a test session after its first \
+        is predicted from those before it, by the index and by three\nbaselines. docs/recommendation.md explains the \
+        figures.\n\nExamples:\n  \
+        tidemill recommend evaluate train.txt --test test.txt --protocol session-rec\n  \
+        tidemill recommend evaluate train.txt --test test.txt --json | tail -1 | jq '.[\"hr@20\"]'\n  \
+        tidemill recommend evaluate clicks.csv --split last-days 7 --plot figures.svg\n  \
+        tidemill recommend evaluate retail.csv --session-column InvoiceNo --item-column StockCode \\\n    \
+        --time-column InvoiceDate --split last-days=14")]
+    Evaluate(EvaluateArguments),
+}
+
+/// `tidemill recommend evaluate`
+#[derive(Debug, Args)]
+pub struct EvaluateArguments {
+    /// File of the sessions to learn from
+    pub train: Option<PathBuf>,
+    /// File of the sessions to predict
+    #[arg(long, value_name = "FILE", conflicts_with = "split", required_unless_present = "split")]
+    pub test: Option<PathBuf>,
+    /// Predict the sessions of the last days of TRAIN instead, from all before
+    /// [without N: 1]
+    #[arg(long, value_name = "last-days[=N]", num_args = 1..=2)]
+    pub split: Option<Vec<String>>,
+    /// What is a case
+    #[arg(long, value_enum, default_value_t = Protocol::SessionRec)]
+    pub protocol: Protocol,
+    /// File with settings other than the defaults (TOML), as docs/recommendation.md lists them
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Column of the session
+    #[arg(long, value_name = "NAME")]
+    pub session_column: Option<String>,
+    /// Column of the item
+    #[arg(long, value_name = "NAME")]
+    pub item_column: Option<String>,
+    /// Column of the time
+    #[arg(long, value_name = "NAME")]
+    pub time_column: Option<String>,
+    /// Draw the figures as SVG
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How sessions become cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// Each event of a session after its first, revealed one by one
+    SessionRec,
+}
+
+/// Where TRAIN is, and how many of its last days are to be predicted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) train: PathBuf,
+    pub(crate) last_days: Option<u32>,
+}
+
+impl EvaluateArguments {
+    /// Takes `--split last-days N`, `--split last-days=N` and `--split last-days`, also where TRAIN follows.
+    pub(crate) fn split(&self) -> Result<Split, String> {
+        let wrong = || "--split takes last-days=N with N from 1 to 3650".to_owned();
+        let mut train = self.train.clone();
+        let mut last_days = None;
+        if let Some((how, rest)) = self.split.as_deref().and_then(<[String]>::split_first) {
+            let mut days = how.strip_prefix("last-days").ok_or_else(wrong)?.strip_prefix('=');
+            if days.is_none() && how != "last-days" {
+                return Err(wrong());
+            }
+            if let Some(next) = rest.first() {
+                if days.is_none() && next.parse::<u32>().is_ok() {
+                    days = Some(next);
+                } else if train.is_none() {
+                    train = Some(PathBuf::from(next));
+                } else {
+                    return Err(wrong());
+                }
+            }
+            let days = days.unwrap_or("1").parse().ok().filter(|days| (1..=3650).contains(days));
+            last_days = Some(days.ok_or_else(wrong)?);
+        }
+        Ok(Split { train: train.ok_or("TRAIN is missing: the file of the sessions to learn from")?, last_days })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        evaluate: EvaluateArguments,
+    }
+
+    fn split(arguments: &str) -> Result<Split, String> {
+        let words = std::iter::once("evaluate").chain(arguments.split_whitespace());
+        Line::try_parse_from(words).map_err(|error| error.to_string())?.evaluate.split()
+    }
+
+    #[test]
+    fn a_split_is_told_in_several_ways() {
+        let expected = |last_days| Ok(Split { train: "a.csv".into(), last_days });
+        for (arguments, last_days) in [
+            ("a.csv --split last-days=7", Some(7)),
+            ("a.csv --split last-days 7", Some(7)),
+            ("--split last-days=7 a.csv", Some(7)),
+            ("--split last-days 7 a.csv", Some(7)),
+            ("--split last-days a.csv", Some(1)),
+            ("a.csv --split last-days", Some(1)),
+            ("a.csv --test b.csv", None),
+        ] {
+            assert_eq!(split(arguments), expected(last_days), "{arguments}");
+        }
+        for wrong in [
+            "a.csv",
+            "--split last-days=7",
+            "a.csv --split last-days=0",
+            "a.csv --split last-dayss",
+            "a.csv --split first-days=7",
+            "a.csv --split last-days x",
+            "a.csv --split last-days --test b.csv",
+        ] {
+            assert!(split(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The index against its rules in their plainest form.
+
+mod laws;
+mod reference;
+mod shapes;
