@@ -145,6 +145,7 @@ pub(crate) struct LearntBatch {
     pub(crate) events: Vec<LearntEvent>,
 }
 
+#[cfg(test)]
 impl LearntBatch {
     /// Interactions that the index counts for it.
     pub(crate) fn interactions(&self) -> usize {
