@@ -15,7 +15,7 @@ use crate::{
     config::{Config, KeptConfig},
     error::Error,
     learning::LearntMembers,
-    model::Model,
+    model::LearntModel,
     rules::RecommendationRules,
     store::{PartitionKeep, Store},
     telemetry::Telemetry,
@@ -29,7 +29,7 @@ pub(crate) struct Recommender {
     pub(crate) store: Store,
     pub(crate) members: LearntMembers,
     pub(crate) rules: RecommendationRules,
-    pub(crate) model: Model,
+    pub(crate) model: LearntModel,
     pub(crate) telemetry: Telemetry,
     pub(crate) kept: KeptConfig,
     /// Tells settings of learning from others: under which pages are written.
@@ -65,7 +65,7 @@ impl Recommender {
         store: Store,
         members: LearntMembers,
         rules: RecommendationRules,
-        model: Model,
+        model: LearntModel,
         telemetry: Telemetry,
         config: &Config,
     ) -> Self {

@@ -32,12 +32,12 @@ const CHARTS_FOR: Duration = Duration::from_millis(500);
 
 /// What answers are made of, shared by those who learn and those who answer.
 #[derive(Debug)]
-pub(crate) struct Model {
+pub(crate) struct LearntModel {
     state: RwLock<ModelState>,
     charts: Mutex<Option<(Instant, Arc<Charts>)>>,
 }
 
-impl Model {
+impl LearntModel {
     /// Nothing is learnt yet.
     pub(crate) fn new(settings: RecommenderSettings, most_items: usize) -> Result<Self, SettingsError> {
         let state = ModelState::new(settings, most_items)?;

@@ -6,7 +6,7 @@ use tidemill_recommender::RecommenderSettings;
 use super::*;
 use crate::{
     learning::{LearntItem, LearntKind},
-    model::Model,
+    model::LearntModel,
     testing::{batch, event, item},
 };
 
@@ -16,13 +16,13 @@ fn now() -> Timestamp {
 
 /// Visitors who each look at the same products.
 struct Shop {
-    model: Model,
+    model: LearntModel,
     raw_seq: u64,
 }
 
 impl Shop {
     fn new() -> Self {
-        Self { model: Model::new(RecommenderSettings::default(), 1_000).expect("right settings"), raw_seq: 0 }
+        Self { model: LearntModel::new(RecommenderSettings::default(), 1_000).expect("right settings"), raw_seq: 0 }
     }
 
     fn did(&mut self, kind: LearntKind, customer: &str, items: &[LearntItem]) -> &mut Self {
