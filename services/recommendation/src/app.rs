@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tidemill_bus::Bus;
@@ -100,7 +100,7 @@ impl Recommender {
         for partition in self.bus.partitions().all() {
             let stored = self.store.load(partition, &self.settings).await?;
             if !stored.is_as_stored || erasures.iter().any(|erasure| erasure.number > stored.erasure) {
-                self.is_unlike(partition);
+                self.note_unlike(partition);
             }
             self.model.restore(partition, stored, &erasures)?;
             let mut last = String::new();
@@ -125,18 +125,28 @@ impl Recommender {
         self.claims().values().copied().collect()
     }
 
-    fn claims(&self) -> std::sync::MutexGuard<'_, BTreeMap<Partition, PartitionKeep>> {
+    fn claims(&self) -> MutexGuard<'_, BTreeMap<Partition, PartitionKeep>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has changed is not all in which the stored pages are other than the index.
-    pub(crate) fn is_unlike(&self, partition: Partition) {
-        self.unlike.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
+    /// What has changed is not all in which the stored pages are other than the index:
+    /// all of them are to be written.
+    pub(crate) fn note_unlike(&self, partition: Partition) {
+        self.unlike().insert(partition);
     }
 
-    /// Whether all pages are to be written: once.
+    /// Whether that was noted.
+    pub(crate) fn is_unlike(&self, partition: Partition) -> bool {
+        self.unlike().contains(&partition)
+    }
+
+    /// The same, and it is noted no longer.
     pub(crate) fn was_unlike(&self, partition: Partition) -> bool {
-        self.unlike.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition)
+        self.unlike().remove(&partition)
+    }
+
+    fn unlike(&self) -> MutexGuard<'_, BTreeSet<Partition>> {
+        self.unlike.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
