@@ -235,6 +235,7 @@ async fn replicas_that_follow_each_get_everything_behind_their_place() {
             assert_eq!(next.sequence, *place);
         }
     }
+    drop(one);
     let again = bus.follow_behind(durable, "host.one", places[1]).await;
     let next = tokio::time::timeout(DEADLINE, again.expect("follows").next()).await.expect("in time");
     assert_eq!(next.expect("delivered").sequence, places[2], "it goes on where it is told to");
