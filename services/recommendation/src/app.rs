@@ -2,20 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tidemill_bus::Bus;
 use tidemill_definitions::version_of;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_recommender::Settings;
+use tidemill_recommender::RecommenderSettings;
 use tidemill_service::{Breaker, Conditions, Context};
 
 use crate::{
     config::{Config, KeptConfig},
     error::Error,
     learning::LearntMembers,
-    model::Model,
+    model::LearntModel,
     rules::RecommendationRules,
     store::{PartitionKeep, Store},
     telemetry::Telemetry,
@@ -29,7 +29,7 @@ pub(crate) struct Recommender {
     pub(crate) store: Store,
     pub(crate) members: LearntMembers,
     pub(crate) rules: RecommendationRules,
-    pub(crate) model: Model,
+    pub(crate) model: LearntModel,
     pub(crate) telemetry: Telemetry,
     pub(crate) kept: KeptConfig,
     /// Tells settings of learning from others: under which pages are written.
@@ -65,7 +65,7 @@ impl Recommender {
         store: Store,
         members: LearntMembers,
         rules: RecommendationRules,
-        model: Model,
+        model: LearntModel,
         telemetry: Telemetry,
         config: &Config,
     ) -> Self {
@@ -100,7 +100,7 @@ impl Recommender {
         for partition in self.bus.partitions().all() {
             let stored = self.store.load(partition, &self.settings).await?;
             if !stored.is_as_stored || erasures.iter().any(|erasure| erasure.number > stored.erasure) {
-                self.is_unlike(partition);
+                self.note_unlike(partition);
             }
             self.model.restore(partition, stored, &erasures)?;
             let mut last = String::new();
@@ -125,23 +125,33 @@ impl Recommender {
         self.claims().values().copied().collect()
     }
 
-    fn claims(&self) -> std::sync::MutexGuard<'_, BTreeMap<Partition, PartitionKeep>> {
+    fn claims(&self) -> MutexGuard<'_, BTreeMap<Partition, PartitionKeep>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has changed is not all in which the stored pages are other than the index.
-    pub(crate) fn is_unlike(&self, partition: Partition) {
-        self.unlike.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
+    /// What has changed is not all in which the stored pages are other than the index:
+    /// all of them are to be written.
+    pub(crate) fn note_unlike(&self, partition: Partition) {
+        self.unlike().insert(partition);
     }
 
-    /// Whether all pages are to be written: once.
+    /// Whether that was noted.
+    pub(crate) fn is_unlike(&self, partition: Partition) -> bool {
+        self.unlike().contains(&partition)
+    }
+
+    /// The same, and it is noted no longer.
     pub(crate) fn was_unlike(&self, partition: Partition) -> bool {
-        self.unlike.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition)
+        self.unlike().remove(&partition)
+    }
+
+    fn unlike(&self) -> MutexGuard<'_, BTreeSet<Partition>> {
+        self.unlike.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The settings that decide what is kept, and not how it is answered from.
-fn learning_settings(settings: &Settings) -> [u32; 4] {
+fn learning_settings(settings: &RecommenderSettings) -> [u32; 4] {
     [
         settings.session_gap_seconds,
         settings.items_per_session,

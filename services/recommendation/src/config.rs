@@ -1,10 +1,10 @@
-//! Settings of the service.
+//! RecommenderSettings of the service.
 
 use std::{num::NonZeroU32, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_recommender::Settings;
+use tidemill_recommender::RecommenderSettings;
 use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
 #[cfg(test)]
@@ -35,7 +35,7 @@ pub struct Config {
     pub(crate) rules: RecommendationRulesConfig,
     /// How the index learns and answers.
     #[serde(default)]
-    pub(crate) index: Settings,
+    pub(crate) index: RecommenderSettings,
     /// What is kept of customers and products.
     #[serde(default)]
     pub(crate) kept: KeptConfig,

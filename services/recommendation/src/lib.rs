@@ -28,8 +28,8 @@ use tidemill_events::Durable;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 
 use self::{
-    app::Recommender, error::Error, learning::LearntMembers, model::Model, rules::RecommendationRules, store::Store,
-    telemetry::Telemetry,
+    app::Recommender, error::Error, learning::LearntMembers, model::LearntModel, rules::RecommendationRules,
+    store::Store, telemetry::Telemetry,
 };
 
 pub use self::{config::Config, learning::BUILT_IN as BUILT_IN_LEARNING, rules::BUILT_IN as BUILT_IN_RULES};
@@ -65,7 +65,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let (members, rules) = defined(&config)?;
     let most_items = usize::try_from(config.kept.items.get()).unwrap_or(usize::MAX);
-    let model = Model::new(config.index.clone(), most_items).map_err(StartError::new)?;
+    let model = LearntModel::new(config.index.clone(), most_items).map_err(StartError::new)?;
     let telemetry = Telemetry::register(&context.registry);
     let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?;
     let server = Server::start(&context, &config.http, http::openapi()).await?;

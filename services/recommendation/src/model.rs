@@ -16,9 +16,7 @@ use std::{
 };
 
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_recommender::{
-    ChangedPages, Index, Interaction, PartitionSnapshot, Settings, SettingsError, SnapshotError,
-};
+use tidemill_recommender::{ChangedPages, Index, PartitionSnapshot, RecommenderSettings, SettingsError, SnapshotError};
 
 pub(crate) use self::{
     charts::Charts,
@@ -34,14 +32,14 @@ const CHARTS_FOR: Duration = Duration::from_millis(500);
 
 /// What answers are made of, shared by those who learn and those who answer.
 #[derive(Debug)]
-pub(crate) struct Model {
+pub(crate) struct LearntModel {
     state: RwLock<ModelState>,
     charts: Mutex<Option<(Instant, Arc<Charts>)>>,
 }
 
-impl Model {
+impl LearntModel {
     /// Nothing is learnt yet.
-    pub(crate) fn new(settings: Settings, most_items: usize) -> Result<Self, SettingsError> {
+    pub(crate) fn new(settings: RecommenderSettings, most_items: usize) -> Result<Self, SettingsError> {
         let state = ModelState::new(settings, most_items)?;
         Ok(Self { state: RwLock::new(state), charts: Mutex::new(None) })
     }
@@ -107,7 +105,7 @@ impl Model {
         let changed = state.index.take_changes(partition);
         let changed = if are_all { all(state.index.snapshot(partition)) } else { changed };
         let place = state.places.get(&partition).copied().unwrap_or_default();
-        PageChanges { at: place.raw_seq, newest: place.newest, erasure: state.erasure, changed, are_all }
+        PageChanges { at: place.raw_seq, newest: place.newest, erasure: state.erasure(), changed, are_all }
     }
 
     /// What is popular, a moment ago at most.
@@ -134,7 +132,7 @@ fn all(snapshot: PartitionSnapshot) -> ChangedPages {
 fn without(
     stored: &StoredPartition,
     partition: Partition,
-    settings: &Settings,
+    settings: &RecommenderSettings,
     erasures: &[Erasure],
 ) -> Result<PartitionSnapshot, SnapshotError> {
     let mut newer = erasures.iter().filter(|erasure| erasure.number > stored.erasure).peekable();

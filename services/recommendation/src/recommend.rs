@@ -9,7 +9,7 @@ mod tests;
 use std::collections::{BTreeSet, HashSet};
 
 use tidemill_domain::Timestamp;
-use tidemill_recommender::{BoughtTogether, Charted, Kind, Query, Recent, Recommendation};
+use tidemill_recommender::{BoughtTogether, Charted, InteractionKind, Query, Recent, Recommendation};
 
 pub(crate) use self::list::{ListWanted, Recommended, VisitAsked, Why};
 use self::selection::Selection;
@@ -36,7 +36,7 @@ impl Sources<'_> {
     /// What continues a visit. What is in its cart or was ordered in it is left out.
     pub(crate) fn for_visit(&self, asked: &VisitAsked, mut wanted: ListWanted) -> Vec<Recommended> {
         let visit = self.visit(asked);
-        let taken = visit.iter().filter(|recent| recent.kind != Kind::View);
+        let taken = visit.iter().filter(|recent| recent.kind != InteractionKind::View);
         wanted.without.extend(taken.map(|recent| recent.item.clone()));
         wanted.without.extend(visit.last().map(|recent| recent.item.clone()));
         let visitor = asked.customer.or(asked.session).map(VisitorId::text);
@@ -95,7 +95,7 @@ impl Sources<'_> {
         visit.sort_by_key(|recent| recent.at);
         // What the caller names is what the visitor looks at now.
         let at = self.state.log_time(self.now);
-        let named = asked.items.iter().map(|item| Recent { item: item.clone(), kind: Kind::View, at });
+        let named = asked.items.iter().map(|item| Recent { item: item.clone(), kind: InteractionKind::View, at });
         let mut seen: HashSet<String> = HashSet::new();
         let mut latest_first: Vec<Recent> = Vec::new();
         for recent in visit.into_iter().chain(named).collect::<Vec<_>>().into_iter().rev() {

@@ -16,6 +16,15 @@ const PATHS: [&str; 5] = [
     "/v1/recommendations/trending",
 ];
 
+/// Waits until its charts, which may be half a second old, tell of so many visits.
+async fn charted(service: &Running, item: &str, visits: u64) {
+    let is_there = |answer: &Value| {
+        let items = answer["items"].as_array().expect("a list");
+        items.iter().any(|charted| charted["item"] == item && charted["reason"]["count"] == visits)
+    };
+    service.until("/v1/recommendations/popular", is_there).await;
+}
+
 /// What a replica answers, but when it answered.
 async fn answers(service: &Running) -> Vec<Value> {
     let mut answers = Vec::new();
@@ -39,20 +48,24 @@ async fn a_restart_answers_as_before() {
     let service = shop.start().await;
     let last = fill(&mut shop).await;
     service.learnt(1, last).await;
+    charted(&service, "books-a", 17).await;
     let before = answers(&service).await;
     assert!(before.iter().all(|items| !items.as_array().expect("a list").is_empty()), "{before:?}");
     service.stop().await;
     // What is in the store by now is left out of the log: it must do without.
     let again = shop.start().await;
     again.learnt(1, last).await;
+    charted(&again, "books-a", 17).await;
     assert_eq!(answers(&again).await, before);
     let more = shop.publish(0, &[view("c2", "books-b"), view("c2", "toys-d")]).await;
     again.learnt(0, more).await;
+    charted(&again, "toys-d", 7).await;
     let learnt = answers(&again).await;
     assert_ne!(learnt, before);
     again.stop().await;
     let third = shop.start().await;
     third.learnt(0, more).await;
+    charted(&third, "toys-d", 7).await;
     assert_eq!(answers(&third).await, learnt);
     third.stop().await;
 }
@@ -68,13 +81,14 @@ async fn replicas_answer_alike_and_hand_over() {
     let last = fill(&mut shop).await;
     for service in [&first, &second] {
         service.learnt(1, last).await;
-        service.learnt(0, last - 2).await;
+        charted(service, "books-a", 17).await;
     }
     let before = answers(&first).await;
     assert_eq!(answers(&second).await, before);
     first.stop().await;
     let more = shop.publish(0, &[view("c2", "books-b"), view("c2", "toys-d")]).await;
     second.learnt(0, more).await;
+    charted(&second, "toys-d", 7).await;
     let learnt = answers(&second).await;
     // The second one keeps what was the first one's.
     eventually("the profile is kept", DEADLINE, async || {
@@ -84,6 +98,7 @@ async fn replicas_answer_alike_and_hand_over() {
     .await;
     let third = Running::start(&toml).await;
     third.learnt(0, more).await;
+    charted(&third, "toys-d", 7).await;
     assert_eq!(answers(&third).await, learnt);
     third.stop().await;
     second.stop().await;

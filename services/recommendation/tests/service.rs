@@ -46,6 +46,9 @@ async fn every_list_answers_by_its_reason() {
     for n in 0..4 {
         shop.publish(n % 2, &[order(&format!("c{n}"), &["music-strings", "music-picks"])]).await;
     }
+    for n in 4..8 {
+        shop.publish(n % 2, &[order(&format!("c{n}"), &["books-a"])]).await;
+    }
     let session = json!({"product_id": "toys-boat", "session_id": "visit"});
     let last = shop.publish(1, &[(event("product.viewed", None, session), enrichment(&["toys"]))]).await;
     service.learnt(1, last).await;

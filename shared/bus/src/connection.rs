@@ -226,11 +226,6 @@ impl Bus {
         Ok(Usage { bytes: info.state.bytes, max_bytes: u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX) })
     }
 
-    /// The sequence of the last message that a stream has taken in; 0 for none yet.
-    pub async fn last_sequence(&self, name: StreamName) -> Result<u64, Error> {
-        Ok(self.state(name).await?.last_sequence)
-    }
-
     pub(crate) async fn state(&self, name: StreamName) -> Result<jetstream::stream::State, Error> {
         Ok(self.info(name).await?.state)
     }

@@ -212,3 +212,31 @@ async fn where_the_server_keeps_the_place_each_message_is_for_itself() {
     let mut again = bus.subscribe(Durable::IngestionRedrive).await.expect("opens");
     assert_eq!(again.next().await.expect("a message").sequence, 1);
 }
+
+#[tokio::test]
+async fn replicas_that_follow_each_get_everything_behind_their_place() {
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    let mut places = Vec::new();
+    for raw_seq in [2, 4, 6] {
+        places.push(enriched(&bus, P, raw_seq, None).await);
+    }
+    enriched(&bus, OTHER, 7, None).await;
+    let durable = Durable::Recommendation(P);
+    // Names of hosts have dots in them.
+    let (mut one, mut two) = (
+        bus.follow_behind(durable, "host.one", 0).await.expect("follows"),
+        bus.follow_behind(durable, "host.two", places[0]).await.expect("follows"),
+    );
+    let mut owner = bus.subscribe_behind(durable, places[1]).await.expect("opens");
+    for (reader, begin) in [(&mut one, 0), (&mut two, 1), (&mut owner, 2)] {
+        for place in &places[begin..] {
+            let next = tokio::time::timeout(DEADLINE, reader.next()).await.expect("in time").expect("delivered");
+            assert_eq!(next.sequence, *place);
+        }
+    }
+    drop(one);
+    let again = bus.follow_behind(durable, "host.one", places[1]).await;
+    let next = tokio::time::timeout(DEADLINE, again.expect("follows").next()).await.expect("in time");
+    assert_eq!(next.expect("delivered").sequence, places[2], "it goes on where it is told to");
+}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tidemill_domain::Timestamp;
 
-use crate::interaction::Recent;
+use crate::{interaction::Recent, ranking::Ranked};
 
 /// A session to be continued.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,12 @@ pub struct Recommendation {
     pub score: f64,
     /// The reason: by how many sessions that have something in common with the query.
     pub neighbours: u32,
+}
+
+impl From<Ranked<'_, u32>> for Recommendation {
+    fn from(Ranked { score, item, more }: Ranked<'_, u32>) -> Self {
+        Self { item: item.to_owned(), score, neighbours: more }
+    }
 }
 
 /// An item that is bought together with another.

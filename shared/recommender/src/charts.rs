@@ -6,6 +6,7 @@ use crate::{
     answer::Charted,
     index::Index,
     items::{KnownItem, TREND_PARTS},
+    ranking::{Ranked, best},
 };
 
 impl Index {
@@ -26,7 +27,7 @@ impl Index {
             // The oldest first: the order is part of the sum.
             item.trend
                 .iter()
-                .map(|(&part, &weight)| {
+                .map(|&(part, weight)| {
                     let age = current.saturating_sub(part) as f64;
                     weight as f64 * self.halving.left(age, TREND_PARTS as f64)
                 })
@@ -35,19 +36,12 @@ impl Index {
         self.chart(n, decayed, admits)
     }
 
-    fn chart(&self, n: usize, score: impl Fn(&KnownItem) -> f64, mut admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
-        let mut scored: Vec<(f64, &KnownItem)> = self.items.iter().map(|item| (score(item), item)).collect();
-        scored.retain(|(score, _)| *score > 0.0);
-        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
-        scored
-            .into_iter()
-            .filter(|(_, item)| admits(&item.name))
-            .take(n)
-            .map(|(score, item)| Charted {
-                item: item.name.as_ref().to_owned(),
-                score,
-                sessions: u32::try_from(item.sessions.len()).unwrap_or(u32::MAX),
-            })
-            .collect()
+    fn chart(&self, n: usize, score: impl Fn(&KnownItem) -> f64, admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
+        let ranked = self.items.iter().map(|item| Ranked { score: score(item), item: &item.name, more: item });
+        let charted = |Ranked { score, item, more }: Ranked<'_, &KnownItem>| {
+            let sessions = u32::try_from(more.sessions.len()).unwrap_or(u32::MAX);
+            Charted { item: item.to_owned(), score, sessions }
+        };
+        best(ranked, n, admits).into_iter().map(charted).collect()
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Parts of a half-life that interactions are counted in for trends.
-pub(crate) const TREND_PARTS: i64 = 8;
+pub(crate) const TREND_PARTS: i64 = 4;
 
 /// What is known of an item.
 #[derive(Debug, Clone)]
@@ -26,8 +26,8 @@ pub(crate) struct KnownItem {
     pub(crate) baskets: u32,
     /// The weights of its interactions.
     pub(crate) weight: u64,
-    /// These by time: the part since 1970, and the weight.
-    pub(crate) trend: BTreeMap<i64, u64>,
+    /// These by time: the part since 1970, and the weight. The oldest first.
+    pub(crate) trend: Vec<(i64, u64)>,
 }
 
 /// All items.
@@ -59,13 +59,8 @@ impl Items {
             return number;
         }
         let name: Arc<str> = name.into();
-        let item = KnownItem {
-            name: Arc::clone(&name),
-            sessions: BTreeMap::new(),
-            baskets: 0,
-            weight: 0,
-            trend: BTreeMap::new(),
-        };
+        let item =
+            KnownItem { name: Arc::clone(&name), sessions: BTreeMap::new(), baskets: 0, weight: 0, trend: Vec::new() };
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("an item takes more than a byte of memory")
@@ -108,7 +103,11 @@ impl Items {
         item.sessions.insert(moment, slot);
         item.baskets += u32::from(what.kind == InteractionKind::Order);
         item.weight += weight;
-        *item.trend.entry(part).or_default() += weight;
+        // Nearly always it is the last part.
+        match item.trend.binary_search_by_key(&part, |(part, _)| *part) {
+            Ok(place) => item.trend[place].1 += weight,
+            Err(place) => item.trend.insert(place, (part, weight)),
+        }
         self.entries += 1;
     }
 
@@ -119,10 +118,10 @@ impl Items {
         item.sessions.remove(&moment);
         item.baskets -= u32::from(what.kind == InteractionKind::Order);
         item.weight -= weight;
-        if let Some(left) = item.trend.get_mut(&part) {
-            *left -= weight;
-            if *left == 0 {
-                item.trend.remove(&part);
+        if let Ok(place) = item.trend.binary_search_by_key(&part, |(part, _)| *part) {
+            item.trend[place].1 -= weight;
+            if item.trend[place].1 == 0 {
+                item.trend.remove(place);
             }
         }
         self.entries -= 1;
@@ -141,8 +140,10 @@ impl Items {
     pub(crate) fn bytes(&self) -> usize {
         // A B-tree that grows at its end is a bit more than half full.
         let entry = (size_of::<Moment>() + size_of::<u32>()) * 2;
-        let item = size_of::<Option<KnownItem>>() + 2 * 280 + 32;
+        let item = size_of::<Option<KnownItem>>() + 32;
+        let trends: usize = self.iter().map(|item| item.trend.capacity() * size_of::<(i64, u64)>()).sum();
         self.entries * entry
+            + trends
             + self.slots.capacity() * item
             + self.numbers.capacity() * (size_of::<(Arc<str>, u32)>() + 1)
     }

@@ -26,6 +26,7 @@ mod learn;
 mod log_window;
 mod neighbours;
 mod page;
+mod ranking;
 mod recommend;
 mod sessions;
 mod settings;

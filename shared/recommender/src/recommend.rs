@@ -9,6 +9,7 @@ use crate::{
     arithmetic::{log2_ratio, power},
     index::Index,
     neighbours::Neighbour,
+    ranking::{Ranked, best},
 };
 
 /// What the neighbours say of an item.
@@ -59,25 +60,16 @@ impl Index {
         said: HashMap<u32, Said, RandomState>,
         factor: impl Fn(u32) -> f64,
         n: usize,
-        mut admits: impl FnMut(&str) -> bool,
+        admits: impl FnMut(&str) -> bool,
     ) -> Vec<Recommendation> {
         let all = self.sessions.len() as u64;
-        let mut scored: Vec<(f64, &str, u32)> = said
-            .into_iter()
-            .filter_map(|(number, said)| {
-                let item = self.items.get(number)?;
-                let of_item = item.sessions.len() as u64;
-                let rarity = power(log2_ratio(all + of_item, of_item), self.settings.rarity);
-                Some((said.score * rarity * factor(number), &*item.name, said.neighbours))
-            })
-            .filter(|(score, ..)| *score > 0.0)
-            .collect();
-        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-        scored
-            .into_iter()
-            .filter(|(_, item, _)| admits(item))
-            .take(n)
-            .map(|(score, item, neighbours)| Recommendation { item: item.to_owned(), score, neighbours })
-            .collect()
+        let ranked = said.into_iter().filter_map(|(number, said)| {
+            let item = self.items.get(number)?;
+            let of_item = item.sessions.len() as u64;
+            let rarity = power(log2_ratio(all + of_item, of_item), self.settings.rarity);
+            let score = said.score * rarity * factor(number);
+            Some(Ranked { score, item: &item.name, more: said.neighbours })
+        });
+        best(ranked, n, admits).into_iter().map(Recommendation::from).collect()
     }
 }

@@ -4,14 +4,18 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::{answer::Recommendation, index::Index};
+use crate::{
+    answer::Recommendation,
+    index::Index,
+    ranking::{Ranked, best},
+};
 
 impl Index {
     /// The items that are in the same sessions as `item`, by the cosine between
     /// the two: sessions with both, by the root of the product of the sessions
     /// with each. Only the latest `sessions_per_item` sessions are looked at.
     #[must_use]
-    pub fn similar(&self, item: &str, n: usize, mut admits: impl FnMut(&str) -> bool) -> Vec<Recommendation> {
+    pub fn similar(&self, item: &str, n: usize, admits: impl FnMut(&str) -> bool) -> Vec<Recommendation> {
         let Some((number, known)) = self.items.find(item).and_then(|number| Some((number, self.items.get(number)?)))
         else {
             return Vec::new();
@@ -24,18 +28,11 @@ impl Index {
                 *both.entry(other.item).or_default() += 1;
             }
         }
-        let mut scored: Vec<(f64, &str, u32)> = both
-            .into_iter()
-            .filter_map(|(other, both)| {
-                let other = self.items.get(other)?;
-                let cosine = f64::from(both) / (looked_at * other.sessions.len() as f64).sqrt();
-                Some((cosine, &*other.name, both))
-            })
-            .collect();
-        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-        let admitted = scored.into_iter().filter(|(_, item, _)| admits(item)).take(n);
-        let named =
-            |(score, item, neighbours): (f64, &str, u32)| Recommendation { item: item.to_owned(), score, neighbours };
-        admitted.map(named).collect()
+        let ranked = both.into_iter().filter_map(|(other, both)| {
+            let other = self.items.get(other)?;
+            let cosine = f64::from(both) / (looked_at * other.sessions.len() as f64).sqrt();
+            Some(Ranked { score: cosine, item: &other.name, more: both })
+        });
+        best(ranked, n, admits).into_iter().map(Recommendation::from).collect()
     }
 }

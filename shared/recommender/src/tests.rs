@@ -1,5 +1,6 @@
 //! The index against its rules in their plainest form.
 
+mod answers;
 mod laws;
 mod reference;
 mod shapes;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidemill_domain::{Amount, Currency, Timestamp};
-use tidemill_recommender::Kind;
+use tidemill_recommender::InteractionKind;
 
 /// What a visitor did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,11 +23,11 @@ pub(crate) enum LearntKind {
 
 impl LearntKind {
     /// What it says of an interest in the items, if it says anything.
-    pub(crate) const fn interest(self) -> Option<Kind> {
+    pub(crate) const fn interest(self) -> Option<InteractionKind> {
         match self {
-            Self::View => Some(Kind::View),
-            Self::Cart => Some(Kind::Cart),
-            Self::Order => Some(Kind::Order),
+            Self::View => Some(InteractionKind::View),
+            Self::Cart => Some(InteractionKind::Cart),
+            Self::Order => Some(InteractionKind::Order),
             Self::Change => None,
         }
     }
@@ -145,6 +145,7 @@ pub(crate) struct LearntBatch {
     pub(crate) events: Vec<LearntEvent>,
 }
 
+#[cfg(test)]
 impl LearntBatch {
     /// Interactions that the index counts for it.
     pub(crate) fn interactions(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_recommender::{Index, Interaction, Settings, SettingsError};
+use tidemill_recommender::{Index, Interaction, RecommenderSettings, SettingsError};
 
 use super::known_items::KnownItems;
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) struct ModelState {
 
 impl ModelState {
     /// Nothing is learnt yet.
-    pub(super) fn new(settings: Settings, most_items: usize) -> Result<Self, SettingsError> {
+    pub(super) fn new(settings: RecommenderSettings, most_items: usize) -> Result<Self, SettingsError> {
         Ok(Self {
             index: Index::new(settings)?,
             items: KnownItems::new(most_items),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_recommender::Settings;
+use tidemill_recommender::RecommenderSettings;
 
 use super::*;
 use crate::{
@@ -16,10 +16,10 @@ use crate::{
 const PARTITIONS: u16 = 2;
 const KINDS: [LearntKind; 4] = [LearntKind::View, LearntKind::Cart, LearntKind::Order, LearntKind::Change];
 
-fn model() -> Model {
+fn model() -> LearntModel {
     // So few that the oldest go while a test runs.
-    let settings = Settings { interactions_per_partition: 40, ..Settings::default() };
-    Model::new(settings, 1_000).expect("right settings")
+    let settings = RecommenderSettings { interactions_per_partition: 40, ..RecommenderSettings::default() };
+    LearntModel::new(settings, 1_000).expect("right settings")
 }
 
 fn erasure(customer: &str, until: i64) -> Erasure {
@@ -38,13 +38,13 @@ fn batches() -> impl Strategy<Value = Vec<LearntBatch>> {
 }
 
 /// What a replica knows that decides its answers.
-fn state(model: &Model) -> (Vec<PartitionSnapshot>, BTreeMap<Partition, u64>) {
+fn state(model: &LearntModel) -> (Vec<PartitionSnapshot>, BTreeMap<Partition, u64>) {
     let state = model.read();
     let snapshots = (0..PARTITIONS).map(|index| state.index.snapshot(Partition::new(index))).collect();
     (snapshots, state.places.iter().map(|(partition, place)| (*partition, place.raw_seq)).collect())
 }
 
-fn stored(model: &Model, partition: Partition, journal: &[LearntBatch], erasure: u64) -> StoredPartition {
+fn stored(model: &LearntModel, partition: Partition, journal: &[LearntBatch], erasure: u64) -> StoredPartition {
     let state = model.read();
     let pages_at = state.places.get(&partition).map_or(0, |place| place.raw_seq);
     StoredPartition {

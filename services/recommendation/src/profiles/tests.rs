@@ -20,7 +20,7 @@ fn it_keeps_the_latest_and_counts_the_rest() {
     assert_eq!((profile.orders, profile.last_active), (1, at(200)));
     assert_eq!(favourites(&profile.categories, 1), [("Books", 101)]);
     assert_eq!(favourites(&profile.brands, 9), [("Fathom", 100)]);
-    assert_eq!(profile.value[&Currency::EUR].to_string(), "10");
+    assert_eq!(profile.value[&Currency::EUR].to_string(), "10.00");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 use std::num::NonZeroUsize;
 
 use tidemill_domain::Partition;
-use tidemill_recommender::Settings;
+use tidemill_recommender::RecommenderSettings;
 
 use super::*;
 use crate::{
     learning::{LearntItem, LearntKind},
-    model::Model,
+    model::LearntModel,
     testing::{batch, event, item},
 };
 
@@ -16,13 +16,13 @@ fn now() -> Timestamp {
 
 /// Visitors who each look at the same products.
 struct Shop {
-    model: Model,
+    model: LearntModel,
     raw_seq: u64,
 }
 
 impl Shop {
     fn new() -> Self {
-        Self { model: Model::new(Settings::default(), 1_000).expect("right settings"), raw_seq: 0 }
+        Self { model: LearntModel::new(RecommenderSettings::default(), 1_000).expect("right settings"), raw_seq: 0 }
     }
 
     fn did(&mut self, kind: LearntKind, customer: &str, items: &[LearntItem]) -> &mut Self {
@@ -36,7 +36,9 @@ impl Shop {
     }
 
     fn views(&mut self, visitors: std::ops::Range<u32>, items: &[LearntItem]) -> &mut Self {
-        visitors.for_each(|n| drop(self.did(LearntKind::View, &format!("v{n}"), items)));
+        for n in visitors {
+            self.did(LearntKind::View, &format!("v{n}"), items);
+        }
         self
     }
 
@@ -148,6 +150,9 @@ fn bought_together_goes_by_baskets() {
     let [a, b] = ["a", "b"].map(|id| item(id, "A", &[]));
     for n in 0..5 {
         shop.did(LearntKind::Order, &format!("c{n}"), &[a.clone(), b.clone()]);
+    }
+    for n in 5..9 {
+        shop.did(LearntKind::Order, &format!("c{n}"), &[item("other", "A", &[])]);
     }
     shop.views(10..20, &[a, item("seen", "A", &[])]);
     let found = shop.ask(&rules(""), |sources| sources.bought_together("a", some(5)));

@@ -1,6 +1,6 @@
 //! A batch, as it is learnt.
 
-use tidemill_events::{EnrichedBatch, EnrichedEventRef, lines};
+use tidemill_events::{EnrichedBatch, EnrichedEventRef, event};
 
 use crate::{
     learning::{LearntAs, LearntBatch, LearntMembers},
@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn read(members: &LearntMembers, batch: &EnrichedBatch) -> (LearntBatch, ReadCounts) {
     let mut counts = ReadCounts::default();
     let mut events = Vec::new();
-    for line in lines(&batch.lines) {
+    for line in event::lines(&batch.lines) {
         let read = EnrichedEventRef::read(line).map(|event| members.read(&event));
         match read {
             Ok(LearntAs::Learnt(event)) => {

@@ -27,6 +27,8 @@ const AT_LEAST: Duration = Duration::from_secs(60);
 /// What was written of a partition.
 #[derive(Debug)]
 struct PagesDone {
+    /// The take-over that it is of: others may have written before it.
+    claim: PartitionKeep,
     learnt: u64,
     erasure: u64,
     at: Instant,
@@ -46,18 +48,24 @@ pub(crate) async fn write_pages(app: Arc<Recommender>) -> Result<(), Infallible>
             () = app.context.shutdown.cancelled() => return Ok(()),
         }
         for claim in app.kept_partitions() {
-            let state = written.entry(claim.partition).or_insert_with(|| first(&app, claim.partition));
+            let state = written.entry(claim.partition).or_insert_with(|| first(&app, claim));
+            if state.claim != claim {
+                if state.waiting.is_some() {
+                    app.note_unlike(claim.partition);
+                }
+                *state = first(&app, claim);
+            }
             if let Err(error) = look(&app, &claim, state).await {
                 tracing::warn!(partition = %claim.partition, %error, "pages could not be stored; trying again");
-                app.is_unlike(claim.partition);
+                app.note_unlike(claim.partition);
             }
         }
     }
 }
 
-fn first(app: &Recommender, partition: Partition) -> PagesDone {
-    let learnt = app.model.read().index.learnt(partition);
-    PagesDone { learnt, erasure: app.model.erasure(), at: Instant::now(), waiting: None }
+fn first(app: &Recommender, claim: PartitionKeep) -> PagesDone {
+    let learnt = app.model.read().index.learnt(claim.partition);
+    PagesDone { claim, learnt, erasure: app.model.erasure(), at: Instant::now(), waiting: None }
 }
 
 async fn look(app: &Recommender, claim: &PartitionKeep, state: &mut PagesDone) -> Result<(), Error> {
@@ -75,7 +83,7 @@ async fn look(app: &Recommender, claim: &PartitionKeep, state: &mut PagesDone) -
         }
         PagesWritten::TooEarly => state.waiting = Some(changes),
         // What was taken is lost: the next time all of them are written.
-        PagesWritten::Superseded => app.is_unlike(claim.partition),
+        PagesWritten::Superseded | PagesWritten::Overtaken => app.note_unlike(claim.partition),
     }
     Ok(())
 }
@@ -86,4 +94,5 @@ fn is_due(app: &Recommender, partition: Partition, state: &PagesDone) -> bool {
     learnt >= state.learnt.saturating_add(INTERACTIONS)
         || (learnt > state.learnt && state.at.elapsed() >= AT_LEAST)
         || model.erasure() > state.erasure
+        || app.is_unlike(partition)
 }

@@ -5,7 +5,7 @@ use tidemill_domain::Timestamp;
 use tidemill_recommender::ChangedPages;
 use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
-use super::{PartitionKeep, Store, number};
+use super::{PartitionKeep, Store, number, unsigned};
 use crate::error::Error;
 
 const PAGES: &str = "pages (partition_no, page, body)";
@@ -32,6 +32,8 @@ pub(crate) enum PagesWritten {
     Done,
     /// The journal has not come as far: they are to be written later.
     TooEarly,
+    /// Later ones are stored: this replica has not learnt as far as a former owner.
+    Overtaken,
     /// The partition has another owner.
     Superseded,
 }
@@ -47,7 +49,7 @@ impl Store {
         self.call(async {
             let mut transaction = self.database.begin().await?;
             let sql = "UPDATE partitions SET pages_at = $1, learnt = $2, erasure = $3, settings = $4, newest = $7 \
-                       WHERE partition_no = $5 AND epoch = $6 AND floor >= $1";
+                       WHERE partition_no = $5 AND epoch = $6 AND floor >= $1 AND pages_at <= $1";
             let moved = sqlx::query(sql)
                 .bind(changes.at.cast_signed())
                 .bind(changes.changed.learnt.cast_signed())
@@ -60,10 +62,7 @@ impl Store {
                 .await
                 .map_err(StoreError::from)?;
             if moved.rows_affected() == 0 {
-                let sql = "SELECT 1 FROM partitions WHERE partition_no = $1 AND epoch = $2";
-                let query = sqlx::query(sql).bind(number(claim.partition)).bind(claim.epoch);
-                let row = query.fetch_optional(&mut *transaction).await.map_err(StoreError::from)?;
-                return Ok(row.map_or(PagesWritten::Superseded, |_| PagesWritten::TooEarly));
+                return why_not(&mut transaction, claim, changes.at).await;
             }
             write(&mut transaction, claim, changes).await?;
             transaction.commit().await.map_err(StoreError::from)?;
@@ -71,6 +70,15 @@ impl Store {
         })
         .await
     }
+}
+
+async fn why_not(connection: &mut AnyConnection, claim: &PartitionKeep, at: u64) -> Result<PagesWritten, Error> {
+    let sql = "SELECT pages_at FROM partitions WHERE partition_no = $1 AND epoch = $2";
+    let query = sqlx::query(sql).bind(number(claim.partition)).bind(claim.epoch);
+    let Some(row) = query.fetch_optional(connection).await.map_err(StoreError::from)? else {
+        return Ok(PagesWritten::Superseded);
+    };
+    Ok(if unsigned(&row, 0)? > at { PagesWritten::Overtaken } else { PagesWritten::TooEarly })
 }
 
 async fn write(connection: &mut AnyConnection, claim: &PartitionKeep, changes: &PageChanges) -> Result<(), Error> {

@@ -140,6 +140,7 @@ async fn pages_take_the_place_of_the_journal(url: &str) {
     assert_eq!(loaded.pages.pages, BTreeMap::from([(0, b"\0a".to_vec()), (1, b"b".to_vec())]));
     assert_eq!(loaded.journal.iter().map(|batch| batch.raw_seq).collect::<Vec<_>>(), [6]);
     assert_eq!(write(&store, &claim, 6, &[(0, None), (1, Some(b"c"))]).await, PagesWritten::Done);
+    assert_eq!(write(&store, &claim, 5, &[(1, Some(b"d"))]).await, PagesWritten::Overtaken, "the journal is gone");
     let loaded = store.load(ZERO, "s").await.expect("loads");
     assert_eq!(loaded.pages.pages, BTreeMap::from([(1, b"c".to_vec())]));
     assert!(loaded.journal.is_empty() && loaded.is_as_stored);

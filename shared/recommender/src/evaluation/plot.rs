@@ -8,10 +8,13 @@ const COLOURS: [&str; 4] = ["#0f766e", "#94a3b8", "#64748b", "#475569"];
 const HEIGHT: f64 = 220.0;
 const BAR: f64 = 34.0;
 
+/// A figure of a model.
+type FigureOf = fn(&ModelReport) -> f64;
+
 /// A bar chart as SVG: HR, MRR, NDCG, coverage and popularity bias of each model.
 #[must_use]
 pub fn plot(report: &EvaluationReport) -> String {
-    let groups: [(&str, fn(&ModelReport) -> f64); 5] = [
+    let groups: [(&str, FigureOf); 5] = [
         ("HR@20", |model| model.figures.hit_rate),
         ("MRR@20", |model| model.figures.reciprocal_rank),
         ("NDCG@20", |model| model.figures.gain),

@@ -9,7 +9,7 @@ pub enum Role {
     Write,
     /// Reads numbers: metrics, alerts, the books, health, the live stream.
     Read,
-    /// Reads, and handles dead letters and reference data.
+    /// Reads, and handles dead letters, reference data and customers' profiles.
     Operate,
 }
 
