@@ -6,6 +6,7 @@ use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{
     CellUpdate, DeadLetter, LateBatch, MetricsUpdate, RedrivenOutcomes, TraceParent, VersionCounting,
 };
+use tidemill_lateness::{ClockChanges, EventName};
 use tidemill_metrics_store::Point;
 
 use super::{
