@@ -35,9 +35,6 @@ pub(crate) enum Error {
     /// A batch is of another release, or a fault of ours.
     #[error("a batch cannot be read: {0}")]
     Unreadable(#[source] tidemill_bus::Error),
-    /// The service is ending.
-    #[error("the service is ending")]
-    Stopped,
 }
 
 impl Error {
@@ -45,7 +42,7 @@ impl Error {
     pub(crate) fn problem(&self) -> Problem {
         match self {
             Self::Lake(_) | Self::Store(_) | Self::Bus(_) => Problem::unavailable("the lake is not available"),
-            Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) | Self::Stopped => Problem::internal(),
+            Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) => Problem::internal(),
         }
     }
 }
@@ -56,7 +53,7 @@ impl Outage for Error {
             Self::Bus(error) => error.is_outage(),
             Self::Store(error) => error.is_transient(),
             Self::Lake(error) => error.is_outage(),
-            Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) | Self::Stopped => false,
+            Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) => false,
         }
     }
 }
@@ -69,7 +66,6 @@ impl Failure for Error {
             Self::Lake(error) => error.code(),
             Self::Superseded(_) => Code::Superseded,
             Self::ForeignLog { .. } => Code::ForeignLog,
-            Self::Stopped => Code::Stopped,
         }
     }
 
@@ -84,7 +80,6 @@ impl Failure for Error {
             | Self::Superseded(_)
             | Self::ForeignLog { .. }
             | Self::Unreadable(_) => Disposition::Retry,
-            Self::Stopped => Disposition::End,
         }
     }
 }

@@ -74,7 +74,6 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         upkeep: config.upkeep,
         lake,
         properties,
-        context: context.clone(),
         bus: bus.clone(),
         store,
         committers,

@@ -4,7 +4,7 @@ use tidemill_bus::Bus;
 use tidemill_domain::Partition;
 use tidemill_lake_tables::{Lake, TableProperties};
 use tidemill_lateness::EventTimeRules;
-use tidemill_service::{Breaker, Conditions, Context};
+use tidemill_service::{Breaker, Conditions};
 
 use crate::{
     beats::Beats, committer::Committers, config::UpkeepConfig, store::Store, telemetry::Telemetry, unit::LakeUnit,
@@ -12,7 +12,6 @@ use crate::{
 
 /// Made once, when the service starts.
 pub(crate) struct Shared {
-    pub(crate) context: Context,
     pub(crate) bus: Bus,
     pub(crate) nats: Breaker,
     pub(crate) store: Store,
