@@ -17,8 +17,9 @@ impl QueryThreads {
     /// One for each processor, and two at least.
     pub(super) fn start() -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let runtime = Builder::new_multi_thread().worker_threads(processors.max(2)).enable_all().thread_name("sql");
-        Ok(Self(Some(runtime.build()?)))
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(processors.max(2)).enable_all().thread_name("sql").build()?;
+        Ok(Self(Some(runtime)))
     }
 
     /// Computes something; it ends at its next await when nobody waits for it any more.
