@@ -7,6 +7,7 @@ mod statement;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,6 +29,7 @@ pub use as_of::AsOf;
 pub use limits::SqlLimits;
 pub(crate) use tables::Sources;
 pub use tables::{ColumnState, TableState};
+use threads::QueryThreads;
 
 /// The longest question, in bytes.
 const MAX_SQL: usize = 64 * 1024;
@@ -39,7 +41,8 @@ pub struct SqlEngine {
     limits: SqlLimits,
     metrics: Vec<Arc<MetricDefinition>>,
     runtime: Arc<RuntimeEnv>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
+    threads: QueryThreads,
 }
 
 impl SqlEngine {
@@ -54,8 +57,9 @@ impl SqlEngine {
         }
         let pool = Arc::new(FairSpillPool::new(limits.memory_bytes));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
-        let places = Semaphore::new(limits.at_once.max(1));
-        Ok(Self { lake, limits, metrics, runtime, places })
+        let places = Arc::new(Semaphore::new(limits.at_once.max(1)));
+        let threads = QueryThreads::start().map_err(|error| SqlError::Failed(error.to_string()))?;
+        Ok(Self { lake, limits, metrics, runtime, places, threads })
     }
 
     /// The lake.
@@ -72,14 +76,20 @@ impl SqlEngine {
     ///
     /// # Errors
     /// See [`SqlError`].
-    pub async fn query(&self, sql: &str, as_of: Option<AsOf>) -> Result<Answer, SqlError> {
+    pub async fn query(self: &Arc<Self>, sql: &str, as_of: Option<AsOf>) -> Result<Answer, SqlError> {
         if sql.len() > MAX_SQL {
             return Err(SqlError::TooLong(MAX_SQL));
         }
         let wait = Duration::from_secs(self.limits.seconds);
         let answered = tokio::time::timeout(wait, async {
-            let _place = self.places.acquire().await.map_err(|_| SqlError::Busy)?;
-            self.answer(sql, as_of).await
+            let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| SqlError::Busy)?;
+            let (engine, sql) = (Arc::clone(self), sql.to_owned());
+            let answer = async move {
+                // Until it has ended, also where nobody waits for it any more.
+                let _place = place;
+                engine.answer(&sql, as_of).await
+            };
+            self.threads.run(answer).await
         });
         answered.await.unwrap_or(Err(SqlError::TookTooLong(self.limits.seconds)))
     }
@@ -94,6 +104,17 @@ impl SqlEngine {
         statement::verify(&plan)?;
         let frame = context.execute_logical_plan(plan).await?;
         Answer::collect(frame.execute_stream().await?, &self.limits).await
+    }
+
+    /// Computes something on the threads of questions.
+    ///
+    /// # Errors
+    /// Those of the work, or that it panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, SqlError>> + Send + 'static,
+    ) -> Result<T, SqlError> {
+        self.threads.run(work).await
     }
 
     /// A session without tables.

@@ -20,7 +20,7 @@ use tidemill_definitions::{MetricDefinition, Metrics, Window};
 use tidemill_domain::Currency;
 
 use crate::{MetricPlan, Scope, session};
-use events::{TestEvent, generated};
+use events::{TestEvent, generated, marked};
 
 /// A cell of a metric as both sides tell it: by window and dimensions, the columns.
 type Cells = BTreeMap<Vec<String>, BTreeMap<String, String>>;
@@ -123,7 +123,7 @@ fn check(events: &[TestEvent]) -> usize {
 fn all_metrics_have_cells() {
     let mut runner = TestRunner::deterministic();
     let events = prop::collection::vec(generated(), 4..=4).new_tree(&mut runner).expect("events").current();
-    let events: Vec<TestEvent> = events.into_iter().flatten().collect();
+    let events = marked(events.into_iter().flatten());
     // But the one of `tidemill check`.
     assert_eq!(check(&events), Metrics::built_in().len() + MORE.len());
 }

@@ -77,7 +77,8 @@ impl OrderKeeper {
     async fn try_apply(&mut self, parts: &[TablePart]) -> Result<Appended, LakeError> {
         for conflicts in 0..TRIES {
             self.table.refresh().await?;
-            let reached = self.table.reached(parts.iter().map(|part| part.app.clone())).await?;
+            let apps: Vec<_> = parts.iter().map(|part| part.app.clone()).collect();
+            let reached = self.table.reached(apps).await?;
             let version = self.table.version();
             let commit = Commit { parts, reached: &reached };
             if commit.is_done() {

@@ -41,7 +41,7 @@ pub struct SqlArguments {
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
-    pub target: LakeTarget,
+    pub(crate) target: LakeTarget,
 }
 
 /// How an answer is written.

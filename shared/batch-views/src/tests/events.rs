@@ -165,17 +165,25 @@ pub(crate) fn generated() -> impl Strategy<Value = Vec<TestEvent>> {
     let who = (0..3_u16, 0..2_u8, select(kinds), option::weighted(0.8, 0..4_u8));
     let event = (who, time, data(), enrichment());
     vec(event, 0..80).prop_map(|events| {
-        let mut newest = BTreeMap::new();
         let event = |(who, time, data, enrichment): (_, i64, _, _)| {
             let (partition, source, kind, subject): (u16, u8, &'static str, Option<u8>) = who;
-            let (source, time): (String, i64) = (format!("s{source}"), FIRST + time);
-            let clock = newest.entry((partition, source.clone())).or_insert(time);
-            let late = time + ALLOWED < *clock;
-            *clock = (*clock).max(time);
-            let time = Timestamp::saturating_from_millis(time);
-            let subject = subject.map(|n| format!("c{n}"));
-            TestEvent { partition, source, kind, time, subject, data, enrichment, late }
+            let time = Timestamp::saturating_from_millis(FIRST + time);
+            let (source, subject) = (format!("s{source}"), subject.map(|n| format!("c{n}")));
+            TestEvent { partition, source, kind, time, subject, data, enrichment, late: false }
         };
-        events.into_iter().map(event).collect()
+        marked(events.into_iter().map(event))
     })
+}
+
+/// In this order, with what is late.
+pub(crate) fn marked(events: impl IntoIterator<Item = TestEvent>) -> Vec<TestEvent> {
+    let mut newest = BTreeMap::new();
+    let mark = |event: TestEvent| {
+        let time = event.time.millis();
+        let clock = newest.entry((event.partition, event.source.clone())).or_insert(time);
+        let late = time + ALLOWED < *clock;
+        *clock = (*clock).max(time);
+        TestEvent { late, ..event }
+    };
+    events.into_iter().map(mark).collect()
 }

@@ -48,7 +48,7 @@ async fn at_once(engine: &SqlEngine, metric: &Arc<MetricDefinition>, scope: &Sco
 async fn check(parts: &[&[TestEvent]]) {
     let (_folder, lake) = lake();
     let (_definitions, metrics) = definitions();
-    let engine = SqlEngine::new(lake.clone(), metrics.clone(), SqlLimits::default()).expect("an engine");
+    let engine = Arc::new(SqlEngine::new(lake.clone(), metrics.clone(), SqlLimits::default()).expect("an engine"));
     let gold = Gold::of(&metrics).expect("tables");
     let mut first = 1;
     for (n, part) in parts.iter().enumerate() {
@@ -66,7 +66,7 @@ async fn check(parts: &[&[TestEvent]]) {
     }
 }
 
-async fn base_of(engine: &SqlEngine) -> Option<tidemill_domain::Currency> {
+async fn base_of(engine: &Arc<SqlEngine>) -> Option<tidemill_domain::Currency> {
     let sql = "SELECT base_currency FROM silver.events WHERE base_currency IS NOT NULL LIMIT 1";
     let csv = engine.query(sql, None).await.expect("an answer").write(ResultFormat::Csv).expect("is written");
     String::from_utf8(csv).expect("UTF-8").lines().nth(1).and_then(|code| code.parse().ok())
@@ -99,7 +99,7 @@ async fn customers_are_in_the_segment_of_what_they_are_worth() {
     // In the base currency; a dollar is 0.9 of it.
     let lines = [("o1", 9_000), ("o2", 1_800), ("o3", 1_000), ("o4", 5_001), ("o5", 99_000)];
     append(&lake, "silver/order_lines", table::lines_in_base(&lines)).await;
-    let engine = SqlEngine::new(lake, Vec::new(), SqlLimits::default()).expect("an engine");
+    let engine = Arc::new(SqlEngine::new(lake, Vec::new(), SqlLimits::default()).expect("an engine"));
     let gold = Gold::of(&[]).expect("tables");
     let refreshed = gold.refresh(&engine).await.expect("is computed");
     let tables: BTreeSet<&str> = refreshed.iter().map(|table| table.table.as_str()).collect();
