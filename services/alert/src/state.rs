@@ -81,12 +81,6 @@ impl StepChanges {
         *self == Self::default()
     }
 
-    /// Whether it only says how far a reader has come: to read the same again would
-    /// change nothing else.
-    pub(crate) fn is_position_alone(&self) -> bool {
-        self.parts() == 0 && self.forget_cells.is_empty()
-    }
-
     /// Takes in what the next step changes.
     pub(crate) fn extend(&mut self, next: Self) {
         self.alerts.extend(next.alerts);
