@@ -81,6 +81,12 @@ impl StepChanges {
         *self == Self::default()
     }
 
+    /// Whether it may wait for more to be recorded with it: nobody has to be told of
+    /// anything, and to read the same again comes to the same.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.alerts.is_empty()
+    }
+
     /// Takes in what the next step changes.
     pub(crate) fn extend(&mut self, next: Self) {
         self.alerts.extend(next.alerts);

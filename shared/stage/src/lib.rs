@@ -22,6 +22,6 @@ pub use consume::{Checkpoint, Read, Source, Steps, consume};
 pub use dead_letters::DeadLetters;
 pub use failure::{Disposition, Failure};
 pub use order::{Gap, Place, subscribe_in_order};
-pub use pace::Pace;
+pub use pace::LoadPace;
 pub use supervise::{Progressing, Work, supervise};
 pub use watch::watch;

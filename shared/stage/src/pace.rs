@@ -12,13 +12,13 @@ const RESTS: u32 = 8;
 /// is a rest: longer where what is done takes longer, as on a machine that is busy, so
 /// that more is done at a time.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct LoadPace {
     least: Duration,
     most: Duration,
     until: Instant,
 }
 
-impl Pace {
+impl LoadPace {
     /// Rests for `least` to `most`.
     pub fn new(least: Duration, most: Duration) -> Self {
         Self { least, most, until: Instant::now() }
@@ -50,7 +50,7 @@ mod tests {
     const MOST: Duration = Duration::from_millis(200);
 
     async fn rest_after(took: Duration) -> Duration {
-        let mut pace = Pace::new(LEAST, MOST);
+        let mut pace = LoadPace::new(LEAST, MOST);
         let begun = Instant::now();
         assert!(pace.until() <= begun, "what comes first waits");
         tokio::time::advance(took).await;
@@ -67,7 +67,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn does_not_rest_where_there_is_more_to_do_than_fits() {
-        let mut pace = Pace::new(LEAST, MOST);
+        let mut pace = LoadPace::new(LEAST, MOST);
         pace.done(Instant::now());
         pace.hurry();
         assert_eq!(pace.until(), Instant::now());

@@ -262,7 +262,7 @@ async fn what_waits_for_more_is_kept_in_time_and_at_the_end() {
 #[tokio::test]
 async fn messages_stay_where_they_are_during_a_rest() {
     let log = Log::with(2).await;
-    let until = Instant::now() + Duration::from_millis(200);
+    let until = Instant::now() + Duration::from_millis(500);
     let mut once = Once::new(&log, Notes { rests_until: Some(until), ..Notes::default() });
     let (stop, kept) = (once.stop.clone(), once.notes.kept.clone());
     let watch = async {

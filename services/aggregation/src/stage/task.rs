@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidemill_bus::Delivery;
 use tidemill_events::EnrichedBatch;
-use tidemill_stage::{Checkpoint, Gap, Pace, Read, Steps};
+use tidemill_stage::{Checkpoint, Gap, LoadPace, Read, Steps};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -39,7 +39,7 @@ pub(super) struct PartitionTask<'r> {
     /// Batches applied since the last checkpoint.
     batches: usize,
     /// That of checkpoints, as long as more batches may come into one.
-    pace: Pace,
+    pace: LoadPace,
     looked_at: Instant,
     /// When the last batch came.
     heard_at: Instant,
@@ -184,7 +184,7 @@ impl<'r> PartitionTask<'r> {
             owner,
             sink: Some(sink),
             batches: 0,
-            pace: Pace::new(PACE.0, PACE.1),
+            pace: LoadPace::new(PACE.0, PACE.1),
             looked_at: now - LOOK_EVERY,
             heard_at: now,
             announced_idle: false,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidemill_bus::{Bus, Error as BusError, Subscription};
 use tidemill_domain::SharedClock;
 use tidemill_events::{Durable, MetricsUpdate};
-use tidemill_stage::Pace;
+use tidemill_stage::LoadPace;
 
 use super::reader::Stage;
 use crate::{evaluate::metric::MetricRules, state::StepChanges};
@@ -29,8 +29,8 @@ impl Stage for MetricStage {
         bus.subscribe(durable).await
     }
 
-    fn pace(&self) -> Option<Pace> {
-        Some(Pace::new(PACE.0, PACE.1))
+    fn pace(&self) -> Option<LoadPace> {
+        Some(LoadPace::new(PACE.0, PACE.1))
     }
 
     fn evaluate(&mut self, updates: Vec<Option<MetricsUpdate>>) -> StepChanges {

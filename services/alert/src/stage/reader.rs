@@ -5,7 +5,9 @@ use std::time::Duration;
 use tidemill_bus::{Bus, Delivery, Error as BusError, Subscription};
 use tidemill_domain::Partition;
 use tidemill_events::{Durable, Message};
-use tidemill_stage::{Checkpoint, Disposition, Failure, Gap, Pace, Progressing, Read, Steps, Work, consume, supervise};
+use tidemill_stage::{
+    Checkpoint, Disposition, Failure, Gap, LoadPace, Progressing, Read, Steps, Work, consume, supervise,
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::open_unit::OpenUnit;
@@ -43,7 +45,7 @@ pub(super) trait Stage: Send + Sync + 'static {
     }
 
     /// The pace of its steps, if they do not follow each other at once.
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LoadPace> {
         None
     }
 
@@ -130,7 +132,7 @@ struct ReaderTask<'r, S> {
     is_full: bool,
     /// When something was last recorded.
     recorded_at: Instant,
-    pace: Option<Pace>,
+    pace: Option<LoadPace>,
 }
 
 /// It is time to ask again for what is missing.
@@ -155,7 +157,7 @@ impl<S: Stage> Steps for ReaderTask<'_, S> {
     /// messages are read once more after a crash, and costs less if it is written with
     /// that of others.
     fn waits_until(&self) -> Option<Instant> {
-        self.changes.alerts.is_empty().then(|| self.recorded_at + self.reader.stage.patience())
+        self.changes.may_wait().then(|| self.recorded_at + self.reader.stage.patience())
     }
 
     fn rests_until(&self) -> Option<Instant> {

@@ -7,7 +7,7 @@ use tidemill_bus::{Bus, Delivery};
 use tidemill_events::{DeadLetter, Message};
 use tidemill_ownership::Lease;
 use tidemill_service::Breaker;
-use tidemill_stage::{Checkpoint, DeadLetters, Failure, Pace, Progressing, Read, Steps, Work, consume, supervise};
+use tidemill_stage::{Checkpoint, DeadLetters, Failure, LoadPace, Progressing, Read, Steps, Work, consume, supervise};
 use tidemill_store::answered;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,7 @@ impl<R: Recipe> Work for StreamFollower<'_, R> {
         self.anew = false;
         progress.opened();
         let stop = self.stop.clone();
-        let mut open = StreamTask { follower: self, reached, pace: Pace::new(R::PACE.0, R::PACE.1) };
+        let mut open = StreamTask { follower: self, reached, pace: LoadPace::new(R::PACE.0, R::PACE.1) };
         consume(&mut subscription, &mut open, &stop, progress).await
     }
 
@@ -82,7 +82,7 @@ struct StreamTask<'f, 'r, R: Recipe> {
     follower: &'f StreamFollower<'r, R>,
     /// The sequence up to which it is folded.
     reached: u64,
-    pace: Pace,
+    pace: LoadPace,
 }
 
 impl<R: Recipe> Steps for StreamTask<'_, '_, R> {

@@ -11,7 +11,7 @@ use std::{
 
 use serde::Serialize;
 use tidemill_domain::{Currency, Timestamp};
-use tidemill_stage::{Failure, Pace};
+use tidemill_stage::{Failure, LoadPace};
 use tidemill_store::answered;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -77,7 +77,7 @@ struct LastSent {
 /// Sends updates until shutdown.
 pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     let interval = Duration::from_millis(reporting.live.interval_millis);
-    let mut pace = Pace::new(interval, interval.max(SLOWEST));
+    let mut pace = LoadPace::new(interval, interval.max(SLOWEST));
     let mut sent = LastSent::default();
     loop {
         tokio::select! {

@@ -84,6 +84,17 @@ fn signals_add_up_and_an_alert_says_which() {
 }
 
 #[test]
+fn what_was_counted_may_wait_and_an_alert_may_not() {
+    let rules = rules(&Saved::default());
+    let quiet = batch(1, &[(order("1", "c1", now(), "1.00"), from("GB", "GB"))]);
+    let mut changes = apply(&rules, &quiet);
+    assert!(changes.observations.is_some());
+    assert!(changes.may_wait());
+    changes.extend(apply(&rules, &batch(2, &[(order("2", "c2", now(), "1500.00"), from("GB", "NG"))])));
+    assert!(!changes.may_wait(), "and it takes along what waited");
+}
+
+#[test]
 fn duplicates_history_and_other_types_are_passed_over() {
     let rules = rules(&Saved::default());
     let duplicate = Enrichment { duplicate: true, ..from("GB", "NG") };
