@@ -220,12 +220,14 @@ impl<S: Steps> Loop<'_, S> {
         let due = self.waits_until();
         let rests = self.steps.rests_until();
         let is_settled = self.applied.is_empty() && self.under_way.is_none();
+        // Where a rest ends when a checkpoint is due, what has come meanwhile is to be in it.
         tokio::select! {
+            biased;
             () = stop.cancelled() => Ok(Next::Stop),
             landing = landing(&mut self.under_way) => Ok(Next::Landed(landing)),
-            () = at(due) => Ok(Next::Due),
             () = at(self.acks.due()) => Ok(Next::Tell),
             deliveries = rested(rests, source, room), if room > 0 => Ok(Next::Messages(deliveries?)),
+            () = at(due) => Ok(Next::Due),
             event = self.steps.event(), if is_settled => Ok(Next::Event(event)),
             () = sleep(QUIET), if is_settled && is_failing => Ok(Next::Quiet),
         }
