@@ -81,10 +81,10 @@ impl StepChanges {
         *self == Self::default()
     }
 
-    /// Whether it only says how far a reader has come: to read the same again would
-    /// change nothing else.
-    pub(crate) fn is_position_alone(&self) -> bool {
-        self.parts() == 0 && self.forget_cells.is_empty()
+    /// Whether it may wait for more to be recorded with it: nobody has to be told of
+    /// anything, and to read the same again comes to the same.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.alerts.is_empty()
     }
 
     /// Takes in what the next step changes.

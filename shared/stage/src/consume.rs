@@ -72,6 +72,12 @@ pub trait Steps: Send {
         None
     }
 
+    /// Until when messages are left where they are, so that more come at once. They
+    /// are neither decoded nor waited for meanwhile.
+    fn rests_until(&self) -> Option<Instant> {
+        None
+    }
+
     /// Whether the message with this sequence was done before, and is only to
     /// be acknowledged.
     fn is_done(&self, sequence: u64) -> bool;
@@ -212,13 +218,16 @@ impl<S: Steps> Loop<'_, S> {
     ) -> Result<Next<S>, S::Error> {
         let room = self.steps.room(self.applied.len(), self.under_way.is_some());
         let due = self.waits_until();
+        let rests = self.steps.rests_until();
         let is_settled = self.applied.is_empty() && self.under_way.is_none();
+        // Where a rest ends when a checkpoint is due, what has come meanwhile is to be in it.
         tokio::select! {
+            biased;
             () = stop.cancelled() => Ok(Next::Stop),
             landing = landing(&mut self.under_way) => Ok(Next::Landed(landing)),
-            () = at(due) => Ok(Next::Due),
             () = at(self.acks.due()) => Ok(Next::Tell),
-            deliveries = source.next_chunk(room), if room > 0 => Ok(Next::Messages(deliveries?)),
+            deliveries = rested(rests, source, room), if room > 0 => Ok(Next::Messages(deliveries?)),
+            () = at(due) => Ok(Next::Due),
             event = self.steps.event(), if is_settled => Ok(Next::Event(event)),
             () = sleep(QUIET), if is_settled && is_failing => Ok(Next::Quiet),
         }
@@ -299,6 +308,14 @@ async fn landing<S: Steps>(under_way: &mut Option<UnderWay<S>>) -> Landing<S> {
     let deliveries = std::mem::take(deliveries);
     *under_way = None;
     (landed, deliveries)
+}
+
+/// The next messages, after a rest. The call can be given up while it waits.
+async fn rested(until: Option<Instant>, source: &mut impl Source, room: usize) -> Result<Vec<Delivery>, BusError> {
+    if let Some(until) = until {
+        sleep_until(until).await;
+    }
+    source.next_chunk(room).await
 }
 
 /// Waits for a moment. There may be none.

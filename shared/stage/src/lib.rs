@@ -14,6 +14,7 @@ mod consume;
 mod dead_letters;
 mod failure;
 mod order;
+mod pace;
 mod supervise;
 mod watch;
 
@@ -21,5 +22,6 @@ pub use consume::{Checkpoint, Read, Source, Steps, consume};
 pub use dead_letters::DeadLetters;
 pub use failure::{Disposition, Failure};
 pub use order::{Gap, Place, follow_in_order, subscribe_in_order};
+pub use pace::LoadPace;
 pub use supervise::{Progressing, Work, supervise};
 pub use watch::watch;

@@ -68,6 +68,8 @@ struct Notes {
     gate: Option<Arc<Notify>>,
     /// Until then what was applied waits for more.
     waits_until: Option<Instant>,
+    /// Until then nothing is read.
+    rests_until: Option<Instant>,
 }
 
 impl Notes {
@@ -92,6 +94,10 @@ impl Steps for Notes {
 
     fn waits_until(&self) -> Option<Instant> {
         self.waits_until
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        self.rests_until
     }
 
     fn is_done(&self, _: u64) -> bool {
@@ -251,6 +257,28 @@ async fn what_waits_for_more_is_kept_in_time_and_at_the_end() {
         assert_eq!(once.notes.kept().last(), Some(&number));
         log.until_waiting(0).await;
     }
+}
+
+#[tokio::test]
+async fn messages_stay_where_they_are_during_a_rest() {
+    let log = Log::with(2).await;
+    let until = Instant::now() + Duration::from_millis(500);
+    let mut once = Once::new(&log, Notes { rests_until: Some(until), ..Notes::default() });
+    let (stop, kept) = (once.stop.clone(), once.notes.kept.clone());
+    let watch = async {
+        eventually("both are kept", DEADLINE, async || (copy_of(&kept) == [1, 2]).then_some(())).await;
+        assert!(Instant::now() >= until, "they were read during the rest");
+        stop.cancel();
+    };
+    tokio::join!(once.run(), watch);
+
+    // Who is asked to end does so at once.
+    log.publish(3).await;
+    let mut once = Once::new(&log, Notes { rests_until: Some(Instant::now() + DEADLINE * 100), ..Notes::default() });
+    let stop = once.stop.clone();
+    tokio::join!(once.run(), async { stop.cancel() });
+    assert_eq!(once.notes.kept(), [0_u128; 0]);
+    log.until_waiting(1).await;
 }
 
 #[tokio::test]

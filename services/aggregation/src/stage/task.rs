@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidemill_bus::Delivery;
 use tidemill_events::EnrichedBatch;
-use tidemill_stage::{Checkpoint, Gap, Read, Steps};
+use tidemill_stage::{Checkpoint, Gap, LoadPace, Read, Steps};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -19,9 +19,9 @@ use crate::error::Error;
 
 /// Batches that are applied, and in no snapshot yet, at most.
 const MAX_WAITING: usize = 64;
-/// From one checkpoint to the next, at least. Each is a synced transaction and a
-/// message, however few totals it has; a first one does not wait.
-const PACE: Duration = Duration::from_millis(50);
+/// From one checkpoint to the next, at least and at most. Each is a synced transaction
+/// and a message, however few totals it has; a first one does not wait.
+const PACE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(100));
 /// How soon after opening a partition to look whether something is missing.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How often to look for points that have to be written again, and to measure
@@ -38,8 +38,8 @@ pub(super) struct PartitionTask<'r> {
     gap: Gap,
     /// Batches applied since the last checkpoint.
     batches: usize,
-    /// Before then there is no checkpoint, as long as more batches may come into it.
-    paced_until: Instant,
+    /// That of checkpoints, as long as more batches may come into one.
+    pace: LoadPace,
     looked_at: Instant,
     /// When the last batch came.
     heard_at: Instant,
@@ -75,7 +75,13 @@ impl Steps for PartitionTask<'_> {
     }
 
     fn waits_until(&self) -> Option<Instant> {
-        Some(self.paced_until)
+        Some(self.pace.until())
+    }
+
+    /// What is applied sooner is not told of sooner. While a checkpoint is on its way,
+    /// there is time for it.
+    fn rests_until(&self) -> Option<Instant> {
+        (!self.is_careful()).then(|| self.pace.until())
     }
 
     fn is_done(&self, _: u64) -> bool {
@@ -92,6 +98,9 @@ impl Steps for PartitionTask<'_> {
     /// before it is missing will come again behind that one.
     async fn apply(&mut self, read: Vec<Read<EnrichedBatch>>, applied: &mut Vec<Delivery>) -> Result<(), Error> {
         (self.heard_at, self.announced_idle) = (Instant::now(), false);
+        if read.len() == MAX_WAITING {
+            self.pace.hurry();
+        }
         let mut early = Vec::new();
         for Read { delivery, message } in read {
             let Some(batch) = message else { continue };
@@ -124,7 +133,6 @@ impl Steps for PartitionTask<'_> {
         let changes = self.owner.take_changes(shared.context.clock.now());
         let (claim, pages) = (self.owner.claim, self.owner.pages.clone());
         let (floor, batches, begun) = (changes.floor, std::mem::take(&mut self.batches), Instant::now());
-        self.paced_until = begun + PACE;
         let has_looked = self.looked_at.elapsed() >= LOOK_EVERY;
         let task = tokio::spawn(async move {
             let ConsumerContext { store, metrics, .. } = &*shared;
@@ -144,6 +152,7 @@ impl Steps for PartitionTask<'_> {
         let LandedCheckpoint { sink, floor, batches, begun, has_looked } = landed;
         let PartitionReader { partition, shared, .. } = &*self.reader;
         self.sink = Some(sink);
+        self.pace.done(begun);
         self.owner.state.committed(floor);
         shared.telemetry.checkpointed(*partition, floor, batches, begun.elapsed());
         if has_looked {
@@ -175,7 +184,7 @@ impl<'r> PartitionTask<'r> {
             owner,
             sink: Some(sink),
             batches: 0,
-            paced_until: now,
+            pace: LoadPace::new(PACE.0, PACE.1),
             looked_at: now - LOOK_EVERY,
             heard_at: now,
             announced_idle: false,

@@ -14,7 +14,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// How long a position may wait to be written down.
+/// How long a position, and what was counted up to it, may wait to be written down.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Event rules over one partition of `ENRICHED`.

@@ -1,11 +1,18 @@
 //! Metric rules over `METRICS`.
 
+use std::time::Duration;
+
 use tidemill_bus::{Bus, Error as BusError, Subscription};
 use tidemill_domain::SharedClock;
 use tidemill_events::{Durable, MetricsUpdate};
+use tidemill_stage::LoadPace;
 
 use super::reader::Stage;
 use crate::{evaluate::metric::MetricRules, state::StepChanges};
+
+/// From one step to the next, at least and at most: each has a transaction, and its
+/// messages are acknowledged one by one.
+const PACE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
 /// The rules, and the windows that they look at.
 pub(super) struct MetricStage {
@@ -20,6 +27,10 @@ impl Stage for MetricStage {
     /// place in.
     async fn open(&self, bus: &Bus, durable: Durable) -> Result<Subscription, BusError> {
         bus.subscribe(durable).await
+    }
+
+    fn pace(&self) -> Option<LoadPace> {
+        Some(LoadPace::new(PACE.0, PACE.1))
     }
 
     fn evaluate(&mut self, updates: Vec<Option<MetricsUpdate>>) -> StepChanges {

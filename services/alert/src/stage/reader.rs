@@ -5,7 +5,9 @@ use std::time::Duration;
 use tidemill_bus::{Bus, Delivery, Error as BusError, Subscription};
 use tidemill_domain::Partition;
 use tidemill_events::{Durable, Message};
-use tidemill_stage::{Checkpoint, Disposition, Failure, Gap, Progressing, Read, Steps, Work, consume, supervise};
+use tidemill_stage::{
+    Checkpoint, Disposition, Failure, Gap, LoadPace, Progressing, Read, Steps, Work, consume, supervise,
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::open_unit::OpenUnit;
@@ -37,9 +39,14 @@ pub(super) trait Stage: Send + Sync + 'static {
         None
     }
 
-    /// For how long what only moves the position may wait for more.
+    /// For how long a step that brings no alert may wait for more.
     fn patience(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// The pace of its steps, if they do not follow each other at once.
+    fn pace(&self) -> Option<LoadPace> {
+        None
     }
 
     /// What has to come before it can go on.
@@ -91,7 +98,9 @@ impl<S: Stage> Work for RuleReader<S> {
         let mut subscription = subscription?;
         progress.opened();
         let gap = self.stage.partition().map(|partition| Gap::none(partition, gaps.clone()));
-        let mut open = ReaderTask { reader: self, gap, changes: StepChanges::default(), recorded_at: Instant::now() };
+        let (pace, now) = (self.stage.pace(), Instant::now());
+        let changes = StepChanges::default();
+        let mut open = ReaderTask { reader: self, gap, changes, begun: now, is_full: false, recorded_at: now, pace };
         open.ask_for_missing().await?;
         consume(&mut subscription, &mut open, &stop, progress).await
     }
@@ -118,8 +127,12 @@ struct ReaderTask<'r, S> {
     gap: Option<Gap>,
     /// Evaluated, and not recorded yet.
     changes: StepChanges,
+    /// When the last messages came, and whether there were as many as a step takes.
+    begun: Instant,
+    is_full: bool,
     /// When something was last recorded.
     recorded_at: Instant,
+    pace: Option<LoadPace>,
 }
 
 /// It is time to ask again for what is missing.
@@ -140,10 +153,15 @@ impl<S: Stage> Steps for ReaderTask<'_, S> {
         self.reader.stage.decode(delivery)
     }
 
-    /// Most messages change nothing: to read them once more after a crash comes to the
-    /// same, and costs less than to write each position down.
+    /// An alert does not wait. Whatever else a step changes comes to the same if its
+    /// messages are read once more after a crash, and costs less if it is written with
+    /// that of others.
     fn waits_until(&self) -> Option<Instant> {
-        self.changes.is_position_alone().then(|| self.recorded_at + self.reader.stage.patience())
+        self.changes.may_wait().then(|| self.recorded_at + self.reader.stage.patience())
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        self.pace.map(|pace| pace.until())
     }
 
     fn is_done(&self, _: u64) -> bool {
@@ -164,6 +182,7 @@ impl<S: Stage> Steps for ReaderTask<'_, S> {
         if read.is_empty() {
             return Ok(());
         }
+        (self.begun, self.is_full) = (Instant::now(), read.len() == CHUNK);
         let OpenUnit { app, dead_letters, .. } = &self.reader.unit;
         app.telemetry.chunk(read.len());
         let mut messages = Vec::with_capacity(read.len());
@@ -182,7 +201,13 @@ impl<S: Stage> Steps for ReaderTask<'_, S> {
     async fn checkpoint(&mut self) -> Result<Checkpoint<usize, Error>, Error> {
         let changes = std::mem::take(&mut self.changes);
         self.recorded_at = Instant::now();
-        Ok(Checkpoint::Landed(self.reader.unit.record(&changes).await?))
+        let set_aside = self.reader.unit.record(&changes).await?;
+        match &mut self.pace {
+            Some(pace) if self.is_full => pace.hurry(),
+            Some(pace) => pace.done(self.begun),
+            None => {}
+        }
+        Ok(Checkpoint::Landed(set_aside))
     }
 
     fn landed(&mut self, set_aside: usize) -> Result<(), Error> {

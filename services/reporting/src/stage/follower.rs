@@ -7,8 +7,9 @@ use tidemill_bus::{Bus, Delivery};
 use tidemill_events::{DeadLetter, Message};
 use tidemill_ownership::Lease;
 use tidemill_service::Breaker;
-use tidemill_stage::{Checkpoint, DeadLetters, Failure, Progressing, Read, Steps, Work, consume, supervise};
+use tidemill_stage::{Checkpoint, DeadLetters, Failure, LoadPace, Progressing, Read, Steps, Work, consume, supervise};
 use tidemill_store::answered;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::recipe::Recipe;
@@ -66,7 +67,7 @@ impl<R: Recipe> Work for StreamFollower<'_, R> {
         self.anew = false;
         progress.opened();
         let stop = self.stop.clone();
-        let mut open = StreamTask { follower: self, reached };
+        let mut open = StreamTask { follower: self, reached, pace: LoadPace::new(R::PACE.0, R::PACE.1) };
         consume(&mut subscription, &mut open, &stop, progress).await
     }
 
@@ -81,6 +82,7 @@ struct StreamTask<'f, 'r, R: Recipe> {
     follower: &'f StreamFollower<'r, R>,
     /// The sequence up to which it is folded.
     reached: u64,
+    pace: LoadPace,
 }
 
 impl<R: Recipe> Steps for StreamTask<'_, '_, R> {
@@ -91,6 +93,10 @@ impl<R: Recipe> Steps for StreamTask<'_, '_, R> {
 
     fn room(&self, applied: usize, _: bool) -> usize {
         CHUNK.saturating_sub(applied)
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        Some(self.pace.until())
     }
 
     /// What was folded before changes nothing. It may also be what is missing.
@@ -113,6 +119,7 @@ impl<R: Recipe> Steps for StreamTask<'_, '_, R> {
             return Ok(());
         }
         let StreamFollower { reporting, letters, .. } = self.follower;
+        let (begun, is_full) = (Instant::now(), read.len() == CHUNK);
         let (mut deliveries, mut messages) = (Vec::with_capacity(read.len()), Vec::with_capacity(read.len()));
         for Read { delivery, message } in read {
             if let Some(message) = message {
@@ -132,6 +139,10 @@ impl<R: Recipe> Steps for StreamTask<'_, '_, R> {
         }
         self.reached = range.last;
         applied.append(&mut deliveries);
+        match is_full {
+            true => self.pace.hurry(),
+            false => self.pace.done(begun),
+        }
         reporting.telemetry.folded(R::UNIT.name(), count);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Batches of the log, for the books.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tidemill_domain::Partition;
 use tidemill_events::RawBatch;
@@ -18,6 +18,8 @@ pub(super) struct LogRecipe;
 
 impl Recipe for LogRecipe {
     const UNIT: StreamUnit = StreamUnit::Log;
+    /// The books are told of once a second.
+    const PACE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
     type Message = RawBatch;
 
     async fn fold(

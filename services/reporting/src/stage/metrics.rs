@@ -1,5 +1,7 @@
 //! Window totals and outcomes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tidemill_events::MetricsUpdate;
 use tidemill_store::{answered, refused};
@@ -17,6 +19,8 @@ pub(super) struct MetricsRecipe;
 
 impl Recipe for MetricsRecipe {
     const UNIT: StreamUnit = StreamUnit::Metrics;
+    /// People look at them.
+    const PACE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
     type Message = MetricsUpdate;
 
     async fn fold(

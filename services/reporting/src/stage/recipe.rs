@@ -1,5 +1,7 @@
 //! What a recipe says about its stream.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tidemill_events::{Durable, Message, TraceParent};
 use tidemill_service::trace;
@@ -16,6 +18,9 @@ use crate::{
 pub(super) trait Recipe: Send + Sync + 'static {
     /// The unit of work that follows the stream.
     const UNIT: StreamUnit;
+    /// From one fold to the next, at least and at most, unless more has come than a fold
+    /// takes. Each costs a transaction, however few messages it has.
+    const PACE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
     /// What the messages are.
     type Message: Message + Send + Sync;
 

@@ -1,5 +1,6 @@
 //! Sends what changed: not more often than the interval, however fast it
-//! changes, and each cell with its merged, absolute values.
+//! changes, less often while that takes long, and each cell with its merged,
+//! absolute values.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,9 +11,9 @@ use std::{
 
 use serde::Serialize;
 use tidemill_domain::{Currency, Timestamp};
-use tidemill_stage::Failure;
+use tidemill_stage::{Failure, LoadPace};
 use tidemill_store::answered;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     books::BooksAnswer,
@@ -32,6 +33,9 @@ const POINTS: usize = 500;
 const SOURCES: usize = 100;
 const BOOKS_INTERVAL: Duration = Duration::from_secs(1);
 const TRUTH_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest rest between two updates that take long to make, unless the configured
+/// interval is longer.
+const SLOWEST: Duration = Duration::from_millis(250);
 /// A window may close by the clock alone.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -73,6 +77,7 @@ struct LastSent {
 /// Sends updates until shutdown.
 pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
     let interval = Duration::from_millis(reporting.live.interval_millis);
+    let mut pace = LoadPace::new(interval, interval.max(SLOWEST));
     let mut sent = LastSent::default();
     loop {
         tokio::select! {
@@ -80,11 +85,13 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
             () = sleep(CLOCK_INTERVAL) => {}
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
+        let begun = Instant::now();
         if let Err(error) = publish(&reporting, &mut sent).await {
             tracing::warn!(code = error.code().as_str(), %error, "a live update could not be made");
         }
+        pace.done(begun);
         tokio::select! {
-            () = sleep(interval) => {}
+            () = sleep_until(pace.until()) => {}
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
     }

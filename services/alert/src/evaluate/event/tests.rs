@@ -84,6 +84,17 @@ fn signals_add_up_and_an_alert_says_which() {
 }
 
 #[test]
+fn what_was_counted_may_wait_and_an_alert_may_not() {
+    let rules = rules(&Saved::default());
+    let quiet = batch(1, &[(order("1", "c1", now(), "1.00"), from("GB", "GB"))]);
+    let mut changes = apply(&rules, &quiet);
+    assert!(changes.observations.is_some());
+    assert!(changes.may_wait());
+    changes.extend(apply(&rules, &batch(2, &[(order("2", "c2", now(), "1500.00"), from("GB", "NG"))])));
+    assert!(!changes.may_wait(), "and it takes along what waited");
+}
+
+#[test]
 fn duplicates_history_and_other_types_are_passed_over() {
     let rules = rules(&Saved::default());
     let duplicate = Enrichment { duplicate: true, ..from("GB", "NG") };
@@ -170,7 +181,7 @@ fn a_batch_of_other_types_comes_without_its_events_and_changes_nothing() {
     assert!(about(&["order.cancelled", "order.placed"]));
     assert!(!about(&["order.cancelled", "order.placed.twice"]));
     let unread = EnrichedBatch { count: 7, ..batch(1, &[]) };
-    assert!(apply(&rules, &unread).is_position_alone());
+    assert_eq!(apply(&rules, &unread).parts(), 0);
 }
 
 #[test]
@@ -185,5 +196,4 @@ fn steps_that_wait_for_each_other_come_to_what_one_would() {
     }
     assert_eq!(together.alerts.len(), 3);
     assert_eq!(apart, together);
-    assert!(!apart.is_position_alone());
 }
