@@ -1,6 +1,6 @@
 //! What a question and an interaction cost, with 1,000,000 sessions and 100,000
 //! items: 5,000,000 interactions in 8 partitions, items by Zipf's law.
-#![allow(missing_docs, reason = "a bench")]
+#![allow(missing_docs, clippy::print_stdout, reason = "a bench")]
 
 use std::{
     sync::{

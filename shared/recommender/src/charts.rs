@@ -9,6 +9,9 @@ use crate::{
     ranking::{Ranked, best},
 };
 
+/// How far back trends look: what is left then is less than a millionth.
+const HALF_LIVES: i64 = 20;
+
 impl Index {
     /// The items with the greatest weight of interactions among all that are
     /// kept. A session counts once for each of its items. It looks at every
@@ -19,17 +22,20 @@ impl Index {
     }
 
     /// The same, but an interaction counts half after `trend_half_life_hours`.
-    /// What is later than `now` counts as now. It looks at every item as well.
+    /// What is later than `now` counts as now, and what is 20 half-lives
+    /// ago no more. It looks at every item as well.
     #[must_use]
     pub fn trending(&self, now: Timestamp, n: usize, admits: impl FnMut(&str) -> bool) -> Vec<Charted> {
         let current = self.items.part(now.millis());
+        let left = |age: i64| self.halving.left(age as f64, TREND_PARTS as f64);
+        let left: Vec<f64> = (0..TREND_PARTS * HALF_LIVES).map(left).collect();
         let decayed = |item: &KnownItem| {
             // The oldest first: the order is part of the sum.
             item.trend
                 .iter()
-                .map(|&(part, weight)| {
-                    let age = current.saturating_sub(part) as f64;
-                    weight as f64 * self.halving.left(age, TREND_PARTS as f64)
+                .filter_map(|&(part, weight)| {
+                    let age = usize::try_from(current.saturating_sub(part)).unwrap_or_default();
+                    Some(weight as f64 * left.get(age)?)
                 })
                 .sum()
         };

@@ -18,7 +18,7 @@ pub struct RecommenderSettings {
     /// The latest sessions of a visitor that are kept, in each partition.
     pub sessions_per_visitor: u32,
     /// The latest interactions of each partition that are kept. It bounds the memory of each replica:
-    /// times the partitions, times MEASURED bytes.
+    /// times the partitions, times some 100 bytes; more where most items are new.
     pub interactions_per_partition: u32,
     /// The latest items of the session to be continued that are looked at.
     pub query_items: u32,

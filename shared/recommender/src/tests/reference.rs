@@ -1,6 +1,6 @@
 //! The rules in their plainest form: every answer looks at everything.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use tidemill_domain::Partition;
 
@@ -123,7 +123,7 @@ impl Reference {
             }
         }
         let mut found: Vec<_> = found.into_iter().collect();
-        found.sort_by(|a, b| b.1.0.cmp(&a.1.0));
+        found.sort_by_key(|candidate| Reverse(candidate.1.0));
         found.truncate(self.settings.sample as usize);
         let half_life = self.settings.neighbour_half_life_hours * 3_600_000.0;
         for (place, (_, similarity, _)) in &mut found {
