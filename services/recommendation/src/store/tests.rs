@@ -181,7 +181,8 @@ async fn what_is_old_goes(url: &str) {
     assert!(!store.prune(at(2_000)).await.expect("prunes"));
     assert!(profile(&store, "c").await.is_none());
     assert!(store.items(ZERO, "").await.expect("reads").is_empty());
-    (erase(&store, "a", 1).await, erase(&store, "b", 1).await);
+    erase(&store, "a", 1).await;
+    erase(&store, "b", 1).await;
     store.prune_erasures(at(7)).await.expect("prunes");
     assert_eq!(store.erasures(0).await.expect("reads").len(), 2);
     store.prune_erasures(at(8)).await.expect("prunes");
