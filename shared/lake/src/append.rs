@@ -14,7 +14,7 @@ mod tests;
 use deltalake::{arrow::array::RecordBatch, kernel::Action};
 
 pub use self::commit::{Appended, TablePart};
-pub(crate) use self::commit::{Commit, TRIES, pause, rows_behind};
+pub(crate) use self::commit::{Commit, TRIES, apps_of, pause, rows_behind};
 use crate::{
     error::{LakeError, LakeErrorKind},
     progress::{AppId, Reached},
@@ -61,7 +61,7 @@ impl Appender {
     /// The store is away, or the table cannot be read.
     pub async fn reached(&mut self, app: &AppId) -> Result<i64, LakeError> {
         self.table.refresh().await?;
-        let reached = self.ask(std::iter::once(app)).await?;
+        let reached = self.ask(vec![app.clone()]).await?;
         Ok(reached.get(app).copied().unwrap_or_default())
     }
 
@@ -79,7 +79,7 @@ impl Appender {
         let mut staged: Option<Staged> = None;
         for conflicts in 0..TRIES {
             self.table.refresh().await?;
-            let reached = self.ask(parts.iter().map(|part| &part.app)).await?;
+            let reached = self.ask(apps_of(parts)).await?;
             if (Commit { parts, reached: &reached }).is_done() {
                 return Ok(Appended { version: self.table.version(), rows: 0, conflicts });
             }
@@ -99,13 +99,12 @@ impl Appender {
     }
 
     /// How far the table is for these, as of its version.
-    async fn ask(&mut self, apps: impl Iterator<Item = &AppId>) -> Result<Reached, LakeError> {
+    async fn ask(&mut self, apps: Vec<AppId>) -> Result<Reached, LakeError> {
         let version = self.table.version();
         let mut known = match self.known.take() {
             Some((of, known)) if of == version => known,
             _ => Reached::new(),
         };
-        let apps: Vec<AppId> = apps.cloned().collect();
         let unknown: Vec<AppId> = apps.iter().filter(|app| !known.contains_key(app)).cloned().collect();
         known.extend(self.table.reached(unknown).await?);
         let asked = apps.into_iter().filter_map(|app| known.get(&app).map(|at| (app.clone(), *at))).collect();
