@@ -11,10 +11,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidemill_lake_tables::{CompactionGoal, S3Config, StorageConfig, TableProperties};
 use tidemill_lateness::EventTimeRules;
-use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
+use tidemill_service::{AuthConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
+mod sql;
 #[cfg(test)]
 mod tests;
+
+use self::sql::{GoldConfig, SqlConfig};
 
 /// The configuration of the lake.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +47,15 @@ pub struct Config {
     /// What keeps tables quick to read.
     #[serde(default)]
     pub(crate) upkeep: UpkeepConfig,
+    /// Totals of silver.
+    #[serde(default)]
+    pub(crate) gold: GoldConfig,
+    /// What questions in SQL may take.
+    #[serde(default)]
+    pub(crate) sql: SqlConfig,
+    /// Where the definitions are: the same as aggregation's.
+    #[serde(default)]
+    pub(crate) definitions: DefinitionsConfig,
     /// Event time: the same settings as aggregation's.
     #[serde(default)]
     pub(crate) windows: EventTimeRules,
@@ -200,6 +212,11 @@ impl Config {
         let positive = [
             ("bronze.every_seconds", self.bronze.every_seconds),
             ("silver.every_seconds", self.silver.every_seconds),
+            ("gold.every_seconds", self.gold.every_seconds),
+            ("sql.seconds", self.sql.seconds),
+            ("sql.rows", self.sql.rows),
+            ("sql.memory_megabytes", self.sql.memory_megabytes),
+            ("sql.at_once", self.sql.at_once.into()),
             ("lake.buffer_megabytes", self.lake.buffer_megabytes),
             ("lake.checkpoint_interval", self.lake.checkpoint_interval),
             ("lake.retention_hours", self.lake.retention_hours),

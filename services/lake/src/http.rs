@@ -1,5 +1,6 @@
 //! What is asked over HTTP.
 
+mod sql;
 mod state;
 mod tables;
 
@@ -12,7 +13,10 @@ pub(crate) use self::state::LakeApi;
 use crate::error::Error;
 
 #[derive(OpenApi)]
-#[openapi(paths(tables::tables), info(title = "Tidemill lake", description = "The tables of the lake"))]
+#[openapi(
+    paths(tables::tables, sql::sql, sql::plan),
+    info(title = "Tidemill lake", description = "The tables of the lake, and questions over them")
+)]
 struct LakeDocumentation;
 
 pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
@@ -20,7 +24,11 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 pub(crate) fn routes(access: &Access, api: LakeApi) -> Routes {
-    Routes::new(access).get(Role::Read, "/v1/tables", tables::tables).with_state(api)
+    Routes::new(access)
+        .get(Role::Read, "/v1/tables", tables::tables)
+        .post(Role::Read, "/v1/sql", sql::sql)
+        .get(Role::Read, "/v1/plans/{metric}", sql::plan)
+        .with_state(api)
 }
 
 impl IntoResponse for Error {

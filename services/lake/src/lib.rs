@@ -10,6 +10,7 @@ mod bronze;
 mod committer;
 mod config;
 mod error;
+mod gold;
 mod http;
 mod shared;
 mod silver;
@@ -21,6 +22,8 @@ mod upkeep;
 
 use std::sync::Arc;
 
+use tidemill_batch_views::{Gold, SqlEngine};
+use tidemill_definitions::Metrics;
 use tidemill_lake_tables::Lake;
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
@@ -42,7 +45,8 @@ impl Service for LakeService {
     }
 
     fn check(config: &Config) -> Result<(), StartError> {
-        config.check()
+        config.check()?;
+        Metrics::load(config.definitions.metrics.as_deref()).map(drop).map_err(StartError::new)
     }
 }
 
@@ -59,7 +63,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
     let properties = config.lake.properties(name);
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
-    let api = http::LakeApi { committers: committers.clone() };
+    let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
+    let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
+    let gold = Arc::new(Gold::of(&metrics).map_err(StartError::new)?);
+    let engine = Arc::new(SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?);
+    let api = http::LakeApi { committers: committers.clone(), engine: engine.clone() };
     server.install(http::routes(&access, api))?;
     let partitions = bus.partitions();
     let units = LakeUnit::all(partitions);
@@ -80,6 +88,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         telemetry: telemetry.clone(),
     });
     let owned = tidemill_ownership::share(&context, &bus, units, move |lease| stage::run(shared.clone(), lease));
+    let others = owned.clone();
+    let is_ours = move || others.contains(LakeUnit::Upkeep);
+    context.spawn("gold", gold::keep(context.clone(), gold, engine, config.gold.every(), is_ours, telemetry.clone()));
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
     let durable = |unit: LakeUnit| unit.durable();
     context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", durable, lag));

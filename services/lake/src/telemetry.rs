@@ -43,6 +43,7 @@ pub(crate) struct Telemetry {
     failures: Family<CodeLabel, Counter>,
     asked_again: Counter,
     lag: Family<UnitLabel, Gauge>,
+    gold_time: Gauge,
 }
 
 impl Telemetry {
@@ -57,6 +58,7 @@ impl Telemetry {
             failures: Family::default(),
             asked_again: Counter::default(),
             lag: Family::default(),
+            gold_time: Gauge::default(),
         };
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_lake");
@@ -72,9 +74,18 @@ impl Telemetry {
             registry.register("compacted_files", "Files that were put together", telemetry.compacted.clone());
             registry.register("failures", "Failures of units, by code", telemetry.failures.clone());
             registry.register("asked_again", "Requests for batches that are missing", telemetry.asked_again.clone());
+            registry.register(
+                "gold_time_seconds",
+                "When gold was last brought up to silver by this replica, as Unix time",
+                telemetry.gold_time.clone(),
+            );
             registry.register("consumer_lag", "Messages that are in no table yet, by unit", telemetry.lag.clone());
         });
         telemetry
+    }
+
+    pub(crate) fn gold_is_kept(&self, now: Timestamp) {
+        self.gold_time.set(now.millis() / 1000);
     }
 
     pub(crate) fn committed(&self, table: &TableDefinition, appended: Appended, reached: Timestamp, took: Duration) {

@@ -77,6 +77,9 @@ impl SqlError {
     }
 }
 
+/// The setting that DataFusion names where questions have filled their share of the disk.
+const DISK_LIMIT: &str = "datafusion.runtime.max_temp_directory_size";
+
 impl From<DataFusionError> for SqlError {
     fn from(error: DataFusionError) -> Self {
         let is_of_store = |error: &DataFusionError| {
@@ -85,6 +88,8 @@ impl From<DataFusionError> for SqlError {
         };
         match error.find_root() {
             DataFusionError::ResourcesExhausted(reason) => Self::OutOfMemory(reason.clone()),
+            // The limit of the disk is told as any failure of a file.
+            _ if error.strip_backtrace().contains(DISK_LIMIT) => Self::OutOfMemory(error.strip_backtrace()),
             DataFusionError::SQL(..)
             | DataFusionError::Plan(_)
             | DataFusionError::SchemaError(..)

@@ -1,13 +1,16 @@
 //! The tables, and how fresh they are.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
+use tidemill_batch_views::{ColumnState, TableState};
 use tidemill_domain::Timestamp;
-use tidemill_lake_tables::{ColumnDefinition, TableDefinition};
+use tidemill_service::Problem;
 use utoipa::ToSchema;
 
-use super::state::LakeApi;
-use crate::committer::{Committer, TableStanding};
+use super::{sql::SqlRequestError, state::LakeApi};
+use crate::committer::TableStanding;
 
 /// The tables of the lake.
 #[derive(Serialize, ToSchema)]
@@ -20,52 +23,68 @@ pub(super) struct TableList {
 struct TableEntry {
     /// Its name, for instance `silver.events`.
     name: String,
-    /// Where it is below the root.
-    path: String,
     /// What a row is.
-    about: &'static str,
-    /// The newest version that this replica has made; none since it was started.
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
-    /// When ingestion took the newest batch in that is in that version.
+    about: Option<&'static str>,
+    /// Its newest version.
+    version: u64,
+    /// When that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    changed_at: Option<Timestamp>,
+    /// When ingestion took the newest batch in that this replica has written; none of a
+    /// table that it has not written to since it was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     reached: Option<Timestamp>,
-    /// The columns whose values are folders.
-    partitioned_by: &'static [&'static str],
+    /// The newest version that this replica has made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written_version: Option<u64>,
+    /// Files that it consists of.
+    files: usize,
+    /// Their bytes.
+    bytes: i64,
     columns: Vec<ColumnEntry>,
 }
 
 /// A column.
 #[derive(Serialize, ToSchema)]
 struct ColumnEntry {
-    name: &'static str,
+    name: String,
     /// As Delta calls it.
     #[serde(rename = "type")]
     kind: String,
-    nullable: bool,
-    about: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<&'static str>,
 }
 
 impl TableEntry {
-    fn of(committer: &Committer) -> Self {
-        let TableDefinition { about, columns, partitioned_by, .. } = *committer.table;
-        let TableStanding { version, reached } = committer.standing();
-        let (name, path) = (committer.table.to_string(), committer.table.path());
-        let columns = columns.iter().map(ColumnEntry::of).collect();
-        Self { name, path, about, version, reached, partitioned_by, columns }
+    fn of(table: TableState, TableStanding { version: written_version, reached }: TableStanding) -> Self {
+        let TableState { name, about, version, changed_at, files, bytes, columns } = table;
+        let columns = columns.into_iter().map(ColumnEntry::of).collect();
+        Self { name, about, version, changed_at, reached, written_version, files, bytes, columns }
     }
 }
 
 impl ColumnEntry {
-    fn of(column: &ColumnDefinition) -> Self {
-        let ColumnDefinition { name, kind, nullable, about } = *column;
-        Self { name, kind: kind.to_string(), nullable, about }
+    fn of(column: ColumnState) -> Self {
+        let ColumnState { name, kind, about } = column;
+        Self { name, kind, about }
     }
 }
 
 /// The tables with their columns, and how fresh they are.
-#[utoipa::path(get, path = "/v1/tables", responses((status = 200, description = "The tables", body = TableList)))]
-pub(super) async fn tables(State(api): State<LakeApi>) -> Json<TableList> {
-    Json(TableList { tables: api.committers.all().into_iter().map(TableEntry::of).collect() })
+#[utoipa::path(get, path = "/v1/tables",
+    responses(
+        (status = 200, description = "The tables", body = TableList),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn tables(State(api): State<LakeApi>) -> Result<Json<TableList>, SqlRequestError> {
+    let written = api.committers.all().into_iter().map(|written| (written.table.to_string(), written.standing()));
+    let written: BTreeMap<String, TableStanding> = written.collect();
+    let entry = |table: TableState| {
+        let standing = written.get(&table.name).copied().unwrap_or_default();
+        TableEntry::of(table, standing)
+    };
+    Ok(Json(TableList { tables: api.engine.tables().await?.into_iter().map(entry).collect() }))
 }
