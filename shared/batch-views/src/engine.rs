@@ -27,7 +27,7 @@ use crate::{SqlError, session};
 pub use answer::{Answer, ResultFormat};
 pub use as_of::AsOf;
 pub use limits::SqlLimits;
-pub(crate) use tables::Sources;
+pub(crate) use tables::TableVersions;
 pub use tables::{ColumnState, TableState};
 use threads::QueryThreads;
 

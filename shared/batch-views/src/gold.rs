@@ -20,7 +20,7 @@ use tidemill_domain::Currency;
 pub use lifetime::CustomerSegments;
 pub use refreshed::Refreshed;
 
-use crate::{MetricPlan, SqlEngine, SqlError, engine::Sources, session};
+use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions, session};
 use coverage::Coverage;
 use table::GoldTable;
 
@@ -75,7 +75,7 @@ impl Gold {
         &self,
         engine: &SqlEngine,
         context: &SessionContext,
-        sources: &Sources,
+        sources: &TableVersions,
     ) -> Result<Option<Refreshed>, SqlError> {
         lifetime::refresh(engine, context, sources, &self.segments).await
     }

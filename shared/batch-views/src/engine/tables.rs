@@ -46,9 +46,9 @@ pub struct TableState {
 
 /// Tables as a session has them: by their paths, the versions.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(BTreeMap<String, i64>);
+pub(crate) struct TableVersions(BTreeMap<String, i64>);
 
-impl Sources {
+impl TableVersions {
     pub(crate) fn has(&self, path: &str) -> bool {
         self.0.contains_key(path)
     }
@@ -101,12 +101,12 @@ impl SqlEngine {
     }
 
     /// Makes those tables of these known to a session that there are.
-    pub(crate) async fn sources(&self, context: &SessionContext, paths: &[&str]) -> Result<Sources, SqlError> {
+    pub(crate) async fn sources(&self, context: &SessionContext, paths: &[&str]) -> Result<TableVersions, SqlError> {
         let tables = self.existing(paths.iter().map(ToString::to_string).collect()).await?;
         let version = |table: &DeltaTable| table.version().unwrap_or_default().try_into().unwrap_or(i64::MAX);
         let sources = tables.iter().map(|(path, table)| (path.clone(), version(table))).collect();
         provide(context, tables, None).await?;
-        Ok(Sources(sources))
+        Ok(TableVersions(sources))
     }
 
     /// Makes the tables that a question names known to a session.

@@ -9,7 +9,7 @@ use super::{
     refreshed::Refreshed,
     write::{GoldPart, write},
 };
-use crate::{SqlDialect, SqlEngine, SqlError, engine::Sources};
+use crate::{SqlDialect, SqlEngine, SqlError, engine::TableVersions};
 
 pub(super) const NAME: &str = "customer_lifetime_value";
 const PATH: &str = "gold/customer_lifetime_value";
@@ -78,7 +78,7 @@ FROM "customers""#
 pub(super) async fn refresh(
     engine: &SqlEngine,
     context: &SessionContext,
-    sources: &Sources,
+    sources: &TableVersions,
     segments: &CustomerSegments,
 ) -> Result<Option<Refreshed>, SqlError> {
     let versions: Option<Vec<i64>> = SOURCES.iter().map(|path| sources.version(path)).collect();
