@@ -9,7 +9,7 @@ mod tests;
 use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error};
 
-pub(crate) use self::lateness::{LatenessChanges, LatenessState};
+pub(crate) use self::lateness::LatenessChanges;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");

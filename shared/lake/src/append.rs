@@ -14,7 +14,7 @@ mod tests;
 use deltalake::{arrow::array::RecordBatch, kernel::Action};
 
 pub use self::commit::{Appended, TablePart};
-pub(crate) use self::commit::{Commit, TRIES, pause, rows_behind};
+pub(crate) use self::commit::{Commit, TRIES, apps_of, pause, rows_behind};
 use crate::{
     error::{LakeError, LakeErrorKind},
     progress::{AppId, Reached},
@@ -79,7 +79,7 @@ impl Appender {
         let mut staged: Option<Staged> = None;
         for conflicts in 0..TRIES {
             self.table.refresh().await?;
-            let reached = self.ask(parts.iter().map(|part| part.app.clone()).collect()).await?;
+            let reached = self.ask(apps_of(parts)).await?;
             if (Commit { parts, reached: &reached }).is_done() {
                 return Ok(Appended { version: self.table.version(), rows: 0, conflicts });
             }

@@ -18,7 +18,7 @@ use deltalake::{
 };
 
 use crate::{
-    append::{Appended, Commit, TRIES, TablePart, pause, rows_behind},
+    append::{Appended, Commit, TRIES, TablePart, apps_of, pause, rows_behind},
     error::{LakeError, LakeErrorKind, is_conflict},
     progress::{AppId, Reached},
     schema::arrow_schema,
@@ -77,8 +77,7 @@ impl OrderKeeper {
     async fn try_apply(&mut self, parts: &[TablePart]) -> Result<Appended, LakeError> {
         for conflicts in 0..TRIES {
             self.table.refresh().await?;
-            let apps: Vec<_> = parts.iter().map(|part| part.app.clone()).collect();
-            let reached = self.table.reached(apps).await?;
+            let reached = self.table.reached(apps_of(parts)).await?;
             let version = self.table.version();
             let commit = Commit { parts, reached: &reached };
             if commit.is_done() {

@@ -5,7 +5,7 @@ use tidemill_lateness::{ClockChanges, StoredClock, StoredClocks};
 use tidemill_store::Config;
 use uuid::Uuid;
 
-use super::{LatenessChanges, LatenessState, Store};
+use super::{LatenessChanges, Store, lateness::LatenessState};
 
 const P: Partition = Partition::new(3);
 

@@ -89,6 +89,11 @@ impl Commit<'_> {
     }
 }
 
+/// Who has written these.
+pub(crate) fn apps_of(parts: &[TablePart]) -> Vec<AppId> {
+    parts.iter().map(|part| part.app.clone()).collect()
+}
+
 /// Waits after somebody else was first for the so many-th time.
 pub(crate) async fn pause(conflicts: u32) {
     tokio::time::sleep((FIRST_PAUSE * conflicts).min(LONGEST_PAUSE)).await;
