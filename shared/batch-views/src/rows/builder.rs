@@ -59,6 +59,7 @@ pub(super) struct RowsBuilder {
 }
 
 /// The columns of one measure.
+#[allow(clippy::large_enum_variant, reason = "there is one for each measure of a metric")]
 enum MeasureBuilder {
     Count(Int64Builder),
     Distinct {
