@@ -77,6 +77,7 @@ fn every_setting_that_a_remedy_names_exists() {
         schema_for!(tidemill_enrichment::Config),
         schema_for!(tidemill_aggregation::Config),
         schema_for!(tidemill_alert::Config),
+        schema_for!(tidemill_recommendation::Config),
         schema_for!(tidemill_reporting::Config),
     ]
     .map(schemars::Schema::to_value)

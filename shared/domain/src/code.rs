@@ -184,7 +184,7 @@ codes! {
     SqlFailed = "sql_failed", "The question failed on its values", Sender,
         "Look at `detail`: a division by zero, or a cast of a value that has no such form.";
     SqlTooCostly = "sql_too_costly", "The question takes too long or too much memory", Sender,
-        "Ask for less time or fewer groups, or ask a table of gold; `lake.sql` has the limits.";
+        "Ask for less time or fewer groups, or ask a table of gold. Section `sql` of the lake's settings has the limits.";
     Stopped = "stopped", "The work was given back", Nobody,
         "Who has it next does what is left.";
     Store = "store", "The database did not do what it was asked", Operator,
