@@ -136,6 +136,7 @@ check-render: ## Fail if k8s/ or the table of values differs from what the chart
 reference: ## Write docs/reference, docs/asyncapi.yaml and the table of docs/security.md anew
 	@scripts/provision demo
 	@$(TOOLS) TIDEMILL_UPDATE=1 cargo test --package tidemill-tests --test reference --test access
+	@$(TOOLS) TIDEMILL_UPDATE=1 cargo test --package tidemill-lake --test lake reference
 
 .PHONY: pictures
 pictures: ## Take the README's pictures of a demo that runs for it

@@ -7,33 +7,18 @@
 
 mod asyncapi;
 mod codes_page;
+mod generated;
 mod messages_page;
 mod settings_page;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use schemars::schema_for;
 use serde_json::Value;
 use tidemill::shop_file::{self, ShopFile};
 use tidemill_tests::TestSuite;
 
-fn same_json(folder: &Path, name: &str, generated: &Value) -> Result<(), String> {
-    same(folder, name, serde_json::to_string_pretty(generated).expect("JSON") + "\n")
-}
-
-fn same(folder: &Path, name: &str, text: String) -> Result<(), String> {
-    let path = folder.join(name);
-    if std::env::var_os("TIDEMILL_UPDATE").is_some() {
-        std::fs::create_dir_all(folder).expect("a folder");
-        std::fs::write(&path, text).expect("writes");
-        return Ok(());
-    }
-    match std::fs::read_to_string(&path) {
-        Ok(committed) if committed == text => Ok(()),
-        Ok(_) => Err(format!("{name} differs")),
-        Err(error) => Err(format!("{name}: {error}")),
-    }
-}
+use generated::{same, same_json};
 
 /// A duration of whole hours.
 fn in_words(duration: Duration) -> String {

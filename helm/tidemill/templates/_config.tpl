@@ -28,7 +28,7 @@
 {{- if ne .component "ingestion" }}
 {{- $_ := set $settings "store" (dict "max_connections" .service.storeConnections) }}
 {{- end }}
-{{- if and $definitions.metrics (has .component (list "aggregation" "alert" "reporting")) }}
+{{- if and $definitions.metrics (has .component (list "aggregation" "alert" "reporting" "lake")) }}
 {{- $_ := set $settings "definitions" (dict "metrics" "/etc/tidemill/metrics") }}
 {{- end }}
 {{- if and $values.jaeger.publicUrl (has .component (list "alert" "reporting")) }}
@@ -90,7 +90,7 @@
       "alert" (list "metrics" "rules")
       "recommendation" (list)
       "reporting" (list "metrics")
-      "lake" list }}
+      "lake" (list "metrics") }}
 {{- $found := list }}
 {{- range $kind := index $reads .component }}
 {{- if index $.root.Values.definitions $kind }}

@@ -3,7 +3,13 @@
 
 #[path = "lake/common.rs"]
 mod common;
+#[path = "../../../tests/e2e/generated.rs"]
+mod generated;
 #[path = "lake/once.rs"]
 mod once;
+#[path = "lake/reference.rs"]
+mod reference;
 #[path = "lake/retail.rs"]
 mod retail;
+#[path = "../../../tests/e2e/settings_page.rs"]
+mod settings_page;

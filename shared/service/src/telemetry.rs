@@ -43,6 +43,10 @@ pub use labels::{CodeLabel, OutcomeLabel, PartitionLabel};
 
 use crate::StartError;
 
+/// Libraries that tell each step of theirs as an event of interest: that of Delta
+/// tables does for each version that it reads.
+const QUIET: &str = "buoyant_kernel=warn,deltalake_core=warn";
+
 /// Spans that may wait for export; more are dropped and counted by the SDK.
 const MAX_QUEUED_SPANS: usize = 32_768;
 
@@ -89,7 +93,8 @@ pub fn check_filter(text: &str) -> Result<(), String> {
 }
 
 fn filter(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(text).map_err(|error| format!("{text:?} is no log filter: {error}"))
+    // What is said of the same target later goes first.
+    EnvFilter::try_new(format!("{QUIET},{text}")).map_err(|error| format!("{text:?} is no log filter: {error}"))
 }
 
 /// Keeps telemetry running; [`shutdown`](Self::shutdown) exports what is left.

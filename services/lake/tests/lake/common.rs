@@ -1,6 +1,6 @@
 //! A suite, and lakes that join it.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::Value;
 use tidemill::suite::{Options, Suite};
@@ -125,6 +125,8 @@ impl TestShop {
 
 /// A lake on threads of its own.
 pub(crate) struct TestLake {
+    /// Where it answers.
+    pub(crate) address: SocketAddr,
     runtime: Runtime,
     context: Context,
 }
@@ -139,8 +141,8 @@ impl TestLake {
         let starting = std::thread::scope(|scope| {
             scope.spawn(|| runtime.block_on(LakeService::start(config, of_lake))).join().expect("no panic")
         });
-        starting.expect("the lake starts");
-        Self { runtime, context }
+        let address = starting.expect("the lake starts").address;
+        Self { address, runtime, context }
     }
 
     /// Ends it where it stands.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use url::Url;
 
 /// Where the lake answers unless told otherwise.
-const LAKE: &str = "http://localhost:7090";
+const LAKE: &str = "http://localhost:7075";
 
 /// Which lake.
 #[derive(Debug, Args)]
