@@ -65,6 +65,8 @@ impl Fields<'_> {
             Operand::Value(Scalar::Text(text)) => Some(Side::Text { sql: self.dialect.text(text), is_variable: false }),
             // Of a sum that lacks a line nothing holds, which is not told beside it.
             Operand::Field(Field::Order(OrderField::Sum(_)), _) => None,
+            // A text is cast to a whole number by rounding there, and has no remainder here.
+            Operand::Remainder(..) => None,
             Operand::Field(field, is_number) => {
                 let found = self.of(field).ok()?;
                 match (is_number, found) {
