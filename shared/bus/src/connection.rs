@@ -226,6 +226,11 @@ impl Bus {
         Ok(Usage { bytes: info.state.bytes, max_bytes: u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX) })
     }
 
+    /// The sequence of the last message that a stream ever had; 0 for none.
+    pub async fn end(&self, name: StreamName) -> Result<u64, Error> {
+        Ok(self.state(name).await?.last_sequence)
+    }
+
     pub(crate) async fn state(&self, name: StreamName) -> Result<jetstream::stream::State, Error> {
         Ok(self.info(name).await?.state)
     }

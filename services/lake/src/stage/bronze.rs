@@ -32,7 +32,7 @@ impl BronzeRecipe {
         let unit = LakeUnit::Bronze(partition);
         let app = AppId::of(&BronzeEvent::TABLE, partition);
         let reached = shared.committers.events.reached(app.clone()).await?.cast_unsigned();
-        let end = shared.nats.call(shared.bus.last_sequence(StreamName::Raw)).await?;
+        let end = shared.nats.call(shared.bus.end(StreamName::Raw)).await?;
         if end < reached {
             return Err(Error::ForeignLog { unit, reached, end });
         }

@@ -30,7 +30,7 @@ impl RejectedRecipe {
     pub(super) async fn open(shared: &Arc<Shared>) -> Result<(Self, Subscription), Error> {
         let unit = LakeUnit::Rejected;
         let reached = shared.committers.rejected.reached(Self::app()).await?.cast_unsigned();
-        let end = shared.nats.call(shared.bus.last_sequence(StreamName::Dlq)).await?;
+        let end = shared.nats.call(shared.bus.end(StreamName::Dlq)).await?;
         if end < reached {
             return Err(Error::ForeignLog { unit, reached, end });
         }

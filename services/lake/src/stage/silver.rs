@@ -52,7 +52,7 @@ impl SilverRecipe {
         let unit = LakeUnit::Silver(partition);
         let known = shared.store_breaker.call(answered(shared.store.lateness(partition))).await?;
         let floor = known.floor;
-        let end = shared.nats.call(shared.bus.last_sequence(StreamName::Raw)).await?;
+        let end = shared.nats.call(shared.bus.end(StreamName::Raw)).await?;
         if end < floor {
             return Err(Error::ForeignLog { unit, reached: floor, end });
         }
