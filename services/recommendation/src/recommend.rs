@@ -90,9 +90,9 @@ impl Sources<'_> {
 
     /// The visit, as the caller and the index know it: each item once, the latest last.
     fn visit(&self, asked: &VisitAsked) -> Vec<Recent> {
-        let known = [asked.customer, asked.session].into_iter().flatten();
-        let mut visit: Vec<Recent> = known.flat_map(|visitor| self.state.index.recent(&visitor.text())).collect();
-        visit.sort_by_key(|recent| recent.at);
+        let known: Vec<String> = [asked.customer, asked.session].into_iter().flatten().map(VisitorId::text).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let visit = self.state.index.recent(&known, self.now);
         // What the caller names is what the visitor looks at now.
         let at = self.state.log_time(self.now);
         let named = asked.items.iter().map(|item| Recent { item: item.clone(), kind: InteractionKind::View, at });

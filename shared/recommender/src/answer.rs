@@ -8,7 +8,7 @@ use crate::{interaction::Recent, ranking::Ranked};
 /// A session to be continued.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
-    /// Whose it is, if that is known: their own current sessions are no neighbours of it.
+    /// Whose it is, if that is known: their sessions that go on are no neighbours of it.
     pub visitor: Option<&'a str>,
     /// Its items, oldest first.
     pub items: &'a [Recent],

@@ -87,13 +87,15 @@ impl Index {
             + self.partitions.values().map(LogWindow::bytes).sum::<usize>()
     }
 
-    /// The items of a visitor's current session, oldest first: of the latest one
-    /// in each partition. Empty if the visitor is not known. Whether it is still
-    /// going on is to be seen by the time of its last item.
+    /// The items of the visit that goes on at a time, oldest first, of somebody who
+    /// is known by each of these visitors. It is the sessions, in any partition,
+    /// between which and that time there is no break that is longer than the gap;
+    /// what is later than `at` counts as now. Empty if there are none.
     #[must_use]
-    pub fn recent(&self, visitor: &str) -> Vec<Recent> {
+    pub fn recent(&self, visitors: &[&str], at: Timestamp) -> Vec<Recent> {
         let mut found: Vec<_> = self
-            .current(VisitorKey::of(visitor))
+            .going_on(visitors, at)
+            .into_iter()
             .filter_map(|slot| self.sessions.get(slot))
             .flat_map(|session| session.items.iter().map(|item| (session.moment(item), item)))
             .collect();
@@ -106,15 +108,24 @@ impl Index {
         found.into_iter().map(|(_, item)| recent(item)).collect()
     }
 
-    /// The slots of a visitor's latest session in each partition.
-    pub(crate) fn current(&self, visitor: VisitorKey) -> impl Iterator<Item = u32> {
-        let slots = self.visitors.get(&visitor).map_or(&[][..], Vec::as_slice);
-        let partition = |slot: u32| self.sessions.get(slot).map(|session| session.partition);
-        slots
-            .iter()
-            .enumerate()
-            .filter(move |(at, slot)| slots[at + 1..].iter().all(|&later| partition(later) != partition(**slot)))
-            .map(|(_, &slot)| slot)
+    /// The slots of the sessions of a visit that goes on.
+    pub(crate) fn going_on(&self, visitors: &[&str], at: Timestamp) -> Vec<u32> {
+        let gap = i64::from(self.settings.session_gap_seconds) * 1000;
+        let slots = visitors.iter().filter_map(|visitor| self.visitors.get(&VisitorKey::of(visitor))).flatten();
+        let mut latest_first: Vec<(i64, u32)> =
+            slots.filter_map(|&slot| Some((self.sessions.get(slot)?.end, slot))).collect();
+        latest_first.sort_unstable_by_key(|&latest| std::cmp::Reverse(latest));
+        let mut begin = at.millis();
+        let mut going_on = Vec::new();
+        for (end, slot) in latest_first {
+            if end < begin.saturating_sub(gap) {
+                break;
+            }
+            let items = self.sessions.get(slot).map_or(&[][..], |session| &session.items);
+            begin = items.iter().map(|item| item.at).fold(begin, i64::min);
+            going_on.push(slot);
+        }
+        going_on
     }
 
     /// A session that is referred to.

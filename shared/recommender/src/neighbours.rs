@@ -11,7 +11,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use foldhash::fast::RandomState;
 
-use crate::{answer::Query, index::Index, sessions::Moment, visitor::VisitorKey};
+use crate::{answer::Query, index::Index, sessions::Moment};
 
 /// A session that has something in common with the query.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ impl Index {
     /// most recent ones, nearest first.
     pub(crate) fn neighbours(&self, query: &Query<'_>) -> Vec<Neighbour> {
         let settings = &self.settings;
-        let mut found = self.candidates(&self.wanted(query), query.visitor);
+        let mut found = self.candidates(&self.wanted(query), query);
         let sample = settings.sample as usize;
         if found.len() > sample {
             found.select_nth_unstable_by_key(sample - 1, |candidate| Reverse(candidate.newest));
@@ -69,9 +69,9 @@ impl Index {
         wanted.into_iter().filter_map(number).collect()
     }
 
-    /// The sessions with one of these items, without the visitor's own current ones.
-    fn candidates(&self, wanted: &[Wanted], visitor: Option<&str>) -> Vec<Neighbour> {
-        let own: Vec<u32> = visitor.map(|visitor| self.current(VisitorKey::of(visitor)).collect()).unwrap_or_default();
+    /// The sessions with one of these items, without those of the visitor's own visit.
+    fn candidates(&self, wanted: &[Wanted], query: &Query<'_>) -> Vec<Neighbour> {
+        let own = query.visitor.map(|visitor| self.going_on(&[visitor], query.at)).unwrap_or_default();
         let mut found: Vec<Neighbour> = Vec::new();
         let mut places: HashMap<u32, usize, RandomState> = HashMap::default();
         for Wanted { item, weight } in wanted {

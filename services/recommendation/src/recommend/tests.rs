@@ -10,19 +10,20 @@ use crate::{
     testing::{batch, event, item},
 };
 
-fn now() -> Timestamp {
-    Timestamp::saturating_from_millis(10_000_000)
-}
+/// Soon after the last event of a test.
+const SOON: Timestamp = Timestamp::saturating_from_millis(1_000_000);
 
 /// Visitors who each look at the same products.
 struct Shop {
     model: LearntModel,
     raw_seq: u64,
+    now: Timestamp,
 }
 
 impl Shop {
     fn new() -> Self {
-        Self { model: LearntModel::new(RecommenderSettings::default(), 1_000).expect("right settings"), raw_seq: 0 }
+        let model = LearntModel::new(RecommenderSettings::default(), 1_000).expect("right settings");
+        Self { model, raw_seq: 0, now: SOON }
     }
 
     fn did(&mut self, kind: LearntKind, customer: &str, items: &[LearntItem]) -> &mut Self {
@@ -47,9 +48,9 @@ impl Shop {
         rules: &RecommendationRules,
         choose: impl FnOnce(&Sources<'_>) -> Vec<Recommended>,
     ) -> Vec<Recommended> {
-        let charts = self.model.charts(now());
+        let charts = self.model.charts(self.now);
         let state = self.model.read();
-        choose(&Sources { state: &state, rules, charts: &charts, now: now() })
+        choose(&Sources { state: &state, rules, charts: &charts, now: self.now })
     }
 }
 
@@ -142,6 +143,29 @@ fn what_is_in_the_cart_or_asked_to_be_left_out_is_not_recommended() {
     let without = ListWanted { without: HashSet::from(["c".to_owned()]), ..some(5) };
     let found = shop.ask(&rules("fallbacks: [popular]"), |sources| sources.for_visit(&of("me"), without));
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_visit_of_weeks_ago_is_not_continued() {
+    let mut shop = Shop::new();
+    let [a, b, c] = ["a", "b", "c"].map(|id| item(id, "A", &[]));
+    shop.views(0..5, &[a.clone(), b.clone()]).views(5..15, std::slice::from_ref(&c));
+    shop.did(LearntKind::Order, "me", &[b]).did(LearntKind::Cart, "me", &[c]).did(LearntKind::View, "me", &[a]);
+    let rules = rules("fallbacks: [popular]");
+    let answered = |shop: &Shop, asked: &VisitAsked| {
+        let found = shop.ask(&rules, |sources| sources.for_visit(asked, some(5)));
+        found.into_iter().map(|found| (found.item, found.why)).collect::<Vec<_>>()
+    };
+    assert!(answered(&shop, &of("me")).is_empty(), "all of it is in the visit");
+    shop.now = SOON.plus_millis(21 * 24 * 3_600_000);
+    let later = answered(&shop, &of("me"));
+    assert_eq!(later, answered(&shop, &of("stranger")), "it steers nothing");
+    assert_eq!(later.len(), 3, "and nothing of it is left out: {later:?}");
+    let named = answered(&shop, &VisitAsked { items: vec!["a".into()], ..of("me") });
+    assert_eq!(named.first(), Some(&("b".to_owned(), Why::Visits { visits: 5 })), "what is named counts");
+    // The clock of whoever told of it may be ahead.
+    shop.now = Timestamp::saturating_from_millis(0);
+    assert!(answered(&shop, &of("me")).is_empty(), "what is in the future counts as now");
 }
 
 #[test]

@@ -64,17 +64,40 @@ fn a_visitors_own_session_is_no_neighbour_of_itself() {
     learn(&mut index, "anna", "strings", View, 0);
     learn(&mut index, "anna", "guitar", Cart, 1000);
     learn(&mut index, "anna", "strings", View, 2000);
-    let recent = index.recent("anna");
+    let recent = index.recent(&["anna"], at(3000));
     let told: Vec<_> = recent.iter().map(|recent| (&*recent.item, recent.kind)).collect();
     assert_eq!(told, [("guitar", Cart), ("strings", View)]);
     let query = Query { visitor: Some("anna"), items: &recent, at: at(3000), n: 5 };
     assert!(index.recommend(&query, |_| true).is_empty());
     // After a break she begins another, and her earlier one counts like any other's.
     learn(&mut index, "anna", "strings", View, HOUR);
-    let recent = index.recent("anna");
+    let recent = index.recent(&["anna"], at(HOUR));
     assert_eq!((recent.len(), index.session_count(), index.visitor_count()), (1, 2, 1));
     let query = Query { visitor: Some("anna"), items: &recent, at: at(HOUR), n: 5 };
     assert_eq!(index.recommend(&query, |_| true).first().map(|first| &*first.item), Some("guitar"));
+}
+
+#[test]
+fn a_visit_goes_on_until_a_break_wherever_its_sessions_are() {
+    let mut index = shop(&[]);
+    let minute = 60_000;
+    let mut did = |visitor, partition, item, minutes: i64| {
+        let (partition, at) = (Partition::new(partition), at(minutes * minute));
+        index.learn(&Interaction { partition, visitor, item, kind: View, at });
+    };
+    did("anna", 0, "horn", 0);
+    did("anna", 1, "strings", 60);
+    did("visit", 2, "guitar", 85);
+    did("anna", 0, "capo", 110);
+    did("anna", 0, "pick", 115);
+    let recent = |visitors: &[&str], minutes: i64| {
+        let recent = index.recent(visitors, at(minutes * minute));
+        recent.into_iter().map(|recent| recent.item).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(recent(&["anna", "visit"], 145), "strings guitar capo pick", "no break is longer than half an hour");
+    assert_eq!(recent(&["anna"], 145), "capo pick", "without the visit there is one");
+    assert_eq!(recent(&["anna"], 146), "");
+    assert_eq!(recent(&["anna"], -500), "horn strings capo pick", "what is in the future counts as now");
 }
 
 #[test]

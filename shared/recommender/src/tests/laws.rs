@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tidemill_domain::Partition;
+use tidemill_domain::{Partition, Timestamp};
 
 use super::{
     reference::Reference,
@@ -67,7 +67,7 @@ proptest! {
         };
         let mut index = built(&settings, before);
         index.forget("anna");
-        prop_assert!(index.recent("anna").is_empty());
+        prop_assert!(index.recent(&["anna"], Timestamp::saturating_from_millis(0)).is_empty());
         after.iter().for_each(|one| pass_anna(&mut index, one));
         let mut without = built(&settings, &[]);
         log.iter().for_each(|one| pass_anna(&mut without, one));

@@ -1,6 +1,9 @@
 //! The rules in their plainest form: every answer looks at everything.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use tidemill_domain::Partition;
 
@@ -88,10 +91,22 @@ impl Reference {
         Some((found.at, session.partition, found.ordinal))
     }
 
-    /// Whether a session is its visitor's latest in its partition.
-    fn is_current(&self, place: usize) -> bool {
-        let (session, later) = (&self.sessions[place], &self.sessions[place + 1..]);
-        !later.iter().any(|other| other.partition == session.partition && other.visitor == session.visitor)
+    /// The sessions of the query's visitor that go on: more and more, for as long as one
+    /// is near enough to those that are known to.
+    fn going_on(&self, query: &Query<'_>) -> BTreeSet<usize> {
+        let gap = i64::from(self.settings.session_gap_seconds) * 1000;
+        let own = |session: &PlainSession| Some(&*session.visitor) == query.visitor;
+        let own: Vec<usize> = (0..self.sessions.len()).filter(|&place| own(&self.sessions[place])).collect();
+        let mut going_on = BTreeSet::new();
+        loop {
+            let items = going_on.iter().flat_map(|&place: &usize| &self.sessions[place].items);
+            let begin = items.map(|item| item.at).chain([query.at.millis()]).min().expect("now is one of them");
+            let before = going_on.len();
+            going_on.extend(own.iter().copied().filter(|&place| self.sessions[place].end >= begin - gap));
+            if going_on.len() == before {
+                return going_on;
+            }
+        }
     }
 
     fn wanted(&self, query: &Query<'_>) -> Vec<(String, f64)> {
@@ -110,9 +125,9 @@ impl Reference {
     /// The neighbours: which session, how similar, and the latest common item.
     pub(super) fn neighbours(&self, query: &Query<'_>) -> Vec<(usize, f64, String)> {
         let mut found: BTreeMap<usize, (When, f64, String)> = BTreeMap::new();
+        let own = self.going_on(query);
         for (item, weight) in self.wanted(query) {
-            let others = (0..self.sessions.len())
-                .filter(|&place| Some(&*self.sessions[place].visitor) != query.visitor || !self.is_current(place));
+            let others = (0..self.sessions.len()).filter(|place| !own.contains(place));
             let mut with: Vec<(When, usize)> =
                 others.filter_map(|place| Some((Self::when(&self.sessions[place], &item)?, place))).collect();
             with.sort_by(|a, b| b.cmp(a));

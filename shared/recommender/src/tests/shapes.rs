@@ -62,10 +62,15 @@ pub(super) fn ask(
     mut answer: impl FnMut(&Query<'_>) -> Vec<Recommendation>,
 ) -> Vec<Vec<Recommendation>> {
     let at = Timestamp::saturating_from_millis(1_700_003_600_000);
+    // Before all of them: so that whoever did anything has a visit.
+    let begin = Timestamp::saturating_from_millis(1_600_000_000_000);
     let mut answers = Vec::new();
     for visitor in VISITORS {
-        let items = index.recent(visitor);
-        answers.push(answer(&Query { visitor: Some(visitor), items: &items, at, n: 5 }));
+        for at in [begin, at] {
+            let items = index.recent(&[visitor], at);
+            answers.push(answer(&Query { visitor: Some(visitor), items: &items, at, n: 5 }));
+        }
+        let items = index.recent(&[visitor], begin);
         answers.push(answer(&Query { visitor: None, items: &items, at, n: 20 }));
     }
     let items = ["nothing", "strings", "pick", "strings"].map(|item| Recent {
