@@ -41,7 +41,7 @@ pub(crate) struct CustomerProfile {
     pub(crate) categories: BTreeMap<String, u64>,
     /// The same by brand.
     pub(crate) brands: BTreeMap<String, u64>,
-    /// When the customer last did something.
+    /// When the newest of their events was, of whatever kind.
     pub(crate) last_active: Timestamp,
     pub(crate) orders: u64,
     /// What the orders come to, less what was given back; by currency.
@@ -87,9 +87,8 @@ impl CustomerProfile {
         if let Some((currency, amount)) = event.worth {
             add(&mut self.value, currency, amount);
         }
-        if event.kind != LearntKind::Change {
-            self.last_active = self.last_active.max(event.at);
-        }
+        // A refund's too: it may be all that the partition has of the customer.
+        self.last_active = self.last_active.max(event.at);
     }
 
     /// Together with what another partition tells of the same customer.

@@ -126,6 +126,7 @@ pub(super) struct ProfileAnswer {
     /// When it was read.
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
+    /// When the newest of their events was: a view, an order, or a refund.
     #[schema(value_type = String, format = DateTime)]
     last_active: Timestamp,
     /// Orders, as they were placed.

@@ -17,7 +17,7 @@ fn it_keeps_the_latest_and_counts_the_rest() {
     assert_eq!(profile.views.len(), MAX_RECENT);
     assert_eq!(profile.views[0], ProfileItem { at: at(99), item: "p99".into() }, "an older view changes nothing");
     assert_eq!(profile.purchases, [ProfileItem { at: at(200), item: "p1".into() }]);
-    assert_eq!((profile.orders, profile.last_active), (1, at(200)));
+    assert_eq!((profile.orders, profile.last_active), (1, at(300)));
     assert_eq!(favourites(&profile.categories, 1), [("Books", 101)]);
     assert_eq!(favourites(&profile.brands, 9), [("Fathom", 100)]);
     assert_eq!(profile.value[&Currency::EUR].to_string(), "10.00");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::{Currency, Partition, Timestamp};
 use tidemill_recommender::ChangedPages;
 use tidemill_service::Context;
 use tidemill_store::Config;
@@ -10,7 +10,7 @@ use tidemill_store::Config;
 use super::{ErasureOrder, KeptStep, PageChanges, PagesWritten, PartitionKeep, Store};
 use crate::{
     error::Error,
-    learning::{LearntBatch, LearntKind, VisitorId},
+    learning::{LearntBatch, LearntEvent, LearntKind, VisitorId},
     profiles::CustomerProfile,
     testing::{batch, batch_of_any_texts, event, item, order},
 };
@@ -178,6 +178,12 @@ async fn what_is_old_goes(url: &str) {
     store.keep(&claim, &step(0, &[view(3, "c", "p")])).await.expect("keeps");
     assert!(!store.prune(at(5)).await.expect("prunes"));
     assert!(profile(&store, "c").await.is_some(), "active at 5");
+    // A refund is in the partition of its order, where there may be nothing else of the customer.
+    let refund = LearntEvent { kind: LearntKind::Change, ..order("refunded", 5, &[], "-2.5") };
+    store.keep(&claim, &step(3, &[batch(4, &[refund])])).await.expect("keeps");
+    assert!(!store.prune(at(5)).await.expect("prunes"));
+    let refunded = profile(&store, "refunded").await.expect("what it gave back counts");
+    assert_eq!((refunded.last_active, refunded.value[&Currency::EUR].to_string()), (at(5), "-2.50".to_owned()));
     assert!(!store.prune(at(2_000)).await.expect("prunes"));
     assert!(profile(&store, "c").await.is_none());
     assert!(store.items(ZERO, "").await.expect("reads").is_empty());
