@@ -28,7 +28,9 @@ pub(crate) fn decode(packed: &[u8]) -> Result<Vec<LearntBatch>, ChunkError> {
         return Err(ChunkError::Packed);
     }
     let json = lz4_flex::block::decompress_size_prepended(packed).map_err(|_| ChunkError::Packed)?;
-    Ok(serde_json::from_slice(&json)?)
+    let batches: Vec<LearntBatch> = serde_json::from_slice(&json)?;
+    // A former release kept times as the events told them.
+    Ok(batches.into_iter().map(LearntBatch::until_intake).collect())
 }
 
 #[cfg(test)]

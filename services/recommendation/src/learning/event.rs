@@ -145,6 +145,16 @@ pub(crate) struct LearntBatch {
     pub(crate) events: Vec<LearntEvent>,
 }
 
+impl LearntBatch {
+    /// No event of it is later than its intake: one that says so would be the newest for
+    /// as long as it is kept.
+    pub(crate) fn until_intake(mut self) -> Self {
+        let intake = self.ingested_at;
+        self.events.iter_mut().for_each(|event| event.at = event.at.min(intake));
+        self
+    }
+}
+
 #[cfg(test)]
 impl LearntBatch {
     /// Interactions that the index counts for it.

@@ -23,5 +23,39 @@ pub(super) fn read(members: &LearntMembers, batch: &EnrichedBatch) -> (LearntBat
             Err(_) => counts.unreadable += 1,
         }
     }
-    (LearntBatch { raw_seq: batch.raw_seq, ingested_at: batch.ingested_at, events }, counts)
+    let learnt = LearntBatch { raw_seq: batch.raw_seq, ingested_at: batch.ingested_at, events };
+    (learnt.until_intake(), counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_domain::{Partition, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn no_event_is_later_than_its_intake() {
+        let event = |time: &str| {
+            format!(
+                r#"{{"specversion":"1.0","id":"e","source":"s","type":"product.viewed","time":"{time}","subject":"c","data":{{"product_id":"p"}},"enriched":{{"refdata":1,"region":"Europe"}}}}"#
+            )
+        };
+        let lines = [event("2999-01-01T00:00:00Z"), event("2020-01-01T00:00:00Z")].join("\n") + "\n";
+        let ingested_at: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let batch = EnrichedBatch {
+            partition: Partition::new(0),
+            raw_seq: 1,
+            raw_prev: 0,
+            remade: None,
+            ingested_at,
+            refdata: 1,
+            count: 2,
+            types: None,
+            lines: lines.into_bytes().into(),
+            trace: None,
+        };
+        let (learnt, _) = read(&LearntMembers::load(None).expect("the built-in definition"), &batch);
+        let times: Vec<Timestamp> = learnt.events.iter().map(|event| event.at).collect();
+        assert_eq!(times, [ingested_at, "2020-01-01T00:00:00Z".parse().expect("a time")]);
+    }
 }
