@@ -128,6 +128,9 @@ impl RecommendationRules {
             boost.push((condition, factor));
         }
         let WrittenRules { most_of_a_category, fallbacks, .. } = written;
+        if let Some(place) = (0..fallbacks.len()).find(|&place| fallbacks[..place].contains(&fallbacks[place])) {
+            return Err(wrong("fallbacks", place, "`fallbacks` names one twice".into()));
+        }
         Ok(Self { exclude, boost, most_of_a_category, fallbacks })
     }
 

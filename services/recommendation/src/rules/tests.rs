@@ -37,6 +37,8 @@ fn a_wrong_rule_is_refused_with_file_and_line() {
         ("\nboost:\n  - {category: A, factor: 0}\n", "r.yaml:3: a factor is above 0"),
         ("boost: [{category: A, factor: 101}]\n", "r.yaml:1: a factor is above 0"),
         ("fallbacks: [random]\n", "r.yaml:1: "),
+        ("fallbacks: [popular, popular]\n", "r.yaml:1: `fallbacks` names one twice"),
+        ("fallbacks:\n  - popular\n  - category\n  - popular\n", "r.yaml:4: `fallbacks` names one twice"),
         ("most_of_a_category: 0\n", "r.yaml:1: "),
         ("exclude: []\nhide: []\n", "r.yaml:"),
     ] {
