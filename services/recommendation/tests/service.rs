@@ -131,8 +131,31 @@ async fn what_is_not_known_or_too_much_is_refused() {
         let (status, problem) = service.get(&format!("/v1/recommendations{path}")).await;
         assert_eq!((status, &problem["code"]), (400, &json!("invalid_parameter")), "{path}: {problem}");
     }
+    for n in ["0", "-1", "101", "1.5", "many"] {
+        let (_, problem) = service.get(&format!("/v1/recommendations/popular?n={n}")).await;
+        assert!(problem["detail"].as_str().is_some_and(|told| told.ends_with("n must be 1 to 100")), "{n}: {problem}");
+    }
     let (status, answer) = service.get("/v1/recommendations?customer=c").await;
     assert_eq!((status, ids(&answer).len()), (200, 0), "nothing is learnt yet");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_parameter_that_a_profile_does_not_have_erases_nothing() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    shop.publish(0, &[order("c", &["books-a"])]).await;
+    let path = "/v1/profiles/c";
+    service.until(path, |profile| profile["orders"] == 1).await;
+    for query in ["?confirm=no", "?dry_run", "?="] {
+        let path = format!("{path}{query}");
+        for (status, problem) in [service.get(&path).await, service.delete(&path).await] {
+            assert_eq!((status, &problem["code"]), (400, &json!("invalid_parameter")), "{path}: {problem}");
+        }
+    }
+    assert_eq!(service.get(path).await.0, 200, "nothing is erased");
+    assert_eq!(service.delete(path).await.0, 200);
+    assert_eq!(service.get(path).await.0, 404);
     service.stop().await;
 }
 

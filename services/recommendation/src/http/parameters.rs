@@ -30,8 +30,8 @@ impl Default for ItemCount {
 
 impl<'de> Deserialize<'de> for ItemCount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match usize::deserialize(deserializer)? {
-            n @ 1..=MAX_N => Ok(Self(n)),
+        match String::deserialize(deserializer)?.parse() {
+            Ok(n @ 1..=MAX_N) => Ok(Self(n)),
             _ => Err(D::Error::custom(format!("n must be 1 to {MAX_N}"))),
         }
     }
@@ -67,8 +67,9 @@ pub(super) struct VisitParameters {
     customer: Option<String>,
     /// The visit's id: of somebody who is not known as a customer, or beside one.
     session: Option<String>,
-    /// What the visitor looks at, by ids with commas between them, the latest last. It is
-    /// taken to come behind what is known of the visit.
+    /// What the visitor looks at, by ids with commas between them, the latest last; 50 at
+    /// most. It is taken to come behind what is known of the visit. The latest is not
+    /// recommended; earlier ones may be, for visitors go back to what they saw.
     items: Option<String>,
     /// Items at most; 20 without it.
     #[serde(default)]
@@ -80,6 +81,11 @@ pub(super) struct VisitParameters {
     #[param(value_type = Option<String>)]
     exclude: Option<Excluded>,
 }
+
+/// Of a customer's profile, which has none: who gives one may mean something by it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProfileParameters {}
 
 impl ShelfParameters {
     pub(super) fn wanted(self) -> Result<ListWanted, Error> {

@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
 };
 use serde::Serialize;
 use tidemill_domain::Timestamp;
 use tidemill_service::{Caller, Problem};
 use utoipa::ToSchema;
 
-use super::{answer::ProfileAnswer, parameters::id};
+use super::{
+    answer::ProfileAnswer,
+    parameters::{ProfileParameters, given, id},
+};
 use crate::{app::Recommender, error::Error, learning::VisitorId, store::ErasureOrder, upkeep::carry_out_erasures};
 
 /// For how long after an erasure nothing of the customer is learnt: until every replica
 /// has heard of it, whatever clocks say.
 const NOTHING_FOR_MILLIS: i64 = 10_000;
+
+type NoneGiven = Result<Query<ProfileParameters>, QueryRejection>;
 
 /// What is known of a customer.
 ///
@@ -32,7 +37,9 @@ const NOTHING_FOR_MILLIS: i64 = 10_000;
 pub(super) async fn profile(
     State(app): State<Arc<Recommender>>,
     Path(customer): Path<String>,
+    query: NoneGiven,
 ) -> Result<Json<ProfileAnswer>, Error> {
+    given(query)?;
     let profile = app.store.profile(whose(customer)?).await?.ok_or(Error::UnknownCustomer)?;
     Ok(Json(ProfileAnswer::new(app.now(), profile)))
 }
@@ -63,8 +70,10 @@ pub(super) struct ErasureAnswer {
 pub(super) async fn erase(
     State(app): State<Arc<Recommender>>,
     Path(customer): Path<String>,
+    query: NoneGiven,
     caller: Caller,
 ) -> Result<Json<ErasureAnswer>, Error> {
+    given(query)?;
     let (customer, at) = (whose(customer)?, app.now());
     let until = at.plus_millis(NOTHING_FOR_MILLIS);
     let order = ErasureOrder { customer, until, at, by: caller.name() };
