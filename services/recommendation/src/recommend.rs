@@ -6,7 +6,7 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use tidemill_domain::Timestamp;
 use tidemill_recommender::{BoughtTogether, Charted, InteractionKind, Query, Recent, Recommendation};
@@ -96,13 +96,15 @@ impl Sources<'_> {
         // What the caller names is what the visitor looks at now.
         let at = self.state.log_time(self.now);
         let named = asked.items.iter().map(|item| Recent { item: item.clone(), kind: InteractionKind::View, at });
-        let mut seen: HashSet<String> = HashSet::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         let mut latest_first: Vec<Recent> = Vec::new();
-        for recent in visit.into_iter().chain(named).collect::<Vec<_>>().into_iter().rev() {
-            match latest_first.iter_mut().find(|later| later.item == recent.item) {
-                Some(later) => later.kind = later.kind.max(recent.kind),
-                None if seen.insert(recent.item.clone()) => latest_first.push(recent),
-                None => {}
+        for recent in visit.into_iter().chain(named).rev() {
+            match places.get(&recent.item) {
+                Some(&place) => latest_first[place].kind = latest_first[place].kind.max(recent.kind),
+                None => {
+                    places.insert(recent.item.clone(), latest_first.len());
+                    latest_first.push(recent);
+                }
             }
         }
         latest_first.reverse();

@@ -1,4 +1,4 @@
-//! Baskets: what a visitor ordered within a session.
+//! Baskets: what one order is of.
 
 use std::collections::HashMap;
 

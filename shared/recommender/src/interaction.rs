@@ -16,7 +16,7 @@ pub enum InteractionKind {
     Order,
 }
 
-/// One visitor with one item, once. An order of three items is three of them.
+/// One visitor with one item, once. An order of three lines is three of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interaction<'a> {
     /// The partition of the log that it stands in.

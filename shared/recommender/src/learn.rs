@@ -1,24 +1,55 @@
 //! Learning, one interaction at a time.
 
-use tidemill_domain::Partition;
+use tidemill_domain::{Partition, Timestamp};
 
 use crate::{
     index::Index,
-    interaction::{Interaction, MAX_ITEM_BYTES},
+    interaction::{Interaction, InteractionKind, MAX_ITEM_BYTES},
     sessions::{SessionItem, VisitorSession},
     visitor::VisitorKey,
 };
 
 impl Index {
     /// Learns the next interaction of a partition. It belongs to the visitor's
-    /// latest session there if their times are no further apart than the gap.
+    /// latest visit there if their times are no further apart than the gap. That of
+    /// kind `Order` is an order of one line.
     pub fn learn(&mut self, interaction: &Interaction<'_>) {
-        let ordinal = self.count(interaction.partition);
-        if interaction.item.is_empty() || interaction.item.len() > MAX_ITEM_BYTES {
-            return;
+        let Interaction { partition, visitor, item, kind, at } = *interaction;
+        if kind == InteractionKind::Order {
+            return self.learn_order(partition, visitor, at, [item]);
         }
-        let slot = self.session_of(interaction, ordinal);
-        self.put(slot, interaction, ordinal);
+        let ordinal = self.count(partition);
+        if is_item(item) {
+            let slot = self.visit_of(interaction, ordinal);
+            self.put(slot, interaction, ordinal);
+        }
+    }
+
+    /// Learns the next interactions of a partition, which are the lines of one order.
+    /// They are a session of their own, a basket, whatever else the visitor orders or
+    /// looks at meanwhile: in which partition an order is makes no difference.
+    pub fn learn_order<'a>(
+        &mut self,
+        partition: Partition,
+        visitor: &str,
+        at: Timestamp,
+        lines: impl IntoIterator<Item = &'a str>,
+    ) {
+        let mut basket: Option<(u32, u64)> = None;
+        for item in lines {
+            let ordinal = self.count(partition);
+            if !is_item(item) {
+                continue;
+            }
+            let line = Interaction { partition, visitor, item, kind: InteractionKind::Order, at };
+            // The lines before may all be out of reach by now, and the basket gone.
+            let kept = basket.filter(|&(slot, born)| {
+                self.sessions.get(slot).is_some_and(|session| (session.partition, session.born) == (partition, born))
+            });
+            let (slot, born) = kept.unwrap_or_else(|| (self.begin(&line, ordinal), ordinal));
+            basket = Some((slot, born));
+            self.put(slot, &line, ordinal);
+        }
     }
 
     /// Passes the next interaction of a partition over, as that of a visitor who
@@ -43,18 +74,25 @@ impl Index {
         ordinal
     }
 
-    /// The slot of the session that an interaction belongs to.
-    fn session_of(&mut self, interaction: &Interaction<'_>, ordinal: u64) -> u32 {
+    /// The slot of the visit that an interaction belongs to.
+    fn visit_of(&mut self, interaction: &Interaction<'_>, ordinal: u64) -> u32 {
         let (partition, at) = (interaction.partition, interaction.at.millis());
-        let visitor = VisitorKey::of(interaction.visitor);
         let gap = u64::from(self.settings.session_gap_seconds) * 1000;
+        let slots = self.visitors.get(&VisitorKey::of(interaction.visitor)).map_or(&[][..], Vec::as_slice);
+        let of = |slot: u32| self.sessions.get(slot).filter(|session| session.partition == partition);
+        let latest = slots.iter().rev().find_map(|&slot| Some((slot, of(slot).filter(|visit| !visit.is_basket())?)));
+        match latest {
+            Some((slot, visit)) if visit.end.abs_diff(at) <= gap => slot,
+            _ => self.begin(interaction, ordinal),
+        }
+    }
+
+    /// Begins a session with an interaction that is to be put into it. The visitor's
+    /// oldest one in the partition goes if there are too many.
+    fn begin(&mut self, interaction: &Interaction<'_>, ordinal: u64) -> u32 {
+        let (partition, visitor) = (interaction.partition, VisitorKey::of(interaction.visitor));
         let slots = self.visitors.get(&visitor).map_or(&[][..], Vec::as_slice);
         let here = |&slot: &u32| self.sessions.get(slot).is_some_and(|session| session.partition == partition);
-        let latest = slots.iter().copied().rfind(here);
-        let open = |slot: &u32| self.sessions.get(*slot).is_some_and(|session| session.end.abs_diff(at) <= gap);
-        if let Some(slot) = latest.filter(open) {
-            return slot;
-        }
         let mut of_visitor = slots.iter().copied().filter(here);
         let oldest = of_visitor.next();
         if 1 + of_visitor.count() >= self.settings.sessions_per_visitor as usize
@@ -62,8 +100,8 @@ impl Index {
         {
             self.remove(oldest);
         }
-        let session = VisitorSession { partition, visitor, born: ordinal, end: at, items: Vec::new(), orders: 0 };
-        self.insert(session)
+        let end = interaction.at.millis();
+        self.insert(VisitorSession { partition, visitor, born: ordinal, end, items: Vec::new(), orders: 0 })
     }
 
     /// Adds a session.
@@ -144,4 +182,9 @@ impl Index {
             state.end(session.born, slot);
         }
     }
+}
+
+/// Whether this may be an item's id.
+fn is_item(id: &str) -> bool {
+    !id.is_empty() && id.len() <= MAX_ITEM_BYTES
 }

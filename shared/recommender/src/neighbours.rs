@@ -7,7 +7,10 @@
 //! al. 2022 ("Serenade: low-latency session-based recommendation in e-commerce
 //! at scale").
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use foldhash::fast::RandomState;
 
@@ -72,6 +75,7 @@ impl Index {
     /// The sessions with one of these items, without those of the visitor's own visit.
     fn candidates(&self, wanted: &[Wanted], query: &Query<'_>) -> Vec<Neighbour> {
         let own = query.visitor.map(|visitor| self.going_on(&[visitor], query.at)).unwrap_or_default();
+        let own: HashSet<u32, RandomState> = own.into_iter().collect();
         let mut found: Vec<Neighbour> = Vec::new();
         let mut places: HashMap<u32, usize, RandomState> = HashMap::default();
         for Wanted { item, weight } in wanted {

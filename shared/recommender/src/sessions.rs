@@ -34,7 +34,8 @@ pub(crate) struct SessionItem {
     pub(crate) ordinal: u64,
 }
 
-/// What a visitor did without a longer break, in one partition.
+/// What a visitor did without a longer break, in one partition: a visit. Or what they
+/// ordered by one order: a basket.
 #[derive(Debug, Clone)]
 pub(crate) struct VisitorSession {
     pub(crate) partition: Partition,
@@ -45,11 +46,15 @@ pub(crate) struct VisitorSession {
     pub(crate) end: i64,
     /// By ordinal, each item once.
     pub(crate) items: Vec<SessionItem>,
-    /// How many of these are orders.
+    /// How many of these are ordered: of a basket all, of a visit none.
     pub(crate) orders: u32,
 }
 
 impl VisitorSession {
+    pub(crate) const fn is_basket(&self) -> bool {
+        self.orders > 0
+    }
+
     pub(crate) const fn moment(&self, of: &SessionItem) -> Moment {
         Moment::new(of.at, self.partition, of.ordinal)
     }
@@ -120,7 +125,7 @@ impl SessionSlots {
         self.slots.len() - self.free.len()
     }
 
-    /// How many of them have an order.
+    /// How many of them are baskets.
     pub(crate) const fn baskets(&self) -> u64 {
         self.baskets
     }

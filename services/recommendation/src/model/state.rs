@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_recommender::{Index, Interaction, RecommenderSettings, SettingsError};
+use tidemill_recommender::{Index, Interaction, InteractionKind, RecommenderSettings, SettingsError};
 
 use super::known_items::KnownItems;
 use crate::{
@@ -88,9 +88,13 @@ impl ModelState {
                 continue;
             };
             place.newest = place.newest.max(Some(event.at));
-            let visitor = visitor.text();
-            for item in &event.items {
-                self.index.learn(&Interaction { partition, visitor: &visitor, item: &item.id, kind, at: event.at });
+            let (visitor, at) = (visitor.text(), event.at);
+            let items = event.items.iter().map(|item| &*item.id);
+            match kind {
+                InteractionKind::Order => self.index.learn_order(partition, &visitor, at, items),
+                InteractionKind::View | InteractionKind::Cart => items.for_each(|item| {
+                    self.index.learn(&Interaction { partition, visitor: &visitor, item, kind, at });
+                }),
             }
         }
         self.places.insert(partition, place);

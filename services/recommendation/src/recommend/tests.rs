@@ -1,4 +1,4 @@
-use std::num::NonZeroUsize;
+use std::{collections::HashSet, num::NonZeroUsize};
 
 use tidemill_domain::Partition;
 use tidemill_recommender::RecommenderSettings;
@@ -33,6 +33,15 @@ impl Shop {
             let done = event(kind, customer, millis, std::slice::from_ref(item));
             self.model.learn(Partition::new(0), &batch(self.raw_seq, &[done]));
         }
+        self
+    }
+
+    /// One order of all of it.
+    fn ordered(&mut self, customer: &str, items: &[LearntItem]) -> &mut Self {
+        self.raw_seq += 1;
+        let millis = 1_000 * i64::try_from(self.raw_seq).expect("few");
+        let done = event(LearntKind::Order, customer, millis, items);
+        self.model.learn(Partition::new(0), &batch(self.raw_seq, &[done]));
         self
     }
 
@@ -173,7 +182,7 @@ fn bought_together_goes_by_baskets() {
     let mut shop = Shop::new();
     let [a, b] = ["a", "b"].map(|id| item(id, "A", &[]));
     for n in 0..5 {
-        shop.did(LearntKind::Order, &format!("c{n}"), &[a.clone(), b.clone()]);
+        shop.ordered(&format!("c{n}"), &[a.clone(), b.clone()]);
     }
     for n in 5..9 {
         shop.did(LearntKind::Order, &format!("c{n}"), &[item("other", "A", &[])]);
@@ -182,4 +191,23 @@ fn bought_together_goes_by_baskets() {
     let found = shop.ask(&rules(""), |sources| sources.bought_together("a", some(5)));
     assert_eq!(ids(&found), ["b"]);
     assert!(matches!(found[0].why, Why::Together { baskets: 5, .. }), "{found:?}");
+}
+
+#[test]
+fn a_basket_is_one_order() {
+    let mut shop = Shop::new();
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|id| item(id, "A", &[]));
+    // All of them within half an hour.
+    (0..20).for_each(|_| {
+        shop.ordered("one", &[c.clone(), d.clone()]);
+    });
+    for n in 0..240 {
+        let only = if n % 2 == 0 { &a } else { &b };
+        shop.ordered(&format!("c{}", n % 12), std::slice::from_ref(only));
+    }
+    let found = shop.ask(&rules(""), |sources| sources.bought_together("a", some(5)));
+    assert!(found.is_empty(), "nobody ordered them together: {found:?}");
+    let found = shop.ask(&rules(""), |sources| sources.bought_together("c", some(5)));
+    assert_eq!(ids(&found), ["d"]);
+    assert_eq!(found[0].why, Why::Together { baskets: 20, confidence: 1.0, lift: 13.0 });
 }

@@ -20,8 +20,10 @@ fn learn(index: &mut Index, visitor: &str, item: &str, kind: InteractionKind, mi
 fn shop(sessions: &[(InteractionKind, &[&str])]) -> Index {
     let mut index = Index::new(RecommenderSettings::default()).expect("valid");
     for (number, (kind, items)) in sessions.iter().enumerate() {
-        for item in *items {
-            learn(&mut index, &format!("visitor-{number}"), item, *kind, number as i64 * 60_000);
+        let (visitor, millis) = (format!("visitor-{number}"), number as i64 * 60_000);
+        match kind {
+            Order => index.learn_order(Partition::new(0), &visitor, at(millis), items.iter().copied()),
+            View | Cart => items.iter().for_each(|item| learn(&mut index, &visitor, item, *kind, millis)),
         }
     }
     index
@@ -130,6 +132,26 @@ fn what_is_bought_together_is_told_by_lift_and_needs_support() {
     let expected = [0.6 * 11.0 / 3.0, 0.6 * 11.0 / 5.0];
     assert!(together.iter().zip(expected).all(|(other, lift)| (other.lift - lift).abs() < 1e-12), "{together:?}");
     assert!((together[0].confidence - 0.6).abs() < 1e-12);
+}
+
+#[test]
+fn an_order_is_a_basket_of_its_own_within_a_visit() {
+    let mut index = shop(&[]);
+    let order = |index: &mut Index, minutes: i64, lines: &[&str]| {
+        index.learn_order(Partition::new(0), "anna", at(minutes * 60_000), lines.iter().copied());
+    };
+    learn(&mut index, "anna", "strings", View, 0);
+    order(&mut index, 1, &["strings", "", "pick", "horn"]);
+    order(&mut index, 2, &["bow"]);
+    order(&mut index, 2, &["drum"]);
+    learn(&mut index, "anna", "capo", View, 3 * 60_000);
+    assert_eq!((index.session_count(), index.learnt(Partition::new(0))), (4, 8), "the visit went on");
+    let recent = index.recent(&["anna"], at(HOUR / 2));
+    let told: Vec<_> = recent.iter().map(|recent| (&*recent.item, recent.kind)).collect();
+    let ordered = [("strings", Order), ("pick", Order), ("horn", Order), ("bow", Order), ("drum", Order)];
+    assert_eq!(told, [&[("strings", View)], &ordered[..], &[("capo", View)]].concat());
+    assert_eq!(index.forget("anna"), 4);
+    assert_eq!((index.session_count(), index.item_count()), (0, 0));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use tidemill_domain::{Partition, Timestamp};
 
 use super::{
     reference::Reference,
-    shapes::{all_answers, ask, built, logs, settings},
+    shapes::{Done, all_answers, ask, built, logs, settings},
 };
-use crate::{Index, Interaction, PartitionSnapshot, page::Page};
+use crate::{Index, PartitionSnapshot, page::Page};
 
 fn partitions() -> impl Iterator<Item = Partition> {
     (0..3).map(Partition::new)
@@ -22,7 +22,7 @@ fn snapshots(index: &Index) -> Vec<PartitionSnapshot> {
 proptest! {
     #[test]
     fn equals_the_reference(log in logs(), settings in settings()) {
-        let (index, reference) = (built(&settings, &log), Reference::of(&settings, log.iter().copied()));
+        let (index, reference) = (built(&settings, &log), Reference::of(&settings, &log));
         prop_assert_eq!(index.session_count(), reference.sessions.len());
         ask(&index, |query| {
             let slots = index.neighbours(query);
@@ -48,8 +48,8 @@ proptest! {
         settings in settings(),
         turns in prop::collection::vec(0..3_u16, 400),
     ) {
-        let mut rest: BTreeMap<u16, Vec<Interaction<'_>>> = BTreeMap::new();
-        log.iter().rev().for_each(|one| rest.entry(one.partition.index()).or_default().push(*one));
+        let mut rest: BTreeMap<u16, Vec<Done>> = BTreeMap::new();
+        log.iter().rev().for_each(|one| rest.entry(one.partition.index()).or_default().push(one.clone()));
         let drawn: Vec<_> = turns.iter().filter_map(|turn| rest.get_mut(turn)?.pop()).collect();
         // What the turns have left comes at the end.
         let left = rest.into_values().flat_map(|rest| rest.into_iter().rev());
@@ -62,8 +62,8 @@ proptest! {
     #[test]
     fn who_is_forgotten_was_never_there(log in logs(), settings in settings(), at in 0..120_usize) {
         let (before, after) = log.split_at(at.min(log.len()));
-        let pass_anna = |index: &mut Index, one: &Interaction<'_>| {
-            if one.visitor == "anna" { index.pass(one.partition) } else { index.learn(one) }
+        let pass_anna = |index: &mut Index, one: &Done| {
+            if one.visitor == "anna" { one.pass(index) } else { one.learn(index) }
         };
         let mut index = built(&settings, before);
         index.forget("anna");
@@ -84,7 +84,7 @@ proptest! {
         let mut stored: BTreeMap<Partition, PartitionSnapshot> = BTreeMap::new();
         let mut index = built(&settings, &[]);
         for (place, one) in log.iter().enumerate() {
-            index.learn(one);
+            one.learn(&mut index);
             if !cuts.contains(&place) {
                 continue;
             }

@@ -7,6 +7,7 @@ use std::{
 
 use tidemill_domain::Partition;
 
+use super::shapes::Done;
 use crate::{
     Interaction, InteractionKind, Query, Recommendation, RecommenderSettings,
     arithmetic::{Halving, log2_ratio, power},
@@ -28,6 +29,8 @@ pub(super) struct PlainSession {
     pub(super) visitor: String,
     pub(super) end: i64,
     pub(super) items: Vec<PlainItem>,
+    /// Which order of the log it is, if it is one.
+    order: Option<usize>,
 }
 
 type When = (i64, Partition, u64);
@@ -41,13 +44,16 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    pub(super) fn of<'a>(settings: &RecommenderSettings, log: impl IntoIterator<Item = Interaction<'a>>) -> Self {
+    pub(super) fn of(settings: &RecommenderSettings, log: &[Done]) -> Self {
         let mut reference = Self { settings: settings.clone(), sessions: Vec::new(), counts: BTreeMap::new() };
-        log.into_iter().for_each(|interaction| reference.learn(&interaction));
+        for (place, done) in log.iter().enumerate() {
+            let order = (done.kind == InteractionKind::Order).then_some(place);
+            done.each().for_each(|interaction| reference.learn(&interaction, order));
+        }
         reference
     }
 
-    fn learn(&mut self, new: &Interaction<'_>) {
+    fn learn(&mut self, new: &Interaction<'_>, order: Option<usize>) {
         let count = self.counts.entry(new.partition).or_default();
         let ordinal = *count;
         *count += 1;
@@ -58,8 +64,12 @@ impl Reference {
         self.sessions.retain(|session| !session.items.is_empty());
         let at = new.at.millis();
         let gap = u64::from(self.settings.session_gap_seconds) * 1000;
-        let own = |session: &&mut PlainSession| session.partition == new.partition && session.visitor == new.visitor;
-        let latest = self.sessions.iter_mut().rfind(own).filter(|session| session.end.abs_diff(at) <= gap);
+        let own = |session: &&mut PlainSession| {
+            let is_of_visitor = session.partition == new.partition && session.visitor == new.visitor;
+            is_of_visitor && session.order == order
+        };
+        let is_near = |session: &&mut PlainSession| order.is_some() || session.end.abs_diff(at) <= gap;
+        let latest = self.sessions.iter_mut().rfind(own).filter(is_near);
         let mut put = PlainItem { item: new.item.to_owned(), kind: new.kind, times: 1, at, ordinal };
         if let Some(session) = latest {
             session.end = session.end.max(at);
@@ -75,7 +85,7 @@ impl Reference {
             return;
         }
         let items = vec![put];
-        let session = PlainSession { partition: new.partition, visitor: new.visitor.to_owned(), end: at, items };
+        let session = PlainSession { partition: new.partition, visitor: new.visitor.to_owned(), end: at, items, order };
         self.sessions.push(session);
         let own = |session: &PlainSession| session.partition == new.partition && session.visitor == new.visitor;
         if self.sessions.iter().filter(|session| own(session)).count() > self.settings.sessions_per_visitor as usize

@@ -9,28 +9,60 @@ const VISITORS: [&str; 6] = ["anna", "ben", "clara", "dmitri", "eva", "fatima"];
 const ITEMS: [&str; 9] = ["bow", "capo", "drum", "guitar", "horn", "pick", "stand", "strings", "tuner"];
 const KINDS: [InteractionKind; 3] = [InteractionKind::View, InteractionKind::Cart, InteractionKind::Order];
 
-pub(super) fn logs() -> impl Strategy<Value = Vec<Interaction<'static>>> {
+/// What one event is learnt as.
+#[derive(Debug, Clone)]
+pub(super) struct Done {
+    pub(super) partition: Partition,
+    pub(super) visitor: &'static str,
+    pub(super) kind: InteractionKind,
+    pub(super) at: Timestamp,
+    /// Of an order, one or more.
+    pub(super) items: Vec<&'static str>,
+}
+
+impl Done {
+    /// Its interactions.
+    pub(super) fn each(&self) -> impl Iterator<Item = Interaction<'static>> {
+        let &Self { partition, visitor, kind, at, .. } = self;
+        self.items.iter().map(move |item| Interaction { partition, visitor, item, kind, at })
+    }
+
+    pub(super) fn learn(&self, index: &mut Index) {
+        match self.kind {
+            InteractionKind::Order => {
+                index.learn_order(self.partition, self.visitor, self.at, self.items.iter().copied());
+            }
+            InteractionKind::View | InteractionKind::Cart => self.each().for_each(|one| index.learn(&one)),
+        }
+    }
+
+    pub(super) fn pass(&self, index: &mut Index) {
+        self.each().for_each(|one| index.pass(one.partition));
+    }
+}
+
+pub(super) fn logs() -> impl Strategy<Value = Vec<Done>> {
     // Most steps are within the gap, some are longer, and some go back.
     let step = prop_oneof![8 => 0..60_000_i64, 1 => 600_000..4_000_000_i64, 1 => -900_000..0_i64];
-    let one = (0..3_u16, 0..VISITORS.len(), 0..ITEMS.len(), 0..KINDS.len(), step);
+    let lines = prop::sample::subsequence(ITEMS.to_vec(), 1..5).prop_shuffle();
+    let one = (0..3_u16, 0..VISITORS.len(), lines, 0..KINDS.len(), step);
     prop::collection::vec(one, 0..120).prop_map(|drawn| {
         let mut at = 1_700_000_000_000_i64;
-        let mut interaction = |(partition, visitor, item, kind, step)| {
+        let mut done = |(partition, visitor, mut items, kind, step): (_, usize, Vec<_>, usize, i64)| {
             at += step;
-            Interaction {
-                partition: Partition::new(partition),
-                visitor: VISITORS[visitor],
-                item: ITEMS[item],
-                kind: KINDS[kind],
-                at: Timestamp::saturating_from_millis(at),
+            let kind = KINDS[kind];
+            if kind != InteractionKind::Order {
+                items.truncate(1);
             }
+            let at = Timestamp::saturating_from_millis(at);
+            Done { partition: Partition::new(partition), visitor: VISITORS[visitor], kind, at, items }
         };
-        drawn.into_iter().map(&mut interaction).collect()
+        drawn.into_iter().map(&mut done).collect()
     })
 }
 
 pub(super) fn settings() -> impl Strategy<Value = RecommenderSettings> {
-    (2..6_u32, 1..4_u32, 5..60_u32, 1..5_u32, (1..9_u32, 1..12_u32, 1..8_u32), 0..3_u32).prop_map(
+    (2..6_u32, 1..4_u32, 1..60_u32, 1..5_u32, (1..9_u32, 1..12_u32, 1..8_u32), 0..3_u32).prop_map(
         |(items_per_session, sessions_per_visitor, window, query_items, (per_item, sample, neighbours), view)| {
             RecommenderSettings {
                 session_gap_seconds: 600,
@@ -50,9 +82,9 @@ pub(super) fn settings() -> impl Strategy<Value = RecommenderSettings> {
     )
 }
 
-pub(super) fn built(settings: &RecommenderSettings, log: &[Interaction<'_>]) -> Index {
+pub(super) fn built(settings: &RecommenderSettings, log: &[Done]) -> Index {
     let mut index = Index::new(settings.clone()).expect("valid settings");
-    log.iter().for_each(|interaction| index.learn(interaction));
+    log.iter().for_each(|done| done.learn(&mut index));
     index
 }
 
