@@ -113,7 +113,8 @@ class Project:
 
     def is_table(self, layer, name):
         """Whether the lake has a table, or makes one of a metric."""
-        declared = {"bronze": "shared/lake/src/tables/", "silver": "shared/lake/src/tables/", "gold": "shared/batch-views/src/"}
+        tables = "shared/lake/src/tables/"
+        declared = {"bronze": tables, "silver": tables, "gold": "shared/batch-views/src/"}
         made = layer == "gold" and f"shared/definitions/metrics/{name}.yaml" in self.files
         folder = declared.get(layer)
         named = re.compile(rf'"(gold/)?{re.escape(name)}"')
