@@ -111,11 +111,20 @@ class Project:
                         section.add(key.group(1))
         return sections
 
+    def is_table(self, layer, name):
+        """Whether the lake has a table, or makes one of a metric."""
+        tables = "shared/lake/src/tables/"
+        declared = {"bronze": tables, "silver": tables, "gold": "shared/batch-views/src/"}
+        made = layer == "gold" and f"shared/definitions/metrics/{name}.yaml" in self.files
+        folder = declared.get(layer)
+        named = re.compile(rf'"(gold/)?{re.escape(name)}"')
+        return made or bool(folder) and any(named.search(self.text(f)) for f in self.files if f.startswith(folder))
+
     @cached_property
     def variables(self):
         """Every variable of the environment that is a setting."""
         pages = [file for file in self.files if re.fullmatch(r"docs/reference/\w+\.settings\.md", file)]
-        return {name for file in pages for name in re.findall(r"`(TIDEMILL_[A-Z_]+)`", self.text(file))}
+        return {name for file in pages for name in re.findall(r"`(TIDEMILL_[A-Z0-9_]+)`", self.text(file))}
 
     @cached_property
     def values(self):

@@ -37,7 +37,7 @@ SYMBOL = re.compile(r"[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*")
 TYPE = re.compile(r"(?:[A-Z][a-z0-9]+)+")
 SETTING = re.compile(r"([a-z]\w*)((?:\.(?:\w+|<\w+>))+)(?:\s*[=:].*)?")
 KEY = re.compile(r"[a-z]\w*")
-VARIABLE = re.compile(r"\b(TIDEMILL_[A-Z]+(?:_[A-Z]+)*__[A-Z]+(?:_[A-Z]+)*)")
+VARIABLE = re.compile(r"\b(TIDEMILL_[A-Z]+(?:_[A-Z]+)*__[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)")
 TARGET = re.compile(r"(?:^|[\s;&|(])make +([a-z][a-z-]*)")
 # How a list goes on.
 GOES_ON = {", ", " and ", ", and "}
@@ -138,6 +138,9 @@ def settings(project, page):
             key = rest.removeprefix(".")
             value = re.sub(r"^services\.<\w+>", "serviceDefaults", first + rest)
             if section and key in project.settings[section] or value in project.values:
+                continue
+            if project.is_table(first, key.partition(".")[0]):
+                section = None
                 continue
             if section or first in project.values:
                 yield span.line, f"there is no setting {first}{rest}"

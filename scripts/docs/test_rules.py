@@ -16,6 +16,8 @@ FILES = {
     "scripts/run": "",
     "shared/events/Cargo.toml": '[package]\nname = "tidemill-events"\n',
     "shared/events/src/event.rs": "pub struct EventRef;\n\nimpl EventRef {\n    pub fn read() {}\n}\n\nimpl Other {}\n",
+    "docs/reference/lake.settings.md": "## `silver`\n\n| `every_seconds` | |\n",
+    "shared/lake/src/tables/silver.rs": 'SilverEvent is Silver / "events"\n',
     "services/alert/Cargo.toml": '[package]\nname = "tidemill-alert"\n',
     "services/alert/src/rules.rs": "pub enum Severity {\n    High,\n}\n\nfn load() {}\n",
     "services/enrichment/Cargo.toml": '[package]\nname = "tidemill-enrichment"\n',
@@ -98,6 +100,10 @@ class Rules(unittest.TestCase):
         self.breaks("`nats.replica = 3`", "1: there is no setting nats.replica")
         self.holds("`TIDEMILL_AUTH__FOLDER_FILE=y`, `TIDEMILL_<SECTION>__<KEY>`")
         self.breaks("```sh\nTIDEMILL_AUTH__FILE=x\n```", "2: there is no variable TIDEMILL_AUTH__FILE")
+
+    def test_a_table_of_the_lake_is_no_setting(self):
+        self.holds("`silver.every_seconds`, `silver.events`, `silver.events.id`")
+        self.breaks("`silver.orders`", "1: there is no setting silver.orders")
 
     def test_a_target_of_make_exists(self):
         self.holds("`make test`, make haste\n\n```sh\nmake      # lists\nA=1 make test\n```")

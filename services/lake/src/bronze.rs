@@ -58,6 +58,8 @@ pub(crate) fn add_letter(
     let bodies = if bodies.is_empty() { vec![counted] } else { bodies };
     for (index, (count, body)) in bodies.into_iter().enumerate() {
         let (text, base64) = written(body.as_ref());
+        // The letter names the first of its events; the others say it themselves.
+        let event_id = if index == 0 { letter.event_id.clone() } else { text.and_then(id_of) };
         rows.push(&RejectedBody {
             dlq_seq: long(dlq_seq),
             index: int(index),
@@ -71,7 +73,7 @@ pub(crate) fn add_letter(
             stream: letter.stream.as_deref(),
             stream_seq: letter.sequence.map(long),
             source: &letter.source,
-            event_id: letter.event_id.as_deref(),
+            event_id: event_id.as_deref(),
             redriven_from: letter.redriven_from.map(long),
             body: text,
             body_base64: base64.as_deref(),
@@ -82,11 +84,33 @@ pub(crate) fn add_letter(
     }
 }
 
+/// The id that a body gives its event, where it can be read.
+fn id_of(body: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: Option<String>,
+    }
+    serde_json::from_str::<Named>(body).ok()?.id
+}
+
 /// A body as a text, or in base64 where it is none.
 fn written(body: Option<&Bytes>) -> (Option<&str>, Option<String>) {
     match body.map(|body| (str::from_utf8(body), body)) {
         None => (None, None),
         Some((Ok(text), _)) => (Some(text), None),
         Some((Err(_), body)) => (None, Some(STANDARD.encode(body))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_says_the_id_of_its_event() {
+        assert_eq!(id_of(r#"{"type":"a.b","id":"o-1","data":{"id":2}}"#).as_deref(), Some("o-1"));
+        assert_eq!(id_of(r#"{"type":"a.b"}"#), None);
+        assert_eq!(id_of(r#"{"id":7}"#), None);
+        assert_eq!(id_of("[1,2"), None);
     }
 }

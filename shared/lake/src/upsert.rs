@@ -1,8 +1,8 @@
 //! Changes of orders into the table of orders, each exactly once.
 //!
 //! As with rows that are appended, a commit says how far the log is, and what the table
-//! has already is left out. What is left is added up by order, and added to the orders
-//! that are there.
+//! has already is left out. What is left is added up by order and currency, and added to
+//! what is there: amounts of two currencies are never added.
 
 #[cfg(test)]
 mod tests;
@@ -30,9 +30,10 @@ use crate::{
 /// Amounts of an order, which add up.
 const AMOUNTS: [&str; 9] = ["gross", "discount", "revenue", "refund", "cancelled", "net", "shipping", "tax", "excess"];
 /// What is taken over from the first event that tells it.
-const TEXTS: [&str; 4] = ["customer", "country", "region", "currency"];
-/// Who an order is.
-const SAME: &str = r#"target."partition" = source."partition" AND target.order_id = source.order_id"#;
+const TEXTS: [&str; 3] = ["customer", "country", "region"];
+/// What a row is of.
+const SAME: &str = r#"target."partition" = source."partition" AND target.order_id = source.order_id
+    AND target.currency IS NOT DISTINCT FROM source.currency"#;
 
 /// Keeps the table of orders.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl OrderKeeper {
                     )
             })?
             .when_not_matched_insert(|mut insert| {
-                let same = ["partition", "order_id", "placed_at", "first_event", "last_event", "raw_seq"];
+                let same = ["partition", "order_id", "currency", "placed_at", "first_event", "last_event", "raw_seq"];
                 for column in same.into_iter().chain(TEXTS).chain(AMOUNTS) {
                     insert = insert.set(column, format!("source.\"{column}\""));
                 }
@@ -163,7 +164,7 @@ fn changes_behind(parts: &[TablePart], reached: &Reached) -> Result<RecordBatch,
     Ok(concat_batches(&arrow_schema(&OrderChange::TABLE), &batches)?)
 }
 
-/// The changes of each order as one.
+/// The changes of each order and currency as one.
 async fn added_up(changes: RecordBatch) -> Result<DataFrame, LakeError> {
     let context = SessionContext::new();
     let table = MemTable::try_new(changes.schema(), vec![vec![changes]])?;
@@ -171,8 +172,8 @@ async fn added_up(changes: RecordBatch) -> Result<DataFrame, LakeError> {
     let sums = AMOUNTS.map(|amount| format!("CAST(sum({amount}) AS DECIMAL(38, 12)) AS {amount}")).join(", ");
     let texts = TEXTS.map(|text| format!("max({text}) AS {text}")).join(", ");
     let sql = format!(
-        "SELECT \"partition\", order_id, min(placed_at) AS placed_at, min(\"time\") AS first_event, max(\"time\") AS last_event, \
-         {texts}, {sums}, max(raw_seq) AS raw_seq FROM changes GROUP BY \"partition\", order_id"
+        "SELECT \"partition\", order_id, currency, min(placed_at) AS placed_at, min(\"time\") AS first_event, max(\"time\") AS last_event, \
+         {texts}, {sums}, max(raw_seq) AS raw_seq FROM changes GROUP BY \"partition\", order_id, currency"
     );
     Ok(context.sql(&sql).await?)
 }

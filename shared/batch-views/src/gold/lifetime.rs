@@ -59,13 +59,15 @@ fn sql(segments: &CustomerSegments) -> String {
     let segment = segments.sql("coalesce(sum(\"base_value\") OVER (PARTITION BY \"customer\"), 0)");
     format!(
         r#"WITH "lines" AS (
-  SELECT "partition", "order_id", sum("base_net") AS "base_net", max("base_currency") AS "base_currency"
-  FROM silver.order_lines WHERE "order_id" IS NOT NULL GROUP BY "partition", "order_id"
+  SELECT "partition", "order_id", "currency", sum("base_net") AS "base_net", max("base_currency") AS "base_currency"
+  FROM silver.order_lines WHERE "order_id" IS NOT NULL
+  GROUP BY "partition", "order_id", "currency"
 ), "customers" AS (
   SELECT o."customer", o."currency", sum(o."net") AS "value", count(o."placed_at") AS "orders",
     min(o."placed_at") AS "first_order", max(o."placed_at") AS "last_order", sum(l."base_net") AS "base_value",
     max(l."base_currency") AS "base_currency"
   FROM silver.orders o LEFT JOIN "lines" l ON o."partition" = l."partition" AND o."order_id" = l."order_id"
+    AND o."currency" IS NOT DISTINCT FROM l."currency"
   WHERE o."customer" IS NOT NULL GROUP BY o."customer", o."currency"
 )
 SELECT "customer", "currency", "value", "orders", "first_order", "last_order",

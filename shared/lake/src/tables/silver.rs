@@ -138,7 +138,7 @@ table! {
 }
 
 table! {
-    /// An order, as it stands.
+    /// An order, as it stands: a row for each currency of its amounts.
     SilverOrder<'a> is Silver / "orders"
     partitioned by [] clustered by ["order_id"]
     {

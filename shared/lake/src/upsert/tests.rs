@@ -7,8 +7,12 @@ use crate::{
     tables::{OrderChange, SilverOrder},
 };
 
-/// A change of an order: its sequence, gross, refund and cancelled.
+/// A change of an order in euros: its sequence, gross, refund and cancelled.
 fn part(changes: &[(i64, &str, i64, i64, i64)], reaches: i64) -> TablePart {
+    part_in(Some("EUR"), changes, reaches)
+}
+
+fn part_in(currency: Option<&str>, changes: &[(i64, &str, i64, i64, i64)], reaches: i64) -> TablePart {
     let money = |amount: i64| Money::from(Amount::from_int(amount));
     let mut rows = TableRows::new().expect("rows");
     for &(raw_seq, order_id, gross, refund, cancelled) in changes {
@@ -21,7 +25,7 @@ fn part(changes: &[(i64, &str, i64, i64, i64)], reaches: i64) -> TablePart {
             customer: (gross > 0).then_some("c-1"),
             country: None,
             region: None,
-            currency: Some("EUR"),
+            currency,
             gross: money(gross),
             discount: money(0),
             revenue: money(gross),
@@ -44,7 +48,7 @@ async fn orders(lake: &Lake) -> Vec<String> {
     let provider = table.table_provider().await.expect("a provider");
     context.register_table("orders", provider).expect("registers");
     let sql = "SELECT order_id || ' ' || CAST(CAST(net AS BIGINT) AS TEXT) || ' ' || status || ' ' || \
-               coalesce(customer, '-') AS told FROM orders ORDER BY order_id";
+               coalesce(customer, '-') AS told FROM orders ORDER BY order_id, told";
     let batches = context.sql(sql).await.expect("plans").collect().await.expect("answers");
     let text = |batch: &RecordBatch| {
         (0..batch.num_rows())
@@ -81,4 +85,28 @@ async fn orders_follow_their_changes_once() {
     let nothing = part(&[], 9);
     assert_eq!(one.apply(std::slice::from_ref(&nothing)).await.expect("applies").rows, 0);
     assert_eq!(one.reached(&nothing.app).await.expect("answers"), 9);
+}
+
+#[tokio::test]
+async fn amounts_of_two_currencies_are_not_added() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = folder.path().to_str().expect("a path").to_owned();
+    let lake = Lake::open(&StorageConfig { url, s3: S3Config::default() }).expect("a folder");
+    let properties = TableProperties {
+        owner: "a".into(),
+        checkpoint_interval: 10,
+        log_retention_hours: 24,
+        deleted_files_hours: 24,
+    };
+    let mut keeper = OrderKeeper::new(lake.table(&SilverOrder::TABLE, &properties).await.expect("a table"));
+    for (currency, change, reaches) in [
+        (Some("GBP"), (1, "a", 10, 0, 0), 1),
+        (Some("EUR"), (2, "a", 0, 3, 0), 2),
+        (None, (3, "a", 0, 0, 2), 3),
+        (Some("GBP"), (4, "a", 0, 4, 0), 4),
+        (None, (5, "a", 0, 0, 1), 5),
+    ] {
+        keeper.apply(&[part_in(currency, &[change], reaches)]).await.expect("applies");
+    }
+    assert_eq!(orders(&lake).await, ["a -3 unknown -", "a -3 unknown -", "a 6 partly_refunded c-1"]);
 }
