@@ -92,12 +92,21 @@ async fn customers_are_in_the_segment_of_what_they_are_worth() {
             ("o2", Some("ada"), "USD", 2_000, 20),
             ("o3", Some("bob"), "EUR", 1_000, 30),
             ("o4", Some("eve"), "EUR", 5_001, 40),
+            // A refund in another currency than its order's.
+            ("o4", Some("eve"), "USD", -10, 40),
             ("o5", None, "EUR", 99_000, 50),
         ]),
     )
     .await;
     // In the base currency; a dollar is 0.9 of it.
-    let lines = [("o1", 9_000), ("o2", 1_800), ("o3", 1_000), ("o4", 5_001), ("o5", 99_000)];
+    let lines = [
+        ("o1", "EUR", 9_000),
+        ("o2", "USD", 1_800),
+        ("o3", "EUR", 1_000),
+        ("o4", "EUR", 5_001),
+        ("o4", "USD", -9),
+        ("o5", "EUR", 99_000),
+    ];
     append(&lake, "silver/order_lines", table::lines_in_base(&lines)).await;
     let engine = Arc::new(SqlEngine::new(lake, Vec::new(), SqlLimits::default()).expect("an engine"));
     let gold = Gold::of(&[]).expect("tables");
@@ -111,7 +120,8 @@ async fn customers_are_in_the_segment_of_what_they_are_worth() {
         ada,EUR,9000.00,1,9000.00,9000.00,VIP\n\
         ada,USD,2000.00,1,2000.00,1800.00,VIP\n\
         bob,EUR,1000.00,1,1000.00,1000.00,Occasional\n\
-        eve,EUR,5001.00,1,5001.00,5001.00,Premium\n";
+        eve,EUR,5001.00,1,5001.00,5001.00,Regular\n\
+        eve,USD,-10.00,1,-10.00,-9.00,Regular\n";
     assert_eq!(String::from_utf8(answer).expect("UTF-8"), expected);
     assert_eq!(gold.refresh(&engine).await.expect("is computed"), []);
 }

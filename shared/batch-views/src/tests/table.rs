@@ -138,12 +138,13 @@ pub(super) fn orders(orders: &[(&str, Option<&str>, &str, i64, i64)]) -> RecordB
     ])
 }
 
-/// `silver.order_lines`: order, and net in the base currency.
-pub(super) fn lines_in_base(lines: &[(&str, i64)]) -> RecordBatch {
+/// `silver.order_lines`: order, currency, and net in the base currency.
+pub(super) fn lines_in_base(lines: &[(&str, &str, i64)]) -> RecordBatch {
     batch(vec![
         ("partition", Arc::new(lines.iter().map(|_| Some(0)).collect::<Int32Array>())),
         ("order_id", texts(lines.iter().map(|line| Some(line.0.to_owned())))),
-        ("base_net", amounts(lines.iter().map(|line| Some(Amount::from_int(line.1))))),
+        ("currency", texts(lines.iter().map(|line| Some(line.1.to_owned())))),
+        ("base_net", amounts(lines.iter().map(|line| Some(Amount::from_int(line.2))))),
         ("base_currency", texts(lines.iter().map(|_| Some("EUR".into())))),
     ])
 }
