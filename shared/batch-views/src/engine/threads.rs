@@ -32,7 +32,10 @@ impl QueryThreads {
         tasks.spawn_on(work, runtime.handle());
         match tasks.join_next().await {
             Some(Ok(done)) => done,
-            Some(Err(error)) => Err(SqlError::Failed(error.to_string())),
+            Some(Err(error)) => {
+                tracing::error!(%error, "a question did not end by itself");
+                Err(SqlError::Broken)
+            }
             None => Err(SqlError::Busy),
         }
     }
