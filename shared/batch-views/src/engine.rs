@@ -2,6 +2,7 @@
 
 mod answer;
 mod as_of;
+mod bounds;
 mod limits;
 mod statement;
 mod tables;
@@ -21,12 +22,13 @@ use deltalake::datafusion::{
 };
 use tidemill_definitions::MetricDefinition;
 use tidemill_lake_tables::Lake;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{SqlError, session};
 pub use answer::{Answer, ResultFormat};
 pub use as_of::AsOf;
 pub use limits::SqlLimits;
+use statement::NamedTables;
 pub(crate) use tables::TableVersions;
 pub use tables::{ColumnState, TableState};
 use threads::QueryThreads;
@@ -81,29 +83,40 @@ impl SqlEngine {
             return Err(SqlError::TooLong(MAX_SQL));
         }
         let wait = Duration::from_secs(self.limits.seconds);
-        let answered = tokio::time::timeout(wait, async {
-            let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| SqlError::Busy)?;
-            let (engine, sql) = (Arc::clone(self), sql.to_owned());
-            let answer = async move {
-                // Until it has ended, also where nobody waits for it any more.
-                let _place = place;
-                engine.answer(&sql, as_of).await
-            };
-            self.threads.run(answer).await
-        });
-        answered.await.unwrap_or(Err(SqlError::TookTooLong(self.limits.seconds)))
+        let until = Instant::now() + wait;
+        let place = tokio::time::timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
+        // Whoever waited for others until then may ask the same again.
+        let Ok(Ok(place)) = place else { return Err(SqlError::Busy) };
+        let (engine, sql) = (Arc::clone(self), sql.to_owned());
+        let answer = async move {
+            // Until it has ended, also where nobody waits for it any more.
+            let _place = place;
+            engine.answer(&sql, as_of).await
+        };
+        let answered = tokio::time::timeout_at(until, self.threads.run(answer)).await;
+        answered.unwrap_or(Err(SqlError::TookTooLong(self.limits.seconds)))
     }
 
     async fn answer(&self, sql: &str, as_of: Option<AsOf>) -> Result<Answer, SqlError> {
         let context = self.context();
+        bounds::leave_out(&context);
         let state = context.state();
         let statement = statement::read_only(&state, sql)?;
+        bounds::check(&statement)?;
         let names = statement::tables(&state, &statement)?;
-        self.register(&context, names, as_of).await?;
-        let plan = context.state().statement_to_plan(statement).await?;
-        statement::verify(&plan)?;
-        let frame = context.execute_logical_plan(plan).await?;
-        Answer::collect(frame.execute_stream().await?, &self.limits).await
+        let paths = match &names {
+            NamedTables::Some(paths) => paths.iter().cloned().collect(),
+            NamedTables::All => self.paths(),
+        };
+        let answer = async {
+            self.register(&context, names, as_of).await?;
+            let plan = context.state().statement_to_plan(statement).await?;
+            statement::verify(&plan)?;
+            bounds::check_plan(&plan)?;
+            let frame = context.execute_logical_plan(plan).await?;
+            Answer::collect(frame.execute_stream().await?, &self.limits).await
+        };
+        answer.await.map_err(|error: SqlError| error.of_tables(&paths))
     }
 
     /// Computes something on the threads of questions.

@@ -2,7 +2,7 @@
 
 use deltalake::{DeltaTableError, arrow::error::ArrowError, datafusion::error::DataFusionError};
 use tidemill_domain::Code;
-use tidemill_lake_tables::LakeError;
+use tidemill_lake_tables::{LakeError, LakeErrorKind};
 
 /// Why a question is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,18 @@ pub enum SqlError {
     /// The text is too long.
     #[error("a question is at most {0} bytes long")]
     TooLong(usize),
+    /// It uses what makes values of any size, which the pool of memory does not count.
+    #[error("{0} is not answered here: it can make a value of any size")]
+    LeftOut(String),
+    /// It has too many operators.
+    #[error("a question has at most {0} operators and keywords")]
+    TooManyOperators(usize),
+    /// It has too many relations.
+    #[error("a question has at most {0} relations, and those of a WITH count each time that they are named")]
+    TooManyRelations(usize),
+    /// It has too many grouping sets.
+    #[error("a GROUP BY has at most {0} grouping sets: a cube of 6 columns, a rollup of 16")]
+    TooManyGroupingSets(usize),
     /// The answer has too many rows.
     #[error("the answer has more than {0} rows: add LIMIT, or ask for totals")]
     TooManyRows(usize),
@@ -55,6 +67,17 @@ pub enum SqlError {
     /// It went wrong on the way, by its values.
     #[error("{0}")]
     Failed(String),
+    /// The engine did not come to an end with it.
+    #[error("the question failed within the engine; the service's log tells more")]
+    Broken,
+    /// A file of a table is missing or cut.
+    #[error("{table} is damaged: {what}")]
+    Damaged {
+        /// The table, or those of the question where the store does not say which.
+        table: String,
+        /// What is wrong, without the store's places.
+        what: String,
+    },
     /// The tables cannot be read.
     #[error(transparent)]
     Lake(#[from] LakeError),
@@ -64,17 +87,47 @@ impl SqlError {
     /// Its stable code.
     pub const fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::TooLong(_) => Code::InvalidSql,
+            Self::Invalid(_)
+            | Self::TooLong(_)
+            | Self::LeftOut(_)
+            | Self::TooManyOperators(_)
+            | Self::TooManyRelations(_)
+            | Self::TooManyGroupingSets(_) => Code::InvalidSql,
             Self::NotReadOnly => Code::NotReadOnly,
             Self::UnknownTable { .. } => Code::UnknownTable,
             Self::NoSuchVersion { .. } | Self::VersionOfSeveral(_) => Code::UnknownTableVersion,
             Self::TooManyRows(_) | Self::TooManyBytes(_) => Code::AnswerTooLarge,
             Self::TookTooLong(_) | Self::OutOfMemory(_) => Code::SqlTooCostly,
             Self::Busy => Code::Busy,
-            Self::Failed(_) => Code::SqlFailed,
+            Self::Failed(_) | Self::Broken => Code::SqlFailed,
+            Self::Damaged { .. } => Code::LakeDamaged,
             Self::Lake(error) => error.code(),
         }
     }
+
+    /// The same of one of these tables, where a table is damaged: in words for whoever asks.
+    pub(crate) fn of_tables(self, paths: &[String]) -> Self {
+        match self {
+            Self::Lake(error) if error.kind() == LakeErrorKind::Damaged => {
+                let text = error.to_string();
+                let is_named =
+                    |path: &&String| text.contains(&format!("{path}:")) || text.contains(&format!("{path}/"));
+                let named: Vec<_> = paths.iter().filter(is_named).collect();
+                let paths = if named.is_empty() { paths.iter().collect() } else { named };
+                let table = paths.iter().map(|path| path.replace('/', ".")).collect::<Vec<_>>().join(" or ");
+                // Behind the name that an error of the lake begins with.
+                let reason = text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason);
+                Self::Damaged { table, what: without_places(reason) }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Paths and addresses by their last parts: what a store says may name its places.
+fn without_places(text: &str) -> String {
+    let last = |word: &str| word.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default().to_owned();
+    text.split_whitespace().map(last).collect::<Vec<_>>().join(" ")
 }
 
 /// The setting that DataFusion names where questions have filled their share of the disk.

@@ -55,15 +55,20 @@ impl SqlRequestError {
             Self::Sql(error) => match error {
                 SqlError::UnknownTable { .. } | SqlError::NoSuchVersion { .. } => StatusCode::NOT_FOUND,
                 SqlError::NotReadOnly => StatusCode::FORBIDDEN,
-                SqlError::Lake(_) | SqlError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                SqlError::Lake(_) | SqlError::Damaged { .. } | SqlError::Busy => StatusCode::SERVICE_UNAVAILABLE,
                 SqlError::Invalid(_)
                 | SqlError::VersionOfSeveral(_)
                 | SqlError::TooLong(_)
+                | SqlError::LeftOut(_)
+                | SqlError::TooManyOperators(_)
+                | SqlError::TooManyRelations(_)
+                | SqlError::TooManyGroupingSets(_)
                 | SqlError::TooManyRows(_)
                 | SqlError::TooManyBytes(_)
                 | SqlError::TookTooLong(_)
                 | SqlError::OutOfMemory(_)
-                | SqlError::Failed(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                | SqlError::Failed(_)
+                | SqlError::Broken => StatusCode::UNPROCESSABLE_ENTITY,
             },
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) | Self::NoPlan(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -72,7 +77,11 @@ impl SqlRequestError {
         let problem = Problem::new(status, self.code());
         match self {
             // What a store says may name its places.
-            Self::Sql(SqlError::Lake(_)) => problem.detail("the lake's store is away").retry_after(5),
+            Self::Sql(SqlError::Lake(error)) if error.code() == Code::LakeStore => {
+                problem.detail("the lake's store is away").retry_after(5)
+            }
+            // The title says it.
+            Self::Sql(SqlError::Lake(_)) => problem.retry_after(5),
             Self::Sql(SqlError::Busy) => problem.detail(self.to_string()).retry_after(1),
             Self::Invalid(error) => problem.errors(vec![error.clone()]),
             other => problem.detail(other.to_string()),

@@ -9,6 +9,7 @@ use deltalake::datafusion::{
     sql::{parser::Statement, sqlparser::ast::Statement as SqlStatement},
 };
 
+use super::bounds;
 use crate::SqlError;
 
 /// The tables that a question names.
@@ -22,6 +23,7 @@ pub(super) enum NamedTables {
 
 /// Reads a question; what is none is refused.
 pub(super) fn read_only(state: &SessionState, sql: &str) -> Result<Statement, SqlError> {
+    bounds::check_text(sql)?;
     let dialect = state.config().options().sql_parser.dialect;
     let statement = state.sql_to_statement(sql, &dialect)?;
     if is_question(&statement) { Ok(statement) } else { Err(SqlError::NotReadOnly) }

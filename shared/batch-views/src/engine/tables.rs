@@ -71,7 +71,7 @@ pub struct ColumnState {
 
 impl SqlEngine {
     /// The paths that tables may have.
-    fn paths(&self) -> Vec<String> {
+    pub(super) fn paths(&self) -> Vec<String> {
         let declared = ALL.iter().map(|table| table.path());
         let more = GOLD.iter().map(|name| format!("gold/{name}"));
         let metrics = self.metrics.iter().map(|metric| format!("gold/{}", metric.name));
@@ -96,7 +96,8 @@ impl SqlEngine {
     /// # Errors
     /// The store is away, or a table cannot be read.
     pub async fn tables(&self) -> Result<Vec<TableState>, SqlError> {
-        let tables = self.existing(self.paths()).await?;
+        let paths = self.paths();
+        let tables = self.existing(paths.clone()).await.map_err(|error| error.of_tables(&paths))?;
         tables.into_iter().map(|(path, table)| state(&path, &table)).collect()
     }
 

@@ -1,3 +1,5 @@
+mod refused;
+
 use deltalake::{
     arrow::{
         array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray},

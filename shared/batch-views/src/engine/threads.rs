@@ -9,6 +9,9 @@ use tokio::{
 
 use crate::SqlError;
 
+/// Room for a question of the most operators, which is as deep as it is long.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Threads that compute.
 #[derive(Debug)]
 pub(super) struct QueryThreads(Option<Runtime>);
@@ -18,7 +21,12 @@ impl QueryThreads {
     pub(super) fn start() -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let mut builder = Builder::new_multi_thread();
-        let runtime = builder.worker_threads(processors.max(2)).enable_all().thread_name("sql").build()?;
+        let runtime = builder
+            .worker_threads(processors.max(2))
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .thread_name("sql")
+            .build()?;
         Ok(Self(Some(runtime)))
     }
 
@@ -32,7 +40,10 @@ impl QueryThreads {
         tasks.spawn_on(work, runtime.handle());
         match tasks.join_next().await {
             Some(Ok(done)) => done,
-            Some(Err(error)) => Err(SqlError::Failed(error.to_string())),
+            Some(Err(error)) => {
+                tracing::error!(%error, "a question did not end by itself");
+                Err(SqlError::Broken)
+            }
             None => Err(SqlError::Busy),
         }
     }
