@@ -15,8 +15,9 @@ use crate::{
     config::{Config, KeptConfig},
     error::Error,
     learning::LearntMembers,
+    measure::LiveEvaluation,
     model::LearntModel,
-    rules::RecommendationRules,
+    rules::ShopRules,
     store::{PartitionKeep, Store},
     telemetry::Telemetry,
 };
@@ -28,9 +29,10 @@ pub(crate) struct Recommender {
     pub(crate) nats: Breaker,
     pub(crate) store: Store,
     pub(crate) members: LearntMembers,
-    pub(crate) rules: RecommendationRules,
+    pub(crate) rules: ShopRules,
     pub(crate) model: LearntModel,
     pub(crate) telemetry: Telemetry,
+    pub(crate) evaluation: LiveEvaluation,
     pub(crate) kept: KeptConfig,
     /// Tells settings of learning from others: under which pages are written.
     pub(crate) settings: String,
@@ -64,7 +66,7 @@ impl Recommender {
         bus: Bus,
         store: Store,
         members: LearntMembers,
-        rules: RecommendationRules,
+        rules: ShopRules,
         model: LearntModel,
         telemetry: Telemetry,
         config: &Config,
@@ -77,6 +79,7 @@ impl Recommender {
             claims: Mutex::default(),
             unlike: Mutex::default(),
             settings: version_of(&learning_settings(&config.index)),
+            evaluation: LiveEvaluation::new(config.measure.clone()),
             kept: config.kept.clone(),
             context,
             bus,
@@ -123,6 +126,11 @@ impl Recommender {
     /// The partitions that this replica keeps.
     pub(crate) fn kept_partitions(&self) -> Vec<PartitionKeep> {
         self.claims().values().copied().collect()
+    }
+
+    /// Whether this replica keeps a partition.
+    pub(crate) fn keeps(&self, partition: Partition) -> bool {
+        self.claims().contains_key(&partition)
     }
 
     fn claims(&self) -> MutexGuard<'_, BTreeMap<Partition, PartitionKeep>> {

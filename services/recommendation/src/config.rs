@@ -39,6 +39,9 @@ pub struct Config {
     /// What is kept of customers and products.
     #[serde(default)]
     pub(crate) kept: KeptConfig,
+    /// How good the index is, seen live: clicks are predicted before they are learnt.
+    #[serde(default)]
+    pub(crate) measure: MeasureConfig,
 }
 
 /// Section `learning`.
@@ -75,9 +78,34 @@ impl Default for KeptConfig {
     }
 }
 
+/// Section `measure`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MeasureConfig {
+    /// Seconds of the log that one event of the type `recommendation.evaluated` tells of;
+    /// 0: nothing is evaluated. At most 86,400.
+    pub(crate) interval_seconds: u32,
+    /// The share of the visitors whose clicks are predicted, 0 to 1.
+    pub(crate) share: f64,
+    /// Predictions of a replica in a second at most: what is more is learnt without.
+    pub(crate) predictions_per_second: u32,
+}
+
+impl Default for MeasureConfig {
+    fn default() -> Self {
+        Self { interval_seconds: 60, share: 1.0, predictions_per_second: 50 }
+    }
+}
+
 impl Config {
     /// Checks what the types do not say.
     pub(crate) fn check(&self) -> Result<(), StartError> {
+        if self.measure.interval_seconds > 86_400 {
+            return Err(StartError::new("measure.interval_seconds must be 86400 at most"));
+        }
+        if !(0.0..=1.0).contains(&self.measure.share) {
+            return Err(StartError::new("measure.share must be 0 to 1"));
+        }
         self.index.validate().map_err(|error| StartError::new(format!("index.{error}")))
     }
 }

@@ -4,13 +4,16 @@
 //! and answers from it alone (`recommend`, by `rules`). The replicas share the partitions
 //! among them for what is stored: the owner of a partition keeps what its events tell
 //! (`learning`), customers' `profiles`, and the index in pages (`store`). So a replica
-//! that starts goes on from there.
+//! that starts goes on from there. The owner also tells how well its clicks were predicted
+//! (`measure`, `evaluations`).
 
 mod app;
 mod config;
 mod error;
+mod evaluations;
 mod http;
 mod learning;
+mod measure;
 mod model;
 mod profiles;
 mod recommend;
@@ -28,8 +31,8 @@ use tidemill_events::Durable;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 
 use self::{
-    app::Recommender, error::Error, learning::LearntMembers, model::LearntModel, rules::RecommendationRules,
-    store::Store, telemetry::Telemetry,
+    app::Recommender, error::Error, learning::LearntMembers, model::LearntModel, rules::ShopRules, store::Store,
+    telemetry::Telemetry,
 };
 
 pub use self::{config::Config, learning::BUILT_IN as BUILT_IN_LEARNING, rules::BUILT_IN as BUILT_IN_RULES};
@@ -55,9 +58,9 @@ impl Service for RecommendationService {
 }
 
 /// What files define: by what is learnt, and what may be recommended.
-fn defined(config: &Config) -> Result<(LearntMembers, RecommendationRules), StartError> {
+fn defined(config: &Config) -> Result<(LearntMembers, ShopRules), StartError> {
     let members = LearntMembers::load(config.learning.definition.as_deref()).map_err(StartError::new)?;
-    let rules = RecommendationRules::load(config.rules.file.as_deref()).map_err(StartError::new)?;
+    let rules = ShopRules::load(config.rules.file.as_deref()).map_err(StartError::new)?;
     Ok((members, rules))
 }
 
@@ -85,6 +88,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     context.spawn("pages", stage::write_pages(app.clone()));
     context.spawn("erasures", upkeep::erase(app.clone()));
     context.spawn("upkeep", upkeep::run(app.clone()));
+    if app.evaluation.is_wanted() {
+        context.spawn("evaluation", evaluations::run(app.clone()));
+    }
     let lag = move |partition, waiting| app.telemetry.lag(partition, waiting);
     let durable = |partition| Some(Durable::Recommendation(partition));
     context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_partition", durable, lag));

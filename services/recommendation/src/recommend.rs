@@ -16,7 +16,7 @@ use self::selection::Selection;
 use crate::{
     learning::VisitorId,
     model::{Charts, ModelState},
-    rules::{FallbackKind, RecommendationRules},
+    rules::{FallbackKind, RecommendationRules, VisitStrategy},
 };
 
 /// Items of the index that rules may choose from.
@@ -43,8 +43,14 @@ impl Sources<'_> {
         let query =
             Query { visitor: visitor.as_deref(), items: &visit, at: self.state.log_time(self.now), n: CANDIDATES };
         let mut selection = Selection::new(self.state, self.rules, wanted);
-        let found = self.state.index.recommend(&query, |item| selection.admits(item));
-        selection.offer(found.into_iter().map(of_visits));
+        match self.rules.strategy {
+            VisitStrategy::Visits => {
+                let found = self.state.index.recommend(&query, |item| selection.admits(item));
+                selection.offer(found.into_iter().map(of_visits));
+            }
+            VisitStrategy::Popular => self.offer_popular(&mut selection),
+            VisitStrategy::Trending => self.offer_trending(&mut selection),
+        }
         self.fill(selection, visit.iter().rev().take(LATEST).map(|recent| &*recent.item))
     }
 
@@ -83,8 +89,7 @@ impl Sources<'_> {
     /// What is popular lately.
     pub(crate) fn trending(&self, wanted: ListWanted) -> Vec<Recommended> {
         let mut selection = Selection::new(self.state, self.rules, wanted);
-        let trending = |charted: &Charted| Why::Trending { visits: charted.sessions };
-        self.offer_charted(&mut selection, self.charts.trending().iter(), trending);
+        self.offer_trending(&mut selection);
         selection.end()
     }
 
@@ -141,6 +146,11 @@ impl Sources<'_> {
             Some(category) => self.offer_charted(selection, self.charts.of_category(&category), why),
             None => self.offer_charted(selection, self.charts.popular().iter(), why),
         }
+    }
+
+    fn offer_trending(&self, selection: &mut Selection<'_>) {
+        let trending = |charted: &Charted| Why::Trending { visits: charted.sessions };
+        self.offer_charted(selection, self.charts.trending().iter(), trending);
     }
 
     fn offer_charted<'c>(

@@ -1,22 +1,28 @@
 //! Rules as data: what is never recommended, what is preferred, and what fills an
 //! answer up.
 
+mod experiment;
+mod standard;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::Path};
+use std::{num::NonZeroUsize, path::Path};
 
 use serde::Deserialize;
 use tidemill_definitions::{DefinitionError, from_yaml};
 
-use crate::store::KeptItem;
+pub(crate) use self::{
+    experiment::AssignedVariant,
+    standard::{FallbackKind, RecommendationRules, VisitStrategy},
+};
+use self::{
+    experiment::{Experiment, WrittenExperiment},
+    standard::{ItemCondition, MAX_LISTED, WrittenBoost, WrittenCondition, boosts, twice},
+};
+use crate::learning::VisitorId;
 
 /// The rules of a shop that has none of its own.
 pub const BUILT_IN: &str = include_str!("../rules/recommendation.yaml");
-/// Conditions and boosts at most, and values of one.
-const MAX_LISTED: usize = 200;
-/// The largest factor of a boost.
-const MAX_FACTOR: f64 = 100.0;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,74 +33,22 @@ struct WrittenRules {
     boost: Vec<WrittenBoost>,
     most_of_a_category: Option<NonZeroUsize>,
     #[serde(default)]
+    strategy: VisitStrategy,
+    #[serde(default)]
     fallbacks: Vec<FallbackKind>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenCondition {
-    category: Option<String>,
-    attribute: Option<String>,
-    is: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenBoost {
-    category: Option<String>,
-    attribute: Option<String>,
-    is: Option<Vec<String>>,
-    factor: f64,
-}
-
-/// What fills an answer up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum FallbackKind {
-    /// What is popular in the categories of the visit.
-    Category,
-    /// What is popular.
-    Popular,
-}
-
-/// What a rule looks for in an item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum ItemCondition {
-    Category(String),
-    Attribute { name: String, is: BTreeSet<String> },
-}
-
-impl ItemCondition {
-    fn new(category: Option<String>, attribute: Option<String>, is: Option<Vec<String>>) -> Result<Self, String> {
-        match (category, attribute, is) {
-            (Some(category), None, None) => Ok(Self::Category(category)),
-            (None, Some(name), Some(is)) if (1..=MAX_LISTED).contains(&is.len()) => {
-                Ok(Self::Attribute { name, is: is.into_iter().collect() })
-            }
-            _ => Err("names either a `category`, or an `attribute` and what it `is`".into()),
-        }
-    }
-
-    fn holds(&self, item: &KeptItem) -> bool {
-        match self {
-            Self::Category(category) => item.category == *category,
-            Self::Attribute { name, is } => item.attributes.get(name).is_some_and(|value| is.contains(value)),
-        }
-    }
+    experiment: Option<WrittenExperiment>,
 }
 
 /// The rules of a shop.
 #[derive(Debug, Clone)]
-pub(crate) struct RecommendationRules {
-    exclude: Vec<ItemCondition>,
-    boost: Vec<(ItemCondition, f64)>,
-    /// Of one category no more than so many.
-    pub(crate) most_of_a_category: Option<NonZeroUsize>,
-    /// In this order.
-    pub(crate) fallbacks: Vec<FallbackKind>,
+pub(crate) struct ShopRules {
+    /// Of every list, and of every visitor who is in no variant.
+    pub(crate) standard: RecommendationRules,
+    /// What is compared.
+    experiment: Option<Experiment>,
 }
 
-impl RecommendationRules {
+impl ShopRules {
     /// Reads a file, or the built-in rules.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, DefinitionError> {
         let Some(file) = file else { return Self::parse("recommendation.yaml", BUILT_IN) };
@@ -118,32 +72,26 @@ impl RecommendationRules {
             let condition = ItemCondition::new(category, attribute, is);
             exclude.push(condition.map_err(|reason| wrong("exclude", place, reason))?);
         }
-        let mut boost = Vec::with_capacity(written.boost.len());
-        for (place, WrittenBoost { category, attribute, is, factor }) in written.boost.into_iter().enumerate() {
-            let condition = ItemCondition::new(category, attribute, is);
-            let condition = condition.map_err(|reason| wrong("boost", place, reason))?;
-            if !(factor > 0.0 && factor <= MAX_FACTOR) {
-                return Err(wrong("boost", place, format!("a factor is above 0, and at most {MAX_FACTOR}")));
-            }
-            boost.push((condition, factor));
-        }
-        let WrittenRules { most_of_a_category, fallbacks, .. } = written;
-        if let Some(place) = (0..fallbacks.len()).find(|&place| fallbacks[..place].contains(&fallbacks[place])) {
+        let boost = boosts(written.boost).map_err(|(place, reason)| wrong("boost", place, reason))?;
+        let WrittenRules { most_of_a_category, strategy, fallbacks, experiment, .. } = written;
+        if let Some(place) = twice(&fallbacks) {
             return Err(wrong("fallbacks", place, "`fallbacks` names one twice".into()));
         }
-        Ok(Self { exclude, boost, most_of_a_category, fallbacks })
+        let standard = RecommendationRules { exclude, boost, most_of_a_category, strategy, fallbacks };
+        let experiment = experiment.map(|written| Experiment::new(written, &standard)).transpose();
+        let experiment = experiment.map_err(|reason| DefinitionError::at(file, yaml, "experiment:", reason))?;
+        Ok(Self { standard, experiment })
     }
 
-    /// Whether an item may be recommended. Of one that nothing is known of nothing
-    /// speaks against it.
-    pub(crate) fn admit(&self, item: Option<&KeptItem>) -> bool {
-        item.is_none_or(|item| !self.exclude.iter().any(|condition| condition.holds(item)))
-    }
-
-    /// What its score is multiplied by.
-    pub(crate) fn factor(&self, item: Option<&KeptItem>) -> f64 {
-        let Some(item) = item else { return 1.0 };
-        self.boost.iter().filter(|(condition, _)| condition.holds(item)).map(|(_, factor)| factor).product()
+    /// The rules that a visitor gets, and by which variant.
+    pub(crate) fn of(&self, visitor: Option<VisitorId>) -> (&RecommendationRules, Option<AssignedVariant>) {
+        match self.experiment.as_ref().zip(visitor) {
+            None => (&self.standard, None),
+            Some((experiment, visitor)) => {
+                let (rules, variant) = experiment.of(visitor);
+                (rules, Some(variant))
+            }
+        }
     }
 }
 

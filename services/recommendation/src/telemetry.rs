@@ -18,7 +18,7 @@ use tidemill_service::{
 };
 use tidemill_stage::Failure;
 
-use crate::error::Error;
+use crate::{error::Error, measure::Cases};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListLabel {
@@ -46,6 +46,7 @@ pub(crate) struct Telemetry {
     failures: Counter,
     pages: Counter,
     erasures: Counter,
+    predictions: Counter,
     sessions: Gauge<u64, AtomicU64>,
     items: Gauge<u64, AtomicU64>,
     visitors: Gauge<u64, AtomicU64>,
@@ -65,6 +66,7 @@ impl Telemetry {
             failures: Counter::default(),
             pages: Counter::default(),
             erasures: Counter::default(),
+            predictions: Counter::default(),
             sessions: Gauge::default(),
             items: Gauge::default(),
             visitors: Gauge::default(),
@@ -88,6 +90,11 @@ impl Telemetry {
             );
             registry.register("pages_written", "Pages of the index that were stored", all.pages.clone());
             registry.register("erasures", "Visitors that this replica has forgotten", all.erasures.clone());
+            registry.register(
+                "predictions",
+                "Clicks that were predicted before they were learnt, and told of",
+                all.predictions.clone(),
+            );
             registry.register("sessions", "Sessions in the index", all.sessions.clone());
             registry.register("items", "Items in the index", all.items.clone());
             registry.register("visitors", "Visitors in the index", all.visitors.clone());
@@ -143,6 +150,11 @@ impl Telemetry {
     /// Visitors were forgotten.
     pub(crate) fn erased(&self, visitors: usize) {
         self.erasures.inc_by(visitors as u64);
+    }
+
+    /// Predictions were told of.
+    pub(crate) fn evaluated(&self, cases: Cases) {
+        self.predictions.inc_by(cases.cases);
     }
 
     /// How large the index is.

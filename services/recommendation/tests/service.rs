@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DEADLINE, Shop, enrichment, event, ids, now, order, view};
+use common::{DEADLINE, Running, Shop, enrichment, event, ids, now, order, view};
 use serde_json::json;
 use tidemill_events::Enrichment;
 use tidemill_testkit::eventually;
@@ -172,5 +172,37 @@ async fn keys_open_what_their_role_opens() {
     assert_eq!(service.get_with(profile, &operate).await.0, 404);
     assert_eq!(service.delete_with(profile, &read).await.0, 403);
     assert_eq!(service.delete_with(profile, &operate).await.0, 200);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_visitor_stays_in_a_variant_and_the_answer_names_it() {
+    let mut shop = Shop::open().await;
+    let rules = shop.folder.path().join("rules.yaml");
+    let variants = "{name: control, share: 50}, {name: popular-first, share: 50, strategy: popular}";
+    let yaml = format!("fallbacks: [popular]\nexperiment: {{name: shelf, variants: [{variants}]}}\n");
+    std::fs::write(&rules, yaml).expect("written");
+    let toml = shop.toml(&shop.sqlite(), &format!("rules.file = '{}'\n", rules.display()));
+    let service = Running::start(&toml).await;
+    shop.visitors(0..6, &["music-strings", "music-guitar"]).await;
+    let last = shop.publish(0, &[view("c", "books-tides")]).await;
+    service.learnt(0, last).await;
+    let mut seen = std::collections::BTreeMap::new();
+    for n in 0..20 {
+        let path = format!("/v1/recommendations?session=s{n}&items=music-strings");
+        let (_, answer) = service.get(&path).await;
+        let (_, again) = service.get(&path).await;
+        assert_eq!((&answer["experiment"], &answer["variant"]), (&json!("shelf"), &again["variant"]), "{answer}");
+        assert_ne!(answer["request"], again["request"]);
+        let strategy = answer["items"][0]["reason"]["strategy"].as_str().expect("a strategy").to_owned();
+        seen.insert(answer["variant"].as_str().expect("a variant").to_owned(), strategy);
+    }
+    let expected = [("control", "visits"), ("popular-first", "popular")];
+    assert_eq!(seen, expected.map(|(variant, strategy)| (variant.to_owned(), strategy.to_owned())).into());
+    // Who is not known is in none, and other lists have none.
+    for path in ["/v1/recommendations?items=music-strings", "/v1/recommendations/popular"] {
+        let (_, answer) = service.get(path).await;
+        assert!(answer["request"].is_string() && answer.get("variant").is_none(), "{answer}");
+    }
     service.stop().await;
 }

@@ -13,6 +13,12 @@ fn what_cannot_work_is_refused() {
     let config: Config =
         tidemill_service::config::parse(&format!("{SMALLEST}[index]\nneighbours = 0\n")).expect("parses");
     assert!(config.check().expect_err("too few").to_string().starts_with("index.neighbours must be"));
+    for (setting, told) in [("share = 1.5", "measure.share"), ("interval_seconds = 86401", "measure.interval_seconds")]
+    {
+        let config: Config =
+            tidemill_service::config::parse(&format!("{SMALLEST}[measure]\n{setting}\n")).expect("parses");
+        assert!(config.check().expect_err(setting).to_string().starts_with(told));
+    }
     for wrong in ["[index]\nmemory = 1", "[kept]\ndays = 0", "[rules]\nfolder = \"x\""] {
         let refused = tidemill_service::config::parse::<Config>(&format!("{SMALLEST}{wrong}\n"));
         assert!(refused.is_err(), "{wrong}");

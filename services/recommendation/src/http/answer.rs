@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidemill_domain::{Amount, Currency, Timestamp};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     model::ModelState,
     profiles::{CustomerProfile, ProfileItem, favourites},
     recommend::{Recommended, Why},
+    rules::AssignedVariant,
 };
 
 /// Categories and brands that a profile shows.
@@ -21,6 +23,13 @@ pub(super) struct RecommendationsAnswer {
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
+    /// The answer's own id. A storefront sends it as `recommendation.request`, with
+    /// `experiment` and `variant` where they are there and the item's `reason.strategy`, in
+    /// the item of each event about it: shown, clicked, put into the cart, ordered.
+    #[schema(value_type = String, format = "uuid")]
+    request: Uuid,
+    #[serde(flatten)]
+    variant: Option<AssignedVariant>,
     /// The best first.
     items: Vec<RecommendedItem>,
     model: ModelPosition,
@@ -75,7 +84,13 @@ struct PartitionPosition {
 }
 
 impl RecommendationsAnswer {
-    pub(super) fn new(state: &ModelState, as_of: Timestamp, items: Vec<Recommended>) -> Self {
+    pub(super) fn new(
+        state: &ModelState,
+        as_of: Timestamp,
+        request: Uuid,
+        variant: Option<AssignedVariant>,
+        items: Vec<Recommended>,
+    ) -> Self {
         let newest = state.places.values().filter_map(|place| place.ingested_at).max();
         let age = newest.map(|newest| (as_of.millis() - newest.millis()).max(0) as f64 / 1000.0);
         let position = |(partition, place): (&tidemill_domain::Partition, &crate::model::LearntPlace)| {
@@ -83,7 +98,7 @@ impl RecommendationsAnswer {
         };
         let partitions = state.places.iter().map(position).collect();
         let items = items.into_iter().map(RecommendedItem::from).collect();
-        Self { as_of, items, model: ModelPosition { age_seconds: age, partitions } }
+        Self { as_of, request, variant, items, model: ModelPosition { age_seconds: age, partitions } }
     }
 }
 

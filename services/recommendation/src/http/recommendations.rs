@@ -16,6 +16,7 @@ use crate::{
     app::Recommender,
     error::Error,
     recommend::{Recommended, Sources},
+    rules::{AssignedVariant, RecommendationRules},
 };
 
 type Given<T> = Result<Query<T>, QueryRejection>;
@@ -37,7 +38,8 @@ pub(super) async fn recommendations(State(app): State<Arc<Recommender>>, query: 
         let profile = app.store.profile(customer).await?;
         wanted.without.extend(profile.into_iter().flat_map(|profile| profile.purchases).map(|bought| bought.item));
     }
-    Ok(answer(&app, "visit", |sources| sources.for_visit(&visit, wanted)))
+    let (rules, variant) = app.rules.of(visit.customer.or(visit.session));
+    Ok(answer_by(&app, "visit", rules, variant, |sources| sources.for_visit(&visit, wanted)))
 }
 
 /// What is like an item: by the visits that have both.
@@ -92,17 +94,28 @@ pub(super) async fn trending(State(app): State<Arc<Recommender>>, query: Given<S
     Ok(answer(&app, "trending", |sources| sources.trending(wanted)))
 }
 
-/// Makes a list from memory alone.
+/// Makes a list by the rules of all visitors.
 fn answer(
     app: &Recommender,
     list: &'static str,
     choose: impl FnOnce(&Sources<'_>) -> Vec<Recommended>,
 ) -> Json<RecommendationsAnswer> {
+    answer_by(app, list, &app.rules.standard, None, choose)
+}
+
+/// Makes a list from memory alone.
+fn answer_by(
+    app: &Recommender,
+    list: &'static str,
+    rules: &RecommendationRules,
+    variant: Option<AssignedVariant>,
+    choose: impl FnOnce(&Sources<'_>) -> Vec<Recommended>,
+) -> Json<RecommendationsAnswer> {
     let (begun, now) = (Instant::now(), app.now());
     let charts = app.model.charts(now);
     let state = app.model.read();
-    let chosen = choose(&Sources { state: &state, rules: &app.rules, charts: &charts, now });
-    let answer = RecommendationsAnswer::new(&state, now, chosen);
+    let chosen = choose(&Sources { state: &state, rules, charts: &charts, now });
+    let answer = RecommendationsAnswer::new(&state, now, app.context.new_id(), variant, chosen);
     app.telemetry.answered(list, begun.elapsed());
     Json(answer)
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     learning::{LearntItem, LearntKind},
     model::LearntModel,
+    rules::ShopRules,
     testing::{batch, event, item},
 };
 
@@ -64,7 +65,7 @@ impl Shop {
 }
 
 fn rules(yaml: &str) -> RecommendationRules {
-    RecommendationRules::parse("r.yaml", yaml).expect("rules")
+    ShopRules::parse("r.yaml", yaml).expect("rules").standard
 }
 
 fn of(customer: &str) -> VisitAsked {

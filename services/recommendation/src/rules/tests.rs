@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::store::KeptItem;
 
 fn item(category: &str, attributes: &[(&str, &str)]) -> KeptItem {
     let attributes: BTreeMap<_, _> = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -9,7 +10,7 @@ fn item(category: &str, attributes: &[(&str, &str)]) -> KeptItem {
 
 #[test]
 fn what_a_rule_excludes_is_not_admitted() {
-    let rules = RecommendationRules::load(None).expect("the built-in rules");
+    let rules = ShopRules::load(None).expect("the built-in rules").standard;
     assert!(rules.admit(None));
     assert!(rules.admit(Some(&item("Books", &[("stock", "7")]))));
     for attributes in [("stock", "0"), ("status", "discontinued"), ("adult", "true")] {
@@ -21,7 +22,7 @@ fn what_a_rule_excludes_is_not_admitted() {
 #[test]
 fn boosts_multiply() {
     let yaml = "exclude:\n  - {category: Adult}\nboost:\n  - {category: Books, factor: 2}\n  - {attribute: brand, is: [X, Y], factor: 1.5}\n";
-    let rules = RecommendationRules::parse("r.yaml", yaml).expect("rules");
+    let rules = ShopRules::parse("r.yaml", yaml).expect("rules").standard;
     assert!(!rules.admit(Some(&item("Adult", &[]))));
     assert_eq!(rules.factor(Some(&item("Books", &[("brand", "Y")]))), 3.0);
     assert_eq!((rules.factor(Some(&item("Toys", &[("brand", "Z")]))), rules.factor(None)), (1.0, 1.0));
@@ -42,7 +43,7 @@ fn a_wrong_rule_is_refused_with_file_and_line() {
         ("most_of_a_category: 0\n", "r.yaml:1: "),
         ("exclude: []\nhide: []\n", "r.yaml:"),
     ] {
-        let error = RecommendationRules::parse("r.yaml", yaml).expect_err(yaml).to_string();
+        let error = ShopRules::parse("r.yaml", yaml).expect_err(yaml).to_string();
         assert!(error.starts_with(told), "{error}");
     }
 }

@@ -131,6 +131,9 @@ impl Steps for LearnerTask<'_> {
 impl LearnerTask<'_> {
     fn learn(&mut self, batch: &EnrichedBatch) {
         let (learnt, counts): (_, ReadCounts) = batch::read(&self.app.members, batch);
+        if self.app.evaluation.is_wanted() && self.app.keeps(self.partition) {
+            self.app.evaluation.predict(&self.app.model, self.partition, &learnt);
+        }
         self.app.model.learn(self.partition, &learnt);
         self.app.telemetry.learnt(self.partition, batch.raw_seq, counts);
         self.floor = batch.raw_seq;
