@@ -26,6 +26,6 @@ pub use measure::{MeasureDefinition, MeasureKind};
 pub use metric::{CURRENCY, MetricDefinition};
 pub use metrics::Metrics;
 pub use plan::{ComparisonPlan, Operand, Relation, Scalar};
-pub use row::{Contribution, RowValue, dimension_value};
+pub use row::{Contribution, EventRow, RowValue, dimension_value};
 pub use total_place::TotalPlace;
 pub use window::{Window, parse_duration};

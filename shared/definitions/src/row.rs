@@ -1,5 +1,6 @@
 //! From an event to what it contributes to a metric.
 
+mod event;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tidemill_domain::{Amount, BaseAmount, Currency, Factor, ReadAmount};
 use tidemill_events::{Conversion, EnrichedEventRef, EnrichmentRef, LineFacts};
 
+pub use self::event::EventRow;
 use crate::{
     CURRENCY, Condition, Data, Field, LineField, MeasureDefinition, MeasureKind, MetricDefinition, OrderField,
     data::plain, measure::MAX_FACTORS, plan::Scalar,

@@ -85,6 +85,9 @@ codes! {
         "Look at the log line for what the server said, and at the server: whether it runs, and has room on its disk.";
     Busy = "busy", "The service is busy", Sender,
         "Send the request again after `retry_after` seconds. Where it happens often, add replicas or raise the limits.";
+    ContractBroken = "contract_broken", "An event breaks a rule that stops its partition", Operator,
+        "The message names rule and event. Mend its sender or the rule in the contract, and start the lake anew; the log \
+         keeps what waits.";
     ControlCharacter = "control_character", "The address holds a control character", Sender,
         "Leave control characters out of paths and parameters.";
     DeadLetterCeiling = "dead_letter_ceiling", "Too large a share cannot be read", Operator,
@@ -115,6 +118,8 @@ codes! {
         "Send fewer events in one request. The answer names the limit.";
     Internal = "internal", "Internal error", Operator,
         "A fault of ours. The service's log has the particulars; please report them.";
+    InvalidContract = "invalid_contract", "A data contract is wrong", Operator,
+        "Mend the file at the line that the message names.";
     InvalidEvent = "invalid_event", "The event is not a valid CloudEvent", Sender,
         "Mend the attributes that `errors` names.";
     InvalidParameter = "invalid_parameter", "Invalid parameter", Sender,

@@ -1,6 +1,7 @@
 //! What enrichment knows of an event, for those who read it: nothing is copied, and
 //! what they do not look at is skipped.
 
+mod flags;
 #[cfg(test)]
 mod tests;
 
@@ -8,10 +9,11 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    de::{MapAccess, Visitor},
 };
 use tidemill_domain::Currency;
 
+pub use self::flags::QualityFlags;
 use crate::{
     borrowed::{self, BorrowedText},
     event::{Conversion, EventRef, QualityFlag},
@@ -66,9 +68,9 @@ pub struct EnrichmentRef<'a> {
     /// Its lines.
     #[serde(default)]
     pub lines: Vec<LineFacts>,
-    /// Its currency has no rate to the base currency.
-    #[serde(default, rename = "quality", deserialize_with = "is_rate_unknown")]
-    pub is_rate_unknown: bool,
+    /// What was missing.
+    #[serde(default)]
+    pub quality: QualityFlags,
 }
 
 /// What enrichment knows of one item's product.
@@ -119,28 +121,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Attributes<'a> {
     }
 }
 
-/// Of all flags this one alone changes what is counted.
-fn is_rate_unknown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    struct FlagsVisitor;
-    impl<'de> Visitor<'de> for FlagsVisitor {
-        type Value = bool;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a sequence")
-        }
-        fn visit_seq<S: SeqAccess<'de>>(self, mut flags: S) -> Result<bool, S::Error> {
-            let mut is_there = false;
-            while let Some(BorrowedText(flag)) = flags.next_element()? {
-                is_there |= flag == QualityFlag::RateUnknown.as_str();
-            }
-            Ok(is_there)
-        }
-    }
-    deserializer.deserialize_seq(FlagsVisitor)
-}
-
 impl EnrichmentRef<'_> {
     /// How the event's amounts are converted; `None` where nobody knows.
     pub fn conversion(&self) -> Option<Conversion<'_>> {
-        Conversion::of(self.base, self.rate.as_deref(), self.currency, self.is_rate_unknown)
+        let is_rate_unknown = self.quality.has(QualityFlag::RateUnknown);
+        Conversion::of(self.base, self.rate.as_deref(), self.currency, is_rate_unknown)
     }
 }

@@ -35,7 +35,7 @@ pub use catalogue::CONTRACTS;
 pub use codec::{DecodeError, Encoded, HeaderSource};
 pub use contract::{Contract, Described};
 pub use dead_letter::{DeadLetter, Events};
-pub use enriched::{Attributes, EnrichedEventRef, EnrichmentRef, ItemRef};
+pub use enriched::{Attributes, EnrichedEventRef, EnrichmentRef, ItemRef, QualityFlags};
 pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
 pub use item::ItemFacts;
 pub use measured::{MeasuredEvent, is_own_source};

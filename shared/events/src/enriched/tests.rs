@@ -73,8 +73,7 @@ proptest! {
         let json = serde_json::to_string(&enrichment).expect("is written");
         let read: EnrichmentRef<'_> = serde_json::from_str(&json).expect("is read");
         prop_assert_eq!(read.conversion(), enrichment.conversion());
-        // Of the flags it tells one only.
-        prop_assert_eq!(read.is_rate_unknown, enrichment.quality.contains(&QualityFlag::RateUnknown));
+        prop_assert_eq!(read.quality, enrichment.quality.iter().copied().collect());
         let items = read.items.iter();
         let items = items.map(|item| ItemFacts { category: item.category.to_string(), product: map(&item.product) });
         let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(String::from);
