@@ -35,9 +35,10 @@ VALUES = {
     "minimal": [HERE / "values" / "minimal.yaml"],
     "everything": [HERE / "values" / "everything.yaml"],
     "open": [HERE / "values" / "open.yaml"],
+    "lake": [HERE / "values" / "lake.yaml"],
 }
 # Secrets that a variant's user brings along.
-GIVEN = {"external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"}}
+GIVEN = {"lake": {"lake-bucket"}, "external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"}}
 
 
 class Report:

@@ -18,6 +18,9 @@ class Manifests:
         for one in self.kind("Deployment", "StatefulSet", "Job"):
             template = one["spec"]["template"]
             yield one, template["metadata"].get("labels", {}), template["spec"]
+        for one in self.kind("CronJob"):
+            template = one["spec"]["jobTemplate"]["spec"]["template"]
+            yield one, template["metadata"].get("labels", {}), template["spec"]
         for one in self.kind("Pod"):
             yield one, one["metadata"].get("labels", {}), one["spec"]
 

@@ -13,6 +13,9 @@
 {{- if and $v.lake.enabled (not (hasPrefix "s3://" $v.lake.url)) }}
 {{- fail "lake.enabled is true: set lake.url to s3://bucket/prefix, since its replicas share the tables" }}
 {{- end }}
+{{- if and $v.lake.enabled $v.lake.spark.enabled (not $v.lake.spark.image) }}
+{{- fail "lake.spark.enabled is true: set lake.spark.image to an image of Spark 4 with Delta and hadoop-aws" }}
+{{- end }}
 {{- if and (not $v.influxdb.enabled) (not (and $v.influxdb.url $v.influxdb.existingSecret)) }}
 {{- fail "influxdb.enabled is false: set influxdb.url, and name a Secret with the key influxdb-token in influxdb.existingSecret" }}
 {{- end }}
@@ -31,6 +34,9 @@
 {{- range $component, $_ := include "tidemill.services" . | fromYaml }}
 {{- $service := include "tidemill.service.values" (dict "root" $ "component" $component) | fromYaml }}
 {{- $_ := set $images (printf "services.%s" $component) (include "tidemill.image" (dict "root" $ "component" $component "image" $service.image "digest" $service.digest)) }}
+{{- end }}
+{{- if and $v.lake.enabled $v.lake.spark.enabled }}
+{{- $_ := set $images "lake.spark" $v.lake.spark.image }}
 {{- end }}
 {{- range $server := list "nats" "postgres" "influxdb" "jaeger" }}
 {{- if (index $v $server).enabled }}
