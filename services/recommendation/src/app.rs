@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidemill_bus::Bus;
-use tidemill_definitions::version_of;
+use tidemill_definitions::{CustomerSegments, version_of};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::RecommenderSettings;
 use tidemill_service::{Breaker, Conditions, Context};
@@ -29,6 +29,8 @@ pub(crate) struct Recommender {
     pub(crate) store: Store,
     pub(crate) members: LearntMembers,
     pub(crate) rules: RecommendationRules,
+    /// Segments of customers by value.
+    pub(crate) segments: CustomerSegments,
     pub(crate) model: LearntModel,
     pub(crate) telemetry: Telemetry,
     pub(crate) kept: KeptConfig,
@@ -65,6 +67,7 @@ impl Recommender {
         store: Store,
         members: LearntMembers,
         rules: RecommendationRules,
+        segments: CustomerSegments,
         model: LearntModel,
         telemetry: Telemetry,
         config: &Config,
@@ -83,6 +86,7 @@ impl Recommender {
             store,
             members,
             rules,
+            segments,
             model,
             telemetry,
         }

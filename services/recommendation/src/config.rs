@@ -39,6 +39,9 @@ pub struct Config {
     /// What is kept of customers and products.
     #[serde(default)]
     pub(crate) kept: KeptConfig,
+    /// What others are told of customers.
+    #[serde(default)]
+    pub(crate) profiles: ProfilesConfig,
 }
 
 /// Section `learning`.
@@ -72,6 +75,21 @@ pub(crate) struct KeptConfig {
 impl Default for KeptConfig {
     fn default() -> Self {
         Self { days: NonZeroU32::MIN.saturating_add(399), items: NonZeroU32::MIN.saturating_add(199_999) }
+    }
+}
+
+/// Section `profiles`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ProfilesConfig {
+    /// Profiles that a replica publishes to `PROFILES` a second, at most; 0 for none. One
+    /// that changes meanwhile is published once, as it is then.
+    pub(crate) published_per_second: u32,
+}
+
+impl Default for ProfilesConfig {
+    fn default() -> Self {
+        Self { published_per_second: 200 }
     }
 }
 

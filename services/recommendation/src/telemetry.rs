@@ -45,6 +45,7 @@ pub(crate) struct Telemetry {
     early: Counter,
     failures: Counter,
     pages: Counter,
+    profiles: Counter,
     erasures: Counter,
     sessions: Gauge<u64, AtomicU64>,
     items: Gauge<u64, AtomicU64>,
@@ -64,6 +65,7 @@ impl Telemetry {
             early: Counter::default(),
             failures: Counter::default(),
             pages: Counter::default(),
+            profiles: Counter::default(),
             erasures: Counter::default(),
             sessions: Gauge::default(),
             items: Gauge::default(),
@@ -87,6 +89,7 @@ impl Telemetry {
                 all.failures.clone(),
             );
             registry.register("pages_written", "Pages of the index that were stored", all.pages.clone());
+            registry.register("profiles_published", "Profiles that were published", all.profiles.clone());
             registry.register("erasures", "Visitors that this replica has forgotten", all.erasures.clone());
             registry.register("sessions", "Sessions in the index", all.sessions.clone());
             registry.register("items", "Items in the index", all.items.clone());
@@ -138,6 +141,11 @@ impl Telemetry {
     pub(crate) fn pages(&self, partition: Partition, at: u64, pages: usize) {
         self.pages.inc_by(pages as u64);
         tracing::debug!(%partition, at, pages, "the index is stored");
+    }
+
+    /// A profile was published.
+    pub(crate) fn published(&self) {
+        self.profiles.inc();
     }
 
     /// Visitors were forgotten.

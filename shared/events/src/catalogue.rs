@@ -3,12 +3,12 @@
 use crate::{
     contract::{Contract, Described},
     dead_letter::DeadLetter,
-    message::{AlertTransition, EnrichedBatch, LateBatch, MetricsUpdate, RawBatch},
+    message::{AlertTransition, EnrichedBatch, LateBatch, MetricsUpdate, ProfileUpdate, RawBatch},
     redrive::Redrive,
 };
 
 /// All messages, in the order of [`StreamName::ALL`](crate::StreamName::ALL).
-pub const CONTRACTS: [Contract; 7] = [
+pub const CONTRACTS: [Contract; 8] = [
     RawBatch::CONTRACT,
     EnrichedBatch::CONTRACT,
     MetricsUpdate::CONTRACT,
@@ -16,6 +16,7 @@ pub const CONTRACTS: [Contract; 7] = [
     LateBatch::CONTRACT,
     DeadLetter::CONTRACT,
     Redrive::CONTRACT,
+    ProfileUpdate::CONTRACT,
 ];
 
 #[cfg(test)]

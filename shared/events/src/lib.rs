@@ -38,7 +38,8 @@ pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
 pub use item::ItemFacts;
 pub use message::{
     AlertState, AlertTransition, CellGroup, CellMetric, CellUpdate, EnrichedBatch, EventTypes, LateBatch, LogPosition,
-    Message, MetricsUpdate, RawBatch, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
+    Message, MetricsUpdate, ProfileItem, ProfileName, ProfileUpdate, PublishedProfile, RawBatch, RedrivenOutcomes,
+    SourceBooks, UncountedSpan, VersionCounting,
 };
 pub use order::{LineFacts, OrderFacts};
 pub use redrive::Redrive;

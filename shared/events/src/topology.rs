@@ -41,12 +41,14 @@ pub enum StreamName {
     Dlq,
     /// Dead events on their way back to ingestion.
     Redrive,
+    /// What is known of customers: the latest of each.
+    Profiles,
 }
 
 impl StreamName {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Raw, Self::Enriched, Self::Metrics, Self::Alerts, Self::Late, Self::Dlq, Self::Redrive];
+    pub const ALL: [Self; 8] =
+        [Self::Raw, Self::Enriched, Self::Metrics, Self::Alerts, Self::Late, Self::Dlq, Self::Redrive, Self::Profiles];
 
     /// The stream's name on the server.
     pub const fn as_str(self) -> &'static str {
@@ -58,6 +60,7 @@ impl StreamName {
             Self::Late => "LATE",
             Self::Dlq => "DLQ",
             Self::Redrive => "REDRIVE",
+            Self::Profiles => "PROFILES",
         }
     }
 
@@ -71,6 +74,7 @@ impl StreamName {
             Self::Late => "tm.late.*",
             Self::Dlq => "tm.dlq.*.*",
             Self::Redrive => REDRIVE,
+            Self::Profiles => "tm.profiles.*",
         }
     }
 
@@ -92,6 +96,11 @@ impl StreamName {
                 },
             ],
             Self::Redrive => &[],
+            Self::Profiles => &[Parameter {
+                name: "customer",
+                about: "First half of SHA-256 of `customer:` and the customer's id, in hexadecimal.",
+                examples: &["0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
+            }],
         }
     }
 
@@ -108,7 +117,7 @@ impl StreamName {
             Self::Raw => 1,
             Self::Enriched => 2,
             Self::Metrics | Self::Dlq => 4,
-            Self::Late => 8,
+            Self::Late | Self::Profiles => 8,
             Self::Alerts | Self::Redrive => 16,
         }
     }
@@ -123,7 +132,7 @@ impl StreamName {
         match self {
             Self::Raw | Self::Metrics | Self::Redrive => DAY.saturating_mul(7),
             Self::Enriched => DAY,
-            Self::Alerts | Self::Late | Self::Dlq => DAY.saturating_mul(30),
+            Self::Alerts | Self::Late | Self::Dlq | Self::Profiles => DAY.saturating_mul(30),
         }
     }
 
@@ -131,6 +140,17 @@ impl StreamName {
     /// not wait for the disk.
     pub const fn is_derived(self) -> bool {
         matches!(self, Self::Enriched | Self::Metrics)
+    }
+
+    /// Whether a message takes the place of the one before it in its subject.
+    pub const fn keeps_the_latest(self) -> bool {
+        matches!(self, Self::Profiles)
+    }
+
+    /// Whether it forgets the oldest messages when it is full, and does not refuse new
+    /// ones: those who write it can write them again.
+    pub const fn forgets_when_full(self) -> bool {
+        self.is_derived() || self.keeps_the_latest()
     }
 }
 
@@ -164,6 +184,11 @@ pub(crate) fn late(partition: Partition) -> String {
 
 /// The subject of requests to send dead letters again.
 pub(crate) const REDRIVE: &str = "tm.redrive";
+
+/// The subject of what is known of a customer, by the customer's hash.
+pub fn profiles(customer: &str) -> String {
+    format!("tm.profiles.{}", token(customer))
+}
 
 pub(crate) fn alerts(rule: &str) -> String {
     format!("tm.alerts.{}", token(rule))

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use tidemill_events::{
-    AlertTransition, DeadLetter, Described, EnrichedBatch, HeaderSource, LateBatch, MetricsUpdate, RawBatch, Redrive,
-    bodies,
+    AlertTransition, DeadLetter, Described, EnrichedBatch, HeaderSource, LateBatch, MetricsUpdate, ProfileUpdate,
+    RawBatch, Redrive, bodies,
 };
 use tidemill_ingestion::fuzzing;
 
@@ -38,6 +38,7 @@ pub(crate) fn message(input: &[u8]) {
                 }
             }
         }
+        "PROFILES" => drop(comes_back::<ProfileUpdate>(&headers, payload)),
         "ALERTS" => drop(comes_back::<AlertTransition>(&headers, payload)),
         "DLQ" => {
             if let Some(Ok(listed)) = comes_back::<DeadLetter>(&headers, payload).map(|letter| letter.bodies()) {
