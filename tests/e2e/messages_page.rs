@@ -35,7 +35,9 @@ fn stream(Contract { stream, title, ids, .. }: &Contract) -> String {
     let address = stream.address().replace('{', "<").replace('}', ">");
     let kept = in_words(stream.max_age());
     let share = if stream.share() == 1 { "all".to_owned() } else { format!("1/{}", stream.share()) };
-    let (full, synced) = if stream.is_derived() { ("forgets the oldest", "no") } else { ("refuses", "yes") };
+    let full = if stream.forgets_when_full() { "forgets the oldest" } else { "refuses" };
+    let synced = if stream.is_derived() { "no" } else { "yes" };
+    let kept = if stream.keeps_the_latest() { format!("the latest of each subject, {kept}") } else { kept };
     let title = title[..1].to_lowercase() + &title[1..];
     format!("| `{stream}` | `{address}` | {title} | {} | {kept} | {share} | {full} | {synced} |\n", ids.join(", "))
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidemill_bus::Bus;
-use tidemill_definitions::version_of;
+use tidemill_definitions::{CustomerSegments, version_of};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::RecommenderSettings;
 use tidemill_service::{Breaker, Conditions, Context};
@@ -30,6 +30,8 @@ pub(crate) struct Recommender {
     pub(crate) store: Store,
     pub(crate) members: LearntMembers,
     pub(crate) rules: ShopRules,
+    /// Segments of customers by value.
+    pub(crate) segments: CustomerSegments,
     pub(crate) model: LearntModel,
     pub(crate) telemetry: Telemetry,
     pub(crate) evaluation: LiveEvaluation,
@@ -67,6 +69,7 @@ impl Recommender {
         store: Store,
         members: LearntMembers,
         rules: ShopRules,
+        segments: CustomerSegments,
         model: LearntModel,
         telemetry: Telemetry,
         config: &Config,
@@ -86,6 +89,7 @@ impl Recommender {
             store,
             members,
             rules,
+            segments,
             model,
             telemetry,
         }

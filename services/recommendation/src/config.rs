@@ -42,6 +42,9 @@ pub struct Config {
     /// How good the index is, seen live: clicks are predicted before they are learnt.
     #[serde(default)]
     pub(crate) measure: MeasureConfig,
+    /// What others are told of customers.
+    #[serde(default)]
+    pub(crate) profiles: ProfilesConfig,
 }
 
 /// Section `learning`.
@@ -94,6 +97,21 @@ pub(crate) struct MeasureConfig {
 impl Default for MeasureConfig {
     fn default() -> Self {
         Self { interval_seconds: 60, share: 1.0, predictions_per_second: 50 }
+    }
+}
+
+/// Section `profiles`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ProfilesConfig {
+    /// Profiles that a replica publishes to `PROFILES` a second, at most; 0 for none. One
+    /// that changes meanwhile is published once, as it is then.
+    pub(crate) published_per_second: u32,
+}
+
+impl Default for ProfilesConfig {
+    fn default() -> Self {
+        Self { published_per_second: 200 }
     }
 }
 

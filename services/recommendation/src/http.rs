@@ -4,6 +4,7 @@ mod answer;
 mod parameters;
 mod profiles;
 mod recommendations;
+mod snippet;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 
 pub(crate) fn routes(access: &Access, app: Arc<Recommender>) -> Routes {
     Routes::new(access)
+        .page("/assets/recommend.js", snippet::snippet)
         .get(Role::Read, "/v1/recommendations", recommendations)
         .get(Role::Read, "/v1/recommendations/similar/{item}", similar)
         .get(Role::Read, "/v1/recommendations/bought-together/{item}", bought_together)

@@ -27,6 +27,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
+use tidemill_definitions::CustomerSegments;
 use tidemill_events::Durable;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 
@@ -67,6 +68,7 @@ fn defined(config: &Config) -> Result<(LearntMembers, ShopRules), StartError> {
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let (members, rules) = defined(&config)?;
+    let segments = CustomerSegments::built_in().map_err(StartError::new)?;
     let most_items = usize::try_from(config.kept.items.get()).unwrap_or(usize::MAX);
     let model = LearntModel::new(config.index.clone(), most_items).map_err(StartError::new)?;
     let telemetry = Telemetry::register(&context.registry);
@@ -76,7 +78,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let open = || Store::open(&config.store, context.breaker("store"), bus.partitions().all());
     let store = context.retry("store", open, Error::is_transient).await?;
     let app =
-        Arc::new(Recommender::new(context.clone(), bus.clone(), store, members, rules, model, telemetry, &config));
+        Recommender::new(context.clone(), bus.clone(), store, members, rules, segments, model, telemetry, &config);
+    let app = Arc::new(app);
     context.retry("store", async || app.load().await, Error::is_transient).await?;
     server.install(http::routes(&access, app.clone()))?;
     for partition in bus.partitions().all() {
@@ -86,6 +89,10 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let partitions = bus.partitions().all();
     let owned = tidemill_ownership::share(&context, &bus, partitions, move |lease| stage::keep(shared.clone(), lease));
     context.spawn("pages", stage::write_pages(app.clone()));
+    if config.profiles.published_per_second > 0 {
+        let per_second = config.profiles.published_per_second;
+        context.spawn("profiles", stage::publish_profiles(app.clone(), per_second));
+    }
     context.spawn("erasures", upkeep::erase(app.clone()));
     context.spawn("upkeep", upkeep::run(app.clone()));
     if app.evaluation.is_wanted() {

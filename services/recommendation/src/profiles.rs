@@ -9,7 +9,9 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tidemill_definitions::CustomerSegments;
 use tidemill_domain::{Amount, Currency, Timestamp};
+use tidemill_events::{ProfileItem, ProfileName, PublishedProfile};
 
 use crate::learning::{LearntEvent, LearntKind};
 
@@ -17,18 +19,12 @@ use crate::learning::{LearntEvent, LearntKind};
 pub(crate) const MAX_RECENT: usize = 50;
 /// Categories and brands that it counts.
 const MAX_COUNTED: usize = 50;
+/// Categories and brands that it shows.
+const FAVOURITES: usize = 10;
 /// Currencies that it adds up amounts of.
 const MAX_CURRENCIES: usize = 16;
 /// The product's attribute that is its brand.
 const BRAND: &str = "brand";
-
-/// A product that a customer saw or bought.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct ProfileItem {
-    /// When, the last time.
-    pub(crate) at: Timestamp,
-    pub(crate) item: String,
-}
 
 /// A customer, as the events of one partition tell of them, or of all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +42,10 @@ pub(crate) struct CustomerProfile {
     pub(crate) orders: u64,
     /// What the orders come to, less what was given back; by currency.
     pub(crate) value: BTreeMap<Currency, Amount>,
+    /// The same in the shop's base currency, by what that is; one, unless the shop took
+    /// another. `None` where a release that did not count it so knew of orders.
+    #[serde(default)]
+    pub(crate) in_base: Option<BTreeMap<Currency, Amount>>,
 }
 
 impl Default for CustomerProfile {
@@ -58,6 +58,7 @@ impl Default for CustomerProfile {
             last_active: Timestamp::saturating_from_millis(i64::MIN),
             orders: 0,
             value: BTreeMap::new(),
+            in_base: Some(BTreeMap::new()),
         }
     }
 }
@@ -84,6 +85,14 @@ impl CustomerProfile {
             }
         }
         self.orders += u64::from(event.kind == LearntKind::Order);
+        if let Some((base, amount)) = event.worth_in_base {
+            if self.in_base.is_none() && self.value.keys().all(|currency| *currency == base) {
+                self.in_base = Some(self.value.clone());
+            }
+            if let Some(in_base) = &mut self.in_base {
+                add(in_base, base, amount);
+            }
+        }
         if let Some((currency, amount)) = event.worth {
             add(&mut self.value, currency, amount);
         }
@@ -98,15 +107,41 @@ impl CustomerProfile {
         other.categories.iter().for_each(|(name, weight)| count(&mut self.categories, name, *weight));
         other.brands.iter().for_each(|(name, weight)| count(&mut self.brands, name, *weight));
         other.value.into_iter().for_each(|(currency, amount)| add(&mut self.value, currency, amount));
+        self.in_base = self.in_base.take().zip(other.in_base).map(|(mut in_base, other)| {
+            other.into_iter().for_each(|(base, amount)| add(&mut in_base, base, amount));
+            in_base
+        });
         self.orders += other.orders;
         self.last_active = self.last_active.max(other.last_active);
+    }
+
+    /// Which segment the customer is in: nothing without orders, where it is not known
+    /// what they come to in the base currency, or where there were two of these.
+    fn segment<'s>(&self, segments: &'s CustomerSegments) -> Option<&'s str> {
+        let in_base = self.in_base.as_ref().filter(|in_base| self.orders > 0 && in_base.len() <= 1)?;
+        Some(segments.of(in_base.values().copied().sum()))
+    }
+
+    /// As others are told of it.
+    pub(crate) fn published(self, segments: &CustomerSegments) -> PublishedProfile {
+        PublishedProfile {
+            segment: self.segment(segments).map(str::to_owned),
+            last_active: self.last_active,
+            orders: self.orders,
+            favourite_categories: favourites(&self.categories, FAVOURITES),
+            favourite_brands: favourites(&self.brands, FAVOURITES),
+            value: self.value,
+            views: self.views,
+            purchases: self.purchases,
+        }
     }
 }
 
 /// Names with their counts, the highest first.
-pub(crate) fn favourites(counted: &BTreeMap<String, u64>, most: usize) -> Vec<(&str, u64)> {
-    let mut favourites: Vec<(&str, u64)> = counted.iter().map(|(name, weight)| (&**name, *weight)).collect();
-    favourites.sort_by(|(a, weight_a), (b, weight_b)| weight_b.cmp(weight_a).then_with(|| a.cmp(b)));
+fn favourites(counted: &BTreeMap<String, u64>, most: usize) -> Vec<ProfileName> {
+    let name = |(name, weight): (&String, &u64)| ProfileName { name: name.clone(), weight: *weight };
+    let mut favourites: Vec<ProfileName> = counted.iter().map(name).collect();
+    favourites.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name)));
     favourites.truncate(most);
     favourites
 }

@@ -8,6 +8,7 @@ mod load;
 mod pages;
 mod profiles;
 mod prune;
+mod publishing;
 #[cfg(test)]
 mod tests;
 mod visits;
@@ -17,7 +18,7 @@ use tidemill_domain::{Partition, Timestamp};
 use tidemill_service::Breaker;
 use tidemill_store::{Config, Database, Error as StoreError, answered};
 
-use crate::error::Error;
+use crate::{error::Error, learning::VisitorId};
 
 pub(crate) use self::{
     erasures::{Erasure, ErasureOrder},
@@ -25,6 +26,7 @@ pub(crate) use self::{
     keep::{KeptStep, PartitionKeep},
     load::StoredPartition,
     pages::{PageChanges, PagesWritten},
+    publishing::PublishedTo,
 };
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -72,4 +74,9 @@ fn unsigned(row: &AnyRow, column: usize) -> Result<u64, StoreError> {
 
 fn time(row: &AnyRow, column: usize) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::saturating_from_millis(row.try_get(column)?))
+}
+
+fn visitor(row: &AnyRow, column: usize) -> Result<VisitorId, StoreError> {
+    let id: Vec<u8> = row.try_get(column)?;
+    id.try_into().map(VisitorId).map_err(|_| StoreError::Malformed("visitor"))
 }

@@ -45,6 +45,7 @@ pub(crate) struct Telemetry {
     early: Counter,
     failures: Counter,
     pages: Counter,
+    profiles: Counter,
     erasures: Counter,
     predictions: Counter,
     sessions: Gauge<u64, AtomicU64>,
@@ -65,6 +66,7 @@ impl Telemetry {
             early: Counter::default(),
             failures: Counter::default(),
             pages: Counter::default(),
+            profiles: Counter::default(),
             erasures: Counter::default(),
             predictions: Counter::default(),
             sessions: Gauge::default(),
@@ -89,6 +91,7 @@ impl Telemetry {
                 all.failures.clone(),
             );
             registry.register("pages_written", "Pages of the index that were stored", all.pages.clone());
+            registry.register("profiles_published", "Profiles that were published", all.profiles.clone());
             registry.register("erasures", "Visitors that this replica has forgotten", all.erasures.clone());
             registry.register(
                 "predictions",
@@ -145,6 +148,11 @@ impl Telemetry {
     pub(crate) fn pages(&self, partition: Partition, at: u64, pages: usize) {
         self.pages.inc_by(pages as u64);
         tracing::debug!(%partition, at, pages, "the index is stored");
+    }
+
+    /// A profile was published.
+    pub(crate) fn published(&self) {
+        self.profiles.inc();
     }
 
     /// Visitors were forgotten.

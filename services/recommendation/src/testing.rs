@@ -19,6 +19,7 @@ pub(crate) fn event(kind: LearntKind, customer: &str, millis: i64, items: &[Lear
         session: None,
         items: items.to_vec(),
         worth: None,
+        worth_in_base: None,
         passed: 0,
     }
 }
@@ -27,7 +28,8 @@ pub(crate) fn event(kind: LearntKind, customer: &str, millis: i64, items: &[Lear
 pub(crate) fn order(customer: &str, millis: i64, ids: &[&str], worth: &str) -> LearntEvent {
     let items: Vec<LearntItem> = ids.iter().map(|id| item(id, "Unknown", &[])).collect();
     let amount = Amount::read(worth).expect("an amount").amount;
-    LearntEvent { worth: Some((Currency::EUR, amount)), ..event(LearntKind::Order, customer, millis, &items) }
+    let worth = Some((Currency::EUR, amount));
+    LearntEvent { worth, worth_in_base: worth, ..event(LearntKind::Order, customer, millis, &items) }
 }
 
 pub(crate) fn batch(raw_seq: u64, events: &[LearntEvent]) -> LearntBatch {

@@ -160,6 +160,17 @@ async fn a_parameter_that_a_profile_does_not_have_erases_nothing() {
 }
 
 #[tokio::test]
+async fn the_script_for_pages_is_served() {
+    let shop = Shop::open().await;
+    let service = shop.start().await;
+    let answer = reqwest::get(format!("http://{}/assets/recommend.js", service.address)).await.expect("an answer");
+    assert_eq!(answer.headers()["content-type"], "text/javascript; charset=utf-8");
+    let script = answer.text().await.expect("text");
+    assert!(script.contains("recommendation.${what}") && script.contains("IntersectionObserver"));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn keys_open_what_their_role_opens() {
     let (read, operate) = ("r".repeat(40), "o".repeat(40));
     let shop = Shop::open().await;

@@ -14,10 +14,9 @@ mod write;
 use std::sync::Arc;
 
 use deltalake::datafusion::prelude::SessionContext;
-use tidemill_definitions::{DefinitionError, MetricDefinition};
+use tidemill_definitions::{CustomerSegments, DefinitionError, MetricDefinition};
 use tidemill_domain::Currency;
 
-pub use lifetime::CustomerSegments;
 pub use refreshed::Refreshed;
 
 use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions, session};

@@ -17,5 +17,5 @@ mod tests;
 pub use dialect::SqlDialect;
 pub use engine::{Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, TableState};
 pub use error::SqlError;
-pub use gold::{CustomerSegments, Gold, Refreshed};
+pub use gold::{Gold, Refreshed};
 pub use plan::{MetricPlan, PlanError, Scope};

@@ -194,6 +194,17 @@ impl Bus {
         }
     }
 
+    /// The sequence of a subject's last message, whatever it is; 0 for none. This is what
+    /// [`publish_after`](Self::publish_after) is told.
+    pub async fn tail(&self, name: StreamName, subject: &str) -> Result<u64, Error> {
+        let stream = self.stream(name).await?;
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(stored) => Ok(stored.sequence),
+            Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
+            Err(e) => Err(read_error(name, &e)),
+        }
+    }
+
     /// The message with this sequence, or `None` where it is gone.
     pub async fn message_at<M: Message>(&self, sequence: u64) -> Result<Option<Stored<M>>, Error> {
         let stream = self.stream(M::STREAM).await?;

@@ -52,7 +52,8 @@ impl Bus {
             max_bytes: i64::try_from(self.config.log_bytes / name.share()).unwrap_or(i64::MAX),
             // A stream that cannot be made again refuses messages when it is
             // full, and never forgets any.
-            discard: if name.is_derived() { DiscardPolicy::Old } else { DiscardPolicy::New },
+            discard: if name.forgets_when_full() { DiscardPolicy::Old } else { DiscardPolicy::New },
+            max_messages_per_subject: if name.keeps_the_latest() { 1 } else { -1 },
             retention: RetentionPolicy::Limits,
             storage: StorageType::File,
             num_replicas: usize::from(self.config.replicas),

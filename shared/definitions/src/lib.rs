@@ -15,6 +15,7 @@ mod numeric;
 mod plan;
 mod row;
 mod scan;
+mod segments;
 mod total_place;
 mod window;
 
@@ -27,5 +28,6 @@ pub use metric::{CURRENCY, MetricDefinition};
 pub use metrics::Metrics;
 pub use plan::{ComparisonPlan, Operand, Relation, Scalar};
 pub use row::{Contribution, EventRow, RowValue, dimension_value};
+pub use segments::{CustomerSegment, CustomerSegments};
 pub use total_place::TotalPlace;
 pub use window::{Window, parse_duration};

@@ -4,12 +4,12 @@ use crate::{
     contract::{Contract, Described},
     dead_letter::DeadLetter,
     measured::MeasuredEvent,
-    message::{AlertTransition, EnrichedBatch, LateBatch, MetricsUpdate, RawBatch},
+    message::{AlertTransition, EnrichedBatch, LateBatch, MetricsUpdate, ProfileUpdate, RawBatch},
     redrive::Redrive,
 };
 
 /// All messages, in the order of [`StreamName::ALL`](crate::StreamName::ALL).
-pub const CONTRACTS: [Contract; 8] = [
+pub const CONTRACTS: [Contract; 9] = [
     RawBatch::CONTRACT,
     EnrichedBatch::CONTRACT,
     MetricsUpdate::CONTRACT,
@@ -18,6 +18,7 @@ pub const CONTRACTS: [Contract; 8] = [
     DeadLetter::CONTRACT,
     Redrive::CONTRACT,
     MeasuredEvent::CONTRACT,
+    ProfileUpdate::CONTRACT,
 ];
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ pub use item::ItemFacts;
 pub use measured::{MeasuredEvent, is_own_source};
 pub use message::{
     AlertState, AlertTransition, CellGroup, CellMetric, CellUpdate, EnrichedBatch, EventTypes, LateBatch, LogPosition,
-    Message, MetricsUpdate, RawBatch, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
+    Message, MetricsUpdate, ProfileItem, ProfileName, ProfileUpdate, PublishedProfile, RawBatch, RedrivenOutcomes,
+    SourceBooks, UncountedSpan, VersionCounting,
 };
 pub use order::{LineFacts, OrderFacts};
 pub use redrive::Redrive;

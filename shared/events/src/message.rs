@@ -5,6 +5,7 @@ mod alert;
 mod enriched;
 mod late;
 mod metrics;
+mod profile;
 mod raw;
 mod types;
 
@@ -22,6 +23,7 @@ pub use metrics::{
     CellGroup, CellMetric, CellUpdate, LogPosition, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan,
     VersionCounting,
 };
+pub use profile::{ProfileItem, ProfileName, ProfileUpdate, PublishedProfile};
 pub use raw::RawBatch;
 pub use types::EventTypes;
 

@@ -43,12 +43,24 @@ pub enum StreamName {
     Redrive,
     /// Events that the suite's own services tell, on their way to ingestion.
     Measured,
+    /// What is known of customers: the latest of each.
+    Profiles,
 }
 
 impl StreamName {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Raw, Self::Enriched, Self::Metrics, Self::Alerts, Self::Late, Self::Dlq, Self::Redrive, Self::Measured];
+    pub const ALL: [Self; 9] =
+        [
+            Self::Raw,
+            Self::Enriched,
+            Self::Metrics,
+            Self::Alerts,
+            Self::Late,
+            Self::Dlq,
+            Self::Redrive,
+            Self::Measured,
+            Self::Profiles,
+        ];
 
     /// The stream's name on the server.
     pub const fn as_str(self) -> &'static str {
@@ -61,6 +73,7 @@ impl StreamName {
             Self::Dlq => "DLQ",
             Self::Redrive => "REDRIVE",
             Self::Measured => "MEASURED",
+            Self::Profiles => "PROFILES",
         }
     }
 
@@ -75,6 +88,7 @@ impl StreamName {
             Self::Dlq => "tm.dlq.*.*",
             Self::Redrive => REDRIVE,
             Self::Measured => "tm.measured.*",
+            Self::Profiles => "tm.profiles.*",
         }
     }
 
@@ -99,6 +113,11 @@ impl StreamName {
             Self::Measured => {
                 &[Parameter { name: "service", about: "Who measured it.", examples: &["recommendation", "lake"] }]
             }
+            Self::Profiles => &[Parameter {
+                name: "customer",
+                about: "First half of SHA-256 of `customer:` and the customer's id, in hexadecimal.",
+                examples: &["0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
+            }],
         }
     }
 
@@ -115,7 +134,7 @@ impl StreamName {
             Self::Raw => 1,
             Self::Enriched => 2,
             Self::Metrics | Self::Dlq => 4,
-            Self::Late => 8,
+            Self::Late | Self::Profiles => 8,
             Self::Alerts | Self::Redrive | Self::Measured => 16,
         }
     }
@@ -130,7 +149,7 @@ impl StreamName {
         match self {
             Self::Raw | Self::Metrics | Self::Redrive | Self::Measured => DAY.saturating_mul(7),
             Self::Enriched => DAY,
-            Self::Alerts | Self::Late | Self::Dlq => DAY.saturating_mul(30),
+            Self::Alerts | Self::Late | Self::Dlq | Self::Profiles => DAY.saturating_mul(30),
         }
     }
 
@@ -138,6 +157,17 @@ impl StreamName {
     /// not wait for the disk.
     pub const fn is_derived(self) -> bool {
         matches!(self, Self::Enriched | Self::Metrics)
+    }
+
+    /// Whether a message takes the place of the one before it in its subject.
+    pub const fn keeps_the_latest(self) -> bool {
+        matches!(self, Self::Profiles)
+    }
+
+    /// Whether it forgets the oldest messages when it is full, and does not refuse new
+    /// ones: those who write it can write them again.
+    pub const fn forgets_when_full(self) -> bool {
+        self.is_derived() || self.keeps_the_latest()
     }
 }
 
@@ -174,6 +204,11 @@ pub(crate) const REDRIVE: &str = "tm.redrive";
 
 pub(crate) fn measured(service: &str) -> String {
     format!("tm.measured.{}", token(service))
+}
+
+/// The subject of what is known of a customer, by the customer's hash.
+pub fn profiles(customer: &str) -> String {
+    format!("tm.profiles.{}", token(customer))
 }
 
 pub(crate) fn alerts(rule: &str) -> String {

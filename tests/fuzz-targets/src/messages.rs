@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use tidemill_events::{
     AlertTransition, DeadLetter, Described, EnrichedBatch, HeaderSource, LateBatch, MeasuredEvent, MetricsUpdate,
+    ProfileUpdate,
     RawBatch, Redrive, bodies,
 };
 use tidemill_ingestion::fuzzing;
@@ -38,6 +39,7 @@ pub(crate) fn message(input: &[u8]) {
                 }
             }
         }
+        "PROFILES" => drop(comes_back::<ProfileUpdate>(&headers, payload)),
         "ALERTS" => drop(comes_back::<AlertTransition>(&headers, payload)),
         "DLQ" => {
             if let Some(Ok(listed)) = comes_back::<DeadLetter>(&headers, payload).map(|letter| letter.bodies()) {

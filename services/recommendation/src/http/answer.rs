@@ -4,18 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tidemill_domain::{Amount, Currency, Timestamp};
+use tidemill_events::{ProfileItem, ProfileName, PublishedProfile};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     model::ModelState,
-    profiles::{CustomerProfile, ProfileItem, favourites},
     recommend::{Recommended, Why},
     rules::AssignedVariant,
 };
-
-/// Categories and brands that a profile shows.
-const FAVOURITES: usize = 10;
 
 /// A list of items.
 #[derive(Serialize, ToSchema)]
@@ -149,6 +146,10 @@ pub(super) struct ProfileAnswer {
     /// What they come to, less what was given back; by currency, as decimals.
     #[schema(value_type = BTreeMap<String, String>)]
     value: BTreeMap<Currency, Amount>,
+    /// Which segment the customer is in, by what the orders come to in the shop's base
+    /// currency. Left out where there are no orders, or where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment: Option<String>,
     /// What was seen, the latest first; each product once.
     views: Vec<DatedItem>,
     /// The same of what was bought.
@@ -176,19 +177,17 @@ struct Favourite {
 }
 
 impl ProfileAnswer {
-    pub(super) fn new(as_of: Timestamp, profile: CustomerProfile) -> Self {
-        let shown = |counted: &BTreeMap<String, u64>| {
-            let favourites = favourites(counted, FAVOURITES).into_iter();
-            favourites.map(|(name, weight)| Favourite { name: name.to_owned(), weight }).collect()
-        };
+    pub(super) fn new(as_of: Timestamp, profile: PublishedProfile) -> Self {
+        let shown = |ProfileName { name, weight }: ProfileName| Favourite { name, weight };
         let dated = |ProfileItem { at, item }: ProfileItem| DatedItem { item, at };
         Self {
             as_of,
             last_active: profile.last_active,
             orders: profile.orders,
-            favourite_categories: shown(&profile.categories),
-            favourite_brands: shown(&profile.brands),
+            favourite_categories: profile.favourite_categories.into_iter().map(shown).collect(),
+            favourite_brands: profile.favourite_brands.into_iter().map(shown).collect(),
             value: profile.value,
+            segment: profile.segment,
             views: profile.views.into_iter().map(dated).collect(),
             purchases: profile.purchases.into_iter().map(dated).collect(),
         }

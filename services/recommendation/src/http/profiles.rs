@@ -41,7 +41,7 @@ pub(super) async fn profile(
 ) -> Result<Json<ProfileAnswer>, Error> {
     given(query)?;
     let profile = app.store.profile(whose(customer)?).await?.ok_or(Error::UnknownCustomer)?;
-    Ok(Json(ProfileAnswer::new(app.now(), profile)))
+    Ok(Json(ProfileAnswer::new(app.now(), profile.published(&app.segments))))
 }
 
 /// What an erasure comes to.

@@ -106,6 +106,9 @@ pub(crate) struct LearntEvent {
     /// By how much it changes what the customer's orders come to.
     #[serde(skip)]
     pub(crate) worth: Option<(Currency, Amount)>,
+    /// The same in the shop's base currency, where there is a rate.
+    #[serde(skip)]
+    pub(crate) worth_in_base: Option<(Currency, Amount)>,
     /// Of a visitor who is forgotten: so many interactions are passed over, and nothing
     /// else is left of the event.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -130,8 +133,8 @@ impl LearntEvent {
 
     /// What is left of it once its visitor is forgotten.
     pub(crate) fn erased(&self) -> Self {
-        let (items, worth) = (Vec::new(), None);
-        Self { customer: None, session: None, items, worth, passed: self.interactions(), ..*self }
+        let (items, passed) = (Vec::new(), self.interactions());
+        Self { customer: None, session: None, items, worth: None, worth_in_base: None, passed, ..*self }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::Path};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidemill_definitions::{Data, DefinitionError, Field, from_yaml};
-use tidemill_domain::{Amount, Currency, EventType};
+use tidemill_domain::{Amount, Currency, EventType, Factor};
 use tidemill_events::{EnrichedEventRef, EnrichmentRef, EventTypes};
 
 use super::event::{LearntEvent, LearntItem, LearntKind, VisitorId};
@@ -100,11 +100,14 @@ impl LearntMembers {
             Some(_) => self.items(&data, enriched),
             None => Vec::new(),
         };
-        let worth = worth(enriched).filter(|_| matches!(kind, LearntKind::Order | LearntKind::Change));
+        let is_about_worth = matches!(kind, LearntKind::Order | LearntKind::Change);
+        let worth = worth(enriched).filter(|_| is_about_worth);
+        let worth_in_base = worth_in_base(enriched).filter(|_| is_about_worth);
         if (customer.is_none() && session.is_none()) || (items.is_empty() && worth.is_none()) {
             return LearntAs::Unconcerned;
         }
-        LearntAs::Learnt(LearntEvent { kind, at: event.time, customer, session, items, worth, passed: 0 })
+        let at = event.time;
+        LearntAs::Learnt(LearntEvent { kind, at, customer, session, items, worth, worth_in_base, passed: 0 })
     }
 
     /// Each product once, in the order of the event.
@@ -174,6 +177,24 @@ fn worth(enriched: &EnrichmentRef<'_>) -> Option<(Currency, Amount)> {
         sum = sum.checked_add(line.net())?;
     }
     (!sum.is_zero()).then_some((currency, sum))
+}
+
+/// The same in the shop's base currency, each line converted by itself as the lake does
+/// it; lines of which an amount could not be read are left out.
+fn worth_in_base(enriched: &EnrichmentRef<'_>) -> Option<(Currency, Amount)> {
+    let conversion = enriched.conversion()?;
+    let mut sum = Amount::ZERO;
+    for line in enriched.lines.iter().filter(|line| !line.unread) {
+        let net = match conversion.rate {
+            None => line.net(),
+            Some(rate) => match Amount::product_of([Factor::Exact(line.net()), Factor::Written(rate)]) {
+                Ok(read) => read.amount,
+                Err(_) => continue,
+            },
+        };
+        sum = sum.checked_add(net)?;
+    }
+    (!sum.is_zero()).then_some((conversion.base, sum))
 }
 
 fn kinds(written: &BTreeMap<LearntKind, Vec<String>>) -> Result<BTreeMap<String, LearntKind>, String> {

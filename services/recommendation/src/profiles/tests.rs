@@ -1,6 +1,10 @@
 use super::*;
 use crate::testing::{event, item, order};
 
+fn usd() -> Currency {
+    "USD".parse().expect("a currency")
+}
+
 fn at(millis: i64) -> Timestamp {
     Timestamp::saturating_from_millis(millis)
 }
@@ -18,8 +22,9 @@ fn it_keeps_the_latest_and_counts_the_rest() {
     assert_eq!(profile.views[0], ProfileItem { at: at(99), item: "p99".into() }, "an older view changes nothing");
     assert_eq!(profile.purchases, [ProfileItem { at: at(200), item: "p1".into() }]);
     assert_eq!((profile.orders, profile.last_active), (1, at(300)));
-    assert_eq!(favourites(&profile.categories, 1), [("Books", 101)]);
-    assert_eq!(favourites(&profile.brands, 9), [("Fathom", 100)]);
+    let name = |name: &str, weight| ProfileName { name: name.into(), weight };
+    assert_eq!(favourites(&profile.categories, 1), [name("Books", 101)]);
+    assert_eq!(favourites(&profile.brands, 9), [name("Fathom", 100)]);
     assert_eq!(profile.value[&Currency::EUR].to_string(), "10.00");
 }
 
@@ -42,4 +47,51 @@ fn partitions_add_up_and_nothing_grows_without_end() {
     }
     assert_eq!(whole.categories.len(), MAX_COUNTED);
     assert!(whole.categories.contains_key("Unknown"), "what counts most stays");
+}
+
+fn segment_of(profile: &CustomerProfile) -> Option<String> {
+    let segments = CustomerSegments::built_in().expect("they are right");
+    profile.segment(&segments).map(str::to_owned)
+}
+
+fn order_in_base(base: Currency, amount: i64) -> LearntEvent {
+    LearntEvent { worth_in_base: Some((base, Amount::from_int(amount))), ..order("c", 1, &["p"], "1") }
+}
+
+#[test]
+fn a_segment_follows_from_one_base_currency() {
+    let mut profile = CustomerProfile::default();
+    profile.take(&event(LearntKind::View, "c", 1, &[item("p", "Books", &[])]));
+    assert_eq!(segment_of(&profile), None, "nothing was ordered");
+    profile.take(&order_in_base(Currency::EUR, 10_000));
+    assert_eq!(segment_of(&profile).as_deref(), Some("Premium"));
+    let mut other = CustomerProfile::default();
+    other.take(&order_in_base(Currency::EUR, 1));
+    profile.merge(other);
+    assert_eq!(segment_of(&profile).as_deref(), Some("VIP"));
+    profile.take(&LearntEvent { kind: LearntKind::Change, ..order_in_base(Currency::EUR, -9_500) });
+    assert_eq!(segment_of(&profile).as_deref(), Some("Occasional"));
+    profile.take(&order_in_base(usd(), 1));
+    assert_eq!(segment_of(&profile), None, "the shop took another base currency: amounts in two are not added");
+}
+
+#[test]
+fn what_a_former_release_did_not_count_is_known_where_it_follows() {
+    let former = |value: &str| -> CustomerProfile {
+        let json = format!(
+            r#"{{"views":[],"purchases":[],"categories":{{}},"brands":{{}},"last_active":"2026-01-01T00:00:00Z","orders":1,"value":{value}}}"#
+        );
+        serde_json::from_str(&json).expect("is read")
+    };
+    let mut all_in_base = former(r#"{"EUR":"9000"}"#);
+    assert_eq!(segment_of(&all_in_base), None, "which currency is the base, nobody has said");
+    all_in_base.take(&order_in_base(Currency::EUR, 1_001));
+    assert_eq!(segment_of(&all_in_base).as_deref(), Some("VIP"));
+    let mut mixed = former(r#"{"EUR":"9000","USD":"1"}"#);
+    mixed.take(&order_in_base(Currency::EUR, 1_001));
+    assert_eq!(segment_of(&mixed), None);
+    let mut merged = CustomerProfile::default();
+    merged.take(&order_in_base(Currency::EUR, 20_000));
+    merged.merge(mixed);
+    assert_eq!(segment_of(&merged), None);
 }

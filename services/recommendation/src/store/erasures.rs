@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{Any, AnyConnection, Row, Transaction, any::AnyRow};
+use sqlx::{Any, AnyConnection, Transaction, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
-use super::{Store, number, time, unsigned};
+use super::{Store, number, time, unsigned, visitor};
 use crate::{error::Error, learning::VisitorId};
 
 /// Visits of a customer that are forgotten with them, at most: the latest.
@@ -95,9 +95,10 @@ async fn write(transaction: &mut Transaction<'_, Any>, order: ErasureOrder<'_>) 
     }
     let row = |visitor: &VisitorId| {
         let row = SqlValues::new().bind(number.cast_signed()).bind(visitor.0.to_vec());
-        row.bind(order.until.millis()).bind(order.at.millis()).bind(order.by)
+        let row = row.bind(order.until.millis()).bind(order.at.millis()).bind(order.by);
+        row.bind(i64::from(*visitor == order.customer))
     };
-    let into = "erasures (number, visitor, until, erased_at, erased_by)";
+    let into = "erasures (number, visitor, until, erased_at, erased_by, is_customer)";
     insert_rows(transaction, into, "", visitors.iter().map(row)).await?;
     for sql in ["DELETE FROM profiles WHERE customer = $1", "DELETE FROM visits WHERE customer = $1"] {
         let query = sqlx::query(sql).bind(customer.clone());
@@ -115,9 +116,4 @@ pub(super) async fn of(
     let rows = for_keys(connection, sql, &SqlValues::new(), visitors.map(|v| v.0.to_vec())).await?;
     let found = rows.iter().map(|row| Ok((visitor(row, 0)?, time(row, 1)?)));
     Ok(found.collect::<Result<_, StoreError>>()?)
-}
-
-fn visitor(row: &AnyRow, column: usize) -> Result<VisitorId, StoreError> {
-    let id: Vec<u8> = row.try_get(column)?;
-    id.try_into().map(VisitorId).map_err(|_| StoreError::Malformed("visitor"))
 }

@@ -71,7 +71,7 @@ impl Store {
             if let Some(last) = step.batches.last() {
                 let kept = without_erased(&mut transaction, &step.batches).await?;
                 write_journal(&mut transaction, claim.partition, last.raw_seq, &kept).await?;
-                profiles::fold(&mut transaction, claim.partition, &kept).await?;
+                profiles::fold(&mut transaction, claim.partition, last.raw_seq, &kept).await?;
                 items::write(&mut transaction, claim.partition, &kept).await?;
                 visits::write(&mut transaction, &kept).await?;
             }

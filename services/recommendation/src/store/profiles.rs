@@ -13,9 +13,9 @@ use crate::{
     profiles::CustomerProfile,
 };
 
-const PROFILES: &str = "profiles (partition_no, customer, last_active, body)";
-const PROFILES_UPDATE: &str =
-    "ON CONFLICT (partition_no, customer) DO UPDATE SET last_active = excluded.last_active, body = excluded.body";
+const PROFILES: &str = "profiles (partition_no, customer, last_active, changed, body)";
+const PROFILES_UPDATE: &str = "ON CONFLICT (partition_no, customer) DO UPDATE SET \
+                               last_active = excluded.last_active, changed = excluded.changed, body = excluded.body";
 
 impl Store {
     /// What is known of a customer; `None` for nothing.
@@ -37,6 +37,7 @@ impl Store {
 pub(super) async fn fold(
     connection: &mut AnyConnection,
     partition: Partition,
+    raw_seq: u64,
     batches: &[LearntBatch],
 ) -> Result<(), Error> {
     let events = || batches.iter().flat_map(|batch| &batch.events);
@@ -59,7 +60,7 @@ pub(super) async fn fold(
     for (customer, profile) in &profiles {
         let body = serde_json::to_vec(profile).map_err(|_| StoreError::Malformed("profile"))?;
         let row = SqlValues::new().bind(partition_no).bind(customer.0.to_vec());
-        rows.push(row.bind(profile.last_active.millis()).bind(body));
+        rows.push(row.bind(profile.last_active.millis()).bind(raw_seq.cast_signed()).bind(body));
     }
     insert_rows(connection, PROFILES, PROFILES_UPDATE, rows).await?;
     Ok(())
@@ -67,5 +68,9 @@ pub(super) async fn fold(
 
 fn read(row: &AnyRow, column: usize) -> Result<CustomerProfile, StoreError> {
     let body: Vec<u8> = row.try_get(column)?;
-    serde_json::from_slice(&body).map_err(|_| StoreError::Malformed("profile"))
+    let mut profile: CustomerProfile = serde_json::from_slice(&body).map_err(|_| StoreError::Malformed("profile"))?;
+    if profile.value.is_empty() {
+        profile.in_base.get_or_insert_default();
+    }
+    Ok(profile)
 }

@@ -1,13 +1,15 @@
 //! Each check, on SQLite and on a real PostgreSQL.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidemill_domain::{Currency, Partition, Timestamp};
 use tidemill_recommender::ChangedPages;
 use tidemill_service::Context;
 use tidemill_store::Config;
 
-use super::{ErasureOrder, KeptStep, PageChanges, PagesWritten, PartitionKeep, Store};
+use super::{
+    ErasureOrder, KeptStep, PageChanges, PagesWritten, PartitionKeep, PublishedTo, Store, publishing::ChangedProfile,
+};
 use crate::{
     error::Error,
     learning::{LearntBatch, LearntEvent, LearntKind, VisitorId},
@@ -48,6 +50,7 @@ on_each_database! {
     pages_take_the_place_of_the_journal,
     who_is_forgotten_is_kept_no_more,
     what_is_old_goes,
+    what_changed_is_told_once_and_again_after_a_crash,
     any_text_is_held,
 }
 
@@ -194,6 +197,41 @@ async fn what_is_old_goes(url: &str) {
     store.prune_erasures(at(8)).await.expect("prunes");
     assert_eq!(store.erasures(0).await.expect("reads").len(), 1, "numbers go on");
     assert_eq!(erase(&store, "c", 1).await, 3);
+}
+
+async fn what_changed_is_told_once_and_again_after_a_crash(url: &str) {
+    let store = open(url).await;
+    let claim = store.claim(ZERO).await.expect("claims");
+    let changed = async |to: &PublishedTo, most| store.changed_profiles(ZERO, to, most).await.expect("reads");
+    let customers =
+        |changed: &[ChangedProfile]| changed.iter().map(|profile| profile.customer).collect::<BTreeSet<_>>();
+    let of = |names: &[&str]| names.iter().map(|name| VisitorId::customer(name)).collect::<BTreeSet<_>>();
+    let start = store.published(ZERO).await.expect("reads");
+    assert_eq!((start.changed, start.erasure), (-1, 0));
+    store.keep(&claim, &step(0, &[view(3, "a", "p"), view(4, "b", "p"), view(5, "c", "p")])).await.expect("keeps");
+    // In parts, each once, also within a step.
+    let (mut to, mut told) = (start.clone(), BTreeSet::new());
+    for left in [2, 1, 0] {
+        let some = changed(&to, 1).await;
+        assert!(told.insert(some[0].customer), "{left} are left");
+        (to.changed, to.customer) = (some[0].changed, some[0].customer.0.to_vec());
+    }
+    assert_eq!((told, changed(&to, 9).await.len()), (of(&["a", "b", "c"]), 0));
+    store.keep(&claim, &step(5, &[view(7, "b", "q")])).await.expect("keeps");
+    assert_eq!(customers(&changed(&to, 9).await), of(&["b"]), "who changed, and nobody else");
+    // The last step is told again: nobody knows how far it came.
+    to.erasure = 3;
+    store.note_published(&claim, &to).await.expect("writes");
+    let again = store.published(ZERO).await.expect("reads");
+    assert_eq!((customers(&changed(&again, 9).await), again.erasure), (of(&["a", "b", "c"]), 3));
+    let newer = store.claim(ZERO).await.expect("claims");
+    store.note_published(&claim, &start).await.expect("changes nothing");
+    assert_eq!(store.published(ZERO).await.expect("reads"), again, "it is another's");
+    store.note_published(&newer, &PublishedTo { changed: 8, ..to }).await.expect("writes");
+    assert!(changed(&store.published(ZERO).await.expect("reads"), 9).await.is_empty());
+    assert_eq!((erase(&store, "a", 9).await, erase(&store, "b", 9).await), (1, 2));
+    assert_eq!(store.erased_customers(1, 9).await.expect("reads"), [(2, VisitorId::customer("b"))]);
+    assert_eq!(store.erased_customers(0, 1).await.expect("reads"), [(1, VisitorId::customer("a"))]);
 }
 
 async fn any_text_is_held(url: &str) {

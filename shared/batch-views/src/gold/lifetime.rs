@@ -1,9 +1,7 @@
 //! `gold.customer_lifetime_value`: what each customer's orders come to.
 
 use deltalake::{datafusion::prelude::SessionContext, kernel::Transaction};
-use serde::Deserialize;
-use tidemill_definitions::{DefinitionError, from_yaml};
-use tidemill_domain::Amount;
+use tidemill_definitions::{CustomerSegment, CustomerSegments};
 
 use super::{
     refreshed::Refreshed,
@@ -13,50 +11,22 @@ use crate::{SqlDialect, SqlEngine, SqlError, engine::TableVersions};
 
 pub(super) const NAME: &str = "customer_lifetime_value";
 const PATH: &str = "gold/customer_lifetime_value";
-const SEGMENTS: (&str, &str) =
-    ("customer_lifetime_value.yaml", include_str!("../../gold/customer_lifetime_value.yaml"));
 /// What it is made of.
 const SOURCES: [&str; 2] = ["silver/orders", "silver/order_lines"];
 
-/// CustomerSegments of customers by value.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CustomerSegments {
-    segments: Vec<CustomerSegment>,
-    otherwise: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CustomerSegment {
-    name: String,
-    /// In the base currency.
-    above: Amount,
-}
-
-impl CustomerSegments {
-    /// Those that come without a word.
-    ///
-    /// # Errors
-    /// They are wrong.
-    pub fn built_in() -> Result<Self, DefinitionError> {
-        from_yaml(SEGMENTS.0, SEGMENTS.1)
-    }
-
-    /// The segment of a value, in SQL.
-    fn sql(&self, value: &str) -> String {
-        let text = |text: &str| SqlDialect::DataFusion.text(text);
-        let case = |segment: &CustomerSegment| {
-            format!("WHEN {value} > CAST('{}' AS DECIMAL(38, 12)) THEN {}", segment.above, text(&segment.name))
-        };
-        let cases: Vec<_> = self.segments.iter().map(case).collect();
-        format!("CASE {} ELSE {} END", cases.join(" "), text(&self.otherwise))
-    }
+/// The segment of a value, in SQL.
+fn segment_of(segments: &CustomerSegments, value: &str) -> String {
+    let text = |text: &str| SqlDialect::DataFusion.text(text);
+    let case = |segment: &CustomerSegment| {
+        format!("WHEN {value} > CAST('{}' AS DECIMAL(38, 12)) THEN {}", segment.above, text(&segment.name))
+    };
+    let cases: Vec<_> = segments.bounded().iter().map(case).collect();
+    format!("CASE {} ELSE {} END", cases.join(" "), text(segments.otherwise()))
 }
 
 /// A row for each customer and currency of their orders.
 fn sql(segments: &CustomerSegments) -> String {
-    let segment = segments.sql("coalesce(sum(\"base_value\") OVER (PARTITION BY \"customer\"), 0)");
+    let segment = segment_of(segments, "coalesce(sum(\"base_value\") OVER (PARTITION BY \"customer\"), 0)");
     format!(
         r#"WITH "lines" AS (
   SELECT "partition", "order_id", "currency", sum("base_net") AS "base_net", max("base_currency") AS "base_currency"
@@ -109,7 +79,7 @@ mod tests {
     #[test]
     fn segments_are_data() {
         let segments = CustomerSegments::built_in().expect("they are right");
-        let sql = segments.sql("v");
+        let sql = segment_of(&segments, "v");
         assert!(sql.starts_with("CASE WHEN v > CAST('10000.00' AS DECIMAL(38, 12)) THEN 'VIP' WHEN v >"), "{sql}");
         assert!(sql.ends_with("ELSE 'Occasional' END"), "{sql}");
     }

@@ -20,8 +20,8 @@ use crate::{
     item::ItemFacts,
     measured::MeasuredEvent,
     message::{
-        AlertState, CellGroup, CellUpdate, EventTypes, LogPosition, Message, SourceBooks, UncountedSpan,
-        VersionCounting,
+        AlertState, CellGroup, CellUpdate, EventTypes, LogPosition, Message, ProfileItem, ProfileName,
+        PublishedProfile, SourceBooks, UncountedSpan, VersionCounting,
     },
     order::{LineFacts, OrderFacts},
     topology::StreamName,
@@ -348,6 +348,34 @@ fn measured_events_are_what_they_say() {
     let data = serde_json::json!({"share": "0.31"});
     let event = |data| MeasuredEvent::new("lake", "0-7", "lake.quality", Timestamp::EPOCH, &data).expect("encodes");
     assert_kept(&[event(data), event(serde_json::json!({"names": "a".repeat(5000)}))]);
+}
+
+#[test]
+fn profiles_are_what_they_say() {
+    let item = |item: &str| ProfileItem { at: Timestamp::EPOCH, item: item.into() };
+    let name = |name: &str| ProfileName { name: name.into(), weight: 3 };
+    let profile = PublishedProfile {
+        last_active: Timestamp::EPOCH,
+        orders: 2,
+        value: [(Currency::EUR, Amount::from_int(-5)), ("USD".parse().expect("a currency"), Amount::from_int(7))]
+            .into(),
+        segment: Some("VIP".into()),
+        views: vec![item("Zo\u{eb}")],
+        purchases: (0..200).map(|n| item(&format!("p{n}"))).collect(),
+        favourite_categories: vec![name("Books")],
+        favourite_brands: vec![name("Fathom")],
+    };
+    let full = ProfileUpdate {
+        customer: "0123456789abcdef0123456789abcdef".into(),
+        as_of: Timestamp::EPOCH,
+        profile: Some(profile.clone()),
+    };
+    let bare = PublishedProfile { segment: None, ..profile };
+    assert_kept(&[
+        ProfileUpdate { profile: None, ..full.clone() },
+        ProfileUpdate { profile: Some(bare), ..full.clone() },
+        full,
+    ]);
 }
 
 #[test]
