@@ -84,6 +84,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let owned = tidemill_ownership::share(&context, &bus, partitions, move |lease| stage::keep(shared.clone(), lease));
     context.spawn("pages", stage::write_pages(app.clone()));
     context.spawn("erasures", upkeep::erase(app.clone()));
+    context.spawn("charts", upkeep::renew_charts(app.clone()));
     context.spawn("upkeep", upkeep::run(app.clone()));
     let lag = move |partition, waiting| app.telemetry.lag(partition, waiting);
     let durable = |partition| Some(Durable::Recommendation(partition));
