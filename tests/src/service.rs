@@ -18,11 +18,25 @@ pub enum Service {
     Alert,
     /// Answers.
     Reporting,
+    /// Learns what visitors want next.
+    Recommendation,
+    /// Keeps everything as tables.
+    Lake,
 }
 
 impl Service {
-    /// In the order of the chain.
-    pub const ALL: [Self; 5] = [Self::Ingestion, Self::Enrichment, Self::Aggregation, Self::Alert, Self::Reporting];
+    /// Those that an event goes through until its number is told, in this order.
+    pub const CHAIN: [Self; 5] = [Self::Ingestion, Self::Enrichment, Self::Aggregation, Self::Alert, Self::Reporting];
+    /// These, and those that read along.
+    pub const ALL: [Self; 7] = [
+        Self::Ingestion,
+        Self::Enrichment,
+        Self::Aggregation,
+        Self::Alert,
+        Self::Reporting,
+        Self::Recommendation,
+        Self::Lake,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -32,6 +46,8 @@ impl Service {
             Self::Aggregation => "aggregation",
             Self::Alert => "alert",
             Self::Reporting => "reporting",
+            Self::Recommendation => "recommendation",
+            Self::Lake => "lake",
         }
     }
 

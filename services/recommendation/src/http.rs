@@ -21,7 +21,7 @@ use crate::app::Recommender;
         title = "Tidemill recommendation",
         description = "What a visitor wants next, what is popular, and what is known of customers."
     ),
-    paths(recommendations, similar, bought_together, popular, trending, profile, erase)
+    paths(recommendations, similar, bought_together, popular, trending, profile, erase, erase_session)
 )]
 struct Api;
 
@@ -41,5 +41,6 @@ pub(crate) fn routes(access: &Access, app: Arc<Recommender>) -> Routes {
         // What a customer bought is personal: a key that a page may show must not read it.
         .get(Role::Operate, "/v1/profiles/{customer}", profile)
         .delete(Role::Operate, "/v1/profiles/{customer}", erase)
+        .delete(Role::Operate, "/v1/sessions/{session}", erase_session)
         .with_state(app)
 }

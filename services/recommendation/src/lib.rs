@@ -94,6 +94,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         context.spawn("profiles", stage::publish_profiles(app.clone(), per_second));
     }
     context.spawn("erasures", upkeep::erase(app.clone()));
+    context.spawn("charts", upkeep::renew_charts(app.clone()));
     context.spawn("upkeep", upkeep::run(app.clone()));
     if app.evaluation.is_wanted() {
         context.spawn("evaluation", evaluations::run(app.clone()));

@@ -10,14 +10,12 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::{ChangedPages, Index, PartitionSnapshot, RecommenderSettings, SettingsError, SnapshotError};
 
+use self::charts::KeptCharts;
 pub(crate) use self::{
     charts::Charts,
     state::{LearntPlace, ModelState},
@@ -27,21 +25,24 @@ use crate::{
     store::{Erasure, PageChanges, StoredItem, StoredPartition},
 };
 
-/// How old charts may be: to make them all items are looked at.
-const CHARTS_FOR: Duration = Duration::from_millis(500);
+/// Events that are learnt before who answers has a turn.
+const LEARNT_AT_ONCE: usize = 128;
 
 /// What answers are made of, shared by those who learn and those who answer.
 #[derive(Debug)]
 pub(crate) struct LearntModel {
     state: RwLock<ModelState>,
-    charts: Mutex<Option<(Instant, Arc<Charts>)>>,
+    charts: KeptCharts,
+    /// Held by all who learn a batch, and alone by who takes pages: there are none in the
+    /// midst of a batch.
+    batches: RwLock<()>,
 }
 
 impl LearntModel {
     /// Nothing is learnt yet.
     pub(crate) fn new(settings: RecommenderSettings, most_items: usize) -> Result<Self, SettingsError> {
         let state = ModelState::new(settings, most_items)?;
-        Ok(Self { state: RwLock::new(state), charts: Mutex::new(None) })
+        Ok(Self { state: RwLock::new(state), charts: KeptCharts::default(), batches: RwLock::default() })
     }
 
     /// As it is; nothing is learnt meanwhile.
@@ -55,15 +56,21 @@ impl LearntModel {
 
     /// Learns the next batch of a partition, up to which there is nothing else to learn.
     pub(crate) fn learn(&self, partition: Partition, batch: &LearntBatch) {
-        let state = &mut *self.write();
-        state.learn(partition, batch);
-        state.tell(batch);
+        let _whole = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+        for events in batch.events.chunks(LEARNT_AT_ONCE) {
+            let state = &mut *self.write();
+            state.learn_events(partition, batch, events);
+            state.tell(batch, events);
+        }
+        self.write().reach(partition, batch);
     }
 
     /// Forgets visitors, and learns nothing of theirs that was taken in before.
     pub(crate) fn erase(&self, erasures: &[Erasure]) {
         let mut state = self.write();
         erasures.iter().for_each(|erasure| state.erase(erasure));
+        drop(state);
+        self.charts.drop_kept();
     }
 
     /// The last erasure that was carried out.
@@ -88,7 +95,10 @@ impl LearntModel {
         state.index.restore(partition, &pages)?;
         let place = state.places.entry(partition).or_default();
         (place.raw_seq, place.newest) = (stored.pages_at, stored.newest);
-        stored.journal.iter().for_each(|batch| state.learn(partition, batch));
+        for batch in &stored.journal {
+            state.learn_events(partition, batch, &batch.events);
+            state.reach(partition, batch);
+        }
         state.places.entry(partition).or_default().raw_seq = stored.floor;
         Ok(())
     }
@@ -101,6 +111,7 @@ impl LearntModel {
 
     /// What has changed of a partition since this was last called; or all of it.
     pub(crate) fn take_pages(&self, partition: Partition, are_all: bool) -> PageChanges {
+        let _whole = self.batches.write().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *self.write();
         let changed = state.index.take_changes(partition);
         let changed = if are_all { all(state.index.snapshot(partition)) } else { changed };
@@ -110,15 +121,12 @@ impl LearntModel {
 
     /// What is popular, a moment ago at most.
     pub(crate) fn charts(&self, now: Timestamp) -> Arc<Charts> {
-        let mut kept = self.charts.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some((made, charts)) if made.elapsed() < CHARTS_FOR => charts.clone(),
-            _ => {
-                let charts = Arc::new(Charts::of(&self.read(), now));
-                *kept = Some((Instant::now(), charts.clone()));
-                charts
-            }
-        }
+        self.charts.get(&self.state, now)
+    }
+
+    /// Makes the charts anew, so that who asks need not.
+    pub(crate) fn renew_charts(&self, now: Timestamp) {
+        self.charts.renew(&self.state, now);
     }
 }
 

@@ -8,6 +8,8 @@ use crate::{app::Recommender, error::Error};
 
 /// How often it is looked whether others have had somebody forgotten.
 const LOOK_FOR_ERASURES: Duration = Duration::from_millis(200);
+/// How often charts are made anew while somebody asks for them: all items are looked at.
+const RENEW_CHARTS: Duration = Duration::from_millis(500);
 /// How often the index is measured: all sessions are looked at.
 const MEASURE: Duration = Duration::from_secs(60);
 /// How often what is old is deleted.
@@ -39,6 +41,22 @@ pub(crate) async fn carry_out_erasures(app: &Recommender) -> Result<(), Error> {
         app.telemetry.erased(erasures.len());
     }
     Ok(())
+}
+
+/// Makes charts anew, beside those who answer.
+pub(crate) async fn renew_charts(app: Arc<Recommender>) -> Result<(), Infallible> {
+    let mut looks = interval(RENEW_CHARTS);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = app.context.shutdown.cancelled() => return Ok(()),
+        }
+        let of = app.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || of.model.renew_charts(of.now())).await {
+            tracing::warn!(%error, "the charts could not be made anew");
+        }
+    }
 }
 
 /// Measures the index, and deletes what is old: on every replica, since it changes

@@ -171,6 +171,29 @@ async fn the_script_for_pages_is_served() {
 }
 
 #[tokio::test]
+async fn a_visit_of_nobody_who_is_known_is_forgotten() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    let seen = |visit: &str, product: &str| {
+        let data = json!({"product_id": product, "session_id": visit});
+        (event("product.viewed", None, data), enrichment(&["Books"]))
+    };
+    let events = [seen("v,1", "books-a"), seen("v,1", "only-there"), seen("v2", "books-a")];
+    let last = shop.publish(0, &events).await;
+    service.learnt(0, last).await;
+    let popular = "/v1/recommendations/popular";
+    service.until(popular, |answer| ids(answer).contains(&"only-there")).await;
+    assert_eq!(service.delete("/v1/sessions/v%2C1?sure").await.0, 400);
+    assert_eq!(service.delete("/v1/sessions/v%2C1").await.0, 200);
+    assert_eq!(ids(&service.get(popular).await.1), ["books-a"], "at once");
+    let late = shop.publish(0, &[seen("v,1", "only-there"), seen("v2", "books-b")]).await;
+    service.learnt(0, late).await;
+    service.until(popular, |answer| ids(answer).contains(&"books-b")).await;
+    assert!(!ids(&service.get(popular).await.1).contains(&"only-there"));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn keys_open_what_their_role_opens() {
     let (read, operate) = ("r".repeat(40), "o".repeat(40));
     let shop = Shop::open().await;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Range,
     sync::Arc,
 };
 
@@ -85,6 +86,17 @@ impl Items {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &KnownItem> {
         self.slots.iter().flatten()
+    }
+
+    /// Those whose numbers are within a range.
+    pub(crate) fn within(&self, numbers: Range<usize>) -> impl Iterator<Item = &KnownItem> {
+        let end = numbers.end.min(self.slots.len());
+        self.slots[numbers.start.min(end)..end].iter().flatten()
+    }
+
+    /// The number behind the last one that an item can have now.
+    pub(crate) const fn places(&self) -> usize {
+        self.slots.len()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -30,7 +30,8 @@ impl Index {
         let said = self.said(&self.neighbours(query));
         // What the session has may be said more of, or less.
         let returning = self.settings.returning * self.sessions.returns();
-        let own: HashSet<u32> = query.items.iter().filter_map(|recent| self.items.find(&recent.item)).collect();
+        let own: HashSet<u32, RandomState> =
+            query.items.iter().filter_map(|recent| self.items.find(&recent.item)).collect();
         let factor = |item| if own.contains(&item) { returning } else { 1.0 };
         self.best(said, factor, query.n, |item| item != latest.item && admits(item))
     }

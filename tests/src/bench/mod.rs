@@ -1,6 +1,7 @@
 //! The benchmark: the suite as separate processes on servers that sync, under the
 //! load generator that anybody can run (`tidemill bench`).
 
+mod asking;
 mod curves;
 mod generator;
 mod growing;
@@ -10,6 +11,7 @@ mod machine;
 mod nexmark;
 mod overload;
 mod plot;
+mod recommend;
 mod relay;
 mod report;
 mod scale;
@@ -17,6 +19,7 @@ mod settings;
 mod slack;
 mod suite;
 mod usage;
+mod visits;
 
 use std::{
     path::{Path, PathBuf},
@@ -26,7 +29,11 @@ use std::{
 use tidemill_domain::{Clock, SystemClock, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use self::nexmark::{NexmarkFigures, nexmark};
+pub use self::{
+    asking::AnswerTimes,
+    nexmark::{NexmarkFigures, nexmark},
+    recommend::{RecommendFigures, RecommendLoad, recommend},
+};
 pub use generator::Quantiles;
 pub use growing::grow;
 pub use growth::{Growth, GrowthPoint, RestartFigures};
@@ -84,6 +91,8 @@ pub struct Options {
     pub keep: Option<PathBuf>,
     /// Whether the run's folder stays.
     pub keep_folder: bool,
+    /// Whether recommendation is measured, and not the rest.
+    pub with_recommendation: bool,
 }
 
 /// Holds a run.
@@ -161,8 +170,11 @@ struct ShopFigures {
 impl Bench {
     fn new(options: &Options, folder: PathBuf, journal: Journal) -> Result<Self, Error> {
         let programs = folder.join("bin");
-        let names = Service::ALL.map(|service| PathBuf::from(service.binary()));
-        let others = ["tidemill", "jetstream-relay"].map(PathBuf::from);
+        let names = Service::CHAIN.map(|service| PathBuf::from(service.binary()));
+        let others = match options.with_recommendation {
+            true => vec![PathBuf::from(Service::Recommendation.binary())],
+            false => ["tidemill", "jetstream-relay"].map(PathBuf::from).into(),
+        };
         stage_programs(&programs, &names.into_iter().chain(others).collect::<Vec<_>>())?;
         let generator = LoadGenerator { program: programs.join("tidemill") };
         Ok(Self { store: options.store, seconds: float(options.seconds), folder, programs, generator, journal })

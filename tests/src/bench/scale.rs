@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::settings::{REFERENCE_JOB, REFERENCE_METRIC};
-use crate::error::Error;
+use crate::{error::Error, service::Service};
 
 /// What is set.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Scale {
     /// Rules over invoice lines beside the built-in ones, none of which fires: one
     /// half over events, the other over totals.
     pub(super) rules: u64,
+    /// Interactions that recommendation keeps in each partition; without, it does not run.
+    pub(super) interactions: Option<u64>,
     /// Bytes that readers may have before them until senders are to wait.
     pub(super) backlog_bytes: Option<u64>,
 }
@@ -25,6 +27,11 @@ const RULES: [(&str, &str); 2] = [
 ];
 
 impl Scale {
+    /// The services that run.
+    pub(super) fn services(&self) -> Vec<Service> {
+        Service::CHAIN.into_iter().chain(self.interactions.map(|_| Service::Recommendation)).collect()
+    }
+
     /// Writes the metrics beyond the first into the folder of metrics.
     pub(super) fn write_metrics(&self, folder: &Path) -> Result<(), Error> {
         for n in 1..self.metrics {

@@ -101,6 +101,12 @@ impl Settings<'_> {
                 sections.push(metrics);
             }
             Service::Reporting => sections.push(metrics),
+            Service::Recommendation => {
+                let kept = self.scale.interactions.map(|most| ("interactions_per_partition", most.to_string()));
+                sections.push(section("index", kept.as_slice()));
+            }
+            // It is measured by benchmarks of its own.
+            Service::Lake => {}
         }
         sections.concat()
     }

@@ -109,8 +109,9 @@ impl Suite {
             std::fs::create_dir_all(folder.join(name)).map_err(Error::file(folder.join(name)))?;
         }
         let nats = NatsServer::start_monitored(&folder.join("nats"), 0).await.map_err(Error::program("nats-server"))?;
+        let wanted = scale.services();
         let databases: Vec<&str> =
-            Service::ALL.iter().filter(|s| s.has_store()).map(|s| s.name()).chain(["metrics"]).collect();
+            wanted.iter().filter(|s| s.has_store()).map(|s| s.name()).chain(["metrics"]).collect();
         let postgres = match store {
             StoreKind::Sqlite => None,
             StoreKind::Postgres => {
@@ -121,7 +122,7 @@ impl Suite {
         let http =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(Error::program("the HTTP client"))?;
         let mut services = Vec::new();
-        for service in Service::ALL {
+        for service in wanted {
             let listen = SocketAddr::from(([127, 0, 0, 1], ports.take()?));
             let settings = Settings {
                 service,
@@ -195,7 +196,13 @@ impl Suite {
         found.ok_or_else(|| Error::Refused(format!("{of} was not started")))
     }
 
-    /// The sum of a service's gauge over its labels.
+    /// Where a service listens.
+    pub(super) fn address(&self, of: Service) -> Result<SocketAddr, Error> {
+        self.replica(of).map(Replica::address)
+    }
+
+    /// The sum of a service's metric over its labels, or the value for labels that are
+    /// named.
     pub(super) async fn gauge(&self, of: Service, name: &str) -> Result<f64, Error> {
         let failed = |error: reqwest::Error| Error::Program { program: of.binary(), reason: error.to_string() };
         let url = format!("http://{}/metrics", self.replica(of)?.address());
@@ -230,7 +237,7 @@ impl Suite {
 fn sum_of(text: &str, name: &str) -> f64 {
     let of_line = |line: &str| {
         let rest = line.strip_prefix(name)?;
-        let is_it = rest.starts_with('{') || rest.starts_with(' ');
+        let is_it = rest.starts_with(['{', ' ']);
         if is_it { rest.rsplit(' ').next()?.parse::<f64>().ok() } else { None }
     };
     text.lines().filter_map(of_line).sum()

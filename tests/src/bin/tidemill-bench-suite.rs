@@ -6,7 +6,9 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tidemill_tests::bench::{self, Growth, GrowthPoint, NexmarkFigures, Options, StoreKind};
+use tidemill_tests::bench::{
+    self, AnswerTimes, Growth, GrowthPoint, NexmarkFigures, Options, RecommendFigures, RecommendLoad, StoreKind,
+};
 
 /// Measure the suite as separate processes on servers that sync, and check every
 /// number on the way.
@@ -26,7 +28,8 @@ use tidemill_tests::bench::{self, Growth, GrowthPoint, NexmarkFigures, Options, 
         tidemill-bench-suite --store postgres --seconds 30\n  \
         tidemill-bench-suite --keep                  add it to docs/performance/history.jsonl\n  \
         tidemill-bench-suite --grow partitions --grow rules   what an event costs as these grow\n  \
-        tidemill-bench-suite --nexmark               Nexmark's queries"
+        tidemill-bench-suite --nexmark               Nexmark's queries\n  \
+        tidemill-bench-suite --recommend --seconds 60   recommendation under questions and events"
 )]
 struct Arguments {
     /// Where services keep what they know
@@ -53,6 +56,26 @@ struct Arguments {
     /// place of all else
     #[arg(long, conflicts_with_all = ["keep", "draw", "grow"])]
     nexmark: bool,
+    /// Ask recommendation at a fixed rate while it learns, and check its answers; in place
+    /// of all else
+    #[arg(long, conflicts_with_all = ["keep", "draw", "grow", "nexmark"])]
+    recommend: bool,
+    /// Sessions that recommendation has learnt before it is asked
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, requires = "recommend",
+        value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
+    sessions: u64,
+    /// Items that they are about
+    #[arg(long, value_name = "N", default_value_t = 100_000, requires = "recommend",
+        value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
+    items: u64,
+    /// Questions a second
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "recommend",
+        value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    asked: u64,
+    /// Events a second that are learnt meanwhile
+    #[arg(long, value_name = "N", default_value_t = 5_000, requires = "recommend",
+        value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    ingested: u64,
     /// Where curves are kept
     #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
     curves: PathBuf,
@@ -66,15 +89,27 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { store, seconds, folder, keep, history, grow, nexmark, curves, draw, keep_folder } =
-        Arguments::parse();
+    let arguments = Arguments::parse();
+    let load = RecommendLoad {
+        sessions: arguments.sessions,
+        items: arguments.items,
+        asked_per_s: arguments.asked,
+        ingested_per_s: arguments.ingested,
+    };
+    let Arguments {
+        store, seconds, folder, keep, history, grow, nexmark, recommend, curves, draw, keep_folder, ..
+    } = arguments;
     if draw {
         return match bench::draw(&history) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(error),
         };
     }
-    let options = Options { store, seconds, folder, keep: keep.then_some(history), keep_folder };
+    let keep = keep.then_some(history);
+    let options = Options { store, seconds, folder, keep, keep_folder, with_recommendation: recommend };
+    if recommend {
+        return recommended(bench::recommend(&options, load).await);
+    }
     if !grow.is_empty() {
         return match bench::grow(&options, &grow, &curves).await {
             Ok(points) if points.iter().all(GrowthPoint::is_good) => ExitCode::SUCCESS,
@@ -98,6 +133,24 @@ async fn main() -> ExitCode {
         Err(error) => return failed(error),
     }
     if figures.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tells what recommendation came to; the last line is JSON.
+fn recommended(figures: Result<RecommendFigures, impl std::fmt::Display>) -> ExitCode {
+    let figures = match figures {
+        Ok(figures) => figures,
+        Err(error) => return failed(error),
+    };
+    for (what, times) in [("all answers", figures.answers_ms), ("visits", figures.visits_ms)] {
+        if let Some(AnswerTimes { p50, p90, p99, p999, max, count }) = times {
+            println!("{what}: p50 {p50:.2} ms, p90 {p90:.2}, p99 {p99:.2}, p99.9 {p999:.2}, worst {max:.1} ({count})");
+        }
+    }
+    match serde_json::to_string(&figures) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    if figures.is_good() { ExitCode::SUCCESS } else { failed("an answer is wrong, or missing") }
 }
 
 /// Tells what each query came to; the last line is JSON.

@@ -6,7 +6,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tidemill_tests::chaos::{self, Kind, Options, Replicas};
+use tidemill_tests::chaos::{self, Kind, Options, Replicas, Service};
 
 /// Kill, hold, cut off and restart every part of a suite while a shop trades,
 /// and compare every number with the truth.
@@ -41,9 +41,10 @@ struct Arguments {
     /// Invoice lines: the first ones of the data set [default: all of them]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     lines: Option<u32>,
-    /// Processes of each service: one number, or five for ingestion,
-    /// enrichment, aggregation, alert and reporting
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "2,3,3,2,2")]
+    /// Processes of each service: one number, or seven for ingestion,
+    /// enrichment, aggregation, alert, reporting, recommendation and the lake;
+    /// 0 leaves out one of the last two
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "2,3,3,2,2,2,2")]
     replicas: Vec<u8>,
     /// Online Retail: CSV, or CSV compressed with zstd [default: the one
     /// beside the checkout, else lines are made]
@@ -59,15 +60,9 @@ struct Arguments {
 
 impl Arguments {
     fn options(self) -> Result<Options, String> {
-        let replicas = match self.replicas[..] {
-            [n] => Replicas::all(n),
-            [ingestion, enrichment, aggregation, alert, reporting] => {
-                Replicas { ingestion, enrichment, aggregation, alert, reporting }
-            }
-            _ => return Err("--replicas takes one number or five".into()),
-        };
-        if self.replicas.contains(&0) {
-            return Err("--replicas: every service needs one".into());
+        let replicas = Replicas::given(&self.replicas).ok_or("--replicas takes one number or seven")?;
+        if Service::CHAIN.into_iter().any(|service| replicas.of(service) == 0) {
+            return Err("--replicas: all but recommendation and the lake need one".into());
         }
         let lines = self.lines.map(usize::try_from).transpose().map_err(|e| e.to_string())?;
         let data = self.data.or_else(chaos::shared_data_set);

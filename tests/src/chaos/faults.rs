@@ -1,6 +1,12 @@
 //! Makes the faults of a plan happen.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs::{File, create_dir, remove_dir_all, remove_file, rename},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::join_all;
 use tokio::{
@@ -9,8 +15,9 @@ use tokio::{
 };
 
 use super::{
+    fault::{Fault, Kind},
     nats,
-    schedule::{Fault, Kind, Plan},
+    schedule::Plan,
     suite::Suite,
 };
 use crate::{
@@ -26,6 +33,8 @@ use crate::{
 const AT_ONCE: usize = 3;
 /// How long a replica that was added may take until it works.
 const JOIN: Duration = Duration::from_secs(20);
+/// How often tables are put back where somebody else is in the way.
+const TRIES: u32 = 1_000;
 /// How long faults wait for senders that a fault holds up.
 const WAIT_FOR_TRAFFIC: Duration = Duration::from_secs(20);
 
@@ -117,6 +126,33 @@ async fn commit(suite: &Arc<Suite>, fault: &Fault, number: usize) -> Result<(), 
         Fault::SlackAway { calls } => {
             suite.slack.fail_next(*calls);
             Ok(())
+        }
+        Fault::LakeAway { lasts, is_empty } => {
+            let _storm = suite.weather.storm();
+            lake_away(&suite.lake(), *lasts, *is_empty).await
+        }
+    }
+}
+
+/// The tables are elsewhere for a while, as if their volume were gone. Meanwhile nothing
+/// can be put where they were, or it goes into a folder that is another one.
+async fn lake_away(tables: &Path, lasts: Duration, is_empty: bool) -> Result<(), Error> {
+    let away = tables.with_extension("away");
+    if !tables.is_dir() || rename(tables, &away).is_err() {
+        // There are none yet, or they are away already.
+        return Ok(());
+    }
+    // Somebody may have begun other tables in the moment before: these go.
+    let _ = if is_empty { create_dir(tables) } else { File::create_new(tables).map(drop) };
+    sleep(lasts).await;
+    let mut tries = 0;
+    loop {
+        let removed = if tables.is_dir() { remove_dir_all(tables) } else { remove_file(tables) };
+        match removed.and_then(|()| rename(&away, tables)) {
+            Ok(()) => return Ok(()),
+            // Whoever writes there makes the folder again.
+            Err(_) if tries < TRIES => tries += 1,
+            Err(error) => return Err(Error::file(tables)(error)),
         }
     }
 }

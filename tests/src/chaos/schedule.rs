@@ -1,16 +1,18 @@
 //! Which faults a seed means, on whom, when and for how long.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
-use clap::ValueEnum;
 use rand::{
     Rng, SeedableRng,
     rngs::StdRng,
-    seq::{IndexedRandom, SliceRandom},
+    seq::{IndexedRandom, IteratorRandom, SliceRandom},
 };
-use serde::Serialize;
 
-use super::{proxy::Trouble, replicas::Replicas};
+use super::{
+    fault::{Dependency, Fault, Kind},
+    proxy::Trouble,
+    replicas::Replicas,
+};
 use crate::service::Service;
 
 /// Milliseconds from one fault's beginning to the next one's.
@@ -18,61 +20,8 @@ const GAP: std::ops::Range<u64> = 800..3_500;
 /// How long a lease lasts; a replica that is held longer has lost its own.
 const LEASE_MILLIS: u64 = 6_000;
 
-/// What is reached through proxies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Dependency {
-    /// The log.
-    Nats,
-    /// The services' databases.
-    Postgres,
-    /// The metrics store, where it is InfluxDB.
-    Influx,
-}
-
-impl fmt::Display for Dependency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nats => "NATS",
-            Self::Postgres => "PostgreSQL",
-            Self::Influx => "InfluxDB",
-        })
-    }
-}
-
-/// Kinds of faults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// SIGKILL to a replica, and a start after a while.
-    Kill,
-    /// SIGTERM to a replica, and a start after a while.
-    Terminate,
-    /// SIGSTOP to a replica, and SIGCONT after a while.
-    Pause,
-    /// One more replica of a service for a while.
-    Scale,
-    /// SIGKILL to the nats-server, and a start after a while.
-    NatsKill,
-    /// SIGTERM to the nats-server, and a start after a while.
-    NatsRestart,
-    /// An immediate stop of PostgreSQL, and a start after a while.
-    PostgresCrash,
-    /// A fast stop of PostgreSQL, and a start after a while.
-    PostgresRestart,
-    /// Connections to a dependency break.
-    Sever,
-    /// Connections to a dependency break, and none can be made for a while.
-    Refuse,
-    /// Nothing passes to or from a dependency for a while.
-    Stall,
-    /// Everything to and from a dependency comes late for a while.
-    Slow,
-    /// Slack refuses some calls.
-    SlackAway,
-}
-
-/// How often each kind comes, of 26.
-const DECK: [(Kind, usize); 13] = [
+/// How often each kind comes, of 28.
+const DECK: [(Kind, usize); 15] = [
     (Kind::Kill, 5),
     (Kind::Terminate, 3),
     (Kind::Pause, 4),
@@ -86,82 +35,9 @@ const DECK: [(Kind, usize); 13] = [
     (Kind::Stall, 2),
     (Kind::Slow, 1),
     (Kind::SlackAway, 1),
+    (Kind::LakeAway, 1),
+    (Kind::LakeEmpty, 1),
 ];
-
-/// Something that goes wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// SIGKILL, and a start after a while.
-    Kill { replica: String, down: Duration },
-    /// SIGTERM, and a start after a while.
-    Terminate { replica: String, down: Duration },
-    /// SIGSTOP, and SIGCONT after a while.
-    Pause { replica: String, lasts: Duration },
-    /// One more replica of a service for a while.
-    Scale { service: Service, lasts: Duration },
-    /// The nats-server is killed, and comes back.
-    NatsKill { down: Duration },
-    /// The nats-server is ended in order, and comes back.
-    NatsRestart { down: Duration },
-    /// PostgreSQL ends without a checkpoint, and recovers.
-    PostgresCrash { down: Duration },
-    /// PostgreSQL ends in order, and comes back.
-    PostgresRestart { down: Duration },
-    /// The network between a dependency and one replica, or all of them.
-    Network { dependency: Dependency, replica: Option<String>, trouble: Trouble },
-    /// Slack refuses so many calls.
-    SlackAway { calls: u32 },
-}
-
-impl Fault {
-    /// What it is counted as.
-    pub(super) fn kind(&self) -> Kind {
-        match self {
-            Self::Kill { .. } => Kind::Kill,
-            Self::Terminate { .. } => Kind::Terminate,
-            Self::Pause { .. } => Kind::Pause,
-            Self::Scale { .. } => Kind::Scale,
-            Self::NatsKill { .. } => Kind::NatsKill,
-            Self::NatsRestart { .. } => Kind::NatsRestart,
-            Self::PostgresCrash { .. } => Kind::PostgresCrash,
-            Self::PostgresRestart { .. } => Kind::PostgresRestart,
-            Self::Network { trouble, .. } => match trouble {
-                Trouble::Sever => Kind::Sever,
-                Trouble::Refuse(_) => Kind::Refuse,
-                Trouble::Stall(_) => Kind::Stall,
-                Trouble::Slow(..) => Kind::Slow,
-            },
-            Self::SlackAway { .. } => Kind::SlackAway,
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kill { replica, down } => write!(f, "SIGKILL {replica}, down for {down:?}"),
-            Self::Terminate { replica, down } => write!(f, "SIGTERM {replica}, down for {down:?}"),
-            Self::Pause { replica, lasts } => write!(f, "SIGSTOP {replica} for {lasts:?}"),
-            Self::Scale { service, lasts } => write!(f, "one more {service} for {lasts:?}"),
-            Self::NatsKill { down } => write!(f, "SIGKILL nats-server, down for {down:?}"),
-            Self::NatsRestart { down } => write!(f, "SIGTERM nats-server, down for {down:?}"),
-            Self::PostgresCrash { down } => write!(f, "immediate stop of PostgreSQL, down for {down:?}"),
-            Self::PostgresRestart { down } => write!(f, "fast stop of PostgreSQL, down for {down:?}"),
-            Self::Network { dependency, replica, trouble } => {
-                let whose = replica.as_deref().unwrap_or("everybody");
-                match trouble {
-                    Trouble::Sever => write!(f, "sever {whose} from {dependency}"),
-                    Trouble::Refuse(lasts) => write!(f, "refuse {whose} connections to {dependency} for {lasts:?}"),
-                    Trouble::Stall(lasts) => write!(f, "stall {whose} and {dependency} for {lasts:?}"),
-                    Trouble::Slow(lasts, delay) => {
-                        write!(f, "slow {whose} and {dependency} down by {delay:?} for {lasts:?}")
-                    }
-                }
-            }
-            Self::SlackAway { calls } => write!(f, "Slack refuses {calls} calls"),
-        }
-    }
-}
 
 /// A fault and when it comes, counted from the fault before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,10 +64,11 @@ impl Plan {
         if influx {
             dependencies.push(Dependency::Influx);
         }
+        let is_wanted =
+            |kind: Kind| (only.is_empty() || only.contains(&kind)) && (!kind.is_of_lake() || replicas.lake > 0);
         let mut dice = Dice { rng: StdRng::seed_from_u64(seed), replicas: replicas.names(), dependencies };
         let mut steps = Vec::with_capacity(faults);
-        let full: Vec<(Kind, usize)> =
-            DECK.into_iter().filter(|(kind, _)| only.is_empty() || only.contains(kind)).collect();
+        let full: Vec<(Kind, usize)> = DECK.into_iter().filter(|(kind, _)| is_wanted(*kind)).collect();
         let mut deck: Vec<Kind> = full.iter().map(|(kind, _)| *kind).collect();
         while steps.len() < faults {
             deck.shuffle(&mut dice.rng);
@@ -251,8 +128,9 @@ impl Dice {
             Kind::Terminate => Fault::Terminate { replica: self.replica(|_| true), down: self.millis(50..4_000) },
             Kind::Pause => Fault::Pause { replica: self.replica(|_| true), lasts: self.while_away() },
             Kind::Scale => {
-                let stateful = [Service::Enrichment, Service::Aggregation, Service::Alert, Service::Reporting];
-                let service = stateful.choose(&mut self.rng).copied().unwrap_or(Service::Aggregation);
+                let stateful = self.replicas.iter().map(|(service, _)| *service).filter(|service| service.has_store());
+                let stateful: BTreeSet<Service> = stateful.collect();
+                let service = stateful.into_iter().choose(&mut self.rng).unwrap_or(Service::Aggregation);
                 Fault::Scale { service, lasts: self.millis(3_000..12_000) }
             }
             Kind::NatsKill => Fault::NatsKill { down: self.millis(50..5_000) },
@@ -273,6 +151,8 @@ impl Dice {
                 self.network(Trouble::Slow(lasts, delay))
             }
             Kind::SlackAway => Fault::SlackAway { calls: self.rng.random_range(1..6) },
+            Kind::LakeAway => Fault::LakeAway { lasts: self.millis(500..8_000), is_empty: false },
+            Kind::LakeEmpty => Fault::LakeAway { lasts: self.millis(500..8_000), is_empty: true },
         }
     }
 
@@ -290,8 +170,6 @@ impl Dice {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -304,6 +182,9 @@ mod tests {
         assert_eq!(first.len(), DECK.len());
         // A shorter plan is the beginning of a longer one.
         assert_eq!(Plan::new(7, 20, &[], Replicas::default(), false).steps, plan.steps[..20]);
+        let without = Replicas { lake: 0, ..Replicas::default() };
+        let dry = Plan::new(7, 240, &[], without, false);
+        assert!(dry.steps.iter().all(|step| !step.fault.kind().is_of_lake()));
         let only = Plan::new(7, 20, &[Kind::Kill], Replicas::default(), false);
         assert!(only.steps.iter().all(|step| step.fault.kind() == Kind::Kill));
     }

@@ -1,6 +1,6 @@
 //! Each replica's configuration: the text that an operator would write.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use super::influx;
 use crate::service::Service;
@@ -8,6 +8,12 @@ use crate::service::Service;
 /// Events that one replica of alert tells Slack of in a minute: none goes into
 /// a summary, so that each can be looked for.
 const MESSAGES_PER_MINUTE: u32 = 100_000;
+
+/// The folder of the lake's tables, in that of the run.
+pub(super) const LAKE: &str = "lake";
+/// Rules of recommendation by which nothing is left out, preferred or filled up: answers
+/// are what the index says.
+pub(super) const RULES: (&str, &str) = ("recommendation.yaml", "exclude: []\nboost: []\nfallbacks: []\n");
 
 /// What a replica's configuration is made of.
 pub(super) struct Settings<'a> {
@@ -23,6 +29,8 @@ pub(super) struct Settings<'a> {
     pub(super) influx: Option<SocketAddr>,
     /// Where alerts are posted.
     pub(super) slack: &'a str,
+    /// The folder of the run.
+    pub(super) folder: &'a Path,
 }
 
 impl Settings<'_> {
@@ -44,7 +52,27 @@ impl Settings<'_> {
             let limit = MESSAGES_PER_MINUTE.to_string();
             sections.push(section("slack", &[("webhook_url", quoted(self.slack)), ("messages_per_minute", limit)]));
         }
+        match self.service {
+            Service::Recommendation => {
+                sections.push(section("rules", &[("file", path(&self.folder.join("config").join(RULES.0)))]));
+            }
+            Service::Lake => sections.extend(self.lake()),
+            _ => {}
+        }
         sections.concat()
+    }
+
+    /// Everything happens often, so that faults are likely to come into the midst of it.
+    fn lake(&self) -> [String; 5] {
+        let every = |name, seconds: u32| section(name, &[("every_seconds", seconds.to_string())]);
+        let interval = ("checkpoint_interval", 3.to_string());
+        [
+            section("lake", &[("url", path(&self.folder.join(LAKE))), interval]),
+            every("bronze", 1),
+            every("silver", 1),
+            every("gold", 5),
+            section("upkeep", &[("every_minutes", 1.to_string()), ("least_files", 4.to_string())]),
+        ]
     }
 
     fn metrics_store(&self, postgres: SocketAddr) -> String {
@@ -72,6 +100,10 @@ fn section(name: &str, values: &[(&str, String)]) -> String {
 
 fn database(server: SocketAddr, name: &str) -> String {
     quoted(&format!("postgres://tidemill@{server}/{name}"))
+}
+
+fn path(path: &Path) -> String {
+    quoted(&path.display().to_string())
 }
 
 /// A TOML basic string; JSON's escapes are a part of TOML's.

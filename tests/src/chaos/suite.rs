@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -15,7 +15,14 @@ use std::{
 use tidemill_testkit::FakeSlack;
 use tokio::time::sleep;
 
-use super::{influx::Influx, nats::Nats, proxy::Proxy, replicas::Replicas, schedule::Dependency, settings::Settings};
+use super::{
+    fault::Dependency,
+    influx::Influx,
+    nats::Nats,
+    proxy::Proxy,
+    replicas::Replicas,
+    settings::{self, Settings},
+};
 use crate::{
     error::Error,
     journal::Journal,
@@ -68,14 +75,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Suite {
     /// Starts everything under `folder`, and waits until it is ready.
     pub(super) async fn start(folder: PathBuf, replicas: Replicas, journal: Journal) -> Result<Self, Error> {
-        stage_binaries(&folder.join("bin"))?;
+        stage_binaries(&folder.join("bin"), replicas.services())?;
         for name in ["config", "logs"] {
             std::fs::create_dir_all(folder.join(name)).map_err(Error::file(folder.join(name)))?;
         }
+        let rules = folder.join("config").join(settings::RULES.0);
+        std::fs::write(&rules, settings::RULES.1).map_err(Error::file(&rules))?;
         let mut ports = Ports::new();
         let nats = Nats::start(&folder.join("nats"), ports.take()?).await?;
         let databases: Vec<&str> =
-            Service::ALL.iter().filter(|s| s.has_store()).map(|s| s.name()).chain(["metrics"]).collect();
+            replicas.services().filter(|s| s.has_store()).map(Service::name).chain(["metrics"]).collect();
         let postgres = Postgres::start(&folder.join("postgres"), ports.take()?, &databases, Sync::Off).await?;
         let influx = Influx::start(&folder.join("influx"), ports.take()?).await?;
         journal.note(format_args!(
@@ -140,7 +149,15 @@ impl Suite {
             }
             _ => None,
         };
-        let settings = Settings { service, listen, nats, postgres, influx, slack: &self.slack.webhook_url() };
+        let settings = Settings {
+            service,
+            listen,
+            nats,
+            postgres,
+            influx,
+            slack: &self.slack.webhook_url(),
+            folder: &self.folder,
+        };
         let config = self.folder.join("config").join(format!("{name}.toml"));
         std::fs::write(&config, settings.toml()).map_err(Error::file(&config))?;
         let launch = Launch {
@@ -153,6 +170,16 @@ impl Suite {
         replica.start().await?;
         lock(&self.replicas).insert(name.into(), replica.clone());
         Ok(replica)
+    }
+
+    /// The folder of the lake's tables.
+    pub(super) fn lake(&self) -> PathBuf {
+        self.folder.join(settings::LAKE)
+    }
+
+    /// The folder of the run.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Forgets a replica that was ended.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::schedule::Kind;
+use super::fault::Kind;
 
 /// The last line of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -37,6 +37,12 @@ pub struct Verdict {
     pub equals_truth: bool,
     /// Orders that must raise one alert each, and the alerts there are.
     pub alerts: [u64; 2],
+    /// How often recommendation was asked to forget a visitor.
+    pub forgotten: u64,
+    /// Answers of recommendation that were compared with the log.
+    pub recommendations: u64,
+    /// Events of the lake's bronze, where it was run.
+    pub lake_events: Option<u64>,
     /// Processes that ended though nobody had ended them.
     pub ended_by_themselves: u64,
     /// How long the run took.

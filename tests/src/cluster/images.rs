@@ -10,7 +10,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Names of all images of a tag: one a service, and the command line's.
 fn names(prefix: &str, tag: &str) -> Vec<String> {
-    let all = Service::ALL.iter().map(|service| service.name()).chain(["tidemill"]);
+    let all = Service::CHAIN.iter().map(|service| service.name()).chain(["tidemill"]);
     all.map(|name| format!("{prefix}/{name}:{tag}")).collect()
 }
 

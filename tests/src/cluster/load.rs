@@ -98,6 +98,7 @@ impl Load {
                 doors: way.doors.clone(),
                 key: Some(way.key.clone()),
                 largest: LARGEST_BATCH,
+                acknowledged: Arc::default(),
                 pace: pace.clone(),
                 journal: journal.clone(),
             };

@@ -516,7 +516,7 @@ async fn tell_all(release: &Release, folder: &Path, journal: &Journal) {
         ("events.txt".to_owned(), kubectl.call(["get", "events", "--sort-by=.lastTimestamp"])),
         ("describe.txt".to_owned(), kubectl.call(["describe", "pods"])),
     ];
-    let components = Service::ALL.iter().map(|service| service.name()).chain(["nats", "postgres", "test"]);
+    let components = Service::CHAIN.iter().map(|service| service.name()).chain(["nats", "postgres", "test"]);
     calls.extend(components.map(|component| {
         let selector = format!("--selector={}", release::selector_of(component));
         let logs = kubectl.call(["logs", &selector, "--prefix", "--tail=2000", "--max-log-requests=20"]);

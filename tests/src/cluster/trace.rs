@@ -29,7 +29,7 @@ pub(super) async fn read_back(jaeger: SocketAddr, traces: &Traces, journal: &Jou
             let id = trace.trace_id_hex();
             let answer = ask(&id).await?;
             let (seen, spans) = parts(&answer);
-            if seen.len() == Service::ALL.len() {
+            if seen.len() == Service::CHAIN.len() {
                 return Ok((id, seen.join(", "), spans));
             }
             if !seen.is_empty() {
@@ -40,7 +40,7 @@ pub(super) async fn read_back(jaeger: SocketAddr, traces: &Traces, journal: &Jou
     })
     .await?;
     journal.note(format_args!("trace {id}: {spans} spans of {seen}"));
-    Ok(u64::try_from(Service::ALL.len()).unwrap_or_default())
+    Ok(u64::try_from(Service::CHAIN.len()).unwrap_or_default())
 }
 
 /// Our services that have a span in an answer's trace, and its spans.
@@ -49,7 +49,7 @@ fn parts(answer: &Value) -> (Vec<&str>, usize) {
     let processes = trace["processes"].as_object();
     let names = processes.into_iter().flat_map(|all| all.values()).filter_map(|one| one["serviceName"].as_str());
     let ours: BTreeSet<&str> =
-        names.filter(|name| Service::ALL.iter().any(|service| service.name() == *name)).collect();
+        names.filter(|name| Service::CHAIN.iter().any(|service| service.name() == *name)).collect();
     (ours.into_iter().collect(), trace["spans"].as_array().map_or(0, Vec::len))
 }
 

@@ -7,9 +7,16 @@ use std::{
 
 use crate::{error::Error, service::Service};
 
-/// Puts the services' programs into `folder`, see [`stage_programs`].
-pub(crate) fn stage_binaries(folder: &Path) -> Result<(), Error> {
-    stage_programs(folder, &Service::ALL.map(|service| PathBuf::from(service.binary())))
+/// Puts the programs of services into `folder`, see [`stage_programs`].
+pub(crate) fn stage_binaries(folder: &Path, services: impl Iterator<Item = Service>) -> Result<(), Error> {
+    let programs: Vec<PathBuf> = services.map(|service| service.binary().into()).collect();
+    stage_programs(folder, &programs)
+}
+
+/// Whether a service's program is there to be put anywhere.
+pub(crate) fn is_built(service: Service) -> bool {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.ancestors().skip(1).take(2).any(|folder| folder.join(service.binary()).is_file())
 }
 
 /// Puts programs into `folder`: from where this program is, or from the folder

@@ -1,9 +1,11 @@
 //! A shop that trades, for runs that disturb the suite meanwhile: what is sent
-//! ([`dataset`], [`traffic`]), who sends it ([`till`]), what must come of it
+//! ([`dataset`], [`traffic`],
+//! [`storefront`]), who sends it ([`till`]), what must come of it
 //! ([`truth`]), and what did ([`reader`]).
 
 pub(crate) mod dataset;
 pub(crate) mod reader;
+pub(crate) mod storefront;
 pub(crate) mod till;
 pub(crate) mod traffic;
 pub(crate) mod truth;

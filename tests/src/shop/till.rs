@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -172,6 +172,8 @@ pub(crate) struct Till {
     pub(crate) largest: usize,
     /// Where the requests' traces are noted; they have none without it.
     pub(crate) traces: Option<Traces>,
+    /// How many of its events were acknowledged, the first ones.
+    pub(crate) acknowledged: Arc<AtomicUsize>,
     /// In step with the others.
     pub(crate) pace: Arc<Pace>,
     /// What must not be is told here.
@@ -196,6 +198,7 @@ impl Till {
             let batch = &events[next..next + size];
             self.deliver(&http, &mut rng, batch, &mut tally).await?;
             next += size;
+            self.acknowledged.store(next, Ordering::Relaxed);
             self.pace.sent.fetch_add(u64::try_from(size).unwrap_or_default(), Ordering::Relaxed);
             if rng.random_bool(0.05) {
                 self.repeat(&http, &mut rng, batch, &mut tally).await?;

@@ -1,7 +1,13 @@
 //! What a request may ask for.
 
-use axum::extract::{Query, rejection::QueryRejection};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use axum::{
+    extract::{Query, rejection::QueryRejection},
+    http::Uri,
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use tidemill_recommender::MAX_ITEM_BYTES;
 use utoipa::IntoParams;
 
@@ -68,8 +74,9 @@ pub(super) struct VisitParameters {
     /// The visit's id: of somebody who is not known as a customer, or beside one.
     session: Option<String>,
     /// What the visitor looks at, by ids with commas between them, the latest last; 50 at
-    /// most. It is taken to come behind what is known of the visit. The latest is not
-    /// recommended; earlier ones may be, for visitors go back to what they saw.
+    /// most, with those of `item`. It is taken to come behind what is known of the visit.
+    /// The latest is not recommended; earlier ones may be, for visitors go back to what
+    /// they saw.
     items: Option<String>,
     /// Items at most; 20 without it.
     #[serde(default)]
@@ -94,15 +101,22 @@ impl ShelfParameters {
 }
 
 impl VisitParameters {
+    /// Of a query; `item` may be there several times, and stands for one id each.
+    pub(super) fn of(query: Option<&str>) -> Result<(Self, Vec<String>), Error> {
+        let (named, others): (Vec<&str>, Vec<&str>) =
+            query.unwrap_or_default().split('&').partition(|part| part.starts_with("item="));
+        let named: Vec<(String, String)> = parsed(&named)?;
+        Ok((parsed(&others)?, named.into_iter().map(|(_, id)| id).collect()))
+    }
+
     /// The visit, and what is wanted for it; and whose purchases are to be left out.
-    pub(super) fn read(self) -> Result<(VisitAsked, ListWanted, Option<VisitorId>), Error> {
+    pub(super) fn read(self, named: &[String]) -> Result<(VisitAsked, ListWanted, Option<VisitorId>), Error> {
         let Self { customer, session, items, n, category, exclude } = self;
         let customer = id("customer", customer)?.map(|id| VisitorId::customer(&id));
         let session = id("session", session)?.map(|id| VisitorId::session(&id));
-        let items: Vec<String> = match items {
-            Some(items) => items.split(',').map(item).collect::<Result<_, Error>>()?,
-            None => Vec::new(),
-        };
+        let of_list = items.as_deref().map(|items| items.split(',')).into_iter().flatten();
+        let items: Vec<String> =
+            of_list.chain(named.iter().map(String::as_str)).map(item).collect::<Result<_, Error>>()?;
         if items.len() > MAX_ITEMS {
             return Err(Error::Parameter(format!("items names more than {MAX_ITEMS}")));
         }
@@ -116,6 +130,12 @@ impl VisitParameters {
 
 fn wanted(n: ItemCount, category: Option<String>) -> Result<ListWanted, Error> {
     Ok(ListWanted { n: n.0, category: id("category", category)?, ..ListWanted::default() })
+}
+
+fn parsed<T: DeserializeOwned>(parts: &[&str]) -> Result<T, Error> {
+    let uri: Result<Uri, _> = format!("/?{}", parts.join("&")).parse();
+    let uri = uri.map_err(|error| Error::Parameter(error.to_string()))?;
+    given(Query::try_from_uri(&uri))
 }
 
 /// A name that is asked for.
@@ -139,4 +159,27 @@ pub(super) fn item(given: &str) -> Result<String, Error> {
 /// The parameters of a request; unknown ones are refused.
 pub(super) fn given<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Error> {
     query.map(|Query(given)| given).map_err(|rejection| Error::Parameter(rejection.body_text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(query: &str) -> Result<Vec<String>, String> {
+        let read = VisitParameters::of(Some(query)).and_then(|(given, named)| given.read(&named));
+        read.map(|(visit, _, _)| visit.items).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_id_with_a_comma_is_named_by_itself() {
+        assert_eq!(items("items=a,b&n=3").as_deref(), Ok(&["a", "b"].map(str::to_owned)[..]));
+        let named = items("item=a%2Cb&customer=c&item=d%26+e&items=x");
+        assert_eq!(named.as_deref(), Ok(&["x", "a,b", "d& e"].map(str::to_owned)[..]));
+        assert_eq!(items("").as_deref(), Ok(&[][..]));
+        for wrong in ["item=", "colour=red", "items=a,,b", "n=0"] {
+            assert!(items(wrong).is_err(), "{wrong}");
+        }
+        let many = vec!["item=a"; MAX_ITEMS + 1].join("&");
+        assert!(items(&many).is_err());
+    }
 }

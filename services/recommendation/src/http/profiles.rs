@@ -1,4 +1,5 @@
-//! `/v1/profiles/{customer}`: what is known of a customer, and its end.
+//! `/v1/profiles/{customer}`: what is known of a customer, and its end; and that of a
+//! visit.
 
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ pub(super) async fn profile(
 pub(super) struct ErasureAnswer {
     /// Its number: the store keeps when it was asked for, and by which key.
     number: u64,
-    /// No event of the customer is learnt that was taken in before or then.
+    /// No event of theirs is learnt that was taken in before or then.
     #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
 }
@@ -74,12 +75,40 @@ pub(super) async fn erase(
     caller: Caller,
 ) -> Result<Json<ErasureAnswer>, Error> {
     given(query)?;
-    let (customer, at) = (whose(customer)?, app.now());
+    forget(&app, whose(customer)?, caller.name()).await
+}
+
+/// Forget a visit.
+///
+/// For a visitor who is not known as a customer: everything that was learnt of the visit
+/// is forgotten as a customer's is. What names a customer, too, is the customer's, and
+/// stays.
+#[utoipa::path(delete, path = "/v1/sessions/{session}",
+    params(("session" = String, Path, description = "The visit's id")),
+    responses(
+        (status = 200, body = ErasureAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn erase_session(
+    State(app): State<Arc<Recommender>>,
+    Path(session): Path<String>,
+    query: NoneGiven,
+    caller: Caller,
+) -> Result<Json<ErasureAnswer>, Error> {
+    given(query)?;
+    let session = id("session", Some(session))?.unwrap_or_default();
+    forget(&app, VisitorId::session(&session), caller.name()).await
+}
+
+/// Forgets a customer with their visits, or a visit alone.
+async fn forget(app: &Recommender, visitor: VisitorId, by: &str) -> Result<Json<ErasureAnswer>, Error> {
+    let at = app.now();
     let until = at.plus_millis(NOTHING_FOR_MILLIS);
-    let order = ErasureOrder { customer, until, at, by: caller.name() };
+    let order = ErasureOrder { customer: visitor, until, at, by };
     let number = app.store.erase(order, app.bus.partitions().all()).await?;
-    tracing::info!(number, by = caller.name(), "a customer is forgotten");
-    carry_out_erasures(&app).await?;
+    tracing::info!(number, by, "a visitor is forgotten");
+    carry_out_erasures(app).await?;
     Ok(Json(ErasureAnswer { number, until }))
 }
 

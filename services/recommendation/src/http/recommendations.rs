@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Path, Query, RawQuery, State, rejection::QueryRejection},
 };
 use tidemill_service::Problem;
 
@@ -27,13 +27,18 @@ type AnswerMade = Result<Json<RecommendationsAnswer>, Error>;
 /// The visit is what is known of the customer's and the session's current one, and the
 /// items that the caller names. Where too little is known, the answer is filled up by what
 /// is popular in the visit's categories, and by what is popular.
-#[utoipa::path(get, path = "/v1/recommendations", params(VisitParameters), responses(
+#[utoipa::path(get, path = "/v1/recommendations", params(
+    VisitParameters,
+    ("item" = Option<Vec<String>>, Query,
+        description = "Like `items`, one id each time: of items with a comma in theirs"),
+), responses(
     (status = 200, body = RecommendationsAnswer),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn recommendations(State(app): State<Arc<Recommender>>, query: Given<VisitParameters>) -> AnswerMade {
-    let (visit, mut wanted, whose_purchases) = given(query)?.read()?;
+pub(super) async fn recommendations(State(app): State<Arc<Recommender>>, RawQuery(query): RawQuery) -> AnswerMade {
+    let (given, named) = VisitParameters::of(query.as_deref())?;
+    let (visit, mut wanted, whose_purchases) = given.read(&named)?;
     if let Some(customer) = whose_purchases {
         let profile = app.store.profile(customer).await?;
         wanted.without.extend(profile.into_iter().flat_map(|profile| profile.purchases).map(|bought| bought.item));

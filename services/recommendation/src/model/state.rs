@@ -7,7 +7,7 @@ use tidemill_recommender::{Index, Interaction, InteractionKind, RecommenderSetti
 
 use super::known_items::KnownItems;
 use crate::{
-    learning::{LearntBatch, VisitorId},
+    learning::{LearntBatch, LearntEvent, VisitorId},
     store::Erasure,
 };
 
@@ -51,9 +51,9 @@ impl ModelState {
         self.erased.get(&visitor).is_some_and(|until| *until >= batch.ingested_at)
     }
 
-    /// Takes in what a batch tells of products.
-    pub(super) fn tell(&mut self, batch: &LearntBatch) {
-        for event in &batch.events {
+    /// Takes in what events of a batch tell of products.
+    pub(super) fn tell(&mut self, batch: &LearntBatch, events: &[LearntEvent]) {
+        for event in events {
             if event.visitor().is_none_or(|visitor| !self.is_erased(visitor, batch)) {
                 event.items.iter().for_each(|item| self.items.tell(item, batch.raw_seq));
             }
@@ -73,20 +73,16 @@ impl ModelState {
         self.erased.retain(|_, until| *until >= before);
     }
 
-    /// Learns the next batch of a partition.
-    pub(super) fn learn(&mut self, partition: Partition, batch: &LearntBatch) {
-        let mut place = self.places.get(&partition).copied().unwrap_or_default();
-        place.raw_seq = batch.raw_seq;
-        if !batch.events.is_empty() {
-            place.ingested_at = Some(batch.ingested_at);
-        }
-        for event in &batch.events {
+    /// Learns the next events of a batch of a partition.
+    pub(super) fn learn_events(&mut self, partition: Partition, batch: &LearntBatch, events: &[LearntEvent]) {
+        for event in events {
             let Some(kind) = event.kind.interest() else { continue };
             let visitor = event.visitor().filter(|visitor| !self.is_erased(*visitor, batch));
             let Some(visitor) = visitor else {
                 (0..event.interactions()).for_each(|_| self.index.pass(partition));
                 continue;
             };
+            let place = self.places.entry(partition).or_default();
             place.newest = place.newest.max(Some(event.at));
             let (visitor, at) = (visitor.text(), event.at);
             let items = event.items.iter().map(|item| &*item.id);
@@ -97,7 +93,15 @@ impl ModelState {
                 }),
             }
         }
-        self.places.insert(partition, place);
+    }
+
+    /// All of a batch is learnt.
+    pub(super) fn reach(&mut self, partition: Partition, batch: &LearntBatch) {
+        let place = self.places.entry(partition).or_default();
+        place.raw_seq = batch.raw_seq;
+        if !batch.events.is_empty() {
+            place.ingested_at = Some(batch.ingested_at);
+        }
     }
 
     /// The last erasure that was carried out.

@@ -132,3 +132,38 @@ fn changed_pages_lead_to_where_all_pages_lead() {
     let pages = changed.changed.pages.into_iter().filter_map(|(page, body)| Some((page, body?))).collect();
     assert_eq!(model.read().index.snapshot(zero), PartitionSnapshot { learnt: 2, pages });
 }
+
+#[test]
+fn charts_tell_at_once_of_nobody_who_is_forgotten() {
+    let (model, zero, now) = (model(), Partition::new(0), Timestamp::saturating_from_millis(9));
+    let view = |who: &str, what: &str| event(LearntKind::View, who, 5, &[item(what, "Books", &[])]);
+    let seen = [view("c1", "secret"), view("c2", "p")];
+    model.learn(zero, &batch(1, &seen));
+    let charted = || -> Vec<String> {
+        let charts = model.charts(now);
+        assert_eq!(charts.of_category("Books").count(), charts.popular().len());
+        charts.popular().iter().map(|charted| charted.item.clone()).collect()
+    };
+    assert_eq!(charted(), ["p", "secret"]);
+    model.erase(&[erasure("c1", 1_000)]);
+    assert_eq!(charted(), ["p"]);
+    // What is learnt is in new ones, which need not be asked for.
+    model.learn(zero, &batch(2, &[view("c2", "q")]));
+    assert_eq!(charted(), ["p"]);
+    model.renew_charts(now);
+    assert_eq!(charted(), ["p", "q"]);
+}
+
+/// A batch that is learnt in several turns is one batch for all who look at it.
+#[test]
+fn a_long_batch_is_learnt_as_its_parts_are() {
+    let (one, other, zero) = (model(), model(), Partition::new(0));
+    let view = |n: usize| event(LearntKind::View, &format!("c{}", n % 9), n as i64, &[item("p", "Books", &[])]);
+    let events: Vec<LearntEvent> = (0..LEARNT_AT_ONCE * 2 + 5).map(view).collect();
+    one.learn(zero, &batch(7, &events));
+    for event in events {
+        other.learn(zero, &batch(7, &[event]));
+    }
+    assert_eq!(state(&one), state(&other));
+    assert_eq!(one.take_pages(zero, true).at, 7);
+}

@@ -21,7 +21,7 @@ pub(crate) struct Erasure {
     pub(crate) until: Timestamp,
 }
 
-/// A customer who is to be forgotten.
+/// A customer who is to be forgotten, or a visit of somebody who is not known as one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErasureOrder<'a> {
     pub(crate) customer: VisitorId,

@@ -9,7 +9,7 @@ use super::{
     reference::Reference,
     shapes::{Done, all_answers, ask, built, logs, settings},
 };
-use crate::{Index, PartitionSnapshot, page::Page};
+use crate::{ChartParts, Index, PartitionSnapshot, page::Page};
 
 fn partitions() -> impl Iterator<Item = Partition> {
     (0..3).map(Partition::new)
@@ -20,6 +20,14 @@ fn snapshots(index: &Index) -> Vec<PartitionSnapshot> {
 }
 
 proptest! {
+    #[test]
+    fn charts_that_are_made_in_parts_are_those_made_at_once(log in logs(), settings in settings(), part in 1..5_usize) {
+        let (index, now) = (built(&settings, &log), Timestamp::saturating_from_millis(1_700_000_000_000));
+        let mut parts = ChartParts::new(4, now);
+        while index.chart_on(&mut parts, part) {}
+        prop_assert_eq!(parts.end(), (index.popular(4, |_| true), index.trending(now, 4, |_| true)));
+    }
+
     #[test]
     fn equals_the_reference(log in logs(), settings in settings()) {
         let (index, reference) = (built(&settings, &log), Reference::of(&settings, &log));
