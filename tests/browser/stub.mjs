@@ -8,6 +8,10 @@ import { fileURLToPath } from "node:url";
 
 const ASSETS = new URL("../../services/reporting/assets/", import.meta.url);
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2" };
+/** As the real server has it. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const DAY = 86_400_000;
 /** As many windows as the API tells one by one where no resolution is named. */
 const LINE = 4000;
@@ -40,6 +44,8 @@ export class Stub {
   base = "EUR";
   /** Every request for a series or totals. */
   asked = [];
+  /** What is recommended: `[{item, category, reason}]` by the path behind `/v1/recommendations/`; a number is a refusal. */
+  recommended = {};
   away = false;
   #streams = new Set();
   #held = new Map();
@@ -101,14 +107,23 @@ export class Stub {
     if (!url.pathname.startsWith("/v1/")) return this.#file(url.pathname, response);
     await this.#held.get(url.pathname);
     if (url.pathname === "/v1/stream") return this.#stream(response);
+    if (url.pathname.startsWith("/v1/recommendations")) return this.#recommend(url, response);
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify(this.#json(url)));
   }
 
   async #file(path, response) {
-    const name = path === "/" ? "index.html" : path.replace("/assets/", "");
-    response.writeHead(200, { "content-type": TYPES[extname(name)] ?? "text/plain" });
+    const name = { "/": "index.html", "/products": "products.html" }[path] ?? path.replace("/assets/", "");
+    response.writeHead(200, { "content-type": TYPES[extname(name)] ?? "text/plain", "content-security-policy": POLICY });
     response.end(await readFile(fileURLToPath(new URL(name, ASSETS))));
+  }
+
+  #recommend(url, response) {
+    const items = this.recommended[decodeURIComponent(url.pathname.replace("/v1/recommendations/", ""))] ?? [];
+    const isRefused = typeof items === "number";
+    response.writeHead(isRefused ? items : 200, { "content-type": isRefused ? "application/problem+json" : "application/json" });
+    const answer = { as_of: new Date().toISOString(), items, model: { age_seconds: 0.1, partitions: [] } };
+    response.end(JSON.stringify(isRefused ? { status: items, title: "Refused", code: "refused" } : answer));
   }
 
   #stream(response) {

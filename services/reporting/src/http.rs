@@ -55,6 +55,7 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 pub(crate) fn routes(reporting: Arc<Reporting>) -> Routes {
     Routes::new(&reporting.access)
         .page("/", page::index)
+        .page("/products", page::products)
         .page("/assets/{*path}", page::asset)
         .post(Needs::Nothing, "/v1/session", session::login)
         .delete(Needs::Nothing, "/v1/session", session::logout)

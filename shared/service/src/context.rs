@@ -19,7 +19,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{Breaker, Health, Registry, breaker::Breakers};
+use crate::{
+    Breaker, Health, Registry,
+    breaker::Breakers,
+    guest::{CurrentRoutes, Guest},
+};
 
 /// How often an instance says that it is alive, and looks at the state of NATS.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -85,6 +89,8 @@ pub struct Context {
     presence: Arc<watch::Sender<Presence>>,
     tasks: TaskTracker,
     failure: Arc<OnceLock<String>>,
+    pub(crate) routes: CurrentRoutes,
+    pub(crate) guest: Option<Guest>,
 }
 
 /// What an instance is to the other replicas of its service.
@@ -128,10 +134,26 @@ impl Context {
             presence: Arc::new(watch::Sender::default()),
             tasks: TaskTracker::new(),
             failure: Arc::default(),
+            routes: CurrentRoutes::default(),
+            guest: None,
         };
         // The random end of the id tells instances on one host apart.
         let id = context.new_id().simple().to_string();
         Self { instance: format!("{host}-{}", &id[24..]).into(), ..context }
+    }
+
+    /// The same, in the place of a service that has ended: who answers its routes too,
+    /// answers those of the new one.
+    #[must_use]
+    pub fn in_place_of(self, former: &Self) -> Self {
+        Self { routes: former.routes.clone(), guest: former.guest.clone(), ..self }
+    }
+
+    /// The same, for a service that answers another one's routes too, those below `path`.
+    /// Only services of one process can do that. So a page has one origin.
+    #[must_use]
+    pub fn with_guest(self, path: &'static str, guest: &Self) -> Self {
+        Self { guest: Some(Guest::new(path, guest.routes.clone())), ..self }
     }
 
     /// A new unique id, ordered by time (UUID version 7).

@@ -22,6 +22,7 @@ mod connections;
 mod context;
 mod contract;
 mod descriptors;
+mod guest;
 mod health;
 mod printable;
 mod probe;

@@ -43,7 +43,6 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 pub struct Server {
     address: SocketAddr,
     operations: SocketAddr,
-    routes: Arc<RwLock<Router>>,
     openapi: Arc<RwLock<utoipa::openapi::OpenApi>>,
     context: Context,
 }
@@ -62,9 +61,8 @@ impl Server {
             None => None,
         };
         context.health.unready(HEALTH, "the service is starting");
+        context.routes.clear();
         let metrics = ConnectionMetrics::new(&context.registry);
-        let not_yet = || async { Problem::unavailable("the service is starting").into_response() };
-        let routes = Arc::new(RwLock::new(Router::new().fallback(not_yet)));
         let openapi = Arc::new(RwLock::new(contract::complete(openapi)));
         let describing = openapi.clone();
         let described = Router::new().route("/openapi.json", get(|| async move { description(&describing) }));
@@ -79,13 +77,13 @@ impl Server {
                 described
             }
         };
-        let current = routes.clone();
+        let installed = context.clone();
         let app = own
             .route_layer(from_fn(guard::own_pages))
-            .fallback(move |request: Request| answer(current.clone(), request));
+            .fallback(move |request: Request| answer(routes_for(&installed, request.uri().path()), request));
         spawn(context, "http", listener, named(app, config), config, &metrics);
         tracing::info!(service = context.service, %address, operations = %answering, "listening");
-        Ok(Self { address, operations: answering, routes, openapi, context: context.clone() })
+        Ok(Self { address, operations: answering, openapi, context: context.clone() })
     }
 
     /// Where it listens.
@@ -111,7 +109,7 @@ impl Server {
         let mut openapi = self.openapi.write().unwrap_or_else(PoisonError::into_inner);
         routes.describe(&mut openapi).map_err(StartError::new)?;
         let routes = routes.into_router().fallback(|| async { Problem::not_found().into_response() });
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+        self.context.routes.set(routes);
         self.context.health.ready(HEALTH);
         tracing::info!(service = self.context.service, "serving");
         Ok(())
@@ -173,12 +171,16 @@ fn operations(context: &Context) -> Router {
         .with_state(context.clone())
 }
 
-/// The answer of the routes that are installed by now.
-async fn answer(routes: Arc<RwLock<Router>>, request: Request) -> Response {
+/// The routes that are installed by now: those of the guest below its path.
+fn routes_for(context: &Context, path: &str) -> Router {
+    context.guest.as_ref().and_then(|guest| guest.routes_of(path)).unwrap_or_else(|| context.routes.get())
+}
+
+/// The answer of these routes.
+async fn answer(router: Router, request: Request) -> Response {
     if let Err(problem) = address::check(request.uri()) {
         return problem.into_response();
     }
-    let router = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
     let path = request.uri().path().to_owned();
     // Giving up a request does no harm: it is as if its client had left.
     let answer: Result<Response, Infallible> = match timeout(ANSWER_DEADLINE, router.oneshot(request)).await {

@@ -25,6 +25,11 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
     serve("index.html", &headers)
 }
 
+/// `GET /products`
+pub(super) async fn products(headers: HeaderMap) -> Response {
+    serve("products.html", &headers)
+}
+
 /// `GET /assets/{path}`
 pub(super) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     serve(&path, &headers)

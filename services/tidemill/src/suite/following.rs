@@ -96,7 +96,7 @@ impl Suite {
         }
         let mut starting = Vec::with_capacity(members.len());
         for member in members {
-            let context = Context::new(member.name());
+            let context = Context::new(member.name()).in_place_of(&self.contexts[*member as usize]);
             // Before it starts: whoever stops the suite meanwhile stops it too.
             self.contexts[*member as usize] = context.clone();
             starting.push(start(*member, &self.settings, &self.schemas, context)?);

@@ -57,7 +57,7 @@ impl Suite {
         let nats = NatsServer::start(&folder::private(&options.folder, "nats")?, 0).await.map_err(StartError::new)?;
         let mut settings = Settings::new(options, &nats.url())?;
         let schemas = SchemaRegistry::load(&settings.ingestion()?)?;
-        let contexts = SuiteMember::ALL.map(|member| Context::new(member.name()));
+        let contexts = contexts();
         let begin = |member: SuiteMember| start(member, &settings, &schemas, contexts[member as usize].clone());
         let (ingestion, enrichment, aggregation, alert, recommendation, reporting) = tokio::try_join!(
             begin(SuiteMember::Ingestion)?,
@@ -121,6 +121,15 @@ impl Suite {
         self.nats.stop().await;
         drained
     }
+}
+
+/// A context for each service. The dashboard asks for recommendations where it comes from.
+fn contexts() -> [Context; 6] {
+    let mut contexts = SuiteMember::ALL.map(|member| Context::new(member.name()));
+    let recommendation = contexts[SuiteMember::Recommendation as usize].clone();
+    let reporting = &mut contexts[SuiteMember::Reporting as usize];
+    *reporting = reporting.clone().with_guest("/v1/recommendations", &recommendation);
+    contexts
 }
 
 /// Begins to start a service.
