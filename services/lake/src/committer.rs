@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_domain::Timestamp;
 use tidemill_lake_tables::{
     AppId, Lake, LakeError, LakeErrorKind, TableDefinition, TablePart, TableProperties,
-    tables::{BronzeEvent, RejectedBody, SilverEvent, SilverOrder, SilverOrderLine},
+    tables::{BronzeEvent, QuarantinedEvent, RejectedBody, SilverEvent, SilverOrder, SilverOrderLine},
 };
 use tidemill_service::Context;
 use tokio::sync::{mpsc, oneshot};
@@ -34,6 +34,7 @@ pub(crate) struct Committers {
     pub(crate) silver_events: Committer,
     pub(crate) order_lines: Committer,
     pub(crate) orders: Committer,
+    pub(crate) quarantine: Committer,
 }
 
 /// The way to the writer of a table.
@@ -70,12 +71,13 @@ impl Committers {
             silver_events: start(&SilverEvent::TABLE, TableKind::Rows("raw_seq")),
             order_lines: start(&SilverOrderLine::TABLE, TableKind::Rows("raw_seq")),
             orders: start(&SilverOrder::TABLE, TableKind::Orders),
+            quarantine: start(&QuarantinedEvent::TABLE, TableKind::Rows("raw_seq")),
         }
     }
 
     /// All of them.
-    pub(crate) const fn all(&self) -> [&Committer; 5] {
-        [&self.events, &self.rejected, &self.silver_events, &self.order_lines, &self.orders]
+    pub(crate) const fn all(&self) -> [&Committer; 6] {
+        [&self.events, &self.rejected, &self.silver_events, &self.order_lines, &self.orders, &self.quarantine]
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     num::{NonZeroU32, NonZeroU64},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -47,6 +48,9 @@ pub struct Config {
     /// What keeps tables quick to read.
     #[serde(default)]
     pub(crate) upkeep: UpkeepConfig,
+    /// What is asked of events, and how good they are.
+    #[serde(default)]
+    pub(crate) contracts: ContractsConfig,
     /// Totals of silver.
     #[serde(default)]
     pub(crate) gold: GoldConfig,
@@ -138,6 +142,17 @@ impl Default for LayerConfig {
     fn default() -> Self {
         Self { every_seconds: 10 }
     }
+}
+
+/// Section `contracts`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ContractsConfig {
+    /// Folder with data contracts (ODCS 3). One goes before that of its table that comes with the
+    /// lake.
+    pub(crate) folder: Option<PathBuf>,
+    /// File with the rules of quality, in place of those that come with the lake.
+    pub(crate) quality: Option<PathBuf>,
 }
 
 /// Section `upkeep`.

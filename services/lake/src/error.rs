@@ -5,7 +5,7 @@ use tidemill_lake_tables::LakeError;
 use tidemill_service::Problem;
 use tidemill_stage::{Disposition, Failure};
 
-use crate::unit::LakeUnit;
+use crate::{silver::BrokenContract, unit::LakeUnit};
 
 /// An error of the lake.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub(crate) enum Error {
     /// A table.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// An event breaks a rule that stops its partition.
+    #[error(transparent)]
+    Contract(#[from] BrokenContract),
     /// The database is not where this replica left it.
     #[error("another replica has gone on with {0}")]
     Superseded(LakeUnit),
@@ -42,7 +45,9 @@ impl Error {
     pub(crate) fn problem(&self) -> Problem {
         match self {
             Self::Lake(_) | Self::Store(_) | Self::Bus(_) => Problem::unavailable("the lake is not available"),
-            Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) => Problem::internal(),
+            Self::Contract(_) | Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) => {
+                Problem::internal()
+            }
         }
     }
 }
@@ -53,7 +58,7 @@ impl Outage for Error {
             Self::Bus(error) => error.is_outage(),
             Self::Store(error) => error.is_transient(),
             Self::Lake(error) => error.is_outage(),
-            Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) => false,
+            Self::Contract(_) | Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) => false,
         }
     }
 }
@@ -64,6 +69,7 @@ impl Failure for Error {
             Self::Bus(error) | Self::Unreadable(error) => error.code(),
             Self::Store(_) => Code::Store,
             Self::Lake(error) => error.code(),
+            Self::Contract(_) => Code::ContractBroken,
             Self::Superseded(_) => Code::Superseded,
             Self::ForeignLog { .. } => Code::ForeignLog,
         }
@@ -77,6 +83,7 @@ impl Failure for Error {
             Self::Bus(_)
             | Self::Store(_)
             | Self::Lake(_)
+            | Self::Contract(_)
             | Self::Superseded(_)
             | Self::ForeignLog { .. }
             | Self::Unreadable(_) => Disposition::Retry,

@@ -1,5 +1,6 @@
 //! What is asked over HTTP.
 
+mod redrives;
 mod sql;
 mod state;
 mod tables;
@@ -14,7 +15,7 @@ use crate::error::Error;
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(tables::tables, sql::sql, sql::plan),
+    paths(tables::tables, sql::sql, sql::plan, redrives::order, redrives::redrive),
     info(title = "Tidemill lake", description = "The tables of the lake, and questions over them")
 )]
 struct LakeDocumentation;
@@ -28,6 +29,8 @@ pub(crate) fn routes(access: &Access, api: LakeApi) -> Routes {
         .get(Role::Read, "/v1/tables", tables::tables)
         .post(Role::Read, "/v1/sql", sql::sql)
         .get(Role::Read, "/v1/plans/{metric}", sql::plan)
+        .post(Role::Operate, "/v1/redrives", redrives::order)
+        .get(Role::Read, "/v1/redrives/{number}", redrives::redrive)
         .with_state(api)
 }
 

@@ -9,9 +9,11 @@ mod beats;
 mod bronze;
 mod committer;
 mod config;
+mod customers;
 mod error;
 mod gold;
 mod http;
+mod redrive;
 mod shared;
 mod silver;
 mod stage;
@@ -22,14 +24,17 @@ mod upkeep;
 
 use std::sync::Arc;
 
-use tidemill_batch_views::{Gold, SqlEngine};
+use tidemill_batch_views::{Customers, Gold, SqlEngine};
 use tidemill_definitions::Metrics;
 use tidemill_lake_tables::Lake;
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
 
-use crate::{beats::Beats, committer::Committers, shared::Shared, store::Store, telemetry::Telemetry, unit::LakeUnit};
+use crate::{
+    beats::Beats, committer::Committers, shared::Shared, silver::SilverRules, store::Store, telemetry::Telemetry,
+    unit::LakeUnit,
+};
 
 /// The service.
 #[derive(Debug, Clone, Copy)]
@@ -46,14 +51,16 @@ impl Service for LakeService {
 
     fn check(config: &Config) -> Result<(), StartError> {
         config.check()?;
+        SilverRules::load(&config.contracts)?;
         Metrics::load(config.definitions.metrics.as_deref()).map(drop).map_err(StartError::new)
     }
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
+    let silver_rules = Arc::new(SilverRules::load(&config.contracts)?);
     let telemetry = Telemetry::register(&context.registry);
-    let access = Access::start(&config.auth, &context, &[Role::Read])?;
+    let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?;
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let open_store = || Store::open(&config.store);
@@ -67,7 +74,12 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
     let gold = Arc::new(Gold::of(&metrics).map_err(StartError::new)?);
     let engine = Arc::new(SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?);
-    let api = http::LakeApi { committers: committers.clone(), engine: engine.clone() };
+    let api = http::LakeApi {
+        committers: committers.clone(),
+        engine: engine.clone(),
+        store: store.clone(),
+        clock: context.clock.clone(),
+    };
     server.install(http::routes(&access, api))?;
     let partitions = bus.partitions();
     let units = LakeUnit::all(partitions);
@@ -75,22 +87,29 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         beats: Beats::new(&config),
         buffer: config.lake.buffer_of_each(units.len()),
         rules: config.windows,
+        silver_rules: silver_rules.clone(),
         nats: context.breaker("nats"),
         store_breaker: context.breaker("store"),
         units: Conditions::new(&context.health, "unit"),
         gaps: Conditions::new(&context.health, "enriched_gap"),
         upkeep: config.upkeep,
         lake,
-        properties,
+        properties: properties.clone(),
         bus: bus.clone(),
         store,
         committers,
         telemetry: telemetry.clone(),
     });
-    let owned = tidemill_ownership::share(&context, &bus, units, move |lease| stage::run(shared.clone(), lease));
+    let of_units = shared.clone();
+    let owned = tidemill_ownership::share(&context, &bus, units, move |lease| stage::run(of_units.clone(), lease));
     let others = owned.clone();
     let is_ours = move || others.contains(LakeUnit::Upkeep);
-    context.spawn("gold", gold::keep(context.clone(), gold, engine, config.gold.every(), is_ours, telemetry.clone()));
+    let customers = Customers::new(silver_rules.quality.clone());
+    let every = config.gold.every();
+    context.spawn("redrive", redrive::keep(context.clone(), shared, is_ours.clone()));
+    let of_customers = customers::keep(context.clone(), customers, engine.clone(), properties, every, is_ours.clone());
+    context.spawn("customers", of_customers);
+    context.spawn("gold", gold::keep(context.clone(), gold, engine, every, is_ours, telemetry.clone()));
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
     let durable = |unit: LakeUnit| unit.durable();
     context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", durable, lag));

@@ -1,5 +1,7 @@
 //! What all units work with.
 
+use std::sync::Arc;
+
 use tidemill_bus::Bus;
 use tidemill_domain::Partition;
 use tidemill_lake_tables::{Lake, TableProperties};
@@ -7,7 +9,8 @@ use tidemill_lateness::EventTimeRules;
 use tidemill_service::{Breaker, Conditions};
 
 use crate::{
-    beats::Beats, committer::Committers, config::UpkeepConfig, store::Store, telemetry::Telemetry, unit::LakeUnit,
+    beats::Beats, committer::Committers, config::UpkeepConfig, silver::SilverRules, store::Store, telemetry::Telemetry,
+    unit::LakeUnit,
 };
 
 /// Made once, when the service starts.
@@ -25,6 +28,8 @@ pub(crate) struct Shared {
     /// Bytes of rows that a unit may gather.
     pub(crate) buffer: usize,
     pub(crate) rules: EventTimeRules,
+    /// What is asked of events on their way into silver.
+    pub(crate) silver_rules: Arc<SilverRules>,
     /// Why units cannot go on.
     pub(crate) units: Conditions<LakeUnit>,
     /// Which partitions miss batches.

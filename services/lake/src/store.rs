@@ -1,15 +1,16 @@
-//! The service's own database: what decides which events are late. Tables of the lake
+//! The service's own database: what decides which events are late, and orders to redrive. Tables of the lake
 //! say themselves how far they are.
 
 mod lateness;
 mod name;
+mod redrives;
 #[cfg(test)]
 mod tests;
 
 use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error};
 
-pub(crate) use self::lateness::LatenessChanges;
+pub(crate) use self::{lateness::LatenessChanges, redrives::StoredRedrive};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");

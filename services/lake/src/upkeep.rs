@@ -4,18 +4,14 @@
 
 use std::time::Duration;
 
-use tidemill_lake_tables::{
-    Compacted, CompactionGoal, LakeError, LakeTable, TableDefinition,
-    tables::{BronzeEvent, RejectedBody, SilverEvent, SilverOrder, SilverOrderLine},
-};
+use tidemill_lake_tables::{Compacted, CompactionGoal, LakeError, LakeTable, TableDefinition, tables::ALL};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
 
 /// The tables that are kept up.
-const TABLES: [&TableDefinition; 5] =
-    [&BronzeEvent::TABLE, &RejectedBody::TABLE, &SilverEvent::TABLE, &SilverOrderLine::TABLE, &SilverOrder::TABLE];
+const TABLES: &[TableDefinition] = &ALL;
 /// From one deletion to the next.
 const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
 

@@ -2,6 +2,7 @@
 
 mod amounts;
 mod columns;
+mod customers;
 mod dialect;
 mod engine;
 mod error;
@@ -14,6 +15,7 @@ mod sketches;
 #[cfg(test)]
 mod tests;
 
+pub use customers::Customers;
 pub use dialect::SqlDialect;
 pub use engine::{Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, TableState};
 pub use error::SqlError;

@@ -10,7 +10,7 @@ const DAY: i64 = 24 * 3_600_000;
 
 /// A question to an event.
 #[derive(Debug, Clone)]
-pub enum Check {
+pub enum RuleCheck {
     /// It can be read: what cannot is told apart before any rule is asked.
     Readable,
     /// There is more than blanks in a field.
@@ -67,7 +67,7 @@ impl CheckOutcome {
     }
 }
 
-impl Check {
+impl RuleCheck {
     /// Asks.
     pub fn ask(&self, judged: &JudgedEvent<'_, '_>) -> CheckOutcome {
         let flags = judged.enrichment().quality;

@@ -10,7 +10,7 @@ use tidemill_definitions::{from_yaml, read_folder};
 use crate::{
     error::ContractError,
     odcs::{WrittenContract, WrittenRule, WrittenTable},
-    rule::{Rule, Severity},
+    rule::{Rule, RuleSeverity},
     shipped::SHIPPED,
     written::WrittenCheck,
 };
@@ -27,7 +27,7 @@ const MOST_NAME_BYTES: usize = 64;
 
 /// What a table has, and what is asked of its rows.
 #[derive(Debug, Clone)]
-pub struct Contract {
+pub struct DataContract {
     /// Its id, the same in all versions.
     pub id: String,
     /// Its version.
@@ -51,7 +51,7 @@ pub struct ContractColumn {
     pub required: bool,
 }
 
-impl Contract {
+impl DataContract {
     /// Reads a file.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ fn rule(written: &WrittenRule, path: &str) -> Result<Rule, RuleFault> {
             "the lake asks the rows of silver.events alone; for other tables write a rule of type sql".into(),
         ));
     }
-    let severity: Severity = match severity {
+    let severity: RuleSeverity = match severity {
         Some(severity) => severity.parse().map_err(wrong)?,
         None => return Err(wrong("`severity` is missing: warn, quarantine or fail".into())),
     };
@@ -139,7 +139,7 @@ fn is_name(name: &str) -> bool {
 
 /// A contract for each table.
 #[derive(Debug, Clone)]
-pub struct ContractSet(BTreeMap<String, Contract>);
+pub struct ContractSet(BTreeMap<String, DataContract>);
 
 impl ContractSet {
     /// Those that come with the lake; one of the folder goes before the one that comes with
@@ -158,7 +158,7 @@ impl ContractSet {
     fn of(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, ContractError> {
         let mut contracts = BTreeMap::new();
         for (file, text) in files {
-            let contract = Contract::parse(&file, &text)?;
+            let contract = DataContract::parse(&file, &text)?;
             let table = contract.table.clone();
             if contracts.insert(table.clone(), contract).is_some() {
                 return Err(ContractError::at(&file, &text, "physicalName:", format!("another file is about {table}")));
@@ -168,12 +168,12 @@ impl ContractSet {
     }
 
     /// The contract of a table, as `silver/events`.
-    pub fn of_table(&self, path: &str) -> Option<&Contract> {
+    pub fn of_table(&self, path: &str) -> Option<&DataContract> {
         self.0.get(path)
     }
 
     /// All of them, in the order of their tables.
-    pub fn iter(&self) -> impl Iterator<Item = &Contract> {
+    pub fn iter(&self) -> impl Iterator<Item = &DataContract> {
         self.0.values()
     }
 }

@@ -4,10 +4,10 @@
 mod tests;
 
 use crate::{
-    check::{Check, CheckOutcome},
-    contract::{Contract, ContractSet},
+    check::{CheckOutcome, RuleCheck},
+    contract::{ContractSet, DataContract},
     event::JudgedEvent,
-    rule::{Rule, Severity},
+    rule::{Rule, RuleSeverity},
 };
 
 /// Some of the rules of a contract.
@@ -28,7 +28,7 @@ pub enum Verdict<'r> {
 /// The rules of `silver.events`.
 #[derive(Debug, Clone)]
 pub struct EventJudge {
-    contract: Contract,
+    contract: DataContract,
 }
 
 impl EventJudge {
@@ -38,7 +38,7 @@ impl EventJudge {
     }
 
     /// The contract.
-    pub const fn contract(&self) -> &Contract {
+    pub const fn contract(&self) -> &DataContract {
         &self.contract
     }
 
@@ -55,14 +55,14 @@ impl EventJudge {
                 continue;
             }
             match rule.severity() {
-                Severity::Warn => warned |= 1 << place,
+                RuleSeverity::Warn => warned |= 1 << place,
                 severity if worst.is_none_or(|worst| worst.severity() < severity) => worst = Some(rule),
-                Severity::Quarantine | Severity::Fail => {}
+                RuleSeverity::Quarantine | RuleSeverity::Fail => {}
             }
         }
         match worst {
             None => Verdict::Passes(RuleSet(warned)),
-            Some(rule) if rule.severity() == Severity::Fail => Verdict::Stops(rule),
+            Some(rule) if rule.severity() == RuleSeverity::Fail => Verdict::Stops(rule),
             Some(rule) => Verdict::Quarantined(rule),
         }
     }
@@ -70,11 +70,11 @@ impl EventJudge {
     /// What follows from a line that cannot be read: it is never a row of silver. `None`
     /// where no rule asks whether it can.
     pub fn unreadable(&self) -> Option<Verdict<'_>> {
-        let rule = self.contract.rules.iter().find(|rule| matches!(rule.check(), Check::Readable))?;
+        let rule = self.contract.rules.iter().find(|rule| matches!(rule.check(), RuleCheck::Readable))?;
         match rule.severity() {
-            Severity::Warn => None,
-            Severity::Quarantine => Some(Verdict::Quarantined(rule)),
-            Severity::Fail => Some(Verdict::Stops(rule)),
+            RuleSeverity::Warn => None,
+            RuleSeverity::Quarantine => Some(Verdict::Quarantined(rule)),
+            RuleSeverity::Fail => Some(Verdict::Stops(rule)),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     check::CheckOutcome,
     error::ContractError,
     event::JudgedEvent,
-    rule::{Rule, Severity},
+    rule::{Rule, RuleSeverity},
     shipped::QUALITY,
     written::WrittenCheck,
 };
@@ -124,7 +124,7 @@ impl QualityRules {
             let check = yaml_serde::from_value::<WrittenCheck>(implementation);
             let mut check = check.map_err(|error| failed(error.to_string()))?;
             let asked = check.check().map_err(failed)?;
-            Ok(ScorePart { part: Rule::new(name, Severity::Warn, check.types, asked, None), weight })
+            Ok(ScorePart { part: Rule::new(name, RuleSeverity::Warn, check.types, asked, None), weight })
         };
         let events = events.into_iter().map(part).collect::<Result<_, _>>()?;
         let WrittenCustomerQuality { country, parts } = customers;

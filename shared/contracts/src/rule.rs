@@ -3,13 +3,13 @@
 use std::{fmt, str::FromStr};
 
 use crate::{
-    check::{Check, CheckOutcome},
+    check::{CheckOutcome, RuleCheck},
     event::JudgedEvent,
 };
 
 /// What follows where a rule does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub enum RuleSeverity {
     /// The row is kept, and says so.
     Warn,
     /// The event goes to `silver.quarantine`.
@@ -18,7 +18,7 @@ pub enum Severity {
     Fail,
 }
 
-impl Severity {
+impl RuleSeverity {
     /// As contracts write it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,13 +29,13 @@ impl Severity {
     }
 }
 
-impl fmt::Display for Severity {
+impl fmt::Display for RuleSeverity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl FromStr for Severity {
+impl FromStr for RuleSeverity {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -49,10 +49,10 @@ impl FromStr for Severity {
 #[derive(Debug, Clone)]
 pub struct Rule {
     name: String,
-    severity: Severity,
+    severity: RuleSeverity,
     /// The types that it is about; all, where there are none.
     types: Vec<String>,
-    check: Check,
+    check: RuleCheck,
     pointer: Option<String>,
 }
 
@@ -60,9 +60,9 @@ impl Rule {
     /// `pointer` says where the wrong thing is; without it that follows from the check.
     pub(crate) fn new(
         name: String,
-        severity: Severity,
+        severity: RuleSeverity,
         types: Vec<String>,
-        check: Check,
+        check: RuleCheck,
         pointer: Option<String>,
     ) -> Self {
         let pointer = pointer.or_else(|| check.pointer());
@@ -75,7 +75,7 @@ impl Rule {
     }
 
     /// What follows where it does not hold.
-    pub const fn severity(&self) -> Severity {
+    pub const fn severity(&self) -> RuleSeverity {
         self.severity
     }
 
@@ -84,7 +84,7 @@ impl Rule {
         self.pointer.as_deref()
     }
 
-    pub(crate) const fn check(&self) -> &Check {
+    pub(crate) const fn check(&self) -> &RuleCheck {
         &self.check
     }
 

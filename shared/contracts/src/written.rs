@@ -6,7 +6,7 @@ use tidemill_domain::{Amount, EventType};
 use tidemill_events::QualityFlag;
 use yaml_serde::Value;
 
-use crate::check::{Check, PlausibleTime};
+use crate::check::{PlausibleTime, RuleCheck};
 
 /// Types that a rule names at most.
 const MOST_TYPES: usize = 32;
@@ -60,7 +60,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amount>, 
 
 impl WrittenCheck {
     /// The check; the error says what is missing, or there without a meaning.
-    pub(crate) fn check(&mut self) -> Result<Check, String> {
+    pub(crate) fn check(&mut self) -> Result<RuleCheck, String> {
         if self.types.len() > MOST_TYPES {
             return Err(format!("a rule names at most {MOST_TYPES} types"));
         }
@@ -74,29 +74,29 @@ impl WrittenCheck {
         }
     }
 
-    fn named(&mut self) -> Result<Check, String> {
+    fn named(&mut self) -> Result<RuleCheck, String> {
         let Some(name) = self.check else {
             let condition = self.condition.take();
-            return condition.map(Check::Condition).ok_or_else(|| "a `check` or a `condition` is missing".into());
+            return condition.map(RuleCheck::Condition).ok_or_else(|| "a `check` or a `condition` is missing".into());
         };
         Ok(match name {
-            CheckName::Readable => Check::Readable,
-            CheckName::Present => Check::Present(self.field()?),
-            CheckName::Email => Check::Email(self.field()?),
-            CheckName::OneOf => Check::OneOf(self.field()?, self.values.take().ok_or("`one_of` needs `values`")?),
+            CheckName::Readable => RuleCheck::Readable,
+            CheckName::Present => RuleCheck::Present(self.field()?),
+            CheckName::Email => RuleCheck::Email(self.field()?),
+            CheckName::OneOf => RuleCheck::OneOf(self.field()?, self.values.take().ok_or("`one_of` needs `values`")?),
             CheckName::Range => {
                 let (least, most) = (self.least.take(), self.most.take());
                 if least.is_none() && most.is_none() {
                     return Err("`range` needs `least` or `most`".into());
                 }
-                Check::Range(self.field()?, least, most)
+                RuleCheck::Range(self.field()?, least, most)
             }
-            CheckName::KnownProduct => Check::KnownProduct,
-            CheckName::KnownCountry => Check::KnownCountry,
-            CheckName::KnownCustomer => Check::KnownCustomer,
-            CheckName::KnownCurrency => Check::KnownCurrency,
-            CheckName::WithoutFlag => Check::Without(self.flag.take().ok_or("`without_flag` needs `flag`")?),
-            CheckName::PlausibleTime => Check::PlausibleTime(PlausibleTime {
+            CheckName::KnownProduct => RuleCheck::KnownProduct,
+            CheckName::KnownCountry => RuleCheck::KnownCountry,
+            CheckName::KnownCustomer => RuleCheck::KnownCustomer,
+            CheckName::KnownCurrency => RuleCheck::KnownCurrency,
+            CheckName::WithoutFlag => RuleCheck::Without(self.flag.take().ok_or("`without_flag` needs `flag`")?),
+            CheckName::PlausibleTime => RuleCheck::PlausibleTime(PlausibleTime {
                 past_days: self.past_days.take().ok_or("`plausible_time` needs `past_days`")?,
                 ahead_seconds: self.ahead_seconds.take().ok_or("`plausible_time` needs `ahead_seconds`")?,
             }),

@@ -14,7 +14,7 @@ mod tests;
 use deltalake::{arrow::array::RecordBatch, kernel::Action};
 
 pub use self::commit::{Appended, TablePart};
-pub(crate) use self::commit::{Commit, TRIES, apps_of, pause, rows_behind};
+pub(crate) use self::commit::{Commit, TRIES, apps_of, pause};
 use crate::{
     error::{LakeError, LakeErrorKind},
     progress::{AppId, Reached},
@@ -128,7 +128,7 @@ impl Appender {
         let mut batches = Vec::new();
         for part in parts {
             let behind = reached.get(&part.app).copied().unwrap_or_default();
-            let rows = rows_behind(&part.rows, self.sequence, behind)?;
+            let rows = part.rows_behind(self.sequence, behind)?;
             if rows.num_rows() > 0 {
                 batches.push(rows);
             }

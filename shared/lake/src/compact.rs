@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc};
 
 use deltalake::{
     DeltaTable, Path,
-    arrow::array::{ArrayRef, Int32Array, RecordBatch},
+    arrow::array::{ArrayRef, Int32Array, RecordBatch, new_null_array},
     kernel::{
         Action, Add, Remove,
         transaction::{CommitBuilder, CommitProperties, TableReference},
@@ -113,16 +113,16 @@ impl LakeTable {
         let (mut before, mut after) = (RowsProof::new(), RowsProof::new());
         for file in files {
             for batch in reader(table, &file.path).await? {
-                let batch = batch?;
-                before.add(&batch)?;
-                writer.write(self.with_folder(&batch, &file.folder)?).await?;
+                let batch = self.with_folder(&batch?, &file.folder)?;
+                before.add(&self.without_folder(&batch)?)?;
+                writer.write(batch).await?;
             }
         }
         let added: Vec<Add> = writer.flush().await?;
         for add in &added {
             let path = Path::from_url_path(&add.path).map_err(deltalake::DeltaTableError::from)?;
             for batch in reader(table, &path).await? {
-                after.add(&batch?)?;
+                after.add(&self.without_folder(&batch?)?)?;
             }
         }
         if before != after {
@@ -143,6 +143,10 @@ impl LakeTable {
             if let Some(column) = batch.column_by_name(field.name()) {
                 return Ok(column.clone());
             }
+            if !self.definition().partitioned_by.contains(&field.name().as_str()) {
+                // It was added to the table behind this file.
+                return Ok(new_null_array(field.data_type(), batch.num_rows()));
+            }
             // Folders are whole numbers in all tables.
             let value = folder.get(field.name()).and_then(Option::as_deref).and_then(|text| text.parse::<i32>().ok());
             Ok(Arc::new(Int32Array::from(vec![value; batch.num_rows()])))
@@ -150,6 +154,15 @@ impl LakeTable {
         let schema = arrow_schema(self.definition());
         let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
         Ok(RecordBatch::try_new(schema, columns)?)
+    }
+
+    /// The columns that are in files, as they are declared.
+    fn without_folder(&self, batch: &RecordBatch) -> Result<RecordBatch, LakeError> {
+        let in_files =
+            self.definition().columns.iter().filter(|column| !self.definition().partitioned_by.contains(&column.name));
+        let schema = batch.schema();
+        let places = in_files.map(|column| schema.index_of(column.name)).collect::<Result<Vec<_>, _>>()?;
+        Ok(batch.project(&places)?)
     }
 
     /// Makes a version with the new files in place of the old; answers whether nobody

@@ -80,7 +80,8 @@ impl Lake {
         open().await.map_err(|error: LakeError| error.of(path))
     }
 
-    /// Opens a table that is declared, and makes it where there is none.
+    /// Opens a table that is declared, and makes it where there is none. One that an older
+    /// release has made gets the columns that it lacks.
     ///
     /// # Errors
     /// The store is away, or the table is another one.
@@ -89,7 +90,14 @@ impl Lake {
         definition: &'static TableDefinition,
         properties: &TableProperties,
     ) -> Result<LakeTable, LakeError> {
-        let open = LakeTable::open_or_make(self.log_store(&definition.path())?, definition, properties);
-        open.await.map_err(|error| error.of(definition))
+        let open = async || {
+            let log_store = self.log_store(&definition.path())?;
+            let mut table = LakeTable::open_or_make(log_store, definition, properties).await?;
+            table.check_owner(properties)?;
+            table.add_columns().await?;
+            table.check_columns()?;
+            Ok(table)
+        };
+        open().await.map_err(|error: LakeError| error.of(definition))
     }
 }

@@ -10,17 +10,36 @@ use crate::definition::TableDefinition;
 /// Who writes to a table, as its transactions name it: one name for each table and
 /// partition of the log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AppId(String);
+pub struct AppId(String, AppKind);
+
+/// What the versions of a writer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum AppKind {
+    /// Sequences of the log, which rows have too.
+    Sequences,
+    /// Numbers of redrives: all rows of a part are of one.
+    Redrives,
+}
 
 impl AppId {
     /// Of a partition of the log.
     pub fn of(table: &TableDefinition, partition: Partition) -> Self {
-        Self(format!("{}/{partition}", table.path()))
+        Self(format!("{}/{partition}", table.path()), AppKind::Sequences)
     }
 
     /// Of a stream that is not partitioned.
     pub fn of_stream(table: &TableDefinition) -> Self {
-        Self(table.path())
+        Self(table.path(), AppKind::Sequences)
+    }
+
+    /// Of what comes out of the quarantine: its versions are numbers of redrives.
+    pub fn of_redrives(table: &TableDefinition) -> Self {
+        Self(format!("{}/redrive", table.path()), AppKind::Redrives)
+    }
+
+    /// Whether all rows of a part belong to the version that it reaches.
+    pub(crate) const fn is_of_redrives(&self) -> bool {
+        matches!(self.1, AppKind::Redrives)
     }
 
     /// As transactions have it.

@@ -50,9 +50,7 @@ impl LakeTable {
         }
         let mut table = DeltaTable::new(log_store);
         table.load().await?;
-        let table = Self { definition, table };
-        table.check(properties)?;
-        Ok(table)
+        Ok(Self { definition, table })
     }
 
     /// What it is declared as.
@@ -93,17 +91,24 @@ impl LakeTable {
         Ok(reached)
     }
 
-    /// Whether it is the table that is declared, and this lake's.
-    fn check(&self, properties: &TableProperties) -> Result<(), LakeError> {
+    /// Whether it is this lake's.
+    pub(crate) fn check_owner(&self, properties: &TableProperties) -> Result<(), LakeError> {
         let other = |what: String| Err(LakeError::new(LakeErrorKind::Schema, what));
         let metadata = self.table.snapshot()?.metadata();
         let owner = metadata.configuration().get(OWNER).map_or("nobody", String::as_str);
         if owner != properties.owner {
             return other(format!("it belongs to the lake {owner}, and this one is {}", properties.owner));
         }
-        if metadata.partition_columns() != self.definition.partitioned_by {
-            return other(format!("it is partitioned by {}", metadata.partition_columns().join(", ")));
+        match metadata.partition_columns() == self.definition.partitioned_by {
+            true => Ok(()),
+            false => other(format!("it is partitioned by {}", metadata.partition_columns().join(", "))),
         }
+    }
+
+    /// Whether it has the columns that are declared.
+    pub(crate) fn check_columns(&self) -> Result<(), LakeError> {
+        let other = |what: String| Err(LakeError::new(LakeErrorKind::Schema, what));
+        let metadata = self.table.snapshot()?.metadata();
         let schema: StructType = metadata.parse_schema().map_err(deltalake::DeltaTableError::from)?;
         for declared in delta_fields(self.definition)? {
             match schema.field(declared.name()) {

@@ -4,13 +4,20 @@ mod bronze;
 mod silver;
 
 pub use bronze::{BronzeEvent, RejectedBody};
-pub use silver::{OrderChange, SilverEvent, SilverOrder, SilverOrderLine};
+pub use silver::{OrderChange, QuarantinedEvent, SilverCustomer, SilverEvent, SilverOrder, SilverOrderLine};
 
 use crate::TableDefinition;
 
 /// All of them, for the reference.
-pub const ALL: [TableDefinition; 5] =
-    [BronzeEvent::TABLE, RejectedBody::TABLE, SilverEvent::TABLE, SilverOrderLine::TABLE, SilverOrder::TABLE];
+pub const ALL: [TableDefinition; 7] = [
+    BronzeEvent::TABLE,
+    RejectedBody::TABLE,
+    SilverEvent::TABLE,
+    SilverOrderLine::TABLE,
+    SilverOrder::TABLE,
+    QuarantinedEvent::TABLE,
+    SilverCustomer::TABLE,
+];
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ use deltalake::{
 };
 
 use crate::{
-    append::{Appended, Commit, TRIES, TablePart, apps_of, pause, rows_behind},
+    append::{Appended, Commit, TRIES, TablePart, apps_of, pause},
     error::{LakeError, LakeErrorKind, is_conflict},
     progress::{AppId, Reached},
     schema::arrow_schema,
@@ -158,8 +158,7 @@ fn status(amount: impl Fn(&str) -> String, placed_at: &str) -> String {
 
 /// The changes that the table has not.
 fn changes_behind(parts: &[TablePart], reached: &Reached) -> Result<RecordBatch, LakeError> {
-    let behind =
-        |part: &TablePart| rows_behind(&part.rows, "raw_seq", reached.get(&part.app).copied().unwrap_or_default());
+    let behind = |part: &TablePart| part.rows_behind("raw_seq", reached.get(&part.app).copied().unwrap_or_default());
     let batches = parts.iter().map(behind).collect::<Result<Vec<_>, _>>()?;
     Ok(concat_batches(&arrow_schema(&OrderChange::TABLE), &batches)?)
 }

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use tidemill_batch_views::SqlEngine;
+use tidemill_domain::SharedClock;
 
-use crate::committer::Committers;
+use crate::{committer::Committers, store::Store};
 
 /// Shared by all routes.
 #[derive(Clone)]
 pub(crate) struct LakeApi {
     pub(crate) committers: Committers,
     pub(crate) engine: Arc<SqlEngine>,
+    pub(crate) store: Store,
+    pub(crate) clock: SharedClock,
 }
 
 impl FromRef<LakeApi> for Arc<SqlEngine> {

@@ -14,7 +14,7 @@ pub(super) fn add(
     enrichment: &EnrichmentRef<'_>,
     place: EventPlace,
 ) {
-    let EventPlace { partition, raw_seq, index, late } = place;
+    let EventPlace { partition, raw_seq, index, late, .. } = place;
     let Date { year, month, .. } = event.time.into();
     let conversion = enrichment.conversion();
     for (number, line) in enrichment.lines.iter().enumerate() {

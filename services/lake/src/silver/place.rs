@@ -1,10 +1,16 @@
 //! Where a row stands.
 
-/// Where a row stands in the log.
-#[derive(Clone, Copy)]
-pub(super) struct EventPlace {
-    pub(super) partition: i32,
-    pub(super) raw_seq: i64,
-    pub(super) index: i32,
-    pub(super) late: bool,
+use tidemill_domain::Timestamp;
+
+/// Where a row stands in the log, and how it came into silver.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventPlace {
+    pub(crate) partition: i32,
+    pub(crate) raw_seq: i64,
+    pub(crate) index: i32,
+    /// When ingestion took it in.
+    pub(crate) received: Timestamp,
+    pub(crate) late: bool,
+    /// The redrive that took it out of the quarantine.
+    pub(crate) redrive: Option<i64>,
 }

@@ -7,7 +7,7 @@ use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_lake_tables::{
     AppId, TablePart,
-    tables::{SilverEvent, SilverOrder, SilverOrderLine},
+    tables::{QuarantinedEvent, SilverEvent, SilverOrder, SilverOrderLine},
 };
 use tidemill_lateness::{Clocks, LeftOut};
 use tidemill_stage::{Gap, Place, subscribe_in_order};
@@ -91,7 +91,7 @@ impl SilverRecipe {
             let known = self.shared.store_breaker.call(answered(looked_up)).await?;
             known.into_iter().for_each(|(key, since)| self.left_out.insert(key, since));
         }
-        read.add(&mut self.rows, &mut self.clocks, &mut self.left_out);
+        read.add(&mut self.rows, &mut self.clocks, &mut self.left_out, &self.shared.silver_rules)?;
         self.bytes += batch.lines.len();
         self.floor = batch.raw_seq;
         self.newest = batch.ingested_at;
@@ -154,6 +154,7 @@ impl UnitRecipe for SilverRecipe {
         let events = part(&SilverEvent::TABLE, self.rows.events.take()?);
         let lines = part(&SilverOrderLine::TABLE, self.rows.lines.take()?);
         let orders = part(&SilverOrder::TABLE, self.rows.orders.take()?);
+        let quarantine = part(&QuarantinedEvent::TABLE, self.rows.quarantine.take()?);
         let changes = LatenessChanges {
             partition,
             after: self.committed,
@@ -170,12 +171,13 @@ impl UnitRecipe for SilverRecipe {
                 return Ok(changes.floor);
             }
             let to = &shared.committers;
-            let (events, lines, orders) = tokio::join!(
+            let (events, lines, orders, quarantine) = tokio::join!(
                 to.silver_events.commit(events, newest),
                 to.order_lines.commit(lines, newest),
                 to.orders.commit(orders, newest),
+                to.quarantine.commit(quarantine, newest),
             );
-            events.and(lines).and(orders)?;
+            events.and(lines).and(orders).and(quarantine)?;
             // Behind the tables, so that it is never ahead of them.
             match shared.store_breaker.call(answered(shared.store.move_on(&changes))).await? {
                 true => Ok(changes.floor),

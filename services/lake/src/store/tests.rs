@@ -1,11 +1,12 @@
 //! Each check, on SQLite and on a real PostgreSQL.
 
 use tidemill_domain::{Partition, Timestamp};
+use tidemill_lake_tables::RedriveScope;
 use tidemill_lateness::{ClockChanges, StoredClock, StoredClocks};
 use tidemill_store::Config;
 use uuid::Uuid;
 
-use super::{LatenessChanges, Store, lateness::LatenessState};
+use super::{LatenessChanges, Store, StoredRedrive, lateness::LatenessState};
 
 const P: Partition = Partition::new(3);
 
@@ -39,6 +40,7 @@ macro_rules! on_each_database {
 on_each_database! {
     a_partition_moves_from_where_it_stands_alone,
     a_lake_keeps_its_name,
+    redrives_are_done_in_the_order_of_their_numbers,
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -89,4 +91,25 @@ async fn a_lake_keeps_its_name(url: &str) {
     assert_eq!(name, Uuid::from_u128(1).to_string());
     assert_eq!(open(url).await.lake_name(None, Uuid::from_u128(2)).await.expect("answers"), name);
     assert_eq!(store.lake_name(Some("shop"), Uuid::from_u128(3)).await.expect("answers"), "shop", "it goes first");
+}
+
+async fn redrives_are_done_in_the_order_of_their_numbers(url: &str) {
+    let store = open(url).await;
+    assert_eq!(store.next_redrive().await.expect("answers"), None);
+    let all = RedriveScope { number: 0, rule: None, from: None, to: None };
+    let part = RedriveScope { rule: Some("known".into()), from: Some(at(5)), to: Some(at(9)), ..all.clone() };
+    assert_eq!(store.order_redrive(&part, at(20)).await.expect("answers"), 1);
+    // The table of the quarantine knows of one with number 6.
+    let behind = RedriveScope { number: 6, ..all.clone() };
+    assert_eq!(store.order_redrive(&behind, at(21)).await.expect("answers"), 7);
+    assert_eq!(store.order_redrive(&all, at(22)).await.expect("answers"), 8);
+    let first =
+        StoredRedrive { scope: RedriveScope { number: 1, ..part }, ordered_at: at(20), done_at: None, released: None };
+    assert_eq!(store.next_redrive().await.expect("answers"), Some(first.clone()));
+    store.redrive_done(1, 3, at(30)).await.expect("answers");
+    store.redrive_done(1, 4, at(31)).await.expect("answers");
+    let done = StoredRedrive { done_at: Some(at(30)), released: Some(3), ..first };
+    assert_eq!(store.redrive(1).await.expect("answers"), Some(done));
+    let next = store.next_redrive().await.expect("answers").map(|redrive| redrive.scope.number);
+    assert_eq!((next, store.redrive(9).await.expect("answers")), (Some(7), None));
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tidemill_domain::Timestamp;
 use url::Url;
 
 /// Where the lake answers unless told otherwise.
@@ -81,6 +82,11 @@ pub enum LakeCommand {
         tidemill lake plan sales_metrics --engine duckdb\n  \
         tidemill lake plan daily_sales --engine spark > daily_sales.sql")]
     Plan(LakePlan),
+    /// Judge events of the quarantine again, by the rules that hold now
+    #[command(after_help = "Those that pass become rows of silver. Examples:\n  \
+        tidemill lake redrive --rule country_known\n  \
+        tidemill lake redrive --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z")]
+    Redrive(LakeRedrive),
 }
 
 /// `tidemill lake tables`
@@ -91,6 +97,26 @@ pub struct LakeTables {
     /// Print JSON, with columns
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `tidemill lake redrive`
+#[derive(Debug, Args)]
+pub struct LakeRedrive {
+    /// Those that this rule has held back
+    #[arg(long, value_name = "RULE")]
+    pub(crate) rule: Option<String>,
+    /// Taken in at that time or later (2026-01-31T00:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<Timestamp>,
+    /// Taken in before
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<Timestamp>,
+    /// Address of the lake's API (also --url)
+    #[arg(long, alias = "url", env = "TIDEMILL_LAKE_URL", default_value = LAKE, value_name = "URL")]
+    pub(crate) lake_url: Url,
+    /// Key of the suite that may operate, where it needs one
+    #[arg(long, alias = "operate-key", env = "TIDEMILL_OPERATE_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
 }
 
 /// `tidemill lake plan`

@@ -1,14 +1,14 @@
 //! `tidemill lake`
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::ValueEnum;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidemill_domain::{Clock, SystemClock, Timestamp};
 
 use super::ended::Ended;
 use crate::{
-    arguments::{LakeArguments, LakeCommand, LakePlan, LakeTables},
+    arguments::{LakeArguments, LakeCommand, LakePlan, LakeRedrive, LakeTables},
     client::LakeClient,
     table::{self, plain},
 };
@@ -34,6 +34,7 @@ pub(crate) async fn lake(arguments: LakeArguments) -> Ended {
     match arguments.command {
         LakeCommand::Tables(arguments) => tables(arguments).await,
         LakeCommand::Plan(arguments) => plan(arguments).await,
+        LakeCommand::Redrive(arguments) => redrive(arguments).await,
     }
 }
 
@@ -73,6 +74,34 @@ async fn plan(arguments: LakePlan) -> Ended {
     let engine = arguments.engine.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let answer = client.get(&format!("/v1/plans/{metric}?engine={engine}")).await?;
     say!("{}", String::from_utf8_lossy(&answer).trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct OrderedRedrive {
+    rule: Option<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct ToldRedrive {
+    number: i64,
+    done_at: Option<Timestamp>,
+    released: Option<u64>,
+}
+
+/// Orders it, and waits until it is done.
+async fn redrive(arguments: LakeRedrive) -> Ended {
+    let LakeRedrive { rule, from, to, lake_url, key } = arguments;
+    let client = LakeClient::new(lake_url, key);
+    let answer = client.post("/v1/redrives", &OrderedRedrive { rule, from, to }).await?;
+    let mut told: ToldRedrive = serde_json::from_slice(&answer)?;
+    while told.done_at.is_none() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        told = serde_json::from_slice(&client.get(&format!("/v1/redrives/{}", told.number)).await?)?;
+    }
+    say!("Redrive {}: {} events have left the quarantine.", told.number, told.released.unwrap_or_default());
     Ok(ExitCode::SUCCESS)
 }
 

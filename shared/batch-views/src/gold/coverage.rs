@@ -11,6 +11,10 @@ use deltalake::{
 
 use crate::SqlError;
 
+/// What stands in place of a partition for rows that came out of the quarantine: their sequences
+/// are old, and the number of their redrive is new.
+const REDRIVES: i32 = -1;
+
 /// By partition of the log, the last sequence of `RAW` of which rows are there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Coverage(BTreeMap<i32, i64>);
@@ -23,9 +27,15 @@ pub(super) fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<Str
 impl Coverage {
     /// That of `silver.events`, as the session has it.
     pub(super) async fn of_silver(context: &SessionContext) -> Result<Self, SqlError> {
-        let sql = "SELECT partition, max(raw_seq) AS raw_seq FROM silver.events GROUP BY partition";
+        let mut sql = "SELECT partition, max(raw_seq) AS raw_seq FROM silver.events GROUP BY partition".to_owned();
+        let events = context.table("silver.events").await?;
+        if events.schema().has_column_with_unqualified_name("redrive") {
+            sql += &format!(
+                " UNION ALL SELECT {REDRIVES}, max(redrive) FROM silver.events HAVING max(redrive) IS NOT NULL"
+            );
+        }
         let mut all = BTreeMap::new();
-        for batch in context.sql(sql).await?.collect().await? {
+        for batch in context.sql(&sql).await?.collect().await? {
             for row in 0..batch.num_rows() {
                 let number = |column| text(&batch, column, row);
                 if let (Ok(partition), Ok(raw_seq)) = (number(0)?.parse(), number(1)?.parse()) {
@@ -55,7 +65,10 @@ impl Coverage {
     pub(super) fn behind(&self, other: &Self) -> Option<String> {
         let new = self.0.iter().filter_map(|(partition, raw_seq)| {
             let known = other.0.get(partition).copied().unwrap_or_default();
-            (*raw_seq > known).then(|| format!("\"partition\" = {partition} AND \"raw_seq\" > {known}"))
+            (*raw_seq > known).then(|| match *partition {
+                REDRIVES => format!("\"redrive\" > {known}"),
+                _ => format!("\"partition\" = {partition} AND \"raw_seq\" > {known}"),
+            })
         });
         let new: Vec<_> = new.collect();
         (!new.is_empty()).then(|| new.join(" OR "))
@@ -82,5 +95,7 @@ mod tests {
         let new = silver.behind(&gold).expect("is behind");
         assert_eq!(new, "\"partition\" = 0 AND \"raw_seq\" > 5 OR \"partition\" = 2 AND \"raw_seq\" > 0");
         assert_eq!(silver.behind(&silver), None);
+        let redriven = Coverage([(REDRIVES, 2), (0, 5)].into());
+        assert_eq!(redriven.behind(&gold).as_deref(), Some("\"redrive\" > 0"));
     }
 }

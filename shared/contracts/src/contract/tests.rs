@@ -8,7 +8,7 @@ const CONTRACT: &str = "apiVersion: v3.0.2\nkind: DataContract\nid: a\nversion: 
     implementation: {condition: \"data.total > 0\", types: [order.placed]}\n";
 
 fn told(text: &str) -> String {
-    Contract::parse("c.yaml", text).map(drop).expect_err(text).to_string()
+    DataContract::parse("c.yaml", text).map(drop).expect_err(text).to_string()
 }
 
 #[test]
@@ -18,10 +18,10 @@ fn those_that_come_with_the_lake_are_read() {
     let events = contracts.of_table("silver/events").expect("a contract");
     assert_eq!((events.id.as_str(), events.version.as_str()), ("urn:tidemill:contract:silver.events", "1.0.0"));
     let severe: Vec<&str> =
-        events.rules.iter().filter(|rule| rule.severity() != Severity::Warn).map(Rule::name).collect();
+        events.rules.iter().filter(|rule| rule.severity() != RuleSeverity::Warn).map(Rule::name).collect();
     assert_eq!(severe, ["readable"], "nothing that the stream counts is held back");
     for (file, text) in SHIPPED {
-        let contract = Contract::parse(file, text).expect("a contract");
+        let contract = DataContract::parse(file, text).expect("a contract");
         assert_eq!(*file, format!("{}.yaml", contract.table.replace('/', ".")));
     }
 }
@@ -74,7 +74,7 @@ fn what_is_wrong_is_told_with_its_line() {
     assert!(told(&twice).contains("the rule `paid` is there twice"));
     // Rules of other engines are theirs.
     assert!(
-        Contract::parse("c.yaml", &CONTRACT.replace("engine: cel", "engine: soda"))
+        DataContract::parse("c.yaml", &CONTRACT.replace("engine: cel", "engine: soda"))
             .expect("a contract")
             .rules
             .is_empty()

@@ -16,7 +16,7 @@ fn judge(rules: &[(&str, &str, &str)]) -> EventJudge {
              implementation: {{{implementation}}}\n"
         );
     }
-    EventJudge { contract: Contract::parse("c.yaml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")) }
+    EventJudge { contract: DataContract::parse("c.yaml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")) }
 }
 
 fn line(data: &str, enriched: &str) -> String {

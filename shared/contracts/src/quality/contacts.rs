@@ -31,14 +31,14 @@ pub(super) struct ContactMembers {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenContacts {
-    email: WrittenMembers,
-    phone: WrittenMembers,
-    address: WrittenMembers,
+    email: WrittenContactMembers,
+    phone: WrittenContactMembers,
+    address: WrittenContactMembers,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenMembers {
+struct WrittenContactMembers {
     types: Vec<String>,
     members: Vec<Field>,
 }
@@ -65,7 +65,7 @@ impl WrittenContacts {
     }
 }
 
-impl WrittenMembers {
+impl WrittenContactMembers {
     fn members(self) -> Result<TypedMembers, String> {
         let member = |field: Field| match field {
             Field::Data(path) => Ok(ContactMember::of(path)),

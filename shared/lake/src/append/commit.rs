@@ -37,6 +37,18 @@ pub struct TablePart {
     pub rows: RecordBatch,
 }
 
+impl TablePart {
+    /// The rows that are not in a table that has reached `behind`; `column` has their
+    /// sequences.
+    pub(crate) fn rows_behind(&self, column: &str, behind: i64) -> Result<RecordBatch, LakeError> {
+        match self.app.is_of_redrives() {
+            true if behind >= self.reaches => Ok(self.rows.slice(0, 0)),
+            true => Ok(self.rows.clone()),
+            false => rows_behind(&self.rows, column, behind),
+        }
+    }
+}
+
 /// What became of parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
@@ -100,7 +112,7 @@ pub(crate) async fn pause(conflicts: u32) {
 }
 
 /// The rows behind a sequence.
-pub(crate) fn rows_behind(rows: &RecordBatch, column: &str, behind: i64) -> Result<RecordBatch, LakeError> {
+fn rows_behind(rows: &RecordBatch, column: &str, behind: i64) -> Result<RecordBatch, LakeError> {
     let wrong = || LakeError::new(LakeErrorKind::Internal, format!("no column {column} of sequences"));
     let sequences = rows.column_by_name(column).and_then(|column| column.as_any().downcast_ref::<Int64Array>());
     let sequences = sequences.ok_or_else(wrong)?;

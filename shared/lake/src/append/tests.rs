@@ -146,3 +146,43 @@ async fn a_folder_that_cannot_be_written_is_told() {
     let error = Lake::open(&StorageConfig { url, s3: S3Config::default() }).expect_err("no folder");
     assert_eq!(error.code(), Code::LakeDenied);
 }
+
+/// A table that an older release has made goes on with null in the columns that it lacked, and its
+/// old files can be put together with new ones.
+#[tokio::test]
+async fn a_table_of_an_older_release_gets_the_columns_that_it_lacks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = lake(&folder);
+    static PARTLY: crate::TableDefinition = crate::TableDefinition {
+        partitioned_by: &[],
+        columns: BronzeEvent::TABLE.columns.split_at(8).0,
+        ..BronzeEvent::TABLE
+    };
+    static WHOLE: crate::TableDefinition = crate::TableDefinition {
+        partitioned_by: &[],
+        columns: BronzeEvent::TABLE.columns.split_at(9).0,
+        ..BronzeEvent::TABLE
+    };
+    let rows = |columns: &[usize], sequence| {
+        let part = part(0, [sequence], sequence);
+        TablePart { rows: part.rows.project(columns).expect("columns"), ..part }
+    };
+    let properties = properties("a");
+    let old = lake.table(&PARTLY, &properties).await.expect("a table");
+    let before = rows(&[0, 1, 2, 3, 4, 5, 6, 7], 1);
+    Appender::new(old, "raw_seq").append(&[before]).await.expect("appends");
+    let (one, two) = tokio::join!(lake.table(&WHOLE, &properties), lake.table(&WHOLE, &properties));
+    let (table, mut other) = (one.expect("it gets a column"), two.expect("once"));
+    let mut appender = Appender::new(table, "raw_seq");
+    appender.append(&[rows(&[0, 1, 2, 3, 4, 5, 6, 7, 8], 2)]).await.expect("appends");
+    let protocol = appender.table().delta().snapshot().expect("a snapshot").protocol().clone();
+    assert_eq!((protocol.min_reader_version(), protocol.min_writer_version()), (1, 2));
+    let goal = crate::CompactionGoal { file_bytes: std::num::NonZeroU64::new(1 << 20).expect("not 0"), least_files: 2 };
+    let compacted = other.compact(goal).await.expect("is put together");
+    assert_eq!((compacted.removed, compacted.added, compacted.rows), (2, 1, 2));
+    let told = crate::testing::rows(&lake, "bronze/events", &["raw_seq", "backfill"]).await.expect("rows");
+    assert_eq!(told, [["1", ""], ["2", ""]]);
+    // An older release does not write to it any more.
+    let error = lake.table(&PARTLY, &properties).await.expect_err("a newer table");
+    assert_eq!(error.to_string(), "bronze.events: its column backfill is not known to this release");
+}

@@ -58,6 +58,20 @@ table! {
         year: i32,
         /// Month of `time`.
         month: i32,
+        /// E-mail address that it tells, without blanks around it and in lower case.
+        email: Option<&'a str>,
+        /// Telephone number that it tells: E.164 where the country is known, else its digits.
+        phone: Option<&'a str>,
+        /// Whether it tells an address; null where it does not.
+        has_address: Option<bool>,
+        /// What reference data say of the customer at that time, as JSON.
+        profile: Option<&'a str>,
+        /// The parts of the score that do not hold, separated by commas.
+        quality_failed: Option<&'a str>,
+        /// The rules of its contract that do not hold, separated by commas.
+        warnings: Option<&'a str>,
+        /// The redrive that took it out of the quarantine.
+        redrive: Option<i64>,
     }
 }
 
@@ -226,5 +240,79 @@ table! {
         tax: Money,
         /// Likewise.
         excess: Money,
+    }
+}
+
+table! {
+    /// An event that breaks a rule of its contract, or a line that is no event.
+    QuarantinedEvent<'a> is Silver / "quarantine"
+    partitioned by [] clustered by ["rule", "type"]
+    {
+        /// Partition of the log.
+        partition: i32,
+        /// Sequence of its batch in `RAW`.
+        raw_seq: i64,
+        /// Its line in the batch, from 0.
+        index: i32,
+        /// The rule.
+        rule: &'a str,
+        /// The rule's contract.
+        contract: &'a str,
+        /// Version of the contract.
+        contract_version: &'a str,
+        /// JSON Pointer to what is wrong in the event, where that is known.
+        pointer: Option<&'a str>,
+        /// Identifier, where it can be read.
+        id: Option<&'a str>,
+        /// Who produced it.
+        source: Option<&'a str>,
+        /// What happened.
+        r#type: Option<&'a str>,
+        /// When it happened.
+        time: Option<Timestamp>,
+        /// When ingestion took it in.
+        received: Timestamp,
+        /// It came past the allowed lateness.
+        late: bool,
+        /// The event as enrichment has written it, a line of JSON.
+        event: &'a str,
+        /// The redrive by which it became a row of silver; null while it is held back.
+        redrive: Option<i64>,
+    }
+}
+
+table! {
+    /// What was known of a customer for some time.
+    SilverCustomer<'a> is Silver / "customers"
+    partitioned by [] clustered by ["customer"]
+    {
+        /// The customer.
+        customer: &'a str,
+        /// Time of the first event that tells it.
+        valid_from: Timestamp,
+        /// Time of the first event that tells something else; null of what holds now.
+        valid_to: Option<Timestamp>,
+        /// Whether it holds now.
+        current: bool,
+        /// Country, ISO 3166-1 alpha-2.
+        country: Option<&'a str>,
+        /// E-mail address, without blanks around it and in lower case.
+        email: Option<&'a str>,
+        /// Telephone number: E.164 where the country is known, else its digits.
+        phone: Option<&'a str>,
+        /// Whether an address is known.
+        has_address: bool,
+        /// What reference data say, as JSON.
+        profile: Option<&'a str>,
+        /// How good it is, 0 to 1, by the rules of quality.
+        quality_score: Option<f64>,
+        /// The parts of the score that do not hold, separated by commas.
+        quality_failed: Option<&'a str>,
+        /// Partition of the log of the event that told it first.
+        partition: i32,
+        /// Sequence of that event's batch in `RAW`.
+        raw_seq: i64,
+        /// That event's line in the batch, from 0.
+        index: i32,
     }
 }
