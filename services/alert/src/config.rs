@@ -61,7 +61,8 @@ impl ServiceConfig for Config {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RulesConfig {
     /// Folder of rules (`*.yaml`, one a file). Without it the rules that
-    /// Tidemill comes with: `REVENUE_SPIKE` and `FRAUD_DETECTION`.
+    /// Tidemill comes with: `REVENUE_SPIKE`, `FRAUD_DETECTION` and
+    /// `RECOMMENDATION_QUALITY`.
     pub(crate) folder: Option<PathBuf>,
     /// YAML file that says what rules over events call amounts and lists, in
     /// place of the built-in one. A rule may have names of its own.

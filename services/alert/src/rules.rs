@@ -21,8 +21,9 @@ pub(crate) use self::template::figure;
 pub use self::{amounts::BUILT_IN_AMOUNTS, meta::RuleMeta};
 
 /// The rules of a shop that has none of its own: file name and text.
-const DEFAULTS: [(&str, &str); 2] = [
+const DEFAULTS: [(&str, &str); 3] = [
     ("fraud_detection.yaml", include_str!("../rules/fraud_detection.yaml")),
+    ("recommendation_quality.yaml", include_str!("../rules/recommendation_quality.yaml")),
     ("revenue_spike.yaml", include_str!("../rules/revenue_spike.yaml")),
 ];
 

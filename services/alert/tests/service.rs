@@ -238,8 +238,8 @@ async fn the_api_lists_filters_and_refuses() {
         assert_eq!((status, &problem["code"]), (400, &Value::from("invalid_parameter")), "{query}");
     }
     let rules = service.get("/v1/rules").await.1;
-    assert_eq!(rules["rules"][0]["name"], "REVENUE_SPIKE");
-    assert_eq!(rules["rules"][1]["definition"]["fire_at"], 60);
+    assert_eq!(rules["rules"][1]["name"], "REVENUE_SPIKE");
+    assert_eq!(rules["rules"][2]["definition"]["fire_at"], 60);
     assert!(service.get("/openapi.json").await.1["paths"]["/v1/alerts"].is_object());
     assert_eq!(service.get("/readyz").await.0, 200);
     service.stop().await;

@@ -96,7 +96,7 @@ pub(crate) struct MeasureConfig {
 
 impl Default for MeasureConfig {
     fn default() -> Self {
-        Self { interval_seconds: 60, share: 1.0, predictions_per_second: 50 }
+        Self { interval_seconds: 60, share: 1.0, predictions_per_second: 20 }
     }
 }
 

@@ -4,6 +4,7 @@ mod alerts;
 mod body;
 mod books;
 mod dead_letters;
+mod experiments;
 mod extract;
 mod health;
 mod live;
@@ -19,7 +20,7 @@ use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi;
 
 // By their bare names: of a module in a path, utoipa would make a tag.
-use self::{alerts::*, books::*, health::*, live::*, metrics::*};
+use self::{alerts::*, books::*, experiments::*, health::*, live::*, metrics::*};
 use crate::state::Reporting;
 
 #[derive(OpenApi)]
@@ -32,6 +33,7 @@ use crate::state::Reporting;
         metrics,
         series,
         totals,
+        experiment,
         alerts,
         books,
         health,
@@ -62,6 +64,7 @@ pub(crate) fn routes(reporting: Arc<Reporting>) -> Routes {
         .get(Role::Read, "/v1/metrics", metrics)
         .get(Role::Read, "/v1/metrics/{name}/series", series)
         .get(Role::Read, "/v1/metrics/{name}/totals", totals)
+        .get(Role::Read, "/v1/experiments/{name}", experiment)
         .get(Role::Read, "/v1/alerts", alerts)
         .get(Role::Read, "/v1/books", books)
         .get(Role::Read, "/v1/health", health)

@@ -17,6 +17,7 @@ mod config;
 mod counting;
 mod dead_letters;
 mod error;
+mod experiments;
 mod handling;
 mod http;
 mod live;

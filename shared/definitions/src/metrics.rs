@@ -3,6 +3,8 @@
 mod totals;
 
 #[cfg(test)]
+mod recommended;
+#[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, path::Path};
@@ -18,17 +20,23 @@ pub struct Metrics {
 }
 
 /// What a shop gets without a word: file name and text.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 8] = [
     ("conversion.yaml", include_str!("../metrics/conversion.yaml")),
     ("daily_country.yaml", include_str!("../metrics/daily_country.yaml")),
     ("daily_sales.yaml", include_str!("../metrics/daily_sales.yaml")),
     ("order_metrics.yaml", include_str!("../metrics/order_metrics.yaml")),
     ("product_views.yaml", include_str!("../metrics/product_views.yaml")),
+    ("recommendation_metrics.yaml", include_str!("../metrics/recommendation_metrics.yaml")),
+    ("recommended_sales.yaml", include_str!("../metrics/recommended_sales.yaml")),
     ("sales_metrics.yaml", include_str!("../metrics/sales_metrics.yaml")),
 ];
 
-/// What `tidemill check` looks at, whichever metrics a shop has.
-const CHECK: (&str, &str) = ("tidemill_check.yaml", include_str!("../metrics/tidemill_check.yaml"));
+/// What a shop has whichever metrics it has: what `tidemill check` looks at, and what the
+/// suite's services measure.
+const OWN: [(&str, &str); 2] = [
+    ("recommendation_quality.yaml", include_str!("../metrics/recommendation_quality.yaml")),
+    ("tidemill_check.yaml", include_str!("../metrics/tidemill_check.yaml")),
+];
 
 impl Metrics {
     /// What a shop gets that has no folder of its own: file names and texts.
@@ -36,8 +44,8 @@ impl Metrics {
         &DEFAULTS
     }
 
-    /// Reads every definition of a folder, or the defaults without one. The one of
-    /// `tidemill check` comes on top.
+    /// Reads every definition of a folder, or the defaults without one. The suite's own
+    /// come on top.
     pub fn load(folder: Option<&Path>) -> Result<Self, DefinitionError> {
         let files = match folder {
             Some(folder) => read_folder(folder)?,
@@ -59,9 +67,11 @@ impl Metrics {
             let folder = folder.map(|f| f.display().to_string()).unwrap_or_default();
             return Err(DefinitionError::new(&folder, None, "holds no metric definitions (*.yaml)"));
         }
-        let check = MetricDefinition::parse(CHECK.0, CHECK.1)?;
-        if metrics.iter().all(|metric| metric.name != check.name) {
-            metrics.push(check);
+        for (file, text) in OWN {
+            let own = MetricDefinition::parse(file, text)?;
+            if metrics.iter().all(|metric| metric.name != own.name) {
+                metrics.push(own);
+            }
         }
         Ok(Self::of(metrics))
     }

@@ -254,4 +254,6 @@ fn named(update: &MetricsUpdate, cell: &CellUpdate) -> (CellName, CellTotals) {
 }
 
 #[cfg(test)]
+mod recommended;
+#[cfg(test)]
 mod tests;

@@ -30,7 +30,11 @@ fn the_defaults_load() {
     let names: Vec<_> = rules.metas().map(|meta| (meta.rule.as_str(), meta.version.as_str())).collect();
     assert_eq!(
         names,
-        [("REVENUE_SPIKE", "6dfe05056f73"), ("FRAUD_DETECTION", "630078a123e5")],
+        [
+            ("RECOMMENDATION_QUALITY", "f0cde74396ec"),
+            ("REVENUE_SPIKE", "6dfe05056f73"),
+            ("FRAUD_DETECTION", "630078a123e5")
+        ],
         "ids of alerts follow from versions"
     );
 }

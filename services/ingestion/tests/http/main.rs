@@ -4,6 +4,7 @@ mod lenient;
 mod limits;
 mod pages;
 mod partitions;
+mod recommended;
 mod segment;
 #[path = "../support/mod.rs"]
 mod support;

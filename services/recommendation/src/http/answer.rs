@@ -25,8 +25,12 @@ pub(super) struct RecommendationsAnswer {
     /// the item of each event about it: shown, clicked, put into the cart, ordered.
     #[schema(value_type = String, format = "uuid")]
     request: Uuid,
-    #[serde(flatten)]
-    variant: Option<AssignedVariant>,
+    /// The experiment in which the visitor is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    experiment: Option<String>,
+    /// The variant of it by which the answer was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<String>,
     /// The best first.
     items: Vec<RecommendedItem>,
     model: ModelPosition,
@@ -85,7 +89,7 @@ impl RecommendationsAnswer {
         state: &ModelState,
         as_of: Timestamp,
         request: Uuid,
-        variant: Option<AssignedVariant>,
+        assigned: Option<AssignedVariant>,
         items: Vec<Recommended>,
     ) -> Self {
         let newest = state.places.values().filter_map(|place| place.ingested_at).max();
@@ -95,7 +99,9 @@ impl RecommendationsAnswer {
         };
         let partitions = state.places.iter().map(position).collect();
         let items = items.into_iter().map(RecommendedItem::from).collect();
-        Self { as_of, request, variant, items, model: ModelPosition { age_seconds: age, partitions } }
+        let (experiment, variant) =
+            assigned.map(|AssignedVariant { experiment, variant }| (experiment, variant)).unzip();
+        Self { as_of, request, experiment, variant, items, model: ModelPosition { age_seconds: age, partitions } }
     }
 }
 

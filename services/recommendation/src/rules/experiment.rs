@@ -5,9 +5,8 @@ mod tests;
 
 use std::num::NonZeroUsize;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
 
 use super::standard::{FallbackKind, MAX_LISTED, RecommendationRules, VisitStrategy, WrittenBoost, boosts, twice};
 use crate::learning::VisitorId;
@@ -54,7 +53,7 @@ struct RulesVariant {
 }
 
 /// Which variant of which experiment an answer was made by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AssignedVariant {
     /// The experiment in which the visitor is.
     pub(crate) experiment: String,

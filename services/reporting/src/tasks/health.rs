@@ -65,11 +65,13 @@ async fn look(reporting: &Reporting) -> ChainHealth {
 /// The lag of every consumer that is there.
 async fn lags_of(bus: &Bus) -> Vec<(Durable, u64)> {
     use Durable::{
-        Aggregation, AlertEvents, AlertMetrics, Enrichment, IngestionRedrive, ReportingAlerts, ReportingDlq,
-        ReportingMetrics, ReportingRaw,
+        Aggregation, AlertEvents, AlertMetrics, Enrichment, IngestionMeasured, IngestionRedrive, ReportingAlerts,
+        ReportingDlq, ReportingMetrics, ReportingRaw,
     };
     let by_partition = bus.partitions().all().flat_map(|p| [Enrichment(p), Aggregation(p), AlertEvents(p)]);
-    let whole = [IngestionRedrive, AlertMetrics, ReportingMetrics, ReportingAlerts, ReportingRaw, ReportingDlq];
+    let of_ingestion = [IngestionRedrive, IngestionMeasured];
+    let whole =
+        of_ingestion.into_iter().chain([AlertMetrics, ReportingMetrics, ReportingAlerts, ReportingRaw, ReportingDlq]);
     stream::iter(by_partition.chain(whole))
         .map(|durable| async move { Some((durable, bus.lag(durable).await.ok()?)) })
         .buffer_unordered(AT_ONCE)

@@ -2,6 +2,7 @@
 
 mod access;
 mod distinct;
+mod experiments;
 mod live;
 mod money;
 mod process;

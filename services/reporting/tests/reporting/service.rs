@@ -40,7 +40,7 @@ async fn numbers_are_merged_grouped_and_marked() {
     let shop = Shop::open().await;
     let running = shop.report("").await;
     let metrics = running.json("/v1/metrics").await;
-    assert_eq!(metrics["metrics"].as_array().expect("a list").len(), 7);
+    assert_eq!(metrics["metrics"].as_array().expect("a list").len(), 10);
     assert_eq!(metrics["metrics"][4]["window"], json!({"kind": "tumbling", "seconds": 60}));
     trade(&shop.bus).await;
 
@@ -316,7 +316,7 @@ async fn the_page_is_served_and_may_be_kept() {
         assert_eq!(asset.headers()["x-content-type-options"], "nosniff", "{path}");
     }
     let api = running.json("/openapi.json").await;
-    assert_eq!(api["paths"].as_object().expect("paths").len(), 14);
+    assert_eq!(api["paths"].as_object().expect("paths").len(), 15);
     running.stop().await;
 }
 

@@ -12,7 +12,10 @@ fn the_defaults_load_and_have_versions() {
             "daily_sales",
             "order_metrics",
             "product_views",
+            "recommendation_metrics",
+            "recommended_sales",
             "sales_metrics",
+            "recommendation_quality",
             "tidemill_check"
         ]
     );
