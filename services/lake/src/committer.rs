@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::standing::TableStanding;
 use self::{keeper::TableKind, orders::WriterOrder, writer::TableWriter};
-use crate::telemetry::Telemetry;
+use crate::{folder::LakeFolder, telemetry::Telemetry};
 
 /// Orders that may wait for a writer: a unit has one at a time.
 const WAITING: usize = 64;
@@ -53,6 +53,7 @@ impl Committers {
             let standing = Arc::default();
             let writer = TableWriter {
                 lake: lake.clone(),
+                folder: LakeFolder::of(lake),
                 table,
                 kind,
                 properties: properties.clone(),

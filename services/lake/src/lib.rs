@@ -11,6 +11,7 @@ mod committer;
 mod config;
 mod customers;
 mod error;
+mod folder;
 mod gold;
 mod http;
 mod redrive;
@@ -26,7 +27,8 @@ use std::sync::Arc;
 
 use tidemill_batch_views::{Customers, Gold, SqlEngine};
 use tidemill_definitions::Metrics;
-use tidemill_lake_tables::Lake;
+use tidemill_domain::Outage;
+use tidemill_lake_tables::{Lake, LakeError};
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
@@ -65,7 +67,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let bus = context.connect_bus(&config.nats).await?;
     let open_store = || Store::open(&config.store);
     let store = context.retry("store", open_store, tidemill_store::Error::is_transient).await?;
-    let lake = Lake::open(&config.lake.storage()).map_err(StartError::new)?;
+    let storage = config.lake.storage();
+    let lake = context.retry("lake", async || Lake::open(&storage), LakeError::is_outage).await?;
     let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
     let properties = config.lake.properties(name);

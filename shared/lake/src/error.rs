@@ -181,6 +181,8 @@ fn kind_by_words(text: &str) -> LakeErrorKind {
         "Invalid JSON",
     ]) {
         LakeErrorKind::Damaged
+    } else if has(&["Error interacting with object store", "Generic "]) {
+        LakeErrorKind::Away
     } else {
         LakeErrorKind::Internal
     }

@@ -19,13 +19,14 @@ use super::{
     orders::{CommitBatch, WriterOrder},
     standing::TableStanding,
 };
-use crate::telemetry::Telemetry;
+use crate::{folder::LakeFolder, telemetry::Telemetry};
 
 /// How long it waits for the other units of a beat.
 const GATHERED: Duration = Duration::from_millis(200);
 
 pub(super) struct TableWriter {
     pub(super) lake: Lake,
+    pub(super) folder: LakeFolder,
     pub(super) table: &'static TableDefinition,
     pub(super) kind: TableKind,
     pub(super) properties: TableProperties,
@@ -85,13 +86,15 @@ impl TableWriter {
     async fn append(&mut self, parts: &[TablePart], newest: Option<Timestamp>) -> Result<(), LakeError> {
         let (breaker, begun) = (self.breaker.clone(), Instant::now());
         loop {
-            match breaker.call(async { self.open().await?.store(parts).await }).await {
+            match breaker.call(self.store(parts)).await {
                 Ok(appended) => {
                     self.appended(appended, newest, begun);
                     return Ok(());
                 }
                 Err(error) if error.is_outage() && !self.shutdown.is_cancelled() => {
                     tracing::warn!(table = %self.table, %error, "a commit failed; trying again");
+                    // What is known of the table may be of another one.
+                    self.keeper = None;
                 }
                 Err(error) => {
                     self.keeper = None;
@@ -99,6 +102,13 @@ impl TableWriter {
                 }
             }
         }
+    }
+
+    async fn store(&mut self, parts: &[TablePart]) -> Result<Appended, LakeError> {
+        let appended = self.open().await?.store(parts).await?;
+        // Nobody is told of what may have gone to another place.
+        self.folder.check().map_err(|error| error.of(self.table))?;
+        Ok(appended)
     }
 
     fn appended(&self, appended: Appended, newest: Option<Timestamp>, begun: Instant) {
@@ -110,6 +120,7 @@ impl TableWriter {
     }
 
     async fn open(&mut self) -> Result<&mut TableKeeper, LakeError> {
+        self.folder.check().map_err(|error| error.of(self.table))?;
         let keeper = match self.keeper.take() {
             Some(keeper) => keeper,
             None => TableKeeper::open(&self.lake, self.table, self.kind, &self.properties).await?,
