@@ -1,13 +1,19 @@
 //! What all units work with.
 
 use tidemill_bus::Bus;
-use tidemill_domain::Partition;
+use tidemill_domain::{Partition, SharedClock};
 use tidemill_lake_tables::{Lake, TableProperties};
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{Breaker, Conditions};
 
 use crate::{
-    beats::Beats, committer::Committers, config::UpkeepConfig, store::Store, telemetry::Telemetry, unit::LakeUnit,
+    beats::Beats,
+    cold::ColdPlace,
+    committer::Committers,
+    config::{RetentionConfig, UpkeepConfig},
+    store::Store,
+    telemetry::Telemetry,
+    unit::LakeUnit,
 };
 
 /// Made once, when the service starts.
@@ -19,6 +25,11 @@ pub(crate) struct Shared {
     pub(crate) lake: Lake,
     pub(crate) properties: TableProperties,
     pub(crate) upkeep: UpkeepConfig,
+    pub(crate) retention: RetentionConfig,
+    pub(crate) cold: Option<ColdPlace>,
+    /// The tables of gold.
+    pub(crate) gold_paths: Vec<String>,
+    pub(crate) clock: SharedClock,
     pub(crate) committers: Committers,
     pub(crate) telemetry: Telemetry,
     pub(crate) beats: Beats,

@@ -12,7 +12,7 @@ use super::{
 use crate::{SqlDialect, SqlEngine, SqlError, engine::TableVersions};
 
 pub(super) const NAME: &str = "customer_lifetime_value";
-const PATH: &str = "gold/customer_lifetime_value";
+pub(super) const PATH: &str = "gold/customer_lifetime_value";
 const SEGMENTS: (&str, &str) =
     ("customer_lifetime_value.yaml", include_str!("../../gold/customer_lifetime_value.yaml"));
 /// What it is made of.
