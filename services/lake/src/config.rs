@@ -1,23 +1,21 @@
 //! What an operator sets.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    num::{NonZeroU32, NonZeroU64},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidemill_lake_tables::{CompactionGoal, S3Config, StorageConfig, TableProperties};
+use tidemill_lake_tables::{CompactionGoal, StorageConfig, TableProperties};
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{AuthConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
+mod bucket;
+mod keeping;
 mod sql;
 #[cfg(test)]
 mod tests;
 
+use self::bucket::BucketConfig;
+pub(crate) use self::keeping::{ColdConfig, RetentionConfig, retention};
 use self::sql::{GoldConfig, SqlConfig};
 
 /// The configuration of the lake.
@@ -51,6 +49,9 @@ pub struct Config {
     /// What is asked of events, and how good they are.
     #[serde(default)]
     pub(crate) contracts: ContractsConfig,
+    /// How long layers are kept.
+    #[serde(default)]
+    pub(crate) retention: RetentionConfig,
     /// Totals of silver.
     #[serde(default)]
     pub(crate) gold: GoldConfig,
@@ -79,6 +80,9 @@ pub(crate) struct LakeConfig {
     /// (`AWS_ACCESS_KEY_ID` and the like).
     #[serde(default)]
     pub(crate) s3: BucketConfig,
+    /// Another place for what is old.
+    #[serde(default)]
+    pub(crate) cold: ColdConfig,
     /// Megabytes of rows that all units together may gather before they commit.
     #[serde(default = "default_buffer")]
     pub(crate) buffer_megabytes: u32,
@@ -100,34 +104,6 @@ fn default_checkpoint() -> u32 {
 
 fn default_retention() -> u32 {
     7 * 24
-}
-
-/// Section `lake.s3`.
-#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct BucketConfig {
-    /// Address of a store that is not Amazon's, for instance `http://minio:9000`.
-    pub(crate) endpoint: Option<String>,
-    /// Region.
-    pub(crate) region: Option<String>,
-    /// Whether `endpoint` may be reached without TLS.
-    pub(crate) allow_http: bool,
-    /// Access key.
-    #[serde(skip_serializing)]
-    #[schemars(extend("writeOnly" = true))]
-    pub(crate) access_key_id: Option<String>,
-    /// Secret of the access key. Give it by a file or by environment.
-    #[serde(skip_serializing)]
-    #[schemars(extend("writeOnly" = true))]
-    pub(crate) secret_access_key: Option<String>,
-}
-
-/// Without what is secret.
-impl fmt::Debug for BucketConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoint, region, allow_http, .. } = self;
-        write!(f, "BucketConfig {{ endpoint: {endpoint:?}, region: {region:?}, allow_http: {allow_http}, .. }}")
-    }
 }
 
 /// Sections `bronze` and `silver`.
@@ -179,8 +155,7 @@ impl UpkeepConfig {
     }
 
     pub(crate) fn goal(&self) -> CompactionGoal {
-        let megabyte = NonZeroU64::MIN.saturating_add((1 << 20) - 1);
-        let file_bytes = NonZeroU64::from(self.file_megabytes).saturating_mul(megabyte);
+        let file_bytes = keeping::megabytes(self.file_megabytes);
         CompactionGoal { file_bytes, least_files: self.least_files as usize }
     }
 }
@@ -188,21 +163,13 @@ impl UpkeepConfig {
 impl LakeConfig {
     /// Where the tables are.
     pub(crate) fn storage(&self) -> StorageConfig {
-        let BucketConfig { endpoint, region, allow_http, access_key_id, secret_access_key } = &self.s3;
-        let mut options = BTreeMap::new();
-        let given = [
-            ("endpoint", endpoint),
-            ("region", region),
-            ("access_key_id", access_key_id),
-            ("secret_access_key", secret_access_key),
-        ];
-        for (name, value) in given {
-            options.extend(value.clone().map(|value| (name.to_owned(), value)));
-        }
-        if *allow_http {
-            options.insert("allow_http".into(), "true".into());
-        }
-        StorageConfig { url: self.url.clone(), s3: S3Config(options) }
+        StorageConfig { url: self.url.clone(), s3: self.s3.options() }
+    }
+
+    /// Where old folders are, if elsewhere.
+    pub(crate) fn cold_storage(&self) -> Option<StorageConfig> {
+        let url = self.cold.url.clone()?;
+        Some(StorageConfig { url, s3: self.cold.s3.as_ref().unwrap_or(&self.s3).options() })
     }
 
     /// How tables are made.
@@ -240,7 +207,7 @@ impl Config {
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(StartError::new(format!("{name} must be at least 1"))),
-            None => Ok(()),
+            None => self.retention.check(&self.lake.cold),
         }
     }
 }

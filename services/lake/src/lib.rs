@@ -7,6 +7,7 @@
 
 mod beats;
 mod bronze;
+mod cold;
 mod committer;
 mod config;
 mod customers;
@@ -14,6 +15,8 @@ mod error;
 mod folder;
 mod gold;
 mod http;
+#[doc(hidden)]
+pub mod measured;
 mod redrive;
 mod shared;
 mod silver;
@@ -34,7 +37,8 @@ use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Servic
 pub use config::Config;
 
 use crate::{
-    beats::Beats, committer::Committers, shared::Shared, silver::SilverRules, store::Store, telemetry::Telemetry,
+    beats::Beats, cold::ColdPlace, committer::Committers, shared::Shared, silver::SilverRules, store::Store,
+    telemetry::Telemetry,
     unit::LakeUnit,
 };
 
@@ -75,8 +79,10 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
     let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
-    let gold = Arc::new(Gold::of(&metrics).map_err(StartError::new)?);
-    let engine = Arc::new(SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?);
+    let gold = Arc::new(Gold::of(&metrics).map_err(StartError::new)?.with_properties(properties.clone()));
+    let cold = config.lake.cold_storage().map(|storage| Lake::open(&storage)).transpose().map_err(StartError::new)?;
+    let engine = SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?;
+    let engine = Arc::new(engine.with_cold(cold.clone()));
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: engine.clone(),
@@ -96,6 +102,10 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         units: Conditions::new(&context.health, "unit"),
         gaps: Conditions::new(&context.health, "enriched_gap"),
         upkeep: config.upkeep,
+        retention: config.retention,
+        cold: cold.map(|lake| ColdPlace { lake, config: config.lake.cold.clone() }),
+        gold_paths: gold.paths(),
+        clock: context.clock.clone(),
         lake,
         properties: properties.clone(),
         bus: bus.clone(),

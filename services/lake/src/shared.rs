@@ -3,13 +3,19 @@
 use std::sync::Arc;
 
 use tidemill_bus::Bus;
-use tidemill_domain::Partition;
+use tidemill_domain::{Partition, SharedClock};
 use tidemill_lake_tables::{Lake, TableProperties};
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{Breaker, Conditions};
 
 use crate::{
-    beats::Beats, committer::Committers, config::UpkeepConfig, silver::SilverRules, store::Store, telemetry::Telemetry,
+    beats::Beats,
+    cold::ColdPlace,
+    committer::Committers,
+    config::{RetentionConfig, UpkeepConfig},
+    silver::SilverRules,
+    store::Store,
+    telemetry::Telemetry,
     unit::LakeUnit,
 };
 
@@ -22,6 +28,11 @@ pub(crate) struct Shared {
     pub(crate) lake: Lake,
     pub(crate) properties: TableProperties,
     pub(crate) upkeep: UpkeepConfig,
+    pub(crate) retention: RetentionConfig,
+    pub(crate) cold: Option<ColdPlace>,
+    /// The tables of gold.
+    pub(crate) gold_paths: Vec<String>,
+    pub(crate) clock: SharedClock,
     pub(crate) committers: Committers,
     pub(crate) telemetry: Telemetry,
     pub(crate) beats: Beats,

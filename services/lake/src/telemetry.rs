@@ -99,15 +99,15 @@ impl Telemetry {
         tracing::debug!(%table, version = appended.version, rows = appended.rows, "committed");
     }
 
-    pub(crate) fn compacted(&self, table: &TableDefinition, compacted: Compacted) {
+    pub(crate) fn compacted(&self, table: &str, compacted: Compacted) {
         let Compacted { removed, added, rows } = compacted;
-        self.compacted.get_or_create(&TableLabel::of(table)).inc_by(removed as u64);
-        tracing::info!(%table, removed, added, rows, "files were put together");
+        self.compacted.get_or_create(&TableLabel { table: table.into() }).inc_by(removed as u64);
+        tracing::info!(table, removed, added, rows, "files were put together");
     }
 
-    pub(crate) fn upkeep_failed(&self, table: &TableDefinition, what: &'static str, error: &LakeError) {
+    pub(crate) fn upkeep_failed(&self, table: &str, what: &'static str, error: &LakeError) {
         self.failures.get_or_create(&CodeLabel::of(error.code())).inc();
-        tracing::warn!(%table, what, code = error.code().as_str(), %error, "upkeep failed; the table is as it was");
+        tracing::warn!(table, what, code = error.code().as_str(), %error, "upkeep failed; the table is as it was");
     }
 
     pub(crate) fn failed(&self, unit: LakeUnit, error: &Error) {

@@ -1,19 +1,33 @@
-//! What keeps tables quick to read: small files are put together, and those that no
-//! version has are deleted. One replica does it at a time; it may end at any await, since
-//! each step is a version of its own.
+//! What keeps tables quick to read and as small as they may be: small files are put together,
+//! old folders moved or dropped, and files deleted that no version has. One replica does
+//! it at a time; it may end at any await, since each step is a version of its own.
 
 use std::time::Duration;
 
-use tidemill_lake_tables::{Compacted, CompactionGoal, LakeError, LakeTable, TableDefinition, tables::ALL};
+use tidemill_lake_tables::{
+    Compacted, CompactionGoal, Dropped, KeptTable, Lake, LakeError, Layer, Moved, TIERED, TableDefinition, tables::ALL,
+};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::shared::Shared;
+use crate::{
+    cold::ColdPlace,
+    config::{ColdConfig, retention},
+    shared::Shared,
+};
 
-/// The tables that are kept up.
+/// The declared tables that are kept up.
 const TABLES: &[TableDefinition] = &ALL;
 /// From one deletion to the next.
 const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// A table to be kept up.
+#[derive(Clone, Copy)]
+enum Kept<'k> {
+    Declared(&'static TableDefinition),
+    /// A table of gold, by its path.
+    Gold(&'k str),
+}
 
 /// Goes on until it is to be given back.
 pub(crate) async fn keep(shared: &Shared, stop: &CancellationToken) {
@@ -24,36 +38,102 @@ pub(crate) async fn keep(shared: &Shared, stop: &CancellationToken) {
             () = stop.cancelled() => return,
         }
         let is_vacuum_due = vacuumed.is_none_or(|at| at.elapsed() >= VACUUM_EVERY);
-        for table in TABLES {
+        let declared = TABLES.iter().map(Kept::Declared);
+        for kept in declared.chain(shared.gold_paths.iter().map(|path| Kept::Gold(path))) {
             if stop.is_cancelled() {
                 return;
             }
-            if let Err(error) = keep_one(shared, table, is_vacuum_due, stop).await {
-                shared.telemetry.upkeep_failed(table, "upkeep", &error);
+            if let Err(error) = kept.keep(shared, is_vacuum_due, stop).await {
+                shared.telemetry.upkeep_failed(&kept.name(), "upkeep", &error);
             }
         }
         vacuumed = if is_vacuum_due { Some(Instant::now()) } else { vacuumed };
     }
 }
 
-async fn keep_one(
+impl Kept<'_> {
+    fn name(self) -> String {
+        match self {
+            Self::Declared(table) => table.to_string(),
+            Self::Gold(path) => path.replace('/', "."),
+        }
+    }
+
+    async fn open(self, shared: &Shared, lake: &Lake) -> Result<Option<KeptTable>, LakeError> {
+        match self {
+            Self::Declared(table) => Ok(Some(lake.table(table, &shared.properties).await?.kept())),
+            Self::Gold(path) => lake.kept(path, &shared.properties).await,
+        }
+    }
+
+    /// Days that it is kept; 0 for ever.
+    fn days(self, shared: &Shared) -> u32 {
+        match self {
+            Self::Declared(TableDefinition { layer: Layer::Bronze, .. }) => shared.retention.bronze_days,
+            Self::Declared(TableDefinition { layer: Layer::Silver, .. }) => shared.retention.silver_days,
+            Self::Declared(_) | Self::Gold(_) => shared.retention.gold_days,
+        }
+    }
+
+    async fn keep(self, shared: &Shared, is_vacuum_due: bool, stop: &CancellationToken) -> Result<(), LakeError> {
+        let Some(mut table) = self.open(shared, &shared.lake).await? else { return Ok(()) };
+        let is_tiered =
+            matches!(self, Self::Declared(table) if TIERED.iter().any(|tiered| tiered.path() == table.path()));
+        let cold = shared.cold.as_ref().filter(|_| is_tiered);
+        if let Some(ColdPlace { lake, config }) = cold
+            && let Some(mut there) = self.open(shared, lake).await?
+        {
+            move_old(shared, (&mut table, &mut there), config, stop).await?;
+            drop_old(shared, &mut there, self.days(shared)).await?;
+            vacuum(&mut there, is_vacuum_due).await?;
+        }
+        drop_old(shared, &mut table, self.days(shared)).await?;
+        let goal: CompactionGoal = shared.upkeep.goal();
+        while !stop.is_cancelled() {
+            let compacted = table.compact(goal).await?;
+            if compacted == Compacted::default() {
+                break;
+            }
+            shared.telemetry.compacted(table.name(), compacted);
+        }
+        vacuum(&mut table, is_vacuum_due).await
+    }
+}
+
+async fn move_old(
     shared: &Shared,
-    table: &'static TableDefinition,
-    is_vacuum_due: bool,
+    (here, there): (&mut KeptTable, &mut KeptTable),
+    config: &ColdConfig,
     stop: &CancellationToken,
 ) -> Result<(), LakeError> {
-    let mut table: LakeTable = shared.lake.table(table, &shared.properties).await?;
-    let goal: CompactionGoal = shared.upkeep.goal();
     while !stop.is_cancelled() {
-        let compacted = table.compact(goal).await?;
-        if compacted == Compacted::default() {
+        let moved = here.move_old(there, config.over(shared.clock.now()), config.goal()).await?;
+        if moved == Moved::default() {
             break;
         }
-        shared.telemetry.compacted(table.definition(), compacted);
+        tracing::info!(table = here.name(), rows = moved.rows, files = moved.files, "a folder is kept elsewhere now");
     }
-    if is_vacuum_due {
+    Ok(())
+}
+
+async fn drop_old(shared: &Shared, table: &mut KeptTable, days: u32) -> Result<(), LakeError> {
+    let Some(retention) = retention(days, shared.clock.now()) else { return Ok(()) };
+    let dropped = table.drop_old(retention).await?;
+    if dropped != Dropped::default() {
+        tracing::info!(
+            table = table.name(),
+            folders = dropped.folders,
+            files = dropped.files,
+            "old folders are dropped"
+        );
+    }
+    Ok(())
+}
+
+async fn vacuum(table: &mut KeptTable, is_due: bool) -> Result<(), LakeError> {
+    if is_due {
         let files = table.vacuum().await?;
-        tracing::info!(table = %table.definition(), files, "deleted files that no version has");
+        tracing::info!(table = table.name(), files, "deleted files that no version has");
     }
     Ok(())
 }

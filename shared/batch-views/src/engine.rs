@@ -9,6 +9,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod tiers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,6 +41,8 @@ const MAX_SQL: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct SqlEngine {
     lake: Lake,
+    /// Where old folders of tables are, if not in the lake.
+    cold: Option<Lake>,
     limits: SqlLimits,
     metrics: Vec<Arc<MetricDefinition>>,
     runtime: Arc<RuntimeEnv>,
@@ -61,7 +64,14 @@ impl SqlEngine {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
         let places = Arc::new(Semaphore::new(limits.at_once.max(1)));
         let threads = QueryThreads::start().map_err(|error| SqlError::Failed(error.to_string()))?;
-        Ok(Self { lake, limits, metrics, runtime, places, threads })
+        Ok(Self { lake, cold: None, limits, metrics, runtime, places, threads })
+    }
+
+    /// With the place where old folders of tables are: questions see both as one.
+    #[must_use]
+    pub fn with_cold(mut self, cold: Option<Lake>) -> Self {
+        self.cold = cold;
+        self
     }
 
     /// The lake.

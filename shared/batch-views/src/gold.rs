@@ -7,7 +7,9 @@
 
 mod coverage;
 mod lifetime;
+mod owner;
 mod refreshed;
+mod silver;
 mod table;
 mod write;
 
@@ -16,11 +18,13 @@ use std::sync::Arc;
 use deltalake::datafusion::prelude::SessionContext;
 use tidemill_definitions::{CustomerSegments, DefinitionError, MetricDefinition};
 use tidemill_domain::Currency;
+use tidemill_lake_tables::TableProperties;
 
 pub use refreshed::Refreshed;
 
 use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions, session};
 use coverage::Coverage;
+use silver::SilverState;
 use table::GoldTable;
 
 const DAILY: (&str, &str) = ("daily_metrics.yaml", include_str!("../gold/daily_metrics.yaml"));
@@ -30,6 +34,8 @@ const DAILY: (&str, &str) = ("daily_metrics.yaml", include_str!("../gold/daily_m
 pub struct Gold {
     tables: Vec<GoldTable>,
     segments: CustomerSegments,
+    /// How its tables are kept; without it, nobody keeps them.
+    properties: Option<TableProperties>,
 }
 
 impl Gold {
@@ -41,7 +47,19 @@ impl Gold {
         let plans = metrics.iter().map(|metric| GoldTable::of_metric(MetricPlan::of(metric)));
         let daily = MetricPlan::of(&Arc::new(MetricDefinition::parse(DAILY.0, DAILY.1)?));
         let tables = plans.chain([GoldTable::daily(daily)]).collect();
-        Ok(Self { tables, segments: CustomerSegments::built_in()? })
+        Ok(Self { tables, segments: CustomerSegments::built_in()?, properties: None })
+    }
+
+    /// With tables that carry their lake's name, and are kept as it keeps its own.
+    #[must_use]
+    pub fn with_properties(mut self, properties: TableProperties) -> Self {
+        self.properties = Some(properties);
+        self
+    }
+
+    /// The paths of its tables.
+    pub fn paths(&self) -> Vec<String> {
+        self.tables.iter().map(GoldTable::path).chain([lifetime::PATH.to_owned()]).collect()
     }
 
     /// The metrics whose rows it takes.
@@ -60,13 +78,19 @@ impl Gold {
         session::register(&context, &self.metrics().collect::<Vec<_>>());
         let sources = engine.sources(&context, &["silver/events", "silver/order_lines", "silver/orders"]).await?;
         if sources.has("silver/events") {
-            let silver = Coverage::of_silver(&context).await?;
+            let coverage = Coverage::of_silver(&context).await?;
             let base = newest_base(&context).await?;
+            let silver = SilverState { coverage, complete_since: engine.complete_since("silver/events").await?, base };
             for table in &self.tables {
-                changed.extend(table.refresh(engine, &context, &silver, base).await?);
+                changed.extend(table.refresh(engine, &context, &silver).await?);
             }
         }
         changed.extend(self.lifetime(engine, &context, &sources).await?);
+        if let Some(properties) = &self.properties {
+            for path in self.paths() {
+                owner::claim(engine.lake(), &path, properties).await?;
+            }
+        }
         Ok(changed)
     }
 

@@ -8,6 +8,8 @@ mod engine;
 mod error;
 mod gold;
 mod layers;
+#[doc(hidden)]
+pub mod measured;
 mod plan;
 mod rows;
 mod session;

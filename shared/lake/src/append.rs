@@ -7,7 +7,7 @@
 
 mod commit;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@ macro_rules! table {
     (
         #[doc = $about:literal]
         $row:ident<$life:lifetime> is $layer:ident / $name:literal
-        partitioned by [$($folder:literal),*] clustered by [$($cluster:literal),*]
+        partitioned by [$($folder:literal),*] clustered by [$($cluster:literal),*] $(looked up by [$($key:literal),*])?
         {
             $(#[doc = $column_about:literal] $column:ident: $kind:ty,)+
         }
@@ -31,6 +31,7 @@ macro_rules! table {
                 }),+],
                 partitioned_by: &[$($folder),*],
                 clustered_by: &[$($cluster),*],
+                looked_up_by: &[$($($key),*)?],
             };
         }
 

@@ -92,6 +92,9 @@ pub struct TableDefinition {
     /// The columns that most questions ask for: files are clustered by them when
     /// they are compacted.
     pub clustered_by: &'static [&'static str],
+    /// The columns that single rows are looked up by: files that stay have Bloom
+    /// filters of them.
+    pub looked_up_by: &'static [&'static str],
 }
 
 impl TableDefinition {

@@ -32,6 +32,29 @@ pub struct TableProperties {
     pub deleted_files_hours: u32,
 }
 
+impl TableProperties {
+    /// The lake that a table says it belongs to.
+    ///
+    /// # Errors
+    /// It was not read.
+    pub fn owner_of(table: &DeltaTable) -> Result<Option<String>, LakeError> {
+        Ok(table.snapshot()?.metadata().configuration().get(OWNER).cloned())
+    }
+
+    /// As Delta has them.
+    pub fn configuration(&self) -> [(&'static str, String); 5] {
+        let hours = |hours: u32| format!("interval {hours} hours");
+        [
+            (OWNER, self.owner.clone()),
+            ("delta.checkpointInterval", self.checkpoint_interval.to_string()),
+            ("delta.logRetentionDuration", hours(self.log_retention_hours)),
+            ("delta.deletedFileRetentionDuration", hours(self.deleted_files_hours)),
+            // Not every engine reads them.
+            ("delta.enableDeletionVectors", "false".into()),
+        ]
+    }
+}
+
 /// A table that is declared.
 #[derive(Debug, Clone)]
 pub struct LakeTable {
@@ -95,7 +118,7 @@ impl LakeTable {
     pub(crate) fn check_owner(&self, properties: &TableProperties) -> Result<(), LakeError> {
         let other = |what: String| Err(LakeError::new(LakeErrorKind::Schema, what));
         let metadata = self.table.snapshot()?.metadata();
-        let owner = metadata.configuration().get(OWNER).map_or("nobody", String::as_str);
+        let owner = TableProperties::owner_of(&self.table)?.unwrap_or_else(|| "nobody".into());
         if owner != properties.owner {
             return other(format!("it belongs to the lake {owner}, and this one is {}", properties.owner));
         }
@@ -135,15 +158,7 @@ async fn make(
     definition: &TableDefinition,
     properties: &TableProperties,
 ) -> Result<(), LakeError> {
-    let hours = |hours: u32| Some(format!("interval {hours} hours"));
-    let configuration = [
-        (OWNER, Some(properties.owner.clone())),
-        ("delta.checkpointInterval", Some(properties.checkpoint_interval.to_string())),
-        ("delta.logRetentionDuration", hours(properties.log_retention_hours)),
-        ("delta.deletedFileRetentionDuration", hours(properties.deleted_files_hours)),
-        // Not every engine reads them.
-        ("delta.enableDeletionVectors", Some("false".into())),
-    ];
+    let configuration = properties.configuration().map(|(name, value)| (name, Some(value)));
     let made = CreateBuilder::new()
         .with_log_store(log_store.clone())
         .with_table_name(definition.to_string())

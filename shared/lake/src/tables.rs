@@ -33,7 +33,7 @@ mod tests {
         for table in &ALL {
             let names: BTreeSet<&str> = table.columns.iter().map(|column| column.name).collect();
             assert_eq!(names.len(), table.columns.len(), "{table}");
-            for named in table.partitioned_by.iter().chain(table.clustered_by) {
+            for named in table.partitioned_by.iter().chain(table.clustered_by).chain(table.looked_up_by) {
                 assert!(names.contains(named), "{table} has no {named}");
             }
             assert!(table.columns.iter().all(|column| column.about.ends_with('.')), "{table}");

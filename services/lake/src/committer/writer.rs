@@ -134,7 +134,7 @@ impl TableWriter {
         let is_due = version.is_some_and(|version| version % u64::from(self.properties.checkpoint_interval) == 0);
         let Some(keeper) = self.keeper.as_mut().filter(|_| is_due) else { return };
         if let Err(error) = keeper.checkpoint().await {
-            self.telemetry.upkeep_failed(self.table, "checkpoint", &error);
+            self.telemetry.upkeep_failed(&self.table.to_string(), "checkpoint", &error);
         }
     }
 }

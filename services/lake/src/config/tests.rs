@@ -23,3 +23,20 @@ fn secrets_are_not_printed() {
     let options = config.lake.storage().s3.0;
     assert_eq!(options.get("secret_access_key").map(String::as_str), Some("hush"));
 }
+
+#[test]
+fn what_the_log_has_is_not_dropped_and_not_moved() {
+    assert!(parsed("[retention]\nbronze_days = 8\nsilver_days = 730\n").check().is_ok());
+    let error = parsed("[retention]\nsilver_days = 7\n").check().expect_err("the log keeps as much").to_string();
+    assert!(error.contains("retention.silver_days must be 0, or at least 8"), "{error}");
+    assert!(parsed("[lake.cold]\nurl = \"/tmp/cold\"\ndays = 7\n").check().is_err());
+}
+
+#[test]
+fn another_place_is_reached_as_the_first_one_if_nothing_else_is_said() {
+    assert!(parsed("").lake.cold_storage().is_none());
+    let own = "[lake.s3]\nregion = \"eu\"\n[lake.cold]\nurl = \"s3://cold/x\"\n";
+    let region = |toml: &str| parsed(toml).lake.cold_storage().and_then(|storage| storage.s3.0.get("region").cloned());
+    assert_eq!(region(own).as_deref(), Some("eu"));
+    assert_eq!(region(&format!("{own}[lake.cold.s3]\nregion = \"us\"\n")).as_deref(), Some("us"));
+}

@@ -2,7 +2,11 @@
 
 use std::str::FromStr;
 
+use chrono::DateTime;
+use deltalake::DeltaTable;
 use tidemill_domain::Timestamp;
+
+use crate::SqlError;
 
 /// Which state of the tables is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,4 +25,37 @@ impl FromStr for AsOf {
         let wrong = || format!("`{text}` is neither a version (`12`) nor a time (`2026-01-31T00:00:00Z`)");
         version.or_else(|_| text.parse().map(Self::Time)).map_err(|_| wrong())
     }
+}
+
+/// Takes a table back to where it was.
+pub(super) async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<AsOf>) -> Result<(), SqlError> {
+    let loaded = match as_of {
+        None => return Ok(()),
+        Some(AsOf::Version(version)) => table.load_version(version).await,
+        Some(AsOf::Time(time)) => match DateTime::from_timestamp_millis(time.millis()) {
+            Some(time) => table.load_with_datetime(time).await,
+            None => Ok(()),
+        },
+    };
+    let asked = match as_of {
+        Some(AsOf::Time(time)) => time.to_string(),
+        Some(AsOf::Version(version)) => version.to_string(),
+        None => String::new(),
+    };
+    let none = |reason: String| SqlError::NoSuchVersion { table: path.replace('/', "."), asked, reason };
+    if let Err(error) = loaded {
+        return Err(none(error.to_string()));
+    }
+    match (as_of, changed_at(table)) {
+        (Some(AsOf::Time(time)), Some(changed_at)) if changed_at > time => {
+            Err(none(format!("its first version that is kept is of {changed_at}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn changed_at(table: &DeltaTable) -> Option<Timestamp> {
+    let snapshot = table.snapshot().ok()?;
+    let millis = snapshot.version_timestamp(table.version()?)?;
+    Some(Timestamp::saturating_from_millis(millis))
 }

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::DateTime;
 use deltalake::{
     DeltaTable,
     datafusion::{
@@ -15,7 +14,12 @@ use futures::{StreamExt as _, TryStreamExt as _, future::ready, stream};
 use tidemill_domain::Timestamp;
 use tidemill_lake_tables::tables::ALL;
 
-use super::{SqlEngine, as_of::AsOf, statement::NamedTables};
+use super::{
+    SqlEngine,
+    as_of::{AsOf, changed_at, go_back},
+    statement::NamedTables,
+    tiers,
+};
 use crate::{
     SqlError,
     layers::{GOLD, LAYERS},
@@ -106,7 +110,7 @@ impl SqlEngine {
         let tables = self.existing(paths.iter().map(ToString::to_string).collect()).await?;
         let version = |table: &DeltaTable| table.version().unwrap_or_default().try_into().unwrap_or(i64::MAX);
         let sources = tables.iter().map(|(path, table)| (path.clone(), version(table))).collect();
-        provide(context, tables, None).await?;
+        self.provide(context, tables, None).await?;
         Ok(TableVersions(sources))
     }
 
@@ -131,11 +135,11 @@ impl SqlEngine {
                 if let Some(missing) = paths.iter().find(|path| tables.iter().all(|(there, _)| there != *path)) {
                     return Err(self.unknown(missing).await);
                 }
-                return provide(context, tables, as_of).await;
+                return self.provide(context, tables, as_of).await;
             }
         };
         let tables = self.existing(paths).await?;
-        provide(context, tables, as_of).await
+        self.provide(context, tables, as_of).await
     }
 
     async fn unknown(&self, path: &str) -> SqlError {
@@ -148,60 +152,30 @@ impl SqlEngine {
             }
         }
     }
-}
 
-async fn provide(
-    context: &SessionContext,
-    tables: Vec<(String, DeltaTable)>,
-    as_of: Option<AsOf>,
-) -> Result<(), SqlError> {
-    let catalog = MemoryCatalogProvider::new();
-    for layer in LAYERS {
-        catalog.register_schema(layer, Arc::new(MemorySchemaProvider::new()))?;
-    }
-    context.register_catalog(CATALOG, Arc::new(catalog));
-    for (path, mut table) in tables {
-        go_back(&path, &mut table, as_of).await?;
-        table.update_datafusion_session(&context.state())?;
-        let provider = table.table_provider().await?;
-        if let Some((layer, name)) = path.split_once('/') {
-            context.register_table(TableReference::partial(layer, name), provider)?;
+    async fn provide(
+        &self,
+        context: &SessionContext,
+        tables: Vec<(String, DeltaTable)>,
+        as_of: Option<AsOf>,
+    ) -> Result<(), SqlError> {
+        let catalog = MemoryCatalogProvider::new();
+        for layer in LAYERS {
+            catalog.register_schema(layer, Arc::new(MemorySchemaProvider::new()))?;
         }
-    }
-    Ok(())
-}
-
-/// Takes a table back to where it was.
-async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<AsOf>) -> Result<(), SqlError> {
-    let loaded = match as_of {
-        None => return Ok(()),
-        Some(AsOf::Version(version)) => table.load_version(version).await,
-        Some(AsOf::Time(time)) => match DateTime::from_timestamp_millis(time.millis()) {
-            Some(time) => table.load_with_datetime(time).await,
-            None => Ok(()),
-        },
-    };
-    let asked = match as_of {
-        Some(AsOf::Time(time)) => time.to_string(),
-        Some(AsOf::Version(version)) => version.to_string(),
-        None => String::new(),
-    };
-    let none = |reason: String| SqlError::NoSuchVersion { table: path.replace('/', "."), asked, reason };
-    if let Err(error) = loaded {
-        return Err(none(error.to_string()));
-    }
-    match (as_of, changed_at(table)) {
-        (Some(AsOf::Time(time)), Some(changed_at)) if changed_at > time => {
-            Err(none(format!("its first version that is kept is of {changed_at}")))
+        context.register_catalog(CATALOG, Arc::new(catalog));
+        for (path, mut table) in tables {
+            go_back(&path, &mut table, as_of).await?;
+            let provider = match self.cold_of(&path, as_of).await? {
+                Some(cold) => tiers::both(context, &table, &cold).await?,
+                None => tiers::provider(context, &table).await?,
+            };
+            if let Some((layer, name)) = path.split_once('/') {
+                context.register_table(TableReference::partial(layer, name), provider)?;
+            }
         }
-        _ => Ok(()),
+        Ok(())
     }
-}
-
-fn changed_at(table: &DeltaTable) -> Option<Timestamp> {
-    let snapshot = table.snapshot().ok()?;
-    let millis = snapshot.version_timestamp(table.version()?)?;
-    Some(Timestamp::saturating_from_millis(millis))
 }
 
 fn state(path: &str, table: &DeltaTable) -> Result<TableState, SqlError> {

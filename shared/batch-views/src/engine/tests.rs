@@ -1,4 +1,5 @@
 mod refused;
+mod tiers;
 
 use deltalake::{
     arrow::{

@@ -10,7 +10,7 @@ use super::{
 use crate::{SqlDialect, SqlEngine, SqlError, engine::TableVersions};
 
 pub(super) const NAME: &str = "customer_lifetime_value";
-const PATH: &str = "gold/customer_lifetime_value";
+pub(super) const PATH: &str = "gold/customer_lifetime_value";
 /// What it is made of.
 const SOURCES: [&str; 2] = ["silver/orders", "silver/order_lines"];
 

@@ -2,11 +2,12 @@
 
 use deltalake::datafusion::prelude::SessionContext;
 use tidemill_definitions::Window;
-use tidemill_domain::{Currency, Timestamp};
+use tidemill_domain::Timestamp;
 
 use super::{
     coverage::{Coverage, text},
     refreshed::Refreshed,
+    silver::SilverState,
     write::{GoldPart, write},
 };
 use crate::{MetricPlan, Scope, SqlDialect, SqlEngine, SqlError};
@@ -39,7 +40,7 @@ impl GoldTable {
         Self { plan, more: ", share(\"revenue\", \"orders\") AS \"average_order_value\"" }
     }
 
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("gold/{}", self.plan.metric().name)
     }
 
@@ -52,26 +53,27 @@ impl GoldTable {
         &self,
         engine: &SqlEngine,
         context: &SessionContext,
-        silver: &Coverage,
-        base: Option<Currency>,
+        silver: &SilverState,
     ) -> Result<Option<Refreshed>, SqlError> {
         let (path, app) = (self.path(), self.app());
         let mut table = engine.lake().existing(&path).await?;
         let known = match &table {
-            Some(table) => silver.of_gold(table, &app).await?,
+            Some(table) => silver.coverage.of_gold(table, &app).await?,
             None => Coverage::default(),
         };
-        let Some(new) = silver.behind(&known) else { return Ok(None) };
+        let Some(new) = silver.coverage.behind(&known) else { return Ok(None) };
         let refreshed = |days, version| Refreshed { table: path.replace('/', "."), days, version };
-        let transactions = silver.transactions(&app);
-        let scope = Scope { base, ..Scope::default() };
+        let transactions = silver.coverage.transactions(&app);
+        let scope = Scope { base: silver.base, ..Scope::default() };
         let partitioned_by = Some("day");
         if known.is_empty() || matches!(self.plan.metric().window, Window::Session { .. }) {
             let part = GoldPart { sql: self.sql(&scope), replaces: None, transactions, partitioned_by };
             let version = write(engine, context, &path, table, part).await?;
             return Ok(Some(refreshed(None, version)));
         }
-        let days = self.days(context, &new).await?;
+        let mut days = self.days(context, &new).await?;
+        // Of days whose rows are gone from silver, the table keeps what it has.
+        days.retain(|day| silver.complete_since.is_none_or(|since| *day >= since));
         let runs = runs(&days);
         let mut version = 0;
         for (n, run) in runs.iter().enumerate() {

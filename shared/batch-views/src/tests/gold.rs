@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use deltalake::{arrow::array::RecordBatch, operations::write::WriteBuilder, protocol::SaveMode};
+use deltalake::{
+    arrow::array::RecordBatch,
+    kernel::{Transaction, transaction::CommitProperties},
+    operations::write::WriteBuilder,
+    protocol::SaveMode,
+};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
-use tidemill_definitions::MetricDefinition;
-use tidemill_lake_tables::{Lake, S3Config, StorageConfig};
+use tidemill_definitions::{MetricDefinition, Window};
+use tidemill_lake_tables::{Lake, S3Config, StorageConfig, TableProperties};
 
 use super::{
     Cells, cells_of, computed, definitions,
@@ -124,4 +129,71 @@ async fn customers_are_in_the_segment_of_what_they_are_worth() {
         eve,USD,-10.00,1,-10.00,-9.00,Regular\n";
     assert_eq!(String::from_utf8(answer).expect("UTF-8"), expected);
     assert_eq!(gold.refresh(&engine).await.expect("is computed"), []);
+}
+
+const DAY: i64 = 86_400_000;
+/// The day from which on silver still has its rows, in the second half of the events.
+const KEPT: i64 = 900_000_000_000 / DAY + 2;
+
+/// Cells of windows that begin on the days that silver has, and of those before.
+fn halves(cells: Cells) -> (Cells, Cells) {
+    cells.into_iter().partition(|(key, _)| {
+        let start: tidemill_domain::Timestamp = key[0].parse().expect("a time");
+        start.millis() >= KEPT * DAY
+    })
+}
+
+/// Silver without the rows of days before, as retention leaves it, and with new ones.
+async fn drop_before(lake: &Lake, rows: RecordBatch) {
+    let table = lake.existing("silver/events").await.expect("is asked").expect("a table");
+    let snapshot = table.snapshot().expect("loaded").snapshot().clone();
+    let dropped =
+        CommitProperties::default().with_application_transactions(vec![Transaction::new("tidemill.retention", KEPT)]);
+    let builder = WriteBuilder::new(lake.log_store("silver/events").expect("a store"), Some(snapshot));
+    let builder = builder.with_input_batches([rows]).with_save_mode(SaveMode::Overwrite);
+    builder.with_commit_properties(dropped).await.expect("is written");
+}
+
+#[tokio::test]
+async fn days_that_silver_has_no_more_stay_in_gold() {
+    let mut runner = TestRunner::deterministic();
+    let events = prop::collection::vec(generated(), 4..=4).new_tree(&mut runner).expect("events").current();
+    let (before, after) = events.split_at(2);
+    let (before, after) = (before.concat(), after.concat());
+    let (_folder, lake) = lake();
+    let (_definitions, metrics) = definitions();
+    let engine = Arc::new(SqlEngine::new(lake.clone(), metrics.clone(), SqlLimits::default()).expect("an engine"));
+    let properties = TableProperties {
+        owner: "a".into(),
+        checkpoint_interval: 10,
+        log_retention_hours: 24,
+        deleted_files_hours: 24,
+    };
+    let gold = Gold::of(&metrics).expect("tables").with_properties(properties.clone());
+    append(&lake, "silver/events", table::events(&before, 1)).await;
+    gold.refresh(&engine).await.expect("is computed");
+    let by_day = |metric: &&Arc<MetricDefinition>| !matches!(metric.window, Window::Session { .. });
+    let mut old = Vec::new();
+    for metric in metrics.iter().filter(by_day) {
+        old.push(halves(written(&engine, metric).await).1);
+    }
+    assert!(old.iter().any(|cells| !cells.is_empty()), "there is something to be kept");
+    // New ones come of all days, also of those that are gone.
+    let kept = before.iter().filter(|event| event.time.millis() >= KEPT * DAY).chain(&after);
+    let kept: Vec<TestEvent> = kept.cloned().collect();
+    let first = i64::try_from(before.len()).expect("few") + 1;
+    drop_before(&lake, table::events(&kept, first)).await;
+    gold.refresh(&engine).await.expect("is computed");
+    let scope = Scope { base: base_of(&engine).await, ..Scope::default() };
+    for (metric, old) in metrics.iter().filter(by_day).zip(old) {
+        let (new, gone) = halves(written(&engine, metric).await);
+        assert_eq!(gone, old, "{}: days that are gone", metric.name);
+        assert_eq!(new, halves(at_once(&engine, metric, &scope).await).0, "{}", metric.name);
+    }
+    // Each table says whose it is, so that it can be kept up.
+    for path in gold.paths().iter().filter(|path| *path != "gold/customer_lifetime_value") {
+        assert!(lake.kept(path, &properties).await.expect("is ours").is_some(), "{path}");
+        let other = TableProperties { owner: "b".into(), ..properties.clone() };
+        assert!(lake.kept(path, &other).await.is_err(), "{path} is no other lake's");
+    }
 }

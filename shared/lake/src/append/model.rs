@@ -33,7 +33,7 @@ const END: i64 = 12;
 
 /// What happens to the next commit of a writer.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+pub(crate) enum Fault {
     None,
     /// It never reaches the store.
     Before,
@@ -42,9 +42,9 @@ enum Fault {
 }
 
 /// A store of which the writes of versions fail as planned.
-struct FaultyStore {
-    inner: Arc<InMemory>,
-    faults: Mutex<VecDeque<Fault>>,
+pub(crate) struct FaultyStore {
+    pub(crate) inner: Arc<InMemory>,
+    pub(crate) faults: Mutex<VecDeque<Fault>>,
 }
 
 impl fmt::Debug for FaultyStore {

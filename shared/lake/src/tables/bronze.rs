@@ -7,7 +7,7 @@ use crate::declare::table;
 table! {
     /// An event of the log.
     BronzeEvent<'a> is Bronze / "events"
-    partitioned by ["year", "month", "day"] clustered by ["id"]
+    partitioned by ["year", "month", "day"] clustered by ["partition", "raw_seq", "index"] looked up by ["id"]
     {
         /// Partition of the log.
         partition: i32,

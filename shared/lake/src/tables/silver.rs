@@ -10,7 +10,7 @@ use crate::{
 table! {
     /// An event, once.
     SilverEvent<'a> is Silver / "events"
-    partitioned by ["year", "month"] clustered by ["type", "customer"]
+    partitioned by ["year", "month"] clustered by ["type", "customer", "time"] looked up by ["id"]
     {
         /// Partition of the log.
         partition: i32,
@@ -78,7 +78,7 @@ table! {
 table! {
     /// A line of an order, as an event places or changes it.
     SilverOrderLine<'a> is Silver / "order_lines"
-    partitioned by ["year", "month"] clustered by ["category", "region"]
+    partitioned by ["year", "month"] clustered by ["category", "region", "time"] looked up by ["event_id", "order_id"]
     {
         /// Partition of the log.
         partition: i32,
@@ -154,7 +154,7 @@ table! {
 table! {
     /// An order, as it stands: a row for each currency of its amounts.
     SilverOrder<'a> is Silver / "orders"
-    partitioned by [] clustered by ["order_id"]
+    partitioned by [] clustered by ["order_id"] looked up by ["order_id"]
     {
         /// Partition of the log.
         partition: i32,

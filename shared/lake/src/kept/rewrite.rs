@@ -1,0 +1,199 @@
+//! Rows of files into other files, sorted. That they are the same rows is proven: old and
+//! new files are read by themselves, and compared by number and hashes.
+
+use std::{num::NonZeroU64, sync::Arc};
+
+use deltalake::{
+    DeltaTable, Path,
+    arrow::{
+        array::{ArrayRef, RecordBatch, StringArray},
+        compute::cast,
+        datatypes::{Field, Schema, SchemaRef},
+    },
+    datafusion::{
+        execution::{SendableRecordBatchStream, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
+        logical_expr::Expr,
+        prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext, ident},
+    },
+    kernel::Add,
+    writer::{DeltaWriter, RecordBatchWriter},
+};
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use url::Url;
+
+use super::{
+    files::{FolderValues, TableFile},
+    proof::RowsProof,
+};
+use crate::{
+    error::{LakeError, LakeErrorKind},
+    write::{FileKind, properties},
+};
+
+/// Memory that rows take while they are sorted; the rest is on disk.
+const SORT_BYTES: usize = 256 << 20;
+
+/// Files whose rows are read.
+#[derive(Debug, Clone)]
+pub(super) struct RowSource<'t> {
+    pub(super) table: &'t DeltaTable,
+    pub(super) files: Vec<Path>,
+    /// The rows that they have at least, by what the table says.
+    pub(super) least: u64,
+    /// The rows that are meant, if not all.
+    pub(super) only: Option<Expr>,
+}
+
+/// What is to become of rows.
+pub(super) struct Rewrite<'t> {
+    pub(super) sources: Vec<RowSource<'t>>,
+    /// The table whose files they will be.
+    pub(super) into: &'t DeltaTable,
+    pub(super) folder: &'t FolderValues,
+    pub(super) sorted_by: &'t [String],
+    pub(super) looked_up_by: &'t [String],
+    pub(super) kind: FileKind,
+    pub(super) file_bytes: NonZeroU64,
+}
+
+/// Files that no version has yet.
+pub(super) struct Rewritten {
+    pub(super) added: Vec<Add>,
+    pub(super) rows: u64,
+}
+
+impl Rewrite<'_> {
+    /// Writes the rows anew, and reads both again.
+    pub(super) async fn make(&self) -> Result<Rewritten, LakeError> {
+        let properties = properties(self.kind, self.looked_up_by);
+        let writer = RecordBatchWriter::for_table(self.into)?.with_writer_properties(properties.build());
+        let mut writer = writer.with_target_file_size(self.file_bytes.get());
+        let schema = writer.arrow_schema();
+        let mut rows = self.rows(&self.sources, &schema, self.sorted_by).await?;
+        while let Some(batch) = rows.try_next().await? {
+            writer.write(with_folder(&batch, &schema, self.folder)?).await?;
+        }
+        let added: Vec<Add> = writer.flush().await?;
+        let path = |add: &Add| Path::from_url_path(&add.path).map_err(deltalake::DeltaTableError::from);
+        let files = added.iter().map(path).collect::<Result<_, _>>()?;
+        let written = [RowSource { table: self.into, files, least: 0, only: None }];
+        let before = proof(self.rows(&self.sources, &schema, &[]).await?).await?;
+        let after = proof(self.rows(&written, &schema, &[]).await?).await?;
+        let least: u64 = self.sources.iter().map(|source| source.least).sum();
+        if before.rows() < least {
+            let reason = format!("{} rows were read of files that have {least} at least", before.rows());
+            return Err(LakeError::new(LakeErrorKind::Damaged, reason));
+        }
+        if before != after {
+            let reason = format!("put together, the rows differ: {before:?} before, {after:?} after");
+            return Err(LakeError::new(LakeErrorKind::Internal, reason));
+        }
+        Ok(Rewritten { added, rows: before.rows() })
+    }
+
+    /// The rows of files, without the columns that are folders.
+    async fn rows(
+        &self,
+        sources: &[RowSource<'_>],
+        schema: &SchemaRef,
+        sorted_by: &[String],
+    ) -> Result<SendableRecordBatchStream, LakeError> {
+        let is_in_files = |field: &&Arc<Field>| !self.folder.contains_key(field.name());
+        let in_files = Schema::new(schema.fields().iter().filter(is_in_files).cloned().collect::<Vec<_>>());
+        let context = context()?;
+        let mut all: Option<DataFrame> = None;
+        for (n, source) in sources.iter().enumerate().filter(|(_, source)| !source.files.is_empty()) {
+            let rows = source.rows(&context, n, &in_files).await?;
+            all = Some(match all {
+                Some(others) => others.union(rows)?,
+                None => rows,
+            });
+        }
+        let Some(rows) = all else {
+            return Err(LakeError::new(LakeErrorKind::Internal, "there are no files to be read"));
+        };
+        let order: Vec<_> = sorted_by.iter().map(|column| ident(column).sort(true, true)).collect();
+        let rows = if order.is_empty() { rows } else { rows.sort(order)? };
+        Ok(rows.execute_stream().await?)
+    }
+}
+
+impl<'t> RowSource<'t> {
+    /// All rows of files.
+    pub(super) fn of(table: &'t DeltaTable, files: &[TableFile]) -> Self {
+        Self {
+            table,
+            files: files.iter().map(|file| file.path.clone()).collect(),
+            least: files.iter().map(|file| file.rows).sum(),
+            only: None,
+        }
+    }
+
+    /// Those that are meant.
+    pub(super) fn only(self, only: Expr) -> Self {
+        Self { least: 0, only: Some(only), ..self }
+    }
+
+    /// Its rows with all columns that the files have.
+    pub(super) async fn all(&self) -> Result<DataFrame, LakeError> {
+        let schema = RecordBatchWriter::for_table(self.table)?.arrow_schema();
+        let partitions = self.table.snapshot()?.metadata().partition_columns();
+        let in_files = schema.fields().iter().filter(|field| !partitions.contains(field.name())).cloned();
+        self.rows(&context()?, 0, &Schema::new(in_files.collect::<Vec<_>>())).await
+    }
+
+    async fn rows(&self, context: &SessionContext, n: usize, schema: &Schema) -> Result<DataFrame, LakeError> {
+        let wrong = |error: url::ParseError| LakeError::new(LakeErrorKind::Internal, error.to_string());
+        let log_store = self.table.log_store();
+        let root = Url::parse(&format!("table{n}://files/")).map_err(wrong)?;
+        // The store of the whole place: one of the table alone answers with other paths than it is asked for.
+        let store = log_store.root_object_store(None);
+        let folder = log_store.root_url().path().trim_matches('/');
+        let mut urls = Vec::with_capacity(self.files.len());
+        for path in &self.files {
+            let url = format!("{root}{folder}/{path}");
+            let path = Url::parse(&url).map_err(wrong)?;
+            // One that is not there would be read as no rows.
+            store.head(&Path::from_url_path(path.path()).map_err(deltalake::DeltaTableError::from)?).await?;
+            urls.push(url);
+        }
+        context.register_object_store(&root, store);
+        let options = ParquetReadOptions::default().schema(schema).file_extension("");
+        let rows = context.read_parquet(urls, options).await?;
+        Ok(match &self.only {
+            Some(only) => rows.filter(only.clone())?,
+            None => rows,
+        })
+    }
+}
+
+/// A session that computes with one thread and little memory.
+fn context() -> Result<SessionContext, LakeError> {
+    let mut config = SessionConfig::new().with_target_partitions(1);
+    config.options_mut().execution.parquet.schema_force_view_types = false;
+    let pool = Arc::new(FairSpillPool::new(SORT_BYTES));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+    Ok(SessionContext::new_with_config_rt(config, runtime))
+}
+
+async fn proof(mut rows: SendableRecordBatchStream) -> Result<RowsProof, LakeError> {
+    let mut proof = RowsProof::new();
+    while let Some(batch) = rows.try_next().await? {
+        proof.add(&batch)?;
+    }
+    Ok(proof)
+}
+
+/// Rows with the columns that are folders.
+fn with_folder(batch: &RecordBatch, schema: &SchemaRef, folder: &FolderValues) -> Result<RecordBatch, LakeError> {
+    let column = |field: &Arc<Field>| -> Result<ArrayRef, LakeError> {
+        if let Some(column) = batch.column_by_name(field.name()) {
+            return Ok(column.clone());
+        }
+        let value = folder.get(field.name()).and_then(Option::as_deref);
+        Ok(cast(&StringArray::from(vec![value; batch.num_rows()]), field.data_type())?)
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
