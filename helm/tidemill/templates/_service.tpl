@@ -222,6 +222,7 @@ by the largest of them.
 {{- end }}
 {{- if eq .component "ingestion" }}
 {{- $consumers = append $consumers (dict "stream" "REDRIVE" "name" "ingestion-redrive") }}
+{{- $consumers = append $consumers (dict "stream" "MEASURED" "name" "ingestion-measured") }}
 {{- else if eq .component "alert" }}
 {{- $consumers = append $consumers (dict "stream" "METRICS" "name" "alert-metrics") }}
 {{- else if eq .component "lake" }}

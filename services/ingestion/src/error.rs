@@ -56,6 +56,8 @@ pub(crate) enum Error {
     EventTooLarge { limit: usize },
     #[error("the event's attributes are not as CloudEvents has them: {}", first(.0))]
     InvalidEvent(Vec<FieldError>),
+    #[error("the source {0} is one of the suite's own, which no event that is sent may claim")]
+    ReservedSource(String),
     #[error("no schema is registered for the event type {0}")]
     UnknownType(String),
     #[error("the event's data is not as its schema has it: {}", first(.0))]
@@ -104,6 +106,7 @@ impl Error {
             Self::ImpreciseNumber { .. } => Code::ImpreciseNumber,
             Self::EventTooLarge { .. } => Code::EventTooLarge,
             Self::InvalidEvent(_) => Code::InvalidEvent,
+            Self::ReservedSource(_) => Code::ReservedSource,
             Self::UnknownType(_) => Code::UnknownType,
             Self::SchemaViolation(_) => Code::SchemaViolation,
             Self::RateLimited { .. } | Self::TooManyStrangers { .. } => Code::RateLimited,
@@ -123,6 +126,7 @@ impl Error {
             | Self::NullCharacter { pointer }
             | Self::TooDeep { pointer }
             | Self::ImpreciseNumber { pointer } => Some(pointer),
+            Self::ReservedSource(_) => Some("/source"),
             Self::InvalidEvent(errors) | Self::SchemaViolation(errors) => errors.first().map(|e| e.pointer.as_str()),
             Self::Denied(_)
             | Self::ForbiddenOrigin(_)
@@ -196,6 +200,7 @@ impl Error {
             Self::TooDeep { .. } => S::BAD_REQUEST,
             Self::ImpreciseNumber { .. } => S::BAD_REQUEST,
             Self::InvalidEvent(_) => S::UNPROCESSABLE_ENTITY,
+            Self::ReservedSource(_) => S::UNPROCESSABLE_ENTITY,
             Self::UnknownType(_) => S::UNPROCESSABLE_ENTITY,
             Self::SchemaViolation(_) => S::UNPROCESSABLE_ENTITY,
             Self::RateLimited { .. } | Self::TooManyStrangers { .. } | Self::Backlog { .. } => S::TOO_MANY_REQUESTS,

@@ -11,7 +11,7 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::Value;
 use tidemill_domain::{ManualClock, PartitionCount, Timestamp};
-use tidemill_events::Redrive;
+use tidemill_events::{MeasuredEvent, Redrive};
 use tidemill_service::{Caller, Context};
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         inflate::Encoding,
         route::Route,
         schema::Schemas,
-        validate::{Submission, ValidatedEvents, Validator},
+        validate::{StreamedEvent, Submission, ValidatedEvents, Validator},
     },
     limits::RequestLimits,
 };
@@ -99,11 +99,24 @@ pub fn validate_again(request: &Redrive) -> Result<Validated, Refusal> {
         let (mut validated, mut admission) = (ValidatedEvents::default(), validator.limits.admit()?);
         let bodies = request.bodies().map_err(|e| Error::MalformedBody(e.to_string()))?;
         for (index, body) in bodies.iter().enumerate() {
-            validator.validate_again(request, index, &body.bytes, &mut validated, &mut admission)?;
+            let event = StreamedEvent::again(request, index, &body.bytes);
+            validator.validate_streamed(&event, &mut validated, &mut admission)?;
         }
         Ok(validated)
     };
     again().map(|validated| told(&validated)).map_err(|error: Error| refusal(&error))
+}
+
+/// A verdict on an event that a service of the suite tells.
+pub fn validate_measured(event: &MeasuredEvent) -> Result<Validated, Refusal> {
+    let measured = || {
+        let validator = validator()?;
+        let (mut validated, mut admission) = (ValidatedEvents::default(), validator.limits.admit()?);
+        let event = StreamedEvent::measured(event, Timestamp::EPOCH);
+        validator.validate_streamed(&event, &mut validated, &mut admission)?;
+        Ok(validated)
+    };
+    measured().map(|validated| told(&validated)).map_err(|error: Error| refusal(&error))
 }
 
 fn told(validated: &ValidatedEvents) -> Validated {

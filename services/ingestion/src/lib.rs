@@ -3,8 +3,8 @@
 //! The way of a request is the recipe in `intake/take_in.rs`: take a place, find
 //! out the format, read the body, validate its events, store them. A 202 comes
 //! after the log has the events (`log`); an event that is not taken in is kept
-//! with its reason (`dead_letters`). Dead letters that are sent again come the
-//! same way, from a stream (`stage.rs`).
+//! with its reason (`dead_letters`). Dead letters that are sent again, and what the
+//! suite's own services tell, come the same way, from streams (`stage.rs`).
 
 mod config;
 mod dead_letters;
@@ -38,7 +38,7 @@ use crate::{
     limits::{Backlog, RequestLimits, UndecidedLimits, watch_backlog},
     log::LogWriter,
     recent::RecentEvents,
-    stage::Redrives,
+    stage::Inlet,
     telemetry::Telemetry,
 };
 
@@ -79,7 +79,7 @@ async fn begin(config: Config, context: Context, schemas: SchemaRegistry) -> Res
     let bus = context.connect_bus(&config.nats).await?;
     let intake = Arc::new(intake(&config, &context, &bus, schemas));
     let follower = (intake.clone(), context.clone(), bus.clone());
-    tidemill_ownership::share(&context, &bus, [Redrives], move |lease| {
+    tidemill_ownership::share(&context, &bus, Inlet::ALL, move |lease| {
         let (intake, context, bus) = follower.clone();
         stage::run(intake, context, bus, lease)
     });

@@ -1,54 +1,74 @@
-//! The hooks of the stage, for dead letters that are sent again. Each is a
-//! request in the stream `REDRIVE`, and its event is validated, stored and
-//! answered for like one that was posted.
+//! The hooks of the stage, for streams that events come by, beside those that are
+//! posted: dead letters that are sent again (`REDRIVE`), and what the suite's own
+//! services tell (`MEASURED`). Each message's events are validated, stored and
+//! answered for like posted ones.
 //!
-//! One replica reads the requests. Each is acknowledged when its event is in the
-//! log, or among the dead letters once more; one that comes again after a crash
-//! has the same id, and is a duplicate.
+//! One replica reads a stream. A message is acknowledged when its events are in the
+//! log, or among the dead letters; one that comes again after a crash has the same
+//! ids, and is a duplicate.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+mod measured;
+mod redrive;
+
+use std::{convert::Infallible, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use tidemill_bus::{Bus, Delivery};
 use tidemill_domain::Code;
-use tidemill_events::{Body, DeadLetter, Durable, Message, Redrive};
+use tidemill_events::{DeadLetter, Durable, MeasuredEvent, Message, Redrive};
 use tidemill_ownership::Lease;
 use tidemill_service::{Breaker, Conditions, Context};
 use tidemill_stage::{Checkpoint, Disposition, Failure, Progressing, Read, Steps, Work, consume, supervise};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    dead_letters::blank,
-    error::Error,
-    intake::{take_in::EventIntake, validate::ValidatedEvents},
-    limits::Admission,
-};
+use crate::{dead_letters::blank, error::Error, intake::take_in::EventIntake, limits::Admission};
 
-/// Requests in work at once.
+/// Messages in work at once.
 const CHUNK: usize = 64;
 /// Before a busy service is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Bytes of events from which on they are stored, before the rest is validated.
-const PIECE: usize = 1 << 20;
-/// Events that are validated before others have their turn.
-const BREATH: usize = 64;
-/// Events of one request. No letter stands for more, unless a person made it so.
-const MOST_EVENTS: u64 = 1_000_000;
-/// Under which name readiness speaks of it.
-const NAME: &str = "redrive";
 
-/// The stream of redrive requests, which one replica reads.
+/// A stream that events come by. One replica reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Redrives;
+pub(crate) enum Inlet {
+    Redrive,
+    Measured,
+}
 
-impl fmt::Display for Redrives {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(NAME)
+impl Inlet {
+    pub(crate) const ALL: [Self; 2] = [Self::Redrive, Self::Measured];
+
+    /// Its name among the units of the service, and under which readiness speaks of it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Redrive => "redrive",
+            Self::Measured => "measured",
+        }
     }
 }
 
-/// Why the requests cannot be followed now.
+impl fmt::Display for Inlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A message whose events are taken in.
+trait Incoming: Message + Send + Sync + 'static {
+    const INLET: Inlet;
+    const DURABLE: Durable;
+
+    /// Validates its events and stores them. Done twice, it does the same: each event has
+    /// its name.
+    fn take_in(
+        &self,
+        intake: &EventIntake,
+        admission: &mut Admission,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Why a stream cannot be followed now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Pause {
     #[error(transparent)]
@@ -73,68 +93,72 @@ impl Failure for Pause {
     }
 }
 
-/// Follows the requests for as long as this replica owns them. What is away is
-/// waited for.
+/// Follows a stream for as long as this replica owns it. What is away is waited for.
 pub(crate) async fn run(
     intake: Arc<EventIntake>,
     context: Context,
     bus: Bus,
-    lease: Lease<Redrives>,
+    lease: Lease<Inlet>,
 ) -> Result<(), Pause> {
-    let (stop, conditions) = (lease.stop().clone(), Conditions::new(&context.health, NAME));
-    let nats = context.breaker("nats");
-    let follower = RedriveFollower { intake: &intake, context: &context, bus: &bus, nats, stop: stop.clone() };
-    let ended = supervise(follower, lease.unit(), &stop, &conditions).await;
-    context.health.withdraw_notice(NAME);
-    ended
-}
-
-/// The bodies of a request. A list that cannot be read, or that would never end,
-/// is validated as it stands, and fails as one event.
-fn bodies(request: &Redrive) -> Vec<Body> {
-    let count = |bodies: &[Body]| bodies.iter().fold(0, |sum: u64, body| sum.saturating_add(body.count));
-    match request.bodies() {
-        Ok(bodies) if count(&bodies) <= MOST_EVENTS => bodies,
-        _ => vec![Body { count: 1, bytes: request.body.clone() }],
+    match lease.unit() {
+        Inlet::Redrive => follow::<Redrive>(&intake, &context, &bus, &lease).await,
+        Inlet::Measured => follow::<MeasuredEvent>(&intake, &context, &bus, &lease).await,
     }
 }
 
-struct RedriveFollower<'f> {
-    intake: &'f Arc<EventIntake>,
+async fn follow<M: Incoming>(
+    intake: &EventIntake,
+    context: &Context,
+    bus: &Bus,
+    lease: &Lease<Inlet>,
+) -> Result<(), Pause> {
+    let (stop, name) = (lease.stop().clone(), M::INLET.name());
+    let conditions = Conditions::new(&context.health, name);
+    let nats = context.breaker("nats");
+    let follower = Follower::<M> { intake, context, bus, nats, stop: stop.clone(), message: PhantomData };
+    let ended = supervise(follower, lease.unit(), &stop, &conditions).await;
+    context.health.withdraw_notice(name);
+    ended
+}
+
+struct Follower<'f, M> {
+    intake: &'f EventIntake,
     context: &'f Context,
     bus: &'f Bus,
     nats: Breaker,
     stop: CancellationToken,
+    message: PhantomData<M>,
 }
 
-impl Work for RedriveFollower<'_> {
+impl<M: Incoming> Work for Follower<'_, M> {
     type Error = Pause;
 
     async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Pause> {
         let stop = self.stop.clone();
-        let opened = stop.run_until_cancelled(self.nats.call(self.bus.subscribe(Durable::IngestionRedrive))).await;
+        let opened = stop.run_until_cancelled(self.nats.call(self.bus.subscribe(M::DURABLE))).await;
         let Some(opened) = opened else { return Ok(()) };
-        let mut requests = opened?;
+        let mut messages = opened?;
         progress.opened();
-        consume(&mut requests, &mut &*self, &stop, progress).await
+        consume(&mut messages, &mut &*self, &stop, progress).await
     }
 
-    /// While the dead letters' stream is full, requests are taken in all the
+    /// While the dead letters' stream is full, messages are taken in all the
     /// same: only a person makes room there.
     fn is_condition(&self, error: &Pause) -> bool {
         !matches!(error, Pause::NotStored(Error::DeadLettersFull))
     }
 
     fn failed(&mut self, error: &Pause) {
-        tracing::warn!(code = error.code().as_str(), %error, "dead letters cannot be sent again now; trying again");
+        let (code, inlet) = (error.code().as_str(), M::INLET.name());
+        tracing::warn!(code, inlet, %error, "events cannot be taken in from a stream now; trying again");
         if !self.is_condition(error) {
-            self.context.health.notice(NAME, error.to_string());
+            self.context.health.notice(M::INLET.name(), error.to_string());
         }
     }
 }
 
-impl Steps for &RedriveFollower<'_> {
-    type Message = Redrive;
+impl<M: Incoming> Steps for &Follower<'_, M> {
+    type Message = M;
     type Error = Pause;
     type Event = Infallible;
     type Landed = ();
@@ -147,14 +171,15 @@ impl Steps for &RedriveFollower<'_> {
         false
     }
 
-    /// A request that cannot be read is kept with its reason: it holds an event.
+    /// A message that cannot be read is kept with its reason: it holds an event.
     async fn unreadable(&mut self, delivery: &Delivery, error: tidemill_bus::Error) -> Result<(), Pause> {
-        tracing::error!(sequence = delivery.sequence, %error, "a request to send a dead letter again cannot be read");
-        let id = format!("ingestion-{}-{}", Redrive::STREAM, delivery.sequence);
+        let (sequence, inlet) = (delivery.sequence, M::INLET.name());
+        tracing::error!(sequence, inlet, %error, "a message with events cannot be read");
+        let id = format!("ingestion-{}-{}", M::STREAM, delivery.sequence);
         let letter = DeadLetter {
             code: error.code().as_str().into(),
             reason: error.to_string(),
-            stream: Some(Redrive::STREAM.to_string()),
+            stream: Some(M::STREAM.to_string()),
             sequence: Some(delivery.sequence),
             deliveries: delivery.deliveries,
             ..blank(self.context, id)
@@ -165,25 +190,25 @@ impl Steps for &RedriveFollower<'_> {
         }
     }
 
-    /// Requests are settled side by side, and each is acknowledged by itself: one
+    /// Messages are settled side by side, and each is acknowledged by itself: one
     /// may stand for a million events.
-    async fn apply(&mut self, read: Vec<Read<Redrive>>, applied: &mut Vec<Delivery>) -> Result<(), Pause> {
+    async fn apply(&mut self, read: Vec<Read<M>>, applied: &mut Vec<Delivery>) -> Result<(), Pause> {
         let this = *self;
-        let mut requests = Vec::with_capacity(read.len());
+        let mut messages = Vec::with_capacity(read.len());
         for Read { delivery, message } in read {
             match message {
-                Some(request) => requests.push((delivery, request)),
+                Some(message) => messages.push((delivery, message)),
                 None => applied.push(delivery),
             }
         }
         let mut settled =
-            stream::iter(requests).map(|(delivery, request)| this.settle(delivery, request)).buffer_unordered(CHUNK);
+            stream::iter(messages).map(|(delivery, message)| this.settle(delivery, message)).buffer_unordered(CHUNK);
         let mut result = Ok(());
         while let Some(one) = settled.next().await {
             result = result.and(one);
         }
         if result.is_ok() {
-            this.context.health.withdraw_notice(NAME);
+            this.context.health.withdraw_notice(M::INLET.name());
         }
         result
     }
@@ -205,7 +230,7 @@ impl Steps for &RedriveFollower<'_> {
     }
 }
 
-impl RedriveFollower<'_> {
+impl<M: Incoming> Follower<'_, M> {
     /// A place among the HTTP requests in work; `None` where it is to stop.
     async fn place(&self) -> Option<Admission> {
         loop {
@@ -219,39 +244,12 @@ impl RedriveFollower<'_> {
         }
     }
 
-    /// The recipe for one request: validate its event, store it, acknowledge.
-    async fn settle(&self, delivery: Delivery, request: Redrive) -> Result<(), Pause> {
+    /// The recipe for one message: validate its events, store them, acknowledge.
+    async fn settle(&self, delivery: Delivery, message: M) -> Result<(), Pause> {
         // The log is kept open for as long as a place is held. Without one the
-        // request goes to the next owner.
+        // message goes to the next owner.
         let Some(mut admission) = self.place().await else { return Ok(()) };
-        self.send_again(&request, &mut admission).await.map_err(Pause::NotStored)?;
+        message.take_in(self.intake, &mut admission).await.map_err(Pause::NotStored)?;
         Ok(delivery.ack().await?)
-    }
-
-    /// Validates the events of a request and stores them, a piece at a time. Done
-    /// twice, it does the same: each has its name.
-    async fn send_again(&self, request: &Redrive, admission: &mut Admission) -> Result<(), Error> {
-        let EventIntake { validator, dead_letters, telemetry, .. } = &**self.intake;
-        let mut validated = ValidatedEvents::default();
-        let bodies = bodies(request);
-        let events = bodies.iter().flat_map(|body| (0..body.count).map(|_| &body.bytes));
-        for (index, body) in events.enumerate() {
-            validator.validate_again(request, index, body, &mut validated, admission)?;
-            if validated.parts.bytes() >= PIECE {
-                self.store(request, &mut validated).await?;
-                admission.give_back();
-            } else if index % BREATH == BREATH - 1 {
-                tokio::task::yield_now().await;
-            }
-        }
-        self.store(request, &mut validated).await?;
-        dead_letters.store_redriven(&validated.rejected, request).await?;
-        telemetry.redriven(request, validated.accepted.len(), validated.rejected.total());
-        Ok(())
-    }
-
-    async fn store(&self, request: &Redrive, validated: &mut ValidatedEvents) -> Result<(), Error> {
-        validated.parts.redriven(request.letter);
-        self.intake.log.store(std::mem::take(&mut validated.parts)).await
     }
 }

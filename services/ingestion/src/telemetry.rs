@@ -52,6 +52,7 @@ pub(crate) struct Telemetry {
     dead_letters_full: Gauge,
     backlog_bytes: Family<BacklogLabel, Gauge>,
     redriven: Family<OutcomeLabel, Counter>,
+    measured: Family<OutcomeLabel, Counter>,
     batch_events: Histogram,
     batch_bytes: Histogram,
     publish_seconds: Histogram,
@@ -71,6 +72,7 @@ impl Telemetry {
             dead_letters_full: Gauge::default(),
             backlog_bytes: Family::default(),
             redriven: Family::default(),
+            measured: Family::default(),
             batch_events: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             batch_bytes: Histogram::new(exponential_buckets(256.0, 2.0, 11)),
             publish_seconds: seconds(),
@@ -99,6 +101,7 @@ impl Telemetry {
                 telemetry.backlog_bytes.clone(),
             );
             registry.register("redriven", "Dead letters sent again, by outcome", telemetry.redriven.clone());
+            registry.register("measured", "Events of the suite's own services, by outcome", telemetry.measured.clone());
             registry.register("batch_events", "Events in a batch", telemetry.batch_events.clone());
             registry.register("batch_bytes", "Bytes of a batch, uncompressed", telemetry.batch_bytes.clone());
             registry.register("publish_seconds", "Time to store a batch", telemetry.publish_seconds.clone());
@@ -146,6 +149,13 @@ impl Telemetry {
         count("accepted", accepted);
         count("rejected", rejected);
         tracing::info!(letter = request.letter, by = request.by, accepted, rejected, "a dead letter was sent again");
+    }
+
+    /// An event of the suite's own was validated, and stored.
+    pub(crate) fn measured(&self, accepted: usize, rejected: usize) {
+        let count = |outcome, n: usize| self.measured.get_or_create(&OutcomeLabel { outcome }).inc_by(n as u64);
+        count("accepted", accepted);
+        count("rejected", rejected);
     }
 
     /// Rejected events are kept.

@@ -26,7 +26,7 @@ pub struct Config {
     /// Bytes that the log (`RAW`) may take on disk. When it is full,
     /// ingestion answers 503 rather than forget. The other streams are sized
     /// in proportion: `ENRICHED` a half, `METRICS` and `DLQ` a quarter, `LATE`
-    /// an eighth, `ALERTS` and `REDRIVE` a sixteenth.
+    /// an eighth, `ALERTS`, `REDRIVE` and `MEASURED` a sixteenth.
     pub log_bytes: u64,
     /// Seconds to wait for an answer of the server.
     pub timeout_seconds: u64,

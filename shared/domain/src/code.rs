@@ -179,6 +179,8 @@ codes! {
         "Look at the letter again.";
     RateLimited = "rate_limited", "Too many events", Sender,
         "Send the rest after `retry_after` seconds; the limit of a key is `limits.rate_per_key`.";
+    ReservedSource = "reserved_source", "The source is one of the suite's own", Sender,
+        "Name another source: those that begin with `tidemill/` are of what the suite's services tell themselves.";
     SchemaViolation = "schema_violation", "The data does not match its schema", Sender,
         "Mend the members that `errors` names, or the schema of the event type.";
     SqlFailed = "sql_failed", "The question failed on its values", Sender,

@@ -3,12 +3,13 @@
 use crate::{
     contract::{Contract, Described},
     dead_letter::DeadLetter,
+    measured::MeasuredEvent,
     message::{AlertTransition, EnrichedBatch, LateBatch, MetricsUpdate, RawBatch},
     redrive::Redrive,
 };
 
 /// All messages, in the order of [`StreamName::ALL`](crate::StreamName::ALL).
-pub const CONTRACTS: [Contract; 7] = [
+pub const CONTRACTS: [Contract; 8] = [
     RawBatch::CONTRACT,
     EnrichedBatch::CONTRACT,
     MetricsUpdate::CONTRACT,
@@ -16,6 +17,7 @@ pub const CONTRACTS: [Contract; 7] = [
     LateBatch::CONTRACT,
     DeadLetter::CONTRACT,
     Redrive::CONTRACT,
+    MeasuredEvent::CONTRACT,
 ];
 
 #[cfg(test)]

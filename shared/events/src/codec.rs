@@ -111,6 +111,8 @@ pub(crate) mod name {
     pub(crate) const SOURCES: &str = "Tm-Sources";
     pub(crate) const INGESTED_AT: &str = "Tm-Ingested-At";
     pub(crate) const ORDER: &str = "Tm-Redrive-Order";
+    pub(crate) const MEASURED_BY: &str = "Tm-Measured-By";
+    pub(crate) const EVENT_ID: &str = "Tm-Event-Id";
     pub(crate) const REDRIVEN: &str = "Tm-Redriven";
     pub(crate) const RAW_SEQ: &str = "Tm-Raw-Seq";
     pub(crate) const RAW_PREV: &str = "Tm-Raw-Prev";

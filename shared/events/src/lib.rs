@@ -3,6 +3,7 @@
 //! - [`event`]: one CloudEvent, as a line of a batch;
 //! - [`Message`]: the messages, each a type with its subject and headers;
 //! - [`DeadLetter`]: events that were given up, and [`Redrive`], their way back;
+//! - [`MeasuredEvent`]: what a service of the suite tells, on its way into the log;
 //! - [`bodies`]: the bodies of several events in one dead letter;
 //! - [`personal`]: which members of an event are about a person;
 //! - [`contract`]: what each message says of itself, for other languages;
@@ -23,6 +24,7 @@ mod dead_letter;
 mod enriched;
 mod item;
 mod lines;
+mod measured;
 mod message;
 mod order;
 mod redrive;
@@ -36,6 +38,7 @@ pub use dead_letter::{DeadLetter, Events};
 pub use enriched::{Attributes, EnrichedEventRef, EnrichmentRef, ItemRef};
 pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
 pub use item::ItemFacts;
+pub use measured::{MeasuredEvent, is_own_source};
 pub use message::{
     AlertState, AlertTransition, CellGroup, CellMetric, CellUpdate, EnrichedBatch, EventTypes, LateBatch, LogPosition,
     Message, MetricsUpdate, RawBatch, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,

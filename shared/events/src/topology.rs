@@ -41,12 +41,14 @@ pub enum StreamName {
     Dlq,
     /// Dead events on their way back to ingestion.
     Redrive,
+    /// Events that the suite's own services tell, on their way to ingestion.
+    Measured,
 }
 
 impl StreamName {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Raw, Self::Enriched, Self::Metrics, Self::Alerts, Self::Late, Self::Dlq, Self::Redrive];
+    pub const ALL: [Self; 8] =
+        [Self::Raw, Self::Enriched, Self::Metrics, Self::Alerts, Self::Late, Self::Dlq, Self::Redrive, Self::Measured];
 
     /// The stream's name on the server.
     pub const fn as_str(self) -> &'static str {
@@ -58,6 +60,7 @@ impl StreamName {
             Self::Late => "LATE",
             Self::Dlq => "DLQ",
             Self::Redrive => "REDRIVE",
+            Self::Measured => "MEASURED",
         }
     }
 
@@ -71,6 +74,7 @@ impl StreamName {
             Self::Late => "tm.late.*",
             Self::Dlq => "tm.dlq.*.*",
             Self::Redrive => REDRIVE,
+            Self::Measured => "tm.measured.*",
         }
     }
 
@@ -92,6 +96,9 @@ impl StreamName {
                 },
             ],
             Self::Redrive => &[],
+            Self::Measured => {
+                &[Parameter { name: "service", about: "Who measured it.", examples: &["recommendation", "lake"] }]
+            }
         }
     }
 
@@ -109,7 +116,7 @@ impl StreamName {
             Self::Enriched => 2,
             Self::Metrics | Self::Dlq => 4,
             Self::Late => 8,
-            Self::Alerts | Self::Redrive => 16,
+            Self::Alerts | Self::Redrive | Self::Measured => 16,
         }
     }
 
@@ -121,7 +128,7 @@ impl StreamName {
     /// How long a message is kept.
     pub const fn max_age(self) -> Duration {
         match self {
-            Self::Raw | Self::Metrics | Self::Redrive => DAY.saturating_mul(7),
+            Self::Raw | Self::Metrics | Self::Redrive | Self::Measured => DAY.saturating_mul(7),
             Self::Enriched => DAY,
             Self::Alerts | Self::Late | Self::Dlq => DAY.saturating_mul(30),
         }
@@ -165,6 +172,10 @@ pub(crate) fn late(partition: Partition) -> String {
 /// The subject of requests to send dead letters again.
 pub(crate) const REDRIVE: &str = "tm.redrive";
 
+pub(crate) fn measured(service: &str) -> String {
+    format!("tm.measured.{}", token(service))
+}
+
 pub(crate) fn alerts(rule: &str) -> String {
     format!("tm.alerts.{}", token(rule))
 }
@@ -185,6 +196,9 @@ pub enum Durable {
     /// Ingestion reads requests to send dead letters again; its replicas share
     /// them.
     IngestionRedrive,
+    /// Ingestion reads the events of the suite's own services; its replicas share
+    /// them.
+    IngestionMeasured,
     /// Enrichment reads one partition of `RAW`.
     Enrichment(Partition),
     /// Aggregation reads one partition of `ENRICHED`.
@@ -214,9 +228,10 @@ pub enum Durable {
 
 impl Durable {
     /// One of each kind; those of one partition, where there is one for each.
-    pub const fn each(partition: Partition) -> [Self; 13] {
+    pub const fn each(partition: Partition) -> [Self; 14] {
         [
             Self::IngestionRedrive,
+            Self::IngestionMeasured,
             Self::Enrichment(partition),
             Self::Aggregation(partition),
             Self::AlertEvents(partition),
@@ -236,6 +251,7 @@ impl Durable {
     pub const fn stream(self) -> StreamName {
         match self {
             Self::IngestionRedrive => StreamName::Redrive,
+            Self::IngestionMeasured => StreamName::Measured,
             Self::Enrichment(_) | Self::ReportingRaw | Self::LakeBronze(_) => StreamName::Raw,
             Self::Aggregation(_) | Self::AlertEvents(_) | Self::Recommendation(_) | Self::LakeSilver(_) => {
                 StreamName::Enriched
@@ -250,6 +266,7 @@ impl Durable {
     pub fn name(self) -> String {
         match self {
             Self::IngestionRedrive => "ingestion-redrive".into(),
+            Self::IngestionMeasured => "ingestion-measured".into(),
             Self::Enrichment(p) => format!("enrichment-{p}"),
             Self::Aggregation(p) => format!("aggregation-{p}"),
             Self::AlertEvents(p) => format!("alert-events-{p}"),
@@ -282,13 +299,13 @@ impl Durable {
     /// Whether its reader keeps its place in a store of its own, and asks for
     /// what comes behind that when it opens the consumer.
     pub const fn has_place_elsewhere(self) -> bool {
-        !matches!(self, Self::IngestionRedrive | Self::AlertMetrics)
+        !matches!(self, Self::IngestionRedrive | Self::IngestionMeasured | Self::AlertMetrics)
     }
 
     /// The service that owns it.
     pub const fn service(self) -> &'static str {
         match self {
-            Self::IngestionRedrive => "ingestion",
+            Self::IngestionRedrive | Self::IngestionMeasured => "ingestion",
             Self::Enrichment(_) => "enrichment",
             Self::Aggregation(_) => "aggregation",
             Self::AlertEvents(_) | Self::AlertMetrics => "alert",
@@ -311,22 +328,4 @@ pub const LEASES_BUCKET: &str = "tm_leases";
 pub const REQUESTS_BUCKET: &str = "tm_requests";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_never_widens_a_subject() {
-        assert_eq!(dlq("ingestion", "bad.code >*"), "tm.dlq.ingestion.bad_code___");
-        assert_eq!(alerts(""), "tm.alerts._");
-    }
-
-    #[test]
-    fn what_varies_in_a_subject_has_a_name() {
-        assert_eq!(StreamName::Dlq.address(), "tm.dlq.{service}.{code}");
-        assert_eq!(StreamName::Redrive.address(), "tm.redrive");
-        for stream in StreamName::ALL {
-            assert!(!stream.address().contains('*'), "{stream}");
-            assert_eq!(stream.subjects().matches('*').count(), stream.parameters().len(), "{stream}");
-        }
-    }
-}
+mod tests;

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use tidemill_events::{
-    AlertTransition, DeadLetter, Described, EnrichedBatch, HeaderSource, LateBatch, MetricsUpdate, RawBatch, Redrive,
-    bodies,
+    AlertTransition, DeadLetter, Described, EnrichedBatch, HeaderSource, LateBatch, MeasuredEvent, MetricsUpdate,
+    RawBatch, Redrive, bodies,
 };
 use tidemill_ingestion::fuzzing;
 
@@ -48,6 +48,11 @@ pub(crate) fn message(input: &[u8]) {
         "REDRIVE" => {
             if let Some(order) = comes_back::<Redrive>(&headers, payload) {
                 intake::is_an_answer(fuzzing::validate_again(&order));
+            }
+        }
+        "MEASURED" => {
+            if let Some(event) = comes_back::<MeasuredEvent>(&headers, payload) {
+                intake::is_an_answer(fuzzing::validate_measured(&event));
             }
         }
         _ => {}

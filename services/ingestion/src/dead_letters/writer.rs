@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, stream};
 use tidemill_bus::Bus;
 use tidemill_domain::{Code, SourceName};
-use tidemill_events::{Body, DeadLetter, Events, Redrive, bodies};
+use tidemill_events::{Body, DeadLetter, Events, MeasuredEvent, Message, Redrive, bodies};
 use tidemill_service::{Caller, Context};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -113,6 +113,19 @@ impl DeadLetterWriter {
                 }
             };
             let letter = DeadLetter { id, redriven_from: Some(request.letter), ..letter };
+            self.publish(&letter, rejected.groups()[plan.group].failure.code).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the letter of an event of the suite's own that is not accepted. It has the
+    /// event's name: told twice, it is the same letter.
+    pub(crate) async fn store_measured(&self, rejected: &Rejections, event: &MeasuredEvent) -> Result<(), Error> {
+        for plan in plan(rejected.groups()) {
+            self.room.took(plan.bytes);
+            let id = format!("measured-{}-{}", event.service, event.id);
+            let letter = self.letter(id, &rejected.groups()[plan.group], &plan)?;
+            let letter = DeadLetter { stream: Some(MeasuredEvent::STREAM.to_string()), ..letter };
             self.publish(&letter, rejected.groups()[plan.group].failure.code).await?;
         }
         Ok(())

@@ -35,31 +35,34 @@ const PERSONAL: &str = "x-personal";
 /// Bytes of names that every dead letter carries in a header.
 const MAX_PERSONAL: usize = 4096;
 
-/// The event types of a shop, the calls of Segment's that are no events of a
-/// shop, and what the suite sends itself.
-const SHOP: [(&str, &str); 12] = [
+/// The event types of a shop, and the calls of Segment's that are no events of a
+/// shop.
+const SHOP: [(&str, &str); 13] = [
     ("product.viewed", include_str!("../../schemas/product.viewed.json")),
     ("cart.item_added", include_str!("../../schemas/cart.item_added.json")),
     ("order.placed", include_str!("../../schemas/order.placed.json")),
     ("order.cancelled", include_str!("../../schemas/order.cancelled.json")),
     ("order.refunded", include_str!("../../schemas/order.refunded.json")),
+    ("recommendation.shown", include_str!("../../schemas/recommendation.shown.json")),
+    ("recommendation.clicked", include_str!("../../schemas/recommendation.clicked.json")),
     ("invoice.line", include_str!("../../schemas/invoice.line.json")),
     ("segment.page", include_str!("../../schemas/segment.page.json")),
     ("segment.screen", include_str!("../../schemas/segment.screen.json")),
     ("segment.identify", include_str!("../../schemas/segment.identify.json")),
     ("segment.group", include_str!("../../schemas/segment.group.json")),
     ("segment.alias", include_str!("../../schemas/segment.alias.json")),
-    ("tidemill.check", include_str!("../../schemas/tidemill.check.json")),
 ];
 
-/// What the names of types begin with that the suite sends itself.
-const OWN: &str = "tidemill.";
+/// What the suite sends itself, and its services tell.
+const OWN: [(&str, &str); 2] = [
+    ("tidemill.check", include_str!("../../schemas/tidemill.check.json")),
+    ("recommendation.evaluated", include_str!("../../schemas/recommendation.evaluated.json")),
+];
 
 /// The built-in schemas of a shop: names of files, as a folder of its own has
 /// them, and texts.
 pub fn built_in_schemas() -> impl Iterator<Item = (String, &'static str)> {
-    let of_a_shop = SHOP.into_iter().filter(|(name, _)| !name.starts_with(OWN));
-    of_a_shop.map(|(name, text)| (format!("{name}.json"), text))
+    SHOP.into_iter().map(|(name, text)| (format!("{name}.json"), text))
 }
 
 /// The registered schemas.
@@ -95,7 +98,7 @@ impl Schemas {
     /// The shop's schemas, and those of the configured folder over them.
     pub(crate) fn load(config: &SchemasConfig) -> Result<Self, StartError> {
         let (mut by_type, mut personal) = (HashMap::new(), BTreeSet::new());
-        for (name, text) in SHOP {
+        for (name, text) in SHOP.into_iter().chain(OWN) {
             by_type.insert(name.to_owned(), compile(&format!("{name}.json"), name, text, &mut personal)?);
         }
         for (file, name, text) in config.folder.as_deref().map(files).transpose()?.unwrap_or_default() {

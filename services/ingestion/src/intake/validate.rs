@@ -9,16 +9,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidemill_domain::{BackfillName, EventId, PartitionCount, Timestamp};
-use tidemill_events::{Redrive, TraceParent};
+use tidemill_domain::{BackfillName, PartitionCount, Timestamp};
+use tidemill_events::{TraceParent, is_own_source};
 use tidemill_service::{Caller, Context, trace};
 use tracing::Span;
 
+pub(crate) use self::streamed::StreamedEvent;
 use super::{
     claims::{claim, claim_of},
     envelope::Envelope,
-    formats::{self, Format},
-    frame,
+    formats::Format,
     hints::Hints,
     inflate::{Encoding, inflate},
     normalise::{Defaults, SENT_AT, normalise},
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     config::{EXPANSION, RequestLimitsConfig},
     dead_letters::rejections::{ClaimedIdentity, MAX_BODY, Rejections},
-    error::Error,
+    error::{Error, clip},
     limits::{Admission, RequestLimits},
     log::Parts,
     telemetry::event_span,
@@ -75,8 +75,10 @@ struct SentEvent<'f, 't> {
 }
 
 /// What is the same for all events of a request.
-struct RequestTerms<F> {
+struct RequestTerms<'r, F> {
     defaults: Defaults<F>,
+    /// The one of the suite's own sources that its events may claim.
+    own_source: Option<&'r str>,
     trace: Option<TraceParent>,
     schemas: Arc<Schemas>,
 }
@@ -118,7 +120,7 @@ impl Validator {
         let now = self.context.clock.now();
         let new_id = || self.context.new_id().to_string();
         let defaults = Defaults { now, new_id, clientip, backfill, redriven: None };
-        let terms = RequestTerms { defaults, trace, schemas: self.schemas.current() };
+        let terms = RequestTerms { defaults, own_source: None, trace, schemas: self.schemas.current() };
         let hints = Hints::wanted(!matches!(format, Format::Call(_) | Format::Calls));
         let mut validated = ValidatedEvents { single: items.single, hints, ..ValidatedEvents::default() };
         let (mut scratch, mut tree) = (admission.scratch(), Tree::default());
@@ -139,67 +141,13 @@ impl Validator {
         Ok(validated)
     }
 
-    /// Validates an event of a dead letter once more, as if it had been posted. It
-    /// is the same event: where it does not say so itself, its id, its source
-    /// and its time follow from the letter, and from its place there if it is
-    /// one of several. So it is counted once, however often it is sent.
-    pub(crate) fn validate_again(
-        &self,
-        request: &Redrive,
-        index: usize,
-        body: &Bytes,
-        validated: &mut ValidatedEvents,
-        admission: &mut Admission,
-    ) -> Result<(), Error> {
-        let id = match request.several {
-            true => format!("redrive-{}-{index}", request.letter),
-            false => {
-                let id = request.event_id.clone().filter(|id| id.parse::<EventId>().is_ok());
-                id.unwrap_or_else(|| format!("redrive-{}", request.letter))
-            }
-        };
-        // Its time has passed by: it is counted all the same.
-        let backfill = format!("redrive-{}", request.letter).parse().ok();
-        let (now, redriven) = (request.first_failed_at, Some(request.id));
-        let defaults = Defaults { now, new_id: || id.clone(), clientip: None, backfill, redriven };
-        let terms = RequestTerms { defaults, trace: request.trace, schemas: self.schemas.current() };
-        // An editor may have put a mark before what was mended.
-        let text = frame::unmarked(body.trim_ascii());
-        let limits = &self.limits_config;
-        let mut scratch = admission.scratch();
-        scratch.cover(text.len().min(limits.event_bytes) * EXPANSION)?;
-        let is_too_large = text.len() > limits.event_bytes;
-        let format = if is_too_large { Format::Event } else { formats::of_letter(text) };
-        let read = match is_too_large {
-            true => Err(Error::EventTooLarge { limit: limits.event_bytes }),
-            false => formats::read_again(&format, text, limits.depth, &request.source),
-        };
-        let accepted = match read {
-            Ok(envelope) => self.accept_envelope(envelope, &terms, validated),
-            Err(error) => Err((ClaimedIdentity::default(), error)),
-        };
-        match accepted {
-            Ok(line) => admission.charge(line + LINE_OVERHEAD),
-            Err((claim, error)) => {
-                // The letter of the next failure knows as much.
-                let claim = ClaimedIdentity {
-                    id: claim.id.or_else(|| id.parse().ok()),
-                    source: claim.source.or_else(|| request.source.parse().ok()),
-                    trace: claim.trace.or(request.trace),
-                };
-                let kept = without_key(&format, body.clone(), admission)?;
-                validated.rejected.add(index, claim, format.as_sent(text, error), kept, admission)
-            }
-        }
-    }
-
     /// One event's way from text to its line in a part; answers the line's
     /// length.
     fn accept<'t>(
         &self,
         sent: SentEvent<'_, 't>,
         tree: &mut Tree<'t>,
-        terms: &RequestTerms<impl Fn() -> String>,
+        terms: &RequestTerms<'_, impl Fn() -> String>,
         validated: &mut ValidatedEvents,
     ) -> Result<usize, (ClaimedIdentity, Error)> {
         let SentEvent { format, text, sent_at } = sent;
@@ -211,7 +159,7 @@ impl Validator {
             return Ok(line);
         }
         let read = format.read(text, self.limits_config.depth);
-        let mut envelope = read.map_err(|error| (claim_of(format, text), error))?;
+        let mut envelope = read.map_err(|error| (terms.believed(claim_of(format, text)), error))?;
         if let Some(sent_at) = sent_at {
             envelope.attributes.entry(SENT_AT).or_insert_with(|| sent_at.to_string().into());
         }
@@ -225,7 +173,7 @@ impl Validator {
         &self,
         sent: SentEvent<'_, 't>,
         tree: &mut Tree<'t>,
-        terms: &RequestTerms<impl Fn() -> String>,
+        terms: &RequestTerms<'_, impl Fn() -> String>,
         validated: &mut ValidatedEvents,
     ) -> Option<usize> {
         let has_room = sent.text.len() + MOST_ADDED <= self.limits_config.event_bytes;
@@ -233,6 +181,9 @@ impl Validator {
             return None;
         }
         let mut event = VerbatimEvent::of(tree.read(sent.text, self.limits_config.depth)?)?;
+        if is_own_source(&event.source) {
+            return None;
+        }
         let found = terms.schemas.find_valid(&event.kind, event.data)?;
         let id = event.complete(&terms.defaults);
         let key = event.partition_by(found.partition);
@@ -248,13 +199,16 @@ impl Validator {
     fn accept_envelope(
         &self,
         envelope: Envelope,
-        terms: &RequestTerms<impl Fn() -> String>,
+        terms: &RequestTerms<'_, impl Fn() -> String>,
         validated: &mut ValidatedEvents,
     ) -> Result<usize, (ClaimedIdentity, Error)> {
         let limit = self.limits_config.event_bytes;
-        let claim = claim(&envelope);
+        let claim = terms.believed(claim(&envelope));
         let accepted = || {
             let event = normalise(envelope, &terms.defaults)?;
+            if !terms.may_claim(event.source.as_str()) {
+                return Err(Error::ReservedSource(clip(event.source.as_str())));
+            }
             let mut event = terms.schemas.validate(event)?.into_event();
             let (kind, id, source) = (event.kind.as_str(), event.id.as_str(), event.source.as_str());
             let trace = validated.trace(event.traceparent, terms.trace, || event_span(kind, id, source));
@@ -270,6 +224,19 @@ impl Validator {
             Ok(validated.parts.push(place, trace.recorded, self.batch_bytes, write))
         };
         accepted().map_err(|error| (claim, error))
+    }
+}
+
+impl<F> RequestTerms<'_, F> {
+    /// What the suite tells itself comes from its services alone.
+    fn may_claim(&self, source: &str) -> bool {
+        !is_own_source(source) || self.own_source == Some(source)
+    }
+
+    /// What is believed of what a rejected event says of itself: its letter, once sent
+    /// again, may claim the letter's source.
+    fn believed(&self, claim: ClaimedIdentity) -> ClaimedIdentity {
+        ClaimedIdentity { source: claim.source.filter(|source| self.may_claim(source.as_str())), ..claim }
     }
 }
 
@@ -311,5 +278,6 @@ impl ValidatedEvents {
 
 #[cfg(test)]
 mod both_ways;
+mod streamed;
 #[cfg(test)]
 mod tests;

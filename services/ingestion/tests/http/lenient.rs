@@ -147,7 +147,7 @@ async fn a_member_that_the_schema_does_not_know_is_told_of_and_taken_in() {
     assert_eq!(told, [(Some(1), Some("/data/items/0/prise")), (Some(1), Some("/data/Currency"))]);
     assert_eq!(
         hints[0]["detail"],
-        "the schema of order.placed does not know this member; it knows discount, product_id, quantity, sku, unit_price"
+        "the schema of order.placed does not know this member; it knows discount, product_id, quantity, recommendation, sku, unit_price"
     );
     assert_eq!(service.send("application/json", view.to_string()).await.body.get("hints"), None);
     let many: serde_json::Map<String, Value> = (0..50).map(|n| (format!("m{n}"), json!(n))).collect();

@@ -18,6 +18,7 @@ use crate::{
     dead_letter::Events,
     event::{Enrichment, QualityFlag, lines, splice_enrichment},
     item::ItemFacts,
+    measured::MeasuredEvent,
     message::{
         AlertState, CellGroup, CellUpdate, EventTypes, LogPosition, Message, SourceBooks, UncountedSpan,
         VersionCounting,
@@ -340,6 +341,13 @@ fn redrives_are_what_they_say() {
         bare.clone(),
         Redrive { event_id: Some("1".into()), trace: trace(), several: true, body: list(), ..bare },
     ]);
+}
+
+#[test]
+fn measured_events_are_what_they_say() {
+    let data = serde_json::json!({"share": "0.31"});
+    let event = |data| MeasuredEvent::new("lake", "0-7", "lake.quality", Timestamp::EPOCH, &data).expect("encodes");
+    assert_kept(&[event(data), event(serde_json::json!({"names": "a".repeat(5000)}))]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{tests::validate, *};
 static VALIDATOR: LazyLock<Validator> = LazyLock::new(validate);
 
 /// What becomes of an event on either way; the first is `None` where it is not for it.
-fn both_ways(text: &str, terms: &RequestTerms<impl Fn() -> String>) -> [Option<ValidatedEvents>; 2] {
+fn both_ways(text: &str, terms: &RequestTerms<'_, impl Fn() -> String>) -> [Option<ValidatedEvents>; 2] {
     let validator = &*VALIDATOR;
     let hints = || ValidatedEvents { hints: Hints::wanted(true), ..ValidatedEvents::default() };
     let (mut verbatim, mut anew, mut tree) = (hints(), hints(), Tree::default());
@@ -24,7 +24,7 @@ fn both_ways(text: &str, terms: &RequestTerms<impl Fn() -> String>) -> [Option<V
     [length.map(|_| verbatim), accepted.then_some(anew)]
 }
 
-fn terms() -> RequestTerms<fn() -> String> {
+fn terms() -> RequestTerms<'static, fn() -> String> {
     let defaults: Defaults<fn() -> String> = Defaults {
         now: Timestamp::EPOCH,
         new_id: || "new".into(),
@@ -32,7 +32,12 @@ fn terms() -> RequestTerms<fn() -> String> {
         backfill: "b".parse().ok(),
         redriven: None,
     };
-    RequestTerms { defaults, trace: TraceParent::new(1, 2, true), schemas: VALIDATOR.schemas.current() }
+    RequestTerms {
+        defaults,
+        own_source: None,
+        trace: TraceParent::new(1, 2, true),
+        schemas: VALIDATOR.schemas.current(),
+    }
 }
 
 /// All that later stages see of the one event.

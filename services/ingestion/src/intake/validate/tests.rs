@@ -4,6 +4,7 @@ use axum::http::HeaderMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidemill_domain::{ManualClock, Timestamp};
+use tidemill_events::Redrive;
 
 use super::*;
 use crate::{
@@ -53,7 +54,8 @@ fn validated_again(order: &Redrive) -> ValidatedEvents {
     let validator = validate();
     let (mut validated, mut admission) = (ValidatedEvents::default(), validator.limits.admit().expect("a place"));
     for (index, body) in order.bodies().expect("bodies").iter().enumerate() {
-        validator.validate_again(order, index, &body.bytes, &mut validated, &mut admission).expect("fits");
+        let event = StreamedEvent::again(order, index, &body.bytes);
+        validator.validate_streamed(&event, &mut validated, &mut admission).expect("fits");
     }
     validated
 }
