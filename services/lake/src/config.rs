@@ -13,10 +13,12 @@ use tidemill_lake_tables::{CompactionGoal, S3Config, StorageConfig, TablePropert
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{AuthConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
+mod quality;
 mod sql;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::quality::QualityConfig;
 use self::sql::{GoldConfig, SqlConfig};
 
 /// The configuration of the lake.
@@ -50,6 +52,9 @@ pub struct Config {
     /// Totals of silver.
     #[serde(default)]
     pub(crate) gold: GoldConfig,
+    /// How good tables have to be, and how often that is measured.
+    #[serde(default)]
+    pub(crate) quality: QualityConfig,
     /// What questions in SQL may take.
     #[serde(default)]
     pub(crate) sql: SqlConfig,
@@ -225,7 +230,7 @@ impl Config {
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(StartError::new(format!("{name} must be at least 1"))),
-            None => Ok(()),
+            None => self.quality.check().map_err(StartError::new),
         }
     }
 }

@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod gold;
 mod http;
+mod quality;
 mod shared;
 mod silver;
 mod stage;
@@ -29,7 +30,10 @@ use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Servic
 
 pub use config::Config;
 
-use crate::{beats::Beats, committer::Committers, shared::Shared, store::Store, telemetry::Telemetry, unit::LakeUnit};
+use crate::{
+    beats::Beats, committer::Committers, quality::QualityMeter, shared::Shared, store::Store, telemetry::Telemetry,
+    unit::LakeUnit,
+};
 
 /// The service.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +75,15 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     server.install(http::routes(&access, api))?;
     let partitions = bus.partitions();
     let units = LakeUnit::all(partitions);
+    let meter = QualityMeter {
+        config: config.quality,
+        engine: engine.clone(),
+        gold: gold.clone(),
+        lake: lake.clone(),
+        properties: properties.clone(),
+        store: store.clone(),
+        bus: bus.clone(),
+    };
     let shared = Arc::new(Shared {
         beats: Beats::new(&config),
         buffer: config.lake.buffer_of_each(units.len()),
@@ -91,6 +104,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let others = owned.clone();
     let is_ours = move || others.contains(LakeUnit::Upkeep);
     context.spawn("gold", gold::keep(context.clone(), gold, engine, config.gold.every(), is_ours, telemetry.clone()));
+    quality::start(&context, meter, owned.clone());
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
     let durable = |unit: LakeUnit| unit.durable();
     context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", durable, lag));

@@ -3,6 +3,7 @@
 
 mod lateness;
 mod name;
+mod quality;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidemill_lake_tables::{
     Compacted, CompactionGoal, LakeError, LakeTable, TableDefinition,
-    tables::{BronzeEvent, RejectedBody, SilverEvent, SilverOrder, SilverOrderLine},
+    tables::{BronzeEvent, QualityRow, RejectedBody, SilverEvent, SilverOrder, SilverOrderLine},
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +14,14 @@ use tokio_util::sync::CancellationToken;
 use crate::shared::Shared;
 
 /// The tables that are kept up.
-const TABLES: [&TableDefinition; 5] =
-    [&BronzeEvent::TABLE, &RejectedBody::TABLE, &SilverEvent::TABLE, &SilverOrderLine::TABLE, &SilverOrder::TABLE];
+const TABLES: [&TableDefinition; 6] = [
+    &BronzeEvent::TABLE,
+    &RejectedBody::TABLE,
+    &SilverEvent::TABLE,
+    &SilverOrderLine::TABLE,
+    &SilverOrder::TABLE,
+    &QualityRow::TABLE,
+];
 /// From one deletion to the next.
 const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
 

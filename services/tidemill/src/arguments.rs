@@ -16,7 +16,9 @@ use crate::shop_file::ShopFile;
 pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
-pub use lake::{LakeArguments, LakeCommand, LakePlan, LakeTables, LakeTarget, PlanEngine, SqlArguments, SqlFormat};
+pub use lake::{
+    LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeTables, LakeTarget, PlanEngine, SqlArguments, SqlFormat,
+};
 pub use recommend::{EvaluateArguments, Protocol, RecommendArguments, RecommendCommand};
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 

@@ -8,6 +8,7 @@ mod error;
 mod gold;
 mod layers;
 mod plan;
+mod quality;
 mod rows;
 mod session;
 mod sketches;
@@ -19,3 +20,7 @@ pub use engine::{Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, 
 pub use error::SqlError;
 pub use gold::{CustomerSegments, Gold, Refreshed};
 pub use plan::{MetricPlan, PlanError, Scope};
+pub use quality::{
+    FileCounts, KnownCounts, LagQuantiles, MeasuredInterval, MeasuredTable, NewestEvents, QualityFigure, QualityTerms,
+    RuleCount,
+};

@@ -27,6 +27,7 @@ mod lines;
 mod measured;
 mod message;
 mod order;
+mod quality;
 mod redrive;
 mod trace;
 
@@ -44,6 +45,7 @@ pub use message::{
     Message, MetricsUpdate, RawBatch, RedrivenOutcomes, SourceBooks, UncountedSpan, VersionCounting,
 };
 pub use order::{LineFacts, OrderFacts};
+pub use quality::{MeasuredFigure, QualityMeasured};
 pub use redrive::Redrive;
 pub use topology::{Durable, StreamName};
 pub use trace::TraceParent;

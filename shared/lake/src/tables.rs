@@ -1,16 +1,24 @@
 //! The tables, each as the type of its rows.
 
 mod bronze;
+mod gold;
 mod silver;
 
 pub use bronze::{BronzeEvent, RejectedBody};
+pub use gold::QualityRow;
 pub use silver::{OrderChange, SilverEvent, SilverOrder, SilverOrderLine};
 
 use crate::TableDefinition;
 
 /// All of them, for the reference.
-pub const ALL: [TableDefinition; 5] =
-    [BronzeEvent::TABLE, RejectedBody::TABLE, SilverEvent::TABLE, SilverOrderLine::TABLE, SilverOrder::TABLE];
+pub const ALL: [TableDefinition; 6] = [
+    BronzeEvent::TABLE,
+    RejectedBody::TABLE,
+    SilverEvent::TABLE,
+    SilverOrderLine::TABLE,
+    SilverOrder::TABLE,
+    QualityRow::TABLE,
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Each check, on SQLite and on a real PostgreSQL.
 
+use tidemill_batch_views::{FileCounts, KnownCounts, RuleCount};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_lateness::{ClockChanges, StoredClock, StoredClocks};
 use tidemill_store::Config;
@@ -39,6 +40,7 @@ macro_rules! on_each_database {
 on_each_database! {
     a_partition_moves_from_where_it_stands_alone,
     a_lake_keeps_its_name,
+    counts_of_files_are_kept_until_the_files_are_gone,
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -89,4 +91,28 @@ async fn a_lake_keeps_its_name(url: &str) {
     assert_eq!(name, Uuid::from_u128(1).to_string());
     assert_eq!(open(url).await.lake_name(None, Uuid::from_u128(2)).await.expect("answers"), name);
     assert_eq!(store.lake_name(Some("shop"), Uuid::from_u128(3)).await.expect("answers"), "shop", "it goes first");
+}
+
+async fn counts_of_files_are_kept_until_the_files_are_gone(url: &str) {
+    let store = open(url).await;
+    assert_eq!(store.file_counts("silver/events", "f1").await.expect("answers"), KnownCounts::new());
+    let rule = RuleCount { rule: "r".into(), contract: None, severity: "warn".into(), failed: 3 };
+    let counts = FileCounts {
+        sums: [("rows".to_owned(), 7.0), ("scores".to_owned(), 1.0 / 3.0)].into(),
+        rules: vec![rule],
+        newest: Some(at(5)),
+        newest_sent: None,
+    };
+    let counted: KnownCounts = ["a", "é", "m=1@00"].map(|file| (file.to_owned(), counts.clone())).into();
+    store.keep_file_counts("silver/events", "f1", &counted, &[]).await.expect("keeps");
+    store.keep_file_counts("silver/events", "f1", &counted, &[]).await.expect("keeps once");
+    store.keep_file_counts("silver/orders", "f1", &counted, &[]).await.expect("keeps");
+    assert_eq!(store.file_counts("silver/events", "f1").await.expect("answers"), counted, "to the last digit");
+    let gone = ["a".to_owned(), "nobody".to_owned()];
+    store.keep_file_counts("silver/events", "f1", &KnownCounts::new(), &gone).await.expect("forgets");
+    let left: Vec<String> = store.file_counts("silver/events", "f1").await.expect("answers").into_keys().collect();
+    assert_eq!(left, ["m=1@00", "é"]);
+    assert_eq!(store.file_counts("silver/orders", "f1").await.expect("answers").len(), 3, "another table");
+    store.keep_file_counts("silver/events", "f2", &KnownCounts::new(), &[]).await.expect("counts anew");
+    assert_eq!(store.file_counts("silver/events", "f1").await.expect("answers"), KnownCounts::new());
 }

@@ -39,12 +39,12 @@ impl GoldTable {
         Self { plan, more: ", share(\"revenue\", \"orders\") AS \"average_order_value\"" }
     }
 
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("gold/{}", self.plan.metric().name)
     }
 
     /// A changed definition begins anew.
-    fn app(&self) -> String {
+    pub(super) fn app(&self) -> String {
         format!("{}@{}", self.path(), self.plan.metric().version())
     }
 
