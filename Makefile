@@ -62,6 +62,7 @@ test: ## Check format, structure, lints, documents, dependencies and manifests, 
 	@echo "== drivers";      scripts/check-confined
 	@echo "== documents";    scripts/check-docs --self-test && scripts/check-docs
 	@echo "== structure";    scripts/check-structure --self-test && scripts/check-structure
+	@echo "== contracts";    $(TOOLS) scripts/check-contracts --self-test && $(TOOLS) scripts/check-contracts
 	@echo "== manifests";    $(MAKE) chart-test
 	@echo "== lints";        $(TOOLS) cargo clippy --workspace --all-targets -- -D warnings
 	@echo "== dependencies"; $(TOOLS) cargo deny --log-level error check bans licenses sources

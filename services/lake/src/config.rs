@@ -10,12 +10,14 @@ use tidemill_service::{AuthConfig, DefinitionsConfig, HttpConfig, ServiceConfig,
 
 mod bucket;
 mod keeping;
+mod quality;
 mod sql;
 #[cfg(test)]
 mod tests;
 
 use self::bucket::BucketConfig;
 pub(crate) use self::keeping::{ColdConfig, RetentionConfig, retention};
+pub(crate) use self::quality::QualityConfig;
 use self::sql::{GoldConfig, SqlConfig};
 
 /// The configuration of the lake.
@@ -55,6 +57,9 @@ pub struct Config {
     /// Totals of silver.
     #[serde(default)]
     pub(crate) gold: GoldConfig,
+    /// How good tables have to be, and how often that is measured.
+    #[serde(default)]
+    pub(crate) quality: QualityConfig,
     /// What questions in SQL may take.
     #[serde(default)]
     pub(crate) sql: SqlConfig,
@@ -207,7 +212,10 @@ impl Config {
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(StartError::new(format!("{name} must be at least 1"))),
-            None => self.retention.check(&self.lake.cold),
+            None => {
+                self.quality.check().map_err(StartError::new)?;
+                self.retention.check(&self.lake.cold)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is asked over HTTP.
 
+mod quality;
 mod redrives;
 mod sql;
 mod state;
@@ -15,7 +16,14 @@ use crate::error::Error;
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(tables::tables, sql::sql, sql::plan, redrives::order, redrives::redrive),
+    paths(
+        tables::tables,
+        quality::quality,
+        sql::sql,
+        sql::plan,
+        redrives::order,
+        redrives::redrive
+    ),
     info(title = "Tidemill lake", description = "The tables of the lake, and questions over them")
 )]
 struct LakeDocumentation;
@@ -27,6 +35,7 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 pub(crate) fn routes(access: &Access, api: LakeApi) -> Routes {
     Routes::new(access)
         .get(Role::Read, "/v1/tables", tables::tables)
+        .get(Role::Read, "/v1/quality", quality::quality)
         .post(Role::Read, "/v1/sql", sql::sql)
         .get(Role::Read, "/v1/plans/{metric}", sql::plan)
         .post(Role::Operate, "/v1/redrives", redrives::order)

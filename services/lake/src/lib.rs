@@ -17,6 +17,7 @@ mod gold;
 mod http;
 #[doc(hidden)]
 pub mod measured;
+mod quality;
 mod redrive;
 mod shared;
 mod silver;
@@ -37,8 +38,8 @@ use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Servic
 pub use config::Config;
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, shared::Shared, silver::SilverRules, store::Store,
-    telemetry::Telemetry,
+    beats::Beats, cold::ColdPlace, committer::Committers, quality::QualityMeter, shared::Shared, silver::SilverRules,
+    store::Store, telemetry::Telemetry,
     unit::LakeUnit,
 };
 
@@ -92,6 +93,15 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     server.install(http::routes(&access, api))?;
     let partitions = bus.partitions();
     let units = LakeUnit::all(partitions);
+    let meter = QualityMeter {
+        config: config.quality,
+        engine: engine.clone(),
+        gold: gold.clone(),
+        lake: lake.clone(),
+        properties: properties.clone(),
+        store: store.clone(),
+        bus: bus.clone(),
+    };
     let shared = Arc::new(Shared {
         beats: Beats::new(&config),
         buffer: config.lake.buffer_of_each(units.len()),
@@ -123,6 +133,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let of_customers = customers::keep(context.clone(), customers, engine.clone(), properties, every, is_ours.clone());
     context.spawn("customers", of_customers);
     context.spawn("gold", gold::keep(context.clone(), gold, engine, every, is_ours, telemetry.clone()));
+    quality::start(&context, meter, owned.clone());
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
     let durable = |unit: LakeUnit| unit.durable();
     context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", durable, lag));

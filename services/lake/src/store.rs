@@ -3,6 +3,7 @@
 
 mod lateness;
 mod name;
+mod quality;
 mod redrives;
 #[cfg(test)]
 mod tests;

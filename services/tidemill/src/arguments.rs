@@ -17,7 +17,8 @@ pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
 pub use lake::{
-    LakeArguments, LakeCommand, LakePlan, LakeRedrive, LakeTables, LakeTarget, PlanEngine, SqlArguments, SqlFormat,
+    LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeRedrive, LakeTables, LakeTarget, PlanEngine, SqlArguments,
+    SqlFormat,
 };
 pub use recommend::{EvaluateArguments, Protocol, RecommendArguments, RecommendCommand};
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};

@@ -140,10 +140,21 @@ impl SqlEngine {
         self.threads.run(work).await
     }
 
+    /// How much a question may take.
+    pub(crate) const fn limits(&self) -> &SqlLimits {
+        &self.limits
+    }
+
     /// A session without tables.
     pub(crate) fn context(&self) -> SessionContext {
         let context = session::session(Arc::clone(&self.runtime));
         session::register(&context, &self.metrics);
         context
     }
+}
+
+/// The answer to a question of ours, an object of JSON a row.
+pub(crate) async fn answer_of(context: &SessionContext, sql: &str, limits: &SqlLimits) -> Result<Vec<u8>, SqlError> {
+    let stream = context.sql(sql).await?.execute_stream().await?;
+    Answer::collect(stream, limits).await?.write(ResultFormat::Ndjson)
 }

@@ -23,7 +23,7 @@ use tidemill_lake_tables::TableProperties;
 pub use refreshed::Refreshed;
 
 use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions, session};
-use coverage::Coverage;
+pub(crate) use coverage::{Coverage, text};
 use silver::SilverState;
 use table::GoldTable;
 
@@ -65,6 +65,11 @@ impl Gold {
     /// The metrics whose rows it takes.
     pub fn metrics(&self) -> impl Iterator<Item = Arc<MetricDefinition>> {
         self.tables.iter().map(|table| table.plan.shared_metric())
+    }
+
+    /// The tables of metrics, and the names under which they say how far they are.
+    pub(crate) fn apps(&self) -> impl Iterator<Item = (String, String)> {
+        self.tables.iter().map(|table| (table.path(), table.app()))
     }
 
     /// Brings each table up to silver; answers those that changed.

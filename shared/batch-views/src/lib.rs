@@ -11,6 +11,7 @@ mod layers;
 #[doc(hidden)]
 pub mod measured;
 mod plan;
+mod quality;
 mod rows;
 mod session;
 mod sketches;
@@ -23,3 +24,7 @@ pub use engine::{Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, 
 pub use error::SqlError;
 pub use gold::{Gold, Refreshed};
 pub use plan::{MetricPlan, PlanError, Scope};
+pub use quality::{
+    FileCounts, KnownCounts, LagQuantiles, MeasuredInterval, MeasuredTable, NewestEvents, QualityFigure, QualityTerms,
+    RuleCount,
+};

@@ -27,6 +27,7 @@ mod lines;
 mod measured;
 mod message;
 mod order;
+mod quality;
 mod redrive;
 mod trace;
 
@@ -45,6 +46,7 @@ pub use message::{
     SourceBooks, UncountedSpan, VersionCounting,
 };
 pub use order::{LineFacts, OrderFacts};
+pub use quality::{MeasuredFigure, QualityMeasured};
 pub use redrive::Redrive;
 pub use topology::{Durable, StreamName};
 pub use trace::TraceParent;

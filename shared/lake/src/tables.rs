@@ -1,15 +1,17 @@
 //! The tables, each as the type of its rows.
 
 mod bronze;
+mod gold;
 mod silver;
 
 pub use bronze::{BronzeEvent, RejectedBody};
+pub use gold::QualityRow;
 pub use silver::{OrderChange, QuarantinedEvent, SilverCustomer, SilverEvent, SilverOrder, SilverOrderLine};
 
 use crate::TableDefinition;
 
 /// All of them, for the reference.
-pub const ALL: [TableDefinition; 7] = [
+pub const ALL: [TableDefinition; 8] = [
     BronzeEvent::TABLE,
     RejectedBody::TABLE,
     SilverEvent::TABLE,
@@ -17,6 +19,7 @@ pub const ALL: [TableDefinition; 7] = [
     SilverOrder::TABLE,
     QuarantinedEvent::TABLE,
     SilverCustomer::TABLE,
+    QualityRow::TABLE,
 ];
 
 #[cfg(test)]

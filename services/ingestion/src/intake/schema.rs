@@ -54,8 +54,9 @@ const SHOP: [(&str, &str); 13] = [
 ];
 
 /// What the suite sends itself, and its services tell.
-const OWN: [(&str, &str); 2] = [
+const OWN: [(&str, &str); 3] = [
     ("tidemill.check", include_str!("../../schemas/tidemill.check.json")),
+    ("lake.quality_measured", include_str!("../../schemas/lake.quality_measured.json")),
     ("recommendation.evaluated", include_str!("../../schemas/recommendation.evaluated.json")),
 ];
 

@@ -36,7 +36,7 @@ pub(crate) enum SqlRequestError {
 }
 
 impl SqlRequestError {
-    fn wrong(pointer: &str, detail: impl ToString) -> Self {
+    pub(super) fn wrong(pointer: &str, detail: impl ToString) -> Self {
         Self::Invalid(FieldError { pointer: pointer.into(), detail: detail.to_string() })
     }
 

@@ -1,5 +1,6 @@
 //! Each check, on SQLite and on a real PostgreSQL.
 
+use tidemill_batch_views::{FileCounts, KnownCounts, RuleCount};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_lake_tables::RedriveScope;
 use tidemill_lateness::{ClockChanges, StoredClock, StoredClocks};
@@ -41,6 +42,7 @@ on_each_database! {
     a_partition_moves_from_where_it_stands_alone,
     a_lake_keeps_its_name,
     redrives_are_done_in_the_order_of_their_numbers,
+    counts_of_files_are_kept_until_the_files_are_gone,
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -112,4 +114,28 @@ async fn redrives_are_done_in_the_order_of_their_numbers(url: &str) {
     assert_eq!(store.redrive(1).await.expect("answers"), Some(done));
     let next = store.next_redrive().await.expect("answers").map(|redrive| redrive.scope.number);
     assert_eq!((next, store.redrive(9).await.expect("answers")), (Some(7), None));
+}
+
+async fn counts_of_files_are_kept_until_the_files_are_gone(url: &str) {
+    let store = open(url).await;
+    assert_eq!(store.file_counts("silver/events", "f1").await.expect("answers"), KnownCounts::new());
+    let rule = RuleCount { rule: "r".into(), contract: None, severity: "warn".into(), failed: 3 };
+    let counts = FileCounts {
+        sums: [("rows".to_owned(), 7.0), ("scores".to_owned(), 1.0 / 3.0)].into(),
+        rules: vec![rule],
+        newest: Some(at(5)),
+        newest_sent: None,
+    };
+    let counted: KnownCounts = ["a", "é", "m=1@00"].map(|file| (file.to_owned(), counts.clone())).into();
+    store.keep_file_counts("silver/events", "f1", &counted, &[]).await.expect("keeps");
+    store.keep_file_counts("silver/events", "f1", &counted, &[]).await.expect("keeps once");
+    store.keep_file_counts("silver/orders", "f1", &counted, &[]).await.expect("keeps");
+    assert_eq!(store.file_counts("silver/events", "f1").await.expect("answers"), counted, "to the last digit");
+    let gone = ["a".to_owned(), "nobody".to_owned()];
+    store.keep_file_counts("silver/events", "f1", &KnownCounts::new(), &gone).await.expect("forgets");
+    let left: Vec<String> = store.file_counts("silver/events", "f1").await.expect("answers").into_keys().collect();
+    assert_eq!(left, ["m=1@00", "é"]);
+    assert_eq!(store.file_counts("silver/orders", "f1").await.expect("answers").len(), 3, "another table");
+    store.keep_file_counts("silver/events", "f2", &KnownCounts::new(), &[]).await.expect("counts anew");
+    assert_eq!(store.file_counts("silver/events", "f1").await.expect("answers"), KnownCounts::new());
 }

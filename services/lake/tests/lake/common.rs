@@ -111,10 +111,17 @@ impl TestShop {
 
     /// Starts a lake of its own threads, which can be killed.
     pub(crate) fn lake(&self) -> TestLake {
+        self.lake_with("")
+    }
+
+    /// The same, with further settings. Without some of quality it measures none, so that the
+    /// log has what was sent and no more.
+    pub(crate) fn lake_with(&self, more: &str) -> TestLake {
+        let quality = if more.contains("[quality]") { "" } else { "[quality]\nevery_seconds = 0\n" };
         let path = |name: &str| self.folder().join(name).display().to_string();
         let toml = format!(
             "[http]\nlisten = \"127.0.0.1:0\"\n[auth]\nopen = true\n[nats]\nurl = {:?}\n[store]\nurl = \"sqlite://{}\"\n\
-             [lake]\nurl = {:?}\ncheckpoint_interval = 5\n[bronze]\nevery_seconds = 1\n[silver]\nevery_seconds = 1\n",
+             [lake]\nurl = {:?}\ncheckpoint_interval = 5\n[bronze]\nevery_seconds = 1\n[silver]\nevery_seconds = 1\n{quality}{more}",
             self.suite.nats_url(),
             path("lake.db"),
             path("lake"),

@@ -66,6 +66,7 @@ pub enum SqlFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tidemill lake tables\n  \
+    tidemill lake quality --fail\n  \
     tidemill lake plan sales_metrics --engine spark")]
 pub struct LakeArguments {
     #[command(subcommand)]
@@ -77,6 +78,15 @@ pub struct LakeArguments {
 pub enum LakeCommand {
     /// List the tables, with version and age
     Tables(LakeTables),
+    /// Tell how good the tables are, as measured last
+    #[command(
+        after_help = "Each figure that has a threshold is marked good or BAD. They are measured by the lake, in each \
+        interval of `quality.every_seconds`.\n\nExamples:\n  \
+        tidemill lake quality\n  \
+        tidemill lake quality --table silver.events --json\n  \
+        tidemill lake quality --fail  (ends with 1 where a figure is bad, or none was measured)"
+    )]
+    Quality(LakeQuality),
     /// Print the SQL that computes a metric from silver
     #[command(after_help = "Examples:\n  \
         tidemill lake plan sales_metrics --engine duckdb\n  \
@@ -117,6 +127,22 @@ pub struct LakeRedrive {
     /// Key of the suite that may operate, where it needs one
     #[arg(long, alias = "operate-key", env = "TIDEMILL_OPERATE_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
+}
+
+/// `tidemill lake quality`
+#[derive(Debug, Args)]
+pub struct LakeQuality {
+    #[command(flatten)]
+    pub(crate) target: LakeTarget,
+    /// Of this table alone, for instance silver.events
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) table: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End with 1 where a figure is bad, or none was measured
+    #[arg(long)]
+    pub(crate) fail: bool,
 }
 
 /// `tidemill lake plan`

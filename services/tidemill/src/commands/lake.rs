@@ -1,5 +1,7 @@
 //! `tidemill lake`
 
+mod quality;
+
 use std::{process::ExitCode, time::Duration};
 
 use clap::ValueEnum;
@@ -33,6 +35,7 @@ struct ListedTable {
 pub(crate) async fn lake(arguments: LakeArguments) -> Ended {
     match arguments.command {
         LakeCommand::Tables(arguments) => tables(arguments).await,
+        LakeCommand::Quality(arguments) => quality::quality(arguments).await,
         LakeCommand::Plan(arguments) => plan(arguments).await,
         LakeCommand::Redrive(arguments) => redrive(arguments).await,
     }

@@ -75,7 +75,7 @@ pub struct ColumnState {
 
 impl SqlEngine {
     /// The paths that tables may have.
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         let declared = ALL.iter().map(|table| table.path());
         let more = GOLD.iter().map(|name| format!("gold/{name}"));
         let metrics = self.metrics.iter().map(|metric| format!("gold/{}", metric.name));

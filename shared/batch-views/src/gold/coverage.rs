@@ -17,16 +17,16 @@ const REDRIVES: i32 = -1;
 
 /// By partition of the log, the last sequence of `RAW` of which rows are there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Coverage(BTreeMap<i32, i64>);
+pub(crate) struct Coverage(BTreeMap<i32, i64>);
 
 /// A value as a text.
-pub(super) fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<String, SqlError> {
+pub(crate) fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<String, SqlError> {
     Ok(array_value_to_string(batch.column(column), row)?)
 }
 
 impl Coverage {
     /// That of `silver.events`, as the session has it.
-    pub(super) async fn of_silver(context: &SessionContext) -> Result<Self, SqlError> {
+    pub(crate) async fn of_silver(context: &SessionContext) -> Result<Self, SqlError> {
         let mut sql = "SELECT partition, max(raw_seq) AS raw_seq FROM silver.events GROUP BY partition".to_owned();
         let events = context.table("silver.events").await?;
         if events.schema().has_column_with_unqualified_name("redrive") {
@@ -47,7 +47,7 @@ impl Coverage {
     }
 
     /// That of a table of gold, of the partitions that silver has.
-    pub(super) async fn of_gold(&self, table: &DeltaTable, app: &str) -> Result<Self, SqlError> {
+    pub(crate) async fn of_gold(&self, table: &DeltaTable, app: &str) -> Result<Self, SqlError> {
         let (state, log_store) = (table.snapshot()?, table.log_store());
         let mut all = BTreeMap::new();
         for partition in self.0.keys() {
@@ -62,7 +62,7 @@ impl Coverage {
     }
 
     /// A condition of SQL for the rows that are here and not in `other`.
-    pub(super) fn behind(&self, other: &Self) -> Option<String> {
+    pub(crate) fn behind(&self, other: &Self) -> Option<String> {
         let new = self.0.iter().filter_map(|(partition, raw_seq)| {
             let known = other.0.get(partition).copied().unwrap_or_default();
             (*raw_seq > known).then(|| match *partition {

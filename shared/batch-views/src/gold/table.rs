@@ -45,7 +45,7 @@ impl GoldTable {
     }
 
     /// A changed definition begins anew.
-    fn app(&self) -> String {
+    pub(super) fn app(&self) -> String {
         format!("{}@{}", self.path(), self.plan.metric().version())
     }
 
