@@ -16,14 +16,7 @@ use crate::error::Error;
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(
-        tables::tables,
-        quality::quality,
-        sql::sql,
-        sql::plan,
-        redrives::order,
-        redrives::redrive
-    ),
+    paths(tables::tables, quality::quality, sql::sql, sql::plan, redrives::order, redrives::redrive),
     info(title = "Tidemill lake", description = "The tables of the lake, and questions over them")
 )]
 struct LakeDocumentation;

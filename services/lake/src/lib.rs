@@ -39,8 +39,7 @@ pub use config::Config;
 
 use crate::{
     beats::Beats, cold::ColdPlace, committer::Committers, quality::QualityMeter, shared::Shared, silver::SilverRules,
-    store::Store, telemetry::Telemetry,
-    unit::LakeUnit,
+    store::Store, telemetry::Telemetry, unit::LakeUnit,
 };
 
 /// The service.

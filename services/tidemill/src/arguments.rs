@@ -20,7 +20,7 @@ pub use lake::{
     LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeRedrive, LakeTables, LakeTarget, PlanEngine, SqlArguments,
     SqlFormat,
 };
-pub use recommend::{EvaluateArguments, Protocol, RecommendArguments, RecommendCommand};
+pub use recommend::{EvaluateArguments, ExperimentArguments, Protocol, RecommendArguments, RecommendCommand};
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 
 /// Where the all-in-one keeps its data and listens. What is not given here is as

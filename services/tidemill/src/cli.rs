@@ -64,7 +64,7 @@ enum Command {
     Sql(SqlArguments),
     /// List the lake's tables, or print how a metric is computed from them
     Lake(LakeArguments),
-    /// Measure recommendations on a file of sessions
+    /// Measure recommendations on a file of sessions, or compare variants of an experiment
     Recommend(RecommendArguments),
     /// Make a key, or the entry that services keep of one
     Keys(KeysArguments),
@@ -95,7 +95,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Dlq(dlq) => commands::dlq(dlq).await,
         Command::Sql(sql) => commands::sql(sql).await,
         Command::Lake(lake) => commands::lake(lake).await,
-        Command::Recommend(recommend) => commands::recommend(&recommend),
+        Command::Recommend(recommend) => commands::recommend(recommend).await,
         Command::Keys(keys) => commands::keys(keys),
     };
     let (told, code) = match (result, out::failure()) {

@@ -49,18 +49,17 @@ pub enum StreamName {
 
 impl StreamName {
     /// All of them.
-    pub const ALL: [Self; 9] =
-        [
-            Self::Raw,
-            Self::Enriched,
-            Self::Metrics,
-            Self::Alerts,
-            Self::Late,
-            Self::Dlq,
-            Self::Redrive,
-            Self::Measured,
-            Self::Profiles,
-        ];
+    pub const ALL: [Self; 9] = [
+        Self::Raw,
+        Self::Enriched,
+        Self::Metrics,
+        Self::Alerts,
+        Self::Late,
+        Self::Dlq,
+        Self::Redrive,
+        Self::Measured,
+        Self::Profiles,
+    ];
 
     /// The stream's name on the server.
     pub const fn as_str(self) -> &'static str {

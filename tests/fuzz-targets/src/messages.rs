@@ -5,8 +5,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use tidemill_events::{
     AlertTransition, DeadLetter, Described, EnrichedBatch, HeaderSource, LateBatch, MeasuredEvent, MetricsUpdate,
-    ProfileUpdate,
-    RawBatch, Redrive, bodies,
+    ProfileUpdate, RawBatch, Redrive, bodies,
 };
 use tidemill_ingestion::fuzzing;
 

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use url::Url;
+
+use super::REPORTING;
 
 /// `tidemill recommend`
 #[derive(Debug, Args)]
@@ -26,6 +29,38 @@ pub enum RecommendCommand {
         tidemill recommend evaluate retail.csv --session-column InvoiceNo --item-column StockCode \\\n    \
         --time-column InvoiceDate --split last-days=14")]
     Evaluate(EvaluateArguments),
+    /// Compare the variants of an experiment by what was shown and clicked
+    #[command(after_help = "Click-through of each variant, and how much higher it is than the control's, with the \
+        intervals in which these\nlie with 95 % confidence. docs/recommendation.md explains experiments.\n\nExamples:\n  \
+        tidemill recommend experiment order-of-fallbacks\n  \
+        tidemill recommend experiment order-of-fallbacks --control popular-first --from 2026-11-01\n  \
+        tidemill recommend experiment order-of-fallbacks --json | jq '.differences[].significant'")]
+    Experiment(ExperimentArguments),
+}
+
+/// `tidemill recommend experiment`
+#[derive(Debug, Args)]
+pub struct ExperimentArguments {
+    /// Name of the experiment
+    pub name: String,
+    /// Variant that the others are compared with [without it: control, or the first by name]
+    #[arg(long, value_name = "VARIANT")]
+    pub control: Option<String>,
+    /// What was shown and clicked from then on: a time, or a date of the shop
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// What was shown and clicked before then
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Reporting of the suite (also --url)
+    #[arg(long, alias = "url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
+    pub reporting_url: Url,
+    /// Key of the suite that may read, where it needs one
+    #[arg(long, alias = "read-key", env = "TIDEMILL_READ_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Print the API's answer instead of the tables
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `tidemill recommend evaluate`

@@ -1,5 +1,7 @@
 //! `tidemill recommend`
 
+mod experiment;
+
 use std::{
     error::Error,
     fs::{self, File},
@@ -20,9 +22,11 @@ use crate::{
     progress, table,
 };
 
-pub(crate) fn recommend(arguments: &RecommendArguments) -> Ended {
-    let RecommendCommand::Evaluate(evaluate) = &arguments.command;
-    run(evaluate)
+pub(crate) async fn recommend(arguments: RecommendArguments) -> Ended {
+    match arguments.command {
+        RecommendCommand::Evaluate(evaluate) => run(&evaluate),
+        RecommendCommand::Experiment(asked) => experiment::experiment(asked).await,
+    }
 }
 
 fn run(arguments: &EvaluateArguments) -> Ended {
