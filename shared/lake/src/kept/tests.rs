@@ -1,5 +1,6 @@
 use tidemill_domain::{Partition, Timestamp};
 
+mod clustering;
 mod retention;
 mod tier;
 
