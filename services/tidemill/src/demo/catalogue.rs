@@ -7,16 +7,17 @@ use tidemill_domain::Currency;
 
 use super::spread::Spread;
 
-/// Categories, and their products' names and prices in cents.
+/// Categories, and their products' names and prices in cents. The first three of a category
+/// go together, and so do the last three.
 const CATEGORIES: [(&str, [(&str, u32); 6]); 5] = [
     (
         "Books",
         [
             ("The Tide Tables", 1899),
-            ("Mills of the Coast", 2450),
-            ("Salt and Stone", 1295),
-            ("A Year of Storms", 2199),
-            ("Knots, Illustrated", 1650),
+            ("A Year of Storms", 2450),
+            ("Knots, Illustrated", 1295),
+            ("Mills of the Coast", 2199),
+            ("Salt and Stone", 1650),
             ("The Lock Keeper", 999),
         ],
     ),
@@ -36,8 +37,8 @@ const CATEGORIES: [(&str, [(&str, u32); 6]); 5] = [
         [
             ("Watering Can", 2250),
             ("Cedar Planter", 6900),
-            ("Bird Bath", 5450),
             ("Hand Trowel", 1399),
+            ("Bird Bath", 5450),
             ("Rain Gauge", 1150),
             ("Sundial", 4800),
         ],
@@ -54,14 +55,14 @@ const CATEGORIES: [(&str, [(&str, u32); 6]); 5] = [
         ],
     ),
     (
-        "Audio",
+        "Music",
         [
-            ("Wave Radio", 12900),
-            ("Shell Speaker", 8999),
-            ("Headphones", 14950),
-            ("Turntable", 19900),
-            ("Cable Set", 1999),
-            ("Earbuds", 7900),
+            ("Violin", 12900),
+            ("Violin Bow", 8999),
+            ("Violin Case", 14950),
+            ("Acoustic Guitar", 19900),
+            ("Guitar Strings", 1999),
+            ("Guitar Bag", 7900),
         ],
     ),
 ];
@@ -102,6 +103,14 @@ impl Currencies {
 pub(super) const CUSTOMERS: u32 = 6_000;
 /// Those of them who come more often.
 const REGULARS: u32 = 1_000;
+/// Products that go together.
+const SET: usize = 3;
+/// Sets of them.
+const SETS: usize = CATEGORIES.len() * 2;
+/// Of a customer's looks, those at what goes together with what they came for, and
+/// those at more of its category.
+const OF_SET: f64 = 0.65;
+const OF_CATEGORY: f64 = 0.85;
 
 /// One product.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +125,26 @@ impl Product {
         Self::of(category, rng)
     }
 
+    /// One that somebody looks at who came for these.
+    pub(super) fn looked_at(set: usize, rng: &mut StdRng) -> Self {
+        match rng.random::<f64>() {
+            draw if draw < OF_SET => Self::numbered(set / 2, set % 2 * SET + rng.random_range(0..SET)),
+            draw if draw < OF_CATEGORY => Self::of(set / 2, rng),
+            _ => Self::any(rng),
+        }
+    }
+
+    /// Which others it goes together with: a number for all of them.
+    pub(super) fn set(self) -> usize {
+        self.id.0 * 2 + self.id.1 / SET
+    }
+
+    /// The next one that goes together with it.
+    pub(super) fn companion(self) -> Self {
+        let (category, index) = self.id;
+        Self::numbered(category, index / SET * SET + (index + 1) % SET)
+    }
+
     /// One of the category that the flash sale is about.
     pub(super) fn on_sale(rng: &mut StdRng) -> Self {
         Self::of(1, rng)
@@ -125,16 +154,23 @@ impl Product {
     pub(super) fn spread(categories: &mut Spread, products: &mut Spread) -> Self {
         let category = categories.place(CATEGORIES.len());
         let index = products.place(CATEGORIES[category].1.len());
-        Self { id: (category, index), cents: CATEGORIES[category].1[index].1 }
+        Self::numbered(category, index)
     }
 
     fn of(category: usize, rng: &mut StdRng) -> Self {
         let index = rng.random_range(0..CATEGORIES[category].1.len());
+        Self::numbered(category, index)
+    }
+
+    fn numbered(category: usize, index: usize) -> Self {
         Self { id: (category, index), cents: CATEGORIES[category].1[index].1 }
     }
 
+    /// `music-guitar-strings`.
     pub(super) fn sku(self) -> String {
-        format!("{}-{}", CATEGORIES[self.id.0].0.to_lowercase(), self.id.1 + 1)
+        let (category, products) = CATEGORIES[self.id.0];
+        let words = products[self.id.1].0.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        [category].into_iter().chain(words).collect::<Vec<_>>().join("-").to_lowercase()
     }
 }
 
@@ -144,6 +180,8 @@ pub(super) struct Customer {
     pub(super) id: String,
     pub(super) country: &'static str,
     pub(super) ip: String,
+    /// What they come for: a set of products.
+    pub(super) interest: usize,
 }
 
 impl Customer {
@@ -164,7 +202,16 @@ impl Customer {
             })
             .unwrap_or((COUNTRIES[0].0, COUNTRIES[0].2));
         let [a, b, c] = range;
-        Self { id: format!("c-{n:05}"), country, ip: format!("{a}.{b}.{c}.{}", n % 250 + 1) }
+        // Another hash, so that a country has all interests.
+        let interest = (n.wrapping_mul(2_246_822_519) >> 16) as usize % SETS;
+        Self { id: format!("c-{n:05}"), country, ip: format!("{a}.{b}.{c}.{}", n % 250 + 1), interest }
+    }
+
+    /// One who comes for this set.
+    pub(super) fn who_comes_for(set: usize, rng: &mut StdRng) -> Self {
+        // One in ten does. That none of so many does, comes about once in a thousand times.
+        let first = Self::any(rng);
+        (0..64).map(|_| Self::any(rng)).find(|customer| customer.interest == set).unwrap_or(first)
     }
 
     pub(super) fn any(rng: &mut StdRng) -> Self {

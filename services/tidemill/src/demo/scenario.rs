@@ -130,14 +130,17 @@ impl Scenario {
     }
 
     fn normal(&mut self, time: Timestamp, sale: bool) -> Vec<u8> {
-        let customer = Customer::any(&mut self.rng);
         let draw = self.kinds.share();
+        let customer = Customer::any(&mut self.rng);
         // In the flash sale people come to buy.
         let (views, carts) = if sale { (0.35, 0.55) } else { (0.70, 0.88) };
-        let product = if sale { Product::on_sale(&mut self.rng) } else { Product::any(&mut self.rng) };
+        let product = match sale {
+            true => Product::on_sale(&mut self.rng),
+            false => Product::looked_at(customer.interest, &mut self.rng),
+        };
         if draw < views {
-            let session = self.rng.random_range(0..1_000_000_u32);
-            let data = json!({"product_id": product.sku(), "session_id": format!("s-{session}")});
+            let session = format!("s-{}-{}", self.run, customer.id);
+            let data = json!({"product_id": product.sku(), "session_id": session});
             self.event("product.viewed", time, &customer.id, &customer.ip, &data)
         } else if draw < carts {
             let quantity = self.rng.random_range(1..=3_u32);
@@ -145,11 +148,17 @@ impl Scenario {
             let data = json!({"product_id": product.sku(), "quantity": quantity, "unit_price": price});
             self.event("cart.item_added", time, &customer.id, &customer.ip, &data)
         } else if draw < 0.99 {
-            let mut products = Vec::new();
+            let first = match sale {
+                true => Product::on_sale(&mut self.rng),
+                false => Product::spread(&mut self.categories, &mut self.products),
+            };
+            let customer = if sale { customer } else { Customer::who_comes_for(first.set(), &mut self.rng) };
+            let mut products: Vec<(Product, u32)> = Vec::new();
             for _ in 0..self.rng.random_range(1..=3_usize) {
-                let product = match sale {
-                    true => Product::on_sale(&mut self.rng),
-                    false => Product::spread(&mut self.categories, &mut self.products),
+                let product = match (sale, products.last()) {
+                    (_, None) => first,
+                    (true, Some(_)) => Product::on_sale(&mut self.rng),
+                    (false, Some((last, _))) => last.companion(),
                 };
                 products.push((product, self.rng.random_range(1..=if sale { 4 } else { 2 })));
             }
@@ -264,12 +273,12 @@ impl Scenario {
         match self.rng.random_range(0..5) {
             0 => self.event("order.placed", time, &customer.id, &customer.ip, &json!({"order_id": "o-1"})),
             1 => {
-                let data = json!({"product_id": "books-1", "quantity": "three", "unit_price": 1});
+                let data = json!({"product_id": "books-salt-and-stone", "quantity": "three", "unit_price": 1});
                 self.event("cart.item_added", time, &customer.id, &customer.ip, &data)
             }
             2 => self.event("order.teleported", time, &customer.id, &customer.ip, &json!({})),
             3 => b"{\"specversion\":\"1.0\",\"id\":\"cut of\n".to_vec(),
-            _ => format!("{{\"specversion\":\"1.0\",\"id\":\"x\",\"source\":\"{SOURCE}\",\"type\":\"product.viewed\",\"time\":\"yesterday\",\"data\":{{\"product_id\":\"books-1\"}}}}\n").into_bytes(),
+            _ => format!("{{\"specversion\":\"1.0\",\"id\":\"x\",\"source\":\"{SOURCE}\",\"type\":\"product.viewed\",\"time\":\"yesterday\",\"data\":{{\"product_id\":\"books-salt-and-stone\"}}}}\n").into_bytes(),
         }
     }
 }

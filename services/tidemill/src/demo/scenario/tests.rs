@@ -55,6 +55,42 @@ fn refunds_name_items_of_orders_that_were_placed_before() {
     assert!(refunds > 10, "{refunds}");
 }
 
+/// Visitors look at what goes together, and buy it together.
+#[test]
+fn who_looks_at_strings_is_shown_guitars() {
+    use tidemill_domain::Partition;
+    use tidemill_recommender::{Index, Interaction, InteractionKind, Query, Recent, RecommenderSettings};
+
+    let now = Timestamp::saturating_from_millis(1_700_000_000_000);
+    let mut scenario = Scenario::new(1, 5_000, now, 1, Currency::EUR);
+    let mut index = Index::new(RecommenderSettings::default()).expect("right settings");
+    let partition = Partition::new(0);
+    let lines: Vec<_> = scenario.by_ref().map(|step| step.line).collect();
+    for event in lines.iter().filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
+        let Some(visitor) = event["subject"].as_str() else { continue };
+        let Some(at) = event["time"].as_str().and_then(|time| time.parse().ok()) else { continue };
+        let items = event["data"]["items"].as_array();
+        match (event["type"].as_str(), event["data"]["product_id"].as_str(), items) {
+            (Some("product.viewed"), Some(item), _) => {
+                index.learn(&Interaction { partition, visitor, item, kind: InteractionKind::View, at });
+            }
+            (Some("order.placed"), _, Some(items)) => {
+                let items: Vec<&str> = items.iter().filter_map(|item| item["product_id"].as_str()).collect();
+                index.learn_order(partition, visitor, at, items);
+            }
+            _ => {}
+        }
+    }
+    let strings = "music-guitar-strings";
+    let seen = [Recent { item: strings.into(), kind: InteractionKind::View, at: now }];
+    let next = index.recommend(&Query { visitor: None, items: &seen, at: now, n: 2 }, |_| true);
+    let next: std::collections::BTreeSet<&str> = next.iter().map(|next| next.item.as_str()).collect();
+    assert_eq!(next, ["music-acoustic-guitar", "music-guitar-bag"].into());
+    let together = index.bought_together(strings, 2, |_| true);
+    let together: std::collections::BTreeSet<&str> = together.iter().map(|next| next.item.as_str()).collect();
+    assert_eq!(together, ["music-acoustic-guitar", "music-guitar-bag"].into());
+}
+
 /// Alerts are of the sale and of fraud, and the time after them is quiet: the
 /// built-in rule sees no category take in twice what it did before.
 #[test]
