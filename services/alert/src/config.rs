@@ -61,8 +61,7 @@ impl ServiceConfig for Config {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RulesConfig {
     /// Folder of rules (`*.yaml`, one a file). Without it the rules that
-    /// Tidemill comes with: `REVENUE_SPIKE`, `FRAUD_DETECTION` and
-    /// `RECOMMENDATION_QUALITY`.
+    /// Tidemill comes with.
     pub(crate) folder: Option<PathBuf>,
     /// YAML file that says what rules over events call amounts and lists, in
     /// place of the built-in one. A rule may have names of its own.
@@ -118,6 +117,8 @@ pub(crate) struct AlertLinksConfig {
     pub(crate) jaeger: Option<String>,
     /// Address of the dashboard, likewise.
     pub(crate) dashboard: Option<String>,
+    /// Address of the lake, likewise: alerts about figures of its tables lead there.
+    pub(crate) lake: Option<String>,
 }
 
 impl Config {
@@ -127,7 +128,8 @@ impl Config {
         if self.slack.webhook().is_some_and(|url| !is_address(url)) {
             return Err(StartError::new("slack.webhook_url must begin with https:// (or http://)"));
         }
-        for (key, url) in [("links.jaeger", &self.links.jaeger), ("links.dashboard", &self.links.dashboard)] {
+        let AlertLinksConfig { jaeger, dashboard, lake } = &self.links;
+        for (key, url) in [("links.jaeger", jaeger), ("links.dashboard", dashboard), ("links.lake", lake)] {
             if url.as_deref().is_some_and(|url| !url.is_empty() && !is_address(url)) {
                 return Err(StartError::new(format!("{key} must begin with http:// or https://")));
             }

@@ -5,4 +5,5 @@ mod amounts;
 mod counters;
 pub(crate) mod event;
 pub(crate) mod metric;
+mod quality;
 mod series;

@@ -7,6 +7,7 @@ mod file;
 mod meta;
 pub(crate) mod metric;
 mod period;
+pub(crate) mod quality;
 mod scalar;
 mod template;
 
@@ -14,15 +15,17 @@ use std::sync::Arc;
 
 use tidemill_definitions::{DefinitionError, Metrics, from_yaml, read_folder};
 
-use self::{amounts::ShopNames, event::EventRule, file::RuleFile, meta::On, metric::MetricRule};
+use self::{amounts::ShopNames, event::EventRule, file::RuleFile, meta::On, metric::MetricRule, quality::QualityRule};
 use crate::config::RulesConfig;
 
 pub(crate) use self::template::figure;
 pub use self::{amounts::BUILT_IN_AMOUNTS, meta::RuleMeta};
 
 /// The rules of a shop that has none of its own: file name and text.
-const DEFAULTS: [(&str, &str); 3] = [
+const DEFAULTS: [(&str, &str); 5] = [
     ("fraud_detection.yaml", include_str!("../rules/fraud_detection.yaml")),
+    ("lake_behind.yaml", include_str!("../rules/lake_behind.yaml")),
+    ("lake_quality.yaml", include_str!("../rules/lake_quality.yaml")),
     ("recommendation_quality.yaml", include_str!("../rules/recommendation_quality.yaml")),
     ("revenue_spike.yaml", include_str!("../rules/revenue_spike.yaml")),
 ];
@@ -36,6 +39,8 @@ pub struct Rules {
     pub(crate) metric: Vec<Arc<MetricRule>>,
     /// Those over single events.
     pub(crate) event: Vec<Arc<EventRule>>,
+    /// Those over figures of the lake.
+    pub(crate) quality: Vec<Arc<QualityRule>>,
 }
 
 /// What decides how the rest of a file is read.
@@ -84,6 +89,11 @@ impl Rules {
                 self.event.push(Arc::new(rule));
                 &self.event[self.event.len() - 1].meta.rule
             }
+            On::Quality => {
+                let rule = QualityRule::read(&source)?;
+                self.quality.push(Arc::new(rule));
+                &self.quality[self.quality.len() - 1].meta.rule
+            }
         };
         if self.metas().filter(|meta| meta.rule == *name).count() > 1 {
             return Err(source.wrong("rule:", format!("rule `{name}` is defined twice")));
@@ -93,7 +103,8 @@ impl Rules {
 
     /// What all rules have in common.
     pub fn metas(&self) -> impl Iterator<Item = &RuleMeta> {
-        self.metric.iter().map(|rule| &rule.meta).chain(self.event.iter().map(|rule| &rule.meta))
+        let quality = self.quality.iter().map(|rule| &rule.meta);
+        self.metric.iter().map(|rule| &rule.meta).chain(self.event.iter().map(|rule| &rule.meta)).chain(quality)
     }
 }
 

@@ -60,6 +60,28 @@ pub(crate) struct CellTotals {
     pub(crate) exemplar: Option<TraceParent>,
 }
 
+/// A figure that a rule looks at, told from all others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FigureName {
+    /// Version of the rule that looks at it.
+    pub(crate) rule_version: String,
+    pub(crate) table: String,
+    pub(crate) measure: String,
+    /// The contract and the rule of it whose failed rows are counted.
+    pub(crate) contract_rule: Option<(Option<String>, String)>,
+}
+
+/// Where a rule stands with a figure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct FigureStanding {
+    /// When it was measured.
+    pub(crate) measured_at: Timestamp,
+    /// What it was.
+    pub(crate) value: f64,
+    /// Since when the rule holds, if it does.
+    pub(crate) since: Option<Timestamp>,
+}
+
 /// What one step of a consumer changes, all in one transaction.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct StepChanges {
@@ -73,6 +95,8 @@ pub(crate) struct StepChanges {
     /// Windows of these metrics (name, version) before these starts are not
     /// needed any more.
     pub(crate) forget_cells: BTreeMap<(String, String), Timestamp>,
+    /// Where rules stand with figures of the lake.
+    pub(crate) figures: BTreeMap<FigureName, FigureStanding>,
 }
 
 impl StepChanges {
@@ -102,6 +126,7 @@ impl StepChanges {
         self.forget_observations = next.forget_observations.or(self.forget_observations);
         self.cells.extend(next.cells);
         self.forget_cells.extend(next.forget_cells);
+        self.figures.extend(next.figures);
     }
 
     /// What it is made of, apart from positions: alerts, then observations, then
@@ -123,6 +148,7 @@ impl StepChanges {
             progress: self.progress.clone(),
             forget_observations: self.forget_observations,
             forget_cells: self.forget_cells.clone(),
+            figures: self.figures.clone(),
         }
     }
 }
@@ -134,4 +160,5 @@ pub(crate) struct Saved {
     /// In the order of arrival.
     pub(crate) observations: Vec<Observations>,
     pub(crate) cells: Vec<(CellName, CellTotals)>,
+    pub(crate) figures: BTreeMap<FigureName, FigureStanding>,
 }

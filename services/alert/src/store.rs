@@ -4,6 +4,7 @@
 mod alerts;
 mod cells;
 mod commit;
+mod figures;
 mod observations;
 mod progress;
 mod rows;

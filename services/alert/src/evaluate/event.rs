@@ -11,7 +11,7 @@ use serde_json::json;
 use tidemill_definitions::Data;
 use tidemill_domain::Timestamp;
 use tidemill_events::{
-    AlertTransition, EnrichedBatch, Enrichment, EventRef, EventTypes, StreamName, TraceParent, event,
+    AlertTransition, EnrichedBatch, Enrichment, EventRef, EventTypes, QualityMeasured, StreamName, TraceParent, event,
 };
 use tidemill_totals::Value;
 use xxhash_rust::xxh3::xxh3_64;
@@ -19,10 +19,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     amounts::{EventAmount, member},
     counters::{Counter, MAX_ENTRIES},
+    quality::{ArrivedMeasurement, FigureRules},
 };
 use crate::{
     alert::FiredAlert,
-    rules::event::{Dimension, EventRule, Signal},
+    rules::{
+        event::{Dimension, EventRule, Signal},
+        quality::QualityRule,
+    },
     state::{Observations, Saved, StepChanges},
     telemetry::{Evaluation, Relevance, Telemetry},
 };
@@ -37,6 +41,8 @@ pub(crate) struct EventRules {
     counters: Mutex<HashMap<String, Counter>>,
     retention: i64,
     telemetry: Arc<Telemetry>,
+    /// The rules over figures of the lake, which come as events.
+    quality: FigureRules,
 }
 
 /// An event, and what came with it.
@@ -75,7 +81,17 @@ impl EventRules {
                 }
             }
         }
-        Self { rules, types, finders, counters: Mutex::new(counters), retention, telemetry }
+        let quality = FigureRules::default();
+        Self { rules, types, finders, counters: Mutex::new(counters), retention, telemetry, quality }
+    }
+
+    /// With rules over figures of the lake, which go on from what was kept.
+    pub(crate) fn with_quality(mut self, rules: Vec<Arc<QualityRule>>, saved: &Saved) -> Self {
+        if !rules.is_empty() && self.types.insert(QualityMeasured::TYPE.into()) {
+            self.finders.push(Finder::new(QualityMeasured::TYPE).into_owned());
+        }
+        self.quality = FigureRules::new(rules, saved, self.telemetry.clone());
+        self
     }
 
     fn counters(&self) -> MutexGuard<'_, HashMap<String, Counter>> {
@@ -123,7 +139,8 @@ impl EventRules {
         let trace = event.traceparent.as_deref().and_then(|text| text.parse().ok());
         let arrived = Arrived { batch, event, enriched, trace };
         let age = batch.ingested_at.millis().saturating_sub(event.time.millis()).saturating_abs();
-        let mut is_evaluated = false;
+        let measured = ArrivedMeasurement { batch, event, trace, age, now };
+        let mut is_evaluated = self.quality.apply(&measured, changes);
         for rule in self.rules.iter().filter(|rule| rule.body.types.iter().any(|kind| *kind == event.kind)) {
             if age <= rule.meta.max_age.millis() {
                 is_evaluated = true;

@@ -20,7 +20,7 @@ struct RuleView {
     version: String,
     severity: &'static str,
     description: String,
-    /// `metric` or `event`.
+    /// `metric`, `event` or `quality`.
     on: &'static str,
     /// The rest of the rule, as in its file.
     #[schema(value_type = Object)]
@@ -43,5 +43,6 @@ fn view(meta: &RuleMeta, on: &'static str, body: &impl Serialize) -> RuleView {
 pub(super) async fn rules(State(app): State<Arc<App>>) -> Json<RulesAnswer> {
     let metric = app.rules.metric.iter().map(|rule| view(&rule.meta, "metric", &rule.body));
     let event = app.rules.event.iter().map(|rule| view(&rule.meta, "event", &rule.body));
-    Json(RulesAnswer { rules: metric.chain(event).collect() })
+    let quality = app.rules.quality.iter().map(|rule| view(&rule.meta, "quality", &rule.body));
+    Json(RulesAnswer { rules: metric.chain(event).chain(quality).collect() })
 }

@@ -189,7 +189,13 @@ fn buttons(alert: &FiredAlert, links: &AlertLinksConfig) -> Option<Value> {
         button("Trace", &format!("{}/trace/{}", jaeger.trim_end_matches('/'), trace.trace_id_hex()))
     });
     let dashboard = address(&links.dashboard).map(|url| button("Dashboard", &url));
-    actions(trace.into_iter().chain(dashboard).collect())
+    // Figures of the lake have both.
+    let table = alert.firing.dimensions.get("table").filter(|_| alert.firing.dimensions.contains_key("measure"));
+    let lake = table.zip(address(&links.lake)).and_then(|(table, lake)| {
+        let figures = format!("{}/v1/quality", lake.trim_end_matches('/'));
+        Some(button("Lake", Url::parse_with_params(&figures, [("table", table)]).ok()?.as_str()))
+    });
+    actions(trace.into_iter().chain(dashboard).chain(lake).collect())
 }
 
 fn actions(buttons: Vec<Value>) -> Option<Value> {

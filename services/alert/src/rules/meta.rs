@@ -25,6 +25,8 @@ pub(crate) enum On {
     Metric,
     /// Single events.
     Event,
+    /// How good the lake's tables are.
+    Quality,
 }
 
 /// How much an alert of a rule matters.

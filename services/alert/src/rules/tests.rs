@@ -4,6 +4,7 @@ use super::*;
 
 const SPIKE: &str = include_str!("../../rules/revenue_spike.yaml");
 const FRAUD: &str = include_str!("../../rules/fraud_detection.yaml");
+const BEHIND: &str = include_str!("../../rules/lake_behind.yaml");
 
 fn metrics() -> Metrics {
     Metrics::load(None).expect("the defaults load")
@@ -33,7 +34,9 @@ fn the_defaults_load() {
         [
             ("RECOMMENDATION_QUALITY", "f0cde74396ec"),
             ("REVENUE_SPIKE", "6dfe05056f73"),
-            ("FRAUD_DETECTION", "630078a123e5")
+            ("FRAUD_DETECTION", "630078a123e5"),
+            ("LAKE_BEHIND", "60133fde6dd9"),
+            ("LAKE_QUALITY_LOW", "69e20430f51d"),
         ],
         "ids of alerts follow from versions"
     );
@@ -53,6 +56,15 @@ fn a_wrong_rule_is_refused_with_file_line_and_reason() {
         (SPIKE, "in {category}", "in {category", "title:", "without its"),
         (SPIKE, "max_age: 24h", "max_age: 31d", "max_age:", "at most 30d"),
         (SPIKE, "severity: warning", "severity: loud", "severity:", "loud"),
+        (BEHIND, "measure: delay_seconds", "table: silver.events", "condition:", "either `measure` or"),
+        (BEHIND, "measure: delay_seconds", "measure: x\ncontract_rule: y", "contract_rule:", "either `measure` or"),
+        (BEHIND, "measure:", "table: orders\nmeasure:", "table:", "`orders` is not a table"),
+        (BEHIND, "value > threshold", "revenue > threshold", "condition:", "`revenue` is not known here"),
+        (BEHIND, "has_threshold && value > threshold", "value > threshold", "condition:", "has_threshold"),
+        (BEHIND, "value < 0.8", "value <<", "clears:", "CEL"),
+        (BEHIND, "value < 0.8 *", "valeu < 0.8 *", "clears:", "`valeu` is not known here"),
+        (BEHIND, "{table} is behind", "{shop} is behind", "title:", "`shop` is not known here"),
+        (BEHIND, "measure: delay", "mesure: delay", "mesure:", "unknown key `mesure`"),
         (FRAUD, "on: event", "on: stream", "on: stream", "stream"),
         (FRAUD, "key: clientip", "key: ip", "key: ip", "ip"),
         (FRAUD, "fire_at: 60", "fire_at: 6000", "fire_at:", "can never fire"),

@@ -112,7 +112,8 @@ async fn open(app: &App, lease: &Lease<AlertUnit>) -> Result<(UnitClaim, Saved),
 
 async fn events(unit: &OpenUnit, saved: &Saved) -> Result<(), Error> {
     let App { rules, telemetry, bus, context, .. } = &*unit.app;
-    let rules = Arc::new(EventRules::new(rules.event.clone(), saved, telemetry.clone()));
+    let of_events = EventRules::new(rules.event.clone(), saved, telemetry.clone());
+    let rules = Arc::new(of_events.with_quality(rules.quality.clone(), saved));
     let mut readers = JoinSet::new();
     for partition in bus.partitions().all() {
         let floor = saved.progress.get(&partition).map_or(0, |progress| progress.raw_seq);

@@ -7,7 +7,7 @@ use tidemill_store::Error;
 use uuid::Uuid;
 
 use super::{
-    Store,
+    Store, figures,
     rows::{json, text, time_opt, trace_opt},
 };
 use crate::alert::{FiredAlert, Notification};
@@ -128,13 +128,14 @@ impl Store {
         rows.iter().map(recorded).collect()
     }
 
-    /// Forgets alerts that fired before `before`, whatever became of them;
-    /// answers how many.
+    /// Forgets alerts that fired before `before`, whatever became of them, and figures that
+    /// were not measured since; answers how many alerts.
     pub(crate) async fn prune(&self, before: Timestamp) -> Result<u64, Error> {
         let done = sqlx::query("DELETE FROM alerts WHERE fired_at < $1")
             .bind(before.millis())
             .execute(self.database.writer())
             .await?;
+        figures::prune(self.database.writer(), before).await?;
         Ok(done.rows_affected())
     }
 }

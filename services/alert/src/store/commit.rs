@@ -5,7 +5,7 @@ use tidemill_store::Error;
 use uuid::Uuid;
 
 use super::{
-    Store, alerts, cells, observations, progress,
+    Store, alerts, cells, figures, observations, progress,
     units::{self, UnitClaim},
 };
 use crate::{
@@ -22,7 +22,10 @@ impl Store {
         let pool = self.pool();
         let mut saved = Saved { progress: progress::read(pool, unit).await?, ..Saved::default() };
         match unit {
-            AlertUnit::Events => saved.observations = observations::read(pool).await?,
+            AlertUnit::Events => {
+                saved.observations = observations::read(pool).await?;
+                saved.figures = figures::read(pool).await?;
+            }
             AlertUnit::Metrics => saved.cells = cells::read(pool).await?,
             AlertUnit::Outbox => {}
         }
@@ -79,6 +82,7 @@ impl Store {
         if let Some((partition, before)) = changes.forget_observations {
             observations::forget(&mut tx, partition, before).await?;
         }
+        figures::write(&mut tx, &changes.figures).await?;
         progress::write(&mut tx, claim.unit, &changes.progress).await?;
         Ok(Some((tx, fresh)))
     }

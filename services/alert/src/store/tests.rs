@@ -19,7 +19,7 @@ use super::{Store, UnitClaim};
 use crate::{
     alert::{FiredAlert, Notification},
     error::Error,
-    state::{CellName, CellTotals, ConsumerProgress, Observations, StepChanges},
+    state::{CellName, CellTotals, ConsumerProgress, FigureName, FigureStanding, Observations, StepChanges},
     unit::AlertUnit,
 };
 
@@ -52,6 +52,7 @@ macro_rules! on_each_database {
 
 on_each_database! {
     state_is_kept_and_goes_forward_only,
+    standings_with_figures_are_kept,
     who_was_superseded_changes_nothing,
     a_commit_and_a_take_over_at_once_are_one_after_the_other,
     alerts_pass_through_their_states,
@@ -142,6 +143,38 @@ async fn state_is_kept_and_goes_forward_only(url: &str) {
     summed.forget_cells = BTreeMap::from([(("sales".into(), "abc".into()), at(20))]);
     store.commit(&metrics, &summed, Notification::Off).await.expect("commits");
     assert_eq!(store.load(AlertUnit::Metrics).await.expect("loads").cells, [cell(20, 6, 61)]);
+}
+
+async fn standings_with_figures_are_kept(url: &str) {
+    let store = &open(url).await;
+    let mine = claim(store, AlertUnit::Events).await;
+    let name = |measure: &str, contract_rule| FigureName {
+        rule_version: "v".into(),
+        table: "silver.\u{0}\u{f8}".into(),
+        measure: measure.into(),
+        contract_rule,
+    };
+    let standing = |measured_at, value, since: Option<i64>| FigureStanding {
+        measured_at: at(measured_at),
+        value,
+        since: since.map(at),
+    };
+    let (share, failed) = (name("share", None), name("failed_rows", Some((None, "r".into()))));
+    let first =
+        BTreeMap::from([(share.clone(), standing(5, 1.0 / 3.0, Some(5))), (failed.clone(), standing(5, 1e12, None))]);
+    let changes = StepChanges { figures: first.clone(), ..StepChanges::default() };
+    for _ in 0..2 {
+        store.commit(&mine, &changes, Notification::Off).await.expect("commits, and once more");
+    }
+    assert_eq!(store.load(AlertUnit::Events).await.expect("loads").figures, first);
+    let older = StepChanges { figures: [(share.clone(), standing(4, 0.0, None))].into(), ..StepChanges::default() };
+    store.commit(&mine, &older, Notification::Off).await.expect("commits");
+    assert_eq!(store.load(AlertUnit::Events).await.expect("loads").figures, first, "the newest stays");
+    let newer = StepChanges { figures: [(share.clone(), standing(9, 0.5, None))].into(), ..StepChanges::default() };
+    store.commit(&mine, &newer, Notification::Off).await.expect("commits");
+    store.prune(at(6)).await.expect("prunes");
+    let left = store.load(AlertUnit::Events).await.expect("loads").figures;
+    assert_eq!(left, [(share, standing(9, 0.5, None))].into(), "{failed:?} is not measured any more");
 }
 
 async fn claim(store: &Store, unit: AlertUnit) -> UnitClaim {

@@ -9,7 +9,7 @@ use tidemill_events::{RawBatch, event, topology};
 use tidemill_lake::{Config, LakeService};
 use tidemill_lake_tables::{Lake, S3Config, StorageConfig, testing};
 use tidemill_service::{Context, Service};
-use tidemill_testkit::{TempDir, eventually, tempdir};
+use tidemill_testkit::{FakeSlack, TempDir, eventually, tempdir};
 use tokio::{runtime::Runtime, time::sleep};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
@@ -23,6 +23,7 @@ pub(crate) struct TestShop {
     pub(crate) suite: Suite,
     pub(crate) bus: Bus,
     pub(crate) http: reqwest::Client,
+    pub(crate) slack: FakeSlack,
     folder: TempDir,
 }
 
@@ -32,12 +33,18 @@ impl TestShop {
         let folder = tempdir();
         let reference = folder.path().join("reference.yaml");
         std::fs::write(&reference, REFERENCE).expect("writes");
-        let options = Options { folder: folder.path().join("suite"), reference: Some(reference), ..Options::default() };
+        let slack = FakeSlack::start().await;
+        let options = Options {
+            folder: folder.path().join("suite"),
+            reference: Some(reference),
+            slack_webhook: Some(slack.webhook_url()),
+            ..Options::default()
+        };
         std::fs::create_dir(&options.folder).expect("a folder");
         let suite = Suite::start(&options).await.unwrap_or_else(|e| panic!("the suite does not start: {e}"));
         let config = tidemill_bus::Config { url: suite.nats_url(), ..tidemill_bus::Config::default() };
         let bus = Bus::connect(&config, "test").await.expect("NATS answers");
-        Self { suite, bus, http: reqwest::Client::new(), folder }
+        Self { suite, bus, http: reqwest::Client::new(), slack, folder }
     }
 
     pub(crate) fn folder(&self) -> &Path {
