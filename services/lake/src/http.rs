@@ -1,5 +1,7 @@
 //! What is asked over HTTP.
 
+mod lineage;
+mod rebuilds;
 mod sql;
 mod state;
 mod tables;
@@ -14,7 +16,7 @@ use crate::error::Error;
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(tables::tables, sql::sql, sql::plan),
+    paths(tables::tables, sql::sql, sql::plan, lineage::lineage, rebuilds::begin, rebuilds::newest, rebuilds::stop),
     info(title = "Tidemill lake", description = "The tables of the lake, and questions over them")
 )]
 struct LakeDocumentation;
@@ -28,6 +30,10 @@ pub(crate) fn routes(access: &Access, api: LakeApi) -> Routes {
         .get(Role::Read, "/v1/tables", tables::tables)
         .post(Role::Read, "/v1/sql", sql::sql)
         .get(Role::Read, "/v1/plans/{metric}", sql::plan)
+        .get(Role::Read, "/v1/lineage/{metric}", lineage::lineage)
+        .post(Role::Operate, "/v1/rebuilds", rebuilds::begin)
+        .get(Role::Read, "/v1/rebuilds", rebuilds::newest)
+        .delete(Role::Operate, "/v1/rebuilds", rebuilds::stop)
         .with_state(api)
 }
 

@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod gold;
 mod http;
+mod rebuild;
 mod shared;
 mod silver;
 mod stage;
@@ -29,7 +30,10 @@ use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Servic
 
 pub use config::Config;
 
-use crate::{beats::Beats, committer::Committers, shared::Shared, store::Store, telemetry::Telemetry, unit::LakeUnit};
+use crate::{
+    beats::Beats, committer::Committers, rebuild::Rebuilder, shared::Shared, store::Store, telemetry::Telemetry,
+    unit::LakeUnit,
+};
 
 /// The service.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +57,7 @@ impl Service for LakeService {
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let telemetry = Telemetry::register(&context.registry);
-    let access = Access::start(&config.auth, &context, &[Role::Read])?;
+    let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?;
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let open_store = || Store::open(&config.store);
@@ -67,9 +71,20 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
     let gold = Arc::new(Gold::of(&metrics).map_err(StartError::new)?);
     let engine = Arc::new(SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?);
-    let api = http::LakeApi { committers: committers.clone(), engine: engine.clone() };
-    server.install(http::routes(&access, api))?;
     let partitions = bus.partitions();
+    let rebuilder = Arc::new(Rebuilder {
+        context: context.clone(),
+        lake: lake.clone(),
+        properties: properties.clone(),
+        partitions,
+        store: store.clone(),
+        committers: committers.clone(),
+        engine: engine.clone(),
+        gold: gold.clone(),
+        memory: config.sql.limits().memory_bytes,
+    });
+    let api = http::LakeApi { committers: committers.clone(), engine: engine.clone(), gold: gold.clone(), rebuilder };
+    server.install(http::routes(&access, api))?;
     let units = LakeUnit::all(partitions);
     let shared = Arc::new(Shared {
         beats: Beats::new(&config),

@@ -1,6 +1,7 @@
 //! Enriched events as rows: a function of the batch and of what is known of its
 //! sources.
 
+mod again;
 mod lines;
 mod orders;
 mod place;
@@ -16,6 +17,7 @@ use tidemill_lake_tables::{
 };
 use tidemill_lateness::{Clocks, EventName, LeftOut, MetBatch, MetEvent, Outcome, key_of, meet, perhaps_left_out};
 
+pub(crate) use self::again::{again_lines, again_orders};
 use self::place::EventPlace;
 use crate::bronze::{int, long};
 

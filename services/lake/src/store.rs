@@ -3,13 +3,17 @@
 
 mod lateness;
 mod name;
+mod rebuilds;
 #[cfg(test)]
 mod tests;
 
 use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error};
 
-pub(crate) use self::lateness::LatenessChanges;
+pub(crate) use self::{
+    lateness::{LatenessChanges, LatenessState},
+    rebuilds::StoredRebuild,
+};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");

@@ -7,6 +7,8 @@ mod common;
 mod generated;
 #[path = "lake/once.rs"]
 mod once;
+#[path = "lake/rebuild.rs"]
+mod rebuild;
 #[path = "lake/reference.rs"]
 mod reference;
 #[path = "lake/retail.rs"]

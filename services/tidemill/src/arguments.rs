@@ -3,6 +3,7 @@
 mod bench;
 mod dlq;
 mod lake;
+mod lineage;
 mod recommend;
 mod reporting_url;
 
@@ -16,7 +17,12 @@ use crate::shop_file::ShopFile;
 pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
-pub use lake::{LakeArguments, LakeCommand, LakePlan, LakeTables, LakeTarget, PlanEngine, SqlArguments, SqlFormat};
+pub use lake::{
+    LakeArguments, LakeCommand, LakePlan, LakeRebuild, LakeTables, LakeTarget, PlanEngine, RebuildLayer, SqlArguments,
+    SqlFormat,
+};
+pub use lineage::LineageArguments;
+pub(crate) use lineage::with_dimensions;
 pub use recommend::{EvaluateArguments, Protocol, RecommendArguments, RecommendCommand};
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 

@@ -7,6 +7,7 @@
 
 mod coverage;
 mod lifetime;
+mod rebuild;
 mod refreshed;
 mod table;
 mod write;
@@ -16,12 +17,14 @@ use std::sync::Arc;
 use deltalake::datafusion::prelude::SessionContext;
 use tidemill_definitions::{DefinitionError, MetricDefinition};
 use tidemill_domain::Currency;
+use tokio::sync::Mutex;
 
 pub use lifetime::CustomerSegments;
+pub use rebuild::{RebuiltDays, RebuiltFolder, RebuiltTable};
 pub use refreshed::Refreshed;
 
-use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions, session};
-use coverage::Coverage;
+use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions};
+pub(crate) use coverage::Coverage;
 use table::GoldTable;
 
 const DAILY: (&str, &str) = ("daily_metrics.yaml", include_str!("../gold/daily_metrics.yaml"));
@@ -31,6 +34,8 @@ const DAILY: (&str, &str) = ("daily_metrics.yaml", include_str!("../gold/daily_m
 pub struct Gold {
     tables: Vec<GoldTable>,
     segments: CustomerSegments,
+    /// Whoever brings tables up to silver, or makes one anew.
+    work: Mutex<()>,
 }
 
 impl Gold {
@@ -42,12 +47,22 @@ impl Gold {
         let plans = metrics.iter().map(|metric| GoldTable::of_metric(MetricPlan::of(metric)));
         let daily = MetricPlan::of(&Arc::new(MetricDefinition::parse(DAILY.0, DAILY.1)?));
         let tables = plans.chain([GoldTable::daily(daily)]).collect();
-        Ok(Self { tables, segments: CustomerSegments::built_in()? })
+        Ok(Self { tables, segments: CustomerSegments::built_in()?, work: Mutex::new(()) })
     }
 
     /// The metrics whose rows it takes.
     pub fn metrics(&self) -> impl Iterator<Item = Arc<MetricDefinition>> {
         self.tables.iter().map(|table| table.plan.shared_metric())
+    }
+
+    /// The plan of a table that has windows.
+    pub(crate) fn plan(&self, name: &str) -> Option<&MetricPlan> {
+        self.tables.iter().map(|table| &table.plan).find(|plan| plan.metric().name == name)
+    }
+
+    /// The names of tables that have windows.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().map(|table| table.plan.metric().name.as_str())
     }
 
     /// Brings each table up to silver; answers those that changed.
@@ -56,10 +71,9 @@ impl Gold {
     /// The store is away, or a table cannot be read or written. Tables before it are
     /// as they should be, and to call it again is always right.
     pub async fn refresh(&self, engine: &SqlEngine) -> Result<Vec<Refreshed>, SqlError> {
+        let _work = self.work.lock().await;
         let mut changed = Vec::new();
-        let context = engine.context();
-        session::register(&context, &self.metrics().collect::<Vec<_>>());
-        let sources = engine.sources(&context, &["silver/events", "silver/order_lines", "silver/orders"]).await?;
+        let (context, sources) = self.sources(engine).await?;
         if sources.has("silver/events") {
             let silver = Coverage::of_silver(&context).await?;
             let base = newest_base(&context).await?;

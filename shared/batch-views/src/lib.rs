@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod gold;
 mod layers;
+mod lineage;
 mod plan;
 mod rows;
 mod session;
@@ -17,5 +18,9 @@ mod tests;
 pub use dialect::SqlDialect;
 pub use engine::{Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, TableState};
 pub use error::SqlError;
-pub use gold::{CustomerSegments, Gold, Refreshed};
+pub use gold::{CustomerSegments, Gold, RebuiltDays, RebuiltFolder, RebuiltTable, Refreshed};
+pub use lineage::{
+    CellLineage, EventLineage, EventPosition, EventSummary, LeftOutEvents, LeftOutReason, Lineage, LineageError,
+    LineageQuestion, LogReach, RowLineage, TableLineage,
+};
 pub use plan::{MetricPlan, PlanError, Scope};

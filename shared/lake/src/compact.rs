@@ -21,7 +21,7 @@ use deltalake::{
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 
-use self::proof::RowsProof;
+pub(crate) use self::proof::RowsProof;
 use crate::{
     append::{TRIES, pause},
     error::{LakeError, LakeErrorKind, is_conflict},

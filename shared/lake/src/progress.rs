@@ -23,6 +23,11 @@ impl AppId {
         Self(table.path())
     }
 
+    /// By a name that no partition has.
+    pub(crate) const fn named(name: String) -> Self {
+        Self(name)
+    }
+
     /// As transactions have it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use tidemill_batch_views::SqlEngine;
+use tidemill_batch_views::{Gold, SqlEngine};
 
-use crate::committer::Committers;
+use crate::{committer::Committers, rebuild::Rebuilder};
 
 /// Shared by all routes.
 #[derive(Clone)]
 pub(crate) struct LakeApi {
     pub(crate) committers: Committers,
     pub(crate) engine: Arc<SqlEngine>,
+    pub(crate) gold: Arc<Gold>,
+    pub(crate) rebuilder: Arc<Rebuilder>,
 }
 
 impl FromRef<LakeApi> for Arc<SqlEngine> {
     fn from_ref(api: &LakeApi) -> Self {
         Self::clone(&api.engine)
+    }
+}
+
+impl FromRef<LakeApi> for Arc<Rebuilder> {
+    fn from_ref(api: &LakeApi) -> Self {
+        Self::clone(&api.rebuilder)
     }
 }

@@ -1,5 +1,7 @@
 //! `tidemill lake`
 
+mod rebuild;
+
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -34,6 +36,7 @@ pub(crate) async fn lake(arguments: LakeArguments) -> Ended {
     match arguments.command {
         LakeCommand::Tables(arguments) => tables(arguments).await,
         LakeCommand::Plan(arguments) => plan(arguments).await,
+        LakeCommand::Rebuild(arguments) => rebuild::rebuild(arguments).await,
     }
 }
 

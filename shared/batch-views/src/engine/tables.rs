@@ -110,6 +110,26 @@ impl SqlEngine {
         Ok(TableVersions(sources))
     }
 
+    /// The same; answers the tables themselves.
+    pub(crate) async fn opened(
+        &self,
+        context: &SessionContext,
+        paths: &[&str],
+    ) -> Result<BTreeMap<String, DeltaTable>, SqlError> {
+        let tables = self.existing(paths.iter().map(ToString::to_string).collect()).await?;
+        provide(context, tables.clone(), None).await?;
+        Ok(tables.into_iter().collect())
+    }
+
+    /// Makes tables known to a session, by names of the caller's.
+    pub(crate) async fn provide(
+        &self,
+        context: &SessionContext,
+        tables: Vec<(String, DeltaTable)>,
+    ) -> Result<(), SqlError> {
+        provide(context, tables, None).await
+    }
+
     /// Makes the tables that a question names known to a session.
     pub(super) async fn register(
         &self,
@@ -198,7 +218,8 @@ async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<AsOf>) -> Res
     }
 }
 
-fn changed_at(table: &DeltaTable) -> Option<Timestamp> {
+/// When a version was made.
+pub(crate) fn changed_at(table: &DeltaTable) -> Option<Timestamp> {
     let snapshot = table.snapshot().ok()?;
     let millis = snapshot.version_timestamp(table.version()?)?;
     Some(Timestamp::saturating_from_millis(millis))

@@ -13,7 +13,7 @@ use crate::SqlError;
 
 /// By partition of the log, the last sequence of `RAW` of which rows are there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Coverage(BTreeMap<i32, i64>);
+pub(crate) struct Coverage(BTreeMap<i32, i64>);
 
 /// A value as a text.
 pub(super) fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<String, SqlError> {
@@ -36,8 +36,25 @@ impl Coverage {
         Ok(Self(all))
     }
 
-    /// That of a table of gold, of the partitions that silver has.
-    pub(super) async fn of_gold(&self, table: &DeltaTable, app: &str) -> Result<Self, SqlError> {
+    /// Of these.
+    pub(crate) const fn of(all: BTreeMap<i32, i64>) -> Self {
+        Self(all)
+    }
+
+    /// By partition.
+    pub(crate) const fn sequences(&self) -> &BTreeMap<i32, i64> {
+        &self.0
+    }
+
+    /// A condition of SQL for the rows that are here.
+    pub(crate) fn within(&self) -> String {
+        let part = |(partition, raw_seq)| format!("\"partition\" = {partition} AND \"raw_seq\" <= {raw_seq}");
+        let parts: Vec<_> = self.0.iter().map(part).collect();
+        if parts.is_empty() { "FALSE".into() } else { parts.join(" OR ") }
+    }
+
+    /// What a table says by this name, of the partitions that are here.
+    pub(crate) async fn of_gold(&self, table: &DeltaTable, app: &str) -> Result<Self, SqlError> {
         let (state, log_store) = (table.snapshot()?, table.log_store());
         let mut all = BTreeMap::new();
         for partition in self.0.keys() {
