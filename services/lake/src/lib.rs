@@ -18,6 +18,7 @@ mod http;
 #[doc(hidden)]
 pub mod measured;
 mod quality;
+mod rebuild;
 mod redrive;
 mod shared;
 mod silver;
@@ -38,8 +39,8 @@ use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Servic
 pub use config::Config;
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, quality::QualityMeter, shared::Shared, silver::SilverRules,
-    store::Store, telemetry::Telemetry, unit::LakeUnit,
+    beats::Beats, cold::ColdPlace, committer::Committers, quality::QualityMeter, rebuild::Rebuilder, shared::Shared,
+    silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit,
 };
 
 /// The service.
@@ -83,14 +84,27 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let cold = config.lake.cold_storage().map(|storage| Lake::open(&storage)).transpose().map_err(StartError::new)?;
     let engine = SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?;
     let engine = Arc::new(engine.with_cold(cold.clone()));
+    let partitions = bus.partitions();
+    let rebuilder = Arc::new(Rebuilder {
+        context: context.clone(),
+        lake: lake.clone(),
+        cold: cold.clone(),
+        properties: properties.clone(),
+        partitions,
+        store: store.clone(),
+        committers: committers.clone(),
+        engine: engine.clone(),
+        gold: gold.clone(),
+    });
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: engine.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
+        gold: gold.clone(),
+        rebuilder,
     };
     server.install(http::routes(&access, api))?;
-    let partitions = bus.partitions();
     let units = LakeUnit::all(partitions);
     let meter = QualityMeter {
         config: config.quality,
