@@ -111,10 +111,15 @@ impl TestShop {
 
     /// Starts a lake of its own threads, which can be killed.
     pub(crate) fn lake(&self) -> TestLake {
+        self.lake_with("")
+    }
+
+    /// The same with further sections of settings.
+    pub(crate) fn lake_with(&self, more: &str) -> TestLake {
         let path = |name: &str| self.folder().join(name).display().to_string();
         let toml = format!(
             "[http]\nlisten = \"127.0.0.1:0\"\n[auth]\nopen = true\n[nats]\nurl = {:?}\n[store]\nurl = \"sqlite://{}\"\n\
-             [lake]\nurl = {:?}\ncheckpoint_interval = 5\n[bronze]\nevery_seconds = 1\n[silver]\nevery_seconds = 1\n",
+             [lake]\nurl = {:?}\ncheckpoint_interval = 5\n[bronze]\nevery_seconds = 1\n[silver]\nevery_seconds = 1\n{more}",
             self.suite.nats_url(),
             path("lake.db"),
             path("lake"),
