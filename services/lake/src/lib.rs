@@ -27,10 +27,10 @@ mod store;
 mod telemetry;
 mod unit;
 mod upkeep;
+mod views;
 
 use std::sync::Arc;
 
-use tidemill_batch_views::{Customers, Gold, SqlEngine};
 use tidemill_definitions::Metrics;
 use tidemill_domain::Outage;
 use tidemill_lake_tables::{Lake, LakeError};
@@ -40,7 +40,7 @@ pub use config::Config;
 
 use crate::{
     beats::Beats, cold::ColdPlace, committer::Committers, quality::QualityMeter, rebuild::Rebuilder, shared::Shared,
-    silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit,
+    silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
 };
 
 /// The service.
@@ -78,38 +78,22 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
     let properties = config.lake.properties(name);
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
-    let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
-    let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
-    let gold = Arc::new(Gold::of(&metrics).map_err(StartError::new)?.with_properties(properties.clone()));
-    let cold = config.lake.cold_storage().map(|storage| Lake::open(&storage)).transpose().map_err(StartError::new)?;
-    let engine = SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?;
-    let engine = Arc::new(engine.with_cold(cold.clone()));
-    let partitions = bus.partitions();
-    let rebuilder = Arc::new(Rebuilder {
-        context: context.clone(),
-        lake: lake.clone(),
-        cold: cold.clone(),
-        properties: properties.clone(),
-        partitions,
-        store: store.clone(),
-        committers: committers.clone(),
-        engine: engine.clone(),
-        gold: gold.clone(),
-    });
+    let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
+    let tables = (&lake, &properties, &committers);
     let api = http::LakeApi {
         committers: committers.clone(),
-        engine: engine.clone(),
+        engine: views.engine.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
-        gold: gold.clone(),
-        rebuilder,
+        gold: views.gold.clone(),
+        rebuilder: Arc::new(Rebuilder::new(&context, bus.partitions(), &store, tables, &views)),
     };
     server.install(http::routes(&access, api))?;
-    let units = LakeUnit::all(partitions);
+    let units = LakeUnit::all(bus.partitions());
     let meter = QualityMeter {
         config: config.quality,
-        engine: engine.clone(),
-        gold: gold.clone(),
+        engine: views.engine.clone(),
+        gold: views.gold.clone(),
         lake: lake.clone(),
         properties: properties.clone(),
         store: store.clone(),
@@ -119,18 +103,18 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         beats: Beats::new(&config),
         buffer: config.lake.buffer_of_each(units.len()),
         rules: config.windows,
-        silver_rules: silver_rules.clone(),
+        silver_rules,
         nats: context.breaker("nats"),
         store_breaker: context.breaker("store"),
         units: Conditions::new(&context.health, "unit"),
         gaps: Conditions::new(&context.health, "enriched_gap"),
         upkeep: config.upkeep,
         retention: config.retention,
-        cold: cold.map(|lake| ColdPlace { lake, config: config.lake.cold.clone() }),
-        gold_paths: gold.paths(),
+        cold: views.cold.clone().map(|lake| ColdPlace { lake, config: config.lake.cold.clone() }),
+        gold_paths: views.gold.paths(),
         clock: context.clock.clone(),
         lake,
-        properties: properties.clone(),
+        properties,
         bus: bus.clone(),
         store,
         committers,
@@ -140,12 +124,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let owned = tidemill_ownership::share(&context, &bus, units, move |lease| stage::run(of_units.clone(), lease));
     let others = owned.clone();
     let is_ours = move || others.contains(LakeUnit::Upkeep);
-    let customers = Customers::new(silver_rules.quality.clone());
-    let every = config.gold.every();
     context.spawn("redrive", redrive::keep(context.clone(), shared, is_ours.clone()));
-    let of_customers = customers::keep(context.clone(), customers, engine.clone(), properties, every, is_ours.clone());
-    context.spawn("customers", of_customers);
-    context.spawn("gold", gold::keep(context.clone(), gold, engine, every, is_ours, telemetry.clone()));
+    views.keep(&config, &context, is_ours, telemetry.clone());
     quality::start(&context, meter, owned.clone());
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
     let durable = |unit: LakeUnit| unit.durable();

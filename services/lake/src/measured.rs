@@ -13,7 +13,8 @@ use tidemill_lateness::{Clocks, EventTimeRules, LeftOut};
 
 use crate::{
     bronze::{add_batch, long},
-    silver::{SilverBatch, SilverRows},
+    config::ContractsConfig,
+    silver::{SilverBatch, SilverRows, SilverRules},
 };
 
 /// The rows and tables of one partition of the log.
@@ -21,6 +22,7 @@ pub struct MeasuredLake {
     partition: Partition,
     bronze: TableRows<BronzeEvent<'static>>,
     silver: SilverRows,
+    rules: SilverRules,
     clocks: Clocks,
     left_out: LeftOut,
     reached: i64,
@@ -44,10 +46,11 @@ impl MeasuredLake {
     /// A lake in an empty folder.
     pub async fn open(folder: &Path) -> Self {
         let storage = StorageConfig { url: folder.display().to_string(), s3: S3Config::default() };
-        Self::try_open(&Lake::open(&storage).expect("a folder")).await.expect("tables")
+        let rules = SilverRules::load(&ContractsConfig::default()).expect("the shipped contracts");
+        Self::try_open(&Lake::open(&storage).expect("a folder"), rules).await.expect("tables")
     }
 
-    async fn try_open(lake: &Lake) -> Result<Self, LakeError> {
+    async fn try_open(lake: &Lake, rules: SilverRules) -> Result<Self, LakeError> {
         let properties = TableProperties {
             owner: "bench".into(),
             checkpoint_interval: 20,
@@ -59,6 +62,7 @@ impl MeasuredLake {
             partition: Partition::new(0),
             bronze: TableRows::new()?,
             silver: SilverRows::new()?,
+            rules,
             clocks: Clocks::new(EventTimeRules::default()),
             left_out: LeftOut::default(),
             reached: 0,
@@ -78,7 +82,8 @@ impl MeasuredLake {
     /// Gathers the rows of a message of `ENRICHED`.
     pub fn silver(&mut self, message: &Encoded) {
         let batch = EnrichedBatch::decode(message, message.payload.clone()).expect("a batch");
-        SilverBatch::read(&batch).add(&mut self.silver, &mut self.clocks, &mut self.left_out);
+        let read = SilverBatch::read(&batch);
+        read.add(&mut self.silver, &mut self.clocks, &mut self.left_out, &self.rules).expect("no contract stops it");
         self.reached = long(batch.raw_seq);
     }
 

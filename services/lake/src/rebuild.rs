@@ -24,6 +24,7 @@ pub(crate) use self::{
 use crate::{
     committer::Committers,
     store::{Store, StoredRebuild},
+    views::LakeViews,
 };
 
 /// For how long a run is somebody's, and how often they say that it still is.
@@ -32,16 +33,16 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// Makes layers anew.
 pub(crate) struct Rebuilder {
-    pub(crate) context: Context,
-    pub(crate) lake: Lake,
+    context: Context,
+    lake: Lake,
     /// Where old rows are kept, if that is another place.
-    pub(crate) cold: Option<Lake>,
-    pub(crate) properties: TableProperties,
-    pub(crate) partitions: PartitionCount,
-    pub(crate) store: Store,
-    pub(crate) committers: Committers,
-    pub(crate) engine: Arc<SqlEngine>,
-    pub(crate) gold: Arc<Gold>,
+    cold: Option<Lake>,
+    properties: TableProperties,
+    partitions: PartitionCount,
+    store: Store,
+    committers: Committers,
+    engine: Arc<SqlEngine>,
+    gold: Arc<Gold>,
 }
 
 /// How a run ended.
@@ -53,6 +54,27 @@ enum RunEnd {
 }
 
 impl Rebuilder {
+    /// Of the tables of a lake, and of what is computed from them.
+    pub(crate) fn new(
+        context: &Context,
+        partitions: PartitionCount,
+        store: &Store,
+        (lake, properties, committers): (&Lake, &TableProperties, &Committers),
+        views: &LakeViews,
+    ) -> Self {
+        Self {
+            context: context.clone(),
+            lake: lake.clone(),
+            cold: views.cold.clone(),
+            properties: properties.clone(),
+            partitions,
+            store: store.clone(),
+            committers: committers.clone(),
+            engine: views.engine.clone(),
+            gold: views.gold.clone(),
+        }
+    }
+
     /// Begins a run; `None` where another one is under way.
     pub(crate) async fn begin(
         self: &Arc<Self>,

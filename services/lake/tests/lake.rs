@@ -3,6 +3,8 @@
 
 #[path = "lake/common.rs"]
 mod common;
+#[path = "lake/contracts.rs"]
+mod contracts;
 #[path = "../../../tests/e2e/generated.rs"]
 mod generated;
 #[path = "lake/once.rs"]

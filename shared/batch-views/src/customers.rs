@@ -8,8 +8,9 @@ mod versions;
 
 use deltalake::{
     arrow::{
-        array::{Array, AsArray, RecordBatch},
-        datatypes::{Int32Type, Int64Type, TimestampMicrosecondType},
+        array::{Array, ArrayRef, AsArray, RecordBatch},
+        compute::cast,
+        datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType},
     },
     datafusion::prelude::SessionContext,
 };
@@ -118,29 +119,32 @@ impl Customers {
     }
 }
 
-/// What the events of a batch tell.
+/// What the events of a batch tell. A scan may give texts in another form than a table has them.
 fn told(batch: &RecordBatch) -> Result<Vec<ToldCustomer>, SqlError> {
     let missing = |name: &str| SqlError::Failed(format!("there is no column {name}"));
-    let column = |name: &'static str| batch.column_by_name(name).ok_or_else(|| missing(name));
-    let texts = |name| Ok::<_, SqlError>(column(name)?.as_string::<i32>());
+    let column = |name: &'static str, kind: &DataType| {
+        Ok::<_, SqlError>(cast(batch.column_by_name(name).ok_or_else(|| missing(name))?, kind)?)
+    };
+    let texts = |name| column(name, &DataType::Utf8);
     let (customers, profiles, countries) = (texts("customer")?, texts("profile")?, texts("country")?);
     let (emails, phones) = (texts("email")?, texts("phone")?);
-    let times = column("time")?.as_primitive::<TimestampMicrosecondType>();
-    let (partitions, sequences) =
-        (column("partition")?.as_primitive::<Int32Type>(), column("raw_seq")?.as_primitive::<Int64Type>());
-    let (indexes, addresses) = (column("index")?.as_primitive::<Int32Type>(), column("has_address")?.as_boolean());
-    let text = |texts: &deltalake::arrow::array::StringArray, row: usize| {
-        texts.is_valid(row).then(|| texts.value(row).to_owned())
-    };
+    let times = column("time", &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
+    let (partitions, sequences) = (column("partition", &DataType::Int32)?, column("raw_seq", &DataType::Int64)?);
+    let (indexes, addresses) = (column("index", &DataType::Int32)?, column("has_address", &DataType::Boolean)?);
+    let times = times.as_primitive::<TimestampMicrosecondType>();
+    let (partitions, sequences) = (partitions.as_primitive::<Int32Type>(), sequences.as_primitive::<Int64Type>());
+    let (indexes, addresses) = (indexes.as_primitive::<Int32Type>(), addresses.as_boolean());
+    let text =
+        |texts: &ArrayRef, row: usize| texts.is_valid(row).then(|| texts.as_string::<i32>().value(row).to_owned());
     let row = |row: usize| ToldCustomer {
-        customer: customers.value(row).to_owned(),
+        customer: text(&customers, row).unwrap_or_default(),
         time: Timestamp::saturating_from_millis(times.value(row).div_euclid(1000)),
         place: (partitions.value(row), sequences.value(row), indexes.value(row)),
-        country: text(countries, row),
-        email: text(emails, row),
-        phone: text(phones, row),
+        country: text(&countries, row),
+        email: text(&emails, row),
+        phone: text(&phones, row),
         has_address: addresses.is_valid(row).then(|| addresses.value(row)),
-        profile: text(profiles, row),
+        profile: text(&profiles, row),
     };
     Ok((0..batch.num_rows()).map(row).collect())
 }

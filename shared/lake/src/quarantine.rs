@@ -29,7 +29,7 @@ use crate::{
     progress::{AppId, Reached},
     table::LakeTable,
     tables::QuarantinedEvent,
-    write::properties,
+    write::fresh,
 };
 
 /// Rows that one redrive takes at most.
@@ -155,7 +155,7 @@ impl QuarantineKeeper {
             .merge(source, SAME)
             .with_source_alias("source")
             .with_target_alias("target")
-            .with_writer_properties(properties(1).build())
+            .with_writer_properties(fresh())
             .with_commit_properties(commit.properties())
             .when_matched_update(|update| update.update("redrive", lit(number)))?;
         match merge.await {

@@ -15,7 +15,7 @@ use crate::{
     error::{LakeError, LakeErrorKind, is_conflict},
     progress::AppId,
     table::LakeTable,
-    write::properties,
+    write::fresh,
 };
 
 /// Rows of a file.
@@ -67,7 +67,7 @@ impl<R: Row> Replacement<R> {
     async fn write(&mut self) -> Result<(), LakeError> {
         let batch = self.rows.take()?;
         let writer = RecordBatchWriter::for_table(self.table.delta())?;
-        let mut writer = writer.with_writer_properties(properties(1).build());
+        let mut writer = writer.with_writer_properties(fresh());
         writer.write(batch).await?;
         self.added.extend(writer.flush().await?.into_iter().map(Action::Add));
         Ok(())

@@ -24,7 +24,7 @@ use crate::{
     schema::arrow_schema,
     table::LakeTable,
     tables::OrderChange,
-    write::{FileKind, properties},
+    write::fresh,
 };
 
 /// Amounts of an order, which add up.
@@ -108,7 +108,7 @@ impl OrderKeeper {
             .merge(source, SAME)
             .with_source_alias("source")
             .with_target_alias("target")
-            .with_writer_properties(properties(FileKind::Fresh, &[] as &[&str]).build())
+            .with_writer_properties(fresh())
             .with_commit_properties(commit.properties())
             .when_matched_update(|mut update| {
                 for amount in AMOUNTS {

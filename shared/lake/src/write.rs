@@ -75,10 +75,14 @@ pub(crate) fn properties(kind: FileKind, looked_up_by: &[impl AsRef<str>]) -> Wr
     builder
 }
 
+/// How the files of a commit are written.
+pub(crate) fn fresh() -> WriterProperties {
+    properties(FileKind::Fresh, &[] as &[&str]).build()
+}
+
 /// Writes rows as files; the actions add them to a version.
 pub(crate) async fn stage(table: &DeltaTable, batches: &[RecordBatch]) -> Result<Vec<Action>, LakeError> {
-    let properties = properties(FileKind::Fresh, &[] as &[&str]).build();
-    let mut writer = RecordBatchWriter::for_table(table)?.with_writer_properties(properties);
+    let mut writer = RecordBatchWriter::for_table(table)?.with_writer_properties(fresh());
     for batch in batches {
         writer.write(batch.clone()).await?;
     }

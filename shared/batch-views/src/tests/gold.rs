@@ -20,9 +20,7 @@ use super::{
     events::{TestEvent, generated},
     table,
 };
-use crate::{
-    Gold, LineageError, LineageQuestion, MetricPlan, RebuiltDays, ResultFormat, Scope, SqlEngine, SqlLimits,
-};
+use crate::{Gold, LineageError, LineageQuestion, MetricPlan, RebuiltDays, ResultFormat, Scope, SqlEngine, SqlLimits};
 
 pub(super) async fn append(lake: &Lake, path: &str, batch: RecordBatch) {
     let known = lake.existing(path).await.expect("is asked");

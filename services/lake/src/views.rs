@@ -1,0 +1,60 @@
+//! What is computed from silver, and what answers questions.
+
+use std::sync::Arc;
+
+use tidemill_batch_views::{Customers, Gold, SqlEngine};
+use tidemill_definitions::Metrics;
+use tidemill_lake_tables::{Lake, TableProperties};
+use tidemill_service::{Context, StartError};
+
+use crate::{config::Config, customers, gold, silver::SilverRules, telemetry::Telemetry};
+
+/// Made once, when the service starts.
+pub(crate) struct LakeViews {
+    pub(crate) engine: Arc<SqlEngine>,
+    pub(crate) gold: Arc<Gold>,
+    /// Where old folders are.
+    pub(crate) cold: Option<Lake>,
+    customers: Customers,
+    properties: TableProperties,
+}
+
+impl LakeViews {
+    /// Views over the tables of `lake`.
+    ///
+    /// # Errors
+    /// Metrics cannot be read or computed in batch, or the settings of the other place are wrong.
+    pub(crate) fn open(
+        config: &Config,
+        lake: &Lake,
+        properties: &TableProperties,
+        rules: &SilverRules,
+    ) -> Result<Self, StartError> {
+        let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
+        let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
+        let gold = Gold::of(&metrics).map_err(StartError::new)?.with_properties(properties.clone());
+        let cold =
+            config.lake.cold_storage().map(|storage| Lake::open(&storage)).transpose().map_err(StartError::new)?;
+        let engine = SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?;
+        Ok(Self {
+            engine: Arc::new(engine.with_cold(cold.clone())),
+            gold: Arc::new(gold),
+            cold,
+            customers: Customers::new(rules.quality.clone()),
+            properties: properties.clone(),
+        })
+    }
+
+    /// Keeps what is computed up to silver, while that is this replica's work.
+    pub(crate) fn keep<F>(self, config: &Config, context: &Context, is_ours: F, telemetry: Telemetry)
+    where
+        F: Fn() -> bool + Clone + Send + Sync + 'static,
+    {
+        let Self { engine, gold, customers, properties, cold: _ } = self;
+        let every = config.gold.every();
+        let of_customers =
+            customers::keep(context.clone(), customers, engine.clone(), properties, every, is_ours.clone());
+        context.spawn("customers", of_customers);
+        context.spawn("gold", gold::keep(context.clone(), gold, engine, every, is_ours, telemetry));
+    }
+}
