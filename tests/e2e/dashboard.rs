@@ -110,9 +110,44 @@ async fn a_person_logs_in_with_a_key_that_reads() {
 #[tokio::test]
 async fn the_page_stands_what_a_server_may_do() {
     let Some(node) = browser("the_page_stands_what_a_server_may_do") else { return };
-    let mut command = Command::new(node);
-    command.arg("--test").arg(tidemill_testkit::crate_folder().join("browser/page.test.mjs"));
-    passes(command).await;
+    for file in ["page.test.mjs", "products.test.mjs", "snippet.test.mjs"] {
+        let mut command = Command::new(&node);
+        command.arg("--test").arg(tidemill_testkit::crate_folder().join("browser").join(file));
+        passes(command).await;
+    }
+}
+
+/// The products page asks where it comes from, with the session of the dashboard.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_has_recommendations_under_its_own_address() {
+    let suite = TestSuite::guarded().await;
+    for n in 0..3 {
+        let (status, answer) =
+            suite.post("application/json", order(&format!("{n}"), &format!("c-{n}"), "novel", 1, "10.00")).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    suite.balanced(3).await;
+    let url = |path: &str| format!("http://{}{path}", suite.suite.reporting);
+    let popular = || suite.http.get(url("/v1/recommendations/popular"));
+    assert_eq!(popular().send().await.expect("answers").status(), 401);
+    let login = suite.http.post(url("/v1/session")).json(&json!({"key": suite.keys.read.as_deref().expect("a key")}));
+    let login = login.send().await.expect("answers");
+    let cookie = login.headers()["set-cookie"].to_str().expect("text").split(';').next().unwrap_or_default().to_owned();
+    tidemill_testkit::eventually("it is learnt", std::time::Duration::from_secs(30), async || {
+        let answer = popular().header("cookie", &cookie).send().await.expect("answers");
+        assert_eq!(answer.status(), 200);
+        let answer: Value = answer.json().await.expect("JSON");
+        (answer["items"][0]["item"] == "novel").then_some(())
+    })
+    .await;
+    let page = suite.http.get(url("/products")).send().await.expect("answers");
+    assert_eq!(
+        (page.status().as_u16(), &page.headers()["content-type"]),
+        (200, &"text/html; charset=utf-8".parse().expect("a header"))
+    );
+    let profile = suite.http.get(url("/v1/profiles/c-1")).header("cookie", &cookie).send().await.expect("answers");
+    assert_eq!(profile.status(), 404, "profiles are no part of the dashboard");
+    suite.stop().await;
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ async fn nobody_else_may_claim_a_source_of_the_suite() {
     let mut unknown = event.clone();
     unknown["type"] = json!("order.teleported");
     service.send("application/json", unknown.to_string()).await.problem(422, "reserved_source");
-    let twice = format!(r#"{{"id":"e-2","source":"tidemill/lake","type":"a","source":"tidemill/lake"}}"#);
+    let twice = r#"{"id":"e-2","source":"tidemill/lake","type":"a","source":"tidemill/lake"}"#;
     service.send("application/json", twice).await;
     let deep = r#"{"id":"e-3","source":"tidemill/lake","type":"a","data":{"b":12345678901234567890.5}}"#;
     service.send("application/json", deep).await.problem(400, "imprecise_number");

@@ -39,8 +39,8 @@ use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Servic
 pub use config::Config;
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, quality::QualityMeter, rebuild::Rebuilder, shared::Shared,
-    silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
+    beats::Beats, cold::ColdPlace, committer::Committers, rebuild::Rebuilder, shared::Shared, silver::SilverRules,
+    store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
 };
 
 /// The service.
@@ -90,15 +90,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     };
     server.install(http::routes(&access, api))?;
     let units = LakeUnit::all(bus.partitions());
-    let meter = QualityMeter {
-        config: config.quality,
-        engine: views.engine.clone(),
-        gold: views.gold.clone(),
-        lake: lake.clone(),
-        properties: properties.clone(),
-        store: store.clone(),
-        bus: bus.clone(),
-    };
+    let meter = views.meter(config.quality, &lake, &store, &bus);
     let shared = Arc::new(Shared {
         beats: Beats::new(&config),
         buffer: config.lake.buffer_of_each(units.len()),

@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use tidemill_batch_views::{Customers, Gold, SqlEngine};
+use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
 use tidemill_lake_tables::{Lake, TableProperties};
 use tidemill_service::{Context, StartError};
 
-use crate::{config::Config, customers, gold, silver::SilverRules, telemetry::Telemetry};
+use crate::{
+    config::{Config, QualityConfig},
+    customers, gold,
+    quality::QualityMeter,
+    silver::SilverRules,
+    store::Store,
+    telemetry::Telemetry,
+};
 
 /// Made once, when the service starts.
 pub(crate) struct LakeViews {
@@ -43,6 +51,19 @@ impl LakeViews {
             customers: Customers::new(rules.quality.clone()),
             properties: properties.clone(),
         })
+    }
+
+    /// What measures how good the tables are.
+    pub(crate) fn meter(&self, config: QualityConfig, lake: &Lake, store: &Store, bus: &Bus) -> QualityMeter {
+        QualityMeter {
+            config,
+            engine: self.engine.clone(),
+            gold: self.gold.clone(),
+            lake: lake.clone(),
+            properties: self.properties.clone(),
+            store: store.clone(),
+            bus: bus.clone(),
+        }
     }
 
     /// Keeps what is computed up to silver, while that is this replica's work.

@@ -72,7 +72,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let most_items = usize::try_from(config.kept.items.get()).unwrap_or(usize::MAX);
     let model = LearntModel::new(config.index.clone(), most_items).map_err(StartError::new)?;
     let telemetry = Telemetry::register(&context.registry);
-    let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?;
+    // The page of products asks with the session of the dashboard, which reads lists and no profile.
+    let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?.with_sessions();
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
     let open = || Store::open(&config.store, context.breaker("store"), bus.partitions().all());

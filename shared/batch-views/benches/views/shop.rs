@@ -132,6 +132,13 @@ impl Commit {
             quality_score: None,
             year,
             month,
+            email: None,
+            phone: None,
+            has_address: None,
+            profile: None,
+            quality_failed: None,
+            warnings: None,
+            redrive: None,
         });
         for (place, line) in enrichment.lines.iter().enumerate() {
             let facts = line.facts.as_ref().or_else(|| enrichment.items.get(place));
