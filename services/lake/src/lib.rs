@@ -79,14 +79,13 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let properties = config.lake.properties(name);
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
-    let tables = (&lake, &properties, &committers);
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: views.engine.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
         gold: views.gold.clone(),
-        rebuilder: Arc::new(Rebuilder::new(&context, bus.partitions(), &store, tables, &views)),
+        rebuilder: Rebuilder::of(&context, bus.partitions(), &store, (&lake, &properties, &committers), &views),
     };
     server.install(http::routes(&access, api))?;
     let units = LakeUnit::all(bus.partitions());
