@@ -45,6 +45,12 @@ pub(crate) struct Committer {
     standing: Arc<Mutex<TableStanding>>,
 }
 
+/// Keeps a writer waiting.
+#[derive(Debug)]
+pub(crate) struct WriterPause {
+    _resume: oneshot::Sender<()>,
+}
+
 impl Committers {
     /// Starts a writer for each table; they end with the last of their clones.
     pub(crate) fn start(context: &Context, lake: &Lake, properties: &TableProperties, telemetry: &Telemetry) -> Self {
@@ -96,6 +102,13 @@ impl Committer {
     /// Stores rows; `newest` is when ingestion took the newest of them in.
     pub(crate) async fn commit(&self, part: TablePart, newest: Timestamp) -> Result<(), LakeError> {
         self.order(|answer| WriterOrder::Append { part, newest, answer }).await
+    }
+
+    /// Has the table's writer wait for as long as the answer is kept.
+    pub(crate) async fn pause(&self) -> Result<WriterPause, LakeError> {
+        let (resume, resumed) = oneshot::channel();
+        self.order(|answer| WriterOrder::Pause { resumed, answer }).await?;
+        Ok(WriterPause { _resume: resume })
     }
 
     async fn order<T>(

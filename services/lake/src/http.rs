@@ -1,6 +1,8 @@
 //! What is asked over HTTP.
 
+mod lineage;
 mod quality;
+mod rebuilds;
 mod redrives;
 mod sql;
 mod state;
@@ -16,7 +18,18 @@ use crate::error::Error;
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(tables::tables, quality::quality, sql::sql, sql::plan, redrives::order, redrives::redrive),
+    paths(
+        tables::tables,
+        quality::quality,
+        sql::sql,
+        sql::plan,
+        redrives::order,
+        redrives::redrive,
+        lineage::lineage,
+        rebuilds::begin,
+        rebuilds::newest,
+        rebuilds::stop
+    ),
     info(title = "Tidemill lake", description = "The tables of the lake, and questions over them")
 )]
 struct LakeDocumentation;
@@ -33,6 +46,10 @@ pub(crate) fn routes(access: &Access, api: LakeApi) -> Routes {
         .get(Role::Read, "/v1/plans/{metric}", sql::plan)
         .post(Role::Operate, "/v1/redrives", redrives::order)
         .get(Role::Read, "/v1/redrives/{number}", redrives::redrive)
+        .get(Role::Read, "/v1/lineage/{metric}", lineage::lineage)
+        .post(Role::Operate, "/v1/rebuilds", rebuilds::begin)
+        .get(Role::Read, "/v1/rebuilds", rebuilds::newest)
+        .delete(Role::Operate, "/v1/rebuilds", rebuilds::stop)
         .with_state(api)
 }
 

@@ -18,6 +18,7 @@ mod http;
 #[doc(hidden)]
 pub mod measured;
 mod quality;
+mod rebuild;
 mod redrive;
 mod shared;
 mod silver;
@@ -38,8 +39,8 @@ use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Servic
 pub use config::Config;
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, shared::Shared, silver::SilverRules, store::Store,
-    telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
+    beats::Beats, cold::ColdPlace, committer::Committers, rebuild::Rebuilder, shared::Shared, silver::SilverRules,
+    store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
 };
 
 /// The service.
@@ -78,15 +79,17 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let properties = config.lake.properties(name);
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
+    let tables = (&lake, &properties, &committers);
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: views.engine.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
+        gold: views.gold.clone(),
+        rebuilder: Arc::new(Rebuilder::new(&context, bus.partitions(), &store, tables, &views)),
     };
     server.install(http::routes(&access, api))?;
-    let partitions = bus.partitions();
-    let units = LakeUnit::all(partitions);
+    let units = LakeUnit::all(bus.partitions());
     let meter = views.meter(config.quality, &lake, &store, &bus);
     let shared = Arc::new(Shared {
         beats: Beats::new(&config),

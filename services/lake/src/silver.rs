@@ -1,6 +1,7 @@
 //! Enriched events as rows: a function of the batch, of what is known of its sources,
 //! and of the rules.
 
+mod again;
 mod events;
 mod lines;
 mod orders;
@@ -21,6 +22,7 @@ use tidemill_lake_tables::{
 use tidemill_lateness::{Clocks, EventName, LeftOut, MetBatch, Outcome, key_of, meet};
 
 pub(crate) use self::{
+    again::{again_lines, again_orders},
     place::EventPlace,
     read::ReadEvent,
     rules::{BrokenContract, SilverRules},

@@ -4,6 +4,7 @@
 mod lateness;
 mod name;
 mod quality;
+mod rebuilds;
 mod redrives;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,11 @@ mod tests;
 use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error};
 
-pub(crate) use self::{lateness::LatenessChanges, redrives::StoredRedrive};
+pub(crate) use self::{
+    lateness::{LatenessChanges, LatenessState},
+    rebuilds::StoredRebuild,
+    redrives::StoredRedrive,
+};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");

@@ -11,6 +11,8 @@ mod generated;
 mod once;
 #[path = "lake/quality.rs"]
 mod quality;
+#[path = "lake/rebuild.rs"]
+mod rebuild;
 #[path = "lake/reference.rs"]
 mod reference;
 #[path = "lake/retail.rs"]

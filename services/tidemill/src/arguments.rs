@@ -3,6 +3,7 @@
 mod bench;
 mod dlq;
 mod lake;
+mod lineage;
 mod recommend;
 mod reporting_url;
 
@@ -17,9 +18,11 @@ pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
 pub use lake::{
-    LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeRedrive, LakeTables, LakeTarget, PlanEngine, SqlArguments,
-    SqlFormat,
+    LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeRebuild, LakeRedrive, LakeTables, LakeTarget, PlanEngine,
+    RebuildLayer, SqlArguments, SqlFormat,
 };
+pub use lineage::LineageArguments;
+pub(crate) use lineage::with_dimensions;
 pub use recommend::{EvaluateArguments, ExperimentArguments, Protocol, RecommendArguments, RecommendCommand};
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 

@@ -8,7 +8,8 @@ use tidemill_service::Printable;
 use crate::{
     arguments::{
         BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments,
-        InitArguments, KeysArguments, LakeArguments, RecommendArguments, SqlArguments, UpArguments,
+        InitArguments, KeysArguments, LakeArguments, LineageArguments, RecommendArguments, SqlArguments, UpArguments,
+        with_dimensions,
     },
     bench, commands, demo, out,
 };
@@ -34,12 +35,19 @@ use crate::{
         0  done\n  \
         1  failed\n  \
         2  wrong arguments\n  \
-        3  the books do not balance, or not yet\n  \
+        3  the books do not balance, or not yet; a number is not what its rows come to\n  \
         4  the suite cannot be reached"
 )]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+impl Arguments {
+    /// Reads the process's command line, and ends the process where it is wrong.
+    pub fn read() -> Self {
+        Self::parse_from(with_dimensions(std::env::args_os()))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +72,8 @@ enum Command {
     Sql(SqlArguments),
     /// List the lake's tables, or print how a metric is computed from them
     Lake(LakeArguments),
+    /// Trace a number back to its events, and add them up again
+    Lineage(LineageArguments),
     /// Measure recommendations on a file of sessions, or compare variants of an experiment
     Recommend(RecommendArguments),
     /// Make a key, or the entry that services keep of one
@@ -95,6 +105,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Dlq(dlq) => commands::dlq(dlq).await,
         Command::Sql(sql) => commands::sql(sql).await,
         Command::Lake(lake) => commands::lake(lake).await,
+        Command::Lineage(lineage) => commands::lineage(lineage).await,
         Command::Recommend(recommend) => commands::recommend(recommend).await,
         Command::Keys(keys) => commands::keys(keys),
     };

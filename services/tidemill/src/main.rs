@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    tidemill::cli::run(tidemill::cli::Arguments::parse())
+    tidemill::cli::run(tidemill::cli::Arguments::read())
 }

@@ -28,6 +28,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{SqlError, session};
 pub use answer::{Answer, ResultFormat};
 pub use as_of::AsOf;
+pub(crate) use as_of::changed_at;
 pub use limits::SqlLimits;
 use statement::NamedTables;
 pub(crate) use tables::TableVersions;
@@ -92,19 +93,33 @@ impl SqlEngine {
         if sql.len() > MAX_SQL {
             return Err(SqlError::TooLong(MAX_SQL));
         }
+        let (engine, sql) = (Arc::clone(self), sql.to_owned());
+        self.limited(async move { engine.answer(&sql, as_of).await }).await
+    }
+
+    /// Does work as a question: in its turn, on the threads of questions, and no longer
+    /// than one may take.
+    pub(crate) async fn limited<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, SqlError>> + Send + 'static,
+    ) -> Result<T, SqlError> {
         let wait = Duration::from_secs(self.limits.seconds);
         let until = Instant::now() + wait;
         let place = tokio::time::timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
         // Whoever waited for others until then may ask the same again.
         let Ok(Ok(place)) = place else { return Err(SqlError::Busy) };
-        let (engine, sql) = (Arc::clone(self), sql.to_owned());
-        let answer = async move {
+        let work = async move {
             // Until it has ended, also where nobody waits for it any more.
             let _place = place;
-            engine.answer(&sql, as_of).await
+            work.await
         };
-        let answered = tokio::time::timeout_at(until, self.threads.run(answer)).await;
-        answered.unwrap_or(Err(SqlError::TookTooLong(self.limits.seconds)))
+        let done = tokio::time::timeout_at(until, self.threads.run(work)).await;
+        done.unwrap_or(Err(SqlError::TookTooLong(self.limits.seconds)))
+    }
+
+    /// The answer to a question of our own in a session that has its tables.
+    pub(crate) async fn ask(&self, context: &SessionContext, sql: &str) -> Result<Answer, SqlError> {
+        Answer::collect(context.sql(sql).await?.execute_stream().await?, &self.limits).await
     }
 
     async fn answer(&self, sql: &str, as_of: Option<AsOf>) -> Result<Answer, SqlError> {

@@ -8,6 +8,7 @@
 mod coverage;
 mod lifetime;
 mod owner;
+mod rebuild;
 mod refreshed;
 mod silver;
 mod table;
@@ -17,12 +18,13 @@ use std::sync::Arc;
 
 use deltalake::datafusion::prelude::SessionContext;
 use tidemill_definitions::{CustomerSegments, DefinitionError, MetricDefinition};
-use tidemill_domain::Currency;
 use tidemill_lake_tables::TableProperties;
+use tokio::sync::Mutex;
 
+pub use rebuild::{RebuiltDays, RebuiltFolder, RebuiltTable};
 pub use refreshed::Refreshed;
 
-use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions, session};
+use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions};
 pub(crate) use coverage::{Coverage, text};
 use silver::SilverState;
 use table::GoldTable;
@@ -36,6 +38,8 @@ pub struct Gold {
     segments: CustomerSegments,
     /// How its tables are kept; without it, nobody keeps them.
     properties: Option<TableProperties>,
+    /// Whoever brings tables up to silver, or makes one anew.
+    work: Mutex<()>,
 }
 
 impl Gold {
@@ -47,7 +51,7 @@ impl Gold {
         let plans = metrics.iter().map(|metric| GoldTable::of_metric(MetricPlan::of(metric)));
         let daily = MetricPlan::of(&Arc::new(MetricDefinition::parse(DAILY.0, DAILY.1)?));
         let tables = plans.chain([GoldTable::daily(daily)]).collect();
-        Ok(Self { tables, segments: CustomerSegments::built_in()?, properties: None })
+        Ok(Self { tables, segments: CustomerSegments::built_in()?, properties: None, work: Mutex::new(()) })
     }
 
     /// With tables that carry their lake's name, and are kept as it keeps its own.
@@ -69,7 +73,17 @@ impl Gold {
 
     /// The tables of metrics, and the names under which they say how far they are.
     pub(crate) fn apps(&self) -> impl Iterator<Item = (String, String)> {
-        self.tables.iter().map(|table| (table.path(), table.app()))
+        self.tables.iter().map(|table| (table.path(), table.plan.gold_app()))
+    }
+
+    /// The plan of a table that has windows.
+    pub(crate) fn plan(&self, name: &str) -> Option<&MetricPlan> {
+        self.tables.iter().map(|table| &table.plan).find(|plan| plan.metric().name == name)
+    }
+
+    /// The names of tables that have windows.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().map(|table| table.plan.metric().name.as_str())
     }
 
     /// Brings each table up to silver; answers those that changed.
@@ -78,14 +92,11 @@ impl Gold {
     /// The store is away, or a table cannot be read or written. Tables before it are
     /// as they should be, and to call it again is always right.
     pub async fn refresh(&self, engine: &SqlEngine) -> Result<Vec<Refreshed>, SqlError> {
+        let _work = self.work.lock().await;
         let mut changed = Vec::new();
-        let context = engine.context();
-        session::register(&context, &self.metrics().collect::<Vec<_>>());
-        let sources = engine.sources(&context, &["silver/events", "silver/order_lines", "silver/orders"]).await?;
+        let (context, sources) = self.sources(engine).await?;
         if sources.has("silver/events") {
-            let coverage = Coverage::of_silver(&context).await?;
-            let base = newest_base(&context).await?;
-            let silver = SilverState { coverage, complete_since: engine.complete_since("silver/events").await?, base };
+            let silver = SilverState::of(engine, &context).await?;
             for table in &self.tables {
                 changed.extend(table.refresh(engine, &context, &silver).await?);
             }
@@ -107,12 +118,4 @@ impl Gold {
     ) -> Result<Option<Refreshed>, SqlError> {
         lifetime::refresh(engine, context, sources, &self.segments).await
     }
-}
-
-/// The shop's base currency, as the newest event has it.
-async fn newest_base(context: &SessionContext) -> Result<Option<Currency>, SqlError> {
-    let sql = "SELECT base_currency FROM silver.events WHERE base_currency IS NOT NULL ORDER BY time DESC LIMIT 1";
-    let batches = context.sql(sql).await?.collect().await?;
-    let text = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| coverage::text(batch, 0, 0));
-    Ok(text.transpose()?.and_then(|text| text.parse().ok()))
 }

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod gold;
 mod layers;
+mod lineage;
 #[doc(hidden)]
 pub mod measured;
 mod plan;
@@ -22,7 +23,11 @@ pub use customers::Customers;
 pub use dialect::SqlDialect;
 pub use engine::{Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, TableState};
 pub use error::SqlError;
-pub use gold::{Gold, Refreshed};
+pub use gold::{Gold, RebuiltDays, RebuiltFolder, RebuiltTable, Refreshed};
+pub use lineage::{
+    CellLineage, EventLineage, EventPosition, EventSummary, LeftOutEvents, LeftOutReason, Lineage, LineageError,
+    LineageQuestion, LogReach, RowLineage, TableLineage,
+};
 pub use plan::{MetricPlan, PlanError, Scope};
 pub use quality::{
     FileCounts, KnownCounts, LagQuantiles, MeasuredInterval, MeasuredTable, NewestEvents, QualityFigure, QualityTerms,

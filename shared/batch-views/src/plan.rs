@@ -49,6 +49,13 @@ pub struct Scope {
     pub to: Option<Timestamp>,
     /// The base currency in which amounts are told beside their own.
     pub base: Option<Currency>,
+    /// A condition of SQL that events hold beside.
+    pub only: Option<String>,
+    /// Late events in place of those that count.
+    pub late: bool,
+    /// Rows say which event they are of, and with which reference data it was enriched:
+    /// columns `#raw_seq`, `#index` and `#reference`.
+    pub places: bool,
 }
 
 impl MetricPlan {
@@ -62,9 +69,18 @@ impl MetricPlan {
         &self.metric
     }
 
-    #[cfg(test)]
     pub(crate) const fn columns(&self) -> &MetricColumns {
         &self.columns
+    }
+
+    /// Where its table is in gold.
+    pub(crate) fn gold_path(&self) -> String {
+        format!("gold/{}", self.metric.name)
+    }
+
+    /// By what name the table says how far it is. A changed definition begins anew.
+    pub(crate) fn gold_app(&self) -> String {
+        format!("{}@{}", self.gold_path(), self.metric.version())
     }
 
     pub(crate) fn shared_metric(&self) -> Arc<MetricDefinition> {
@@ -93,6 +109,13 @@ impl MetricPlan {
         let placed = self.placed(dialect);
         let totals = self.totals(dialect, scope);
         format!("WITH {}\n{totals}", with(dialect, &[("rows", rows)], placed))
+    }
+
+    /// Named queries in front of a question of its own over `placed`, which has each row
+    /// once for each of its windows, and over `rows`.
+    pub(crate) fn own_rows(&self, scope: &Scope) -> String {
+        let dialect = SqlDialect::DataFusion;
+        format!("WITH {}", with(dialect, &[("rows", self.rows(dialect, scope))], self.placed(dialect)))
     }
 
     /// The days of the windows that the events of a condition are in: a query with the

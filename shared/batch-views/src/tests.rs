@@ -5,6 +5,7 @@ mod duckdb;
 mod events;
 mod fold;
 mod gold;
+mod lineage;
 mod table;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -18,6 +18,10 @@ pub use self::{
     retention::{Dropped, Retention, complete_since},
     tier::{Moved, counts_there},
 };
+pub(crate) use self::{
+    files::{FolderValues, TableFile, files},
+    proof::RowsProof,
+};
 use crate::{
     definition::TableDefinition,
     error::{LakeError, LakeErrorKind},

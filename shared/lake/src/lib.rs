@@ -18,6 +18,7 @@ mod kept;
 mod lake;
 mod progress;
 mod quarantine;
+mod rebuild;
 mod replace;
 mod schema;
 mod storage;
@@ -40,6 +41,7 @@ pub use kept::{Compacted, CompactionGoal, Dropped, KeptTable, Moved, Retention, 
 pub use lake::Lake;
 pub use progress::{AppId, Reached};
 pub use quarantine::{HeldEvent, QuarantineKeeper, RedriveScope};
+pub use rebuild::{EventFile, EventFiles, FolderComparison, KeptEvent, Months, OrderRebuild, TableRebuild};
 pub use replace::Replacement;
 pub use storage::{S3Config, StorageConfig};
 pub use table::{LakeTable, TableProperties};

@@ -42,6 +42,11 @@ impl AppId {
         matches!(self.1, AppKind::Redrives)
     }
 
+    /// By a name that no partition has.
+    pub(crate) const fn named(name: String) -> Self {
+        Self(name, AppKind::Sequences)
+    }
+
     /// As transactions have it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -165,14 +165,38 @@ fn changes_behind(parts: &[TablePart], reached: &Reached) -> Result<RecordBatch,
 
 /// The changes of each order and currency as one.
 async fn added_up(changes: RecordBatch) -> Result<DataFrame, LakeError> {
+    Ok(over(changes)?.sql(&sums_of_changes()).await?)
+}
+
+/// The orders that all of their changes come to.
+pub(crate) async fn orders_of(changes: RecordBatch) -> Result<Vec<RecordBatch>, LakeError> {
+    Ok(over(changes)?.sql(&orders_of_changes()).await?.collect().await?)
+}
+
+fn over(changes: RecordBatch) -> Result<SessionContext, LakeError> {
     let context = SessionContext::new();
     let table = MemTable::try_new(changes.schema(), vec![vec![changes]])?;
     context.register_table("changes", Arc::new(table))?;
+    Ok(context)
+}
+
+/// The changes of each order and currency as one, in SQL over `changes`.
+fn sums_of_changes() -> String {
     let sums = AMOUNTS.map(|amount| format!("CAST(sum({amount}) AS DECIMAL(38, 12)) AS {amount}")).join(", ");
-    let texts = TEXTS.map(|text| format!("max({text}) AS {text}")).join(", ");
-    let sql = format!(
-        "SELECT \"partition\", order_id, currency, min(placed_at) AS placed_at, min(\"time\") AS first_event, max(\"time\") AS last_event, \
-         {texts}, {sums}, max(raw_seq) AS raw_seq FROM changes GROUP BY \"partition\", order_id, currency"
-    );
-    Ok(context.sql(&sql).await?)
+    let first = |column: &&str| {
+        // However changes are cut into commits, the first that tells it decides.
+        let earliest = format!("first_value({column} ORDER BY raw_seq, {column})");
+        format!("{earliest} FILTER (WHERE {column} IS NOT NULL) AS {column}")
+    };
+    let firsts = ["placed_at"].iter().chain(&TEXTS).map(first).collect::<Vec<_>>().join(", ");
+    format!(
+        "SELECT \"partition\", order_id, currency, min(\"time\") AS first_event, max(\"time\") AS last_event, \
+         {firsts}, {sums}, max(raw_seq) AS raw_seq FROM changes GROUP BY \"partition\", order_id, currency"
+    )
+}
+
+/// The orders that all changes come to, in SQL over `changes`.
+fn orders_of_changes() -> String {
+    let status = status(str::to_owned, "placed_at");
+    format!("SELECT *, {status} AS status FROM ({})", sums_of_changes())
 }

@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 pub(super) enum WriterOrder {
     /// How far is the log?
     Reached { app: AppId, answer: oneshot::Sender<Result<i64, LakeError>> },
+    /// Wait until somebody has done with the table.
+    Pause { resumed: oneshot::Receiver<()>, answer: oneshot::Sender<Result<(), LakeError>> },
     /// Store these.
     Append { part: TablePart, newest: Timestamp, answer: oneshot::Sender<Result<(), LakeError>> },
 }

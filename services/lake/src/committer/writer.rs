@@ -65,6 +65,12 @@ impl TableWriter {
                     // Who asked may be gone.
                     let _ = answer.send(self.reached(&app).await);
                 }
+                Some(WriterOrder::Pause { resumed, answer }) => {
+                    if answer.send(Ok(())).is_ok() {
+                        // Whoever paused it may just go away.
+                        let _ = resumed.await;
+                    }
+                }
                 Some(later) => left.push(later),
             }
         }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use tidemill_batch_views::SqlEngine;
+use tidemill_batch_views::{Gold, SqlEngine};
 use tidemill_domain::SharedClock;
 
-use crate::{committer::Committers, store::Store};
+use crate::{committer::Committers, rebuild::Rebuilder, store::Store};
 
 /// Shared by all routes.
 #[derive(Clone)]
@@ -15,10 +15,18 @@ pub(crate) struct LakeApi {
     pub(crate) engine: Arc<SqlEngine>,
     pub(crate) store: Store,
     pub(crate) clock: SharedClock,
+    pub(crate) gold: Arc<Gold>,
+    pub(crate) rebuilder: Arc<Rebuilder>,
 }
 
 impl FromRef<LakeApi> for Arc<SqlEngine> {
     fn from_ref(api: &LakeApi) -> Self {
         Self::clone(&api.engine)
+    }
+}
+
+impl FromRef<LakeApi> for Arc<Rebuilder> {
+    fn from_ref(api: &LakeApi) -> Self {
+        Self::clone(&api.rebuilder)
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     error::Error,
     shared::Shared,
     silver::{SilverBatch, SilverRows},
-    store::LatenessChanges,
+    store::{LatenessChanges, LatenessState},
     unit::LakeUnit,
 };
 
@@ -51,6 +51,17 @@ impl SilverRecipe {
     pub(super) async fn open(shared: &Arc<Shared>, partition: Partition) -> Result<(Self, Subscription), Error> {
         let unit = LakeUnit::Silver(partition);
         let known = shared.store_breaker.call(answered(shared.store.lateness(partition))).await?;
+        let app = AppId::of(&SilverEvent::TABLE, partition);
+        let reached = shared.committers.silver_events.reached(app).await?.cast_unsigned();
+        let known = match reached < known.floor {
+            // The table was deleted, or an earlier one was put back.
+            true => {
+                tracing::warn!(%partition, reached, known = known.floor, "silver.events lacks rows; reading the log again");
+                shared.store_breaker.call(answered(shared.store.forget(partition))).await?;
+                LatenessState::default()
+            }
+            false => known,
+        };
         let floor = known.floor;
         let end = shared.nats.call(shared.bus.end(StreamName::Raw)).await?;
         if end < floor {

@@ -54,6 +54,18 @@ impl Store {
         Ok(LatenessState { floor, clocks: StoredClocks { clocks, furthest }, has_left_out })
     }
 
+    /// Forgets a partition: it begins again with the log.
+    pub(crate) async fn forget(&self, partition: Partition) -> Result<(), Error> {
+        let mut transaction = self.database.begin().await?;
+        for table in ["partitions", "clocks", "left_out"] {
+            let sql = format!("DELETE FROM {table} WHERE partition = $1");
+            let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(i64::from(partition.index()));
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Of these events, those that were left out, and when.
     pub(crate) async fn left_out(
         &self,

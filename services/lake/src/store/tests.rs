@@ -7,7 +7,7 @@ use tidemill_lateness::{ClockChanges, StoredClock, StoredClocks};
 use tidemill_store::Config;
 use uuid::Uuid;
 
-use super::{LatenessChanges, Store, StoredRedrive, lateness::LatenessState};
+use super::{LatenessChanges, LatenessState, Store, StoredRebuild, StoredRedrive};
 
 const P: Partition = Partition::new(3);
 
@@ -43,6 +43,8 @@ on_each_database! {
     a_lake_keeps_its_name,
     redrives_are_done_in_the_order_of_their_numbers,
     counts_of_files_are_kept_until_the_files_are_gone,
+    one_rebuild_is_under_way_at_a_time,
+    a_partition_that_is_forgotten_begins_again,
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -138,4 +140,43 @@ async fn counts_of_files_are_kept_until_the_files_are_gone(url: &str) {
     assert_eq!(store.file_counts("silver/orders", "f1").await.expect("answers").len(), 3, "another table");
     store.keep_file_counts("silver/events", "f2", &KnownCounts::new(), &[]).await.expect("counts anew");
     assert_eq!(store.file_counts("silver/events", "f1").await.expect("answers"), KnownCounts::new());
+}
+
+async fn one_rebuild_is_under_way_at_a_time(url: &str) {
+    let (store, other) = (open(url).await, open(url).await);
+    let rebuild =
+        |id: &str, until| StoredRebuild { id: id.into(), told: "{}".into(), held_until: at(until), stop: false };
+    assert_eq!(store.rebuild().await.expect("answers"), None);
+    assert!(!store.stop_rebuild().await.expect("answers"), "there is none");
+    assert!(store.begin_rebuild(&rebuild("one", 20), at(10)).await.expect("answers"));
+    assert!(!other.begin_rebuild(&rebuild("two", 30), at(11)).await.expect("answers"), "another one is under way");
+    assert_eq!(store.keep_rebuild("one", "on", at(25)).await.expect("answers"), Some(false));
+    assert!(other.stop_rebuild().await.expect("answers"));
+    assert_eq!(store.keep_rebuild("one", "off", at(26)).await.expect("answers"), Some(true), "it is to end");
+    // Whoever ran it is gone.
+    assert!(other.begin_rebuild(&rebuild("two", 60), at(30)).await.expect("answers"));
+    assert_eq!(store.keep_rebuild("one", "on", at(90)).await.expect("answers"), None, "it is another's");
+    assert_eq!(store.rebuild().await.expect("answers"), Some(rebuild("two", 60)));
+}
+
+async fn a_partition_that_is_forgotten_begins_again(url: &str) {
+    let store = open(url).await;
+    let changes = LatenessChanges {
+        partition: P,
+        after: 0,
+        floor: 8,
+        clocks: ClockChanges {
+            moved: vec![StoredClock { source: "a".into(), newest: at(5), met: 1 }],
+            dropped: Vec::new(),
+            furthest: None,
+        },
+        left_out: vec![([7; 16], Some(at(100)))],
+        log_time: at(100),
+    };
+    let other = LatenessChanges { partition: Partition::new(4), ..changes.clone() };
+    assert!(store.move_on(&changes).await.expect("answers") && store.move_on(&other).await.expect("answers"));
+    store.forget(P).await.expect("forgets");
+    assert_eq!(store.lateness(P).await.expect("answers"), LatenessState::default());
+    assert_eq!(store.lateness(other.partition).await.expect("answers").floor, 8);
+    assert!(store.move_on(&changes).await.expect("answers"));
 }

@@ -6,6 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use tidemill_domain::Timestamp;
 use url::Url;
 
+use crate::when::When;
+
 /// Where the lake answers unless told otherwise.
 const LAKE: &str = "http://localhost:7075";
 
@@ -67,7 +69,8 @@ pub enum SqlFormat {
 #[command(after_help = "Examples:\n  \
     tidemill lake tables\n  \
     tidemill lake quality --fail\n  \
-    tidemill lake plan sales_metrics --engine spark")]
+    tidemill lake plan sales_metrics --engine spark\n  \
+    tidemill lake rebuild gold --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z")]
 pub struct LakeArguments {
     #[command(subcommand)]
     pub(crate) command: LakeCommand,
@@ -97,6 +100,43 @@ pub enum LakeCommand {
         tidemill lake redrive --rule country_known\n  \
         tidemill lake redrive --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z")]
     Redrive(LakeRedrive),
+    /// Make a layer anew from the one below, compare, and put it in place
+    #[command(after_help = "Silver's order lines and orders are made from its events, and gold from silver, while \
+        events go on coming\nin. Old and new rows are compared by folder; where they differ, one version of the table \
+        has the new ones,\nand earlier versions can be gone back to. Ctrl-C ends it: tables that are not done stay as \
+        they are.\n\nExamples:\n  \
+        tidemill lake rebuild gold\n  \
+        tidemill lake rebuild silver --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z\n  \
+        tidemill lake rebuild gold --from 7d --json | jq .tables")]
+    Rebuild(LakeRebuild),
+}
+
+/// `tidemill lake rebuild`
+#[derive(Debug, Args)]
+pub struct LakeRebuild {
+    /// The layer
+    #[arg(value_enum)]
+    pub(crate) layer: RebuildLayer,
+    /// From the month (silver) or day (gold) of this event time on: RFC 3339, or how long ago (7d)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<When>,
+    /// Up to this event time; the month or day that it is in is made anew as a whole
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<When>,
+    #[command(flatten)]
+    pub(crate) target: LakeTarget,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A layer that can be made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RebuildLayer {
+    /// Order lines and orders, from silver's events
+    Silver,
+    /// Totals, from silver
+    Gold,
 }
 
 /// `tidemill lake tables`

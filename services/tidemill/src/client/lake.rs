@@ -44,6 +44,15 @@ impl LakeClient {
         self.send(&url, self.http.post(url.clone()).json(body)).await
     }
 
+    /// Ends something.
+    ///
+    /// # Errors
+    /// Nobody answers, or it is refused.
+    pub async fn delete(&self, path: &str) -> Result<Bytes, ClientError> {
+        let url = join(&self.url, path);
+        self.send(&url, self.http.delete(url.clone())).await
+    }
+
     async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Bytes, ClientError> {
         let away = |error: reqwest::Error| ClientError::Unavailable { url: url.clone(), reason: told::cause(&error) };
         let answer = with_key(request, self.key.as_ref()).timeout(TIMEOUT).send().await.map_err(away)?;

@@ -1,6 +1,7 @@
 //! `tidemill lake`
 
 mod quality;
+mod rebuild;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -38,6 +39,7 @@ pub(crate) async fn lake(arguments: LakeArguments) -> Ended {
         LakeCommand::Quality(arguments) => quality::quality(arguments).await,
         LakeCommand::Plan(arguments) => plan(arguments).await,
         LakeCommand::Redrive(arguments) => redrive(arguments).await,
+        LakeCommand::Rebuild(arguments) => rebuild::rebuild(arguments).await,
     }
 }
 

@@ -16,6 +16,7 @@ use deltalake::{
 };
 use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tidemill_domain::Amount;
 
 use super::limits::SqlLimits;
@@ -128,6 +129,13 @@ impl Answer {
             }
             ResultFormat::Parquet => self.parquet().map_err(|error| SqlError::Failed(error.to_string())),
         }
+    }
+
+    /// Its rows as objects of JSON, with amounts as texts.
+    pub(crate) fn objects(&self) -> Result<Vec<Map<String, Value>>, SqlError> {
+        let lines = self.write(ResultFormat::Ndjson)?;
+        let rows = serde_json::Deserializer::from_slice(&lines).into_iter();
+        rows.collect::<Result<_, _>>().map_err(|error| SqlError::Failed(error.to_string()))
     }
 
     fn json(&self) -> Result<Vec<u8>, SqlError> {

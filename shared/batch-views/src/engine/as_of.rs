@@ -54,7 +54,7 @@ pub(super) async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<As
     }
 }
 
-pub(super) fn changed_at(table: &DeltaTable) -> Option<Timestamp> {
+pub(crate) fn changed_at(table: &DeltaTable) -> Option<Timestamp> {
     let snapshot = table.snapshot().ok()?;
     let millis = snapshot.version_timestamp(table.version()?)?;
     Some(Timestamp::saturating_from_millis(millis))

@@ -110,8 +110,28 @@ impl SqlEngine {
         let tables = self.existing(paths.iter().map(ToString::to_string).collect()).await?;
         let version = |table: &DeltaTable| table.version().unwrap_or_default().try_into().unwrap_or(i64::MAX);
         let sources = tables.iter().map(|(path, table)| (path.clone(), version(table))).collect();
-        self.provide(context, tables, None).await?;
+        self.provide(context, tables).await?;
         Ok(TableVersions(sources))
+    }
+
+    /// The same; answers the tables themselves.
+    pub(crate) async fn opened(
+        &self,
+        context: &SessionContext,
+        paths: &[&str],
+    ) -> Result<BTreeMap<String, DeltaTable>, SqlError> {
+        let tables = self.existing(paths.iter().map(ToString::to_string).collect()).await?;
+        self.provide(context, tables.clone()).await?;
+        Ok(tables.into_iter().collect())
+    }
+
+    /// Makes tables known to a session, by names of the caller's.
+    pub(crate) async fn provide(
+        &self,
+        context: &SessionContext,
+        tables: Vec<(String, DeltaTable)>,
+    ) -> Result<(), SqlError> {
+        self.provide_as_of(context, tables, None).await
     }
 
     /// Makes the tables that a question names known to a session.
@@ -135,11 +155,11 @@ impl SqlEngine {
                 if let Some(missing) = paths.iter().find(|path| tables.iter().all(|(there, _)| there != *path)) {
                     return Err(self.unknown(missing).await);
                 }
-                return self.provide(context, tables, as_of).await;
+                return self.provide_as_of(context, tables, as_of).await;
             }
         };
         let tables = self.existing(paths).await?;
-        self.provide(context, tables, as_of).await
+        self.provide_as_of(context, tables, as_of).await
     }
 
     async fn unknown(&self, path: &str) -> SqlError {
@@ -153,7 +173,7 @@ impl SqlEngine {
         }
     }
 
-    async fn provide(
+    async fn provide_as_of(
         &self,
         context: &SessionContext,
         tables: Vec<(String, DeltaTable)>,

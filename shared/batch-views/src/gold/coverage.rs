@@ -46,7 +46,25 @@ impl Coverage {
         Ok(Self(all))
     }
 
-    /// That of a table of gold, of the partitions that silver has.
+    /// By partition of the log.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.0.iter().map(|(partition, raw_seq)| (*partition, *raw_seq)).filter(|(partition, _)| *partition != REDRIVES)
+    }
+
+    /// A condition of SQL for the rows of `silver` that are here.
+    pub(crate) fn within(&self, silver: &Self) -> String {
+        let part = |(partition, raw_seq)| format!("\"partition\" = {partition} AND \"raw_seq\" <= {raw_seq}");
+        let parts: Vec<_> = self.sequences().map(part).collect();
+        let parts = if parts.is_empty() { "FALSE".into() } else { parts.join(" OR ") };
+        // Without such rows, silver may have no column that says so.
+        if !silver.0.contains_key(&REDRIVES) {
+            return parts;
+        }
+        let redrives = self.0.get(&REDRIVES).copied().unwrap_or_default();
+        format!("\"redrive\" IS NULL AND ({parts}) OR \"redrive\" IS NOT NULL AND \"redrive\" <= {redrives}")
+    }
+
+    /// What a table says by this name, of the partitions that are here.
     pub(crate) async fn of_gold(&self, table: &DeltaTable, app: &str) -> Result<Self, SqlError> {
         let (state, log_store) = (table.snapshot()?, table.log_store());
         let mut all = BTreeMap::new();
@@ -57,7 +75,7 @@ impl Coverage {
         Ok(Self(all))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -97,5 +115,19 @@ mod tests {
         assert_eq!(silver.behind(&silver), None);
         let redriven = Coverage([(REDRIVES, 2), (0, 5)].into());
         assert_eq!(redriven.behind(&gold).as_deref(), Some("\"redrive\" > 0"));
+    }
+
+    #[test]
+    fn rows_out_of_the_quarantine_are_there_by_their_redrives() {
+        let gold = Coverage([(0, 5)].into());
+        let sequences = "\"partition\" = 0 AND \"raw_seq\" <= 5";
+        assert_eq!(gold.within(&Coverage([(0, 7)].into())), sequences);
+        let silver = Coverage([(REDRIVES, 2), (0, 7)].into());
+        let of_redrives = |known: i64| {
+            format!("\"redrive\" IS NULL AND ({sequences}) OR \"redrive\" IS NOT NULL AND \"redrive\" <= {known}")
+        };
+        assert_eq!(gold.within(&silver), of_redrives(0), "gold has none of them");
+        assert_eq!(Coverage([(REDRIVES, 1), (0, 5)].into()).within(&silver), of_redrives(1));
+        assert_eq!(silver.sequences().collect::<Vec<_>>(), [(0, 7)], "a redrive is no partition");
     }
 }

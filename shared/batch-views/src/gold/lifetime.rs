@@ -25,7 +25,7 @@ fn segment_of(segments: &CustomerSegments, value: &str) -> String {
 }
 
 /// A row for each customer and currency of their orders.
-fn sql(segments: &CustomerSegments) -> String {
+pub(super) fn sql(segments: &CustomerSegments) -> String {
     let segment = segment_of(segments, "coalesce(sum(\"base_value\") OVER (PARTITION BY \"customer\"), 0)");
     format!(
         r#"WITH "lines" AS (
@@ -46,6 +46,17 @@ FROM "customers""#
     )
 }
 
+/// By what names it says which versions of its sources it has.
+fn names() -> [String; 2] {
+    SOURCES.map(|source| format!("{PATH}/{source}"))
+}
+
+/// What says so in a commit, where all sources are there.
+pub(super) fn transactions(sources: &TableVersions) -> Option<Vec<Transaction>> {
+    let transaction = |(name, source): (&String, &str)| Some(Transaction::new(name, sources.version(source)?));
+    names().iter().zip(SOURCES).map(transaction).collect()
+}
+
 /// Computes all of it, where any of its sources has changed.
 pub(super) async fn refresh(
     engine: &SqlEngine,
@@ -56,7 +67,7 @@ pub(super) async fn refresh(
     let versions: Option<Vec<i64>> = SOURCES.iter().map(|path| sources.version(path)).collect();
     let Some(versions) = versions else { return Ok(None) };
     let table = engine.lake().existing(PATH).await?;
-    let names = SOURCES.map(|source| format!("{PATH}/{source}"));
+    let names = names();
     if let Some(table) = &table {
         let mut known = Vec::new();
         for name in &names {
@@ -66,7 +77,7 @@ pub(super) async fn refresh(
             return Ok(None);
         }
     }
-    let transactions = names.iter().zip(&versions).map(|(name, version)| Transaction::new(name, *version)).collect();
+    let transactions = transactions(sources).unwrap_or_default();
     let part = GoldPart { sql: sql(segments), replaces: None, transactions, partitioned_by: None };
     let version = write(engine, context, PATH, table, part).await?;
     Ok(Some(Refreshed { table: format!("gold.{NAME}"), days: None, version }))

@@ -26,9 +26,9 @@ pub(super) struct GoldTable {
 
 /// Days in a row: from the first to before the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct DayRun {
-    from: i64,
-    to: i64,
+pub(super) struct DayRun {
+    pub(super) from: i64,
+    pub(super) to: i64,
 }
 
 impl GoldTable {
@@ -41,12 +41,7 @@ impl GoldTable {
     }
 
     pub(super) fn path(&self) -> String {
-        format!("gold/{}", self.plan.metric().name)
-    }
-
-    /// A changed definition begins anew.
-    pub(super) fn app(&self) -> String {
-        format!("{}@{}", self.path(), self.plan.metric().version())
+        self.plan.gold_path()
     }
 
     pub(super) async fn refresh(
@@ -55,7 +50,7 @@ impl GoldTable {
         context: &SessionContext,
         silver: &SilverState,
     ) -> Result<Option<Refreshed>, SqlError> {
-        let (path, app) = (self.path(), self.app());
+        let (path, app) = (self.path(), self.plan.gold_app());
         let mut table = engine.lake().existing(&path).await?;
         let known = match &table {
             Some(table) => silver.coverage.of_gold(table, &app).await?,
@@ -66,7 +61,7 @@ impl GoldTable {
         let transactions = silver.coverage.transactions(&app);
         let scope = Scope { base: silver.base, ..Scope::default() };
         let partitioned_by = Some("day");
-        if known.is_empty() || matches!(self.plan.metric().window, Window::Session { .. }) {
+        if known.is_empty() || self.is_of_sessions() {
             let part = GoldPart { sql: self.sql(&scope), replaces: None, transactions, partitioned_by };
             let version = write(engine, context, &path, table, part).await?;
             return Ok(Some(refreshed(None, version)));
@@ -96,7 +91,11 @@ impl GoldTable {
         Ok(Some(refreshed(Some(days.len()), version)))
     }
 
-    fn sql(&self, scope: &Scope) -> String {
+    pub(super) fn is_of_sessions(&self) -> bool {
+        matches!(self.plan.metric().window, Window::Session { .. })
+    }
+
+    pub(super) fn sql(&self, scope: &Scope) -> String {
         let dialect = SqlDialect::DataFusion;
         let plan = self.plan.own_sql(scope);
         format!("SELECT *{}, {} AS \"day\" FROM ({plan})", self.more, dialect.day("\"window_start\""))
@@ -116,7 +115,7 @@ impl GoldTable {
 }
 
 impl DayRun {
-    fn condition(self) -> String {
+    pub(super) fn condition(self) -> String {
         let day = |day: i64| {
             let time = Timestamp::saturating_from_millis(day * DAY).to_string();
             format!("DATE '{}'", time.split('T').next().unwrap_or_default())

@@ -36,7 +36,10 @@ pub(super) async fn write(
         Some(table) => Some(table.snapshot()?.snapshot().clone()),
         None => None,
     };
-    let properties = CommitProperties::default().with_application_transactions(part.transactions);
+    let properties = CommitProperties::default()
+        .with_application_transactions(part.transactions)
+        // So that lineage can tell which code has made a number.
+        .with_metadata([("tidemill".to_owned(), env!("CARGO_PKG_VERSION").into())]);
     let mut builder = WriteBuilder::new(engine.lake().log_store(path)?, snapshot)
         .with_input_plan(plan)
         .with_session_state(Arc::new(context.state()))

@@ -9,6 +9,13 @@ use crate::{
     rows::{ARGUMENTS, RowFunction},
 };
 
+/// Columns that say which event a row is of, by names that no dimension has.
+const PLACES: (&str, &str) = (
+    ", \"#raw_seq\", \"#index\", \"#reference\"",
+    ", \"raw_seq\" AS \"#raw_seq\", \"index\" AS \"#index\", \
+     CAST(regexp_match(\"enriched\", '\"refdata\":([0-9]+)')[1] AS BIGINT) AS \"#reference\"",
+);
+
 impl MetricPlan {
     /// A query of the rows that count, with the columns `partition` and `time`, those
     /// of dimensions, and what each measure takes.
@@ -19,9 +26,10 @@ impl MetricPlan {
         let member = |column: &str| format!("{row}[{}] AS {}", dialect.text(column), name(column));
         let members: Vec<_> = self.row_columns().into_iter().map(member).collect();
         let (partition, time) = (name("partition"), name("time"));
+        let (places, of_places) = if scope.places { PLACES } else { ("", "") };
         format!(
-            "SELECT {partition}, {time}, {}\n  FROM (SELECT {partition}, {time}, unnest({}({arguments})) AS {row} \
-             FROM silver.events WHERE {})",
+            "SELECT {partition}, {time}{places}, {}\n  FROM (SELECT {partition}, {time}{of_places}, \
+             unnest({}({arguments})) AS {row} FROM silver.events WHERE {})",
             members.join(", "),
             RowFunction::name_for(&self.metric),
             self.condition(dialect, scope)
@@ -41,8 +49,10 @@ impl MetricPlan {
         let name = |name| dialect.name(name);
         let mut types: Vec<_> = self.metric.types.iter().map(|kind| dialect.text(kind)).collect();
         types.dedup();
-        let mut conditions =
-            vec![format!("NOT {}", name("late")), format!("{} IN ({})", name("type"), types.join(", "))];
+        let mut conditions = vec![
+            format!("{}{}", if scope.late { "" } else { "NOT " }, name("late")),
+            format!("{} IN ({})", name("type"), types.join(", ")),
+        ];
         let time = name("time");
         // Of a session, any event may decide where it begins.
         if !matches!(self.metric.window, Window::Session { .. }) {
@@ -51,6 +61,7 @@ impl MetricPlan {
             let to = to.map(|to| format!("{time} < {}", dialect.time(to)));
             conditions.extend(from.into_iter().chain(to));
         }
+        conditions.extend(scope.only.as_ref().map(|only| format!("({only})")));
         conditions.join(" AND ")
     }
 }

@@ -60,7 +60,7 @@ fn a_text_is_a_text_whatever_is_in_it() {
 fn a_scope_reads_what_its_windows_hold() {
     let plan = plan("name: m\ntypes: [t]\nwindow: {sliding: {size: 5m, step: 1m}}\nmeasures: {n: {count: rows}}\n");
     let time = |millis| Some(Timestamp::saturating_from_millis(millis));
-    let sql = plan.own_sql(&Scope { from: time(60_000), to: time(120_000), base: None });
+    let sql = plan.own_sql(&Scope { from: time(60_000), to: time(120_000), ..Scope::default() });
     for part in ["(60000000, ", "(420000000, ", "\"window_start\" < arrow_cast(120000000, "] {
         assert!(sql.contains(part), "{part} in {sql}");
     }

@@ -1,6 +1,9 @@
 //! Gold, refreshed as silver grows, is what it is when it is made at once.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use deltalake::{
     arrow::array::RecordBatch,
@@ -17,7 +20,7 @@ use super::{
     events::{TestEvent, generated},
     table,
 };
-use crate::{Gold, MetricPlan, ResultFormat, Scope, SqlEngine, SqlLimits};
+use crate::{Gold, LineageError, LineageQuestion, MetricPlan, RebuiltDays, ResultFormat, Scope, SqlEngine, SqlLimits};
 
 pub(super) async fn append(lake: &Lake, path: &str, batch: RecordBatch) {
     let known = lake.existing(path).await.expect("is asked");
@@ -184,12 +187,23 @@ async fn days_that_silver_has_no_more_stay_in_gold() {
     let first = i64::try_from(before.len()).expect("few") + 1;
     drop_before(&lake, table::events(&kept, first)).await;
     gold.refresh(&engine).await.expect("is computed");
+    gold.rebuild(&engine, RebuiltDays::default(), drop).await.expect("is made anew");
     let scope = Scope { base: base_of(&engine).await, ..Scope::default() };
     for (metric, old) in metrics.iter().filter(by_day).zip(old) {
         let (new, gone) = halves(written(&engine, metric).await);
         assert_eq!(gone, old, "{}: days that are gone", metric.name);
         assert_eq!(new, halves(at_once(&engine, metric, &scope).await).0, "{}", metric.name);
     }
+    let first = before.iter().map(|event| event.time).min().expect("events");
+    let question = LineageQuestion {
+        metric: "daily_sales".into(),
+        window: first,
+        dimensions: BTreeMap::new(),
+        limit: 1,
+        after: None,
+    };
+    let refused = gold.lineage(&engine, question).await.expect_err("is refused");
+    assert!(matches!(refused, LineageError::EventsDropped { .. }), "{refused}");
     // Each table says whose it is, so that it can be kept up.
     for path in gold.paths().iter().filter(|path| *path != "gold/customer_lifetime_value") {
         assert!(lake.kept(path, &properties).await.expect("is ours").is_some(), "{path}");

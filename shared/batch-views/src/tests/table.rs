@@ -38,6 +38,7 @@ pub(super) fn events(events: &[TestEvent], first: i64) -> RecordBatch {
         ("type", texts(all().map(|event| Some(event.kind.into())))),
         ("subject", texts(all().map(|event| event.subject.clone()))),
         ("time", times(all())),
+        ("received", times(all())),
         ("late", Arc::new(all().map(|event| Some(event.late)).collect::<BooleanArray>())),
         ("country", texts(all().map(|event| event.enrichment.country.clone()))),
         ("region", texts(all().map(|event| Some(event.enrichment.region.clone())))),
@@ -46,6 +47,19 @@ pub(super) fn events(events: &[TestEvent], first: i64) -> RecordBatch {
         ("base_currency", texts(all().map(|event| event.enrichment.conversion().map(|of| of.base.to_string())))),
         ("data", texts(all().map(|event| Some(event.data.clone())))),
         ("enriched", texts(all().map(|event| serde_json::to_string(&event.enrichment).ok()))),
+    ])
+}
+
+/// `bronze.events`, of which what lineage reads.
+pub(super) fn bronze(events: &[TestEvent], first: i64) -> RecordBatch {
+    let all = || events.iter();
+    batch(vec![
+        ("partition", Arc::new(all().map(|event| Some(i32::from(event.partition))).collect::<Int32Array>())),
+        ("raw_seq", Arc::new((first..).zip(all()).map(|(n, _)| Some(n)).collect::<Int64Array>())),
+        ("index", Arc::new(all().map(|_| Some(0)).collect::<Int32Array>())),
+        ("type", texts(all().map(|event| Some(event.kind.into())))),
+        ("time", times(all())),
+        ("event", texts((first..).zip(all()).map(|(n, event)| Some(format!("{n} {}", event.data))))),
     ])
 }
 

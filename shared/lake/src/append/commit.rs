@@ -86,6 +86,8 @@ impl Commit<'_> {
             .with_create_checkpoint(false)
             .with_cleanup_expired_logs(Some(false))
             .with_application_transactions(transactions.collect())
+            // So that lineage can tell which code has made a version.
+            .with_metadata([("tidemill".to_owned(), env!("CARGO_PKG_VERSION").into())])
     }
 
     /// Makes the next version by adding files; `None` where somebody else was first.

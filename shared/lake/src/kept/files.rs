@@ -8,24 +8,24 @@ use futures::TryStreamExt;
 use crate::error::LakeError;
 
 /// The values of the columns that are folders, by column.
-pub(super) type FolderValues = BTreeMap<String, Option<String>>;
+pub(crate) type FolderValues = BTreeMap<String, Option<String>>;
 
 /// A file of the newest version.
 #[derive(Debug, Clone)]
-pub(super) struct TableFile {
-    pub(super) path: Path,
-    pub(super) bytes: u64,
+pub(crate) struct TableFile {
+    pub(crate) path: Path,
+    pub(crate) bytes: u64,
     /// Its rows, as the table says.
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
     /// When it was written, in milliseconds.
-    pub(super) written: i64,
+    pub(crate) written: i64,
     /// What takes it out of a version; rows stay as they are.
-    pub(super) removal: Remove,
-    pub(super) folder: FolderValues,
+    pub(crate) removal: Remove,
+    pub(crate) folder: FolderValues,
 }
 
 /// The files of a table, as of its version.
-pub(super) async fn files(table: &DeltaTable) -> Result<Vec<TableFile>, LakeError> {
+pub(crate) async fn files(table: &DeltaTable) -> Result<Vec<TableFile>, LakeError> {
     let log_store = table.log_store();
     let views = table.snapshot()?.snapshot().file_views(log_store.as_ref(), None);
     let file = views.map_ok(|view| TableFile {

@@ -14,7 +14,7 @@ use crate::error::LakeError;
 
 /// The number of rows, and the sum of their hashes.
 #[derive(Default)]
-pub(super) struct RowsProof {
+pub(crate) struct RowsProof {
     rows: u64,
     hashes: u128,
     converter: Option<RowConverter>,
@@ -22,16 +22,16 @@ pub(super) struct RowsProof {
 
 impl RowsProof {
     /// Of no rows.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) const fn rows(&self) -> u64 {
+    pub(crate) const fn rows(&self) -> u64 {
         self.rows
     }
 
     /// Adds rows. All have the same columns.
-    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
         let converter = match self.converter.take() {
             Some(converter) => converter,
             None => {
