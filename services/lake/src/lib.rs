@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use tidemill_batch_views::{Gold, SqlEngine};
 use tidemill_definitions::Metrics;
-use tidemill_lake_tables::Lake;
+use tidemill_lake_tables::{Lake, LakeErrorKind};
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
@@ -58,9 +58,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let bus = context.connect_bus(&config.nats).await?;
     let open_store = || Store::open(&config.store);
     let store = context.retry("store", open_store, tidemill_store::Error::is_transient).await?;
-    let lake = Lake::open(&config.lake.storage()).map_err(StartError::new)?;
     let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
+    let lake = Lake::open(&config.lake.storage()).map_err(StartError::new)?.owned_by(&name);
     let properties = config.lake.properties(name);
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
@@ -69,6 +69,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let engine = Arc::new(SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?);
     let api = http::LakeApi { committers: committers.clone(), engine: engine.clone() };
     server.install(http::routes(&access, api))?;
+    // Before it takes a share of the log: what it cannot write others may.
+    context.retry("lake", async || lake.claim().await, |error| error.kind() != LakeErrorKind::Internal).await?;
     let partitions = bus.partitions();
     let units = LakeUnit::all(partitions);
     let shared = Arc::new(Shared {

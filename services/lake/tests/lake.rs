@@ -7,9 +7,15 @@ mod common;
 mod generated;
 #[path = "lake/once.rs"]
 mod once;
+#[path = "lake/others.rs"]
+mod others;
 #[path = "lake/reference.rs"]
 mod reference;
 #[path = "lake/retail.rs"]
 mod retail;
+#[path = "lake/s3.rs"]
+mod s3;
 #[path = "../../../tests/e2e/settings_page.rs"]
 mod settings_page;
+#[path = "lake/tables_page.rs"]
+mod tables_page;

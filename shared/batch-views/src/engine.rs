@@ -30,7 +30,7 @@ pub use as_of::AsOf;
 pub use limits::SqlLimits;
 use statement::NamedTables;
 pub(crate) use tables::TableVersions;
-pub use tables::{ColumnState, TableState};
+pub use tables::{ColumnState, TableListing, TableState, UnreadableTable};
 use threads::QueryThreads;
 
 /// The longest question, in bytes.

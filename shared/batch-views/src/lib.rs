@@ -15,7 +15,9 @@ mod sketches;
 mod tests;
 
 pub use dialect::SqlDialect;
-pub use engine::{Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, TableState};
+pub use engine::{
+    Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, TableListing, TableState, UnreadableTable,
+};
 pub use error::SqlError;
 pub use gold::{CustomerSegments, Gold, Refreshed};
 pub use plan::{MetricPlan, PlanError, Scope};

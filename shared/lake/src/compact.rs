@@ -14,7 +14,7 @@ use deltalake::{
         Action, Add, Remove,
         transaction::{CommitBuilder, CommitProperties, TableReference},
     },
-    parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+    parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     protocol::DeltaOperation,
     writer::{DeltaWriter, RecordBatchWriter},
 };
@@ -205,6 +205,9 @@ fn chosen(files: Vec<TableFile>, goal: CompactionGoal) -> Option<Vec<TableFile>>
 /// The rows of a file, some at a time.
 async fn reader(table: &DeltaTable, path: &Path) -> Result<ParquetRecordBatchReader, LakeError> {
     let bytes = table.object_store().get(path).await?.bytes().await?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(deltalake::DeltaTableError::from)?;
+    // Types as Parquet has them: a merge leaves those of its engine beside them, such as views of texts.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options);
+    let reader = reader.map_err(deltalake::DeltaTableError::from)?;
     Ok(reader.build().map_err(deltalake::DeltaTableError::from)?)
 }

@@ -6,7 +6,10 @@
 //! made. [`Appender`] commits rows together with how far the log is in them.
 
 mod append;
+#[cfg(test)]
+mod bucket;
 mod cell;
+mod claim;
 mod columns;
 mod compact;
 mod date;
@@ -14,9 +17,12 @@ mod decimal;
 mod declare;
 mod definition;
 mod error;
+#[cfg(test)]
+mod faults;
 mod lake;
 mod progress;
 mod schema;
+mod sound;
 mod storage;
 mod table;
 pub mod tables;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The property that names the lake that a table belongs to.
-const OWNER: &str = "tidemill.lake";
+pub(crate) const OWNER: &str = "tidemill.lake";
 
 /// How a table is made.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl LakeTable {
         let metadata = self.table.snapshot()?.metadata();
         let owner = metadata.configuration().get(OWNER).map_or("nobody", String::as_str);
         if owner != properties.owner {
-            return other(format!("it belongs to the lake {owner}, and this one is {}", properties.owner));
+            return Err(LakeError::other_owner(owner, &properties.owner));
         }
         if metadata.partition_columns() != self.definition.partitioned_by {
             return other(format!("it is partitioned by {}", metadata.partition_columns().join(", ")));
