@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use tidemill_definitions::Metrics;
 use tidemill_domain::Outage;
-use tidemill_lake_tables::{Lake, LakeError};
+use tidemill_lake_tables::{Lake, LakeError, LakeErrorKind};
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
@@ -76,6 +76,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let lake = context.retry("lake", async || Lake::open(&storage), LakeError::is_outage).await?;
     let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
+    let lake = lake.owned_by(&name);
     let properties = config.lake.properties(name);
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
@@ -89,6 +90,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         rebuilder: Arc::new(Rebuilder::new(&context, bus.partitions(), &store, tables, &views)),
     };
     server.install(http::routes(&access, api))?;
+    // Before it takes a share of the log: what it cannot write others may.
+    context.retry("lake", async || lake.claim().await, |error| error.kind() != LakeErrorKind::Internal).await?;
     let units = LakeUnit::all(bus.partitions());
     let meter = views.meter(config.quality, &lake, &store, &bus);
     let shared = Arc::new(Shared {
