@@ -77,6 +77,11 @@ chaos: ## Kill, hold and cut off every part while a shop trades (CHAOS_ARGS="--s
 	@$(TOOLS) cargo build --profile $(PROFILE) --workspace --bins
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/tidemill-chaos" $(CHAOS_ARGS)
 
+.PHONY: lake-test
+lake-test: ## Have Spark read every table of a lake, and run the plans of its metrics
+	@scripts/provision lake
+	@$(TOOLS) cargo test --package tidemill-batch-views --package tidemill-lake -- --ignored spark_
+
 .PHONY: bench
 bench: ## Measure the suite as separate release processes, and check every total (BENCH_ARGS="--store postgres")
 	@scripts/provision bench

@@ -26,7 +26,7 @@ pub(crate) enum Error {
     #[error("another replica has gone on with {0}")]
     Superseded(LakeUnit),
     /// The log ends before what the tables have of it.
-    #[error("{unit} has reached {reached}, and the log ends at {end}: it is another log")]
+    #[error("foreign_log: {unit} has reached {reached}, and the log ends at {end}: it is another log")]
     ForeignLog {
         /// Whose place it is.
         unit: LakeUnit,

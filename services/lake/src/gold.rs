@@ -35,7 +35,7 @@ pub(crate) async fn keep(
             }
             Some(Err(error)) => {
                 tracing::warn!(code = error.code().as_str(), %error, "gold cannot be computed now");
-                conditions.set("gold", error.to_string());
+                conditions.set("gold", error.told());
             }
         }
     }

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use tidemill_definitions::Metrics;
 use tidemill_domain::Outage;
-use tidemill_lake_tables::{Lake, LakeError};
+use tidemill_lake_tables::{Lake, LakeError, LakeErrorKind};
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
@@ -70,12 +70,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?;
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
-    let open_store = || Store::open(&config.store);
-    let store = context.retry("store", open_store, tidemill_store::Error::is_transient).await?;
-    let storage = config.lake.storage();
-    let lake = context.retry("lake", async || Lake::open(&storage), LakeError::is_outage).await?;
+    let store = context.retry("store", || Store::open(&config.store), tidemill_store::Error::is_transient).await?;
+    let lake = context.retry("lake", async || Lake::open(&config.lake.storage()), LakeError::is_outage).await?;
     let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
+    let lake = lake.owned_by(&name);
     let properties = config.lake.properties(name);
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
@@ -88,6 +87,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         rebuilder: Rebuilder::of(&context, bus.partitions(), &store, (&lake, &properties, &committers), &views),
     };
     server.install(http::routes(&access, api))?;
+    // Before it takes a share of the log: what it cannot write others may.
+    context.retry("lake", async || lake.claim().await, |error| error.kind() != LakeErrorKind::Internal).await?;
     let units = LakeUnit::all(bus.partitions());
     let meter = views.meter(config.quality, &lake, &store, &bus);
     let shared = Arc::new(Shared {

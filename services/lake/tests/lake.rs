@@ -9,6 +9,8 @@ mod contracts;
 mod generated;
 #[path = "lake/once.rs"]
 mod once;
+#[path = "lake/others.rs"]
+mod others;
 #[path = "lake/quality.rs"]
 mod quality;
 #[path = "lake/rebuild.rs"]
@@ -17,5 +19,9 @@ mod rebuild;
 mod reference;
 #[path = "lake/retail.rs"]
 mod retail;
+#[path = "lake/s3.rs"]
+mod s3;
 #[path = "../../../tests/e2e/settings_page.rs"]
 mod settings_page;
+#[path = "lake/tables_page.rs"]
+mod tables_page;

@@ -117,7 +117,9 @@ impl SqlDialect {
     pub(crate) fn json_length(self, column: &str, path: &str) -> String {
         let path = self.text(path);
         match self {
-            Self::DataFusion | Self::DuckDb => format!("coalesce(json_array_length({column}, {path}), 0)"),
+            Self::DataFusion | Self::DuckDb => {
+                format!("CAST(coalesce(json_array_length({column}, {path}), 0) AS BIGINT)")
+            }
             Self::Spark => format!("coalesce(json_array_length(get_json_object({column}, {path})), 0)"),
         }
     }
@@ -144,7 +146,9 @@ impl SqlDialect {
         match amounts {
             [one] => one.clone(),
             several => {
-                let factors = several.iter().map(|amount| format!("CAST({amount} AS DECIMAL(18, 6))"));
+                // DuckDB multiplies two numbers of 18 digits into one of 18, and Spark takes decimals away past 38.
+                let digits = if self == Self::DuckDb { 19 } else { 18 };
+                let factors = several.iter().map(|amount| format!("TRY_CAST({amount} AS DECIMAL({digits}, 6))"));
                 format!("CAST({} AS DECIMAL(38, 12))", factors.collect::<Vec<_>>().join(" * "))
             }
         }

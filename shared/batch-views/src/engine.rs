@@ -32,7 +32,7 @@ pub(crate) use as_of::changed_at;
 pub use limits::SqlLimits;
 use statement::NamedTables;
 pub(crate) use tables::TableVersions;
-pub use tables::{ColumnState, TableState};
+pub use tables::{ColumnState, TableListing, TableState, UnreadableTable};
 use threads::QueryThreads;
 
 /// The longest question, in bytes.

@@ -105,6 +105,15 @@ impl SqlError {
         }
     }
 
+    /// With its code in front, as readiness tells it.
+    pub fn told(&self) -> String {
+        match self {
+            // It says its code itself.
+            Self::Lake(error) => error.to_string(),
+            other => format!("{}: {other}", other.code().as_str()),
+        }
+    }
+
     /// The same of one of these tables, where a table is damaged: in words for whoever asks.
     pub(crate) fn of_tables(self, paths: &[String]) -> Self {
         match self {
@@ -115,9 +124,7 @@ impl SqlError {
                 let named: Vec<_> = paths.iter().filter(is_named).collect();
                 let paths = if named.is_empty() { paths.iter().collect() } else { named };
                 let table = paths.iter().map(|path| path.replace('/', ".")).collect::<Vec<_>>().join(" or ");
-                // Behind the name that an error of the lake begins with.
-                let reason = text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason);
-                Self::Damaged { table, what: without_places(reason) }
+                Self::Damaged { table, what: without_places(error.reason()) }
             }
             other => other,
         }

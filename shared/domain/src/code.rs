@@ -142,6 +142,8 @@ codes! {
         "The message names what differs. Another release made the table, or another lake uses the folder.";
     LakeStore = "lake_store", "The lake's store did not do what it was asked", Operator,
         "Look at the log line for what the store said. While it is away the lake waits; nothing is lost.";
+    LakeUnfit = "lake_unfit", "The lake's store does not know conditional puts", Operator,
+        "It would let two replicas overwrite each other's versions. Take a store that honours `If-None-Match`, or a folder.";
     LogUnavailable = "log_unavailable", "The log cannot be written now", Operator,
         "Senders repeat the request. Look at NATS: whether it runs, and has room on its disk.";
     MalformedBody = "malformed_body", "The body is malformed", Sender,

@@ -9,7 +9,7 @@ mod commit;
 #[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use deltalake::{arrow::array::RecordBatch, kernel::Action};
 

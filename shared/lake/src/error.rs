@@ -8,6 +8,8 @@ use deltalake::{
 };
 use tidemill_domain::{Code, Outage};
 
+use crate::sound::EmptyLog;
+
 /// What kind of fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LakeErrorKind {
@@ -19,6 +21,8 @@ pub enum LakeErrorKind {
     Full,
     /// A table has other columns than this release writes, or is another lake's.
     Schema,
+    /// The store does not keep two writers apart.
+    Unfit,
     /// A table asks for a newer release of Delta than this one speaks.
     Protocol,
     /// A file of a table is missing or cut.
@@ -31,7 +35,7 @@ pub enum LakeErrorKind {
 
 /// An error of a table.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{table}: {reason}")]
+#[error("{}: {table}: {reason}", self.code().as_str())]
 pub struct LakeError {
     kind: LakeErrorKind,
     table: String,
@@ -42,6 +46,11 @@ impl LakeError {
     /// An error of this kind, of no table yet.
     pub fn new(kind: LakeErrorKind, reason: impl Into<String>) -> Self {
         Self { kind, table: "the lake".into(), reason: reason.into() }
+    }
+
+    /// What is asked for is of another lake.
+    pub(crate) fn other_owner(owner: &str, own: &str) -> Self {
+        Self::new(LakeErrorKind::Schema, format!("it belongs to the lake {owner}, and this one is {own}"))
     }
 
     /// The same, of this table.
@@ -56,6 +65,11 @@ impl LakeError {
         self.kind
     }
 
+    /// What went wrong, without code and table.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// Its stable code.
     pub const fn code(&self) -> Code {
         match self.kind {
@@ -63,6 +77,7 @@ impl LakeError {
             LakeErrorKind::Denied => Code::LakeDenied,
             LakeErrorKind::Full => Code::LakeFull,
             LakeErrorKind::Schema => Code::LakeSchema,
+            LakeErrorKind::Unfit => Code::LakeUnfit,
             LakeErrorKind::Protocol => Code::LakeProtocol,
             LakeErrorKind::Damaged => Code::LakeDamaged,
             LakeErrorKind::Internal => Code::Internal,
@@ -76,6 +91,7 @@ impl Outage for LakeError {
         match self.kind {
             LakeErrorKind::Away | LakeErrorKind::Denied | LakeErrorKind::Full => true,
             LakeErrorKind::Schema
+            | LakeErrorKind::Unfit
             | LakeErrorKind::Protocol
             | LakeErrorKind::Damaged
             | LakeErrorKind::Contended
@@ -102,9 +118,9 @@ impl From<DeltaTableError> for LakeError {
     fn from(error: DeltaTableError) -> Self {
         let kind = match &error {
             error if is_conflict(error) => LakeErrorKind::Contended,
-            DeltaTableError::Transaction { source: TransactionError::UnsupportedTableFeatures(_) } => {
-                LakeErrorKind::Protocol
-            }
+            DeltaTableError::Transaction {
+                source: TransactionError::UnsupportedTableFeatures(_) | TransactionError::TableFeaturesRequired(_),
+            } => LakeErrorKind::Protocol,
             DeltaTableError::SchemaMismatch { .. } => LakeErrorKind::Schema,
             DeltaTableError::InvalidJsonLog { .. } => LakeErrorKind::Damaged,
             error => kind_of(error),
@@ -136,23 +152,27 @@ impl From<ObjectStoreError> for LakeError {
 fn kind_of(error: &(dyn StdError + 'static)) -> LakeErrorKind {
     let mut found = None;
     let mut next = Some(error);
-    while let Some(error) = next {
+    while let Some(cause) = next {
         // What lies deeper says more.
-        found = kind_of_one(error).or(found);
-        next = error.source();
+        found = kind_of_one(cause).or(found);
+        next = cause.source();
     }
-    found.unwrap_or_else(|| kind_by_words(&text_of(error)))
+    match found {
+        // Libraries keep no more than the words of what lies below.
+        None | Some(LakeErrorKind::Damaged) => {
+            let text = text_of(error);
+            store_by_words(&text).or(found).unwrap_or_else(|| kind_by_words(&text))
+        }
+        Some(kind) => kind,
+    }
 }
 
 fn kind_of_one(error: &(dyn StdError + 'static)) -> Option<LakeErrorKind> {
     if let Some(error) = error.downcast_ref::<ObjectStoreError>() {
-        return Some(match error {
-            ObjectStoreError::NotFound { .. } => LakeErrorKind::Damaged,
-            ObjectStoreError::PermissionDenied { .. } | ObjectStoreError::Unauthenticated { .. } => {
-                LakeErrorKind::Denied
-            }
-            _ => LakeErrorKind::Away,
-        });
+        return Some(kind_of_store(error));
+    }
+    if error.is::<EmptyLog>() {
+        return Some(LakeErrorKind::Damaged);
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return match error.kind() {
@@ -162,6 +182,32 @@ fn kind_of_one(error: &(dyn StdError + 'static)) -> Option<LakeErrorKind> {
         };
     }
     error.downcast_ref::<ParquetError>().map(|_| LakeErrorKind::Damaged)
+}
+
+/// What stores call it when they have no room: MinIO, Ceph and Garage, and the status
+/// that HTTP has for it. Amazon's is never full.
+const NO_ROOM: [&str; 4] = ["StorageFull", "QuotaExceeded", "quota is reached", "507 Insufficient Storage"];
+
+fn kind_of_store(error: &ObjectStoreError) -> LakeErrorKind {
+    let text = error.to_string();
+    if NO_ROOM.iter().any(|word| text.contains(word)) {
+        return LakeErrorKind::Full;
+    }
+    match error {
+        // The bucket is made by whoever runs the store.
+        ObjectStoreError::NotFound { .. } if text.contains("NoSuchBucket") => LakeErrorKind::Away,
+        ObjectStoreError::NotFound { .. } => LakeErrorKind::Damaged,
+        ObjectStoreError::PermissionDenied { .. } | ObjectStoreError::Unauthenticated { .. } => LakeErrorKind::Denied,
+        _ => LakeErrorKind::Away,
+    }
+}
+
+/// What a store has said, as it stands in the words of others.
+fn store_by_words(text: &str) -> Option<LakeErrorKind> {
+    if NO_ROOM.iter().chain(&["No space left on device"]).any(|word| text.contains(word)) {
+        return Some(LakeErrorKind::Full);
+    }
+    text.contains("Generic S3 error").then_some(LakeErrorKind::Away)
 }
 
 /// Some errors are wrapped so that only their words are left.
@@ -179,12 +225,32 @@ fn kind_by_words(text: &str) -> LakeErrorKind {
         "Corrupt",
         "Parquet",
         "Invalid JSON",
+        "Json error",
+        "Generic lake error",
+        "No table metadata",
+        "Expected contiguous commit files",
     ]) {
         LakeErrorKind::Damaged
     } else if has(&["Error interacting with object store", "Generic "]) {
         LakeErrorKind::Away
     } else {
         LakeErrorKind::Internal
+    }
+}
+
+/// The most characters of what a library says.
+const LONGEST: usize = 400;
+/// What libraries put behind their words where RUST_BACKTRACE is set.
+const BACKTRACES: [&str; 3] = ["backtrace: ", "stack backtrace:", "\n   0: "];
+
+/// What a library says, as one line that is not too long.
+fn short(text: &str) -> String {
+    let end = BACKTRACES.iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
+    let words: Vec<&str> = text[..end].split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{} …", &line[..at]),
+        None => line,
     }
 }
 
@@ -199,5 +265,35 @@ fn text_of(error: &(dyn StdError + 'static)) -> String {
         }
         next = cause.source();
     }
-    text
+    short(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: &str, body: &str) -> LakeErrorKind {
+        let source = format!("Server returned non-2xx status code: {status}: {body}").into();
+        LakeError::from(ObjectStoreError::Generic { store: "S3", source }).kind()
+    }
+
+    #[test]
+    fn a_store_that_says_it_has_no_room_is_full() {
+        for (status, body) in [
+            ("507 Insufficient Storage", ""),
+            ("500 Internal Server Error", "<Code>XMinioStorageFull</Code>"),
+            ("403 Forbidden", "<Code>QuotaExceeded</Code>"),
+        ] {
+            assert_eq!(answered(status, body), LakeErrorKind::Full, "{status} {body}");
+        }
+        assert_eq!(answered("503 Slow Down", "<Code>SlowDown</Code>"), LakeErrorKind::Away);
+    }
+
+    #[test]
+    fn no_backtrace_is_told() {
+        let text = short("Parquet error: EOF\n\nbacktrace:    0: std::backtrace\n   1: core");
+        assert_eq!(text, "Parquet error: EOF");
+        assert_eq!(short("JSON error\n   0: <delta_kernel>\n"), "JSON error");
+        assert_eq!(short(&"ä".repeat(1000)).chars().count(), LONGEST + 2);
+    }
 }

@@ -11,8 +11,10 @@ use url::Url;
 use crate::{
     definition::TableDefinition,
     error::{LakeError, LakeErrorKind},
+    sound::SoundStore,
     storage::StorageConfig,
-    table::{LakeTable, TableProperties},
+    table::{LakeTable, OWNER, TableProperties},
+    tables::ALL,
 };
 
 /// Where the tables are.
@@ -20,6 +22,7 @@ use crate::{
 pub struct Lake {
     root: Url,
     store: Arc<dyn ObjectStore>,
+    owner: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Lake {
@@ -36,12 +39,23 @@ impl Lake {
     pub fn open(storage: &StorageConfig) -> Result<Self, LakeError> {
         let root = storage.root()?;
         let store = storage.store(&root)?;
-        Ok(Self { root, store })
+        Ok(Self::over(root, store))
     }
 
     /// A lake over a store of the caller's.
     pub fn over(root: Url, store: Arc<dyn ObjectStore>) -> Self {
-        Self { root, store }
+        Self { root, store: Arc::new(SoundStore(store)), owner: None }
+    }
+
+    /// The same, as the lake of this name knows it: tables of others are not read.
+    #[must_use]
+    pub fn owned_by(self, owner: &str) -> Self {
+        Self { owner: Some(owner.into()), ..self }
+    }
+
+    /// The name of the lake.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 
     /// Its root, which ends with a slash.
@@ -75,9 +89,27 @@ impl Lake {
             }
             let mut table = DeltaTable::new(log_store);
             table.load().await?;
+            self.check_table(path, &table)?;
             Ok(Some(table))
         };
         open().await.map_err(|error: LakeError| error.of(path))
+    }
+
+    /// Whether a table is this lake's. Those of gold do not say.
+    fn check_table(&self, path: &str, table: &DeltaTable) -> Result<(), LakeError> {
+        match table.snapshot()?.metadata().configuration().get(OWNER) {
+            Some(owner) => self.check_owner(owner),
+            None if ALL.iter().any(|declared| declared.path() == path) => self.check_owner("nobody"),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether something of this owner is this lake's.
+    pub(crate) fn check_owner(&self, owner: &str) -> Result<(), LakeError> {
+        match self.owner() {
+            Some(own) if own != owner => Err(LakeError::other_owner(owner, own)),
+            _ => Ok(()),
+        }
     }
 
     /// Opens a table that is declared, and makes it where there is none. One that an older

@@ -6,7 +6,10 @@
 //! made. [`Appender`] commits rows together with how far the log is in them.
 
 mod append;
+#[cfg(test)]
+mod bucket;
 mod cell;
+mod claim;
 mod columns;
 mod date;
 mod decimal;
@@ -14,6 +17,8 @@ mod declare;
 mod definition;
 mod error;
 mod evolve;
+#[cfg(test)]
+mod faults;
 mod kept;
 mod lake;
 mod progress;
@@ -21,6 +26,7 @@ mod quarantine;
 mod rebuild;
 mod replace;
 mod schema;
+mod sound;
 mod storage;
 mod table;
 pub mod tables;

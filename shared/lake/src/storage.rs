@@ -3,19 +3,29 @@
 //! A bucket needs conditional puts (`If-None-Match`), which every current S3 has:
 //! two writers must not make the same version of a table.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use deltalake::{
     DeltaResult, ObjectStore,
     logstore::{LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig as DeltaStorage, default_logstore},
 };
 use object_store::{
+    BackoffConfig, ClientConfigKey, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     local::LocalFileSystem,
 };
 use url::Url;
 
 use crate::error::{LakeError, LakeErrorKind};
+
+/// How long a request to a bucket is repeated until the lake tells that it is away: the
+/// lake repeats whatever it was after that.
+const REPEATED: Duration = Duration::from_secs(10);
+/// Pauses between two tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// How long a request may take: that of a large file over a slow network, too.
+const REQUEST_TIMEOUT: &str = "60 seconds";
 
 /// Where the lake is.
 #[derive(Debug, Clone)]
@@ -70,7 +80,11 @@ impl StorageConfig {
             }
             return Ok(Arc::new(LocalFileSystem::new()));
         }
-        let mut builder = AmazonS3Builder::from_env().with_url(root.as_str());
+        let backoff = BackoffConfig { init_backoff: FIRST_PAUSE, max_backoff: LONGEST_PAUSE, base: 2.0 };
+        let retry = RetryConfig { backoff, retry_timeout: REPEATED, ..RetryConfig::default() };
+        let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
+        let mut builder =
+            AmazonS3Builder::from_env().with_url(root.as_str()).with_retry(retry).with_config(timeout, REQUEST_TIMEOUT);
         for (key, value) in &self.s3.0 {
             let key = AmazonS3ConfigKey::from_str(key)?;
             builder = builder.with_config(key, value);

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The property that names the lake that a table belongs to.
-const OWNER: &str = "tidemill.lake";
+pub(crate) const OWNER: &str = "tidemill.lake";
 
 /// How a table is made.
 #[derive(Debug, Clone)]
@@ -120,7 +120,7 @@ impl LakeTable {
         let metadata = self.table.snapshot()?.metadata();
         let owner = TableProperties::owner_of(&self.table)?.unwrap_or_else(|| "nobody".into());
         if owner != properties.owner {
-            return other(format!("it belongs to the lake {owner}, and this one is {}", properties.owner));
+            return Err(LakeError::other_owner(owner, &properties.owner));
         }
         match metadata.partition_columns() == self.definition.partitioned_by {
             true => Ok(()),

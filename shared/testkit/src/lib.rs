@@ -3,15 +3,19 @@
 
 use std::{io::Write, net::SocketAddr, path::PathBuf};
 
+mod gate;
 mod memory;
 mod overheard;
 mod postgres;
+mod s3;
 mod texts;
 mod wait;
 
+pub use gate::{Gate, GateMode};
 pub use memory::{memory_limit, peak_memory};
 pub use overheard::Overheard;
 pub use postgres::Postgres;
+pub use s3::S3Server;
 pub use tempfile::TempDir;
 pub use texts::any_texts;
 pub use tidemill_embedded::{NatsServer, Password as NatsPassword, SlackStandIn as FakeSlack};

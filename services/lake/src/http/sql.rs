@@ -80,6 +80,10 @@ impl SqlRequestError {
             Self::Sql(SqlError::Lake(error)) if error.code() == Code::LakeStore => {
                 problem.detail("the lake's store is away").retry_after(5)
             }
+            // Of its own words, which name no place.
+            Self::Sql(SqlError::Lake(error)) if error.code() == Code::LakeSchema => {
+                problem.detail(error.reason()).retry_after(5)
+            }
             // The title says it.
             Self::Sql(SqlError::Lake(_)) => problem.retry_after(5),
             Self::Sql(SqlError::Busy) => problem.detail(self.to_string()).retry_after(1),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidemill_batch_views::{ColumnState, TableState};
+use tidemill_batch_views::{ColumnState, TableListing, TableState, UnreadableTable};
 use tidemill_domain::Timestamp;
 use tidemill_service::Problem;
 use utoipa::ToSchema;
@@ -16,6 +16,20 @@ use crate::committer::TableStanding;
 #[derive(Serialize, ToSchema)]
 pub(super) struct TableList {
     tables: Vec<TableEntry>,
+    /// Tables that cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<UnreadableEntry>,
+}
+
+/// A table that cannot be read.
+#[derive(Serialize, ToSchema)]
+struct UnreadableEntry {
+    /// Its name, for instance `silver.events`.
+    name: String,
+    /// The code of what is wrong.
+    code: &'static str,
+    /// What is wrong.
+    detail: String,
 }
 
 /// A table.
@@ -58,6 +72,13 @@ struct ColumnEntry {
     about: Option<&'static str>,
 }
 
+impl UnreadableEntry {
+    fn of(table: UnreadableTable) -> Self {
+        let UnreadableTable { name, error } = table;
+        Self { name, code: error.code().as_str(), detail: error.to_string() }
+    }
+}
+
 impl TableEntry {
     fn of(table: TableState, TableStanding { version: written_version, reached }: TableStanding) -> Self {
         let TableState { name, about, version, changed_at, files, bytes, columns } = table;
@@ -86,5 +107,7 @@ pub(super) async fn tables(State(api): State<LakeApi>) -> Result<Json<TableList>
         let standing = written.get(&table.name).copied().unwrap_or_default();
         TableEntry::of(table, standing)
     };
-    Ok(Json(TableList { tables: api.engine.tables().await?.into_iter().map(entry).collect() }))
+    let TableListing { tables, unreadable } = api.engine.tables().await?;
+    let tables = tables.into_iter().map(entry).collect();
+    Ok(Json(TableList { tables, unreadable: unreadable.into_iter().map(UnreadableEntry::of).collect() }))
 }

@@ -121,19 +121,22 @@ impl TestShop {
         self.lake_with("")
     }
 
-    /// The same, with further settings. Without some of quality it measures none, so that the
-    /// log has what was sent and no more.
+    /// The same, with further sections of settings.
     pub(crate) fn lake_with(&self, more: &str) -> TestLake {
+        TestLake::start(&self.settings("lake.db", &self.folder().join("lake").display().to_string(), more))
+    }
+
+    /// The settings of a lake with this database and root, and more behind its section `lake`. Without
+    /// some of quality it measures none, so that the log has what was sent and no more.
+    pub(crate) fn settings(&self, database: &str, root: &str, more: &str) -> String {
         let quality = if more.contains("[quality]") { "" } else { "[quality]\nevery_seconds = 0\n" };
-        let path = |name: &str| self.folder().join(name).display().to_string();
-        let toml = format!(
+        format!(
             "[http]\nlisten = \"127.0.0.1:0\"\n[auth]\nopen = true\n[nats]\nurl = {:?}\n[store]\nurl = \"sqlite://{}\"\n\
-             [lake]\nurl = {:?}\ncheckpoint_interval = 5\n[bronze]\nevery_seconds = 1\n[silver]\nevery_seconds = 1\n{quality}{more}",
+             [bronze]\nevery_seconds = 1\n[silver]\nevery_seconds = 1\n{quality}\
+             [lake]\nurl = {root:?}\ncheckpoint_interval = 5\n{more}",
             self.suite.nats_url(),
-            path("lake.db"),
-            path("lake"),
-        );
-        TestLake::start(&toml)
+            self.folder().join(database).display(),
+        )
     }
 }
 
@@ -145,8 +148,34 @@ pub(crate) struct TestLake {
     context: Context,
 }
 
+/// A lake that may not have started.
+pub(crate) struct StartingLake {
+    runtime: Runtime,
+    pub(crate) context: Context,
+}
+
+impl StartingLake {
+    /// Begins to start it, and does not wait for that.
+    pub(crate) fn begin(toml: &str) -> Self {
+        let config: Config = tidemill_service::config::parse(toml).expect("the configuration parses");
+        let context = Context::new("lake");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (handle, of_lake) = (runtime.handle().clone(), context.clone());
+        // It ends when it is shut down.
+        std::thread::spawn(move || handle.block_on(LakeService::start(config, of_lake)).map(drop));
+        Self { runtime, context }
+    }
+
+    /// Ends it where it stands.
+    pub(crate) fn kill(self) {
+        self.context.shutdown.cancel();
+        self.runtime.shutdown_background();
+    }
+}
+
 impl TestLake {
-    fn start(toml: &str) -> Self {
+    pub(crate) fn start(toml: &str) -> Self {
         let config: Config = tidemill_service::config::parse(toml).expect("the configuration parses");
         let context = Context::new("lake");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -157,6 +186,11 @@ impl TestLake {
         });
         let address = starting.expect("the lake starts").address;
         Self { address, runtime, context }
+    }
+
+    /// What keeps it from being ready, by what it is of.
+    pub(crate) fn problems(&self) -> BTreeMap<&'static str, String> {
+        self.context.health.problems()
     }
 
     /// Ends it where it stands.

@@ -9,7 +9,7 @@ use tidemill_testkit::crate_folder;
 use crate::{
     common::TestShop,
     generated::{same, same_json},
-    settings_page,
+    settings_page, tables_page,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,6 +24,7 @@ async fn the_reference_is_up_to_date() {
     let stale: Vec<String> = [
         same_json(&folder, "lake.openapi.json", &openapi),
         same_json(&folder, "lake.settings.json", &settings),
+        same(&folder, "lake-tables.md", tables_page::page()),
         same(&folder, "lake.settings.md", settings_page::of("lake", &settings)),
     ]
     .into_iter()

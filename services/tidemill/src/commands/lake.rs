@@ -18,10 +18,21 @@ use crate::{
 
 /// Characters of a name that are shown.
 const NAME: usize = 70;
+/// Characters of what is wrong that are shown.
+const DETAIL: usize = 300;
 
 #[derive(Deserialize)]
 struct ListedTables {
     tables: Vec<ListedTable>,
+    #[serde(default)]
+    unreadable: Vec<ListedFault>,
+}
+
+#[derive(Deserialize)]
+struct ListedFault {
+    name: String,
+    code: String,
+    detail: String,
 }
 
 #[derive(Deserialize)]
@@ -50,9 +61,14 @@ async fn tables(arguments: LakeTables) -> Ended {
         say!("{}", String::from_utf8_lossy(&answer));
         return Ok(ExitCode::SUCCESS);
     }
-    let ListedTables { tables } = serde_json::from_slice(&answer)?;
+    let ListedTables { tables, unreadable } = serde_json::from_slice(&answer)?;
+    for ListedFault { name, code, detail } in &unreadable {
+        say!("{} cannot be read: {} ({})", plain(name, NAME), plain(detail, DETAIL), plain(code, NAME));
+    }
     if tables.is_empty() {
-        say!("No tables yet.");
+        if unreadable.is_empty() {
+            say!("No tables yet.");
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let now = SystemClock.now();

@@ -11,7 +11,7 @@ use deltalake::{
     },
 };
 use futures::{StreamExt as _, TryStreamExt as _, future::ready, stream};
-use tidemill_domain::Timestamp;
+use tidemill_domain::{Outage as _, Timestamp};
 use tidemill_lake_tables::tables::ALL;
 
 use super::{
@@ -46,6 +46,24 @@ pub struct TableState {
     pub bytes: i64,
     /// Its columns, and their types.
     pub columns: Vec<ColumnState>,
+}
+
+/// A table that cannot be read.
+#[derive(Debug)]
+pub struct UnreadableTable {
+    /// As questions name it.
+    pub name: String,
+    /// Why it cannot be read.
+    pub error: SqlError,
+}
+
+/// What there is.
+#[derive(Debug, Default)]
+pub struct TableListing {
+    /// Tables that can be read.
+    pub tables: Vec<TableState>,
+    /// The others.
+    pub unreadable: Vec<UnreadableTable>,
 }
 
 /// Tables as a session has them: by their paths, the versions.
@@ -98,11 +116,30 @@ impl SqlEngine {
     /// All tables, with how fresh they are.
     ///
     /// # Errors
-    /// The store is away, or a table cannot be read.
-    pub async fn tables(&self) -> Result<Vec<TableState>, SqlError> {
-        let paths = self.paths();
-        let tables = self.existing(paths.clone()).await.map_err(|error| error.of_tables(&paths))?;
-        tables.into_iter().map(|(path, table)| state(&path, &table)).collect()
+    /// The store is away.
+    pub async fn tables(&self) -> Result<TableListing, SqlError> {
+        let open = |path: String| async move {
+            let opened = self.lake.existing(&path).await;
+            (path, opened)
+        };
+        let mut opened = stream::iter(self.paths()).map(open).buffered(OPENED_AT_ONCE);
+        let mut listing = TableListing::default();
+        while let Some((path, opened)) = opened.next().await {
+            let state = match opened {
+                Ok(None) => continue,
+                Ok(Some(table)) => state(&path, &table),
+                Err(error) if error.is_outage() => return Err(error.into()),
+                Err(error) => Err(error.into()),
+            };
+            match state {
+                Ok(state) => listing.tables.push(state),
+                Err(error) => {
+                    let (name, error) = (path.replace('/', "."), error.of_tables(&[path]));
+                    listing.unreadable.push(UnreadableTable { name, error });
+                }
+            }
+        }
+        Ok(listing)
     }
 
     /// Makes those tables of these known to a session that there are.

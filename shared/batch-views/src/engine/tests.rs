@@ -33,6 +33,10 @@ impl TestLake {
     }
 
     async fn append(&self, first: i64) {
+        self.append_to("silver/orders", first).await;
+    }
+
+    async fn append_to(&self, path: &str, first: i64) {
         let amounts = [1_000_000_000_000_i128, -500_000_000_000, 1].map(Some);
         let amounts: Decimal128Array = amounts.into_iter().collect();
         let columns: [(&str, ArrayRef); 3] = [
@@ -41,9 +45,9 @@ impl TestLake {
             ("net", Arc::new(amounts.with_precision_and_scale(38, 12).expect("amounts"))),
         ];
         let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)));
-        let known = self.lake.existing("silver/orders").await.expect("is asked");
+        let known = self.lake.existing(path).await.expect("is asked");
         let snapshot = known.as_ref().map(|table| table.snapshot().expect("loaded").snapshot().clone());
-        let builder = WriteBuilder::new(self.lake.log_store("silver/orders").expect("a store"), snapshot);
+        let builder = WriteBuilder::new(self.lake.log_store(path).expect("a store"), snapshot);
         builder
             .with_input_batches([batch.expect("a batch")])
             .with_save_mode(SaveMode::Append)
@@ -183,9 +187,59 @@ async fn an_answer_is_written_in_each_form_without_a_loss() {
 #[tokio::test]
 async fn tables_tell_how_fresh_they_are() {
     let lake = TestLake::new().await;
-    let tables = lake.engine(SqlLimits::default()).tables().await.expect("lists");
-    let [orders] = tables.as_slice() else { panic!("{tables:?}") };
+    let listing = lake.engine(SqlLimits::default()).tables().await.expect("lists");
+    let [orders] = listing.tables.as_slice() else { panic!("{listing:?}") };
     assert_eq!((orders.name.as_str(), orders.version, orders.files), ("silver.orders", 1, 2));
     assert!(orders.changed_at.is_some() && orders.bytes > 0);
     assert_eq!(orders.columns[2].kind, "decimal(38,12)");
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_read_takes_no_other_away() {
+    let lake = TestLake::new().await;
+    lake.append_to("gold/daily_metrics", 0).await;
+    let engine = lake.engine(SqlLimits::default());
+    let log = lake.folder.path().join("silver/orders/_delta_log").join(format!("{:020}.json", 1));
+    let whole = std::fs::read(&log).expect("a log");
+    std::fs::write(&log, &whole[..100]).expect("writes");
+    let listing = engine.tables().await.expect("lists");
+    let [daily] = listing.tables.as_slice() else { panic!("{listing:?}") };
+    assert_eq!(daily.name, "gold.daily_metrics");
+    let [orders] = listing.unreadable.as_slice() else { panic!("{listing:?}") };
+    assert_eq!((orders.name.as_str(), orders.error.code()), ("silver.orders", Code::LakeDamaged));
+    let folder = lake.folder.path().display().to_string();
+    assert!(!orders.error.to_string().contains(&folder), "{}", orders.error);
+    let count = |table: &str| format!("select count(*) as n from {table}");
+    assert_eq!(csv(&engine, &count("gold.daily_metrics"), None).await.as_deref(), Ok("n\n3\n"));
+    assert_eq!(csv(&engine, &count("silver.orders"), None).await, Err(Code::LakeDamaged));
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_or_cut_is_damage() {
+    let lake = TestLake::new().await;
+    let engine = lake.engine(SqlLimits::default());
+    let table = lake.lake.existing("silver/orders").await.expect("answers").expect("a table");
+    let uri = table.get_file_uris().expect("files").next().expect("a file");
+    let file = std::path::PathBuf::from(uri.trim_start_matches("file://"));
+    let whole = std::fs::read(&file).expect("a file");
+    std::fs::write(&file, &whole[..whole.len() / 2]).expect("writes");
+    let sum = "select sum(net) as net from silver.orders";
+    assert_eq!(csv(&engine, sum, None).await, Err(Code::LakeDamaged), "cut");
+    std::fs::remove_file(&file).expect("is there");
+    assert_eq!(csv(&engine, sum, None).await, Err(Code::LakeDamaged), "missing");
+    std::fs::write(&file, &whole).expect("writes");
+    assert_eq!(csv(&engine, sum, None).await.as_deref(), Ok("net\n1.000000000002\n"), "put back");
+}
+
+#[tokio::test]
+async fn a_table_of_another_lake_is_not_answered_from() {
+    let lake = TestLake::new().await;
+    lake.append_to("gold/daily_metrics", 0).await;
+    let of_shop = TestLake { lake: lake.lake.clone().owned_by("shop"), folder: lake.folder };
+    let engine = of_shop.engine(SqlLimits::default());
+    assert_eq!(csv(&engine, "select * from silver.orders", None).await, Err(Code::LakeSchema));
+    let listing = engine.tables().await.expect("lists");
+    let unreadable: Vec<_> = listing.unreadable.iter().map(|table| (table.name.as_str(), table.error.code())).collect();
+    assert_eq!(unreadable, [("silver.orders", Code::LakeSchema)]);
+    assert_eq!(listing.tables.len(), 1, "one of gold need not say whose it is");
 }

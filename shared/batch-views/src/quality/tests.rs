@@ -89,6 +89,13 @@ impl TestLake {
                 quality_score: row.score,
                 year,
                 month,
+                email: None,
+                phone: None,
+                has_address: None,
+                profile: None,
+                quality_failed: None,
+                warnings: None,
+                redrive: None,
             });
         }
         let known = self.lake.existing(EVENTS).await.expect("is asked");

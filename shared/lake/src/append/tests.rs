@@ -8,12 +8,22 @@ use crate::{
     tables::{BronzeEvent, SilverEvent},
 };
 
-pub(super) fn properties(owner: &str) -> TableProperties {
+pub(crate) fn properties(owner: &str) -> TableProperties {
     TableProperties { owner: owner.into(), checkpoint_interval: 10, log_retention_hours: 24, deleted_files_hours: 24 }
 }
 
 /// A part with a row for each sequence.
-pub(super) fn part(partition: u16, sequences: impl IntoIterator<Item = i64>, reaches: i64) -> TablePart {
+pub(crate) fn part(partition: u16, sequences: impl IntoIterator<Item = i64>, reaches: i64) -> TablePart {
+    part_of(partition, sequences, reaches, "{}")
+}
+
+/// The same, of rows with this event.
+pub(crate) fn part_of(
+    partition: u16,
+    sequences: impl IntoIterator<Item = i64>,
+    reaches: i64,
+    event: &str,
+) -> TablePart {
     let mut rows = TableRows::new().expect("rows");
     for raw_seq in sequences {
         let Date { year, month, day } = Timestamp::EPOCH.into();
@@ -28,7 +38,7 @@ pub(super) fn part(partition: u16, sequences: impl IntoIterator<Item = i64>, rea
             id: &id,
             time: Timestamp::EPOCH,
             backfill: None,
-            event: "{}",
+            event,
             year,
             month,
             day,
@@ -114,7 +124,7 @@ async fn a_table_of_another_lake_or_shape_is_refused() {
     drop(appender(&lake).await);
     let error = lake.table(&BronzeEvent::TABLE, &properties("b")).await.expect_err("another lake");
     assert_eq!(error.code(), Code::LakeSchema);
-    assert_eq!(error.to_string(), "bronze.events: it belongs to the lake a, and this one is b");
+    assert_eq!(error.to_string(), "lake_schema: bronze.events: it belongs to the lake a, and this one is b");
     // Silver's columns at the place of bronze.
     static MOVED: crate::TableDefinition = crate::TableDefinition { layer: crate::Layer::Bronze, ..SilverEvent::TABLE };
     let error = lake.table(&MOVED, &properties("a")).await.expect_err("another table");
