@@ -120,7 +120,7 @@ impl LakeTable {
         let metadata = self.table.snapshot()?.metadata();
         let owner = TableProperties::owner_of(&self.table)?.unwrap_or_else(|| "nobody".into());
         if owner != properties.owner {
-            return Err(LakeError::other_owner(owner, &properties.owner));
+            return Err(LakeError::other_owner(&owner, &properties.owner));
         }
         match metadata.partition_columns() == self.definition.partitioned_by {
             true => Ok(()),
