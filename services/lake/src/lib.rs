@@ -84,14 +84,13 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let (lake, properties) = open_lake(&config, &context, &store).await?;
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
-    let tables = (&lake, &properties, &committers);
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: views.engine.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
         gold: views.gold.clone(),
-        rebuilder: Arc::new(Rebuilder::new(&context, bus.partitions(), &store, tables, &views)),
+        rebuilder: Rebuilder::of(&context, bus.partitions(), &store, (&lake, &properties, &committers), &views),
     };
     server.install(http::routes(&access, api))?;
     // Before it takes a share of the log: what it cannot write others may.

@@ -55,14 +55,14 @@ enum RunEnd {
 
 impl Rebuilder {
     /// Of the tables of a lake, and of what is computed from them.
-    pub(crate) fn new(
+    pub(crate) fn of(
         context: &Context,
         partitions: PartitionCount,
         store: &Store,
         (lake, properties, committers): (&Lake, &TableProperties, &Committers),
         views: &LakeViews,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        Arc::new(Self {
             context: context.clone(),
             lake: lake.clone(),
             cold: views.cold.clone(),
@@ -72,7 +72,7 @@ impl Rebuilder {
             committers: committers.clone(),
             engine: views.engine.clone(),
             gold: views.gold.clone(),
-        }
+        })
     }
 
     /// Begins a run; `None` where another one is under way.
