@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use tidemill_definitions::Metrics;
 use tidemill_domain::Outage;
-use tidemill_lake_tables::{Lake, LakeError, LakeErrorKind};
+use tidemill_lake_tables::{Lake, LakeError, LakeErrorKind, TableProperties};
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
@@ -63,6 +63,15 @@ impl Service for LakeService {
     }
 }
 
+/// The place of the tables, and whose they are.
+async fn open_lake(config: &Config, context: &Context, store: &Store) -> Result<(Lake, TableProperties), StartError> {
+    let storage = config.lake.storage();
+    let lake = context.retry("lake", async || Lake::open(&storage), LakeError::is_outage).await?;
+    let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
+    let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
+    Ok((lake.owned_by(&name), config.lake.properties(name)))
+}
+
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     config.check()?;
     let silver_rules = Arc::new(SilverRules::load(&config.contracts)?);
@@ -70,12 +79,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?;
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
-    let store = context.retry("store", || Store::open(&config.store), tidemill_store::Error::is_transient).await?;
-    let lake = context.retry("lake", async || Lake::open(&config.lake.storage()), LakeError::is_outage).await?;
-    let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
-    let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
-    let lake = lake.owned_by(&name);
-    let properties = config.lake.properties(name);
+    let open_store = || Store::open(&config.store);
+    let store = context.retry("store", open_store, tidemill_store::Error::is_transient).await?;
+    let (lake, properties) = open_lake(&config, &context, &store).await?;
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
     let api = http::LakeApi {

@@ -129,7 +129,7 @@ impl QuarantineKeeper {
             }
             Ok(events)
         };
-        read.await.map_err(|error: LakeError| error.of(&QuarantinedEvent::TABLE))
+        read.await.map_err(|error: LakeError| error.of(QuarantinedEvent::TABLE))
     }
 
     async fn reached(&self) -> Result<Reached, LakeError> {

@@ -75,8 +75,10 @@ async fn written(shop: &TestShop) -> Lake {
         [&BronzeEvent::TABLE, &RejectedBody::TABLE, &SilverEvent::TABLE, &SilverOrderLine::TABLE, &SilverOrder::TABLE];
     for definition in declared {
         let mut table = tables.table(definition, &properties).await.expect("a table");
-        table.compact(goal).await.expect("is compacted");
-        table.vacuum().await.expect("is cleaned up");
+        let mut kept = tables.table(definition, &properties).await.expect("a table").kept();
+        kept.compact(goal).await.expect("is compacted");
+        kept.vacuum().await.expect("is cleaned up");
+        table.refresh().await.expect("is read again");
         table.checkpoint().await.expect("is made");
     }
     tables

@@ -1,5 +1,7 @@
 //! How new the events are that a table of gold covers.
 
+use std::collections::BTreeMap;
+
 use deltalake::datafusion::prelude::SessionContext;
 use tidemill_domain::Timestamp;
 
@@ -11,6 +13,9 @@ use crate::{
 
 /// How far back it is looked for events that gold has.
 const LOOKED_BACK: i64 = 24 * 3_600_000;
+
+/// Of all events, and of those that the suite does not tell itself.
+type NewestTimes = (Option<Timestamp>, Option<Timestamp>);
 
 /// When ingestion took the newest event in that a table has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,17 +44,17 @@ impl Gold {
         }
         let reached = Coverage::of_silver(&context).await?;
         // Tables that were computed together cover the same.
-        let mut asked: Vec<(String, (Option<Timestamp>, Option<Timestamp>))> = Vec::new();
+        let mut asked: BTreeMap<String, NewestTimes> = BTreeMap::new();
         for (path, app) in self.apps() {
             let Some(table) = engine.lake().existing(&path).await? else { continue };
             let covered = reached.of_gold(&table, &app).await?;
             let (newest, newest_sent) = match reached.behind(&covered) {
                 None => (silver.newest, silver.newest_sent),
-                Some(behind) => match asked.iter().find(|(known, _)| *known == behind) {
-                    Some((_, found)) => *found,
+                Some(behind) => match asked.get(&behind) {
+                    Some(found) => *found,
                     None => {
                         let found = newest_but(&context, &behind, silver.newest).await?;
-                        asked.push((behind, found));
+                        asked.insert(behind, found);
                         found
                     }
                 },
@@ -65,7 +70,7 @@ async fn newest_but(
     context: &SessionContext,
     behind: &str,
     newest: Option<Timestamp>,
-) -> Result<(Option<Timestamp>, Option<Timestamp>), SqlError> {
+) -> Result<NewestTimes, SqlError> {
     let Some(newest) = newest else { return Ok((None, None)) };
     let from = newest.plus_millis(-LOOKED_BACK);
     let sql = format!(
