@@ -86,10 +86,11 @@ async fn two_writers_in_a_bucket_write_each_row_once() {
     join_all([write_all(lake.clone(), LAST, hasty), write_all(lake.clone(), LAST, patient)]).await;
     assert_eq!(sequences(&lake).await, (1..=LAST).collect::<Vec<_>>());
 
-    let mut table = lake.table(&BronzeEvent::TABLE, &properties("a")).await.expect("a table");
+    let table = lake.table(&BronzeEvent::TABLE, &properties("a")).await.expect("a table");
     let goal = CompactionGoal { file_bytes: NonZeroU64::MIN.saturating_add(1 << 20), least_files: 2 };
-    let compacted = table.compact(goal).await.expect("is compacted");
+    let compacted = table.kept().compact(goal).await.expect("is compacted");
     assert_ne!(compacted, Compacted::default());
+    let mut table = lake.table(&BronzeEvent::TABLE, &properties("a")).await.expect("a table");
     table.checkpoint().await.expect("is made");
     assert_eq!(sequences(&lake).await, (1..=LAST).collect::<Vec<_>>(), "the same rows in fewer files");
 }
@@ -148,7 +149,8 @@ async fn uploads_that_are_cut_leave_the_table_as_it_was() {
     append(&lake, big(2)).await.expect("is written");
 
     // A file of so many bytes is sent in parts.
-    let mut table = lake.table(&BronzeEvent::TABLE, &properties("a")).await.expect("a table");
+    let table = lake.table(&BronzeEvent::TABLE, &properties("a")).await.expect("a table");
+    let mut table = table.kept();
     let goal = CompactionGoal { file_bytes: NonZeroU64::MIN.saturating_add(64 << 20), least_files: 2 };
     gate.set(GateMode::Cut(2 * MEGABYTE));
     assert_eq!(table.compact(goal).await.expect_err("it is cut").code(), Code::LakeStore);
