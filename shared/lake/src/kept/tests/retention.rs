@@ -1,5 +1,7 @@
 //! Whole folders go once they are over, and nothing else does.
 
+use tidemill_domain::{Clock, SystemClock};
+
 use super::*;
 use crate::kept::{Dropped, Retention, complete_since};
 
@@ -15,10 +17,7 @@ async fn folders_that_are_over_go_unless_something_was_written_to_them() {
     // Of the days 31, 62 and 93 since 1970.
     appender.append(&[part(1, &[1, 2, 3])]).await.expect("appends");
     let mut kept = lake.table(&BronzeEvent::TABLE, &properties()).await.expect("a table").kept();
-    let later = |days: i64| {
-        let written = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
-        Timestamp::saturating_from_millis(i64::try_from(written.as_millis()).expect("soon") + days * DAY)
-    };
+    let later = |days: i64| SystemClock.now().plus_millis(days * DAY);
     let fresh = Retention { before: 63, unchanged_since: later(-1) };
     assert_eq!(kept.drop_old(fresh).await.expect("drops"), Dropped::default(), "the log may have it");
     assert_eq!(complete_since(kept.delta()).await.expect("answers"), None);
