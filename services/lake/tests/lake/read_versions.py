@@ -33,6 +33,8 @@ def by_spark():
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # A small table is no work for fifty tasks.
+        "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.shuffle.partitions": "1",
     }
     builder = SparkSession.builder.master("local[2]")

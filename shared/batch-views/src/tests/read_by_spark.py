@@ -28,6 +28,8 @@ settings = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # A small table is no work for fifty tasks.
+    "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.session.timeZone": "Asia/Kolkata",
     "spark.sql.warehouse.dir": asked["root"] + "/.spark",
