@@ -66,7 +66,8 @@ impl TableWriter {
                     let _ = answer.send(self.reached(&app).await);
                 }
                 Some(WriterOrder::Pause { resumed, answer }) => {
-                    if answer.send(Ok(())).is_ok() {
+                    let is_awaited = answer.send(Ok(())).is_ok();
+                    if is_awaited {
                         // Whoever paused it may just go away.
                         let _ = resumed.await;
                     }
