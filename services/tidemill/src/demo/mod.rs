@@ -29,7 +29,7 @@ use crate::{
     suite::{self, Extras, Jaeger, Whereabouts, with_suite},
 };
 use catalogue::Currencies;
-use scenario::{Expected, Scenario, Step};
+use scenario::{Scenario, Step};
 use takings::Takings;
 
 /// Events in a request, for those that are not traced.
