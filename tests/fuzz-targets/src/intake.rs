@@ -104,6 +104,10 @@ fn is_an_event(line: &[u8]) {
         // Only redriving gives that attribute.
         return;
     }
+    if event.source.starts_with("tidemill/") {
+        // Only what the suite measures itself has such a source.
+        return;
+    }
     let again =
         fuzzing::validate_request("/v1/events", &headers, Bytes::copy_from_slice(line)).map(|j| (j.lines, j.rejected));
     assert_eq!(again, Ok((vec![line.to_vec()], Vec::new())), "{}", line.escape_ascii());
