@@ -225,6 +225,11 @@ async fn rows_out_of_the_quarantine_come_back_too() {
     redrive(&shop, &lake).await;
     shop.post(&[refund("q-1"), refund("q-2")], None).await;
     counts("events of silver", 8, async || shop.rows("silver/events", &["id"]).await.len()).await;
+    let refunded = async || {
+        let told = shop.rows("silver/orders", &["status"]).await;
+        told.into_iter().filter(|row| row[0] == "partly_refunded").count()
+    };
+    counts("orders that were refunded", 2, refunded).await;
     settled(&shop).await;
     let held = sorted(&shop, "silver/quarantine", &["raw_seq", "index", "redrive"]).await;
     let (lines, orders) =

@@ -194,5 +194,5 @@ async fn a_table_of_an_older_release_gets_the_columns_that_it_lacks() {
     assert_eq!(told, [["1", ""], ["2", ""]]);
     // An older release does not write to it any more.
     let error = lake.table(&PARTLY, &properties).await.expect_err("a newer table");
-    assert_eq!(error.to_string(), "bronze.events: its column backfill is not known to this release");
+    assert_eq!(error.to_string(), "lake_schema: bronze.events: its column backfill is not known to this release");
 }
