@@ -55,6 +55,7 @@ impl Settings<'_> {
         match self.service {
             Service::Recommendation => {
                 sections.push(section("rules", &[("file", path(&self.folder.join("config").join(RULES.0)))]));
+                sections.push(section("measure", &[("interval_seconds", 0.to_string())]));
             }
             Service::Lake => sections.extend(self.lake()),
             _ => {}
@@ -62,8 +63,9 @@ impl Settings<'_> {
         sections.concat()
     }
 
-    /// Everything happens often, so that faults are likely to come into the midst of it.
-    fn lake(&self) -> [String; 5] {
+    /// Everything happens often, so that faults are likely to come into the midst of it. What is
+    /// measured is no part of it: the log has what was sent and no more.
+    fn lake(&self) -> [String; 6] {
         let every = |name, seconds: u32| section(name, &[("every_seconds", seconds.to_string())]);
         let interval = ("checkpoint_interval", 3.to_string());
         [
@@ -71,6 +73,7 @@ impl Settings<'_> {
             every("bronze", 1),
             every("silver", 1),
             every("gold", 5),
+            every("quality", 0),
             section("upkeep", &[("every_minutes", 1.to_string()), ("least_files", 4.to_string())]),
         ]
     }
