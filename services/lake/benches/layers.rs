@@ -1,7 +1,7 @@
 //! What bronze and silver cost, from the messages of the log to commits of their
 //! tables: seconds of CPU, bytes on disk, memory. Without NATS, on one thread.
 //!
-//! `cargo bench --package tidemill-lake --bench intake -- 500000` takes so many events,
+//! `cargo bench --package tidemill-lake --bench layers -- 500000` takes so many events,
 //! and `numbered` gives them ids that count up instead of UUIDs. In the end every event
 //! is looked for in every table.
 
