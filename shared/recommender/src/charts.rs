@@ -1,6 +1,6 @@
 //! What is in demand, whoever asks.
 
-use std::collections::HashSet;
+use std::{cmp::Ordering, collections::HashSet, sync::Arc};
 
 use tidemill_domain::Timestamp;
 
@@ -18,34 +18,86 @@ const HALF_LIVES: i64 = 20;
 /// are looked at.
 #[derive(Debug)]
 pub struct ChartParts {
-    n: usize,
     now: Timestamp,
     /// The place of the next item.
     next: usize,
-    popular: Vec<Charted>,
-    trending: Vec<Charted>,
+    popular: Leaders,
+    trending: Leaders,
 }
 
 impl ChartParts {
     /// Of `n` items each, as of `now`.
     #[must_use]
     pub const fn new(n: usize, now: Timestamp) -> Self {
-        Self { n, now, next: 0, popular: Vec::new(), trending: Vec::new() }
+        Self { now, next: 0, popular: Leaders::new(n), trending: Leaders::new(n) }
     }
 
     /// What is popular, and what is trending, once all items were looked at.
     #[must_use]
     pub fn end(self) -> (Vec<Charted>, Vec<Charted>) {
-        (first(self.popular, self.n), first(self.trending, self.n))
+        (self.popular.end(), self.trending.end())
     }
 }
 
-/// The first `n` of several parts. An item that went and came back meanwhile is in two.
-fn first(mut parts: Vec<Charted>, n: usize) -> Vec<Charted> {
-    parts.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.item.cmp(&b.item)));
-    let mut seen = HashSet::new();
-    parts.retain(|charted| seen.len() < n && seen.insert(charted.item.clone()));
-    parts
+/// An item that may be in a chart.
+#[derive(Debug)]
+struct Leader {
+    score: f64,
+    item: Arc<str>,
+    sessions: u32,
+}
+
+impl Leader {
+    /// The higher score first, and where that is equal the lower id.
+    fn rank(&self, other: &Self) -> Ordering {
+        other.score.total_cmp(&self.score).then_with(|| self.item.cmp(&other.item))
+    }
+}
+
+/// The first `n` of all items that were looked at so far, and some of the others. Most
+/// items have no chance, which their score alone says.
+#[derive(Debug)]
+struct Leaders {
+    n: usize,
+    kept: Vec<Leader>,
+    /// The score of the last of `n` that were found.
+    least: f64,
+}
+
+impl Leaders {
+    const fn new(n: usize) -> Self {
+        Self { n, kept: Vec::new(), least: 0.0 }
+    }
+
+    fn look_at(&mut self, item: &KnownItem, score: f64) {
+        if score <= 0.0 || score < self.least || self.n == 0 {
+            return;
+        }
+        let sessions = u32::try_from(item.sessions.len()).unwrap_or(u32::MAX);
+        self.kept.push(Leader { score, item: Arc::clone(&item.name), sessions });
+        if self.kept.len() >= self.n.saturating_mul(2) {
+            self.keep_first();
+        }
+    }
+
+    /// Drops what is behind the first `n`.
+    fn keep_first(&mut self) {
+        if self.kept.len() > self.n {
+            let (_, last, _) = self.kept.select_nth_unstable_by(self.n - 1, Leader::rank);
+            self.least = last.score;
+            self.kept.truncate(self.n);
+        }
+    }
+
+    /// In their order. An item that went and came back meanwhile was looked at twice.
+    fn end(mut self) -> Vec<Charted> {
+        self.kept.sort_unstable_by(Leader::rank);
+        let mut seen = HashSet::new();
+        let first = self.kept.iter().filter(|leader| seen.insert(&*leader.item)).take(self.n);
+        first
+            .map(|leader| Charted { item: (*leader.item).into(), score: leader.score, sessions: leader.sessions })
+            .collect()
+    }
 }
 
 impl Index {
@@ -53,9 +105,10 @@ impl Index {
     pub fn chart_on(&self, parts: &mut ChartParts, items: usize) -> bool {
         let places = parts.next..parts.next.saturating_add(items);
         let decayed = self.decayed(parts.now);
-        let of = || self.items.within(places.clone());
-        parts.popular.extend(charted(of(), |item| item.weight as f64, parts.n, |_| true));
-        parts.trending.extend(charted(of(), decayed, parts.n, |_| true));
+        for item in self.items.within(places.clone()) {
+            parts.popular.look_at(item, item.weight as f64);
+            parts.trending.look_at(item, decayed(item));
+        }
         parts.next = places.end;
         parts.next < self.items.places()
     }

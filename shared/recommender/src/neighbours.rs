@@ -76,8 +76,11 @@ impl Index {
     fn candidates(&self, wanted: &[Wanted], query: &Query<'_>) -> Vec<Neighbour> {
         let own = query.visitor.map(|visitor| self.going_on(&[visitor], query.at)).unwrap_or_default();
         let own: HashSet<u32, RandomState> = own.into_iter().collect();
-        let mut found: Vec<Neighbour> = Vec::new();
-        let mut places: HashMap<u32, usize, RandomState> = HashMap::default();
+        let sessions = |wanted: &Wanted| self.items.get(wanted.item).map_or(0, |known| known.sessions.len());
+        let most = wanted.iter().map(sessions).map(|count| count.min(self.settings.sessions_per_item as usize)).sum();
+        let mut found: Vec<Neighbour> = Vec::with_capacity(most);
+        let mut places: HashMap<u32, usize, RandomState> =
+            HashMap::with_capacity_and_hasher(most, RandomState::default());
         for Wanted { item, weight } in wanted {
             let Some(known) = self.items.get(*item) else { continue };
             let others = known.sessions.iter().rev().filter(|(_, slot)| !own.contains(slot));
