@@ -13,6 +13,8 @@ pub mod nexmark;
 mod service;
 pub mod shop;
 
+pub use service::Service;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,

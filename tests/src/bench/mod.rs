@@ -7,6 +7,7 @@ mod generator;
 mod growing;
 mod growth;
 mod history;
+mod lake;
 mod machine;
 mod nexmark;
 mod overload;
@@ -31,6 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::{
     asking::AnswerTimes,
+    lake::{LakeFigures, lake},
     nexmark::{NexmarkFigures, nexmark},
     recommend::{RecommendFigures, RecommendLoad, recommend},
 };
@@ -91,8 +93,8 @@ pub struct Options {
     pub keep: Option<PathBuf>,
     /// Whether the run's folder stays.
     pub keep_folder: bool,
-    /// Whether recommendation is measured, and not the rest.
-    pub with_recommendation: bool,
+    /// What is measured beside the services that every event goes through.
+    pub with: Option<Service>,
 }
 
 /// Holds a run.
@@ -171,11 +173,9 @@ impl Bench {
     fn new(options: &Options, folder: PathBuf, journal: Journal) -> Result<Self, Error> {
         let programs = folder.join("bin");
         let names = Service::CHAIN.map(|service| PathBuf::from(service.binary()));
-        let others = match options.with_recommendation {
-            true => vec![PathBuf::from(Service::Recommendation.binary())],
-            false => ["tidemill", "jetstream-relay"].map(PathBuf::from).into(),
-        };
-        stage_programs(&programs, &names.into_iter().chain(others).collect::<Vec<_>>())?;
+        let others = options.with.map(|service| PathBuf::from(service.binary()));
+        let tools = ["tidemill", "jetstream-relay"].map(PathBuf::from);
+        stage_programs(&programs, &names.into_iter().chain(others).chain(tools).collect::<Vec<_>>())?;
         let generator = LoadGenerator { program: programs.join("tidemill") };
         Ok(Self { store: options.store, seconds: float(options.seconds), folder, programs, generator, journal })
     }
@@ -231,21 +231,15 @@ fn reference_job() -> Load {
     }
 }
 
+/// Events of the shop, as fast as it goes.
+fn shop_load(events: u64) -> Load {
+    let (shape, metric, per_minute) = ("shop", "order_metrics", Some(SHOP_PER_MINUTE));
+    Load { shape, metric, events, per_minute, ..reference_job() }
+}
+
 impl Bench {
     async fn shop(&self, suite: &Suite) -> Result<ShopFigures, Error> {
-        let batched = Load {
-            shape: "shop",
-            metric: "order_metrics",
-            events: FIRST,
-            batch: 1_000,
-            connections: 8,
-            rate: None,
-            per_minute: Some(SHOP_PER_MINUTE),
-            begin: Some(SystemClock.now().plus_millis(-PAST)),
-            alert_every: 0,
-            customers: CUSTOMERS,
-            padding: 0,
-        };
+        let batched = shop_load(FIRST);
         let batched_report = self.sustained("the shop", suite, batched.clone()).await?.load;
         let begin = Some(SystemClock.now().plus_millis(-PAST / 2));
         let single = Load { batch: 1, connections: 64, begin, ..batched.clone() };

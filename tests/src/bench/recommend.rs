@@ -32,7 +32,7 @@ use crate::{error::Error, local::ports::Ports, service::Service};
 
 /// Sessions of a request while the index is filled, and while it is asked.
 const AT_ONCE: u64 = 300;
-const LIVE: u64 = 30;
+const LIVE: u64 = 100;
 const CONNECTIONS: usize = 8;
 /// How long ago the first session is.
 const PAST: i64 = 24 * 3_600_000;

@@ -17,6 +17,8 @@ pub(super) struct Scale {
     pub(super) rules: u64,
     /// Interactions that recommendation keeps in each partition; without, it does not run.
     pub(super) interactions: Option<u64>,
+    /// Whether the lake runs.
+    pub(super) with_lake: bool,
     /// Bytes that readers may have before them until senders are to wait.
     pub(super) backlog_bytes: Option<u64>,
 }
@@ -29,7 +31,8 @@ const RULES: [(&str, &str); 2] = [
 impl Scale {
     /// The services that run.
     pub(super) fn services(&self) -> Vec<Service> {
-        Service::CHAIN.into_iter().chain(self.interactions.map(|_| Service::Recommendation)).collect()
+        let lake = self.with_lake.then_some(Service::Lake);
+        Service::CHAIN.into_iter().chain(self.interactions.map(|_| Service::Recommendation)).chain(lake).collect()
     }
 
     /// Writes the metrics beyond the first into the folder of metrics.

@@ -56,6 +56,8 @@ pub(super) struct Settings<'a> {
     /// Without one, each service has a file in `stores`.
     pub(super) postgres: Option<SocketAddr>,
     pub(super) stores: &'a Path,
+    /// The folder of the lake's tables.
+    pub(super) lake: &'a Path,
     pub(super) files: &'a SuiteFiles,
     pub(super) slack: &'a str,
     pub(super) scale: Scale,
@@ -105,8 +107,12 @@ impl Settings<'_> {
                 let kept = self.scale.interactions.map(|most| ("interactions_per_partition", most.to_string()));
                 sections.push(section("index", kept.as_slice()));
             }
-            // It is measured by benchmarks of its own.
-            Service::Lake => {}
+            // Bronze and silver alone: nothing else is to take what is measured.
+            Service::Lake => {
+                let every = |layer, seconds: u32| section(layer, &[("every_seconds", seconds.to_string())]);
+                sections.push(section("lake", &[("url", path(self.lake))]));
+                sections.extend([every("gold", u32::MAX), every("quality", 0), metrics]);
+            }
         }
         sections.concat()
     }

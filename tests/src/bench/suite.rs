@@ -26,6 +26,8 @@ use crate::{
 
 const READY: Duration = Duration::from_secs(90);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The folder of the lake's tables, in that of the suite.
+const LAKE: &str = "lake";
 
 /// Where services keep what they know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -130,6 +132,7 @@ impl Suite {
                 nats: &nats.url(),
                 postgres: postgres.as_ref().map(Postgres::address),
                 stores: &folder.join("stores"),
+                lake: &folder.join(LAKE),
                 files,
                 slack: &slack.webhook_url(),
                 scale,
@@ -181,6 +184,16 @@ impl Suite {
         Ok(PartsUsage { parts, messages: self.messages().await?, disk })
     }
 
+    /// What a service has taken since it was started last.
+    pub(super) async fn usage_of(&self, of: Service) -> Result<Usage, Error> {
+        Usage::of(self.replica(of)?.pid().await)
+    }
+
+    /// The folder of the lake's tables.
+    pub(super) fn lake(&self) -> PathBuf {
+        self.folder.join(LAKE)
+    }
+
     /// Messages that NATS took in and gave out so far.
     async fn messages(&self) -> Result<(u64, u64), Error> {
         let failed = |reason: String| Error::Program { program: "the monitoring of nats-server".into(), reason };
@@ -212,12 +225,20 @@ impl Suite {
 
     /// Ends a service in order and starts it again; answers when that was.
     pub(super) async fn begin_anew(&self, of: Service) -> Result<Instant, Error> {
-        let replica = self.replica(of)?;
-        let mut process = replica.hold().await;
-        process.terminate().await?;
+        self.end(of).await?;
         let begun = Instant::now();
-        replica.start_again(&mut process)?;
+        self.start_anew(of).await?;
         Ok(begun)
+    }
+
+    /// Ends a service in order.
+    pub(super) async fn end(&self, of: Service) -> Result<(), Error> {
+        self.replica(of)?.hold().await.terminate().await.map(drop)
+    }
+
+    /// Starts a service that was ended.
+    pub(super) async fn start_anew(&self, of: Service) -> Result<(), Error> {
+        self.replica(of)?.start().await
     }
 
     /// Ends everything.

@@ -6,8 +6,12 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tidemill_tests::bench::{
-    self, AnswerTimes, Growth, GrowthPoint, NexmarkFigures, Options, RecommendFigures, RecommendLoad, StoreKind,
+use tidemill_tests::{
+    Service,
+    bench::{
+        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, NexmarkFigures, Options, RecommendFigures, RecommendLoad,
+        StoreKind,
+    },
 };
 
 /// Measure the suite as separate processes on servers that sync, and check every
@@ -29,7 +33,8 @@ use tidemill_tests::bench::{
         tidemill-bench-suite --keep                  add it to docs/performance/history.jsonl\n  \
         tidemill-bench-suite --grow partitions --grow rules   what an event costs as these grow\n  \
         tidemill-bench-suite --nexmark               Nexmark's queries\n  \
-        tidemill-bench-suite --recommend --seconds 60   recommendation under questions and events"
+        tidemill-bench-suite --recommend --seconds 60   recommendation under questions and events\n  \
+        tidemill-bench-suite --lake                  bronze and silver of a lake that joins"
 )]
 struct Arguments {
     /// Where services keep what they know
@@ -76,6 +81,12 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 5_000, requires = "recommend",
         value_parser = clap::value_parser!(u64).range(1..=100_000))]
     ingested: u64,
+    /// Have the lake join a suite with so many events in its log, and measure what bronze
+    /// and silver take; in place of all else
+    #[arg(long, value_name = "EVENTS", num_args = 0..=1, default_missing_value = "1000000",
+        value_parser = clap::value_parser!(u64).range(1_000..=100_000_000),
+        conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend"])]
+    lake: Option<u64>,
     /// Where curves are kept
     #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
     curves: PathBuf,
@@ -97,7 +108,19 @@ async fn main() -> ExitCode {
         ingested_per_s: arguments.ingested,
     };
     let Arguments {
-        store, seconds, folder, keep, history, grow, nexmark, recommend, curves, draw, keep_folder, ..
+        store,
+        seconds,
+        folder,
+        keep,
+        history,
+        grow,
+        nexmark,
+        recommend,
+        lake,
+        curves,
+        draw,
+        keep_folder,
+        ..
     } = arguments;
     if draw {
         return match bench::draw(&history) {
@@ -106,7 +129,11 @@ async fn main() -> ExitCode {
         };
     }
     let keep = keep.then_some(history);
-    let options = Options { store, seconds, folder, keep, keep_folder, with_recommendation: recommend };
+    let with = recommend.then_some(Service::Recommendation).or(lake.map(|_| Service::Lake));
+    let options = Options { store, seconds, folder, keep, keep_folder, with };
+    if let Some(events) = lake {
+        return joined(bench::lake(&options, events).await);
+    }
     if recommend {
         return recommended(bench::recommend(&options, load).await);
     }
@@ -151,6 +178,19 @@ fn recommended(figures: Result<RecommendFigures, impl std::fmt::Display>) -> Exi
         Err(error) => return failed(error),
     }
     if figures.is_good() { ExitCode::SUCCESS } else { failed("an answer is wrong, or missing") }
+}
+
+/// Tells what the lake came to; the last line is JSON.
+fn joined(figures: Result<LakeFigures, impl std::fmt::Display>) -> ExitCode {
+    let figures = match figures {
+        Ok(figures) => figures,
+        Err(error) => return failed(error),
+    };
+    match serde_json::to_string(&figures) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    if figures.equals_truth && figures.balanced { ExitCode::SUCCESS } else { failed("an event is missing, or twice") }
 }
 
 /// Tells what each query came to; the last line is JSON.
