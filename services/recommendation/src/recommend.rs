@@ -9,7 +9,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 
 use tidemill_domain::Timestamp;
-use tidemill_recommender::{BoughtTogether, Charted, InteractionKind, Query, Recent, Recommendation};
+use tidemill_recommender::{BoughtTogether, Charted, Continuation, InteractionKind, Query, Recent, Recommendation};
 
 pub(crate) use self::list::{ListWanted, Recommended, VisitAsked, Why};
 use self::selection::Selection;
@@ -45,8 +45,7 @@ impl Sources<'_> {
         let mut selection = Selection::new(self.state, self.rules, wanted);
         match self.rules.strategy {
             VisitStrategy::Visits => {
-                let found = self.state.index.recommend(&query, |item| selection.admits(item));
-                selection.offer(found.into_iter().map(of_visits));
+                selection.offer_in_order(self.state.index.continuations(&query).map(of_visits));
             }
             VisitStrategy::Popular => self.offer_popular(&mut selection),
             VisitStrategy::Trending => self.offer_trending(&mut selection),
@@ -159,16 +158,11 @@ impl Sources<'_> {
         charted: impl Iterator<Item = &'c Charted>,
         why: impl Fn(&Charted) -> Why,
     ) {
-        if selection.is_full() {
-            return;
-        }
-        let admitted: Vec<&Charted> =
-            charted.filter(|charted| selection.admits(&charted.item)).take(CANDIDATES).collect();
-        selection.offer(admitted.into_iter().map(|charted| (charted.item.clone(), charted.score, why(charted))));
+        selection.offer_in_order(charted.map(|charted| (&*charted.item, charted.score, why(charted))));
     }
 }
 
-fn of_visits(found: Recommendation) -> (String, f64, Why) {
-    let Recommendation { item, score, neighbours: visits } = found;
+fn of_visits(next: Continuation<'_>) -> (&str, f64, Why) {
+    let Continuation { item, score, neighbours: visits } = next;
     (item, score, Why::Visits { visits })
 }

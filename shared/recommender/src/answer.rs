@@ -29,6 +29,23 @@ pub struct Recommendation {
     pub neighbours: u32,
 }
 
+/// An item that continues a session.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Continuation<'i> {
+    /// Which one.
+    pub item: &'i str,
+    /// How strongly; comparable within an answer alone.
+    pub score: f64,
+    /// By how many sessions that have something in common with the query.
+    pub neighbours: u32,
+}
+
+impl From<Continuation<'_>> for Recommendation {
+    fn from(Continuation { item, score, neighbours }: Continuation<'_>) -> Self {
+        Self { item: item.to_owned(), score, neighbours }
+    }
+}
+
 impl From<Ranked<'_, u32>> for Recommendation {
     fn from(Ranked { score, item, more }: Ranked<'_, u32>) -> Self {
         Self { item: item.to_owned(), score, neighbours: more }

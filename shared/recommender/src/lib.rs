@@ -37,7 +37,7 @@ mod visitor;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{BoughtTogether, Charted, Query, Recommendation};
+pub use answer::{BoughtTogether, Charted, Continuation, Query, Recommendation};
 pub use charts::ChartParts;
 pub use index::Index;
 pub use interaction::{Interaction, InteractionKind, MAX_ITEM_BYTES, Recent};

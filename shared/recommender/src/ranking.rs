@@ -31,15 +31,24 @@ impl<T> PartialEq for Ranked<'_, T> {
 
 impl<T> Eq for Ranked<'_, T> {}
 
+/// One after the other in the order of their ranks: who needs a few
+/// does not pay for the order of the others.
+pub(crate) fn in_order<'a, T>(ranked: Vec<Ranked<'a, T>>) -> impl Iterator<Item = Ranked<'a, T>> {
+    // Made of a whole vector, a heap takes linear time.
+    let mut heap = BinaryHeap::from(ranked);
+    std::iter::from_fn(move || heap.pop())
+}
+
 /// The first `n` that are admitted. `admits` is asked in the order of the ranks.
 pub(crate) fn best<'a, T>(
     ranked: impl Iterator<Item = Ranked<'a, T>>,
     n: usize,
     mut admits: impl FnMut(&str) -> bool,
 ) -> Vec<Ranked<'a, T>> {
-    // Made of a whole vector, a heap takes linear time.
-    let mut heap = BinaryHeap::from(ranked.filter(|ranked| ranked.score > 0.0).collect::<Vec<_>>());
-    std::iter::from_fn(|| heap.pop()).filter(|ranked| admits(ranked.item)).take(n).collect()
+    in_order(ranked.filter(|ranked| ranked.score > 0.0).collect())
+        .filter(|ranked| admits(ranked.item))
+        .take(n)
+        .collect()
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 
 use crate::{
-    answer::{Query, Recommendation},
+    answer::{Continuation, Query, Recommendation},
     arithmetic::{log2_ratio, power},
     index::Index,
     neighbours::Neighbour,
-    ranking::{Ranked, best},
+    ranking::{Ranked, in_order},
 };
 
 /// What the neighbours say of an item.
@@ -26,14 +26,22 @@ impl Index {
     /// whoever goes back finds them. `admits` says which items may be named.
     #[must_use]
     pub fn recommend(&self, query: &Query<'_>, mut admits: impl FnMut(&str) -> bool) -> Vec<Recommendation> {
-        let Some(latest) = query.items.last() else { return Vec::new() };
+        let admitted = self.continuations(query).filter(|next| admits(next.item));
+        admitted.take(query.n).map(Recommendation::from).collect()
+    }
+
+    /// The same one after the other, without an end at `query.n`: the highest score first,
+    /// and where that is equal the lower id.
+    pub fn continuations<'i>(&'i self, query: &Query<'i>) -> impl Iterator<Item = Continuation<'i>> {
         let said = self.said(&self.neighbours(query));
         // What the session has may be said more of, or less.
         let returning = self.settings.returning * self.sessions.returns();
         let own: HashSet<u32, RandomState> =
             query.items.iter().filter_map(|recent| self.items.find(&recent.item)).collect();
-        let factor = |item| if own.contains(&item) { returning } else { 1.0 };
-        self.best(said, factor, query.n, |item| item != latest.item && admits(item))
+        let latest = query.items.last().map(|latest| &*latest.item);
+        self.ranked(said, move |item| if own.contains(&item) { returning } else { 1.0 })
+            .filter(move |ranked| Some(ranked.item) != latest)
+            .map(|Ranked { score, item, more }| Continuation { item, score, neighbours: more })
     }
 
     /// What neighbours say, item by item. They are heard in their order: sums of
@@ -55,14 +63,12 @@ impl Index {
         said
     }
 
-    /// The items of which most is said, rare ones preferred.
-    fn best(
-        &self,
+    /// The items of which most is said first, rare ones preferred.
+    fn ranked<'i, F: Fn(u32) -> f64>(
+        &'i self,
         said: HashMap<u32, Said, RandomState>,
-        factor: impl Fn(u32) -> f64,
-        n: usize,
-        admits: impl FnMut(&str) -> bool,
-    ) -> Vec<Recommendation> {
+        factor: F,
+    ) -> impl Iterator<Item = Ranked<'i, u32>> + use<'i, F> {
         let all = self.sessions.len() as u64;
         let ranked = said.into_iter().filter_map(|(number, said)| {
             let item = self.items.get(number)?;
@@ -71,6 +77,6 @@ impl Index {
             let score = said.score * rarity * factor(number);
             Some(Ranked { score, item: &item.name, more: said.neighbours })
         });
-        best(ranked, n, admits).into_iter().map(Recommendation::from).collect()
+        in_order(ranked.filter(|ranked| ranked.score > 0.0).collect())
     }
 }

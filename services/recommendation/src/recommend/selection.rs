@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::list::{ListWanted, Recommended, Why};
+use super::{
+    CANDIDATES,
+    list::{ListWanted, Recommended, Why},
+};
 use crate::{model::ModelState, rules::RecommendationRules};
 
 /// The items of an answer so far. What is offered first goes first.
@@ -47,6 +50,31 @@ impl<'a> Selection<'a> {
             && !self.seen.contains(item)
             && self.wanted.category.as_ref().is_none_or(is_of_category)
             && self.rules.admit(known)
+    }
+
+    /// Takes items of one kind, the ones with the highest scores first, of which it admits
+    /// some. Rules that prefer some choose from the first of these, others look at no more
+    /// than the answer needs.
+    pub(super) fn offer_in_order<'i>(&mut self, mut offered: impl Iterator<Item = (&'i str, f64, Why)>) {
+        if self.is_full() {
+            return;
+        }
+        if self.rules.reorder() {
+            let admitted: Vec<_> = offered.filter(|(item, ..)| self.admits(item)).take(CANDIDATES).collect();
+            return self.offer(admitted.into_iter().map(|(item, score, why)| (item.to_owned(), score, why)));
+        }
+        let mut left = CANDIDATES;
+        while left > 0
+            && !self.is_full()
+            && let Some((item, score, why)) = offered.next()
+        {
+            if self.admits(item) {
+                left -= 1;
+                self.seen.insert(item.to_owned());
+                let category = self.state.items.get(item).map(|known| known.category.clone());
+                self.choose(Recommended { item: item.to_owned(), category, score, why });
+            }
+        }
     }
 
     /// Takes items of one kind that are admitted, the ones with the highest scores

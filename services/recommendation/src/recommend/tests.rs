@@ -212,3 +212,37 @@ fn a_basket_is_one_order() {
     assert_eq!(ids(&found), ["d"]);
     assert_eq!(found[0].why, Why::Together { baskets: 20, confidence: 1.0, lift: 13.0 });
 }
+
+/// Visitors who each look at some of forty products in five categories.
+fn busy_shop() -> Shop {
+    let mut shop = Shop::new();
+    let products: Vec<_> = (0..40).map(|n| item(&format!("p{n:02}"), ["A", "B", "C", "D", "E"][n % 5], &[])).collect();
+    for visitor in 0..60_usize {
+        let seen: Vec<_> = (0..6).map(|step| products[(visitor * 7 + step * step * 3) % 40].clone()).collect();
+        shop.did(LearntKind::View, &format!("v{visitor}"), &seen);
+    }
+    shop
+}
+
+#[test]
+fn rules_that_prefer_nothing_that_is_there_change_no_answer() {
+    let shop = busy_shop();
+    let without = ["p07".to_owned(), "p10".to_owned()].into();
+    let wanted = ListWanted { n: 12, category: None, without };
+    for yaml in
+        ["fallbacks: [category, popular]", "most_of_a_category: 2\nfallbacks: [popular]", "exclude: [{category: B}]"]
+    {
+        // Who prefers chooses from what was sorted; who does not takes one after the other.
+        let (plain, preferring) = (rules(yaml), rules(&format!("{yaml}\nboost: [{{category: None, factor: 2}}]")));
+        assert!(preferring.reorder() && !plain.reorder());
+        let both = |choose: &dyn Fn(&Sources<'_>) -> Vec<Recommended>| {
+            let [plain, preferring] = [&plain, &preferring].map(|rules| shop.ask(rules, choose));
+            assert_eq!(plain, preferring, "{yaml}");
+            assert!(!plain.is_empty(), "{yaml}");
+        };
+        both(&|sources| sources.for_visit(&of("v3"), wanted.clone()));
+        both(&|sources| sources.for_visit(&naming(&["p01", "p02"]), wanted.clone()));
+        both(&|sources| sources.popular(wanted.clone()));
+        both(&|sources| sources.trending(wanted.clone()));
+    }
+}

@@ -102,6 +102,11 @@ impl RecommendationRules {
         item.is_none_or(|item| !self.exclude.iter().any(|condition| condition.holds(item)))
     }
 
+    /// Whether an item may come before one with a higher score.
+    pub(crate) const fn reorder(&self) -> bool {
+        !self.boost.is_empty()
+    }
+
     /// What its score is multiplied by.
     pub(crate) fn factor(&self, item: Option<&KeptItem>) -> f64 {
         let Some(item) = item else { return 1.0 };
