@@ -71,7 +71,7 @@ impl Truth {
     async fn of(log: &LogReader, visitors: &[Visitor]) -> Result<Self, Error> {
         let index = Index::new(RecommenderSettings::default()).map_err(Error::program("the index"))?;
         let forgotten: BTreeSet<&str> =
-            visitors.iter().filter(|visitor| visitor.is_to_be_forgotten).map(|visitor| &*visitor.name).collect();
+            visitors.iter().filter(|visitor| visitor.is_to_be_forgotten).flat_map(Visitor::names).collect();
         let mut truth = Self { index, newest: Timestamp::EPOCH, ends: Vec::new() };
         for partition in log.partitions() {
             let batches = log.enriched(partition).await?;
