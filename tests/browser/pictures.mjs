@@ -8,6 +8,8 @@ import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
+/** Of the demo's shop. */
+const PRODUCT = "music-guitar-strings";
 const { values: options } = parseArgs({
   options: { dashboard: { type: "string" }, trace: { type: "string" }, out: { type: "string" } },
 });
@@ -25,6 +27,12 @@ try {
   await page.locator('[data-testid="region-row"]').first().waitFor();
   await page.locator('[data-testid="category-row"]').first().waitFor();
   await page.screenshot({ path: join(options.out, "dashboard.png") });
+
+  // What goes with guitar strings, and what is popular.
+  await page.goto(`${options.dashboard}/products?item=${PRODUCT}`);
+  for (const list of ["similar", "together"]) await page.locator(`#${list} [data-testid="recommended"]`).first().waitFor();
+  for (const list of ["popular", "trending"]) await page.locator(`#${list} [data-testid="recommended"]`).nth(9).waitFor();
+  await page.screenshot({ path: join(options.out, "products.png") });
 
   await page.setViewportSize({ width: 1440, height: 900 });
   await page.goto(options.trace);

@@ -4,31 +4,17 @@ use std::{path::PathBuf, process::Stdio};
 
 use serde_json::{Value, json};
 use tidemill_testkit::skipped;
-use tidemill_tests::{TestSuite, now, order};
+use tidemill_tests::{
+    TestSuite,
+    browser::{node_with_browser, on_path},
+    now, order,
+};
 use tokio::process::Command;
-
-/// Node and Chromium, where they are installed.
-fn browser(test: &str) -> Option<PathBuf> {
-    let (Some(node), Some(_)) = (on_path("node"), std::env::var_os("TIDEMILL_NODE_MODULES")) else {
-        skipped(test, "node and playwright-core are not installed; `make test` does");
-        return None;
-    };
-    let chromium = std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
-    if !chromium.is_file() {
-        skipped(test, "no Chromium is installed");
-        return None;
-    }
-    Some(node)
-}
 
 async fn passes(mut command: Command) {
     let output = command.stdin(Stdio::null()).output().await.expect("node starts");
     let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", told(&output.stdout), told(&output.stderr));
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// Two orders of books and games: one of 50.00 with 5.00 off, of which 9.00 are
@@ -51,7 +37,7 @@ fn baskets() -> [String; 4] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_exact_numbers_and_sees_them_change() {
-    let Some(node) = browser("a_person_sees_exact_numbers_and_sees_them_change") else { return };
+    let Some(node) = node_with_browser("a_person_sees_exact_numbers_and_sees_them_change") else { return };
     let suite = TestSuite::start().await;
     for (n, (product, quantity, price)) in
         [("novel", 2, "10.01"), ("chess", 1, "49.90"), ("novel", 1, "0.03"), ("chess", 501, "20.00")].iter().enumerate()
@@ -92,7 +78,7 @@ async fn a_person_sees_exact_numbers_and_sees_them_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_logs_in_with_a_key_that_reads() {
-    let Some(node) = browser("a_person_logs_in_with_a_key_that_reads") else { return };
+    let Some(node) = node_with_browser("a_person_logs_in_with_a_key_that_reads") else { return };
     let suite = TestSuite::guarded().await;
     let (status, answer) = suite.post("application/json", order("1", "c-1", "novel", 2, "10.01")).await;
     assert_eq!(status, 202, "{answer}");
@@ -109,7 +95,7 @@ async fn a_person_logs_in_with_a_key_that_reads() {
 
 #[tokio::test]
 async fn the_page_stands_what_a_server_may_do() {
-    let Some(node) = browser("the_page_stands_what_a_server_may_do") else { return };
+    let Some(node) = node_with_browser("the_page_stands_what_a_server_may_do") else { return };
     for file in ["page.test.mjs", "products.test.mjs", "snippet.test.mjs"] {
         let mut command = Command::new(&node);
         command.arg("--test").arg(tidemill_testkit::crate_folder().join("browser").join(file));

@@ -4,6 +4,7 @@
 //! Kubernetes.
 
 pub mod bench;
+pub mod browser;
 pub mod chaos;
 pub mod cluster;
 mod error;

@@ -42,3 +42,27 @@ impl LakeFolder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidemill_lake_tables::{S3Config, StorageConfig};
+    use tidemill_testkit::tempdir;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_folder_in_its_place_is_not_the_lake() {
+        let folder = tempdir();
+        let (tables, away) = (folder.path().join("lake"), folder.path().join("away"));
+        let url = tables.display().to_string();
+        let lake = Lake::open(&StorageConfig { url, s3: S3Config::default() }).expect("a folder");
+        let known = LakeFolder::of(&lake);
+        known.check().expect("it is there");
+        fs::rename(&tables, &away).expect("moves");
+        assert!(known.check().is_err_and(|error| error.kind() == LakeErrorKind::Away));
+        fs::create_dir(&tables).expect("another one");
+        assert!(known.check().is_err_and(|error| error.to_string().contains("another folder")));
+        fs::remove_dir(&tables).and_then(|()| fs::rename(&away, &tables)).expect("is back");
+        known.check().expect("it is the same");
+    }
+}

@@ -1,6 +1,8 @@
 //! The lake beside a running suite: nothing is lost and nothing is there twice,
 //! whatever happens to it.
 
+#[path = "lake/away.rs"]
+mod away;
 #[path = "lake/common.rs"]
 mod common;
 #[path = "lake/contracts.rs"]

@@ -57,12 +57,17 @@ impl LearntModel {
     /// Learns the next batch of a partition, up to which there is nothing else to learn.
     pub(crate) fn learn(&self, partition: Partition, batch: &LearntBatch) {
         let _whole = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+        let mut has_forgotten = false;
         for events in batch.events.chunks(LEARNT_AT_ONCE) {
             let state = &mut *self.write();
+            has_forgotten |= state.forget_tied(batch, events);
             state.learn_events(partition, batch, events);
             state.tell(batch, events);
         }
         self.write().reach(partition, batch);
+        if has_forgotten {
+            self.charts.drop_kept();
+        }
     }
 
     /// Forgets visitors, and learns nothing of theirs that was taken in before.

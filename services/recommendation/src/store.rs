@@ -11,6 +11,7 @@ mod prune;
 mod publishing;
 #[cfg(test)]
 mod tests;
+mod ties;
 mod visits;
 
 use sqlx::{Row, any::AnyRow, migrate::Migrator};
@@ -21,7 +22,7 @@ use tidemill_store::{Config, Database, Error as StoreError, answered};
 use crate::{error::Error, learning::VisitorId};
 
 pub(crate) use self::{
-    erasures::{Erasure, ErasureOrder},
+    erasures::{Erasure, ErasureOrder, NOTHING_FOR_MILLIS},
     items::{KeptItem, StoredItem},
     keep::{KeptStep, PartitionKeep},
     load::StoredPartition,

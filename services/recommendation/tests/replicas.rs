@@ -4,8 +4,8 @@ mod common;
 
 use std::time::Instant;
 
-use common::{DEADLINE, Running, Shop, ids, view};
-use serde_json::Value;
+use common::{DEADLINE, Running, Shop, enrichment, event, ids, view};
+use serde_json::{Value, json};
 use tidemill_testkit::{Postgres, eventually, skipped};
 
 const PATHS: [&str; 5] = [
@@ -143,5 +143,51 @@ async fn who_is_forgotten_is_forgotten_by_all_and_for_good() {
     third.learnt(1, late).await;
     assert!(!is_there(&third.get(popular).await.1));
     assert_eq!(third.get("/v1/profiles/secret").await.0, 404);
+    third.stop().await;
+}
+
+/// The visit is tied to the customer by an event that comes behind the erasure, and was taken
+/// in before its end.
+#[tokio::test]
+async fn a_visit_is_forgotten_that_turns_out_to_be_of_who_was_forgotten() {
+    let Some(postgres) = Postgres::start().await else {
+        return skipped("a_visit_is_forgotten_that_turns_out_to_be_of_who_was_forgotten", "no PostgreSQL is installed");
+    };
+    let mut shop = Shop::open().await;
+    let toml = shop.toml(&postgres.url(), "");
+    let (first, second) = (Running::start(&toml).await, Running::start(&toml).await);
+    let seen = |customer: Option<&str>, product: &str| {
+        let data = json!({"product_id": product, "session_id": "visit"});
+        (event("product.viewed", customer, data), enrichment(&["Books"]))
+    };
+    let last = shop.publish(0, &[seen(None, "only-seen-by-one"), view("other", "books-a")]).await;
+    let popular = "/v1/recommendations/popular?n=100";
+    let is_there = |answer: &Value| ids(answer).contains(&"only-seen-by-one");
+    for service in [&first, &second] {
+        service.learnt(0, last).await;
+        service.until(popular, is_there).await;
+    }
+    assert_eq!(first.delete("/v1/profiles/secret").await.0, 200);
+    let tie = shop.publish(1, &[seen(Some("secret"), "books-a")]).await;
+    for service in [&first, &second] {
+        service.learnt(1, tie).await;
+        service.until(popular, |answer| !is_there(answer)).await;
+    }
+    let late = shop.publish(0, &[seen(None, "only-seen-by-one"), view("other", "books-b")]).await;
+    for service in [&first, &second] {
+        service.learnt(0, late).await;
+        service.until(popular, |answer| ids(answer).contains(&"books-b")).await;
+        assert!(!is_there(&service.get(popular).await.1));
+    }
+    // All of it is kept before the profile of what came last is.
+    let is_kept = |profile: &Value| profile["views"].as_array().is_some_and(|views| views.len() == 2);
+    first.until("/v1/profiles/other", is_kept).await;
+    first.stop().await;
+    second.stop().await;
+    let third = Running::start(&toml).await;
+    third.learnt(1, tie).await;
+    third.learnt(0, late).await;
+    third.until(popular, |answer| ids(answer).contains(&"books-b")).await;
+    assert!(!is_there(&third.get(popular).await.1));
     third.stop().await;
 }

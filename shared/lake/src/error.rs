@@ -296,4 +296,13 @@ mod tests {
         assert_eq!(short("JSON error\n   0: <delta_kernel>\n"), "JSON error");
         assert_eq!(short(&"ä".repeat(1000)).chars().count(), LONGEST + 2);
     }
+
+    #[test]
+    fn a_store_that_is_away_is_known_by_the_words_that_are_left_of_it() {
+        let away = "Kernel error: Error interacting with object store: Generic LocalFileSystem error: Unable to walk \
+                    dir: IO error for operation on /lake/_delta_log: Not a directory (os error 20)";
+        assert_eq!(kind_by_words(away), LakeErrorKind::Away);
+        assert_eq!(kind_by_words("Kernel error: File not found: part-1.parquet"), LakeErrorKind::Damaged);
+        assert_eq!(kind_by_words("Kernel error: something else"), LakeErrorKind::Internal);
+    }
 }

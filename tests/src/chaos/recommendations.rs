@@ -25,6 +25,8 @@ use crate::{
 
 const SETTLED: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(500);
+/// Charts are a second old at most.
+const CHARTED: Duration = Duration::from_secs(5);
 /// Items that rules may choose from: the most that an answer is made of.
 const CANDIDATES: usize = 300;
 const MOST: usize = 100;
@@ -69,7 +71,7 @@ impl Truth {
     async fn of(log: &LogReader, visitors: &[Visitor]) -> Result<Self, Error> {
         let index = Index::new(RecommenderSettings::default()).map_err(Error::program("the index"))?;
         let forgotten: BTreeSet<&str> =
-            visitors.iter().filter(|visitor| visitor.is_to_be_forgotten).map(|visitor| &*visitor.name).collect();
+            visitors.iter().filter(|visitor| visitor.is_to_be_forgotten).flat_map(Visitor::names).collect();
         let mut truth = Self { index, newest: Timestamp::EPOCH, ends: Vec::new() };
         for partition in log.partitions() {
             let batches = log.enriched(partition).await?;
@@ -207,8 +209,7 @@ impl Replica<'_> {
                 place.and_then(|place| place["raw_sequence"].as_u64()).is_some_and(|at| at >= *end)
             };
             if truth.ends.iter().all(is_there) {
-                // Charts are half a second old at most.
-                sleep(POLL * 2).await;
+                self.charted(truth).await?;
                 return Ok(true);
             }
             if begun.elapsed() > SETTLED {
@@ -219,6 +220,26 @@ impl Replica<'_> {
         }
     }
 
+    /// Waits until what is popular is told of all that is learnt, unless it is told otherwise
+    /// for longer than charts are kept.
+    async fn charted(&self, truth: &Truth) -> Result<(), Error> {
+        let (should, begun) = (truth.popular(), Instant::now());
+        while self.list(&["popular"], &[]).await?.1 != should && begun.elapsed() < CHARTED {
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// A list, with the status of the answer.
+    async fn list(&self, list: &[&str], parameters: &[(&str, &str)]) -> Result<(u16, Vec<Answered>), Error> {
+        let parts: Vec<&str> = ["v1", "recommendations"].iter().chain(list).copied().collect();
+        let most = MOST.to_string();
+        let parameters: Vec<(&str, &str)> = parameters.iter().copied().chain([("n", &*most)]).collect();
+        let (status, answer) = self.get(&parts, &parameters).await?;
+        let items = answer["items"].as_array().cloned().unwrap_or_default();
+        Ok((status, items.iter().map(of_answer).collect()))
+    }
+
     /// Compares a list, and tells how it differs.
     async fn compare(
         &self,
@@ -226,18 +247,13 @@ impl Replica<'_> {
         parameters: &[(&str, &str)],
         should: impl Fn() -> Vec<Answered>,
     ) -> Result<u64, Error> {
-        let parts: Vec<&str> = ["v1", "recommendations"].iter().chain(list).copied().collect();
-        let most = MOST.to_string();
-        let parameters: Vec<(&str, &str)> = parameters.iter().copied().chain([("n", &*most)]).collect();
-        let (status, answer) = self.get(&parts, &parameters).await?;
-        let items = answer["items"].as_array().cloned().unwrap_or_default();
-        let is: Vec<Answered> = items.iter().map(of_answer).collect();
+        let (status, is) = self.list(list, parameters).await?;
         let should = should();
         if status != 200 || is != should {
             let place =
                 is.iter().zip(&should).position(|(is, should)| is != should).unwrap_or(is.len().min(should.len()));
             self.journal.problem(format_args!(
-                "{} {parts:?} {parameters:?}: {status}, {} items, not {}; item {place} should be {:?}, is {:?}",
+                "{} {list:?} {parameters:?}: {status}, {} items, not {}; item {place} should be {:?}, is {:?}",
                 self.door,
                 is.len(),
                 should.len(),

@@ -27,6 +27,10 @@ const OF_A_TASTE: usize = 12;
 const ANONYMOUS_EVERY: usize = 7;
 /// Of the first visitors, one in so many is to be forgotten, and half of these come back.
 const FORGOTTEN_EVERY: usize = 6;
+/// One customer in so many begins with so many views of which nobody knows that they are
+/// theirs; their later views tell it. Those who are to be forgotten are among these.
+const UNKNOWN_EVERY: usize = 3;
+const UNKNOWN: usize = 3;
 /// Events that those send who come back.
 const AGAIN: usize = 3;
 const SOURCE: &str = "storefront";
@@ -57,12 +61,41 @@ pub(crate) struct Visitor {
     pub(crate) name: String,
     pub(crate) is_customer: bool,
     pub(crate) is_to_be_forgotten: bool,
-    /// What is sent of theirs at first, in its order.
+    /// Of some customers the visit that they come in.
+    visit: Option<String>,
+    /// How many views of that visit nobody knows to be theirs.
+    unknown: usize,
+    /// Whether a view tells whose visit that is.
+    is_visit_told: bool,
+    /// What is sent of theirs at first, in its order, and is known to be theirs.
     pub(crate) acts: Vec<Act>,
     /// What is sent once they are forgotten.
     pub(crate) again: Vec<Act>,
     /// How many events the sender has sent with the last of the first ones.
     pub(crate) sent_with: usize,
+}
+
+impl Visitor {
+    /// By what they are known: their name, and their visit if it is told whose it is.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let visit = self.visit.as_deref().filter(|_| self.is_visit_told);
+        [Some(&*self.name), visit].into_iter().flatten()
+    }
+
+    /// Whether what they do next is known to be theirs.
+    fn is_known(&self) -> bool {
+        self.visit.is_none() || self.unknown >= UNKNOWN
+    }
+
+    /// The customer and the visit that an event of theirs names.
+    fn named(&self, deed: Deed) -> (Option<&str>, Option<&str>) {
+        let visit = self.visit.as_deref();
+        match self.is_customer {
+            false => (None, Some(&self.name)),
+            true if !self.is_known() => (None, visit),
+            true => (Some(&self.name), visit.filter(|_| deed == Deed::Viewed)),
+        }
+    }
 }
 
 /// All visitors, and what is sent of theirs.
@@ -144,6 +177,9 @@ impl Making {
             name: if is_customer { format!("visitor-{n:05}") } else { format!("visit-{n:05}") },
             is_customer,
             is_to_be_forgotten: !is_late && n % FORGOTTEN_EVERY == 2,
+            visit: (is_customer && n % UNKNOWN_EVERY == 2).then(|| format!("of-visitor-{n:05}")),
+            unknown: 0,
+            is_visit_told: false,
             acts: Vec::new(),
             again: Vec::new(),
             sent_with: 0,
@@ -159,10 +195,12 @@ impl Making {
     }
 
     fn act(&mut self, who: usize, at: Timestamp) {
+        let is_known = self.visitors[who].is_known();
         let ordered = self.visitors[who].acts.iter().filter(|act| act.deed == Deed::Ordered).count();
         // A visit that nobody knows orders nothing, and puts nothing into a cart: only
         // views name it.
         let deed = match self.rng.random_range(0..100) {
+            _ if !is_known => Deed::Viewed,
             70..88 if self.visitors[who].is_customer => Deed::PutIntoCart,
             88.. if self.visitors[who].is_customer && ordered < MOST_ORDERS as usize => Deed::Ordered,
             _ => Deed::Viewed,
@@ -183,8 +221,14 @@ impl Making {
         let revenue = truth::micros(&price).unwrap_or_default() * lines;
         let act = Act { deed, items, at, revenue: if deed == Deed::Ordered { revenue } else { 0 } };
         let visitor = &mut self.visitors[who];
-        self.sender.events.push(event(visitor, &act, SOURCE, n, &price));
-        visitor.acts.push(act);
+        let named = visitor.named(act.deed);
+        let is_visit_told = matches!(named, (Some(_), Some(_)));
+        self.sender.events.push(event(named, &act, SOURCE, n, &price));
+        visitor.is_visit_told |= is_visit_told;
+        match is_known {
+            true => visitor.acts.push(act),
+            false => visitor.unknown += 1,
+        }
         visitor.sent_with = n + 1;
     }
 }
@@ -196,14 +240,16 @@ fn again(visitors: &mut [Visitor], now: Timestamp) -> Sender {
         for place in 0..AGAIN * (n % 2) {
             let at = now.plus_millis(i64::try_from(events.len()).unwrap_or_default());
             let act = Act { deed: Deed::Viewed, items: vec![product(n * 5 % 100 + place)], at, revenue: 0 };
-            events.push(event(visitor, &act, SOURCE_AGAIN, events.len(), ""));
+            let named = if visitor.is_customer { (Some(&*visitor.name), None) } else { visitor.named(act.deed) };
+            events.push(event(named, &act, SOURCE_AGAIN, events.len(), ""));
             visitor.again.push(act);
         }
     }
     Sender { source: SOURCE_AGAIN.into(), events }
 }
 
-fn event(visitor: &Visitor, act: &Act, source: &str, n: usize, price: &str) -> Event {
+/// An event that names a customer, a visit, or both.
+fn event(named: (Option<&str>, Option<&str>), act: &Act, source: &str, n: usize, price: &str) -> Event {
     let item = &act.items[0];
     let line = |item: &String| json!({"product_id": item, "quantity": 1, "unit_price": price});
     let (kind, data, fate) = match act.deed {
@@ -217,9 +263,11 @@ fn event(visitor: &Visitor, act: &Act, source: &str, n: usize, price: &str) -> E
     };
     let mut event = json!({"specversion": "1.0", "id": format!("act-{n:06}"), "source": source, "type": kind,
         "time": act.at, "data": data});
-    match visitor.is_customer {
-        true => event["subject"] = Value::from(&*visitor.name),
-        false => event["data"]["session_id"] = Value::from(&*visitor.name),
+    if let Some(customer) = named.0 {
+        event["subject"] = Value::from(customer);
+    }
+    if let Some(visit) = named.1 {
+        event["data"]["session_id"] = Value::from(visit);
     }
     Event { json: event.to_string(), fate }
 }
@@ -247,6 +295,7 @@ mod tests {
         let forgotten: Vec<&Visitor> = visitors.iter().filter(|visitor| visitor.is_to_be_forgotten).collect();
         assert!(forgotten.len() > 20 && forgotten.iter().any(|visitor| !visitor.is_customer));
         assert!(forgotten.iter().all(|visitor| visitor.sent_with < sender.events.len() * 2 / 3));
+        assert!(forgotten.iter().filter(|visitor| visitor.names().count() == 2).count() > 10, "their visits are told");
         let back = forgotten.iter().filter(|visitor| !visitor.again.is_empty()).count();
         assert!(back > 5 && back < forgotten.len());
         assert_eq!(again.events.len(), back * AGAIN);

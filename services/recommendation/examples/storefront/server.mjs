@@ -2,7 +2,7 @@
 //
 //   node services/recommendation/examples/storefront/server.mjs
 //
-// and then http://127.0.0.1:7090, beside `tidemill demo`. It needs Node.js 20 alone. The
+// and then http://127.0.0.1:7090, beside `make demo`. It needs Node.js 20 alone. The
 // environment says where Tidemill is: RECOMMENDATION_URL, INGESTION_URL, and RECOMMENDATION_KEY
 // (one that may read) and INGESTION_KEY (one that may write) where it asks for keys. PORT is
 // where this server listens.

@@ -16,11 +16,13 @@ use super::{
     answer::ProfileAnswer,
     parameters::{ProfileParameters, given, id},
 };
-use crate::{app::Recommender, error::Error, learning::VisitorId, store::ErasureOrder, upkeep::carry_out_erasures};
-
-/// For how long after an erasure nothing of the customer is learnt: until every replica
-/// has heard of it, whatever clocks say.
-const NOTHING_FOR_MILLIS: i64 = 10_000;
+use crate::{
+    app::Recommender,
+    error::Error,
+    learning::VisitorId,
+    store::{ErasureOrder, NOTHING_FOR_MILLIS},
+    upkeep::carry_out_erasures,
+};
 
 type NoneGiven = Result<Query<ProfileParameters>, QueryRejection>;
 

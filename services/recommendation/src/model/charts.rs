@@ -73,12 +73,12 @@ impl KeptCharts {
             return charts;
         }
         loop {
-            let (made, erasure, charts) = Charts::of(state, now);
+            let (made, forgotten, charts) = Charts::of(state, now);
             let charts = Arc::new(charts);
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             // Who was forgotten meanwhile may be in a part that was looked at before. Later
             // ones drop what is kept here.
-            if state.read().unwrap_or_else(PoisonError::into_inner).erasure() == erasure {
+            if state.read().unwrap_or_else(PoisonError::into_inner).forgotten() == forgotten {
                 *kept = Some((made, charts.clone()));
                 return charts;
             }
@@ -87,12 +87,13 @@ impl KeptCharts {
 }
 
 impl Charts {
-    /// Looks at all items, in parts; says when it began, and behind which erasure.
+    /// Looks at all items, in parts; says when it began, and how many were forgotten
+    /// by then.
     fn of(state: &RwLock<ModelState>, now: Timestamp) -> (Instant, u64, Self) {
         let (made, read) = (Instant::now(), || state.read().unwrap_or_else(PoisonError::into_inner));
-        let (erasure, mut parts) = {
+        let (forgotten, mut parts) = {
             let state = read();
-            (state.erasure(), ChartParts::new(MOST, state.log_time(now)))
+            (state.forgotten(), ChartParts::new(MOST, state.log_time(now)))
         };
         while read().index.chart_on(&mut parts, PART) {}
         let (popular, trending) = parts.end();
@@ -103,7 +104,7 @@ impl Charts {
                 by_category.entry(item.category.clone()).or_default().push(place);
             }
         }
-        (made, erasure, Self { popular, trending, by_category })
+        (made, forgotten, Self { popular, trending, by_category })
     }
 
     /// The most popular first.

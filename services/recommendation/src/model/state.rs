@@ -1,13 +1,13 @@
 //! All that answers are made of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::{Index, Interaction, InteractionKind, RecommenderSettings, SettingsError};
 
 use super::known_items::KnownItems;
 use crate::{
-    learning::{LearntBatch, LearntEvent, VisitorId},
+    learning::{ErasedVisitors, LearntBatch, LearntEvent, VisitorId},
     store::Erasure,
 };
 
@@ -28,10 +28,11 @@ pub(crate) struct ModelState {
     pub(crate) index: Index,
     pub(crate) items: KnownItems,
     pub(crate) places: BTreeMap<Partition, LearntPlace>,
-    /// Visitors who are forgotten, and until when.
-    erased: HashMap<VisitorId, Timestamp>,
+    erased: ErasedVisitors,
     /// The last erasure that was carried out.
     erasure: u64,
+    /// How often somebody was forgotten.
+    forgotten: u64,
 }
 
 impl ModelState {
@@ -41,14 +42,15 @@ impl ModelState {
             index: Index::new(settings)?,
             items: KnownItems::new(most_items),
             places: BTreeMap::new(),
-            erased: HashMap::new(),
+            erased: ErasedVisitors::default(),
             erasure: 0,
+            forgotten: 0,
         })
     }
 
     /// Whether a visitor is forgotten, as far as this batch goes.
     fn is_erased(&self, visitor: VisitorId, batch: &LearntBatch) -> bool {
-        self.erased.get(&visitor).is_some_and(|until| *until >= batch.ingested_at)
+        self.erased.until(visitor, batch.ingested_at).is_some()
     }
 
     /// Takes in what events of a batch tell of products.
@@ -60,17 +62,30 @@ impl ModelState {
         }
     }
 
-    /// Forgets a visitor.
+    /// Carries an erasure out.
     pub(super) fn erase(&mut self, erasure: &Erasure) {
-        self.index.forget(&erasure.visitor.text());
-        let until = self.erased.entry(erasure.visitor).or_insert(erasure.until);
-        *until = erasure.until.max(*until);
+        self.forget(erasure.visitor, erasure.until);
         self.erasure = self.erasure.max(erasure.number);
+    }
+
+    /// Forgets visits that events tie to a customer who is forgotten. The partition's owner
+    /// has an erasure of each written down, by which the others and those who start forget
+    /// them. Answers whether there are any.
+    pub(super) fn forget_tied(&mut self, batch: &LearntBatch, events: &[LearntEvent]) -> bool {
+        let tied = self.erased.tied(batch.ingested_at, events);
+        tied.iter().for_each(|(visit, tie)| self.forget(*visit, tie.until));
+        !tied.is_empty()
+    }
+
+    fn forget(&mut self, visitor: VisitorId, until: Timestamp) {
+        self.index.forget(&visitor.text());
+        self.erased.note(visitor, until);
+        self.forgotten += 1;
     }
 
     /// Drops what is remembered of erasures of before then.
     pub(super) fn forget_erasures(&mut self, before: Timestamp) {
-        self.erased.retain(|_, until| *until >= before);
+        self.erased.drop_before(before);
     }
 
     /// Learns the next events of a batch of a partition.
@@ -107,6 +122,12 @@ impl ModelState {
     /// The last erasure that was carried out.
     pub(crate) const fn erasure(&self) -> u64 {
         self.erasure
+    }
+
+    /// How often somebody was forgotten: what was made of the index before it changed may
+    /// tell of them.
+    pub(super) const fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// The time of the log: that of the newest event, and never later than now.

@@ -1,6 +1,6 @@
 //! The model is a function of the log and of the erasures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tidemill_domain::{Partition, Timestamp};
@@ -26,11 +26,33 @@ fn erasure(customer: &str, until: i64) -> Erasure {
     Erasure { number: 1, visitor: VisitorId::customer(customer), until: Timestamp::saturating_from_millis(until) }
 }
 
-/// Batches of a partition: who did what, with which products.
+/// That of a customer with visits, as the store has it.
+fn erasures(customer: &str, visits: &BTreeSet<VisitorId>) -> Vec<Erasure> {
+    let customer = erasure(customer, 1_000);
+    let visit = |visit: &VisitorId| Erasure { visitor: *visit, ..customer };
+    std::iter::once(customer).chain(visits.iter().map(visit)).collect()
+}
+
+/// Visits that batches tie to a customer.
+fn visits_of<'b>(customer: &str, batches: impl Iterator<Item = &'b LearntBatch>) -> BTreeSet<VisitorId> {
+    let customer = Some(VisitorId::customer(customer));
+    let events = batches.flat_map(|batch| &batch.events).filter(|event| event.customer == customer);
+    events.filter_map(|event| event.session).collect()
+}
+
+/// Batches of a partition: who did what in which visit, with which products. Often it is
+/// known only of the one or the other.
 fn batches() -> impl Strategy<Value = Vec<LearntBatch>> {
-    let event = (0..4_usize, 0..4_u8, 0..6_u8, 0..3_i64).prop_map(|(kind, customer, product, hours)| {
+    let who = (0..4_u8, 0..6_u8, 0..4_u8);
+    let event = (0..4_usize, who, 0..6_u8, 0..3_i64).prop_map(|(kind, (customer, visit, told), product, hours)| {
         let items = [item(&format!("p{product}"), "Books", &[]), item(&format!("q{product}"), "Toys", &[])];
-        event(KINDS[kind], &format!("c{customer}"), hours * 3_600_000, &items)
+        let event = event(KINDS[kind], &format!("c{customer}"), hours * 3_600_000, &items);
+        let session = Some(VisitorId::session(&format!("v{visit}")));
+        match told {
+            0 => LearntEvent { session, ..event },
+            1 | 2 => LearntEvent { customer: None, session, ..event },
+            _ => event,
+        }
     });
     prop::collection::vec(prop::collection::vec(event, 1..4), 1..20).prop_map(|all: Vec<Vec<LearntEvent>>| {
         all.iter().zip(1_u64..).map(|(events, raw_seq)| batch(raw_seq, events)).collect()
@@ -80,27 +102,46 @@ proptest! {
     }
 
     #[test]
-    fn a_forgotten_customer_is_as_one_who_never_was(left in batches(), cut in 0..20_usize) {
-        let zero = Partition::new(0);
-        // Without the customer: their interactions are counted, and nothing else.
+    fn a_forgotten_customer_is_as_one_who_never_was(
+        left in batches(), right in batches(), cuts in (0..20_usize, 0..20_usize), is_right_first in any::<bool>(),
+    ) {
+        let (zero, one) = (Partition::new(0), Partition::new(1));
+        let all = [(zero, &left), (one, &right)];
+        // Without the customer and their visits: their interactions are counted, and nothing else.
         let never = model();
+        let visits = visits_of("c1", left.iter().chain(&right));
+        let is_theirs = |event: &LearntEvent| {
+            event.visitor().is_some_and(|visitor| visitor == VisitorId::customer("c1") || visits.contains(&visitor))
+        };
         let erased = |batch: &LearntBatch| {
-            let is_theirs = |event: &LearntEvent| event.customer == Some(VisitorId::customer("c1"));
             let event = |event: &LearntEvent| if is_theirs(event) { event.erased() } else { event.clone() };
             LearntBatch { events: batch.events.iter().map(event).collect(), ..*batch }
         };
-        left.iter().map(erased).for_each(|batch| never.learn(zero, &batch));
-        // Erased in the middle; and restored from what was stored before that.
-        let (live, old) = (model(), model());
-        let (before, behind) = left.split_at(cut.min(left.len()));
-        before.iter().for_each(|batch| live.learn(zero, batch));
-        before.iter().for_each(|batch| old.learn(zero, batch));
-        let erasures = [erasure("c1", 1_000)];
-        live.erase(&erasures);
-        behind.iter().for_each(|batch| live.learn(zero, batch));
-        let restarted = model();
+        for (partition, batches) in all {
+            batches.iter().map(erased).for_each(|batch| never.learn(partition, &batch));
+        }
+        // Erased in the middle, with the visits that are known to be theirs by then; and
+        // restored from what was stored before that.
+        let (live, old, restarted) = (model(), model(), model());
+        let mut parts = [(zero, left.split_at(cuts.0.min(left.len()))), (one, right.split_at(cuts.1.min(right.len())))];
+        for (partition, (before, _)) in parts {
+            before.iter().for_each(|batch| live.learn(partition, batch));
+            before.iter().for_each(|batch| old.learn(partition, batch));
+        }
+        let known = visits_of("c1", parts.iter().flat_map(|(_, (before, _))| *before));
+        live.erase(&erasures("c1", &known));
+        if is_right_first {
+            parts.reverse();
+        }
+        for (partition, (_, behind)) in parts {
+            behind.iter().for_each(|batch| live.learn(partition, batch));
+        }
+        // Whoever starts knows of all visits: the owner has found them.
+        let erasures = erasures("c1", &visits);
         restarted.erase(&erasures);
-        restarted.restore(zero, stored(&old, zero, behind, 0), &erasures).expect("restores");
+        for (partition, (_, behind)) in parts {
+            restarted.restore(partition, stored(&old, partition, behind, 0), &erasures).expect("restores");
+        }
         prop_assert_eq!(state(&live).0, state(&never).0);
         prop_assert_eq!(state(&restarted).0, state(&never).0);
     }
@@ -117,6 +158,22 @@ fn who_comes_back_is_learnt_anew() {
     model.learn(zero, &LearntBatch { ingested_at: Timestamp::saturating_from_millis(1_001), ..view(2) });
     assert_eq!(model.read().index.session_count(), 1);
     assert_eq!(model.read().index.learnt(zero), 2);
+}
+
+#[test]
+fn charts_tell_at_once_of_no_visit_that_is_found_to_be_a_forgotten_customers() {
+    let (model, zero, now) = (model(), Partition::new(0), Timestamp::saturating_from_millis(9));
+    let visit = Some(VisitorId::session("v"));
+    let tie = LearntEvent { session: visit, ..event(LearntKind::View, "c1", 5, &[item("p", "Books", &[])]) };
+    let secret = LearntEvent { customer: None, items: vec![item("secret", "Books", &[])], ..tie.clone() };
+    model.learn(zero, &batch(1, &[secret.clone(), event(LearntKind::View, "c2", 5, &[item("p", "Books", &[])])]));
+    model.erase(&[erasure("c1", 1_000)]);
+    let charted = || model.charts(now).popular().iter().map(|charted| charted.item.clone()).collect::<Vec<_>>();
+    assert_eq!(charted(), ["p", "secret"]);
+    model.learn(zero, &batch(2, &[tie]));
+    assert_eq!(charted(), ["p"]);
+    model.learn(zero, &batch(3, &[secret]));
+    assert_eq!((model.read().index.learnt(zero), model.read().index.session_count()), (4, 1));
 }
 
 #[test]

@@ -140,7 +140,7 @@ impl Steps for KeeperTask {
     async fn checkpoint(&mut self) -> Result<Checkpoint<(), Error>, Error> {
         self.kept_at = Instant::now();
         if self.step.floor > self.step.after {
-            self.app.store.keep(&self.held.claim, &self.step).await?;
+            self.app.store.keep(&self.held.claim, &self.step, self.app.now()).await?;
             self.step = KeptStep { after: self.step.floor, floor: self.step.floor, batches: Vec::new() };
         }
         Ok(Checkpoint::Landed(()))

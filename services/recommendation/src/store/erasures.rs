@@ -1,16 +1,22 @@
 //! Who is forgotten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sqlx::{Any, AnyConnection, Transaction, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, SqlValues, for_keys, insert_rows};
 
 use super::{Store, number, time, unsigned, visitor};
-use crate::{error::Error, learning::VisitorId};
+use crate::{
+    error::Error,
+    learning::{ErasedVisitors, VisitorId},
+};
 
 /// Visits of a customer that are forgotten with them, at most: the latest.
 const MAX_VISITS: i64 = 10_000;
+/// For how long after an erasure nothing of the visitor is learnt: until every replica has
+/// heard of it, whatever clocks say.
+pub(crate) const NOTHING_FOR_MILLIS: i64 = 10_000;
 
 /// A visitor whose events are not learnt, if they were taken in up to a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +88,19 @@ impl Store {
     }
 }
 
+/// An erasure as it is stored.
+#[derive(Debug)]
+pub(super) struct ErasureRow<'a> {
+    pub(super) number: u64,
+    pub(super) visitor: VisitorId,
+    pub(super) until: Timestamp,
+    pub(super) at: Timestamp,
+    pub(super) by: &'a str,
+    pub(super) is_customer: bool,
+}
+
 async fn write(transaction: &mut Transaction<'_, Any>, order: ErasureOrder<'_>) -> Result<u64, Error> {
-    let query = sqlx::query("SELECT COALESCE(MAX(number), 0) + 1 FROM erasures");
-    let number = unsigned(&query.fetch_one(&mut **transaction).await.map_err(StoreError::from)?, 0)?;
+    let number = next_number(transaction).await?;
     let customer = order.customer.0.to_vec();
     let sql = "SELECT visit FROM visits WHERE customer = $1 ORDER BY seen_at DESC LIMIT $2";
     let query = sqlx::query(sql).bind(customer.clone()).bind(MAX_VISITS);
@@ -93,13 +109,9 @@ async fn write(transaction: &mut Transaction<'_, Any>, order: ErasureOrder<'_>) 
     for row in rows {
         visitors.insert(visitor(&row, 0)?);
     }
-    let row = |visitor: &VisitorId| {
-        let row = SqlValues::new().bind(number.cast_signed()).bind(visitor.0.to_vec());
-        let row = row.bind(order.until.millis()).bind(order.at.millis()).bind(order.by);
-        row.bind(i64::from(*visitor == order.customer))
-    };
-    let into = "erasures (number, visitor, until, erased_at, erased_by, is_customer)";
-    insert_rows(transaction, into, "", visitors.iter().map(row)).await?;
+    let ErasureOrder { until, at, by, .. } = order;
+    let row = |visitor| ErasureRow { number, visitor, until, at, by, is_customer: visitor == order.customer };
+    insert(transaction, &visitors.into_iter().map(row).collect::<Vec<_>>()).await?;
     for sql in ["DELETE FROM profiles WHERE customer = $1", "DELETE FROM visits WHERE customer = $1"] {
         let query = sqlx::query(sql).bind(customer.clone());
         query.execute(&mut **transaction).await.map_err(StoreError::from)?;
@@ -107,13 +119,33 @@ async fn write(transaction: &mut Transaction<'_, Any>, order: ErasureOrder<'_>) 
     Ok(number)
 }
 
-/// Up to when each of these visitors is forgotten.
+/// The number behind all that are stored. Nobody else may write erasures meanwhile.
+pub(super) async fn next_number(connection: &mut AnyConnection) -> Result<u64, Error> {
+    let query = sqlx::query("SELECT COALESCE(MAX(number), 0) + 1 FROM erasures");
+    Ok(unsigned(&query.fetch_one(connection).await.map_err(StoreError::from)?, 0)?)
+}
+
+pub(super) async fn insert(connection: &mut AnyConnection, rows: &[ErasureRow<'_>]) -> Result<(), Error> {
+    let values = |row: &ErasureRow<'_>| {
+        let values = SqlValues::new().bind(row.number.cast_signed()).bind(row.visitor.0.to_vec());
+        let values = values.bind(row.until.millis()).bind(row.at.millis()).bind(row.by);
+        values.bind(i64::from(row.is_customer))
+    };
+    let into = "erasures (number, visitor, until, erased_at, erased_by, is_customer)";
+    insert_rows(connection, into, "", rows.iter().map(values)).await?;
+    Ok(())
+}
+
+/// Takes in which of these visitors are forgotten, and up to when.
 pub(super) async fn of(
     connection: &mut AnyConnection,
     visitors: impl Iterator<Item = VisitorId>,
-) -> Result<BTreeMap<VisitorId, Timestamp>, Error> {
-    let sql = "SELECT visitor, MAX(until) FROM erasures WHERE visitor IN (?) GROUP BY visitor";
+    erased: &mut ErasedVisitors,
+) -> Result<(), Error> {
+    let sql = "SELECT visitor, until FROM erasures WHERE visitor IN (?)";
     let rows = for_keys(connection, sql, &SqlValues::new(), visitors.map(|v| v.0.to_vec())).await?;
-    let found = rows.iter().map(|row| Ok((visitor(row, 0)?, time(row, 1)?)));
-    Ok(found.collect::<Result<_, StoreError>>()?)
+    for row in &rows {
+        erased.note(visitor(row, 0)?, time(row, 1)?);
+    }
+    Ok(())
 }

@@ -1,15 +1,13 @@
 //! The one transaction that moves a partition on.
 
-use std::collections::BTreeMap;
-
 use sqlx::{AnyConnection, Row};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
 
-use super::{Store, erasures, items, number, profiles, unsigned, visits};
+use super::{Store, erasures, items, number, profiles, ties, unsigned, visits};
 use crate::{
     error::Error,
-    learning::{LearntBatch, LearntEvent, VisitorId, encode},
+    learning::{ErasedVisitors, LearntBatch, LearntEvent, encode},
 };
 
 /// A partition as its claimant found it.
@@ -50,8 +48,9 @@ impl Store {
     }
 
     /// Keeps a step: the journal, what is known of customers and products, and the floor,
-    /// all or nothing. Of visitors who are forgotten nothing is kept.
-    pub(crate) async fn keep(&self, claim: &PartitionKeep, step: &KeptStep) -> Result<(), Error> {
+    /// all or nothing. Of visitors who are forgotten nothing is kept, and visits that turn
+    /// out to be theirs are forgotten too.
+    pub(crate) async fn keep(&self, claim: &PartitionKeep, step: &KeptStep, now: Timestamp) -> Result<(), Error> {
         self.call(async {
             let mut transaction = self.database.begin().await?;
             // The row stays locked to the end: an erasure comes before all of this, or
@@ -69,7 +68,7 @@ impl Store {
                 return Err(Error::Superseded);
             }
             if let Some(last) = step.batches.last() {
-                let kept = without_erased(&mut transaction, &step.batches).await?;
+                let kept = without_erased(&mut transaction, &step.batches, now).await?;
                 write_journal(&mut transaction, claim.partition, last.raw_seq, &kept).await?;
                 profiles::fold(&mut transaction, claim.partition, last.raw_seq, &kept).await?;
                 items::write(&mut transaction, claim.partition, &kept).await?;
@@ -81,11 +80,17 @@ impl Store {
     }
 }
 
-async fn without_erased(connection: &mut AnyConnection, batches: &[LearntBatch]) -> Result<Vec<LearntBatch>, Error> {
+async fn without_erased(
+    connection: &mut AnyConnection,
+    batches: &[LearntBatch],
+    now: Timestamp,
+) -> Result<Vec<LearntBatch>, Error> {
     let visitors = batches.iter().flat_map(|batch| &batch.events).filter_map(LearntEvent::visitor);
-    let erased: BTreeMap<VisitorId, Timestamp> = erasures::of(connection, visitors).await?;
+    let mut erased = ErasedVisitors::default();
+    erasures::of(connection, visitors, &mut erased).await?;
+    ties::forget(connection, batches, &mut erased, now).await?;
     let kept = |batch: &LearntBatch| {
-        let is_erased = |visitor| erased.get(&visitor).is_some_and(|until| *until >= batch.ingested_at);
+        let is_erased = |visitor| erased.until(visitor, batch.ingested_at).is_some();
         let kept = |event: &LearntEvent| match event.visitor().is_some_and(is_erased) {
             true => event.erased(),
             false => event.clone(),

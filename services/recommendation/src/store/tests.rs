@@ -43,6 +43,7 @@ macro_rules! on_each_database {
         }
     };
 }
+pub(super) use on_each_database;
 
 on_each_database! {
     what_is_kept_is_loaded_and_goes_forward_only,
@@ -54,20 +55,20 @@ on_each_database! {
     any_text_is_held,
 }
 
-const ZERO: Partition = Partition::new(0);
-const ONE: Partition = Partition::new(1);
+pub(super) const ZERO: Partition = Partition::new(0);
+pub(super) const ONE: Partition = Partition::new(1);
 
-fn at(millis: i64) -> Timestamp {
+pub(super) fn at(millis: i64) -> Timestamp {
     Timestamp::saturating_from_millis(millis)
 }
 
-async fn open(url: &str) -> Store {
+pub(super) async fn open(url: &str) -> Store {
     let config = Config { url: url.into(), max_connections: 4 };
     let breaker = Context::new("recommendation").breaker("store");
     Store::open(&config, breaker, [ZERO, ONE].into_iter()).await.expect("opens")
 }
 
-fn step(after: u64, batches: &[LearntBatch]) -> KeptStep {
+pub(super) fn step(after: u64, batches: &[LearntBatch]) -> KeptStep {
     let floor = batches.last().map_or(after + 1, |batch| batch.raw_seq);
     KeptStep { after, floor, batches: batches.to_vec() }
 }
@@ -81,13 +82,13 @@ async fn profile(store: &Store, customer: &str) -> Option<CustomerProfile> {
     store.profile(VisitorId::customer(customer)).await.expect("reads")
 }
 
-async fn erase(store: &Store, customer: &str, until: i64) -> u64 {
+pub(super) async fn erase(store: &Store, customer: &str, until: i64) -> u64 {
     let customer = VisitorId::customer(customer);
     let order = ErasureOrder { customer, until: at(until), at: at(7), by: "key" };
     store.erase(order, [ZERO, ONE].into_iter()).await.expect("erases")
 }
 
-async fn journal(store: &Store, partition: Partition) -> Vec<LearntBatch> {
+pub(super) async fn journal(store: &Store, partition: Partition) -> Vec<LearntBatch> {
     store.load(partition, "s").await.expect("loads").journal
 }
 
@@ -95,9 +96,10 @@ async fn what_is_kept_is_loaded_and_goes_forward_only(url: &str) {
     let store = open(url).await;
     let claim = store.claim(ZERO).await.expect("claims");
     assert_eq!(claim.floor, 0);
-    store.keep(&claim, &step(0, &[view(3, "c", "p"), batch(4, &[order("c", 9, &["q"], "2.5")])])).await.expect("keeps");
-    store.keep(&claim, &step(4, &[])).await.expect("moves the floor alone");
-    let repeated = store.keep(&claim, &step(0, &[view(3, "c", "p")])).await;
+    let batches = [view(3, "c", "p"), batch(4, &[order("c", 9, &["q"], "2.5")])];
+    store.keep(&claim, &step(0, &batches), at(7)).await.expect("keeps");
+    store.keep(&claim, &step(4, &[]), at(7)).await.expect("moves the floor alone");
+    let repeated = store.keep(&claim, &step(0, &[view(3, "c", "p")]), at(7)).await;
     assert!(matches!(repeated, Err(Error::Superseded)), "it does not follow");
     let again = open(url).await;
     let loaded = again.load(ZERO, "s").await.expect("loads");
@@ -109,7 +111,7 @@ async fn what_is_kept_is_loaded_and_goes_forward_only(url: &str) {
     assert_eq!(known, BTreeMap::from([("p", (3, "Books")), ("q", (4, "Unknown"))]));
     assert_eq!(again.items(ZERO, "p").await.expect("reads").len(), 1);
     let other = store.claim(ONE).await.expect("claims");
-    store.keep(&other, &step(0, &[view(9, "c", "p")])).await.expect("keeps");
+    store.keep(&other, &step(0, &[view(9, "c", "p")]), at(7)).await.expect("keeps");
     let profile = profile(&again, "c").await.expect("is known");
     assert_eq!((profile.orders, profile.views.len(), profile.categories["Books"]), (1, 1, 2));
 }
@@ -117,11 +119,11 @@ async fn what_is_kept_is_loaded_and_goes_forward_only(url: &str) {
 async fn who_was_superseded_keeps_nothing(url: &str) {
     let store = open(url).await;
     let (old, new) = (store.claim(ZERO).await.expect("claims"), store.claim(ZERO).await.expect("claims"));
-    let refused = store.keep(&old, &step(0, &[view(3, "c", "p")])).await;
+    let refused = store.keep(&old, &step(0, &[view(3, "c", "p")]), at(7)).await;
     assert!(matches!(refused, Err(Error::Superseded)));
     assert_eq!(write(&store, &old, 0, &[]).await, PagesWritten::Superseded);
     assert!(profile(&store, "c").await.is_none() && journal(&store, ZERO).await.is_empty());
-    store.keep(&new, &step(0, &[view(3, "c", "p")])).await.expect("keeps");
+    store.keep(&new, &step(0, &[view(3, "c", "p")]), at(7)).await.expect("keeps");
 }
 
 async fn write(store: &Store, claim: &PartitionKeep, at: u64, pages: &[(u64, Option<&[u8]>)]) -> PagesWritten {
@@ -134,8 +136,8 @@ async fn write(store: &Store, claim: &PartitionKeep, at: u64, pages: &[(u64, Opt
 async fn pages_take_the_place_of_the_journal(url: &str) {
     let store = open(url).await;
     let claim = store.claim(ZERO).await.expect("claims");
-    store.keep(&claim, &step(0, &[view(3, "c", "p")])).await.expect("keeps");
-    store.keep(&claim, &step(3, &[view(4, "c", "q"), view(6, "c", "r")])).await.expect("keeps");
+    store.keep(&claim, &step(0, &[view(3, "c", "p")]), at(7)).await.expect("keeps");
+    store.keep(&claim, &step(3, &[view(4, "c", "q"), view(6, "c", "r")]), at(7)).await.expect("keeps");
     assert_eq!(write(&store, &claim, 7, &[]).await, PagesWritten::TooEarly, "the journal has not come as far");
     assert_eq!(write(&store, &claim, 4, &[(0, Some(b"\0a")), (1, Some(b"b"))]).await, PagesWritten::Done);
     let loaded = store.load(ZERO, "s").await.expect("loads");
@@ -156,7 +158,7 @@ async fn who_is_forgotten_is_kept_no_more(url: &str) {
     let claim = store.claim(ZERO).await.expect("claims");
     let mut visited = view(3, "c", "p");
     visited.events[0].session = Some(VisitorId::session("v"));
-    store.keep(&claim, &step(0, &[visited, view(4, "other", "p")])).await.expect("keeps");
+    store.keep(&claim, &step(0, &[visited, view(4, "other", "p")]), at(7)).await.expect("keeps");
     assert_eq!(erase(&store, "c", 1_000).await, 1);
     assert_eq!(erase(&store, "nobody", 1_000).await, 2);
     let erasures = store.erasures(0).await.expect("reads");
@@ -167,7 +169,7 @@ async fn who_is_forgotten_is_kept_no_more(url: &str) {
     assert!(profile(&store, "c").await.is_none() && profile(&store, "other").await.is_some());
     // Taken in at 1,000: forgotten. A millisecond later: somebody like any other.
     let later = LearntBatch { ingested_at: at(1_001), ..view(8, "c", "later") };
-    store.keep(&claim, &step(4, &[view(7, "c", "p"), later])).await.expect("keeps");
+    store.keep(&claim, &step(4, &[view(7, "c", "p"), later]), at(7)).await.expect("keeps");
     let kept = journal(&store, ZERO).await;
     assert_eq!((kept[2].interactions(), kept[2].events[0].visitor()), (1, None), "it is counted, and of nobody");
     assert_eq!(kept[3].events[0].visitor(), Some(VisitorId::customer("c")));
@@ -178,12 +180,12 @@ async fn who_is_forgotten_is_kept_no_more(url: &str) {
 async fn what_is_old_goes(url: &str) {
     let store = open(url).await;
     let claim = store.claim(ZERO).await.expect("claims");
-    store.keep(&claim, &step(0, &[view(3, "c", "p")])).await.expect("keeps");
+    store.keep(&claim, &step(0, &[view(3, "c", "p")]), at(7)).await.expect("keeps");
     assert!(!store.prune(at(5)).await.expect("prunes"));
     assert!(profile(&store, "c").await.is_some(), "active at 5");
     // A refund is in the partition of its order, where there may be nothing else of the customer.
     let refund = LearntEvent { kind: LearntKind::Change, ..order("refunded", 5, &[], "-2.5") };
-    store.keep(&claim, &step(3, &[batch(4, &[refund])])).await.expect("keeps");
+    store.keep(&claim, &step(3, &[batch(4, &[refund])]), at(7)).await.expect("keeps");
     assert!(!store.prune(at(5)).await.expect("prunes"));
     let refunded = profile(&store, "refunded").await.expect("what it gave back counts");
     assert_eq!((refunded.last_active, refunded.value[&Currency::EUR].to_string()), (at(5), "-2.50".to_owned()));
@@ -208,7 +210,8 @@ async fn what_changed_is_told_once_and_again_after_a_crash(url: &str) {
     let of = |names: &[&str]| names.iter().map(|name| VisitorId::customer(name)).collect::<BTreeSet<_>>();
     let start = store.published(ZERO).await.expect("reads");
     assert_eq!((start.changed, start.erasure), (-1, 0));
-    store.keep(&claim, &step(0, &[view(3, "a", "p"), view(4, "b", "p"), view(5, "c", "p")])).await.expect("keeps");
+    let batches = [view(3, "a", "p"), view(4, "b", "p"), view(5, "c", "p")];
+    store.keep(&claim, &step(0, &batches), at(7)).await.expect("keeps");
     // In parts, each once, also within a step.
     let (mut to, mut told) = (start.clone(), BTreeSet::new());
     for left in [2, 1, 0] {
@@ -217,7 +220,7 @@ async fn what_changed_is_told_once_and_again_after_a_crash(url: &str) {
         (to.changed, to.customer) = (some[0].changed, some[0].customer.0.to_vec());
     }
     assert_eq!((told, changed(&to, 9).await.len()), (of(&["a", "b", "c"]), 0));
-    store.keep(&claim, &step(5, &[view(7, "b", "q")])).await.expect("keeps");
+    store.keep(&claim, &step(5, &[view(7, "b", "q")]), at(7)).await.expect("keeps");
     assert_eq!(customers(&changed(&to, 9).await), of(&["b"]), "who changed, and nobody else");
     // The last step is told again: nobody knows how far it came.
     to.erasure = 3;
@@ -238,7 +241,7 @@ async fn any_text_is_held(url: &str) {
     let store = open(url).await;
     let claim = store.claim(ZERO).await.expect("claims");
     let any = batch_of_any_texts(3);
-    store.keep(&claim, &step(0, std::slice::from_ref(&any))).await.expect("keeps");
+    store.keep(&claim, &step(0, std::slice::from_ref(&any)), at(7)).await.expect("keeps");
     for text in tidemill_testkit::any_texts() {
         let known = profile(&store, &text).await.expect("is known");
         assert_eq!((&*known.views[0].item, known.categories.keys().next()), (&*text, Some(&text)));
