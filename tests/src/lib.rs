@@ -25,6 +25,7 @@ use reqwest::header;
 use serde_json::Value;
 use tidemill::{
     client::{Client, Keys},
+    replay::ReplaySettings,
     suite::{DefinitionFiles, Jaeger, Options, Suite, TRACED_SERVICES},
 };
 use tidemill_domain::{Clock, SystemClock, Timestamp};
@@ -175,6 +176,14 @@ impl TestSuite {
             done.then(|| books["totals"].clone())
         })
         .await
+    }
+
+    /// What a replay beside it has to know.
+    ///
+    /// # Panics
+    /// When its folder cannot be written.
+    pub fn replay_settings(&self) -> ReplaySettings {
+        self.suite.replay_settings(self.folder.path()).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Drains and ends everything.

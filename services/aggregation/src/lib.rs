@@ -12,6 +12,7 @@ mod fold;
 mod http;
 #[doc(hidden)]
 pub mod measured;
+pub mod replay;
 mod stage;
 mod store;
 mod telemetry;

@@ -3,10 +3,10 @@
 
 mod consumer;
 mod context;
-mod flush;
+pub(crate) mod flush;
 pub(crate) mod owner;
 mod partition;
-mod sink;
+pub(crate) mod sink;
 mod task;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! transaction, written by its owner alone.
 
 use sqlx::{Row, any::AnyRow, migrate::Migrator};
-use tidemill_domain::Partition;
+use tidemill_domain::{Partition, Timestamp};
 use tidemill_service::Breaker;
 use tidemill_store::{Config, Database, Error as StoreError, answered};
 
@@ -12,6 +12,7 @@ use crate::{error::Error, fold::cell::CellId};
 mod checkpoint;
 mod counting;
 mod first_points;
+mod generation;
 mod pages;
 mod points;
 mod read;
@@ -81,6 +82,24 @@ impl Store {
             let floor: i64 = row.try_get(1).map_err(StoreError::from)?;
             let epoch = row.try_get(0).map_err(StoreError::from)?;
             Ok(PartitionClaim { partition, epoch, floor: unfenced(floor).cast_unsigned() })
+        })
+        .await
+    }
+
+    /// Has a partition begin behind a batch of the log, which came in at `log_time`, unless
+    /// it has begun.
+    pub(crate) async fn begin_behind(
+        &self,
+        partition: Partition,
+        floor: u64,
+        log_time: Timestamp,
+    ) -> Result<(), Error> {
+        self.call(async {
+            let sql = "INSERT INTO partitions (partition, floor, epoch, log_time) VALUES ($1, $2, 0, $3) \
+                       ON CONFLICT (partition) DO NOTHING";
+            let query = sqlx::query(sql).bind(i64::from(partition.index())).bind(fenced(floor));
+            let written = query.bind(log_time.millis()).execute(self.database.writer()).await;
+            written.map(|_| ()).map_err(|e| StoreError::from(e).into())
         })
         .await
     }

@@ -19,6 +19,7 @@ pub mod measured;
 mod orders;
 mod partition;
 mod reference;
+pub mod replay;
 mod resources;
 mod shop;
 mod stage;
@@ -30,7 +31,7 @@ mod testing;
 use std::{convert::Infallible, sync::Arc};
 
 use tidemill_events::Durable;
-use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
+use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 use tidemill_stage::{Disposition, Failure};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::OpenApi;
@@ -39,7 +40,6 @@ pub use config::{Config, DuplicatesConfig};
 pub use shop::BUILT_IN as BUILT_IN_SHOP;
 
 use crate::{
-    archive::Archive,
     error::Error,
     geo::{Countries, Geo},
     reference::{FileNotices, Reference, ReferenceFile},
@@ -126,27 +126,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     context.spawn("reference", follow(reference.clone(), context.clone(), config.reference.poll()));
 
     let bus = context.connect_bus(&config.nats).await?;
-    let store_breaker = context.breaker("store");
-    let resources = Arc::new(Resources {
-        bus,
-        archive: Archive::new(store.clone(), store_breaker.clone()),
-        store,
-        shop,
-        reference,
-        lead_millis,
-        most_claimed: config.reference.claimed_customers,
-        geo,
-        currency: config.shop.currency,
-        limits: config.duplicates.limits(),
-        order_horizon_millis: config.orders.horizon_millis(),
-        ceiling: config.dead_letters,
-        telemetry,
-        nats: context.breaker("nats"),
-        store_breaker,
-        conditions: Conditions::new(&context.health, "partition"),
-        context,
-    });
-    start_partitions(&resources);
+    let resources = Resources::new(&config, (shop, geo), (store, reference), (bus, context), telemetry);
+    start_partitions(&Arc::new(resources));
     Ok(Handle { address: server.address() })
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tidemill_domain::Partition;
-use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
+use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, TraceParent, topology};
 use tidemill_store::answered;
 
 use crate::{
@@ -47,6 +47,21 @@ impl OpenPartition {
     /// Reads where the partition stands, and compares it with the log at both
     /// ends.
     pub(crate) async fn open(partition: Partition, resources: Arc<Resources>) -> Result<Self, Error> {
+        let mut open = Self::restore(partition, resources.clone()).await?;
+        let Resources { bus, nats, .. } = &*resources;
+        let subject = topology::enriched(partition);
+        let last = match nats.call(bus.last::<EnrichedBatch>(&subject)).await {
+            Ok(last) => last,
+            Err(tidemill_bus::Error::Decode(error)) => return Err(Error::UnreadableEnd { partition, error }),
+            Err(error) => return Err(error.into()),
+        };
+        open.published = last.as_ref().map(|stored| stored.message.raw_seq);
+        open.tail = last.map_or(0, |stored| stored.sequence);
+        Ok(open)
+    }
+
+    /// Reads where the partition stands in the store, which must not be ahead of the log.
+    pub(crate) async fn restore(partition: Partition, resources: Arc<Resources>) -> Result<Self, Error> {
         let Resources { bus, nats, store, store_breaker, limits, order_horizon_millis, .. } = &*resources;
         let floor = store_breaker.call(answered(store.floor(partition))).await?;
         let end = match nats.call(bus.last::<RawBatch>(&Durable::Enrichment(partition).filter())).await {
@@ -58,12 +73,6 @@ impl OpenPartition {
         if let Some(end) = end.filter(|end| *end < floor) {
             return Err(Error::ForeignLog { partition, floor, end });
         }
-        let subject = topology::enriched(partition);
-        let last = match nats.call(bus.last::<EnrichedBatch>(&subject)).await {
-            Ok(last) => last,
-            Err(tidemill_bus::Error::Decode(error)) => return Err(Error::UnreadableEnd { partition, error }),
-            Err(error) => return Err(error.into()),
-        };
         let sealed = store_breaker.call(answered(store.sealed(partition))).await?;
         let batches = store_breaker.call(answered(store.batches(partition, sealed.last()))).await?;
         let duplicates = Duplicates::restore(*limits, sealed, batches);
@@ -73,8 +82,8 @@ impl OpenPartition {
             partition,
             floor,
             checkpointed: floor,
-            published: last.as_ref().map(|stored| stored.message.raw_seq),
-            tail: last.map_or(0, |stored| stored.sequence),
+            published: None,
+            tail: 0,
             duplicates,
             orders,
             claims: HashMap::new(),
@@ -160,11 +169,9 @@ impl OpenPartition {
 
     /// Joins a batch, encodes and publishes it.
     pub(crate) async fn publish(&mut self, batch: &SettledBatch<'_>, place: BatchPlace) -> Result<(), Error> {
-        let Resources { bus, nats, reference, geo, currency, telemetry, .. } = &*self.resources;
         let spans = Spans::open(batch.events(), place.raw_seq, batch.raw().trace);
-        let known = reference.snapshot(batch.products(), batch.customers()).await?;
-        let joined = batch.join(&known, geo, *currency);
-        let EncodedBatch { message, tally } = joined.encode(self.partition, place, spans.traceparent())?;
+        let EncodedBatch { message, tally } = self.join(batch, place, spans.traceparent()).await?;
+        let Resources { bus, nats, telemetry, .. } = &*self.resources;
         // `ENRICHED` is not synced to disk, so a crash may take its last
         // batches while this process lives on. Then this one is refused, rather
         // than leave a gap behind it, and opening the partition afresh makes
@@ -176,6 +183,18 @@ impl OpenPartition {
             Some(_) => telemetry.remade(),
         }
         Ok(())
+    }
+
+    /// Joins a batch with what is known of its events, and encodes it.
+    pub(crate) async fn join(
+        &self,
+        batch: &SettledBatch<'_>,
+        place: BatchPlace,
+        trace: Option<TraceParent>,
+    ) -> Result<EncodedBatch, Error> {
+        let Resources { reference, geo, currency, .. } = &*self.resources;
+        let known = reference.snapshot(batch.products(), batch.customers()).await?;
+        batch.join(&known, geo, *currency).encode(self.partition, place, trace)
     }
 
     /// Stores the batches since the last checkpoint, and the floor with them.

@@ -37,6 +37,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The store of another program, for reference data alone: nothing is written, and its
+    /// schema stays as it is.
+    pub(crate) async fn open_to_read(config: &Config, base: Currency) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::connect(config).await?, base })
+    }
+
     pub(crate) fn base(&self) -> Currency {
         self.base
     }

@@ -1,10 +1,10 @@
 //! Which metrics there are, and which version of each is served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tidemill_definitions::{MetricDefinition, Metrics, Window};
-use tidemill_domain::Timestamp;
+use tidemill_domain::{GenerationName, Timestamp};
 use utoipa::ToSchema;
 
 use crate::error::Error;
@@ -82,6 +82,11 @@ impl From<&MetricDefinition> for Metric {
 }
 
 impl Metric {
+    /// The generation that it is counted in; `None` of the live one.
+    pub(crate) fn generation(&self) -> Option<&str> {
+        GenerationName::of_version(&self.version)
+    }
+
     /// Whether any of its measures is money. Then its totals are split by
     /// currency, always.
     pub(crate) fn has_money(&self) -> bool {
@@ -125,13 +130,17 @@ pub(crate) struct Version {
 pub(crate) struct Catalogue {
     defined: BTreeMap<String, Metric>,
     versions: BTreeMap<String, BTreeMap<String, Version>>,
+    pointers: Pointers,
 }
+
+/// By metric, the version that is served: of metrics that a cutover has put on a generation.
+pub(crate) type Pointers = BTreeMap<String, String>;
 
 impl Catalogue {
     /// With the definitions in force and the versions in the store.
     pub(crate) fn new(definitions: &Metrics, stored: Vec<Version>) -> Self {
         let defined = definitions.iter().map(|metric| (metric.name.clone(), metric.into())).collect();
-        let mut catalogue = Self { defined, versions: BTreeMap::new() };
+        let mut catalogue = Self { defined, ..Self::default() };
         catalogue.learn(stored);
         catalogue
     }
@@ -165,6 +174,49 @@ impl Catalogue {
         }
     }
 
+    /// Takes note of what is served.
+    pub(crate) fn point(&mut self, pointers: Pointers) {
+        self.pointers = pointers;
+    }
+
+    /// Whether this is what is served.
+    pub(crate) fn has_pointers(&self, pointers: &Pointers) -> bool {
+        self.pointers == *pointers
+    }
+
+    /// A metric as a generation counts it, or the live totals, without one.
+    pub(crate) fn of_generation(&self, metric: &str, generation: Option<&str>) -> Option<&Metric> {
+        let Some(generation) = generation else { return self.live(metric) };
+        let stored = self.versions.get(metric)?.values();
+        let mut of_it = stored.filter(|known| GenerationName::of_version(&known.version) == Some(generation));
+        of_it.find_map(|known| known.definition.as_ref())
+    }
+
+    /// The same, for who asks for it.
+    pub(crate) fn find_of(&self, metric: &str, generation: Option<&str>) -> Result<&Metric, Error> {
+        let of_it = self.of_generation(metric, generation);
+        of_it.ok_or_else(|| match generation {
+            // Which metrics there are is told first.
+            Some(generation) if self.find(metric, None).is_ok() => Error::UnknownVersion {
+                metric: metric.into(),
+                version: format!("@{generation}"),
+                known: self.generations_of(metric).join(", "),
+                errors: Vec::new(),
+            },
+            _ => Error::UnknownMetric { metric: metric.into(), errors: Vec::new() },
+        })
+    }
+
+    fn generations_of(&self, metric: &str) -> Vec<String> {
+        let known = self.readable(metric).map(|known| known.version.clone());
+        known.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// All metrics of a generation.
+    pub(crate) fn metrics_of(&self, generation: &str) -> Vec<&Metric> {
+        self.versions.keys().filter_map(|metric| self.of_generation(metric, Some(generation))).collect()
+    }
+
     /// Every metric in the version that is served.
     pub(crate) fn served(&self) -> Vec<&Metric> {
         let mut names: Vec<&String> = self.defined.keys().chain(self.versions.keys()).collect();
@@ -187,13 +239,20 @@ impl Catalogue {
         })
     }
 
+    /// The version that a cutover has pointed at, else the live one.
+    fn serve(&self, metric: &str) -> Option<&Metric> {
+        let pointed = self.pointers.get(metric).and_then(|version| self.versions.get(metric)?.get(version));
+        pointed.and_then(|known| known.definition.as_ref()).or_else(|| self.live(metric))
+    }
+
     /// The version in force once it has data, until then the newest that has:
     /// a changed definition takes over with its first number.
-    fn serve(&self, metric: &str) -> Option<&Metric> {
+    fn live(&self, metric: &str) -> Option<&Metric> {
         let defined = self.defined.get(metric);
         let newest = || {
             let with_data = self.versions.get(metric)?.values();
             let with_data = with_data.filter(|known| known.data_since.is_some() && known.definition.is_some());
+            let with_data = with_data.filter(|known| GenerationName::of_version(&known.version).is_none());
             with_data.max_by_key(|known| known.data_since)?.definition.as_ref()
         };
         defined.filter(|defined| self.has_data(metric, &defined.version)).or_else(newest).or(defined)

@@ -109,6 +109,31 @@ pub enum Error {
     /// There is no such dead letter.
     #[error("there is no dead letter {0}, or it is forgotten")]
     UnknownDeadLetter(u64),
+    /// There is no such generation.
+    #[error("there is no generation {0:?}")]
+    UnknownGeneration(String),
+    /// A generation that answers questions cannot be retired.
+    #[error("generation {generation} answers {}: roll it back before it is retired", metrics.join(", "))]
+    GenerationServed {
+        /// The generation.
+        generation: String,
+        /// The metrics that it answers.
+        metrics: Vec<String>,
+    },
+    /// A generation has not counted as far as the live totals.
+    #[error(
+        "generation {generation} has not counted what the live totals have: partition {partition} is at {at} of {of}"
+    )]
+    GenerationBehind {
+        /// The generation.
+        generation: String,
+        /// A partition.
+        partition: tidemill_domain::Partition,
+        /// The `RAW` sequence that it has reached.
+        at: u64,
+        /// That of the live totals.
+        of: u64,
+    },
     /// No letter has an order of this name.
     #[error("there is no order {0}, or it was refused for every letter")]
     UnknownOrder(Uuid),
@@ -147,7 +172,10 @@ impl Error {
             Self::Request(errors) => problem(StatusCode::UNPROCESSABLE_ENTITY).errors(errors.clone()),
             Self::MediaType => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::TooLarge(_) => problem(StatusCode::PAYLOAD_TOO_LARGE),
-            Self::UnknownDeadLetter(_) | Self::UnknownOrder(_) => problem(StatusCode::NOT_FOUND),
+            Self::UnknownDeadLetter(_) | Self::UnknownOrder(_) | Self::UnknownGeneration(_) => {
+                problem(StatusCode::NOT_FOUND)
+            }
+            Self::GenerationServed { .. } | Self::GenerationBehind { .. } => problem(StatusCode::CONFLICT),
             Self::UnknownMetric { errors, .. } | Self::UnknownVersion { errors, .. } => {
                 problem(StatusCode::NOT_FOUND).errors(errors.clone())
             }
@@ -209,6 +237,9 @@ impl Failure for Error {
             Self::TooLarge(_) => Code::BodyTooLarge,
             Self::UnknownDeadLetter(_) => Code::UnknownDeadLetter,
             Self::UnknownOrder(_) => Code::UnknownOrder,
+            Self::UnknownGeneration(_) => Code::UnknownGeneration,
+            Self::GenerationServed { .. } => Code::GenerationServed,
+            Self::GenerationBehind { .. } => Code::GenerationBehind,
         }
     }
 
@@ -236,7 +267,10 @@ impl Failure for Error {
             | Self::MediaType
             | Self::TooLarge(_)
             | Self::UnknownDeadLetter(_)
-            | Self::UnknownOrder(_) => Disposition::Fail,
+            | Self::UnknownOrder(_)
+            | Self::UnknownGeneration(_)
+            | Self::GenerationServed { .. }
+            | Self::GenerationBehind { .. } => Disposition::Fail,
         }
     }
 }

@@ -6,6 +6,7 @@ mod books;
 mod dead_letters;
 mod experiments;
 mod extract;
+mod generations;
 mod health;
 mod live;
 mod metrics;
@@ -38,6 +39,12 @@ use crate::state::Reporting;
         books,
         health,
         live,
+        generations::list,
+        generations::differences,
+        generations::cutover,
+        generations::rollback,
+        generations::retire,
+        generations::changes,
         dead_letters::list,
         dead_letters::show,
         dead_letters::redrive,
@@ -69,6 +76,12 @@ pub(crate) fn routes(reporting: Arc<Reporting>) -> Routes {
         .get(Role::Read, "/v1/books", books)
         .get(Role::Read, "/v1/health", health)
         .get(Role::Read, "/v1/stream", live)
+        .get(Role::Read, "/v1/generations", generations::list)
+        .get(Role::Read, "/v1/generations/{name}/differences", generations::differences)
+        .post(Role::Operate, "/v1/generations/{name}/cutover", generations::cutover)
+        .post(Role::Operate, "/v1/generations/{name}/rollback", generations::rollback)
+        .post(Role::Operate, "/v1/generations/{name}/retire", generations::retire)
+        .get(Role::Operate, "/v1/generations/changes", generations::changes)
         .get(Role::Operate, "/v1/dead-letters", dead_letters::list)
         .get(Role::Operate, "/v1/dead-letters/{sequence}", dead_letters::show)
         .post(Role::Operate, "/v1/dead-letters/redrive", dead_letters::redrive)

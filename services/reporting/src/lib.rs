@@ -15,9 +15,11 @@ mod catalogue;
 mod chain;
 mod config;
 mod counting;
+mod cutover;
 mod dead_letters;
 mod error;
 mod experiments;
+mod generations;
 mod handling;
 mod http;
 mod live;
@@ -102,7 +104,8 @@ impl Opened {
     async fn new(config: &tidemill_store::Config, metrics: &Metrics) -> Result<Self, tidemill_store::Error> {
         let store = Store::open(config).await?;
         store.save_definitions(Catalogue::new(metrics, Vec::new()).defined()).await?;
-        let catalogue = Catalogue::new(metrics, store.versions().await?);
+        let mut catalogue = Catalogue::new(metrics, store.versions().await?);
+        catalogue.point(store.pointers().await?);
         let standing = store.standing().await?;
         Ok(Self { store, catalogue, standing })
     }

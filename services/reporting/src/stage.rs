@@ -8,6 +8,7 @@
 mod alerts;
 mod dead_letters;
 mod follower;
+mod generations;
 mod log;
 mod metrics;
 mod recipe;
@@ -33,5 +34,6 @@ pub(crate) async fn run(reporting: Arc<Reporting>, lease: Lease<StreamUnit>) -> 
         StreamUnit::Log => follower::follow::<log::LogRecipe>(&reporting, &lease).await,
         StreamUnit::DeadLetters => follower::follow::<dead_letters::DeadLettersRecipe>(&reporting, &lease).await,
         StreamUnit::Alerts => follower::follow::<alerts::AlertsRecipe>(&reporting, &lease).await,
+        StreamUnit::Generations => follower::follow::<generations::GenerationsRecipe>(&reporting, &lease).await,
     }
 }

@@ -6,6 +6,7 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::http::request;
@@ -15,7 +16,10 @@ use tidemill_service::{
     Access, CeilingConfig, Conditions, Context,
     clients::{self, ClientKey, Network},
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::{
+    sync::{Mutex, Notify, Semaphore, watch},
+    time::Instant,
+};
 
 use crate::{
     alerts::AlertRecord,
@@ -25,7 +29,7 @@ use crate::{
     error::Error,
     live::{Hub, News},
     logins::Logins,
-    read_model::{MergedCellKey, MetricsFold},
+    read_model::{FoldedCells, MergedCellKey, MetricsFold, VersionName},
     store::{ReadModelStanding, Store},
     telemetry::Telemetry,
     unit::StreamUnit,
@@ -35,6 +39,8 @@ pub(crate) use crate::watermark::Truth;
 
 /// Questions that read the store at once; folding keeps connections of its own.
 const READERS: usize = 2;
+/// What another replica has changed of what is served is seen after this long.
+const POINTERS_FRESH: Duration = Duration::from_millis(200);
 
 /// The service's parts.
 pub(crate) struct Reporting {
@@ -72,7 +78,9 @@ pub(crate) struct Reporting {
     /// What of others' folds this replica has heard of.
     pub(crate) seen: SeenFolds,
     standing: RwLock<ReadModelStanding>,
-    catalogue: RwLock<Catalogue>,
+    catalogue: RwLock<Arc<Catalogue>>,
+    /// When it was last looked which versions are served.
+    looked_at_pointers: Mutex<Option<Instant>>,
     /// Networks whose addresses stand for many clients.
     shared_networks: Vec<Network>,
 }
@@ -139,7 +147,8 @@ impl Reporting {
             conditions: Conditions::new(&context.health, "stream"),
             dead_letters,
             standing: RwLock::new(standing),
-            catalogue: RwLock::new(catalogue),
+            catalogue: RwLock::new(Arc::new(catalogue)),
+            looked_at_pointers: Mutex::default(),
             context,
             bus,
             store,
@@ -176,15 +185,65 @@ impl Reporting {
         self.standing.write().unwrap_or_else(PoisonError::into_inner).truth.raise(truth);
     }
 
-    /// Every metric in the version that is served.
-    pub(crate) fn metrics(&self) -> Vec<Metric> {
-        let catalogue = self.catalogue.read().unwrap_or_else(PoisonError::into_inner);
-        catalogue.served().into_iter().cloned().collect()
+    /// How far the numbers of a metric are true: those of a generation as far as it is.
+    pub(crate) async fn truth_of(&self, metric: &Metric) -> Result<Truth, Error> {
+        let live = self.truth();
+        let Some(generation) = metric.generation() else { return Ok(live) };
+        let progress = self.store.generation_progress(generation).await?;
+        let counted = {
+            let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
+            standing.watermarks.counted_to(progress)
+        };
+        // What was received by then is known of; so it is counted, if all that is known of is.
+        Ok(live.as_of.map_or_else(|| counted.truth(), |as_of| counted.truth_at(as_of)))
     }
 
-    /// A metric in a version: the one asked for, else the one that is served.
-    pub(crate) fn metric(&self, name: &str, version: Option<&str>) -> Result<Metric, Error> {
-        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).find(name, version).cloned()
+    /// The metrics and their versions, as they are at this moment.
+    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same with what is served now, whoever changed it. An answer takes all that it
+    /// tells from one of these.
+    pub(crate) async fn served_now(&self) -> Result<Arc<Catalogue>, Error> {
+        // One looks, and those who have waited for it need not.
+        let mut looked_at = self.looked_at_pointers.lock().await;
+        if looked_at.is_none_or(|at| at.elapsed() >= POINTERS_FRESH) {
+            self.look_at_pointers().await?;
+            *looked_at = Some(Instant::now());
+        }
+        Ok(self.catalogue())
+    }
+
+    /// Takes note of which versions are served. Where that is news, clients of the live
+    /// stream fetch everything anew.
+    pub(crate) async fn look_at_pointers(&self) -> Result<(), tidemill_store::Error> {
+        let pointers = tidemill_store::answered(self.store.pointers()).await?;
+        if self.catalogue().has_pointers(&pointers) {
+            return Ok(());
+        }
+        // They may lead to versions that nobody here has asked for yet.
+        let versions = tidemill_store::answered(self.store.versions()).await?;
+        self.change_catalogue(|catalogue| {
+            catalogue.learn(versions);
+            catalogue.point(pointers);
+        });
+        self.hub.reset();
+        Ok(())
+    }
+
+    fn change_catalogue(&self, change: impl FnOnce(&mut Catalogue)) {
+        change(Arc::make_mut(&mut self.catalogue.write().unwrap_or_else(PoisonError::into_inner)));
+    }
+
+    /// Every metric in the version that is served.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        self.catalogue().served().into_iter().cloned().collect()
+    }
+
+    /// A metric in the version that is served.
+    pub(crate) fn metric(&self, name: &str) -> Result<Metric, Error> {
+        self.catalogue().find(name, None).cloned()
     }
 
     /// Metrics updates are in the store.
@@ -195,28 +254,37 @@ impl Reporting {
             let truth = Truth { as_of: Some(now), ..standing.watermarks.truth() };
             standing.truth.raise(truth);
         }
-        for ((metric, version), _) in fold.cells.versions() {
-            let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-            catalogue.data_came(metric, version, now);
-        }
-        if self.hub.is_watched() {
-            self.news.cells_changed(fold.cells.changed());
-        } else {
-            self.news.cells_missed();
-        }
+        self.cells_folded(&fold.cells, now);
         if !fold.outcomes.is_empty() {
             self.news.books_changed();
         }
     }
 
+    /// Totals are in the store.
+    pub(crate) fn cells_folded(&self, cells: &FoldedCells, now: Timestamp) {
+        let known = self.catalogue();
+        let is_new = |((metric, version), _): &(&VersionName, _)| !known.has_data(metric, version);
+        let new: Vec<_> = cells.versions().filter(is_new).map(|(version, _)| version).collect();
+        if !new.is_empty() {
+            self.change_catalogue(|catalogue| {
+                new.iter().for_each(|(metric, version)| catalogue.data_came(metric, version, now));
+            });
+        }
+        if self.hub.is_watched() {
+            self.news.cells_changed(cells.changed());
+        } else {
+            self.news.cells_missed();
+        }
+    }
+
     /// Whether data of this version is known of.
     pub(crate) fn has_data(&self, key: &MergedCellKey) -> bool {
-        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).has_data(&key.metric, &key.version)
+        self.catalogue().has_data(&key.metric, &key.version)
     }
 
     /// Versions that are stored.
     pub(crate) fn versions_stored(&self, versions: Vec<Version>) {
-        self.catalogue.write().unwrap_or_else(PoisonError::into_inner).learn(versions);
+        self.change_catalogue(|catalogue| catalogue.learn(versions));
     }
 
     /// Takes note of how far the store is; answers what was known before.

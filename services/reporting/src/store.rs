@@ -10,6 +10,7 @@ mod counting;
 mod dead_letters;
 mod definitions;
 mod folds;
+mod generations;
 mod positions;
 mod rollups;
 mod settlement;
@@ -27,6 +28,7 @@ pub(crate) use cells::StoredCell;
 pub(crate) use changes::CellChange;
 pub(crate) use dead_letters::{LetterPage, StoredLetter};
 pub(crate) use folds::Folded;
+pub(crate) use generations::{ComparedModel, Retired, StoredGeneration};
 pub(crate) use positions::ReadModelStanding;
 pub(crate) use rollups::{MergeScope, RollupProgress};
 

@@ -16,7 +16,7 @@ pub(crate) fn at(millis: i64) -> Timestamp {
 }
 
 /// A metric of sales with a measure of each sort.
-const SALES: &str = "\
+pub(crate) const SALES: &str = "\
 name: sales_metrics
 types: [order.placed]
 window: {tumbling: 1m}

@@ -16,11 +16,13 @@ pub(crate) enum StreamUnit {
     DeadLetters,
     /// Transitions of alerts.
     Alerts,
+    /// Window totals of generations beside the live one.
+    Generations,
 }
 
 impl StreamUnit {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Metrics, Self::Log, Self::DeadLetters, Self::Alerts];
+    pub(crate) const ALL: [Self; 5] = [Self::Metrics, Self::Log, Self::DeadLetters, Self::Alerts, Self::Generations];
 
     /// Its name: of the lease, of its position in the read model, in readiness
     /// and metrics.
@@ -30,6 +32,7 @@ impl StreamUnit {
             Self::Log => "log",
             Self::DeadLetters => "dead-letters",
             Self::Alerts => "alerts",
+            Self::Generations => "generations",
         }
     }
 
@@ -40,6 +43,7 @@ impl StreamUnit {
             Self::Log => Durable::ReportingRaw,
             Self::DeadLetters => Durable::ReportingDlq,
             Self::Alerts => Durable::ReportingAlerts,
+            Self::Generations => Durable::ReportingGenerations,
         }
     }
 }

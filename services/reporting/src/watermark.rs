@@ -94,6 +94,16 @@ impl Watermarks {
         *head = raw_seq.max(*head);
     }
 
+    /// The same log, as far as somebody else has counted it.
+    pub(crate) fn counted_to(&self, progress: impl IntoIterator<Item = (Partition, PartitionProgress)>) -> Self {
+        Self { progress: progress.into_iter().collect(), raw_heads: self.raw_heads.clone() }
+    }
+
+    /// How far each partition is counted.
+    pub(crate) fn reached(&self) -> BTreeMap<Partition, u64> {
+        self.progress.iter().map(|(partition, progress)| (*partition, progress.raw_seq)).collect()
+    }
+
     /// Takes over what another replica knows.
     pub(crate) fn merge(&mut self, other: &Self) {
         other.progress.iter().for_each(|(partition, progress)| self.observe(*partition, *progress));

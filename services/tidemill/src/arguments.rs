@@ -5,6 +5,7 @@ mod dlq;
 mod lake;
 mod lineage;
 mod recommend;
+mod replay;
 mod reporting_url;
 
 use std::path::PathBuf;
@@ -24,6 +25,10 @@ pub use lake::{
 pub use lineage::LineageArguments;
 pub(crate) use lineage::with_dimensions;
 pub use recommend::{EvaluateArguments, ExperimentArguments, Protocol, RecommendArguments, RecommendCommand};
+pub use replay::{
+    ReplayArguments, ReplayCommand, ReplayDiff, ReplayFrom, ReplayOrder, ReplayPlace, ReplayReference, ReplayResume,
+    ReplayStartArguments, ReplayStatus, ReplaySuite,
+};
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 
 /// Where the all-in-one keeps its data and listens. What is not given here is as

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod import;
+pub mod replay;
 pub mod shop_file;
 pub mod suite;
 

@@ -242,6 +242,13 @@ impl Bus {
         Ok(self.state(name).await?.last_sequence)
     }
 
+    /// The sequences of the first message that a stream still has, and of the last that it
+    /// ever had. Where it has none, the first is the one behind the last.
+    pub async fn extent(&self, name: StreamName) -> Result<(u64, u64), Error> {
+        let state = self.state(name).await?;
+        Ok((state.first_sequence.max(1), state.last_sequence))
+    }
+
     pub(crate) async fn state(&self, name: StreamName) -> Result<jetstream::stream::State, Error> {
         Ok(self.info(name).await?.state)
     }

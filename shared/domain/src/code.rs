@@ -112,6 +112,12 @@ codes! {
         "Call it from the suite's own page, or from a program.";
     ForeignTotals = "foreign_totals", "Totals have another shape than their definition", Operator,
         "Another release wrote them. Bring every service to one release.";
+    GenerationBehind = "generation_behind", "The generation has not counted what the live totals have", Operator,
+        "Wait until its replay has caught up (`tidemill replay status`), or set `force`.";
+    GenerationDiffers = "generation_differs", "The generation was begun with other definitions or another start", Operator,
+        "Go on with what it was begun with, or begin another one under another name.";
+    GenerationServed = "generation_served", "The generation answers questions", Operator,
+        "Roll it back, and retire it then.";
     ImpreciseNumber = "imprecise_number", "A number cannot be held exactly", Sender,
         "Send the number as a text, in quotation marks.";
     InflatedTooLarge = "inflated_too_large", "The inflated body is too large", Sender,
@@ -144,6 +150,8 @@ codes! {
         "Look at the log line for what the store said. While it is away the lake waits; nothing is lost.";
     LakeUnfit = "lake_unfit", "The lake's store does not know conditional puts", Operator,
         "It would let two replicas overwrite each other's versions. Take a store that honours `If-None-Match`, or a folder.";
+    LogForgotten = "log_forgotten", "The log has no such beginning any more", Operator,
+        "Begin at what the log still has; the message names it.";
     LogUnavailable = "log_unavailable", "The log cannot be written now", Operator,
         "Senders repeat the request. Look at NATS: whether it runs, and has room on its disk.";
     MalformedBody = "malformed_body", "The body is malformed", Sender,
@@ -224,6 +232,8 @@ codes! {
         "Send the request again after `retry_after` seconds; `/readyz` tells what is waited for.";
     UnknownDeadLetter = "unknown_dead_letter", "Unknown dead letter", Operator,
         "Ask for the list: the letter may be forgotten, as its stream forgets it after 30 days.";
+    UnknownGeneration = "unknown_generation", "Unknown generation", Sender,
+        "`GET /v1/generations` lists them.";
     UnknownMetric = "unknown_metric", "Unknown metric", Sender,
         "`GET /v1/metrics` names those that there are.";
     UnknownOrder = "unknown_order", "Unknown order", Operator,

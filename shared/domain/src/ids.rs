@@ -21,6 +21,9 @@ pub enum IdError {
     /// Not made of letters, digits, `.`, `_` and `-`.
     #[error("must be made of letters, digits, '.', '_' and '-'")]
     BadCharacter,
+    /// Not made of small letters, digits and `_`, or `live`.
+    #[error("must be made of small letters, digits and '_', and not be 'live'")]
+    NotPlain,
 }
 
 fn check(text: &str, limit: usize) -> Result<(), IdError> {
@@ -112,6 +115,28 @@ identifier!(
     }
 );
 
+identifier!(
+    /// The name of a generation of totals that is counted beside the live one. It is a
+    /// token of a subject, stands behind the version of a metric, and is part of the names
+    /// of its stores.
+    GenerationName, 32, |text| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if text.bytes().all(plain) && text != "live" { Ok(()) } else { Err(IdError::NotPlain) }
+    }
+);
+
+impl GenerationName {
+    /// The version of a metric in this generation, whose definition has this version.
+    pub fn version_of(&self, version: &str) -> String {
+        format!("{version}@{self}")
+    }
+
+    /// The generation that a version belongs to; `None` of the live one.
+    pub fn of_version(version: &str) -> Option<&str> {
+        version.split_once('@').map(|(_, name)| name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,5 +148,17 @@ mod tests {
         assert_eq!("x".repeat(201).parse::<EventId>(), Err(IdError::TooLong(200)));
         assert_eq!("order placed".parse::<EventType>(), Err(IdError::BadCharacter));
         assert_eq!("order.placed".parse::<EventType>().expect("a type").as_str(), "order.placed");
+        assert_eq!("v2.1".parse::<GenerationName>(), Err(IdError::NotPlain), "it is one token of a subject");
+        assert_eq!("V2".parse::<GenerationName>(), Err(IdError::NotPlain));
+        assert_eq!("live".parse::<GenerationName>(), Err(IdError::NotPlain));
+    }
+
+    #[test]
+    fn a_version_tells_its_generation() {
+        let name: GenerationName = "v2".parse().expect("a name");
+        let version = name.version_of("0123456789ab");
+        assert_eq!(version, "0123456789ab@v2");
+        assert_eq!(GenerationName::of_version(&version), Some("v2"));
+        assert_eq!(GenerationName::of_version("0123456789ab"), None);
     }
 }

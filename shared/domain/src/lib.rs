@@ -20,6 +20,6 @@ pub use backoff::{Backoff, Outage};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use code::{Code, CodeError, Party};
 pub use currency::{BaseAmount, Currency, CurrencyError};
-pub use ids::{BackfillName, EventId, EventType, IdError, SourceName};
+pub use ids::{BackfillName, EventId, EventType, GenerationName, IdError, SourceName};
 pub use partition::{Partition, PartitionCount, PartitionCountError};
 pub use timestamp::{Timestamp, TimestampError};

@@ -157,6 +157,18 @@ impl NatsServer {
         Ok(server)
     }
 
+    /// The address for clients, with the password, of a server that another process runs in
+    /// this folder; `None` where there is none.
+    pub fn url_in(folder: &Path) -> Option<String> {
+        let entry = std::fs::read_dir(folder.join("ports")).ok()?.flatten().next()?;
+        let ports: Ports = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+        let address = ports.nats.first()?.rsplit(':').next()?.parse().ok()?;
+        let config = std::fs::read_to_string(folder.join("nats.conf")).ok()?;
+        let password = config.lines().find_map(|line| line.trim().strip_prefix("password: "))?;
+        let password: String = serde_json::from_str(password).ok()?;
+        Some(Password(password).url(SocketAddr::from((Ipv4Addr::LOCALHOST, address))))
+    }
+
     /// The address for clients, with the password.
     pub fn url(&self) -> String {
         self.url_at(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))

@@ -4,12 +4,12 @@ use crate::{
     contract::{Contract, Described},
     dead_letter::DeadLetter,
     measured::MeasuredEvent,
-    message::{AlertTransition, EnrichedBatch, LateBatch, MetricsUpdate, ProfileUpdate, RawBatch},
+    message::{AlertTransition, EnrichedBatch, GenerationUpdate, LateBatch, MetricsUpdate, ProfileUpdate, RawBatch},
     redrive::Redrive,
 };
 
 /// All messages, in the order of [`StreamName::ALL`](crate::StreamName::ALL).
-pub const CONTRACTS: [Contract; 9] = [
+pub const CONTRACTS: [Contract; 10] = [
     RawBatch::CONTRACT,
     EnrichedBatch::CONTRACT,
     MetricsUpdate::CONTRACT,
@@ -19,6 +19,7 @@ pub const CONTRACTS: [Contract; 9] = [
     Redrive::CONTRACT,
     MeasuredEvent::CONTRACT,
     ProfileUpdate::CONTRACT,
+    GenerationUpdate::CONTRACT,
 ];
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod alert;
 mod enriched;
+mod generation;
 mod late;
 mod metrics;
 mod profile;
@@ -18,6 +19,7 @@ use crate::{
 
 pub use alert::{AlertState, AlertTransition};
 pub use enriched::EnrichedBatch;
+pub use generation::{DefinitionText, GenerationInputs, GenerationUpdate, ReferenceMode};
 pub use late::LateBatch;
 pub use metrics::{
     CellGroup, CellMetric, CellUpdate, LogPosition, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan,

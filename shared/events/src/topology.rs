@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use tidemill_domain::Partition;
+use tidemill_domain::{GenerationName, Partition};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -45,11 +45,13 @@ pub enum StreamName {
     Measured,
     /// What is known of customers: the latest of each.
     Profiles,
+    /// Window totals of generations beside the live one.
+    Generations,
 }
 
 impl StreamName {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Raw,
         Self::Enriched,
         Self::Metrics,
@@ -59,6 +61,7 @@ impl StreamName {
         Self::Redrive,
         Self::Measured,
         Self::Profiles,
+        Self::Generations,
     ];
 
     /// The stream's name on the server.
@@ -73,6 +76,7 @@ impl StreamName {
             Self::Redrive => "REDRIVE",
             Self::Measured => "MEASURED",
             Self::Profiles => "PROFILES",
+            Self::Generations => "GENERATIONS",
         }
     }
 
@@ -88,6 +92,7 @@ impl StreamName {
             Self::Redrive => REDRIVE,
             Self::Measured => "tm.measured.*",
             Self::Profiles => "tm.profiles.*",
+            Self::Generations => "tm.generations.*.*",
         }
     }
 
@@ -117,6 +122,9 @@ impl StreamName {
                 about: "First half of SHA-256 of `customer:` and the customer's id, in hexadecimal.",
                 examples: &["0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
             }],
+            Self::Generations => {
+                &[Parameter { name: "generation", about: "Name of the generation.", examples: &["v2"] }, PARTITION]
+            }
         }
     }
 
@@ -133,7 +141,7 @@ impl StreamName {
             Self::Raw => 1,
             Self::Enriched => 2,
             Self::Metrics | Self::Dlq => 4,
-            Self::Late | Self::Profiles => 8,
+            Self::Late | Self::Profiles | Self::Generations => 8,
             Self::Alerts | Self::Redrive | Self::Measured => 16,
         }
     }
@@ -146,7 +154,7 @@ impl StreamName {
     /// How long a message is kept.
     pub const fn max_age(self) -> Duration {
         match self {
-            Self::Raw | Self::Metrics | Self::Redrive | Self::Measured => DAY.saturating_mul(7),
+            Self::Raw | Self::Metrics | Self::Redrive | Self::Measured | Self::Generations => DAY.saturating_mul(7),
             Self::Enriched => DAY,
             Self::Alerts | Self::Late | Self::Dlq | Self::Profiles => DAY.saturating_mul(30),
         }
@@ -155,7 +163,7 @@ impl StreamName {
     /// Whether the stream can be made again from `RAW`, so that a write need
     /// not wait for the disk.
     pub const fn is_derived(self) -> bool {
-        matches!(self, Self::Enriched | Self::Metrics)
+        matches!(self, Self::Enriched | Self::Metrics | Self::Generations)
     }
 
     /// Whether a message takes the place of the one before it in its subject.
@@ -192,6 +200,11 @@ pub fn enriched(partition: Partition) -> String {
 /// what of it is missing after a crash of the machine.
 pub fn metrics(partition: Partition) -> String {
     format!("tm.metrics.{partition}")
+}
+
+/// The subject of a generation's totals of one partition.
+pub fn generations(generation: &GenerationName, partition: Partition) -> String {
+    format!("tm.generations.{generation}.{partition}")
 }
 
 pub(crate) fn late(partition: Partition) -> String {
@@ -246,6 +259,9 @@ pub enum Durable {
     Recommendation(Partition),
     /// Reporting reads `METRICS` into its read model.
     ReportingMetrics,
+    /// Reporting reads `GENERATIONS` into its read model. Nobody else reads them, so
+    /// nothing that a generation counts has an effect outside.
+    ReportingGenerations,
     /// Reporting reads `ALERTS` into its read model.
     ReportingAlerts,
     /// Reporting reads the headers of `RAW` for the books.
@@ -262,7 +278,7 @@ pub enum Durable {
 
 impl Durable {
     /// One of each kind; those of one partition, where there is one for each.
-    pub const fn each(partition: Partition) -> [Self; 14] {
+    pub const fn each(partition: Partition) -> [Self; 15] {
         [
             Self::IngestionRedrive,
             Self::IngestionMeasured,
@@ -272,6 +288,7 @@ impl Durable {
             Self::AlertMetrics,
             Self::Recommendation(partition),
             Self::ReportingMetrics,
+            Self::ReportingGenerations,
             Self::ReportingAlerts,
             Self::ReportingRaw,
             Self::ReportingDlq,
@@ -291,6 +308,7 @@ impl Durable {
                 StreamName::Enriched
             }
             Self::AlertMetrics | Self::ReportingMetrics => StreamName::Metrics,
+            Self::ReportingGenerations => StreamName::Generations,
             Self::ReportingAlerts => StreamName::Alerts,
             Self::ReportingDlq | Self::LakeRejected => StreamName::Dlq,
         }
@@ -307,6 +325,7 @@ impl Durable {
             Self::AlertMetrics => "alert-metrics".into(),
             Self::Recommendation(p) => format!("recommendation-{p}"),
             Self::ReportingMetrics => "reporting-metrics".into(),
+            Self::ReportingGenerations => "reporting-generations".into(),
             Self::ReportingAlerts => "reporting-alerts".into(),
             Self::ReportingRaw => "reporting-raw".into(),
             Self::ReportingDlq => "reporting-dlq".into(),
@@ -344,7 +363,11 @@ impl Durable {
             Self::Aggregation(_) => "aggregation",
             Self::AlertEvents(_) | Self::AlertMetrics => "alert",
             Self::Recommendation(_) => "recommendation",
-            Self::ReportingMetrics | Self::ReportingAlerts | Self::ReportingRaw | Self::ReportingDlq => "reporting",
+            Self::ReportingMetrics
+            | Self::ReportingGenerations
+            | Self::ReportingAlerts
+            | Self::ReportingRaw
+            | Self::ReportingDlq => "reporting",
             Self::LakeBronze(_) | Self::LakeSilver(_) | Self::LakeRejected => "lake",
         }
     }

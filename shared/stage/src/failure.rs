@@ -21,6 +21,44 @@ pub enum Disposition {
     Fail,
 }
 
+/// An error of another crate, as far as a stage acts upon it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct StageFailure {
+    code: Code,
+    disposition: Disposition,
+    message: String,
+}
+
+impl StageFailure {
+    /// What is to be told of an error.
+    pub fn of(error: &impl Failure) -> Self {
+        Self { code: error.code(), disposition: error.disposition(), message: error.to_string() }
+    }
+
+    /// An error of this kind, in words.
+    pub fn new(code: Code, disposition: Disposition, message: impl Into<String>) -> Self {
+        Self { code, disposition, message: message.into() }
+    }
+}
+
+impl From<BusError> for StageFailure {
+    fn from(error: BusError) -> Self {
+        let disposition = if error.is_transient() { Disposition::Retry } else { Disposition::Fail };
+        Self { code: error.code(), disposition, message: error.to_string() }
+    }
+}
+
+impl Failure for StageFailure {
+    fn code(&self) -> Code {
+        self.code
+    }
+
+    fn disposition(&self) -> Disposition {
+        self.disposition
+    }
+}
+
 /// An error that a stage can act upon.
 pub trait Failure: std::error::Error + From<BusError> + Send + 'static {
     /// Its stable code.

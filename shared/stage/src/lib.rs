@@ -20,7 +20,7 @@ mod watch;
 
 pub use consume::{Checkpoint, Read, Source, Steps, consume};
 pub use dead_letters::DeadLetters;
-pub use failure::{Disposition, Failure};
+pub use failure::{Disposition, Failure, StageFailure};
 pub use order::{Gap, Place, follow_in_order, subscribe_in_order};
 pub use pace::LoadPace;
 pub use supervise::{Progressing, Work, supervise};

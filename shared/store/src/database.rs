@@ -58,15 +58,22 @@ impl Database {
     /// Connects, makes a SQLite file where there is none, and migrates with
     /// the migrations of the database that the URL names.
     pub async fn open(config: &Config, sqlite: &Migrator, postgres: &Migrator) -> Result<Self, Error> {
+        let database = Self::connect(config).await?;
+        match database.kind {
+            Dialect::Sqlite => sqlite.run(&database.writer).await?,
+            Dialect::Postgres => postgres.run(&database.writer).await?,
+        }
+        Ok(database)
+    }
+
+    /// Connects, and leaves the schema as it is: for who reads what another program keeps.
+    pub async fn connect(config: &Config) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
         if config.url.starts_with("sqlite:") {
-            let database = Self::open_sqlite(config).await?;
-            sqlite.run(&database.writer).await?;
-            Ok(database)
+            Self::open_sqlite(config).await
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
             let pool = told(PLANS).max_connections(config.max_connections).acquire_timeout(ACQUIRE_DEADLINE);
             let pool = pool.connect_with(options(&config.url)?).await?;
-            postgres.run(&pool).await?;
             Ok(Self { kind: Dialect::Postgres, readers: pool.clone(), writer: pool })
         } else {
             Err(Error::Config("must begin with sqlite: or postgres:".into()))

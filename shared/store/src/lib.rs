@@ -10,6 +10,7 @@
 mod bulk;
 mod database;
 mod error;
+mod part;
 mod postgres;
 mod refused;
 #[doc(hidden)]

@@ -48,6 +48,8 @@ pub(crate) struct FileNotices {
 pub(crate) struct Reference {
     store: Arc<Store>,
     countries: Countries,
+    /// Of earlier times than this, what holds then is told.
+    not_before: Option<Timestamp>,
     names: RecordNames,
     products: Table<ProductFacts>,
     customers: Table<Profile>,
@@ -74,6 +76,7 @@ impl Reference {
         Self {
             store,
             countries,
+            not_before: None,
             names,
             products: Table::new(RecordKind::Product, config.cached_entries),
             customers: Table::new(RecordKind::Customer, config.cached_entries),
@@ -84,6 +87,11 @@ impl Reference {
             refreshing: Mutex::default(),
             telemetry,
         }
+    }
+
+    /// The same, which tells of earlier times than this what holds then.
+    pub(crate) fn with_not_before(self, not_before: Option<Timestamp>) -> Self {
+        Self { not_before, ..self }
     }
 
     /// What of a record is not understood: its country, where no table has it.
@@ -205,6 +213,7 @@ impl Reference {
         let profile = |attributes| history::profile(attributes, &self.names, &self.countries);
         Ok(Snapshot {
             version,
+            not_before: self.not_before,
             products: self.find(&self.products, products, product).await?,
             customers: self.find(&self.customers, customers, profile).await?,
             regions: self.regions.read().unwrap_or_else(PoisonError::into_inner).clone(),

@@ -14,6 +14,9 @@ use crate::geo::{Countries, Country};
 /// Reference data of one version, for the events of one batch.
 pub(crate) struct Snapshot<'a> {
     pub(super) version: u64,
+    /// Of earlier times than this, what holds then is told; but for rates, which are
+    /// prices of their day.
+    pub(super) not_before: Option<Timestamp>,
     pub(super) products: FoundHistories<'a, ProductFacts>,
     pub(super) customers: FoundHistories<'a, Profile>,
     pub(super) regions: Arc<Regions>,
@@ -27,11 +30,15 @@ impl Snapshot<'_> {
     }
 
     pub(crate) fn product(&self, id: &str, time: Timestamp) -> Option<&ProductFacts> {
-        self.products.get(id)?.at(time, self.version)
+        self.products.get(id)?.at(self.told_of(time), self.version)
     }
 
     pub(crate) fn customer(&self, id: &str, time: Timestamp) -> Option<&Profile> {
-        self.customers.get(id)?.at(time, self.version)
+        self.customers.get(id)?.at(self.told_of(time), self.version)
+    }
+
+    fn told_of(&self, time: Timestamp) -> Timestamp {
+        self.not_before.map_or(time, |not_before| time.max(not_before))
     }
 
     /// What one of the currency is in the base currency.
@@ -44,7 +51,7 @@ impl Snapshot<'_> {
     }
 
     pub(crate) fn region(&self, country: Country, time: Timestamp) -> Option<&str> {
-        let moved = self.regions.get(&country).and_then(|history| history.at(time, self.version));
+        let moved = self.regions.get(&country).and_then(|history| history.at(self.told_of(time), self.version));
         moved.map(|region| &**region).or_else(|| self.countries.region(country))
     }
 }

@@ -36,6 +36,16 @@ impl Store {
         floor.map_or(Ok(0), unsigned)
     }
 
+    /// Has a partition begin behind a batch, unless it has begun.
+    pub(crate) async fn begin_behind(&self, partition: Partition, floor: u64) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO floors (partition, raw_seq) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(i64::from(partition.index()))
+            .bind(signed(floor))
+            .execute(self.database.writer())
+            .await?;
+        Ok(())
+    }
+
     /// The batches of a partition that are remembered, in their order: those
     /// behind the last that is sealed.
     pub(crate) async fn batches(&self, partition: Partition, sealed: u64) -> Result<Vec<RememberedBatch>, StoreError> {

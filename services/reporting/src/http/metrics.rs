@@ -55,12 +55,13 @@ pub(super) async fn metrics(
     State(reporting): State<Arc<Reporting>>,
     _: Parameters<NoParameters>,
 ) -> Result<Json<MetricsAnswer>, Error> {
+    let catalogue = reporting.served_now().await?;
     let mut all = reporting.store.counting_of_all().await?;
     let served = |metric: Metric| {
         let counting = all.remove(&(metric.name.clone(), metric.version.clone())).unwrap_or_default();
         ServedMetric { metric, counting }
     };
-    let metrics = reporting.metrics().into_iter().map(served).collect();
+    let metrics = catalogue.served().into_iter().cloned().map(served).collect();
     Ok(Json(MetricsAnswer { as_of: reporting.now(), zone: reporting.calendar.zone, metrics }))
 }
 

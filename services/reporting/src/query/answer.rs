@@ -36,6 +36,9 @@ pub(crate) struct Head {
     pub(crate) metric: String,
     /// The definition's version.
     pub(crate) version: String,
+    /// The generation that the totals are of, where it is not the live one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) generation: Option<String>,
     /// As asked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) from: Option<Timestamp>,
@@ -225,8 +228,10 @@ async fn answer(
     pairs: &[(String, String)],
 ) -> Result<Answered, Error> {
     let zone = reporting.calendar.zone;
-    let (version, errors) = QuestionParameters::version(view, zone, pairs);
-    let metric = reporting.metric(name, version.as_deref()).map_err(|error| error.beside(errors))?;
+    let (wanted, errors) = QuestionParameters::version(view, zone, pairs);
+    // All that the answer tells is of this moment: a cutover comes before it, or after it.
+    let catalogue = reporting.served_now().await?;
+    let metric = wanted.find(&catalogue, name).map_err(|error| error.beside(errors))?.clone();
     let elsewhere = |error| advice::beside(error, reporting, &metric, view, pairs);
     let question = Question::parse(&metric, view, zone, pairs).map_err(elsewhere)?;
     if view == QuestionView::Totals && !metric.has_disjoint_windows() {
@@ -236,10 +241,10 @@ async fn answer(
     let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
     // Taken first: what is read after it is true at least as far.
     let now = reporting.now();
-    let truth = reporting.truth();
+    let truth = reporting.truth_of(&metric).await?;
     let newest = reporting.store.newest_base(&metric).await?;
     let (rollup, mut groups) = gather(reporting, &metric, &question, view, newest).await.map_err(elsewhere)?;
-    totalled::complete(reporting, &metric, &question, rollup, &mut groups).await?;
+    totalled::complete((reporting, &catalogue), &metric, &question, rollup, &mut groups).await?;
     let counting = reporting.store.counting(&metric.name, &metric.version).await?.since(question.from);
     let approximate = approximate(&metric, &question, &groups);
     let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
@@ -255,6 +260,7 @@ async fn answer(
     let head = Head {
         metric: metric.name.clone(),
         version: metric.version.clone(),
+        generation: metric.generation().map(str::to_owned),
         from,
         to,
         zone,

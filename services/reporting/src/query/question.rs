@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     calendar::{AskedBound, Zone},
-    catalogue::{MeasureShape, Metric},
+    catalogue::{Catalogue, MeasureShape, Metric},
     error::Error,
     parameters::{self, wrong},
     range,
@@ -64,6 +64,8 @@ pub(crate) struct QuestionParameters {
     top_by: Option<String>,
     /// Another version than the one served.
     version: Option<String>,
+    /// As this generation counts it, served or not; `live` for the live totals.
+    generation: Option<String>,
     /// `json` or `csv`.
     #[param(value_type = Option<String>, pattern = "^(json|csv)$")]
     format: Option<AnswerFormat>,
@@ -81,9 +83,19 @@ impl QuestionParameters {
         view: QuestionView,
         default: Zone,
         pairs: &[(String, String)],
-    ) -> (Option<String>, Vec<FieldError>) {
-        let (asked, errors) = Self::read(view, default, pairs, |_, _, _| Ok(()));
-        (asked.version, errors)
+    ) -> (WantedVersion, Vec<FieldError>) {
+        let (asked, mut errors) = Self::read(view, default, pairs, |_, _, _| Ok(()));
+        let wanted = match (asked.version, asked.generation) {
+            (Some(_), Some(_)) => {
+                errors.push(wrong("generation", "goes without a version: a version is of one generation"));
+                WantedVersion::Served
+            }
+            (Some(version), None) => WantedVersion::Version(version),
+            (None, Some(live)) if live == LIVE => WantedVersion::Generation(None),
+            (None, Some(generation)) => WantedVersion::Generation(Some(generation)),
+            (None, None) => WantedVersion::Served,
+        };
+        (wanted, errors)
     }
 
     fn zone(&self, default: Zone) -> Zone {
@@ -108,6 +120,31 @@ impl QuestionParameters {
             errors.push(wrong("resolution", "is of series: totals are all windows in one"));
         }
         (asked, errors)
+    }
+}
+
+/// What the live totals are called among generations.
+const LIVE: &str = "live";
+
+/// Which version of a metric is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum WantedVersion {
+    /// The one that is served.
+    Served,
+    /// This one.
+    Version(String),
+    /// That of a generation, or the live one.
+    Generation(Option<String>),
+}
+
+impl WantedVersion {
+    /// The metric in the version that is meant.
+    pub(super) fn find<'c>(&self, catalogue: &'c Catalogue, metric: &str) -> Result<&'c Metric, Error> {
+        match self {
+            Self::Served => catalogue.find(metric, None),
+            Self::Version(version) => catalogue.find(metric, Some(version)),
+            Self::Generation(generation) => catalogue.find_of(metric, generation.as_deref()),
+        }
     }
 }
 
@@ -214,6 +251,7 @@ impl Question {
             top,
             top_by,
             version: _,
+            generation: _,
             format,
             bom,
         } = asked;

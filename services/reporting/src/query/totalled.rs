@@ -13,7 +13,7 @@ use super::{
     resolution::Rollup,
 };
 use crate::{
-    catalogue::{MeasureShape, Metric},
+    catalogue::{Catalogue, MeasureShape, Metric},
     error::Error,
     state::Reporting,
 };
@@ -51,7 +51,7 @@ type FoundTotals = BTreeMap<(BTreeMap<String, String>, Option<Timestamp>), Measu
 /// Takes the counts that do not hold in this answer from the metric that has them.
 /// Where there is none, they stay as they were added up.
 pub(super) async fn complete(
-    reporting: &Reporting,
+    (reporting, catalogue): (&Reporting, &Catalogue),
     metric: &Metric,
     question: &Question,
     rollup: Rollup,
@@ -59,7 +59,7 @@ pub(super) async fn complete(
 ) -> Result<(), Error> {
     let (Some(there), Some(extent)) = (rollup_there(metric, rollup), Extent::of(groups)) else { return Ok(()) };
     for (at, measure) in metric.measures.iter().enumerate().filter(|(_, measure)| !question.holds(measure)) {
-        let Some(source) = source(reporting, measure) else { continue };
+        let Some(source) = source(catalogue, metric, measure) else { continue };
         let Some(asked) = question.to_another(&source.metric) else { continue };
         // A total of events that the metric itself lacks would not be one of its rows.
         if !reporting.store.count_alike(metric, &source.metric, question.from).await? {
@@ -77,10 +77,10 @@ pub(super) async fn complete(
     Ok(())
 }
 
-/// The measure that a measure names, as it is served.
-fn source(reporting: &Reporting, measure: &MeasureShape) -> Option<TotalSource> {
+/// The measure that a measure of a metric names, in the same generation.
+fn source(catalogue: &Catalogue, of: &Metric, measure: &MeasureShape) -> Option<TotalSource> {
     let (name, measure) = measure.total.as_ref()?.split_once('.')?;
-    let metric = reporting.metric(name, None).ok()?;
+    let metric = catalogue.of_generation(name, of.generation())?.clone();
     let at = metric.measures.iter().position(|known| known.name == measure && known.kind == "count")?;
     Some(TotalSource { metric, at })
 }

@@ -84,6 +84,11 @@ impl FoldedCells {
         self.0.iter()
     }
 
+    /// Leaves out versions.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|(_, version), _| keep(version));
+    }
+
     /// How many totals there are.
     pub(crate) fn len(&self) -> usize {
         self.0.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum()

@@ -10,7 +10,6 @@ use tidemill_domain::Timestamp;
 use tidemill_store::Error;
 use tidemill_totals::{Totals, TotalsShape};
 
-use self::lines::lines;
 use super::{
     Store,
     sql::{BLOCK, Statement, numbered, time, unsigned},
@@ -23,6 +22,7 @@ pub(super) mod tests;
 mod unpacked;
 mod write;
 
+pub(super) use self::lines::{CellLine, lines};
 pub(super) use write::write;
 
 /// Rows of cells: those of one window, or some of them, in each.

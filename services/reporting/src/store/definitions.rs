@@ -32,21 +32,27 @@ pub(super) async fn note_data(connection: &mut AnyConnection, fold: &MetricsFold
     .await
 }
 
+/// Remembers a definition.
+pub(super) async fn save(connection: &mut AnyConnection, metric: &Metric) -> Result<(), Error> {
+    let json = serde_json::to_string(metric).map_err(|_| Error::Malformed("definition"))?;
+    sqlx::query(
+        "INSERT INTO versions (metric, version, definition, data_since) VALUES ($1, $2, $3, 0)
+         ON CONFLICT (metric, version) DO UPDATE SET definition = excluded.definition",
+    )
+    .bind(&metric.name)
+    .bind(&metric.version)
+    .bind(json)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 impl Store {
     /// Remembers definitions, so that their data stays readable once they change.
     pub(crate) async fn save_definitions(&self, metrics: impl Iterator<Item = &Metric>) -> Result<(), Error> {
         let mut tx = self.database.begin().await?;
         for metric in metrics {
-            let json = serde_json::to_string(metric).map_err(|_| Error::Malformed("definition"))?;
-            sqlx::query(
-                "INSERT INTO versions (metric, version, definition, data_since) VALUES ($1, $2, $3, 0)
-                 ON CONFLICT (metric, version) DO UPDATE SET definition = excluded.definition",
-            )
-            .bind(&metric.name)
-            .bind(&metric.version)
-            .bind(json)
-            .execute(&mut *tx)
-            .await?;
+            save(&mut tx, metric).await?;
         }
         Ok(tx.commit().await?)
     }

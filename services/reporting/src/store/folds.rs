@@ -11,7 +11,7 @@ use tidemill_events::AlertTransition;
 use tidemill_store::Error;
 
 use super::{
-    Store, alerts, books, cells, changes, counting, dead_letters, definitions,
+    Store, alerts, books, cells, changes, counting, dead_letters, definitions, generations,
     positions::{self, advance, claim},
     rollups, settlement,
 };
@@ -19,6 +19,7 @@ use crate::{
     alerts::AlertRecord,
     books::BookEntry,
     dead_letters::ListedLetter,
+    generations::GenerationsFold,
     read_model::MetricsFold,
     unit::{SequenceRange, StreamUnit},
 };
@@ -51,6 +52,33 @@ impl Store {
         let change = changes::note_change(&mut tx, &fold.cells).await?;
         rollups::note_fold(&mut tx, SequenceRange { after: floor, ..range }, fold, change, now).await?;
         advance(&mut tx, StreamUnit::Metrics, range.last, &BTreeMap::new()).await?;
+        tx.commit().await?;
+        Ok(Folded::Done(change))
+    }
+
+    /// Writes gathered updates of generations, but for those that are retired. Answers the
+    /// number of the change to cells, if there was one.
+    pub(crate) async fn fold_generations(
+        &self,
+        range: SequenceRange,
+        fold: &GenerationsFold,
+        now: Timestamp,
+    ) -> Result<Folded<Option<u64>>, Error> {
+        let mut tx = self.database.begin().await?;
+        let floor = claim(&mut tx, StreamUnit::Generations).await?;
+        if floor < range.after {
+            return Ok(Folded::DoesNotFollow);
+        }
+        // Changes to cells are numbered one by one, whoever makes them.
+        claim(&mut tx, StreamUnit::Metrics).await?;
+        let fold = generations::write_inputs(&mut tx, fold, now).await?;
+        cells::write(&mut tx, &fold.totals.cells).await?;
+        counting::write(&mut tx, &fold.totals).await?;
+        definitions::note_data(&mut tx, &fold.totals, now).await?;
+        generations::write_progress(&mut tx, &fold).await?;
+        let change = changes::note_change(&mut tx, &fold.totals.cells).await?;
+        rollups::mark_fold(&mut tx, &fold.totals, change, now).await?;
+        advance(&mut tx, StreamUnit::Generations, range.last, &BTreeMap::new()).await?;
         tx.commit().await?;
         Ok(Folded::Done(change))
     }

@@ -72,6 +72,7 @@ async fn postgres_holds_to_every_check() {
         counting::tests::CHECKS,
         dead_letters::tests::CHECKS,
         definitions::tests::CHECKS,
+        generations::tests::CHECKS,
         positions::tests::CHECKS,
         rollups::tests::CHECKS,
     ];

@@ -66,12 +66,18 @@ async fn look(reporting: &Reporting) -> ChainHealth {
 async fn lags_of(bus: &Bus) -> Vec<(Durable, u64)> {
     use Durable::{
         Aggregation, AlertEvents, AlertMetrics, Enrichment, IngestionMeasured, IngestionRedrive, ReportingAlerts,
-        ReportingDlq, ReportingMetrics, ReportingRaw,
+        ReportingDlq, ReportingGenerations, ReportingMetrics, ReportingRaw,
     };
     let by_partition = bus.partitions().all().flat_map(|p| [Enrichment(p), Aggregation(p), AlertEvents(p)]);
     let of_ingestion = [IngestionRedrive, IngestionMeasured];
-    let whole =
-        of_ingestion.into_iter().chain([AlertMetrics, ReportingMetrics, ReportingAlerts, ReportingRaw, ReportingDlq]);
+    let whole = of_ingestion.into_iter().chain([
+        AlertMetrics,
+        ReportingMetrics,
+        ReportingGenerations,
+        ReportingAlerts,
+        ReportingRaw,
+        ReportingDlq,
+    ]);
     stream::iter(by_partition.chain(whole))
         .map(|durable| async move { Some((durable, bus.lag(durable).await.ok()?)) })
         .buffer_unordered(AT_ONCE)

@@ -1,5 +1,5 @@
-//! Forgets dead letters that their stream has forgotten. Every replica does: the
-//! second finds nothing left.
+//! Forgets dead letters that their stream has forgotten, and the totals of retired
+//! generations. Every replica does: the second finds nothing left.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -22,10 +22,25 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
             _ = ticks.tick() => {}
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
+        forget_generations(&reporting).await;
         let now = reporting.now();
         let (letters, actions) = (now.plus_millis(-kept), now.plus_millis(-ACTIONS_KEPT_DAYS * DAY_MILLIS));
         if let Err(error) = reporting.store.forget_dead_letters(letters, actions).await {
             tracing::warn!(%error, "old dead letters could not be forgotten; trying again in an hour");
+        }
+    }
+}
+
+/// Deletes what retired generations have left, bit by bit, so that folds come in between.
+async fn forget_generations(reporting: &Reporting) {
+    loop {
+        match reporting.store.forget_retired().await {
+            Ok(true) if !reporting.context.shutdown.is_cancelled() => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "retired generations could not be forgotten; trying again in an hour");
+                return;
+            }
         }
     }
 }

@@ -140,7 +140,8 @@ async fn publish(reporting: &Reporting, sent: &mut LastSent) -> Result<(), Error
 
 async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], truth: Truth) -> Result<(), Error> {
     // Data that no definition names is kept, and not shown.
-    let Ok(metric) = reporting.metric(name, None) else { return Ok(()) };
+    let Ok(metric) = reporting.metric(name) else { return Ok(()) };
+    let truth = if metric.generation().is_some() { reporting.truth_of(&metric).await? } else { truth };
     let wanted: HashMap<(Timestamp, &str), &MergedCellKey> = keys
         .iter()
         .filter(|key| *key.version == metric.version)

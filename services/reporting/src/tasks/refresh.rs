@@ -43,6 +43,7 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
 }
 
 async fn look(reporting: &Reporting) -> Result<(), tidemill_store::Error> {
+    reporting.look_at_pointers().await?;
     let (change, alert) = reporting.seen.get();
     let standing = reporting.store.standing().await?;
     let reached =

@@ -24,7 +24,7 @@ async fn share(replicas: &[&Running]) {
         for replica in replicas {
             units.push(self::units(replica).await);
         }
-        if units.iter().sum::<u64>() == 4 && units.iter().all(|n| *n > 0) { Ok(()) } else { Err(units) }
+        if units.iter().sum::<u64>() == 5 && units.iter().all(|n| *n > 0) { Ok(()) } else { Err(units) }
     })
     .await;
 }

@@ -10,6 +10,7 @@ mod keys;
 mod lake;
 mod lineage;
 mod recommend;
+mod replay;
 mod sql;
 mod up;
 
@@ -23,5 +24,6 @@ pub(crate) use keys::keys;
 pub(crate) use lake::lake;
 pub(crate) use lineage::lineage;
 pub(crate) use recommend::recommend;
+pub(crate) use replay::replay;
 pub(crate) use sql::sql;
 pub(crate) use up::up;

@@ -6,5 +6,6 @@ mod check;
 mod dlq;
 mod import;
 mod recommend;
+mod replay;
 mod terminal;
 mod up;

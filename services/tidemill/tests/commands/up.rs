@@ -15,14 +15,14 @@ use crate::terminal::Terminal;
 const READ_KEY: &str = "key-of-the-wall-1";
 
 /// A suite that runs as a process.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     /// What it said until it was ready.
     told: Vec<String>,
 }
 
 impl Running {
-    fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
         command.arg("up").args(arguments).envs(variables.iter().copied()).current_dir(folder);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
@@ -32,12 +32,12 @@ impl Running {
     }
 
     /// What it says under a heading.
-    fn says(&self, heading: &str) -> &str {
+    pub(crate) fn says(&self, heading: &str) -> &str {
         let line = self.told.iter().find_map(|line| line.strip_prefix(heading));
         line.unwrap_or_else(|| panic!("{heading} is missing in {:?}", self.told)).trim()
     }
 
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
         assert!(told.expect("it runs").success());
         self.child.wait().expect("it ends").code()

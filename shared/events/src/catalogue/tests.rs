@@ -20,8 +20,8 @@ use crate::{
     item::ItemFacts,
     measured::MeasuredEvent,
     message::{
-        AlertState, CellGroup, CellUpdate, EventTypes, LogPosition, Message, ProfileItem, ProfileName,
-        PublishedProfile, SourceBooks, UncountedSpan, VersionCounting,
+        AlertState, CellGroup, CellUpdate, DefinitionText, EventTypes, GenerationInputs, LogPosition, Message,
+        ProfileItem, ProfileName, PublishedProfile, ReferenceMode, SourceBooks, UncountedSpan, VersionCounting,
     },
     order::{LineFacts, OrderFacts},
     topology::StreamName,
@@ -224,9 +224,8 @@ fn cell() -> CellUpdate {
     }
 }
 
-#[test]
-fn updates_of_totals_are_what_they_say() {
-    let bare = MetricsUpdate {
+fn status() -> MetricsUpdate {
+    MetricsUpdate {
         partition: Partition::new(1023),
         raw_seq: 9,
         raw_prev: 4,
@@ -239,7 +238,12 @@ fn updates_of_totals_are_what_they_say() {
         redriven: Vec::new(),
         counting: Vec::new(),
         trace: None,
-    };
+    }
+}
+
+#[test]
+fn updates_of_totals_are_what_they_say() {
+    let bare = status();
     let books =
         SourceBooks { source: "shop".into(), hour: Timestamp::EPOCH, counted: 1, late: 2, duplicate: 3, repeated: 1 };
     let mut cells = vec![cell(); 20];
@@ -251,6 +255,29 @@ fn updates_of_totals_are_what_they_say() {
     let counting = vec![VersionCounting { metric: "sales".into(), version: "0123456789ab".into(), uncounted }];
     let full = MetricsUpdate { watermark, cells, books: vec![books], counting, trace: trace(), ..bare.clone() };
     assert_kept(&[bare, full]);
+}
+
+#[test]
+fn updates_of_generations_are_what_they_say() {
+    let generation = "v2".parse().expect("a name");
+    let bare = GenerationUpdate { generation, inputs: None, update: status() };
+    let inputs = |reference| GenerationInputs {
+        begun_at: Timestamp::EPOCH,
+        release: "0.1.0".into(),
+        behind: 7,
+        reference,
+        definitions: vec![DefinitionText { file: "sales.yaml".into(), text: "name: sales\n".into() }],
+    };
+    let modes = [ReferenceMode::AsOf, ReferenceMode::Now { at: Timestamp::EPOCH }];
+    let opened = modes.map(|mode| GenerationUpdate { inputs: Some(inputs(mode)), ..bare.clone() });
+    let full = GenerationUpdate { update: MetricsUpdate { cells: vec![cell(); 40], ..status() }, ..bare.clone() };
+    let mut all = vec![bare, full];
+    all.extend(opened);
+    assert_kept(&all);
+    for message in all {
+        let encoded = message.encode().expect("encodes");
+        assert_eq!(GenerationUpdate::decode(&encoded, encoded.payload.clone()).expect("decodes"), message);
+    }
 }
 
 #[test]

@@ -67,6 +67,31 @@ async fn what_is_newer_than_the_version_is_not_used() {
     assert_eq!(category_of(&reference, "x", 900).await, (1, Some("a".into())));
 }
 
+/// A correction reaches into the past where it is asked to; rates stay those of their day.
+#[tokio::test]
+async fn what_holds_at_a_moment_is_told_of_earlier_times() {
+    let folder = tidemill_testkit::tempdir();
+    let live = reference(&folder, 100).await;
+    let rate = |from: i64, rate: &str| Record {
+        kind: RecordKind::Rate,
+        id: "USD".into(),
+        valid_from: Some(at(from)),
+        attributes: RecordAttributes::from([("rate".into(), rate.into())]),
+    };
+    live.store.accept(&[record(None, "a"), rate(400, "0.9")], at(300)).await.expect("accepts");
+    live.store.accept(&[record(Some(600), "b"), rate(600, "0.8")], at(500)).await.expect("accepts");
+    live.store.accept(&[record(Some(900), "c")], at(700)).await.expect("accepts");
+    let corrected = reference(&folder, 100).await.with_not_before(Some(at(700)));
+    corrected.refresh().await.expect("reads");
+    let told = [(100, "b"), (650, "b"), (899, "b"), (900, "c")];
+    for (time, category) in told {
+        assert_eq!(category_of(&corrected, "x", time).await.1.as_deref(), Some(category), "{time}");
+    }
+    let snapshot = corrected.snapshot(Ids::default(), Ids::default()).await.expect("reads");
+    let usd = "USD".parse().expect("a currency");
+    assert_eq!([450, 650].map(|time| snapshot.rate(usd, at(time))), [Some("0.9"), Some("0.8")]);
+}
+
 #[tokio::test]
 async fn many_changes_at_once_are_seen_too() {
     let folder = tidemill_testkit::tempdir();

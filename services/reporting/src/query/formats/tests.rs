@@ -81,6 +81,7 @@ fn head(metric: &Metric, zone: Zone) -> Head {
     Head {
         metric: metric.name.clone(),
         version: metric.version.clone(),
+        generation: None,
         from: None,
         to: None,
         zone,

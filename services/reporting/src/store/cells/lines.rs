@@ -20,12 +20,12 @@ const MALFORMED: Error = Error::Malformed("cell");
 
 /// A line, not read to its end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct CellLine<'l> {
+pub(in crate::store) struct CellLine<'l> {
     text: &'l str,
-    pub(super) dimensions: &'l str,
+    pub(in crate::store) dimensions: &'l str,
     partition: u16,
-    pub(super) raw_seq: u64,
-    pub(super) end: Timestamp,
+    pub(in crate::store) raw_seq: u64,
+    pub(in crate::store) end: Timestamp,
     /// None of a tombstone.
     totals: Option<&'l str>,
 }
@@ -46,8 +46,13 @@ impl<'l> CellLine<'l> {
         (self.dimensions, self.partition)
     }
 
+    /// Whose totals they are.
+    pub(in crate::store) fn partition(&self) -> Partition {
+        Partition::new(self.partition)
+    }
+
     /// Its totals; `None` of a tombstone.
-    pub(super) fn totals(&self, shape: &TotalsShape) -> Result<Option<Totals>, Error> {
+    pub(in crate::store) fn totals(&self, shape: &TotalsShape) -> Result<Option<Totals>, Error> {
         let read = |text: &str| {
             let mut json = serde_json::Deserializer::from_str(text);
             let totals = shape.deserialize(&mut json)?;
@@ -58,7 +63,7 @@ impl<'l> CellLine<'l> {
 }
 
 /// The lines of a text.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = Result<CellLine<'_>, Error>> {
+pub(in crate::store) fn lines(text: &str) -> impl Iterator<Item = Result<CellLine<'_>, Error>> {
     text.split_terminator('\n').map(CellLine::parse)
 }
 

@@ -91,6 +91,25 @@ pub(in crate::store) async fn note_fold(
             .execute(&mut *connection)
             .await?;
     }
+    mark_fold(connection, fold, change, now).await?;
+    sqlx::query(
+        "INSERT INTO rollup_state (name, number) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET number = excluded.number",
+    )
+    .bind(MARKED)
+    .bind(floor.max(range.last).cast_signed())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Marks the hours that a fold of any stream touches.
+pub(in crate::store) async fn mark_fold(
+    connection: &mut AnyConnection,
+    fold: &MetricsFold,
+    change: Option<u64>,
+    now: Timestamp,
+) -> Result<(), Error> {
     if let Some(change) = change {
         let mut hours: BTreeSet<Marked<'_>> = BTreeSet::new();
         for ((metric, version), windows) in fold.cells.versions() {
@@ -102,14 +121,6 @@ pub(in crate::store) async fn note_fold(
         }
         mark(connection, HOURS, &hours.into_iter().collect::<Vec<_>>(), change.cast_signed(), now).await?;
     }
-    sqlx::query(
-        "INSERT INTO rollup_state (name, number) VALUES ($1, $2)
-         ON CONFLICT (name) DO UPDATE SET number = excluded.number",
-    )
-    .bind(MARKED)
-    .bind(floor.max(range.last).cast_signed())
-    .execute(connection)
-    .await?;
     Ok(())
 }
 

@@ -1,0 +1,78 @@
+use proptest::prelude::*;
+use tidemill_totals::Measure;
+
+use super::*;
+use crate::testing::sales;
+
+fn cell(raw_seq: u64, count: u64) -> SideCell {
+    let totals = sales().measures.iter().map(|_| Measure::Count(count)).collect::<Vec<_>>();
+    SideCell { end: Timestamp::saturating_from_millis(60_000), raw_seq, totals: Some(Totals::of(totals)) }
+}
+
+fn key(group: u8, partition: u16) -> (String, Partition) {
+    (format!(r#"{{"region":"{group}"}}"#), Partition::new(partition))
+}
+
+fn compared(window: &WindowSides, at: &BTreeMap<Partition, u64>, most: usize) -> ComparedCells {
+    let metric = sales();
+    let mut comparison = Comparison::new(Some(&metric), &metric, at, most);
+    comparison.compare(window).expect("one shape");
+    comparison.finish()
+}
+
+#[test]
+fn a_cell_is_equal_changed_on_one_side_alone_or_open() {
+    let at = BTreeMap::from([(Partition::new(0), 10), (Partition::new(1), 10)]);
+    let window = WindowSides {
+        start: Timestamp::EPOCH,
+        live: [
+            // Partitions may differ where their sum does not.
+            (key(0, 0), cell(9, 1)),
+            (key(0, 1), cell(10, 2)),
+            (key(1, 0), cell(9, 5)),
+            (key(2, 0), cell(9, 5)),
+            (key(4, 1), cell(11, 5)),
+            (key(5, 0), SideCell { totals: None, ..cell(9, 0) }),
+        ]
+        .into(),
+        generation: [
+            (key(0, 0), cell(8, 1)),
+            (key(0, 1), cell(8, 2)),
+            (key(1, 0), cell(9, 7)),
+            (key(3, 0), cell(9, 5)),
+            (key(4, 1), cell(9, 5)),
+        ]
+        .into(),
+    };
+    let told = compared(&window, &at, 50);
+    assert_eq!((told.equal, told.changed, told.only_live, told.only_generation, told.open), (1, 1, 1, 1, 1));
+    assert!(!told.is_equal());
+    let kinds: Vec<_> = told.cells.iter().map(|cell| cell.kind).collect();
+    assert_eq!(kinds, [DifferenceKind::Changed, DifferenceKind::OnlyLive, DifferenceKind::OnlyGeneration]);
+    let name = &sales().measures[0].name;
+    let by: Vec<_> = told.cells.iter().map(|cell| cell.difference[name].clone()).collect();
+    assert_eq!(by, [json!(2), json!(-5), json!(5)]);
+    assert_eq!(compared(&window, &at, 1).cells.len(), 1, "the others are counted alone");
+}
+
+proptest! {
+    /// Whatever both sides have counted beyond the position changes nothing that is told of
+    /// the rest, and a version is equal to itself.
+    #[test]
+    fn what_is_beyond_the_position_is_open(
+        cells in prop::collection::btree_map((0_u8..6, 0_u16..3), (1_u64..20, 0_u64..4), 0..12),
+        at in 1_u64..20,
+    ) {
+        let side: ComparedSides = cells.iter().map(|((g, p), (seq, count))| (key(*g, *p), cell(*seq, *count))).collect();
+        let window = WindowSides { start: Timestamp::EPOCH, live: side.clone(), generation: side };
+        let at = (0..3).map(|p| (Partition::new(p), at)).collect();
+        let told = compared(&window, &at, 50);
+        let groups: BTreeSet<u8> = cells.keys().map(|(group, _)| *group).collect();
+        let open = groups.iter().filter(|group| {
+            cells.iter().any(|((g, p), (seq, _))| g == *group && *seq > at[&Partition::new(*p)])
+        });
+        let open = open.count() as u64;
+        prop_assert_eq!((told.open, told.equal), (open, groups.len() as u64 - open));
+        prop_assert!(told.cells.is_empty());
+    }
+}

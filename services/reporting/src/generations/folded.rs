@@ -1,0 +1,73 @@
+//! Updates of generations, gathered.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidemill_domain::{GenerationName, Partition};
+use tidemill_events::{CellGroup, CellMetric, CellUpdate, GenerationInputs, GenerationUpdate, MetricsUpdate};
+
+use crate::{read_model::MetricsFold, watermark::PartitionProgress};
+
+/// Updates of generations, gathered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct GenerationsFold {
+    /// Furthest totals and the newest word on what was not counted, by the versions that
+    /// they have in their generation.
+    pub(crate) totals: MetricsFold,
+    /// Newest progress.
+    pub(crate) progress: BTreeMap<(GenerationName, Partition), PartitionProgress>,
+    /// What generations are counted by.
+    pub(crate) inputs: BTreeMap<GenerationName, GenerationInputs>,
+}
+
+impl GenerationsFold {
+    /// Adds an update.
+    pub(crate) fn observe(&mut self, GenerationUpdate { generation, inputs, update }: GenerationUpdate) {
+        if let Some(progress) = PartitionProgress::of(&update) {
+            let known = self.progress.entry((generation.clone(), update.partition)).or_insert(progress);
+            if progress.position() > known.position() {
+                *known = progress;
+            }
+        }
+        let MetricsUpdate { cells, mut counting, .. } = update;
+        counting.iter_mut().for_each(|of| of.version = generation.version_of(&of.version));
+        let cells = of_generation(&generation, cells);
+        // The books are of the log: a generation has none.
+        self.totals.observe(MetricsUpdate { cells, counting, books: Vec::new(), redriven: Vec::new(), ..update });
+        // Each generation has its own.
+        self.totals.progress.clear();
+        if let Some(inputs) = inputs {
+            self.inputs.insert(generation, inputs);
+        }
+    }
+
+    /// The same without generations.
+    pub(crate) fn without(mut self, is_gone: impl Fn(&str) -> bool) -> Self {
+        let stays = |version: &str| GenerationName::of_version(version).is_some_and(|name| !is_gone(name));
+        self.totals.cells.retain(stays);
+        self.totals.counting.retain(|(_, version, _), _| stays(version));
+        self.progress.retain(|(name, _), _| !is_gone(name.as_str()));
+        self.inputs.retain(|name, _| !is_gone(name.as_str()));
+        self
+    }
+}
+
+/// The cells, with the versions that they have in a generation. Neighbours mostly share
+/// their metric, and go on to.
+fn of_generation(generation: &GenerationName, cells: Vec<CellUpdate>) -> Vec<CellUpdate> {
+    let mut last: Option<(Arc<CellMetric>, Arc<CellMetric>)> = None;
+    let mut renamed = |metric: &Arc<CellMetric>| match &last {
+        Some((known, renamed)) if Arc::ptr_eq(known, metric) => renamed.clone(),
+        _ => {
+            let CellMetric { name, version, dimensions } = &**metric;
+            let (name, version) = (name.clone(), generation.version_of(version));
+            let renamed: Arc<CellMetric> = CellMetric { name, version, dimensions: dimensions.clone() }.into();
+            last = Some((metric.clone(), renamed.clone()));
+            renamed
+        }
+    };
+    let of = |cell: CellUpdate| {
+        let metric = renamed(&cell.group.metric);
+        CellUpdate { group: CellGroup { metric, ..cell.group }, ..cell }
+    };
+    cells.into_iter().map(of).collect()
+}

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+
+use tidemill_domain::Partition;
+use tidemill_events::{DefinitionText, GenerationInputs, GenerationUpdate, MetricsUpdate, ReferenceMode};
+use tidemill_store::Error;
+
+use super::super::{
+    Folded, Retired, Store,
+    testing::{checks, fold, to},
+};
+use crate::{
+    generations::{GenerationAct, GenerationOrder, GenerationsFold, ServedChange},
+    testing::{SALES, at, sales, update},
+    unit::StreamUnit,
+};
+
+checks![
+    totals_of_a_generation_stand_beside_the_live_ones,
+    pointers_move_together_and_back,
+    one_generation_may_follow_another,
+    a_retired_generation_is_forgotten_and_passed_over,
+];
+
+fn version(generation: &str) -> String {
+    format!("{}@{generation}", sales().version)
+}
+
+fn told(generation: &str, update: MetricsUpdate) -> GenerationUpdate {
+    let definitions = vec![DefinitionText { file: "sales.yaml".into(), text: SALES.into() }];
+    let inputs = GenerationInputs {
+        begun_at: at(5),
+        release: "0".into(),
+        behind: 0,
+        reference: ReferenceMode::AsOf,
+        definitions,
+    };
+    GenerationUpdate { generation: generation.parse().expect("a name"), inputs: Some(inputs), update }
+}
+
+async fn fold_of(store: &Store, generation: &str, updates: &[MetricsUpdate]) {
+    let mut fold = GenerationsFold::default();
+    updates.iter().for_each(|update| fold.observe(told(generation, update.clone())));
+    let folded = store.fold_generations(to(0, 1), &fold, at(1)).await.expect("folds");
+    assert!(matches!(folded, Folded::Done(_)), "any range follows");
+}
+
+fn order(act: GenerationAct, generation: &str) -> GenerationOrder {
+    let (by, key) = ("anna".into(), "operators".into());
+    GenerationOrder { act, generation: generation.into(), by, key, reason: "why".into(), at: at(7) }
+}
+
+fn versions(generation: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("sales_metrics".into(), version(generation))])
+}
+
+async fn cells(store: &Store, version: &str) -> usize {
+    let mut cells = 0;
+    let metric = crate::catalogue::Metric { version: version.into(), ..sales() };
+    let visit = |_: crate::store::StoredCell<'_>| -> Result<(), Error> {
+        cells += 1;
+        Ok(())
+    };
+    store.each_cell(&metric, at(i64::MIN), at(i64::MAX), visit).await.expect("cells");
+    cells
+}
+
+/// The sides of each window at the position that both have: how many cells are on each, and
+/// how many of them are beyond it.
+async fn sides(store: &Store, generation: &str) -> (BTreeMap<Partition, u64>, [usize; 3]) {
+    let mut model = store.compared(generation).await.expect("a snapshot");
+    let at = model.at.clone();
+    let mut counts = [0; 3];
+    let visit = |window: &crate::generations::WindowSides| -> Result<(), Error> {
+        let beyond = |((_, partition), cell): &(&(String, Partition), &crate::generations::SideCell)| {
+            cell.raw_seq > at.get(partition).copied().unwrap_or_default()
+        };
+        counts[0] += window.live.len();
+        counts[1] += window.generation.len();
+        counts[2] += window.live.iter().chain(&window.generation).filter(beyond).count();
+        Ok(())
+    };
+    let (live, of_it) = (sales().version, version(generation));
+    model.each_window("sales_metrics", Some(&live), &of_it, visit).await.expect("windows");
+    (model.at, counts)
+}
+
+async fn totals_of_a_generation_stand_beside_the_live_ones(store: &Store) {
+    fold(store, &[update(0, 3), update(1, 9)]).await;
+    let live = cells(store, &sales().version).await;
+    let (books, standing) = (store.book_hours(at(i64::MIN)).await, store.standing().await.expect("standing"));
+    fold_of(store, "v2", &[update(0, 3), update(1, 6)]).await;
+    assert_eq!(cells(store, &sales().version).await, live, "the live ones stay");
+    assert!(cells(store, &version("v2")).await > 0);
+    assert_eq!(store.book_hours(at(i64::MIN)).await.expect("hours"), books.expect("hours"), "it has no books");
+    let now = store.standing().await.expect("standing");
+    assert_eq!((now.watermarks, now.truth), (standing.watermarks, standing.truth), "nor a word on the live totals");
+    assert_eq!(store.reached(StreamUnit::Generations).await.expect("answers"), Some(1));
+    let known = store.generations().await.expect("generations");
+    assert_eq!((known.len(), known[0].name.as_str(), known[0].retired_at), (1, "v2", None));
+    let defined = store.versions().await.expect("versions").into_iter().find(|of| of.version == version("v2"));
+    let defined = defined.expect("is known");
+    assert_eq!(defined.definition.expect("is told").measures, sales().measures);
+    assert!(defined.data_since.is_some());
+    // ComparedCells where both are; what the live totals have beyond is open.
+    let (position, [of_live, of_it, beyond]) = sides(store, "v2").await;
+    assert_eq!(position, BTreeMap::from([(Partition::new(0), 3), (Partition::new(1), 6)]));
+    assert_eq!((of_live, of_it), (4, 4));
+    assert_eq!(beyond, 2, "those of partition 1 at 9");
+    let progress = store.generation_progress("v2").await.expect("progress");
+    assert_eq!(progress[&Partition::new(1)].raw_seq, 6);
+}
+
+async fn pointers_move_together_and_back(store: &Store) {
+    let mut two = versions("v2");
+    two.insert("views".into(), "0123456789ab@v2".into());
+    let changes = store.cut_over(&order(GenerationAct::Cutover, "v2"), &two).await.expect("cuts over");
+    assert_eq!(changes.len(), 2);
+    assert_eq!(store.pointers().await.expect("pointers"), two);
+    assert_eq!(store.cut_over(&order(GenerationAct::Cutover, "v2"), &two).await.expect("again"), [], "nothing changes");
+    let back = store.roll_back(&order(GenerationAct::Rollback, "v2"), &versions("v2")).await.expect("rolls back");
+    let change = ServedChange { metric: "sales_metrics".into(), before: version("v2"), after: String::new() };
+    assert_eq!(back, std::slice::from_ref(&change).to_vec());
+    two.remove("sales_metrics");
+    assert_eq!(store.pointers().await.expect("pointers"), two);
+    let told = store.generation_changes().await.expect("changes");
+    assert_eq!((told.len(), &told[0].change, told[0].by.as_str(), told[0].at), (3, &change, "anna", at(7)));
+}
+
+async fn one_generation_may_follow_another(store: &Store) {
+    for generation in ["v2", "v3"] {
+        store.cut_over(&order(GenerationAct::Cutover, generation), &versions(generation)).await.expect("cuts over");
+    }
+    let back = store.roll_back(&order(GenerationAct::Rollback, "v2"), &versions("v2")).await.expect("answers");
+    assert_eq!(back, [], "it does not answer");
+    store.roll_back(&order(GenerationAct::Rollback, "v3"), &versions("v3")).await.expect("rolls back");
+    assert_eq!(store.pointers().await.expect("pointers"), versions("v2"));
+    store.roll_back(&order(GenerationAct::Rollback, "v2"), &versions("v2")).await.expect("rolls back");
+    assert_eq!(store.pointers().await.expect("pointers"), BTreeMap::new(), "the live totals");
+}
+
+async fn a_retired_generation_is_forgotten_and_passed_over(store: &Store) {
+    fold(store, &[update(0, 3)]).await;
+    fold_of(store, "v2", &[update(0, 3)]).await;
+    // Of which `v2` is the end, and `_` any letter.
+    fold_of(store, "av2", &[update(0, 3)]).await;
+    let live = cells(store, &sales().version).await;
+    store.cut_over(&order(GenerationAct::Cutover, "v2"), &versions("v2")).await.expect("cuts over");
+    let retire = order(GenerationAct::Retire, "v2");
+    assert_eq!(store.retire(&retire).await.expect("answers"), Retired::Serves(vec!["sales_metrics".into()]));
+    store.roll_back(&order(GenerationAct::Rollback, "v2"), &versions("v2")).await.expect("rolls back");
+    assert_eq!(store.retire(&retire).await.expect("answers"), Retired::Done);
+    while store.forget_retired().await.expect("forgets") {}
+    assert_eq!(cells(store, &version("v2")).await, 0);
+    fold_of(store, "v2", &[update(0, 9)]).await;
+    assert_eq!(cells(store, &version("v2")).await, 0, "what still comes is passed over");
+    assert!(cells(store, &version("av2")).await > 0);
+    assert_eq!(cells(store, &sales().version).await, live);
+}

@@ -1,0 +1,198 @@
+//! `tidemill replay start`
+
+use std::{process::ExitCode, time::Duration};
+
+use indicatif::ProgressBar;
+use tidemill_aggregation::replay::{GenerationRecord, WantedState};
+use tidemill_domain::{Clock, SystemClock};
+use tidemill_events::ReferenceMode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    arguments::{ReplayFrom, ReplayReference, ReplayStartArguments},
+    commands::ended::Ended,
+    progress,
+    replay::{
+        PlannedChange, PlannedMetric, Replay, ReplayEnd, ReplayError, ReplayPlan, ReplayRequest, ReplaySettings,
+        ReplayStart, ReplayTold, ReplayUntil,
+    },
+    table::{self, plain},
+};
+
+/// Characters of a name that are shown.
+const NAME: usize = 60;
+
+pub(super) async fn start(arguments: ReplayStartArguments) -> Ended {
+    let settings = arguments.place.suite.settings()?;
+    let name = arguments.place.name.clone();
+    let request = request(&arguments, &settings);
+    let replay = Replay::open(settings, name.clone()).await?;
+    let known = replay.record().await?;
+    let rate = arguments.rate.unwrap_or_default();
+    match &known {
+        Some(record) => {
+            check(&arguments, &request, record)?;
+            tell!("generation {name} goes on where it was");
+        }
+        None => {
+            let plan = replay.plan(&request, rate).await?;
+            show(&plan, arguments.json);
+            if arguments.plan {
+                return Ok(ExitCode::SUCCESS);
+            }
+            replay.begin(&plan, rate).await?;
+        }
+    }
+    if arguments.plan {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let until = if arguments.once { ReplayUntil::CaughtUp } else { ReplayUntil::Unwanted };
+    let stop = CancellationToken::new();
+    let guard = stop.clone();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        guard.cancel();
+    });
+    let bar = progress::bar("replay", 0);
+    let ended = replay.run(&until, &replay.partitions(), &stop, |told| draw(&bar, told)).await;
+    bar.finish_and_clear();
+    say!("{}", end(ended?, &name.to_string()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn request<'a>(arguments: &'a ReplayStartArguments, settings: &ReplaySettings) -> ReplayRequest<'a> {
+    let now = SystemClock.now();
+    let lead = i64::from(settings.enrichment.reference.lead_seconds) * 1000;
+    ReplayRequest {
+        name: arguments.place.name.clone(),
+        from: match arguments.from {
+            None => ReplayStart::First,
+            Some(ReplayFrom::Sequence(sequence)) => ReplayStart::Sequence(sequence),
+            Some(ReplayFrom::When(when)) => ReplayStart::Time(when.at(now)),
+        },
+        definitions: arguments.definitions.as_deref(),
+        reference: match arguments.reference {
+            None | Some(ReplayReference::AsOf) => ReferenceMode::AsOf,
+            // What was accepted by now holds by then.
+            Some(ReplayReference::Now) => ReferenceMode::Now { at: now.plus_millis(lead) },
+        },
+        now,
+    }
+}
+
+/// A generation goes on as it was begun, or not at all.
+fn check(
+    arguments: &ReplayStartArguments,
+    request: &ReplayRequest<'_>,
+    record: &GenerationRecord,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let name = &record.name;
+    if *name != request.name {
+        return Err(ReplayError::Unknown { name: request.name.clone() }.into());
+    }
+    if record.wanted == WantedState::Cancelled {
+        return Err(ReplayError::Cancelled { name: name.clone() }.into());
+    }
+    let differs = |what| Err(ReplayError::Differs { name: name.clone(), what }.into());
+    if let Some(folder) = &arguments.definitions {
+        let texts = tidemill_definitions::Metrics::texts(Some(folder))?;
+        let known = &record.inputs.definitions;
+        let is_same = known.len() == texts.len() && known.iter().zip(&texts).all(|(of, (_, text))| of.text == *text);
+        if !is_same {
+            return differs("other definitions");
+        }
+    }
+    let is_now = |mode: ReferenceMode| mode != ReferenceMode::AsOf;
+    if arguments.reference.is_some() && is_now(record.inputs.reference) != is_now(request.reference) {
+        return differs("other reference data");
+    }
+    match request.from {
+        ReplayStart::Sequence(sequence) if record.inputs.behind + 1 != sequence => differs("another start"),
+        _ => Ok(()),
+    }
+}
+
+fn show(plan: &ReplayPlan, json: bool) {
+    if json {
+        say!("{}", serde_json::to_string(plan).unwrap_or_default());
+        return;
+    }
+    let ReplayPlan { generation, log, behind, batches, events, seconds, metrics, .. } = plan;
+    say!("generation  {generation}");
+    say!("log         sequences {} to {} of RAW; counted from {}", log.0, log.1, behind + 1);
+    say!("events      about {events}, in {batches} batches");
+    say!("time        about {}", length(*seconds));
+    say!("");
+    let row = |of: &PlannedMetric| [plain(&of.metric, NAME), because(&of.because)];
+    table::print(["metric", "its totals"], [false, false], &metrics.iter().map(row).collect::<Vec<_>>());
+}
+
+fn because(because: &[PlannedChange]) -> String {
+    let word = |change: &PlannedChange| match change {
+        PlannedChange::New => "new",
+        PlannedChange::Gone => "not in the generation",
+        PlannedChange::Definition => "change: another definition",
+        PlannedChange::ReferenceData => "change where reference data has changed",
+        PlannedChange::Start => "begin later",
+    };
+    match because.is_empty() {
+        true => "stay as they are".into(),
+        false => because.iter().map(word).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn length(seconds: u64) -> String {
+    indicatif::HumanDuration(Duration::from_secs(seconds.max(1))).to_string()
+}
+
+fn draw(bar: &ProgressBar, told: &ReplayTold) {
+    let ReplayTold { done, of, events, has_caught_up, is_paused, trouble } = told;
+    if *is_paused {
+        bar.set_message("paused; `tidemill replay resume` has it go on");
+        return;
+    }
+    bar.set_length(*of);
+    bar.set_position(*done);
+    bar.set_message(match (trouble, has_caught_up) {
+        (Some(trouble), _) => plain(trouble, 3 * NAME),
+        (None, true) => format!("{events} events; it has caught up, and follows the log"),
+        (None, false) => format!("{events} events"),
+    });
+}
+
+fn end(end: ReplayEnd, name: &str) -> String {
+    match end {
+        ReplayEnd::CaughtUp => format!("generation {name} has caught up"),
+        ReplayEnd::Cancelled => format!("generation {name} was cancelled"),
+        ReplayEnd::Stopped => format!("generation {name} stands; start it again to go on"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_domain::Timestamp;
+
+    use super::*;
+    use crate::when::When;
+
+    #[test]
+    fn a_start_is_a_time_or_a_sequence() {
+        assert_eq!("12".parse(), Ok(ReplayFrom::Sequence(12)));
+        assert_eq!("2d".parse(), Ok(ReplayFrom::When(When::Ago(2 * 86_400_000))));
+        let then = Timestamp::saturating_from_millis(1000);
+        assert_eq!("1970-01-01T00:00:01Z".parse(), Ok(ReplayFrom::When(When::At(then))));
+        assert!("0".parse::<ReplayFrom>().is_err() && "yesterday".parse::<ReplayFrom>().is_err());
+    }
+
+    #[test]
+    fn a_plan_says_what_becomes_of_a_metric() {
+        assert_eq!(because(&[]), "stay as they are");
+        let both = [PlannedChange::Definition, PlannedChange::Start];
+        assert_eq!(because(&both), "change: another definition, begin later");
+    }
+}

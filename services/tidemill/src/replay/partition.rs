@@ -1,0 +1,196 @@
+//! A partition of a generation: the log's batches are enriched and counted in one go.
+//!
+//! The totals are checkpointed first, and the enrichment behind them. So after a crash
+//! batches are enriched once more, the same as before, and the totals pass them over.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tidemill_aggregation::replay::{ReplayedAggregation, ReplayedOutcomes, ReplayedTotals};
+use tidemill_bus::{Bus, Delivery};
+use tidemill_domain::{GenerationName, Partition};
+use tidemill_enrichment::replay::{ReplayedEnrichment, ReplayedPartition};
+use tidemill_events::{Durable, RawBatch};
+use tidemill_stage::{
+    Checkpoint, Disposition, Failure as _, LoadPace, Progressing, Read, StageFailure, Steps, Work, consume,
+};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::rate::RateLimit;
+
+/// Batches between two checkpoints at most.
+const MOST: usize = 256;
+/// From one checkpoint to the next, at least and at most.
+const PACE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// What the partitions of a replay share.
+pub(super) struct ReplayShared {
+    pub(super) bus: Bus,
+    pub(super) name: GenerationName,
+    pub(super) enrichment: ReplayedEnrichment,
+    pub(super) aggregation: ReplayedAggregation,
+    pub(super) rate: RateLimit,
+    /// After how long a source that says nothing holds no window open.
+    pub(super) idle_after: Duration,
+    /// The last batch of each partition that is in the store.
+    pub(super) reached: Mutex<BTreeMap<Partition, u64>>,
+    /// Events that were counted, and others.
+    pub(super) events: AtomicU64,
+    /// Why partitions cannot go on.
+    pub(super) troubles: Mutex<BTreeMap<Partition, String>>,
+}
+
+impl ReplayShared {
+    fn stored(&self, partition: Partition, floor: u64) {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, floor);
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+    }
+}
+
+/// A partition, for as long as the replay runs.
+pub(super) struct ReplayWork {
+    partition: Partition,
+    shared: Arc<ReplayShared>,
+    stop: CancellationToken,
+    /// The last batch that was looked at.
+    met: u64,
+    /// The store has refused something in the batches up to this one.
+    careful_to: u64,
+}
+
+impl ReplayWork {
+    pub(super) fn new(partition: Partition, shared: Arc<ReplayShared>, stop: CancellationToken) -> Self {
+        Self { partition, shared, stop, met: 0, careful_to: 0 }
+    }
+}
+
+impl Work for ReplayWork {
+    type Error = StageFailure;
+    /// A checkpoint of a replay is larger than that of a live service, and nobody waits
+    /// for the partition.
+    const PARTING: Duration = Duration::from_secs(20);
+
+    async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), StageFailure> {
+        let (partition, shared) = (self.partition, self.shared.clone());
+        let opened = async {
+            let enriched = shared.enrichment.partition(partition).await?;
+            let totals = shared.aggregation.partition(partition, self.careful_to).await?;
+            let (durable, reader) = (Durable::Enrichment(partition), format!("generation-{}", shared.name));
+            let source = shared.bus.follow_behind(durable, &reader, enriched.floor()).await?;
+            Ok::<_, StageFailure>((enriched, totals, source))
+        };
+        let Some(opened) = self.stop.run_until_cancelled(opened).await else { return Ok(()) };
+        let (enriched, totals, mut source) = opened?;
+        shared.stored(partition, totals.floor());
+        progress.opened();
+        let mut steps = ReplaySteps {
+            partition,
+            shared: &shared,
+            enriched,
+            totals,
+            met: &mut self.met,
+            pace: LoadPace::new(PACE.0, PACE.1),
+            silence: Instant::now() + shared.idle_after,
+            is_silence_told: false,
+        };
+        consume(&mut source, &mut steps, &self.stop, progress).await
+    }
+
+    fn failed(&mut self, error: &StageFailure) {
+        tracing::warn!(partition = %self.partition, %error, code = error.code().as_str(), "a partition of a replay stopped");
+        self.shared.troubles.lock().unwrap_or_else(PoisonError::into_inner).insert(self.partition, error.to_string());
+        if error.disposition() == Disposition::DeadLetter {
+            self.careful_to = self.careful_to.max(self.met);
+        }
+    }
+}
+
+struct ReplaySteps<'w> {
+    partition: Partition,
+    shared: &'w ReplayShared,
+    enriched: ReplayedPartition,
+    totals: ReplayedTotals,
+    met: &'w mut u64,
+    pace: LoadPace,
+    /// When the partition has been silent for so long that it is to be told.
+    silence: Instant,
+    is_silence_told: bool,
+}
+
+/// Nothing has come for a while.
+struct Silent;
+
+impl Steps for ReplaySteps<'_> {
+    type Message = RawBatch;
+    type Error = StageFailure;
+    type Event = Silent;
+    type Landed = ();
+
+    fn room(&self, applied: usize, _: bool) -> usize {
+        match self.totals.is_careful() {
+            true => usize::from(applied == 0),
+            false => MOST.saturating_sub(applied),
+        }
+    }
+
+    fn waits_until(&self) -> Option<Instant> {
+        Some(self.pace.until())
+    }
+
+    fn is_done(&self, sequence: u64) -> bool {
+        sequence <= self.enriched.floor()
+    }
+
+    /// The live enrichment has set it aside; nobody's predecessor is it here either.
+    async fn unreadable(&mut self, _: &Delivery, _: tidemill_bus::Error) -> Result<(), StageFailure> {
+        Ok(())
+    }
+
+    async fn apply(&mut self, read: Vec<Read<RawBatch>>, applied: &mut Vec<Delivery>) -> Result<(), StageFailure> {
+        for Read { delivery, message } in read {
+            if let Some(batch) = message {
+                self.shared.rate.take(batch.count().into()).await;
+                let enriched = self.enriched.next(delivery.sequence, &batch).await?;
+                *self.met = delivery.sequence;
+                let ReplayedOutcomes { counted, late, duplicate } = self.totals.take(enriched).await?;
+                self.shared.events.fetch_add(counted + late + duplicate, Ordering::Relaxed);
+            }
+            applied.push(delivery);
+        }
+        (self.silence, self.is_silence_told) = (Instant::now() + self.shared.idle_after, false);
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint<(), StageFailure>, StageFailure> {
+        let begun = Instant::now();
+        self.totals.checkpoint().await?;
+        self.enriched.checkpoint().await?;
+        self.pace.done(begun);
+        Ok(Checkpoint::Landed(()))
+    }
+
+    fn landed(&mut self, (): ()) -> Result<(), StageFailure> {
+        self.shared.stored(self.partition, self.totals.floor());
+        Ok(())
+    }
+
+    async fn event(&mut self) -> Silent {
+        sleep_until(self.silence).await;
+        Silent
+    }
+
+    async fn handle(&mut self, _: Silent) -> Result<(), StageFailure> {
+        if !self.is_silence_told {
+            self.is_silence_told = self.totals.tell_silence().await?;
+        }
+        self.silence = Instant::now() + self.shared.idle_after;
+        Ok(())
+    }
+}

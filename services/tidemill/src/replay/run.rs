@@ -1,0 +1,191 @@
+//! Runs a replay: as many partitions at once as there are, until it has caught up, or for
+//! as long as the generation is wanted.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, atomic::AtomicU64},
+    time::Duration,
+};
+
+use tidemill_aggregation::replay::{
+    GenerationProgress, GenerationRecord, GenerationStore, ReplayedAggregation, WantedState,
+};
+use tidemill_bus::Bus;
+use tidemill_domain::{GenerationName, Partition};
+use tidemill_enrichment::replay::ReplayedEnrichment;
+use tidemill_service::{Context, StartError};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    error::ReplayError,
+    partition::ReplayShared,
+    phase::{LOOK, ReplayEnd, ReplayRun, ReplayTold, ReplayUntil},
+    plan::{ReplayPlan, ReplayRequest},
+    rate::RateLimit,
+    settings::ReplaySettings,
+};
+
+/// How long what was spawned may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A replay into a generation.
+pub struct Replay {
+    name: GenerationName,
+    settings: ReplaySettings,
+    store: GenerationStore,
+    bus: Bus,
+    context: Context,
+}
+
+/// The stores of a generation: their configurations.
+struct GenerationParts {
+    enrichment: tidemill_store::Config,
+    aggregation: tidemill_store::Config,
+}
+
+async fn parts(stores: &tidemill_store::Config, name: &GenerationName) -> Result<GenerationParts, StartError> {
+    let part = async |of: &str| stores.part(&format!("generation_{name}_{of}")).await.map_err(StartError::new);
+    Ok(GenerationParts { enrichment: part("enrichment").await?, aggregation: part("aggregation").await? })
+}
+
+/// The store of a generation that was begun, for who asks how it is or says what it is to
+/// do.
+///
+/// # Errors
+/// It cannot be opened, or is of no generation of this name.
+pub async fn generation(
+    stores: &tidemill_store::Config,
+    name: &GenerationName,
+) -> Result<(GenerationStore, GenerationRecord), ReplayError> {
+    let parts = parts(stores, name).await?;
+    // A name that is mistyped makes no file.
+    if parts.aggregation.url.strip_prefix("sqlite://").is_some_and(|file| !Path::new(file).exists()) {
+        return Err(ReplayError::Unknown { name: name.clone() });
+    }
+    let store = GenerationStore::open(&parts.aggregation, &Context::new("replay")).await?;
+    let record = store.record().await?.filter(|record| record.name == *name);
+    record.map(|record| (store, record)).ok_or_else(|| ReplayError::Unknown { name: name.clone() })
+}
+
+impl Replay {
+    /// Opens a generation's store, and connects to the log.
+    ///
+    /// # Errors
+    /// A store cannot be opened, or NATS is not there.
+    pub async fn open(settings: ReplaySettings, name: GenerationName) -> Result<Self, ReplayError> {
+        let context = Context::new("replay");
+        let bus = Bus::connect(&settings.aggregation.nats, &format!("tidemill-replay-{name}")).await?;
+        bus.ensure_topology().await?;
+        let parts = parts(&settings.stores, &name).await?;
+        let store = GenerationStore::open(&parts.aggregation, &context).await?;
+        Ok(Self { name, settings, store, bus, context })
+    }
+
+    /// What it would do.
+    ///
+    /// # Errors
+    /// The log has no such beginning, or a definition is wrong.
+    pub async fn plan(&self, request: &ReplayRequest<'_>, rate: u64) -> Result<ReplayPlan, ReplayError> {
+        ReplayPlan::make(&self.bus, &self.settings, request, rate).await
+    }
+
+    /// The generation, if it was begun.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn record(&self) -> Result<Option<GenerationRecord>, ReplayError> {
+        Ok(self.store.record().await?)
+    }
+
+    /// Begins the generation as planned; one that was begun before goes on.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn begin(&self, plan: &ReplayPlan, rate: u64) -> Result<(), ReplayError> {
+        let partitions: Vec<Partition> = self.bus.partitions().all().collect();
+        let parts = parts(&self.settings.stores, &self.name).await?;
+        if plan.behind > 0 {
+            // Before the generation is known, so that no run finds it without.
+            let enrichment = self.enrichment(&parts, None).await?;
+            enrichment.begin_behind(&partitions, plan.behind).await?;
+            self.store.begin_behind(&partitions, plan.behind, plan.begins_at).await?;
+        }
+        let progress = GenerationProgress { read_to: plan.behind, ..GenerationProgress::default() };
+        let (name, inputs) = (self.name.clone(), plan.inputs.clone());
+        Ok(self.store.begin(&GenerationRecord { name, inputs, wanted: WantedState::Running, rate, progress }).await?)
+    }
+
+    async fn enrichment(
+        &self,
+        parts: &GenerationParts,
+        record: Option<&GenerationRecord>,
+    ) -> Result<ReplayedEnrichment, StartError> {
+        let (live, not_before) = (&self.settings.enrichment, record.and_then(|of| of.inputs.reference.not_before()));
+        ReplayedEnrichment::open(live, &parts.enrichment, not_before, self.bus.clone(), self.context.clone()).await
+    }
+
+    /// Replays the generation, which was begun. `tell` hears how far it is. It may end at
+    /// any await: another run goes on where the stores are.
+    ///
+    /// # Errors
+    /// The log has forgotten what comes next, or a partition cannot go on.
+    pub async fn run(
+        &self,
+        until: &ReplayUntil,
+        partitions: &[Partition],
+        stop: &CancellationToken,
+        mut tell: impl FnMut(&ReplayTold),
+    ) -> Result<ReplayEnd, ReplayError> {
+        let record = self.record().await?.ok_or_else(|| ReplayError::Unknown { name: self.name.clone() })?;
+        let shared = Arc::new(self.shared(&record).await?);
+        let begun = Instant::now();
+        let ended = loop {
+            let record = self.record().await?.ok_or_else(|| ReplayError::Unknown { name: self.name.clone() })?;
+            match record.wanted {
+                _ if stop.is_cancelled() => break Ok(ReplayEnd::Stopped),
+                WantedState::Cancelled => break Ok(ReplayEnd::Cancelled),
+                WantedState::Paused => {
+                    tell(&ReplayTold { is_paused: true, ..ReplayTold::default() });
+                    tokio::select! {
+                        () = sleep(LOOK) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                WantedState::Running => {
+                    let Self { store, context, .. } = self;
+                    let run = ReplayRun { context, store, shared: &shared, until, begun };
+                    match run.while_wanted(record.progress, partitions, stop, &mut tell).await {
+                        Ok(None) => {}
+                        Ok(Some(end)) => break Ok(end),
+                        Err(error) => break Err(error),
+                    }
+                }
+            }
+        };
+        self.context.shutdown.cancel();
+        self.context.drained(DRAIN).await;
+        ended
+    }
+
+    async fn shared(&self, record: &GenerationRecord) -> Result<ReplayShared, ReplayError> {
+        let parts = parts(&self.settings.stores, &self.name).await?;
+        let (live, bus) = (&self.settings.aggregation, self.bus.clone());
+        Ok(ReplayShared {
+            name: self.name.clone(),
+            enrichment: self.enrichment(&parts, Some(record)).await?,
+            aggregation: ReplayedAggregation::new(live, &self.store, record, bus.clone(), &self.context)?,
+            rate: RateLimit::new(record.rate),
+            idle_after: Duration::from_secs(live.windows.idle_after_seconds.into()),
+            reached: Mutex::new(record.progress.reached.clone()),
+            events: AtomicU64::new(0),
+            troubles: Mutex::default(),
+            bus,
+        })
+    }
+
+    /// The partitions of the log.
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.bus.partitions().all().collect()
+    }
+}
