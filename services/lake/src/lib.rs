@@ -93,20 +93,15 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let told = (telemetry.clone(), lineage.clone());
     let committers = Committers::start(&context, &lake, &properties, &told);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
+    let writers = (&lake, &properties, &committers);
+    let rebuilder = Rebuilder::of(&context, bus.partitions(), &store, writers, &views, lineage);
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: views.engine.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
         gold: views.gold.clone(),
-        rebuilder: Rebuilder::of(
-            &context,
-            bus.partitions(),
-            &store,
-            (&lake, &properties, &committers),
-            (&views, &silver_rules),
-            lineage,
-        ),
+        rebuilder,
     };
     server.install(http::routes(&access, api))?;
     // Before it takes a share of the log: what it cannot write others may.
@@ -142,7 +137,6 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     views.keep(&config, &context, is_ours, told);
     quality::start(&context, meter, owned.clone());
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
-    let durable = |unit: LakeUnit| unit.durable();
-    context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", durable, lag));
+    context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", LakeUnit::durable, lag));
     Ok(Handle { address: server.address() })
 }

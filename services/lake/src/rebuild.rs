@@ -64,7 +64,7 @@ impl Rebuilder {
         partitions: PartitionCount,
         store: &Store,
         (lake, properties, committers): (&Lake, &TableProperties, &Committers),
-        (views, rules): (&LakeViews, &Arc<SilverRules>),
+        views: &LakeViews,
         lineage: OpenLineage,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -77,7 +77,7 @@ impl Rebuilder {
             committers: committers.clone(),
             engine: views.engine.clone(),
             gold: views.gold.clone(),
-            rules: Arc::clone(rules),
+            rules: views.rules.clone(),
             lineage,
         })
     }

@@ -24,6 +24,8 @@ pub(crate) struct LakeViews {
     pub(crate) gold: Arc<Gold>,
     /// Where old folders are.
     pub(crate) cold: Option<Lake>,
+    /// What silver is made by.
+    pub(crate) rules: Arc<SilverRules>,
     customers: Customers,
     properties: TableProperties,
 }
@@ -37,7 +39,7 @@ impl LakeViews {
         config: &Config,
         lake: &Lake,
         properties: &TableProperties,
-        rules: &SilverRules,
+        rules: &Arc<SilverRules>,
     ) -> Result<Self, StartError> {
         let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
         let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
@@ -50,6 +52,7 @@ impl LakeViews {
             engine: Arc::new(engine.with_cold(cold.clone())),
             gold: Arc::new(gold),
             cold,
+            rules: Arc::clone(rules),
             customers: Customers::new(rules.quality.clone()),
             properties: properties.clone(),
         })
@@ -73,7 +76,7 @@ impl LakeViews {
     where
         F: Fn() -> bool + Clone + Send + Sync + 'static,
     {
-        let Self { engine, gold, customers, properties, cold: _ } = self;
+        let Self { engine, gold, customers, properties, cold: _, rules: _ } = self;
         let every = config.gold.every();
         let (ours, lineage) = (is_ours.clone(), told.1.clone());
         let of_customers =

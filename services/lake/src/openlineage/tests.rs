@@ -18,11 +18,14 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// An event, and the key that it came with.
+type TakenEvent = (Option<String>, Value);
+
 /// A catalogue that answers what it is told to, and takes everything then.
 #[derive(Debug, Clone, Default)]
 struct ScriptedCatalogue {
     answers: Arc<Mutex<VecDeque<u16>>>,
-    taken: Arc<Mutex<Vec<(Option<String>, Value)>>>,
+    taken: Arc<Mutex<Vec<TakenEvent>>>,
 }
 
 impl ScriptedCatalogue {

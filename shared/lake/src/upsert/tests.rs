@@ -112,8 +112,11 @@ async fn amounts_of_two_currencies_are_not_added() {
     assert_eq!(orders(&lake).await, ["a -3 unknown -", "a -3 unknown -", "a 6 partly_refunded c-1"]);
 }
 
+/// Number of its order, whether it is in euros, gross, refund and cancelled.
+type OneChange = (usize, bool, i64, i64, i64);
+
 /// A change of one of a few orders, in one of two currencies.
-fn change() -> impl Strategy<Value = (usize, bool, i64, i64, i64)> {
+fn change() -> impl Strategy<Value = OneChange> {
     (0..12_usize, any::<bool>(), 0..5_i64, 0..3_i64, 0..3_i64)
 }
 
@@ -135,7 +138,7 @@ fn told(batches: &[RecordBatch]) -> Vec<Vec<String>> {
 
 /// However changes are cut into commits, by whichever of two keepers, with files put together and an index
 /// that knows them or not, the table comes to what all of them come to at once.
-async fn comes_to_the_same(commits: Vec<(bool, bool, Vec<(usize, bool, i64, i64, i64)>)>) {
+async fn comes_to_the_same(commits: Vec<(bool, bool, Vec<OneChange>)>) {
     let folder = tempfile::tempdir().expect("a folder");
     let url = folder.path().to_str().expect("a path").to_owned();
     let lake = Lake::open(&StorageConfig { url, s3: S3Config::default() }).expect("a folder");
