@@ -62,6 +62,9 @@
 {{- end }}
 {{- $_ := set $settings "lake" (dict "url" $values.lake.url) }}
 {{- $_ := set $settings "lake.s3" $s3 }}
+{{- with $values.openlineage.url }}
+{{- $_ := set $settings "openlineage" (dict "url" . "namespace" $values.openlineage.namespace) }}
+{{- end }}
 {{- else if eq .component "alert" }}
 {{- with $definitions.rules }}
 {{- $_ := set $settings "rules" (dict "folder" "/etc/tidemill/rules") }}
@@ -115,8 +118,13 @@ Secrets of a service, as files: part, then setting and key. Takes (dict "root" $
 {{- end }}
 {{- if eq .component "aggregation" }}
 {{- $_ := set $secrets "influxdb" (dict "METRICS_STORE__TOKEN" "influxdb-token") }}
-{{- else if and (eq .component "lake") $values.lake.existingSecret }}
+{{- else if eq .component "lake" }}
+{{- if $values.lake.existingSecret }}
 {{- $_ := set $secrets "lake" (dict "LAKE__S3__ACCESS_KEY_ID" "access-key-id" "LAKE__S3__SECRET_ACCESS_KEY" "secret-access-key") }}
+{{- end }}
+{{- if and $values.openlineage.url $values.openlineage.existingSecret }}
+{{- $_ := set $secrets "openlineage" (dict "OPENLINEAGE__KEY" "openlineage-key") }}
+{{- end }}
 {{- else if and (eq .component "alert") (include "tidemill.slack" .root) }}
 {{- $_ := set $secrets "slack" (dict "SLACK__WEBHOOK_URL" "slack-webhook-url") }}
 {{- end }}

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::standing::TableStanding;
 use self::{keeper::TableKind, orders::WriterOrder, writer::TableWriter};
-use crate::{folder::LakeFolder, telemetry::Telemetry};
+use crate::{folder::LakeFolder, openlineage::OpenLineage, telemetry::Telemetry};
 
 /// Orders that may wait for a writer: a unit has one at a time.
 const WAITING: usize = 64;
@@ -53,7 +53,12 @@ pub(crate) struct WriterPause {
 
 impl Committers {
     /// Starts a writer for each table; they end with the last of their clones.
-    pub(crate) fn start(context: &Context, lake: &Lake, properties: &TableProperties, telemetry: &Telemetry) -> Self {
+    pub(crate) fn start(
+        context: &Context,
+        lake: &Lake,
+        properties: &TableProperties,
+        (telemetry, lineage): &(Telemetry, OpenLineage),
+    ) -> Self {
         let start = |table, kind| {
             let (orders, taken) = mpsc::channel(WAITING);
             let standing = Arc::default();
@@ -66,6 +71,7 @@ impl Committers {
                 breaker: context.breaker("lake"),
                 shutdown: context.shutdown.clone(),
                 telemetry: telemetry.clone(),
+                lineage: lineage.clone(),
                 standing: Arc::clone(&standing),
                 keeper: None,
             };

@@ -10,6 +10,7 @@ use tidemill_service::{AuthConfig, DefinitionsConfig, HttpConfig, ServiceConfig,
 
 mod bucket;
 mod keeping;
+mod openlineage;
 mod quality;
 mod sql;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 use self::bucket::BucketConfig;
 pub(crate) use self::keeping::{ColdConfig, RetentionConfig, retention};
+pub(crate) use self::openlineage::OpenLineageConfig;
 pub(crate) use self::quality::QualityConfig;
 use self::sql::{GoldConfig, SqlConfig};
 
@@ -66,6 +68,9 @@ pub struct Config {
     /// Where the definitions are: the same as aggregation's.
     #[serde(default)]
     pub(crate) definitions: DefinitionsConfig,
+    /// Who is told of runs.
+    #[serde(default)]
+    pub(crate) openlineage: OpenLineageConfig,
     /// Event time: the same settings as aggregation's.
     #[serde(default)]
     pub(crate) windows: EventTimeRules,
@@ -134,6 +139,8 @@ pub(crate) struct ContractsConfig {
     pub(crate) folder: Option<PathBuf>,
     /// File with the rules of quality, in place of those that come with the lake.
     pub(crate) quality: Option<PathBuf>,
+    /// File with members of events that are columns of `silver.events` too.
+    pub(crate) columns: Option<PathBuf>,
 }
 
 /// Section `upkeep`.
@@ -209,11 +216,13 @@ impl Config {
             ("lake.retention_hours", self.lake.retention_hours),
             ("upkeep.every_minutes", self.upkeep.every_minutes),
             ("windows.max_sources", self.windows.max_sources),
+            ("openlineage.timeout_seconds", self.openlineage.timeout_seconds),
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(StartError::new(format!("{name} must be at least 1"))),
             None => {
                 self.quality.check().map_err(StartError::new)?;
+                self.openlineage.check()?;
                 self.retention.check(&self.lake.cold)
             }
         }

@@ -2,9 +2,11 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tidemill_batch_views::{Customers, Refreshed, SqlEngine};
+use tidemill_batch_views::{Customers, RefreshStep, SqlEngine};
 use tidemill_lake_tables::TableProperties;
 use tidemill_service::{Conditions, Context};
+
+use crate::{openlineage::OpenLineage, refreshes::Refreshes};
 
 /// Computes them anew every so often, if events have changed, while that is this replica's work.
 pub(crate) async fn keep(
@@ -14,6 +16,7 @@ pub(crate) async fn keep(
     properties: TableProperties,
     every: Duration,
     is_ours: impl Fn() -> bool,
+    lineage: OpenLineage,
 ) -> Result<(), Infallible> {
     let conditions = Conditions::new(&context.health, "customers");
     let stop = context.shutdown.clone();
@@ -23,12 +26,17 @@ pub(crate) async fn keep(
             continue;
         }
         let (of, with, properties) = (customers.clone(), engine.clone(), properties.clone());
-        let run = engine.run(async move { of.refresh(&with, &properties).await });
+        let mut refreshes = Refreshes::new(lineage.clone());
+        let run = engine.run(async move {
+            let done = of.refresh(&with, &properties, &mut |step| refreshes.step(step)).await;
+            let done = done.map(|changed| changed.iter().for_each(|table| refreshes.step(RefreshStep::Done(table))));
+            refreshes.ended(done)
+        });
         match stop.run_until_cancelled(run).await {
             None => break,
             Some(Ok(changed)) => {
-                if let Some(Refreshed { table, version, .. }) = changed {
-                    tracing::debug!(table, version, "customers are computed");
+                for table in changed {
+                    tracing::debug!(table = table.table, version = table.version, "customers are computed");
                 }
                 conditions.clear(&"customers");
             }

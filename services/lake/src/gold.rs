@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tidemill_batch_views::{Gold, Refreshed, SqlEngine};
 use tidemill_service::{Conditions, Context};
 
-use crate::telemetry::Telemetry;
+use crate::{openlineage::OpenLineage, refreshes::Refreshes, telemetry::Telemetry};
 
 /// Brings gold up to silver every so often, while that is this replica's work. What a
 /// run leaves undone the next one does: a commit says how far it is.
@@ -15,7 +15,7 @@ pub(crate) async fn keep(
     engine: Arc<SqlEngine>,
     every: Duration,
     is_ours: impl Fn() -> bool,
-    telemetry: Telemetry,
+    (telemetry, lineage): (Telemetry, OpenLineage),
 ) -> Result<(), Infallible> {
     let conditions = Conditions::new(&context.health, "gold");
     let stop = context.shutdown.clone();
@@ -24,8 +24,11 @@ pub(crate) async fn keep(
             conditions.clear(&"gold");
             continue;
         }
-        let (of, with) = (gold.clone(), engine.clone());
-        let run = engine.run(async move { of.refresh(&with).await });
+        let (of, with, mut refreshes) = (gold.clone(), engine.clone(), Refreshes::new(lineage.clone()));
+        let run = engine.run(async move {
+            let done = of.refresh_told(&with, &mut |step| refreshes.step(step)).await;
+            refreshes.ended(done)
+        });
         match stop.run_until_cancelled(run).await {
             None => break,
             Some(Ok(changed)) => {
@@ -43,6 +46,6 @@ pub(crate) async fn keep(
 }
 
 fn tell(refreshed: &Refreshed) {
-    let Refreshed { table, days, version } = refreshed;
+    let Refreshed { table, days, version, columns: _ } = refreshed;
     tracing::debug!(table, version, ?days, "gold is computed");
 }

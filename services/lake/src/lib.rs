@@ -17,9 +17,11 @@ mod gold;
 mod http;
 #[doc(hidden)]
 pub mod measured;
+mod openlineage;
 mod quality;
 mod rebuild;
 mod redrive;
+mod refreshes;
 mod shared;
 mod silver;
 mod stage;
@@ -39,8 +41,8 @@ use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Servic
 pub use config::Config;
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, rebuild::Rebuilder, shared::Shared, silver::SilverRules,
-    store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
+    beats::Beats, cold::ColdPlace, committer::Committers, openlineage::OpenLineage, rebuild::Rebuilder, shared::Shared,
+    silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
 };
 
 /// The service.
@@ -64,12 +66,17 @@ impl Service for LakeService {
 }
 
 /// The place of the tables, and whose they are.
-async fn open_lake(config: &Config, context: &Context, store: &Store) -> Result<(Lake, TableProperties), StartError> {
+async fn open_lake(
+    config: &Config,
+    context: &Context,
+    store: &Store,
+    rules: &SilverRules,
+) -> Result<(Lake, TableProperties), StartError> {
     let storage = config.lake.storage();
     let lake = context.retry("lake", async || Lake::open(&storage), LakeError::is_outage).await?;
     let name = async || store.lake_name(config.lake.id.as_deref(), context.new_id()).await;
     let name = context.retry("store", name, tidemill_store::Error::is_transient).await?;
-    Ok((lake.owned_by(&name), config.lake.properties(name)))
+    Ok((lake.owned_by(&name).with_columns(rules.columns.more().clone()), config.lake.properties(name)))
 }
 
 async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
@@ -81,16 +88,20 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let bus = context.connect_bus(&config.nats).await?;
     let open_store = || Store::open(&config.store);
     let store = context.retry("store", open_store, tidemill_store::Error::is_transient).await?;
-    let (lake, properties) = open_lake(&config, &context, &store).await?;
-    let committers = Committers::start(&context, &lake, &properties, &telemetry);
+    let (lake, properties) = open_lake(&config, &context, &store, &silver_rules).await?;
+    let lineage = OpenLineage::start(&config.openlineage, &lake, &config.nats.url, &context)?;
+    let told = (telemetry.clone(), lineage.clone());
+    let committers = Committers::start(&context, &lake, &properties, &told);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
+    let writers = (&lake, &properties, &committers);
+    let rebuilder = Rebuilder::of(&context, bus.partitions(), &store, writers, &views, lineage);
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: views.engine.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
         gold: views.gold.clone(),
-        rebuilder: Rebuilder::of(&context, bus.partitions(), &store, (&lake, &properties, &committers), &views),
+        rebuilder,
     };
     server.install(http::routes(&access, api))?;
     // Before it takes a share of the log: what it cannot write others may.
@@ -123,10 +134,9 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let others = owned.clone();
     let is_ours = move || others.contains(LakeUnit::Upkeep);
     context.spawn("redrive", redrive::keep(context.clone(), shared, is_ours.clone()));
-    views.keep(&config, &context, is_ours, telemetry.clone());
+    views.keep(&config, &context, is_ours, told);
     quality::start(&context, meter, owned.clone());
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
-    let durable = |unit: LakeUnit| unit.durable();
-    context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", durable, lag));
+    context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", LakeUnit::durable, lag));
     Ok(Handle { address: server.address() })
 }

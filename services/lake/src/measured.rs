@@ -61,7 +61,7 @@ impl MeasuredLake {
         Ok(Self {
             partition: Partition::new(0),
             bronze: TableRows::new()?,
-            silver: SilverRows::new()?,
+            silver: SilverRows::new(&rules)?,
             rules,
             clocks: Clocks::new(EventTimeRules::default()),
             left_out: LeftOut::default(),

@@ -10,9 +10,9 @@ mod state;
 
 use std::{sync::Arc, time::Duration};
 
-use tidemill_batch_views::{Gold, RebuiltDays, SqlEngine, SqlError};
+use tidemill_batch_views::{Gold, RebuiltDays, RebuiltTable, SqlEngine, SqlError};
 use tidemill_domain::{PartitionCount, Timestamp};
-use tidemill_lake_tables::{Lake, TableProperties};
+use tidemill_lake_tables::{Lake, TableProperties, tables::ALL};
 use tidemill_service::Context;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,6 +23,8 @@ pub(crate) use self::{
 };
 use crate::{
     committer::Committers,
+    openlineage::{LineageJob, LineageRun, OpenLineage, TableOutput},
+    silver::SilverRules,
     store::{Store, StoredRebuild},
     views::LakeViews,
 };
@@ -43,6 +45,8 @@ pub(crate) struct Rebuilder {
     committers: Committers,
     engine: Arc<SqlEngine>,
     gold: Arc<Gold>,
+    rules: Arc<SilverRules>,
+    lineage: OpenLineage,
 }
 
 /// How a run ended.
@@ -61,6 +65,7 @@ impl Rebuilder {
         store: &Store,
         (lake, properties, committers): (&Lake, &TableProperties, &Committers),
         views: &LakeViews,
+        lineage: OpenLineage,
     ) -> Arc<Self> {
         Arc::new(Self {
             context: context.clone(),
@@ -72,6 +77,8 @@ impl Rebuilder {
             committers: committers.clone(),
             engine: views.engine.clone(),
             gold: views.gold.clone(),
+            rules: views.rules.clone(),
+            lineage,
         })
     }
 
@@ -109,9 +116,10 @@ impl Rebuilder {
     }
 
     async fn run(self: Arc<Self>, state: RebuildState) {
+        let told = self.begin_told(&state);
         let progress = Arc::new(RebuildProgress::new(state));
-        let (of, told) = (Arc::clone(&self), Arc::clone(&progress));
-        let work = self.engine.run(async move { of.work(&told).await });
+        let (of, with) = (Arc::clone(&self), Arc::clone(&progress));
+        let work = self.engine.run(async move { of.work(&with).await });
         let ended = self.watch(work, &progress).await;
         let state = match ended {
             RunEnd::Done(Ok(())) => progress.ended(RebuildPhase::Done, None),
@@ -119,11 +127,21 @@ impl Rebuilder {
             RunEnd::Stopped => progress.ended(RebuildPhase::Stopped, None),
             RunEnd::Lost => progress.ended(RebuildPhase::Failed, Some("the store did not keep it".into())),
         };
+        end_told(told, &state);
         tracing::info!(id = state.id, phase = ?state.phase, reason = state.reason, "a rebuild has ended");
         // It is nobody's any more: who looks at it sees how it ended, and another one may begin.
         if let Err(error) = self.store.keep_rebuild(&state.id, &state.written(), Timestamp::EPOCH).await {
             tracing::warn!(%error, "how a rebuild ended could not be kept");
         }
+    }
+
+    /// Tells that it begins, as a run of a job of its layer.
+    fn begin_told(&self, state: &RebuildState) -> Option<LineageRun> {
+        let (job, reads): (_, &[&str]) = match state.order.layer {
+            RebuiltLayer::Silver => ("rebuild.silver", &["silver/events"]),
+            RebuiltLayer::Gold => ("rebuild.gold", &["silver/events", "silver/order_lines", "silver/orders"]),
+        };
+        self.lineage.begin_with_id(LineageJob::over(job, reads), state.id.parse().ok()?)
     }
 
     /// Says that it goes on until it has ended, or is to end. Work that is dropped ends at
@@ -163,6 +181,23 @@ impl Rebuilder {
                 self.gold.rebuild(&self.engine, RebuiltDays { from, to }, told).await
             }
         }
+    }
+}
+
+/// Tells how a run has ended. One that was told to end says so by being dropped.
+fn end_told(run: Option<LineageRun>, state: &RebuildState) {
+    let Some(run) = run else { return };
+    let written = |table: &RebuiltTable| {
+        let version = table.version?;
+        Some(match ALL.iter().find(|declared| declared.to_string() == table.table) {
+            Some(declared) => TableOutput::declared(declared, version, None),
+            None => TableOutput::named(&table.table, version, std::iter::empty()),
+        })
+    };
+    match state.phase {
+        RebuildPhase::Done => run.completed(&state.tables.iter().filter_map(written).collect::<Vec<_>>()),
+        RebuildPhase::Failed => run.failed(state.reason.as_deref().unwrap_or_default()),
+        RebuildPhase::Running | RebuildPhase::Stopped => {}
     }
 }
 

@@ -74,7 +74,7 @@ fn place(held: &HeldEvent, redrive: Option<i64>) -> EventPlace {
 
 /// Adds events to the tables of silver that have not got them.
 async fn add(shared: &Shared, held: &[HeldEvent], number: i64) -> Result<(), Error> {
-    let mut rows = SilverRows::new()?;
+    let mut rows = SilverRows::new(&shared.silver_rules)?;
     for event in held {
         let unreadable = || LakeError::new(LakeErrorKind::Internal, "a row cannot be read by this release");
         let read = ReadEvent::read(0, event.event.as_bytes());

@@ -2,6 +2,7 @@
 //! and of the rules.
 
 mod again;
+mod columns;
 mod events;
 mod lines;
 mod orders;
@@ -22,7 +23,7 @@ use tidemill_lake_tables::{
 use tidemill_lateness::{Clocks, EventName, LeftOut, MetBatch, Outcome, key_of, meet};
 
 pub(crate) use self::{
-    again::{again_lines, again_orders},
+    again::{again_events, again_lines, again_orders},
     place::EventPlace,
     read::ReadEvent,
     rules::{BrokenContract, SilverRules},
@@ -119,9 +120,9 @@ impl<'b> SilverBatch<'b> {
 }
 
 impl SilverRows {
-    pub(crate) fn new() -> Result<Self, LakeError> {
+    pub(crate) fn new(rules: &SilverRules) -> Result<Self, LakeError> {
         Ok(Self {
-            events: TableRows::new()?,
+            events: TableRows::with(rules.columns.more().columns())?,
             lines: TableRows::new()?,
             orders: TableRows::new()?,
             quarantine: TableRows::new()?,

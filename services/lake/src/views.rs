@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tidemill_batch_views::{Customers, Gold, SqlEngine};
 use tidemill_bus::Bus;
 use tidemill_definitions::Metrics;
-use tidemill_lake_tables::{Lake, TableProperties};
+use tidemill_lake_tables::{Lake, LakeError, TableProperties};
 use tidemill_service::{Context, StartError};
 
 use crate::{
     config::{Config, QualityConfig},
     customers, gold,
+    openlineage::OpenLineage,
     quality::QualityMeter,
     silver::SilverRules,
     store::Store,
@@ -23,6 +24,8 @@ pub(crate) struct LakeViews {
     pub(crate) gold: Arc<Gold>,
     /// Where old folders are.
     pub(crate) cold: Option<Lake>,
+    /// What silver is made by.
+    pub(crate) rules: Arc<SilverRules>,
     customers: Customers,
     properties: TableProperties,
 }
@@ -36,18 +39,20 @@ impl LakeViews {
         config: &Config,
         lake: &Lake,
         properties: &TableProperties,
-        rules: &SilverRules,
+        rules: &Arc<SilverRules>,
     ) -> Result<Self, StartError> {
         let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
         let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
         let gold = Gold::of(&metrics).map_err(StartError::new)?.with_properties(properties.clone());
+        let open = |storage| Ok(Lake::open(&storage)?.with_columns(rules.columns.more().clone()));
         let cold =
-            config.lake.cold_storage().map(|storage| Lake::open(&storage)).transpose().map_err(StartError::new)?;
+            config.lake.cold_storage().map(open).transpose().map_err(|error: LakeError| StartError::new(error))?;
         let engine = SqlEngine::new(lake.clone(), metrics, config.sql.limits()).map_err(StartError::new)?;
         Ok(Self {
             engine: Arc::new(engine.with_cold(cold.clone())),
             gold: Arc::new(gold),
             cold,
+            rules: Arc::clone(rules),
             customers: Customers::new(rules.quality.clone()),
             properties: properties.clone(),
         })
@@ -67,15 +72,16 @@ impl LakeViews {
     }
 
     /// Keeps what is computed up to silver, while that is this replica's work.
-    pub(crate) fn keep<F>(self, config: &Config, context: &Context, is_ours: F, telemetry: Telemetry)
+    pub(crate) fn keep<F>(self, config: &Config, context: &Context, is_ours: F, told: (Telemetry, OpenLineage))
     where
         F: Fn() -> bool + Clone + Send + Sync + 'static,
     {
-        let Self { engine, gold, customers, properties, cold: _ } = self;
+        let Self { engine, gold, customers, properties, cold: _, rules: _ } = self;
         let every = config.gold.every();
+        let (ours, lineage) = (is_ours.clone(), told.1.clone());
         let of_customers =
-            customers::keep(context.clone(), customers, engine.clone(), properties, every, is_ours.clone());
+            customers::keep(context.clone(), customers, engine.clone(), properties, every, ours, lineage);
         context.spawn("customers", of_customers);
-        context.spawn("gold", gold::keep(context.clone(), gold, engine, every, is_ours, telemetry));
+        context.spawn("gold", gold::keep(context.clone(), gold, engine, every, is_ours, told));
     }
 }

@@ -3,14 +3,20 @@
 
 #[path = "lake/away.rs"]
 mod away;
+#[path = "lake/columns.rs"]
+mod columns;
 #[path = "lake/common.rs"]
 mod common;
 #[path = "lake/contracts.rs"]
 mod contracts;
 #[path = "../../../tests/e2e/generated.rs"]
 mod generated;
+#[path = "lake/lineage.rs"]
+mod lineage;
 #[path = "lake/once.rs"]
 mod once;
+#[path = "lake/openlineage.rs"]
+mod openlineage;
 #[path = "lake/others.rs"]
 mod others;
 #[path = "lake/quality.rs"]

@@ -1,6 +1,6 @@
 //! The command line: which commands there are, and how one is run.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tidemill_service::Printable;
@@ -46,7 +46,12 @@ pub struct Arguments {
 impl Arguments {
     /// Reads the process's command line, and ends the process where it is wrong.
     pub fn read() -> Self {
-        Self::parse_from(with_dimensions(std::env::args_os()))
+        Self::of(std::env::args_os())
+    }
+
+    /// Reads a command line, which begins with the program's name, and ends the process where it is wrong.
+    pub fn of(line: impl IntoIterator<Item = OsString>) -> Self {
+        Self::parse_from(with_dimensions(line))
     }
 }
 

@@ -20,7 +20,7 @@ use tidemill_domain::Timestamp;
 use tidemill_lake_tables::{AppId, Replacement, TableProperties, tables::SilverCustomer};
 
 use self::versions::{CustomerVersion, CustomerVersions, ToldCustomer};
-use crate::{Refreshed, SqlEngine, SqlError};
+use crate::{ColumnState, RefreshStep, RefreshTold, Refreshed, SqlEngine, SqlError};
 
 const SOURCE: &str = "silver/events";
 /// What tells something of a customer, in the order of time; of one time the later in the log
@@ -43,7 +43,7 @@ impl Customers {
         Self { quality }
     }
 
-    /// Computes them, if the events have changed.
+    /// Computes them, if the events have changed; tells that it begins.
     ///
     /// # Errors
     /// The store is away, or a table cannot be read or written: the table is as it was.
@@ -51,6 +51,7 @@ impl Customers {
         &self,
         engine: &SqlEngine,
         properties: &TableProperties,
+        told: RefreshTold<'_>,
     ) -> Result<Option<Refreshed>, SqlError> {
         let context = engine.context();
         let sources = engine.sources(&context, &[SOURCE]).await?;
@@ -64,11 +65,14 @@ impl Customers {
         if table.reached([app.clone()]).await?.get(&app) == Some(&version) {
             return Ok(None);
         }
+        let (name, reaches) = (SilverCustomer::TABLE.to_string(), format!("{app}={version}"));
+        told(RefreshStep::Begins { table: &name, reads: &[SOURCE], reaches });
         let mut replacement = Replacement::<SilverCustomer<'static>>::new(table, &app, version)?;
         self.compute(&context, &mut replacement).await?;
         let (version, rows) = replacement.commit().await?;
         tracing::debug!(rows, version, "customers are computed");
-        Ok(Some(Refreshed { table: "silver.customers".into(), days: None, version }))
+        let columns = SilverCustomer::TABLE.columns.iter().map(ColumnState::declared).collect();
+        Ok(Some(Refreshed { table: SilverCustomer::TABLE.to_string(), days: None, version, columns }))
     }
 
     async fn compute(

@@ -31,8 +31,8 @@ pub use as_of::AsOf;
 pub(crate) use as_of::changed_at;
 pub use limits::SqlLimits;
 use statement::NamedTables;
-pub(crate) use tables::TableVersions;
 pub use tables::{ColumnState, TableListing, TableState, UnreadableTable};
+pub(crate) use tables::{TableVersions, columns_of};
 use threads::QueryThreads;
 
 /// The longest question, in bytes.

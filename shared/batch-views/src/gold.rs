@@ -16,15 +16,14 @@ mod write;
 
 use std::sync::Arc;
 
-use deltalake::datafusion::prelude::SessionContext;
 use tidemill_definitions::{CustomerSegments, DefinitionError, MetricDefinition};
 use tidemill_lake_tables::TableProperties;
 use tokio::sync::Mutex;
 
 pub use rebuild::{RebuiltDays, RebuiltFolder, RebuiltTable};
-pub use refreshed::Refreshed;
+pub use refreshed::{RefreshStep, RefreshTold, Refreshed};
 
-use crate::{MetricPlan, SqlEngine, SqlError, engine::TableVersions};
+use crate::{MetricPlan, SqlEngine, SqlError};
 pub(crate) use coverage::{Coverage, text};
 use silver::SilverState;
 use table::GoldTable;
@@ -92,30 +91,40 @@ impl Gold {
     /// The store is away, or a table cannot be read or written. Tables before it are
     /// as they should be, and to call it again is always right.
     pub async fn refresh(&self, engine: &SqlEngine) -> Result<Vec<Refreshed>, SqlError> {
-        let _work = self.work.lock().await;
         let mut changed = Vec::new();
+        let mut told = |step: RefreshStep<'_>| {
+            if let RefreshStep::Done(refreshed) = step {
+                changed.push(refreshed.clone());
+            }
+        };
+        self.refresh_told(engine, &mut told).await?;
+        Ok(changed)
+    }
+
+    /// The same; tells each table when it begins and when it is done.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub async fn refresh_told(&self, engine: &SqlEngine, told: RefreshTold<'_>) -> Result<(), SqlError> {
+        let _work = self.work.lock().await;
         let (context, sources) = self.sources(engine).await?;
         if sources.has("silver/events") {
             let silver = SilverState::of(engine, &context).await?;
             for table in &self.tables {
-                changed.extend(table.refresh(engine, &context, &silver).await?);
+                if let Some(refreshed) = table.refresh(engine, &context, &silver, told).await? {
+                    told(RefreshStep::Done(&refreshed));
+                }
             }
         }
-        changed.extend(self.lifetime(engine, &context, &sources).await?);
+        let lifetime = lifetime::refresh(engine, &context, &sources, &self.segments, told).await?;
+        if let Some(refreshed) = lifetime {
+            told(RefreshStep::Done(&refreshed));
+        }
         if let Some(properties) = &self.properties {
             for path in self.paths() {
                 owner::claim(engine.lake(), &path, properties).await?;
             }
         }
-        Ok(changed)
-    }
-
-    async fn lifetime(
-        &self,
-        engine: &SqlEngine,
-        context: &SessionContext,
-        sources: &TableVersions,
-    ) -> Result<Option<Refreshed>, SqlError> {
-        lifetime::refresh(engine, context, sources, &self.segments).await
+        Ok(())
     }
 }

@@ -25,7 +25,7 @@ pub use engine::{
     Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, TableListing, TableState, UnreadableTable,
 };
 pub use error::SqlError;
-pub use gold::{Gold, RebuiltDays, RebuiltFolder, RebuiltTable, Refreshed};
+pub use gold::{Gold, RebuiltDays, RebuiltFolder, RebuiltTable, RefreshStep, RefreshTold, Refreshed};
 pub use lineage::{
     CellLineage, EventLineage, EventPosition, EventSummary, LeftOutEvents, LeftOutReason, Lineage, LineageError,
     LineageQuestion, LogReach, RowLineage, TableLineage,

@@ -1,6 +1,6 @@
 //! Rows on their way into a table, by column.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 use deltalake::arrow::{
     array::{
@@ -9,11 +9,13 @@ use deltalake::arrow::{
     },
     datatypes::SchemaRef,
 };
+use tidemill_domain::Timestamp;
 
 use crate::{
     definition::{ColumnKind, TableDefinition},
     error::LakeError,
-    schema::{UTC, arrow_schema},
+    more::MoreColumn,
+    schema::{UTC, arrow_schema_with},
 };
 
 /// A row of a table.
@@ -64,6 +66,28 @@ impl ColumnValues {
         })
     }
 
+    /// Appends a value; one of another kind is null.
+    fn append(&mut self, value: Option<MoreValue<'_>>) {
+        match (self, value) {
+            (Self::Text(builder), Some(MoreValue::Text(text))) => builder.append_value(text),
+            (Self::Text(builder), _) => builder.append_null(),
+            (Self::Long(builder), Some(MoreValue::Long(number))) => builder.append_value(number),
+            (Self::Long(builder), _) => builder.append_null(),
+            (Self::Double(builder), Some(MoreValue::Double(number))) => builder.append_value(number),
+            (Self::Double(builder), _) => builder.append_null(),
+            (Self::Boolean(builder), Some(MoreValue::Boolean(flag))) => builder.append_value(flag),
+            (Self::Boolean(builder), _) => builder.append_null(),
+            (Self::Timestamp(builder), Some(MoreValue::Timestamp(time))) => {
+                builder.append_value(time.millis().saturating_mul(1000));
+            }
+            (Self::Timestamp(builder), _) => builder.append_null(),
+            (Self::Decimal(builder), Some(MoreValue::Decimal(units))) => builder.append_value(units),
+            (Self::Decimal(builder), _) => builder.append_null(),
+            // No further column is of this kind.
+            (Self::Int(builder), _) => builder.append_null(),
+        }
+    }
+
     fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Int(builder) => Arc::new(builder.finish()),
@@ -75,6 +99,23 @@ impl ColumnValues {
             Self::Decimal(builder) => Arc::new(builder.finish()),
         }
     }
+}
+
+/// A value of a further column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MoreValue<'v> {
+    /// Of [`ColumnKind::Text`].
+    Text(Cow<'v, str>),
+    /// Of [`ColumnKind::Long`].
+    Long(i64),
+    /// Of [`ColumnKind::Double`].
+    Double(f64),
+    /// Of [`ColumnKind::Boolean`].
+    Boolean(bool),
+    /// Of [`ColumnKind::Timestamp`].
+    Timestamp(Timestamp),
+    /// Of [`ColumnKind::Decimal`], in units of its last digit.
+    Decimal(i128),
 }
 
 /// Rows of a table, gathered.
@@ -92,14 +133,32 @@ impl<R: Row> TableRows<R> {
     /// # Errors
     /// A column is declared with digits that no decimal has.
     pub fn new() -> Result<Self, LakeError> {
-        let columns = R::table().columns.iter().map(|column| ColumnValues::of(column.kind));
+        Self::with(&[])
+    }
+
+    /// None, of a table with further columns.
+    ///
+    /// # Errors
+    /// A column is declared with digits that no decimal has.
+    pub fn with(more: &[MoreColumn]) -> Result<Self, LakeError> {
+        let declared = R::table().columns.iter().map(|column| column.kind);
+        let columns = declared.chain(more.iter().map(|column| column.kind)).map(ColumnValues::of);
         let columns = columns.collect::<Result<_, _>>()?;
-        Ok(Self { schema: arrow_schema(R::table()), columns, count: 0, row: PhantomData })
+        Ok(Self { schema: arrow_schema_with(R::table(), more), columns, count: 0, row: PhantomData })
     }
 
     /// Adds one.
     pub fn push(&mut self, row: &impl Row<Kind = R>) {
+        self.push_with(row, []);
+    }
+
+    /// Adds one, with values of the further columns; those that are not given are null.
+    pub fn push_with<'v>(&mut self, row: &impl Row<Kind = R>, more: impl IntoIterator<Item = Option<MoreValue<'v>>>) {
         row.append(&mut self.columns);
+        let mut values = more.into_iter();
+        for column in self.columns.iter_mut().skip(R::table().columns.len()) {
+            column.append(values.next().flatten());
+        }
         self.count += 1;
     }
 

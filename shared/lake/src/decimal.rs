@@ -21,18 +21,24 @@ impl<const PRECISION: u8, const SCALE: u8> LakeDecimal<PRECISION, SCALE> {
     /// Reads plain decimal notation, as `-12.5`; `None` where it is something else
     /// or has more digits than fit, so that nothing is ever rounded.
     pub fn read(text: &str) -> Option<Self> {
-        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
-        let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-        let part = part.trim_end_matches('0');
-        let scale = usize::from(SCALE);
-        if whole.is_empty() || part.len() > scale || whole.len() + scale > usize::from(PRECISION) {
-            return None;
-        }
-        if !whole.bytes().chain(part.bytes()).all(|digit| digit.is_ascii_digit()) {
-            return None;
-        }
-        format!("{whole}{part:0<scale$}").parse().ok().map(|units: i128| Self(sign * units))
+        decimal_units(text, PRECISION, SCALE).map(Self)
     }
+}
+
+/// Reads plain decimal notation, as `-12.5`, in units of the last of `scale` digits behind the
+/// point; `None` where it is something else or has more digits than fit.
+pub fn decimal_units(text: &str, precision: u8, scale: u8) -> Option<i128> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let part = part.trim_end_matches('0');
+    let scale = usize::from(scale);
+    if whole.is_empty() || part.len() > scale || whole.len() + scale > usize::from(precision) {
+        return None;
+    }
+    if !whole.bytes().chain(part.bytes()).all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    format!("{whole}{part:0<scale$}").parse().ok().map(|units: i128| sign * units)
 }
 
 impl From<Amount> for Money {

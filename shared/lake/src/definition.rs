@@ -63,6 +63,26 @@ impl fmt::Display for ColumnKind {
     }
 }
 
+impl ColumnKind {
+    /// Reads it as it is displayed.
+    pub fn read(text: &str) -> Option<Self> {
+        let decimal = || {
+            let (precision, scale) = text.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
+            let (precision, scale): (u8, u8) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+            ((1..=38).contains(&precision) && scale <= precision).then_some(Self::Decimal(precision, scale))
+        };
+        match text {
+            "int" => Some(Self::Int),
+            "long" => Some(Self::Long),
+            "double" => Some(Self::Double),
+            "boolean" => Some(Self::Boolean),
+            "string" => Some(Self::Text),
+            "timestamp" => Some(Self::Timestamp),
+            _ => decimal(),
+        }
+    }
+}
+
 /// A column.
 #[derive(Debug, Clone, Copy)]
 pub struct ColumnDefinition {

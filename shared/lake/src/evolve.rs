@@ -5,16 +5,17 @@ use deltalake::kernel::{StructField, StructType, transaction::CommitProperties};
 use crate::{
     append::{TRIES, pause},
     error::{LakeError, LakeErrorKind, is_conflict},
-    schema::delta_fields,
+    more::MoreColumn,
+    schema::{delta_fields, more_fields},
     table::LakeTable,
 };
 
 impl LakeTable {
     /// Adds the columns that are declared and not there. Rows that are there have null in them, so
     /// only such that may be null can be added; files stay as they are.
-    pub(crate) async fn add_columns(&mut self) -> Result<(), LakeError> {
+    pub(crate) async fn add_columns(&mut self, more: &[MoreColumn]) -> Result<(), LakeError> {
         for conflicts in 0..TRIES {
-            let missing = self.missing()?;
+            let missing = self.missing(more)?;
             if missing.is_empty() {
                 return Ok(());
             }
@@ -35,10 +36,10 @@ impl LakeTable {
         Err(LakeError::new(LakeErrorKind::Contended, format!("others were first {TRIES} times")))
     }
 
-    fn missing(&self) -> Result<Vec<StructField>, LakeError> {
+    fn missing(&self, more: &[MoreColumn]) -> Result<Vec<StructField>, LakeError> {
         let schema: StructType =
             self.delta().snapshot()?.metadata().parse_schema().map_err(deltalake::DeltaTableError::from)?;
         let is_missing = |field: &StructField| field.is_nullable() && schema.field(field.name()).is_none();
-        Ok(delta_fields(self.definition())?.into_iter().filter(is_missing).collect())
+        Ok(delta_fields(self.definition())?.into_iter().chain(more_fields(more)?).filter(is_missing).collect())
     }
 }

@@ -90,6 +90,19 @@ impl KeptTable {
         &self.table
     }
 
+    /// Whether it has all columns of another one: rows would lose them otherwise.
+    fn has_columns_of(&self, other: &Self) -> Result<(), LakeError> {
+        let (own, others) = (self.table.snapshot()?.schema(), other.table.snapshot()?.schema());
+        match others.fields().find(|field| own.field(field.name()).is_none()) {
+            None => Ok(()),
+            Some(lost) => {
+                let reason =
+                    format!("at the other place it has no column {}: name that in contracts.columns", lost.name());
+                Err(LakeError::new(LakeErrorKind::Schema, reason))
+            }
+        }
+    }
+
     /// Reads what others have written meanwhile.
     async fn refresh(&mut self) -> Result<(), LakeError> {
         Ok(self.table.update_state().await?)

@@ -11,6 +11,7 @@ use url::Url;
 use crate::{
     definition::TableDefinition,
     error::{LakeError, LakeErrorKind},
+    more::MoreColumns,
     sound::SoundStore,
     storage::StorageConfig,
     table::{LakeTable, OWNER, TableProperties},
@@ -23,6 +24,7 @@ pub struct Lake {
     root: Url,
     store: Arc<dyn ObjectStore>,
     owner: Option<Arc<str>>,
+    more: MoreColumns,
 }
 
 impl fmt::Debug for Lake {
@@ -44,13 +46,19 @@ impl Lake {
 
     /// A lake over a store of the caller's.
     pub fn over(root: Url, store: Arc<dyn ObjectStore>) -> Self {
-        Self { root, store: Arc::new(SoundStore(store)), owner: None }
+        Self { root, store: Arc::new(SoundStore(store)), owner: None, more: MoreColumns::default() }
     }
 
     /// The same, as the lake of this name knows it: tables of others are not read.
     #[must_use]
     pub fn owned_by(self, owner: &str) -> Self {
         Self { owner: Some(owner.into()), ..self }
+    }
+
+    /// The same, whose tables have these columns too.
+    #[must_use]
+    pub fn with_columns(self, more: MoreColumns) -> Self {
+        Self { more, ..self }
     }
 
     /// The name of the lake.
@@ -126,8 +134,9 @@ impl Lake {
             let log_store = self.log_store(&definition.path())?;
             let mut table = LakeTable::open_or_make(log_store, definition, properties).await?;
             table.check_owner(properties)?;
-            table.add_columns().await?;
-            table.check_columns()?;
+            let more = self.more.of_table(&definition.path());
+            table.add_columns(more).await?;
+            table.check_columns(more)?;
             Ok(table)
         };
         open().await.map_err(|error: LakeError| error.of(definition))

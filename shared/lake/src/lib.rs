@@ -21,8 +21,10 @@ mod evolve;
 mod faults;
 mod kept;
 mod lake;
+mod more;
 mod progress;
 mod quarantine;
+mod read;
 mod rebuild;
 mod replace;
 mod schema;
@@ -38,16 +40,19 @@ mod write;
 
 pub use append::{Appended, Appender, TablePart};
 pub use cell::ColumnCell;
-pub use columns::{Row, TableRows};
+pub use columns::{MoreValue, Row, TableRows};
 pub use date::Date;
-pub use decimal::{LakeDecimal, Money, Rate};
+pub use decimal::{LakeDecimal, Money, Rate, decimal_units};
 pub use definition::{ColumnDefinition, ColumnKind, Layer, TableDefinition};
 pub use error::{LakeError, LakeErrorKind};
 pub use kept::{Compacted, CompactionGoal, Dropped, KeptTable, Moved, Retention, TIERED, complete_since, counts_there};
 pub use lake::Lake;
+pub use more::{MoreColumn, MoreColumns};
 pub use progress::{AppId, Reached};
 pub use quarantine::{HeldEvent, QuarantineKeeper, RedriveScope};
-pub use rebuild::{EventFile, EventFiles, FolderComparison, KeptEvent, Months, OrderRebuild, TableRebuild};
+pub use rebuild::{
+    EventFile, EventFiles, FolderComparison, KeptEvent, Months, OrderRebuild, RebuildPart, TableRebuild,
+};
 pub use replace::Replacement;
 pub use storage::{S3Config, StorageConfig};
 pub use table::{LakeTable, TableProperties};

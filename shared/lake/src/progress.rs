@@ -38,7 +38,7 @@ impl AppId {
     }
 
     /// Whether all rows of a part belong to the version that it reaches.
-    pub(crate) const fn is_of_redrives(&self) -> bool {
+    pub const fn is_of_redrives(&self) -> bool {
         matches!(self.1, AppKind::Redrives)
     }
 

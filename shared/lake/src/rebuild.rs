@@ -9,22 +9,23 @@
 mod events;
 mod months;
 mod orders;
+mod part;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltalake::{
-    DeltaTable, ObjectStore as _, Path,
+    ObjectStore as _, Path,
     arrow::{
         array::{ArrayRef, Int32Array, RecordBatch, new_null_array},
         compute::cast,
+        datatypes::SchemaRef,
     },
     kernel::{
         Action, Add, Remove,
         transaction::{CommitBuilder, CommitProperties, TableReference},
     },
-    parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
     protocol::{DeltaOperation, SaveMode},
     writer::{DeltaWriter, RecordBatchWriter},
 };
@@ -35,14 +36,16 @@ pub use self::{
     events::{EventFile, EventFiles, KeptEvent},
     months::Months,
     orders::OrderRebuild,
+    part::RebuildPart,
 };
 use crate::{
     append::{TRIES, pause},
     error::{LakeError, LakeErrorKind, is_conflict},
     kept::{FolderValues, RowsProof, TableFile, files},
     lake::Lake,
+    more::conformed,
     progress::Reached,
-    schema::arrow_schema,
+    read::reader,
     table::LakeTable,
     write::{FileKind, properties},
 };
@@ -72,6 +75,8 @@ pub struct TableRebuild {
     /// Writers whose rows are in the new part beyond what the table had of them.
     ahead: Reached,
     old: Vec<TableFile>,
+    /// The columns of the table.
+    schema: SchemaRef,
     writer: RecordBatchWriter,
     new: Vec<Add>,
 }
@@ -92,7 +97,8 @@ impl TableRebuild {
         let old = old.into_iter().filter(|file| months.has_folder(&file.folder)).collect();
         let properties = properties(FileKind::Compacted, table.definition().looked_up_by).build();
         let writer = RecordBatchWriter::for_table(table.delta())?.with_writer_properties(properties);
-        Ok(Self { table, reached, ahead: Reached::new(), old, writer, new: Vec::new() })
+        let schema = writer.arrow_schema();
+        Ok(Self { table, reached, ahead: Reached::new(), old, schema, writer, new: Vec::new() })
     }
 
     /// How far the log was in the table then. Rows behind that are none of this part.
@@ -112,7 +118,7 @@ impl TableRebuild {
     /// The store does not take them.
     pub async fn push(&mut self, rows: RecordBatch) -> Result<(), LakeError> {
         if rows.num_rows() > 0 {
-            self.writer.write(rows).await?;
+            self.writer.write(conformed(&rows, &self.schema)?).await?;
         }
         if self.writer.buffer_len() >= FILE_BYTES {
             self.new.extend(self.writer.flush().await?);
@@ -130,7 +136,7 @@ impl TableRebuild {
         let mut damaged = BTreeSet::new();
         for file in &self.old {
             let proof = &mut proofs.entry(named(&file.folder)).or_default().0;
-            match prove(&self.table, &file.path, &file.folder, proof).await {
+            match prove(&self.table, &self.schema, (&file.path, &file.folder), proof).await {
                 // It is made anew for that.
                 Err(error) if error.kind() == LakeErrorKind::Damaged => {
                     damaged.insert(named(&file.folder));
@@ -141,7 +147,8 @@ impl TableRebuild {
         for add in &self.new {
             let folder = add.partition_values.clone().into_iter().collect();
             let path = Path::from_url_path(&add.path).map_err(deltalake::DeltaTableError::from)?;
-            prove(&self.table, &path, &folder, &mut proofs.entry(named(&folder)).or_default().1).await?;
+            let proof = &mut proofs.entry(named(&folder)).or_default().1;
+            prove(&self.table, &self.schema, (&path, &folder), proof).await?;
         }
         let compared = |(folder, (old, new)): (String, (RowsProof, RowsProof))| {
             let damaged = damaged.contains(&folder);
@@ -180,9 +187,14 @@ impl TableRebuild {
     }
 }
 
-async fn prove(table: &LakeTable, path: &Path, folder: &FolderValues, proof: &mut RowsProof) -> Result<(), LakeError> {
+async fn prove(
+    table: &LakeTable,
+    schema: &SchemaRef,
+    (path, folder): (&Path, &FolderValues),
+    proof: &mut RowsProof,
+) -> Result<(), LakeError> {
     for batch in reader(table.delta(), path).await? {
-        proof.add(&with_folder(table, &batch?, folder)?)?;
+        proof.add(&with_folder(schema, &batch?, folder)?)?;
     }
     Ok(())
 }
@@ -215,16 +227,8 @@ fn named(folder: &FolderValues) -> String {
     parts.into_iter().map(part).collect::<Vec<_>>().join("/")
 }
 
-/// The rows of a file, some at a time.
-async fn reader(table: &DeltaTable, path: &Path) -> Result<ParquetRecordBatchReader, LakeError> {
-    let bytes = table.object_store().get(path).await?.bytes().await?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(deltalake::DeltaTableError::from)?;
-    Ok(reader.build().map_err(deltalake::DeltaTableError::from)?)
-}
-
 /// Rows with all columns, in the order of the table.
-fn with_folder(table: &LakeTable, batch: &RecordBatch, folder: &FolderValues) -> Result<RecordBatch, LakeError> {
-    let schema = arrow_schema(table.definition());
+fn with_folder(schema: &SchemaRef, batch: &RecordBatch, folder: &FolderValues) -> Result<RecordBatch, LakeError> {
     let column = |field: &std::sync::Arc<deltalake::arrow::datatypes::Field>| -> Result<ArrayRef, LakeError> {
         if let Some(column) = batch.column_by_name(field.name()) {
             // What a merge has written has texts of another form in memory.
@@ -239,7 +243,7 @@ fn with_folder(table: &LakeTable, batch: &RecordBatch, folder: &FolderValues) ->
         Ok(std::sync::Arc::new(Int32Array::from(vec![value; batch.num_rows()])))
     };
     let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
-    Ok(RecordBatch::try_new(schema, columns)?)
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }
 
 impl Lake {

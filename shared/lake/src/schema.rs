@@ -10,6 +10,7 @@ use deltalake::{
 use crate::{
     definition::{ColumnKind, TableDefinition},
     error::LakeError,
+    more::{MoreColumn, marked},
 };
 
 /// The zone of every moment.
@@ -17,8 +18,14 @@ pub(crate) const UTC: &str = "UTC";
 
 /// As Arrow has it.
 pub(crate) fn arrow_schema(table: &TableDefinition) -> SchemaRef {
+    arrow_schema_with(table, &[])
+}
+
+/// The same, with further columns.
+pub(crate) fn arrow_schema_with(table: &TableDefinition, more: &[MoreColumn]) -> SchemaRef {
     let field = |column: &crate::ColumnDefinition| Field::new(column.name, arrow_type(column.kind), column.nullable);
-    Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()))
+    let further = |column: &MoreColumn| Field::new(&column.name, arrow_type(column.kind), true);
+    Arc::new(Schema::new(table.columns.iter().map(field).chain(more.iter().map(further)).collect::<Vec<_>>()))
 }
 
 fn arrow_type(kind: ColumnKind) -> ArrowType {
@@ -42,7 +49,15 @@ pub(crate) fn delta_fields(table: &TableDefinition) -> Result<Vec<StructField>, 
     table.columns.iter().map(field).collect()
 }
 
-fn delta_type(kind: ColumnKind) -> Result<DataType, LakeError> {
+pub(crate) fn more_fields(more: &[MoreColumn]) -> Result<Vec<StructField>, LakeError> {
+    let field = |column: &MoreColumn| {
+        let field = StructField::new(&column.name, delta_type(column.kind)?, true);
+        Ok(marked(field, &column.about))
+    };
+    more.iter().map(field).collect()
+}
+
+pub(crate) fn delta_type(kind: ColumnKind) -> Result<DataType, LakeError> {
     Ok(match kind {
         ColumnKind::Int => DataType::INTEGER,
         ColumnKind::Long => DataType::LONG,

@@ -2,7 +2,7 @@
 
 use deltalake::{
     DeltaTable,
-    kernel::{StructType, transaction::CommitProperties},
+    kernel::{StructField, StructType, transaction::CommitProperties},
     logstore::LogStoreRef,
     operations::create::CreateBuilder,
     protocol::SaveMode,
@@ -11,8 +11,9 @@ use deltalake::{
 use crate::{
     definition::TableDefinition,
     error::{LakeError, LakeErrorKind},
+    more::{MoreColumn, is_more},
     progress::{AppId, Reached},
-    schema::delta_fields,
+    schema::{delta_fields, delta_type},
 };
 
 /// The property that names the lake that a table belongs to.
@@ -129,7 +130,7 @@ impl LakeTable {
     }
 
     /// Whether it has the columns that are declared.
-    pub(crate) fn check_columns(&self) -> Result<(), LakeError> {
+    pub(crate) fn check_columns(&self, more: &[MoreColumn]) -> Result<(), LakeError> {
         let other = |what: String| Err(LakeError::new(LakeErrorKind::Schema, what));
         let metadata = self.table.snapshot()?.metadata();
         let schema: StructType = metadata.parse_schema().map_err(deltalake::DeltaTableError::from)?;
@@ -145,7 +146,22 @@ impl LakeTable {
                 Some(_) => {}
             }
         }
-        match schema.fields().find(|found| self.definition.columns.iter().all(|column| column.name != found.name())) {
+        for wanted in more {
+            let (kind, name) = (delta_type(wanted.kind)?, &wanted.name);
+            match schema.field(name) {
+                Some(found) if *found.data_type() == kind && found.is_nullable() => {}
+                Some(found) => {
+                    let is = found.data_type();
+                    return other(format!("its column {name} is {is}, and is to be {kind}: give that another name"));
+                }
+                None => return other(format!("it has no column {name}")),
+            }
+        }
+        let is_known = |found: &StructField| {
+            let names = self.definition.columns.iter().map(|column| column.name);
+            names.chain(more.iter().map(|column| &*column.name)).any(|name| name == found.name()) || is_more(found)
+        };
+        match schema.fields().find(|found| !is_known(found)) {
             Some(unknown) => other(format!("its column {} is not known to this release", unknown.name())),
             None => Ok(()),
         }

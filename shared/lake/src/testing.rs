@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deltalake::{
     DeltaTable, Path,
     arrow::{
-        array::{AsArray as _, RecordBatch},
+        array::{ArrayRef, AsArray as _, RecordBatch},
         datatypes::{DataType, Decimal128Type},
         util::display::array_value_to_string,
     },
@@ -20,12 +20,16 @@ use crate::{
 };
 
 /// The rows of the newest version of a table, these columns of each as texts; nothing
-/// where there is no table. A null is an empty text.
+/// where there is no table. A null is an empty text, and so is what a file is older than.
 ///
 /// # Errors
-/// A file is missing or cut, or has no such column.
+/// A file is missing or cut, or the table has no such column.
 pub async fn rows(lake: &Lake, path: &str, columns: &[&str]) -> Result<Vec<Vec<String>>, LakeError> {
     let Some(table) = lake.existing(path).await? else { return Ok(Vec::new()) };
+    let schema = table.snapshot()?.schema();
+    if let Some(missing) = columns.iter().find(|name| schema.field(name).is_none()) {
+        return Err(LakeError::new(LakeErrorKind::Schema, format!("there is no column {missing}")).of(path));
+    }
     let mut rows = Vec::new();
     for batch in batches(lake, &table).await.map_err(|error| error.of(path))? {
         rows.extend(texts(&batch, columns)?);
@@ -83,9 +87,11 @@ async fn batches(lake: &Lake, table: &DeltaTable) -> Result<Vec<RecordBatch>, La
 }
 
 fn texts(batch: &RecordBatch, columns: &[&str]) -> Result<Vec<Vec<String>>, LakeError> {
-    let missing = |name: &&str| LakeError::new(LakeErrorKind::Schema, format!("there is no column {name}"));
-    let columns = columns.iter().map(|name| batch.column_by_name(name).ok_or_else(|| missing(name)));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let row = |row| columns.iter().map(|column| Ok(array_value_to_string(column, row)?)).collect();
+    let columns: Vec<_> = columns.iter().map(|name| batch.column_by_name(name)).collect();
+    let text = |column: &Option<&ArrayRef>, row| match column {
+        Some(column) => Ok(array_value_to_string(column, row)?),
+        None => Ok(String::new()),
+    };
+    let row = |row| columns.iter().map(|column| text(column, row)).collect();
     (0..batch.num_rows()).map(row).collect()
 }

@@ -12,7 +12,7 @@ use deltalake::{
     writer::{DeltaWriter, RecordBatchWriter},
 };
 
-use crate::error::LakeError;
+use crate::{error::LakeError, more::conformed};
 
 /// Columns of which no two values are alike: a dictionary of them only costs.
 const DISTINCT: [&str; 6] = ["event", "data", "enriched", "body", "id", "event_id"];
@@ -83,8 +83,9 @@ pub(crate) fn fresh() -> WriterProperties {
 /// Writes rows as files; the actions add them to a version.
 pub(crate) async fn stage(table: &DeltaTable, batches: &[RecordBatch]) -> Result<Vec<Action>, LakeError> {
     let mut writer = RecordBatchWriter::for_table(table)?.with_writer_properties(fresh());
+    let schema = writer.arrow_schema();
     for batch in batches {
-        writer.write(batch.clone()).await?;
+        writer.write(conformed(batch, &schema)?).await?;
     }
     Ok(writer.flush().await?.into_iter().map(Action::Add).collect())
 }

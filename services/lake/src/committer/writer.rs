@@ -19,7 +19,11 @@ use super::{
     orders::{CommitBatch, WriterOrder},
     standing::TableStanding,
 };
-use crate::{folder::LakeFolder, telemetry::Telemetry};
+use crate::{
+    folder::LakeFolder,
+    openlineage::{OpenLineage, TableOutput},
+    telemetry::Telemetry,
+};
 
 /// How long it waits for the other units of a beat.
 const GATHERED: Duration = Duration::from_millis(200);
@@ -33,6 +37,7 @@ pub(super) struct TableWriter {
     pub(super) breaker: Breaker,
     pub(super) shutdown: CancellationToken,
     pub(super) telemetry: Telemetry,
+    pub(super) lineage: OpenLineage,
     pub(super) standing: Arc<Mutex<TableStanding>>,
     /// Opened when it is first needed, and anew after an error.
     pub(super) keeper: Option<TableKeeper>,
@@ -76,7 +81,7 @@ impl TableWriter {
             }
         }
         if !batch.is_empty() {
-            let done = self.append(&batch.parts, batch.newest).await;
+            let done = self.append_told(&batch.parts, batch.newest).await;
             batch.answer(&done);
             self.keep_up().await;
         }
@@ -88,15 +93,31 @@ impl TableWriter {
         breaker.call(async { self.open().await?.reached(app).await }).await
     }
 
+    /// Appends, as a run of the table's job.
+    async fn append_told(&mut self, parts: &[TablePart], newest: Option<Timestamp>) -> Result<(), LakeError> {
+        let run = self.lineage.begin_commit(self.table, parts);
+        let done = self.append(parts, newest).await;
+        match (run, &done) {
+            (None, _) => {}
+            (Some(run), Ok(Appended { version, rows, conflicts: _ })) => {
+                // Of orders it is not known: a change may go to a row that is there.
+                let rows = matches!(self.kind, TableKind::Rows(_)).then_some(*rows);
+                run.completed(&[TableOutput::declared(self.table, *version, rows)]);
+            }
+            (Some(run), Err(error)) => run.failed(&error.to_string()),
+        }
+        done.map(drop)
+    }
+
     /// Appends until the store has it. While it is away the units wait, and the log
     /// keeps what comes.
-    async fn append(&mut self, parts: &[TablePart], newest: Option<Timestamp>) -> Result<(), LakeError> {
+    async fn append(&mut self, parts: &[TablePart], newest: Option<Timestamp>) -> Result<Appended, LakeError> {
         let (breaker, begun) = (self.breaker.clone(), Instant::now());
         loop {
             match breaker.call(self.store(parts)).await {
                 Ok(appended) => {
                     self.appended(appended, newest, begun);
-                    return Ok(());
+                    return Ok(appended);
                 }
                 Err(error) if error.is_outage() && !self.shutdown.is_cancelled() => {
                     tracing::warn!(table = %self.table, %error, "a commit failed; trying again");

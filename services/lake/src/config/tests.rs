@@ -25,6 +25,18 @@ fn secrets_are_not_printed() {
 }
 
 #[test]
+fn a_catalogue_has_an_address_and_a_key_that_is_not_printed() {
+    let config = parsed("[openlineage]\nurl = \"http://marquez:5000/api/v1/lineage\"\nkey = \"hush\"\n");
+    assert!(config.check().is_ok());
+    assert_eq!(config.openlineage.bearer(), Some("hush"));
+    assert!(!format!("{config:?}").contains("hush"));
+    assert_eq!(parsed("[openlineage]\nurl = \"\"\n").openlineage.address(), None);
+    for wrong in ["url = \"marquez:5000\"", "namespace = \" \"", "timeout_seconds = 0"] {
+        assert!(parsed(&format!("[openlineage]\n{wrong}\n")).check().is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn what_the_log_has_is_not_dropped_and_not_moved() {
     assert!(parsed("[retention]\nbronze_days = 8\nsilver_days = 730\n").check().is_ok());
     let error = parsed("[retention]\nsilver_days = 7\n").check().expect_err("the log keeps as much").to_string();

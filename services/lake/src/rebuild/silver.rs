@@ -1,4 +1,5 @@
-//! Order lines and orders from the events of silver, by the code that made them first.
+//! Events of silver by the rules of now, and order lines and orders from them, by the code that made
+//! them first.
 
 use std::time::Duration;
 
@@ -6,18 +7,16 @@ use tidemill_batch_views::{RebuiltFolder, RebuiltTable};
 use tidemill_domain::Timestamp;
 use tidemill_lake_tables::{
     AppId, EventFiles, FolderComparison, KeptEvent, LakeError, LakeErrorKind, Months, OrderRebuild, Reached,
-    TableDefinition, TableRebuild, TableRows,
+    RebuildPart, Row, TableDefinition, TableRebuild, TableRows,
     tables::{OrderChange, SilverEvent, SilverOrder, SilverOrderLine},
 };
 use tokio::time::sleep;
 
 use super::{Rebuilder, progress::RebuildProgress};
-use crate::silver::{again_lines, again_orders};
+use crate::silver::{again_events, again_lines, again_orders};
 
 /// Rows that are gathered before they are written.
 const CHUNK: usize = 50_000;
-/// Changes of orders that are added up at once.
-const ORDERS_AT_ONCE: usize = 500_000;
 /// How often it begins anew where others have changed the same files.
 const TRIES: u32 = 5;
 /// How often it looks whether a table has got as far as another, and how long between.
@@ -41,6 +40,24 @@ struct RebuildRange {
     to: Option<Timestamp>,
 }
 
+/// A table of silver that is made anew.
+#[derive(Debug, Clone, Copy)]
+enum MadeTable {
+    Events,
+    Lines,
+    Orders,
+}
+
+impl MadeTable {
+    const fn definition(self) -> &'static TableDefinition {
+        match self {
+            Self::Events => &SilverEvent::TABLE,
+            Self::Lines => &SilverOrderLine::TABLE,
+            Self::Orders => &SilverOrder::TABLE,
+        }
+    }
+}
+
 impl Cut {
     fn has(&self, event: &KeptEvent<'_>) -> bool {
         match event.redrive {
@@ -61,10 +78,11 @@ impl Rebuilder {
         progress: &RebuildProgress,
     ) -> Result<(), LakeError> {
         let range = RebuildRange { from, to };
-        progress.table(self.lines(range, progress).await.map_err(|error| error.of(SilverOrderLine::TABLE))?);
+        progress.table(self.made(MadeTable::Events, range, progress).await?);
+        progress.table(self.made(MadeTable::Lines, range, progress).await?);
         // They have no months of their own: all events have to be there.
         if self.months(&SilverOrder::TABLE, range).await?.is_all() {
-            progress.table(self.orders(progress).await.map_err(|error| error.of(SilverOrder::TABLE))?);
+            progress.table(self.made(MadeTable::Orders, range, progress).await?);
         }
         Ok(())
     }
@@ -85,25 +103,45 @@ impl Rebuilder {
         Ok(months)
     }
 
-    async fn lines(&self, range: RebuildRange, progress: &RebuildProgress) -> Result<RebuiltTable, LakeError> {
+    /// Makes a table anew, and once more where others have changed the same files meanwhile.
+    async fn made(
+        &self,
+        table: MadeTable,
+        range: RebuildRange,
+        progress: &RebuildProgress,
+    ) -> Result<RebuiltTable, LakeError> {
+        let name = table.definition();
         for _ in 0..TRIES {
-            if let Some(rebuilt) = self.try_lines(range, progress).await? {
+            let made = match table {
+                MadeTable::Events => self.try_events(range, progress).await,
+                MadeTable::Lines => self.try_lines(range, progress).await,
+                MadeTable::Orders => self.try_orders(progress).await,
+            };
+            if let Some(rebuilt) = made.map_err(|error| error.of(name))? {
                 return Ok(rebuilt);
             }
         }
-        Err(contended())
+        Err(contended().of(name))
     }
 
-    async fn orders(&self, progress: &RebuildProgress) -> Result<RebuiltTable, LakeError> {
-        for _ in 0..TRIES {
-            if let Some(rebuilt) = self.try_orders(progress).await? {
-                return Ok(rebuilt);
-            }
-        }
-        Err(contended())
+    /// The events themselves, out of what they are made of: columns that an older release or other
+    /// rules have made otherwise.
+    async fn try_events(
+        &self,
+        range: RebuildRange,
+        progress: &RebuildProgress,
+    ) -> Result<Option<RebuiltTable>, LakeError> {
+        let definition = &SilverEvent::TABLE;
+        let months = self.months(definition, range).await?;
+        let table = self.lake.table(definition, &self.properties).await?;
+        let part = TableRebuild::begin(table, &months, self.apps(definition)).await?;
+        let rows = TableRows::<SilverEvent<'static>>::with(self.rules.columns.more().columns())?;
+        let add = |rows: &mut _, event: &KeptEvent<'_>| again_events(rows, event, &self.rules);
+        let (part, folders) = self.filled(definition, part, (rows, add), &months, progress).await?;
+        let is_whole = self.months(definition, range).await? == months;
+        exchanged(definition, part, &folders, is_whole).await
     }
 
-    /// `None` where others have changed the files meanwhile.
     async fn try_lines(
         &self,
         range: RebuildRange,
@@ -113,40 +151,11 @@ impl Rebuilder {
         self.settled(definition).await?;
         let months = self.months(definition, range).await?;
         let table = self.lake.table(definition, &self.properties).await?;
-        let mut rebuild = TableRebuild::begin(table, &months, self.apps(definition)).await?;
-        let events = self.events(definition, &months, rebuild.reached()).await?;
-        let (cut, ahead) = self.cut(definition, rebuild.reached(), events.reached());
-        rebuild.reaches(ahead);
-        progress.begin(&definition.to_string(), events.len());
-        let mut rows = TableRows::<SilverOrderLine<'static>>::new()?;
-        for place in 0..events.len() {
-            let Some(mut file) = events.file(place).await? else { break };
-            while file.next(|event| {
-                if cut.has(&event) {
-                    again_lines(&mut rows, &event)
-                }
-            })? {
-                if rows.len() >= CHUNK {
-                    rebuild.push(rows.take()?).await?;
-                }
-                tokio::task::yield_now().await;
-            }
-            progress.step();
-        }
-        rebuild.push(rows.take()?).await?;
-        let folders = rebuild.compare().await?;
-        if self.months(definition, range).await? != months {
-            // Events of it may have been dropped or moved before they were read.
-            return Ok(None);
-        }
-        let version = match folders.iter().all(|folder| folder.equal) {
-            true => None,
-            false => match rebuild.swap().await? {
-                None => return Ok(None),
-                version => version,
-            },
-        };
-        Ok(Some(told(definition, &folders, version)))
+        let part = TableRebuild::begin(table, &months, self.apps(definition)).await?;
+        let rows = TableRows::<SilverOrderLine<'static>>::new()?;
+        let (part, folders) = self.filled(definition, part, (rows, again_lines), &months, progress).await?;
+        let is_whole = self.months(definition, range).await? == months;
+        exchanged(definition, part, &folders, is_whole).await
     }
 
     /// Their writer waits meanwhile, since it would change the same files.
@@ -155,39 +164,43 @@ impl Rebuilder {
         self.settled(definition).await?;
         let _pause = self.committers.orders.pause().await?;
         let table = self.lake.table(definition, &self.properties).await?;
-        let mut rebuild = OrderRebuild::begin(&self.lake, table, &self.properties, self.apps(definition)).await?;
-        let events = self.events(definition, &Months::default(), rebuild.reached()).await?;
-        let (cut, ahead) = self.cut(definition, rebuild.reached(), events.reached());
-        rebuild.reaches(ahead);
+        let part = OrderRebuild::begin(&self.lake, table, &self.properties, self.apps(definition)).await?;
+        let (rows, months) = (TableRows::<OrderChange<'static>>::new()?, Months::default());
+        let (part, folders) = self.filled(definition, part, (rows, again_orders), &months, progress).await?;
+        let is_whole = self.months(definition, RebuildRange { from: None, to: None }).await?.is_all();
+        exchanged(definition, part, &folders, is_whole).await
+    }
+
+    /// Fills a part with the rows that events give, as far as its table has those, and compares it.
+    async fn filled<R: Row, P: RebuildPart>(
+        &self,
+        definition: &'static TableDefinition,
+        mut part: P,
+        (mut rows, add): (TableRows<R>, impl Fn(&mut TableRows<R>, &KeptEvent<'_>)),
+        months: &Months,
+        progress: &RebuildProgress,
+    ) -> Result<(P, Vec<FolderComparison>), LakeError> {
+        let events = self.events(definition, months, part.reached()).await?;
+        let (cut, ahead) = self.cut(definition, part.reached(), events.reached());
+        part.reaches(ahead);
         progress.begin(&definition.to_string(), events.len());
-        let mut rows = TableRows::<OrderChange<'static>>::new()?;
         for place in 0..events.len() {
             let Some(mut file) = events.file(place).await? else { break };
             while file.next(|event| {
                 if cut.has(&event) {
-                    again_orders(&mut rows, &event)
+                    add(&mut rows, &event);
                 }
             })? {
                 if rows.len() >= CHUNK {
-                    rebuild.push(rows.take()?).await?;
+                    part.push(rows.take()?).await?;
                 }
                 tokio::task::yield_now().await;
             }
             progress.step();
         }
-        rebuild.push(rows.take()?).await?;
-        let folders = rebuild.compare(ORDERS_AT_ONCE).await?;
-        if !self.months(definition, RebuildRange { from: None, to: None }).await?.is_all() {
-            return Ok(None);
-        }
-        let version = match folders.iter().all(|folder| folder.equal) {
-            true => None,
-            false => match rebuild.swap().await? {
-                None => return Ok(None),
-                version => version,
-            },
-        };
-        Ok(Some(told(definition, &folders, version)))
+        part.push(rows.take()?).await?;
+        let folders = part.compare().await?;
+        Ok((part, folders))
     }
 
     /// Who writes to a table: each partition, and at last whoever does redrives.
@@ -250,7 +263,10 @@ impl Rebuilder {
     /// Up to where rows are made, and for which writers that is further than the table was.
     fn cut(&self, table: &'static TableDefinition, reached: &Reached, events: &Reached) -> (Cut, Reached) {
         let (mut sequences, mut ahead) = (Vec::new(), Reached::new());
+        // What events have got meanwhile is in files of their own, which stay.
+        let are_its_own = table.path() == SilverEvent::TABLE.path();
         for (app, has, could) in self.both(table, reached, events) {
+            let could = if are_its_own { has } else { could };
             if could > has {
                 ahead.insert(app, could);
             }
@@ -268,6 +284,23 @@ fn at(reached: &Reached, app: &AppId) -> i64 {
 fn contended() -> LakeError {
     let reason = format!("others have changed its files {TRIES} times: begin again when less goes on");
     LakeError::new(LakeErrorKind::Contended, reason)
+}
+
+/// Puts a part in place where it differs; `None` where it is to be begun anew: others have changed
+/// the same files, or events of it may have been dropped or moved before they were read.
+async fn exchanged(
+    table: &TableDefinition,
+    part: impl RebuildPart,
+    folders: &[FolderComparison],
+    is_whole: bool,
+) -> Result<Option<RebuiltTable>, LakeError> {
+    if !is_whole {
+        return Ok(None);
+    }
+    if folders.iter().all(|folder| folder.equal) {
+        return Ok(Some(told(table, folders, None)));
+    }
+    Ok(part.swap().await?.map(|version| told(table, folders, Some(version))))
 }
 
 fn told(table: &TableDefinition, folders: &[FolderComparison], version: Option<u64>) -> RebuiltTable {

@@ -1,13 +1,26 @@
 //! Rows of an event of silver once more, by the code that made them first.
 
-use tidemill_domain::Timestamp;
+use serde_json::value::RawValue;
 use tidemill_events::{EnrichedEventRef, EnrichmentRef};
 use tidemill_lake_tables::{
     KeptEvent, TableRows,
-    tables::{OrderChange, SilverOrderLine},
+    tables::{OrderChange, SilverEvent, SilverOrderLine},
 };
 
-use super::{lines, orders, place::EventPlace};
+use super::{lines, orders, place::EventPlace, read::ReadEvent, rules::SilverRules};
+
+/// Adds the event itself, by the rules of now.
+pub(crate) fn again_events(rows: &mut TableRows<SilverEvent<'static>>, event: &KeptEvent<'_>, rules: &SilverRules) {
+    let data = event.data.and_then(|data| serde_json::from_str::<&RawValue>(data).ok());
+    let read = ReadEvent {
+        index: 0,
+        line: &[],
+        event: EnrichedEventRef { data, enriched: enrichment_of(event), ..event_of(event) },
+        enriched: event.enriched,
+        again: None,
+    };
+    read.add_again(rows, place_of(event), rules, event.warnings);
+}
 
 /// Adds the lines of an event.
 pub(crate) fn again_lines(rows: &mut TableRows<SilverOrderLine<'static>>, event: &KeptEvent<'_>) {
@@ -29,9 +42,8 @@ fn enrichment_of<'a>(event: &KeptEvent<'a>) -> Option<EnrichmentRef<'a>> {
 }
 
 const fn place_of(event: &KeptEvent<'_>) -> EventPlace {
-    let KeptEvent { partition, raw_seq, index, late, redrive, .. } = *event;
-    // Nor do they tell when it was received.
-    EventPlace { partition, raw_seq, index, received: Timestamp::EPOCH, late, redrive }
+    let KeptEvent { partition, raw_seq, index, received, late, redrive, .. } = *event;
+    EventPlace { partition, raw_seq, index, received, late, redrive }
 }
 
 /// What rows do not depend on is left out.

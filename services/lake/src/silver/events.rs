@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tidemill_contracts::{JudgedEvent, Verdict};
 use tidemill_definitions::Data;
 use tidemill_events::{Attributes, EnrichmentRef};
-use tidemill_lake_tables::{Date, Rate, tables::SilverEvent};
+use tidemill_lake_tables::{Date, Rate, TableRows, tables::SilverEvent};
 
 use super::{
     SilverRows, lines, orders,
@@ -31,7 +31,7 @@ impl ReadEvent<'_> {
         let judged = JudgedEvent::new(event, enrichment, &data, place.received);
         match rules.judge.judge(&judged) {
             Verdict::Passes(warned) => {
-                self.add_rows(rows, place, (rules, &judged), rules.judge.names(warned).as_deref());
+                self.add_rows(rows, place, (rules, &judged, &data), rules.judge.names(warned).as_deref());
                 Ok(())
             }
             Verdict::Quarantined(rule) => {
@@ -44,35 +44,46 @@ impl ReadEvent<'_> {
 
     /// Whether the rules let it pass.
     pub(crate) fn passes(&self, place: EventPlace, rules: &SilverRules) -> bool {
-        self.judged(place, |judged| matches!(rules.judge.judge(judged), Verdict::Passes(_)))
+        self.judged(place, |judged, _| matches!(rules.judge.judge(judged), Verdict::Passes(_)))
     }
 
     /// Adds it though a rule may hold it back: that it leaves the quarantine is settled.
     pub(crate) fn release(&self, rows: &mut SilverRows, place: EventPlace, rules: &SilverRules) {
-        self.judged(place, |judged| {
+        self.judged(place, |judged, data| {
             let warnings = match rules.judge.judge(judged) {
                 Verdict::Passes(warned) => rules.judge.names(warned),
                 Verdict::Quarantined(rule) | Verdict::Stops(rule) => Some(rule.name().to_owned()),
             };
-            self.add_rows(rows, place, (rules, judged), warnings.as_deref());
+            self.add_rows(rows, place, (rules, judged, data), warnings.as_deref());
         });
     }
 
-    fn judged<T>(&self, place: EventPlace, then: impl FnOnce(&JudgedEvent<'_, '_>) -> T) -> T {
+    /// Its row of `silver.events` once more, as the rules of now have it; what its contract has found stays.
+    pub(super) fn add_again(
+        &self,
+        rows: &mut TableRows<SilverEvent<'static>>,
+        place: EventPlace,
+        rules: &SilverRules,
+        warnings: Option<&str>,
+    ) {
+        self.judged(place, |judged, data| self.add_event(rows, place, (rules, judged, data), warnings));
+    }
+
+    fn judged<T>(&self, place: EventPlace, then: impl FnOnce(&JudgedEvent<'_, '_>, &Data<'_>) -> T) -> T {
         let unknown = EnrichmentRef::default();
         let enrichment = self.event.enriched.as_ref().unwrap_or(&unknown);
         let data = Data::of(self.event.data);
-        then(&JudgedEvent::new(&self.event, enrichment, &data, place.received))
+        then(&JudgedEvent::new(&self.event, enrichment, &data, place.received), &data)
     }
 
     fn add_rows(
         &self,
         rows: &mut SilverRows,
         place: EventPlace,
-        by: (&SilverRules, &JudgedEvent<'_, '_>),
+        by: (&SilverRules, &JudgedEvent<'_, '_>, &Data<'_>),
         warnings: Option<&str>,
     ) {
-        self.add_event(rows, place, by, warnings);
+        self.add_event(&mut rows.events, place, by, warnings);
         if let Some(enrichment) = &self.event.enriched {
             lines::add(&mut rows.lines, &self.event, enrichment, place);
             orders::add(&mut rows.orders, &self.event, enrichment, place);
@@ -81,9 +92,9 @@ impl ReadEvent<'_> {
 
     fn add_event(
         &self,
-        rows: &mut SilverRows,
+        rows: &mut TableRows<SilverEvent<'static>>,
         place: EventPlace,
-        (rules, judged): (&SilverRules, &JudgedEvent<'_, '_>),
+        (rules, judged, members): (&SilverRules, &JudgedEvent<'_, '_>, &Data<'_>),
         warnings: Option<&str>,
     ) {
         let EventPlace { partition, raw_seq, index, received, late, redrive } = place;
@@ -95,8 +106,9 @@ impl ReadEvent<'_> {
         let data = event.data.map(RawValue::get);
         let told = rules.quality.contacts(&event.kind, data, country);
         let score = rules.quality.of_event(judged);
+        let (profile, failed) = (profile(&enrichment.customer), rules.quality.event_parts(score.failed));
         let Date { year, month, .. } = event.time.into();
-        rows.events.push(&SilverEvent {
+        let row = SilverEvent {
             partition,
             raw_seq,
             index,
@@ -123,11 +135,12 @@ impl ReadEvent<'_> {
             email: told.email.as_deref(),
             phone: told.phone.as_deref(),
             has_address: told.has_address,
-            profile: profile(&enrichment.customer).as_deref(),
-            quality_failed: rules.quality.event_parts(score.failed).as_deref(),
+            profile: profile.as_deref(),
+            quality_failed: failed.as_deref(),
             warnings,
             redrive,
-        });
+        };
+        rows.push_with(&row, rules.columns.values(&event.kind, members));
     }
 }
 

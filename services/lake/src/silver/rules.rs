@@ -3,14 +3,15 @@
 use tidemill_contracts::{ContractSet, EventJudge, QualityRules, Rule};
 use tidemill_service::StartError;
 
-use super::place::EventPlace;
+use super::{columns::SilverColumns, place::EventPlace};
 use crate::config::ContractsConfig;
 
-/// The contract of `silver.events`, and how good an event is.
+/// The contract of `silver.events`, how good an event is, and what more of it is a column.
 #[derive(Debug)]
 pub(crate) struct SilverRules {
     pub(crate) judge: EventJudge,
     pub(crate) quality: QualityRules,
+    pub(crate) columns: SilverColumns,
 }
 
 impl SilverRules {
@@ -20,12 +21,12 @@ impl SilverRules {
         let missing = || StartError::new("there is no contract of silver.events");
         let judge = EventJudge::of(&contracts).ok_or_else(missing)?;
         let quality = QualityRules::load(config.quality.as_deref()).map_err(StartError::new)?;
-        Ok(Self { judge, quality })
+        Ok(Self { judge, quality, columns: SilverColumns::load(config.columns.as_deref())? })
     }
 
     /// Whether the data of events of this type are looked into.
     pub(super) fn need_data(&self, kind: &str) -> bool {
-        self.judge.needs_data(kind) || self.quality.needs_data(kind)
+        self.judge.needs_data(kind) || self.quality.needs_data(kind) || self.columns.need_data(kind)
     }
 }
 

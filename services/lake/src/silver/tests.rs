@@ -36,12 +36,13 @@ fn rules(severity: Option<&str>) -> SilverRules {
         let changed = contract.replacen("    quality:\n", &rule(severity), 1);
         std::fs::write(folder.path().join("events.yaml"), changed).expect("writes");
     }
-    SilverRules::load(&ContractsConfig { folder: Some(folder.path().into()), quality: None }).expect("rules")
+    SilverRules::load(&ContractsConfig { folder: Some(folder.path().into()), ..ContractsConfig::default() })
+        .expect("rules")
 }
 
 fn added(lines: &str, rules: &SilverRules) -> Result<SilverRows, BrokenContract> {
     let batch = batch(lines);
-    let mut rows = SilverRows::new().expect("rows");
+    let mut rows = SilverRows::new(rules).expect("rows");
     let mut clocks = Clocks::new(EventTimeRules::default());
     SilverBatch::read(&batch).add(&mut rows, &mut clocks, &mut LeftOut::default(), rules).map(|()| rows)
 }
@@ -76,7 +77,7 @@ fn a_rule_holds_back_or_stops_as_its_contract_says() {
 fn what_is_held_back_moves_clocks_all_the_same() {
     let batch = batch(&format!("{ORDER}\n"));
     let changes = |rules: &SilverRules| {
-        let (mut rows, mut left_out) = (SilverRows::new().expect("rows"), LeftOut::default());
+        let (mut rows, mut left_out) = (SilverRows::new(rules).expect("rows"), LeftOut::default());
         let mut clocks = Clocks::new(EventTimeRules::default());
         SilverBatch::read(&batch).add(&mut rows, &mut clocks, &mut left_out, rules).expect("no rule stops it");
         clocks.take_changes().moved

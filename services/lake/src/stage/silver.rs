@@ -70,7 +70,7 @@ impl SilverRecipe {
         let subscribe = subscribe_in_order(&shared.bus, Durable::LakeSilver(partition), partition, floor);
         let subscription = shared.nats.call(subscribe).await?;
         let recipe = Self {
-            rows: SilverRows::new()?,
+            rows: SilverRows::new(&shared.silver_rules)?,
             bytes: 0,
             clocks: Clocks::restore(shared.rules, known.clocks, Timestamp::EPOCH),
             left_out: LeftOut::new(known.has_left_out),

@@ -9,10 +9,11 @@ use deltalake::{
         common::TableReference,
         prelude::SessionContext,
     },
+    kernel::StructField,
 };
 use futures::{StreamExt as _, TryStreamExt as _, future::ready, stream};
 use tidemill_domain::{Outage as _, Timestamp};
-use tidemill_lake_tables::tables::ALL;
+use tidemill_lake_tables::{ColumnDefinition, tables::ALL};
 
 use super::{
     SqlEngine,
@@ -89,6 +90,13 @@ pub struct ColumnState {
     pub kind: String,
     /// What it says, of a table that is declared.
     pub about: Option<&'static str>,
+}
+
+impl ColumnState {
+    /// One that is declared.
+    pub(crate) fn declared(column: &ColumnDefinition) -> Self {
+        Self { name: column.name.to_owned(), kind: column.kind.to_string(), about: Some(column.about) }
+    }
 }
 
 impl SqlEngine {
@@ -235,19 +243,25 @@ impl SqlEngine {
     }
 }
 
-fn state(path: &str, table: &DeltaTable) -> Result<TableState, SqlError> {
-    let snapshot = table.snapshot()?;
+/// The columns of the table at this path.
+pub(crate) fn columns_of(path: &str, table: &DeltaTable) -> Result<Vec<ColumnState>, SqlError> {
     let declared = ALL.iter().find(|declared| declared.path() == path);
     let about = |name: &str| {
         let column = declared?.columns.iter().find(|column| column.name == name);
         column.map(|column| column.about)
     };
-    let (files, schema) = (snapshot.log_data(), snapshot.schema());
-    let columns = schema.fields().map(|field| ColumnState {
+    let schema = table.snapshot()?.schema();
+    let column = |field: &StructField| ColumnState {
         name: field.name().clone(),
         kind: field.data_type().to_string(),
         about: about(field.name()),
-    });
+    };
+    Ok(schema.fields().map(column).collect())
+}
+
+fn state(path: &str, table: &DeltaTable) -> Result<TableState, SqlError> {
+    let files = table.snapshot()?.log_data();
+    let declared = ALL.iter().find(|declared| declared.path() == path);
     Ok(TableState {
         name: path.replace('/', "."),
         about: declared.map(|declared| declared.about),
@@ -255,6 +269,6 @@ fn state(path: &str, table: &DeltaTable) -> Result<TableState, SqlError> {
         changed_at: changed_at(table),
         files: files.num_files(),
         bytes: files.iter().map(|file| file.size()).sum(),
-        columns: columns.collect(),
+        columns: columns_of(path, table)?,
     })
 }

@@ -33,7 +33,8 @@ pub(super) async fn both(
         Some(counts) => rows_there.filter(counts)?,
         None => rows_there,
     };
-    Ok(rows_here.union(rows_there)?.into_view())
+    // One of them may have a column that the other has not got yet.
+    Ok(rows_here.union_by_name(rows_there)?.into_view())
 }
 
 impl SqlEngine {

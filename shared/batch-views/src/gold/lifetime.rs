@@ -4,8 +4,8 @@ use deltalake::{datafusion::prelude::SessionContext, kernel::Transaction};
 use tidemill_definitions::{CustomerSegment, CustomerSegments};
 
 use super::{
-    refreshed::Refreshed,
-    write::{GoldPart, write},
+    refreshed::{RefreshStep, RefreshTold, Refreshed},
+    write::{GoldPart, reaches, write},
 };
 use crate::{SqlDialect, SqlEngine, SqlError, engine::TableVersions};
 
@@ -46,6 +46,11 @@ FROM "customers""#
     )
 }
 
+/// As questions name it.
+pub(super) fn name() -> String {
+    format!("gold.{NAME}")
+}
+
 /// By what names it says which versions of its sources it has.
 fn names() -> [String; 2] {
     SOURCES.map(|source| format!("{PATH}/{source}"))
@@ -63,6 +68,7 @@ pub(super) async fn refresh(
     context: &SessionContext,
     sources: &TableVersions,
     segments: &CustomerSegments,
+    told: RefreshTold<'_>,
 ) -> Result<Option<Refreshed>, SqlError> {
     let versions: Option<Vec<i64>> = SOURCES.iter().map(|path| sources.version(path)).collect();
     let Some(versions) = versions else { return Ok(None) };
@@ -78,9 +84,10 @@ pub(super) async fn refresh(
         }
     }
     let transactions = transactions(sources).unwrap_or_default();
+    told(RefreshStep::Begins { table: &name(), reads: &SOURCES, reaches: reaches(&transactions) });
     let part = GoldPart { sql: sql(segments), replaces: None, transactions, partitioned_by: None };
-    let version = write(engine, context, PATH, table, part).await?;
-    Ok(Some(Refreshed { table: format!("gold.{NAME}"), days: None, version }))
+    let written = write(engine, context, PATH, table, part).await?;
+    Ok(Some(Refreshed::of(PATH, None, &written)?))
 }
 
 #[cfg(test)]

@@ -110,14 +110,14 @@ impl Gold {
             }
             let silver = SilverState::of(engine, &context).await?;
             // So that both are of the same events.
-            table.refresh(engine, &context, &silver).await?;
+            table.refresh(engine, &context, &silver, &mut |_| {}).await?;
             let next = table.next(days, &silver);
             told(next.rebuild(engine, &context).await?);
         }
         if days.run().is_none() {
             let _work = self.work.lock().await;
             let (context, sources) = self.sources(engine).await?;
-            self.lifetime(engine, &context, &sources).await?;
+            lifetime::refresh(engine, &context, &sources, &self.segments, &mut |_| {}).await?;
             if let Some(next) = self.next_lifetime(&sources) {
                 told(next.rebuild(engine, &context).await?);
             }
@@ -240,7 +240,7 @@ impl NextTable {
         let replaces = self.days.filter(|_| old.is_some()).map(DayRun::condition);
         let (sql, partitioned_by) = ("SELECT * FROM gold.next".into(), self.partitioned_by);
         let part = GoldPart { sql, replaces, transactions: self.transactions, partitioned_by };
-        write(engine, both, &self.path, old, part).await
+        Ok(write(engine, both, &self.path, old, part).await?.version().unwrap_or_default())
     }
 }
 

@@ -6,9 +6,9 @@ use tidemill_domain::Timestamp;
 
 use super::{
     coverage::{Coverage, text},
-    refreshed::Refreshed,
+    refreshed::{RefreshStep, RefreshTold, Refreshed},
     silver::SilverState,
-    write::{GoldPart, write},
+    write::{GoldPart, reaches, write},
 };
 use crate::{MetricPlan, Scope, SqlDialect, SqlEngine, SqlError};
 
@@ -44,11 +44,16 @@ impl GoldTable {
         self.plan.gold_path()
     }
 
+    pub(super) fn name(&self) -> String {
+        self.path().replace('/', ".")
+    }
+
     pub(super) async fn refresh(
         &self,
         engine: &SqlEngine,
         context: &SessionContext,
         silver: &SilverState,
+        told: RefreshTold<'_>,
     ) -> Result<Option<Refreshed>, SqlError> {
         let (path, app) = (self.path(), self.plan.gold_app());
         let mut table = engine.lake().existing(&path).await?;
@@ -57,20 +62,20 @@ impl GoldTable {
             None => Coverage::default(),
         };
         let Some(new) = silver.coverage.behind(&known) else { return Ok(None) };
-        let refreshed = |days, version| Refreshed { table: path.replace('/', "."), days, version };
         let transactions = silver.coverage.transactions(&app);
+        told(RefreshStep::Begins { table: &self.name(), reads: &["silver/events"], reaches: reaches(&transactions) });
         let scope = Scope { base: silver.base, ..Scope::default() };
         let partitioned_by = Some("day");
         if known.is_empty() || self.is_of_sessions() {
             let part = GoldPart { sql: self.sql(&scope), replaces: None, transactions, partitioned_by };
-            let version = write(engine, context, &path, table, part).await?;
-            return Ok(Some(refreshed(None, version)));
+            let written = write(engine, context, &path, table, part).await?;
+            return Ok(Some(Refreshed::of(&path, None, &written)?));
         }
         let mut days = self.days(context, &new).await?;
         // Of days whose rows are gone from silver, the table keeps what it has.
         days.retain(|day| silver.complete_since.is_none_or(|since| *day >= since));
         let runs = runs(&days);
-        let mut version = 0;
+        let mut written = None;
         for (n, run) in runs.iter().enumerate() {
             let time = |day: i64| Some(Timestamp::saturating_from_millis(day * DAY));
             let scope = Scope { from: time(run.from), to: time(run.to), ..scope.clone() };
@@ -78,17 +83,18 @@ impl GoldTable {
             let transactions = if n + 1 == runs.len() { transactions.clone() } else { Vec::new() };
             let part =
                 GoldPart { sql: self.sql(&scope), replaces: Some(run.condition()), transactions, partitioned_by };
-            version = write(engine, context, &path, table.take(), part).await?;
+            written = Some(write(engine, context, &path, table.take(), part).await?);
             table = engine.lake().existing(&path).await?;
         }
-        if runs.is_empty() {
+        let Some(written) = written else {
             // Nothing of it counts here, which need not be looked at again.
             let nothing = Scope { from: Some(Timestamp::EPOCH), to: Some(Timestamp::EPOCH), ..scope };
             let none = DayRun { from: 0, to: 0 }.condition();
             let part = GoldPart { sql: self.sql(&nothing), replaces: Some(none), transactions, partitioned_by };
-            version = write(engine, context, &path, table, part).await?;
-        }
-        Ok(Some(refreshed(Some(days.len()), version)))
+            let written = write(engine, context, &path, table, part).await?;
+            return Ok(Some(Refreshed::of(&path, Some(0), &written)?));
+        };
+        Ok(Some(Refreshed::of(&path, Some(days.len()), &written)?))
     }
 
     pub(super) fn is_of_sessions(&self) -> bool {

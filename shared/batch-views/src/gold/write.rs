@@ -22,15 +22,20 @@ pub(super) struct GoldPart {
     pub(super) partitioned_by: Option<&'static str>,
 }
 
-/// Replaces rows of a table by those of a query; answers the version that
-/// has them.
+/// How far a commit is, in words.
+pub(super) fn reaches(transactions: &[Transaction]) -> String {
+    let one = |transaction: &Transaction| format!("{}={}", transaction.app_id, transaction.version);
+    transactions.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// Replaces rows of a table by those of a query; answers the table with them.
 pub(super) async fn write(
     engine: &SqlEngine,
     context: &SessionContext,
     path: &str,
     table: Option<DeltaTable>,
     part: GoldPart,
-) -> Result<u64, SqlError> {
+) -> Result<DeltaTable, SqlError> {
     let plan = context.sql(&part.sql).await?.into_unoptimized_plan();
     let snapshot = match &table {
         Some(table) => Some(table.snapshot()?.snapshot().clone()),
@@ -52,5 +57,5 @@ pub(super) async fn write(
     if table.is_none() {
         builder = builder.with_partition_columns(part.partitioned_by);
     }
-    Ok(builder.await?.version().unwrap_or_default())
+    Ok(builder.await?)
 }

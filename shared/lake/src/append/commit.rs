@@ -93,6 +93,16 @@ impl Commit<'_> {
     /// Makes the next version by adding files; `None` where somebody else was first.
     pub(crate) async fn make(&self, table: &LakeTable, files: Vec<Action>) -> Result<Option<u64>, LakeError> {
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+        self.make_as(table, files, operation).await
+    }
+
+    /// Makes it by adding and removing files, and calls it so in the table's history.
+    pub(crate) async fn make_as(
+        &self,
+        table: &LakeTable,
+        files: Vec<Action>,
+        operation: DeltaOperation,
+    ) -> Result<Option<u64>, LakeError> {
         let state: &dyn TableReference = table.delta().snapshot()?;
         let commit = CommitBuilder::from(self.properties()).with_actions(files);
         match commit.build(Some(state), table.delta().log_store(), operation).await {

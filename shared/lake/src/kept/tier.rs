@@ -72,6 +72,7 @@ impl KeptTable {
         // In this order: whoever copies later has all that an earlier one takes out here.
         there.refresh().await?;
         self.refresh().await?;
+        there.has_columns_of(self)?;
         let old = folders(&self.table).await?.into_iter().find(|(folder, files)| over.is_over(folder, files));
         let Some((folder, here)) = old else { return Ok(Moved::default()) };
         let known = folders(&there.table).await?.remove(&folder).unwrap_or_default();

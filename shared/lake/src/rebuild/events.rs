@@ -9,11 +9,12 @@ use deltalake::{
 };
 use tidemill_domain::Timestamp;
 
-use super::{Months, reader};
+use super::Months;
 use crate::{
     error::{LakeError, LakeErrorKind},
     kept::{TableFile, files},
     progress::{AppId, Reached},
+    read::reader,
     table::LakeTable,
 };
 
@@ -36,12 +37,18 @@ pub struct KeptEvent<'a> {
     pub subject: Option<&'a str>,
     /// When it happened.
     pub time: Timestamp,
+    /// When ingestion took it in.
+    pub received: Timestamp,
     /// It came past the allowed lateness.
     pub late: bool,
     /// It was marked as history.
     pub backfill: bool,
+    /// Its data, as they were sent.
+    pub data: Option<&'a str>,
     /// What enrichment knows of it.
     pub enriched: Option<&'a str>,
+    /// The rules of its contract that did not hold.
+    pub warnings: Option<&'a str>,
     /// The redrive that took it out of the quarantine.
     pub redrive: Option<i64>,
 }
@@ -125,6 +132,7 @@ impl<'b> KeptColumns<'b> {
             "type",
             "subject",
             "time",
+            "received",
             "late",
             "backfill",
             "enriched",
@@ -144,6 +152,11 @@ impl<'b> KeptColumns<'b> {
         Some(self.0.column_by_name(name)?.as_primitive_opt::<Int32Type>()?.value(row))
     }
 
+    fn time(&self, name: &str, row: usize) -> Option<Timestamp> {
+        let micros = self.0.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?.value(row);
+        Some(Timestamp::saturating_from_millis(micros.div_euclid(1000)))
+    }
+
     fn flag(&self, name: &str, row: usize) -> Option<bool> {
         Some(self.0.column_by_name(name)?.as_boolean_opt()?.value(row))
     }
@@ -155,7 +168,6 @@ impl<'b> KeptColumns<'b> {
     }
 
     fn event(&self, row: usize) -> Option<KeptEvent<'b>> {
-        let micros = self.0.column_by_name("time")?.as_primitive_opt::<TimestampMicrosecondType>()?.value(row);
         Some(KeptEvent {
             partition: self.int("partition", row)?,
             raw_seq: self.0.column_by_name("raw_seq")?.as_primitive_opt::<Int64Type>()?.value(row),
@@ -164,10 +176,13 @@ impl<'b> KeptColumns<'b> {
             source: self.text("source", row)?,
             kind: self.text("type", row)?,
             subject: self.text("subject", row),
-            time: Timestamp::saturating_from_millis(micros.div_euclid(1000)),
+            time: self.time("time", row)?,
+            received: self.time("received", row)?,
             late: self.flag("late", row)?,
             backfill: self.flag("backfill", row)?,
+            data: self.text("data", row),
             enriched: self.text("enriched", row),
+            warnings: self.text("warnings", row),
             redrive: self.redrive(row),
         })
     }

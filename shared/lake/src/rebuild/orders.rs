@@ -5,16 +5,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use deltalake::arrow::{
     array::{AsArray, BooleanArray, RecordBatch, StringArray},
-    compute::{cast, concat_batches, filter_record_batch},
+    compute::{concat_batches, filter_record_batch},
 };
 
-use super::{FolderComparison, Months, TableRebuild, reader};
+use super::{FolderComparison, Months, TableRebuild};
 use crate::{
     append::{Appender, TablePart},
     error::{LakeError, LakeErrorKind},
     kept::files,
     lake::Lake,
     progress::{AppId, Reached},
+    read::{reader, with_columns},
     schema::arrow_schema,
     table::{LakeTable, TableProperties},
     tables::{OrderChange, SilverOrder},
@@ -23,6 +24,9 @@ use crate::{
 
 /// Where the changes are meanwhile.
 const CHANGES: &str = "silver.next/order_changes";
+
+/// Changes that are added up at once.
+const ROWS_AT_ONCE: usize = 500_000;
 
 /// All orders on their way.
 pub struct OrderRebuild {
@@ -77,11 +81,16 @@ impl OrderRebuild {
         Ok(())
     }
 
-    /// Adds the changes up, so many rows at a time, and compares.
+    /// Adds the changes up, and compares.
     ///
     /// # Errors
     /// A table cannot be read or written.
-    pub async fn compare(&mut self, rows_at_once: usize) -> Result<Vec<FolderComparison>, LakeError> {
+    pub async fn compare(&mut self) -> Result<Vec<FolderComparison>, LakeError> {
+        self.compare_in_shares(ROWS_AT_ONCE).await
+    }
+
+    /// The same, with so many changes in memory.
+    pub(super) async fn compare_in_shares(&mut self, rows_at_once: usize) -> Result<Vec<FolderComparison>, LakeError> {
         let known = self.changes.table().delta().clone();
         let table = self.lake.existing(CHANGES).await?.unwrap_or(known);
         let files = files(&table).await?;
@@ -96,7 +105,7 @@ impl OrderRebuild {
             }
             let changes = concat_batches(&arrow_schema(&OrderChange::TABLE), &changes)?;
             for orders in orders_of(changes).await? {
-                self.orders.push(as_orders(&orders)?).await?;
+                self.orders.push(with_columns(&orders, &arrow_schema(&SilverOrder::TABLE))?).await?;
             }
         }
         self.orders.compare().await
@@ -127,15 +136,4 @@ fn share_of(changes: &RecordBatch, share: usize, shares: usize) -> Result<Record
     };
     let is_in: BooleanArray = orders.ok_or_else(|| missing("order_id"))?.iter().map(is_in).collect();
     Ok(filter_record_batch(changes, &is_in)?)
-}
-
-/// Orders with the columns of their table.
-fn as_orders(orders: &RecordBatch) -> Result<RecordBatch, LakeError> {
-    let schema = arrow_schema(&SilverOrder::TABLE);
-    let column = |field: &std::sync::Arc<deltalake::arrow::datatypes::Field>| {
-        let column = orders.column_by_name(field.name()).ok_or_else(|| missing(field.name()))?;
-        Ok::<_, LakeError>(cast(column, field.data_type())?)
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
-    Ok(RecordBatch::try_new(schema, columns)?)
 }

@@ -300,7 +300,7 @@ async fn orders_are_what_their_changes_come_to_however_they_were_cut() {
         for change in kept {
             rebuild.push(changes(std::slice::from_ref(change))).await.expect("is written");
         }
-        let folders = rebuild.compare(2).await.expect("compares");
+        let folders = rebuild.compare_in_shares(2).await.expect("compares");
         (rebuild, folders)
     };
     let told = async || {

@@ -154,7 +154,7 @@ table! {
 table! {
     /// An order, as it stands: a row for each currency of its amounts.
     SilverOrder<'a> is Silver / "orders"
-    partitioned by [] clustered by ["order_id"] looked up by ["order_id"]
+    partitioned by [] clustered by ["first_event"] looked up by ["order_id"]
     {
         /// Partition of the log.
         partition: i32,
