@@ -22,6 +22,7 @@ mod rebuild;
 mod redrive;
 mod shared;
 mod silver;
+mod sql;
 mod stage;
 mod store;
 mod telemetry;
@@ -37,10 +38,11 @@ use tidemill_lake_tables::{Lake, LakeError, LakeErrorKind, TableProperties};
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
+pub use sql::{SQL_PROCESS, answer_question};
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, rebuild::Rebuilder, shared::Shared, silver::SilverRules,
-    store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
+    beats::Beats, cold::ColdPlace, committer::Committers, rebuild::Rebuilder, shared::Shared,
+    silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
 };
 
 /// The service.
@@ -87,6 +89,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: views.engine.clone(),
+        sql: Arc::new(views.processes(&config, &lake, &context.instance)?),
         store: store.clone(),
         clock: context.clock.clone(),
         gold: views.gold.clone(),

@@ -13,6 +13,7 @@ use crate::{
     customers, gold,
     quality::QualityMeter,
     silver::SilverRules,
+    sql::{SqlPlace, SqlProcesses},
     store::Store,
     telemetry::Telemetry,
 };
@@ -25,6 +26,8 @@ pub(crate) struct LakeViews {
     pub(crate) cold: Option<Lake>,
     customers: Customers,
     properties: TableProperties,
+    /// Files of the metrics: names and texts.
+    definitions: Vec<(String, String)>,
 }
 
 impl LakeViews {
@@ -38,7 +41,8 @@ impl LakeViews {
         properties: &TableProperties,
         rules: &SilverRules,
     ) -> Result<Self, StartError> {
-        let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
+        let definitions = Metrics::files(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
+        let metrics = Metrics::of_files(&definitions).map_err(StartError::new)?;
         let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
         let gold = Gold::of(&metrics).map_err(StartError::new)?.with_properties(properties.clone());
         let cold =
@@ -50,7 +54,18 @@ impl LakeViews {
             cold,
             customers: Customers::new(rules.quality.clone()),
             properties: properties.clone(),
+            definitions,
         })
+    }
+
+    /// What answers questions.
+    pub(crate) fn processes(&self, config: &Config, lake: &Lake, name: &str) -> Result<SqlProcesses, StartError> {
+        let place = SqlPlace::new(
+            (lake, config.lake.storage()),
+            self.cold.as_ref().zip(config.lake.cold_storage()),
+            self.definitions.clone(),
+        );
+        SqlProcesses::new(config.sql_program.clone(), place, self.engine.clone(), name)
     }
 
     /// What measures how good the tables are.
@@ -71,7 +86,7 @@ impl LakeViews {
     where
         F: Fn() -> bool + Clone + Send + Sync + 'static,
     {
-        let Self { engine, gold, customers, properties, cold: _ } = self;
+        let Self { engine, gold, customers, properties, cold: _, definitions: _ } = self;
         let every = config.gold.every();
         let of_customers =
             customers::keep(context.clone(), customers, engine.clone(), properties, every, is_ours.clone());

@@ -47,12 +47,26 @@ impl Metrics {
     /// Reads every definition of a folder, or the defaults without one. The suite's own
     /// come on top.
     pub fn load(folder: Option<&Path>) -> Result<Self, DefinitionError> {
-        let files = match folder {
-            Some(folder) => read_folder(folder)?,
-            None => DEFAULTS.map(|(file, text)| (file.to_owned(), text.to_owned())).to_vec(),
+        Self::of_files(&Self::files(folder)?)
+    }
+
+    /// The files of a folder, or the defaults without one: names and texts.
+    pub fn files(folder: Option<&Path>) -> Result<Vec<(String, String)>, DefinitionError> {
+        let Some(folder) = folder else {
+            return Ok(DEFAULTS.map(|(file, text)| (file.to_owned(), text.to_owned())).to_vec());
         };
+        let files = read_folder(folder)?;
+        if files.is_empty() {
+            let folder = folder.display().to_string();
+            return Err(DefinitionError::new(&folder, None, "holds no metric definitions (*.yaml)"));
+        }
+        Ok(files)
+    }
+
+    /// The definitions of these [files](Self::files). The suite's own come on top.
+    pub fn of_files(files: &[(String, String)]) -> Result<Self, DefinitionError> {
         let mut metrics: Vec<MetricDefinition> = Vec::with_capacity(files.len());
-        for (file, text) in &files {
+        for (file, text) in files {
             let definition = MetricDefinition::parse(file, text)?;
             if metrics.iter().any(|known| known.name == definition.name) {
                 let reason = format!("metric `{}` is defined twice", definition.name);
@@ -62,10 +76,6 @@ impl Metrics {
         }
         for ((file, text), metric) in files.iter().zip(&metrics) {
             totals::check(file, text, metric, &metrics)?;
-        }
-        if metrics.is_empty() {
-            let folder = folder.map(|f| f.display().to_string()).unwrap_or_default();
-            return Err(DefinitionError::new(&folder, None, "holds no metric definitions (*.yaml)"));
         }
         for (file, text) in OWN {
             let own = MetricDefinition::parse(file, text)?;
