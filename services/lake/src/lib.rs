@@ -41,7 +41,7 @@ pub use config::Config;
 pub use sql::{SQL_PROCESS, answer_question};
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, rebuild::Rebuilder, shared::Shared,
+    beats::Beats, cold::ColdPlace, committer::Committers, quality::ContractChecks, rebuild::Rebuilder, shared::Shared,
     silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
 };
 
@@ -86,10 +86,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let (lake, properties) = open_lake(&config, &context, &store).await?;
     let committers = Committers::start(&context, &lake, &properties, &telemetry);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
+    let sql = Arc::new(views.processes(&config, &lake, &context.instance)?);
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: views.engine.clone(),
-        sql: Arc::new(views.processes(&config, &lake, &context.instance)?),
+        sql: sql.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
         gold: views.gold.clone(),
@@ -99,7 +100,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     // Before it takes a share of the log: what it cannot write others may.
     context.retry("lake", async || lake.claim().await, |error| error.kind() != LakeErrorKind::Internal).await?;
     let units = LakeUnit::all(bus.partitions());
-    let meter = views.meter(config.quality, &lake, &store, &bus);
+    let checks = ContractChecks::new(silver_rules.contracts.clone(), sql, lake.clone());
+    let meter = views.meter(config.quality, &lake, &store, &bus, checks);
     let shared = Arc::new(Shared {
         beats: Beats::new(&config),
         buffer: config.lake.buffer_of_each(units.len()),

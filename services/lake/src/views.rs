@@ -11,7 +11,7 @@ use tidemill_service::{Context, StartError};
 use crate::{
     config::{Config, QualityConfig},
     customers, gold,
-    quality::QualityMeter,
+    quality::{ContractChecks, QualityMeter},
     silver::SilverRules,
     sql::{SqlPlace, SqlProcesses},
     store::Store,
@@ -69,7 +69,14 @@ impl LakeViews {
     }
 
     /// What measures how good the tables are.
-    pub(crate) fn meter(&self, config: QualityConfig, lake: &Lake, store: &Store, bus: &Bus) -> QualityMeter {
+    pub(crate) fn meter(
+        &self,
+        config: QualityConfig,
+        lake: &Lake,
+        store: &Store,
+        bus: &Bus,
+        checks: ContractChecks,
+    ) -> QualityMeter {
         QualityMeter {
             config,
             engine: self.engine.clone(),
@@ -78,6 +85,7 @@ impl LakeViews {
             properties: self.properties.clone(),
             store: store.clone(),
             bus: bus.clone(),
+            checks: Arc::new(checks),
         }
     }
 

@@ -6,9 +6,10 @@ use tidemill_service::StartError;
 use super::place::EventPlace;
 use crate::config::ContractsConfig;
 
-/// The contract of `silver.events`, and how good an event is.
+/// The contract of `silver.events`, those of all tables, and how good an event is.
 #[derive(Debug)]
 pub(crate) struct SilverRules {
+    pub(crate) contracts: ContractSet,
     pub(crate) judge: EventJudge,
     pub(crate) quality: QualityRules,
 }
@@ -20,7 +21,7 @@ impl SilverRules {
         let missing = || StartError::new("there is no contract of silver.events");
         let judge = EventJudge::of(&contracts).ok_or_else(missing)?;
         let quality = QualityRules::load(config.quality.as_deref()).map_err(StartError::new)?;
-        Ok(Self { judge, quality })
+        Ok(Self { contracts, judge, quality })
     }
 
     /// Whether the data of events of this type are looked into.
