@@ -161,7 +161,7 @@ spec:
             name: {{ include "tidemill.name" (dict "root" $.root "component" .) }}
         {{- end }}
         - name: tmp
-          emptyDir: {sizeLimit: 64Mi}
+          emptyDir: {sizeLimit: {{ ternary .root.Values.lake.scratch "64Mi" (eq .component "lake") }}}
         {{- with .service.extraVolumes }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

@@ -152,7 +152,7 @@ impl ReplayedAggregation {
             store: store.store.clone(),
             generation: record.name.clone(),
             inputs: record.inputs.clone(),
-            metrics: Arc::new(Metrics::of_texts(&texts).map_err(StartError::new)?),
+            metrics: Arc::new(Metrics::of_files(&texts).map_err(StartError::new)?),
             live: live.clone(),
             bus,
             nats: context.breaker("nats"),

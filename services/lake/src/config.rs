@@ -74,6 +74,9 @@ pub struct Config {
     /// Event time: the same settings as aggregation's.
     #[serde(default)]
     pub(crate) windows: EventTimeRules,
+    /// The program that answers questions; this one, without it.
+    #[serde(skip)]
+    pub(crate) sql_program: Option<PathBuf>,
 }
 
 /// Section `lake`.
@@ -201,6 +204,14 @@ impl LakeConfig {
 }
 
 impl Config {
+    /// The same, where the lake is not a program of its own: what answers questions is this one.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_sql_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.sql_program = Some(program.into());
+        self
+    }
+
     /// What no type says about the values.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         let positive = [

@@ -24,6 +24,7 @@ mod redrive;
 mod refreshes;
 mod shared;
 mod silver;
+mod sql;
 mod stage;
 mod store;
 mod telemetry;
@@ -39,10 +40,11 @@ use tidemill_lake_tables::{Lake, LakeError, LakeErrorKind, TableProperties};
 use tidemill_service::{Access, Conditions, Context, Handle, Role, Server, Service, StartError, Starting};
 
 pub use config::Config;
+pub use sql::{SQL_PROCESS, answer_question};
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, openlineage::OpenLineage, rebuild::Rebuilder, shared::Shared,
-    silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
+    beats::Beats, cold::ColdPlace, committer::Committers, openlineage::OpenLineage, quality::ContractChecks,
+    rebuild::Rebuilder, shared::Shared, silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
 };
 
 /// The service.
@@ -95,9 +97,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
     let writers = (&lake, &properties, &committers);
     let rebuilder = Rebuilder::of(&context, bus.partitions(), &store, writers, &views, lineage);
+    let sql = Arc::new(views.processes(&config, &lake, &context.instance)?);
     let api = http::LakeApi {
         committers: committers.clone(),
         engine: views.engine.clone(),
+        sql: sql.clone(),
         store: store.clone(),
         clock: context.clock.clone(),
         gold: views.gold.clone(),
@@ -107,7 +111,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     // Before it takes a share of the log: what it cannot write others may.
     context.retry("lake", async || lake.claim().await, |error| error.kind() != LakeErrorKind::Internal).await?;
     let units = LakeUnit::all(bus.partitions());
-    let meter = views.meter(config.quality, &lake, &store, &bus);
+    let checks = ContractChecks::new(silver_rules.contracts.clone(), sql, lake.clone());
+    let meter = views.meter(config.quality, &lake, &store, &bus, checks);
     let shared = Arc::new(Shared {
         beats: Beats::new(&config),
         buffer: config.lake.buffer_of_each(units.len()),

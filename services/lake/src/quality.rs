@@ -3,10 +3,12 @@
 //! What is kept is told: who ends in between leaves figures that nobody was told of, so
 //! whoever begins tells those that were kept last once more.
 
+mod checks;
 mod error;
 mod figures;
 mod meter;
 mod publish;
+mod rules;
 mod telemetry;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -16,7 +18,7 @@ use tidemill_domain::Timestamp;
 use tidemill_ownership::Owned;
 use tidemill_service::{Conditions, Context};
 
-pub(crate) use self::meter::QualityMeter;
+pub(crate) use self::{checks::ContractChecks, meter::QualityMeter};
 use self::{error::QualityError, telemetry::QualityTelemetry};
 use crate::unit::LakeUnit;
 
@@ -25,6 +27,10 @@ pub(crate) fn start(context: &Context, meter: QualityMeter, owned: Owned<LakeUni
     let Some(every) = meter.config.every() else { return };
     let telemetry = QualityTelemetry::register(&context.registry);
     let is_ours = move || owned.contains(LakeUnit::Upkeep);
+    if let Some(every) = meter.config.checks_every() {
+        let checks = checks::keep(context.clone(), meter.checks.clone(), every, is_ours.clone());
+        context.spawn("checks", checks);
+    }
     context.spawn("quality", keep(context.clone(), Arc::new(meter), every, is_ours, telemetry));
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cold::ColdPlace,
-    config::{ColdConfig, retention},
+    config::{ColdConfig, RetentionConfig, retention},
     shared::Shared,
 };
 
@@ -67,11 +67,11 @@ impl Kept<'_> {
     }
 
     /// Days that it is kept; 0 for ever.
-    fn days(self, shared: &Shared) -> u32 {
+    const fn days(self, retention: &RetentionConfig) -> u32 {
         match self {
-            Self::Declared(TableDefinition { layer: Layer::Bronze, .. }) => shared.retention.bronze_days,
-            Self::Declared(TableDefinition { layer: Layer::Silver, .. }) => shared.retention.silver_days,
-            Self::Declared(_) | Self::Gold(_) => shared.retention.gold_days,
+            Self::Declared(TableDefinition { layer: Layer::Bronze, .. }) => retention.bronze_days,
+            Self::Declared(TableDefinition { layer: Layer::Silver, .. }) => retention.silver_days,
+            Self::Declared(TableDefinition { layer: Layer::Gold, .. }) | Self::Gold(_) => retention.gold_days,
         }
     }
 
@@ -84,10 +84,10 @@ impl Kept<'_> {
             && let Some(mut there) = self.open(shared, lake).await?
         {
             move_old(shared, (&mut table, &mut there), config, stop).await?;
-            drop_old(shared, &mut there, self.days(shared)).await?;
+            drop_old(shared, &mut there, self.days(&shared.retention)).await?;
             vacuum(&mut there, is_vacuum_due).await?;
         }
-        drop_old(shared, &mut table, self.days(shared)).await?;
+        drop_old(shared, &mut table, self.days(&shared.retention)).await?;
         let goal: CompactionGoal = shared.upkeep.goal();
         while !stop.is_cancelled() {
             let compacted = table.compact(goal).await?;
@@ -136,4 +136,22 @@ async fn vacuum(table: &mut KeptTable, is_due: bool) -> Result<(), LakeError> {
         tracing::info!(table = table.name(), files, "deleted files that no version has");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_lake_tables::tables::{BronzeEvent, QualityRow, SilverEvent};
+
+    use super::*;
+
+    #[test]
+    fn a_table_is_kept_as_long_as_its_layer() {
+        let retention = RetentionConfig { bronze_days: 30, silver_days: 90, gold_days: 400 };
+        let days = |kept: Kept<'_>| kept.days(&retention);
+        assert_eq!(days(Kept::Declared(&BronzeEvent::TABLE)), 30);
+        assert_eq!(days(Kept::Declared(&SilverEvent::TABLE)), 90);
+        assert_eq!(days(Kept::Declared(&QualityRow::TABLE)), 400, "figures of quality are gold");
+        assert_eq!(days(Kept::Gold("gold/sales_metrics")), 400);
+        assert!(TABLES.iter().any(|table| table.path() == QualityRow::TABLE.path()), "and are kept up");
+    }
 }

@@ -12,8 +12,9 @@ use crate::{
     config::{Config, QualityConfig},
     customers, gold,
     openlineage::OpenLineage,
-    quality::QualityMeter,
+    quality::{ContractChecks, QualityMeter},
     silver::SilverRules,
+    sql::{SqlPlace, SqlProcesses},
     store::Store,
     telemetry::Telemetry,
 };
@@ -28,6 +29,8 @@ pub(crate) struct LakeViews {
     pub(crate) rules: Arc<SilverRules>,
     customers: Customers,
     properties: TableProperties,
+    /// Files of the metrics: names and texts.
+    definitions: Vec<(String, String)>,
 }
 
 impl LakeViews {
@@ -41,7 +44,8 @@ impl LakeViews {
         properties: &TableProperties,
         rules: &Arc<SilverRules>,
     ) -> Result<Self, StartError> {
-        let metrics = Metrics::load(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
+        let definitions = Metrics::files(config.definitions.metrics.as_deref()).map_err(StartError::new)?;
+        let metrics = Metrics::of_files(&definitions).map_err(StartError::new)?;
         let metrics: Vec<_> = metrics.iter().cloned().map(Arc::new).collect();
         let gold = Gold::of(&metrics).map_err(StartError::new)?.with_properties(properties.clone());
         let open = |storage| Ok(Lake::open(&storage)?.with_columns(rules.columns.more().clone()));
@@ -55,11 +59,29 @@ impl LakeViews {
             rules: Arc::clone(rules),
             customers: Customers::new(rules.quality.clone()),
             properties: properties.clone(),
+            definitions,
         })
     }
 
+    /// What answers questions.
+    pub(crate) fn processes(&self, config: &Config, lake: &Lake, name: &str) -> Result<SqlProcesses, StartError> {
+        let place = SqlPlace::new(
+            (lake, config.lake.storage()),
+            self.cold.as_ref().zip(config.lake.cold_storage()),
+            self.definitions.clone(),
+        );
+        SqlProcesses::new(config.sql_program.clone(), place, self.engine.clone(), name)
+    }
+
     /// What measures how good the tables are.
-    pub(crate) fn meter(&self, config: QualityConfig, lake: &Lake, store: &Store, bus: &Bus) -> QualityMeter {
+    pub(crate) fn meter(
+        &self,
+        config: QualityConfig,
+        lake: &Lake,
+        store: &Store,
+        bus: &Bus,
+        checks: ContractChecks,
+    ) -> QualityMeter {
         QualityMeter {
             config,
             engine: self.engine.clone(),
@@ -68,6 +90,7 @@ impl LakeViews {
             properties: self.properties.clone(),
             store: store.clone(),
             bus: bus.clone(),
+            checks: Arc::new(checks),
         }
     }
 
@@ -76,7 +99,7 @@ impl LakeViews {
     where
         F: Fn() -> bool + Clone + Send + Sync + 'static,
     {
-        let Self { engine, gold, customers, properties, cold: _, rules: _ } = self;
+        let Self { engine, gold, customers, properties, cold: _, rules: _, definitions: _ } = self;
         let every = config.gold.every();
         let (ours, lineage) = (is_ours.clone(), told.1.clone());
         let of_customers =

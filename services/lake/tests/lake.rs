@@ -31,5 +31,7 @@ mod retail;
 mod s3;
 #[path = "../../../tests/e2e/settings_page.rs"]
 mod settings_page;
+#[path = "lake/sql.rs"]
+mod sql;
 #[path = "lake/tables_page.rs"]
 mod tables_page;

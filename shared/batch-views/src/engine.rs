@@ -10,8 +10,9 @@ mod tables;
 mod tests;
 mod threads;
 mod tiers;
+mod turn;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use deltalake::datafusion::{
     execution::{
@@ -23,7 +24,7 @@ use deltalake::datafusion::{
 };
 use tidemill_definitions::MetricDefinition;
 use tidemill_lake_tables::Lake;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 
 use crate::{SqlError, session};
 pub use answer::{Answer, ResultFormat};
@@ -34,6 +35,7 @@ use statement::NamedTables;
 pub use tables::{ColumnState, TableListing, TableState, UnreadableTable};
 pub(crate) use tables::{TableVersions, columns_of};
 use threads::QueryThreads;
+pub use turn::QueryTurn;
 
 /// The longest question, in bytes.
 const MAX_SQL: usize = 64 * 1024;
@@ -64,7 +66,8 @@ impl SqlEngine {
         let pool = Arc::new(FairSpillPool::new(limits.memory_bytes));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
         let places = Arc::new(Semaphore::new(limits.at_once.max(1)));
-        let threads = QueryThreads::start().map_err(|error| SqlError::Failed(error.to_string()))?;
+        let threads =
+            QueryThreads::start(limits.blocking_threads).map_err(|error| SqlError::Failed(error.to_string()))?;
         Ok(Self { lake, cold: None, limits, metrics, runtime, places, threads })
     }
 
@@ -97,20 +100,25 @@ impl SqlEngine {
         self.limited(async move { engine.answer(&sql, as_of).await }).await
     }
 
+    /// Waits until a question may be answered.
+    ///
+    /// # Errors
+    /// [`SqlError::Busy`], where others take all of its time: whoever waited that long may ask the same again.
+    pub async fn turn(&self) -> Result<QueryTurn, SqlError> {
+        QueryTurn::wait(&self.places, self.limits.seconds).await
+    }
+
     /// Does work as a question: in its turn, on the threads of questions, and no longer
     /// than one may take.
     pub(crate) async fn limited<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, SqlError>> + Send + 'static,
     ) -> Result<T, SqlError> {
-        let wait = Duration::from_secs(self.limits.seconds);
-        let until = Instant::now() + wait;
-        let place = tokio::time::timeout_at(until, Arc::clone(&self.places).acquire_owned()).await;
-        // Whoever waited for others until then may ask the same again.
-        let Ok(Ok(place)) = place else { return Err(SqlError::Busy) };
+        let turn = self.turn().await?;
+        let until = turn.until();
         let work = async move {
             // Until it has ended, also where nobody waits for it any more.
-            let _place = place;
+            let _turn = turn;
             work.await
         };
         let done = tokio::time::timeout_at(until, self.threads.run(work)).await;
@@ -124,7 +132,6 @@ impl SqlEngine {
 
     async fn answer(&self, sql: &str, as_of: Option<AsOf>) -> Result<Answer, SqlError> {
         let context = self.context();
-        bounds::leave_out(&context);
         let state = context.state();
         let statement = statement::read_only(&state, sql)?;
         bounds::check(&statement)?;
@@ -156,7 +163,7 @@ impl SqlEngine {
     }
 
     /// How much a question may take.
-    pub(crate) const fn limits(&self) -> &SqlLimits {
+    pub const fn limits(&self) -> &SqlLimits {
         &self.limits
     }
 

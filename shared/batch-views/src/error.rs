@@ -1,11 +1,12 @@
 //! What can go wrong with a question.
 
 use deltalake::{DeltaTableError, arrow::error::ArrowError, datafusion::error::DataFusionError};
+use serde::{Deserialize, Serialize};
 use tidemill_domain::Code;
 use tidemill_lake_tables::{LakeError, LakeErrorKind};
 
 /// Why a question is not answered.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum SqlError {
     /// It is no SQL, or names what is not there.
     #[error("{0}")]
@@ -37,9 +38,6 @@ pub enum SqlError {
     /// The text is too long.
     #[error("a question is at most {0} bytes long")]
     TooLong(usize),
-    /// It uses what makes values of any size, which the pool of memory does not count.
-    #[error("{0} is not answered here: it can make a value of any size")]
-    LeftOut(String),
     /// It has too many operators.
     #[error("a question has at most {0} operators and keywords")]
     TooManyOperators(usize),
@@ -64,6 +62,14 @@ pub enum SqlError {
     /// Too many others are being answered.
     #[error("too many questions are being answered")]
     Busy,
+    /// The system has no room for its process.
+    #[error("no process can be started for the question: {0}")]
+    NoProcess(String),
+    /// Its process was ended by somebody else, with this signal.
+    #[error(
+        "its process was ended by signal {0}, as the system does where memory runs out: ask for less, or once more"
+    )]
+    Killed(i32),
     /// It went wrong on the way, by its values.
     #[error("{0}")]
     Failed(String),
@@ -89,7 +95,6 @@ impl SqlError {
         match self {
             Self::Invalid(_)
             | Self::TooLong(_)
-            | Self::LeftOut(_)
             | Self::TooManyOperators(_)
             | Self::TooManyRelations(_)
             | Self::TooManyGroupingSets(_) => Code::InvalidSql,
@@ -99,7 +104,8 @@ impl SqlError {
             Self::TooManyRows(_) | Self::TooManyBytes(_) => Code::AnswerTooLarge,
             Self::TookTooLong(_) | Self::OutOfMemory(_) => Code::SqlTooCostly,
             Self::Busy => Code::Busy,
-            Self::Failed(_) | Self::Broken => Code::SqlFailed,
+            Self::NoProcess(_) => Code::Unavailable,
+            Self::Failed(_) | Self::Broken | Self::Killed(_) => Code::SqlFailed,
             Self::Damaged { .. } => Code::LakeDamaged,
             Self::Lake(error) => error.code(),
         }
@@ -137,6 +143,16 @@ fn without_places(text: &str) -> String {
     text.split_whitespace().map(last).collect::<Vec<_>>().join(" ")
 }
 
+/// The most characters of an engine's words: they may hold a value of the question.
+const LONGEST: usize = 2000;
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{} …", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
 /// The setting that DataFusion names where questions have filled their share of the disk.
 const DISK_LIMIT: &str = "datafusion.runtime.max_temp_directory_size";
 
@@ -147,15 +163,15 @@ impl From<DataFusionError> for SqlError {
             matches!(error, E::ObjectStore(_) | E::IoError(_) | E::ParquetError(_))
         };
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(reason) => Self::OutOfMemory(reason.clone()),
+            DataFusionError::ResourcesExhausted(reason) => Self::OutOfMemory(short(reason)),
             // The limit of the disk is told as any failure of a file.
-            _ if error.strip_backtrace().contains(DISK_LIMIT) => Self::OutOfMemory(error.strip_backtrace()),
+            _ if error.strip_backtrace().contains(DISK_LIMIT) => Self::OutOfMemory(short(&error.strip_backtrace())),
             DataFusionError::SQL(..)
             | DataFusionError::Plan(_)
             | DataFusionError::SchemaError(..)
-            | DataFusionError::NotImplemented(_) => Self::Invalid(error.strip_backtrace()),
+            | DataFusionError::NotImplemented(_) => Self::Invalid(short(&error.strip_backtrace())),
             root if is_of_store(root) => Self::Lake(error.into()),
-            _ => Self::Failed(error.strip_backtrace()),
+            _ => Self::Failed(short(&error.strip_backtrace())),
         }
     }
 }
@@ -168,6 +184,6 @@ impl From<DeltaTableError> for SqlError {
 
 impl From<ArrowError> for SqlError {
     fn from(error: ArrowError) -> Self {
-        Self::Failed(error.to_string())
+        Self::Failed(short(&error.to_string()))
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 pub use customers::Customers;
 pub use dialect::SqlDialect;
 pub use engine::{
-    Answer, AsOf, ColumnState, ResultFormat, SqlEngine, SqlLimits, TableListing, TableState, UnreadableTable,
+    Answer, AsOf, ColumnState, QueryTurn, ResultFormat, SqlEngine, SqlLimits, TableListing, TableState, UnreadableTable,
 };
 pub use error::SqlError;
 pub use gold::{Gold, RebuiltDays, RebuiltFolder, RebuiltTable, RefreshStep, RefreshTold, Refreshed};

@@ -3,7 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use tidemill_definitions::{from_yaml, read_folder};
 
@@ -12,6 +15,7 @@ use crate::{
     odcs::{WrittenContract, WrittenRule, WrittenTable},
     rule::{Rule, RuleSeverity},
     shipped::SHIPPED,
+    sql_check::SqlCheck,
     written::WrittenCheck,
 };
 
@@ -36,8 +40,10 @@ pub struct DataContract {
     pub table: String,
     /// The columns.
     pub columns: Vec<ContractColumn>,
-    /// The rules that the lake asks.
+    /// The rules that the lake asks of each row.
     pub rules: Vec<Rule>,
+    /// The questions that it asks of its tables.
+    pub checks: Vec<SqlCheck>,
 }
 
 /// A column as its contract has it.
@@ -77,58 +83,79 @@ impl DataContract {
         if path.split('/').count() != 2 {
             return wrong("physicalName:", format!("`{path}` is no table; write for instance silver/events"));
         }
-        let rules = rules(&table, &path).map_err(|(place, reason)| ContractError::at(file, text, &place, reason))?;
+        let TableRules { rules, checks } =
+            rules(&table, &path).map_err(|(place, reason)| ContractError::at(file, text, &place, reason))?;
         let column = |column: crate::odcs::WrittenColumn| ContractColumn {
             name: column.name,
             kind: column.physical_type.unwrap_or_default(),
             required: column.required,
         };
         let columns = table.properties.into_iter().map(column).collect();
-        Ok(Self { id, version, table: path, columns, rules })
+        Ok(Self { id, version, table: path, columns, rules, checks })
     }
 }
 
 /// The place that is wrong, and why.
 type RuleFault = (String, String);
 
-fn rules(table: &WrittenTable, path: &str) -> Result<Vec<Rule>, RuleFault> {
+/// The rules of a table, as far as the lake asks them.
+#[derive(Default)]
+struct TableRules {
+    rules: Vec<Rule>,
+    checks: Vec<SqlCheck>,
+}
+
+fn rules(table: &WrittenTable, path: &str) -> Result<TableRules, RuleFault> {
+    let mut all = TableRules::default();
+    let mut names = BTreeSet::new();
     let of_columns = table.properties.iter().flat_map(|column| &column.quality);
-    let ours = |rule: &&WrittenRule| rule.engine.as_deref().is_some_and(|engine| ENGINES.contains(&engine));
-    let mut rules: Vec<Rule> = Vec::new();
-    for written in table.quality.iter().chain(of_columns).filter(ours) {
-        let rule = rule(written, path)?;
-        if rules.iter().any(|known| known.name() == rule.name()) {
-            return Err((format!("name: {}", rule.name()), format!("the rule `{}` is there twice", rule.name())));
+    for written in table.quality.iter().chain(of_columns) {
+        let name = if written.is_sql() {
+            let name = name(written)?;
+            let check = written.sql_check(name.clone()).map_err(|reason| fault(&name, &reason))?;
+            all.checks.push(check);
+            name
+        } else if written.engine.as_deref().is_some_and(|engine| ENGINES.contains(&engine)) {
+            let name = name(written)?;
+            all.rules.push(rule(written, name.clone(), path).map_err(|reason| fault(&name, &reason))?);
+            name
+        } else {
+            continue;
+        };
+        if !names.insert(name.clone()) {
+            return Err((format!("name: {name}"), format!("the rule `{name}` is there twice")));
         }
-        rules.push(rule);
     }
-    match rules.len() > MOST_RULES {
+    match all.rules.len() > MOST_RULES || all.checks.len() > MOST_RULES {
         true => Err(("quality:".into(), format!("a contract has at most {MOST_RULES} rules"))),
-        false => Ok(rules),
+        false => Ok(all),
     }
 }
 
-fn rule(written: &WrittenRule, path: &str) -> Result<Rule, RuleFault> {
-    let WrittenRule { name, severity, implementation, engine: _ } = written;
-    let Some(name) = name.clone().filter(|name| is_name(name)) else {
+fn fault(name: &str, reason: &str) -> RuleFault {
+    (format!("name: {name}"), format!("rule `{name}`: {reason}"))
+}
+
+fn name(written: &WrittenRule) -> Result<String, RuleFault> {
+    written.name.clone().filter(|name| is_name(name)).ok_or_else(|| {
         let reason = format!("a rule has a name of 1 to {MOST_NAME_BYTES} letters of ASCII, digits, `_`, `-` and `.`");
-        return Err(("engine:".into(), reason));
-    };
-    let place = format!("name: {name}");
-    let wrong = |reason: String| (place.clone(), format!("rule `{name}`: {reason}"));
+        let place = if written.is_sql() { "type: sql" } else { "engine:" };
+        (place.into(), reason)
+    })
+}
+
+fn rule(written: &WrittenRule, name: String, path: &str) -> Result<Rule, String> {
+    let WrittenRule { severity, implementation, .. } = written;
     if path != JUDGED {
-        return Err(wrong(
-            "the lake asks the rows of silver.events alone; for other tables write a rule of type sql".into(),
-        ));
+        return Err("the lake asks the rows of silver.events alone; for other tables write a rule of type sql".into());
     }
     let severity: RuleSeverity = match severity {
-        Some(severity) => severity.parse().map_err(wrong)?,
-        None => return Err(wrong("`severity` is missing: warn, quarantine or fail".into())),
+        Some(severity) => severity.parse()?,
+        None => return Err("`severity` is missing: warn, quarantine or fail".into()),
     };
-    let Some(implementation) = implementation.clone() else { return Err(wrong("`implementation` is missing".into())) };
-    let implementation = yaml_serde::from_value::<WrittenCheck>(implementation);
-    let mut written = implementation.map_err(|error| wrong(error.to_string()))?;
-    let check = written.check().map_err(wrong)?;
+    let implementation = implementation.clone().ok_or("`implementation` is missing")?;
+    let mut written: WrittenCheck = yaml_serde::from_value(implementation).map_err(|error| error.to_string())?;
+    let check = written.check()?;
     Ok(Rule::new(name, severity, written.types, check, written.pointer))
 }
 

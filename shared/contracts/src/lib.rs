@@ -16,6 +16,7 @@ mod odcs;
 mod quality;
 mod rule;
 mod shipped;
+mod sql_check;
 mod standard;
 mod written;
 
@@ -26,4 +27,5 @@ pub use event::JudgedEvent;
 pub use judge::{EventJudge, RuleSet, Verdict};
 pub use quality::{PartSet, QualityRules, Score, ToldContacts};
 pub use rule::{Rule, RuleSeverity};
+pub use sql_check::{CheckBound, SqlCheck};
 pub use standard::{is_email, standard_email, standard_phone};

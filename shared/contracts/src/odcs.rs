@@ -43,9 +43,21 @@ pub(crate) struct WrittenColumn {
 
 /// A rule; of engines that are not ours nothing more is read.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct WrittenRule {
     pub(crate) name: Option<String>,
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<String>,
     pub(crate) engine: Option<String>,
     pub(crate) severity: Option<String>,
     pub(crate) implementation: Option<Value>,
+    pub(crate) query: Option<String>,
+    pub(crate) must_be: Option<Value>,
+    pub(crate) must_not_be: Option<Value>,
+    pub(crate) must_be_greater_than: Option<Value>,
+    pub(crate) must_be_greater_or_equal_to: Option<Value>,
+    pub(crate) must_be_less_than: Option<Value>,
+    pub(crate) must_be_less_or_equal_to: Option<Value>,
+    pub(crate) must_be_between: Option<Value>,
+    pub(crate) must_not_be_between: Option<Value>,
 }

@@ -22,6 +22,7 @@ shipped! {
     "gold.daily_sales.yaml",
     "gold.order_metrics.yaml",
     "gold.product_views.yaml",
+    "gold.quality.yaml",
     "gold.sales_metrics.yaml",
     "gold.tidemill_check.yaml",
     "silver.customers.yaml",

@@ -47,28 +47,24 @@ impl Metrics {
     /// Reads every definition of a folder, or the defaults without one. The suite's own
     /// come on top.
     pub fn load(folder: Option<&Path>) -> Result<Self, DefinitionError> {
-        let metrics = Self::parse(&Self::texts(folder)?)?;
-        if metrics.is_empty() {
-            let folder = folder.map(|f| f.display().to_string()).unwrap_or_default();
-            return Err(DefinitionError::new(&folder, None, "holds no metric definitions (*.yaml)"));
-        }
-        Self::with_own(metrics)
+        Self::of_files(&Self::files(folder)?)
     }
 
     /// The files of a folder, or the defaults without one: names and texts.
-    pub fn texts(folder: Option<&Path>) -> Result<Vec<(String, String)>, DefinitionError> {
-        match folder {
-            Some(folder) => read_folder(folder),
-            None => Ok(DEFAULTS.map(|(file, text)| (file.to_owned(), text.to_owned())).to_vec()),
+    pub fn files(folder: Option<&Path>) -> Result<Vec<(String, String)>, DefinitionError> {
+        let Some(folder) = folder else {
+            return Ok(DEFAULTS.map(|(file, text)| (file.to_owned(), text.to_owned())).to_vec());
+        };
+        let files = read_folder(folder)?;
+        if files.is_empty() {
+            let folder = folder.display().to_string();
+            return Err(DefinitionError::new(&folder, None, "holds no metric definitions (*.yaml)"));
         }
+        Ok(files)
     }
 
-    /// The metrics of these files, and the suite's own.
-    pub fn of_texts(files: &[(String, String)]) -> Result<Self, DefinitionError> {
-        Self::with_own(Self::parse(files)?)
-    }
-
-    fn parse(files: &[(String, String)]) -> Result<Vec<MetricDefinition>, DefinitionError> {
+    /// The definitions of these [files](Self::files). The suite's own come on top.
+    pub fn of_files(files: &[(String, String)]) -> Result<Self, DefinitionError> {
         let mut metrics: Vec<MetricDefinition> = Vec::with_capacity(files.len());
         for (file, text) in files {
             let definition = MetricDefinition::parse(file, text)?;
@@ -81,10 +77,6 @@ impl Metrics {
         for ((file, text), metric) in files.iter().zip(&metrics) {
             totals::check(file, text, metric, &metrics)?;
         }
-        Ok(metrics)
-    }
-
-    fn with_own(mut metrics: Vec<MetricDefinition>) -> Result<Self, DefinitionError> {
         for (file, text) in OWN {
             let own = MetricDefinition::parse(file, text)?;
             if metrics.iter().all(|metric| metric.name != own.name) {

@@ -25,15 +25,15 @@ impl QualityMeasured {
     pub const SERVICE: &str = "lake";
 }
 
-/// A figure of a table.
+/// A figure of a table, as it is kept and told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredFigure {
     /// What was measured, for instance `high_quality_share`.
     pub measure: String,
-    /// The contract of the rule whose failed rows it counts.
+    /// The contract of `rule`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<String>,
-    /// That rule.
+    /// The rule whose failed rows it counts, or whose answer it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
     /// What becomes of rows that break it.

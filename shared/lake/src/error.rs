@@ -6,12 +6,13 @@ use deltalake::{
     DeltaTableError, ObjectStoreError, arrow::error::ArrowError, datafusion::error::DataFusionError,
     kernel::transaction::TransactionError, parquet::errors::ParquetError,
 };
+use serde::{Deserialize, Serialize};
 use tidemill_domain::{Code, Outage};
 
 use crate::sound::EmptyLog;
 
 /// What kind of fault it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LakeErrorKind {
     /// The store is away, or too slow. It may pass.
     Away,
@@ -34,7 +35,7 @@ pub enum LakeErrorKind {
 }
 
 /// An error of a table.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
 #[error("{}: {table}: {reason}", self.code().as_str())]
 pub struct LakeError {
     kind: LakeErrorKind,

@@ -22,6 +22,8 @@ pub(crate) struct QualityConfig {
     pub(crate) high_quality_share: f64,
     /// Duplicates are looked for in folders with up to this many rows.
     pub(crate) duplicates_rows: u64,
+    /// Seconds between two times that the questions of contracts are asked; 0 asks none.
+    pub(crate) checks_every_seconds: u32,
 }
 
 impl Default for QualityConfig {
@@ -33,6 +35,7 @@ impl Default for QualityConfig {
             high_score: 0.8,
             high_quality_share: 0.9,
             duplicates_rows: 2_000_000,
+            checks_every_seconds: 3600,
         }
     }
 }
@@ -41,6 +44,11 @@ impl QualityConfig {
     /// Between two measurements, where there are any.
     pub(crate) fn every(self) -> Option<Duration> {
         (self.every_seconds > 0).then(|| Duration::from_secs(self.every_seconds.into()))
+    }
+
+    /// Between two times that questions of contracts are asked, if ever.
+    pub(crate) fn checks_every(self) -> Option<Duration> {
+        (self.checks_every_seconds > 0).then(|| Duration::from_secs(self.checks_every_seconds.into()))
     }
 
     /// What is counted.

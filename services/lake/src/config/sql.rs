@@ -16,9 +16,10 @@ pub(crate) struct SqlConfig {
     pub(crate) rows: u32,
     /// Megabytes of an answer.
     pub(crate) answer_megabytes: u32,
-    /// Megabytes of memory of all questions, and of gold; what needs more goes to disk.
+    /// Megabytes of memory of all questions together, an equal part each; what needs more goes to disk. Gold may
+    /// take as much.
     pub(crate) memory_megabytes: u32,
-    /// Megabytes on disk.
+    /// Megabytes on disk of all questions together, an equal part each; gold may take as much.
     pub(crate) spill_megabytes: u32,
     /// The folder for that; without it, the system's for temporary files.
     pub(crate) spill_folder: Option<PathBuf>,
@@ -52,6 +53,7 @@ impl SqlConfig {
             spill_bytes: u64::from(self.spill_megabytes) << 20,
             spill_folder: self.spill_folder.clone(),
             at_once: self.at_once.into(),
+            ..SqlLimits::default()
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tidemill_batch_views::QualityFigure;
 use tidemill_domain::Timestamp;
+use tidemill_events::MeasuredFigure;
 use tidemill_service::Problem;
 use utoipa::{IntoParams, ToSchema};
 
@@ -42,7 +43,7 @@ struct FigureEntry {
     /// The contract of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     contract: Option<String>,
-    /// The rule whose failed rows it counts.
+    /// The rule whose failed rows it counts, or whose answer it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
     /// What becomes of rows that break the rule: `warn`, `quarantine` or `fail`.
@@ -64,8 +65,8 @@ struct FigureEntry {
 
 impl From<QualityFigure> for FigureEntry {
     fn from(figure: QualityFigure) -> Self {
-        let QualityFigure { table, measure, contract, rule, severity, value, checked, threshold, good, version } =
-            figure;
+        let QualityFigure { table, version, figure } = figure;
+        let MeasuredFigure { measure, contract, rule, severity, value, checked, threshold, good } = figure;
         Self { table, measure, contract, rule, severity, value, checked, threshold, good, version }
     }
 }

@@ -6,9 +6,9 @@ mod tests;
 use std::sync::Arc;
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{Path, Query, Request, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -16,6 +16,8 @@ use tidemill_batch_views::{AsOf, MetricPlan, ResultFormat, Scope, SqlDialect, Sq
 use tidemill_domain::Code;
 use tidemill_service::{FieldError, Problem};
 use utoipa::{IntoParams, ToSchema};
+
+use crate::sql::SqlProcesses;
 
 /// Why a question is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +57,12 @@ impl SqlRequestError {
             Self::Sql(error) => match error {
                 SqlError::UnknownTable { .. } | SqlError::NoSuchVersion { .. } => StatusCode::NOT_FOUND,
                 SqlError::NotReadOnly => StatusCode::FORBIDDEN,
-                SqlError::Lake(_) | SqlError::Damaged { .. } | SqlError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                SqlError::Lake(_) | SqlError::Damaged { .. } | SqlError::Busy | SqlError::NoProcess(_) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
                 SqlError::Invalid(_)
                 | SqlError::VersionOfSeveral(_)
                 | SqlError::TooLong(_)
-                | SqlError::LeftOut(_)
                 | SqlError::TooManyOperators(_)
                 | SqlError::TooManyRelations(_)
                 | SqlError::TooManyGroupingSets(_)
@@ -68,6 +71,7 @@ impl SqlRequestError {
                 | SqlError::TookTooLong(_)
                 | SqlError::OutOfMemory(_)
                 | SqlError::Failed(_)
+                | SqlError::Killed(_)
                 | SqlError::Broken => StatusCode::UNPROCESSABLE_ENTITY,
             },
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -86,6 +90,10 @@ impl SqlRequestError {
             }
             // The title says it.
             Self::Sql(SqlError::Lake(_)) => problem.retry_after(5),
+            // Why is in the log, with the program's place.
+            Self::Sql(SqlError::NoProcess(_)) => {
+                problem.detail("no process can be started for the question").retry_after(1)
+            }
             Self::Sql(SqlError::Busy) => problem.detail(self.to_string()).retry_after(1),
             Self::Invalid(error) => problem.errors(vec![error.clone()]),
             other => problem.detail(other.to_string()),
@@ -129,13 +137,20 @@ pub(crate) struct SqlQuestion {
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ))]
-pub(crate) async fn sql(State(engine): State<Arc<SqlEngine>>, request: Request) -> Result<Response, SqlRequestError> {
+pub(crate) async fn sql(
+    State(processes): State<Arc<SqlProcesses>>,
+    request: Request,
+) -> Result<Response, SqlRequestError> {
     let question = read(request).await?;
     let at = question.at.map(|at| at.parse::<AsOf>()).transpose().map_err(|e| SqlRequestError::wrong("/at", e))?;
     let format = question.format.map(|format| format.parse::<ResultFormat>()).transpose();
     let format = format.map_err(|e| SqlRequestError::wrong("/format", e))?.unwrap_or_default();
-    let answer = engine.query(&question.sql, at).await?.write(format)?;
-    Ok(([(header::CONTENT_TYPE, format.media_type())], answer).into_response())
+    let answer = processes.query(question.sql, at, format).await?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
+        (header::CONTENT_LENGTH, answer.bytes().into()),
+    ];
+    Ok((headers, Body::from_stream(answer.chunks())).into_response())
 }
 
 async fn read(request: Request) -> Result<SqlQuestion, SqlRequestError> {

@@ -6,13 +6,14 @@ use axum::extract::FromRef;
 use tidemill_batch_views::{Gold, SqlEngine};
 use tidemill_domain::SharedClock;
 
-use crate::{committer::Committers, rebuild::Rebuilder, store::Store};
+use crate::{committer::Committers, rebuild::Rebuilder, sql::SqlProcesses, store::Store};
 
 /// Shared by all routes.
 #[derive(Clone)]
 pub(crate) struct LakeApi {
     pub(crate) committers: Committers,
     pub(crate) engine: Arc<SqlEngine>,
+    pub(crate) sql: Arc<SqlProcesses>,
     pub(crate) store: Store,
     pub(crate) clock: SharedClock,
     pub(crate) gold: Arc<Gold>,
@@ -22,6 +23,12 @@ pub(crate) struct LakeApi {
 impl FromRef<LakeApi> for Arc<SqlEngine> {
     fn from_ref(api: &LakeApi) -> Self {
         Self::clone(&api.engine)
+    }
+}
+
+impl FromRef<LakeApi> for Arc<SqlProcesses> {
+    fn from_ref(api: &LakeApi) -> Self {
+        Self::clone(&api.sql)
     }
 }
 

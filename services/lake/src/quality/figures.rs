@@ -3,6 +3,7 @@
 
 use tidemill_batch_views::{LagQuantiles, MeasuredTable, NewestEvents, QualityFigure, RuleCount};
 use tidemill_domain::Timestamp;
+use tidemill_events::MeasuredFigure;
 
 use crate::config::QualityConfig;
 
@@ -74,7 +75,7 @@ impl<'t> TableFigures<'t> {
         for RuleCount { rule, contract, severity, failed } in rules {
             let bound = if severity == "warn" { FigureBound::None } else { FigureBound::AtMost(0.0) };
             self.push("failed_rows", *failed as f64, bound);
-            if let Some(figure) = self.figures.last_mut() {
+            if let Some(QualityFigure { figure, .. }) = self.figures.last_mut() {
                 (figure.rule, figure.contract) = (Some(rule.clone()), contract.clone());
                 (figure.severity, figure.checked) = (Some(severity.clone()), Some(looked_at));
             }
@@ -114,8 +115,7 @@ impl<'t> TableFigures<'t> {
             FigureBound::AtMost(most) => (Some(most), Some(value <= most)),
             FigureBound::AtLeast(least) => (Some(least), Some(value >= least)),
         };
-        self.figures.push(QualityFigure {
-            table: self.table.to_owned(),
+        let figure = MeasuredFigure {
             measure: measure.to_owned(),
             contract: None,
             rule: None,
@@ -124,8 +124,8 @@ impl<'t> TableFigures<'t> {
             checked: self.checked,
             threshold,
             good,
-            version: self.version,
-        });
+        };
+        self.figures.push(QualityFigure { table: self.table.to_owned(), version: self.version, figure });
     }
 }
 
@@ -157,8 +157,8 @@ mod tests {
     fn told(table: &str, sums: &[(&str, f64)]) -> BTreeMap<String, (f64, Option<bool>)> {
         let now = Timestamp::saturating_from_millis(1_000_000);
         let figures = TableFigures::of(table, &measured(sums), QualityConfig::default(), now).done();
-        assert!(figures.iter().all(|figure| figure.threshold.is_some() == figure.good.is_some()));
-        figures.into_iter().map(|figure| (figure.measure, (figure.value, figure.good))).collect()
+        assert!(figures.iter().all(|QualityFigure { figure, .. }| figure.threshold.is_some() == figure.good.is_some()));
+        figures.into_iter().map(|QualityFigure { figure, .. }| (figure.measure, (figure.value, figure.good))).collect()
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         let now = Timestamp::EPOCH;
         let all = TableFigures::of("silver.quarantine", &measured(&[]), QualityConfig::default(), now);
         let all = all.rules(&[rule("warn"), rule("quarantine")], 9).done();
-        let rules: Vec<_> = all.iter().filter(|figure| figure.rule.is_some()).collect();
+        let rules: Vec<_> = all.iter().map(|all| &all.figure).filter(|figure| figure.rule.is_some()).collect();
         assert_eq!(rules.iter().map(|figure| figure.good).collect::<Vec<_>>(), [None, Some(false)]);
         assert!(rules.iter().all(|figure| (figure.value, figure.checked) == (3.0, Some(9))));
     }

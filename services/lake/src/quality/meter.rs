@@ -10,11 +10,10 @@ use tidemill_lake_tables::{
     tables::{QualityRow, SilverEvent},
 };
 
-use super::{error::QualityError, figures::TableFigures};
+use super::{ContractChecks, error::QualityError, figures::TableFigures, rules};
 use crate::{config::QualityConfig, store::Store};
 
 /// What measures.
-#[derive(Debug)]
 pub(crate) struct QualityMeter {
     pub(crate) config: QualityConfig,
     pub(crate) engine: Arc<SqlEngine>,
@@ -23,6 +22,7 @@ pub(crate) struct QualityMeter {
     pub(crate) properties: TableProperties,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
+    pub(crate) checks: Arc<ContractChecks>,
 }
 
 impl QualityMeter {
@@ -34,17 +34,34 @@ impl QualityMeter {
         now: Timestamp,
         before: Option<&MeasuredInterval>,
     ) -> Result<(), QualityError> {
+        // First of all: what is measured has everything up to there.
+        let positions = self.positions().await?;
         let mut tables = Vec::new();
         for path in self.engine.measured_paths() {
             let name = path.replace('/', ".");
-            let known = before.and_then(|before| before.figures.iter().find(|figure| figure.table == name));
-            if let Some(measured) = self.measure_table(&path, known.map(|figure| figure.version)).await? {
+            let since = before.and_then(|before| before.version_of(&name));
+            if let Some(measured) = self.measure_table(&path, since).await? {
                 tables.push((name, measured));
             }
         }
         let figures = self.figures(&tables, now).await?;
         let measured = MeasuredInterval { interval, time: now, figures };
-        self.keep(&measured).await
+        self.keep(&measured, positions).await
+    }
+
+    /// How far the log is in silver, as parts without rows.
+    async fn positions(&self) -> Result<Vec<TablePart>, QualityError> {
+        let silver = self.lake.table(&SilverEvent::TABLE, &self.properties).await?;
+        let of_silver = |partition| AppId::of(&SilverEvent::TABLE, partition);
+        let reached = silver.reached(self.bus.partitions().all().map(of_silver)).await?;
+        let mut parts = Vec::new();
+        for partition in self.bus.partitions().all() {
+            if let Some(reaches) = reached.get(&of_silver(partition)).copied().filter(|reaches| *reaches > 0) {
+                let rows = TableRows::<QualityRow<'static>>::new()?.take()?;
+                parts.push(TablePart { app: AppId::of(&QualityRow::TABLE, partition), reaches, rows });
+            }
+        }
+        Ok(parts)
     }
 
     async fn measure_table(&self, path: &str, since: Option<u64>) -> Result<Option<MeasuredTable>, QualityError> {
@@ -72,24 +89,36 @@ impl QualityMeter {
         // Whatever came was looked at: it is in silver, or held back.
         let held = of("silver.quarantine").map_or(0.0, |counts| counts.sum("held"));
         let looked_at = (silver.sum("checked") + held) as u64;
-        let figures = tables.iter().flat_map(|(name, measured)| {
+        let mut checks = self.checks.told();
+        let mut figures = Vec::new();
+        for (name, measured) in tables {
             let all = TableFigures::of(name, measured, self.config, now);
-            all.covering(&newest, now).rules(&measured.counts.rules, looked_at).done()
-        });
-        Ok(figures.collect())
+            let rules = rules::with_kept(&self.checks.contracts, name, &measured.counts.rules);
+            figures.extend(all.covering(&newest, now).rules(&rules, looked_at).done());
+            figures.extend(checks.extract_if(.., |check| check.table == *name));
+        }
+        // Of tables that are not measured themselves.
+        figures.extend(checks);
+        Ok(figures)
     }
 
-    /// Appends the figures to `gold.quality`, unless the interval is there.
-    async fn keep(&self, measured: &MeasuredInterval) -> Result<(), QualityError> {
+    /// Appends the figures to `gold.quality`, unless the interval is there, with how far the log was.
+    async fn keep(&self, measured: &MeasuredInterval, mut parts: Vec<TablePart>) -> Result<(), QualityError> {
         let MeasuredInterval { interval, time, figures } = measured;
+        let app = AppId::of_stream(&QualityRow::TABLE);
+        let table = self.lake.table(&QualityRow::TABLE, &self.properties).await?;
+        let mut appender = Appender::new(table, "interval");
+        if appender.reached(&app).await? >= *interval {
+            return Ok(());
+        }
         let Date { year, month, day } = (*time).into();
         let mut rows = TableRows::<QualityRow<'static>>::new()?;
-        for figure in figures {
+        for QualityFigure { table, version, figure } in figures {
             rows.push(&QualityRow {
                 interval: *interval,
                 time: *time,
-                layer: figure.table.split_once('.').map_or("", |(layer, _)| layer),
-                table: &figure.table,
+                layer: table.split_once('.').map_or("", |(layer, _)| layer),
+                table,
                 measure: &figure.measure,
                 contract: figure.contract.as_deref(),
                 rule: figure.rule.as_deref(),
@@ -98,17 +127,14 @@ impl QualityMeter {
                 checked: figure.checked.map(u64::cast_signed),
                 threshold: figure.threshold,
                 good: figure.good,
-                version: figure.version.cast_signed(),
+                version: version.cast_signed(),
                 year,
                 month,
                 day,
             });
         }
-        let app = AppId::of_stream(&QualityRow::TABLE);
-        let part = TablePart { app, reaches: *interval, rows: rows.take()? };
-        let table = self.lake.table(&QualityRow::TABLE, &self.properties).await?;
-        let mut appender = Appender::new(table, "interval");
-        let version = appender.append(&[part]).await?.version;
+        parts.push(TablePart { app, reaches: *interval, rows: rows.take()? });
+        let version = appender.append(&parts).await?.version;
         if version.is_multiple_of(self.properties.checkpoint_interval.into()) {
             // Nobody waits for it.
             if let Err(error) = appender.checkpoint().await {

@@ -29,7 +29,7 @@ fn event(measured: &MeasuredInterval, figures: &[QualityFigure]) -> Result<Measu
     let data = QualityMeasured {
         layer: table.split_once('.').map_or("", |(layer, _)| layer).into(),
         table: table.into(),
-        version: figures.first().map_or(0, |figure| figure.version),
+        version: measured.version_of(table).unwrap_or_default(),
         measured_at: measured.time,
         figures: figures.iter().map(told).collect(),
     };
@@ -39,17 +39,8 @@ fn event(measured: &MeasuredInterval, figures: &[QualityFigure]) -> Result<Measu
 }
 
 fn told(figure: &QualityFigure) -> MeasuredFigure {
-    let QualityFigure { measure, contract, rule, severity, value, checked, threshold, good, .. } = figure.clone();
-    MeasuredFigure {
-        measure,
-        contract,
-        rule,
-        severity,
-        value: (value * DIGITS).round() / DIGITS,
-        checked,
-        threshold,
-        good,
-    }
+    let figure = figure.figure.clone();
+    MeasuredFigure { value: (figure.value * DIGITS).round() / DIGITS, ..figure }
 }
 
 #[cfg(test)]
@@ -62,15 +53,17 @@ mod tests {
     fn a_table_is_told_once_in_an_interval() {
         let figure = |table: &str, measure: &str| QualityFigure {
             table: table.into(),
-            measure: measure.into(),
-            contract: None,
-            rule: None,
-            severity: None,
-            value: 1.0 / 3.0,
-            checked: Some(7),
-            threshold: None,
-            good: None,
             version: 4,
+            figure: MeasuredFigure {
+                measure: measure.into(),
+                contract: None,
+                rule: None,
+                severity: None,
+                value: 1.0 / 3.0,
+                checked: Some(7),
+                threshold: None,
+                good: None,
+            },
         };
         let figures = vec![
             figure("bronze.events", "rows"),

@@ -6,9 +6,11 @@ use tidemill_service::StartError;
 use super::{columns::SilverColumns, place::EventPlace};
 use crate::config::ContractsConfig;
 
-/// The contract of `silver.events`, how good an event is, and what more of it is a column.
+/// The contract of `silver.events`, those of all tables, how good an event is, and what
+/// more of it is a column.
 #[derive(Debug)]
 pub(crate) struct SilverRules {
+    pub(crate) contracts: ContractSet,
     pub(crate) judge: EventJudge,
     pub(crate) quality: QualityRules,
     pub(crate) columns: SilverColumns,
@@ -21,7 +23,7 @@ impl SilverRules {
         let missing = || StartError::new("there is no contract of silver.events");
         let judge = EventJudge::of(&contracts).ok_or_else(missing)?;
         let quality = QualityRules::load(config.quality.as_deref()).map_err(StartError::new)?;
-        Ok(Self { judge, quality, columns: SilverColumns::load(config.columns.as_deref())? })
+        Ok(Self { contracts, judge, quality, columns: SilverColumns::load(config.columns.as_deref())? })
     }
 
     /// Whether the data of events of this type are looked into.

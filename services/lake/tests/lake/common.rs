@@ -140,6 +140,12 @@ impl TestShop {
     }
 }
 
+fn config(toml: &str) -> Config {
+    let config: Config = tidemill_service::config::parse(toml).expect("the configuration parses");
+    // This program is one of tests.
+    config.with_sql_program(env!("CARGO_BIN_EXE_tidemill-lake"))
+}
+
 /// A lake on threads of its own.
 pub(crate) struct TestLake {
     /// Where it answers.
@@ -157,7 +163,7 @@ pub(crate) struct StartingLake {
 impl StartingLake {
     /// Begins to start it, and does not wait for that.
     pub(crate) fn begin(toml: &str) -> Self {
-        let config: Config = tidemill_service::config::parse(toml).expect("the configuration parses");
+        let config = config(toml);
         let context = Context::new("lake");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -176,7 +182,7 @@ impl StartingLake {
 
 impl TestLake {
     pub(crate) fn start(toml: &str) -> Self {
-        let config: Config = tidemill_service::config::parse(toml).expect("the configuration parses");
+        let config = config(toml);
         let context = Context::new("lake");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");

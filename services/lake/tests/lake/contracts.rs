@@ -142,7 +142,7 @@ async fn what_is_held_back_comes_back_once_whatever_happens_to_the_lake() {
 #[tokio::test(flavor = "multi_thread")]
 async fn contracts_say_what_the_tables_have() {
     let shop = TestShop::start().await;
-    let lake = shop.lake_with("[gold]\nevery_seconds = 1\n");
+    let lake = shop.lake_with("[gold]\nevery_seconds = 1\n[quality]\nevery_seconds = 1\nchecks_every_seconds = 1\n");
     shop.post(&[order(0)], None).await;
     shop.balanced(1).await;
     let contracts = ContractSet::load(None).expect("contracts");

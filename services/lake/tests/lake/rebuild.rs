@@ -1,6 +1,6 @@
 //! A layer comes back from the one below, whatever happens meanwhile.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, path::PathBuf};
 
 use serde_json::{Value, json};
 use tidemill_domain::{Clock, SystemClock};
@@ -61,6 +61,17 @@ pub(crate) async fn begin(shop: &TestShop, lake: &TestLake, layer: &str) -> (u16
 async fn newest(shop: &TestShop, lake: &TestLake) -> Value {
     let url = format!("http://{}/v1/rebuilds", lake.address);
     shop.http.get(url).send().await.expect("the lake answers").json().await.expect("JSON")
+}
+
+/// Waits until a rebuild has gone so many steps, or has ended.
+async fn stepped(shop: &TestShop, lake: &TestLake, steps: usize) {
+    let seen = RefCell::new(BTreeSet::new());
+    eventually("a rebuild goes on", DEADLINE, async || {
+        let now = newest(shop, lake).await;
+        seen.borrow_mut().insert(format!("{} {}", now["stage"], now["done"]));
+        (seen.borrow().len() > steps || now["phase"] != "running").then_some(())
+    })
+    .await;
 }
 
 /// Makes a layer anew, and answers what became of its tables.
@@ -159,13 +170,13 @@ async fn events_go_on_while_a_layer_is_made_anew_and_a_run_that_dies_can_be_repe
     let path = folder(&shop, "silver/order_lines");
     let lost = walk(&path).into_iter().next().expect("a file");
     std::fs::remove_file(lost).expect("is deleted");
-    for n in 0..6_u64 {
+    for n in 0..6 {
         let orders: Vec<Value> = (0..5).map(|of| order(&format!("more-{n}-{of}"), "c-1")).collect();
         shop.post(&orders, None).await;
         let (status, told) = begin(&shop, &lake, "silver").await;
         assert!(status == 202 || status == 409, "{told}");
-        // Any await of it may be the last one.
-        tokio::time::sleep(Duration::from_millis(n * 150)).await;
+        // Each time it gets a step further.
+        stepped(&shop, &lake, n).await;
         if n % 2 == 0 {
             lake.kill();
             lake = shop.lake();

@@ -52,7 +52,7 @@ pub(super) async fn write_inputs(
         let sql = "INSERT INTO generations (name, inputs, known_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
         sqlx::query(sql).bind(name.as_str()).bind(json).bind(now.millis()).execute(&mut *connection).await?;
         let texts: Vec<_> = inputs.definitions.iter().map(|of| (of.file.clone(), of.text.clone())).collect();
-        match Metrics::of_texts(&texts) {
+        match Metrics::of_files(&texts) {
             Ok(metrics) => {
                 for definition in metrics.iter() {
                     let metric = Metric::from(definition);

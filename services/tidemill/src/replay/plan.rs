@@ -102,8 +102,8 @@ impl ReplayPlan {
         let log = bus.extent(StreamName::Raw).await?;
         let (behind, begins_at) = start(bus, log, request.from).await?;
         let live_folder = settings.aggregation.definitions.metrics.as_deref();
-        let texts = Metrics::texts(request.definitions.or(live_folder)).map_err(StartError::new)?;
-        let metrics = Metrics::of_texts(&texts).map_err(StartError::new)?;
+        let texts = Metrics::files(request.definitions.or(live_folder)).map_err(StartError::new)?;
+        let metrics = Metrics::of_files(&texts).map_err(StartError::new)?;
         let live = Metrics::load(live_folder).map_err(StartError::new)?;
         let batches = log.1.saturating_sub(behind.max(log.0 - 1));
         let events = events(bus, behind.max(log.0 - 1), log.1).await?;

@@ -1,6 +1,6 @@
 //! Going back in time.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use chrono::DateTime;
 use deltalake::DeltaTable;
@@ -27,6 +27,15 @@ impl FromStr for AsOf {
     }
 }
 
+impl fmt::Display for AsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => version.fmt(f),
+            Self::Time(time) => time.fmt(f),
+        }
+    }
+}
+
 /// Takes a table back to where it was.
 pub(super) async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<AsOf>) -> Result<(), SqlError> {
     let loaded = match as_of {
@@ -37,11 +46,7 @@ pub(super) async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<As
             None => Ok(()),
         },
     };
-    let asked = match as_of {
-        Some(AsOf::Time(time)) => time.to_string(),
-        Some(AsOf::Version(version)) => version.to_string(),
-        None => String::new(),
-    };
+    let asked = as_of.map(|as_of| as_of.to_string()).unwrap_or_default();
     let none = |reason: String| SqlError::NoSuchVersion { table: path.replace('/', "."), asked, reason };
     if let Err(error) = loaded {
         return Err(none(error.to_string()));

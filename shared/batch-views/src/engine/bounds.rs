@@ -1,19 +1,15 @@
-//! What is refused before it is planned: planning has no limit of its own, and the pool of memory does not count
-//! single values.
+//! What is refused before it is planned: planning has no limit of its own but the process's, and a question that
+//! is too large for it is told so at once.
 
 use std::ops::ControlFlow;
 
 use deltalake::datafusion::{
     common::tree_node::TreeNodeRecursion,
     logical_expr::LogicalPlan,
-    prelude::SessionContext,
     sql::{
         parser::Statement,
         sqlparser::{
-            ast::{
-                DataType, Expr, Function, FunctionArguments, GroupByExpr, Query, Select, TableFactor, Visit as _,
-                Visitor,
-            },
+            ast::{Expr, GroupByExpr, Select, TableFactor, Visit as _, Visitor},
             dialect::GenericDialect,
             keywords::Keyword,
             tokenizer::{Token, Tokenizer},
@@ -29,22 +25,6 @@ pub(super) const MAX_RELATIONS: usize = 16;
 pub(super) const MAX_GROUPING_SETS: usize = 64;
 /// The most columns of a `rollup`.
 const MAX_ROLLUP: usize = 16;
-
-/// Functions that make a large value of a small number, or of the name of a type.
-const LEFT_OUT: [&str; 12] = [
-    "array_repeat",
-    "list_repeat",
-    "array_resize",
-    "list_resize",
-    "arrow_cast",
-    "arrow_try_cast",
-    "generate_series",
-    "range",
-    "repeat",
-    "lpad",
-    "rpad",
-    "space",
-];
 
 /// The most operators of a question: a chain of them is as deep as it is long, and each
 /// level of it takes room on the stack.
@@ -83,13 +63,7 @@ const fn is_value(keyword: Keyword) -> bool {
     matches!(keyword, Keyword::NULL | Keyword::TRUE | Keyword::FALSE)
 }
 
-/// Takes the functions out that are not answered; as tables, `range` and `generate_series` stay: they make their rows
-/// one batch after another.
-pub(super) fn leave_out(context: &SessionContext) {
-    LEFT_OUT.iter().for_each(|name| context.deregister_udf(name));
-}
-
-/// Refuses a question that would take too much before or beside what the limits count.
+/// Refuses a question that would take too much before the limits count.
 pub(super) fn check(statement: &Statement) -> Result<(), SqlError> {
     let mut bounds = Bounds::default();
     let checked = match statement {
@@ -121,14 +95,6 @@ struct Bounds {
 impl Visitor for Bounds {
     type Break = SqlError;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
-        // A value that doubles at each step is large after few.
-        if query.with.as_ref().is_some_and(|with| with.recursive) {
-            return ControlFlow::Break(SqlError::LeftOut("WITH RECURSIVE".into()));
-        }
-        ControlFlow::Continue(())
-    }
-
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<SqlError> {
         let GroupByExpr::Expressions(expressions, _) = &select.group_by else { return ControlFlow::Continue(()) };
         // Sets of several expressions are multiplied with each other.
@@ -146,16 +112,6 @@ impl Visitor for Bounds {
         }
         ControlFlow::Continue(())
     }
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<SqlError> {
-        let refused = match expression {
-            Expr::Function(function) => left_out(function),
-            Expr::Cast { data_type, .. } => sized(data_type),
-            Expr::TypedString(text) => sized(&text.data_type),
-            _ => None,
-        };
-        refused.map_or(ControlFlow::Continue(()), |what| ControlFlow::Break(SqlError::LeftOut(what)))
-    }
 }
 
 /// How many grouping sets an expression of a `GROUP BY` comes to.
@@ -167,27 +123,4 @@ fn grouping_sets(expression: &Expr) -> usize {
         _ => Some(1),
     }
     .unwrap_or(usize::MAX)
-}
-
-/// The function that is not answered, if this is one.
-fn left_out(function: &Function) -> Option<String> {
-    let name = function.name.0.last()?.as_ident()?.value.to_lowercase();
-    let FunctionArguments::List(list) = &function.args else { return None };
-    // The sketch takes its room at once, by a number that the question gives last.
-    let sketch = match name.as_str() {
-        "approx_percentile_cont" => Some(2),
-        "approx_percentile_cont_with_weight" => Some(3),
-        _ => None,
-    };
-    if sketch.is_some_and(|most| list.args.len() + usize::from(!function.within_group.is_empty()) > most) {
-        return Some(format!("{name} with a number of centroids"));
-    }
-    LEFT_OUT.contains(&name.as_str()).then_some(name)
-}
-
-/// The type, if values of it have a size that the question gives: `bigint[1000000000]`.
-fn sized(kind: &DataType) -> Option<String> {
-    let text = kind.to_string();
-    let is_sized = text.split('[').skip(1).any(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
-    is_sized.then(|| format!("the type {text:.100}"))
 }

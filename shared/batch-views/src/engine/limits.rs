@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// How much a question may take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SqlLimits {
     /// Seconds until its answer is there.
     pub seconds: u64,
@@ -19,6 +21,8 @@ pub struct SqlLimits {
     pub spill_folder: Option<PathBuf>,
     /// Questions that are answered at once.
     pub at_once: usize,
+    /// Threads at most that wait for files.
+    pub blocking_threads: usize,
 }
 
 impl Default for SqlLimits {
@@ -31,6 +35,7 @@ impl Default for SqlLimits {
             spill_bytes: 8 << 30,
             spill_folder: None,
             at_once: 2,
+            blocking_threads: 512,
         }
     }
 }

@@ -17,12 +17,13 @@ const STACK_BYTES: usize = 8 << 20;
 pub(super) struct QueryThreads(Option<Runtime>);
 
 impl QueryThreads {
-    /// One for each processor, and two at least.
-    pub(super) fn start() -> io::Result<Self> {
+    /// One for each processor, and two at least; beside them so many at most that wait for files.
+    pub(super) fn start(blocking: usize) -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let mut builder = Builder::new_multi_thread();
         let runtime = builder
             .worker_threads(processors.max(2))
+            .max_blocking_threads(blocking)
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .thread_name("sql")

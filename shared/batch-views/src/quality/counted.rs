@@ -148,8 +148,9 @@ impl CountedTable {
         let text = |text: &str| SqlDialect::DataFusion.text(text);
         match self.path {
             "silver/events" if has("warnings") => Some(format!(
-                "SELECT {file}, rule, NULL, {}, count(*) FROM (SELECT {file}, unnest(string_to_array(warnings, ',')) AS \
-                 rule FROM counted WHERE warnings IS NOT NULL AND warnings <> '') GROUP BY {file}, rule",
+                "SELECT {file}, rule, CAST(NULL AS VARCHAR), {}, count(*) FROM \
+                 (SELECT {file}, unnest(string_to_array(warnings, ',')) AS rule FROM counted \
+                 WHERE warnings IS NOT NULL AND warnings <> '') GROUP BY {file}, rule",
                 text("warn"),
             )),
             "silver/quarantine" => Some(format!(

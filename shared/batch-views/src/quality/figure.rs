@@ -2,39 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 use tidemill_domain::Timestamp;
+use tidemill_events::MeasuredFigure;
 use tidemill_lake_tables::{AppId, tables::QualityRow};
 
 use crate::{SqlEngine, SqlError, engine::answer_of};
 
-/// A figure of a table.
+/// A figure of a version of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QualityFigure {
     /// The table, for instance `silver.events`.
     pub table: String,
-    /// What was measured.
-    pub measure: String,
-    /// The contract of the rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contract: Option<String>,
-    /// The rule whose failed rows it counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    /// What becomes of rows that break the rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub severity: Option<String>,
-    /// The figure.
-    pub value: f64,
-    /// Rows that were looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checked: Option<u64>,
-    /// What the figure may not be beyond.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<f64>,
-    /// Whether it is on the right side of that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub good: Option<bool>,
-    /// Version of the table.
+    /// Its version.
     pub version: u64,
+    /// The figure, as it is told.
+    #[serde(flatten)]
+    pub figure: MeasuredFigure,
 }
 
 /// What was measured in an interval.
@@ -46,6 +28,13 @@ pub struct MeasuredInterval {
     pub time: Timestamp,
     /// The figures, by table.
     pub figures: Vec<QualityFigure>,
+}
+
+impl MeasuredInterval {
+    /// The version of a table that was measured. Answers to questions of its contract may be of earlier ones.
+    pub fn version_of(&self, table: &str) -> Option<u64> {
+        self.figures.iter().filter(|figure| figure.table == table).map(|figure| figure.version).max()
+    }
 }
 
 /// A row of `gold.quality`, as it is asked for.

@@ -20,6 +20,7 @@ fn those_that_come_with_the_lake_are_read() {
     let severe: Vec<&str> =
         events.rules.iter().filter(|rule| rule.severity() != RuleSeverity::Warn).map(Rule::name).collect();
     assert_eq!(severe, ["readable"], "nothing that the stream counts is held back");
+    assert!(contracts.iter().all(|contract| !contract.checks.is_empty()), "each table is asked something");
     for (file, text) in SHIPPED {
         let contract = DataContract::parse(file, text).expect("a contract");
         assert_eq!(*file, format!("{}.yaml", contract.table.replace('/', ".")));
@@ -72,6 +73,12 @@ fn what_is_wrong_is_told_with_its_line() {
     }
     let twice = format!("{CONTRACT}{}", &CONTRACT[CONTRACT.find("      - name: paid").expect("a rule")..]);
     assert!(told(&twice).contains("the rule `paid` is there twice"));
+    let sql = "      - {name: paid, type: sql, query: SELECT 1, mustBe: 0}\n";
+    assert!(told(&format!("{CONTRACT}{sql}")).contains("the rule `paid` is there twice"), "of any kind");
+    let nameless = "      - {type: sql, query: SELECT 1, mustBe: 0}\n";
+    assert!(told(&format!("{CONTRACT}{nameless}")).contains("a rule has a name of "));
+    let boundless = "      - {name: b, type: sql, query: SELECT 1}\n";
+    assert!(told(&format!("{CONTRACT}{boundless}")).contains("rule `b`: it needs one of mustBe"));
     // Rules of other engines are theirs.
     assert!(
         DataContract::parse("c.yaml", &CONTRACT.replace("engine: cel", "engine: soda"))

@@ -100,7 +100,7 @@ fn check(
     }
     let differs = |what| Err(ReplayError::Differs { name: name.clone(), what }.into());
     if let Some(folder) = &arguments.definitions {
-        let texts = tidemill_definitions::Metrics::texts(Some(folder))?;
+        let texts = tidemill_definitions::Metrics::files(Some(folder))?;
         let known = &record.inputs.definitions;
         let is_same = known.len() == texts.len() && known.iter().zip(&texts).all(|(of, (_, text))| of.text == *text);
         if !is_same {
