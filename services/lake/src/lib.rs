@@ -44,7 +44,8 @@ pub use sql::{SQL_PROCESS, answer_question};
 
 use crate::{
     beats::Beats, cold::ColdPlace, committer::Committers, openlineage::OpenLineage, quality::ContractChecks,
-    rebuild::Rebuilder, shared::Shared, silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit, views::LakeViews,
+    rebuild::Rebuilder, shared::Shared, silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit,
+    views::LakeViews,
 };
 
 /// The service.
