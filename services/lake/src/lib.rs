@@ -43,8 +43,17 @@ pub use config::Config;
 pub use sql::{SQL_PROCESS, answer_question};
 
 use crate::{
-    beats::Beats, cold::ColdPlace, committer::Committers, openlineage::OpenLineage, quality::ContractChecks,
-    rebuild::Rebuilder, shared::Shared, silver::SilverRules, store::Store, telemetry::Telemetry, unit::LakeUnit,
+    beats::Beats,
+    cold::ColdPlace,
+    committer::Committers,
+    openlineage::OpenLineage,
+    quality::{ContractChecks, QualityMeter},
+    rebuild::Rebuilder,
+    shared::Shared,
+    silver::SilverRules,
+    store::Store,
+    telemetry::Telemetry,
+    unit::LakeUnit,
     views::LakeViews,
 };
 
@@ -133,16 +142,28 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         bus: bus.clone(),
         store,
         committers,
-        telemetry: telemetry.clone(),
+        telemetry,
     });
-    let of_units = shared.clone();
-    let owned = tidemill_ownership::share(&context, &bus, units, move |lease| stage::run(of_units.clone(), lease));
+    take_share(&config, &context, units, shared, (views, meter), told);
+    Ok(Handle { address: server.address() })
+}
+
+/// Takes this replica's share of the work, until shutdown.
+fn take_share(
+    config: &Config,
+    context: &Context,
+    units: Vec<LakeUnit>,
+    shared: Arc<Shared>,
+    (views, meter): (LakeViews, QualityMeter),
+    told: (Telemetry, OpenLineage),
+) {
+    let (of_units, bus, telemetry) = (shared.clone(), shared.bus.clone(), told.0.clone());
+    let owned = tidemill_ownership::share(context, &bus, units, move |lease| stage::run(of_units.clone(), lease));
     let others = owned.clone();
     let is_ours = move || others.contains(LakeUnit::Upkeep);
     context.spawn("redrive", redrive::keep(context.clone(), shared, is_ours.clone()));
-    views.keep(&config, &context, is_ours, told);
-    quality::start(&context, meter, owned.clone());
+    views.keep(config, context, is_ours, told);
+    quality::start(context, meter, owned.clone());
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);
     context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_unit", LakeUnit::durable, lag));
-    Ok(Handle { address: server.address() })
 }

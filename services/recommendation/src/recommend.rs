@@ -12,15 +12,13 @@ use tidemill_domain::Timestamp;
 use tidemill_recommender::{BoughtTogether, Charted, Continuation, InteractionKind, Query, Recent, Recommendation};
 
 pub(crate) use self::list::{ListWanted, Recommended, VisitAsked, Why};
-use self::selection::Selection;
+use self::{list::CANDIDATES, selection::Selection};
 use crate::{
     learning::VisitorId,
     model::{Charts, ModelState},
     rules::{FallbackKind, RecommendationRules, VisitStrategy},
 };
 
-/// Items of the index that rules may choose from.
-const CANDIDATES: usize = 300;
 /// Items of a visit that say which categories it is about.
 const LATEST: usize = 10;
 

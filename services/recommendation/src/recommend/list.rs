@@ -4,6 +4,9 @@ use std::collections::HashSet;
 
 use crate::learning::VisitorId;
 
+/// Items of one kind that rules may choose from.
+pub(super) const CANDIDATES: usize = 300;
+
 /// Why an item is recommended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Why {

@@ -2,10 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{
-    CANDIDATES,
-    list::{ListWanted, Recommended, Why},
-};
+use super::list::{CANDIDATES, ListWanted, Recommended, Why};
 use crate::{model::ModelState, rules::RecommendationRules};
 
 /// The items of an answer so far. What is offered first goes first.
