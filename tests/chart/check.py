@@ -38,7 +38,7 @@ VALUES = {
     "lake": [HERE / "values" / "lake.yaml"],
 }
 # Secrets that a variant's user brings along.
-GIVEN = {"lake": {"lake-bucket"}, "external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"}}
+GIVEN = {"lake": {"lake-bucket", "catalogue"}, "external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"}}
 
 
 class Report:
