@@ -47,6 +47,8 @@ impl SqlProcess {
     pub(super) fn start(program: &Path, folder: Option<WorkFolder>) -> Result<Self, SqlError> {
         let mut command = Command::new(program);
         command.arg(SQL_PROCESS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        // Where the lake is to tell backtraces, one would follow its last words, and be kept in their place.
+        command.env("RUST_BACKTRACE", "0");
         if let Some(folder) = &folder {
             command.current_dir(folder.path());
         }
