@@ -141,8 +141,8 @@ impl StreamName {
             Self::Raw => 1,
             Self::Enriched => 2,
             Self::Metrics | Self::Dlq => 4,
-            Self::Late | Self::Profiles | Self::Generations => 8,
-            Self::Alerts | Self::Redrive | Self::Measured => 16,
+            Self::Late | Self::Profiles => 8,
+            Self::Alerts | Self::Redrive | Self::Measured | Self::Generations => 16,
         }
     }
 

@@ -61,7 +61,8 @@ pub(crate) async fn order(
             if !force {
                 wait_for(reporting, generation).await?;
             }
-            reporting.store.cut_over(&order, &versions).await?
+            let changes = reporting.store.cut_over(&order, &versions).await?;
+            changes.ok_or_else(|| Error::UnknownGeneration(generation.into()))?
         }
         GenerationAct::Rollback => {
             reporting.store.roll_back(&order, &versions(reporting, generation, metrics).await?).await?

@@ -10,7 +10,7 @@ pub(super) mod tests;
 pub(crate) use retire::Retired;
 pub(crate) use sides::ComparedModel;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_definitions::Metrics;
@@ -44,8 +44,7 @@ pub(super) async fn write_inputs(
     fold: &GenerationsFold,
     now: Timestamp,
 ) -> Result<GenerationsFold, Error> {
-    let rows = sqlx::query("SELECT name FROM generations WHERE retired_at IS NOT NULL").fetch_all(&mut *connection);
-    let retired: BTreeSet<String> = rows.await?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let retired = served::retired(connection).await?;
     let fold = fold.clone().without(|name| retired.contains(name));
     for (name, inputs) in &fold.inputs {
         let json = serde_json::to_string(inputs).map_err(|_| Error::Malformed("inputs"))?;

@@ -25,3 +25,11 @@ fn what_varies_in_a_subject_has_a_name() {
         assert_eq!(stream.subjects().matches('*').count(), stream.parameters().len(), "{stream}");
     }
 }
+
+/// The chart asks for a volume of two and a half times what the log may take, and the server
+/// sets aside what every stream may take.
+#[test]
+fn all_streams_together_fit_into_two_and_a_half_times_the_log() {
+    let sixteenths: u64 = StreamName::ALL.iter().map(|stream| 16 / stream.share()).sum();
+    assert!(sixteenths <= 40, "{sixteenths} sixteenths of the log");
+}

@@ -1,6 +1,6 @@
 //! Which version of a metric is served, and who changed that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_store::Error;
@@ -23,14 +23,18 @@ impl Store {
         pointers(&mut *self.database.pool().acquire().await?).await
     }
 
-    /// Puts metrics on these versions, all at one moment; answers what has changed.
+    /// Puts metrics on these versions, all at one moment; answers what has changed. Nothing
+    /// of a generation that was retired meanwhile.
     pub(crate) async fn cut_over(
         &self,
         order: &GenerationOrder,
         versions: &BTreeMap<String, String>,
-    ) -> Result<Vec<ServedChange>, Error> {
+    ) -> Result<Option<Vec<ServedChange>>, Error> {
         let mut tx = self.database.begin().await?;
         lock(&mut tx).await?;
+        if retired(&mut tx).await?.contains(&order.generation) {
+            return Ok(None);
+        }
         let served = pointers(&mut tx).await?;
         let mut changes = Vec::new();
         for (metric, version) in versions {
@@ -41,10 +45,11 @@ impl Store {
         }
         write(&mut tx, order, &changes).await?;
         tx.commit().await?;
-        Ok(changes)
+        Ok(Some(changes))
     }
 
     /// Puts metrics that are on a generation back on what was served before: these, or all.
+    /// Where that was retired, they are put on the live totals.
     pub(crate) async fn roll_back(
         &self,
         order: &GenerationOrder,
@@ -52,13 +57,15 @@ impl Store {
     ) -> Result<Vec<ServedChange>, Error> {
         let mut tx = self.database.begin().await?;
         lock(&mut tx).await?;
-        let served = pointers(&mut tx).await?;
+        let (served, retired) = (pointers(&mut tx).await?, retired(&mut tx).await?);
+        let is_gone = |version: &String| version.split_once('@').is_some_and(|(_, of)| retired.contains(of));
         let mut changes = Vec::new();
         for (metric, version) in versions.iter().filter(|(metric, version)| served.get(*metric) == Some(*version)) {
             let sql = "SELECT before FROM generation_changes WHERE metric = $1 AND after = $2 AND kind = 'cutover'
                        ORDER BY number DESC LIMIT 1";
             let row = sqlx::query(sql).bind(metric.clone()).bind(version.clone()).fetch_optional(&mut *tx).await?;
-            let after: String = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+            let before: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
+            let after = before.filter(|version| !is_gone(version)).unwrap_or_default();
             changes.push(ServedChange { metric: metric.clone(), before: version.clone(), after });
         }
         write(&mut tx, order, &changes).await?;
@@ -96,6 +103,12 @@ pub(super) async fn lock(connection: &mut AnyConnection) -> Result<(), Error> {
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The names of the generations that were retired.
+pub(super) async fn retired(connection: &mut AnyConnection) -> Result<BTreeSet<String>, Error> {
+    let rows = sqlx::query("SELECT name FROM generations WHERE retired_at IS NOT NULL").fetch_all(connection).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 pub(super) async fn pointers(connection: &mut AnyConnection) -> Result<Pointers, Error> {
