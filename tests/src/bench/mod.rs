@@ -8,6 +8,7 @@ mod growing;
 mod growth;
 mod history;
 mod lake;
+mod latency;
 mod machine;
 mod nexmark;
 mod overload;
@@ -22,10 +23,7 @@ mod suite;
 mod usage;
 mod visits;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::path::{Path, PathBuf};
 
 use tidemill_domain::{Clock, SystemClock, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use self::{
     asking::AnswerTimes,
     lake::{LakeFigures, lake},
+    latency::{LatencyFigures, latency},
     nexmark::{NexmarkFigures, nexmark},
     recommend::{RecommendFigures, RecommendLoad, recommend},
 };
@@ -47,6 +46,7 @@ pub use suite::StoreKind;
 
 use self::{
     generator::{Load, LoadGenerator, LoadReport},
+    latency::TimedLoad,
     machine::rounded,
     relay::RelayReport,
     report::{JobFigures, float},
@@ -165,8 +165,7 @@ struct Sustained {
 struct ShopFigures {
     batched: LoadReport,
     single: Sustained,
-    latency: LoadReport,
-    slack: Option<Quantiles>,
+    latency: TimedLoad,
 }
 
 impl Bench {
@@ -247,15 +246,8 @@ impl Bench {
 
         // Half of what it can sustain; in step with the clock.
         let rate = whole(batched_report.events_per_s / 2.0).max(1);
-        let events = rate * whole(self.seconds).max(1);
-        let alert_every = (rate / ALERTS).max(2);
-        let (per_minute, begin) = (None, None);
-        let latency = Load { events, rate: Some(rate), alert_every, connections: 64, per_minute, begin, ..batched };
-        let latency_report = self.generator.run(suite, &latency).await?;
-        let now = (SystemClock.now().millis(), Instant::now());
-        let slack = slack::latencies(&suite.slack, &latency_report, now);
-        self.told("latency", &latency_report);
-        Ok(ShopFigures { batched: batched_report, single, latency: latency_report, slack })
+        let latency = self.timed(suite, rate, whole(self.seconds)).await?;
+        Ok(ShopFigures { batched: batched_report, single, latency })
     }
 
     /// A load that lasts for about the time of a measurement.
@@ -301,14 +293,14 @@ impl Bench {
         let JobFigures { cpu_s_per_million, peak_rss_mb, disk_bytes_per_event, event_bytes, nats_per_request } =
             JobFigures::of(&job.load, &job.before, &job.after);
         let single = JobFigures::of(&shop.single.load, &shop.single.before, &shop.single.after);
-        let loads = [&job.load, &shop.batched, &shop.single.load, &shop.latency];
+        let loads = [&job.load, &shop.batched, &shop.single.load, &shop.latency.load];
         Figures {
             store: self.store.name().into(),
             batched_events_per_s: job.load.events_per_s,
             single_events_per_s: shop.single.load.events_per_s,
             jetstream_ratio: rounded(job.load.events_per_s / alone.events_per_s),
-            visible_ms: shop.latency.visible_ms,
-            slack_ms: shop.slack,
+            visible_ms: shop.latency.load.visible_ms,
+            slack_ms: shop.latency.slack,
             cpu_s_per_million,
             peak_rss_mb,
             disk_bytes_per_event,
@@ -320,7 +312,7 @@ impl Bench {
             single_cpu_s_per_million: single.cpu_s_per_million,
             single_acknowledged_per_s: shop.single.load.acknowledged_per_s,
             single_accepted_ms: shop.single.load.accepted_ms,
-            latency_rate: shop.latency.rate.unwrap_or_default(),
+            latency_rate: shop.latency.load.rate.unwrap_or_default(),
             event_bytes,
             nats_in_per_request: nats_per_request.0,
             nats_out_per_request: nats_per_request.1,

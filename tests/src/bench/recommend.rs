@@ -149,7 +149,6 @@ impl Bench {
         let index = suite.gauge(Service::Recommendation, "tidemill_recommendation_index_bytes").await?;
         suite.stop().await?;
         let all = asked.visits.iter().chain(&asked.others).copied().collect();
-        let parts = before.parts.iter().zip(&after.parts);
         let megabytes = |bytes: f64| rounded(bytes / f64::from(1 << 20));
         Ok(RecommendFigures {
             store: self.store.name().into(),
@@ -171,9 +170,7 @@ impl Bench {
                 .iter()
                 .map(|(part, now)| ((*part).into(), megabytes(float(now.peak_rss))))
                 .collect(),
-            cores: parts
-                .map(|((part, then), (_, now))| ((*part).into(), rounded((now.cpu_s - then.cpu_s) / lasted)))
-                .collect(),
+            cores: after.cores_since(&before, lasted),
             machine,
         })
     }

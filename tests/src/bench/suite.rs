@@ -2,6 +2,7 @@
 //! sync what they are told to keep.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -10,6 +11,7 @@ use std::{
 use tidemill_testkit::{FakeSlack, NatsServer};
 
 use super::{
+    machine::rounded,
     scale::Scale,
     settings::Settings,
     usage::{Usage, folder_bytes},
@@ -95,6 +97,14 @@ pub(super) struct PartsUsage {
     pub(super) messages: (u64, u64),
     /// Bytes of log and stores on disk.
     pub(super) disk: u64,
+}
+
+impl PartsUsage {
+    /// How many cores each part has taken since then.
+    pub(super) fn cores_since(&self, then: &Self, seconds: f64) -> BTreeMap<String, f64> {
+        let parts = then.parts.iter().zip(&self.parts);
+        parts.map(|((part, then), (_, now))| ((*part).into(), rounded((now.cpu_s - then.cpu_s) / seconds))).collect()
+    }
 }
 
 impl Suite {

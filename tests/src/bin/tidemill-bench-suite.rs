@@ -9,8 +9,8 @@ use clap::Parser;
 use tidemill_tests::{
     Service,
     bench::{
-        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, NexmarkFigures, Options, RecommendFigures, RecommendLoad,
-        StoreKind,
+        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, LatencyFigures, NexmarkFigures, Options, Quantiles,
+        RecommendFigures, RecommendLoad, StoreKind,
     },
 };
 
@@ -34,7 +34,8 @@ use tidemill_tests::{
         tidemill-bench-suite --grow partitions --grow rules   what an event costs as these grow\n  \
         tidemill-bench-suite --nexmark               Nexmark's queries\n  \
         tidemill-bench-suite --recommend --seconds 60   recommendation under questions and events\n  \
-        tidemill-bench-suite --lake                  bronze and silver of a lake that joins"
+        tidemill-bench-suite --lake                  bronze and silver of a lake that joins\n  \
+        tidemill-bench-suite --latency 5000 --latency 20000   how soon numbers are seen, at these rates"
 )]
 struct Arguments {
     /// Where services keep what they know
@@ -87,6 +88,11 @@ struct Arguments {
         value_parser = clap::value_parser!(u64).range(1_000..=100_000_000),
         conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend"])]
     lake: Option<u64>,
+    /// Measure latencies at so many events a second, in a suite of its own; in place of
+    /// all else. May be given several times
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(10..=1_000_000),
+        conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend", "lake"])]
+    latency: Vec<u64>,
     /// Where curves are kept
     #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
     curves: PathBuf,
@@ -117,6 +123,7 @@ async fn main() -> ExitCode {
         nexmark,
         recommend,
         lake,
+        latency,
         curves,
         draw,
         keep_folder,
@@ -133,6 +140,9 @@ async fn main() -> ExitCode {
     let options = Options { store, seconds, folder, keep, keep_folder, with };
     if let Some(events) = lake {
         return joined(bench::lake(&options, events).await);
+    }
+    if !latency.is_empty() {
+        return timed(bench::latency(&options, &latency).await);
     }
     if recommend {
         return recommended(bench::recommend(&options, load).await);
@@ -191,6 +201,28 @@ fn joined(figures: Result<LakeFigures, impl std::fmt::Display>) -> ExitCode {
         Err(error) => return failed(error),
     }
     if figures.equals_truth && figures.balanced { ExitCode::SUCCESS } else { failed("an event is missing, or twice") }
+}
+
+/// Tells what latencies came to; the last line is JSON.
+fn timed(figures: Result<Vec<LatencyFigures>, impl std::fmt::Display>) -> ExitCode {
+    let figures = match figures {
+        Ok(figures) => figures,
+        Err(error) => return failed(error),
+    };
+    for LatencyFigures { rate, visible_ms, slack_ms, cores, .. } in &figures {
+        for (what, times) in [("visible", visible_ms), ("Slack", slack_ms)] {
+            if let Some(Quantiles { p50, p95, p99, max, count, .. }) = times {
+                println!("{rate} events/s: {what} p50 {p50} ms, p95 {p95}, p99 {p99}, worst {max} ({count})");
+            }
+        }
+        println!("{rate} events/s: {} cores", cores.get("total").copied().unwrap_or_default());
+    }
+    match serde_json::to_string(&figures) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    let is_good = figures.iter().all(|figures| figures.balanced && figures.equals_truth);
+    if is_good { ExitCode::SUCCESS } else { failed("a total is wrong, or the books do not balance") }
 }
 
 /// Tells what each query came to; the last line is JSON.
