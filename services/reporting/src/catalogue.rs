@@ -7,7 +7,7 @@ use tidemill_definitions::{MetricDefinition, Metrics, Window};
 use tidemill_domain::{GenerationName, Timestamp};
 use utoipa::ToSchema;
 
-use crate::error::Error;
+use crate::{error::Error, read_model::VersionName};
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +85,11 @@ impl Metric {
     /// The generation that it is counted in; `None` of the live one.
     pub(crate) fn generation(&self) -> Option<&str> {
         GenerationName::of_version(&self.version)
+    }
+
+    /// What its totals are stored under.
+    pub(crate) fn version_name(&self) -> VersionName {
+        (self.name.as_str().into(), self.version.as_str().into())
     }
 
     /// Whether any of its measures is money. Then its totals are split by

@@ -73,7 +73,7 @@ pub struct LiveConfig {
 impl Default for LiveConfig {
     fn default() -> Self {
         let clients_per_address = NonZeroU32::MIN.saturating_add(31);
-        Self { clients: 256, clients_per_address, trusted_proxies: 0, interval_millis: 100 }
+        Self { clients: 256, clients_per_address, trusted_proxies: 0, interval_millis: 50 }
     }
 }
 

@@ -89,6 +89,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let durable = |unit: StreamUnit| Some(unit.durable());
     context
         .spawn("standstill", tidemill_stage::watch(context.clone(), bus, owned, "standing_stream", durable, |_, _| {}));
+    context.spawn("live", stage::listen(reporting.clone()));
     tasks::spawn(&reporting);
     Ok(Handle { address: server.address() })
 }

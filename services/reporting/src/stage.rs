@@ -9,6 +9,7 @@ mod alerts;
 mod dead_letters;
 mod follower;
 mod generations;
+mod live;
 mod log;
 mod metrics;
 mod recipe;
@@ -17,6 +18,8 @@ mod rollups;
 use std::sync::Arc;
 
 use tidemill_ownership::Lease;
+
+pub(crate) use live::listen;
 
 use crate::{error::Error, state::Reporting, unit::StreamUnit};
 

@@ -27,12 +27,12 @@ use crate::{
     chain::ChainHealth,
     config::{AnswerLimitsConfig, CalendarConfig, Config, LiveConfig, PageLinksConfig, SessionConfig},
     error::Error,
-    live::{Hub, News},
+    live::{Hub, LiveWindows, News},
     logins::Logins,
     read_model::{FoldedCells, MergedCellKey, MetricsFold, VersionName},
     store::{ReadModelStanding, Store},
     telemetry::Telemetry,
-    unit::StreamUnit,
+    unit::{SequenceRange, StreamUnit},
 };
 
 pub(crate) use crate::watermark::Truth;
@@ -69,6 +69,8 @@ pub(crate) struct Reporting {
     pub(crate) hub: Arc<Hub>,
     /// What is to be sent on it.
     pub(crate) news: News,
+    /// Totals of windows that change, while somebody looks.
+    pub(crate) windows: LiveWindows,
     /// The health of the chain, as it was last seen.
     pub(crate) health: watch::Sender<ChainHealth>,
     /// Places for questions that read the store.
@@ -138,6 +140,7 @@ impl Reporting {
             hub: Hub::new(live.clients, live.clients_per_address, epoch, context.shutdown.clone()),
             health: watch::Sender::new(ChainHealth::unknown(context.clock.now(), &links)),
             news: News::default(),
+            windows: LiveWindows::default(),
             readers: Semaphore::new(READERS),
             ordered: Notify::new(),
             seen,
@@ -246,15 +249,18 @@ impl Reporting {
         self.catalogue().find(name, None).cloned()
     }
 
-    /// Metrics updates are in the store.
-    pub(crate) fn metrics_folded(&self, fold: &MetricsFold, now: Timestamp) {
+    /// Metrics updates are in the store, those of these messages.
+    pub(crate) fn metrics_folded(&self, fold: &MetricsFold, range: SequenceRange, now: Timestamp) {
         {
             let mut standing = self.standing.write().unwrap_or_else(PoisonError::into_inner);
             fold.progress.iter().for_each(|(partition, said)| standing.watermarks.observe(*partition, *said));
             let truth = Truth { as_of: Some(now), ..standing.watermarks.truth() };
             standing.truth.raise(truth);
         }
-        self.cells_folded(&fold.cells, now);
+        match self.hub.heard.is_known(range) {
+            true => self.note_versions(&fold.cells, now),
+            false => self.cells_folded(&fold.cells, now),
+        }
         if !fold.outcomes.is_empty() {
             self.news.books_changed();
         }
@@ -262,6 +268,25 @@ impl Reporting {
 
     /// Totals are in the store.
     pub(crate) fn cells_folded(&self, cells: &FoldedCells, now: Timestamp) {
+        self.note_versions(cells, now);
+        if self.hub.is_watched() {
+            self.news.cells_changed(cells.changed());
+        } else {
+            self.news.cells_missed();
+        }
+    }
+
+    /// Totals of messages up to this one were heard of, by somebody who looks.
+    pub(crate) fn cells_heard(&self, cells: FoldedCells, last: u64) {
+        self.note_versions(&cells, self.now());
+        let changed: Vec<_> = cells.changed().collect();
+        self.windows.hear(cells, last);
+        self.hub.heard.hear(last);
+        self.news.cells_changed(changed);
+    }
+
+    /// There is data of these versions.
+    fn note_versions(&self, cells: &FoldedCells, now: Timestamp) {
         let known = self.catalogue();
         let is_new = |((metric, version), _): &(&VersionName, _)| !known.has_data(metric, version);
         let new: Vec<_> = cells.versions().filter(is_new).map(|(version, _)| version).collect();
@@ -269,11 +294,6 @@ impl Reporting {
             self.change_catalogue(|catalogue| {
                 new.iter().for_each(|(metric, version)| catalogue.data_came(metric, version, now));
             });
-        }
-        if self.hub.is_watched() {
-            self.news.cells_changed(cells.changed());
-        } else {
-            self.news.cells_missed();
         }
     }
 

@@ -17,11 +17,12 @@ use futures::{Stream, stream};
 use serde::Serialize;
 use tidemill_service::clients::{ClientKey, Share, Shares};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
+use super::HeardTotals;
 use crate::error::Error;
 
 #[cfg(test)]
@@ -84,6 +85,9 @@ pub(crate) struct Hub {
     shares: Shares,
     clients: u16,
     last_seen: Mutex<Option<Instant>>,
+    came: Notify,
+    /// What clients know that is not in the read model yet.
+    pub(crate) heard: HeardTotals,
     /// Tells this process's frames from another's.
     epoch: String,
     shutdown: CancellationToken,
@@ -100,6 +104,8 @@ impl Hub {
             shares: Shares::new(share),
             clients,
             last_seen: Mutex::default(),
+            came: Notify::new(),
+            heard: HeardTotals::default(),
             epoch,
             shutdown,
         })
@@ -123,6 +129,13 @@ impl Hub {
         last_seen.is_some_and(|seen| seen.elapsed() < GRACE)
     }
 
+    /// Waits until a client comes, if none reads.
+    pub(crate) async fn watched(&self) {
+        while !self.is_watched() {
+            self.came.notified().await;
+        }
+    }
+
     /// Sends data to every client.
     pub(crate) fn send(&self, event: &'static str, data: &impl Serialize) {
         match serde_json::to_string(data) {
@@ -139,6 +152,7 @@ impl Hub {
     pub(crate) fn reset(&self) {
         let mut ring = self.ring();
         ring.clear();
+        self.heard.fetched_anew();
         self.next.send_replace(ring.next());
     }
 
@@ -162,6 +176,7 @@ impl Hub {
             _permit: permit,
             _share: share,
         };
+        self.came.notify_one();
         Ok(stream::unfold(client, |mut client| async {
             let event = client.next().await?;
             Some((Ok(event), client))
@@ -227,6 +242,9 @@ impl Subscriber {
             }
             Position::Lost | Position::At(_) => (Event::default().event("reset").data("{}"), ring.next()),
         };
+        if !matches!(self.at, Position::At(known) if known >= ring.first) {
+            self.hub.heard.fetched_anew();
+        }
         drop(ring);
         self.at = Position::At(at);
         Some(event.id(self.hub.id(at)))

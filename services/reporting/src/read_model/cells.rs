@@ -84,6 +84,11 @@ impl FoldedCells {
         self.0.iter()
     }
 
+    /// Versions with their windows.
+    pub(crate) fn into_versions(self) -> impl Iterator<Item = (VersionName, BTreeMap<Timestamp, WindowStates>)> {
+        self.0.into_iter()
+    }
+
     /// Leaves out versions.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.0.retain(|(_, version), _| keep(version));
@@ -111,6 +116,13 @@ impl FoldedCells {
                 }),
             })
         })
+    }
+}
+
+#[cfg(test)]
+impl FromIterator<(VersionName, BTreeMap<Timestamp, WindowStates>)> for FoldedCells {
+    fn from_iter<I: IntoIterator<Item = (VersionName, BTreeMap<Timestamp, WindowStates>)>>(versions: I) -> Self {
+        Self(versions.into_iter().collect())
     }
 }
 

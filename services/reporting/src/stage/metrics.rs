@@ -39,7 +39,7 @@ impl Recipe for MetricsRecipe {
         let Folded::Done(change) = reporting.store.fold_metrics(range, &fold, now).await? else {
             return Ok(Folded::DoesNotFollow);
         };
-        reporting.metrics_folded(&fold, now);
+        reporting.metrics_folded(&fold, range, now);
         change.into_iter().for_each(|number| reporting.seen.change(number));
         reporting.telemetry.cells(fold.cells.len());
         Ok(Folded::Done(()))

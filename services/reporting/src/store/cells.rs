@@ -17,6 +17,7 @@ use super::{
 use crate::catalogue::Metric;
 
 mod lines;
+mod states;
 #[cfg(test)]
 pub(super) mod tests;
 mod unpacked;

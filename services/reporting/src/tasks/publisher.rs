@@ -20,9 +20,10 @@ use crate::{
     catalogue::Metric,
     error::Error,
     query::{Base, BaseValues, DimensionGroup, Gaps, Grouping, Question, Rollup, Values},
-    read_model::MergedCellKey,
+    read_model::{MergedCellKey, VersionName},
     state::{Reporting, Truth},
     store::StoredCell,
+    unit::StreamUnit,
 };
 
 /// Cells in one update; the newest windows go first, the rest follow.
@@ -33,6 +34,7 @@ const POINTS: usize = 500;
 const SOURCES: usize = 100;
 const BOOKS_INTERVAL: Duration = Duration::from_secs(1);
 const TRUTH_INTERVAL: Duration = Duration::from_secs(2);
+const BASE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest rest between two updates that take long to make, unless the configured
 /// interval is longer.
 const SLOWEST: Duration = Duration::from_millis(250);
@@ -72,6 +74,20 @@ struct LivePoint {
 struct LastSent {
     books: Option<Instant>,
     truth: Option<(Instant, Truth)>,
+    bases: HashMap<VersionName, (Instant, Option<Currency>)>,
+}
+
+impl LastSent {
+    /// The base currency of a metric's newest data, as it was within the last seconds.
+    async fn base(&mut self, reporting: &Reporting, metric: &Metric) -> Result<Option<Currency>, Error> {
+        let version = metric.version_name();
+        if let Some((_, base)) = self.bases.get(&version).filter(|(at, _)| at.elapsed() < BASE_INTERVAL) {
+            return Ok(*base);
+        }
+        let base = reporting.store.newest_base(metric).await?;
+        self.bases.insert(version, (Instant::now(), base));
+        Ok(base)
+    }
 }
 
 /// Sends updates until shutdown.
@@ -120,11 +136,19 @@ async fn publish(reporting: &Reporting, sent: &mut LastSent) -> Result<(), Error
         changes.take(CELLS)
     };
     for (metric, keys) in work {
-        if let Err(error) = answered(send_metric(reporting, &metric, &keys, truth)).await {
-            let mut changes = reporting.news.changes();
-            keys.into_iter().for_each(|key| changes.changed(key));
-            return Err(error);
+        match answered(send_metric(reporting, sent, &metric, &keys, truth)).await {
+            Ok(true) => {}
+            Ok(false) => reporting.news.cells_changed(keys),
+            Err(error) => {
+                let mut changes = reporting.news.changes();
+                keys.into_iter().for_each(|key| changes.changed(key));
+                return Err(error);
+            }
         }
+    }
+    if reporting.windows.is_large() {
+        let stored = answered(reporting.store.reached(StreamUnit::Metrics)).await?;
+        reporting.windows.shrink(stored.unwrap_or_default());
     }
     if sent.truth.is_none_or(|(at, told)| told != truth && at.elapsed() >= TRUTH_INTERVAL) {
         sent.truth = Some((Instant::now(), truth));
@@ -138,33 +162,34 @@ async fn publish(reporting: &Reporting, sent: &mut LastSent) -> Result<(), Error
     Ok(())
 }
 
-async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], truth: Truth) -> Result<(), Error> {
+/// Sends cells of a metric. Answers false where what was read of them is of no use any
+/// more.
+async fn send_metric(
+    reporting: &Reporting,
+    sent: &mut LastSent,
+    name: &str,
+    keys: &[MergedCellKey],
+    truth: Truth,
+) -> Result<bool, Error> {
     // Data that no definition names is kept, and not shown.
-    let Ok(metric) = reporting.metric(name) else { return Ok(()) };
+    let Ok(metric) = reporting.metric(name) else { return Ok(true) };
     let truth = if metric.generation().is_some() { reporting.truth_of(&metric).await? } else { truth };
-    let wanted: HashMap<(Timestamp, &str), &MergedCellKey> = keys
-        .iter()
-        .filter(|key| *key.version == metric.version)
-        .map(|key| ((key.start, &*key.dimensions), key))
-        .collect();
-    let starts: BTreeSet<Timestamp> = wanted.keys().map(|(start, _)| *start).collect();
+    let keys: Vec<&MergedCellKey> = keys.iter().filter(|key| *key.version == metric.version).collect();
     let question = Question::of_every_dimension(&metric);
-    let newest = reporting.store.newest_base(&metric).await?;
+    let newest = sent.base(reporting, &metric).await?;
     let grouping = Grouping::new(&metric, &question, Rollup::Windows, usize::MAX, usize::MAX);
     let mut grouping = grouping.in_base(newest);
     let mut open = Vec::new();
-    let mut left: BTreeSet<&MergedCellKey> = wanted.values().copied().collect();
-    let take = |cell: StoredCell<'_>| match wanted.get(&(cell.start, cell.dimensions)) {
-        Some(key) => {
-            left.remove(key);
-            if !truth.is_complete(cell.end) {
-                open.push((cell.end, (*key).clone()));
-            }
-            grouping.add(cell)
+    let mut left: BTreeSet<&MergedCellKey> = keys.iter().copied().collect();
+    let take = |cell: StoredCell<'_>, key: &MergedCellKey| {
+        if left.remove(key) && !truth.is_complete(cell.end) {
+            open.push((cell.end, key.clone()));
         }
-        None => Ok(()),
+        grouping.add(cell)
     };
-    reporting.store.each_cell_at(&metric, &starts, take).await?;
+    if !each_total(reporting, &metric, &keys, take).await? {
+        return Ok(false);
+    }
     open.into_iter().for_each(|(end, key)| reporting.news.changes().sent_open(end, key));
     let groups = grouping.finish();
     let base = Base::of(newest, &groups, false);
@@ -176,7 +201,40 @@ async fn send_metric(reporting: &Reporting, name: &str, keys: &[MergedCellKey], 
         let event = MetricsEvent { metric: name, version: &metric.version, as_of, watermark, base_currency, points };
         reporting.hub.send("metrics", &event);
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Calls `take` with all totals of these cells. Answers false where what was read is of no
+/// use any more.
+async fn each_total(
+    reporting: &Reporting,
+    metric: &Metric,
+    keys: &[&MergedCellKey],
+    mut take: impl FnMut(StoredCell<'_>, &MergedCellKey) -> Result<(), Error>,
+) -> Result<bool, Error> {
+    let version = metric.version_name();
+    let starts: BTreeSet<Timestamp> = keys.iter().map(|key| key.start).collect();
+    let heard = metric.generation().is_none().then(|| reporting.windows.missing(&version, &starts)).flatten();
+    let Some(missing) = heard else {
+        // Nobody listens: what is stored is what there is.
+        let wanted: HashMap<(Timestamp, &str), &MergedCellKey> =
+            keys.iter().map(|key| ((key.start, &*key.dimensions), *key)).collect();
+        let take = |cell: StoredCell<'_>| match wanted.get(&(cell.start, cell.dimensions)) {
+            Some(key) => take(cell, key),
+            None => Ok(()),
+        };
+        reporting.store.each_cell_at(metric, &starts, take).await?;
+        return Ok(true);
+    };
+    let stored = match missing.starts.is_empty() {
+        true => BTreeMap::new(),
+        false => reporting.store.window_states(&version, &missing.starts).await?,
+    };
+    if !reporting.windows.add_stored(&version, missing, stored) {
+        return Ok(false);
+    }
+    reporting.windows.each_total(&version, keys, take)?;
+    Ok(true)
 }
 
 /// The point of a cell that has changed and is gone.

@@ -4,14 +4,16 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use tidemill_domain::GenerationName;
 use tidemill_store::answered;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     error::Error,
+    read_model::MergedCellKey,
     state::Reporting,
     store::{CellChange, ReadModelStanding},
-    unit::StreamUnit,
+    unit::{SequenceRange, StreamUnit},
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -62,7 +64,8 @@ async fn look(reporting: &Reporting) -> Result<(), tidemill_store::Error> {
         reporting.hub.reset();
         reporting.seen.changes_to(newest);
     } else if newest > change {
-        cells(reporting, change).await?;
+        let range = SequenceRange { after: reached(&before, StreamUnit::Metrics), last: now_reached[0] };
+        cells(reporting, change, range).await?;
     }
     if now_reached[3] > alert {
         alerts(reporting, alert, now_reached[3]).await?;
@@ -70,8 +73,8 @@ async fn look(reporting: &Reporting) -> Result<(), tidemill_store::Error> {
     Ok(())
 }
 
-/// Cells that were changed after a change.
-async fn cells(reporting: &Reporting, after: u64) -> Result<(), tidemill_store::Error> {
+/// Cells that were changed after a change, by these messages or by those of generations.
+async fn cells(reporting: &Reporting, after: u64, range: SequenceRange) -> Result<(), tidemill_store::Error> {
     let changes = reporting.store.changes_after(after).await?;
     let Some(last) = changes.last().map(|change| change.number) else { return Ok(()) };
     let is_complete = changes[0].number == after + 1 && changes.iter().all(|change| change.cells.is_some());
@@ -80,7 +83,10 @@ async fn cells(reporting: &Reporting, after: u64) -> Result<(), tidemill_store::
         reporting.versions_stored(reporting.store.versions().await?);
     }
     if is_complete {
-        reporting.news.cells_changed(keys);
+        let is_known = reporting.hub.heard.is_known(range);
+        // Those of generations are not heard of.
+        let is_news = |key: &MergedCellKey| !is_known || GenerationName::of_version(&key.version).is_some();
+        reporting.news.cells_changed(keys.into_iter().filter(is_news));
     } else {
         // Too much to tell: clients fetch it.
         reporting.hub.reset();

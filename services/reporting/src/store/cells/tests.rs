@@ -52,7 +52,23 @@ async fn read_and_expected(store: &Store, told: &[MetricsUpdate]) -> [Vec<String
     let mut expected: Vec<String> = live.map(line).collect();
     read.sort_unstable();
     expected.sort_unstable();
+    assert_eq!(states(store, told).await, read, "the live stream is told from the same");
     [read, expected]
+}
+
+/// The same cells, by what is read of whole windows.
+async fn states(store: &Store, told: &[MetricsUpdate]) -> Vec<String> {
+    let starts = told.iter().map(|update| update.cells[0].start).collect();
+    let windows = store.window_states(&sales().version_name(), &starts).await.expect("reads");
+    let mut cells: Vec<String> = Vec::new();
+    for (start, states) in &windows {
+        let live = states.iter().filter(|(_, state)| !state.retracted);
+        cells.extend(
+            live.map(|((dimensions, _), state)| format!("{:?}", (*start, &**dimensions, state.end, &state.totals))),
+        );
+    }
+    cells.sort_unstable();
+    cells
 }
 
 proptest! {

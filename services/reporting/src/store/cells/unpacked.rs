@@ -12,6 +12,9 @@ use crate::{
     store::sql::{partition, time, unsigned},
 };
 
+const OF: &str = "FROM unpacked_cells WHERE metric = ? AND version = ? AND window_start IN (?)";
+const STATE: &str = "SELECT window_start, dimensions, shard, window_end, raw_seq, totals, retracted";
+
 /// Whether there are any.
 pub(super) struct Unpacked(bool);
 
@@ -29,20 +32,16 @@ impl Unpacked {
         version: &VersionName,
         windows: &mut [(Timestamp, Cow<'_, WindowStates>)],
     ) -> Result<(), Error> {
-        const OF: &str = "FROM unpacked_cells WHERE metric = ? AND version = ? AND window_start IN (?)";
-        const STATE: &str = "SELECT window_start, dimensions, shard, window_end, raw_seq, totals, retracted";
         if !self.0 {
             return Ok(());
         }
         let starts: Vec<i64> = windows.iter().map(|(start, _)| start.millis()).collect();
-        let found = for_keys(connection, &format!("{STATE} {OF}"), &named(version), starts.iter().copied()).await?;
+        let found = states(connection, version, &starts).await?;
         if found.is_empty() {
             return Ok(());
         }
-        for row in &found {
-            let start = time(row.try_get(0)?);
+        for (start, key, state) in found {
             let Ok(place) = windows.binary_search_by_key(&start, |(start, _)| *start) else { continue };
-            let (key, state) = stored(row)?;
             keep_furthest(windows[place].1.to_mut(), key, state);
         }
         for_keys(connection, &format!("DELETE {OF}"), &named(version), starts).await?;
@@ -55,7 +54,20 @@ pub(super) fn named((metric, version): &VersionName) -> SqlValues {
     SqlValues::new().bind(metric.to_string()).bind(version.to_string())
 }
 
-fn stored(row: &AnyRow) -> Result<((Arc<str>, Partition), CellState), Error> {
+/// A total: its window, its place in that, and itself.
+type StoredTotal = (Timestamp, (Arc<str>, Partition), CellState);
+
+/// The totals of windows.
+pub(super) async fn states(
+    connection: &mut AnyConnection,
+    version: &VersionName,
+    starts: &[i64],
+) -> Result<Vec<StoredTotal>, Error> {
+    let rows = for_keys(connection, &format!("{STATE} {OF}"), &named(version), starts.iter().copied()).await?;
+    rows.iter().map(stored).collect()
+}
+
+fn stored(row: &AnyRow) -> Result<StoredTotal, Error> {
     let key = (row.try_get::<&str, _>(1)?.into(), partition(row.try_get(2)?)?);
     let state = CellState {
         end: time(row.try_get(3)?),
@@ -63,5 +75,5 @@ fn stored(row: &AnyRow) -> Result<((Arc<str>, Partition), CellState), Error> {
         totals: serde_json::from_str(row.try_get(5)?).map_err(|_| Error::Malformed("total"))?,
         retracted: row.try_get::<i64, _>(6)? != 0,
     };
-    Ok((key, state))
+    Ok((time(row.try_get(0)?), key, state))
 }

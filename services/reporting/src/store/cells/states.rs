@@ -1,0 +1,60 @@
+//! Everything that is stored of windows, with positions and tombstones.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use sqlx::Row;
+use tidemill_domain::Timestamp;
+use tidemill_store::{Error, for_keys};
+use tidemill_totals::Totals;
+
+use super::{
+    KnownShape, lines, text,
+    unpacked::{self, named},
+};
+use crate::{
+    read_model::{CellState, VersionName, WindowStates, keep_furthest},
+    store::{Store, sql::time},
+};
+
+impl Store {
+    /// The totals of windows of a version, by their first instants.
+    pub(crate) async fn window_states(
+        &self,
+        version: &VersionName,
+        starts: &BTreeSet<Timestamp>,
+    ) -> Result<BTreeMap<Timestamp, WindowStates>, Error> {
+        const PACKED: &str = "SELECT window_start, states, cells FROM packed_cells \
+            WHERE metric = ? AND version = ? AND window_start IN (?)";
+        let mut connection = self.database.pool().acquire().await?;
+        let millis: Vec<i64> = starts.iter().map(|start| start.millis()).collect();
+        let mut windows: BTreeMap<Timestamp, WindowStates> = BTreeMap::new();
+        // In this order: a fold moves totals from one table to the other.
+        for (start, key, state) in unpacked::states(&mut connection, version, &millis).await? {
+            keep_furthest(windows.entry(start).or_default(), key, state);
+        }
+        let mut shapes = KnownShape::default();
+        for row in for_keys(&mut connection, PACKED, &named(version), millis).await? {
+            let window = windows.entry(time(row.try_get(0)?)).or_default();
+            let shape = shapes.read(text(&row, 1)?)?;
+            let mut dimensions: Option<Arc<str>> = None;
+            for line in lines(text(&row, 2)?) {
+                let line = line?;
+                let shared = dimensions.take_if(|known| **known == *line.dimensions);
+                let shared = shared.unwrap_or_else(|| line.dimensions.into());
+                let totals = line.totals(shape)?;
+                let state = CellState {
+                    end: line.end,
+                    raw_seq: line.raw_seq,
+                    retracted: totals.is_none(),
+                    totals: totals.unwrap_or_else(|| Totals(Vec::new())),
+                };
+                keep_furthest(window, (shared.clone(), line.partition()), state);
+                dimensions = Some(shared);
+            }
+        }
+        Ok(windows)
+    }
+}
