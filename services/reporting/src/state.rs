@@ -177,7 +177,7 @@ impl Reporting {
     pub(crate) fn truth(&self) -> Truth {
         let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
         let mut truth = standing.truth;
-        if standing.watermarks.is_empty() {
+        if standing.watermarks.is_empty() && !self.hub.heard.is_any() {
             truth.complete_until = truth.complete_until.max(Some(self.now()));
         }
         truth

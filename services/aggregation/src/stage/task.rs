@@ -21,7 +21,7 @@ use crate::error::Error;
 const MAX_WAITING: usize = 64;
 /// From one checkpoint to the next, at least and at most. Each is a synced transaction
 /// and a message, however few totals it has; a first one does not wait.
-const PACE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(100));
+const PACE: (Duration, Duration) = (Duration::from_millis(15), Duration::from_millis(40));
 /// How soon after opening a partition to look whether something is missing.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How often to look for points that have to be written again, and to measure

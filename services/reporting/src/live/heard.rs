@@ -47,6 +47,11 @@ impl HeardTotals {
         standing.anew = standing.anew.max(standing.to);
     }
 
+    /// Whether any total was ever heard of.
+    pub(crate) fn is_any(&self) -> bool {
+        self.standing().to > 0
+    }
+
     /// Whether every client knows what these messages say, and has known it before they
     /// came into the read model.
     pub(crate) fn is_known(&self, range: SequenceRange) -> bool {
