@@ -74,7 +74,7 @@ impl LiveEvaluation {
     /// Predicts the clicks of a batch that is yet to be learnt.
     pub(crate) fn predict(&self, model: &LearntModel, partition: Partition, batch: &LearntBatch) {
         let wanted = |_: &_| self.spend();
-        let cases = Cases::of(&model.read(), batch, self.settings.share, wanted);
+        let cases = Cases::of(model, batch, self.settings.share, wanted);
         self.state().spans.add(partition, batch.raw_seq, batch.ingested_at, cases, Instant::now());
     }
 

@@ -10,7 +10,11 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::{ChangedPages, Index, PartitionSnapshot, RecommenderSettings, SettingsError, SnapshotError};
@@ -26,23 +30,27 @@ use crate::{
 };
 
 /// Events that are learnt before who answers has a turn.
-const LEARNT_AT_ONCE: usize = 128;
+const LEARNT_AT_ONCE: usize = 64;
+/// How often who learns looks whether nobody answers, and for how long before it takes its turn
+/// in any case.
+const LOOK: Duration = Duration::from_micros(100);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What answers are made of, shared by those who learn and those who answer.
 #[derive(Debug)]
 pub(crate) struct LearntModel {
     state: RwLock<ModelState>,
     charts: KeptCharts,
-    /// Held by all who learn a batch, and alone by who takes pages: there are none in the
-    /// midst of a batch.
-    batches: RwLock<()>,
+    /// Held by who learns a batch, and by who takes pages: there are none in the midst of a
+    /// batch.
+    batches: Mutex<()>,
 }
 
 impl LearntModel {
     /// Nothing is learnt yet.
     pub(crate) fn new(settings: RecommenderSettings, most_items: usize) -> Result<Self, SettingsError> {
         let state = ModelState::new(settings, most_items)?;
-        Ok(Self { state: RwLock::new(state), charts: KeptCharts::default(), batches: RwLock::default() })
+        Ok(Self { state: RwLock::new(state), charts: KeptCharts::default(), batches: Mutex::default() })
     }
 
     /// As it is; nothing is learnt meanwhile.
@@ -54,17 +62,32 @@ impl LearntModel {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Learns the next batch of a partition, up to which there is nothing else to learn.
+    /// The same between two answers. Whoever waits for the lock as such holds up all who come
+    /// to answer behind it, until the slowest of those who answer now is done.
+    fn write_between_answers(&self) -> RwLockWriteGuard<'_, ModelState> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match self.state.try_write() {
+                Ok(state) => return state,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
+            }
+        }
+        self.write()
+    }
+
+    /// Learns the next batch of a partition, up to which there is nothing else to learn. It
+    /// blocks its thread.
     pub(crate) fn learn(&self, partition: Partition, batch: &LearntBatch) {
-        let _whole = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+        let _whole = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let mut has_forgotten = false;
         for events in batch.events.chunks(LEARNT_AT_ONCE) {
-            let state = &mut *self.write();
+            let state = &mut *self.write_between_answers();
             has_forgotten |= state.forget_tied(batch, events);
             state.learn_events(partition, batch, events);
             state.tell(batch, events);
         }
-        self.write().reach(partition, batch);
+        self.write_between_answers().reach(partition, batch);
         if has_forgotten {
             self.charts.drop_kept();
         }
@@ -114,10 +137,11 @@ impl LearntModel {
         items.into_iter().for_each(|stored| state.items.know(stored));
     }
 
-    /// What has changed of a partition since this was last called; or all of it.
+    /// What has changed of a partition since this was last called; or all of it. It blocks
+    /// its thread.
     pub(crate) fn take_pages(&self, partition: Partition, are_all: bool) -> PageChanges {
-        let _whole = self.batches.write().unwrap_or_else(PoisonError::into_inner);
-        let state = &mut *self.write();
+        let _whole = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *self.write_between_answers();
         let changed = state.index.take_changes(partition);
         let changed = if are_all { all(state.index.snapshot(partition)) } else { changed };
         let place = state.places.get(&partition).copied().unwrap_or_default();

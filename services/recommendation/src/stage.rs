@@ -2,6 +2,7 @@
 //! partition keeps it, writes the pages of its index, and publishes its profiles.
 
 mod batch;
+mod beside;
 mod keeper;
 mod learner;
 mod pages;

@@ -13,6 +13,9 @@ mod publishing;
 mod tests;
 mod ties;
 mod visits;
+mod written;
+
+use std::sync::Arc;
 
 use sqlx::{Row, any::AnyRow, migrate::Migrator};
 use tidemill_domain::{Partition, Timestamp};
@@ -21,6 +24,7 @@ use tidemill_store::{Config, Database, Error as StoreError, answered};
 
 use crate::{error::Error, learning::VisitorId};
 
+use self::written::ItemsInStore;
 pub(crate) use self::{
     erasures::{Erasure, ErasureOrder, NOTHING_FOR_MILLIS},
     items::{KeptItem, StoredItem},
@@ -39,6 +43,8 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 pub(crate) struct Store {
     database: Database,
     breaker: Breaker,
+    /// Products that need not be written once more.
+    written: Arc<ItemsInStore>,
 }
 
 impl Store {
@@ -48,7 +54,8 @@ impl Store {
         breaker: Breaker,
         partitions: impl Iterator<Item = Partition>,
     ) -> Result<Self, Error> {
-        let store = Self { database: Database::open(config, &SQLITE, &POSTGRES).await?, breaker };
+        let database = Database::open(config, &SQLITE, &POSTGRES).await?;
+        let store = Self { database, breaker, written: Arc::default() };
         for partition in partitions {
             let sql = "INSERT INTO partitions (partition_no, epoch, floor, pages_at, learnt, erasure, settings) \
                        VALUES ($1, 0, 0, 0, 0, 0, '') ON CONFLICT (partition_no) DO NOTHING";

@@ -33,7 +33,8 @@ pub(crate) fn order(customer: &str, millis: i64, ids: &[&str], worth: &str) -> L
 }
 
 pub(crate) fn batch(raw_seq: u64, events: &[LearntEvent]) -> LearntBatch {
-    LearntBatch { raw_seq, ingested_at: Timestamp::saturating_from_millis(1_000), events: events.to_vec() }
+    let ingested_at = Timestamp::saturating_from_millis(1_000);
+    LearntBatch { raw_seq, ingested_at, refdata: 0, events: events.to_vec() }
 }
 
 /// Customers, products, categories and attributes of any Unicode.

@@ -28,6 +28,7 @@ mod neighbours;
 mod page;
 mod ranking;
 mod recommend;
+mod scratch;
 mod sessions;
 mod settings;
 mod similar;

@@ -7,25 +7,13 @@
 //! al. 2022 ("Serenade: low-latency session-based recommendation in e-commerce
 //! at scale").
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
+use std::cmp::Reverse;
+
+use crate::{
+    answer::Query,
+    index::Index,
+    scratch::{AnswerScratch, Neighbour},
 };
-
-use foldhash::fast::RandomState;
-
-use crate::{answer::Query, index::Index, sessions::Moment};
-
-/// A session that has something in common with the query.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Neighbour {
-    pub(crate) slot: u32,
-    pub(crate) similarity: f64,
-    /// The number of the latest item of the query that it has.
-    pub(crate) common: u32,
-    /// When it last had to do with an item of the query.
-    newest: Moment,
-}
 
 /// An item of the query: its number, and how much it counts.
 struct Wanted {
@@ -35,17 +23,18 @@ struct Wanted {
 
 impl Index {
     /// The `neighbours` sessions that are nearest to the query, of the `sample`
-    /// most recent ones, nearest first.
-    pub(crate) fn neighbours(&self, query: &Query<'_>) -> Vec<Neighbour> {
+    /// most recent ones, nearest first: into those of `scratch`.
+    pub(crate) fn neighbours(&self, query: &Query<'_>, scratch: &mut AnswerScratch) {
         let settings = &self.settings;
-        let mut found = self.candidates(&self.wanted(query), query);
+        self.candidates(&self.wanted(query), query, scratch);
+        let found = &mut scratch.neighbours;
         let sample = settings.sample as usize;
         if found.len() > sample {
             found.select_nth_unstable_by_key(sample - 1, |candidate| Reverse(candidate.newest));
             found.truncate(sample);
         }
         let half_life = settings.neighbour_half_life_hours * 3_600_000.0;
-        for candidate in &mut found {
+        for candidate in found.iter_mut() {
             if let Some(session) = self.session(candidate.slot) {
                 let age = query.at.millis().saturating_sub(session.end) as f64;
                 candidate.similarity *= self.halving.left(age, half_life);
@@ -53,7 +42,6 @@ impl Index {
         }
         found.sort_unstable_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| b.newest.cmp(&a.newest)));
         found.truncate(settings.neighbours as usize);
-        found
     }
 
     /// The latest items of the query, the latest first, each once.
@@ -73,17 +61,13 @@ impl Index {
     }
 
     /// The sessions with one of these items, without those of the visitor's own visit.
-    fn candidates(&self, wanted: &[Wanted], query: &Query<'_>) -> Vec<Neighbour> {
-        let own = query.visitor.map(|visitor| self.going_on(&[visitor], query.at)).unwrap_or_default();
-        let own: HashSet<u32, RandomState> = own.into_iter().collect();
-        let sessions = |wanted: &Wanted| self.items.get(wanted.item).map_or(0, |known| known.sessions.len());
-        let most = wanted.iter().map(sessions).map(|count| count.min(self.settings.sessions_per_item as usize)).sum();
-        let mut found: Vec<Neighbour> = Vec::with_capacity(most);
-        let mut places: HashMap<u32, usize, RandomState> =
-            HashMap::with_capacity_and_hasher(most, RandomState::default());
+    fn candidates(&self, wanted: &[Wanted], query: &Query<'_>, scratch: &mut AnswerScratch) {
+        let mut own = query.visitor.map(|visitor| self.going_on(&[visitor], query.at)).unwrap_or_default();
+        own.sort_unstable();
+        let AnswerScratch { neighbours: found, places, .. } = scratch;
         for Wanted { item, weight } in wanted {
             let Some(known) = self.items.get(*item) else { continue };
-            let others = known.sessions.iter().rev().filter(|(_, slot)| !own.contains(slot));
+            let others = known.sessions.iter().rev().filter(|(_, slot)| own.binary_search(slot).is_err());
             for (&newest, &slot) in others.take(self.settings.sessions_per_item as usize) {
                 let place = *places.entry(slot).or_insert_with(|| {
                     found.push(Neighbour { slot, similarity: 0.0, common: *item, newest });
@@ -93,6 +77,5 @@ impl Index {
                 found[place].newest = found[place].newest.max(newest);
             }
         }
-        found
     }
 }

@@ -1,23 +1,12 @@
 //! Recommendations for a session.
 
-use std::collections::{HashMap, HashSet};
-
-use foldhash::fast::RandomState;
-
 use crate::{
     answer::{Continuation, Query, Recommendation},
     arithmetic::{log2_ratio, power},
     index::Index,
-    neighbours::Neighbour,
     ranking::{Ranked, in_order},
+    scratch::AnswerScratch,
 };
-
-/// What the neighbours say of an item.
-#[derive(Debug, Clone, Copy, Default)]
-struct Said {
-    score: f64,
-    neighbours: u32,
-}
 
 impl Index {
     /// What continues a session: the items of the sessions that are nearest to it.
@@ -33,21 +22,25 @@ impl Index {
     /// The same one after the other, without an end at `query.n`: the highest score first,
     /// and where that is equal the lower id.
     pub fn continuations<'i>(&'i self, query: &Query<'i>) -> impl Iterator<Item = Continuation<'i>> {
-        let said = self.said(&self.neighbours(query));
         // What the session has may be said more of, or less.
         let returning = self.settings.returning * self.sessions.returns();
-        let own: HashSet<u32, RandomState> =
-            query.items.iter().filter_map(|recent| self.items.find(&recent.item)).collect();
+        let mut own: Vec<u32> = query.items.iter().filter_map(|recent| self.items.find(&recent.item)).collect();
+        own.sort_unstable();
+        let ranked = AnswerScratch::with(|scratch| {
+            self.neighbours(query, scratch);
+            self.hear(scratch);
+            self.ranked(scratch, |item| if own.binary_search(&item).is_ok() { returning } else { 1.0 })
+        });
         let latest = query.items.last().map(|latest| &*latest.item);
-        self.ranked(said, move |item| if own.contains(&item) { returning } else { 1.0 })
+        in_order(ranked)
             .filter(move |ranked| Some(ranked.item) != latest)
             .map(|Ranked { score, item, more }| Continuation { item, score, neighbours: more })
     }
 
     /// What neighbours say, item by item. They are heard in their order: sums of
     /// floating-point numbers depend on it.
-    fn said(&self, neighbours: &[Neighbour]) -> HashMap<u32, Said, RandomState> {
-        let mut said: HashMap<u32, Said, RandomState> = HashMap::default();
+    fn hear(&self, scratch: &mut AnswerScratch) {
+        let AnswerScratch { neighbours, said, .. } = scratch;
         for neighbour in neighbours {
             let Some(session) = self.session(neighbour.slot) else { continue };
             let common = session.items.iter().position(|item| item.item == neighbour.common).unwrap_or_default();
@@ -60,23 +53,19 @@ impl Index {
                 of_item.neighbours += 1;
             }
         }
-        said
     }
 
-    /// The items of which most is said first, rare ones preferred.
-    fn ranked<'i, F: Fn(u32) -> f64>(
-        &'i self,
-        said: HashMap<u32, Said, RandomState>,
-        factor: F,
-    ) -> impl Iterator<Item = Ranked<'i, u32>> + use<'i, F> {
+    /// What is said of items, with rare ones preferred; in no order.
+    fn ranked(&self, scratch: &AnswerScratch, factor: impl Fn(u32) -> f64) -> Vec<Ranked<'_, u32>> {
         let all = self.sessions.len() as u64;
-        let ranked = said.into_iter().filter_map(|(number, said)| {
+        let mut ranked = Vec::with_capacity(scratch.said.len());
+        ranked.extend(scratch.said.iter().filter_map(|(&number, said)| {
             let item = self.items.get(number)?;
             let of_item = item.sessions.len() as u64;
             let rarity = power(log2_ratio(all + of_item, of_item), self.settings.rarity);
             let score = said.score * rarity * factor(number);
-            Some(Ranked { score, item: &item.name, more: said.neighbours })
-        });
-        in_order(ranked.filter(|ranked| ranked.score > 0.0).collect())
+            (score > 0.0).then_some(Ranked { score, item: &*item.name, more: said.neighbours })
+        }));
+        ranked
     }
 }

@@ -1,13 +1,10 @@
 //! Items that the same sessions have.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
-
 use crate::{
     answer::Recommendation,
     index::Index,
     ranking::{Ranked, best},
+    scratch::AnswerScratch,
 };
 
 impl Index {
@@ -20,19 +17,21 @@ impl Index {
         else {
             return Vec::new();
         };
-        let mut both: HashMap<u32, u32, RandomState> = HashMap::default();
         let latest = known.sessions.values().rev().take(self.settings.sessions_per_item as usize);
         let looked_at = latest.clone().count() as f64;
-        for session in latest.filter_map(|&slot| self.session(slot)) {
-            for other in session.items.iter().filter(|other| other.item != number) {
-                *both.entry(other.item).or_default() += 1;
+        let ranked: Vec<Ranked<'_, u32>> = AnswerScratch::with(|AnswerScratch { counts: both, .. }| {
+            for session in latest.filter_map(|&slot| self.session(slot)) {
+                for other in session.items.iter().filter(|other| other.item != number) {
+                    *both.entry(other.item).or_default() += 1;
+                }
             }
-        }
-        let ranked = both.into_iter().filter_map(|(other, both)| {
-            let other = self.items.get(other)?;
-            let cosine = f64::from(both) / (looked_at * other.sessions.len() as f64).sqrt();
-            Some(Ranked { score: cosine, item: &other.name, more: both })
+            let ranked = both.iter().filter_map(|(&other, &both)| {
+                let other = self.items.get(other)?;
+                let cosine = f64::from(both) / (looked_at * other.sessions.len() as f64).sqrt();
+                Some(Ranked { score: cosine, item: &*other.name, more: both })
+            });
+            ranked.collect()
         });
-        best(ranked, n, admits).into_iter().map(Recommendation::from).collect()
+        best(ranked.into_iter(), n, admits).into_iter().map(Recommendation::from).collect()
     }
 }

@@ -20,6 +20,11 @@ pub(crate) struct VisitTie {
 }
 
 impl ErasedVisitors {
+    /// Whether nobody is forgotten.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes an erasure in.
     pub(crate) fn note(&mut self, visitor: VisitorId, until: Timestamp) {
         self.0.entry(visitor).or_default().insert(until);

@@ -59,7 +59,9 @@ impl VisitorId {
 
     /// As the index knows it.
     pub(crate) fn text(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
     }
 }
 
@@ -145,6 +147,9 @@ pub(crate) struct LearntBatch {
     pub(crate) raw_seq: u64,
     /// When ingestion took it in.
     pub(crate) ingested_at: Timestamp,
+    /// The version of the reference data that enrichment knew: 0 where it is read again.
+    #[serde(skip)]
+    pub(crate) refdata: u64,
     pub(crate) events: Vec<LearntEvent>,
 }
 

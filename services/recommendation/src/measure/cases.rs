@@ -7,7 +7,7 @@ use tidemill_recommender::{InteractionKind, Query, Recent};
 
 use crate::{
     learning::{LearntBatch, LearntEvent, LearntKind, VisitorId},
-    model::ModelState,
+    model::LearntModel,
 };
 
 /// Items of a prediction.
@@ -30,16 +30,17 @@ impl Cases {
     /// batch yet; the visit has what came before in it too.
     ///
     /// What happened longer before its intake than a visit may pause is history: nobody was
-    /// there to be recommended anything. `wants` is asked once for each prediction.
+    /// there to be recommended anything. `wants` is asked once for each prediction. Each is a
+    /// turn of its own: who learns another partition waits for one, and not for all.
     pub(super) fn of(
-        state: &ModelState,
+        model: &LearntModel,
         batch: &LearntBatch,
         share: f64,
         mut wants: impl FnMut(&LearntEvent) -> bool,
     ) -> Self {
         let mut all = Self::default();
         let mut before: HashMap<VisitorId, Vec<Recent>> = HashMap::new();
-        let gap = i64::from(state.index.settings().session_gap_seconds) * 1000;
+        let gap = i64::from(model.read().index.settings().session_gap_seconds) * 1000;
         for event in &batch.events {
             let Some((visitor, kind)) = event.visitor().zip(event.kind.interest()) else { continue };
             let is_live = event.at.millis() >= batch.ingested_at.millis().saturating_sub(gap);
@@ -47,14 +48,14 @@ impl Cases {
             if kind == InteractionKind::Order || !is_live || !is_sampled(visitor, share) {
                 continue;
             }
-            let known = || state.index.recent(&[&visitor.text()], event.at);
+            let known = || model.read().index.recent(&[&visitor.text()], event.at);
             let visit = before.entry(visitor).or_insert_with(known);
             if visit.last().is_some_and(|latest| event.at.millis() - latest.at.millis() > gap) {
                 visit.clear();
             }
             for item in &event.items {
                 if event.kind == LearntKind::View && !visit.is_empty() && wants(event) {
-                    all.add(rank(state, visitor, visit, event.at, &item.id));
+                    all.add(rank(model, visitor, visit, event.at, &item.id));
                 }
                 let known = visit.iter().position(|recent| recent.item == item.id);
                 let kind = known.map_or(kind, |place| visit.remove(place).kind.max(kind));
@@ -82,10 +83,10 @@ impl Cases {
 }
 
 /// Which place an item has among those that are predicted, from 1.
-fn rank(state: &ModelState, visitor: VisitorId, visit: &[Recent], at: Timestamp, item: &str) -> Option<u64> {
+fn rank(model: &LearntModel, visitor: VisitorId, visit: &[Recent], at: Timestamp, item: &str) -> Option<u64> {
     let visitor = visitor.text();
     let query = Query { visitor: Some(&visitor), items: visit, at, n: CUTOFF };
-    let predicted = state.index.recommend(&query, |_| true);
+    let predicted = model.read().index.recommend(&query, |_| true);
     predicted.iter().position(|predicted| predicted.item == item).map(|place| place as u64 + 1)
 }
 

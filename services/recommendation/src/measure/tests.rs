@@ -24,7 +24,7 @@ fn live(clicks: &[Click]) -> Cases {
         if *ends || place + 1 == clicks.len() {
             raw_seq += 1;
             let learnt = batch(raw_seq, &std::mem::take(&mut events));
-            all.merge(Cases::of(&model.read(), &learnt, 1.0, |_| true));
+            all.merge(Cases::of(&model, &learnt, 1.0, |_| true));
             model.learn(Partition::new(0), &learnt);
         }
     }
@@ -93,7 +93,7 @@ fn history_carts_and_who_is_not_sampled_are_no_cases() {
     let of = |kind, millis, share| {
         let events = ["a", "b"].map(|id| event(kind, "v", millis, &[item(id, "Books", &[])]));
         let batch = LearntBatch { ingested_at: Timestamp::saturating_from_millis(10_000_000), ..batch(1, &events) };
-        Cases::of(&model.read(), &batch, share, |_| true).cases
+        Cases::of(&model, &batch, share, |_| true).cases
     };
     assert_eq!(of(LearntKind::View, 9_000_000, 1.0), 1);
     assert_eq!(of(LearntKind::View, 1_000_000, 1.0), 0, "half an hour and more before its intake");
@@ -105,7 +105,7 @@ fn history_carts_and_who_is_not_sampled_are_no_cases() {
         left -= 1;
         left >= 0
     };
-    assert_eq!(Cases::of(&model.read(), &batch(1, &events), 1.0, wants).cases, 2, "no more than are wanted");
+    assert_eq!(Cases::of(&model, &batch(1, &events), 1.0, wants).cases, 2, "no more than are wanted");
 }
 
 #[test]

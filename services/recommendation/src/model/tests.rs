@@ -211,6 +211,24 @@ fn charts_tell_at_once_of_nobody_who_is_forgotten() {
     assert_eq!(charted(), ["p", "q"]);
 }
 
+/// Whoever waits for the lock as such keeps others from reading.
+#[test]
+fn who_waits_to_learn_holds_up_nobody_who_answers() {
+    let (model, zero) = (model(), Partition::new(0));
+    let view = batch(1, &[event(LearntKind::View, "c", 5, &[item("p", "Books", &[])])]);
+    let begun = Instant::now();
+    std::thread::scope(|threads| {
+        let answering = model.read();
+        threads.spawn(|| model.learn(zero, &view));
+        while begun.elapsed() < PATIENCE / 2 {
+            let is_open = model.state.try_read().is_ok();
+            assert!(is_open || begun.elapsed() >= PATIENCE, "it was waited for");
+        }
+        drop(answering);
+    });
+    assert_eq!(model.read().index.learnt(zero), 1);
+}
+
 /// A batch that is learnt in several turns is one batch for all who look at it.
 #[test]
 fn a_long_batch_is_learnt_as_its_parts_are() {

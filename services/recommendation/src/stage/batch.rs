@@ -23,7 +23,8 @@ pub(super) fn read(members: &LearntMembers, batch: &EnrichedBatch) -> (LearntBat
             Err(_) => counts.unreadable += 1,
         }
     }
-    let learnt = LearntBatch { raw_seq: batch.raw_seq, ingested_at: batch.ingested_at, events };
+    let EnrichedBatch { raw_seq, ingested_at, refdata, .. } = *batch;
+    let learnt = LearntBatch { raw_seq, ingested_at, refdata, events };
     (learnt.until_intake(), counts)
 }
 

@@ -6,10 +6,12 @@ use tidemill_bus::{Delivery, Error as BusError};
 use tidemill_domain::{Backoff, Partition};
 use tidemill_events::{Durable, EnrichedBatch};
 use tidemill_ownership::Lease;
-use tidemill_stage::{Checkpoint, Gap, Place, Progressing, Read, Steps, Work, consume, subscribe_in_order, supervise};
+use tidemill_stage::{
+    Checkpoint, Gap, LoadPace, Place, Progressing, Read, Steps, Work, consume, subscribe_in_order, supervise,
+};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::batch;
+use super::{batch, beside::beside};
 use crate::{
     app::{HeldKeep, Recommender},
     error::Error,
@@ -18,8 +20,10 @@ use crate::{
 
 /// Batches of one step, and so of one transaction.
 const CHUNK: usize = 256;
-/// From one step to the next, at least: each is a synced transaction.
-const PACE: Duration = Duration::from_millis(250);
+/// How long it rests between two steps: each is a synced transaction, and for who reads a message
+/// by itself a thread is woken.
+const LEAST_REST: Duration = Duration::from_millis(250);
+const MOST_REST: Duration = Duration::from_secs(1);
 /// The same where only the floor moves: to read batches once more after a crash comes to
 /// the same, and costs less than to write each floor down.
 const PACE_OF_FLOORS: Duration = Duration::from_secs(5);
@@ -60,6 +64,8 @@ impl Work for Keeper {
             held: app.hold(claim),
             step: KeptStep { after: claim.floor, floor: claim.floor, batches: Vec::new() },
             kept_at: Instant::now(),
+            pace: LoadPace::new(LEAST_REST, MOST_REST),
+            is_full: false,
             gap: Gap::none(partition, app.gaps.clone()),
         };
         consume(&mut subscription, &mut task, &stop, progress).await
@@ -77,6 +83,9 @@ struct KeeperTask {
     /// What was read, and is not kept yet.
     step: KeptStep,
     kept_at: Instant,
+    pace: LoadPace,
+    /// There was more to read than is read at once.
+    is_full: bool,
     gap: Gap,
 }
 
@@ -99,7 +108,11 @@ impl Steps for KeeperTask {
     }
 
     fn waits_until(&self) -> Option<Instant> {
-        Some(self.kept_at + if self.step.batches.is_empty() { PACE_OF_FLOORS } else { PACE })
+        Some(if self.step.batches.is_empty() { self.kept_at + PACE_OF_FLOORS } else { self.pace.until() })
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        Some(self.pace.until())
     }
 
     fn is_done(&self, _: u64) -> bool {
@@ -114,7 +127,8 @@ impl Steps for KeeperTask {
     /// it. The first one ever starts anywhere: what was before is older than this
     /// service.
     async fn apply(&mut self, read: Vec<Read<EnrichedBatch>>, applied: &mut Vec<Delivery>) -> Result<(), Error> {
-        let mut is_early = false;
+        self.is_full = read.len() >= CHUNK;
+        let (mut is_early, mut batches) = (false, Vec::new());
         for Read { delivery, message } in read {
             applied.push(delivery);
             let Some(batch) = message else { continue };
@@ -129,11 +143,14 @@ impl Steps for KeeperTask {
             self.step.floor = batch.raw_seq;
             self.gap.close();
             is_early = false;
-            let (learnt, _) = batch::read(&self.app.members, &batch);
-            if !learnt.events.is_empty() {
-                self.step.batches.push(learnt);
-            }
+            batches.push(batch);
         }
+        let app = self.app.clone();
+        let learnt = beside(move || {
+            let learnt = batches.iter().map(|batch| batch::read(&app.members, batch).0);
+            learnt.filter(|learnt| !learnt.events.is_empty()).collect::<Vec<_>>()
+        });
+        self.step.batches.extend(learnt.await?);
         if is_early { self.ask_for_missing().await } else { Ok(()) }
     }
 
@@ -141,6 +158,10 @@ impl Steps for KeeperTask {
         self.kept_at = Instant::now();
         if self.step.floor > self.step.after {
             self.app.store.keep(&self.held.claim, &self.step, self.app.now()).await?;
+            match self.is_full {
+                true => self.pace.hurry(),
+                false => self.pace.done(self.kept_at),
+            }
             self.step = KeptStep { after: self.step.floor, floor: self.step.floor, batches: Vec::new() };
         }
         Ok(Checkpoint::Landed(()))

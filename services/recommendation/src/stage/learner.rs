@@ -8,7 +8,7 @@ use tidemill_events::{Durable, EnrichedBatch};
 use tidemill_stage::{Checkpoint, Gap, Place, Progressing, Read, Steps, Work, consume, follow_in_order, supervise};
 use tokio::time::{Instant, sleep_until};
 
-use super::batch;
+use super::{batch, beside::beside};
 use crate::{app::Recommender, error::Error, telemetry::ReadCounts};
 
 /// Batches that are learnt before the next ones are asked for.
@@ -48,7 +48,7 @@ impl Work for Learner {
 
 /// A partition that is being learnt.
 struct LearnerTask<'a> {
-    app: &'a Recommender,
+    app: &'a Arc<Recommender>,
     partition: Partition,
     /// The last batch that is learnt.
     floor: u64,
@@ -99,7 +99,7 @@ impl Steps for LearnerTask<'_> {
                 }
                 Place::Next | Place::Early => {}
             }
-            self.learn(&batch);
+            self.learn(batch).await?;
             self.gap.close();
             is_early = false;
         }
@@ -129,14 +129,20 @@ impl Steps for LearnerTask<'_> {
 }
 
 impl LearnerTask<'_> {
-    fn learn(&mut self, batch: &EnrichedBatch) {
-        let (learnt, counts): (_, ReadCounts) = batch::read(&self.app.members, batch);
-        if self.app.evaluation.is_wanted() && self.app.keeps(self.partition) {
-            self.app.evaluation.predict(&self.app.model, self.partition, &learnt);
-        }
-        self.app.model.learn(self.partition, &learnt);
-        self.app.telemetry.learnt(self.partition, batch.raw_seq, counts);
-        self.floor = batch.raw_seq;
+    /// Who learns waits for those who answer, and would hold up a thread of theirs.
+    async fn learn(&mut self, batch: EnrichedBatch) -> Result<(), Error> {
+        let (app, partition, raw_seq) = (self.app.clone(), self.partition, batch.raw_seq);
+        beside(move || {
+            let (learnt, counts): (_, ReadCounts) = batch::read(&app.members, &batch);
+            if app.evaluation.is_wanted() && app.keeps(partition) {
+                app.evaluation.predict(&app.model, partition, &learnt);
+            }
+            app.model.learn(partition, &learnt);
+            app.telemetry.learnt(partition, raw_seq, counts);
+        })
+        .await?;
+        self.floor = raw_seq;
+        Ok(())
     }
 
     async fn ask_for_missing(&mut self) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use std::{
 use tidemill_domain::Partition;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::beside::beside;
 use crate::{
     app::Recommender,
     error::Error,
@@ -68,11 +69,13 @@ fn first(app: &Recommender, claim: PartitionKeep) -> PagesDone {
     PagesDone { claim, learnt, erasure: app.model.erasure(), at: Instant::now(), waiting: None }
 }
 
-async fn look(app: &Recommender, claim: &PartitionKeep, state: &mut PagesDone) -> Result<(), Error> {
+async fn look(app: &Arc<Recommender>, claim: &PartitionKeep, state: &mut PagesDone) -> Result<(), Error> {
     let changes = match state.waiting.take() {
         Some(changes) => changes,
         None if is_due(app, claim.partition, state) => {
-            app.model.take_pages(claim.partition, app.was_unlike(claim.partition))
+            let (of, partition) = (app.clone(), claim.partition);
+            let are_all = app.was_unlike(partition);
+            beside(move || of.model.take_pages(partition, are_all)).await?
         }
         None => return Ok(()),
     };

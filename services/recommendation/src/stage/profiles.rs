@@ -6,18 +6,14 @@
 //! was read. So of two replicas that tell of one customer the later reader is last, a
 //! replica that was paused brings nothing old back, and to tell the same again is harmless.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tidemill_bus::Error as BusError;
 use tidemill_domain::Partition;
 use tidemill_events::{ProfileUpdate, StreamName, topology};
-use tokio::time::{MissedTickBehavior, interval};
+use tidemill_stage::LoadPace;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     app::Recommender,
@@ -26,9 +22,11 @@ use crate::{
     store::{PartitionKeep, PublishedTo},
 };
 
-/// From one look for changes to the next.
+/// From one look for changes to the next, at least and at most: longer where it takes longer, as
+/// on a machine that is busy, since who changes meanwhile is told of once.
 const LOOK: Duration = Duration::from_millis(500);
 const LOOKS_PER_SECOND: u32 = 2;
+const MOST_REST: Duration = Duration::from_secs(2);
 /// How often it is written down how far they are published: what is behind that is
 /// published once more after a crash.
 const NOTE: Duration = Duration::from_secs(10);
@@ -52,18 +50,19 @@ struct Publishing {
 /// Publishes for as long as the service lives.
 pub(crate) async fn publish_profiles(app: Arc<Recommender>, per_second: u32) -> Result<(), Infallible> {
     let mut known: BTreeMap<Partition, Publishing> = BTreeMap::new();
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = LoadPace::new(LOOK, MOST_REST);
     loop {
         tokio::select! {
-            _ = looks.tick() => {}
+            () = sleep_until(pace.until()) => {}
             () = app.context.shutdown.cancelled() => return Ok(()),
         }
+        let begun = Instant::now();
         // It may end at any await: what is not written down is published once more.
         tokio::select! {
             () = publish_some(&app, &mut known, (per_second / LOOKS_PER_SECOND).max(1)) => {}
             () = app.context.shutdown.cancelled() => return Ok(()),
         }
+        pace.done(begun);
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row, any::AnyRow};
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::Partition;
 use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
 
-use super::{Store, number, unsigned};
-use crate::{error::Error, learning::LearntBatch};
+use super::{Store, number, unsigned, written::ItemNews};
+use crate::error::Error;
 
 const ITEMS: &str = "items (partition_no, item, raw_seq, told_at, body)";
 const ITEMS_UPDATE: &str = "ON CONFLICT (partition_no, item) DO UPDATE SET raw_seq = excluded.raw_seq, \
@@ -54,21 +54,15 @@ fn read(row: &AnyRow) -> Result<StoredItem, StoreError> {
     Ok(StoredItem { id, raw_seq: unsigned(row, 1)?, item })
 }
 
-/// Of a product that several events tell of, the last one counts.
+/// Writes what is new of products.
 pub(super) async fn write(
     connection: &mut AnyConnection,
     partition: Partition,
-    batches: &[LearntBatch],
+    news: &BTreeMap<&str, ItemNews<'_>>,
 ) -> Result<(), Error> {
-    let mut told: BTreeMap<&str, (u64, Timestamp, KeptItem)> = BTreeMap::new();
-    for batch in batches {
-        for item in batch.events.iter().flat_map(|event| &event.items) {
-            let known = KeptItem { category: item.category.clone(), attributes: item.attributes.clone() };
-            told.insert(&item.id, (batch.raw_seq, batch.ingested_at, known));
-        }
-    }
-    let mut rows = Vec::with_capacity(told.len());
-    for (id, (raw_seq, told_at, item)) in told {
+    let mut rows = Vec::with_capacity(news.len());
+    for (id, ItemNews { raw_seq, told_at, item, .. }) in news {
+        let item = KeptItem { category: item.category.clone(), attributes: item.attributes.clone() };
         let body = serde_json::to_vec(&item).map_err(|_| StoreError::Malformed("item"))?;
         let row = SqlValues::new().bind(number(partition)).bind(id.as_bytes()).bind(raw_seq.cast_signed());
         rows.push(row.bind(told_at.millis()).bind(body));

@@ -1,5 +1,7 @@
 //! The one transaction that moves a partition on.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use sqlx::{AnyConnection, Row};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
@@ -52,6 +54,7 @@ impl Store {
     /// out to be theirs are forgotten too.
     pub(crate) async fn keep(&self, claim: &PartitionKeep, step: &KeptStep, now: Timestamp) -> Result<(), Error> {
         self.call(async {
+            let (kept, mut news);
             let mut transaction = self.database.begin().await?;
             // The row stays locked to the end: an erasure comes before all of this, or
             // after it.
@@ -67,27 +70,34 @@ impl Store {
             if moved.rows_affected() == 0 {
                 return Err(Error::Superseded);
             }
+            news = BTreeMap::new();
             if let Some(last) = step.batches.last() {
-                let kept = without_erased(&mut transaction, &step.batches, now).await?;
+                kept = without_erased(&mut transaction, &step.batches, now).await?;
                 write_journal(&mut transaction, claim.partition, last.raw_seq, &kept).await?;
                 profiles::fold(&mut transaction, claim.partition, last.raw_seq, &kept).await?;
-                items::write(&mut transaction, claim.partition, &kept).await?;
+                news = self.written.news(claim.partition, claim.epoch, &kept);
+                items::write(&mut transaction, claim.partition, &news).await?;
                 visits::write(&mut transaction, &kept).await?;
             }
-            Ok(transaction.commit().await.map_err(StoreError::from)?)
+            transaction.commit().await.map_err(StoreError::from)?;
+            self.written.note(claim.partition, claim.epoch, &news);
+            Ok(())
         })
         .await
     }
 }
 
-async fn without_erased(
+async fn without_erased<'b>(
     connection: &mut AnyConnection,
-    batches: &[LearntBatch],
+    batches: &'b [LearntBatch],
     now: Timestamp,
-) -> Result<Vec<LearntBatch>, Error> {
+) -> Result<Cow<'b, [LearntBatch]>, Error> {
     let visitors = batches.iter().flat_map(|batch| &batch.events).filter_map(LearntEvent::visitor);
     let mut erased = ErasedVisitors::default();
     erasures::of(connection, visitors, &mut erased).await?;
+    if erased.is_empty() {
+        return Ok(Cow::Borrowed(batches));
+    }
     ties::forget(connection, batches, &mut erased, now).await?;
     let kept = |batch: &LearntBatch| {
         let is_erased = |visitor| erased.until(visitor, batch.ingested_at).is_some();

@@ -50,6 +50,7 @@ on_each_database! {
     who_was_superseded_keeps_nothing,
     pages_take_the_place_of_the_journal,
     who_is_forgotten_is_kept_no_more,
+    a_product_is_written_where_something_else_is_told,
     what_is_old_goes,
     what_changed_is_told_once_and_again_after_a_crash,
     any_text_is_held,
@@ -175,6 +176,45 @@ async fn who_is_forgotten_is_kept_no_more(url: &str) {
     assert_eq!(kept[3].events[0].visitor(), Some(VisitorId::customer("c")));
     let profile = profile(&store, "c").await.expect("is known anew");
     assert_eq!(profile.views.iter().map(|seen| &*seen.item).collect::<Vec<_>>(), ["later"]);
+}
+
+/// A row has the batch that it was written for.
+async fn a_product_is_written_where_something_else_is_told(url: &str) {
+    let store = open(url).await;
+    let claim = store.claim(ZERO).await.expect("claims");
+    let told = |raw_seq, category, refdata| LearntBatch {
+        refdata,
+        ..batch(raw_seq, &[event(LearntKind::View, "c", 5, &[item("p", category, &[])])])
+    };
+    let later = |hours: i64, batch: LearntBatch| LearntBatch { ingested_at: at(hours * 3_600_000), ..batch };
+    let known = async || {
+        let known = store.items(ZERO, "").await.expect("reads");
+        (known[0].raw_seq, known[0].item.category.clone())
+    };
+    for (place, (batch, expected)) in [
+        (told(1, "Books", 7), (1, "Books")),
+        (told(2, "Books", 7), (1, "Books")),
+        (told(3, "Toys", 7), (3, "Toys")),
+        (told(4, "Toys", 8), (4, "Toys")),
+        (told(5, "Books", 8), (5, "Books")),
+        (later(5, told(6, "Books", 8)), (5, "Books")),
+        (later(6, told(7, "Books", 8)), (7, "Books")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        store.keep(&claim, &step(place as u64, &[batch]), at(7)).await.expect("keeps");
+        assert_eq!(known().await, (expected.0, expected.1.to_owned()), "{place}");
+    }
+    // Between two claims somebody else may have written it.
+    let again = store.claim(ZERO).await.expect("claims");
+    store.keep(&again, &step(7, &[later(6, told(8, "Books", 8))]), at(7)).await.expect("keeps");
+    assert_eq!(known().await, (8, "Books".to_owned()));
+    // Who was superseded has written nothing.
+    let refused = store.keep(&claim, &step(8, &[later(6, told(9, "Toys", 9))]), at(7)).await;
+    assert!(matches!(refused, Err(Error::Superseded)));
+    store.keep(&again, &step(8, &[later(6, told(9, "Toys", 9))]), at(7)).await.expect("keeps");
+    assert_eq!(known().await, (9, "Toys".to_owned()));
 }
 
 async fn what_is_old_goes(url: &str) {

@@ -9,7 +9,7 @@ use super::{
     reference::Reference,
     shapes::{Done, all_answers, ask, built, logs, settings},
 };
-use crate::{ChartParts, Index, PartitionSnapshot, page::Page};
+use crate::{ChartParts, Index, PartitionSnapshot, page::Page, scratch::AnswerScratch};
 
 fn partitions() -> impl Iterator<Item = Partition> {
     (0..3).map(Partition::new)
@@ -33,7 +33,10 @@ proptest! {
         let (index, reference) = (built(&settings, &log), Reference::of(&settings, &log));
         prop_assert_eq!(index.session_count(), reference.sessions.len());
         ask(&index, |query| {
-            let slots = index.neighbours(query);
+            let slots = AnswerScratch::with(|scratch| {
+                index.neighbours(query, scratch);
+                scratch.neighbours.clone()
+            });
             let neighbours = slots.iter().map(|neighbour| {
                 let session = index.session(neighbour.slot).expect("it is kept");
                 let last = session.items.last().map(|item| item.ordinal);

@@ -89,7 +89,7 @@ fn tell(report: &Report) {
         .collect();
     let header = ["variant", "impressions", "clicks", "click-through", "95 % interval"];
     table::print(header, [false, true, true, true, true], &rows);
-    let Some(control) = &report.control else { return };
+    let Some(control) = report.control.as_ref().filter(|_| !report.differences.is_empty()) else { return };
     say!("");
     let rows: Vec<[String; 4]> = report
         .differences
