@@ -20,6 +20,8 @@ DATA ?= demo-data
 CHAOS_ARGS ?=
 # Arguments of `tidemill-bench-suite`, for instance BENCH_ARGS="--store postgres --keep".
 BENCH_ARGS ?=
+# Arguments of `tidemill-bench-suite --patterns`, for instance PATTERN_ARGS="--lines 5000 --gold-seconds 5".
+PATTERN_ARGS ?=
 # Targets for `make fuzz`, for instance FUZZ_ARGS="json validate"; all, without any.
 FUZZ_ARGS ?=
 # Arguments of tests/contract/run.py, for instance CONTRACT_ARGS="--cases 500".
@@ -87,6 +89,12 @@ bench: ## Measure the suite as separate release processes, and check every total
 	@scripts/provision bench
 	@$(TOOLS) cargo build --release --workspace --bins
 	@$(TOOLS) exec "$$CARGO_TARGET_DIR/release/tidemill-bench-suite" $(if $(KEEP),--keep) $(BENCH_ARGS)
+
+.PHONY: patterns
+patterns: ## Run one workload through each of the four architectures, and compare them (PATTERN_ARGS="--lines 5000")
+	@scripts/provision bench
+	@$(TOOLS) cargo build --release --workspace --bins
+	@$(TOOLS) exec "$$CARGO_TARGET_DIR/release/tidemill-bench-suite" --patterns $(if $(KEEP),--keep) $(PATTERN_ARGS)
 
 .PHONY: counts
 counts: ## Count the instructions of single steps, and fail where one has grown dearer

@@ -36,9 +36,14 @@ VALUES = {
     "everything": [HERE / "values" / "everything.yaml"],
     "open": [HERE / "values" / "open.yaml"],
     "lake": [HERE / "values" / "lake.yaml"],
+    **{f"profile {file.stem}": [file, HERE / "values" / "bucket.yaml"] for file in (tools.CHART / "profiles").glob("*.yaml")},
 }
 # Secrets that a variant's user brings along.
-GIVEN = {"lake": {"lake-bucket", "catalogue"}, "external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"}}
+GIVEN = {
+    "lake": {"lake-bucket", "catalogue"},
+    "external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"},
+    **{variant: {"lake-bucket"} for variant in VALUES if variant.startswith("profile ")},
+}
 
 
 class Report:
@@ -125,9 +130,12 @@ def settings_problems(m):
         for env in spec["containers"][0]["env"]:
             section, _, key = env["name"].removeprefix("TIDEMILL_").lower().partition("__")
             if env["name"].startswith("TIDEMILL_") and key:
-                key = key.removesuffix("_file")
+                *within, key = key.removesuffix("_file").split("__")
                 given = "secret" if env["name"].endswith("_FILE") else env.get("value", "secret")
-                settings.setdefault(section, {})[key] = given
+                place = settings.setdefault(section, {})
+                for name in within:
+                    place = place.setdefault(name, {})
+                place[key] = given
         for error in jsonschema.Draft202012Validator(schema).iter_errors(settings):
             yield f"{service} {error.json_path}: {error.message[:200]}"
 
@@ -254,6 +262,28 @@ def reachability_problems(renderings):
         found = set(reachability.table(renderings[variant]))
         yield from (f"{variant}: {flow} is possible" for flow in sorted(found - flows))
         yield from (f"{variant}: {flow} is not possible" for flow in sorted(flows - found))
+
+
+def profile_problems(helm, renderings):
+    """Each profile, as (what is checked, problems)."""
+    import profiles
+    import yaml
+
+    groups = yaml.safe_load((tools.CHART / "files" / "rules.yaml").read_text())["groups"]
+    rules = {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+    full = renderings["profile full"]
+    import reachability
+
+    everything = set(reachability.table(full))
+    yield "files", profiles.file_problems(helm)
+    yield "the path from one to the next", profiles.path_problems(renderings)
+    yield "their checks can fail", profiles.can_fail_problems(full)
+    for name, services in profiles.SERVICES.items():
+        m = renderings[f"profile {name}"]
+        yield f"{name}: services", profiles.service_problems(m, services)
+        yield f"{name}: alerts", profiles.rule_problems(m, services, rules)
+        yield f"{name}: who reaches whom", profiles.flow_problems(m, services, everything)
+        yield f"{name}: senders wait for", profiles.backlog_problems(m, services)
 
 
 def checksum_problems(helm):
@@ -436,6 +466,8 @@ def main():
         report.check(f"{variant}: settings", settings_problems(m))
         report.check(f"{variant}: consumers", consumer_problems(m))
     report.check("who reaches whom", reachability_problems(renderings))
+    for what, problems in profile_problems(helm, renderings):
+        report.check(f"profiles, {what}", problems)
     report.check("every check can fail", mutation_problems(renderings["keda"]))
     report.check("wrong values are refused", refusal_problems(helm))
     report.check("a change restarts whom it is for", checksum_problems(helm))

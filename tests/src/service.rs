@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use tidemill::profile::ProfilePart;
 
 /// A service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -37,6 +38,19 @@ impl Service {
         Self::Recommendation,
         Self::Lake,
     ];
+
+    /// The one that a profile names.
+    pub(crate) const fn of(part: ProfilePart) -> Self {
+        match part {
+            ProfilePart::Ingestion => Self::Ingestion,
+            ProfilePart::Enrichment => Self::Enrichment,
+            ProfilePart::Aggregation => Self::Aggregation,
+            ProfilePart::Alert => Self::Alert,
+            ProfilePart::Recommendation => Self::Recommendation,
+            ProfilePart::Reporting => Self::Reporting,
+            ProfilePart::Lake => Self::Lake,
+        }
+    }
 
     /// Its name.
     pub const fn name(self) -> &'static str {

@@ -8,7 +8,7 @@
 {{- fail "nats.enabled is false: name a Secret with the key nats-password in nats.existingSecret, or set nats.user to \"\"" }}
 {{- end }}
 {{- if and (not $v.postgres.enabled) (not $v.postgres.existingSecret) }}
-{{- fail "postgres.enabled is false: name a Secret with the keys enrichment-url, aggregation-url, alert-url, recommendation-url and reporting-url in postgres.existingSecret" }}
+{{- fail (printf "postgres.enabled is false: name a Secret with `<service>-url` of %s in postgres.existingSecret" (include "tidemill.stateful" $ | replace " " ", ")) }}
 {{- end }}
 {{- if and $v.lake.enabled (not (hasPrefix "s3://" $v.lake.url)) }}
 {{- fail "lake.enabled is true: set lake.url to s3://bucket/prefix, since its replicas share the tables" }}
@@ -16,7 +16,7 @@
 {{- if and $v.lake.enabled $v.lake.spark.enabled (not $v.lake.spark.image) }}
 {{- fail "lake.spark.enabled is true: set lake.spark.image to an image of Spark 4 with Delta and hadoop-aws" }}
 {{- end }}
-{{- if and (not $v.influxdb.enabled) (not (and $v.influxdb.url $v.influxdb.existingSecret)) }}
+{{- if and $v.services.aggregation.enabled (not $v.influxdb.enabled) (not (and $v.influxdb.url $v.influxdb.existingSecret)) }}
 {{- fail "influxdb.enabled is false: set influxdb.url, and name a Secret with the key influxdb-token in influxdb.existingSecret" }}
 {{- end }}
 {{- if $v.nats.enabled }}
@@ -39,7 +39,7 @@
 {{- $_ := set $images "lake.spark" $v.lake.spark.image }}
 {{- end }}
 {{- range $server := list "nats" "postgres" "influxdb" "jaeger" }}
-{{- if (index $v $server).enabled }}
+{{- if ternary (include "tidemill.influxdb" $) (index $v $server).enabled (eq $server "influxdb") }}
 {{- $_ := set $images $server (index $v $server).image }}
 {{- end }}
 {{- end }}
@@ -47,6 +47,15 @@
 {{- if not (regexMatch "@sha256:[0-9a-f]{64}$" $image) }}
 {{- fail (printf "image.requireDigest is true, and %s has none: give %s.digest, or an image that ends with @sha256:… (%s)" $part $part $image) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- $reads := dict
+      "aggregation" "enrichment" "alert" "enrichment" "recommendation" "enrichment" "lake" "enrichment"
+      "reporting" "aggregation" }}
+{{- range $component, $_ := include "tidemill.services" . | fromYaml }}
+{{- $before := index $reads $component }}
+{{- if and $before (not (index $v.services $before).enabled) }}
+{{- fail (printf "services.%s.enabled is false: %s reads what it makes. Switch both off, or none" $before $component) }}
 {{- end }}
 {{- end }}
 {{- $connections := 0 }}

@@ -35,6 +35,9 @@
 {{- $_ := set $settings "links" (dict "jaeger" $values.jaeger.publicUrl) }}
 {{- end }}
 {{- if eq .component "ingestion" }}
+{{- with include "tidemill.backlogOf" $root }}
+{{- $_ := set $settings "limits" (dict "backlog_of" (splitList " " .)) }}
+{{- end }}
 {{- with $definitions.schemas }}
 {{- $_ := set $settings "schemas" (dict "folder" "/etc/tidemill/schemas") }}
 {{- end }}
@@ -72,6 +75,23 @@
 {{- end }}
 {{- $all := include "tidemill.overlay" (list $settings $values.config) | fromYaml }}
 {{- include "tidemill.overlay" (list $all .service.config) -}}
+{{- end -}}
+
+{{/*
+For whom senders wait, in one line with spaces, where not all are there that are on the way to a number: what
+a service has left unread that was switched off must hold nobody up. Without aggregation the numbers are the lake's.
+*/}}
+{{- define "tidemill.backlogOf" -}}
+{{- $services := include "tidemill.services" . | fromYaml }}
+{{- if not (and $services.aggregation $services.reporting) }}
+{{- $found := list }}
+{{- range list "enrichment" "aggregation" "reporting" (ternary "" "lake" (hasKey $services "aggregation")) }}
+{{- if hasKey $services . }}
+{{- $found = append $found . }}
+{{- end }}
+{{- end }}
+{{- join " " $found -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The same as TOML. A value is written as JSON, which for texts, numbers and lists is TOML too. */}}

@@ -37,9 +37,14 @@ labels:
   {{- include "tidemill.labels" . | nindent 2 }}
 {{- end -}}
 
-{{/* The services that there are: with the lake, where it is wanted. Takes $, gives YAML. */}}
+{{/* The services that run: those that are switched on, and the lake, where it is wanted. Takes $, gives YAML. */}}
 {{- define "tidemill.services" -}}
-{{- $services := deepCopy .Values.services }}
+{{- $services := dict }}
+{{- range $component, $service := .Values.services }}
+{{- if $service.enabled }}
+{{- $_ := set $services $component $service }}
+{{- end }}
+{{- end }}
 {{- if .Values.lake.enabled }}
 {{- $_ := set $services "lake" .Values.lake.service }}
 {{- end }}
@@ -52,9 +57,38 @@ labels:
 {{- include "tidemill.overlay" (list .root.Values.serviceDefaults (index $services .component)) -}}
 {{- end -}}
 
-{{/* Services with a database, in one line with spaces. Takes $. */}}
+{{/* Whether all of some services run. Takes (dict "root" $ "all" list). */}}
+{{- define "tidemill.runs" -}}
+{{- $services := include "tidemill.services" .root | fromYaml }}
+{{- $missing := list }}
+{{- range .all }}
+{{- if not (hasKey $services .) }}
+{{- $missing = append $missing . }}
+{{- end }}
+{{- end }}
+{{- if not $missing }}true{{ end -}}
+{{- end -}}
+
+{{/* Whether `helm test` can send an event and see it in its total. */}}
+{{- define "tidemill.tested" -}}
+{{- include "tidemill.runs" (dict "root" . "all" (list "ingestion" "enrichment" "aggregation" "reporting")) -}}
+{{- end -}}
+
+{{/* Services that run and have a database, in one line with spaces. Takes $. */}}
 {{- define "tidemill.stateful" -}}
-enrichment aggregation alert recommendation reporting{{ if .Values.lake.enabled }} lake{{ end }}
+{{- $services := include "tidemill.services" . | fromYaml }}
+{{- $found := list }}
+{{- range list "enrichment" "aggregation" "alert" "recommendation" "reporting" "lake" }}
+{{- if hasKey $services . }}
+{{- $found = append $found . }}
+{{- end }}
+{{- end }}
+{{- join " " $found -}}
+{{- end -}}
+
+{{/* Whether there is an InfluxDB of ours: aggregation alone writes to it. */}}
+{{- define "tidemill.influxdb" -}}
+{{- if and .Values.influxdb.enabled .Values.services.aggregation.enabled }}true{{ end -}}
 {{- end -}}
 
 {{/*
@@ -121,7 +155,7 @@ nats://{{ include "tidemill.fullname" . }}-nats:4222
 {{- end -}}
 
 {{- define "tidemill.influxdb.url" -}}
-{{- if .Values.influxdb.enabled -}}
+{{- if include "tidemill.influxdb" . -}}
 http://{{ include "tidemill.fullname" . }}-influxdb:8086
 {{- else -}}
 {{- .Values.influxdb.url -}}
@@ -136,7 +170,7 @@ http://{{ include "tidemill.fullname" . }}-jaeger:4317
 {{- end -}}
 {{- end -}}
 
-{{/* Whether alert calls Slack. */}}
+{{/* Whether alert, where it runs, calls Slack. */}}
 {{- define "tidemill.slack" -}}
 {{- if or .Values.slack.existingSecret .Values.slack.webhookUrl }}true{{ end -}}
 {{- end -}}

@@ -100,6 +100,9 @@ pub struct RequestLimitsConfig {
     /// are answered 429; half of the stream's room where that is less, or where this
     /// is not set.
     pub backlog_bytes: Option<u64>,
+    /// Services for which senders wait so: those on the way to the numbers that are asked
+    /// for. Leave out what does not run: it may have left a reader that reads no more.
+    pub backlog_of: BTreeSet<BacklogOf>,
     /// Events that this replica remembers to tell a sender of duplicates.
     pub remembered_events: u64,
 }
@@ -118,9 +121,24 @@ impl Default for RequestLimitsConfig {
             in_flight_bytes: 256 << 20,
             body_seconds: 30,
             backlog_bytes: None,
+            backlog_of: [BacklogOf::Enrichment, BacklogOf::Aggregation, BacklogOf::Reporting].into(),
             remembered_events: 100_000,
         }
     }
+}
+
+/// A service for which senders may have to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BacklogOf {
+    /// It reads `RAW`.
+    Enrichment,
+    /// It reads `ENRICHED`.
+    Aggregation,
+    /// It reads `METRICS`.
+    Reporting,
+    /// It reads `ENRICHED` into silver. For a suite whose numbers are the lake's alone.
+    Lake,
 }
 
 /// Section `publish`.

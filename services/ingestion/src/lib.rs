@@ -29,7 +29,7 @@ use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartErro
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use config::{ClientIp, Config};
+pub use config::{BacklogOf, ClientIp, Config};
 pub use intake::schema::{SchemaRegistry, built_in_schemas};
 
 use crate::{
@@ -106,7 +106,8 @@ fn intake(config: &Config, context: &Context, bus: &Bus, schemas: SchemaRegistry
     context.spawn("dead letters", room);
     context.spawn("tally", counts::run(dead_letters.clone(), answered));
     let backlog = Arc::new(Backlog::new(config.limits.backlog_bytes));
-    context.spawn("backlog", watch_backlog(backlog.clone(), context.clone(), bus.clone(), telemetry.clone()));
+    let of = config.limits.backlog_of.clone();
+    context.spawn("backlog", watch_backlog(backlog.clone(), of, context.clone(), bus.clone(), telemetry.clone()));
     EventIntake {
         origins: config.cors.origins.clone(),
         sender: config.sender.clone(),

@@ -19,6 +19,8 @@ mod once;
 mod openlineage;
 #[path = "lake/others.rs"]
 mod others;
+#[path = "lake/profiles.rs"]
+mod profiles;
 #[path = "lake/quality.rs"]
 mod quality;
 #[path = "lake/rebuild.rs"]

@@ -1,6 +1,7 @@
 //! What each command is told on the command line.
 
 mod bench;
+mod choose;
 mod dlq;
 mod lake;
 mod lineage;
@@ -14,8 +15,9 @@ use clap::{Args, Subcommand};
 use tidemill_domain::Currency;
 use url::Url;
 
-use crate::shop_file::ShopFile;
+use crate::{profile::SuiteProfile, shop_file::ShopFile};
 pub use bench::BenchArguments;
+pub use choose::ChooseArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
 pub use lake::{
@@ -102,6 +104,7 @@ impl Local {
     after_help = "Options go before tidemill.toml, and that before the defaults; `tidemill init` writes one.\n\n\
     Examples:\n  \
     tidemill up --data /var/lib/tidemill\n  \
+    tidemill up --profile medallion --data tables\n  \
     tidemill up --config shop/tidemill.toml"
 )]
 pub struct UpArguments {
@@ -109,6 +112,10 @@ pub struct UpArguments {
     /// one
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// The part of the suite that runs, as `tidemill choose` explains them [without it:
+    /// every service but the lake]
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<SuiteProfile>,
     #[command(flatten)]
     pub(crate) local: Local,
 }

@@ -7,9 +7,9 @@ use tidemill_service::Printable;
 
 use crate::{
     arguments::{
-        BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments,
-        InitArguments, KeysArguments, LakeArguments, LineageArguments, RecommendArguments, ReplayArguments,
-        SqlArguments, UpArguments, with_dimensions,
+        BenchArguments, BooksArguments, CheckArguments, ChooseArguments, Dataset, DemoArguments, DlqArguments,
+        ImportArguments, InitArguments, KeysArguments, LakeArguments, LineageArguments, RecommendArguments,
+        ReplayArguments, SqlArguments, UpArguments, with_dimensions,
     },
     bench, commands, demo, out,
 };
@@ -23,6 +23,7 @@ use crate::{
     after_help = "Examples:\n  \
         tidemill up                                   run everything on this machine\n  \
         tidemill init                                 write tidemill.toml, its settings\n  \
+        tidemill choose --latency seconds --team 4    find out which part of it fits\n  \
         tidemill demo --events 50000 --exit           play a flash sale and check the books\n  \
         tidemill import online-retail retail.csv.zst --out results\n  \
         tidemill check --ingestion-url http://localhost:7070\n  \
@@ -67,6 +68,8 @@ enum Command {
     Import(ImportArguments),
     /// Send an event through a running suite and wait for its total
     Check(CheckArguments),
+    /// Find out which part of the suite fits, and how to run it
+    Choose(ChooseArguments),
     /// Load a suite at a fixed rate, and check its totals
     Bench(BenchArguments),
     /// Show whether every event received is accounted for
@@ -107,6 +110,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Import(ImportArguments { what: Dataset::OnlineRetail(import) }) => commands::import(import).await,
         Command::Check(check) => commands::check(check).await,
+        Command::Choose(choose) => commands::choose(&choose),
         Command::Bench(bench) => bench::run(bench).await,
         Command::Books(books) => commands::books(books).await,
         Command::Dlq(dlq) => commands::dlq(dlq).await,

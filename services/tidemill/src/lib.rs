@@ -6,10 +6,12 @@ mod out;
 
 pub mod arguments;
 pub mod bench;
+pub mod choose;
 pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod import;
+pub mod profile;
 pub mod replay;
 pub mod shop_file;
 pub mod suite;

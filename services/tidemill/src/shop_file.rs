@@ -20,6 +20,7 @@ use tidemill_domain::Currency;
 use tidemill_reporting::Zone;
 use tidemill_service::{clients::Network, guard::HostName};
 
+use crate::profile::SuiteProfile;
 pub use read::FileError;
 pub use sample::sample;
 
@@ -30,6 +31,10 @@ pub const NAME: &str = "tidemill.toml";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShopFile {
+    /// The part of the suite that runs: medallion, medallion-streaming, kappa, lambda or
+    /// full, as `tidemill choose` explains them. Without it, every service but the lake.
+    #[schemars(example = &"kappa")]
+    pub profile: Option<SuiteProfile>,
     /// Folder for the log and every store. Without it, a temporary one that goes
     /// at the end.
     #[schemars(example = &"data")]
@@ -172,6 +177,7 @@ pub struct SlackSection {
 impl Default for ShopFile {
     fn default() -> Self {
         Self {
+            profile: None,
             data: None,
             zone: Zone::UTC,
             currency: Currency::EUR,

@@ -3,10 +3,12 @@
 //! ends.
 
 mod nats;
+mod program;
 mod slack;
 mod tether;
 
 pub use nats::{NatsServer, Password, find_nats_server};
+pub use program::{ServiceProcess, find_program};
 pub use slack::SlackStandIn;
 
 /// Why a server could not be started.

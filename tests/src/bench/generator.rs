@@ -76,7 +76,7 @@ impl LoadGenerator {
     pub(super) async fn run(&self, suite: &Suite, load: &Load) -> Result<LoadReport, Error> {
         let mut arguments = vec![
             format!("--url=http://{}", suite.ingestion),
-            format!("--reporting-url=http://{}", suite.reporting),
+            format!("--reporting-url=http://{}", suite.reporting()?),
             format!("--shape={}", load.shape),
             format!("--metric={}", load.metric),
             format!("--events={}", load.events),

@@ -141,11 +141,12 @@ async fn taken_in(suite: &Suite, events: u64) -> Result<(), Error> {
 }
 
 /// Large numbers may be told as text.
-fn number(value: &Value) -> Option<u64> {
+pub(super) fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-async fn ask(suite: &Suite, question: &str) -> Result<Value, Error> {
+/// An answer of the lake, with `rows` of objects.
+pub(super) async fn ask(suite: &Suite, question: &str) -> Result<Value, Error> {
     let told = |error: reqwest::Error| Error::Program { program: Service::Lake.binary(), reason: error.to_string() };
     let url = format!("http://{}/v1/sql", suite.address(Service::Lake)?);
     let asked = reqwest::Client::new().post(url).json(&json!({"sql": question, "format": "json"}));

@@ -12,6 +12,7 @@ mod latency;
 mod machine;
 mod nexmark;
 mod overload;
+mod patterns;
 mod plot;
 mod recommend;
 mod relay;
@@ -41,6 +42,7 @@ pub use growth::{Growth, GrowthPoint, RestartFigures};
 pub use history::KeptRun;
 pub use machine::Machine;
 pub use overload::OverloadFigures;
+pub use patterns::{PatternFigures, PatternLoad, PatternRun, ProbeTimes, Reprocessing, ReprocessingWay, patterns};
 pub use report::Figures;
 pub use suite::StoreKind;
 
@@ -94,7 +96,7 @@ pub struct Options {
     /// Whether the run's folder stays.
     pub keep_folder: bool,
     /// What is measured beside the services that every event goes through.
-    pub with: Option<Service>,
+    pub with: Vec<Service>,
 }
 
 /// Holds a run.
@@ -172,7 +174,7 @@ impl Bench {
     fn new(options: &Options, folder: PathBuf, journal: Journal) -> Result<Self, Error> {
         let programs = folder.join("bin");
         let names = Service::CHAIN.map(|service| PathBuf::from(service.binary()));
-        let others = options.with.map(|service| PathBuf::from(service.binary()));
+        let others = options.with.iter().map(|service| PathBuf::from(service.binary()));
         let tools = ["tidemill", "jetstream-relay"].map(PathBuf::from);
         stage_programs(&programs, &names.into_iter().chain(others).chain(tools).collect::<Vec<_>>())?;
         let generator = LoadGenerator { program: programs.join("tidemill") };

@@ -135,7 +135,7 @@ impl Bench {
 
 fn client(suite: &Suite) -> Result<Client, Error> {
     let url = |address: std::net::SocketAddr| format!("http://{address}").parse().map_err(Error::program("an address"));
-    Ok(Client::new(url(suite.ingestion)?, url(suite.reporting)?, tidemill::client::Keys::default()))
+    Ok(Client::new(url(suite.ingestion)?, url(suite.reporting()?)?, tidemill::client::Keys::default()))
 }
 
 /// By several at once; each takes the next body that nobody has taken.
@@ -158,7 +158,7 @@ async fn send(client: &Client, bodies: &Arc<[Bytes]>) -> Result<(), Error> {
 }
 
 /// Waits until every event is counted.
-async fn settle(client: &Client, events: u64) -> Result<(), Error> {
+pub(super) async fn settle(client: &Client, events: u64) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
         let books = client.books().await.map_err(|error| Error::Refused(error.to_string()))?;

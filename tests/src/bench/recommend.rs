@@ -250,7 +250,7 @@ impl Bench {
 
 fn client(suite: &Suite) -> Result<Client, Error> {
     let url = |address: std::net::SocketAddr| format!("http://{address}").parse().map_err(Error::program("an address"));
-    Ok(Client::new(url(suite.ingestion)?, url(suite.reporting)?, Keys::default()))
+    Ok(Client::new(url(suite.ingestion)?, url(suite.reporting()?)?, Keys::default()))
 }
 
 /// Sends sessions until they are taken in: who repeats them sends nothing twice.

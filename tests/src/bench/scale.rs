@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tidemill::profile::SuiteProfile;
+
 use super::settings::{REFERENCE_JOB, REFERENCE_METRIC};
 use crate::{error::Error, service::Service};
 
@@ -19,6 +21,10 @@ pub(super) struct Scale {
     pub(super) interactions: Option<u64>,
     /// Whether the lake runs.
     pub(super) with_lake: bool,
+    /// The part of the suite that runs, in place of what is said above.
+    pub(super) profile: Option<SuiteProfile>,
+    /// Seconds between two computations of gold; without, it is never computed.
+    pub(super) gold_seconds: Option<u32>,
     /// Bytes that readers may have before them until senders are to wait.
     pub(super) backlog_bytes: Option<u64>,
 }
@@ -31,6 +37,9 @@ const RULES: [(&str, &str); 2] = [
 impl Scale {
     /// The services that run.
     pub(super) fn services(&self) -> Vec<Service> {
+        if let Some(profile) = self.profile {
+            return profile.parts().iter().map(|part| Service::of(*part)).collect();
+        }
         let lake = self.with_lake.then_some(Service::Lake);
         Service::CHAIN.into_iter().chain(self.interactions.map(|_| Service::Recommendation)).chain(lake).collect()
     }

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use tidemill::profile::ProfilePart;
+
 use super::{scale::Scale, suite::SuiteFiles};
 use crate::{error::Error, service::Service};
 
@@ -37,10 +39,19 @@ const OTHERS: [(&str, &str); 6] = [
     ("tidemill_check", include_str!("../../../shared/definitions/metrics/tidemill_check.yaml")),
 ];
 
-/// Writes the metrics into a folder.
+/// Invoice lines by day and country, of which there is a published truth.
+pub(super) const DAILY_COUNTRY: (&str, &str) =
+    ("daily_country", include_str!("../../../shared/definitions/metrics/daily_country.yaml"));
+
+/// Writes the metrics into a folder: the reference job, and the others.
 pub(super) fn write_metrics(folder: &Path) -> Result<(), Error> {
+    write_metrics_with(folder, (REFERENCE_JOB, REFERENCE_METRIC))
+}
+
+/// Writes a metric of invoice lines, and the others.
+pub(super) fn write_metrics_with(folder: &Path, of_lines: (&str, &str)) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
-    for (name, text) in OTHERS.into_iter().chain([(REFERENCE_JOB, REFERENCE_METRIC)]) {
+    for (name, text) in OTHERS.into_iter().chain([of_lines]) {
         let file = folder.join(format!("{name}.yaml"));
         std::fs::write(&file, text).map_err(Error::file(&file))?;
     }
@@ -80,8 +91,13 @@ impl Settings<'_> {
         let metrics = section("definitions", &[("metrics", path(&self.files.metrics))]);
         match self.service {
             Service::Ingestion => {
-                let backlog = self.scale.backlog_bytes.map(|bytes| ("backlog_bytes", bytes.to_string()));
-                sections.push(section("limits", backlog.as_slice()));
+                let mut limits: Vec<_> =
+                    self.scale.backlog_bytes.map(|bytes| ("backlog_bytes", bytes.to_string())).into_iter().collect();
+                // As the all-in-one has it: without a stream, senders wait for the lake.
+                if self.scale.profile.is_some_and(|profile| !profile.has(ProfilePart::Aggregation)) {
+                    limits.push(("backlog_of", "[\"enrichment\", \"lake\"]".into()));
+                }
+                sections.push(section("limits", &limits));
                 let schemas: Vec<_> = self.files.schemas.iter().map(|folder| ("folder", path(folder))).collect();
                 sections.push(section("schemas", &schemas));
             }
@@ -107,11 +123,12 @@ impl Settings<'_> {
                 let kept = self.scale.interactions.map(|most| ("interactions_per_partition", most.to_string()));
                 sections.push(section("index", kept.as_slice()));
             }
-            // Bronze and silver alone: nothing else is to take what is measured.
+            // Bronze and silver alone, unless gold is asked for: nothing else is to take what is measured.
             Service::Lake => {
                 let every = |layer, seconds: u32| section(layer, &[("every_seconds", seconds.to_string())]);
+                let gold = self.scale.gold_seconds.unwrap_or(u32::MAX);
                 sections.push(section("lake", &[("url", path(self.lake))]));
-                sections.extend([every("gold", u32::MAX), every("quality", 0), metrics]);
+                sections.extend([every("gold", gold), every("quality", 0), metrics]);
             }
         }
         sections.concat()

@@ -54,7 +54,6 @@ impl StoreKind {
 pub(super) struct Suite {
     pub(super) slack: FakeSlack,
     pub(super) ingestion: SocketAddr,
-    pub(super) reporting: SocketAddr,
     nats: NatsServer,
     postgres: Option<Postgres>,
     services: Vec<Replica>,
@@ -163,8 +162,8 @@ impl Suite {
             let found = services.iter().find(|replica| replica.service == of).map(Replica::address);
             found.ok_or_else(|| Error::Refused(format!("{of} was not started")))
         };
-        let (ingestion, reporting) = (address(Service::Ingestion)?, address(Service::Reporting)?);
-        let suite = Self { slack, ingestion, reporting, nats, postgres, services, folder, http };
+        let ingestion = address(Service::Ingestion)?;
+        let suite = Self { slack, ingestion, nats, postgres, services, folder, http };
         suite.ready().await?;
         Ok(suite)
     }
@@ -197,6 +196,21 @@ impl Suite {
     /// What a service has taken since it was started last.
     pub(super) async fn usage_of(&self, of: Service) -> Result<Usage, Error> {
         Usage::of(self.replica(of)?.pid().await)
+    }
+
+    /// Where reporting listens.
+    pub(super) fn reporting(&self) -> Result<SocketAddr, Error> {
+        self.address(Service::Reporting)
+    }
+
+    /// Its folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The settings of a service.
+    pub(super) fn settings_of(&self, of: Service) -> PathBuf {
+        self.folder.join("config").join(format!("{of}.toml"))
     }
 
     /// The folder of the lake's tables.

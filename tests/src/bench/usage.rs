@@ -37,6 +37,14 @@ impl Usage {
     }
 }
 
+/// Processor seconds of this process's children that have ended.
+pub(super) fn of_ended_children() -> Result<f64, Error> {
+    let path = "/proc/self/stat";
+    let stat = std::fs::read_to_string(path).map_err(Error::file(path))?;
+    let seconds = ticks(&stat, 13..15);
+    seconds.ok_or_else(|| Error::File { path: path.into(), reason: "is not as proc(5) has it".into() })
+}
+
 /// Processor seconds and parent of each process.
 fn processes() -> HashMap<u32, (f64, u32)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -50,14 +58,19 @@ fn stat(pid: u32) -> Option<(f64, u32)> {
 
 /// Processor seconds, those of ended children included, and the parent (proc(5)).
 fn parse(stat: &str) -> Option<(f64, u32)> {
+    let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+    Some((ticks(stat, 11..15)?, parent))
+}
+
+/// The sum of some fields behind the name, in seconds.
+fn ticks(stat: &str, fields: std::ops::Range<usize>) -> Option<f64> {
     // The name, in brackets, may hold anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let parent = fields.get(1)?.parse().ok()?;
-    let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<u64>());
+    let all: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = all.get(fields)?.iter().map(|field| field.parse::<u64>());
     let ticks: u64 = ticks.sum::<Result<_, _>>().ok()?;
     // Linux tells in hundredths of a second, whatever its clock.
     #[allow(clippy::cast_precision_loss, reason = "years of hundredths are exact")]
-    Some((ticks as f64 / 100.0, parent))
+    Some(ticks as f64 / 100.0)
 }
 
 /// Bytes that the files of a folder take on the disk.
@@ -80,6 +93,7 @@ mod tests {
         let line = "42 (a) (b c) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 20 10 20 0 12 0 100 0";
         assert_eq!(parse(line), Some((2.3, 7)));
         assert_eq!(parse("42 (x) S 7"), None);
+        assert_eq!(ticks(line, 13..15), Some(0.3));
     }
 
     #[cfg(target_os = "linux")]

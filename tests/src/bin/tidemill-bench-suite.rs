@@ -6,12 +6,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use tidemill::profile::SuiteProfile;
 use tidemill_tests::{
     Service,
     bench::{
-        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, LatencyFigures, NexmarkFigures, Options, Quantiles,
-        RecommendFigures, RecommendLoad, StoreKind,
+        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, LatencyFigures, NexmarkFigures, Options, PatternLoad,
+        PatternRun, Quantiles, RecommendFigures, RecommendLoad, StoreKind,
     },
+    shop,
 };
 
 /// Measure the suite as separate processes on servers that sync, and check every
@@ -35,7 +37,9 @@ use tidemill_tests::{
         tidemill-bench-suite --nexmark               Nexmark's queries\n  \
         tidemill-bench-suite --recommend --seconds 60   recommendation under questions and events\n  \
         tidemill-bench-suite --lake                  bronze and silver of a lake that joins\n  \
-        tidemill-bench-suite --latency 5000 --latency 20000   how soon numbers are seen, at these rates"
+        tidemill-bench-suite --latency 5000 --latency 20000   how soon numbers are seen, at these rates\n  \
+        tidemill-bench-suite --patterns              the four architectures, with Online Retail where it is\n  \
+        tidemill-bench-suite --patterns --lines 5000 --times 1,10 --gold-seconds 5   a small one"
 )]
 struct Arguments {
     /// Where services keep what they know
@@ -93,6 +97,12 @@ struct Arguments {
     #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(10..=1_000_000),
         conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend", "lake"])]
     latency: Vec<u64>,
+    /// Measure the four architectures, each with the same workload; in place of all else.
+    /// With --keep, figures and picture are kept beside the history
+    #[arg(long, conflicts_with_all = ["draw", "grow", "nexmark", "recommend", "lake"])]
+    patterns: bool,
+    #[command(flatten)]
+    pattern: PatternArguments,
     /// Where curves are kept
     #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
     curves: PathBuf,
@@ -102,6 +112,41 @@ struct Arguments {
     /// Keep the run's folder, with all logs
     #[arg(long)]
     keep_folder: bool,
+}
+
+/// What is asked of --patterns.
+#[derive(Debug, clap::Args)]
+struct PatternArguments {
+    /// The data set (CSV, or CSV compressed with zstd) [default: Online Retail beside the
+    /// checkout, else made lines]
+    #[arg(long, value_name = "FILE", requires = "patterns")]
+    data: Option<PathBuf>,
+    /// So many of its lines [default: all; 100,000 made ones]
+    #[arg(long, value_name = "N", requires = "patterns")]
+    lines: Option<usize>,
+    /// How often each line is sent: a run for each number
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 10], requires = "patterns",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    times: Vec<u32>,
+    /// The profiles
+    #[arg(long, value_name = "PROFILE", value_enum, value_delimiter = ',', requires = "patterns",
+        default_values_t = [SuiteProfile::Kappa, SuiteProfile::Lambda, SuiteProfile::Medallion, SuiteProfile::Full])]
+    profiles: Vec<SuiteProfile>,
+    /// Events that are timed one by one
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "patterns",
+        value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    probes: u32,
+    /// Seconds between two computations of gold: by default as the lake has it
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, requires = "patterns",
+        value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    gold_seconds: u32,
+}
+
+impl PatternArguments {
+    fn load(self) -> PatternLoad {
+        let Self { data, lines, times, profiles, probes, gold_seconds } = self;
+        PatternLoad { data: data.or_else(shop::shared_data_set), lines, times, profiles, probes, gold_seconds }
+    }
 }
 
 #[tokio::main]
@@ -124,6 +169,8 @@ async fn main() -> ExitCode {
         recommend,
         lake,
         latency,
+        patterns,
+        pattern,
         curves,
         draw,
         keep_folder,
@@ -135,9 +182,14 @@ async fn main() -> ExitCode {
             Err(error) => failed(error),
         };
     }
+    let kept = history.with_file_name("patterns.json");
     let keep = keep.then_some(history);
-    let with = recommend.then_some(Service::Recommendation).or(lake.map(|_| Service::Lake));
+    let with = with(recommend || patterns, lake.is_some() || patterns);
     let options = Options { store, seconds, folder, keep, keep_folder, with };
+    if patterns {
+        let keep = options.keep.is_some().then_some(&*kept);
+        return compared(bench::patterns(&options, &pattern.load(), keep).await);
+    }
     if let Some(events) = lake {
         return joined(bench::lake(&options, events).await);
     }
@@ -170,6 +222,26 @@ async fn main() -> ExitCode {
         Err(error) => return failed(error),
     }
     if figures.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Services beside those that every event goes through.
+fn with(recommendation: bool, lake: bool) -> Vec<Service> {
+    let recommendation = recommendation.then_some(Service::Recommendation);
+    recommendation.into_iter().chain(lake.then_some(Service::Lake)).collect()
+}
+
+/// Tells what the architectures came to; the last line is JSON.
+fn compared(run: Result<PatternRun, impl std::fmt::Display>) -> ExitCode {
+    let run = match run {
+        Ok(run) => run,
+        Err(error) => return failed(error),
+    };
+    println!("{}", run.table());
+    match serde_json::to_string(&run) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    if run.is_good() { ExitCode::SUCCESS } else { failed("a number is wrong") }
 }
 
 /// Tells what recommendation came to; the last line is JSON.

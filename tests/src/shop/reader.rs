@@ -30,6 +30,23 @@ const PAGE: usize = 500;
 const OUTCOMES: [&str; 5] = ["received", "counted", "late", "duplicate", "dead_lettered"];
 const ALERT_RULE: &str = "FRAUD_DETECTION";
 
+/// Metric `daily_country`, as reporting tells it.
+pub(crate) async fn daily(client: &Client) -> Result<Daily, Error> {
+    let path = "/v1/metrics/daily_country/series?group_by=country&resolution=window";
+    let series: Series = client.get(path).await.map_err(unanswered)?;
+    let mut daily = Daily::new();
+    for one in series.series {
+        let country = one.dimensions.get("country").cloned().unwrap_or_default();
+        for point in one.points {
+            let day = point.start.get(..10).unwrap_or_default().to_owned();
+            let figures = truth::of_answer(&point.values)
+                .map_err(|why| Error::Refused(format!("daily_country, {day}, {country}: {why}")))?;
+            daily.insert((day, country.clone()), figures);
+        }
+    }
+    Ok(daily)
+}
+
 /// What one replica of reporting says.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -143,22 +160,7 @@ impl<'r> Reader<'r> {
     }
 
     async fn daily(&self) -> Result<Daily, Error> {
-        let series: Series = self
-            .client
-            .get("/v1/metrics/daily_country/series?group_by=country&resolution=window")
-            .await
-            .map_err(unanswered)?;
-        let mut daily = Daily::new();
-        for one in series.series {
-            let country = one.dimensions.get("country").cloned().unwrap_or_default();
-            for point in one.points {
-                let day = point.start.get(..10).unwrap_or_default().to_owned();
-                let figures = truth::of_answer(&point.values)
-                    .map_err(|why| Error::Refused(format!("daily_country, {day}, {country}: {why}")))?;
-                daily.insert((day, country.clone()), figures);
-            }
-        }
-        Ok(daily)
+        daily(&self.client).await
     }
 
     /// Ids of dead events by source. Only what ingestion refused is dead: a

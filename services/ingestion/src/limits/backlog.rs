@@ -6,7 +6,7 @@
 //! before them: the senders wait, who have the events.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     convert::Infallible,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -18,7 +18,7 @@ use tidemill_events::{Durable, StreamName};
 use tidemill_service::Context;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{error::Error, telemetry::Telemetry};
+use crate::{config::BacklogOf, error::Error, telemetry::Telemetry};
 
 /// How often the readers are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -61,21 +61,33 @@ impl Backlog {
     }
 }
 
-/// Who reads a stream on the way to a number.
-fn readers(stream: StreamName, partitions: PartitionCount) -> HashSet<String> {
-    let of_partition = |partition| [Durable::Enrichment(partition), Durable::Aggregation(partition)];
-    let all = partitions.all().flat_map(of_partition).chain([Durable::ReportingMetrics]);
+/// Who of these services reads a stream on the way to a number.
+fn readers(stream: StreamName, of: &BTreeSet<BacklogOf>, partitions: PartitionCount) -> HashSet<String> {
+    let of_service = |service: &BacklogOf| -> Vec<Durable> {
+        match service {
+            BacklogOf::Enrichment => partitions.all().map(Durable::Enrichment).collect(),
+            BacklogOf::Aggregation => partitions.all().map(Durable::Aggregation).collect(),
+            BacklogOf::Reporting => vec![Durable::ReportingMetrics],
+            BacklogOf::Lake => partitions.all().map(Durable::LakeSilver).collect(),
+        }
+    };
+    let all = of.iter().flat_map(of_service);
     all.filter(|durable| durable.stream() == stream).map(Durable::name).collect()
 }
 
 /// Looks at the readers until shutdown. While nobody knows, what was known holds.
 pub(crate) async fn watch(
     backlog: Arc<Backlog>,
+    of: BTreeSet<BacklogOf>,
     context: Context,
     bus: Bus,
     telemetry: Arc<Telemetry>,
 ) -> Result<(), Infallible> {
-    let readers = WAY.map(|stream| (stream, readers(stream, bus.partitions())));
+    let readers: Vec<_> = WAY
+        .map(|stream| (stream, readers(stream, &of, bus.partitions())))
+        .into_iter()
+        .filter(|(_, readers)| !readers.is_empty())
+        .collect();
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -125,15 +137,18 @@ mod tests {
     }
 
     #[test]
-    fn all_on_the_way_to_a_number_are_looked_at() {
+    fn those_on_the_way_to_a_number_are_looked_at_where_they_run() {
         let partitions = PartitionCount::try_from(2).expect("a count");
-        let names = |stream| {
-            let mut names: Vec<_> = readers(stream, partitions).into_iter().collect();
-            names.sort();
-            names.join(" ")
+        let names = |of: &BTreeSet<BacklogOf>| {
+            WAY.map(|stream| {
+                let mut names: Vec<_> = readers(stream, of, partitions).into_iter().collect();
+                names.sort();
+                names.join(" ")
+            })
         };
-        assert_eq!(names(StreamName::Raw), "enrichment-0 enrichment-1");
-        assert_eq!(names(StreamName::Enriched), "aggregation-0 aggregation-1");
-        assert_eq!(names(StreamName::Metrics), "reporting-metrics");
+        let all = crate::config::RequestLimitsConfig::default().backlog_of;
+        assert_eq!(names(&all), ["enrichment-0 enrichment-1", "aggregation-0 aggregation-1", "reporting-metrics"]);
+        let layers = BTreeSet::from([BacklogOf::Enrichment, BacklogOf::Lake]);
+        assert_eq!(names(&layers), ["enrichment-0 enrichment-1", "lake-silver-0 lake-silver-1", ""]);
     }
 }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::Value;
-use tidemill::suite::{Options, Suite};
+use tidemill::{
+    profile::SuiteProfile,
+    suite::{Options, Suite},
+};
 use tidemill_bus::Bus;
 use tidemill_events::{RawBatch, event, topology};
 use tidemill_lake::{Config, LakeService};
@@ -29,8 +32,22 @@ pub(crate) struct TestShop {
 
 impl TestShop {
     pub(crate) async fn start() -> Self {
+        Self::of(tempdir(), None).await
+    }
+
+    /// Starts a part of the suite.
+    pub(crate) async fn start_as(profile: SuiteProfile) -> Self {
+        Self::of(tempdir(), Some(profile)).await
+    }
+
+    /// Ends it, and goes on with another part of the suite.
+    pub(crate) async fn go_on_as(self, profile: SuiteProfile) -> Self {
+        assert!(self.suite.stop().await, "every service drains");
+        Self::of(self.folder, Some(profile)).await
+    }
+
+    async fn of(folder: TempDir, profile: Option<SuiteProfile>) -> Self {
         tidemill_service::install_crypto();
-        let folder = tempdir();
         let reference = folder.path().join("reference.yaml");
         std::fs::write(&reference, REFERENCE).expect("writes");
         let slack = FakeSlack::start().await;
@@ -38,9 +55,10 @@ impl TestShop {
             folder: folder.path().join("suite"),
             reference: Some(reference),
             slack_webhook: Some(slack.webhook_url()),
+            profile,
             ..Options::default()
         };
-        std::fs::create_dir(&options.folder).expect("a folder");
+        std::fs::create_dir_all(&options.folder).expect("a folder");
         let suite = Suite::start(&options).await.unwrap_or_else(|e| panic!("the suite does not start: {e}"));
         let config = tidemill_bus::Config { url: suite.nats_url(), ..tidemill_bus::Config::default() };
         let bus = Bus::connect(&config, "test").await.expect("NATS answers");

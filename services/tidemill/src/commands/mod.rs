@@ -2,6 +2,7 @@
 
 mod books;
 mod check;
+mod choose;
 mod dlq;
 mod ended;
 mod import;
@@ -16,6 +17,7 @@ mod up;
 
 pub(crate) use books::books;
 pub(crate) use check::check;
+pub(crate) use choose::choose;
 pub(crate) use dlq::dlq;
 pub(crate) use ended::{balanced, failed};
 pub(crate) use import::import;

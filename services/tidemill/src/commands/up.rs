@@ -9,9 +9,10 @@ use crate::{
     suite::{Extras, KeyVariables, Whereabouts, with_suite},
 };
 
-pub(crate) async fn up(UpArguments { config, local }: UpArguments) -> Ended {
+pub(crate) async fn up(UpArguments { config, profile, local }: UpArguments) -> Ended {
     let file = ShopFile::find(config.as_deref());
-    let settings = local.over(file.as_deref().map(ShopFile::read).transpose()?.unwrap_or_default());
+    let mut settings = local.over(file.as_deref().map(ShopFile::read).transpose()?.unwrap_or_default());
+    settings.profile = profile.or(settings.profile);
     let webhook = settings.slack.webhook_file.as_deref().map(first_line).transpose()?;
     let extras =
         Extras { slack: local.slack_webhook.or(webhook), keys: KeyVariables::of_process(), ..Extras::default() };

@@ -46,7 +46,7 @@ fn every_example_in_it_is_right() {
         std::fs::write(folder.path().join(name), "").expect("writes");
     }
     let read = ShopFile::parse(&folder.path().join(NAME), &with_examples).expect("every example is right");
-    assert_eq!(examples, 16, "{with_examples}");
+    assert_eq!(examples, 17, "{with_examples}");
     assert_eq!(read.definitions.metrics, Some(folder.path().join("definitions/metrics")));
     assert_eq!(read.reference.files, [folder.path().join("products.csv"), folder.path().join("reference")]);
     // What it says is written as it is read.
@@ -61,6 +61,7 @@ fn an_error_says_file_and_line_and_shows_no_line() {
         ("[http]\nport = 'secret'\n", "tidemill.toml:2: http.port: invalid type"),
         ("[http]\nport = 70000\n", "tidemill.toml:2: http.port: invalid value"),
         ("\n\nzone = 'Berlin'\n", "tidemill.toml:3: zone: \"Berlin\" is no zone of the IANA database"),
+        ("profile = 'kapa'\n", "tidemill.toml:1: profile: unknown variant `kapa`, expected one of `medallion`"),
         ("currency = 'Euro'\n", "tidemill.toml:1: currency: must be the three letters of a currency"),
         ("[http]\n\nhosts = ['shop:80']\n", "tidemill.toml:3: http.hosts: \"shop:80\" is no host without a port"),
         ("[http]\naddress = 'localhost'\n", "tidemill.toml:2: http.address: "),

@@ -64,8 +64,8 @@ impl Suite {
             return Ok(());
         }
         let begun = Instant::now();
-        let members: BTreeSet<SuiteMember> =
-            changes.iter().flat_map(|defines| SuiteMember::reading(*defines)).copied().collect();
+        let reading = changes.iter().flat_map(|defines| SuiteMember::reading(*defines)).copied();
+        let members: BTreeSet<SuiteMember> = reading.filter(|member| self.members.contains(member)).collect();
         self.start_anew(&members).await?;
         self.in_use = digests;
         self.contexts.iter().for_each(|context| context.health.withdraw_notice(NOTICE));

@@ -16,9 +16,13 @@ use tidemill_service::{
 use tokio::time::timeout;
 use url::Url;
 
-use super::{KeyVariables, ending::Ending, folder::Folder, jaeger::Jaeger, keys, options::Options, services::Suite};
+use super::{
+    KeyVariables, ending::Ending, folder::Folder, jaeger::Jaeger, keys, lake::JoinedLake, options::Options,
+    services::Suite,
+};
 use crate::{
     client::{Client, Keys},
+    profile::ProfilePart,
     shop_file::ShopFile,
 };
 
@@ -44,8 +48,12 @@ pub(crate) struct Extras {
 #[derive(Debug, Clone)]
 pub(crate) struct Whereabouts {
     ingestion: SocketAddr,
-    recommendation: SocketAddr,
-    reporting: SocketAddr,
+    /// Where there is one.
+    recommendation: Option<SocketAddr>,
+    /// Where there is one.
+    reporting: Option<SocketAddr>,
+    /// Where there is one.
+    lake: Option<SocketAddr>,
     /// The trace collector and its UI.
     pub(crate) jaeger: Jaeger,
     data: PathBuf,
@@ -60,6 +68,8 @@ pub(crate) struct Whereabouts {
 /// A suite and its traces.
 struct LocalSuite {
     suite: Suite,
+    /// Where the profile has one.
+    lake: Option<JoinedLake>,
     jaeger: Jaeger,
     telemetry: Telemetry,
 }
@@ -102,7 +112,7 @@ async fn in_folder<T>(
     } else {
         tokio::select! {
             outcome = work(whereabouts) => outcome.map(Some),
-            why = suite.suite.failed() => Err(why.into()),
+            why = suite.failed() => Err(why.into()),
             () = ending.told() => Ok(None),
         }
     };
@@ -151,14 +161,31 @@ impl LocalSuite {
             jaeger: Some(format!("http://{}", jaeger.ui)),
             ..Options::of(settings)
         };
-        Ok(Self { suite: Suite::start(&options).await?, jaeger, telemetry })
+        let suite = Suite::start(&options).await?;
+        let lake = match suite.settings.profile().is_some_and(|profile| profile.has(ProfilePart::Lake)) {
+            true => Some(JoinedLake::start(&suite, folder).await?),
+            false => None,
+        };
+        Ok(Self { suite, lake, jaeger, telemetry })
+    }
+
+    /// Waits until a part ends by itself, and says which and why.
+    async fn failed(&mut self) -> String {
+        match &mut self.lake {
+            None => self.suite.failed().await,
+            Some(lake) => tokio::select! {
+                why = self.suite.failed() => why,
+                why = lake.ended() => why,
+            },
+        }
     }
 
     fn whereabouts(&self, folder: &Folder, keys: Option<PathBuf>, is_guarded: bool) -> Whereabouts {
         Whereabouts {
             ingestion: self.suite.ingestion,
-            recommendation: self.suite.recommendation,
-            reporting: self.suite.reporting,
+            recommendation: listens(self.suite.recommendation),
+            reporting: listens(self.suite.reporting),
+            lake: self.lake.as_ref().map(|lake| lake.address),
             jaeger: self.jaeger,
             data: folder.path().to_owned(),
             is_passing: matches!(folder, Folder::Passing(_)),
@@ -169,24 +196,37 @@ impl LocalSuite {
 
     /// Drains and ends everything.
     async fn stop(self) -> bool {
+        // Before NATS ends, which it reads.
+        let lake = match self.lake {
+            Some(lake) => lake.stop().await,
+            None => true,
+        };
         let drained = self.suite.stop().await;
         self.telemetry.shutdown().await;
-        drained
+        drained && lake
     }
 }
 
 impl Whereabouts {
     /// A client of it.
     pub(crate) fn client(&self, keys: Keys) -> Client {
-        Client::new(url(self.ingestion), url(self.reporting), keys)
+        // Whoever asks for one runs every service.
+        Client::new(url(self.ingestion), url(self.reporting.unwrap_or(self.ingestion)), keys)
     }
 
     /// Tells a person where to look.
     pub(crate) fn print(&self) {
-        say!("Dashboard   http://{}", self.reporting);
-        say!("API         http://{}/v1/metrics  (OpenAPI: /openapi.json)", self.reporting);
+        if let Some(reporting) = self.reporting {
+            say!("Dashboard   http://{reporting}");
+            say!("API         http://{reporting}/v1/metrics  (OpenAPI: /openapi.json)");
+        }
         say!("Events      http://{}/v1/events", self.ingestion);
-        say!("Recommended http://{}/v1/recommendations", self.recommendation);
+        if let Some(recommendation) = self.recommendation {
+            say!("Recommended http://{recommendation}/v1/recommendations");
+        }
+        if let Some(lake) = self.lake {
+            say!("Lake        http://{lake}  (tidemill sql --lake-url http://{lake} \"…\")");
+        }
         say!("Jaeger      http://{}", self.jaeger.ui);
         say!("Data        {}{}", self.data.display(), if self.is_passing { "  (removed at the end)" } else { "" });
         match &self.keys {
@@ -197,6 +237,11 @@ impl Whereabouts {
             }
         }
     }
+}
+
+/// Where a service listens, unless it does not run.
+fn listens(address: SocketAddr) -> Option<SocketAddr> {
+    Some(address).filter(|address| address.port() != 0)
 }
 
 #[allow(clippy::expect_used, reason = "an address and port make a URL")]

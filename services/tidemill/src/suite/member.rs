@@ -9,6 +9,7 @@ use tidemill_reporting::ReportingService;
 use tidemill_service::Service;
 
 use super::watched::Defines;
+use crate::profile::{ProfilePart, SuiteProfile};
 
 /// A service of a suite, in the order of the chain, which is that of draining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,22 @@ impl SuiteMember {
             Self::Alert => AlertService::NAME,
             Self::Recommendation => RecommendationService::NAME,
             Self::Reporting => ReportingService::NAME,
+        }
+    }
+
+    /// Those that a profile has; all without one.
+    pub(super) fn of(profile: Option<SuiteProfile>) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|member| profile.is_none_or(|profile| profile.has(member.part()))).collect()
+    }
+
+    const fn part(self) -> ProfilePart {
+        match self {
+            Self::Ingestion => ProfilePart::Ingestion,
+            Self::Enrichment => ProfilePart::Enrichment,
+            Self::Aggregation => ProfilePart::Aggregation,
+            Self::Alert => ProfilePart::Alert,
+            Self::Recommendation => ProfilePart::Recommendation,
+            Self::Reporting => ProfilePart::Reporting,
         }
     }
 

@@ -7,6 +7,7 @@ mod folder;
 mod following;
 mod jaeger;
 mod keys;
+mod lake;
 mod local;
 mod member;
 mod options;

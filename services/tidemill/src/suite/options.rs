@@ -7,13 +7,19 @@ use tidemill_reporting::Zone;
 use tidemill_service::{clients::Network, guard::HostName};
 
 use super::KeyVariables;
-use crate::shop_file::{DefinitionsSection, ReferenceSection, ShopFile};
+use crate::{
+    profile::SuiteProfile,
+    shop_file::{DefinitionsSection, ReferenceSection, ShopFile},
+};
 
 /// How the all-in-one is set up.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Folder for the log and every store.
     pub folder: PathBuf,
+    /// The part of the suite that runs; every service without one. The lake is not started
+    /// here.
+    pub profile: Option<SuiteProfile>,
     /// Folder with keys; without one, and without `key_variables`, everybody may
     /// do everything.
     pub keys: Option<PathBuf>,
@@ -66,9 +72,21 @@ pub struct DefinitionFiles {
 impl Options {
     /// As a shop's settings say.
     pub(super) fn of(settings: &ShopFile) -> Self {
-        let ShopFile { data: _, zone, currency, log: _, sample_ratio: _, keys, http, definitions, reference, slack: _ } =
-            settings.clone();
+        let ShopFile {
+            profile,
+            data: _,
+            zone,
+            currency,
+            log: _,
+            sample_ratio: _,
+            keys,
+            http,
+            definitions,
+            reference,
+            slack: _,
+        } = settings.clone();
         Self {
+            profile,
             keys: keys.folder,
             address: Some(http.address),
             port: http.port,

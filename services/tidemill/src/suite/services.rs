@@ -1,6 +1,11 @@
 //! The services side by side, and their nats-server.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use futures::future::{select_all, try_join_all};
 
 use tidemill_aggregation::AggregationService;
 use tidemill_alert::AlertService;
@@ -22,7 +27,10 @@ use super::{
 /// How long each service may take to drain.
 pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A running all-in-one.
+/// Where a service listens that does not run.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// A running all-in-one. A service that its profile does not have has port 0.
 pub struct Suite {
     /// Where ingestion listens.
     pub ingestion: SocketAddr,
@@ -36,6 +44,8 @@ pub struct Suite {
     pub recommendation: SocketAddr,
     /// Where reporting listens: API and dashboard.
     pub reporting: SocketAddr,
+    /// Those that run.
+    pub(super) members: Vec<SuiteMember>,
     /// One for each of [`SuiteMember::ALL`].
     pub(super) contexts: [Context; 6],
     pub(super) settings: Settings,
@@ -57,18 +67,12 @@ impl Suite {
         let nats = NatsServer::start(&folder::private(&options.folder, "nats")?, 0).await.map_err(StartError::new)?;
         let mut settings = Settings::new(options, &nats.url())?;
         let schemas = SchemaRegistry::load(&settings.ingestion()?)?;
-        let contexts = contexts();
-        let begin = |member: SuiteMember| start(member, &settings, &schemas, contexts[member as usize].clone());
-        let (ingestion, enrichment, aggregation, alert, recommendation, reporting) = tokio::try_join!(
-            begin(SuiteMember::Ingestion)?,
-            begin(SuiteMember::Enrichment)?,
-            begin(SuiteMember::Aggregation)?,
-            begin(SuiteMember::Alert)?,
-            begin(SuiteMember::Recommendation)?,
-            begin(SuiteMember::Reporting)?,
-        )?;
-        let addresses =
-            [ingestion, enrichment, aggregation, alert, recommendation, reporting].map(|handle| handle.address);
+        let members = SuiteMember::of(options.profile);
+        let contexts = contexts(&members);
+        let begin = |member: &SuiteMember| start(*member, &settings, &schemas, contexts[*member as usize].clone());
+        let handles = try_join_all(members.iter().map(begin).collect::<Result<Vec<_>, _>>()?).await?;
+        let mut addresses = [NOWHERE; 6];
+        members.iter().zip(handles).for_each(|(member, handle)| addresses[*member as usize] = handle.address);
         settings.keep_ports(addresses.map(|address| address.port()));
         let [ingestion, enrichment, aggregation, alert, recommendation, reporting] = addresses;
         let in_use = files.digests().clone();
@@ -79,6 +83,7 @@ impl Suite {
             alert,
             recommendation,
             reporting,
+            members,
             contexts,
             settings,
             schemas,
@@ -91,11 +96,11 @@ impl Suite {
 
     /// Waits until a service or NATS ends by itself, and says which and why.
     pub(super) async fn ended(&mut self) -> String {
-        let contexts = &self.contexts;
-        let ended = futures::future::select_all(contexts.iter().map(|context| Box::pin(context.shutdown.cancelled())));
+        let contexts: Vec<&Context> = self.members.iter().map(|member| &self.contexts[*member as usize]).collect();
+        let ended = select_all(contexts.iter().map(|context| Box::pin(context.shutdown.cancelled())));
         tokio::select! {
             ((), index, _) = ended => {
-                let context = &contexts[index];
+                let context = contexts[index];
                 format!("{}: {}", context.service, context.failure().unwrap_or("stopped"))
             }
             status = self.nats.ended() => {
@@ -124,8 +129,11 @@ impl Suite {
 }
 
 /// A context for each service. The dashboard asks for recommendations where it comes from.
-fn contexts() -> [Context; 6] {
+fn contexts(members: &[SuiteMember]) -> [Context; 6] {
     let mut contexts = SuiteMember::ALL.map(|member| Context::new(member.name()));
+    if !members.contains(&SuiteMember::Recommendation) {
+        return contexts;
+    }
     let recommendation = contexts[SuiteMember::Recommendation as usize].clone();
     let reporting = &mut contexts[SuiteMember::Reporting as usize];
     *reporting = reporting.clone().with_guest("/v1/recommendations", &recommendation);

@@ -16,7 +16,10 @@ use tidemill_reporting::ReportingService;
 use tidemill_service::{Service, ServiceConfig, StartError, config};
 
 use super::{folder, member::SuiteMember, options::Options, watched::files_of};
-use crate::shop_file::DefinitionsSection;
+use crate::{
+    profile::{ProfilePart, SuiteProfile},
+    shop_file::DefinitionsSection,
+};
 
 /// By what a browser on this machine asks this machine. Under any other name it
 /// is a page elsewhere that asks, by DNS rebinding.
@@ -49,6 +52,7 @@ impl Settings {
         let mut text = self.common(self.port(SuiteMember::Ingestion));
         text.push_str(&format!("[sender]\ntrusted_proxies = {trusted_proxies}\n[cors]\norigins = {origins}\n"));
         text.push_str(&section("schemas", &[("folder", self.definitions().schemas.as_deref())]));
+        text.push_str(&self.backlog_of());
         self.read(text)
     }
 
@@ -107,11 +111,36 @@ impl Settings {
         self.read(text)
     }
 
+    /// For whom senders wait: what a service left unread that does not run holds nobody up.
+    fn backlog_of(&self) -> String {
+        let runs = |part| self.options.profile.is_none_or(|profile| profile.has(part));
+        let of = |part: ProfilePart| Some(part.name()).filter(|_| runs(part));
+        let stream = [ProfilePart::Enrichment, ProfilePart::Aggregation, ProfilePart::Reporting];
+        let tables = of(ProfilePart::Lake).filter(|_| !runs(ProfilePart::Aggregation));
+        let all: Vec<&str> = stream.into_iter().filter_map(of).chain(tables).collect();
+        format!("[limits]\nbacklog_of = {}\n", serde_json::Value::from(all))
+    }
+
+    /// Keys that the environment gives, for a process of its own.
+    pub(super) fn key_variables(&self) -> impl Iterator<Item = (String, String)> {
+        self.options.key_variables.iter()
+    }
+
+    /// Port of ingestion, as it was asked for.
+    pub(super) fn first_port(&self) -> u16 {
+        self.options.port
+    }
+
+    /// The part of the suite that runs; all but the lake without one.
+    pub(super) fn profile(&self) -> Option<SuiteProfile> {
+        self.options.profile
+    }
+
     fn definitions(&self) -> &DefinitionsSection {
         &self.options.files.definitions
     }
 
-    fn metrics(&self) -> String {
+    pub(super) fn metrics(&self) -> String {
         section("definitions", &[("metrics", self.definitions().metrics.as_deref())])
     }
 
@@ -146,7 +175,7 @@ impl Settings {
         }
     }
 
-    fn common(&self, port: u16) -> String {
+    pub(super) fn common(&self, port: u16) -> String {
         let Options { keys, key_variables, proxy_networks, .. } = &self.options;
         let auth = match keys {
             Some(folder) => format!("folder = {}", quoted(&folder.display().to_string())),

@@ -3,6 +3,7 @@
 mod bench;
 mod changes;
 mod check;
+mod choose;
 mod dlq;
 mod import;
 mod recommend;

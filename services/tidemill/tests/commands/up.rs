@@ -37,6 +37,11 @@ impl Running {
         line.unwrap_or_else(|| panic!("{heading} is missing in {:?}", self.told)).trim()
     }
 
+    /// Whether it says anything under a heading.
+    pub(crate) fn tells(&self, heading: &str) -> bool {
+        self.told.iter().any(|line| line.starts_with(heading))
+    }
+
     pub(crate) fn stop(mut self) -> Option<i32> {
         let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
         assert!(told.expect("it runs").success());
@@ -72,6 +77,7 @@ async fn what_is_there_is_never_overwritten() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suite_is_as_its_file_says_and_options_go_before_it() {
+    tidemill_service::install_crypto();
     let folder = tempdir();
     let terminal = Terminal { url: String::new() };
     let (code, told) = terminal.says(&["init", folder.path().to_str().expect("text"), "--definitions"]).await;
