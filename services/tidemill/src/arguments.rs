@@ -2,6 +2,7 @@
 
 mod bench;
 mod dlq;
+mod drift;
 mod lake;
 mod lineage;
 mod recommend;
@@ -18,9 +19,10 @@ use crate::shop_file::ShopFile;
 pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
+pub use drift::DriftArguments;
 pub use lake::{
-    LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeRebuild, LakeRedrive, LakeTables, LakeTarget, PlanEngine,
-    RebuildLayer, SqlArguments, SqlFormat,
+    LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeRebuild, LakeRedrive, LakeRefresh, LakeTables, LakeTarget,
+    PlanEngine, RebuildLayer, SqlArguments, SqlFormat,
 };
 pub use lineage::LineageArguments;
 pub(crate) use lineage::with_dimensions;

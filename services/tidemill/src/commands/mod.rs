@@ -3,6 +3,7 @@
 mod books;
 mod check;
 mod dlq;
+mod drift;
 mod ended;
 mod import;
 mod init;
@@ -17,6 +18,7 @@ mod up;
 pub(crate) use books::books;
 pub(crate) use check::check;
 pub(crate) use dlq::dlq;
+pub(crate) use drift::drift;
 pub(crate) use ended::{balanced, failed};
 pub(crate) use import::import;
 pub(crate) use init::init;
