@@ -8,6 +8,7 @@ use tidemill_lake_tables::{CompactionGoal, StorageConfig, TableProperties};
 use tidemill_lateness::EventTimeRules;
 use tidemill_service::{AuthConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig};
 
+mod batch;
 mod bucket;
 mod keeping;
 mod openlineage;
@@ -16,6 +17,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::batch::BatchConfig;
 use self::bucket::BucketConfig;
 pub(crate) use self::keeping::{ColdConfig, RetentionConfig, retention};
 pub(crate) use self::openlineage::OpenLineageConfig;
@@ -59,6 +61,9 @@ pub struct Config {
     /// Totals of silver.
     #[serde(default)]
     pub(crate) gold: GoldConfig,
+    /// Totals of silver by partition, which reporting merges with the stream's.
+    #[serde(default)]
+    pub(crate) batch: BatchConfig,
     /// How good tables have to be, and how often that is measured.
     #[serde(default)]
     pub(crate) quality: QualityConfig,
@@ -218,6 +223,7 @@ impl Config {
             ("bronze.every_seconds", self.bronze.every_seconds),
             ("silver.every_seconds", self.silver.every_seconds),
             ("gold.every_seconds", self.gold.every_seconds),
+            ("batch.days", self.batch.days),
             ("sql.seconds", self.sql.seconds),
             ("sql.rows", self.sql.rows),
             ("sql.memory_megabytes", self.sql.memory_megabytes),

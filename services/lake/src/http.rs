@@ -1,5 +1,6 @@
 //! What is asked over HTTP.
 
+mod batch_views;
 mod lineage;
 mod quality;
 mod rebuilds;
@@ -28,7 +29,10 @@ use crate::error::Error;
         lineage::lineage,
         rebuilds::begin,
         rebuilds::newest,
-        rebuilds::stop
+        rebuilds::stop,
+        batch_views::views,
+        batch_views::order,
+        batch_views::ordered
     ),
     info(title = "Tidemill lake", description = "The tables of the lake, and questions over them")
 )]
@@ -50,6 +54,9 @@ pub(crate) fn routes(access: &Access, api: LakeApi) -> Routes {
         .post(Role::Operate, "/v1/rebuilds", rebuilds::begin)
         .get(Role::Read, "/v1/rebuilds", rebuilds::newest)
         .delete(Role::Operate, "/v1/rebuilds", rebuilds::stop)
+        .get(Role::Read, "/v1/batch-views", batch_views::views)
+        .post(Role::Operate, "/v1/batch-views/orders", batch_views::order)
+        .get(Role::Read, "/v1/batch-views/orders/{number}", batch_views::ordered)
         .with_state(api)
 }
 

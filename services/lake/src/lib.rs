@@ -5,6 +5,7 @@
 //! `committer` puts rows of all units into one version of a table, and the `store`
 //! has what decides what is late.
 
+mod batch;
 mod beats;
 mod bronze;
 mod cold;
@@ -43,6 +44,7 @@ pub use config::Config;
 pub use sql::{SQL_PROCESS, answer_question};
 
 use crate::{
+    batch::BatchViews,
     beats::Beats,
     cold::ColdPlace,
     committer::Committers,
@@ -144,7 +146,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         committers,
         telemetry,
     });
-    take_share(&config, &context, units, shared, (views, meter), told);
+    let batch = views.batch(config.batch, &context, &shared.store, &bus);
+    take_share(&config, &context, units, shared, (views, meter, batch), told);
     Ok(Handle { address: server.address() })
 }
 
@@ -154,7 +157,7 @@ fn take_share(
     context: &Context,
     units: Vec<LakeUnit>,
     shared: Arc<Shared>,
-    (views, meter): (LakeViews, QualityMeter),
+    (views, meter, batch): (LakeViews, QualityMeter, BatchViews),
     told: (Telemetry, OpenLineage),
 ) {
     let (of_units, bus, telemetry) = (shared.clone(), shared.bus.clone(), told.0.clone());
@@ -162,6 +165,7 @@ fn take_share(
     let others = owned.clone();
     let is_ours = move || others.contains(LakeUnit::Upkeep);
     context.spawn("redrive", redrive::keep(context.clone(), shared, is_ours.clone()));
+    context.spawn("batch", batch.keep(is_ours.clone()));
     views.keep(config, context, is_ours, told);
     quality::start(context, meter, owned.clone());
     let lag = move |unit, waiting| telemetry.lag(unit, waiting);

@@ -1,6 +1,7 @@
 //! The service's own database: what decides which events are late, and orders to redrive. Tables of the lake
 //! say themselves how far they are.
 
+mod batch_views;
 mod lateness;
 mod name;
 mod quality;
@@ -13,6 +14,7 @@ use sqlx::migrate::Migrator;
 use tidemill_store::{Config, Database, Error};
 
 pub(crate) use self::{
+    batch_views::{StoredBatchOrder, StoredView},
     lateness::{LatenessChanges, LatenessState},
     rebuilds::StoredRebuild,
     redrives::StoredRedrive,

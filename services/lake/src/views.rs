@@ -9,7 +9,8 @@ use tidemill_lake_tables::{Lake, LakeError, TableProperties};
 use tidemill_service::{Context, StartError};
 
 use crate::{
-    config::{Config, QualityConfig},
+    batch::BatchViews,
+    config::{BatchConfig, Config, QualityConfig},
     customers, gold,
     openlineage::OpenLineage,
     quality::{ContractChecks, QualityMeter},
@@ -91,6 +92,18 @@ impl LakeViews {
             store: store.clone(),
             bus: bus.clone(),
             checks: Arc::new(checks),
+        }
+    }
+
+    /// What tells batch views.
+    pub(crate) fn batch(&self, config: BatchConfig, context: &Context, store: &Store, bus: &Bus) -> BatchViews {
+        BatchViews {
+            context: context.clone(),
+            engine: self.engine.clone(),
+            store: store.clone(),
+            bus: bus.clone(),
+            config,
+            definitions: self.definitions.clone(),
         }
     }
 

@@ -3,6 +3,8 @@
 
 #[path = "lake/away.rs"]
 mod away;
+#[path = "lake/batch_views.rs"]
+mod batch_views;
 #[path = "lake/columns.rs"]
 mod columns;
 #[path = "lake/common.rs"]

@@ -4,6 +4,7 @@ mod alerts;
 mod body;
 mod books;
 mod dead_letters;
+mod drift;
 mod experiments;
 mod extract;
 mod generations;
@@ -21,7 +22,7 @@ use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi;
 
 // By their bare names: of a module in a path, utoipa would make a tag.
-use self::{alerts::*, books::*, experiments::*, health::*, live::*, metrics::*};
+use self::{alerts::*, books::*, drift::*, experiments::*, health::*, live::*, metrics::*};
 use crate::state::Reporting;
 
 #[derive(OpenApi)]
@@ -37,6 +38,7 @@ use crate::state::Reporting;
         experiment,
         alerts,
         books,
+        drift,
         health,
         live,
         generations::list,
@@ -74,6 +76,7 @@ pub(crate) fn routes(reporting: Arc<Reporting>) -> Routes {
         .get(Role::Read, "/v1/experiments/{name}", experiment)
         .get(Role::Read, "/v1/alerts", alerts)
         .get(Role::Read, "/v1/books", books)
+        .get(Role::Read, "/v1/drift", drift)
         .get(Role::Read, "/v1/health", health)
         .get(Role::Read, "/v1/stream", live)
         .get(Role::Read, "/v1/generations", generations::list)

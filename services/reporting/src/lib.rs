@@ -9,6 +9,7 @@
 //! one of them (`unit`), and all of them serve what is folded (`tasks`).
 
 mod alerts;
+mod batch;
 mod books;
 mod calendar;
 mod catalogue;
@@ -17,6 +18,7 @@ mod config;
 mod counting;
 mod cutover;
 mod dead_letters;
+mod drifting;
 mod error;
 mod experiments;
 mod generations;

@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{
     alerts::AlertRecord,
+    batch::AnswerParts,
     catalogue::{Catalogue, Metric, Version},
     chain::ChainHealth,
     config::{AnswerLimitsConfig, CalendarConfig, Config, LiveConfig, PageLinksConfig, SessionConfig},
@@ -199,6 +200,13 @@ impl Reporting {
         };
         // What was received by then is known of; so it is counted, if all that is known of is.
         Ok(live.as_of.map_or_else(|| counted.truth(), |as_of| counted.truth_at(as_of)))
+    }
+
+    /// What answers about a metric are made of, where there is a batch view of it.
+    pub(crate) async fn parts_of(&self, metric: &Metric) -> Result<Option<AnswerParts>, Error> {
+        let Some(view) = self.store.landed_view(metric).await? else { return Ok(None) };
+        let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(Some(AnswerParts::of(view, standing.watermarks.reached())))
     }
 
     /// The metrics and their versions, as they are at this moment.

@@ -3,6 +3,7 @@
 mod actions;
 mod alerts;
 mod base;
+mod batch;
 mod books;
 mod cells;
 mod changes;

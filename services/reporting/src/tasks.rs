@@ -1,5 +1,6 @@
 //! What the service does besides following its streams and answering.
 
+mod drift;
 mod health;
 mod housekeeping;
 mod outbox;
@@ -26,5 +27,6 @@ pub(crate) fn spawn(reporting: &Arc<Reporting>) {
     context.spawn("redrive", outbox::run(reporting.clone()));
     context.spawn("publisher", publisher::run(reporting.clone()));
     context.spawn("health", health::run(reporting.clone()));
+    context.spawn("drift", drift::run(reporting.clone()));
     context.spawn("housekeeping", housekeeping::run(reporting.clone()));
 }

@@ -1,5 +1,7 @@
 //! What the service tells of itself.
 
+mod drift;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::{
@@ -16,6 +18,8 @@ use tidemill_domain::{Code, Timestamp};
 use tidemill_events::Durable;
 use tidemill_service::Registry;
 use tidemill_service::telemetry::CodeLabel;
+
+use drift::DriftTelemetry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabel {
@@ -44,6 +48,7 @@ pub(crate) struct Telemetry {
     requests: Family<QuestionLabel, Counter>,
     seconds: Histogram,
     clients: Gauge<u64, AtomicU64>,
+    pub(crate) drift: DriftTelemetry,
 }
 
 impl Telemetry {
@@ -65,6 +70,7 @@ impl Telemetry {
             requests: Family::default(),
             seconds: seconds(),
             clients: Gauge::default(),
+            drift: DriftTelemetry::new(registry),
         };
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_reporting");

@@ -3,6 +3,7 @@
 mod bench;
 mod choose;
 mod dlq;
+mod drift;
 mod lake;
 mod lineage;
 mod recommend;
@@ -20,9 +21,10 @@ pub use bench::BenchArguments;
 pub use choose::ChooseArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
+pub use drift::DriftArguments;
 pub use lake::{
-    LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeRebuild, LakeRedrive, LakeTables, LakeTarget, PlanEngine,
-    RebuildLayer, SqlArguments, SqlFormat,
+    LakeArguments, LakeCommand, LakePlan, LakeQuality, LakeRebuild, LakeRedrive, LakeRefresh, LakeTables, LakeTarget,
+    PlanEngine, RebuildLayer, SqlArguments, SqlFormat,
 };
 pub use lineage::LineageArguments;
 pub(crate) use lineage::with_dimensions;

@@ -8,8 +8,8 @@ use tidemill_service::Printable;
 use crate::{
     arguments::{
         BenchArguments, BooksArguments, CheckArguments, ChooseArguments, Dataset, DemoArguments, DlqArguments,
-        ImportArguments, InitArguments, KeysArguments, LakeArguments, LineageArguments, RecommendArguments,
-        ReplayArguments, SqlArguments, UpArguments, with_dimensions,
+        DriftArguments, ImportArguments, InitArguments, KeysArguments, LakeArguments, LineageArguments,
+        RecommendArguments, ReplayArguments, SqlArguments, UpArguments, with_dimensions,
     },
     bench, commands, demo, out,
 };
@@ -84,6 +84,8 @@ enum Command {
     Lineage(LineageArguments),
     /// Measure recommendations on a file of sessions, or compare variants of an experiment
     Recommend(RecommendArguments),
+    /// Show where the stream and the lake's batch views differ
+    Drift(DriftArguments),
     /// Count the log once more beside the live totals, compare, and cut over or roll back
     Replay(ReplayArguments),
     /// Make a key, or the entry that services keep of one
@@ -118,6 +120,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Lake(lake) => commands::lake(lake).await,
         Command::Lineage(lineage) => commands::lineage(lineage).await,
         Command::Recommend(recommend) => commands::recommend(recommend).await,
+        Command::Drift(drift) => Ok(commands::drift(drift).await),
         Command::Replay(replay) => commands::replay(replay).await,
         Command::Keys(keys) => commands::keys(keys),
     };

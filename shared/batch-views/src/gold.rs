@@ -25,8 +25,9 @@ pub use refreshed::{RefreshStep, RefreshTold, Refreshed};
 
 use crate::{MetricPlan, SqlEngine, SqlError};
 pub(crate) use coverage::{Coverage, text};
-use silver::SilverState;
+pub(crate) use silver::SilverState;
 use table::GoldTable;
+pub(crate) use table::{DayRun, days_of, runs};
 
 const DAILY: (&str, &str) = ("daily_metrics.yaml", include_str!("../gold/daily_metrics.yaml"));
 

@@ -18,6 +18,7 @@ mod session;
 mod sketches;
 #[cfg(test)]
 mod tests;
+mod views;
 
 pub use customers::Customers;
 pub use dialect::SqlDialect;
@@ -35,3 +36,4 @@ pub use quality::{
     FileCounts, KnownCounts, LagQuantiles, MeasuredInterval, MeasuredTable, NewestEvents, QualityFigure, QualityTerms,
     RuleCount,
 };
+pub use views::{ComputedView, ViewPart, ViewReach, ViewSource};

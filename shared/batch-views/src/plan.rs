@@ -11,6 +11,7 @@ mod elsewhere;
 mod fields;
 mod placed;
 mod source;
+mod states;
 #[cfg(test)]
 mod tests;
 mod totals;

@@ -28,7 +28,27 @@ pub(crate) fn aggregates() -> Vec<AggregateUDF> {
             Arc::new(DataType::Int64),
             Volatility::Immutable,
             Arc::new(|_: AccumulatorArgs<'_>| Ok(Box::<DistinctAccumulator>::default() as Box<dyn Accumulator>)),
+            Arc::new(vec![list.clone()]),
+        ),
+        create_udaf(
+            "distinct_state",
+            vec![DataType::Int64],
+            Arc::new(list.clone()),
+            Volatility::Immutable,
+            Arc::new(|_: AccumulatorArgs<'_>| {
+                Ok(Box::<AsState<DistinctAccumulator>>::default() as Box<dyn Accumulator>)
+            }),
             Arc::new(vec![list]),
+        ),
+        create_udaf(
+            "quantile_state",
+            vec![AMOUNT, DataType::Int64],
+            Arc::new(DataType::Utf8),
+            Volatility::Immutable,
+            Arc::new(|_: AccumulatorArgs<'_>| {
+                Ok(Box::<AsState<QuantileAccumulator>>::default() as Box<dyn Accumulator>)
+            }),
+            Arc::new(vec![DataType::Utf8, DataType::Int64]),
         ),
         create_udaf(
             "quantile_estimate",
@@ -39,6 +59,32 @@ pub(crate) fn aggregates() -> Vec<AggregateUDF> {
             Arc::new(vec![DataType::Utf8, DataType::Int64]),
         ),
     ]
+}
+
+/// The sketch of another aggregate, in place of what it comes to: the first part of its state.
+#[derive(Debug, Default)]
+struct AsState<A>(A);
+
+impl<A: Accumulator> Accumulator for AsState<A> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.update_batch(values)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(self.0.state()?.swap_remove(0))
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.0.state()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.merge_batch(states)
+    }
 }
 
 /// `distinct_estimate(hash)`: how many different values there are, of their hashes.

@@ -7,6 +7,7 @@ mod fold;
 mod gold;
 mod lineage;
 mod table;
+mod views;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -126,6 +126,14 @@ identifier!(
 );
 
 impl GenerationName {
+    /// The name of what the lake has computed from silver. No replay is called so.
+    pub const BATCH: &'static str = "batch";
+
+    /// That name.
+    pub fn batch() -> Self {
+        Self(Self::BATCH.into())
+    }
+
     /// The version of a metric in this generation, whose definition has this version.
     pub fn version_of(&self, version: &str) -> String {
         format!("{version}@{self}")

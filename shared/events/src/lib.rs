@@ -41,10 +41,10 @@ pub use event::{Conversion, Enrichment, EventRef, QualityFlag};
 pub use item::ItemFacts;
 pub use measured::{MeasuredEvent, is_own_source};
 pub use message::{
-    AlertState, AlertTransition, CellGroup, CellMetric, CellUpdate, DefinitionText, EnrichedBatch, EventTypes,
-    GenerationInputs, GenerationUpdate, LateBatch, LogPosition, Message, MetricsUpdate, ProfileItem, ProfileName,
-    ProfileUpdate, PublishedProfile, RawBatch, RedrivenOutcomes, ReferenceMode, SourceBooks, UncountedSpan,
-    VersionCounting,
+    AlertState, AlertTransition, BatchView, BatchViewEnd, CellGroup, CellMetric, CellUpdate, DefinitionText,
+    EnrichedBatch, EventTypes, GenerationInputs, GenerationUpdate, LateBatch, LogPosition, Message, MetricsUpdate,
+    PartitionReach, ProfileItem, ProfileName, ProfileUpdate, PublishedProfile, RawBatch, RedrivenOutcomes,
+    ReferenceMode, SourceBooks, UncountedSpan, VersionCounting, WindowSpan,
 };
 pub use order::{LineFacts, OrderFacts};
 pub use quality::{MeasuredFigure, QualityMeasured};

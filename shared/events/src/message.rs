@@ -19,7 +19,10 @@ use crate::{
 
 pub use alert::{AlertState, AlertTransition};
 pub use enriched::EnrichedBatch;
-pub use generation::{DefinitionText, GenerationInputs, GenerationUpdate, ReferenceMode};
+pub use generation::{
+    BatchView, BatchViewEnd, DefinitionText, GenerationInputs, GenerationUpdate, PartitionReach, ReferenceMode,
+    WindowSpan,
+};
 pub use late::LateBatch;
 pub use metrics::{
     CellGroup, CellMetric, CellUpdate, LogPosition, MetricsUpdate, RedrivenOutcomes, SourceBooks, UncountedSpan,

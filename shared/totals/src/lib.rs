@@ -14,6 +14,7 @@ mod distinct;
 mod measure;
 mod quantile;
 mod replicated;
+mod serving;
 mod total;
 
 pub use converted::{Converted, InBase};
@@ -22,4 +23,5 @@ pub use distinct::{Distinct, SKETCH_SIZE};
 pub use measure::{Measure, MergeError, Value};
 pub use quantile::QuantileSketch;
 pub use replicated::Replicated;
+pub use serving::{BatchLanding, ServedState, StreamStanding, TotalsSource, furthest};
 pub use total::{MeasureTotal, Totals};

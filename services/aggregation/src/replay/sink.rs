@@ -43,7 +43,7 @@ impl GenerationSink {
             self.wait_for_reader().await;
             self.unlooked = 0;
         }
-        let message = GenerationUpdate { generation: self.generation.clone(), inputs, update };
+        let message = GenerationUpdate { generation: self.generation.clone(), inputs, view: None, update };
         match self.nats.call(self.bus.publish_after(&message, self.tail)).await {
             Ok(published) => self.tail = published.sequence,
             Err(tidemill_bus::Error::Conflict { .. }) => return Err(Error::MetricsTail),

@@ -22,8 +22,9 @@ use crate::{
     telemetry::{Evaluation, Telemetry},
 };
 
-/// The source of the lake's events, which no event that is posted may claim.
-const SOURCE: &str = "tidemill/lake";
+/// The sources of figures, which no event that is posted may claim: the lake, and reporting, which compares batch
+/// views with the stream's totals.
+const SOURCES: [&str; 2] = ["tidemill/lake", "tidemill/reporting"];
 /// Figures that rules may stand with in all.
 const MOST_FIGURES: usize = 20_000;
 
@@ -54,10 +55,10 @@ impl FigureRules {
         Self { rules, figures: Mutex::new(figures), telemetry }
     }
 
-    /// Evaluates an event, if it is one of the lake's; answers whether a rule looked at it.
+    /// Evaluates an event, if it tells figures; answers whether a rule looked at it.
     pub(super) fn apply(&self, measured: &ArrivedMeasurement<'_>, changes: &mut StepChanges) -> bool {
         let event = measured.event;
-        if self.rules.is_empty() || event.kind != QualityMeasured::TYPE || event.source != SOURCE {
+        if self.rules.is_empty() || event.kind != QualityMeasured::TYPE || !SOURCES.contains(&&*event.source) {
             return false;
         }
         let data = event.data.and_then(|data| serde_json::from_str::<QualityMeasured>(data.get()).ok());

@@ -7,7 +7,7 @@ use tidemill_lateness::{ClockChanges, StoredClock, StoredClocks};
 use tidemill_store::Config;
 use uuid::Uuid;
 
-use super::{LatenessChanges, LatenessState, Store, StoredRebuild, StoredRedrive};
+use super::{LatenessChanges, LatenessState, Store, StoredRebuild, StoredRedrive, StoredView};
 
 const P: Partition = Partition::new(3);
 
@@ -45,6 +45,7 @@ on_each_database! {
     counts_of_files_are_kept_until_the_files_are_gone,
     one_rebuild_is_under_way_at_a_time,
     a_partition_that_is_forgotten_begins_again,
+    the_newest_view_is_kept_and_orders_are_done_in_turn,
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -179,4 +180,36 @@ async fn a_partition_that_is_forgotten_begins_again(url: &str) {
     assert_eq!(store.lateness(P).await.expect("answers"), LatenessState::default());
     assert_eq!(store.lateness(other.partition).await.expect("answers").floor, 8);
     assert!(store.move_on(&changes).await.expect("answers"));
+}
+
+async fn the_newest_view_is_kept_and_orders_are_done_in_turn(url: &str) {
+    let store = open(url).await;
+    assert_eq!(store.batch_views().await.expect("answers"), []);
+    let view = |number: u64| StoredView {
+        metric: "sales".into(),
+        version: "0123456789ab".into(),
+        number,
+        reach: serde_json::from_str(r#"{"-1":2,"0":9}"#).expect("a reach"),
+        since: at(-5),
+        computed_at: at(7),
+        cells: 3,
+        whole_at: at(6),
+    };
+    for number in [4, 9, 5] {
+        store.view_told(&view(number)).await.expect("is kept");
+    }
+    let known = store.batch_views().await.expect("answers");
+    assert_eq!(known, [view(9)], "an older one changes nothing");
+    assert_eq!(known[0].reach.sequences().collect::<Vec<_>>(), [(Partition::new(0), 9)]);
+    assert_eq!(store.next_batch_order().await.expect("answers"), None);
+    let first = store.order_batch(true, at(1)).await.expect("is ordered");
+    let second = store.order_batch(false, at(2)).await.expect("is ordered");
+    assert!(second > first);
+    let next = store.next_batch_order().await.expect("answers").expect("one");
+    assert_eq!((next.number, next.whole, next.done_at), (first, true, None));
+    store.batch_order_done(first, Some("nobody reads".into()), at(3)).await.expect("is kept");
+    let done = store.batch_order(first).await.expect("answers").expect("it is there");
+    assert_eq!((done.done_at, done.failed.as_deref()), (Some(at(3)), Some("nobody reads")));
+    let next = store.next_batch_order().await.expect("answers").expect("one");
+    assert_eq!((next.number, next.whole), (second, false));
 }

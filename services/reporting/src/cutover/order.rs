@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
-use tidemill_domain::Timestamp;
+use tidemill_domain::{GenerationName, Timestamp};
 use tidemill_service::Caller;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
@@ -42,7 +42,9 @@ pub(crate) async fn order(
 ) -> Result<OrderedAnswer, Error> {
     asked.check()?;
     let known = reporting.store.generations().await?;
-    let is_there = known.iter().any(|known| known.name == generation && known.retired_at.is_none());
+    // What the lake has computed is merged with the stream's totals, and not served in their place.
+    let is_there = generation != GenerationName::BATCH
+        && known.iter().any(|known| known.name == generation && known.retired_at.is_none());
     if !is_there {
         return Err(Error::UnknownGeneration(generation.into()));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidemill_domain::{Partition, Timestamp};
+use tidemill_domain::{GenerationName, Partition, Timestamp};
 use tidemill_events::ReferenceMode;
 use utoipa::ToSchema;
 
@@ -122,7 +122,9 @@ pub(crate) async fn list(reporting: &Reporting) -> Result<GenerationsAnswer, Err
     let stored = reporting.store.generations().await?;
     reporting.versions_stored(reporting.store.versions().await?);
     let catalogue = reporting.served_now().await?;
-    let mut generations = Vec::with_capacity(stored.len());
+    let mut generations = Vec::new();
+    // What the lake has computed is part of the live totals.
+    let stored = stored.into_iter().filter(|known| known.name != GenerationName::BATCH);
     for StoredGeneration { name, inputs, retired_at, .. } in stored {
         let progress = reporting.store.generation_progress(&name).await?;
         let metric = |of: &Metric| ShownMetric {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_totals::{MergeError, Totals, Value};
 use utoipa::ToSchema;
 
-use crate::catalogue::Metric;
+use crate::{batch::less, catalogue::Metric};
 
 #[cfg(test)]
 mod tests;
@@ -188,7 +188,7 @@ impl<'m> Comparison<'m> {
             [(self.live, live), (Some(self.generation), generation)].map(|(metric, side)| values(metric, side));
         let nothing = |of: &BTreeMap<String, Value>, name: &str| of.get(name).cloned().unwrap_or(Value::None);
         let by = |name: String| {
-            let more = more(&nothing(&live_values, &name), &nothing(&generation_values, &name));
+            let more = less(&nothing(&generation_values, &name), &nothing(&live_values, &name));
             (name, more)
         };
         // Where no value differs, what they are made of does: rows that nobody could convert.
@@ -244,17 +244,4 @@ fn added_up(cells: &[(Partition, &SideCell)]) -> Result<Option<AddedSide>, Merge
 fn values(metric: Option<&Metric>, side: Option<&AddedSide>) -> BTreeMap<String, Value> {
     let Some((metric, side)) = metric.zip(side) else { return BTreeMap::new() };
     metric.measures.iter().zip(&side.totals.0).map(|(measure, total)| (measure.name.clone(), total.value())).collect()
-}
-
-/// By how much the second is more; of counts and amounts exactly.
-fn more(live: &Value, generation: &Value) -> Json {
-    match (live, generation) {
-        (Value::Count(live), Value::Count(generation)) => json!(generation.cast_signed() - live.cast_signed()),
-        (Value::Count(live), Value::None) => json!(-live.cast_signed()),
-        (Value::None, Value::Count(generation)) => json!(generation),
-        (Value::Amount(live), Value::Amount(generation)) => json!((*generation - *live).to_string()),
-        (Value::Amount(live), Value::None) => json!((-*live).to_string()),
-        (Value::None, Value::Amount(generation)) => json!(generation.to_string()),
-        _ => json!(generation.to_f64().unwrap_or_default() - live.to_f64().unwrap_or_default()),
-    }
 }

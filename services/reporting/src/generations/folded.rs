@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tidemill_domain::{GenerationName, Partition};
 use tidemill_events::{CellGroup, CellMetric, CellUpdate, GenerationInputs, GenerationUpdate, MetricsUpdate};
 
-use crate::{read_model::MetricsFold, watermark::PartitionProgress};
+use crate::{batch::BatchFold, read_model::MetricsFold, watermark::PartitionProgress};
 
 /// Updates of generations, gathered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,12 +17,20 @@ pub(crate) struct GenerationsFold {
     pub(crate) progress: BTreeMap<(GenerationName, Partition), PartitionProgress>,
     /// What generations are counted by.
     pub(crate) inputs: BTreeMap<GenerationName, GenerationInputs>,
+    /// Batch views, which are no generation.
+    pub(crate) batch: BatchFold,
 }
 
 impl GenerationsFold {
     /// Adds an update.
-    pub(crate) fn observe(&mut self, GenerationUpdate { generation, inputs, update }: GenerationUpdate) {
-        if let Some(progress) = PartitionProgress::of(&update) {
+    pub(crate) fn observe(&mut self, GenerationUpdate { generation, inputs, view, update }: GenerationUpdate) {
+        if let Some(view) = view {
+            return self.batch.observe(view, update);
+        }
+        let is_of_batch = generation.as_str() == GenerationName::BATCH;
+        // Where batch views begin, nothing is in them yet.
+        let progress = PartitionProgress::of(&update).filter(|_| !is_of_batch || inputs.is_none());
+        if let Some(progress) = progress {
             let known = self.progress.entry((generation.clone(), update.partition)).or_insert(progress);
             if progress.position() > known.position() {
                 *known = progress;

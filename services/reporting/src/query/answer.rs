@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
-use tidemill_domain::{Currency, Timestamp};
+use tidemill_domain::{Currency, GenerationName, Timestamp};
 use tidemill_stage::Failure;
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
@@ -19,6 +19,7 @@ use super::{
     totalled,
 };
 use crate::{
+    batch::{AnswerParts, AnswerSource},
     calendar::Zone,
     catalogue::Metric,
     counting::Counting,
@@ -78,7 +79,10 @@ pub(crate) struct Head {
     #[serde(flatten)]
     pub(crate) counting: Counting,
     /// Where the numbers come from.
-    pub(crate) source: &'static str,
+    pub(crate) source: AnswerSource,
+    /// What they are made of, where there is a batch view of the metric.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parts: Option<AnswerParts>,
     /// Measures that are not exact here: sketches, and counts of distinct
     /// values that were added up although they may share values, and whose total
     /// no other metric has. CSV names them in its last column.
@@ -243,8 +247,12 @@ async fn answer(
     let now = reporting.now();
     let truth = reporting.truth_of(&metric).await?;
     let newest = reporting.store.newest_base(&metric).await?;
-    let (rollup, mut groups) = gather(reporting, &metric, &question, view, newest).await.map_err(elsewhere)?;
+    let GatheredAnswer { rollup, mut groups, source } =
+        gather(reporting, &metric, &question, view, newest).await.map_err(elsewhere)?;
     totalled::complete((reporting, &catalogue), &metric, &question, rollup, &mut groups).await?;
+    let is_of_batch = metric.generation() == Some(GenerationName::BATCH);
+    let source = if is_of_batch { AnswerSource::Batch } else { source };
+    let parts = reporting.parts_of(&metric).await?;
     let counting = reporting.store.counting(&metric.name, &metric.version).await?.since(question.from);
     let approximate = approximate(&metric, &question, &groups);
     let to = question.to.unwrap_or(Timestamp::saturating_from_millis(i64::MAX));
@@ -272,10 +280,18 @@ async fn answer(
         watermark: truth.watermark,
         complete: is_complete,
         counting,
-        source: "speed",
+        source,
+        parts,
         approximate,
     };
     Ok(Answered { metric, format, bom, head, resolution: rollup.resolution(), groups, base, truth })
+}
+
+/// What was added up.
+struct GatheredAnswer {
+    rollup: Rollup,
+    groups: Vec<DimensionGroup>,
+    source: AnswerSource,
 }
 
 /// Adds up what a question is about, in the finest way that it allows.
@@ -285,7 +301,7 @@ async fn gather(
     question: &Question,
     view: QuestionView,
     base: Option<Currency>,
-) -> Result<(Rollup, Vec<DimensionGroup>), Error> {
+) -> Result<GatheredAnswer, Error> {
     let is_free = view == QuestionView::Series && question.resolution.is_none();
     let extent = if is_free { reporting.store.extent(metric).await? } else { None };
     let from = question.from.unwrap_or(Timestamp::saturating_from_millis(i64::MIN));
@@ -300,7 +316,10 @@ async fn gather(
         match add_up(&reporting.store, metric, shop, (from, to), rollup, &mut grouping).await {
             Err(error) if error.is_of_resolution() && rollups.peek().is_some() => {}
             Err(error) => return Err(error),
-            Ok(()) => return Ok((rollup, grouping.finish())),
+            Ok(()) => {
+                let source = grouping.source();
+                return Ok(GatheredAnswer { rollup, groups: grouping.finish(), source });
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     resolution::{Roller, Rollup, RollupSpan},
 };
 use crate::{
+    batch::AnswerSource,
     catalogue::{MeasureShape, Metric},
     error::Error,
     store::StoredCell,
@@ -219,6 +220,7 @@ pub(crate) struct Grouping<'a> {
     groups: Vec<DimensionGroup>,
     sums: usize,
     cells: usize,
+    source: Option<AnswerSource>,
 }
 
 impl<'a> Grouping<'a> {
@@ -235,6 +237,7 @@ impl<'a> Grouping<'a> {
             groups: Vec::new(),
             sums: 0,
             cells: 0,
+            source: None,
         }
     }
 
@@ -252,6 +255,7 @@ impl<'a> Grouping<'a> {
             return Err(Error::TooMuch { what: "stored totals", limit: cells });
         }
         let (combination, Some(group)) = self.place(cell.dimensions)? else { return Ok(()) };
+        self.source = Some(self.source.map_or(cell.source, |known| known.and(cell.source)));
         if let Some(base) = self.base {
             keep_base(&mut cell.totals, base);
         }
@@ -288,6 +292,11 @@ impl<'a> Grouping<'a> {
         let place = (self.combinations.len(), group);
         self.combinations.insert(dimensions.to_owned(), place);
         Ok(place)
+    }
+
+    /// Where the cells come from.
+    pub(crate) fn source(&self) -> AnswerSource {
+        self.source.unwrap_or_default()
     }
 
     /// How many cells were added.

@@ -60,7 +60,7 @@ pub(crate) struct FoldedCells(BTreeMap<VersionName, BTreeMap<Timestamp, WindowSt
 
 impl FoldedCells {
     /// Adds the cells of an update, which reach this sequence.
-    pub(super) fn observe(&mut self, cells: Vec<CellUpdate>, partition: Partition, raw_seq: u64) {
+    pub(crate) fn observe(&mut self, cells: Vec<CellUpdate>, partition: Partition, raw_seq: u64) {
         let mut cells = cells.into_iter().peekable();
         // Neighbours mostly share their metric.
         while let Some(first) = cells.peek() {
@@ -72,6 +72,13 @@ impl FoldedCells {
                 let state = CellState { end, raw_seq, totals, retracted };
                 keep_furthest(windows.entry(start).or_default(), key, state);
             }
+        }
+    }
+
+    /// Adds states of a window.
+    pub(crate) fn insert(&mut self, version: &VersionName, start: Timestamp, states: WindowStates) {
+        if !states.is_empty() {
+            self.0.entry(version.clone()).or_default().entry(start).or_default().extend(states);
         }
     }
 

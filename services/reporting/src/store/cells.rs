@@ -5,35 +5,48 @@ use std::collections::BTreeSet;
 use futures::TryStreamExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::{AnyConnection, AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use tidemill_domain::Timestamp;
 use tidemill_store::Error;
-use tidemill_totals::{Totals, TotalsShape};
+use tidemill_totals::Totals;
 
 use super::{
     Store,
-    sql::{BLOCK, Statement, numbered, time, unsigned},
+    sql::{BATCH, BLOCK, Statement, numbered, time, unsigned},
 };
-use crate::catalogue::Metric;
+use crate::{batch::AnswerSource, catalogue::Metric};
 
+mod cell;
+mod land;
 mod lines;
 mod states;
 #[cfg(test)]
 pub(super) mod tests;
 mod unpacked;
+mod window;
 mod write;
 
+pub(crate) use self::cell::StoredCell;
+use self::cell::{KnownShape, text};
+pub(super) use self::land::{BatchWriter, WindowScope};
 pub(super) use self::lines::{CellLine, lines};
+use self::window::StoredWindow;
 pub(super) use write::write;
+
+/// Whose a row of cells is: the stream's, or a batch view's.
+const SPEED: &str = "CAST(0 AS BIGINT)";
+const VIEWED: &str = "CAST(1 AS BIGINT)";
 
 /// Rows of cells: those of one window, or some of them, in each.
 fn rows_of(range: &str) -> String {
     let of = format!("metric = $1 AND version = $2 AND {range}");
+    let of_batch = format!("metric = $1 AND version = $2 || '{BATCH}' AND {range}");
     format!(
         r#"SELECT window_start, window_end, '' AS states,
-         string_agg('{{"d":' || dimensions || ',"t":' || totals || '}}', ',') AS cells
+         string_agg('{{"d":' || dimensions || ',"t":' || totals || '}}', ',') AS cells, {SPEED} AS origin
          FROM unpacked_cells WHERE retracted = 0 AND {of} GROUP BY window_start, window_end
-         UNION ALL SELECT window_start, window_start, states, cells FROM packed_cells WHERE {of}
+         UNION ALL SELECT window_start, window_start, states, cells, {SPEED} FROM packed_cells WHERE {of}
+         UNION ALL SELECT window_start, window_start, states, cells, {VIEWED} FROM packed_cells WHERE {of_batch}
          ORDER BY window_start"#
     )
 }
@@ -46,7 +59,9 @@ pub(super) fn outermost(order: &str, range: &str) -> String {
              ORDER BY window_start {order} LIMIT 1) AS {table}_end"
         )
     };
-    format!("({} UNION ALL {}) AS ends", of("unpacked_cells"), of("packed_cells"))
+    let of_batch = of("packed_cells").replace("version = $2", &format!("version = $2 || '{BATCH}'"));
+    let of_batch = of_batch.replace("packed_cells_end", "batch_end");
+    format!("({} UNION ALL {} UNION ALL {of_batch}) AS ends", of("unpacked_cells"), of("packed_cells"))
 }
 
 #[derive(Deserialize)]
@@ -63,22 +78,9 @@ struct PackedCell<'a> {
     /// Of a roll-up: whether it is of several windows.
     #[serde(default)]
     j: bool,
-}
-
-/// Totals of one partition in one window, as they are stored; or rolled up, of
-/// all partitions in several windows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredCell<'a> {
-    /// First instant of the window, or of the first.
-    pub(crate) start: Timestamp,
-    /// First instant after it, or after the last.
-    pub(crate) end: Timestamp,
-    /// Whether it is of several windows.
-    pub(crate) is_joined: bool,
-    /// The dimensions' canonical JSON.
-    pub(crate) dimensions: &'a str,
-    /// States by measure.
-    pub(crate) totals: Totals,
+    /// Of a roll-up: where it comes from.
+    #[serde(default)]
+    o: AnswerSource,
 }
 
 impl Store {
@@ -158,17 +160,30 @@ pub(super) async fn newest(
 ) -> Result<Vec<(Timestamp, u64, Totals)>, Error> {
     const UNPACKED: &str = "SELECT window_start, raw_seq, totals FROM unpacked_cells
         WHERE metric = $1 AND version = $2 AND retracted = 0 ORDER BY window_start DESC LIMIT $3";
-    const PACKED: &str = "SELECT window_start, states, cells FROM packed_cells
-        WHERE metric = $1 AND version = $2 ORDER BY window_start DESC LIMIT $3";
     let limit = i64::try_from(most).unwrap_or(i64::MAX);
-    let of = |sql| sqlx::query(sql).bind(metric.to_owned()).bind(version.to_owned()).bind(limit);
+    let unpacked = sqlx::query(UNPACKED).bind(metric.to_owned()).bind(version.to_owned()).bind(limit);
     let mut newest = Vec::new();
-    for row in of(UNPACKED).fetch_all(&mut *connection).await? {
+    for row in unpacked.fetch_all(&mut *connection).await? {
         let totals = serde_json::from_str(row.try_get(2)?).map_err(|_| Error::Malformed("total"))?;
         newest.push((time(row.try_get(0)?), unsigned(&row, 1)?, totals));
     }
+    for version in [version.to_owned(), format!("{version}{BATCH}")] {
+        newest_packed(connection, (metric, version), most, &mut newest).await?;
+    }
+    Ok(newest)
+}
+
+async fn newest_packed(
+    connection: &mut AnyConnection,
+    (metric, version): (&str, String),
+    most: usize,
+    newest: &mut Vec<(Timestamp, u64, Totals)>,
+) -> Result<(), Error> {
+    const PACKED: &str = "SELECT window_start, states, cells FROM packed_cells
+        WHERE metric = $1 AND version = $2 ORDER BY window_start DESC LIMIT $3";
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
     let mut shapes = KnownShape::default();
-    let mut rows = of(PACKED).fetch(connection);
+    let mut rows = sqlx::query(PACKED).bind(metric.to_owned()).bind(version).bind(limit).fetch(connection);
     let mut left = most;
     while left > 0
         && let Some(row) = rows.try_next().await?
@@ -180,7 +195,7 @@ pub(super) async fn newest(
             left = left.saturating_sub(1);
         }
     }
-    Ok(newest)
+    Ok(())
 }
 
 /// Calls `visit` with the cells in the rows of a statement: a first instant, the
@@ -193,6 +208,7 @@ pub(super) async fn unpack<E: From<Error>>(
 ) -> Result<(), E> {
     let mut rows = statement.fetch(connection);
     let mut shapes = KnownShape::default();
+    let mut window = StoredWindow::default();
     while let Some(row) = rows.try_next().await.map_err(Error::from)? {
         let start = time(row.try_get(0).map_err(Error::from)?);
         let (states, cells): (&str, &str) = (text(&row, 2)?, text(&row, 3)?);
@@ -201,14 +217,12 @@ pub(super) async fn unpack<E: From<Error>>(
             each_packed(start, end, cells, &mut visit)?;
             continue;
         }
-        let shape = shapes.read(states)?;
-        for line in lines(cells) {
-            let line = line?;
-            let Some(totals) = line.totals(shape)? else { continue };
-            visit(StoredCell { start, end: line.end, is_joined: false, dimensions: line.dimensions, totals })?;
+        if window.start() != Some(start) {
+            window.take().visit(&mut shapes, &mut visit)?;
         }
+        window.push(start, row)?;
     }
-    Ok(())
+    window.visit(&mut shapes, &mut visit)
 }
 
 fn each_packed<E: From<Error>>(
@@ -219,38 +233,19 @@ fn each_packed<E: From<Error>>(
 ) -> Result<(), E> {
     let packed = format!("[{cells}]");
     let cells: Vec<PackedCell<'_>> = serde_json::from_str(&packed).map_err(|_| Error::Malformed("total"))?;
-    for PackedCell { d, t, s, e, j } in cells {
+    for PackedCell { d, t, s, e, j, o } in cells {
         let (start, end) = (s.map_or(start, time), e.map_or(end, time));
-        visit(StoredCell { start, end, is_joined: j, dimensions: d.get(), totals: t })?;
+        visit(StoredCell { start, end, is_joined: j, dimensions: d.get(), totals: t, source: o })?;
     }
     Ok(())
 }
 
-fn text(row: &AnyRow, column: usize) -> Result<&str, Error> {
-    Ok(row.try_get(column)?)
-}
-
-/// The shape that was read last: most rows have the same.
-#[derive(Default)]
-struct KnownShape {
-    json: String,
-    shape: TotalsShape,
-}
-
-impl KnownShape {
-    fn read(&mut self, json: &str) -> Result<&TotalsShape, Error> {
-        if self.json != json {
-            self.shape = serde_json::from_str(json).map_err(|_| Error::Malformed("states"))?;
-            json.clone_into(&mut self.json);
-        }
-        Ok(&self.shape)
-    }
-}
-
 /// A cell as [`unpack`] reads it, rolled up.
 pub(super) fn packed(cell: &StoredCell<'_>) -> Result<String, Error> {
-    let StoredCell { start, end, is_joined, dimensions, totals } = cell;
+    let StoredCell { start, end, is_joined, dimensions, totals, source } = cell;
     let totals = serde_json::to_string(totals).map_err(|_| Error::Malformed("total"))?;
     let (start, end) = (start.millis(), end.millis());
-    Ok(format!(r#"{{"d":{dimensions},"t":{totals},"s":{start},"e":{end},"j":{is_joined}}}"#))
+    // Releases that know no batch views write no origin.
+    let origin = if *source == AnswerSource::Speed { String::new() } else { format!(r#","o":"{}""#, source.as_str()) };
+    Ok(format!(r#"{{"d":{dimensions},"t":{totals},"s":{start},"e":{end},"j":{is_joined}{origin}}}"#))
 }

@@ -28,10 +28,17 @@ pub(crate) struct CellChange {
 /// of the note. The fold holds its unit's position, so the numbers have no
 /// gaps.
 pub(super) async fn note_change(connection: &mut AnyConnection, cells: &FoldedCells) -> Result<Option<u64>, Error> {
+    match cells.changed().next() {
+        None => Ok(None),
+        Some(_) => number_change(connection, cells).await.map(Some),
+    }
+}
+
+/// The same, also where it changes no cell.
+pub(super) async fn number_change(connection: &mut AnyConnection, cells: &FoldedCells) -> Result<u64, Error> {
     let changed: Vec<MergedCellKey> = cells.changed().take(LISTED + 1).collect();
     let listed = match changed.len() {
-        0 => return Ok(None),
-        1..=LISTED => {
+        0..=LISTED => {
             let cells: Vec<_> =
                 changed.iter().map(|key| (&*key.metric, &*key.version, key.start.millis(), &*key.dimensions)).collect();
             serde_json::to_string(&cells).map_err(|_| Error::Malformed("change"))?
@@ -49,7 +56,7 @@ pub(super) async fn note_change(connection: &mut AnyConnection, cells: &FoldedCe
         .bind(number.saturating_sub(CHANGES_KEPT).cast_signed())
         .execute(connection)
         .await?;
-    Ok(Some(number))
+    Ok(number)
 }
 
 impl Store {

@@ -11,12 +11,13 @@ use tidemill_events::AlertTransition;
 use tidemill_store::Error;
 
 use super::{
-    Store, alerts, books, cells, changes, counting, dead_letters, definitions, generations,
+    Store, alerts, batch, books, cells, changes, counting, dead_letters, definitions, generations,
     positions::{self, advance, claim},
     rollups, settlement,
 };
 use crate::{
     alerts::AlertRecord,
+    batch::fold_of,
     books::BookEntry,
     dead_letters::ListedLetter,
     generations::GenerationsFold,
@@ -78,6 +79,12 @@ impl Store {
         generations::write_progress(&mut tx, &fold).await?;
         let change = changes::note_change(&mut tx, &fold.totals.cells).await?;
         rollups::mark_fold(&mut tx, &fold.totals, change, now).await?;
+        if !fold.batch.is_empty() {
+            let landed = batch::land(&mut tx, &fold.batch, now).await?;
+            // Where nothing is new, another roll-up is due all the same: it comes from elsewhere.
+            let change = changes::number_change(&mut tx, &landed.news).await?;
+            rollups::mark_fold(&mut tx, &fold_of(landed.taken), Some(change), now).await?;
+        }
         advance(&mut tx, StreamUnit::Generations, range.last, &BTreeMap::new()).await?;
         tx.commit().await?;
         Ok(Folded::Done(change))

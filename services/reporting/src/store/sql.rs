@@ -5,6 +5,8 @@ use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::{Error, SqlValues, insert_rows};
 use uuid::Uuid;
 
+/// What the version of a batch view has behind that of its definition.
+pub(super) const BATCH: &str = "@batch";
 /// Keys that one statement looks up.
 pub(super) const BLOCK: usize = 250;
 

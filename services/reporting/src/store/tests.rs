@@ -67,6 +67,7 @@ async fn postgres_holds_to_every_check() {
         actions::tests::CHECKS,
         alerts::tests::CHECKS,
         base::tests::CHECKS,
+        batch::tests::CHECKS,
         books::tests::CHECKS,
         cells::tests::CHECKS,
         counting::tests::CHECKS,

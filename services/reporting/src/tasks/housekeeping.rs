@@ -11,6 +11,8 @@ use crate::state::Reporting;
 const INTERVAL: Duration = Duration::from_secs(3600);
 /// How long the audit of dead letters is kept.
 const ACTIONS_KEPT_DAYS: i64 = 400;
+/// How long a total that differs is remembered, if nothing says that it is the same by now.
+const DRIFT_KEPT_DAYS: i64 = 90;
 const DAY_MILLIS: i64 = 24 * 3_600_000;
 
 pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
@@ -24,6 +26,9 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
         }
         forget_generations(&reporting).await;
         let now = reporting.now();
+        if let Err(error) = reporting.store.forget_drift(now.plus_millis(-DRIFT_KEPT_DAYS * DAY_MILLIS)).await {
+            tracing::warn!(%error, "old drift could not be forgotten; trying again in an hour");
+        }
         let (letters, actions) = (now.plus_millis(-kept), now.plus_millis(-ACTIONS_KEPT_DAYS * DAY_MILLIS));
         if let Err(error) = reporting.store.forget_dead_letters(letters, actions).await {
             tracing::warn!(%error, "old dead letters could not be forgotten; trying again in an hour");

@@ -109,6 +109,31 @@ pub enum LakeCommand {
         tidemill lake rebuild silver --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z\n  \
         tidemill lake rebuild gold --from 7d --json | jq .tables")]
     Rebuild(LakeRebuild),
+    /// Compute batch views now, and tell reporting
+    #[command(
+        after_help = "The lake does so by itself, as its settings say (`batch`). Without --whole it computes the days \
+        that have new events.\n`tidemill drift` tells whether they are what the stream has counted.\n\nExamples:\n  \
+        tidemill lake refresh\n  \
+        tidemill lake refresh --whole --json | jq .views"
+    )]
+    Refresh(LakeRefresh),
+}
+
+/// `tidemill lake refresh`
+#[derive(Debug, Args)]
+pub struct LakeRefresh {
+    /// All windows, and not only those of days that have new events
+    #[arg(long)]
+    pub(crate) whole: bool,
+    /// Address of the lake's API (also --url)
+    #[arg(long, alias = "url", env = "TIDEMILL_LAKE_URL", default_value = LAKE, value_name = "URL")]
+    pub(crate) lake_url: Url,
+    /// Key of the suite that may operate, where it needs one
+    #[arg(long, alias = "operate-key", env = "TIDEMILL_OPERATE_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `tidemill lake rebuild`

@@ -107,7 +107,7 @@ pub struct ReplaySuite {
 #[derive(Debug, Args)]
 pub struct ReplayPlace {
     /// Name of the generation: small letters, digits and _
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = replayed)]
     pub(crate) name: GenerationName,
     #[command(flatten)]
     pub(crate) suite: ReplaySuite,
@@ -190,6 +190,14 @@ pub struct ReplayResume {
     /// Events a second at most; 0 for any number
     #[arg(long, value_name = "EVENTS")]
     pub(crate) rate: Option<u64>,
+}
+
+/// The name of a generation that a replay counts.
+fn replayed(text: &str) -> Result<GenerationName, String> {
+    match text.parse::<GenerationName>() {
+        Ok(name) if name.as_str() == GenerationName::BATCH => Err("'batch' is what the lake computes".into()),
+        read => read.map_err(|error| error.to_string()),
+    }
 }
 
 /// `tidemill replay diff`

@@ -2,6 +2,7 @@
 
 mod quality;
 mod rebuild;
+mod refresh;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -51,6 +52,7 @@ pub(crate) async fn lake(arguments: LakeArguments) -> Ended {
         LakeCommand::Plan(arguments) => plan(arguments).await,
         LakeCommand::Redrive(arguments) => redrive(arguments).await,
         LakeCommand::Rebuild(arguments) => rebuild::rebuild(arguments).await,
+        LakeCommand::Refresh(arguments) => refresh::refresh(arguments).await,
     }
 }
 

@@ -8,6 +8,7 @@ use deltalake::{
     datafusion::prelude::SessionContext,
     kernel::Transaction,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::SqlError;
 
@@ -16,7 +17,8 @@ use crate::SqlError;
 const REDRIVES: i32 = -1;
 
 /// By partition of the log, the last sequence of `RAW` of which rows are there.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Coverage(BTreeMap<i32, i64>);
 
 /// A value as a text.

@@ -8,17 +8,17 @@ use crate::{SqlEngine, SqlError};
 
 /// What silver has, as of a run.
 #[derive(Debug, Clone)]
-pub(super) struct SilverState {
-    pub(super) coverage: Coverage,
+pub(crate) struct SilverState {
+    pub(crate) coverage: Coverage,
     /// The day, since 1970, from which on it has all rows.
-    pub(super) complete_since: Option<i64>,
+    pub(crate) complete_since: Option<i64>,
     /// The shop's base currency.
     pub(super) base: Option<Currency>,
 }
 
 impl SilverState {
     /// As a session has it.
-    pub(super) async fn of(engine: &SqlEngine, context: &SessionContext) -> Result<Self, SqlError> {
+    pub(crate) async fn of(engine: &SqlEngine, context: &SessionContext) -> Result<Self, SqlError> {
         let coverage = Coverage::of_silver(context).await?;
         let base = newest_base(context).await?;
         Ok(Self { coverage, complete_since: engine.complete_since("silver/events").await?, base })

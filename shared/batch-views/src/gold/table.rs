@@ -26,9 +26,9 @@ pub(super) struct GoldTable {
 
 /// Days in a row: from the first to before the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DayRun {
-    pub(super) from: i64,
-    pub(super) to: i64,
+pub(crate) struct DayRun {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
 }
 
 impl GoldTable {
@@ -71,10 +71,10 @@ impl GoldTable {
             let written = write(engine, context, &path, table, part).await?;
             return Ok(Some(Refreshed::of(&path, None, &written)?));
         }
-        let mut days = self.days(context, &new).await?;
+        let mut days = days_of(context, &self.plan, &new).await?;
         // Of days whose rows are gone from silver, the table keeps what it has.
         days.retain(|day| silver.complete_since.is_none_or(|since| *day >= since));
-        let runs = runs(&days);
+        let runs = runs(&days, MOST_DAYS);
         let mut written = None;
         for (n, run) in runs.iter().enumerate() {
             let time = |day: i64| Some(Timestamp::saturating_from_millis(day * DAY));
@@ -106,18 +106,18 @@ impl GoldTable {
         let plan = self.plan.own_sql(scope);
         format!("SELECT *{}, {} AS \"day\" FROM ({plan})", self.more, dialect.day("\"window_start\""))
     }
+}
 
-    /// The days of the windows that have new rows, ascending.
-    async fn days(&self, context: &SessionContext, new: &str) -> Result<Vec<i64>, SqlError> {
-        let sql = format!("SELECT CAST(\"day\" AS INT) FROM ({}) ORDER BY 1", self.plan.days_of(new));
-        let mut days = Vec::new();
-        for batch in context.sql(&sql).await?.collect().await? {
-            for row in 0..batch.num_rows() {
-                days.extend(text(&batch, 0, row)?.parse::<i64>().ok());
-            }
+/// The days of the windows that have rows of a condition, ascending.
+pub(crate) async fn days_of(context: &SessionContext, plan: &MetricPlan, new: &str) -> Result<Vec<i64>, SqlError> {
+    let sql = format!("SELECT CAST(\"day\" AS INT) FROM ({}) ORDER BY 1", plan.days_of(new));
+    let mut days = Vec::new();
+    for batch in context.sql(&sql).await?.collect().await? {
+        for row in 0..batch.num_rows() {
+            days.extend(text(&batch, 0, row)?.parse::<i64>().ok());
         }
-        Ok(days)
     }
+    Ok(days)
 }
 
 impl DayRun {
@@ -130,12 +130,12 @@ impl DayRun {
     }
 }
 
-/// Days as runs, none longer than is computed at once.
-fn runs(days: &[i64]) -> Vec<DayRun> {
+/// Days as runs, none longer than so many.
+pub(crate) fn runs(days: &[i64], most: i64) -> Vec<DayRun> {
     let mut runs: Vec<DayRun> = Vec::new();
     for day in days {
         match runs.last_mut() {
-            Some(run) if run.to == *day && run.to - run.from < MOST_DAYS => run.to += 1,
+            Some(run) if run.to == *day && run.to - run.from < most => run.to += 1,
             _ => runs.push(DayRun { from: *day, to: day + 1 }),
         }
     }
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn days_in_a_row_are_computed_at_once() {
         let long: Vec<i64> = (100..140).collect();
-        assert_eq!(runs(&long), [DayRun { from: 100, to: 131 }, DayRun { from: 131, to: 140 }]);
-        assert_eq!(runs(&[-1, 0, 5]), [DayRun { from: -1, to: 1 }, DayRun { from: 5, to: 6 }]);
+        assert_eq!(runs(&long, MOST_DAYS), [DayRun { from: 100, to: 131 }, DayRun { from: 131, to: 140 }]);
+        assert_eq!(runs(&[-1, 0, 5], MOST_DAYS), [DayRun { from: -1, to: 1 }, DayRun { from: 5, to: 6 }]);
         let condition = DayRun { from: 20_000, to: 20_001 }.condition();
         assert_eq!(condition, "day >= DATE '2024-10-04' AND day < DATE '2024-10-05'");
     }

@@ -51,7 +51,7 @@ impl MetricPlan {
     }
 
     /// Windows that start within the scope.
-    fn within(&self, dialect: SqlDialect, scope: &Scope) -> String {
+    pub(super) fn within(&self, dialect: SqlDialect, scope: &Scope) -> String {
         if matches!(self.metric.window, Window::Session { .. }) {
             return String::new();
         }

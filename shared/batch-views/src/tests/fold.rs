@@ -41,7 +41,7 @@ pub(super) fn cells(
 }
 
 /// The cells of one partition, by the messages that tell them.
-fn changed(definitions: &Path, partition: u16, events: &[TestEvent]) -> Vec<CellUpdate> {
+pub(super) fn changed(definitions: &Path, partition: u16, events: &[TestEvent]) -> Vec<CellUpdate> {
     let partition = Partition::new(partition);
     let mut fold = MeasuredFold::new(partition, Some(definitions));
     let own: Vec<_> = events.iter().filter(|event| event.partition == partition.index()).collect();

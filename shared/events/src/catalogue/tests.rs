@@ -20,8 +20,9 @@ use crate::{
     item::ItemFacts,
     measured::MeasuredEvent,
     message::{
-        AlertState, CellGroup, CellUpdate, DefinitionText, EventTypes, GenerationInputs, LogPosition, Message,
-        ProfileItem, ProfileName, PublishedProfile, ReferenceMode, SourceBooks, UncountedSpan, VersionCounting,
+        AlertState, BatchView, BatchViewEnd, CellGroup, CellUpdate, DefinitionText, EventTypes, GenerationInputs,
+        LogPosition, Message, PartitionReach, ProfileItem, ProfileName, PublishedProfile, ReferenceMode, SourceBooks,
+        UncountedSpan, VersionCounting, WindowSpan,
     },
     order::{LineFacts, OrderFacts},
     topology::StreamName,
@@ -260,7 +261,7 @@ fn updates_of_totals_are_what_they_say() {
 #[test]
 fn updates_of_generations_are_what_they_say() {
     let generation = "v2".parse().expect("a name");
-    let bare = GenerationUpdate { generation, inputs: None, update: status() };
+    let bare = GenerationUpdate { generation, inputs: None, view: None, update: status() };
     let inputs = |reference| GenerationInputs {
         begun_at: Timestamp::EPOCH,
         release: "0.1.0".into(),
@@ -271,8 +272,18 @@ fn updates_of_generations_are_what_they_say() {
     let modes = [ReferenceMode::AsOf, ReferenceMode::Now { at: Timestamp::EPOCH }];
     let opened = modes.map(|mode| GenerationUpdate { inputs: Some(inputs(mode)), ..bare.clone() });
     let full = GenerationUpdate { update: MetricsUpdate { cells: vec![cell(); 40], ..status() }, ..bare.clone() };
+    let view = BatchView { number: 3, metric: "sales".into(), version: "0123456789ab".into(), end: None };
+    let end = BatchViewEnd {
+        computed_at: Timestamp::EPOCH,
+        since: Timestamp::EPOCH,
+        reaches: vec![PartitionReach { partition: Partition::new(0), raw_seq: 7 }],
+        computed: vec![WindowSpan { from: Timestamp::EPOCH, to: Timestamp::EPOCH }],
+        cells: 40,
+    };
+    let ended = BatchView { end: Some(end), ..view.clone() };
+    let views = [view, ended].map(|view| GenerationUpdate { view: Some(view), ..full.clone() });
     let mut all = vec![bare, full];
-    all.extend(opened);
+    all.extend(opened.into_iter().chain(views));
     assert_kept(&all);
     for message in all {
         let encoded = message.encode().expect("encodes");

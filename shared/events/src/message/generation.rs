@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
-use tidemill_domain::{GenerationName, Timestamp};
+use tidemill_domain::{GenerationName, Partition, Timestamp};
 
 use super::{Message, MetricsUpdate};
 use crate::{
@@ -22,9 +22,65 @@ pub struct GenerationUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "GenerationInputs")]
     pub inputs: Option<GenerationInputs>,
+    /// Of the generation `batch`: the view that the totals are part of. Without it, an update
+    /// of that generation says how far silver is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BatchView")]
+    pub view: Option<BatchView>,
     /// The totals, with the versions of their definitions. There are no books in it: those
     /// are of the log, and the live aggregation keeps them.
     pub update: MetricsUpdate,
+}
+
+/// A view of a metric that the lake has computed from silver. Its totals are those that the
+/// stream has of the same events, by partition and up to the `raw_seq` of their message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchView {
+    /// Views of a metric are numbered; one with a higher number is newer.
+    pub number: u64,
+    /// The metric's name.
+    pub metric: String,
+    /// The definition's version: its hash.
+    #[schemars(regex(pattern = "^[0-9a-f]{12}$"))]
+    pub version: String,
+    /// In the last message of a view: what it covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BatchViewEnd")]
+    pub end: Option<BatchViewEnd>,
+}
+
+/// What a view covers, told once all its totals are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchViewEnd {
+    /// When it was computed.
+    pub computed_at: Timestamp,
+    /// It has windows that start then or later.
+    pub since: Timestamp,
+    /// By partition, the `RAW` sequence that it reaches. Windows that it did not compute anew
+    /// have no events behind what an earlier view had of them.
+    pub reaches: Vec<PartitionReach>,
+    /// The windows that it has computed anew, by their starts.
+    pub computed: Vec<WindowSpan>,
+    /// How many totals its messages have.
+    pub cells: u64,
+}
+
+/// How far a partition is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PartitionReach {
+    /// Which one.
+    pub partition: Partition,
+    /// The `RAW` sequence.
+    pub raw_seq: u64,
+}
+
+/// Windows that start between two times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WindowSpan {
+    /// From then on.
+    pub from: Timestamp,
+    /// Before then.
+    pub to: Timestamp,
 }
 
 /// What a generation is counted by, beside the log. Together they decide all its numbers.
@@ -108,7 +164,8 @@ impl Described for GenerationUpdate {
         version: Self::VERSION,
         title: "The totals of a generation that changed",
         about: "Window totals of a generation that is counted from the log beside the live one, cumulative up to \
-                `raw_seq`. Written by a replay alone, and read by reporting alone: nothing else follows from it.",
+                `raw_seq`. Written by a replay, and read by reporting alone: nothing else follows from it. The generation \
+                `batch` is the lake's: what it has computed from silver.",
         reading: "Follow the totals of generations",
         writing: None,
         ids: &[

@@ -2,6 +2,7 @@ use tidemill_domain::{Amount, Currency};
 
 use super::*;
 use crate::{
+    batch::AnswerSource,
     query::grouping::Gaps,
     testing::{at, sales},
 };
@@ -93,7 +94,8 @@ fn head(metric: &Metric, zone: Zone) -> Head {
         watermark: None,
         complete: true,
         counting: Counting::default(),
-        source: "speed",
+        source: AnswerSource::Speed,
+        parts: None,
         approximate: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use super::{
     *,
 };
 use crate::{
+    batch::AnswerSource,
     calendar::Zone,
     read_model::canonical,
     testing::{at, sales},
@@ -27,6 +28,7 @@ fn cell(start: i64, category: &str, region: &str, amount: i64) -> StoredCell<'st
             Measure::Sum(Amount::from_int(1)),
             Measure::Sum(Amount::from_int(amount)),
         ]),
+        source: AnswerSource::Speed,
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     *,
 };
 use crate::{
+    batch::AnswerSource,
     calendar::Zone,
     error::Error,
     read_model::canonical,
@@ -41,6 +42,7 @@ fn cell((minute, category, currency, orders, revenue): Row) -> StoredCell<'stati
         is_joined: false,
         dimensions: canonical(&named).to_string().leak(),
         totals,
+        source: AnswerSource::Speed,
     }
 }
 

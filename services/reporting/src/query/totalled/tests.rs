@@ -6,6 +6,7 @@ use tidemill_totals::{Measure, Totals};
 
 use super::*;
 use crate::{
+    batch::AnswerSource,
     calendar::Zone,
     query::{
         QuestionView,
@@ -45,6 +46,7 @@ fn cell(
         is_joined: false,
         dimensions: canonical(&dimensions).to_string().leak(),
         totals: definition.totals([("orders", orders)]),
+        source: AnswerSource::Speed,
     }
 }
 

@@ -6,7 +6,10 @@
 //! stands as such. A line without totals is a tombstone: it says that the cell
 //! counts for nothing, and up to where.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::de::DeserializeSeed;
 use tidemill_domain::{Partition, Timestamp};
@@ -149,4 +152,18 @@ pub(super) fn parted(text: &str, depth: u32) -> Result<BTreeMap<i64, String>, Er
         part.push('\n');
     }
     Ok(parts)
+}
+
+/// A text without the lines of some cells and partitions, and how many lines are left.
+pub(super) fn without(text: &str, gone: &BTreeSet<(&str, Partition)>) -> Result<(String, usize), Error> {
+    let (mut left, mut count) = (String::with_capacity(text.len()), 0);
+    for line in lines(text) {
+        let line = line?;
+        if !gone.contains(&(line.dimensions, line.partition())) {
+            left.push_str(line.text);
+            left.push('\n');
+            count += 1;
+        }
+    }
+    Ok((left, count))
 }

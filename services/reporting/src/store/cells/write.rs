@@ -13,7 +13,7 @@ use std::{
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_domain::{Partition, Timestamp};
-use tidemill_store::{Error, for_keys, insert_rows};
+use tidemill_store::{Error, SqlValues, for_keys, insert_rows};
 use tidemill_totals::TotalsShape;
 
 use super::{
@@ -36,21 +36,21 @@ const WINDOWS: usize = 256;
 /// A cell of a window, and what it is now.
 type CellInRow<'c> = (&'c (Arc<str>, Partition), &'c CellState);
 
-const ROW: &str =
+pub(super) const ROW: &str =
     "SELECT window_start, bucket, depth, states, cells FROM packed_cells WHERE metric = ? AND version = ?";
-const ROWS: &str = "packed_cells (metric, version, window_start, bucket, depth, states, cells)";
-const UPDATE: &str = "ON CONFLICT (metric, version, window_start, bucket) DO UPDATE SET depth = excluded.depth, \
+pub(super) const ROWS: &str = "packed_cells (metric, version, window_start, bucket, depth, states, cells)";
+pub(super) const UPDATE: &str = "ON CONFLICT (metric, version, window_start, bucket) DO UPDATE SET depth = excluded.depth, \
      states = excluded.states, cells = excluded.cells";
 
 /// A row of a window.
 #[derive(Debug, Clone)]
-struct PackedRow {
-    start: Timestamp,
+pub(super) struct PackedRow {
+    pub(super) start: Timestamp,
     bucket: i64,
     depth: u32,
     /// The shape of its totals, as JSON.
     states: Arc<str>,
-    cells: String,
+    pub(super) cells: String,
 }
 
 /// Writes gathered totals. What is stored and reaches further stays.
@@ -67,7 +67,7 @@ pub(in crate::store) async fn write(connection: &mut AnyConnection, cells: &Fold
     Ok(())
 }
 
-async fn write_block(
+pub(super) async fn write_block(
     connection: &mut AnyConnection,
     version: &VersionName,
     windows: &[(Timestamp, Cow<'_, WindowStates>)],
@@ -90,10 +90,7 @@ async fn write_block(
             _ => add_to_many(connection, version, row, cells, &mut rows).await?,
         }
     }
-    let rows = rows.into_iter().map(|row: PackedRow| {
-        let PackedRow { start, bucket, depth, states, cells } = row;
-        named(version).bind(start.millis()).bind(bucket).bind(i64::from(depth)).bind(states.to_string()).bind(cells)
-    });
+    let rows = rows.into_iter().map(|row: PackedRow| row.values(version));
     insert_rows(connection, ROWS, UPDATE, rows).await?;
     Ok(())
 }
@@ -105,7 +102,18 @@ impl PackedRow {
         Ok(Self { start, bucket: 0, depth: 0, states: states.into(), cells: String::new() })
     }
 
-    fn shape(&self) -> Result<TotalsShape, Error> {
+    /// The same with other cells.
+    pub(super) fn with(self, cells: String) -> Self {
+        Self { cells, ..self }
+    }
+
+    /// What a statement binds.
+    pub(super) fn values(self, version: &VersionName) -> SqlValues {
+        let Self { start, bucket, depth, states, cells } = self;
+        named(version).bind(start.millis()).bind(bucket).bind(i64::from(depth)).bind(states.to_string()).bind(cells)
+    }
+
+    pub(super) fn shape(&self) -> Result<TotalsShape, Error> {
         serde_json::from_str(&self.states).map_err(|_| Error::Malformed("states"))
     }
 
@@ -200,7 +208,7 @@ async fn read_rows(
     found.iter().map(|row| packed_row(row).map(|row| (row.bucket, row))).collect()
 }
 
-fn packed_row(row: &AnyRow) -> Result<PackedRow, Error> {
+pub(super) fn packed_row(row: &AnyRow) -> Result<PackedRow, Error> {
     Ok(PackedRow {
         start: time(row.try_get(0)?),
         bucket: row.try_get(1)?,

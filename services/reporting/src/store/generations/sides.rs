@@ -17,7 +17,7 @@ use crate::{
 };
 
 const PACKED: &str = "SELECT version, window_start, states, cells FROM packed_cells WHERE metric = $1
-    AND version IN ($2, $3) AND window_start BETWEEN $4 AND $5";
+    AND version IN ($2, $3, $2 || '@batch') AND window_start BETWEEN $4 AND $5";
 const UNPACKED: &str = "SELECT version, window_start, dimensions, shard, window_end, raw_seq, totals, retracted
     FROM unpacked_cells WHERE metric = $1 AND version IN ($2, $3) AND window_start BETWEEN $4 AND $5";
 /// Windows that are read at once.
@@ -77,7 +77,7 @@ async fn next_windows(
     let of = |table: &str| {
         format!(
             "SELECT window_start FROM (SELECT DISTINCT window_start FROM {table} WHERE metric = $1
-             AND version IN ($2, $3) AND window_start > $4 ORDER BY window_start LIMIT {WINDOWS}) AS of_{table}"
+             AND version IN ($2, $3, $2 || '@batch') AND window_start > $4 ORDER BY window_start LIMIT {WINDOWS}) AS of_{table}"
         )
     };
     let sql = format!(
@@ -134,5 +134,8 @@ fn put(
     let none = || WindowSides { start, live: BTreeMap::new(), generation: BTreeMap::new() };
     let window = windows.entry(start).or_insert_with(none);
     let side = if is_of_generation { &mut window.generation } else { &mut window.live };
-    side.insert(key, cell);
+    // What a batch view covers of the live version is not with the stream's any more.
+    if side.get(&key).is_none_or(|known| known.raw_seq < cell.raw_seq) {
+        side.insert(key, cell);
+    }
 }

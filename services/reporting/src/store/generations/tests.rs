@@ -35,7 +35,7 @@ fn told(generation: &str, update: MetricsUpdate) -> GenerationUpdate {
         reference: ReferenceMode::AsOf,
         definitions,
     };
-    GenerationUpdate { generation: generation.parse().expect("a name"), inputs: Some(inputs), update }
+    GenerationUpdate { generation: generation.parse().expect("a name"), inputs: Some(inputs), view: None, update }
 }
 
 async fn fold_of(store: &Store, generation: &str, updates: &[MetricsUpdate]) {

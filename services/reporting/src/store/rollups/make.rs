@@ -20,6 +20,7 @@ use super::{
     steps::{self, FORMER},
 };
 use crate::{
+    batch::AnswerSource,
     calendar::Zone,
     store::{
         Store,
@@ -93,6 +94,7 @@ struct Combined {
     end: Timestamp,
     is_joined: bool,
     totals: Totals,
+    source: AnswerSource,
 }
 
 impl Store {
@@ -212,12 +214,12 @@ impl Store {
 }
 
 fn combine(combined: &mut BTreeMap<String, Combined>, cell: StoredCell<'_>) -> Result<(), Unread> {
-    let StoredCell { start, end, is_joined, dimensions, totals } = cell;
+    let StoredCell { start, end, is_joined, dimensions, totals, source } = cell;
     let Some(known) = combined.get_mut(dimensions) else {
         if combined.len() >= COMBINATIONS {
             return Err(Unread::TooLarge);
         }
-        combined.insert(dimensions.to_owned(), Combined { start, end, is_joined, totals });
+        combined.insert(dimensions.to_owned(), Combined { start, end, is_joined, totals, source });
         return Ok(());
     };
     // What cannot be added is told to whoever asks, cell by cell.
@@ -225,13 +227,14 @@ fn combine(combined: &mut BTreeMap<String, Combined>, cell: StoredCell<'_>) -> R
     known.is_joined |= is_joined || start != known.start;
     known.start = known.start.min(start);
     known.end = known.end.max(end);
+    known.source = known.source.and(source);
     Ok(())
 }
 
 fn rows(combined: &BTreeMap<String, Combined>) -> Result<Vec<String>, Error> {
     let cells = combined.iter().map(|(dimensions, combined)| {
-        let Combined { start, end, is_joined, ref totals } = *combined;
-        packed(&StoredCell { start, end, is_joined, dimensions, totals: totals.clone() })
+        let Combined { start, end, is_joined, ref totals, source } = *combined;
+        packed(&StoredCell { start, end, is_joined, dimensions, totals: totals.clone(), source })
     });
     let cells: Vec<String> = cells.collect::<Result<_, _>>()?;
     Ok(cells.chunks(PART).map(|part| part.join(",")).collect())
