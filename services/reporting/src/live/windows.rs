@@ -12,6 +12,7 @@ use tidemill_domain::{Partition, Timestamp};
 use tokio::sync::Notify;
 
 use crate::{
+    batch::AnswerSource,
     read_model::{FoldedCells, MergedCellKey, VersionName, WindowStates, keep_furthest},
     store::StoredCell,
 };
@@ -31,7 +32,7 @@ pub(crate) struct LiveWindows {
 
 #[derive(Debug, Default)]
 struct Windows {
-    /// How often it was begun anew.
+    /// How often what was read before is of no use any more.
     epoch: u64,
     is_open: bool,
     windows: HashMap<(VersionName, Timestamp), LiveWindow>,
@@ -82,6 +83,13 @@ impl LiveWindows {
         }
     }
 
+    /// The store has more of windows than was heard of: they are to be read again.
+    pub(crate) fn doubt(&self) {
+        let mut windows = self.windows();
+        windows.epoch += 1;
+        windows.windows.values_mut().for_each(|window| window.is_whole = false);
+    }
+
     /// Waits until there is room for more.
     pub(crate) async fn room(&self) {
         while self.windows().totals > 2 * MOST {
@@ -102,7 +110,8 @@ impl LiveWindows {
     }
 
     /// Adds what the store has of windows. Answers whether that was of use: it is not, if
-    /// all was begun anew meanwhile.
+    /// all was begun anew meanwhile, or
+    /// the store has more.
     pub(crate) fn add_stored(
         &self,
         version: &VersionName,
@@ -134,7 +143,8 @@ impl LiveWindows {
             let of_cell = window.states.range(first..).take_while(|((of, _), _)| of == dimensions);
             for (_, state) in of_cell.filter(|(_, state)| !state.retracted) {
                 let (start, end, totals) = (*start, state.end, state.totals.clone());
-                visit(StoredCell { start, end, is_joined: false, dimensions, totals }, key)?;
+                let source = AnswerSource::Speed;
+                visit(StoredCell { start, end, is_joined: false, dimensions, totals, source }, key)?;
             }
         }
         Ok(())

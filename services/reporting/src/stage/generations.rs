@@ -35,6 +35,9 @@ impl Recipe for GenerationsRecipe {
         if !fold.inputs.is_empty() {
             reporting.versions_stored(reporting.store.versions().await?);
         }
+        if !fold.batch.is_empty() {
+            reporting.windows.doubt();
+        }
         reporting.cells_folded(&fold.totals.cells, now);
         change.into_iter().for_each(|number| reporting.seen.change(number));
         reporting.telemetry.cells(fold.totals.cells.len());

@@ -60,6 +60,9 @@ async fn look(reporting: &Reporting) -> Result<(), tidemill_store::Error> {
     if now_reached[..3] != StreamUnit::ALL.map(|unit| reached(&before, unit))[..3] {
         reporting.news.books_changed();
     }
+    if now_reached[4] != reached(&before, StreamUnit::Generations) {
+        reporting.windows.doubt();
+    }
     if is_new {
         reporting.hub.reset();
         reporting.seen.changes_to(newest);

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use tidemill_domain::Partition;
+use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{LogPosition, MetricsUpdate, UncountedSpan, VersionCounting};
 use tidemill_store::Error;
 
@@ -64,7 +64,25 @@ async fn cells(store: &Store) -> Vec<(i64, String, String, AnswerSource)> {
 }
 
 async fn values(store: &Store) -> Vec<(i64, String, String)> {
-    cells(store).await.into_iter().map(|(start, dimensions, totals, _)| (start, dimensions, totals)).collect()
+    let cells: Vec<_> =
+        cells(store).await.into_iter().map(|(start, dimensions, totals, _)| (start, dimensions, totals)).collect();
+    assert_eq!(told_live(store, &cells).await, cells, "the live stream is told from the same");
+    cells
+}
+
+/// The same cells, by what is read of whole windows.
+async fn told_live(store: &Store, cells: &[(i64, String, String)]) -> Vec<(i64, String, String)> {
+    let starts = cells.iter().map(|(start, ..)| Timestamp::saturating_from_millis(*start)).collect();
+    let windows = store.window_states(&sales().version_name(), &starts).await.expect("reads");
+    let mut told = Vec::new();
+    for (start, states) in &windows {
+        let live = states.iter().filter(|(_, state)| !state.retracted);
+        told.extend(live.map(|((dimensions, _), state)| {
+            (start.millis(), dimensions.to_string(), serde_json::to_string(&state.totals).expect("is written"))
+        }));
+    }
+    told.sort();
+    told
 }
 
 async fn sources(store: &Store) -> BTreeSet<&'static str> {

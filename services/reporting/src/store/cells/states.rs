@@ -11,16 +11,21 @@ use tidemill_store::{Error, for_keys};
 use tidemill_totals::Totals;
 
 use super::{
-    KnownShape, lines, text,
+    cell::{KnownShape, text},
+    lines,
     unpacked::{self, named},
 };
 use crate::{
     read_model::{CellState, VersionName, WindowStates, keep_furthest},
-    store::{Store, sql::time},
+    store::{
+        Store,
+        sql::{BATCH, time},
+    },
 };
 
 impl Store {
-    /// The totals of windows of a version, by their first instants.
+    /// The totals of windows of a version, by their first instants: the stream's and those
+    /// of a batch view, whichever reaches further.
     pub(crate) async fn window_states(
         &self,
         version: &VersionName,
@@ -35,26 +40,35 @@ impl Store {
         for (start, key, state) in unpacked::states(&mut connection, version, &millis).await? {
             keep_furthest(windows.entry(start).or_default(), key, state);
         }
-        let mut shapes = KnownShape::default();
-        for row in for_keys(&mut connection, PACKED, &named(version), millis).await? {
-            let window = windows.entry(time(row.try_get(0)?)).or_default();
-            let shape = shapes.read(text(&row, 1)?)?;
-            let mut dimensions: Option<Arc<str>> = None;
-            for line in lines(text(&row, 2)?) {
-                let line = line?;
-                let shared = dimensions.take_if(|known| **known == *line.dimensions);
-                let shared = shared.unwrap_or_else(|| line.dimensions.into());
-                let totals = line.totals(shape)?;
-                let state = CellState {
-                    end: line.end,
-                    raw_seq: line.raw_seq,
-                    retracted: totals.is_none(),
-                    totals: totals.unwrap_or_else(|| Totals(Vec::new())),
-                };
-                keep_furthest(window, (shared.clone(), line.partition()), state);
-                dimensions = Some(shared);
+        let of_batch = (version.0.clone(), format!("{}{BATCH}", version.1).into());
+        for version in [version, &of_batch] {
+            for row in for_keys(&mut connection, PACKED, &named(version), millis.iter().copied()).await? {
+                let window = windows.entry(time(row.try_get(0)?)).or_default();
+                add_lines(window, text(&row, 1)?, text(&row, 2)?)?;
             }
         }
         Ok(windows)
     }
+}
+
+/// Adds the lines of a row to what is known of its window.
+fn add_lines(window: &mut WindowStates, states: &str, cells: &str) -> Result<(), Error> {
+    let mut shapes = KnownShape::default();
+    let shape = shapes.read(states)?;
+    let mut known: Option<Arc<str>> = None;
+    for line in lines(cells) {
+        let line = line?;
+        let dimensions = known.take_if(|known| **known == *line.dimensions);
+        let dimensions = dimensions.unwrap_or_else(|| line.dimensions.into());
+        let totals = line.totals(shape)?;
+        let state = CellState {
+            end: line.end,
+            raw_seq: line.raw_seq,
+            retracted: totals.is_none(),
+            totals: totals.unwrap_or_else(|| Totals(Vec::new())),
+        };
+        keep_furthest(window, (dimensions.clone(), line.partition()), state);
+        known = Some(dimensions);
+    }
+    Ok(())
 }
