@@ -6,6 +6,7 @@
 
 mod charts;
 mod known_items;
+mod patience;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -19,11 +20,11 @@ use std::{
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::{ChangedPages, Index, PartitionSnapshot, RecommenderSettings, SettingsError, SnapshotError};
 
-use self::charts::KeptCharts;
 pub(crate) use self::{
     charts::Charts,
     state::{LearntPlace, ModelState},
 };
+use self::{charts::KeptCharts, patience::LearnerPatience};
 use crate::{
     learning::LearntBatch,
     store::{Erasure, PageChanges, StoredItem, StoredPartition},
@@ -31,10 +32,8 @@ use crate::{
 
 /// Events that are learnt before who answers has a turn.
 const LEARNT_AT_ONCE: usize = 64;
-/// How often who learns looks whether nobody answers, and for how long before it takes its turn
-/// in any case.
+/// How often who learns looks whether nobody answers.
 const LOOK: Duration = Duration::from_micros(100);
-const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What answers are made of, shared by those who learn and those who answer.
 #[derive(Debug)]
@@ -43,14 +42,18 @@ pub(crate) struct LearntModel {
     charts: KeptCharts,
     /// Held by who learns a batch, and by who takes pages: there are none in the midst of a
     /// batch.
-    batches: Mutex<()>,
+    batches: Mutex<LearnerPatience>,
 }
 
 impl LearntModel {
     /// Nothing is learnt yet.
     pub(crate) fn new(settings: RecommenderSettings, most_items: usize) -> Result<Self, SettingsError> {
         let state = ModelState::new(settings, most_items)?;
-        Ok(Self { state: RwLock::new(state), charts: KeptCharts::default(), batches: Mutex::default() })
+        Ok(Self {
+            state: RwLock::new(state),
+            charts: KeptCharts::default(),
+            batches: Mutex::new(LearnerPatience::new(Instant::now())),
+        })
     }
 
     /// As it is; nothing is learnt meanwhile.
@@ -62,32 +65,41 @@ impl LearntModel {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same between two answers. Whoever waits for the lock as such holds up all who come
-    /// to answer behind it, until the slowest of those who answer now is done.
-    fn write_between_answers(&self) -> RwLockWriteGuard<'_, ModelState> {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+    /// The same between two answers, while there is patience. Whoever waits for the lock as
+    /// such holds up all who come to answer behind it, until the slowest of those who answer
+    /// now is done.
+    #[allow(clippy::disallowed_methods, reason = "it runs beside the threads of the runtime")]
+    fn write_between_answers(&self, patience: &mut LearnerPatience) -> RwLockWriteGuard<'_, ModelState> {
+        let until = patience.until(Instant::now());
+        loop {
+            let now = Instant::now();
             match self.state.try_write() {
-                Ok(state) => return state,
+                Err(TryLockError::WouldBlock) if now < until => thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => {
+                    patience.spend(now);
+                    return self.write();
+                }
+                Ok(state) => {
+                    patience.spend(now);
+                    return state;
+                }
                 Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
             }
         }
-        self.write()
     }
 
     /// Learns the next batch of a partition, up to which there is nothing else to learn. It
     /// blocks its thread.
     pub(crate) fn learn(&self, partition: Partition, batch: &LearntBatch) {
-        let _whole = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut patience = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let mut has_forgotten = false;
         for events in batch.events.chunks(LEARNT_AT_ONCE) {
-            let state = &mut *self.write_between_answers();
+            let state = &mut *self.write_between_answers(&mut patience);
             has_forgotten |= state.forget_tied(batch, events);
             state.learn_events(partition, batch, events);
             state.tell(batch, events);
         }
-        self.write_between_answers().reach(partition, batch);
+        self.write_between_answers(&mut patience).reach(partition, batch);
         if has_forgotten {
             self.charts.drop_kept();
         }
@@ -140,8 +152,8 @@ impl LearntModel {
     /// What has changed of a partition since this was last called; or all of it. It blocks
     /// its thread.
     pub(crate) fn take_pages(&self, partition: Partition, are_all: bool) -> PageChanges {
-        let _whole = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = &mut *self.write_between_answers();
+        let mut patience = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *self.write_between_answers(&mut patience);
         let changed = state.index.take_changes(partition);
         let changed = if are_all { all(state.index.snapshot(partition)) } else { changed };
         let place = state.places.get(&partition).copied().unwrap_or_default();

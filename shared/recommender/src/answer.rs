@@ -1,5 +1,7 @@
 //! What is asked, and what is answered.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tidemill_domain::Timestamp;
 
@@ -69,7 +71,7 @@ pub struct BoughtTogether {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Charted {
     /// Which one.
-    pub item: String,
+    pub item: Arc<str>,
     /// What it is ordered by: the weights of its interactions, decayed for a trend.
     pub score: f64,
     /// How many sessions have it.

@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, collections::HashSet, sync::Arc};
 
+use foldhash::fast::RandomState;
 use tidemill_domain::Timestamp;
 
 use crate::{
@@ -92,11 +93,9 @@ impl Leaders {
     /// In their order. An item that went and came back meanwhile was looked at twice.
     fn end(mut self) -> Vec<Charted> {
         self.kept.sort_unstable_by(Leader::rank);
-        let mut seen = HashSet::new();
-        let first = self.kept.iter().filter(|leader| seen.insert(&*leader.item)).take(self.n);
-        first
-            .map(|leader| Charted { item: (*leader.item).into(), score: leader.score, sessions: leader.sessions })
-            .collect()
+        let mut seen: HashSet<Arc<str>, RandomState> = HashSet::default();
+        let first = self.kept.into_iter().filter(|leader| seen.insert(Arc::clone(&leader.item))).take(self.n);
+        first.map(|Leader { score, item, sessions }| Charted { item, score, sessions }).collect()
     }
 }
 
@@ -106,8 +105,12 @@ impl Index {
         let places = parts.next..parts.next.saturating_add(items);
         let decayed = self.decayed(parts.now);
         for item in self.items.within(places.clone()) {
-            parts.popular.look_at(item, item.weight as f64);
-            parts.trending.look_at(item, decayed(item));
+            let weight = item.weight as f64;
+            parts.popular.look_at(item, weight);
+            // Nothing grows as it decays, and most items need not be read for it.
+            if weight >= parts.trending.least {
+                parts.trending.look_at(item, decayed(item));
+            }
         }
         parts.next = places.end;
         parts.next < self.items.places()
@@ -154,9 +157,9 @@ fn charted<'i>(
     admits: impl FnMut(&str) -> bool,
 ) -> Vec<Charted> {
     let ranked = items.map(|item| Ranked { score: score(item), item: &item.name, more: item });
-    let charted = |Ranked { score, item, more }: Ranked<'_, &KnownItem>| {
+    let charted = |Ranked { score, more, .. }: Ranked<'_, &KnownItem>| {
         let sessions = u32::try_from(more.sessions.len()).unwrap_or(u32::MAX);
-        Charted { item: item.to_owned(), score, sessions }
+        Charted { item: Arc::clone(&more.name), score, sessions }
     };
     best(ranked, n, admits).into_iter().map(charted).collect()
 }

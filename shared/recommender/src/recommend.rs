@@ -64,7 +64,7 @@ impl Index {
             let of_item = item.sessions.len() as u64;
             let rarity = power(log2_ratio(all + of_item, of_item), self.settings.rarity);
             let score = said.score * rarity * factor(number);
-            (score > 0.0).then_some(Ranked { score, item: &*item.name, more: said.neighbours })
+            (score > 0.0).then_some(Ranked { score, item: &item.name, more: said.neighbours })
         }));
         ranked
     }

@@ -28,7 +28,7 @@ impl Index {
             let ranked = both.iter().filter_map(|(&other, &both)| {
                 let other = self.items.get(other)?;
                 let cosine = f64::from(both) / (looked_at * other.sessions.len() as f64).sqrt();
-                Some(Ranked { score: cosine, item: &*other.name, more: both })
+                Some(Ranked { score: cosine, item: &other.name, more: both })
             });
             ranked.collect()
         });

@@ -100,8 +100,10 @@ impl Charts {
         let mut by_category: HashMap<String, Vec<usize>> = HashMap::new();
         let state = read();
         for (place, charted) in popular.iter().enumerate() {
-            if let Some(item) = state.items.get(&charted.item) {
-                by_category.entry(item.category.clone()).or_default().push(place);
+            let Some(category) = state.items.get(&charted.item).map(|item| &item.category) else { continue };
+            match by_category.get_mut(category) {
+                Some(places) => places.push(place),
+                None => drop(by_category.insert(category.clone(), vec![place])),
             }
         }
         (made, forgotten, Self { popular, trending, by_category })

@@ -169,7 +169,7 @@ fn what_is_popular_need_not_be_trending() {
     let trending = index.trending(at(4 * 24 * HOUR), 5, |_| true);
     let told: Vec<_> = trending.iter().map(|charted| (&*charted.item, charted.score)).collect();
     assert_eq!(told, [("sledge", 4.0), ("calendar", 10.0 / 16.0)]);
-    assert_eq!(index.popular(5, |item| item != "calendar")[0].item, "sledge");
+    assert_eq!(&*index.popular(5, |item| item != "calendar")[0].item, "sledge");
 }
 
 #[test]
