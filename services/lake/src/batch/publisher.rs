@@ -1,6 +1,6 @@
 //! Where batch views go: to reporting, by the stream of generations.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use tidemill_batch_views::ViewPart;
 use tidemill_bus::Bus;
@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep};
 use super::error::BatchError;
 
 /// Messages after which it is looked whether the reader keeps up.
-const LOOK_AFTER: u32 = 32;
-/// Messages that the reader may be behind. The stream forgets its oldest messages when it is full, so it must
-/// not get there before they are read.
-const MOST_UNREAD: u64 = 256;
+const LOOK_AFTER: u32 = 8;
+/// Messages of ours that may wait for the reader. The stream forgets its oldest messages when it is full, so it
+/// must not get there before they are read; and what waits is folded at once, while the stream's totals wait.
+const MOST_UNREAD: usize = 16;
 /// How long to wait before the next look.
 const WAIT: Duration = Duration::from_millis(100);
 /// How long the reader may take to get that far.
@@ -26,11 +26,13 @@ pub(super) struct ViewPublisher {
     as_of: Timestamp,
     /// Messages so far: each has a name of its own.
     part: u32,
+    /// Where those stand in the stream that may not have been read.
+    unread: VecDeque<u64>,
 }
 
 impl ViewPublisher {
     pub(super) const fn new(bus: Bus, as_of: Timestamp) -> Self {
-        Self { bus, as_of, part: 0 }
+        Self { bus, as_of, part: 0, unread: VecDeque::new() }
     }
 
     /// What the views are computed by.
@@ -89,18 +91,24 @@ impl ViewPublisher {
         }
         self.part += 1;
         let message = GenerationUpdate { generation: GenerationName::batch(), inputs, view, update };
-        self.bus.publish(&message).await?;
+        self.unread.push_back(self.bus.publish(&message).await?.sequence);
         Ok(())
     }
 
-    async fn wait_for_reader(&self) -> Result<(), BatchError> {
+    async fn wait_for_reader(&mut self) -> Result<(), BatchError> {
         let until = Instant::now() + PATIENCE;
-        while !self.bus.lag(Durable::ReportingGenerations).await.is_ok_and(|lag| lag <= MOST_UNREAD) {
+        loop {
+            // While the reader has no consumer, it is starting.
+            if let Ok(progress) = self.bus.progress(Durable::ReportingGenerations).await {
+                self.unread.retain(|sequence| *sequence > progress.reached);
+                if self.unread.len() <= MOST_UNREAD {
+                    return Ok(());
+                }
+            }
             if Instant::now() >= until {
                 return Err(BatchError::NotRead);
             }
             sleep(WAIT).await;
         }
-        Ok(())
     }
 }

@@ -58,9 +58,12 @@ impl<'b> StateRow<'b> {
         if measure.money.is_some() {
             total.unconverted = self.count()?;
             for base in bases {
-                let (rows, state) = (self.count()?, Some(self.state(&measure.kind)?));
+                let (rows, state) = (self.count()?, self.state(&measure.kind)?);
                 // Of several base currencies the first by its code has a value, as in the stream.
                 if rows > 0 && total.converted.is_none() {
+                    // What is the same is written once.
+                    let is_own = rows == total.unconverted && state == total.measure;
+                    let state = (!is_own).then_some(state);
                     total.converted = Some(Converted { base: *base, rows, state });
                     total.unconverted = total.unconverted.saturating_sub(rows);
                 }

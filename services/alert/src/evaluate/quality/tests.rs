@@ -157,3 +157,16 @@ fn the_threshold_is_the_lakes_where_the_rule_has_none() {
     let events = [told("tidemill/lake", "bronze.events", 0, vec![without])];
     assert!(apply(&rules(text, &Saved::default()), &events).alerts.is_empty());
 }
+
+/// As docs/lambda.md has the rule.
+#[test]
+fn drift_of_batch_views_is_a_figure_too() {
+    let text = "rule: BATCH_DRIFT\non: quality\nseverity: critical\ntitle: \"{table}: the stream and the lake differ\"\n\
+        summary: \"{value} totals differ since {since}. `tidemill drift` lists them.\"\nmeasure: drift_cells\n\
+        threshold: 0\ncondition: \"value > threshold\"\n";
+    let drift =
+        |seconds, value| told("tidemill/reporting", "batch.daily_sales", seconds, vec![figure("drift_cells", value)]);
+    let events = [drift(0, 0.0), drift(60, 2.0), drift(120, 3.0), drift(180, 0.0)];
+    let alerts = apply(&rules(text, &Saved::default()), &events).alerts;
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+}

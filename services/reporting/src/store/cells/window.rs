@@ -64,8 +64,10 @@ impl StoredWindow {
     }
 }
 
-/// The lines of rows, by cell and partition, with the place that each reaches.
-fn reaching(rows: &[AnyRow]) -> Result<Vec<((&str, u16), (u64, CellLine<'_>))>, Error> {
+/// A line by its dimensions and partition, with the place that it reaches.
+type ReachingLine<'l> = ((&'l str, u16), (u64, CellLine<'l>));
+
+fn reaching(rows: &[AnyRow]) -> Result<Vec<ReachingLine<'_>>, Error> {
     let mut all = Vec::new();
     for row in rows {
         for line in lines(text(row, 3)?) {
