@@ -34,7 +34,7 @@ const RATE: usize = 1_000;
 const BATCH: usize = 1_000;
 const CONNECTIONS: usize = 8;
 /// How long the books may take to balance.
-const SETTLED: Duration = Duration::from_secs(300);
+const SETTLED: Duration = Duration::from_secs(1_800);
 const POLL: Duration = Duration::from_millis(100);
 
 /// What a query came to.

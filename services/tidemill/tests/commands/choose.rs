@@ -50,8 +50,7 @@ async fn a_profile_runs_its_services_and_goes_over_into_another() {
     let http = reqwest::Client::new();
     let suite = start("kappa");
     assert!(!suite.tells("Recommended") && !suite.tells("Lake"), "it has neither");
-    let event =
-        r#"{"type":"order.placed","source":"shop","id":"1","data":{"order_id":"1","currency":"EUR","items":[]}}"#;
+    let event = r#"{"type":"product.viewed","source":"shop","id":"1","data":{"product_id":"novel"}}"#;
     let answer = http.post(suite.says("Events")).header("content-type", "application/json").body(event).send().await;
     assert_eq!(answer.expect("an answer").status(), 202);
     let counted = async |reporting: &str| {

@@ -13,7 +13,7 @@ use tidemill_domain::{Clock, SystemClock};
 use tokio::time::sleep;
 
 use super::{
-    super::{lake::ask, machine::rounded},
+    super::{DAY, lake::ask, machine::rounded},
     PatternLoad,
     answers::PatternAnswers,
 };
@@ -85,9 +85,8 @@ async fn send(answers: &PatternAnswers<'_>, probe: usize) -> Result<(), Error> {
 
 /// Probes that live totals have.
 async fn live(answers: &PatternAnswers<'_>) -> Result<Vec<usize>, Error> {
-    const HOUR: i64 = 3_600_000;
-    let now = SystemClock.now();
-    let (from, to) = (now.plus_millis(-24 * HOUR), now.plus_millis(24 * HOUR));
+    let today = SystemClock.now().floor_to(DAY);
+    let (from, to) = (today.plus_millis(-DAY), today.plus_millis(2 * DAY));
     let path = format!("/v1/metrics/daily_country/totals?group_by=country&from={from}&to={to}");
     let told: Value = answers.client.get(&path).await.map_err(|error| Error::Refused(error.to_string()))?;
     let rows = told["rows"].as_array().cloned().unwrap_or_default();
