@@ -8,6 +8,7 @@ mod growing;
 mod growth;
 mod history;
 mod lake;
+mod lake_views;
 mod machine;
 mod nexmark;
 mod overload;
@@ -33,6 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use self::{
     asking::AnswerTimes,
     lake::{LakeFigures, lake},
+    lake_views::{LakeViewsFigures, lake_views},
     nexmark::{NexmarkFigures, nexmark},
     recommend::{RecommendFigures, RecommendLoad, recommend},
 };

@@ -9,8 +9,8 @@ use clap::Parser;
 use tidemill_tests::{
     Service,
     bench::{
-        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, NexmarkFigures, Options, RecommendFigures, RecommendLoad,
-        StoreKind,
+        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, LakeViewsFigures, NexmarkFigures, Options,
+        RecommendFigures, RecommendLoad, StoreKind,
     },
 };
 
@@ -34,7 +34,8 @@ use tidemill_tests::{
         tidemill-bench-suite --grow partitions --grow rules   what an event costs as these grow\n  \
         tidemill-bench-suite --nexmark               Nexmark's queries\n  \
         tidemill-bench-suite --recommend --seconds 60   recommendation under questions and events\n  \
-        tidemill-bench-suite --lake                  bronze and silver of a lake that joins"
+        tidemill-bench-suite --lake                  bronze and silver of a lake that joins\n  \
+        tidemill-bench-suite --lake-views            gold of 90 days, beside DuckDB"
 )]
 struct Arguments {
     /// Where services keep what they know
@@ -87,6 +88,12 @@ struct Arguments {
         value_parser = clap::value_parser!(u64).range(1_000..=100_000_000),
         conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend"])]
     lake: Option<u64>,
+    /// Have the lake compute gold of so many events over 90 days, and DuckDB the same metrics
+    /// over the same files; in place of all else
+    #[arg(long, value_name = "EVENTS", num_args = 0..=1, default_missing_value = "2000000",
+        value_parser = clap::value_parser!(u64).range(1_000..=100_000_000),
+        conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend", "lake"])]
+    lake_views: Option<u64>,
     /// Where curves are kept
     #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
     curves: PathBuf,
@@ -117,6 +124,7 @@ async fn main() -> ExitCode {
         nexmark,
         recommend,
         lake,
+        lake_views,
         curves,
         draw,
         keep_folder,
@@ -129,10 +137,13 @@ async fn main() -> ExitCode {
         };
     }
     let keep = keep.then_some(history);
-    let with = recommend.then_some(Service::Recommendation).or(lake.map(|_| Service::Lake));
+    let with = recommend.then_some(Service::Recommendation).or(lake.or(lake_views).map(|_| Service::Lake));
     let options = Options { store, seconds, folder, keep, keep_folder, with };
     if let Some(events) = lake {
         return joined(bench::lake(&options, events).await);
+    }
+    if let Some(events) = lake_views {
+        return viewed(bench::lake_views(&options, events).await);
     }
     if recommend {
         return recommended(bench::recommend(&options, load).await);
@@ -191,6 +202,19 @@ fn joined(figures: Result<LakeFigures, impl std::fmt::Display>) -> ExitCode {
         Err(error) => return failed(error),
     }
     if figures.equals_truth && figures.balanced { ExitCode::SUCCESS } else { failed("an event is missing, or twice") }
+}
+
+/// Tells what gold came to; the last line is JSON.
+fn viewed(figures: Result<LakeViewsFigures, impl std::fmt::Display>) -> ExitCode {
+    let figures = match figures {
+        Ok(figures) => figures,
+        Err(error) => return failed(error),
+    };
+    match serde_json::to_string(&figures) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    if figures.equals_truth { ExitCode::SUCCESS } else { failed("gold differs, or an event is missing") }
 }
 
 /// Tells what each query came to; the last line is JSON.
