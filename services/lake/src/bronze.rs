@@ -1,5 +1,7 @@
 //! What came in, as rows.
 
+use std::borrow::Cow;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use tidemill_domain::Timestamp;
@@ -19,6 +21,11 @@ pub(crate) fn int(place: usize) -> i32 {
     i32::try_from(place).unwrap_or(i32::MAX)
 }
 
+/// A line as a text. What is no UTF-8 is looked for only where there is some.
+pub(crate) fn text_of(line: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
+}
+
 /// Adds the events of a batch of the log, each with its line as it stands there. A line
 /// that is no event has no attributes.
 pub(crate) fn add_batch(rows: &mut TableRows<BronzeEvent<'static>>, batch: &RawBatch, raw_seq: u64) {
@@ -35,7 +42,7 @@ pub(crate) fn add_batch(rows: &mut TableRows<BronzeEvent<'static>>, batch: &RawB
             id: event.as_ref().map_or("", |event| &*event.id),
             time: event.as_ref().map_or(batch.ingested_at, |event| event.time),
             backfill: event.as_ref().and_then(|event| event.backfill.as_deref()),
-            event: &String::from_utf8_lossy(line),
+            event: &text_of(line),
             year,
             month,
             day,
@@ -105,6 +112,12 @@ fn written(body: Option<&Bytes>) -> (Option<&str>, Option<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_kept_as_far_as_it_is_text() {
+        assert!(matches!(text_of("{\"a\":\"ä\"}".as_bytes()), Cow::Borrowed("{\"a\":\"ä\"}")));
+        assert_eq!(text_of(b"{\xff}"), "{\u{fffd}}");
+    }
 
     #[test]
     fn a_body_says_the_id_of_its_event() {

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::standing::TableStanding;
 use self::{keeper::TableKind, orders::WriterOrder, writer::TableWriter};
-use crate::{folder::LakeFolder, openlineage::OpenLineage, telemetry::Telemetry};
+use crate::{folder::LakeFolder, openlineage::OpenLineage, telemetry::Telemetry, threads::TableThreads};
 
 /// Orders that may wait for a writer: a unit has one at a time.
 const WAITING: usize = 64;
@@ -52,10 +52,10 @@ pub(crate) struct WriterPause {
 }
 
 impl Committers {
-    /// Starts a writer for each table; they end with the last of their clones.
+    /// Starts a writer for each table on threads of theirs; they end with the last of their clones.
     pub(crate) fn start(
         context: &Context,
-        lake: &Lake,
+        (lake, threads): (&Lake, &TableThreads),
         properties: &TableProperties,
         (telemetry, lineage): &(Telemetry, OpenLineage),
     ) -> Self {
@@ -75,7 +75,7 @@ impl Committers {
                 standing: Arc::clone(&standing),
                 keeper: None,
             };
-            tokio::spawn(writer.run(taken));
+            threads.spawn(writer.run(taken));
             Committer { table, orders, standing }
         };
         Self {

@@ -29,6 +29,7 @@ mod sql;
 mod stage;
 mod store;
 mod telemetry;
+mod threads;
 mod unit;
 mod upkeep;
 mod views;
@@ -55,6 +56,7 @@ use crate::{
     silver::SilverRules,
     store::Store,
     telemetry::Telemetry,
+    threads::TableThreads,
     unit::LakeUnit,
     views::LakeViews,
 };
@@ -105,7 +107,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let (lake, properties) = open_lake(&config, &context, &store, &silver_rules).await?;
     let lineage = OpenLineage::start(&config.openlineage, &lake, &config.nats.url, &context)?;
     let told = (telemetry.clone(), lineage.clone());
-    let committers = Committers::start(&context, &lake, &properties, &told);
+    let threads = TableThreads::start().map_err(StartError::new)?;
+    let committers = Committers::start(&context, (&lake, &threads), &properties, &told);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
     let writers = (&lake, &properties, &committers);
     let rebuilder = Rebuilder::of(&context, bus.partitions(), &store, writers, &views, lineage);
@@ -144,6 +147,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         bus: bus.clone(),
         store,
         committers,
+        threads,
         telemetry,
     });
     let batch = views.batch(config.batch, &context, &shared.store, &bus);

@@ -16,6 +16,7 @@ use crate::{
     silver::SilverRules,
     store::Store,
     telemetry::Telemetry,
+    threads::TableThreads,
     unit::LakeUnit,
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) gold_paths: Vec<String>,
     pub(crate) clock: SharedClock,
     pub(crate) committers: Committers,
+    /// What is done to tables beside commits.
+    pub(crate) threads: TableThreads,
     pub(crate) telemetry: Telemetry,
     pub(crate) beats: Beats,
     /// Bytes of rows that a unit may gather.

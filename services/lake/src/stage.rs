@@ -55,7 +55,7 @@ impl Work for LakeUnitWork {
             LakeUnit::Rejected => self.read(RejectedRecipe::open(&self.shared), progress).await,
             LakeUnit::Upkeep => {
                 progress.goes_on();
-                upkeep::keep(&self.shared, &stop).await;
+                self.shared.threads.run(upkeep::keep(self.shared.clone(), stop)).await;
                 Ok(())
             }
         }

@@ -2,7 +2,7 @@
 //! old folders moved or dropped, and files deleted that no version has. One replica does
 //! it at a time; it may end at any await, since each step is a version of its own.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tidemill_lake_tables::{
     Compacted, CompactionGoal, Dropped, KeptTable, Lake, LakeError, Layer, Moved, TIERED, TableDefinition, tables::ALL,
@@ -30,7 +30,7 @@ enum Kept<'k> {
 }
 
 /// Goes on until it is to be given back.
-pub(crate) async fn keep(shared: &Shared, stop: &CancellationToken) {
+pub(crate) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
     let mut vacuumed: Option<Instant> = None;
     loop {
         tokio::select! {
@@ -43,7 +43,7 @@ pub(crate) async fn keep(shared: &Shared, stop: &CancellationToken) {
             if stop.is_cancelled() {
                 return;
             }
-            if let Err(error) = kept.keep(shared, is_vacuum_due, stop).await {
+            if let Err(error) = kept.keep(&shared, is_vacuum_due, &stop).await {
                 shared.telemetry.upkeep_failed(&kept.name(), "upkeep", &error);
             }
         }

@@ -84,6 +84,11 @@ impl SuiteProfile {
         }
     }
 
+    /// Whether the lake tells batch views, which answers are merged from.
+    pub const fn merges(self) -> bool {
+        matches!(self, Self::Lambda | Self::Full)
+    }
+
     /// Whether a service is among them.
     pub fn has(self, part: ProfilePart) -> bool {
         self.parts().contains(&part)

@@ -9,8 +9,6 @@ mod error;
 mod gold;
 mod layers;
 mod lineage;
-#[doc(hidden)]
-pub mod measured;
 mod plan;
 mod quality;
 mod rows;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use crate::{
     check::{CheckOutcome, RuleCheck},
     contract::{ContractSet, DataContract},
@@ -84,7 +86,14 @@ impl EventJudge {
     }
 
     /// The names of a set's rules, separated by commas; `None` of an empty one.
-    pub fn names(&self, set: RuleSet) -> Option<String> {
-        (set.0 != 0).then(|| self.rules(set).map(Rule::name).collect::<Vec<_>>().join(","))
+    pub fn names(&self, set: RuleSet) -> Option<Cow<'_, str>> {
+        joined(self.rules(set).map(Rule::name))
     }
+}
+
+/// Names, separated by commas; `None` of none. Where there is one, nothing is copied.
+pub(crate) fn joined<'n>(mut names: impl Iterator<Item = &'n str>) -> Option<Cow<'n, str>> {
+    let first = names.next()?;
+    let Some(second) = names.next() else { return Some(first.into()) };
+    Some([first, second].into_iter().chain(names).collect::<Vec<_>>().join(",").into())
 }

@@ -4,7 +4,7 @@ mod contacts;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use serde::Deserialize;
 use tidemill_definitions::from_yaml;
@@ -16,6 +16,7 @@ use crate::{
     check::CheckOutcome,
     error::ContractError,
     event::JudgedEvent,
+    judge::joined,
     rule::{Rule, RuleSeverity},
     shipped::QUALITY,
     written::WrittenCheck,
@@ -160,12 +161,12 @@ impl QualityRules {
     }
 
     /// The names of an event's parts, separated by commas; `None` of an empty set.
-    pub fn event_parts(&self, set: PartSet) -> Option<String> {
+    pub fn event_parts(&self, set: PartSet) -> Option<Cow<'_, str>> {
         names(&self.events, set, Rule::name)
     }
 
     /// The same of a customer's.
-    pub fn customer_parts(&self, set: PartSet) -> Option<String> {
+    pub fn customer_parts(&self, set: PartSet) -> Option<Cow<'_, str>> {
         names(&self.customers, set, |part| part.as_str())
     }
 
@@ -203,7 +204,7 @@ fn score<P>(parts: &[ScorePart<P>], ask: impl Fn(&P) -> CheckOutcome) -> Score {
     Score { value, failed: PartSet(failed) }
 }
 
-fn names<'p, P>(parts: &'p [ScorePart<P>], set: PartSet, name: impl Fn(&'p P) -> &'p str) -> Option<String> {
+fn names<'p, P>(parts: &'p [ScorePart<P>], set: PartSet, name: impl Fn(&'p P) -> &'p str) -> Option<Cow<'p, str>> {
     let chosen = parts.iter().enumerate().filter(|(place, _)| set.0 & (1 << place) != 0);
-    (set.0 != 0).then(|| chosen.map(|(_, part)| name(&part.part)).collect::<Vec<_>>().join(","))
+    joined(chosen.map(|(_, part)| name(&part.part)))
 }

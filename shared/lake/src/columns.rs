@@ -4,7 +4,7 @@ use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 use deltalake::arrow::{
     array::{
-        ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder, RecordBatch,
+        Array, ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder, RecordBatch,
         StringBuilder, TimestampMicrosecondBuilder,
     },
     datatypes::SchemaRef,
@@ -94,7 +94,12 @@ impl ColumnValues {
             Self::Long(builder) => Arc::new(builder.finish()),
             Self::Double(builder) => Arc::new(builder.finish()),
             Self::Boolean(builder) => Arc::new(builder.finish()),
-            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Text(builder) => {
+                let texts = builder.finish();
+                // The next ones are about as many, and as long: while they grow nothing is copied.
+                *builder = StringBuilder::with_capacity(texts.len(), texts.value_data().len());
+                Arc::new(texts)
+            }
             Self::Timestamp(builder) => Arc::new(builder.finish()),
             Self::Decimal(builder) => Arc::new(builder.finish()),
         }

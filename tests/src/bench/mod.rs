@@ -8,6 +8,7 @@ mod growing;
 mod growth;
 mod history;
 mod lake;
+mod lake_views;
 mod latency;
 mod machine;
 mod nexmark;
@@ -32,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use self::{
     asking::AnswerTimes,
     lake::{LakeFigures, lake},
+    lake_views::{LakeViewsFigures, lake_views},
     latency::{LatencyFigures, latency},
     nexmark::{NexmarkFigures, nexmark},
     recommend::{RecommendFigures, RecommendLoad, recommend},

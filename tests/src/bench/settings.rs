@@ -1,8 +1,11 @@
 //! The services' configuration: as it is by default, but for addresses.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use tidemill::profile::ProfilePart;
+use tidemill::profile::{ProfilePart, SuiteProfile};
 
 use super::{scale::Scale, suite::SuiteFiles};
 use crate::{error::Error, service::Service};
@@ -58,80 +61,102 @@ pub(super) fn write_metrics_with(folder: &Path, of_lines: (&str, &str)) -> Resul
     Ok(())
 }
 
-/// What a service's configuration is made of.
-pub(super) struct Settings<'a> {
-    pub(super) service: Service,
-    pub(super) listen: SocketAddr,
+/// What the services' configuration is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
     /// With the password.
-    pub(super) nats: &'a str,
+    pub(super) nats: String,
     /// Without one, each service has a file in `stores`.
     pub(super) postgres: Option<SocketAddr>,
-    pub(super) stores: &'a Path,
+    pub(super) stores: PathBuf,
     /// The folder of the lake's tables.
-    pub(super) lake: &'a Path,
-    pub(super) files: &'a SuiteFiles,
-    pub(super) slack: &'a str,
+    pub(super) lake: PathBuf,
+    pub(super) lake_options: LakeOptions,
+    pub(super) files: SuiteFiles,
+    pub(super) slack: String,
     pub(super) scale: Scale,
 }
 
-impl Settings<'_> {
-    /// As TOML.
-    pub(super) fn toml(&self) -> String {
-        let mut nats = vec![("url", quoted(self.nats))];
+/// How the lake runs. By default it keeps bronze and silver alone, as it is shipped: nothing else is to take what is
+/// measured.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LakeOptions {
+    /// Whether it keeps the tables of the built-in metrics, a second after it has started.
+    pub(super) with_gold: bool,
+    /// A folder of contracts and a file of rules of quality, in place of those that are shipped.
+    pub(super) rules: Option<(PathBuf, PathBuf)>,
+}
+
+impl LakeOptions {
+    fn sections(&self, metrics: String, scale: Scale) -> Vec<String> {
+        let every = |layer, seconds: u32| section(layer, &[("every_seconds", seconds.to_string())]);
+        // Where architectures are compared, those that merge have views as often as gold.
+        let merges = scale.profile.is_some_and(SuiteProfile::merges);
+        let views = scale.gold_seconds.filter(|_| merges).unwrap_or_default();
+        let mut sections = vec![every("quality", 0), every("batch", views)];
+        sections.extend(match self.with_gold {
+            true => vec![every("gold", 1)],
+            false => vec![every("gold", scale.gold_seconds.unwrap_or(u32::MAX)), metrics],
+        });
+        if let Some((folder, quality)) = &self.rules {
+            sections.push(section("contracts", &[("folder", path(folder)), ("quality", path(quality))]));
+        }
+        sections
+    }
+}
+
+impl Settings {
+    /// A service's, as TOML.
+    pub(super) fn toml(&self, service: Service, listen: SocketAddr) -> String {
+        let mut nats = vec![("url", quoted(&self.nats))];
         nats.extend(self.scale.partitions.map(|partitions| ("partitions", partitions.to_string())));
         let mut sections = vec![
-            section("http", &[("listen", quoted(&self.listen.to_string()))]),
+            section("http", &[("listen", quoted(&listen.to_string()))]),
             section("auth", &[("open", true.to_string())]),
             section("nats", &nats),
             section("telemetry", &[("log", quoted("warn")), ("log_format", quoted("json"))]),
         ];
-        if self.service.has_store() {
-            sections.push(section("store", &[("url", self.database(self.service.name()))]));
+        if service.has_store() {
+            sections.push(section("store", &[("url", self.database(service.name()))]));
         }
+        sections.extend(self.own_sections(service));
+        sections.concat()
+    }
+
+    fn own_sections(&self, service: Service) -> Vec<String> {
         let metrics = section("definitions", &[("metrics", path(&self.files.metrics))]);
-        match self.service {
+        match service {
             Service::Ingestion => {
-                let mut limits: Vec<_> =
-                    self.scale.backlog_bytes.map(|bytes| ("backlog_bytes", bytes.to_string())).into_iter().collect();
+                let backlog = self.scale.backlog_bytes.map(|bytes| ("backlog_bytes", bytes.to_string()));
+                let mut limits: Vec<_> = backlog.into_iter().collect();
                 // As the all-in-one has it: without a stream, senders wait for the lake.
                 if self.scale.profile.is_some_and(|profile| !profile.has(ProfilePart::Aggregation)) {
                     limits.push(("backlog_of", "[\"enrichment\", \"lake\"]".into()));
                 }
-                sections.push(section("limits", &limits));
                 let schemas: Vec<_> = self.files.schemas.iter().map(|folder| ("folder", path(folder))).collect();
-                sections.push(section("schemas", &schemas));
+                vec![section("limits", &limits), section("schemas", &schemas)]
             }
             Service::Enrichment => {
                 let files: Vec<String> = self.files.reference.iter().map(|file| path(file)).collect();
-                sections.push(section("reference", &[("files", format!("[{}]", files.join(", ")))]));
                 let shop: Vec<_> = self.files.shop.iter().map(|file| ("definition", path(file))).collect();
-                sections.push(section("shop", &shop));
+                vec![section("reference", &[("files", format!("[{}]", files.join(", ")))]), section("shop", &shop)]
             }
-            Service::Aggregation => {
-                sections.push(section("metrics_store", &[("kind", quoted("builtin"))]));
-                sections.push(metrics);
-            }
+            Service::Aggregation => vec![section("metrics_store", &[("kind", quoted("builtin"))]), metrics],
             Service::Alert => {
                 let limit = MESSAGES_PER_MINUTE.to_string();
-                let slack = [("webhook_url", quoted(self.slack)), ("messages_per_minute", limit)];
-                sections.push(section("slack", &slack));
-                sections.push(section("rules", &[("folder", path(&self.files.rules))]));
-                sections.push(metrics);
+                let slack = [("webhook_url", quoted(&self.slack)), ("messages_per_minute", limit)];
+                vec![section("slack", &slack), section("rules", &[("folder", path(&self.files.rules))]), metrics]
             }
-            Service::Reporting => sections.push(metrics),
+            Service::Reporting => vec![metrics],
             Service::Recommendation => {
                 let kept = self.scale.interactions.map(|most| ("interactions_per_partition", most.to_string()));
-                sections.push(section("index", kept.as_slice()));
+                vec![section("index", kept.as_slice())]
             }
-            // Bronze and silver alone, unless gold is asked for: nothing else is to take what is measured.
             Service::Lake => {
-                let every = |layer, seconds: u32| section(layer, &[("every_seconds", seconds.to_string())]);
-                let gold = self.scale.gold_seconds.unwrap_or(u32::MAX);
-                sections.push(section("lake", &[("url", path(self.lake))]));
-                sections.extend([every("gold", gold), every("quality", 0), metrics]);
+                let of_lake = section("lake", &[("url", path(&self.lake))]);
+                [of_lake].into_iter().chain(self.lake_options.sections(metrics, self.scale)).collect()
             }
         }
-        sections.concat()
     }
 
     fn database(&self, name: &str) -> String {

@@ -13,7 +13,7 @@ use tidemill_testkit::{FakeSlack, NatsServer};
 use super::{
     machine::rounded,
     scale::Scale,
-    settings::Settings,
+    settings::{LakeOptions, Settings},
     usage::{Usage, folder_bytes},
 };
 use crate::{
@@ -57,11 +57,13 @@ pub(super) struct Suite {
     nats: NatsServer,
     postgres: Option<Postgres>,
     services: Vec<Replica>,
+    settings: Settings,
     folder: PathBuf,
     http: reqwest::Client,
 }
 
 /// What a suite counts, looks for and knows.
+#[derive(Debug, Clone)]
 pub(super) struct SuiteFiles {
     /// Folder of metrics.
     pub(super) metrics: PathBuf,
@@ -132,25 +134,22 @@ impl Suite {
         let slack = FakeSlack::start().await;
         let http =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(Error::program("the HTTP client"))?;
+        let settings = Settings {
+            nats: nats.url(),
+            postgres: postgres.as_ref().map(Postgres::address),
+            stores: folder.join("stores"),
+            lake: folder.join(LAKE),
+            lake_options: LakeOptions::default(),
+            files: files.clone(),
+            slack: slack.webhook_url(),
+            scale,
+        };
         let mut services = Vec::new();
         for service in wanted {
             let listen = SocketAddr::from(([127, 0, 0, 1], ports.take()?));
-            let settings = Settings {
-                service,
-                listen,
-                nats: &nats.url(),
-                postgres: postgres.as_ref().map(Postgres::address),
-                stores: &folder.join("stores"),
-                lake: &folder.join(LAKE),
-                files,
-                slack: &slack.webhook_url(),
-                scale,
-            };
-            let config = folder.join("config").join(format!("{service}.toml"));
-            std::fs::write(&config, settings.toml()).map_err(Error::file(&config))?;
             let launch = Launch {
                 program: programs.join(service.binary()),
-                config,
+                config: configure(&folder, &settings, service, listen)?,
                 log: folder.join("logs").join(format!("{service}.log")),
                 address: listen,
             };
@@ -163,18 +162,14 @@ impl Suite {
             found.ok_or_else(|| Error::Refused(format!("{of} was not started")))
         };
         let ingestion = address(Service::Ingestion)?;
-        let suite = Self { slack, ingestion, nats, postgres, services, folder, http };
+        let suite = Self { slack, ingestion, nats, postgres, services, settings, folder, http };
         suite.ready().await?;
         Ok(suite)
     }
 
     async fn ready(&self) -> Result<(), Error> {
         for replica in &self.services {
-            replica.ready_within(READY).await.map_err(|last| Error::Deadline {
-                what: format!("{} is ready; see {}", replica.name, self.folder.join("logs").display()),
-                deadline: READY,
-                last,
-            })?;
+            is_ready(replica, &self.folder).await?;
         }
         Ok(())
     }
@@ -216,6 +211,17 @@ impl Suite {
     /// The folder of the lake's tables.
     pub(super) fn lake(&self) -> PathBuf {
         self.folder.join(LAKE)
+    }
+
+    /// Has the lake run like this from its next start on.
+    pub(super) fn set_lake(&mut self, options: LakeOptions) -> Result<(), Error> {
+        self.settings.lake_options = options;
+        configure(&self.folder, &self.settings, Service::Lake, self.address(Service::Lake)?).map(drop)
+    }
+
+    /// Answers once a service is ready that was started anew.
+    pub(super) async fn ready_again(&self, of: Service) -> Result<(), Error> {
+        is_ready(self.replica(of)?, &self.folder).await
     }
 
     /// Messages that NATS took in and gave out so far.
@@ -276,6 +282,21 @@ impl Suite {
             None => Ok(()),
         }
     }
+}
+
+/// Writes the configuration of a service; answers where.
+fn configure(folder: &Path, settings: &Settings, service: Service, listen: SocketAddr) -> Result<PathBuf, Error> {
+    let config = folder.join("config").join(format!("{service}.toml"));
+    std::fs::write(&config, settings.toml(service, listen)).map_err(Error::file(&config))?;
+    Ok(config)
+}
+
+async fn is_ready(replica: &Replica, folder: &Path) -> Result<(), Error> {
+    replica.ready_within(READY).await.map_err(|last| Error::Deadline {
+        what: format!("{} is ready; see {}", replica.name, folder.join("logs").display()),
+        deadline: READY,
+        last,
+    })
 }
 
 /// The sum of a metric's values, of text in the format of Prometheus.

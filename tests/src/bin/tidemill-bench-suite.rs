@@ -10,8 +10,8 @@ use tidemill::profile::SuiteProfile;
 use tidemill_tests::{
     Service,
     bench::{
-        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, LatencyFigures, NexmarkFigures, Options, PatternLoad,
-        PatternRun, Quantiles, RecommendFigures, RecommendLoad, StoreKind,
+        self, AnswerTimes, Growth, GrowthPoint, LakeFigures, LakeViewsFigures, LatencyFigures, NexmarkFigures, Options,
+        PatternLoad, PatternRun, Quantiles, RecommendFigures, RecommendLoad, StoreKind,
     },
     shop,
 };
@@ -37,6 +37,7 @@ use tidemill_tests::{
         tidemill-bench-suite --nexmark               Nexmark's queries\n  \
         tidemill-bench-suite --recommend --seconds 60   recommendation under questions and events\n  \
         tidemill-bench-suite --lake                  bronze and silver of a lake that joins\n  \
+        tidemill-bench-suite --lake-views            gold of 90 days, beside DuckDB\n  \
         tidemill-bench-suite --latency 5000 --latency 20000   how soon numbers are seen, at these rates\n  \
         tidemill-bench-suite --patterns              the four architectures, with Online Retail where it is\n  \
         tidemill-bench-suite --patterns --lines 5000 --times 1,10 --gold-seconds 5   a small one"
@@ -103,6 +104,12 @@ struct Arguments {
     patterns: bool,
     #[command(flatten)]
     pattern: PatternArguments,
+    /// Have the lake compute gold of so many events over 90 days, and DuckDB the same metrics
+    /// over the same files; in place of all else
+    #[arg(long, value_name = "EVENTS", num_args = 0..=1, default_missing_value = "2000000",
+        value_parser = clap::value_parser!(u64).range(1_000..=100_000_000),
+        conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend", "lake"])]
+    lake_views: Option<u64>,
     /// Where curves are kept
     #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
     curves: PathBuf,
@@ -171,6 +178,7 @@ async fn main() -> ExitCode {
         latency,
         patterns,
         pattern,
+        lake_views,
         curves,
         draw,
         keep_folder,
@@ -184,7 +192,7 @@ async fn main() -> ExitCode {
     }
     let kept = history.with_file_name("patterns.json");
     let keep = keep.then_some(history);
-    let with = with(recommend || patterns, lake.is_some() || patterns);
+    let with = with(recommend || patterns, lake.or(lake_views).is_some() || patterns);
     let options = Options { store, seconds, folder, keep, keep_folder, with };
     if patterns {
         let keep = options.keep.is_some().then_some(&*kept);
@@ -195,6 +203,9 @@ async fn main() -> ExitCode {
     }
     if !latency.is_empty() {
         return timed(bench::latency(&options, &latency).await);
+    }
+    if let Some(events) = lake_views {
+        return viewed(bench::lake_views(&options, events).await);
     }
     if recommend {
         return recommended(bench::recommend(&options, load).await);
@@ -273,6 +284,19 @@ fn joined(figures: Result<LakeFigures, impl std::fmt::Display>) -> ExitCode {
         Err(error) => return failed(error),
     }
     if figures.equals_truth && figures.balanced { ExitCode::SUCCESS } else { failed("an event is missing, or twice") }
+}
+
+/// Tells what gold came to; the last line is JSON.
+fn viewed(figures: Result<LakeViewsFigures, impl std::fmt::Display>) -> ExitCode {
+    let figures = match figures {
+        Ok(figures) => figures,
+        Err(error) => return failed(error),
+    };
+    match serde_json::to_string(&figures) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    if figures.equals_truth { ExitCode::SUCCESS } else { failed("gold differs, or an event is missing") }
 }
 
 /// Tells what latencies came to; the last line is JSON.

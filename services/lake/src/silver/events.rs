@@ -52,7 +52,7 @@ impl ReadEvent<'_> {
         self.judged(place, |judged, data| {
             let warnings = match rules.judge.judge(judged) {
                 Verdict::Passes(warned) => rules.judge.names(warned),
-                Verdict::Quarantined(rule) | Verdict::Stops(rule) => Some(rule.name().to_owned()),
+                Verdict::Quarantined(rule) | Verdict::Stops(rule) => Some(rule.name().into()),
             };
             self.add_rows(rows, place, (rules, judged, data), warnings.as_deref());
         });

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tidemill_bus::{Delivery, Error as BusError};
 use tidemill_events::Message;
 use tidemill_stage::{Checkpoint, Read, Steps};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{error::Error, shared::Shared, unit::LakeUnit};
@@ -13,6 +16,9 @@ use crate::{error::Error, shared::Shared, unit::LakeUnit};
 /// Messages that are gathered at most: the server hands out twice as many before it
 /// waits for an acknowledgement.
 const CHUNK: usize = 250;
+/// Messages that are taken at once. A batch may be of a thousand events: so many more than fit may be gathered, and for
+/// so long nobody else has the thread.
+const AT_ONCE: usize = 16;
 
 /// What becomes of a unit's messages.
 pub(super) trait UnitRecipe: Send {
@@ -71,8 +77,7 @@ impl<R: UnitRecipe> Steps for LakeTask<R> {
     type Landed = u64;
 
     fn room(&self, applied: usize, _: bool) -> usize {
-        let has_room = self.recipe.gathered() < self.shared.buffer;
-        if has_room { CHUNK.saturating_sub(applied) } else { 0 }
+        room(applied, self.recipe.gathered(), self.shared.buffer)
     }
 
     fn waits_until(&self) -> Option<Instant> {
@@ -97,6 +102,8 @@ impl<R: UnitRecipe> Steps for LakeTask<R> {
         let both = deliveries.iter().zip(messages).filter_map(|(delivery, message)| Some((delivery, message?)));
         self.recipe.take(both.collect()).await?;
         applied.append(&mut deliveries);
+        // More may have come meanwhile, and is taken without a wait: others have the thread first.
+        yield_now().await;
         Ok(())
     }
 
@@ -121,5 +128,21 @@ impl<R: UnitRecipe> Steps for LakeTask<R> {
 
     async fn handle(&mut self, _: Lull) -> Result<(), Error> {
         self.recipe.look_around().await
+    }
+}
+
+/// How many more messages are taken, where so many wait for a commit, of so many bytes of at most.
+fn room(applied: usize, gathered: usize, most: usize) -> usize {
+    if gathered < most { CHUNK.saturating_sub(applied).min(AT_ONCE) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_more_is_gathered_than_fits() {
+        assert_eq!((room(0, 0, 9), room(0, 8, 9), room(0, 9, 9)), (AT_ONCE, AT_ONCE, 0));
+        assert_eq!((room(CHUNK - 1, 0, 9), room(CHUNK, 0, 9), room(CHUNK + 1, 0, 9)), (1, 0, 0));
     }
 }

@@ -13,6 +13,7 @@ use tidemill_service::StartError;
 use tokio::time::{Instant, sleep};
 
 use super::{folder, services::Suite, settings::Settings};
+use crate::profile::SuiteProfile;
 
 const PROGRAM: &str = "tidemill-lake";
 const HINT: &str = "`cargo build --package tidemill-lake` puts it beside this program";
@@ -83,8 +84,12 @@ impl Settings {
     fn lake(&self, port: u16, data: &Path) -> String {
         let quoted = |path: &Path| serde_json::Value::from(path.display().to_string());
         let store = format!("sqlite://{}", data.join("lake.db").display());
+        let views = match self.profile().is_some_and(SuiteProfile::merges) {
+            true => "",
+            false => "[batch]\nevery_seconds = 0\n",
+        };
         format!(
-            "{}[store]\nurl = {}\n[lake]\nurl = {}\n[telemetry]\nlog_format = \"text\"\n{}",
+            "{}[store]\nurl = {}\n[lake]\nurl = {}\n[telemetry]\nlog_format = \"text\"\n{views}{}",
             self.common(port),
             serde_json::Value::from(store),
             quoted(&data.join("lake")),

@@ -37,7 +37,7 @@ fn with<T>(line: &str, then: impl FnOnce(&JudgedEvent<'_, '_>) -> T) -> T {
 /// What the rules make of a line: names of those that warn, or the one that is worse.
 fn verdict(judge: &EventJudge, line: &str) -> String {
     with(line, |judged| match judge.judge(judged) {
-        Verdict::Passes(warned) => judge.names(warned).unwrap_or_default(),
+        Verdict::Passes(warned) => judge.names(warned).unwrap_or_default().into_owned(),
         Verdict::Quarantined(rule) => format!("quarantine {} {}", rule.name(), rule.pointer().unwrap_or("-")),
         Verdict::Stops(rule) => format!("fail {}", rule.name()),
     })

@@ -13,7 +13,7 @@ fn event_score(kind: &str, data: &str, enriched: &str) -> (Option<f64>, Option<S
     let data = Data::of(event.data);
     let judged = JudgedEvent::new(&event, event.enriched.as_ref().unwrap_or(&unknown), &data, event.time);
     let score = rules.of_event(&judged);
-    (score.value, rules.event_parts(score.failed))
+    (score.value, rules.event_parts(score.failed).map(std::borrow::Cow::into_owned))
 }
 
 #[test]

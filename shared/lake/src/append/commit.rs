@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use deltalake::{
     arrow::{
-        array::{Array, BooleanArray, Int64Array, RecordBatch},
-        compute::filter_record_batch,
+        array::{AsArray, RecordBatch},
+        datatypes::Int64Type,
     },
     kernel::{
         Action,
@@ -123,14 +123,10 @@ pub(crate) async fn pause(conflicts: u32) {
     tokio::time::sleep((FIRST_PAUSE * conflicts).min(LONGEST_PAUSE)).await;
 }
 
-/// The rows behind a sequence.
+/// The rows behind a sequence, of rows in the order of their sequences.
 fn rows_behind(rows: &RecordBatch, column: &str, behind: i64) -> Result<RecordBatch, LakeError> {
     let wrong = || LakeError::new(LakeErrorKind::Internal, format!("no column {column} of sequences"));
-    let sequences = rows.column_by_name(column).and_then(|column| column.as_any().downcast_ref::<Int64Array>());
-    let sequences = sequences.ok_or_else(wrong)?;
-    let is_behind: BooleanArray = sequences.iter().map(|sequence| Some(sequence? > behind)).collect();
-    match is_behind.true_count() {
-        all if all == rows.num_rows() => Ok(rows.clone()),
-        _ => Ok(filter_record_batch(rows, &is_behind)?),
-    }
+    let sequences = rows.column_by_name(column).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let first = sequences.ok_or_else(wrong)?.values().partition_point(|sequence| *sequence <= behind);
+    Ok(rows.slice(first, rows.num_rows() - first))
 }

@@ -3,7 +3,7 @@
 //! Each file stays a file of its own, and new orders are one of theirs. So orders that were placed at one time
 //! stay together, and what changes those of today leaves the files of last year as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use deltalake::{
     DeltaTable,
@@ -17,8 +17,8 @@ use deltalake::{
 };
 
 use super::{
-    index::{OrderIndex, WantedOrders},
-    sums::{FILE, merged},
+    index::{OrderIndex, WantedOrders, hashes},
+    sums::{FILE, merged, orders_of_single},
 };
 use crate::{
     error::LakeError,
@@ -87,7 +87,12 @@ impl<'t> OrderFiles<'t> {
     /// Adds orders with their changes to the files that they were in, and those that are new.
     async fn put_together(mut self, changes: &RecordBatch) -> Result<Vec<Action>, LakeError> {
         let affected = concat_batches(&numbered_schema(), &self.affected)?;
-        let orders = concat_batches(&numbered_schema(), &merged(affected, changes.clone()).await?)?;
+        // Most changes place an order, and nothing else is told of it yet.
+        let are_single = single(changes, &affected)?;
+        let mut new = vec![orders_of_single(&filter_record_batch(changes, &are_single)?)?];
+        let others = filter_record_batch(changes, &not(&are_single)?)?;
+        let merged = if others.num_rows() > 0 { merged(affected, others).await? } else { Vec::new() };
+        let orders = concat_batches(&numbered_schema(), &merged)?;
         let places = orders.column(orders.num_columns() - 1).as_primitive::<Int32Type>();
         let of_files: BTreeMap<Option<i32>, ()> = places.iter().map(|place| (place, ())).collect();
         for place in of_files.into_keys() {
@@ -96,14 +101,28 @@ impl<'t> OrderFiles<'t> {
             let writer = place.and_then(|place| self.writers.get_mut(usize::try_from(place).ok()?));
             match writer {
                 Some(writer) => writer.write(rows).await?,
-                None => self.actions.extend(stage(self.table, &[rows]).await?),
+                None => new.push(rows),
             }
+        }
+        new.retain(|rows| rows.num_rows() > 0);
+        if !new.is_empty() {
+            self.actions.extend(stage(self.table, &new).await?);
         }
         for mut writer in self.writers {
             self.actions.extend(writer.flush().await?.into_iter().map(Action::Add));
         }
         Ok(self.actions)
     }
+}
+
+/// Which changes are the only one of an order that no file has. Two orders may have one hash, so that a change is taken
+/// for none, and never for one.
+fn single(changes: &RecordBatch, affected: &RecordBatch) -> Result<BooleanArray, LakeError> {
+    let (changes, mut times) = (hashes(changes)?, HashMap::<u64, u32>::new());
+    for hash in changes.iter().copied().chain(hashes(affected)?) {
+        *times.entry(hash).or_default() += 1;
+    }
+    Ok(changes.iter().map(|hash| Some(times.get(hash) == Some(&1))).collect())
 }
 
 /// The columns of an order, and the number of its file.

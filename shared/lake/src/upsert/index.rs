@@ -45,7 +45,7 @@ fn hash_of(order: Option<&str>) -> u64 {
 }
 
 /// The hash of the order of each row.
-fn hashes(rows: &RecordBatch) -> Result<Vec<u64>, LakeError> {
+pub(super) fn hashes(rows: &RecordBatch) -> Result<Vec<u64>, LakeError> {
     let missing = || LakeError::new(LakeErrorKind::Schema, format!("there is no column {ORDER}"));
     let orders = cast(rows.column_by_name(ORDER).ok_or_else(missing)?, &DataType::Utf8)?;
     let orders = orders.as_string::<i32>();

@@ -3,14 +3,22 @@
 use std::sync::Arc;
 
 use deltalake::{
-    arrow::array::RecordBatch,
+    arrow::{
+        array::{Array, ArrayRef, AsArray, RecordBatch, StringArray},
+        datatypes::Decimal128Type,
+    },
     datafusion::{
         datasource::MemTable,
         prelude::{SessionConfig, SessionContext},
     },
 };
 
-use crate::{error::LakeError, read::with_columns};
+use crate::{
+    error::{LakeError, LakeErrorKind},
+    read::with_columns,
+    schema::arrow_schema,
+    tables::SilverOrder,
+};
 
 /// Amounts of an order, which add up.
 const AMOUNTS: [&str; 9] = ["gross", "discount", "revenue", "refund", "cancelled", "net", "shipping", "tax", "excess"];
@@ -42,6 +50,27 @@ pub(super) async fn merged(orders: RecordBatch, changes: RecordBatch) -> Result<
     );
     let batches = context.sql(&orders_sql(&rows, ", max(file) AS file")).await?.collect().await?;
     batches.iter().map(|batch| with_columns(batch, &schema)).collect()
+}
+
+/// The orders of changes of which each is the only one of its order.
+pub(super) fn orders_of_single(changes: &RecordBatch) -> Result<RecordBatch, LakeError> {
+    let missing = |name: &str| LakeError::new(LakeErrorKind::Internal, format!("changes have no column {name}"));
+    let column = |name: &str| changes.column_by_name(name).cloned().ok_or_else(|| missing(name));
+    let schema = arrow_schema(&SilverOrder::TABLE);
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+        "first_event" | "last_event" => column("time"),
+        "status" => {
+            let placed = column("placed_at")?;
+            let amounts = ["cancelled", "revenue", "refund", "net"].map(column);
+            let [cancelled, revenue, refund, net] = amounts;
+            let amounts = [cancelled?, revenue?, refund?, net?];
+            let amounts = amounts.each_ref().map(|amounts| amounts.as_primitive::<Decimal128Type>().values());
+            let status = |row: usize| status(placed.is_valid(row), amounts.map(|values| values[row]));
+            Ok(Arc::new((0..changes.num_rows()).map(|row| Some(status(row))).collect::<StringArray>()) as ArrayRef)
+        }
+        name => column(name),
+    });
+    Ok(RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, LakeError>>()?)?)
 }
 
 fn register(context: &SessionContext, name: &str, rows: RecordBatch) -> Result<(), LakeError> {
@@ -77,3 +106,14 @@ const STATUS: &str = "CASE WHEN placed_at IS NULL THEN 'unknown' \
      WHEN cancelled > 0 AND cancelled >= revenue THEN 'cancelled' \
      WHEN refund > 0 AND net <= 0 THEN 'refunded' \
      WHEN refund > 0 THEN 'partly_refunded' ELSE 'placed' END";
+
+/// The same of one order.
+const fn status(is_placed: bool, [cancelled, revenue, refund, net]: [i128; 4]) -> &'static str {
+    match is_placed {
+        false => "unknown",
+        true if cancelled > 0 && cancelled >= revenue => "cancelled",
+        true if refund > 0 && net <= 0 => "refunded",
+        true if refund > 0 => "partly_refunded",
+        true => "placed",
+    }
+}
