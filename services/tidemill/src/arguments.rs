@@ -1,5 +1,6 @@
 //! What each command is told on the command line.
 
+mod alert;
 mod bench;
 mod dlq;
 mod lake;
@@ -15,6 +16,7 @@ use tidemill_domain::Currency;
 use url::Url;
 
 use crate::shop_file::ShopFile;
+pub use alert::{AlertArguments, AlertCommand, BacktestArguments};
 pub use bench::BenchArguments;
 use dlq::REPORTING;
 pub use dlq::{DlqArguments, DlqAudit, DlqCommand, DlqFilter, DlqList, DlqOrder, DlqRedrive, DlqShow, DlqTarget};
@@ -26,8 +28,8 @@ pub use lineage::LineageArguments;
 pub(crate) use lineage::with_dimensions;
 pub use recommend::{EvaluateArguments, ExperimentArguments, Protocol, RecommendArguments, RecommendCommand};
 pub use replay::{
-    ReplayArguments, ReplayCommand, ReplayDiff, ReplayFrom, ReplayOrder, ReplayPlace, ReplayReference, ReplayResume,
-    ReplayStartArguments, ReplayStatus, ReplaySuite,
+    ReplayArguments, ReplayBackfill, ReplayCommand, ReplayCutover, ReplayDiff, ReplayFrom, ReplayOrder, ReplayPlace,
+    ReplayReference, ReplayResume, ReplayStartArguments, ReplayStatus, ReplaySuite,
 };
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 

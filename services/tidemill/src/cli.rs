@@ -7,9 +7,9 @@ use tidemill_service::Printable;
 
 use crate::{
     arguments::{
-        BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments, ImportArguments,
-        InitArguments, KeysArguments, LakeArguments, LineageArguments, RecommendArguments, ReplayArguments,
-        SqlArguments, UpArguments, with_dimensions,
+        AlertArguments, BenchArguments, BooksArguments, CheckArguments, Dataset, DemoArguments, DlqArguments,
+        ImportArguments, InitArguments, KeysArguments, LakeArguments, LineageArguments, RecommendArguments,
+        ReplayArguments, SqlArguments, UpArguments, with_dimensions,
     },
     bench, commands, demo, out,
 };
@@ -83,6 +83,8 @@ enum Command {
     Recommend(RecommendArguments),
     /// Count the log once more beside the live totals, compare, and cut over or roll back
     Replay(ReplayArguments),
+    /// Try alert rules out over the log, beside the alerts that were raised
+    Alert(AlertArguments),
     /// Make a key, or the entry that services keep of one
     Keys(KeysArguments),
 }
@@ -115,6 +117,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Lineage(lineage) => commands::lineage(lineage).await,
         Command::Recommend(recommend) => commands::recommend(recommend).await,
         Command::Replay(replay) => commands::replay(replay).await,
+        Command::Alert(alert) => Ok(commands::alert(alert).await),
         Command::Keys(keys) => commands::keys(keys),
     };
     let (told, code) = match (result, out::failure()) {

@@ -1,5 +1,6 @@
 //! The commands that are small.
 
+mod alert;
 mod books;
 mod check;
 mod dlq;
@@ -14,6 +15,7 @@ mod replay;
 mod sql;
 mod up;
 
+pub(crate) use alert::alert;
 pub(crate) use books::books;
 pub(crate) use check::check;
 pub(crate) use dlq::dlq;
