@@ -36,6 +36,7 @@ VALUES = {
     "everything": [HERE / "values" / "everything.yaml"],
     "open": [HERE / "values" / "open.yaml"],
     "lake": [HERE / "values" / "lake.yaml"],
+    "replay": [HERE / "values" / "replay.yaml"],
 }
 # Secrets that a variant's user brings along.
 GIVEN = {"lake": {"lake-bucket", "catalogue"}, "external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"}}
