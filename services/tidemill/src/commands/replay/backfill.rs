@@ -115,7 +115,9 @@ fn write(
     let mut written = Vec::new();
     for ((file, text), metric) in files.iter().zip(&definitions) {
         if wanted.contains(&metric.name) {
-            std::fs::write(folder.join(file), text)?;
+            // A file of a folder is known by its path, and must not be written to.
+            let own = Path::new(file).file_name().ok_or("a definition without a file")?;
+            std::fs::write(folder.join(own), text)?;
             written.push(metric.name.clone());
         }
     }
