@@ -37,6 +37,7 @@ VALUES = {
     "open": [HERE / "values" / "open.yaml"],
     "lake": [HERE / "values" / "lake.yaml"],
     **{f"profile {file.stem}": [file, HERE / "values" / "bucket.yaml"] for file in (tools.CHART / "profiles").glob("*.yaml")},
+    "replay": [HERE / "values" / "replay.yaml"],
 }
 # Secrets that a variant's user brings along.
 GIVEN = {

@@ -58,7 +58,7 @@ def containers_are_bounded(m):
 def probes_are_there(m):
     for owner, _, container in m.containers():
         # A pod that ends by itself is not probed.
-        if owner["kind"] in ("Pod", "CronJob"):
+        if owner["kind"] in ("Pod", "CronJob", "Job"):
             continue
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             if probe not in container:

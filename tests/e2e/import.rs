@@ -1,4 +1,7 @@
-//! A real data set, through HTTP, equals its published truth to the last digit.
+//! A real data set, through HTTP, equals its published truth to the last digit, and so does
+//! its replay.
+
+mod replayed_retail;
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +12,7 @@ use std::{
 use tidemill::{
     client::ClientError,
     import::online_retail::{self, Sending},
+    suite::DefinitionFiles,
 };
 use tidemill_domain::Amount;
 use tidemill_testkit::{skipped_even_in_ci, tempdir};
@@ -39,8 +43,11 @@ async fn online_retail_equals_its_truth() {
     let Some(data) = shared_data().map(|data| data.join("online-retail")).filter(|data| data.is_dir()) else {
         return skipped_even_in_ci("online_retail_equals_its_truth", "the data set is not beside this checkout");
     };
-    let suite = TestSuite::start().await;
-    let out = tempdir();
+    let (definitions, out) = (tempdir(), tempdir());
+    let mut files = DefinitionFiles::default();
+    files.definitions.metrics = Some(replayed_retail::metrics(definitions.path()));
+    files.reference.files.push(replayed_retail::products(out.path()));
+    let suite = TestSuite::with_files(files).await;
     let (client, file) = (suite.client(), data.join("online_retail.csv.zst"));
     // The suite is busy with today's traffic, which must make no old line late.
     let (done, live) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -84,6 +91,8 @@ async fn online_retail_equals_its_truth() {
     assert_eq!(ours.len(), truth.len(), "no day and country too many");
     let net: Amount = ours.values().map(|row| row[4]).sum();
     assert_eq!(net.to_string(), "9747747.934");
+
+    replayed_retail::replay(&suite, &file, ours.len()).await;
 
     // It was sent by eight at once, a year of batches in random order. Sent again,
     // every line is known.

@@ -9,12 +9,15 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::{Value, json};
-use tidemill::replay::{Replay, ReplayEnd, ReplayError, ReplayRequest, ReplayStart, ReplayUntil};
-use tidemill_bus::Bus;
+use tidemill::replay::{ReplayEnd, ReplayError, ReplayStart, ReplayUntil};
 use tidemill_domain::Partition;
-use tidemill_events::{MetricsUpdate, RawBatch, ReferenceMode, StreamName, topology};
+use tidemill_events::{MetricsUpdate, RawBatch, ReferenceMode, StreamName};
 use tidemill_testkit::{Postgres, eventually, skipped, tempdir};
-use tidemill_tests::{DEADLINE, TestSuite, now};
+use tidemill_tests::{
+    DEADLINE, TestSuite,
+    generations::{begin, bus, catch_up, compared, metric, open, replay, request},
+    now,
+};
 use tokio_util::sync::CancellationToken;
 
 const MINUTE: i64 = 60_000;
@@ -64,73 +67,6 @@ async fn trade(suite: &TestSuite, count: usize) {
         assert_eq!(suite.post("application/x-ndjson", lines).await.0, 202);
     }
     suite.balanced(events.len() as u64).await;
-}
-
-fn request<'r>(name: &str, definitions: Option<&'r Path>, reference: ReferenceMode) -> ReplayRequest<'r> {
-    let name = name.parse().expect("a name");
-    ReplayRequest { name, from: ReplayStart::First, definitions, reference, now: now() }
-}
-
-async fn open(suite: &TestSuite, name: &str, stores: Option<&str>) -> Replay {
-    let mut settings = suite.replay_settings();
-    if let Some(url) = stores {
-        url.clone_into(&mut settings.stores.url);
-    }
-    Replay::open(settings, name.parse().expect("a name")).await.expect("opens")
-}
-
-/// Counts the log into a generation, until it has caught up.
-async fn replay(suite: &TestSuite, request: &ReplayRequest<'_>, stores: Option<&str>) {
-    let replay = open(suite, request.name.as_str(), stores).await;
-    let plan = replay.plan(request, 0).await.expect("a plan");
-    replay.begin(&plan, 0).await.expect("begins");
-    let ended = replay.run(&ReplayUntil::CaughtUp, &replay.partitions(), &CancellationToken::new(), |_| {}).await;
-    assert_eq!(ended.expect("runs"), ReplayEnd::CaughtUp);
-}
-
-/// The comparison of a generation, once reporting has read all of it.
-async fn compared(suite: &TestSuite, name: &str) -> Value {
-    let path = format!("/v1/generations/{name}/differences?limit=500");
-    eventually("nothing is open", DEADLINE, || async {
-        let told = suite.get(&path).await;
-        let metrics = told["metrics"].as_array().cloned().unwrap_or_default();
-        let is_read = reached(suite, name).await == log_heads(suite).await;
-        (is_read && !metrics.is_empty() && metrics.iter().all(|metric| metric["open"] == 0)).then_some(told)
-    })
-    .await
-}
-
-async fn bus(suite: &TestSuite) -> Bus {
-    Bus::connect(&suite.replay_settings().aggregation.nats, "test").await.expect("connects")
-}
-
-/// The last batch of each partition of the log that has any.
-async fn log_heads(suite: &TestSuite) -> Vec<(String, u64)> {
-    let bus = bus(suite).await;
-    let mut heads = Vec::new();
-    for partition in bus.partitions().all() {
-        let head = bus.tail(StreamName::Raw, &topology::raw(partition)).await.expect("answers");
-        heads.push((partition.to_string(), head));
-    }
-    heads.retain(|(_, head)| *head > 0);
-    heads.sort();
-    heads
-}
-
-/// What reporting has read of a generation.
-async fn reached(suite: &TestSuite, name: &str) -> Vec<(String, u64)> {
-    let told = suite.get("/v1/generations").await;
-    let of_it = told["generations"].as_array().and_then(|all| all.iter().find(|of| of["name"] == name).cloned());
-    let reached = of_it.map(|of| of["reached"].as_object().cloned().unwrap_or_default()).unwrap_or_default();
-    let mut reached: Vec<_> = reached.into_iter().map(|(p, at)| (p, at.as_u64().unwrap_or_default())).collect();
-    reached.retain(|(_, at)| *at > 0);
-    reached.sort();
-    reached
-}
-
-fn metric<'t>(told: &'t Value, name: &str) -> &'t Value {
-    let metrics = told["metrics"].as_array().expect("metrics");
-    metrics.iter().find(|metric| metric["metric"] == name).unwrap_or_else(|| panic!("{name} in {told}"))
 }
 
 fn assert_equal(told: &Value) {
@@ -191,11 +127,7 @@ async fn a_replay_that_is_killed_at_any_moment_and_by_partitions_counts_the_same
     let suite = TestSuite::start().await;
     trade(&suite, 1500).await;
     let asked = request("v2", None, ReferenceMode::AsOf);
-    let first = open(&suite, "v2", None).await;
-    let plan = first.plan(&asked, 0).await.expect("a plan");
-    first.begin(&plan, 0).await.expect("begins");
-    let all = first.partitions();
-    drop(first);
+    let all = begin(&suite, &asked, None).await.partitions();
     let mut random = StdRng::seed_from_u64(11);
     for round in 0..10 {
         let replay = open(&suite, "v2", None).await;
@@ -209,9 +141,7 @@ async fn a_replay_that_is_killed_at_any_moment_and_by_partitions_counts_the_same
     }
     // One half is done before the other begins.
     for some in [&all[..4], &all[4..], &all[..]] {
-        let replay = open(&suite, "v2", None).await;
-        let ended = replay.run(&ReplayUntil::CaughtUp, some, &CancellationToken::new(), |_| {}).await;
-        assert_eq!(ended.expect("runs"), ReplayEnd::CaughtUp);
+        catch_up(&open(&suite, "v2", None).await, some).await;
     }
     assert_equal(&compared(&suite, "v2").await);
     suite.stop().await;
@@ -315,9 +245,7 @@ async fn a_generation_that_answers_follows_the_log() {
     let suite = TestSuite::start().await;
     trade(&suite, 100).await;
     let asked = request("v2", None, ReferenceMode::AsOf);
-    let running = open(&suite, "v2", None).await;
-    let plan = running.plan(&asked, 0).await.expect("a plan");
-    running.begin(&plan, 0).await.expect("begins");
+    let running = begin(&suite, &asked, None).await;
     let stop = CancellationToken::new();
     let all = running.partitions();
     let work = async {

@@ -8,6 +8,7 @@ pub mod browser;
 pub mod chaos;
 pub mod cluster;
 mod error;
+pub mod generations;
 mod journal;
 mod local;
 pub mod nexmark;

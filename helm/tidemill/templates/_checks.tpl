@@ -16,6 +16,9 @@
 {{- if and $v.lake.enabled $v.lake.spark.enabled (not $v.lake.spark.image) }}
 {{- fail "lake.spark.enabled is true: set lake.spark.image to an image of Spark 4 with Delta and hadoop-aws" }}
 {{- end }}
+{{- if and $v.replay.enabled (not $v.replay.name) }}
+{{- fail "replay.enabled is true: set replay.name to the generation's name" }}
+{{- end }}
 {{- if and $v.services.aggregation.enabled (not $v.influxdb.enabled) (not (and $v.influxdb.url $v.influxdb.existingSecret)) }}
 {{- fail "influxdb.enabled is false: set influxdb.url, and name a Secret with the key influxdb-token in influxdb.existingSecret" }}
 {{- end }}
@@ -37,6 +40,9 @@
 {{- end }}
 {{- if and $v.lake.enabled $v.lake.spark.enabled }}
 {{- $_ := set $images "lake.spark" $v.lake.spark.image }}
+{{- end }}
+{{- if $v.replay.enabled }}
+{{- $_ := set $images "replay" (include "tidemill.image" (dict "root" $ "component" "tidemill" "image" $v.replay.image "digest" $v.replay.digest)) }}
 {{- end }}
 {{- range $server := list "nats" "postgres" "influxdb" "jaeger" }}
 {{- if ternary (include "tidemill.influxdb" $) (index $v $server).enabled (eq $server "influxdb") }}

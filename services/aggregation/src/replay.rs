@@ -5,6 +5,7 @@
 //! points, no late batches and no dead letters of a generation.
 
 pub(crate) mod record;
+mod rehearsal;
 mod sink;
 
 use std::sync::Arc;
@@ -28,7 +29,10 @@ use crate::{
     store::Store,
 };
 
-pub use record::{GenerationProgress, GenerationRecord, WantedState};
+pub use self::{
+    record::{GenerationProgress, GenerationRecord, WantedState},
+    rehearsal::RehearsedTotals,
+};
 
 /// The store of a generation's totals.
 #[derive(Debug, Clone)]
@@ -201,6 +205,22 @@ impl ReplayedAggregation {
             clock: self.clock.clone(),
             careful_to,
         })
+    }
+}
+
+impl ReplayedAggregation {
+    /// Takes a partition on for a rehearsal, at a time of the log: nobody is told of its
+    /// totals but the caller.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn rehearse(&self, partition: Partition, at: Timestamp) -> Result<RehearsedTotals, StageFailure> {
+        let windows = Arc::new(self.live.windows.clone());
+        let opened = Owner::open(self.store.clone(), self.metrics.clone(), windows, partition, at).await;
+        let mut owner = opened.map_err(told)?;
+        owner.take_up(None, at).await.map_err(told)?;
+        let ceiling = Ceiling::new(self.live.dead_letters);
+        Ok(RehearsedTotals::new(owner, self.store.clone(), self.metrics.clone(), ceiling))
     }
 }
 

@@ -18,6 +18,7 @@ mod evaluate;
 mod http;
 pub mod measured;
 mod outbox;
+pub mod replay;
 mod rules;
 mod stage;
 mod state;

@@ -11,7 +11,7 @@ pub(crate) mod quality;
 mod scalar;
 mod template;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tidemill_definitions::{DefinitionError, Metrics, from_yaml, read_folder};
 
@@ -58,16 +58,26 @@ impl Rules {
     /// Reads every rule of a folder (`*.yaml`, `*.yml`, one a file), or the
     /// defaults without one.
     pub(crate) fn load(config: &RulesConfig, metrics: &Metrics) -> Result<Self, DefinitionError> {
-        let names = config.amounts.as_deref().map(ShopNames::load).transpose()?;
-        let mut rules = Self { names, ..Self::default() };
-        match config.folder.as_deref() {
-            None => DEFAULTS.iter().try_for_each(|(file, text)| rules.add(file, text, metrics))?,
-            Some(folder) => {
-                for (file, text) in read_folder(folder)? {
-                    rules.add(&file, &text, metrics)?;
-                }
-            }
+        Self::of_files(&Self::files(config.folder.as_deref())?, config.amounts.as_deref(), metrics)
+    }
+
+    /// The files of a folder, or the defaults without one: names and texts.
+    pub(crate) fn files(folder: Option<&Path>) -> Result<Vec<(String, String)>, DefinitionError> {
+        match folder {
+            None => Ok(DEFAULTS.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect()),
+            Some(folder) => read_folder(folder),
         }
+    }
+
+    /// Reads the rules of some files; `amounts` names what they share.
+    pub(crate) fn of_files(
+        files: &[(String, String)],
+        amounts: Option<&Path>,
+        metrics: &Metrics,
+    ) -> Result<Self, DefinitionError> {
+        let names = amounts.map(ShopNames::load).transpose()?;
+        let mut rules = Self { names, ..Self::default() };
+        files.iter().try_for_each(|(file, text)| rules.add(file, text, metrics))?;
         Ok(rules)
     }
 

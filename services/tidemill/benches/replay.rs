@@ -48,12 +48,12 @@ async fn measure(events: u64) {
     fill(&bus, events).await;
     let reader = tokio::spawn(read(bus.clone()));
     let stores = tidemill_store::Config { url: store("generations"), max_connections: 4 };
-    let settings = ReplaySettings { enrichment, aggregation, stores };
+    let settings = ReplaySettings { enrichment, aggregation, alert: None, stores };
     let name: tidemill_domain::GenerationName = "v2".parse().expect("a name");
     let replay = Replay::open(settings, name.clone()).await.expect("opens");
     let now = SystemClock.now();
     let (from, reference) = (ReplayStart::First, ReferenceMode::AsOf);
-    let request = ReplayRequest { name, from, definitions: None, reference, now };
+    let request = ReplayRequest { name, from, definitions: None, rules: None, reference, now };
     let plan = replay.plan(&request, 0).await.expect("a plan");
     replay.begin(&plan, 0).await.expect("begins");
     let (begun, before) = (Instant::now(), cpu_seconds());

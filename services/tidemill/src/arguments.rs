@@ -1,5 +1,6 @@
 //! What each command is told on the command line.
 
+mod alert;
 mod bench;
 mod choose;
 mod dlq;
@@ -17,6 +18,7 @@ use tidemill_domain::Currency;
 use url::Url;
 
 use crate::{profile::SuiteProfile, shop_file::ShopFile};
+pub use alert::{AlertArguments, AlertCommand, BacktestArguments};
 pub use bench::BenchArguments;
 pub use choose::ChooseArguments;
 use dlq::REPORTING;
@@ -30,8 +32,8 @@ pub use lineage::LineageArguments;
 pub(crate) use lineage::with_dimensions;
 pub use recommend::{EvaluateArguments, ExperimentArguments, Protocol, RecommendArguments, RecommendCommand};
 pub use replay::{
-    ReplayArguments, ReplayCommand, ReplayDiff, ReplayFrom, ReplayOrder, ReplayPlace, ReplayReference, ReplayResume,
-    ReplayStartArguments, ReplayStatus, ReplaySuite,
+    ReplayArguments, ReplayBackfill, ReplayCommand, ReplayCutover, ReplayDiff, ReplayFrom, ReplayOrder, ReplayPlace,
+    ReplayReference, ReplayResume, ReplayStartArguments, ReplayStatus, ReplaySuite,
 };
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 

@@ -7,8 +7,8 @@ use tidemill_service::Printable;
 
 use crate::{
     arguments::{
-        BenchArguments, BooksArguments, CheckArguments, ChooseArguments, Dataset, DemoArguments, DlqArguments,
-        DriftArguments, ImportArguments, InitArguments, KeysArguments, LakeArguments, LineageArguments,
+        AlertArguments, BenchArguments, BooksArguments, CheckArguments, ChooseArguments, Dataset, DemoArguments,
+        DlqArguments, DriftArguments, ImportArguments, InitArguments, KeysArguments, LakeArguments, LineageArguments,
         RecommendArguments, ReplayArguments, SqlArguments, UpArguments, with_dimensions,
     },
     bench, commands, demo, out,
@@ -88,6 +88,8 @@ enum Command {
     Drift(DriftArguments),
     /// Count the log once more beside the live totals, compare, and cut over or roll back
     Replay(ReplayArguments),
+    /// Try alert rules out over the log, beside the alerts that were raised
+    Alert(AlertArguments),
     /// Make a key, or the entry that services keep of one
     Keys(KeysArguments),
 }
@@ -122,6 +124,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Recommend(recommend) => commands::recommend(recommend).await,
         Command::Drift(drift) => Ok(commands::drift(drift).await),
         Command::Replay(replay) => commands::replay(replay).await,
+        Command::Alert(alert) => Ok(commands::alert(alert).await),
         Command::Keys(keys) => commands::keys(keys),
     };
     let (told, code) = match (result, out::failure()) {

@@ -18,6 +18,7 @@ use super::{
     lake::{self, LakeTruth},
     log::LogReader,
     recommendations,
+    replays::{Disturbances, Replays},
     suite::Suite,
     watch,
 };
@@ -53,6 +54,7 @@ struct Sent {
     senders: Vec<Sender>,
     by_kind: std::collections::BTreeMap<super::Kind, u64>,
     forgotten: u64,
+    disturbances: Disturbances,
 }
 
 /// Holds a run in a folder.
@@ -66,8 +68,9 @@ pub(super) async fn hold(options: &Options, folder: &Path, journal: &Journal) ->
     aside.spawn(async move { supervised.supervise().await });
     aside.spawn(async move { watch::counts_never_go_back(&watched).await });
     let Trade { senders, storefront, expected, events } = trade;
-    let sent = disturbed(&suite, options, senders, &storefront).await?;
-    let Sent { tally, senders, by_kind, forgotten } = sent;
+    let replays = Replays::of(&suite)?;
+    let sent = disturbed(&suite, options, senders, &storefront, replays.as_ref()).await?;
+    let Sent { tally, senders, by_kind, forgotten, disturbances } = sent;
     journal.note(format_args!(
         "all sent: {} events acknowledged, {} of them repeated on purpose, in {} requests, of which {} failed",
         tally.acknowledged, tally.repeated, tally.requests, tally.failed
@@ -77,8 +80,14 @@ pub(super) async fn hold(options: &Options, folder: &Path, journal: &Journal) ->
     if let Err(error) = suite.ready().await {
         journal.problem(error);
     }
+    if let Some(replays) = &replays {
+        replays.roll_back(disturbances).await;
+    }
     let readings = readings(&suite, &expected, &tally).await?;
     let settle_seconds = begun.elapsed().as_secs_f64();
+    if let Some(replays) = &replays {
+        answered_again(&suite, replays, &readings, (&expected, &tally)).await?;
+    }
     check_slack(&suite, &expected, journal);
     let first = readings.first().ok_or_else(|| Error::Refused("no replica of reporting".into()))?;
     let log = LogReader::connect(suite.nats.url_at(suite.nats.address())).await?;
@@ -149,6 +158,7 @@ async fn disturbed(
     options: &Options,
     senders: Vec<Sender>,
     storefront: &Storefront,
+    replays: Option<&Replays<'_>>,
 ) -> Result<Sent, Error> {
     let journal = &suite.journal;
     let count: u64 = senders.iter().map(|sender| u64::try_from(sender.events.len()).unwrap_or_default()).sum();
@@ -187,9 +197,17 @@ async fn disturbed(
             sleep(Duration::from_millis(250)).await;
         }
     };
+    let mut disturbances = Disturbances::default();
+    let replaying = async {
+        match replays {
+            Some(replays) => replays.disturb(options.seed, &mut disturbances).await,
+            None => std::future::pending().await,
+        }
+    };
     let (by_kind, mut done, forgotten) = tokio::select! {
         all = async { tokio::try_join!(faults, sending, forgetting) } => all?,
         never = showing => never,
+        failed = replaying => match failed? {},
     };
     if forgotten > 0 {
         journal.note(format_args!("{forgotten} times somebody was forgotten"));
@@ -201,7 +219,7 @@ async fn disturbed(
     let mut tally = Tally::default();
     done.iter().for_each(|done| tally += done.tally);
     let senders = done.into_iter().map(|Done { sender, .. }| sender).collect();
-    Ok(Sent { tally, senders, by_kind, forgotten })
+    Ok(Sent { tally, senders, by_kind, forgotten, disturbances })
 }
 
 fn till(suite: &Suite, sender: Sender, pace: Arc<Pace>, acknowledged: Arc<AtomicUsize>) -> Till {
@@ -215,6 +233,22 @@ fn till(suite: &Suite, sender: Sender, pace: Arc<Pace>, acknowledged: Arc<Atomic
         pace,
         journal: suite.journal.clone(),
     }
+}
+
+/// The same is answered once a generation answers that was counted beside all of it.
+async fn answered_again(
+    suite: &Suite,
+    replays: &Replays<'_>,
+    readings: &[Reading],
+    (expected, tally): (&Expected, &Tally),
+) -> Result<(), Error> {
+    let replay = replays.settle().await?;
+    let again = self::readings(suite, expected, tally).await?;
+    drop(replay);
+    if again.iter().zip(readings).any(|(again, before)| !again.is_true || again.daily != before.daily) {
+        suite.journal.problem("what the generation answers is not what the live totals are");
+    }
+    Ok(())
 }
 
 /// What every replica of reporting says, once the books stand.

@@ -10,7 +10,8 @@
 //!   `postgres.rs`) and the network (`proxy.rs`)
 //! - what is sent, who sends it and what must come of it: `crate::shop`
 //! - what did come of it: [`Verdict`], by reporting, by recommendation
-//!   (`recommendations.rs`) and by the lake's tables (`lake.rs`)
+//!   (`recommendations.rs`), by the lake's tables (`lake.rs`) and by a generation that was
+//!   counted beside the run (`replays.rs`)
 
 mod fault;
 mod faults;
@@ -22,6 +23,7 @@ mod log;
 mod nats;
 mod proxy;
 mod recommendations;
+mod replays;
 mod replicas;
 mod schedule;
 mod settings;

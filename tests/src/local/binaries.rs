@@ -15,8 +15,13 @@ pub(crate) fn stage_binaries(folder: &Path, services: impl Iterator<Item = Servi
 
 /// Whether a service's program is there to be put anywhere.
 pub(crate) fn is_built(service: Service) -> bool {
+    is_there(service.binary().as_ref())
+}
+
+/// The same of any program.
+pub(crate) fn is_there(program: &Path) -> bool {
     let own = std::env::current_exe().unwrap_or_default();
-    own.ancestors().skip(1).take(2).any(|folder| folder.join(service.binary()).is_file())
+    own.ancestors().skip(1).take(2).any(|folder| folder.join(program).is_file())
 }
 
 /// Puts programs into `folder`: from where this program is, or from the folder

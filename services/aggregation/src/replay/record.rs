@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{GenerationName, Partition, Timestamp};
-use tidemill_events::GenerationInputs;
+use tidemill_events::{DefinitionText, GenerationInputs};
 
 /// A generation, as its store has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,6 +14,10 @@ pub struct GenerationRecord {
     /// What it is counted by. It never changes.
     #[serde(skip)]
     pub inputs: GenerationInputs,
+    /// The rules that are to be tried out with it, as their files have them; none of a
+    /// generation that an earlier release has begun.
+    #[serde(skip)]
+    pub rules: Vec<DefinitionText>,
     /// What its replay is to do.
     pub wanted: WantedState,
     /// Events a second that it counts at most; 0 for any number.

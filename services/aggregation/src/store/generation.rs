@@ -13,7 +13,7 @@ impl Store {
     /// The generation that the store is of; `None` where it is of none yet.
     pub(crate) async fn generation(&self) -> Result<Option<GenerationRecord>, Error> {
         self.call(async {
-            let query = sqlx::query("SELECT name, inputs, wanted, rate, progress FROM generation");
+            let query = sqlx::query("SELECT name, inputs, wanted, rate, progress, rules FROM generation");
             let row = query.fetch_optional(self.database.pool()).await.map_err(StoreError::from)?;
             Ok(row.as_ref().map(record).transpose()?)
         })
@@ -23,12 +23,14 @@ impl Store {
     /// Makes it the store of a generation. A store is of one for ever: what is there stays.
     pub(crate) async fn begin_generation(&self, record: &GenerationRecord) -> Result<(), Error> {
         self.call(async {
-            let GenerationRecord { name, inputs, wanted, rate, progress } = record;
+            let GenerationRecord { name, inputs, rules, wanted, rate, progress } = record;
             let inputs = serde_json::to_string(inputs).map_err(|_| StoreError::Malformed("inputs"))?;
-            let sql = "INSERT INTO generation (name, inputs, wanted, rate, progress) \
-                       SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM generation)";
+            let rules = (!rules.is_empty()).then(|| serde_json::to_string(rules)).transpose();
+            let rules = rules.map_err(|_| StoreError::Malformed("rules"))?;
+            let sql = "INSERT INTO generation (name, inputs, wanted, rate, progress, rules) \
+                       SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM generation)";
             let query = sqlx::query(sql).bind(name.as_str()).bind(inputs).bind(wanted.as_str());
-            let query = query.bind(rate.cast_signed()).bind(json(progress)?);
+            let query = query.bind(rate.cast_signed()).bind(json(progress)?).bind(rules);
             query.execute(self.database.writer()).await.map(|_| ()).map_err(|e| StoreError::from(e).into())
         })
         .await
@@ -61,7 +63,10 @@ fn json(progress: &GenerationProgress) -> Result<String, StoreError> {
 fn record(row: &AnyRow) -> Result<GenerationRecord, StoreError> {
     let name: String = row.try_get(0)?;
     let (inputs, wanted, progress): (String, String, String) = (row.try_get(1)?, row.try_get(2)?, row.try_get(4)?);
+    let rules: Option<String> = row.try_get(5)?;
+    let rules = rules.map(|rules| serde_json::from_str(&rules)).transpose();
     Ok(GenerationRecord {
+        rules: rules.map_err(|_| StoreError::Malformed("rules"))?.unwrap_or_default(),
         name: name.parse().map_err(|_| StoreError::Malformed("generation"))?,
         inputs: serde_json::from_str(&inputs).map_err(|_| StoreError::Malformed("inputs"))?,
         wanted: WantedState::read(&wanted).ok_or(StoreError::Malformed("wanted"))?,

@@ -48,7 +48,7 @@ pub(crate) async fn order(
     if !is_there {
         return Err(Error::UnknownGeneration(generation.into()));
     }
-    let GenerationRequest { metrics, by, reason, force } = asked;
+    let GenerationRequest { metrics, by, reason, force, warm_hours } = asked;
     let order = GenerationOrder {
         act,
         generation: generation.into(),
@@ -56,6 +56,7 @@ pub(crate) async fn order(
         key: caller.name().into(),
         reason,
         at: reporting.now(),
+        warm_hours,
     };
     let changes = match act {
         GenerationAct::Cutover => {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tidemill_domain::{GenerationName, Partition, Timestamp};
-use tidemill_events::ReferenceMode;
 use utoipa::ToSchema;
 
 use crate::{
@@ -48,6 +47,10 @@ struct ShownGeneration {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     retired_at: Option<Timestamp>,
+    /// When it is to be retired, since something else answers in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    retire_at: Option<Timestamp>,
     /// The `RAW` sequence that it has reached, by partition.
     #[schema(value_type = BTreeMap<String, u64>)]
     reached: BTreeMap<Partition, u64>,
@@ -125,7 +128,7 @@ pub(crate) async fn list(reporting: &Reporting) -> Result<GenerationsAnswer, Err
     let mut generations = Vec::new();
     // What the lake has computed is part of the live totals.
     let stored = stored.into_iter().filter(|known| known.name != GenerationName::BATCH);
-    for StoredGeneration { name, inputs, retired_at, .. } in stored {
+    for StoredGeneration { name, inputs, retired_at, retire_at, .. } in stored {
         let progress = reporting.store.generation_progress(&name).await?;
         let metric = |of: &Metric| ShownMetric {
             metric: of.name.clone(),
@@ -139,6 +142,7 @@ pub(crate) async fn list(reporting: &Reporting) -> Result<GenerationsAnswer, Err
             behind: inputs.behind,
             reference_of: inputs.reference.not_before(),
             retired_at,
+            retire_at: retire_at.filter(|_| retired_at.is_none()),
             reached: progress.iter().map(|(partition, progress)| (*partition, progress.raw_seq)).collect(),
             told_at: progress.values().map(|progress| progress.as_of).max(),
             metrics: catalogue.metrics_of(&name).into_iter().map(metric).collect(),
@@ -226,20 +230,10 @@ async fn reasons(
     live: Option<&Metric>,
     metric: &Metric,
 ) -> Result<Vec<DifferenceReason>, Error> {
-    let mut reasons = Vec::new();
-    if live.map(|live| live.version.as_str()) != metric.version.split('@').next() {
-        reasons.push(DifferenceReason::Definition);
-    }
-    if matches!(generation.inputs.reference, ReferenceMode::Now { .. }) {
-        reasons.push(DifferenceReason::ReferenceData);
-    }
-    if let Some(live) = live
-        && !reporting.store.count_alike(live, metric, None).await?
-    {
-        reasons.push(DifferenceReason::Uncounted);
-    }
-    if reasons.is_empty() {
-        reasons.push(DifferenceReason::Unknown);
-    }
-    Ok(reasons)
+    let is_redefined = live.map(|live| live.version.as_str()) != metric.version.split('@').next();
+    let counts_alike = match live {
+        Some(live) => reporting.store.count_alike(live, metric, None).await?,
+        None => true,
+    };
+    Ok(DifferenceReason::of(is_redefined, counts_alike, &generation.inputs, env!("CARGO_PKG_VERSION")))
 }

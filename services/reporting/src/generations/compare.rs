@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tidemill_domain::{Partition, Timestamp};
+use tidemill_events::{GenerationInputs, ReferenceMode};
 use tidemill_totals::{MergeError, Totals, Value};
 use utoipa::ToSchema;
 
@@ -48,9 +49,27 @@ pub(crate) enum DifferenceReason {
     ReferenceData,
     /// One of the two has not counted all of the log.
     Uncounted,
-    /// Nothing that is known differs: another release, other settings, or a record that
-    /// was made known only after its events.
+    /// The generation was begun by another release than the one that compares.
+    Code,
+    /// Nothing that is known differs: other settings, or a record that was made known only
+    /// after its events.
     Unknown,
+}
+
+impl DifferenceReason {
+    /// Of what is known of a metric on both sides: whether it is defined in another way,
+    /// whether both have counted the same of the log, and which release compares.
+    pub(crate) fn of(is_redefined: bool, counts_alike: bool, inputs: &GenerationInputs, release: &str) -> Vec<Self> {
+        let is_now = inputs.reference != ReferenceMode::AsOf;
+        let reasons = [
+            is_redefined.then_some(Self::Definition),
+            is_now.then_some(Self::ReferenceData),
+            (!counts_alike).then_some(Self::Uncounted),
+            (inputs.release != release).then_some(Self::Code),
+        ];
+        let reasons: Vec<Self> = reasons.into_iter().flatten().collect();
+        if reasons.is_empty() { vec![Self::Unknown] } else { reasons }
+    }
 }
 
 /// How a cell differs.

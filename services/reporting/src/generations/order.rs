@@ -10,6 +10,9 @@ use crate::error::Error;
 /// Characters of `by` and of `reason`.
 const MAX_NAME: usize = 200;
 const MAX_REASON: usize = 2000;
+/// Hours that a generation may be kept: a year.
+const MAX_WARM: u32 = 8760;
+const HOUR: i64 = 3_600_000;
 
 /// What is done with a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -56,6 +59,10 @@ pub(crate) struct GenerationRequest {
     /// Also where it has not counted as far as the live totals.
     #[serde(default)]
     pub(crate) force: bool,
+    /// Of a cutover: hours after which the generations that answer nothing any more by it
+    /// are retired. Until then they can be rolled back to. Without it they stay.
+    #[schema(minimum = 1, maximum = 8760)]
+    pub(crate) warm_hours: Option<u32>,
 }
 
 impl GenerationRequest {
@@ -75,6 +82,9 @@ impl GenerationRequest {
         if self.metrics.as_ref().is_some_and(Vec::is_empty) {
             wrong("/metrics", "must name a metric, or be left out for all".into());
         }
+        if self.warm_hours.is_some_and(|hours| !(1..=MAX_WARM).contains(&hours)) {
+            wrong("/warm_hours", format!("must be 1 to {MAX_WARM}"));
+        }
         if errors.is_empty() { Ok(()) } else { Err(Error::Request(errors)) }
     }
 }
@@ -91,6 +101,22 @@ pub(crate) struct GenerationOrder {
     pub(crate) key: String,
     pub(crate) reason: String,
     pub(crate) at: Timestamp,
+    /// See [`GenerationRequest::warm_hours`].
+    pub(crate) warm_hours: Option<u32>,
+}
+
+impl GenerationOrder {
+    /// When the generations that a cutover replaces are to be retired.
+    pub(crate) fn warm_until(&self) -> Option<Timestamp> {
+        self.warm_hours.map(|hours| self.at.plus_millis(i64::from(hours) * HOUR))
+    }
+
+    /// What follows from an earlier cutover: a generation has been warm for long enough.
+    pub(crate) fn cooled_down(generation: String, at: Timestamp) -> Self {
+        let reason = "it was replaced by a cutover, and has been kept for as long as that said".into();
+        let (act, by, key) = (GenerationAct::Retire, "tidemill".into(), String::new());
+        Self { act, generation, by, key, reason, at, warm_hours: None }
+    }
 }
 
 /// What a metric is answered by, before and after.

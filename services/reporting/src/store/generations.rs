@@ -35,6 +35,8 @@ pub(crate) struct StoredGeneration {
     pub(crate) known_at: Timestamp,
     /// When it was retired.
     pub(crate) retired_at: Option<Timestamp>,
+    /// When it is to be retired, since something else answers in its place.
+    pub(crate) retire_at: Option<Timestamp>,
 }
 
 /// Keeps what generations are counted by, and the definitions of their metrics. Answers the
@@ -115,12 +117,14 @@ async fn progress(
 impl Store {
     /// All generations, by name.
     pub(crate) async fn generations(&self) -> Result<Vec<StoredGeneration>, Error> {
-        let sql = "SELECT name, inputs, known_at, retired_at FROM generations ORDER BY name";
+        let sql = "SELECT name, inputs, known_at, retired_at, retire_at FROM generations ORDER BY name";
         let rows = sqlx::query(sql).fetch_all(self.database.pool()).await?;
         let read = |row: &AnyRow| {
             let inputs = serde_json::from_str(row.try_get(1)?).map_err(|_| Error::Malformed("inputs"))?;
             let retired_at = row.try_get::<Option<i64>, _>(3)?.map(time);
-            Ok(StoredGeneration { name: row.try_get(0)?, inputs, known_at: time(row.try_get(2)?), retired_at })
+            let retire_at = row.try_get::<Option<i64>, _>(4)?.map(time);
+            let (name, known_at) = (row.try_get(0)?, time(row.try_get(2)?));
+            Ok(StoredGeneration { name, inputs, known_at, retired_at, retire_at })
         };
         rows.iter().map(read).collect()
     }

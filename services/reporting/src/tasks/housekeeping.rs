@@ -24,11 +24,16 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
             _ = ticks.tick() => {}
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
-        forget_generations(&reporting).await;
         let now = reporting.now();
         if let Err(error) = reporting.store.forget_drift(now.plus_millis(-DRIFT_KEPT_DAYS * DAY_MILLIS)).await {
             tracing::warn!(%error, "old drift could not be forgotten; trying again in an hour");
         }
+        match reporting.store.retire_cooled(now).await {
+            Ok(gone) if gone.is_empty() => {}
+            Ok(gone) => tracing::info!(generations = gone.join(", "), "generations that were replaced are retired"),
+            Err(error) => tracing::warn!(%error, "generations could not be retired; trying again in an hour"),
+        }
+        forget_generations(&reporting).await;
         let (letters, actions) = (now.plus_millis(-kept), now.plus_millis(-ACTIONS_KEPT_DAYS * DAY_MILLIS));
         if let Err(error) = reporting.store.forget_dead_letters(letters, actions).await {
             tracing::warn!(%error, "old dead letters could not be forgotten; trying again in an hour");

@@ -39,6 +39,13 @@ pub enum ReplayCommand {
         --aggregation-settings aggregation.toml --stores postgres://replay@db/replay"
     )]
     Start(ReplayStartArguments),
+    /// Give metrics their past that were defined after events had come in
+    #[command(
+        after_help = "A definition that is new or changes counts from then on. This counts the log from its beginning         for the metrics that\nlack a part of it, has the generation answer for them once it has caught up, and follows         the log for as long as it\nruns; whoever starts it again goes on. It tells first which metrics lack what;         --plan tells that alone.\n\nExamples:\n  \
+        tidemill replay backfill --name past --plan\n  \
+        tidemill replay backfill --name past --metric daily_sales --data /var/lib/tidemill"
+    )]
+    Backfill(ReplayBackfill),
     /// Tell how far a replay is
     #[command(after_help = "Examples:\n  tidemill replay status --name v2\n  tidemill replay status --name v2 --json")]
     Status(ReplayStatus),
@@ -70,7 +77,7 @@ pub enum ReplayCommand {
         tidemill replay cutover --name v2\n  \
         tidemill replay cutover --name v2 --metric daily_sales --reason \"refunds by day of order\""
     )]
-    Cutover(ReplayOrder),
+    Cutover(ReplayCutover),
     /// Have the metrics of a generation be answered as they were before it
     #[command(after_help = "Nothing is computed.\n\nExamples:\n  tidemill replay rollback --name v2")]
     Rollback(ReplayOrder),
@@ -97,6 +104,9 @@ pub struct ReplaySuite {
     /// The same of its aggregation
     #[arg(long, value_name = "FILE", requires = "enrichment_settings")]
     pub(crate) aggregation_settings: Option<PathBuf>,
+    /// The same of its alert service, for what follows from its rules
+    #[arg(long, value_name = "FILE", requires = "enrichment_settings")]
+    pub(crate) alert_settings: Option<PathBuf>,
     /// Where the generation is kept: sqlite:///FOLDER, or postgres://… with a schema for each
     /// store [default: a folder beside the suite's own stores]
     #[arg(long, env = "TIDEMILL_REPLAY_STORES", hide_env_values = true, value_name = "URL")]
@@ -125,6 +135,10 @@ pub struct ReplayStartArguments {
     /// Folder with the definitions of metrics [default: those of the suite]
     #[arg(long, value_name = "DIR")]
     pub(crate) definitions: Option<PathBuf>,
+    /// Folder with rules to be tried out with it, by `tidemill alert backtest --name`; nobody is told
+    /// of what they find [default: those of the suite]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
     /// Which reference data events are joined with [default: as-of]
     #[arg(long, value_enum)]
     pub(crate) reference: Option<ReplayReference>,
@@ -170,6 +184,34 @@ pub enum ReplayReference {
     AsOf,
     /// Those of now: corrections reach into the past. Rates of currencies stay those of their day
     Now,
+}
+
+/// `tidemill replay backfill`
+#[derive(Debug, Args)]
+pub struct ReplayBackfill {
+    #[command(flatten)]
+    pub(crate) place: ReplayPlace,
+    /// This metric alone; may be given several times [default: all that lack a part of the log]
+    #[arg(long, value_name = "METRIC")]
+    pub(crate) metric: Vec<String>,
+    /// Events a second at most; 0 for any number [default: 0]
+    #[arg(long, value_name = "EVENTS")]
+    pub(crate) rate: Option<u64>,
+    /// Only tell what it would do
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Who orders it
+    #[arg(long, env = "USER", value_name = "NAME")]
+    pub(crate) by: String,
+    /// Why
+    #[arg(long, default_value = "what came in before the definition")]
+    pub(crate) reason: String,
+    /// Reporting of the suite (also --url)
+    #[arg(long, alias = "url", env = "TIDEMILL_URL", default_value = REPORTING, value_name = "URL")]
+    pub(crate) reporting_url: Url,
+    /// Key of the suite that may operate, where it needs one
+    #[arg(long, alias = "operate-key", env = "TIDEMILL_OPERATE_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
 }
 
 /// `tidemill replay status`
@@ -226,7 +268,18 @@ pub struct ReplayDiff {
     pub(crate) json: bool,
 }
 
-/// `tidemill replay cutover`, `rollback` and `retire`
+/// `tidemill replay cutover`
+#[derive(Debug, Args)]
+pub struct ReplayCutover {
+    #[command(flatten)]
+    pub(crate) order: ReplayOrder,
+    /// Hours after which generations that it replaces are retired; until then `rollback` leads back to
+    /// them [default: they stay until `retire`]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=8760), value_name = "HOURS")]
+    pub(crate) warm_hours: Option<u32>,
+}
+
+/// `tidemill replay rollback` and `retire`, and what a cutover has in common with them
 #[derive(Debug, Args)]
 pub struct ReplayOrder {
     /// Name of the generation

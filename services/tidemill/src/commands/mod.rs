@@ -1,5 +1,6 @@
 //! The commands that are small.
 
+mod alert;
 mod books;
 mod check;
 mod choose;
@@ -16,6 +17,7 @@ mod replay;
 mod sql;
 mod up;
 
+pub(crate) use alert::alert;
 pub(crate) use books::books;
 pub(crate) use check::check;
 pub(crate) use choose::choose;

@@ -1,5 +1,6 @@
 //! `tidemill replay`
 
+mod backfill;
 mod differences;
 mod orders;
 mod start;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use tidemill_aggregation::replay::{GenerationRecord, GenerationStore, WantedState};
 
+pub(super) use self::start::{because, reference, start_of};
 use super::ended::Ended;
 use crate::{
     arguments::{ReplayArguments, ReplayCommand, ReplayPlace, ReplayStatus, ReplaySuite},
@@ -19,25 +21,26 @@ use crate::{
 
 pub(crate) async fn replay(ReplayArguments { command }: ReplayArguments) -> Ended {
     match command {
+        ReplayCommand::Backfill(arguments) => backfill::backfill(arguments).await,
         ReplayCommand::Start(arguments) => start::start(arguments).await,
         ReplayCommand::Status(arguments) => status(arguments).await,
         ReplayCommand::Pause(place) => want(&place, WantedState::Paused, None).await,
         ReplayCommand::Resume(resume) => want(&resume.place, WantedState::Running, resume.rate).await,
         ReplayCommand::Cancel(place) => want(&place, WantedState::Cancelled, None).await,
         ReplayCommand::Diff(arguments) => Ok(differences::differences(arguments).await),
-        ReplayCommand::Cutover(order) => orders::order("cutover", order).await,
-        ReplayCommand::Rollback(order) => orders::order("rollback", order).await,
-        ReplayCommand::Retire(order) => orders::order("retire", order).await,
+        ReplayCommand::Cutover(order) => orders::order("cutover", order.order, order.warm_hours).await,
+        ReplayCommand::Rollback(order) => orders::order("rollback", order, None).await,
+        ReplayCommand::Retire(order) => orders::order("retire", order, None).await,
     }
 }
 
 impl ReplaySuite {
     /// What a replay has to know of the suite.
-    fn settings(&self) -> Result<ReplaySettings, Box<dyn std::error::Error>> {
+    pub(super) fn settings(&self) -> Result<ReplaySettings, Box<dyn std::error::Error>> {
         if let (Some(enrichment), Some(aggregation), Some(stores)) =
             (&self.enrichment_settings, &self.aggregation_settings, &self.stores)
         {
-            return Ok(ReplaySettings::of_files(enrichment, aggregation, stores)?);
+            return Ok(ReplaySettings::of_files(enrichment, aggregation, self.alert_settings.as_deref(), stores)?);
         }
         let settings = self.shop_file()?;
         let folder = data(&settings)?;
@@ -92,7 +95,7 @@ async fn want(place: &ReplayPlace, wanted: WantedState, rate: Option<u64>) -> En
 
 async fn status(ReplayStatus { place, json }: ReplayStatus) -> Ended {
     let (_, record) = stored(&place).await?;
-    let GenerationRecord { name, inputs, wanted, rate, progress } = &record;
+    let GenerationRecord { name, inputs, rules: _, wanted, rate, progress } = &record;
     if json {
         let told = json!({
             "generation": name, "wanted": wanted, "rate": rate, "progress": progress, "behind": inputs.behind,

@@ -5,17 +5,25 @@
 //! else. A generation is its stores: whoever runs it goes on where they are, and what it is
 //! to do stands in them ([`run`]).
 
+mod backtest;
+mod compared_alerts;
 mod error;
+mod in_order;
 mod partition;
 mod phase;
 mod plan;
+mod planned;
 mod rate;
+mod rehearsal;
 mod run;
 mod settings;
 
+pub use backtest::{Backtest, BacktestFound, BacktestTold};
+pub use compared_alerts::{AlertCounts, ComparedAlerts};
 pub use error::ReplayError;
 pub use phase::{ReplayEnd, ReplayTold, ReplayUntil};
-pub use plan::{PlannedChange, PlannedMetric, ReplayPlan, ReplayRequest, ReplayStart};
+pub use plan::{ReplayPlan, ReplayRequest, ReplayStart};
+pub use planned::{PlannedChange, PlannedMetric, PlannedRule};
 pub use run::{Replay, generation};
 pub use settings::ReplaySettings;
 pub(crate) use settings::stores_at;

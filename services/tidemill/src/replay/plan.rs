@@ -3,13 +3,19 @@
 use std::path::Path;
 
 use serde::Serialize;
+use tidemill_aggregation::replay::GenerationRecord;
+use tidemill_alert::replay::{rule_files, rules_of};
 use tidemill_bus::{Bus, Stored};
 use tidemill_definitions::Metrics;
 use tidemill_domain::{GenerationName, Timestamp};
 use tidemill_events::{DefinitionText, GenerationInputs, RawBatch, ReferenceMode, StreamName};
 use tidemill_service::StartError;
 
-use super::{error::ReplayError, settings::ReplaySettings};
+use super::{
+    error::ReplayError,
+    planned::{PlanComparison, PlannedMetric, PlannedRule},
+    settings::ReplaySettings,
+};
 
 /// Batches of which the events are counted, to know about how many there are.
 const SAMPLED: u64 = 48;
@@ -36,6 +42,8 @@ pub struct ReplayRequest<'r> {
     pub from: ReplayStart,
     /// Folder with the definitions of metrics; those of the live aggregation without it.
     pub definitions: Option<&'r Path>,
+    /// Folder with the rules that are tried out; those of the live alert service without it.
+    pub rules: Option<&'r Path>,
     /// What of the reference data events are joined with.
     pub reference: ReferenceMode,
     /// The time.
@@ -59,36 +67,16 @@ pub struct ReplayPlan {
     pub seconds: u64,
     /// What becomes of each metric.
     pub metrics: Vec<PlannedMetric>,
+    /// What becomes of each rule.
+    pub rules: Vec<PlannedRule>,
     #[serde(skip)]
     pub(super) inputs: GenerationInputs,
+    /// The rules, as their files have them.
+    #[serde(skip)]
+    pub(super) rule_files: Vec<DefinitionText>,
     /// When the last batch that is not counted came in, or the first that is.
     #[serde(skip)]
     pub(super) begins_at: Timestamp,
-}
-
-/// What becomes of a metric.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PlannedMetric {
-    /// Its name.
-    pub metric: String,
-    /// Why its totals may be others; none where they are to be the same.
-    pub because: Vec<PlannedChange>,
-}
-
-/// Why totals may be others than the live ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PlannedChange {
-    /// There is no such metric so far.
-    New,
-    /// The generation has no such metric.
-    Gone,
-    /// It is defined in another way.
-    Definition,
-    /// The reference data of now are taken.
-    ReferenceData,
-    /// Not all of the log is counted.
-    Start,
 }
 
 impl ReplayPlan {
@@ -103,51 +91,82 @@ impl ReplayPlan {
         let (behind, begins_at) = start(bus, log, request.from).await?;
         let live_folder = settings.aggregation.definitions.metrics.as_deref();
         let texts = Metrics::files(request.definitions.or(live_folder)).map_err(StartError::new)?;
-        let metrics = Metrics::of_files(&texts).map_err(StartError::new)?;
-        let live = Metrics::load(live_folder).map_err(StartError::new)?;
-        let batches = log.1.saturating_sub(behind.max(log.0 - 1));
+        let rules = rule_files(settings.alert.as_ref(), request.rules).map_err(StartError::new)?;
+        let inputs = GenerationInputs {
+            begun_at: request.now,
+            release: env!("CARGO_PKG_VERSION").into(),
+            behind,
+            reference: request.reference,
+            definitions: definition_texts(texts),
+        };
+        let begins = PlannedStart { log, begins_at };
+        Self::of(bus, settings, (request.name.clone(), inputs, definition_texts(rules)), begins, rate).await
+    }
+
+    /// What a generation that was begun is counted by.
+    pub(super) async fn of_record(
+        bus: &Bus,
+        settings: &ReplaySettings,
+        record: &GenerationRecord,
+        from: ReplayStart,
+    ) -> Result<Self, ReplayError> {
+        let log = bus.extent(StreamName::Raw).await?;
+        let (behind, begins_at) = start(bus, log, from).await?;
+        let own = (!record.rules.is_empty()).then(|| record.rules.clone());
+        let live = || rule_files(settings.alert.as_ref(), None).map(definition_texts);
+        let rules = own.map_or_else(live, Ok).map_err(StartError::new)?;
+        let inputs = GenerationInputs { behind, ..record.inputs.clone() };
+        Self::of(bus, settings, (record.name.clone(), inputs, rules), PlannedStart { log, begins_at }, 0).await
+    }
+
+    async fn of(
+        bus: &Bus,
+        settings: &ReplaySettings,
+        (generation, inputs, rule_files): (GenerationName, GenerationInputs, Vec<DefinitionText>),
+        PlannedStart { log, begins_at }: PlannedStart,
+        rate: u64,
+    ) -> Result<Self, ReplayError> {
+        let (behind, alert) = (inputs.behind, settings.alert.as_ref());
+        let metrics = Metrics::of_files(&file_texts(&inputs.definitions)).map_err(StartError::new)?;
+        let live = Metrics::load(settings.aggregation.definitions.metrics.as_deref()).map_err(StartError::new)?;
+        let rules = rules_of(&file_texts(&rule_files), alert, &metrics).map_err(StartError::new)?;
+        let live_files = tidemill_alert::replay::rule_files(alert, None).map_err(StartError::new)?;
+        let live_rules = rules_of(&live_files, alert, &live).map_err(StartError::new)?;
+        let (live_rules, rules) = (live_rules.names(), rules.names());
+        let (live, new) = ((&live, &live_rules[..]), (&metrics, &rules[..]));
+        let compared = PlanComparison { live, new, reference: inputs.reference, behind };
         let events = events(bus, behind.max(log.0 - 1), log.1).await?;
         let a_second = if rate == 0 { A_SECOND } else { rate.min(A_SECOND) };
         Ok(Self {
-            generation: request.name.clone(),
+            generation,
             log,
             behind,
-            batches,
+            batches: log.1.saturating_sub(behind.max(log.0 - 1)),
             events,
             seconds: events.div_ceil(a_second),
-            metrics: planned(&live, &metrics, request.reference, behind > 0),
-            inputs: GenerationInputs {
-                begun_at: request.now,
-                release: env!("CARGO_PKG_VERSION").into(),
-                behind,
-                reference: request.reference,
-                definitions: texts.into_iter().map(|(file, text)| DefinitionText { file, text }).collect(),
-            },
+            metrics: compared.metrics(),
+            rules: compared.rules(),
+            inputs,
+            rule_files,
             begins_at,
         })
     }
 }
 
-fn planned(live: &Metrics, new: &Metrics, reference: ReferenceMode, is_cut: bool) -> Vec<PlannedMetric> {
-    let mut names: Vec<&str> = live.iter().chain(new.iter()).map(|metric| metric.name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let of = |name: &str| {
-        let mut because = Vec::new();
-        match (live.get(name), new.get(name)) {
-            (None, _) => because.push(PlannedChange::New),
-            (_, None) => because.push(PlannedChange::Gone),
-            (Some(live), Some(new)) if live.version() != new.version() => because.push(PlannedChange::Definition),
-            _ => {}
-        }
-        if because != [PlannedChange::Gone] {
-            let is_now = reference != ReferenceMode::AsOf;
-            because.extend(is_now.then_some(PlannedChange::ReferenceData));
-            because.extend(is_cut.then_some(PlannedChange::Start));
-        }
-        PlannedMetric { metric: name.to_owned(), because }
-    };
-    names.into_iter().map(of).collect()
+/// Where a planned replay begins: the log as it is, and when the last batch that is not
+/// counted came in.
+struct PlannedStart {
+    log: (u64, u64),
+    begins_at: Timestamp,
+}
+
+fn definition_texts(files: Vec<(String, String)>) -> Vec<DefinitionText> {
+    files.into_iter().map(|(file, text)| DefinitionText { file, text }).collect()
+}
+
+/// Names and texts of files.
+pub(super) fn file_texts(files: &[DefinitionText]) -> Vec<(String, String)> {
+    files.iter().map(|of| (of.file.clone(), of.text.clone())).collect()
 }
 
 /// The batch behind which a replay begins, and when that came in.

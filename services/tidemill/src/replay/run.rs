@@ -39,12 +39,15 @@ pub struct Replay {
 }
 
 /// The stores of a generation: their configurations.
-struct GenerationParts {
-    enrichment: tidemill_store::Config,
-    aggregation: tidemill_store::Config,
+pub(super) struct GenerationParts {
+    pub(super) enrichment: tidemill_store::Config,
+    pub(super) aggregation: tidemill_store::Config,
 }
 
-async fn parts(stores: &tidemill_store::Config, name: &GenerationName) -> Result<GenerationParts, StartError> {
+pub(super) async fn parts(
+    stores: &tidemill_store::Config,
+    name: &GenerationName,
+) -> Result<GenerationParts, StartError> {
     let part = async |of: &str| stores.part(&format!("generation_{name}_{of}")).await.map_err(StartError::new);
     Ok(GenerationParts { enrichment: part("enrichment").await?, aggregation: part("aggregation").await? })
 }
@@ -112,8 +115,9 @@ impl Replay {
             self.store.begin_behind(&partitions, plan.behind, plan.begins_at).await?;
         }
         let progress = GenerationProgress { read_to: plan.behind, ..GenerationProgress::default() };
-        let (name, inputs) = (self.name.clone(), plan.inputs.clone());
-        Ok(self.store.begin(&GenerationRecord { name, inputs, wanted: WantedState::Running, rate, progress }).await?)
+        let (name, inputs, rules) = (self.name.clone(), plan.inputs.clone(), plan.rule_files.clone());
+        let wanted = WantedState::Running;
+        Ok(self.store.begin(&GenerationRecord { name, inputs, rules, wanted, rate, progress }).await?)
     }
 
     async fn enrichment(

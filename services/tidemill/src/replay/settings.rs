@@ -12,6 +12,8 @@ pub struct ReplaySettings {
     pub enrichment: tidemill_enrichment::Config,
     /// Those of the live aggregation: when an event is late.
     pub aggregation: tidemill_aggregation::Config,
+    /// Those of the live alert service, where they are known: which rules it has.
+    pub alert: Option<tidemill_alert::Config>,
     /// Where the stores of generations are: a folder of SQLite files, or a PostgreSQL
     /// database with a schema for each.
     pub stores: tidemill_store::Config,
@@ -21,15 +23,22 @@ pub struct ReplaySettings {
 const CONNECTIONS: u32 = 8;
 
 impl ReplaySettings {
-    /// From the settings files of the two services. A variable `TIDEMILL_ENRICHMENT__X`
+    /// From the settings files of the services. A variable `TIDEMILL_ENRICHMENT__X`
     /// stands for the `TIDEMILL_X` of enrichment, and so for aggregation.
     ///
     /// # Errors
     /// A file cannot be read, or is wrong.
-    pub fn of_files(enrichment: &Path, aggregation: &Path, stores: &str) -> Result<Self, StartError> {
+    pub fn of_files(
+        enrichment: &Path,
+        aggregation: &Path,
+        alert: Option<&Path>,
+        stores: &str,
+    ) -> Result<Self, StartError> {
+        let parse_alert = |file: &Path| config::parse_with(&read(file)?, variables("ALERT")).map_err(StartError::new);
         Ok(Self {
             enrichment: config::parse_with(&read(enrichment)?, variables("ENRICHMENT")).map_err(StartError::new)?,
             aggregation: config::parse_with(&read(aggregation)?, variables("AGGREGATION")).map_err(StartError::new)?,
+            alert: alert.map(parse_alert).transpose()?,
             stores: stores_at(stores),
         })
     }

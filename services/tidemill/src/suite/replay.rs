@@ -33,6 +33,7 @@ fn of(settings: &Settings, data: &Path) -> Result<ReplaySettings, StartError> {
     Ok(ReplaySettings {
         enrichment: settings.enrichment()?,
         aggregation: settings.aggregation()?,
+        alert: Some(settings.alert()?),
         stores: generation_stores(data)?,
     })
 }

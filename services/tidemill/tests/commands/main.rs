@@ -1,5 +1,6 @@
 //! The commands for a running suite, as a person types them.
 
+mod backfill;
 mod bench;
 mod changes;
 mod check;

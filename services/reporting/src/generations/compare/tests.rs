@@ -56,6 +56,23 @@ fn a_cell_is_equal_changed_on_one_side_alone_or_open() {
     assert_eq!(compared(&window, &at, 1).cells.len(), 1, "the others are counted alone");
 }
 
+#[test]
+fn a_reason_is_named_where_one_is_known() {
+    use DifferenceReason::{Code, Definition, ReferenceData, Uncounted, Unknown};
+    let inputs = |reference| GenerationInputs {
+        begun_at: Timestamp::EPOCH,
+        release: "1.0.0".into(),
+        behind: 0,
+        reference,
+        definitions: Vec::new(),
+    };
+    let of = DifferenceReason::of;
+    let (as_of, now) = (inputs(ReferenceMode::AsOf), inputs(ReferenceMode::Now { at: Timestamp::EPOCH }));
+    assert_eq!(of(false, true, &as_of, "1.0.0"), [Unknown], "and no guess");
+    assert_eq!(of(false, true, &as_of, "1.1.0"), [Code]);
+    assert_eq!(of(true, false, &now, "1.1.0"), [Definition, ReferenceData, Uncounted, Code]);
+}
+
 proptest! {
     /// Whatever both sides have counted beyond the position changes nothing that is told of
     /// the rest, and a version is equal to itself.

@@ -1,6 +1,7 @@
 //! A generation that is gone, and what of it is yet to be deleted.
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use tidemill_domain::Timestamp;
 use tidemill_store::Error;
 
 use super::served::{lock, note, pointers};
@@ -27,21 +28,28 @@ impl Store {
     pub(crate) async fn retire(&self, order: &GenerationOrder) -> Result<Retired, Error> {
         let mut tx = self.database.begin().await?;
         lock(&mut tx).await?;
-        let suffix = format!("@{}", order.generation);
-        let served = pointers(&mut tx).await?.into_iter().filter(|(_, version)| version.ends_with(&suffix));
-        let served: Vec<String> = served.map(|(metric, _)| metric).collect();
-        if !served.is_empty() {
-            return Ok(Retired::Serves(served));
-        }
-        let sql = "UPDATE generations SET retired_at = $1 WHERE name = $2 AND retired_at IS NULL";
-        let query = sqlx::query(sql).bind(order.at.millis()).bind(order.generation.clone());
-        if query.execute(&mut *tx).await?.rows_affected() > 0 {
-            let nothing = String::new;
-            let change = ServedChange { metric: nothing(), before: nothing(), after: nothing() };
-            note(&mut tx, order, &change).await?;
+        let retired = retired(&mut tx, order).await?;
+        tx.commit().await?;
+        Ok(retired)
+    }
+
+    /// Retires the generations that were warm for as long as the cutover from them said,
+    /// and answer nothing; answers which.
+    pub(crate) async fn retire_cooled(&self, now: Timestamp) -> Result<Vec<String>, Error> {
+        let mut tx = self.database.begin().await?;
+        lock(&mut tx).await?;
+        let sql = "SELECT name FROM generations WHERE retire_at <= $1 AND retired_at IS NULL ORDER BY name";
+        let rows = sqlx::query(sql).bind(now.millis()).fetch_all(&mut *tx).await?;
+        let mut gone = Vec::new();
+        for row in &rows {
+            let name: String = row.try_get(0)?;
+            let order = GenerationOrder::cooled_down(name.clone(), now);
+            if retired(&mut tx, &order).await? == Retired::Done {
+                gone.push(name);
+            }
         }
         tx.commit().await?;
-        Ok(Retired::Done)
+        Ok(gone)
     }
 
     /// Deletes some of what retired generations have left; answers whether there may be
@@ -69,4 +77,22 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Retires a generation, unless it answers something.
+async fn retired(connection: &mut AnyConnection, order: &GenerationOrder) -> Result<Retired, Error> {
+    let suffix = format!("@{}", order.generation);
+    let served = pointers(connection).await?.into_iter().filter(|(_, version)| version.ends_with(&suffix));
+    let served: Vec<String> = served.map(|(metric, _)| metric).collect();
+    if !served.is_empty() {
+        return Ok(Retired::Serves(served));
+    }
+    let sql = "UPDATE generations SET retired_at = $1 WHERE name = $2 AND retired_at IS NULL";
+    let query = sqlx::query(sql).bind(order.at.millis()).bind(order.generation.clone());
+    if query.execute(&mut *connection).await?.rows_affected() > 0 {
+        let nothing = String::new;
+        let change = ServedChange { metric: nothing(), before: nothing(), after: nothing() };
+        note(connection, order, &change).await?;
+    }
+    Ok(Retired::Done)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
+use tidemill_domain::Timestamp;
 use tidemill_store::Error;
 
 use crate::{
@@ -44,6 +45,13 @@ impl Store {
             }
         }
         write(&mut tx, order, &changes).await?;
+        if let Some(until) = order.warm_until() {
+            let replaced = changes.iter().filter_map(|change| change.before.split_once('@'));
+            for name in replaced.map(|(_, name)| name).collect::<BTreeSet<_>>() {
+                retire_at(&mut tx, name, Some(until)).await?;
+            }
+        }
+        keep_served(&mut tx).await?;
         tx.commit().await?;
         Ok(Some(changes))
     }
@@ -69,6 +77,7 @@ impl Store {
             changes.push(ServedChange { metric: metric.clone(), before: version.clone(), after });
         }
         write(&mut tx, order, &changes).await?;
+        keep_served(&mut tx).await?;
         tx.commit().await?;
         Ok(changes)
     }
@@ -114,6 +123,23 @@ pub(super) async fn retired(connection: &mut AnyConnection) -> Result<BTreeSet<S
 pub(super) async fn pointers(connection: &mut AnyConnection) -> Result<Pointers, Error> {
     let rows = sqlx::query("SELECT metric, version FROM served_versions").fetch_all(connection).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// No generation that answers something is to be retired.
+async fn keep_served(connection: &mut AnyConnection) -> Result<(), Error> {
+    let served = pointers(connection).await?;
+    let names = served.values().filter_map(|version| version.split_once('@')).map(|(_, name)| name);
+    for name in names.collect::<BTreeSet<_>>() {
+        retire_at(connection, name, None).await?;
+    }
+    Ok(())
+}
+
+/// Says when a generation is to be retired, if it is.
+pub(super) async fn retire_at(connection: &mut AnyConnection, name: &str, at: Option<Timestamp>) -> Result<(), Error> {
+    let query = sqlx::query("UPDATE generations SET retire_at = $1 WHERE name = $2").bind(at.map(Timestamp::millis));
+    query.bind(name.to_owned()).execute(connection).await?;
+    Ok(())
 }
 
 async fn write(connection: &mut AnyConnection, order: &GenerationOrder, changes: &[ServedChange]) -> Result<(), Error> {

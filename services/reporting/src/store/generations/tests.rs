@@ -20,6 +20,7 @@ checks![
     one_generation_may_follow_another,
     a_retired_generation_is_forgotten_and_passed_over,
     nobody_is_put_on_a_generation_that_was_retired,
+    what_was_replaced_is_warm_for_a_while,
 ];
 
 fn version(generation: &str) -> String {
@@ -47,7 +48,7 @@ async fn fold_of(store: &Store, generation: &str, updates: &[MetricsUpdate]) {
 
 fn order(act: GenerationAct, generation: &str) -> GenerationOrder {
     let (by, key) = ("anna".into(), "operators".into());
-    GenerationOrder { act, generation: generation.into(), by, key, reason: "why".into(), at: at(7) }
+    GenerationOrder { act, generation: generation.into(), by, key, reason: "why".into(), at: at(7), warm_hours: None }
 }
 
 fn versions(generation: &str) -> BTreeMap<String, String> {
@@ -172,4 +173,30 @@ async fn nobody_is_put_on_a_generation_that_was_retired(store: &Store) {
     assert_eq!(store.pointers().await.expect("pointers"), BTreeMap::new(), "what was there before it is gone");
     let late = store.cut_over(&order(GenerationAct::Cutover, "v2"), &versions("v2")).await.expect("answers");
     assert_eq!(late, None, "it was retired while somebody looked at it");
+}
+
+async fn what_was_replaced_is_warm_for_a_while(store: &Store) {
+    const HOUR: i64 = 3_600_000;
+    let begun = order(GenerationAct::Cutover, "v1").at;
+    let cut_over = async |generation: &str| {
+        let order = GenerationOrder { warm_hours: Some(5), ..order(GenerationAct::Cutover, generation) };
+        store.cut_over(&order, &versions(generation)).await.expect("cuts over");
+    };
+    for generation in ["v1", "v2", "v3"] {
+        fold_of(store, generation, &[update(0, 3)]).await;
+        cut_over(generation).await;
+    }
+    let after = async |hours: i64| store.retire_cooled(begun.plus_millis(hours * HOUR)).await.expect("answers");
+    assert!(after(4).await.is_empty(), "all are warm");
+    // Who is gone back to stays for as long as it answers.
+    store.roll_back(&order(GenerationAct::Rollback, "v3"), &versions("v3")).await.expect("rolls back");
+    assert_eq!(store.pointers().await.expect("pointers"), versions("v2"));
+    assert_eq!(after(6).await, ["v1"], "v2 answers, and v3 was not replaced");
+    let known = store.generations().await.expect("generations");
+    assert_eq!(known.iter().map(|of| of.retired_at.is_some()).collect::<Vec<_>>(), [true, false, false]);
+    cut_over("v3").await;
+    assert_eq!(store.generations().await.expect("generations")[1].retire_at, Some(begun.plus_millis(5 * HOUR)));
+    assert_eq!((after(6).await, after(6).await), (vec!["v2".into()], vec![]));
+    let told = &store.generation_changes().await.expect("changes")[0];
+    assert_eq!((told.act, told.generation.as_str(), told.by.as_str()), (GenerationAct::Retire, "v2", "tidemill"));
 }

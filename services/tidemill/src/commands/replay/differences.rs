@@ -117,9 +117,20 @@ fn show(told: &DifferencesTold) {
     if !cells.is_empty() {
         say!("");
         table::print(["metric", "window", "dimensions", "live", "here", "more by"], [false; 6], &cells);
+        if let Some((of, cell)) = told.metrics.iter().find_map(|of| Some((of, of.cells.first()?))) {
+            say!("its events, where a lake is: {}", lineage(&of.metric, cell));
+        }
     }
     let at: Vec<String> = told.at.iter().map(|(partition, sequence)| format!("{partition}: {sequence}")).collect();
     tell!("compared at the sequences of RAW, by partition: {}", at.join(", "));
+}
+
+/// The command that shows the events behind a cell. A lake counts by the live definition.
+fn lineage(metric: &str, cell: &CellTold) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let of = |(name, value): (&String, &String)| format!(" --dimension {}", quoted(&format!("{name}={value}")));
+    let dimensions: String = cell.dimensions.iter().map(of).collect();
+    plain(&format!("tidemill lineage {metric} --window {}{dimensions}", cell.start), 5 * SHOWN)
 }
 
 fn shown(metric: &str, cell: &CellTold) -> [String; 6] {
@@ -142,4 +153,23 @@ fn shown(metric: &str, cell: &CellTold) -> [String; 6] {
 /// A value without quotation marks.
 fn bare(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_behind_a_cell_is_one_for_a_shell() {
+        let cell = CellTold {
+            start: "2026-03-01T00:00:00Z".into(),
+            dimensions: BTreeMap::from([("country".into(), "Cote d'Or".into())]),
+            kind: "changed".into(),
+            live: BTreeMap::new(),
+            generation: BTreeMap::new(),
+            difference: BTreeMap::new(),
+        };
+        let want = r"tidemill lineage daily_sales --window 2026-03-01T00:00:00Z --dimension 'country=Cote d'\''Or'";
+        assert_eq!(lineage("daily_sales", &cell), want);
+    }
 }

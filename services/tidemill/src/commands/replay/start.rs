@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use indicatif::ProgressBar;
 use tidemill_aggregation::replay::{GenerationRecord, WantedState};
-use tidemill_domain::{Clock, SystemClock};
+use tidemill_domain::{Clock, SystemClock, Timestamp};
 use tidemill_events::ReferenceMode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,16 @@ pub(super) async fn start(arguments: ReplayStartArguments) -> Ended {
         return Ok(ExitCode::SUCCESS);
     }
     let until = if arguments.once { ReplayUntil::CaughtUp } else { ReplayUntil::Unwanted };
+    let stop = stopped_by_signals()?;
+    let bar = progress::bar("replay", 0);
+    let ended = replay.run(&until, &replay.partitions(), &stop, |told| draw(&bar, told)).await;
+    bar.finish_and_clear();
+    say!("{}", end(ended?, &name.to_string()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cancelled by Ctrl-C, and by who asks the process to end.
+pub(super) fn stopped_by_signals() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let guard = stop.clone();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -58,30 +68,40 @@ pub(super) async fn start(arguments: ReplayStartArguments) -> Ended {
         }
         guard.cancel();
     });
-    let bar = progress::bar("replay", 0);
-    let ended = replay.run(&until, &replay.partitions(), &stop, |told| draw(&bar, told)).await;
-    bar.finish_and_clear();
-    say!("{}", end(ended?, &name.to_string()));
-    Ok(ExitCode::SUCCESS)
+    Ok(stop)
 }
 
 fn request<'a>(arguments: &'a ReplayStartArguments, settings: &ReplaySettings) -> ReplayRequest<'a> {
     let now = SystemClock.now();
-    let lead = i64::from(settings.enrichment.reference.lead_seconds) * 1000;
     ReplayRequest {
         name: arguments.place.name.clone(),
-        from: match arguments.from {
-            None => ReplayStart::First,
-            Some(ReplayFrom::Sequence(sequence)) => ReplayStart::Sequence(sequence),
-            Some(ReplayFrom::When(when)) => ReplayStart::Time(when.at(now)),
-        },
+        from: start_of(arguments.from, now),
         definitions: arguments.definitions.as_deref(),
-        reference: match arguments.reference {
-            None | Some(ReplayReference::AsOf) => ReferenceMode::AsOf,
-            // What was accepted by now holds by then.
-            Some(ReplayReference::Now) => ReferenceMode::Now { at: now.plus_millis(lead) },
-        },
+        rules: arguments.rules.as_deref(),
+        reference: reference(arguments.reference, now, settings.enrichment.reference.lead_seconds),
         now,
+    }
+}
+
+/// Where to begin.
+pub(in crate::commands) fn start_of(from: Option<ReplayFrom>, now: Timestamp) -> ReplayStart {
+    match from {
+        None => ReplayStart::First,
+        Some(ReplayFrom::Sequence(sequence)) => ReplayStart::Sequence(sequence),
+        Some(ReplayFrom::When(when)) => ReplayStart::Time(when.at(now)),
+    }
+}
+
+/// Which reference data to take; a change of them is known `lead_seconds` after it was made.
+pub(in crate::commands) fn reference(
+    asked: Option<ReplayReference>,
+    now: Timestamp,
+    lead_seconds: u32,
+) -> ReferenceMode {
+    match asked {
+        None | Some(ReplayReference::AsOf) => ReferenceMode::AsOf,
+        // What was accepted by now holds by then.
+        Some(ReplayReference::Now) => ReferenceMode::Now { at: now.plus_millis(i64::from(lead_seconds) * 1000) },
     }
 }
 
@@ -107,6 +127,12 @@ fn check(
             return differs("other definitions");
         }
     }
+    if let Some(folder) = &arguments.rules {
+        let texts = tidemill_alert::replay::rule_files(None, Some(folder))?;
+        if !record.rules.iter().map(|of| &of.text).eq(texts.iter().map(|(_, text)| text)) {
+            return differs("other rules");
+        }
+    }
     let is_now = |mode: ReferenceMode| mode != ReferenceMode::AsOf;
     if arguments.reference.is_some() && is_now(record.inputs.reference) != is_now(request.reference) {
         return differs("other reference data");
@@ -122,7 +148,7 @@ fn show(plan: &ReplayPlan, json: bool) {
         say!("{}", serde_json::to_string(plan).unwrap_or_default());
         return;
     }
-    let ReplayPlan { generation, log, behind, batches, events, seconds, metrics, .. } = plan;
+    let ReplayPlan { generation, log, behind, batches, events, seconds, metrics, rules, .. } = plan;
     say!("generation  {generation}");
     say!("log         sequences {} to {} of RAW; counted from {}", log.0, log.1, behind + 1);
     say!("events      about {events}, in {batches} batches");
@@ -130,12 +156,24 @@ fn show(plan: &ReplayPlan, json: bool) {
     say!("");
     let row = |of: &PlannedMetric| [plain(&of.metric, NAME), because(&of.because)];
     table::print(["metric", "its totals"], [false, false], &metrics.iter().map(row).collect::<Vec<_>>());
+    let changed = rules.iter().filter(|rule| rule.because.iter().any(|of| CHANGES_RULES.contains(of)));
+    let changed: Vec<_> = changed.map(|of| [plain(&of.rule, NAME), because(&of.because)]).collect();
+    if !changed.is_empty() {
+        say!("");
+        table::print(["rule", "its alerts"], [false, false], &changed);
+        say!("`tidemill alert backtest --name {generation}` shows them; nobody else is told");
+    }
 }
 
-fn because(because: &[PlannedChange]) -> String {
+/// What a rule or its metric has of its own.
+const CHANGES_RULES: [PlannedChange; 4] =
+    [PlannedChange::New, PlannedChange::Gone, PlannedChange::Rule, PlannedChange::Definition];
+
+pub(in crate::commands) fn because(because: &[PlannedChange]) -> String {
     let word = |change: &PlannedChange| match change {
         PlannedChange::New => "new",
         PlannedChange::Gone => "not in the generation",
+        PlannedChange::Rule => "change: another rule",
         PlannedChange::Definition => "change: another definition",
         PlannedChange::ReferenceData => "change where reference data has changed",
         PlannedChange::Start => "begin later",
@@ -150,7 +188,7 @@ fn length(seconds: u64) -> String {
     indicatif::HumanDuration(Duration::from_secs(seconds.max(1))).to_string()
 }
 
-fn draw(bar: &ProgressBar, told: &ReplayTold) {
+pub(super) fn draw(bar: &ProgressBar, told: &ReplayTold) {
     let ReplayTold { done, of, events, has_caught_up, is_paused, trouble } = told;
     if *is_paused {
         bar.set_message("paused; `tidemill replay resume` has it go on");
@@ -165,7 +203,7 @@ fn draw(bar: &ProgressBar, told: &ReplayTold) {
     });
 }
 
-fn end(end: ReplayEnd, name: &str) -> String {
+pub(super) fn end(end: ReplayEnd, name: &str) -> String {
     match end {
         ReplayEnd::CaughtUp => format!("generation {name} has caught up"),
         ReplayEnd::Cancelled => format!("generation {name} was cancelled"),
@@ -175,8 +213,6 @@ fn end(end: ReplayEnd, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidemill_domain::Timestamp;
-
     use super::*;
     use crate::when::When;
 
