@@ -9,6 +9,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 
 use tidemill_domain::Timestamp;
+use tidemill_events::ItemFacts;
 use tidemill_recommender::{BoughtTogether, Charted, Continuation, InteractionKind, Query, Recent, Recommendation};
 
 pub(crate) use self::list::{ListWanted, Recommended, VisitAsked, Why};
@@ -118,7 +119,8 @@ impl Sources<'_> {
         let mut categories = Vec::new();
         let mut seen = BTreeSet::new();
         for category in about.filter_map(|item| self.state.items.get(item)).map(|item| &*item.category) {
-            if seen.insert(category) {
+            // Products of which it is not known have nothing in common.
+            if category != ItemFacts::UNKNOWN_CATEGORY && seen.insert(category) {
                 categories.push(category);
             }
         }
