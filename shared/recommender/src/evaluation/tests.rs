@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    ItemNumbers, ModelFigures, SessionColumns, SessionFile, SessionFileError, evaluate, plot, split_last_days,
+    ItemNumbers, ModelFigures, SessionColumns, SessionFile, SessionFileError, evaluate, plot, plot::COLOURS,
+    split_last_days,
 };
 use crate::settings::RecommenderSettings;
 
@@ -124,9 +125,11 @@ fn a_run_tells_how_good_each_model_is() {
     }
     assert_eq!((&object["cases"], &object["protocol"]), (&8.into(), &"session-rec".into()));
     assert_eq!(object["baselines"][0]["name"], "popularity");
-    let picture = plot(&report);
+    let picture = plot(&report, "<a&b>.csv");
+    assert!(picture.contains(">8 cases of &lt;a&amp;b&gt;.csv</text>"), "{picture}");
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
     assert_eq!(picture.matches("text-anchor").count(), 5 * 4 + 5);
+    assert_eq!(COLOURS.iter().filter(|colour| picture.matches(*colour).count() == 1 + 5).count(), 4);
 }
 
 /// Many items are as good as each other, and several sessions have rows at the same time.
