@@ -22,6 +22,7 @@ pub(crate) use self::{
 };
 use crate::{
     learning::LearntBatch,
+    rules::RecommendationRules,
     store::{Erasure, PageChanges, StoredItem, StoredPartition},
 };
 
@@ -43,6 +44,12 @@ impl LearntModel {
     pub(crate) fn new(settings: RecommenderSettings, most_items: usize) -> Result<Self, SettingsError> {
         let state = ModelState::new(settings, most_items)?;
         Ok(Self { state: RwLock::new(state), charts: KeptCharts::default(), batches: RwLock::default() })
+    }
+
+    /// The same, without charting what these rules exclude.
+    pub(crate) fn by(mut self, rules: &RecommendationRules) -> Self {
+        self.charts.rules = rules.clone();
+        self
     }
 
     /// As it is; nothing is learnt meanwhile.
