@@ -35,23 +35,23 @@ afterEach(async () => {
   assert.deepEqual(errors, []);
 });
 
-const item = (name, text = "in 3 visits with it", more = {}) => ({ item: name, category: "Music", score: 1, reason: { strategy: "similar", count: 3, text, ...more } });
+const item = (name, text = "in 3 visits or orders with it", more = {}) => ({ item: name, category: "Music", score: 1, reason: { strategy: "similar", count: 3, text, ...more } });
 const open = (query = "") => page.goto(`${stub.url}products${query}`, { waitUntil: "domcontentloaded" });
 const items = (list) => page.$$eval(`#${list} [data-testid="recommended"]`, (rows) => rows.map((row) => row.dataset.item));
 const shows = (list, name) => page.waitForSelector(`#${list} [data-item="${name}"]`);
 
 test("what is popular is shown at once, and what goes with a product once it is chosen", async () => {
   stub.recommended = {
-    popular: [item("strings", "popular: in 31 visits"), item("violin")],
-    trending: [item("violin", "popular lately: in 4 visits in all")],
-    "similar/strings": [item("guitar", "in 9 visits with it")],
+    popular: [item("strings", "popular: in 31 visits or orders"), item("violin")],
+    trending: [item("violin", "popular lately; in 4 visits or orders in all")],
+    "similar/strings": [item("guitar", "in 9 visits or orders with it")],
     "bought-together/strings": [item("bag", "in 4 baskets with it", { lift: 3.14159, confidence: 0.5 })],
   };
   await open();
   await shows("popular", "strings");
   await shows("trending", "violin");
   assert.deepEqual(await items("popular"), ["strings", "violin"]);
-  assert.equal(await page.innerText('#popular [data-item="strings"] .reason'), "popular: in 31 visits");
+  assert.equal(await page.innerText('#popular [data-item="strings"] .reason'), "popular: in 31 visits or orders");
   assert.equal(await page.innerText("#similar .empty"), "Choose a product.");
   await page.click('#popular [data-item="strings"] button');
   await shows("similar", "guitar");
@@ -61,6 +61,20 @@ test("what is popular is shown at once, and what goes with a product once it is 
   assert.equal(await page.getAttribute('#popular [data-item="strings"] button', "aria-pressed"), "true");
   await page.goBack();
   await page.waitForFunction(() => document.querySelector("#similar .empty").textContent === "Choose a product.");
+});
+
+test("what is popular is not said to be similar", async () => {
+  const popular = (name) => item(name, "popular: in 31 visits or orders", { strategy: "popular" });
+  stub.recommended = { "similar/nope": [popular("novel"), popular("map")], "similar/strings": [item("guitar"), popular("novel")] };
+  await open("?item=nope");
+  await shows("similar", "novel");
+  assert.match(await page.innerText("#similar .empty"), /^Nothing was seen in the same visits yet/);
+  assert.equal(await page.innerText("#similar-title"), "Similar to nope");
+  await page.fill("#item", "strings");
+  await page.press("#item", "Enter");
+  await shows("similar", "guitar");
+  assert.equal(await page.isVisible("#similar .empty"), false);
+  assert.equal(await page.innerText("#together-title"), "Bought together with strings");
 });
 
 test("a product is typed, whatever its id is, and an address leads to it", async () => {

@@ -92,7 +92,7 @@ afterEach(async () => {
   assert.deepEqual(errors, []);
 });
 
-const item = (name, more = {}) => ({ item: name, category: "Music", score: 1, reason: { strategy: "visits", count: 3, text: "in 3 visits like this one" }, ...more });
+const item = (name, more = {}) => ({ item: name, category: "Music", score: 1, reason: { strategy: "visits", count: 3, text: "in 3 visits or orders like this one" }, ...more });
 const at = (path) => page.goto(`${shop.url}${path}`, { waitUntil: "domcontentloaded" });
 const told = (position, product_id) => ({ product_id, position, recommendation: { request: "r-1", strategy: "visits", experiment: "e", variant: "b" } });
 
@@ -101,7 +101,7 @@ test("a product's page shows what goes with it, and tells that it did", async ()
   await at("/products/strings");
   await page.waitForSelector('#next [data-item="bag"]');
   assert.deepEqual(await page.$$eval("#next li a", (links) => links.map((link) => link.textContent)), ["guitar", "bag"]);
-  assert.equal(await page.innerText('#next [data-item="guitar"] small'), "in 3 visits like this one");
+  assert.equal(await page.innerText('#next [data-item="guitar"] small'), "in 3 visits or orders like this one");
   const [asked] = tidemill.asked;
   const visit = await page.evaluate(() => sessionStorage.getItem("tidemill.visit"));
   assert.deepEqual(asked, { authorization: "Bearer key-that-reads", path: "/v1/recommendations", session: visit, items: "strings", n: "6" });
@@ -158,6 +158,12 @@ test("where there is nothing, nothing is shown", async () => {
   await page.waitForFunction(() => document.querySelector("#next").hidden);
 });
 
+test("what is no product of any shop has no page", async () => {
+  for (const [path, status] of [["/products/x%20y", 200], ["/products/%E0%A4%A", 404], ["/products/", 404], ["/favicon.ico", 204]]) {
+    assert.equal((await fetch(`${shop.url}${path}`)).status, status, path);
+  }
+});
+
 test("no page has a key, and none tells or asks what is not its own", async () => {
   for (const path of ["/", "/shop.js", "/recommend.js", "/products/x"]) {
     assert.doesNotMatch(await (await fetch(`${shop.url}${path}`)).text(), /key-that/);
@@ -167,6 +173,9 @@ test("no page has a key, and none tells or asks what is not its own", async () =
   assert.equal(await post("not JSON"), 400);
   assert.equal(await post("x".repeat(70_000)), 413);
   assert.deepEqual(tidemill.events, []);
+  await post(JSON.stringify({ type: "product.viewed", subject: "c-1", data: { product_id: "p", session_id: "v-1" } }));
+  const [{ subject, partitionkey }] = tidemill.events;
+  assert.deepEqual([subject, partitionkey], [undefined, "v-1"], "visits of nobody who is known are spread over the partitions");
   const answers = await fetch(`${shop.url}/recommendations?customer=c-1&items=a`);
   assert.equal(answers.status, 200);
   assert.deepEqual(tidemill.asked, [{ authorization: "Bearer key-that-reads", path: "/v1/recommendations", items: "a" }]);

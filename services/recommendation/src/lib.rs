@@ -70,7 +70,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let (members, rules) = defined(&config)?;
     let segments = CustomerSegments::built_in().map_err(StartError::new)?;
     let most_items = usize::try_from(config.kept.items.get()).unwrap_or(usize::MAX);
-    let model = LearntModel::new(config.index.clone(), most_items).map_err(StartError::new)?;
+    let model = LearntModel::new(config.index.clone(), most_items).map_err(StartError::new)?.by(&rules.standard);
     let telemetry = Telemetry::register(&context.registry);
     // The page of products asks with the session of the dashboard, which reads lists and no profile.
     let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?.with_sessions();

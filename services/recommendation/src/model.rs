@@ -27,6 +27,7 @@ pub(crate) use self::{
 use self::{charts::KeptCharts, patience::LearnerPatience};
 use crate::{
     learning::LearntBatch,
+    rules::RecommendationRules,
     store::{Erasure, PageChanges, StoredItem, StoredPartition},
 };
 
@@ -54,6 +55,12 @@ impl LearntModel {
             charts: KeptCharts::default(),
             batches: Mutex::new(LearnerPatience::new(Instant::now())),
         })
+    }
+
+    /// The same, without charting what these rules exclude.
+    pub(crate) fn by(mut self, rules: &RecommendationRules) -> Self {
+        self.charts.rules = rules.clone();
+        self
     }
 
     /// As it is; nothing is learnt meanwhile.

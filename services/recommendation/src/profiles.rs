@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tidemill_definitions::CustomerSegments;
 use tidemill_domain::{Amount, Currency, Timestamp};
-use tidemill_events::{ProfileItem, ProfileName, PublishedProfile};
+use tidemill_events::{ItemFacts, ProfileItem, ProfileName, PublishedProfile};
 
 use crate::learning::{LearntEvent, LearntKind};
 
@@ -124,11 +124,12 @@ impl CustomerProfile {
 
     /// As others are told of it.
     pub(crate) fn published(self, segments: &CustomerSegments) -> PublishedProfile {
+        let is_known = |(name, _): &(&String, &u64)| *name != ItemFacts::UNKNOWN_CATEGORY;
         PublishedProfile {
             segment: self.segment(segments).map(str::to_owned),
             last_active: self.last_active,
             orders: self.orders,
-            favourite_categories: favourites(&self.categories, FAVOURITES),
+            favourite_categories: favourites(self.categories.iter().filter(is_known), FAVOURITES),
             favourite_brands: favourites(&self.brands, FAVOURITES),
             value: self.value,
             views: self.views,
@@ -138,9 +139,9 @@ impl CustomerProfile {
 }
 
 /// Names with their counts, the highest first.
-fn favourites(counted: &BTreeMap<String, u64>, most: usize) -> Vec<ProfileName> {
+fn favourites<'c>(counted: impl IntoIterator<Item = (&'c String, &'c u64)>, most: usize) -> Vec<ProfileName> {
     let name = |(name, weight): (&String, &u64)| ProfileName { name: name.clone(), weight: *weight };
-    let mut favourites: Vec<ProfileName> = counted.iter().map(name).collect();
+    let mut favourites: Vec<ProfileName> = counted.into_iter().map(name).collect();
     favourites.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name)));
     favourites.truncate(most);
     favourites

@@ -9,6 +9,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 
 use tidemill_domain::Timestamp;
+use tidemill_events::ItemFacts;
 use tidemill_recommender::{BoughtTogether, Charted, Continuation, InteractionKind, Query, Recent, Recommendation};
 
 pub(crate) use self::list::{ListWanted, Recommended, VisitAsked, Why};
@@ -118,7 +119,8 @@ impl Sources<'_> {
         let mut categories = Vec::new();
         let mut seen = BTreeSet::new();
         for category in about.filter_map(|item| self.state.items.get(item)).map(|item| &*item.category) {
-            if seen.insert(category) {
+            // Products of which it is not known have nothing in common.
+            if category != ItemFacts::UNKNOWN_CATEGORY && seen.insert(category) {
                 categories.push(category);
             }
         }
@@ -127,7 +129,7 @@ impl Sources<'_> {
                 FallbackKind::Category => {
                     let why = |charted: &Charted| Why::Category { visits: charted.sessions };
                     for category in &categories {
-                        self.offer_charted(&mut selection, self.charts.of_category(category), why);
+                        self.offer_charted(&mut selection, self.charts.popular(Some(category)), why);
                     }
                 }
                 FallbackKind::Popular => self.offer_popular(&mut selection),
@@ -139,24 +141,18 @@ impl Sources<'_> {
     /// Of one category what is popular in it, which may be far behind in the whole.
     fn offer_popular(&self, selection: &mut Selection<'_>) {
         let why = |charted: &Charted| Why::Popular { visits: charted.sessions };
-        match selection.category() {
-            Some(category) => self.offer_charted(selection, self.charts.of_category(&category), why),
-            None => self.offer_charted(selection, self.charts.popular().iter(), why),
-        }
+        let category = selection.category();
+        self.offer_charted(selection, self.charts.popular(category.as_deref()), why);
     }
 
     fn offer_trending(&self, selection: &mut Selection<'_>) {
         let trending = |charted: &Charted| Why::Trending { visits: charted.sessions };
-        self.offer_charted(selection, self.charts.trending().iter(), trending);
+        let category = selection.category();
+        self.offer_charted(selection, self.charts.trending(category.as_deref()), trending);
     }
 
-    fn offer_charted<'c>(
-        &self,
-        selection: &mut Selection<'_>,
-        charted: impl Iterator<Item = &'c Charted>,
-        why: impl Fn(&Charted) -> Why,
-    ) {
-        selection.offer_in_order(charted.map(|charted| (&*charted.item, charted.score, why(charted))));
+    fn offer_charted(&self, selection: &mut Selection<'_>, charted: &[Charted], why: impl Fn(&Charted) -> Why) {
+        selection.offer_in_order(charted.iter().map(|charted| (&*charted.item, charted.score, why(charted))));
     }
 }
 

@@ -5,8 +5,9 @@ mod experiment;
 mod standard;
 #[cfg(test)]
 mod tests;
+mod whole_number;
 
-use std::{num::NonZeroUsize, path::Path};
+use std::path::Path;
 
 use serde::Deserialize;
 use tidemill_definitions::{DefinitionError, from_yaml};
@@ -18,6 +19,7 @@ pub(crate) use self::{
 use self::{
     experiment::{Experiment, WrittenExperiment},
     standard::{ItemCondition, MAX_LISTED, WrittenBoost, WrittenCondition, boosts, twice},
+    whole_number::MostOfCategory,
 };
 use crate::learning::VisitorId;
 
@@ -31,7 +33,7 @@ struct WrittenRules {
     exclude: Vec<WrittenCondition>,
     #[serde(default)]
     boost: Vec<WrittenBoost>,
-    most_of_a_category: Option<NonZeroUsize>,
+    most_of_a_category: Option<MostOfCategory>,
     #[serde(default)]
     strategy: VisitStrategy,
     #[serde(default)]
@@ -54,7 +56,13 @@ impl ShopRules {
         let Some(file) = file else { return Self::parse("recommendation.yaml", BUILT_IN) };
         let name = file.display().to_string();
         let yaml = std::fs::read_to_string(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
-        Self::parse(&name, &yaml)
+        let yaml = yaml.strip_prefix('\u{feff}').unwrap_or(&yaml);
+        // What was cut off would take away what the built-in rules exclude.
+        if !yaml.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with(['#', '-', '.'])) {
+            let reason = "has no rule; `exclude: []` says that nothing is excluded";
+            return Err(DefinitionError::new(&name, None, reason));
+        }
+        Self::parse(&name, yaml)
     }
 
     pub(crate) fn parse(file: &str, yaml: &str) -> Result<Self, DefinitionError> {
@@ -77,6 +85,7 @@ impl ShopRules {
         if let Some(place) = twice(&fallbacks) {
             return Err(wrong("fallbacks", place, "`fallbacks` names one twice".into()));
         }
+        let most_of_a_category = most_of_a_category.map(|most| most.0);
         let standard = RecommendationRules { exclude, boost, most_of_a_category, strategy, fallbacks };
         let experiment = experiment.map(|written| Experiment::new(written, &standard)).transpose();
         let experiment = experiment.map_err(|reason| DefinitionError::at(file, yaml, "experiment:", reason))?;

@@ -15,10 +15,23 @@ const SHOWN = 10;
 /** How often the lists are asked for anew. */
 const REFRESH_MS = 10_000;
 
-/** Each list: where it is asked for, and what it says where there is nothing. */
+/**
+ * Each list: where it is asked for, and what it says where there is nothing. What is filled up
+ * alone, by nothing of the `strategy` that it is for, says `instead` above it.
+ */
 const LISTS = {
-  similar: { path: (item) => `${ROOT}/similar/${encodeURIComponent(item)}`, empty: "Nothing was seen in the same visits yet." },
-  together: { path: (item) => `${ROOT}/bought-together/${encodeURIComponent(item)}`, empty: "Nothing was ordered together with it often enough yet." },
+  similar: {
+    path: (item) => `${ROOT}/similar/${encodeURIComponent(item)}`,
+    since: (item) => `to ${item}`,
+    empty: "Nothing was seen in the same visits yet.",
+    strategy: "similar",
+    instead: "Nothing was seen in the same visits yet. This is popular anyway:",
+  },
+  together: {
+    path: (item) => `${ROOT}/bought-together/${encodeURIComponent(item)}`,
+    since: (item) => `with ${item}`,
+    empty: "Nothing was ordered together with it often enough yet.",
+  },
   popular: { path: () => `${ROOT}/popular`, empty: "Nothing was viewed or ordered yet." },
   trending: { path: () => `${ROOT}/trending`, empty: "Nothing was viewed or ordered lately." },
 };
@@ -42,7 +55,7 @@ async function loadList(name, asked) {
   try {
     const answer = await getJson(LISTS[name].path(chosen), { n: SHOWN });
     if (asked !== generation && OF_ITEM.includes(name)) return;
-    showList(name, answer.items, LISTS[name].empty);
+    showList(name, answer.items, noteOf(LISTS[name], answer.items));
     tellTime(answer.as_of);
   } catch (error) {
     // What is shown stays: it was true, and the notice says that it is old.
@@ -52,11 +65,17 @@ async function loadList(name, asked) {
   }
 }
 
-function showList(name, items, empty) {
+/** What is said above a list; nothing where it speaks for itself. */
+function noteOf({ empty, strategy, instead }, items) {
+  if (items.length === 0) return empty;
+  return strategy !== undefined && items.every(({ reason }) => reason.strategy !== strategy) ? instead : "";
+}
+
+function showList(name, items, told) {
   const section = byId(name);
   const [list, note] = [section.querySelector("ol"), section.querySelector(".empty")];
-  setText(note, empty);
-  note.hidden = items.length > 0;
+  setText(note, told);
+  note.hidden = told === "";
   setAttributes(section, { "aria-busy": null });
   syncChildren(
     list,
@@ -94,7 +113,7 @@ function choose(item, isNew = true) {
   byId("item").value = item ?? "";
   if (isNew) history.pushState(null, "", `/products?item=${encodeURIComponent(item)}`);
   for (const name of OF_ITEM) {
-    setText(byId(name).querySelector(".since"), item === null ? "" : `with ${item}`);
+    setText(byId(name).querySelector(".since"), item === null ? "" : LISTS[name].since(item));
     showList(name, [], item === null ? "Choose a product." : "Loading …");
     setAttributes(byId(name), { "aria-busy": item === null ? null : "true" });
   }

@@ -26,7 +26,8 @@ pub(crate) struct ExperimentReport {
     complete: bool,
     /// By name.
     variants: Vec<VariantFigures>,
-    /// The variant that the others are compared with: as asked, else `control`, else the first.
+    /// The variant that the others are compared with: as asked, else `control`, else the first;
+    /// `null` where nothing was shown of the one that was asked for.
     control: Option<String>,
     /// The others, by name.
     differences: Vec<VariantDifference>,

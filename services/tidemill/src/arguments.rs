@@ -49,7 +49,7 @@ pub struct Local {
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// Port of ingestion (0 takes a free one); those of enrichment,
-    /// aggregation and alert follow it [default: 7070]
+    /// aggregation, alert and recommendation follow it [default: 7070]
     #[arg(long)]
     pub port: Option<u16>,
     /// Port of the dashboard and the reporting API [default: 7080]

@@ -30,7 +30,7 @@ use crate::{
         tidemill bench --ingestion-url http://localhost:7070 --rate 2000 --duration 60\n  \
         tidemill books --reporting-url http://localhost:7080 --hours\n  \
         tidemill dlq list --code schema_violation --since 2h\n  \
-        tidemill sql \"select * from daily_metrics\"   ask the lake, where one runs\n\n\
+        tidemill sql \"select * from daily_metrics\"   ask the lake, where one runs\n  \
         tidemill recommend evaluate train.txt --test test.txt\n\n\
         Exit codes:\n  \
         0  done\n  \

@@ -14,3 +14,8 @@ pub struct ItemFacts {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub product: BTreeMap<String, String>,
 }
+
+impl ItemFacts {
+    /// The category of a product of which no category is known.
+    pub const UNKNOWN_CATEGORY: &str = "Unknown";
+}

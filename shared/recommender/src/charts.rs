@@ -1,6 +1,10 @@
 //! What is in demand, whoever asks.
 
-use std::{cmp::Ordering, collections::HashSet, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use foldhash::fast::RandomState;
 use tidemill_domain::Timestamp;
@@ -22,21 +26,67 @@ pub struct ChartParts {
     now: Timestamp,
     /// The place of the next item.
     next: usize,
-    popular: Leaders,
-    trending: Leaders,
+    all: ChartPair<Leaders>,
+    groups: HashMap<String, ChartPair<Leaders>>,
+    /// Items of a chart of a group.
+    of_group: usize,
+}
+
+/// What is popular, and what is trending.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChartPair<T = Vec<Charted>> {
+    /// The greatest weight first.
+    pub popular: T,
+    /// The greatest decayed weight first.
+    pub trending: T,
 }
 
 impl ChartParts {
-    /// Of `n` items each, as of `now`.
+    /// Of `n` items each, and of `of_group` items for each group, as of `now`.
     #[must_use]
-    pub const fn new(n: usize, now: Timestamp) -> Self {
-        Self { now, next: 0, popular: Leaders::new(n), trending: Leaders::new(n) }
+    pub fn new(n: usize, of_group: usize, now: Timestamp) -> Self {
+        Self { now, next: 0, all: ChartPair::of(n), groups: HashMap::new(), of_group }
     }
 
-    /// What is popular, and what is trending, once all items were looked at.
+    /// The charts of all items, and those of each group, once all items were looked at.
     #[must_use]
-    pub fn end(self) -> (Vec<Charted>, Vec<Charted>) {
-        (self.popular.end(), self.trending.end())
+    pub fn end(self) -> (ChartPair, HashMap<String, ChartPair>) {
+        let groups = self.groups.into_iter().map(|(name, pair)| (name, pair.end()));
+        (self.all.end(), groups.collect())
+    }
+
+    fn look_at(&mut self, item: &KnownItem, group: &str, decayed: impl Fn(&KnownItem) -> f64) {
+        self.all.look_at(item, &decayed);
+        if group.is_empty() {
+            return;
+        }
+        match self.groups.get_mut(group) {
+            Some(pair) => pair.look_at(item, &decayed),
+            None => {
+                let mut pair = ChartPair::of(self.of_group);
+                pair.look_at(item, &decayed);
+                self.groups.insert(group.to_owned(), pair);
+            }
+        }
+    }
+}
+
+impl ChartPair<Leaders> {
+    const fn of(n: usize) -> Self {
+        Self { popular: Leaders::new(n), trending: Leaders::new(n) }
+    }
+
+    fn look_at(&mut self, item: &KnownItem, decayed: impl Fn(&KnownItem) -> f64) {
+        let weight = item.weight as f64;
+        self.popular.look_at(item, weight);
+        // Nothing grows as it decays, and most items need not be read for it.
+        if weight >= self.trending.least {
+            self.trending.look_at(item, decayed(item));
+        }
+    }
+
+    fn end(self) -> ChartPair {
+        ChartPair { popular: self.popular.end(), trending: self.trending.end() }
     }
 }
 
@@ -100,16 +150,15 @@ impl Leaders {
 }
 
 impl Index {
-    /// Looks at the next `items` items for charts; says whether there are more.
-    pub fn chart_on(&self, parts: &mut ChartParts, items: usize) -> bool {
+    /// Looks at the next `items` items for charts; says whether there are more. `group` says
+    /// in the charts of which group an item is too, by its id: an empty name is of none.
+    /// An item without an answer is in no chart.
+    pub fn chart_on<'g>(&self, parts: &mut ChartParts, items: usize, group: impl Fn(&str) -> Option<&'g str>) -> bool {
         let places = parts.next..parts.next.saturating_add(items);
         let decayed = self.decayed(parts.now);
         for item in self.items.within(places.clone()) {
-            let weight = item.weight as f64;
-            parts.popular.look_at(item, weight);
-            // Nothing grows as it decays, and most items need not be read for it.
-            if weight >= parts.trending.least {
-                parts.trending.look_at(item, decayed(item));
+            if let Some(group) = group(&item.name) {
+                parts.look_at(item, group, &decayed);
             }
         }
         parts.next = places.end;

@@ -138,14 +138,15 @@ impl RecommenderSettings {
             check((least..=most).contains(&value), name, range)?;
         }
         let scales = [
-            ("position_half_life", self.position_half_life, 0.01),
-            ("distance_half_life", self.distance_half_life, 0.01),
-            ("neighbour_half_life_hours", self.neighbour_half_life_hours, 0.0),
+            ("position_half_life", self.position_half_life, 0.01, "0.01 to 1000000"),
+            ("distance_half_life", self.distance_half_life, 0.01, "0.01 to 1000000"),
+            ("neighbour_half_life_hours", self.neighbour_half_life_hours, 0.0, "0 to 1000000"),
         ];
-        for (name, value, least) in scales {
-            check((least..=1e6).contains(&value), name, "0.01 (0 if it may be off) to 1000000")?;
+        for (name, value, least, range) in scales {
+            check((least..=1e6).contains(&value), name, range)?;
         }
         check((0.0..=100.0).contains(&self.returning), "returning", "0 to 100")?;
-        check((0.0..=4.0).contains(&self.rarity), "rarity", "0 to 4")
+        let is_in_quarters = (self.rarity * 4.0).fract() == 0.0;
+        check((0.0..=4.0).contains(&self.rarity) && is_in_quarters, "rarity", "0 to 4 in quarters, such as 0.75")
     }
 }

@@ -9,7 +9,7 @@ mod tests;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use tidemill_domain::{Amount, Currency};
-use tidemill_events::QualityFlag;
+use tidemill_events::{ItemFacts, QualityFlag};
 
 use crate::{
     duplicates::EventKey,
@@ -17,7 +17,7 @@ use crate::{
     reference::ProductFacts,
 };
 
-/// What is written where no category or region is known.
+/// What is written where no region is known.
 pub(super) const UNKNOWN: &str = "Unknown";
 
 /// See [`tidemill_events::Enrichment`].
@@ -111,7 +111,7 @@ impl<'b> WrittenItem<'b> {
     fn of(facts: Option<&'b ProductFacts>, is_detailed: bool) -> Self {
         match facts {
             Some(facts) => Self::Known(facts.written(is_detailed)),
-            None => Self::Unknown { category: UNKNOWN },
+            None => Self::Unknown { category: ItemFacts::UNKNOWN_CATEGORY },
         }
     }
 }

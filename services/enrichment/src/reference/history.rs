@@ -8,6 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use foldhash::fast::RandomState;
 use serde_json::value::RawValue;
 use tidemill_domain::{Currency, Timestamp};
+use tidemill_events::ItemFacts;
 
 use super::{
     RecordAttributes, RecordChange,
@@ -18,9 +19,6 @@ use crate::{
     geo::{Countries, Country},
     shop::RecordNames,
 };
-
-/// What a product counts under of which no category is known.
-const UNKNOWN_CATEGORY: &str = "Unknown";
 
 /// All that was ever known of one thing, in the order of validity: of a rate
 /// there may be a record for every day of many years.
@@ -81,7 +79,7 @@ pub(super) fn profile(attributes: RecordAttributes, names: &RecordNames, countri
 
 pub(super) fn product(mut attributes: RecordAttributes, names: &RecordNames) -> ProductFacts {
     let category = attributes.remove(&names.category).filter(|category| !category.is_empty());
-    ProductFacts::of(category.unwrap_or_else(|| UNKNOWN_CATEGORY.into()), attributes)
+    ProductFacts::of(category.unwrap_or_else(|| ItemFacts::UNKNOWN_CATEGORY.into()), attributes)
 }
 
 /// What regions countries were moved to.

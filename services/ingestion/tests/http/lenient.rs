@@ -136,7 +136,11 @@ async fn a_member_that_the_schema_does_not_know_is_told_of_and_taken_in() {
     let service = Service::start().await;
     let order = |id: &str| {
         let items = json!([{"product_id": "p", "quantity": 1, "unit_price": 1, "prise": 2}]);
-        event(id, "order.placed", json!({"order_id": id, "items": items, "country": "DE", "Currency": "EUR"}))
+        event(
+            id,
+            "order.placed",
+            json!({"order_id": id, "items": items, "session_id": 7, "country": "DE", "Currency": "EUR"}),
+        )
     };
     let view = event("v", "product.viewed", json!({"product_id": "p"}));
     let answer = service.send("application/json", json!([view, order("1"), order("2")]).to_string()).await;

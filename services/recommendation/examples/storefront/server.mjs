@@ -40,11 +40,24 @@ async function answer(request, response) {
   const url = new URL(request.url, "http://shop");
   if (request.method === "GET" && /^\/recommendations(\/popular|\/trending)?$/.test(url.pathname)) return recommended(url, response);
   if (request.method === "POST" && url.pathname === "/events") return told(request, response);
-  // Every product has the same page, which a script fills.
-  const file = FILES[url.pathname] ?? (url.pathname.startsWith("/products/") ? ["product.html", "text/html; charset=utf-8"] : null);
+  if (request.method === "GET" && url.pathname === "/favicon.ico") return send(response, 204, "image/x-icon", "");
+  const file = FILES[url.pathname] ?? (isProduct(url.pathname) ? ["product.html", "text/html; charset=utf-8"] : null);
   if (request.method !== "GET" || file === null) return send(response, 404, "text/plain", "not found\n");
   const [name, type] = file;
   send(response, 200, type, await readFile(fileURLToPath(new URL(name, import.meta.url))));
+}
+
+/**
+ * Every product has the same page, which a script fills. A shop that knows its products answers
+ * 404 to what it does not sell, and tells no view of it: else whoever opens an address has it learnt.
+ */
+function isProduct(path) {
+  if (!path.startsWith("/products/")) return false;
+  try {
+    return decodeURIComponent(path.slice("/products/".length)) !== "";
+  } catch {
+    return false;
+  }
 }
 
 /** Asks in the page's place. */
@@ -77,8 +90,10 @@ async function told(request, response) {
   const headers = { "content-type": "application/cloudevents+json", ...bearer(writeKey) };
   const answered = await fetch(new URL("/v1/events", ingestion), {
     method: "POST",
-    // Of whom it is, a shop with a login says here, as `subject`: a page could say anything.
-    body: JSON.stringify({ ...event, subject: undefined, source: "storefront" }),
+    // Of whom it is, a shop with a login says here, as `subject`, and without a key of the partition:
+    // a page could say anything. Visits of nobody who is known are spread by their ids: without that,
+    // all would be in the partition of their source, and only as many be learnt from as one keeps.
+    body: JSON.stringify({ ...event, subject: undefined, source: "storefront", partitionkey: event.data?.session_id }),
     headers,
     signal: AbortSignal.timeout(PATIENCE_MS),
   });

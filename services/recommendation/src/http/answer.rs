@@ -55,7 +55,9 @@ struct RecommendationReason {
     /// together with it. `category`, `popular` and `trending`: it is popular in a category
     /// of the visit, all in all, or lately.
     strategy: &'static str,
-    /// In how many visits, or for `together` baskets, that was seen.
+    /// In how many visits and orders, or for `together` baskets, that was seen: a visitor who
+    /// orders what they looked at counts twice. Lists are not sorted by it: `score` goes by
+    /// more, for instance by what was done.
     count: u32,
     /// The same in words.
     text: String,
@@ -115,24 +117,23 @@ impl From<Recommended> for RecommendedItem {
 impl RecommendationReason {
     fn new(why: Why, category: Option<&str>) -> Self {
         let times = |count: u32, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let sessions = |count: u32| format!("{} or order{}", times(count, "visit"), if count == 1 { "" } else { "s" });
         let of_visits =
             |strategy, count: u32, text: String| Self { strategy, count, text, confidence: None, lift: None };
         match why {
-            Why::Visits { visits } => {
-                of_visits("visits", visits, format!("in {} like this one", times(visits, "visit")))
-            }
-            Why::Similar { visits } => of_visits("similar", visits, format!("in {} with it", times(visits, "visit"))),
+            Why::Visits { visits } => of_visits("visits", visits, format!("in {} like this one", sessions(visits))),
+            Why::Similar { visits } => of_visits("similar", visits, format!("in {} with it", sessions(visits))),
             Why::Together { baskets: count, confidence, lift } => {
                 let text = format!("in {} with it", times(count, "basket"));
                 Self { strategy: "together", count, text, confidence: Some(confidence), lift: Some(lift) }
             }
             Why::Category { visits } => {
                 let category = category.unwrap_or("its category");
-                of_visits("category", visits, format!("popular in {category}: in {}", times(visits, "visit")))
+                of_visits("category", visits, format!("popular in {category}: in {}", sessions(visits)))
             }
-            Why::Popular { visits } => of_visits("popular", visits, format!("popular: in {}", times(visits, "visit"))),
+            Why::Popular { visits } => of_visits("popular", visits, format!("popular: in {}", sessions(visits))),
             Why::Trending { visits } => {
-                of_visits("trending", visits, format!("popular lately: in {} in all", times(visits, "visit")))
+                of_visits("trending", visits, format!("popular lately; in {} in all", sessions(visits)))
             }
         }
     }

@@ -9,7 +9,7 @@ use serde::{
     de::{DeserializeOwned, Error as _},
 };
 use tidemill_recommender::MAX_ITEM_BYTES;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     error::Error,
@@ -38,13 +38,13 @@ impl<'de> Deserialize<'de> for ItemCount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer)?.parse() {
             Ok(n @ 1..=MAX_N) => Ok(Self(n)),
-            _ => Err(D::Error::custom(format!("n must be 1 to {MAX_N}"))),
+            _ => Err(D::Error::custom(format!("must be 1 to {MAX_N}"))),
         }
     }
 }
 
 /// What is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Excluded {
     /// What the customer has bought.
@@ -60,7 +60,8 @@ pub(super) struct ShelfParameters {
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     n: ItemCount,
-    /// Of this category alone.
+    /// Of this category alone; 400 bytes at most.
+    #[param(min_length = 1, max_length = 400)]
     category: Option<String>,
 }
 
@@ -69,23 +70,27 @@ pub(super) struct ShelfParameters {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VisitParameters {
-    /// Whose visit it is.
+    /// Whose visit it is; 400 bytes at most.
+    #[param(min_length = 1, max_length = 400)]
     customer: Option<String>,
-    /// The visit's id: of somebody who is not known as a customer, or beside one.
+    /// The visit's id: of somebody who is not known as a customer, or beside one; 400 bytes
+    /// at most.
+    #[param(min_length = 1, max_length = 400)]
     session: Option<String>,
     /// What the visitor looks at, by ids with commas between them, the latest last; 50 at
-    /// most, with those of `item`. It is taken to come behind what is known of the visit.
-    /// The latest is not recommended; earlier ones may be, for visitors go back to what
-    /// they saw.
+    /// most, with those of `item`, which come behind them; 256 bytes each at most. It is
+    /// taken to come behind what is known of the visit. The latest is not recommended;
+    /// earlier ones may be, for visitors go back to what they saw.
     items: Option<String>,
     /// Items at most; 20 without it.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
     n: ItemCount,
-    /// Of this category alone.
+    /// Of this category alone; 400 bytes at most.
+    #[param(min_length = 1, max_length = 400)]
     category: Option<String>,
     /// `purchased`: without what the customer has bought lately.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     exclude: Option<Excluded>,
 }
 
@@ -106,7 +111,12 @@ impl VisitParameters {
         let (named, others): (Vec<&str>, Vec<&str>) =
             query.unwrap_or_default().split('&').partition(|part| part.starts_with("item="));
         let named: Vec<(String, String)> = parsed(&named)?;
-        Ok((parsed(&others)?, named.into_iter().map(|(_, id)| id).collect()))
+        // The others do not know it.
+        let with_item = |error| match error {
+            Error::Parameter(told) => Error::Parameter(told.replace("`items`", "`items`, `item`")),
+            error => error,
+        };
+        Ok((parsed(&others).map_err(with_item)?, named.into_iter().map(|(_, id)| id).collect()))
     }
 
     /// The visit, and what is wanted for it; and whose purchases are to be left out.
@@ -158,7 +168,20 @@ pub(super) fn item(given: &str) -> Result<String, Error> {
 
 /// The parameters of a request; unknown ones are refused.
 pub(super) fn given<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Error> {
-    query.map(|Query(given)| given).map_err(|rejection| Error::Parameter(rejection.body_text()))
+    query.map(|Query(given)| given).map_err(|rejection| Error::Parameter(in_words(&rejection)))
+}
+
+/// What is wrong with a query, without the words of the library that reads it.
+fn in_words(rejection: &QueryRejection) -> String {
+    let told = std::error::Error::source(rejection).map_or_else(|| rejection.body_text(), ToString::to_string);
+    let unknown = told.split_once("unknown field `").and_then(|(_, rest)| rest.split_once("`, "));
+    match unknown {
+        Some((name, known)) => {
+            let known = known.trim_start_matches("expected one of ").trim_start_matches("expected ");
+            format!("there is no parameter `{name}`; there are {}", known.trim_start_matches("there are "))
+        }
+        None => told,
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +202,9 @@ mod tests {
         for wrong in ["item=", "colour=red", "items=a,,b", "n=0"] {
             assert!(items(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(items("n=0"), Err("n: must be 1 to 100".into()));
+        let known = "`customer`, `session`, `items`, `item`, `n`, `category`, `exclude`";
+        assert_eq!(items("itemz=1"), Err(format!("there is no parameter `itemz`; there are {known}")));
         let many = vec!["item=a"; MAX_ITEMS + 1].join("&");
         assert!(items(&many).is_err());
     }

@@ -50,9 +50,10 @@ pub(super) async fn profile(
 /// What an erasure comes to.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ErasureAnswer {
-    /// Its number: the store keeps when it was asked for, and by which key.
+    /// Its number, higher than those of all before: the store keeps when it was asked for, and by which key.
     number: u64,
-    /// No event of theirs is learnt that was taken in before or then.
+    /// No event of theirs is learnt that was taken in before or then: ten seconds after the
+    /// call, by when every replica knows of it.
     #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
 }
@@ -61,7 +62,8 @@ pub(super) struct ErasureAnswer {
 ///
 /// What is known of the customer and of their visits is gone at once on this replica, and
 /// within a second on all others. Their events that are in the log are not learnt again,
-/// whatever starts anew. Events that are taken in later are learnt as those of anybody.
+/// whatever starts anew. Events that are taken in after `until`, which is ten seconds later,
+/// are learnt as those of anybody.
 /// The log itself keeps events for as long as it keeps any.
 #[utoipa::path(delete, path = "/v1/profiles/{customer}",
     params(("customer" = String, Path, description = "The customer's id")),
@@ -107,7 +109,7 @@ pub(super) async fn erase_session(
 async fn forget(app: &Recommender, visitor: VisitorId, by: &str) -> Result<Json<ErasureAnswer>, Error> {
     let at = app.now();
     let until = at.plus_millis(NOTHING_FOR_MILLIS);
-    let order = ErasureOrder { customer: visitor, until, at, by };
+    let order = ErasureOrder { customer: visitor, until, at, known: app.model.erasure(), by };
     let number = app.store.erase(order, app.bus.partitions().all()).await?;
     tracing::info!(number, by, "a visitor is forgotten");
     carry_out_erasures(app).await?;

@@ -48,6 +48,9 @@ pub(super) async fn recommendations(State(app): State<Arc<Recommender>>, RawQuer
 }
 
 /// What is like an item: by the visits that have both.
+///
+/// Where too little is known, the answer is filled up by the rules' fallbacks, also of an item
+/// that nothing is known of: `reason.strategy` is `similar` for what is like it alone.
 #[utoipa::path(get, path = "/v1/recommendations/similar/{item}",
     params(("item" = String, Path, description = "The item's id"), ShelfParameters),
     responses(
@@ -63,7 +66,7 @@ pub(super) async fn similar(
     Ok(answer(&app, "similar", |sources| sources.similar(&id, wanted)))
 }
 
-/// What is bought together with an item, by lift.
+/// What is bought together with an item, by lift: what is there more often than by chance.
 #[utoipa::path(get, path = "/v1/recommendations/bought-together/{item}",
     params(("item" = String, Path, description = "The item's id"), ShelfParameters),
     responses(

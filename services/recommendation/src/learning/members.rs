@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidemill_definitions::{Data, DefinitionError, Field, from_yaml};
 use tidemill_domain::{Amount, Currency, EventType, Factor};
-use tidemill_events::{EnrichedEventRef, EnrichmentRef, EventTypes};
+use tidemill_events::{EnrichedEventRef, EnrichmentRef, EventTypes, ItemFacts};
 
 use super::event::{LearntEvent, LearntItem, LearntKind, VisitorId};
 
@@ -157,7 +157,7 @@ fn text<'t>(field: &Field, event: &'t EnrichedEventRef<'_>, data: &Data<'t>) -> 
 
 fn known_item(id: String, enriched: &EnrichmentRef<'_>, place: usize) -> LearntItem {
     let Some(facts) = enriched.items.get(place) else {
-        return LearntItem { id, category: "Unknown".into(), attributes: BTreeMap::new() };
+        return LearntItem { id, category: ItemFacts::UNKNOWN_CATEGORY.into(), attributes: BTreeMap::new() };
     };
     let is_short = |(name, value): &(&str, &str)| name.len().max(value.len()) <= MAX_ATTRIBUTE_BYTES;
     let known: BTreeMap<&str, &str> = facts.product.iter().filter(is_short).collect();

@@ -7,12 +7,15 @@ use std::{
 };
 
 use tidemill_domain::Timestamp;
-use tidemill_recommender::{ChartParts, Charted};
+use tidemill_recommender::{ChartPair, ChartParts, Charted};
 
 use super::state::ModelState;
+use crate::rules::RecommendationRules;
 
 /// Items of a chart at most.
-const MOST: usize = 5_000;
+pub(super) const MOST: usize = 5_000;
+/// The same of a category: an answer has 100, and a visit may have as many that are left out.
+const MOST_OF_A_CATEGORY: usize = 500;
 /// Items that are looked at before whoever learns has a turn.
 const PART: usize = 4_096;
 /// How old charts are that whoever asks has made anew.
@@ -20,18 +23,18 @@ pub(super) const TOO_OLD: Duration = Duration::from_secs(1);
 /// For how long charts are made anew that nobody asks for any more.
 const WANTED_FOR: Duration = Duration::from_secs(10);
 
-/// Items by their popularity, all in all and lately.
+/// Items by their popularity, all in all and lately, without what the rules exclude.
 #[derive(Debug)]
 pub(crate) struct Charts {
-    popular: Vec<Charted>,
-    trending: Vec<Charted>,
-    /// Places in `popular`.
-    by_category: HashMap<String, Vec<usize>>,
+    all: ChartPair,
+    by_category: HashMap<String, ChartPair>,
 }
 
 /// The charts as they were made last.
 #[derive(Debug, Default)]
 pub(super) struct KeptCharts {
+    /// What they exclude is in no chart.
+    pub(super) rules: RecommendationRules,
     kept: Mutex<Option<(Instant, Arc<Charts>)>>,
     asked: Mutex<Option<Instant>>,
     /// Held by who makes new ones.
@@ -73,7 +76,7 @@ impl KeptCharts {
             return charts;
         }
         loop {
-            let (made, forgotten, charts) = Charts::of(state, now);
+            let (made, forgotten, charts) = Charts::make(state, &self.rules, now);
             let charts = Arc::new(charts);
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             // Who was forgotten meanwhile may be in a part that was looked at before. Later
@@ -89,38 +92,37 @@ impl KeptCharts {
 impl Charts {
     /// Looks at all items, in parts; says when it began, and how many were forgotten
     /// by then.
-    fn of(state: &RwLock<ModelState>, now: Timestamp) -> (Instant, u64, Self) {
+    fn make(state: &RwLock<ModelState>, rules: &RecommendationRules, now: Timestamp) -> (Instant, u64, Self) {
         let (made, read) = (Instant::now(), || state.read().unwrap_or_else(PoisonError::into_inner));
         let (forgotten, mut parts) = {
             let state = read();
-            (state.forgotten(), ChartParts::new(MOST, state.log_time(now)))
+            (state.forgotten(), ChartParts::new(MOST, MOST_OF_A_CATEGORY, state.log_time(now)))
         };
-        while read().index.chart_on(&mut parts, PART) {}
-        let (popular, trending) = parts.end();
-        let mut by_category: HashMap<String, Vec<usize>> = HashMap::new();
-        let state = read();
-        for (place, charted) in popular.iter().enumerate() {
-            let Some(category) = state.items.get(&charted.item).map(|item| &item.category) else { continue };
-            match by_category.get_mut(category) {
-                Some(places) => places.push(place),
-                None => drop(by_category.insert(category.clone(), vec![place])),
+        loop {
+            let state = read();
+            let category = |item: &str| {
+                let known = state.items.get(item);
+                rules.admit(known).then(|| known.map_or("", |item| &*item.category))
+            };
+            if !state.index.chart_on(&mut parts, PART, category) {
+                break;
             }
         }
-        (made, forgotten, Self { popular, trending, by_category })
+        let (all, by_category) = parts.end();
+        (made, forgotten, Self { all, by_category })
     }
 
-    /// The most popular first.
-    pub(crate) fn popular(&self) -> &[Charted] {
-        &self.popular
+    /// The most popular first; of a category, where one is named.
+    pub(crate) fn popular(&self, category: Option<&str>) -> &[Charted] {
+        self.of(category).map_or(&[], |charts| &charts.popular)
     }
 
-    /// What is popular lately.
-    pub(crate) fn trending(&self) -> &[Charted] {
-        &self.trending
+    /// What is popular lately, likewise.
+    pub(crate) fn trending(&self, category: Option<&str>) -> &[Charted] {
+        self.of(category).map_or(&[], |charts| &charts.trending)
     }
 
-    /// What is popular in a category.
-    pub(crate) fn of_category(&self, category: &str) -> impl Iterator<Item = &Charted> {
-        self.by_category.get(category).into_iter().flatten().filter_map(|place| self.popular.get(*place))
+    fn of(&self, category: Option<&str>) -> Option<&ChartPair> {
+        category.map_or(Some(&self.all), |category| self.by_category.get(category))
     }
 }

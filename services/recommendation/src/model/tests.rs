@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::RecommenderSettings;
 
-use super::*;
+use super::{charts::MOST, *};
 use crate::{
     learning::{LearntEvent, LearntKind, VisitorId},
+    rules::ShopRules,
     store::StoredPartition,
     testing::{batch, event, item},
 };
@@ -168,7 +169,7 @@ fn charts_tell_at_once_of_no_visit_that_is_found_to_be_a_forgotten_customers() {
     let secret = LearntEvent { customer: None, items: vec![item("secret", "Books", &[])], ..tie.clone() };
     model.learn(zero, &batch(1, &[secret.clone(), event(LearntKind::View, "c2", 5, &[item("p", "Books", &[])])]));
     model.erase(&[erasure("c1", 1_000)]);
-    let charted = || model.charts(now).popular().iter().map(|charted| charted.item.to_string()).collect::<Vec<_>>();
+    let charted = || model.charts(now).popular(None).iter().map(|charted| charted.item.to_string()).collect::<Vec<_>>();
     assert_eq!(charted(), ["p", "secret"]);
     model.learn(zero, &batch(2, &[tie]));
     assert_eq!(charted(), ["p"]);
@@ -198,8 +199,8 @@ fn charts_tell_at_once_of_nobody_who_is_forgotten() {
     model.learn(zero, &batch(1, &seen));
     let charted = || -> Vec<String> {
         let charts = model.charts(now);
-        assert_eq!(charts.of_category("Books").count(), charts.popular().len());
-        charts.popular().iter().map(|charted| charted.item.to_string()).collect()
+        assert_eq!(charts.popular(Some("Books")), charts.popular(None));
+        charts.popular(None).iter().map(|charted| charted.item.to_string()).collect()
     };
     assert_eq!(charted(), ["p", "secret"]);
     model.erase(&[erasure("c1", 1_000)]);
@@ -227,6 +228,31 @@ fn who_waits_to_learn_holds_up_nobody_who_answers() {
         drop(answering);
     });
     assert_eq!(model.read().index.learnt(zero), 1);
+}
+
+/// What is far behind the most popular ones of all is found where its category is asked for, and
+/// what is excluded keeps nothing out.
+#[test]
+fn charts_of_a_category_are_of_all_its_items() {
+    let rules = ShopRules::parse("r.yaml", "exclude: [{category: Hidden}]").expect("rules").standard;
+    let model = LearntModel::new(RecommenderSettings::default(), 10_000).expect("right settings").by(&rules);
+    let (zero, now) = (Partition::new(0), Timestamp::saturating_from_millis(9));
+    let view = |who: usize, what: &str, category: &str| {
+        event(LearntKind::View, &format!("c{who}"), 5, &[item(what, category, &[])])
+    };
+    let mut seen = vec![view(0, "rare", "Rare"), view(1, "book", "Books")];
+    for n in 0..=MOST {
+        let (category, what) = (if n % 2 == 0 { "Hidden" } else { "Toys" }, format!("p{n}"));
+        seen.extend([view(2 * n, &what, category), view(2 * n + 1, &what, category)]);
+    }
+    model.learn(zero, &batch(1, &seen));
+    let charts = model.charts(now);
+    for charted in [charts.popular(Some("Rare")), charts.trending(Some("Rare"))] {
+        assert_eq!(charted.iter().map(|charted| &*charted.item).collect::<Vec<_>>(), ["rare"]);
+    }
+    assert!(charts.popular(Some("Hidden")).is_empty() && charts.popular(Some("Toys")).len() > 100);
+    let last: Vec<&str> = charts.popular(None).iter().rev().take(2).map(|charted| &*charted.item).collect();
+    assert_eq!((charts.popular(None).len(), last), (MOST / 2 + 2, vec!["rare", "book"]));
 }
 
 /// A batch that is learnt in several turns is one batch for all who look at it.

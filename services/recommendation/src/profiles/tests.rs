@@ -28,6 +28,18 @@ fn it_keeps_the_latest_and_counts_the_rest() {
     assert_eq!(profile.value[&Currency::EUR].to_string(), "10.00");
 }
 
+/// Interactions with products of no known category count, and are no favourite.
+#[test]
+fn an_unknown_category_is_nobodys_favourite() {
+    let mut profile = CustomerProfile::default();
+    profile.take(&order("c", 1, &["p1", "p2"], "1"));
+    profile.take(&event(LearntKind::View, "c", 2, &[item("p3", "Books", &[("brand", "Unknown")])]));
+    let published = profile.published(&CustomerSegments::built_in().expect("they are right"));
+    let name = |name: &str| vec![ProfileName { name: name.into(), weight: 1 }];
+    assert_eq!((published.favourite_categories, published.purchases.len()), (name("Books"), 2));
+    assert_eq!(published.favourite_brands, name("Unknown"), "what a shop calls a brand is one");
+}
+
 #[test]
 fn partitions_add_up_and_nothing_grows_without_end() {
     let (mut whole, mut left, mut right) = <(CustomerProfile, CustomerProfile, CustomerProfile)>::default();

@@ -116,6 +116,26 @@ fn a_new_visitor_gets_what_is_popular_and_never_nothing() {
 }
 
 #[test]
+fn products_of_no_known_category_have_none_in_common() {
+    let mut shop = Shop::new();
+    let [junk, other] = ["junk", "other"].map(|id| item(id, ItemFacts::UNKNOWN_CATEGORY, &[]));
+    shop.views(0..9, &[item("book", "Books", &[])]).views(10..12, &[junk]).did(LearntKind::View, "c", &[other]);
+    let rules = rules("fallbacks: [category, popular]");
+    let expected = [("book".to_owned(), Why::Popular { visits: 9 }), ("junk".to_owned(), Why::Popular { visits: 2 })];
+    let of_visit = shop.ask(&rules, |sources| sources.for_visit(&of("c"), some(5)));
+    let like_it = shop.ask(&rules, |sources| sources.similar("other", some(5)));
+    for found in [of_visit, like_it] {
+        assert_eq!(found.into_iter().map(|found| (found.item, found.why)).collect::<Vec<_>>(), expected);
+    }
+    let only = ListWanted { category: Some(ItemFacts::UNKNOWN_CATEGORY.into()), ..some(5) };
+    assert_eq!(
+        ids(&shop.ask(&rules, |sources| sources.popular(only))),
+        ["junk", "other"],
+        "who asks for them gets them"
+    );
+}
+
+#[test]
 fn rules_exclude_prefer_and_spread() {
     let mut shop = Shop::new();
     for (n, category, attributes) in [

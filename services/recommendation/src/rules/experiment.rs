@@ -3,18 +3,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::num::NonZeroUsize;
-
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::standard::{FallbackKind, MAX_LISTED, RecommendationRules, VisitStrategy, WrittenBoost, boosts, twice};
+use super::{
+    standard::{FallbackKind, MAX_LISTED, RecommendationRules, VisitStrategy, WrittenBoost, boosts, twice},
+    whole_number::{MostOfCategory, VariantShare, WHOLE},
+};
 use crate::learning::VisitorId;
 
 /// Variants of an experiment.
 const VARIANTS: std::ops::RangeInclusive<usize> = 2..=10;
-/// All shares together.
-const WHOLE: u16 = 100;
 /// Bytes of a name: it becomes a dimension of metrics.
 const MAX_NAME: usize = 64;
 
@@ -30,9 +29,9 @@ pub(super) struct WrittenExperiment {
 #[serde(deny_unknown_fields)]
 struct WrittenVariant {
     name: String,
-    share: u16,
+    share: VariantShare,
     boost: Option<Vec<WrittenBoost>>,
-    most_of_a_category: Option<NonZeroUsize>,
+    most_of_a_category: Option<MostOfCategory>,
     strategy: Option<VisitStrategy>,
     fallbacks: Option<Vec<FallbackKind>>,
 }
@@ -108,12 +107,10 @@ impl Experiment {
 
 impl RulesVariant {
     fn new(written: WrittenVariant, standard: &RecommendationRules) -> Result<Self, String> {
-        let WrittenVariant { name, share, boost, most_of_a_category, strategy, fallbacks } = written;
+        let WrittenVariant { name, share: VariantShare(share), boost, most_of_a_category, strategy, fallbacks } =
+            written;
         check_name(&name)?;
         let wrong = |reason: String| format!("variant `{name}`: {reason}");
-        if !(1..WHOLE).contains(&share) {
-            return Err(wrong(format!("a share is 1 to {}", WHOLE - 1)));
-        }
         let mut rules = standard.clone();
         if let Some(boost) = boost {
             if boost.len() > MAX_LISTED {
@@ -127,7 +124,7 @@ impl RulesVariant {
             }
             rules.fallbacks = fallbacks;
         }
-        rules.most_of_a_category = most_of_a_category.or(rules.most_of_a_category);
+        rules.most_of_a_category = most_of_a_category.map(|most| most.0).or(rules.most_of_a_category);
         rules.strategy = strategy.unwrap_or(rules.strategy);
         Ok(Self { name, share, rules })
     }

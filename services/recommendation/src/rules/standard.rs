@@ -83,7 +83,7 @@ impl ItemCondition {
 }
 
 /// The rules of a list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct RecommendationRules {
     pub(super) exclude: Vec<ItemCondition>,
     pub(super) boost: Vec<(ItemCondition, f64)>,

@@ -40,10 +40,29 @@ fn a_wrong_rule_is_refused_with_file_and_line() {
         ("fallbacks: [random]\n", "r.yaml:1: "),
         ("fallbacks: [popular, popular]\n", "r.yaml:1: `fallbacks` names one twice"),
         ("fallbacks:\n  - popular\n  - category\n  - popular\n", "r.yaml:4: `fallbacks` names one twice"),
-        ("most_of_a_category: 0\n", "r.yaml:1: "),
+        (
+            "most_of_a_category: 0\n",
+            "r.yaml:1: most_of_a_category: invalid value: integer `0`, expected a whole number of 1 or more",
+        ),
         ("exclude: []\nhide: []\n", "r.yaml:"),
     ] {
         let error = ShopRules::parse("r.yaml", yaml).expect_err(yaml).to_string();
         assert!(error.starts_with(told), "{error}");
+    }
+}
+
+#[test]
+fn a_file_without_any_rule_is_refused() {
+    let folder = tidemill_testkit::tempdir();
+    let file = folder.path().join("r.yaml");
+    for (yaml, is_right) in [
+        ("", false),
+        ("---\n# exclude: []\n\n", false),
+        ("\u{feff}", false),
+        ("exclude: []\n", true),
+        ("\u{feff}exclude: []\n", true),
+    ] {
+        std::fs::write(&file, yaml).expect("writes");
+        assert_eq!(ShopRules::load(Some(&file)).is_ok(), is_right, "{yaml:?}");
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct ErasureOrder<'a> {
     /// No event is learnt that was taken in before or then.
     pub(crate) until: Timestamp,
     pub(crate) at: Timestamp,
+    /// The last erasure that the asked replica knows of: the store may have lost it.
+    pub(crate) known: u64,
     /// The name of the key by which it was asked for.
     pub(crate) by: &'a str,
 }
@@ -100,7 +102,7 @@ pub(super) struct ErasureRow<'a> {
 }
 
 async fn write(transaction: &mut Transaction<'_, Any>, order: ErasureOrder<'_>) -> Result<u64, Error> {
-    let number = next_number(transaction).await?;
+    let number = next_number(transaction, order.at).await?.max(order.known.saturating_add(1));
     let customer = order.customer.0.to_vec();
     let sql = "SELECT visit FROM visits WHERE customer = $1 ORDER BY seen_at DESC LIMIT $2";
     let query = sqlx::query(sql).bind(customer.clone()).bind(MAX_VISITS);
@@ -119,10 +121,13 @@ async fn write(transaction: &mut Transaction<'_, Any>, order: ErasureOrder<'_>) 
     Ok(number)
 }
 
-/// The number behind all that are stored. Nobody else may write erasures meanwhile.
-pub(super) async fn next_number(connection: &mut AnyConnection) -> Result<u64, Error> {
+/// The number behind all that are stored, and at least the time in milliseconds: a store that
+/// was restored from a backup gives no number again that replicas and pages know already.
+/// Nobody else may write erasures meanwhile.
+pub(super) async fn next_number(connection: &mut AnyConnection, now: Timestamp) -> Result<u64, Error> {
     let query = sqlx::query("SELECT COALESCE(MAX(number), 0) + 1 FROM erasures");
-    Ok(unsigned(&query.fetch_one(connection).await.map_err(StoreError::from)?, 0)?)
+    let next = unsigned(&query.fetch_one(connection).await.map_err(StoreError::from)?, 0)?;
+    Ok(next.max(u64::try_from(now.millis()).unwrap_or_default()))
 }
 
 pub(super) async fn insert(connection: &mut AnyConnection, rows: &[ErasureRow<'_>]) -> Result<(), Error> {

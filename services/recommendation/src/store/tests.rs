@@ -51,6 +51,7 @@ on_each_database! {
     pages_take_the_place_of_the_journal,
     who_is_forgotten_is_kept_no_more,
     a_product_is_written_where_something_else_is_told,
+    a_restored_store_gives_no_number_of_an_erasure_again,
     what_is_old_goes,
     what_changed_is_told_once_and_again_after_a_crash,
     any_text_is_held,
@@ -85,7 +86,7 @@ async fn profile(store: &Store, customer: &str) -> Option<CustomerProfile> {
 
 pub(super) async fn erase(store: &Store, customer: &str, until: i64) -> u64 {
     let customer = VisitorId::customer(customer);
-    let order = ErasureOrder { customer, until: at(until), at: at(7), by: "key" };
+    let order = ErasureOrder { customer, until: at(until), at: at(7), known: 0, by: "key" };
     store.erase(order, [ZERO, ONE].into_iter()).await.expect("erases")
 }
 
@@ -160,13 +161,13 @@ async fn who_is_forgotten_is_kept_no_more(url: &str) {
     let mut visited = view(3, "c", "p");
     visited.events[0].session = Some(VisitorId::session("v"));
     store.keep(&claim, &step(0, &[visited, view(4, "other", "p")]), at(7)).await.expect("keeps");
-    assert_eq!(erase(&store, "c", 1_000).await, 1);
-    assert_eq!(erase(&store, "nobody", 1_000).await, 2);
+    assert_eq!(erase(&store, "c", 1_000).await, 7, "by the time");
+    assert_eq!(erase(&store, "nobody", 1_000).await, 8);
     let erasures = store.erasures(0).await.expect("reads");
     let who: Vec<(u64, VisitorId)> = erasures.iter().map(|erasure| (erasure.number, erasure.visitor)).collect();
     assert_eq!(who.len(), 3, "the visit is forgotten with its customer");
-    assert!(who.contains(&(1, VisitorId::customer("c"))) && who.contains(&(1, VisitorId::session("v"))));
-    assert_eq!(store.erasures(1).await.expect("reads").len(), 1);
+    assert!(who.contains(&(7, VisitorId::customer("c"))) && who.contains(&(7, VisitorId::session("v"))));
+    assert_eq!(store.erasures(7).await.expect("reads").len(), 1);
     assert!(profile(&store, "c").await.is_none() && profile(&store, "other").await.is_some());
     // Taken in at 1,000: forgotten. A millisecond later: somebody like any other.
     let later = LearntBatch { ingested_at: at(1_001), ..view(8, "c", "later") };
@@ -217,6 +218,27 @@ async fn a_product_is_written_where_something_else_is_told(url: &str) {
     assert_eq!(known().await, (9, "Toys".to_owned()));
 }
 
+/// Replicas, and pages that are stored, know erasures by the last number.
+async fn a_restored_store_gives_no_number_of_an_erasure_again(url: &str) {
+    let store = open(url).await;
+    let lost = erase(&store, "a", 1_000).await;
+    let lose = async || {
+        let deleted = sqlx::query("DELETE FROM erasures").execute(store.database.writer()).await;
+        assert_eq!(deleted.expect("deletes").rows_affected(), 1);
+    };
+    let ask = async |at_millis, known| {
+        let customer = VisitorId::customer("b");
+        let order = ErasureOrder { customer, until: at(1_000), at: at(at_millis), known, by: "key" };
+        store.erase(order, [ZERO, ONE].into_iter()).await.expect("erases")
+    };
+    lose().await;
+    let later = ask(8, 0).await;
+    assert!(later > lost, "by the time");
+    assert_eq!(store.erasures(lost).await.expect("reads").len(), 1, "whoever knows the lost one hears of it");
+    lose().await;
+    assert!(ask(1, later).await > later, "whatever the clock says, by what the asked replica knows");
+}
+
 async fn what_is_old_goes(url: &str) {
     let store = open(url).await;
     let claim = store.claim(ZERO).await.expect("claims");
@@ -238,7 +260,7 @@ async fn what_is_old_goes(url: &str) {
     assert_eq!(store.erasures(0).await.expect("reads").len(), 2);
     store.prune_erasures(at(8)).await.expect("prunes");
     assert_eq!(store.erasures(0).await.expect("reads").len(), 1, "numbers go on");
-    assert_eq!(erase(&store, "c", 1).await, 3);
+    assert_eq!(erase(&store, "c", 1).await, 9);
 }
 
 async fn what_changed_is_told_once_and_again_after_a_crash(url: &str) {
@@ -272,9 +294,9 @@ async fn what_changed_is_told_once_and_again_after_a_crash(url: &str) {
     assert_eq!(store.published(ZERO).await.expect("reads"), again, "it is another's");
     store.note_published(&newer, &PublishedTo { changed: 8, ..to }).await.expect("writes");
     assert!(changed(&store.published(ZERO).await.expect("reads"), 9).await.is_empty());
-    assert_eq!((erase(&store, "a", 9).await, erase(&store, "b", 9).await), (1, 2));
-    assert_eq!(store.erased_customers(1, 9).await.expect("reads"), [(2, VisitorId::customer("b"))]);
-    assert_eq!(store.erased_customers(0, 1).await.expect("reads"), [(1, VisitorId::customer("a"))]);
+    assert_eq!((erase(&store, "a", 9).await, erase(&store, "b", 9).await), (7, 8));
+    assert_eq!(store.erased_customers(7, 9).await.expect("reads"), [(8, VisitorId::customer("b"))]);
+    assert_eq!(store.erased_customers(0, 1).await.expect("reads"), [(7, VisitorId::customer("a"))]);
 }
 
 async fn any_text_is_held(url: &str) {

@@ -38,7 +38,7 @@ pub(super) async fn forget(
     let turn = sqlx::query("UPDATE erasure_turns SET turn = turn + 1").execute(&mut *connection).await;
     turn.map_err(StoreError::from)?;
     let asked_by = asked_by(connection, &found).await?;
-    let number = erasures::next_number(connection).await?;
+    let number = erasures::next_number(connection, now).await?;
     let row = |(visit, tie): (&VisitorId, &VisitTie)| {
         let until = now.plus_millis(NOTHING_FOR_MILLIS).max(tie.until);
         let by = asked_by.get(&(tie.customer, tie.until)).map_or("", String::as_str);

@@ -42,7 +42,10 @@ impl Proportion {
         let middle = (share + square / (2.0 * self.all)) / whole;
         let variance = share * (1.0 - share) / self.all + square / (4.0 * self.all * self.all);
         let half = Z / whole * variance.sqrt();
-        ProportionInterval { low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
+        // Of none and of all the bounds are exact, which rounding would miss.
+        let low = if self.some <= 0.0 { 0.0 } else { (middle - half).max(0.0) };
+        let high = if self.some >= self.all { 1.0 } else { (middle + half).min(1.0) };
+        ProportionInterval { low, high }
     }
 
     /// Newcombe's interval of this less the other, made of the two score intervals.
@@ -98,6 +101,13 @@ mod tests {
         ] {
             let interval = of(own.0, own.1).difference_interval(of(other.0, other.1));
             assert_eq!(rounded(interval), published, "{own:?} less {other:?}");
+        }
+    }
+
+    #[test]
+    fn bounds_of_none_and_of_all_are_exact() {
+        for all in 1..2_000 {
+            assert_eq!((of(0, all).interval().low, of(all, all).interval().high), (0.0, 1.0), "{all}");
         }
     }
 

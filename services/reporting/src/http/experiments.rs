@@ -39,7 +39,8 @@ pub(super) struct ExperimentParameters {
 ///
 /// Click-through of each variant, by the metric `recommendation_metrics`, with the interval
 /// in which it lies with 95 % confidence; and how much higher it is than the control's. The
-/// intervals take impressions for independent of each other.
+/// intervals take impressions for independent of each other. An experiment of which nothing
+/// was shown has no variants.
 #[utoipa::path(get, path = "/v1/experiments/{name}",
     params(("name" = String, Path, description = "The experiment's name"), ExperimentParameters),
     responses(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use url::Url;
 
 use super::REPORTING;
@@ -20,7 +20,8 @@ pub enum RecommendCommand {
     /// Measure how good recommendations are on a file of sessions
     #[command(after_help = "A line of a file is a session, an item and a time, behind a header: SessionId, ItemId, \
         Time, or session_id,\nitem, timestamp and the like. Tabs, commas or semicolons separate. A time is seconds \
-        since 1970 or RFC 3339.\nFiles that end in .zst are inflated.\n\nEach event of a test session after its first \
+        or\nmilliseconds since 1970, RFC 3339, or the like without a zone (UTC): 2010-12-01 08:26:00.\n\
+        Files that end in .zst are inflated.\n\nEach event of a test session after its first \
         is predicted from those before it, by the index and by three\nbaselines. docs/recommendation.md explains the \
         figures.\n\nExamples:\n  \
         tidemill recommend evaluate train.txt --test test.txt --protocol session-rec\n  \
@@ -31,7 +32,8 @@ pub enum RecommendCommand {
     Evaluate(EvaluateArguments),
     /// Compare the variants of an experiment by what was shown and clicked
     #[command(after_help = "Click-through of each variant, and how much higher it is than the control's, with the \
-        intervals in which these\nlie with 95 % confidence. docs/recommendation.md explains experiments.\n\nExamples:\n  \
+        intervals in which these\nlie with 95 % confidence; differences in percentage points. docs/recommendation.md explains \
+        experiments.\n\nExamples:\n  \
         tidemill recommend experiment order-of-fallbacks\n  \
         tidemill recommend experiment order-of-fallbacks --control popular-first --from 2026-11-01\n  \
         tidemill recommend experiment order-of-fallbacks --json | jq '.differences[].significant'")]
@@ -65,11 +67,12 @@ pub struct ExperimentArguments {
 
 /// `tidemill recommend evaluate`
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("predicted").args(["test", "split"]).required(true)))]
 pub struct EvaluateArguments {
     /// File of the sessions to learn from
     pub train: Option<PathBuf>,
     /// File of the sessions to predict
-    #[arg(long, value_name = "FILE", conflicts_with = "split", required_unless_present = "split")]
+    #[arg(long, value_name = "FILE")]
     pub test: Option<PathBuf>,
     /// Predict the sessions of the last days of TRAIN instead, from all before
     /// [without N: 1]
@@ -170,8 +173,10 @@ mod tests {
         ] {
             assert_eq!(split(arguments), expected(last_days), "{arguments}");
         }
+        let told = split("a.csv").expect_err("nothing is to be predicted");
+        assert!(told.contains("--test <FILE>|--split <last-days[=N]>"), "{told}");
         for wrong in [
-            "a.csv",
+            "",
             "--split last-days=7",
             "a.csv --split last-days=0",
             "a.csv --split last-dayss",

@@ -32,6 +32,7 @@ pub(crate) async fn recommend(arguments: RecommendArguments) -> Ended {
 fn run(arguments: &EvaluateArguments) -> Ended {
     let start = Instant::now();
     let settings = settings(arguments.settings.as_deref())?;
+    arguments.plot.as_deref().map_or(Ok(()), can_be_written)?;
     let (catalogue, train, test) = read(arguments)?;
     let total = cases(&test.visits);
     if total == 0 {
@@ -44,10 +45,22 @@ fn run(arguments: &EvaluateArguments) -> Ended {
     let bar = progress::bar("predicted", total * 4);
     let report = evaluate(&train.visits, &test.visits, &catalogue, &settings, || bar.inc(1))?;
     bar.finish_and_clear();
+    let ended = tell(&report, arguments.json, start.elapsed().as_secs_f64())?;
     if let Some(path) = &arguments.plot {
-        fs::write(path, plot(&report)).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file = arguments.test.as_deref().unwrap_or(&arguments.split()?.train).display().to_string();
+        fs::write(path, plot(&report, &file)).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    tell(&report, arguments.json, start.elapsed().as_secs_f64())
+    Ok(ended)
+}
+
+/// Tells before a long run what can be told then.
+fn can_be_written(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (folder.is_dir(), path.is_dir()) {
+        (true, false) => Ok(()),
+        (_, true) => Err(format!("{}: is a folder", path.display())),
+        (false, _) => Err(format!("{}: the folder is not there", path.display())),
+    }
 }
 
 fn tell(report: &EvaluationReport, json: bool, seconds: f64) -> Ended {
@@ -90,8 +103,11 @@ fn tell(report: &EvaluationReport, json: bool, seconds: f64) -> Ended {
 fn settings(path: Option<&Path>) -> Result<RecommenderSettings, Box<dyn Error>> {
     let Some(path) = path else { return Ok(RecommenderSettings::default()) };
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let settings: RecommenderSettings =
-        toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let settings: RecommenderSettings = toml::from_str(&text).map_err(|error| {
+        // Its own text has several lines, and a picture of the place.
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        format!("{}:{line}: {}", path.display(), error.message().trim().replace('\n', ", "))
+    })?;
     settings.validate().map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(settings)
 }

@@ -113,10 +113,10 @@ fn told(changes: &BTreeSet<Defines>, members: &BTreeSet<SuiteMember>, pause: Dur
     let changed = list(changes.iter().map(|defines| defines.name()).collect());
     match (changed.as_str(), members.is_empty()) {
         ("", _) => "the definitions are as they were again".into(),
-        (changed, true) => format!("{changed} changed, and hold from now on"),
+        (changed, true) => format!("changed, and in force from now on: {changed}"),
         (changed, false) => {
             let members = list(members.iter().map(|member| member.name()).collect());
-            format!("{changed} changed, and hold from now on; {members} paused for {:.1} s", pause.as_secs_f64())
+            format!("changed, and in force from now on: {changed}; {members} paused for {:.1} s", pause.as_secs_f64())
         }
     }
 }

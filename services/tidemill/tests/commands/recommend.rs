@@ -60,7 +60,12 @@ async fn recommendations_are_measured_on_files() {
     let (code, _, stderr) = evaluate(&[&train, "--test", &test]).await;
     assert_eq!(code, Some(1));
     assert!(stderr.contains("line 3: time \"soon\""), "{stderr}");
+    let (code, _, stderr) = evaluate(&[&all, "--split", "last-days=3", "--plot", &path("none/plot.svg")]).await;
+    assert!(code == Some(1) && stderr.contains("plot.svg: the folder is not there"), "{stderr}");
     let settings = path("settings.toml");
+    fs::write(&settings, "sample = 9\nneighbors = 3\n").expect("writes");
+    let (_, _, stderr) = evaluate(&[&all, "--split", "last-days=3", "--settings", &settings]).await;
+    assert!(stderr.contains("settings.toml:2: unknown field `neighbors`") && !stderr.contains("\\n"), "{stderr}");
     fs::write(&settings, "neighbours = 0\n").expect("writes");
     let (code, _, stderr) = evaluate(&[&all, "--split", "last-days=3", "--settings", &settings]).await;
     assert!(code == Some(1) && stderr.contains("neighbours must be 1 to 100000"), "{stderr}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::session_file::{Visit, Visited};
+use super::session_file::{ItemNumbers, Visit, Visited};
 
 /// Something that predicts.
 pub(crate) trait Model {
@@ -10,14 +10,14 @@ pub(crate) trait Model {
     fn predict(&mut self, so_far: &[Visited], n: usize) -> Vec<u32>;
 }
 
-/// The items that occur most, for everybody.
+/// The items that occur most, for everybody; where that is equal by their ids.
 pub(crate) struct Popularity(Vec<u32>);
 
 impl Popularity {
-    pub(crate) fn of(counts: &[u64]) -> Self {
+    pub(crate) fn of(counts: &[u64], catalogue: &ItemNumbers) -> Self {
         let items = (0_u32..).zip(counts).filter(|(_, count)| **count > 0).map(|(item, _)| item);
         let mut items: Vec<u32> = items.collect();
-        items.sort_by_key(|&item| std::cmp::Reverse(counts[item as usize]));
+        items.sort_by_key(|&item| (std::cmp::Reverse(counts[item as usize]), catalogue.name(item)));
         Self(items)
     }
 }
@@ -38,10 +38,11 @@ pub(crate) enum Pairing {
     Rules,
 }
 
-/// The items that belong to the latest one.
+/// The items that belong to the latest one, the most first; where that is equal by their ids.
 pub(crate) struct PairedItems<'a> {
     pairing: Pairing,
     train: &'a [Visit],
+    catalogue: &'a ItemNumbers,
     /// The sessions of each item, each once.
     sessions: Vec<Vec<u32>>,
     /// What belongs to an item that was asked for.
@@ -49,8 +50,8 @@ pub(crate) struct PairedItems<'a> {
 }
 
 impl<'a> PairedItems<'a> {
-    pub(crate) fn of(pairing: Pairing, train: &'a [Visit], items: usize) -> Self {
-        let mut sessions: Vec<Vec<u32>> = vec![Vec::new(); items];
+    pub(crate) fn of(pairing: Pairing, train: &'a [Visit], catalogue: &'a ItemNumbers) -> Self {
+        let mut sessions: Vec<Vec<u32>> = vec![Vec::new(); catalogue.len()];
         for (number, visit) in (0_u32..).zip(train) {
             for event in &visit.events {
                 let of_item = &mut sessions[event.item as usize];
@@ -59,7 +60,7 @@ impl<'a> PairedItems<'a> {
                 }
             }
         }
-        Self { pairing, train, sessions, known: HashMap::new() }
+        Self { pairing, train, catalogue, sessions, known: HashMap::new() }
     }
 
     fn belonging(&self, item: u32, n: usize) -> Vec<u32> {
@@ -76,7 +77,8 @@ impl<'a> PairedItems<'a> {
             Pairing::Cosine => both as f64 / (with(item) * with(other)).sqrt(),
         };
         let mut scored: Vec<(f64, u32)> = both.into_iter().map(|(other, both)| (score(other, both), other)).collect();
-        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let name = |item: u32| self.catalogue.name(item);
+        scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| name(a.1).cmp(name(b.1))));
         scored.into_iter().take(n).map(|(_, item)| item).collect()
     }
 }

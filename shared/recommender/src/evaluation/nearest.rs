@@ -29,7 +29,7 @@ pub(crate) struct Nearest<'a> {
 }
 
 impl<'a> Nearest<'a> {
-    /// Learns all events by their time. The sessions are those of the file,
+    /// Learns all events by their time; those at the same time by session. The sessions are those of the file,
     /// whatever breaks they have, and nothing is too old to be kept.
     pub(crate) fn learn(
         train: &[Visit],

@@ -4,16 +4,17 @@ use std::fmt::Write;
 
 use super::report::{EvaluationReport, ModelReport};
 
-const COLOURS: [&str; 4] = ["#0f766e", "#94a3b8", "#64748b", "#475569"];
+pub(super) const COLOURS: [&str; 4] = ["#0f766e", "#94a3b8", "#b45309", "#1d4ed8"];
 const HEIGHT: f64 = 220.0;
 const BAR: f64 = 34.0;
 
 /// A figure of a model.
 type FigureOf = fn(&ModelReport) -> f64;
 
-/// A bar chart as SVG: HR, MRR, NDCG, coverage and popularity bias of each model.
+/// A bar chart as SVG: HR, MRR, NDCG, coverage and popularity bias of each model, under a
+/// heading with the name of the file.
 #[must_use]
-pub fn plot(report: &EvaluationReport) -> String {
+pub fn plot(report: &EvaluationReport, file: &str) -> String {
     let groups: [(&str, FigureOf); 5] = [
         ("HR@20", |model| model.figures.hit_rate),
         ("MRR@20", |model| model.figures.reciprocal_rank),
@@ -24,13 +25,15 @@ pub fn plot(report: &EvaluationReport) -> String {
     let group_width = report.models.len() as f64 * BAR + 30.0;
     let width = 40.0 + group_width * groups.len() as f64;
     let mut svg = String::new();
+    let file = file.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let heading = format!("{} cases of {file}", report.cases);
     // Writing to a string does not fail.
     let _ = writeln!(
         svg,
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 320" font-family="sans-serif" font-size="11">
-<title>Recommendations of {} cases</title>
-<rect width="{width}" height="320" fill="#ffffff"/>"##,
-        report.cases
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -24 {width} 344" font-family="sans-serif" font-size="11">
+<title>{heading}</title>
+<rect y="-24" width="{width}" height="344" fill="#ffffff"/>
+<text x="40" y="-4" font-size="13" font-weight="bold">{heading}</text>"##
     );
     for (number, model) in report.models.iter().enumerate() {
         let (x, colour) = (40.0 + 170.0 * number as f64, COLOURS[number % COLOURS.len()]);

@@ -35,9 +35,9 @@ pub fn evaluate(
     let mut counts = vec![0_u64; catalogue.len()];
     train.iter().flat_map(|visit| &visit.events).for_each(|event| counts[event.item as usize] += 1);
     let mut nearest = Nearest::learn(train, catalogue, settings)?;
-    let mut popularity = Popularity::of(&counts);
-    let mut cosine = PairedItems::of(Pairing::Cosine, train, catalogue.len());
-    let mut rules = PairedItems::of(Pairing::Rules, train, catalogue.len());
+    let mut popularity = Popularity::of(&counts, catalogue);
+    let mut cosine = PairedItems::of(Pairing::Cosine, train, catalogue);
+    let mut rules = PairedItems::of(Pairing::Rules, train, catalogue);
     let models: [(&'static str, &mut dyn Model); 4] = [
         ("nearest sessions", &mut nearest),
         ("popularity", &mut popularity),

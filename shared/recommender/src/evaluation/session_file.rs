@@ -103,6 +103,14 @@ pub enum SessionFileError {
         /// What it may be called.
         expected: String,
     },
+    /// The header has several columns that may be meant.
+    #[error("line 1: {count} columns may be the {what}: rename all but one, or name it by --{what}-column")]
+    Columns {
+        /// Which one.
+        what: &'static str,
+        /// How many.
+        count: usize,
+    },
     /// A value is missing or wrong.
     #[error("line {line}: {what} \"{value}\" {why}")]
     Value {
@@ -120,7 +128,7 @@ pub enum SessionFileError {
     Empty,
 }
 
-/// The sessions of a file, in the order in which they first occur.
+/// The sessions of a file, by their ids: the order of its rows makes no difference.
 #[derive(Debug, Clone, Default)]
 pub struct SessionFile {
     /// The sessions.
@@ -130,7 +138,7 @@ pub struct SessionFile {
 impl SessionFile {
     /// Reads a file: tabs, commas or semicolons separate, whichever the header
     /// has most of. Times are seconds since 1970, whole or not, milliseconds if they are
-    /// above 10^11, or RFC 3339.
+    /// above 10^11, RFC 3339, or the like without a zone, such as `2010-12-01 08:26`: UTC.
     ///
     /// # Errors
     /// With the line, if something is wrong. Nothing is passed over.
@@ -141,7 +149,7 @@ impl SessionFile {
     ) -> Result<Self, SessionFileError> {
         let (mut rows, places) = open(input, columns)?;
         let mut numbers: HashMap<String, usize> = HashMap::new();
-        let mut visits: Vec<Visit> = Vec::new();
+        let mut visits: Vec<(String, Visit)> = Vec::new();
         let mut row = csv::StringRecord::new();
         while rows.read_record(&mut row).map_err(unreadable)? {
             let line = row.position().map_or(0, csv::Position::line);
@@ -156,15 +164,17 @@ impl SessionFile {
                 line,
                 what: "time",
                 value: time.chars().take(60).collect(),
-                why: "is neither seconds since 1970 nor RFC 3339",
+                why: "is neither seconds since 1970 nor a time such as 2010-12-01T08:26:00Z or 2010-12-01 08:26",
             })?;
             let number = numbers.get(session).copied().unwrap_or_else(|| {
                 numbers.insert(session.to_owned(), visits.len());
-                visits.push(Visit::default());
+                visits.push((session.to_owned(), Visit::default()));
                 visits.len() - 1
             });
-            visits[number].events.push(Visited { item: catalogue.number(item), at });
+            visits[number].1.events.push(Visited { item: catalogue.number(item), at });
         }
+        visits.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut visits: Vec<Visit> = visits.into_iter().map(|(_, visit)| visit).collect();
         visits.iter_mut().for_each(|visit| visit.events.sort_by_key(|event| event.at));
         if visits.is_empty() { Err(SessionFileError::Empty) } else { Ok(Self { visits }) }
     }
@@ -211,11 +221,16 @@ fn place(
         Some(named) => name == named,
         None => usual.contains(&name.to_lowercase().replace(['_', '-', ' '], "").as_str()),
     };
-    header.iter().position(is).ok_or_else(|| SessionFileError::Column {
-        what,
-        header: header.join(", ").chars().take(200).collect(),
-        expected: named.map_or_else(|| usual.join(" or "), str::to_owned),
-    })
+    let places: Vec<usize> = (0..header.len()).filter(|&place| is(&header[place])).collect();
+    match places[..] {
+        [place] => Ok(place),
+        [] => Err(SessionFileError::Column {
+            what,
+            header: header.join(", ").chars().take(200).collect(),
+            expected: named.map_or_else(|| usual.join(" or "), str::to_owned),
+        }),
+        _ => Err(SessionFileError::Columns { what, count: places.len() }),
+    }
 }
 
 fn unreadable(error: csv::Error) -> SessionFileError {
@@ -231,10 +246,17 @@ fn unreadable(error: csv::Error) -> SessionFileError {
 }
 
 fn read_time(text: &str) -> Option<Timestamp> {
-    let Ok(number) = text.parse::<f64>() else { return text.parse().ok() };
-    let millis = if number.abs() > 1e11 { number } else { number * 1000.0 };
+    let Ok(number) = text.parse::<f64>() else { return text.parse().ok().or_else(|| without_zone(text)) };
+    let millis = if number > 1e11 { number } else { number * 1000.0 };
     #[allow(clippy::cast_possible_truncation, reason = "checked to be within a timestamp's range")]
-    (millis.is_finite() && millis.abs() < 2.5e14).then(|| Timestamp::saturating_from_millis(millis.round() as i64))
+    (0.0..2.5e14).contains(&millis).then(|| Timestamp::saturating_from_millis(millis.round() as i64))
+}
+
+/// A day and a time of day, with seconds or without.
+fn without_zone(text: &str) -> Option<Timestamp> {
+    let (day, time) = text.split_once([' ', 'T'])?;
+    let seconds = if time.len() == "08:26".len() { ":00" } else { "" };
+    format!("{day}T{time}{seconds}Z").parse().ok()
 }
 
 /// The sessions that ended within the last `days` days of the file are to be

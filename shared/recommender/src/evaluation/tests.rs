@@ -1,7 +1,18 @@
 //! Files of sessions, and a run over a small one.
 
-use super::{ItemNumbers, SessionColumns, SessionFile, SessionFileError, evaluate, plot, split_last_days};
+use proptest::prelude::*;
+
+use super::{
+    ItemNumbers, ModelFigures, SessionColumns, SessionFile, SessionFileError, evaluate, plot, plot::COLOURS,
+    split_last_days,
+};
 use crate::settings::RecommenderSettings;
+
+/// A file of these rows.
+fn file(rows: &[String], items: &mut ItemNumbers) -> SessionFile {
+    let text = format!("session,item,time\n{}", rows.concat());
+    SessionFile::read(text.as_bytes(), &SessionColumns::default(), items).expect("reads")
+}
 
 fn read(text: &str) -> Result<(SessionFile, ItemNumbers), SessionFileError> {
     let mut items = ItemNumbers::default();
@@ -25,6 +36,7 @@ fn files_are_read_whatever_separates_and_however_columns_are_called() {
         "SessionId\tItemId\tTime\n1\tb\t2.0\n1\ta\t1.5\n2\ta\t3\n",
         "session_id,item_id,timestamp\n1,b,2\n1,a,1.5\n2,a,3.0\n",
         "\u{feff}Time;Session;More;Item\r\n2;1;;b\r\n1.5;1;;a\r\n3;2;x;a\r\n",
+        "sessionid,itemid,ts\n1,b,1970-01-01 00:00:02\n1,a,1970-01-01T00:00:01.5\n2,a,1970-01-01 00:00:03\n",
         "sessionid,itemid,ts\n1,\"b\",1970-01-01T00:00:02Z\n1,a,1970-01-01T00:00:01.5Z\n2,a,1970-01-01T01:00:03+01:00\n",
     ] {
         assert_eq!(rows(text), expected, "{text}");
@@ -41,11 +53,18 @@ fn what_is_wrong_with_a_file_is_told_with_the_line() {
         ("session,item,time\n", "there are no rows"),
         ("session,item,time\n1,a,1\n1,a\n", "line 3: it has 2 columns, and the header 3"),
         ("session,item,time\n1,a,1\n1,,2\n", "line 3: item \"\" is missing"),
-        ("session,item,time\n1,a,noon\n", "line 2: time \"noon\" is neither seconds since 1970 nor RFC 3339"),
-        ("session,item,time\n1,a,NaN\n", "line 2: time \"NaN\" is neither seconds since 1970 nor RFC 3339"),
+        (
+            "session,item,Item_id,time\n",
+            "line 1: 2 columns may be the item: rename all but one, or name it by --item-column",
+        ),
     ] {
         assert_eq!(read(text).expect_err(text).to_string(), expected);
     }
+    for time in ["noon", "NaN", "-5", "12/1/2010 8:26", "2010-12-01", "2010-12-01 8"] {
+        let error = read(&format!("session,item,time\n1,a,{time}\n")).expect_err(time).to_string();
+        assert!(error.starts_with(&format!("line 2: time \"{time}\" is neither seconds since 1970")), "{error}");
+    }
+    assert_eq!(rows("session,item,time\n1,a,2010-12-01 08:26\n"), [[("a".to_owned(), 1_291_191_960_000)]]);
     let latin = SessionFile::read(
         &b"session,item,time\n1,a,1\n1,caf\xe9,1\n"[..],
         &SessionColumns::default(),
@@ -106,7 +125,35 @@ fn a_run_tells_how_good_each_model_is() {
     }
     assert_eq!((&object["cases"], &object["protocol"]), (&8.into(), &"session-rec".into()));
     assert_eq!(object["baselines"][0]["name"], "popularity");
-    let picture = plot(&report);
+    let picture = plot(&report, "<a&b>.csv");
+    assert!(picture.contains(">8 cases of &lt;a&amp;b&gt;.csv</text>"), "{picture}");
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
     assert_eq!(picture.matches("text-anchor").count(), 5 * 4 + 5);
+    assert_eq!(COLOURS.iter().filter(|colour| picture.matches(*colour).count() == 1 + 5).count(), 4);
+}
+
+/// Many items are as good as each other, and several sessions have rows at the same time.
+fn tied_rows() -> Vec<String> {
+    (0..120).map(|n| format!("s{},i{},{}\n", n % 31, n * n % 41, n / 4)).collect()
+}
+
+/// What each model finds, of rows in this order.
+fn figures(rows: &[String]) -> Vec<(&'static str, ModelFigures)> {
+    let (mut items, test): (_, Vec<String>) =
+        (ItemNumbers::default(), (0..9).map(|n| format!("t{},i{},{n}\n", n % 3, n * 5 % 11)).collect());
+    let (train, test) = (file(rows, &mut items), file(&test, &mut items));
+    let settings = RecommenderSettings::default();
+    let report = evaluate(&train.visits, &test.visits, &items, &settings, || ()).expect("valid");
+    report.models.iter().map(|model| (model.name, model.figures)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_order_of_rows_changes_no_figure(
+        rows in Just(tied_rows()).prop_shuffle(),
+    ) {
+        prop_assert_eq!(figures(&rows), figures(&tied_rows()));
+    }
 }

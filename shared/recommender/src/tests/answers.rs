@@ -2,7 +2,7 @@
 
 use tidemill_domain::{Partition, Timestamp};
 
-use crate::{Index, Interaction, InteractionKind, MAX_ITEM_BYTES, Query, Recent, RecommenderSettings, SettingsError};
+use crate::{Index, Interaction, InteractionKind, MAX_ITEM_BYTES, Query, Recent, RecommenderSettings};
 
 use InteractionKind::{Cart, Order, View};
 
@@ -192,6 +192,7 @@ fn settings_out_of_range_are_refused() {
     assert_eq!(refused(RecommenderSettings { items_per_session: 1, ..default() }), "items_per_session");
     assert_eq!(refused(RecommenderSettings { rarity: f64::NAN, ..default() }), "rarity");
     assert_eq!(refused(RecommenderSettings { position_half_life: 0.0, ..default() }), "position_half_life");
-    let error = SettingsError { name: "rarity", range: "0 to 4" };
-    assert_eq!(error.to_string(), "rarity must be 0 to 4");
+    assert_eq!(refused(RecommenderSettings { rarity: 0.6, ..default() }), "rarity", "it would count as another");
+    let error = RecommenderSettings { position_half_life: 0.0, ..default() }.validate().expect_err("too small");
+    assert_eq!(error.to_string(), "position_half_life must be 0.01 to 1000000");
 }

@@ -9,7 +9,7 @@ use super::{
     reference::Reference,
     shapes::{Done, all_answers, ask, built, logs, settings},
 };
-use crate::{ChartParts, Index, PartitionSnapshot, page::Page, scratch::AnswerScratch};
+use crate::{ChartPair, ChartParts, Index, PartitionSnapshot, page::Page, scratch::AnswerScratch};
 
 fn partitions() -> impl Iterator<Item = Partition> {
     (0..3).map(Partition::new)
@@ -23,9 +23,18 @@ proptest! {
     #[test]
     fn charts_that_are_made_in_parts_are_those_made_at_once(log in logs(), settings in settings(), part in 1..5_usize) {
         let (index, now) = (built(&settings, &log), Timestamp::saturating_from_millis(1_700_000_000_000));
-        let mut parts = ChartParts::new(4, now);
-        while index.chart_on(&mut parts, part) {}
-        prop_assert_eq!(parts.end(), (index.popular(4, |_| true), index.trending(now, 4, |_| true)));
+        // A third of the items is in no chart, and another in one of a group.
+        let group = |item: &str| ["", "group"].get(item.bytes().map(usize::from).sum::<usize>() % 3).copied();
+        let mut parts = ChartParts::new(4, 2, now);
+        while index.chart_on(&mut parts, part, group) {}
+        let made = |n, admits: &dyn Fn(&str) -> bool| {
+            ChartPair { popular: index.popular(n, admits), trending: index.trending(now, n, admits) }
+        };
+        let (all, mut groups) = parts.end();
+        prop_assert_eq!(all, made(4, &|item| group(item).is_some()));
+        let of_group = groups.remove("group").unwrap_or(ChartPair { popular: Vec::new(), trending: Vec::new() });
+        prop_assert_eq!(of_group, made(2, &|item| group(item) == Some("group")));
+        prop_assert!(groups.is_empty());
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn item(facts: &Option<(String, Attributes)>, is_detailed: bool) -> ItemFacts {
     match facts {
         Some((category, product)) if is_detailed => ItemFacts { category: category.clone(), product: product.clone() },
         Some((category, _)) => ItemFacts { category: category.clone(), product: Attributes::new() },
-        None => ItemFacts { category: UNKNOWN.into(), product: Attributes::new() },
+        None => ItemFacts { category: ItemFacts::UNKNOWN_CATEGORY.into(), product: Attributes::new() },
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn members() -> LearntMembers {
@@ -92,5 +94,27 @@ fn a_wrong_definition_is_refused_with_its_line() {
         let error = LearntMembers::parse("shop.yaml", &yaml).expect_err(wrong).to_string();
         assert!(error.starts_with(told.split(':').next().expect("a file")), "{error}");
         assert!(error.contains(told.rsplit(": ").next().expect("a reason")), "{error} is not {told}");
+    }
+}
+
+/// Who names the visit by what is read is not told that the schema does not know it.
+#[test]
+fn the_default_schemas_know_the_visit() {
+    let schemas = [
+        ("product.viewed", include_str!("../../../../ingestion/schemas/product.viewed.json")),
+        ("cart.item_added", include_str!("../../../../ingestion/schemas/cart.item_added.json")),
+        ("order.placed", include_str!("../../../../ingestion/schemas/order.placed.json")),
+        ("order.refunded", include_str!("../../../../ingestion/schemas/order.refunded.json")),
+        ("order.cancelled", include_str!("../../../../ingestion/schemas/order.cancelled.json")),
+    ];
+    let written: WrittenLearning = from_yaml("shop.yaml", BUILT_IN).expect("the built-in definition");
+    let types: BTreeSet<&str> = written.kinds.values().flatten().map(String::as_str).collect();
+    assert_eq!(types, schemas.iter().map(|(kind, _)| *kind).collect());
+    for (kind, schema) in schemas {
+        let schema: serde_json::Value = serde_json::from_str(schema).expect(kind);
+        for field in &written.sessions {
+            let Field::Data(path) = field else { panic!("{field:?} is no member") };
+            assert!(schema["properties"].get(&path[0]).is_some(), "{kind} and {path:?}");
+        }
     }
 }

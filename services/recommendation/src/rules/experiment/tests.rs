@@ -1,3 +1,5 @@
+use std::num::NonZeroUsize;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -41,10 +43,17 @@ fn a_wrong_experiment_is_refused_with_file_and_line() {
     let of = |variants: &str| format!("experiment: {{name: a, variants: [{variants}]}}\n");
     for (yaml, told) in [
         ("experiment: {name: A, variants: []}\n".to_owned(), "`A`: a name has"),
-        (of("{name: a, share: 100}"), "an experiment has 2 to 10 variants"),
+        (of("{name: a, share: 99}"), "an experiment has 2 to 10 variants"),
         (of("{name: a, share: 50}, {name: a, share: 50}"), "there are two variants `a`"),
         (of("{name: a, share: 50}, {name: b, share: 49}"), "shares are percents and come to 100; these come to 99"),
-        (of("{name: a, share: 0}, {name: b, share: 100}"), "variant `a`: a share is 1 to 99"),
+        (
+            of("{name: a, share: 0}, {name: b, share: 100}"),
+            "experiment.variants[0].share: invalid value: integer `0`, expected a whole number from 1 to 99",
+        ),
+        (
+            of("{name: a, share: 33.3}, {name: b, share: 50}"),
+            "experiment.variants[0].share: invalid type: floating point `33.3`, expected a whole number from 1 to 99",
+        ),
         (of("{name: a, share: 50, fallbacks: [popular, popular]}, {name: b, share: 50}"), "variant `a`: `fallbacks`"),
         (of("{name: a, share: 50, boost: [{factor: 1}]}, {name: b, share: 50}"), "variant `a`: names either"),
     ] {

@@ -49,7 +49,7 @@ struct Interval {
 pub(super) async fn experiment(arguments: ExperimentArguments) -> Ended {
     let ExperimentArguments { name, control, from, to, reporting_url, key, json } = arguments;
     let client = Client::of_reporting(reporting_url, key);
-    let path = path(&name, [("control", control), ("from", from), ("to", to)]);
+    let path = path(&name, [("control", control.clone()), ("from", from), ("to", to)]);
     if json {
         let answer: serde_json::Value = client.get(&path).await?;
         say!("{answer}");
@@ -60,7 +60,17 @@ pub(super) async fn experiment(arguments: ExperimentArguments) -> Ended {
         return Err(format!("nothing was shown of an experiment `{}`", plain(&name, NAME)).into());
     }
     tell(&report);
-    Ok(ExitCode::SUCCESS)
+    match unknown_control(&report, control.as_deref()) {
+        Some(unknown) => Err(unknown.into()),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// What is told where nothing was shown of the variant that the others are to be compared with.
+fn unknown_control(report: &Report, asked: Option<&str>) -> Option<String> {
+    let asked = asked.filter(|_| report.control.is_none())?;
+    let shown: Vec<String> = report.variants.iter().map(|variant| plain(&variant.variant, NAME)).collect();
+    Some(format!("nothing was shown of a variant `{}`: there are {}", plain(asked, NAME), shown.join(", ")))
 }
 
 fn path(name: &str, parameters: [(&str, Option<String>); 3]) -> String {
@@ -91,17 +101,22 @@ fn tell(report: &Report) {
     table::print(header, [false, true, true, true, true], &rows);
     let Some(control) = report.control.as_ref().filter(|_| !report.differences.is_empty()) else { return };
     say!("");
-    let rows: Vec<[String; 4]> = report
-        .differences
-        .iter()
-        .map(|difference| {
-            let outcome = if difference.significant { "yes" } else { "no" };
-            let variant = plain(&difference.variant, NAME);
-            [variant, percent(difference.difference), between(&difference.interval), outcome.into()]
-        })
-        .collect();
+    let rows: Vec<[String; 4]> = report.differences.iter().map(Difference::row).collect();
     let against = format!("difference to {}", plain(control, NAME));
     table::print(["variant", against.as_str(), "95 % interval", "significant"], [false, true, true, false], &rows);
+}
+
+impl Difference {
+    /// A difference of two shares is told in percentage points: a percent would be of the control's.
+    fn row(&self) -> [String; 4] {
+        let Self { variant, difference, interval: Interval { low, high }, significant } = self;
+        [
+            plain(variant, NAME),
+            format!("{:+.2} points", difference * 100.0),
+            format!("{:+.2} to {:+.2} points", low * 100.0, high * 100.0),
+            if *significant { "yes" } else { "no" }.into(),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -113,5 +128,36 @@ mod tests {
         assert_eq!(path("a b/c", [("control", None), ("from", None), ("to", None)]), "/v1/experiments/a%20b%2Fc");
         let given = [("control", Some("x y".into())), ("from", None), ("to", Some("2026-11-01".into()))];
         assert_eq!(path("shelf", given), "/v1/experiments/shelf?control=x+y&to=2026-11-01");
+    }
+
+    #[test]
+    fn differences_are_percentage_points() {
+        let interval = Interval { low: -0.001, high: 0.043 };
+        let difference = Difference { variant: "popular".into(), difference: 0.021, interval, significant: false };
+        assert_eq!(difference.row(), ["popular", "+2.10 points", "-0.10 to +4.30 points", "no"]);
+    }
+
+    #[test]
+    fn a_control_that_is_not_there_is_told() {
+        let variant = |name: &str| Variant {
+            variant: name.into(),
+            impressions: 1,
+            clicks: 0,
+            click_through: None,
+            interval: None,
+        };
+        let variants = vec![variant("control"), variant("mixed")];
+        let report = |control: Option<&str>| Report {
+            variants: Vec::new(),
+            control: control.map(str::to_owned),
+            differences: Vec::new(),
+        };
+        let none = Report { variants, ..report(None) };
+        let told = "nothing was shown of a variant `nope`: there are control, mixed";
+        assert_eq!(unknown_control(&none, Some("nope")).as_deref(), Some(told));
+        assert_eq!(
+            (unknown_control(&none, None), unknown_control(&report(Some("mixed")), Some("mixed"))),
+            (None, None)
+        );
     }
 }
