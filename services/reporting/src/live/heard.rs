@@ -7,10 +7,10 @@ use crate::unit::SequenceRange;
 /// How far the totals are heard of that clients are told of before they are in the read
 /// model. All positions are sequences of `METRICS`.
 #[derive(Debug, Default)]
-pub(crate) struct HeardTotals(Mutex<Standing>);
+pub(crate) struct HeardTotals(Mutex<HeardRange>);
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Standing {
+struct HeardRange {
     /// What came behind this is heard of; none while nobody listens.
     from: Option<u64>,
     /// The last message that was heard.
@@ -20,14 +20,14 @@ struct Standing {
 }
 
 impl HeardTotals {
-    fn standing(&self) -> MutexGuard<'_, Standing> {
+    fn standing(&self) -> MutexGuard<'_, HeardRange> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What comes behind this message is heard of from now on.
     pub(crate) fn begin(&self, from: u64) {
         let mut standing = self.standing();
-        *standing = Standing { from: Some(from), to: from, anew: standing.anew.max(from) };
+        *standing = HeardRange { from: Some(from), to: from, anew: standing.anew.max(from) };
     }
 
     /// All up to this message was heard of.
@@ -55,7 +55,7 @@ impl HeardTotals {
     /// Whether every client knows what these messages say, and has known it before they
     /// came into the read model.
     pub(crate) fn is_known(&self, range: SequenceRange) -> bool {
-        let Standing { from, to, anew } = *self.standing();
+        let HeardRange { from, to, anew } = *self.standing();
         from.is_some_and(|from| from <= range.after && anew <= range.after && range.last <= to)
     }
 }

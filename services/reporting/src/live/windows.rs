@@ -26,12 +26,12 @@ const MOST: usize = 50_000;
 /// The windows, while somebody looks.
 #[derive(Debug, Default)]
 pub(crate) struct LiveWindows {
-    windows: Mutex<Windows>,
+    windows: Mutex<WindowsInMemory>,
     shrunk: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Windows {
+struct WindowsInMemory {
     /// How often what was read before is of no use any more.
     epoch: u64,
     is_open: bool,
@@ -50,27 +50,27 @@ struct LiveWindow {
 
 /// What has to be read from the store.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Missing {
+pub(crate) struct UnreadWindows {
     epoch: u64,
     /// First instants of windows.
     pub(crate) starts: BTreeSet<Timestamp>,
 }
 
 impl LiveWindows {
-    fn windows(&self) -> MutexGuard<'_, Windows> {
+    fn windows(&self) -> MutexGuard<'_, WindowsInMemory> {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins anew: all that is not stored yet will be heard of.
     pub(crate) fn begin(&self) {
         let mut windows = self.windows();
-        *windows = Windows { epoch: windows.epoch + 1, is_open: true, ..Windows::default() };
+        *windows = WindowsInMemory { epoch: windows.epoch + 1, is_open: true, ..WindowsInMemory::default() };
     }
 
     /// Forgets everything.
     pub(crate) fn end(&self) {
         let mut windows = self.windows();
-        *windows = Windows { epoch: windows.epoch + 1, ..Windows::default() };
+        *windows = WindowsInMemory { epoch: windows.epoch + 1, ..WindowsInMemory::default() };
     }
 
     /// Takes in totals of messages up to this one.
@@ -99,14 +99,14 @@ impl LiveWindows {
 
     /// Windows of a version that are to be read from the store before these can be told.
     /// None where nobody listens.
-    pub(crate) fn missing(&self, version: &VersionName, starts: &BTreeSet<Timestamp>) -> Option<Missing> {
+    pub(crate) fn missing(&self, version: &VersionName, starts: &BTreeSet<Timestamp>) -> Option<UnreadWindows> {
         let windows = self.windows();
         let is_missing = |start: &&Timestamp| {
             let known = windows.windows.get(&(version.clone(), **start));
             known.is_none_or(|window| !window.is_whole)
         };
         let starts = starts.iter().filter(is_missing).copied().collect();
-        windows.is_open.then_some(Missing { epoch: windows.epoch, starts })
+        windows.is_open.then_some(UnreadWindows { epoch: windows.epoch, starts })
     }
 
     /// Adds what the store has of windows. Answers whether that was of use: it is not, if
@@ -115,7 +115,7 @@ impl LiveWindows {
     pub(crate) fn add_stored(
         &self,
         version: &VersionName,
-        missing: Missing,
+        missing: UnreadWindows,
         mut stored: BTreeMap<Timestamp, WindowStates>,
     ) -> bool {
         let mut windows = self.windows();
@@ -164,7 +164,7 @@ impl LiveWindows {
     }
 }
 
-impl Windows {
+impl WindowsInMemory {
     fn change(&mut self, key: (VersionName, Timestamp), states: WindowStates) -> &mut LiveWindow {
         let window = self.windows.entry(key).or_default();
         let before = window.states.len();
