@@ -91,7 +91,12 @@ impl ReplayPlan {
         let (behind, begins_at) = start(bus, log, request.from).await?;
         let live_folder = settings.aggregation.definitions.metrics.as_deref();
         let texts = Metrics::files(request.definitions.or(live_folder)).map_err(StartError::new)?;
-        let rules = rule_files(settings.alert.as_ref(), request.rules).map_err(StartError::new)?;
+        let mut rules = rule_files(settings.alert.as_ref(), request.rules).map_err(StartError::new)?;
+        if request.rules.is_none() {
+            // Those of the suite may look at metrics that the generation has not.
+            let metrics = Metrics::of_files(&texts).map_err(StartError::new)?;
+            rules.retain(|rule| rules_of(std::slice::from_ref(rule), settings.alert.as_ref(), &metrics).is_ok());
+        }
         let inputs = GenerationInputs {
             begun_at: request.now,
             release: env!("CARGO_PKG_VERSION").into(),
