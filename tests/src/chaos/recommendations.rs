@@ -150,12 +150,12 @@ impl Truth {
 
     fn popular(&self) -> Vec<Answered> {
         let found = self.index.popular(CANDIDATES, |_| true);
-        answered(found.into_iter().map(|found| (found.item, found.score, found.sessions)))
+        answered(found.into_iter().map(|found| (found.item.to_string(), found.score, found.sessions)))
     }
 
     fn trending(&self) -> Vec<Answered> {
         let found = self.index.trending(self.newest, CANDIDATES, |_| true);
-        answered(found.into_iter().map(|found| (found.item, found.score, found.sessions)))
+        answered(found.into_iter().map(|found| (found.item.to_string(), found.score, found.sessions)))
     }
 }
 
