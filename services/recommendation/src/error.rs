@@ -6,7 +6,7 @@ use axum::{
 };
 use tidemill_domain::{Code, Outage};
 use tidemill_service::Problem;
-use tidemill_stage::{Disposition, Failure};
+use tidemill_stage::{Disposition, Failure, ForeignLog};
 
 use crate::learning::ChunkError;
 
@@ -19,6 +19,12 @@ pub(crate) enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] tidemill_store::Error),
+    /// The store is known to be away, and who asks does not wait for it.
+    #[error("the store is away")]
+    StoreAway,
+    /// The store has learnt from another log.
+    #[error(transparent)]
+    ForeignLog(#[from] ForeignLog),
     /// What is stored cannot be read.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
@@ -46,7 +52,9 @@ impl Error {
         match self {
             Self::Bus(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
-            Self::Chunk(_)
+            Self::StoreAway => true,
+            Self::ForeignLog(_)
+            | Self::Chunk(_)
             | Self::Page(_)
             | Self::Unreadable(_)
             | Self::Superseded
@@ -59,12 +67,17 @@ impl Error {
     fn problem(&self) -> Problem {
         match self {
             Self::Store(error) if error.is_transient() => Problem::unavailable("the store is not reachable"),
+            Self::StoreAway => Problem::unavailable("the store is not reachable"),
             Self::Bus(error) if error.is_transient() => Problem::unavailable("the message log is not reachable"),
             Self::Parameter(detail) => Problem::new(StatusCode::BAD_REQUEST, self.code()).detail(detail.clone()),
             Self::UnknownCustomer => Problem::new(StatusCode::NOT_FOUND, self.code()).detail(self.to_string()),
-            Self::Store(_) | Self::Bus(_) | Self::Chunk(_) | Self::Page(_) | Self::Unreadable(_) | Self::Superseded => {
-                Problem::internal()
-            }
+            Self::Store(_)
+            | Self::Bus(_)
+            | Self::ForeignLog(_)
+            | Self::Chunk(_)
+            | Self::Page(_)
+            | Self::Unreadable(_)
+            | Self::Superseded => Problem::internal(),
         }
     }
 }
@@ -89,7 +102,8 @@ impl Failure for Error {
     fn code(&self) -> Code {
         match self {
             Self::Bus(error) | Self::Unreadable(error) => error.code(),
-            Self::Store(_) | Self::Chunk(_) | Self::Page(_) => Code::Store,
+            Self::Store(_) | Self::StoreAway | Self::Chunk(_) | Self::Page(_) => Code::Store,
+            Self::ForeignLog(_) => Code::ForeignLog,
             Self::Superseded => Code::Superseded,
             Self::Parameter(_) => Code::InvalidParameter,
             Self::UnknownCustomer => Code::NotFound,
@@ -100,9 +114,10 @@ impl Failure for Error {
         match self {
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
             Self::Store(error) if error.is_transient() => Disposition::Retry,
-            Self::Superseded | Self::Unreadable(_) => Disposition::Retry,
+            Self::Superseded | Self::Unreadable(_) | Self::StoreAway => Disposition::Retry,
             Self::Bus(_)
             | Self::Store(_)
+            | Self::ForeignLog(_)
             | Self::Chunk(_)
             | Self::Page(_)
             | Self::Parameter(_)

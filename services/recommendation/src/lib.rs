@@ -16,6 +16,7 @@ mod learning;
 mod measure;
 mod model;
 mod profiles;
+mod readiness;
 mod recommend;
 mod rules;
 mod stage;
@@ -32,8 +33,8 @@ use tidemill_events::Durable;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 
 use self::{
-    app::Recommender, error::Error, learning::LearntMembers, model::LearntModel, rules::ShopRules, store::Store,
-    telemetry::Telemetry,
+    app::Recommender, error::Error, learning::LearntMembers, model::LearntModel, readiness::CatchingUp,
+    rules::ShopRules, store::Store, telemetry::Telemetry,
 };
 
 pub use self::{config::Config, learning::BUILT_IN as BUILT_IN_LEARNING, rules::BUILT_IN as BUILT_IN_RULES};
@@ -82,6 +83,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         Recommender::new(context.clone(), bus.clone(), store, members, rules, segments, model, telemetry, &config);
     let app = Arc::new(app);
     context.retry("store", async || app.load().await, Error::is_transient).await?;
+    context.retry("nats", async || app.check_log().await, Error::is_transient).await?;
+    let ends = context.retry("nats", async || readiness::log_ends(&app).await, Error::is_transient).await?;
+    // Before there are routes: those are all that is waited for otherwise.
+    let catching_up = CatchingUp::new(&context.health, ends);
+    context.spawn("readiness", readiness::catch_up(app.clone(), catching_up));
     server.install(http::routes(&access, app.clone()))?;
     for partition in bus.partitions().all() {
         context.spawn("learn", stage::learn(app.clone(), partition));
@@ -100,6 +106,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     if app.evaluation.is_wanted() {
         context.spawn("evaluation", evaluations::run(app.clone()));
     }
+    let reached = app.clone();
+    context.spawn("log", tidemill_stage::watch_log(context.clone(), bus.clone(), move || reached.reached()));
     let lag = move |partition, waiting| app.telemetry.lag(partition, waiting);
     let durable = |partition| Some(Durable::Recommendation(partition));
     context.spawn("lag", tidemill_stage::watch(context.clone(), bus, owned, "standing_partition", durable, lag));

@@ -88,11 +88,11 @@ impl Database {
         connection.execute("PRAGMA journal_mode = WAL").await?;
         connection.close().await?;
         // Whoever waits for the writer is served: a call gives up by itself.
-        let writer = told(PRAGMAS).max_connections(1).acquire_timeout(ANSWER_DEADLINE);
+        let writer = sound(told(PRAGMAS)).max_connections(1).acquire_timeout(ANSWER_DEADLINE);
         // To wait in turn is no fault to warn of.
         let writer = writer.acquire_slow_threshold(ANSWER_DEADLINE);
         let writer = writer.connect_with(options.clone()).await?;
-        let readers = told(READER_PRAGMAS).max_connections(config.max_connections.clamp(1, SQLITE_READERS));
+        let readers = sound(told(READER_PRAGMAS)).max_connections(config.max_connections.clamp(1, SQLITE_READERS));
         let readers = readers.acquire_timeout(ACQUIRE_DEADLINE).connect_with(options).await?;
         Ok(Self { kind: Dialect::Sqlite, readers, writer })
     }
@@ -139,6 +139,20 @@ fn told(statements: &'static str) -> AnyPoolOptions {
         .after_connect(move |connection, _| Box::pin(async move { connection.execute(statements).await.map(|_| ()) }))
 }
 
+/// Connections of SQLite that are closed where a transaction has ended without them.
+/// SQLite rolls back by itself when the disk is full, when it cannot read or write, and when
+/// memory is short. The connection's own rollback then fails, it takes the transaction for
+/// open from then on, and nobody could begin another one.
+fn sound(pool: AnyPoolOptions) -> AnyPoolOptions {
+    pool.after_release(|connection, _| {
+        Box::pin(async move {
+            // A transaction that was dropped is rolled back before this is answered.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
+}
+
 fn options(url: &str) -> Result<AnyConnectOptions, Error> {
     let options = AnyConnectOptions::from_str(url).map_err(|_| Error::Config("is not a valid database URL".into()))?;
     Ok(options.disable_statement_logging())
@@ -149,8 +163,16 @@ fn sqlite_url(url: &str) -> Result<String, Error> {
     if path.is_empty() || path.contains('?') {
         return Err(Error::Config("sqlite needs the form sqlite:///path/to/file".into()));
     }
-    make_private(Path::new(path)).map_err(|e| Error::Config(format!("cannot make {path}: {e}")))?;
+    make_private(Path::new(path)).map_err(|e| not_made(path, e))?;
     Ok(format!("sqlite://{path}?mode=rwc"))
+}
+
+/// Why a file could not be made. Where there is no room, there may be some later.
+pub(crate) fn not_made(path: &str, error: std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::Query(sqlx::Error::Io(error)),
+        _ => Error::Config(format!("cannot make {path}: {error}")),
+    }
 }
 
 /// Makes the file, and the folders that are missing, for their owner alone.

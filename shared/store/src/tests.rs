@@ -2,7 +2,7 @@ use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, time::Durat
 
 use sqlx::migrate::{MigrateError, Migrator};
 
-use super::{error::cause_of, *};
+use super::{database::not_made, error::cause_of, *};
 
 #[test]
 fn an_error_is_of_the_moment_of_the_data_or_a_fault() {
@@ -155,4 +155,59 @@ async fn a_reader_of_a_sqlite_file_cannot_write() {
     let error = Error::from(written.expect_err("is refused"));
     assert_eq!(error.cause(), Cause::Fault, "{error}");
     assert_eq!(value(&database).await, 0);
+}
+
+/// Lets the file grow no further, as if its disk were full, for as long as the connection
+/// that writes is open.
+async fn fill_up(database: &Database) {
+    // No less than there are.
+    sqlx::query("PRAGMA max_page_count = 1").fetch_all(database.writer()).await.expect("answers");
+}
+
+/// SQLite rolls back by itself where there is no room, and the pool once kept a connection
+/// for which the transaction was still open: nobody could begin another one.
+#[tokio::test]
+async fn a_sqlite_file_that_had_no_room_takes_the_next_transaction() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let database = counter(&folder).await;
+    for end in ["dropped", "rolled back", "committed"] {
+        fill_up(&database).await;
+        let mut transaction = database.begin().await.expect("begins");
+        let large = sqlx::query("INSERT INTO counter VALUES (zeroblob(1000000))");
+        let error = Error::from(large.execute(&mut *transaction).await.expect_err("there is no room"));
+        assert!(error.is_transient() && error.to_string().contains("(code: 13)"), "{error}");
+        match end {
+            "dropped" => drop(transaction),
+            "rolled back" => drop(transaction.rollback().await.expect_err("SQLite did it already")),
+            _ => drop(transaction.commit().await.expect_err("nothing is open")),
+        }
+        add_one(&database).await.expect(end);
+    }
+    assert_eq!(value(&database).await, 3);
+}
+
+/// The same of a transaction that reads: it would see the file as it was, for ever.
+#[tokio::test]
+async fn a_reader_whose_transaction_is_gone_is_closed() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let url = format!("sqlite://{}/store.db", folder.path().display());
+    let config = Config { url, max_connections: 1 };
+    let database = Database::open(&config, &Migrator::DEFAULT, &Migrator::DEFAULT).await.expect("opens");
+    sqlx::query("CREATE TABLE counter (value BIGINT NOT NULL)").execute(database.writer()).await.expect("writes");
+    let mut snapshot = database.snapshot().await.expect("begins");
+    // As SQLite does it by itself where it cannot read.
+    sqlx::query("ROLLBACK").execute(&mut *snapshot).await.expect("rolls back");
+    drop(snapshot);
+    let mut snapshot = database.snapshot().await.expect("begins");
+    sqlx::query("SELECT value FROM counter").fetch_all(&mut *snapshot).await.expect("reads");
+    drop(snapshot);
+    sqlx::query("INSERT INTO counter VALUES (7)").execute(database.writer()).await.expect("writes");
+    assert_eq!(value(&database).await, 7);
+}
+
+#[test]
+fn a_folder_without_room_is_waited_for() {
+    let error = |code| std::io::Error::from_raw_os_error(code);
+    assert!(not_made("store.db", error(28)).is_transient(), "ENOSPC");
+    assert_eq!(not_made("store.db", error(13)).cause(), Cause::Fault, "EACCES");
 }

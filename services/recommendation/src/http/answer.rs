@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidemill_domain::{Amount, Currency, Timestamp};
+use tidemill_domain::{Amount, Currency, Partition, Timestamp};
 use tidemill_events::{ProfileItem, ProfileName, PublishedProfile};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    model::ModelState,
+    model::{LearntPlace, ModelState},
     recommend::{Recommended, Why},
     rules::AssignedVariant,
 };
@@ -72,8 +72,8 @@ struct RecommendationReason {
 /// How far the model has come that answers.
 #[derive(Serialize, ToSchema)]
 struct ModelPosition {
-    /// Seconds since ingestion took in the newest batch that was learnt; none before the
-    /// first one since the start.
+    /// That of the partition that is furthest behind; none before the first batch since
+    /// the start.
     age_seconds: Option<f64>,
     partitions: Vec<PartitionPosition>,
 }
@@ -84,6 +84,9 @@ struct PartitionPosition {
     partition: u16,
     /// The sequence in `RAW` of its last batch.
     raw_sequence: u64,
+    /// Seconds since ingestion took in the last batch of it that was learnt; none before
+    /// the first one since the start. It grows while nothing comes, too.
+    age_seconds: Option<f64>,
 }
 
 impl RecommendationsAnswer {
@@ -94,12 +97,16 @@ impl RecommendationsAnswer {
         assigned: Option<AssignedVariant>,
         items: Vec<Recommended>,
     ) -> Self {
-        let newest = state.places.values().filter_map(|place| place.ingested_at).max();
-        let age = newest.map(|newest| (as_of.millis() - newest.millis()).max(0) as f64 / 1000.0);
-        let position = |(partition, place): (&tidemill_domain::Partition, &crate::model::LearntPlace)| {
-            PartitionPosition { partition: partition.index(), raw_sequence: place.raw_seq }
+        let age = |place: &LearntPlace| {
+            place.ingested_at.map(|learnt| (as_of.millis() - learnt.millis()).max(0) as f64 / 1000.0)
+        };
+        let position = |(partition, place): (&Partition, &LearntPlace)| PartitionPosition {
+            partition: partition.index(),
+            raw_sequence: place.raw_seq,
+            age_seconds: age(place),
         };
         let partitions = state.places.iter().map(position).collect();
+        let age = state.places.values().filter_map(age).max_by(f64::total_cmp);
         let items = items.into_iter().map(RecommendedItem::from).collect();
         let (experiment, variant) =
             assigned.map(|AssignedVariant { experiment, variant }| (experiment, variant)).unzip();

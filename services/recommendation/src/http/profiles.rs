@@ -43,7 +43,7 @@ pub(super) async fn profile(
     query: NoneGiven,
 ) -> Result<Json<ProfileAnswer>, Error> {
     given(query)?;
-    let profile = app.store.profile(whose(customer)?).await?.ok_or(Error::UnknownCustomer)?;
+    let profile = app.store.profile_at_once(whose(customer)?).await?.ok_or(Error::UnknownCustomer)?;
     Ok(Json(ProfileAnswer::new(app.now(), profile.published(&app.segments))))
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn recommendations(State(app): State<Arc<Recommender>>, RawQuer
     let (given, named) = VisitParameters::of(query.as_deref())?;
     let (visit, mut wanted, whose_purchases) = given.read(&named)?;
     if let Some(customer) = whose_purchases {
-        let profile = app.store.profile(customer).await?;
+        let profile = app.store.profile_at_once(customer).await?;
         wanted.without.extend(profile.into_iter().flat_map(|profile| profile.purchases).map(|bought| bought.item));
     }
     let (rules, variant) = app.rules.of(visit.customer.or(visit.session));

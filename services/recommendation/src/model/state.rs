@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct LearntPlace {
     /// The last batch of the log.
     pub(crate) raw_seq: u64,
-    /// When ingestion took in the last batch that held something to learn.
+    /// When ingestion took in the last batch; none where that came with the pages.
     pub(crate) ingested_at: Option<Timestamp>,
     /// The newest event time.
     pub(crate) newest: Option<Timestamp>,
@@ -113,10 +113,7 @@ impl ModelState {
     /// All of a batch is learnt.
     pub(super) fn reach(&mut self, partition: Partition, batch: &LearntBatch) {
         let place = self.places.entry(partition).or_default();
-        place.raw_seq = batch.raw_seq;
-        if !batch.events.is_empty() {
-            place.ingested_at = Some(batch.ingested_at);
-        }
+        (place.raw_seq, place.ingested_at) = (batch.raw_seq, Some(batch.ingested_at));
     }
 
     /// The last erasure that was carried out.

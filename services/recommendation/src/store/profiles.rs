@@ -31,6 +31,14 @@ impl Store {
         })
         .await
     }
+
+    /// The same for who must not wait: it fails at once while the store is known to be away.
+    pub(crate) async fn profile_at_once(&self, customer: VisitorId) -> Result<Option<CustomerProfile>, Error> {
+        if self.breaker.is_open() {
+            return Err(Error::StoreAway);
+        }
+        self.profile(customer).await
+    }
 }
 
 /// Folds events into the profiles of a partition, whose row is locked.
