@@ -17,9 +17,9 @@ fn nothing_may_be_zero() {
 
 #[test]
 fn secrets_are_not_printed() {
-    let config = parsed("[lake.s3]\nregion = \"eu\"\naccess_key_id = \"who\"\nsecret_access_key = \"hush\"\n");
+    let config = parsed("[lake.s3]\nregion = \"eu\"\naccess_key_id = \"AKIA1\"\nsecret_access_key = \"hush\"\n");
     let told = format!("{config:?}");
-    assert!(told.contains("eu") && !told.contains("hush") && !told.contains("who"), "{told}");
+    assert!(told.contains("eu") && !told.contains("hush") && !told.contains("AKIA1"), "{told}");
     let options = config.lake.storage().s3.0;
     assert_eq!(options.get("secret_access_key").map(String::as_str), Some("hush"));
 }
