@@ -18,7 +18,9 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use cells::canonical;
-pub(crate) use cells::{CellState, FoldedCells, MergedCellKey, VersionName, WindowStates, keep_furthest};
+pub(crate) use cells::{
+    CellState, FoldedCells, MergedCellKey, VersionName, WindowStates, keep_furthest, keep_unless_further,
+};
 
 /// Outcomes of a source's events of one hour in one partition, cumulative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

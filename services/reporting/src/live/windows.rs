@@ -13,7 +13,9 @@ use tokio::sync::Notify;
 
 use crate::{
     batch::AnswerSource,
-    read_model::{FoldedCells, MergedCellKey, VersionName, WindowStates, keep_furthest},
+    read_model::{
+        CellState, FoldedCells, MergedCellKey, VersionName, WindowStates, keep_furthest, keep_unless_further,
+    },
     store::StoredCell,
 };
 
@@ -78,7 +80,7 @@ impl LiveWindows {
         let mut windows = self.windows();
         for (version, starts) in cells.into_versions() {
             for (start, states) in starts {
-                windows.change((version.clone(), start), states).heard = last;
+                windows.change((version.clone(), start), states, keep_furthest).heard = last;
             }
         }
     }
@@ -124,7 +126,8 @@ impl LiveWindows {
         }
         for start in missing.starts {
             let states = stored.remove(&start).unwrap_or_default();
-            windows.change((version.clone(), start), states).is_whole = true;
+            // What is stored may be a view's, which is served where it reaches as far.
+            windows.change((version.clone(), start), states, keep_unless_further).is_whole = true;
         }
         true
     }
@@ -165,10 +168,15 @@ impl LiveWindows {
 }
 
 impl WindowsInMemory {
-    fn change(&mut self, key: (VersionName, Timestamp), states: WindowStates) -> &mut LiveWindow {
+    fn change(
+        &mut self,
+        key: (VersionName, Timestamp),
+        states: WindowStates,
+        keep: fn(&mut WindowStates, (Arc<str>, Partition), CellState),
+    ) -> &mut LiveWindow {
         let window = self.windows.entry(key).or_default();
         let before = window.states.len();
-        states.into_iter().for_each(|(key, state)| keep_furthest(&mut window.states, key, state));
+        states.into_iter().for_each(|(key, state)| keep(&mut window.states, key, state));
         self.totals += window.states.len() - before;
         window
     }

@@ -141,3 +141,12 @@ pub(crate) fn keep_furthest(cells: &mut WindowStates, key: (Arc<str>, Partition)
         Entry::Vacant(place) => drop(place.insert(state)),
     }
 }
+
+/// The same, but of two that reach as far the new one stays.
+pub(crate) fn keep_unless_further(cells: &mut WindowStates, key: (Arc<str>, Partition), state: CellState) {
+    match cells.entry(key) {
+        Entry::Occupied(known) if known.get().raw_seq > state.raw_seq => {}
+        Entry::Occupied(mut known) => drop(known.insert(state)),
+        Entry::Vacant(place) => drop(place.insert(state)),
+    }
+}

@@ -87,7 +87,7 @@ async fn no_route_lets_an_unknown_parameter_pass() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 22);
+    assert_eq!(asked, 23);
     running.stop().await;
 }
 

@@ -316,7 +316,7 @@ async fn the_page_is_served_and_may_be_kept() {
         assert_eq!(asset.headers()["x-content-type-options"], "nosniff", "{path}");
     }
     let api = running.json("/openapi.json").await;
-    assert_eq!(api["paths"].as_object().expect("paths").len(), 21);
+    assert_eq!(api["paths"].as_object().expect("paths").len(), 22);
     running.stop().await;
 }
 

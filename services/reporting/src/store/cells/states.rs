@@ -16,7 +16,7 @@ use super::{
     unpacked::{self, named},
 };
 use crate::{
-    read_model::{CellState, VersionName, WindowStates, keep_furthest},
+    read_model::{CellState, VersionName, WindowStates, keep_furthest, keep_unless_further},
     store::{
         Store,
         sql::{BATCH, time},
@@ -40,6 +40,7 @@ impl Store {
         for (start, key, state) in unpacked::states(&mut connection, version, &millis).await? {
             keep_furthest(windows.entry(start).or_default(), key, state);
         }
+        // Behind the stream's, since of two that reach as far the view's is served.
         let of_batch = (version.0.clone(), format!("{}{BATCH}", version.1).into());
         for version in [version, &of_batch] {
             for row in for_keys(&mut connection, PACKED, &named(version), millis.iter().copied()).await? {
@@ -67,7 +68,7 @@ fn add_lines(window: &mut WindowStates, states: &str, cells: &str) -> Result<(),
             retracted: totals.is_none(),
             totals: totals.unwrap_or_else(|| Totals(Vec::new())),
         };
-        keep_furthest(window, (dimensions.clone(), line.partition()), state);
+        keep_unless_further(window, (dimensions.clone(), line.partition()), state);
         known = Some(dimensions);
     }
     Ok(())
