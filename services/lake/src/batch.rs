@@ -5,6 +5,7 @@
 
 mod error;
 mod publisher;
+mod schedule;
 
 use std::{
     convert::Infallible,
@@ -21,7 +22,7 @@ use tidemill_service::{Conditions, Context};
 use tidemill_store::answered;
 use tokio::sync::mpsc::channel;
 
-use self::{error::BatchError, publisher::ViewPublisher};
+use self::{error::BatchError, publisher::ViewPublisher, schedule::ViewSchedule};
 use crate::{
     config::BatchConfig,
     store::{Store, StoredBatchOrder, StoredView},
@@ -49,26 +50,34 @@ impl BatchViews {
     pub(crate) async fn keep(self, is_ours: impl Fn() -> bool) -> Result<(), Infallible> {
         let conditions = Conditions::new(&self.context.health, "batch");
         let stop = self.context.shutdown.clone();
-        let mut last = Instant::now();
+        let mut schedule = ViewSchedule::new(self.config.every(), Instant::now());
         while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
             if !is_ours() {
                 conditions.clear(&"batch");
                 continue;
             }
-            let is_due = self.config.every().is_some_and(|every| last.elapsed() >= every);
-            let Some(done) = stop.run_until_cancelled(self.do_next(is_due)).await else { break };
+            let Some(done) = stop.run_until_cancelled(self.do_next(schedule.is_due(Instant::now()))).await else {
+                break;
+            };
             match done {
-                Ok(false) => continue,
-                Ok(true) => conditions.clear(&"batch"),
+                Ok(false) if schedule.is_failing() => {}
+                Ok(false) => conditions.clear(&"batch"),
+                Ok(true) => {
+                    conditions.clear(&"batch");
+                    schedule.ended(Instant::now());
+                }
                 Err(error) => {
                     tracing::warn!(code = error.code().as_str(), %error, "batch views cannot be told now");
                     // Without reporting nobody misses them.
-                    if !matches!(error, BatchError::NotRead) {
-                        conditions.set("batch", error.told());
+                    match error {
+                        BatchError::NotRead => schedule.ended(Instant::now()),
+                        error => {
+                            conditions.set("batch", error.told());
+                            schedule.failed(Instant::now());
+                        }
                     }
                 }
             }
-            last = Instant::now();
         }
         Ok(())
     }
