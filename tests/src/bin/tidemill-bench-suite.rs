@@ -255,70 +255,65 @@ fn compared(run: Result<PatternRun, impl std::fmt::Display>) -> ExitCode {
     if run.is_good() { ExitCode::SUCCESS } else { failed("a number is wrong") }
 }
 
-/// Tells what recommendation came to; the last line is JSON.
+/// Tells what a run came to, to a person and then as one line of JSON. `wrong` says what it means
+/// where it is not good.
+fn reported<T: serde::Serialize>(
+    figures: Result<T, impl std::fmt::Display>,
+    show: impl Fn(&T),
+    is_good: impl Fn(&T) -> bool,
+    wrong: &str,
+) -> ExitCode {
+    let figures = match figures {
+        Ok(figures) => figures,
+        Err(error) => return failed(error),
+    };
+    show(&figures);
+    match serde_json::to_string(&figures) {
+        Ok(line) => println!("{line}"),
+        Err(error) => return failed(error),
+    }
+    if is_good(&figures) { ExitCode::SUCCESS } else { failed(wrong) }
+}
+
+/// What recommendation came to.
 fn recommended(figures: Result<RecommendFigures, impl std::fmt::Display>) -> ExitCode {
-    let figures = match figures {
-        Ok(figures) => figures,
-        Err(error) => return failed(error),
-    };
-    for (what, times) in [("all answers", figures.answers_ms), ("visits", figures.visits_ms)] {
-        if let Some(AnswerTimes { p50, p90, p99, p999, max, count }) = times {
-            println!("{what}: p50 {p50:.2} ms, p90 {p90:.2}, p99 {p99:.2}, p99.9 {p999:.2}, worst {max:.1} ({count})");
-        }
-    }
-    match serde_json::to_string(&figures) {
-        Ok(line) => println!("{line}"),
-        Err(error) => return failed(error),
-    }
-    if figures.is_good() { ExitCode::SUCCESS } else { failed("an answer is wrong, or missing") }
-}
-
-/// Tells what the lake came to; the last line is JSON.
-fn joined(figures: Result<LakeFigures, impl std::fmt::Display>) -> ExitCode {
-    let figures = match figures {
-        Ok(figures) => figures,
-        Err(error) => return failed(error),
-    };
-    match serde_json::to_string(&figures) {
-        Ok(line) => println!("{line}"),
-        Err(error) => return failed(error),
-    }
-    if figures.equals_truth && figures.balanced { ExitCode::SUCCESS } else { failed("an event is missing, or twice") }
-}
-
-/// Tells what gold came to; the last line is JSON.
-fn viewed(figures: Result<LakeViewsFigures, impl std::fmt::Display>) -> ExitCode {
-    let figures = match figures {
-        Ok(figures) => figures,
-        Err(error) => return failed(error),
-    };
-    match serde_json::to_string(&figures) {
-        Ok(line) => println!("{line}"),
-        Err(error) => return failed(error),
-    }
-    if figures.equals_truth { ExitCode::SUCCESS } else { failed("gold differs, or an event is missing") }
-}
-
-/// Tells what latencies came to; the last line is JSON.
-fn timed(figures: Result<Vec<LatencyFigures>, impl std::fmt::Display>) -> ExitCode {
-    let figures = match figures {
-        Ok(figures) => figures,
-        Err(error) => return failed(error),
-    };
-    for LatencyFigures { rate, visible_ms, slack_ms, cores, .. } in &figures {
-        for (what, times) in [("visible", visible_ms), ("Slack", slack_ms)] {
-            if let Some(Quantiles { p50, p95, p99, max, count, .. }) = times {
-                println!("{rate} events/s: {what} p50 {p50} ms, p95 {p95}, p99 {p99}, worst {max} ({count})");
+    let show = |figures: &RecommendFigures| {
+        for (what, times) in [("all answers", &figures.answers_ms), ("visits", &figures.visits_ms)] {
+            if let Some(AnswerTimes { p50, p90, p99, p999, max, count }) = times {
+                println!(
+                    "{what}: p50 {p50:.2} ms, p90 {p90:.2}, p99 {p99:.2}, p99.9 {p999:.2}, worst {max:.1} ({count})"
+                );
             }
         }
-        println!("{rate} events/s: {} cores", cores.get("total").copied().unwrap_or_default());
-    }
-    match serde_json::to_string(&figures) {
-        Ok(line) => println!("{line}"),
-        Err(error) => return failed(error),
-    }
-    let is_good = figures.iter().all(|figures| figures.balanced && figures.equals_truth);
-    if is_good { ExitCode::SUCCESS } else { failed("a total is wrong, or the books do not balance") }
+    };
+    reported(figures, show, RecommendFigures::is_good, "an answer is wrong, or missing")
+}
+
+/// What the lake came to.
+fn joined(figures: Result<LakeFigures, impl std::fmt::Display>) -> ExitCode {
+    let is_good = |figures: &LakeFigures| figures.equals_truth && figures.balanced;
+    reported(figures, |_| {}, is_good, "an event is missing, or twice")
+}
+
+/// What gold came to.
+fn viewed(figures: Result<LakeViewsFigures, impl std::fmt::Display>) -> ExitCode {
+    reported(figures, |_| {}, |figures| figures.equals_truth, "gold differs, or an event is missing")
+}
+
+/// What latencies came to.
+fn timed(figures: Result<Vec<LatencyFigures>, impl std::fmt::Display>) -> ExitCode {
+    let show = |figures: &Vec<LatencyFigures>| {
+        for LatencyFigures { rate, visible_ms, slack_ms, cores, .. } in figures {
+            for (what, times) in [("visible", visible_ms), ("Slack", slack_ms)] {
+                if let Some(Quantiles { p50, p95, p99, max, count, .. }) = times {
+                    println!("{rate} events/s: {what} p50 {p50} ms, p95 {p95}, p99 {p99}, worst {max} ({count})");
+                }
+            }
+            println!("{rate} events/s: {} cores", cores.get("total").copied().unwrap_or_default());
+        }
+    };
+    let is_good = |all: &Vec<LatencyFigures>| all.iter().all(|figures| figures.balanced && figures.equals_truth);
+    reported(figures, show, is_good, "a total is wrong, or the books do not balance")
 }
 
 /// Tells what each query came to; the last line is JSON.
