@@ -89,6 +89,6 @@ fn from_within(digits: &str, code: &CallingCode) -> Option<String> {
     let without_prefix = digits.strip_prefix(code.prefix).filter(|_| !code.prefix.is_empty());
     let fits = |national: &&str| code.lengths.contains(&national.len());
     let national = without_prefix.filter(fits).or_else(|| Some(digits).filter(fits))?;
-    let number = format!("+{}{national}", code.digits);
-    (number.len() <= 1 + INTERNATIONAL.end()).then_some(number)
+    let digits = format!("{}{national}", code.digits);
+    INTERNATIONAL.contains(&digits.len()).then(|| format!("+{digits}"))
 }

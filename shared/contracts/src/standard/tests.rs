@@ -23,6 +23,8 @@ fn numbers_become_international_where_the_country_is_known() {
         ("06 1 234 5678", Some("HU"), "+3612345678"),
         ("tel:+1-201-555-0123;ext=5", Some("DE"), "+12015550123"),
         ("110", Some("FR"), "110"),
+        // Austria has numbers of four digits; with its code that is shorter than E.164 goes.
+        ("0021", Some("AT"), "0021"),
     ] {
         assert_eq!(standard_phone(text, country).as_deref(), Some(expected), "{text} in {country:?}");
     }
