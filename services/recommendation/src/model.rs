@@ -4,6 +4,7 @@
 //! It is a function of the log and of the erasures: each partition is learnt in the
 //! order of the log, and how partitions take turns makes no difference.
 
+mod chart_places;
 mod charts;
 mod known_items;
 mod patience;

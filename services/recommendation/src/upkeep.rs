@@ -10,7 +10,7 @@ use crate::{app::Recommender, error::Error};
 const LOOK_FOR_ERASURES: Duration = Duration::from_millis(200);
 /// How often charts are made anew while somebody asks for them: all items are looked at.
 const RENEW_CHARTS: Duration = Duration::from_millis(500);
-/// How often the index is measured: all sessions are looked at.
+/// How often the index is measured.
 const MEASURE: Duration = Duration::from_secs(60);
 /// How often what is old is deleted.
 const PRUNE: Duration = Duration::from_secs(3600);

@@ -1,10 +1,6 @@
 //! What is in demand, whoever asks.
 
-use std::{
-    cmp::Ordering,
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{cmp::Ordering, collections::HashSet, sync::Arc};
 
 use foldhash::fast::RandomState;
 use tidemill_domain::Timestamp;
@@ -27,9 +23,21 @@ pub struct ChartParts {
     /// The place of the next item.
     next: usize,
     all: ChartPair<Leaders>,
-    groups: HashMap<String, ChartPair<Leaders>>,
+    /// By the number of the group.
+    groups: Vec<ChartPair<Leaders>>,
     /// Items of a chart of a group.
     of_group: usize,
+}
+
+/// In which charts an item may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChartPlace {
+    /// In none.
+    Nowhere,
+    /// In that of all items.
+    Everywhere,
+    /// In that one, and in that of a group. Groups are numbered from 0 on.
+    Group(usize),
 }
 
 /// What is popular, and what is trending.
@@ -45,28 +53,25 @@ impl ChartParts {
     /// Of `n` items each, and of `of_group` items for each group, as of `now`.
     #[must_use]
     pub fn new(n: usize, of_group: usize, now: Timestamp) -> Self {
-        Self { now, next: 0, all: ChartPair::of(n), groups: HashMap::new(), of_group }
+        Self { now, next: 0, all: ChartPair::of(n), groups: Vec::new(), of_group }
     }
 
-    /// The charts of all items, and those of each group, once all items were looked at.
+    /// The charts of all items, and those of each group by its number, once all items were
+    /// looked at.
     #[must_use]
-    pub fn end(self) -> (ChartPair, HashMap<String, ChartPair>) {
-        let groups = self.groups.into_iter().map(|(name, pair)| (name, pair.end()));
-        (self.all.end(), groups.collect())
+    pub fn end(self) -> (ChartPair, Vec<ChartPair>) {
+        (self.all.end(), self.groups.into_iter().map(ChartPair::end).collect())
     }
 
-    fn look_at(&mut self, item: &KnownItem, group: &str, decayed: impl Fn(&KnownItem) -> f64) {
-        self.all.look_at(item, &decayed);
-        if group.is_empty() {
-            return;
+    fn look_at(&mut self, item: &KnownItem, place: ChartPlace, decayed: impl Fn(&KnownItem) -> f64) {
+        if place != ChartPlace::Nowhere {
+            self.all.look_at(item, &decayed);
         }
-        match self.groups.get_mut(group) {
-            Some(pair) => pair.look_at(item, &decayed),
-            None => {
-                let mut pair = ChartPair::of(self.of_group);
-                pair.look_at(item, &decayed);
-                self.groups.insert(group.to_owned(), pair);
+        if let ChartPlace::Group(group) = place {
+            if group >= self.groups.len() {
+                self.groups.resize_with(group + 1, || ChartPair::of(self.of_group));
             }
+            self.groups[group].look_at(item, &decayed);
         }
     }
 }
@@ -150,16 +155,19 @@ impl Leaders {
 }
 
 impl Index {
-    /// Looks at the next `items` items for charts; says whether there are more. `group` says
-    /// in the charts of which group an item is too, by its id: an empty name is of none.
-    /// An item without an answer is in no chart.
-    pub fn chart_on<'g>(&self, parts: &mut ChartParts, items: usize, group: impl Fn(&str) -> Option<&'g str>) -> bool {
+    /// Looks at the next `items` items for charts; says whether there are more. `place` says
+    /// in which charts an item may be, by its number and its id: a number has one id for as
+    /// long as the item is there, and then may get another one.
+    pub fn chart_on(
+        &self,
+        parts: &mut ChartParts,
+        items: usize,
+        mut place: impl FnMut(usize, &Arc<str>) -> ChartPlace,
+    ) -> bool {
         let places = parts.next..parts.next.saturating_add(items);
         let decayed = self.decayed(parts.now);
-        for item in self.items.within(places.clone()) {
-            if let Some(group) = group(&item.name) {
-                parts.look_at(item, group, &decayed);
-            }
+        for (number, item) in self.items.within(places.clone()) {
+            parts.look_at(item, place(number, &item.name), &decayed);
         }
         parts.next = places.end;
         parts.next < self.items.places()

@@ -88,10 +88,11 @@ impl Items {
         self.slots.iter().flatten()
     }
 
-    /// Those whose numbers are within a range.
-    pub(crate) fn within(&self, numbers: Range<usize>) -> impl Iterator<Item = &KnownItem> {
+    /// Those whose numbers are within a range, with these.
+    pub(crate) fn within(&self, numbers: Range<usize>) -> impl Iterator<Item = (usize, &KnownItem)> {
         let end = numbers.end.min(self.slots.len());
-        self.slots[numbers.start.min(end)..end].iter().flatten()
+        let begin = numbers.start.min(end);
+        (begin..).zip(&self.slots[begin..end]).filter_map(|(number, item)| Some((number, item.as_ref()?)))
     }
 
     /// The number behind the last one that an item can have now.
@@ -153,7 +154,8 @@ impl Items {
         // A B-tree that grows at its end is a bit more than half full.
         let entry = (size_of::<Moment>() + size_of::<u32>()) * 2;
         let item = size_of::<Option<KnownItem>>() + 32;
-        let trends: usize = self.iter().map(|item| item.trend.capacity() * size_of::<(i64, u64)>()).sum();
+        // Most items are of a few parts of a half-life.
+        let trends = self.len() * 4 * size_of::<(i64, u64)>();
         self.entries * entry
             + trends
             + self.slots.capacity() * item

@@ -39,7 +39,7 @@ mod visitor;
 mod tests;
 
 pub use answer::{BoughtTogether, Charted, Continuation, Query, Recommendation};
-pub use charts::{ChartPair, ChartParts};
+pub use charts::{ChartPair, ChartParts, ChartPlace};
 pub use index::Index;
 pub use interaction::{Interaction, InteractionKind, MAX_ITEM_BYTES, Recent};
 pub use page::SnapshotError;

@@ -82,7 +82,8 @@ impl LogWindow {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let slots: usize = self.pages.values().map(|slots| slots.capacity() * size_of::<u32>() + 96).sum();
-        self.reach.capacity() * size_of::<u32>() + slots
+        // A page has half as many sessions as interactions at most times, and its place.
+        let page = usize::try_from(PAGE_INTERACTIONS / 2).unwrap_or(usize::MAX) * size_of::<u32>() + 96;
+        self.reach.capacity() * size_of::<u32>() + self.pages.len() * page
     }
 }

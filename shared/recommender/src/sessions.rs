@@ -135,10 +135,11 @@ impl SessionSlots {
         (self.interactions - self.items) as f64 / self.items.max(1) as f64
     }
 
+    /// An estimate: a list has room for four items, and then for twice as many.
     pub(crate) fn bytes(&self) -> usize {
-        let items: usize = self.slots.iter().flatten().map(|session| session.items.capacity()).sum();
+        let room = self.len() * 2 + usize::try_from(self.items).unwrap_or(usize::MAX);
         self.slots.capacity() * size_of::<Option<VisitorSession>>()
-            + items * size_of::<SessionItem>()
+            + room.saturating_mul(size_of::<SessionItem>())
             + self.free.capacity() * size_of::<u32>()
     }
 }

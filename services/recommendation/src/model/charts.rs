@@ -9,7 +9,7 @@ use std::{
 use tidemill_domain::Timestamp;
 use tidemill_recommender::{ChartPair, ChartParts, Charted};
 
-use super::state::ModelState;
+use super::{chart_places::ChartPlaces, state::ModelState};
 use crate::rules::RecommendationRules;
 
 /// Items of a chart at most.
@@ -38,7 +38,7 @@ pub(super) struct KeptCharts {
     kept: Mutex<Option<(Instant, Arc<Charts>)>>,
     asked: Mutex<Option<Instant>>,
     /// Held by who makes new ones.
-    making: Mutex<()>,
+    making: Mutex<ChartPlaces>,
 }
 
 impl KeptCharts {
@@ -71,12 +71,12 @@ impl KeptCharts {
 
     /// Makes new ones, unless somebody else has made some that are so young.
     fn make(&self, state: &RwLock<ModelState>, now: Timestamp, young: Duration) -> Arc<Charts> {
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(charts) = self.younger_than(young) {
             return charts;
         }
         loop {
-            let (made, forgotten, charts) = Charts::make(state, &self.rules, now);
+            let (made, forgotten, charts) = Charts::make(state, &self.rules, &mut places, now);
             let charts = Arc::new(charts);
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             // Who was forgotten meanwhile may be in a part that was looked at before. Later
@@ -92,24 +92,29 @@ impl KeptCharts {
 impl Charts {
     /// Looks at all items, in parts; says when it began, and how many were forgotten
     /// by then.
-    fn make(state: &RwLock<ModelState>, rules: &RecommendationRules, now: Timestamp) -> (Instant, u64, Self) {
+    pub(super) fn make(
+        state: &RwLock<ModelState>,
+        rules: &RecommendationRules,
+        places: &mut ChartPlaces,
+        now: Timestamp,
+    ) -> (Instant, u64, Self) {
         let (made, read) = (Instant::now(), || state.read().unwrap_or_else(PoisonError::into_inner));
         let (forgotten, mut parts) = {
             let state = read();
             (state.forgotten(), ChartParts::new(MOST, MOST_OF_A_CATEGORY, state.log_time(now)))
         };
+        places.begin();
         loop {
             let state = read();
-            let category = |item: &str| {
-                let known = state.items.get(item);
-                rules.admit(known).then(|| known.map_or("", |item| &*item.category))
-            };
-            if !state.index.chart_on(&mut parts, PART, category) {
+            places.keep_up(&state.items);
+            let place = |number: usize, id: &Arc<str>| places.of(number, id, &state.items, rules);
+            if !state.index.chart_on(&mut parts, PART, place) {
                 break;
             }
         }
-        let (all, by_category) = parts.end();
-        (made, forgotten, Self { all, by_category })
+        let (all, of_categories) = parts.end();
+        let by_category = places.categories().zip(of_categories).map(|(name, charts)| (name.to_owned(), charts));
+        (made, forgotten, Self { all, by_category: by_category.collect() })
     }
 
     /// The most popular first; of a category, where one is named.

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::{
     learning::LearntItem,
     store::{KeptItem, StoredItem},
@@ -11,19 +13,25 @@ use crate::{
 /// is in.
 #[derive(Debug)]
 pub(crate) struct KnownItems {
-    items: HashMap<String, (u64, KeptItem)>,
+    items: HashMap<String, (u64, KeptItem), RandomState>,
     most: usize,
+    changes: u64,
 }
 
 impl KnownItems {
     /// None yet, and no more than so many.
     pub(super) fn new(most: usize) -> Self {
-        Self { items: HashMap::new(), most }
+        Self { items: HashMap::default(), most, changes: 0 }
     }
 
     /// What is known of a product.
     pub(crate) fn get(&self, id: &str) -> Option<&KeptItem> {
         self.items.get(id).map(|(_, item)| item)
+    }
+
+    /// How often something else became known of a product that was known, or one was forgotten.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(super) fn tell(&mut self, told: &LearntItem, raw_seq: u64) {
@@ -33,6 +41,7 @@ impl KnownItems {
                 *known = raw_seq;
                 if item.category != told.category || item.attributes != told.attributes {
                     *item = KeptItem { category: told.category.clone(), attributes: told.attributes.clone() };
+                    self.changes += 1;
                 }
             }
             None => {
@@ -49,7 +58,7 @@ impl KnownItems {
     }
 
     fn insert(&mut self, id: String, raw_seq: u64, item: KeptItem) {
-        self.items.insert(id, (raw_seq, item));
+        self.changes += u64::from(self.items.insert(id, (raw_seq, item)).is_some());
         if self.items.len() > self.most {
             // A quarter at once: they are looked through for the oldest ones.
             let mut ages: Vec<u64> = self.items.values().map(|(raw_seq, _)| *raw_seq).collect();
@@ -57,6 +66,7 @@ impl KnownItems {
             let (_, oldest, _) = ages.select_nth_unstable(place);
             let oldest = *oldest;
             self.items.retain(|_, (raw_seq, _)| *raw_seq > oldest);
+            self.changes += 1;
         }
     }
 }

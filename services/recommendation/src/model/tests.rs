@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::RecommenderSettings;
 
-use super::{charts::MOST, *};
+use super::{chart_places::ChartPlaces, charts::MOST, *};
 use crate::{
     learning::{LearntEvent, LearntKind, VisitorId},
     rules::ShopRules,
@@ -253,6 +253,38 @@ fn charts_of_a_category_are_of_all_its_items() {
     assert!(charts.popular(Some("Hidden")).is_empty() && charts.popular(Some("Toys")).len() > 100);
     let last: Vec<&str> = charts.popular(None).iter().rev().take(2).map(|charted| &*charted.item).collect();
     assert_eq!((charts.popular(None).len(), last), (MOST / 2 + 2, vec!["rare", "book"]));
+}
+
+const CATEGORIES: [&str; 3] = ["Books", "Toys", "Hidden"];
+
+proptest! {
+    /// Products change their category, are forgotten and get the numbers of others; of what
+    /// is remembered of them from one chart to the next nothing is to be seen.
+    #[test]
+    fn charts_are_those_of_who_remembers_nothing(
+        told in prop::collection::vec((0..3_u8, 0..8_u8, 0..3_usize, 0..9_u8), 1..60),
+    ) {
+        let rules = ShopRules::parse("r.yaml", "exclude: [{category: Hidden}]").expect("rules").standard;
+        let (zero, now) = (Partition::new(0), Timestamp::saturating_from_millis(9));
+        // Few are known, so that the oldest are forgotten.
+        let settings = RecommenderSettings { interactions_per_partition: 9, ..RecommenderSettings::default() };
+        let model = LearntModel::new(settings, 5).expect("right settings").by(&rules);
+        for (raw_seq, (who, what, category, erased)) in (1_u64..).zip(told) {
+            let products = [item(&format!("p{what}"), CATEGORIES[category], &[])];
+            let seen = event(LearntKind::View, &format!("c{who}"), 5, &products);
+            model.learn(zero, &batch(raw_seq, &[seen]));
+            if erased == 0 {
+                model.erase(&[Erasure { number: raw_seq, ..erasure(&format!("c{who}"), 1_000) }]);
+            }
+            model.renew_charts(now);
+            let charts = model.charts(now);
+            let (_, _, anew) = Charts::make(&model.state, &rules, &mut ChartPlaces::default(), now);
+            for category in CATEGORIES.into_iter().map(Some).chain([None]) {
+                prop_assert_eq!(charts.popular(category), anew.popular(category));
+                prop_assert_eq!(charts.trending(category), anew.trending(category));
+            }
+        }
+    }
 }
 
 /// A batch that is learnt in several turns is one batch for all who look at it.

@@ -9,7 +9,7 @@ use super::{
     reference::Reference,
     shapes::{Done, all_answers, ask, built, logs, settings},
 };
-use crate::{ChartPair, ChartParts, Index, PartitionSnapshot, page::Page, scratch::AnswerScratch};
+use crate::{ChartPair, ChartParts, ChartPlace, Index, PartitionSnapshot, page::Page, scratch::AnswerScratch};
 
 fn partitions() -> impl Iterator<Item = Partition> {
     (0..3).map(Partition::new)
@@ -23,18 +23,20 @@ proptest! {
     #[test]
     fn charts_that_are_made_in_parts_are_those_made_at_once(log in logs(), settings in settings(), part in 1..5_usize) {
         let (index, now) = (built(&settings, &log), Timestamp::saturating_from_millis(1_700_000_000_000));
-        // A third of the items is in no chart, and another in one of a group.
-        let group = |item: &str| ["", "group"].get(item.bytes().map(usize::from).sum::<usize>() % 3).copied();
+        // A quarter of the items is in no chart, and two more in one of a group each.
+        let places = [ChartPlace::Nowhere, ChartPlace::Everywhere, ChartPlace::Group(0), ChartPlace::Group(2)];
+        let place = |item: &str| places[item.bytes().map(usize::from).sum::<usize>() % 4];
         let mut parts = ChartParts::new(4, 2, now);
-        while index.chart_on(&mut parts, part, group) {}
+        while index.chart_on(&mut parts, part, |_, item| place(item)) {}
         let made = |n, admits: &dyn Fn(&str) -> bool| {
             ChartPair { popular: index.popular(n, admits), trending: index.trending(now, n, admits) }
         };
-        let (all, mut groups) = parts.end();
-        prop_assert_eq!(all, made(4, &|item| group(item).is_some()));
-        let of_group = groups.remove("group").unwrap_or(ChartPair { popular: Vec::new(), trending: Vec::new() });
-        prop_assert_eq!(of_group, made(2, &|item| group(item) == Some("group")));
-        prop_assert!(groups.is_empty());
+        let (all, groups) = parts.end();
+        prop_assert_eq!(all, made(4, &|item| place(item) != ChartPlace::Nowhere));
+        prop_assert!(groups.len() <= 3);
+        for (group, chart) in groups.into_iter().enumerate() {
+            prop_assert_eq!(chart, made(2, &|item| place(item) == ChartPlace::Group(group)));
+        }
     }
 
     #[test]
