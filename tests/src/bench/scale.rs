@@ -44,6 +44,16 @@ impl Scale {
         Service::CHAIN.into_iter().chain(self.interactions.map(|_| Service::Recommendation)).chain(lake).collect()
     }
 
+    /// How much less of a busy processor a service gets. Where recommendation is asked, the
+    /// others weigh a third of it, as in a cluster: the chart requests 250 thousandths of a
+    /// processor for it, and 75 for most of them. Five steps of nice(1) are a third.
+    pub(super) const fn nice(&self, of: Service) -> u8 {
+        match (self.interactions, of) {
+            (None, _) | (Some(_), Service::Recommendation) => 0,
+            (Some(_), _) => 5,
+        }
+    }
+
     /// Writes the metrics beyond the first into the folder of metrics.
     pub(super) fn write_metrics(&self, folder: &Path) -> Result<(), Error> {
         for n in 1..self.metrics {

@@ -152,6 +152,7 @@ impl Suite {
                 config: configure(&folder, &settings, service, listen)?,
                 log: folder.join("logs").join(format!("{service}.log")),
                 address: listen,
+                nice: scale.nice(service),
             };
             let replica = Replica::new(service, service.name().into(), launch, http.clone());
             replica.start().await?;

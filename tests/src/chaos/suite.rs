@@ -165,6 +165,7 @@ impl Suite {
             config,
             log: self.folder.join("logs").join(format!("{name}.log")),
             address: listen,
+            nice: 0,
         };
         let replica = Arc::new(Replica::new(service, name.into(), launch, self.http.clone()));
         replica.start().await?;

@@ -33,6 +33,8 @@ pub(crate) struct Launch {
     pub(crate) log: PathBuf,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// How much less of a busy processor it gets than others do, as nice(1) has it.
+    pub(crate) nice: u8,
 }
 
 /// A replica of a service: the place of one process after the other.
@@ -124,13 +126,25 @@ impl Replica {
     }
 }
 
+impl Launch {
+    fn command(&self) -> Command {
+        if self.nice == 0 {
+            return Command::new(&self.program);
+        }
+        // It becomes the program: the process stays the same.
+        let mut command = Command::new("nice");
+        command.arg("-n").arg(self.nice.to_string()).arg(&self.program);
+        command
+    }
+}
+
 impl Process {
     fn start(&mut self, launch: &Launch) -> Result<(), Error> {
         self.starts += 1;
         let mut log = File::options().create(true).append(true).open(&launch.log).map_err(Error::file(&launch.log))?;
         writeln!(log, "--- start {}", self.starts).map_err(Error::file(&launch.log))?;
         let output = log.try_clone().map_err(Error::file(&launch.log))?;
-        let mut command = Command::new(&launch.program);
+        let mut command = launch.command();
         // What the caller's environment sets is not meant for this suite.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TIDEMILL_")) {
             command.env_remove(name);
