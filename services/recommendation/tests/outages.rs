@@ -132,3 +132,40 @@ async fn a_store_of_another_log_is_refused() {
     context.shutdown.cancel();
     assert!(context.drained(DEADLINE).await);
 }
+
+/// A type may be mistyped, and nothing is learnt by it.
+#[tokio::test]
+async fn a_type_of_the_definition_that_no_event_has_is_told_of() {
+    let mut shop = Shop::open().await;
+    let file = shop.folder.path().join("learning.yaml");
+    let written = tidemill_recommendation::BUILT_IN_LEARNING
+        .replace("view: [product.viewed]", "view: [product.viewed, product.veiwed]")
+        .replace("cart: [cart.item_added]", "cart: [cart.added]");
+    std::fs::write(&file, written).expect("writes");
+    let more = format!("learning.definition = {:?}\n", file.display().to_string());
+    let service = Running::start(&shop.toml(&shop.sqlite(), &more)).await;
+    // As many as a shop has in a while; rare types may not be among fewer.
+    let few = EnrichedBatch { count: 9_000, ..shop.batch(0, &[view("c", "books-a"), order("c", &["books-a"])]) };
+    shop.bus.publish(&few).await.expect("published");
+    service.learnt(0, few.raw_seq).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(service.get("/readyz").await.1["notices"]["learning"].is_null());
+    let many = EnrichedBatch { count: 9_000, ..shop.batch(1, &[view("d", "books-b")]) };
+    shop.bus.publish(&many).await.expect("published");
+    let what = told(&service, "notices", "learning").await;
+    assert_eq!(
+        what,
+        "no event has come of the types cart.added, product.veiwed, which the definition of learning names"
+    );
+    assert_eq!(service.get("/readyz").await.0, 200);
+    let (mut added, facts) = view("d", "books-a");
+    added["type"] = "cart.added".into();
+    shop.publish(1, &[(added, facts)]).await;
+    eventually("it has come", DEADLINE, async || {
+        let (_, readiness) = service.get("/readyz").await;
+        let told = readiness["notices"]["learning"].as_str().unwrap_or_default().to_owned();
+        (told.contains("of the types product.veiwed,")).then_some(())
+    })
+    .await;
+    service.stop().await;
+}

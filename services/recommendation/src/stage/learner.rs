@@ -133,6 +133,7 @@ impl LearnerTask<'_> {
     async fn learn(&mut self, batch: EnrichedBatch) -> Result<(), Error> {
         let (app, partition, raw_seq) = (self.app.clone(), self.partition, batch.raw_seq);
         beside(move || {
+            app.members.note(batch.count, batch.types.as_ref());
             let (learnt, counts): (_, ReadCounts) = batch::read(&app.members, &batch);
             if app.evaluation.is_wanted() && app.keeps(partition) {
                 app.evaluation.predict(&app.model, partition, &learnt);
