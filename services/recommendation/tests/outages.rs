@@ -101,7 +101,7 @@ async fn an_answer_is_as_old_as_the_partition_that_is_furthest_behind() {
 /// A log that is another one: its first batch.
 fn of_a_new_log() -> RawBatch {
     RawBatch {
-        batch_id: uuid::Uuid::nil(),
+        batch_id: uuid::Uuid::now_v7(),
         partition: Partition::new(0),
         ingested_at: now(),
         sources: BTreeMap::new(),
@@ -130,6 +130,24 @@ async fn a_store_of_another_log_is_refused() {
     let refused = RecommendationService::start(config, context.clone()).await.expect_err("another log");
     assert!(refused.to_string().contains("foreign_log"), "{refused}");
     context.shutdown.cancel();
+    assert!(context.drained(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn a_log_that_loses_its_disk_under_the_service_ends_it() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    for product in ["books-a", "books-b"] {
+        let raw = shop.bus.publish(&of_a_new_log()).await.expect("published").sequence;
+        assert_eq!(shop.publish(0, &[view("c", product)]).await, raw);
+        service.learnt(0, raw).await;
+    }
+    shop.nats.lose_disk().await;
+    eventually("the streams are made", DEADLINE, async || shop.bus.ensure_topology().await.ok()).await;
+    shop.bus.publish(&of_a_new_log()).await.expect("published");
+    let context = service.context;
+    let failure = eventually("it ends", DEADLINE, async || context.failure().map(str::to_owned)).await;
+    assert!(failure.contains("foreign_log"), "{failure}");
     assert!(context.drained(DEADLINE).await);
 }
 
