@@ -40,6 +40,8 @@ pub(crate) struct PartitionClaim {
     pub(crate) epoch: i64,
     /// The last batch of the log that is in the store; 0 for none.
     pub(crate) floor: u64,
+    /// When ingestion took that in, where it is known.
+    pub(crate) log_time: Option<Timestamp>,
 }
 
 /// A note that points may be older than they should be.
@@ -74,14 +76,16 @@ impl Store {
     pub(crate) async fn claim(&self, partition: Partition) -> Result<PartitionClaim, Error> {
         self.call(async {
             let sql = "INSERT INTO partitions (partition, floor, epoch) VALUES ($1, 0, 1) \
-                       ON CONFLICT (partition) DO UPDATE SET epoch = partitions.epoch + 1 RETURNING epoch, floor";
+                       ON CONFLICT (partition) DO UPDATE SET epoch = partitions.epoch + 1 RETURNING epoch, floor, log_time";
             let query = sqlx::query(sql).bind(i64::from(partition.index()));
             // To the end: the statement is done only then.
             let rows = query.fetch_all(self.database.writer()).await.map_err(StoreError::from)?;
             let row = rows.first().ok_or(StoreError::Malformed("claim"))?;
             let floor: i64 = row.try_get(1).map_err(StoreError::from)?;
             let epoch = row.try_get(0).map_err(StoreError::from)?;
-            Ok(PartitionClaim { partition, epoch, floor: unfenced(floor).cast_unsigned() })
+            let log_time: Option<i64> = row.try_get(2).map_err(StoreError::from)?;
+            let log_time = log_time.map(Timestamp::saturating_from_millis);
+            Ok(PartitionClaim { partition, epoch, floor: unfenced(floor).cast_unsigned(), log_time })
         })
         .await
     }

@@ -129,8 +129,15 @@ impl Telemetry {
         bytes.get_or_create(&label).set(gauge(size.bytes()));
     }
 
-    pub(crate) fn lag(&self, partition: Partition, waiting: u64) {
-        self.lag.get_or_create(&PartitionLabel::of(partition)).set(waiting.cast_signed());
+    /// `None` where another replica owns it, and tells.
+    pub(crate) fn lag(&self, partition: Partition, waiting: Option<u64>) {
+        let label = PartitionLabel::of(partition);
+        match waiting {
+            Some(waiting) => {
+                self.lag.get_or_create(&label).set(waiting.cast_signed());
+            }
+            None => drop(self.lag.remove(&label)),
+        }
     }
 
     /// The partition is another replica's business now.

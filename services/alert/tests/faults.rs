@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DEADLINE, Fixture, Gate, PARTITION, Prepared, Running, batch, fraud, toml_with_store};
+use common::{DEADLINE, Fixture, Gate, PARTITION, Prepared, Running, batch, fraud, now, revenue, toml_with_store};
 use serde_json::Value;
 use tidemill_bus::Request;
 use tidemill_events::{DeadLetter, Durable, EnrichedBatch, Message};
@@ -218,4 +218,78 @@ async fn missing_batches_are_asked_for_and_what_came_early_is_evaluated_behind_t
     service.ready().await;
     service.stop().await;
     assert_eq!(fixture.slack.messages().len(), 4);
+}
+
+/// What readiness says of a consumer that has met another log.
+async fn foreign(service: &Running, consumer: &str) -> String {
+    eventually("another log is told of", DEADLINE, async || {
+        let told = service.context.health.problems().remove("consumer")?;
+        (told.starts_with(consumer) && told.contains("foreign_log")).then_some(told)
+    })
+    .await
+}
+
+async fn nothing_of_another_log_is_evaluated(store: impl Fn(&Fixture) -> String) {
+    let mut fixture = Fixture::new().await;
+    let webhook = fixture.slack.webhook_url();
+    let toml = toml_with_store(&fixture.nats.url(), &store(&fixture), Some(&webhook), "");
+    let service = Running::start(&toml).await;
+    for n in 1..=3 {
+        fixture.log(&batch(n, n - 1, &[fraud(&format!("o-{n}"), "c")])).await;
+    }
+    fixture.messages(3).await;
+    fixture.lose_log().await;
+    // The new log has come further than the old one before anybody has looked.
+    for n in 1..=5 {
+        fixture.log(&batch(n, n - 1, &[fraud(&format!("new-{n}"), "c")])).await;
+    }
+    let told = foreign(&service, "alert-events-1: ").await;
+    assert!(told.contains("RAW has at 3 what came in at "), "{told}");
+    assert_eq!(service.get("/readyz").await.0, 503);
+    assert_eq!(fixture.slack.messages().len(), 3);
+    service.stop().await;
+    // Nor by who starts.
+    let service = Running::start(&toml).await;
+    foreign(&service, "alert-events-1: ").await;
+    assert_eq!(fixture.slack.messages().len(), 3);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_of_another_log_is_evaluated_on_sqlite() {
+    nothing_of_another_log_is_evaluated(|fixture| format!("sqlite://{}/alert.db", fixture.folder.path().display()))
+        .await;
+}
+
+#[tokio::test]
+async fn nothing_of_another_log_is_evaluated_on_postgresql() {
+    let Some(postgres) = Postgres::start().await else {
+        return skipped("nothing_of_another_log_is_evaluated_on_postgresql", "no PostgreSQL is installed");
+    };
+    nothing_of_another_log_is_evaluated(|_| postgres.url()).await;
+}
+
+/// Its totals do not reach as far as those of the old one, and so would change nothing.
+#[tokio::test]
+async fn totals_of_another_log_are_not_passed_over_in_silence() {
+    let mut fixture = Fixture::new().await;
+    let service = fixture.start().await;
+    for n in 1..=9 {
+        fixture.log(&batch(n, n - 1, &[])).await;
+    }
+    let lag = async |fixture: &Fixture| fixture.bus.lag(Durable::AlertMetrics).await.ok();
+    fixture.bus.publish(&revenue(1, 9, now(), "Books", 1)).await.expect("published");
+    eventually("the totals are known", DEADLINE, async || (lag(&fixture).await == Some(0)).then_some(())).await;
+    fixture.lose_log().await;
+    fixture.log(&batch(1, 0, &[])).await;
+    fixture.bus.publish(&revenue(1, 1, now(), "Books", 1)).await.expect("published");
+    let metrics = async || {
+        let told = service.context.health.problems().remove("consumer")?;
+        // Both kinds of rules have: one is named, and the other counted.
+        told.contains("foreign_log").then_some(told)
+    };
+    eventually("another log is told of", DEADLINE, metrics).await;
+    eventually("by both", DEADLINE, async || metrics().await.filter(|told| told.contains("(and 1 more)"))).await;
+    assert_ne!(lag(&fixture).await, Some(0), "they wait");
+    service.stop().await;
 }

@@ -19,11 +19,6 @@ pub(crate) enum Error {
     /// The floor in the store is not where this process left it.
     #[error("partition {0} was taken on by another instance")]
     Superseded(Partition),
-    /// The log is shorter than what was already read of it.
-    #[error(
-        "partition {partition} of the log ends at {end}, before {floor} that was done: the store belongs to another log"
-    )]
-    ForeignLog { partition: Partition, floor: u64, end: u64 },
     /// The last message in `ENRICHED` is of another release, or is no batch at all.
     #[error("the last message of partition {partition} in ENRICHED cannot be read: {error}")]
     UnreadableEnd { partition: Partition, error: DecodeError },
@@ -106,7 +101,6 @@ impl Error {
             | Self::Bus(_)
             | Self::Superseded(_)
             | Self::Ceiling(_)
-            | Self::ForeignLog { .. }
             | Self::UnreadableEnd { .. }
             | Self::Event(_)
             | Self::Definition(_) => {
@@ -123,7 +117,6 @@ impl Failure for Error {
             Self::Bus(error) => error.code(),
             Self::Store(_) => Code::Store,
             Self::Superseded(_) => Code::Superseded,
-            Self::ForeignLog { .. } => Code::ForeignLog,
             Self::UnreadableEnd { .. } => Code::UnreadableEnd,
             Self::Event(_) => Code::MalformedEvent,
             Self::Definition(_) => Code::Definition,
@@ -154,7 +147,6 @@ impl Failure for Error {
             Self::Ceiling(_) => Disposition::Halt,
             Self::Bus(_)
             | Self::Store(_)
-            | Self::ForeignLog { .. }
             | Self::Definition(_)
             | Self::Record { .. }
             | Self::TooEarly { .. }

@@ -6,8 +6,10 @@ use std::{
     sync::Arc,
 };
 
+use tidemill_bus::Stored;
 use tidemill_domain::Partition;
-use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, TraceParent, topology};
+use tidemill_events::{EnrichedBatch, StreamName, TraceParent, topology};
+use tidemill_stage::{Ingested, LogPlace};
 use tidemill_store::answered;
 
 use crate::{
@@ -47,14 +49,23 @@ impl OpenPartition {
     /// Reads where the partition stands, and compares it with the log at both
     /// ends.
     pub(crate) async fn open(partition: Partition, resources: Arc<Resources>) -> Result<Self, Error> {
-        let mut open = Self::restore(partition, resources.clone()).await?;
         let Resources { bus, nats, .. } = &*resources;
+        let done = Self::done(partition, &resources).await?;
+        // A log that has nothing yet is another one too: once its batches come, nobody looks.
+        nats.call(done.belongs_to(bus)).await?;
+        let mut open = Self::read(partition, done.raw_seq, resources.clone()).await?;
         let subject = topology::enriched(partition);
         let last = match nats.call(bus.last::<EnrichedBatch>(&subject)).await {
             Ok(last) => last,
             Err(tidemill_bus::Error::Decode(error)) => return Err(Error::UnreadableEnd { partition, error }),
             Err(error) => return Err(error.into()),
         };
+        // What `ENRICHED` has is not published again, and so must be of this log as well.
+        let published = last.as_ref().map_or_else(LogPlace::default, |Stored { message, .. }| LogPlace {
+            raw_seq: message.raw_seq,
+            ingested: Ingested::At(message.ingested_at),
+        });
+        nats.call(published.belongs_to(bus)).await?;
         open.published = last.as_ref().map(|stored| stored.message.raw_seq);
         open.tail = last.map_or(0, |stored| stored.sequence);
         Ok(open)
@@ -62,17 +73,21 @@ impl OpenPartition {
 
     /// Reads where the partition stands in the store, which must not be ahead of the log.
     pub(crate) async fn restore(partition: Partition, resources: Arc<Resources>) -> Result<Self, Error> {
-        let Resources { bus, nats, store, store_breaker, limits, order_horizon_millis, .. } = &*resources;
-        let floor = store_breaker.call(answered(store.floor(partition))).await?;
-        let end = match nats.call(bus.last::<RawBatch>(&Durable::Enrichment(partition).filter())).await {
-            Ok(last) => last.map(|stored| stored.sequence),
-            // It will be set aside when it is read.
-            Err(tidemill_bus::Error::Decode(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(end) = end.filter(|end| *end < floor) {
-            return Err(Error::ForeignLog { partition, floor, end });
-        }
+        let done = Self::done(partition, &resources).await?;
+        resources.nats.call(done.compare(&resources.bus)).await?;
+        Self::read(partition, done.raw_seq, resources).await
+    }
+
+    /// The last batch that is done, as the store knows it.
+    async fn done(partition: Partition, resources: &Resources) -> Result<LogPlace, Error> {
+        let Resources { store, store_breaker, .. } = resources;
+        let raw_seq = store_breaker.call(answered(store.floor(partition))).await?;
+        let clock = store_breaker.call(answered(store.log_clock(partition, raw_seq))).await?;
+        Ok(LogPlace { raw_seq, ingested: clock.map_or(Ingested::Unknown, Ingested::By) })
+    }
+
+    async fn read(partition: Partition, floor: u64, resources: Arc<Resources>) -> Result<Self, Error> {
+        let Resources { store, store_breaker, limits, order_horizon_millis, .. } = &*resources;
         let sealed = store_breaker.call(answered(store.sealed(partition))).await?;
         let batches = store_breaker.call(answered(store.batches(partition, sealed.last()))).await?;
         let duplicates = Duplicates::restore(*limits, sealed, batches);

@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use tidemill_bus::Bus;
+use tidemill_bus::{Bus, Error as BusError};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_events::{EnrichedBatch, RawBatch};
 use tidemill_service::{Ceiling, Context, StartError};
-use tidemill_stage::StageFailure;
+use tidemill_stage::{Disposition, Failure as _, StageFailure};
 use tidemill_store::answered;
 
 use crate::{
@@ -85,8 +85,18 @@ impl ReplayedEnrichment {
     /// The store or the log is away, or they do not belong together.
     pub async fn partition(&self, partition: Partition) -> Result<ReplayedPartition, StageFailure> {
         let opened = OpenPartition::restore(partition, self.resources.clone()).await;
-        let partition = opened.map_err(|error| StageFailure::of(&error))?;
+        let partition = opened.map_err(|error| failure(&error))?;
         Ok(ReplayedPartition { partition, ceiling: Ceiling::new(self.resources.ceiling) })
+    }
+}
+
+/// A service waits for the log that it knew. A replay ends: nobody may be there to put one back.
+fn failure(error: &Error) -> StageFailure {
+    match error {
+        Error::Bus(BusError::ForeignLog { .. }) => {
+            StageFailure::new(error.code(), Disposition::Fail, error.to_string())
+        }
+        other => StageFailure::of(other),
     }
 }
 

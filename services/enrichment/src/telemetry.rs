@@ -165,8 +165,15 @@ impl Telemetry {
         self.retries.get_or_create(&CodeLabel::of(code)).inc();
     }
 
-    pub(crate) fn lag(&self, partition: Partition, batches: u64) {
-        self.lag.get_or_create(&PartitionLabel::of(partition)).set(batches);
+    /// `None` where another replica owns it, and tells.
+    pub(crate) fn lag(&self, partition: Partition, batches: Option<u64>) {
+        let label = PartitionLabel::of(partition);
+        match batches {
+            Some(batches) => {
+                self.lag.get_or_create(&label).set(batches);
+            }
+            None => drop(self.lag.remove(&label)),
+        }
     }
 
     pub(crate) fn remembered(&self, partition: Partition, size: MemorySize, dropped: u64) {

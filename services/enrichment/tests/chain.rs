@@ -732,10 +732,12 @@ async fn a_store_of_another_log_is_refused() {
     connect(&nats).await.publish(&batch(3, now(), &[view("z")])).await.expect("publishes");
     let context = Context::new("enrichment");
     EnrichmentService::start(config(&nats.url(), folder.path(), ""), context.clone()).await.expect("starts");
-    let failure = eventually("it stops", DEADLINE, || async { context.failure().map(str::to_owned) }).await;
-    assert!(failure.contains("belongs to another log"), "{failure}");
-    assert!(context.shutdown.is_cancelled());
+    let told = async || context.health.problems().remove("partition").filter(|told| told.contains("foreign_log"));
+    let told = eventually("it says so", DEADLINE, told).await;
+    assert!(told.contains("RAW ends at 1, before 2 that was done"), "{told}");
+    context.shutdown.cancel();
     assert!(context.drained(DEADLINE).await);
+    assert_eq!(context.failure(), None);
 }
 
 /// NATS takes for done what the restored store knows nothing of.

@@ -25,16 +25,6 @@ pub(crate) enum Error {
     /// The database is not where this replica left it.
     #[error("another replica has gone on with {0}")]
     Superseded(LakeUnit),
-    /// The log ends before what the tables have of it.
-    #[error("foreign_log: {unit} has reached {reached}, and the log ends at {end}: it is another log")]
-    ForeignLog {
-        /// Whose place it is.
-        unit: LakeUnit,
-        /// What the tables have.
-        reached: u64,
-        /// What the log has.
-        end: u64,
-    },
     /// A batch is of another release, or a fault of ours.
     #[error("a batch cannot be read: {0}")]
     Unreadable(#[source] tidemill_bus::Error),
@@ -45,9 +35,7 @@ impl Error {
     pub(crate) fn problem(&self) -> Problem {
         match self {
             Self::Lake(_) | Self::Store(_) | Self::Bus(_) => Problem::unavailable("the lake is not available"),
-            Self::Contract(_) | Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) => {
-                Problem::internal()
-            }
+            Self::Contract(_) | Self::Superseded(_) | Self::Unreadable(_) => Problem::internal(),
         }
     }
 }
@@ -58,7 +46,7 @@ impl Outage for Error {
             Self::Bus(error) => error.is_outage(),
             Self::Store(error) => error.is_transient(),
             Self::Lake(error) => error.is_outage(),
-            Self::Contract(_) | Self::Superseded(_) | Self::ForeignLog { .. } | Self::Unreadable(_) => false,
+            Self::Contract(_) | Self::Superseded(_) | Self::Unreadable(_) => false,
         }
     }
 }
@@ -71,7 +59,6 @@ impl Failure for Error {
             Self::Lake(error) => error.code(),
             Self::Contract(_) => Code::ContractBroken,
             Self::Superseded(_) => Code::Superseded,
-            Self::ForeignLog { .. } => Code::ForeignLog,
         }
     }
 
@@ -85,7 +72,6 @@ impl Failure for Error {
             | Self::Lake(_)
             | Self::Contract(_)
             | Self::Superseded(_)
-            | Self::ForeignLog { .. }
             | Self::Unreadable(_) => Disposition::Retry,
         }
     }

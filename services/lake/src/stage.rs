@@ -11,10 +11,9 @@ mod task;
 
 use std::{sync::Arc, time::Duration};
 
-use tidemill_bus::Subscription;
 use tidemill_domain::Backoff;
 use tidemill_ownership::Lease;
-use tidemill_stage::{Progressing, Work, consume, supervise};
+use tidemill_stage::{Progressing, Source, Work, consume, supervise};
 use tokio::time::sleep;
 
 use self::{bronze::BronzeRecipe, rejected::RejectedRecipe, silver::SilverRecipe, task::LakeTask};
@@ -67,9 +66,9 @@ impl Work for LakeUnitWork {
 }
 
 impl LakeUnitWork {
-    async fn read<R: task::UnitRecipe>(
+    async fn read<R: task::UnitRecipe, S: Source>(
         &self,
-        open: impl Future<Output = Result<(R, Subscription), Error>>,
+        open: impl Future<Output = Result<(R, S), Error>>,
         progress: &mut Progressing<'_>,
     ) -> Result<(), Error> {
         let stop = self.lease.stop();

@@ -120,8 +120,14 @@ impl Telemetry {
         tracing::warn!(%partition, after, "batches are missing; asking enrichment for them");
     }
 
-    pub(crate) fn lag(&self, unit: LakeUnit, waiting: u64) {
-        self.lag.get_or_create(&UnitLabel { unit: unit.to_string() }).set(waiting.cast_signed());
+    pub(crate) fn lag(&self, unit: LakeUnit, waiting: Option<u64>) {
+        let label = UnitLabel { unit: unit.to_string() };
+        match waiting {
+            Some(waiting) => {
+                self.lag.get_or_create(&label).set(waiting.cast_signed());
+            }
+            None => drop(self.lag.remove(&label)),
+        }
     }
 
     /// The unit is another replica's business now.

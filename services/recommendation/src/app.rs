@@ -10,7 +10,7 @@ use tidemill_definitions::{CustomerSegments, version_of};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::RecommenderSettings;
 use tidemill_service::{Breaker, Conditions, Context};
-use tidemill_stage::foreign_log;
+use tidemill_stage::LogPlace;
 
 use crate::{
     config::{Config, KeptConfig},
@@ -123,16 +123,14 @@ impl Recommender {
     }
 
     /// The last batch of the log that is learnt, of all partitions.
-    pub(crate) fn reached(&self) -> u64 {
-        self.model.read().places.values().map(|place| place.raw_seq).max().unwrap_or_default()
+    pub(crate) fn reached(&self) -> LogPlace {
+        LogPlace::at(self.model.read().places.values().map(|place| place.raw_seq).max().unwrap_or_default())
     }
 
     /// Checks that the log is the one from which the store has learnt.
     pub(crate) async fn check_log(&self) -> Result<(), Error> {
-        match self.nats.call(foreign_log(&self.bus, self.reached())).await? {
-            Some(foreign) => Err(foreign.into()),
-            None => Ok(()),
-        }
+        self.nats.call(self.reached().compare(&self.bus)).await?;
+        Ok(())
     }
 
     /// Holds a claim: this replica writes the partition's pages.

@@ -4,9 +4,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use tidemill_bus::Error as BusError;
 use tidemill_domain::{Code, Outage};
 use tidemill_service::Problem;
-use tidemill_stage::{Disposition, Failure, ForeignLog};
+use tidemill_stage::{Disposition, Failure};
 
 use crate::learning::ChunkError;
 
@@ -22,9 +23,6 @@ pub(crate) enum Error {
     /// The store is known to be away, and who asks does not wait for it.
     #[error("the store is away")]
     StoreAway,
-    /// The store has learnt from another log.
-    #[error(transparent)]
-    ForeignLog(#[from] ForeignLog),
     /// What is stored cannot be read.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
@@ -50,11 +48,11 @@ impl Error {
     /// Whether the same call may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
+            Self::Bus(BusError::ForeignLog { .. }) => false,
             Self::Bus(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::StoreAway => true,
-            Self::ForeignLog(_)
-            | Self::Chunk(_)
+            Self::Chunk(_)
             | Self::Page(_)
             | Self::Unreadable(_)
             | Self::Superseded
@@ -71,13 +69,9 @@ impl Error {
             Self::Bus(error) if error.is_transient() => Problem::unavailable("the message log is not reachable"),
             Self::Parameter(detail) => Problem::new(StatusCode::BAD_REQUEST, self.code()).detail(detail.clone()),
             Self::UnknownCustomer => Problem::new(StatusCode::NOT_FOUND, self.code()).detail(self.to_string()),
-            Self::Store(_)
-            | Self::Bus(_)
-            | Self::ForeignLog(_)
-            | Self::Chunk(_)
-            | Self::Page(_)
-            | Self::Unreadable(_)
-            | Self::Superseded => Problem::internal(),
+            Self::Store(_) | Self::Bus(_) | Self::Chunk(_) | Self::Page(_) | Self::Unreadable(_) | Self::Superseded => {
+                Problem::internal()
+            }
         }
     }
 }
@@ -103,7 +97,6 @@ impl Failure for Error {
         match self {
             Self::Bus(error) | Self::Unreadable(error) => error.code(),
             Self::Store(_) | Self::StoreAway | Self::Chunk(_) | Self::Page(_) => Code::Store,
-            Self::ForeignLog(_) => Code::ForeignLog,
             Self::Superseded => Code::Superseded,
             Self::Parameter(_) => Code::InvalidParameter,
             Self::UnknownCustomer => Code::NotFound,
@@ -112,12 +105,13 @@ impl Failure for Error {
 
     fn disposition(&self) -> Disposition {
         match self {
+            // What another log has would be learnt beside what is learnt, and answered from.
+            Self::Bus(BusError::ForeignLog { .. }) => Disposition::Fail,
             Self::Bus(error) if error.is_transient() => Disposition::Retry,
             Self::Store(error) if error.is_transient() => Disposition::Retry,
             Self::Superseded | Self::Unreadable(_) | Self::StoreAway => Disposition::Retry,
             Self::Bus(_)
             | Self::Store(_)
-            | Self::ForeignLog(_)
             | Self::Chunk(_)
             | Self::Page(_)
             | Self::Parameter(_)

@@ -118,9 +118,16 @@ impl Telemetry {
         self.floors.get_or_create(&PartitionLabel::of(partition)).set(raw_seq);
     }
 
-    /// How many messages wait to be kept.
-    pub(crate) fn lag(&self, partition: Partition, waiting: u64) {
-        self.lag.get_or_create(&PartitionLabel::of(partition)).set(waiting);
+    /// How many messages wait to be kept; `None` where another replica keeps the partition,
+    /// and tells.
+    pub(crate) fn lag(&self, partition: Partition, waiting: Option<u64>) {
+        let label = PartitionLabel::of(partition);
+        match waiting {
+            Some(waiting) => {
+                self.lag.get_or_create(&label).set(waiting);
+            }
+            None => drop(self.lag.remove(&label)),
+        }
     }
 
     /// The partition is another replica's.

@@ -10,8 +10,12 @@ use crate::{app::Recommender, error::Error};
 const LOOK_FOR_ERASURES: Duration = Duration::from_millis(200);
 /// How often charts are made anew while somebody asks for them: all items are looked at.
 const RENEW_CHARTS: Duration = Duration::from_millis(500);
+/// How often it is looked which types of events have come.
+const LOOK_FOR_TYPES: Duration = Duration::from_secs(5);
 /// How often the index is measured.
 const MEASURE: Duration = Duration::from_secs(60);
+/// Under which `/readyz` says that types of the definition may be mistyped.
+const LEARNING: &str = "learning";
 /// How often what is old is deleted.
 const PRUNE: Duration = Duration::from_secs(3600);
 const DAY: i64 = 24 * 3_600_000;
@@ -62,12 +66,14 @@ pub(crate) async fn renew_charts(app: Arc<Recommender>) -> Result<(), Infallible
 /// Measures the index, and deletes what is old: on every replica, since it changes
 /// nothing to do it twice.
 pub(crate) async fn run(app: Arc<Recommender>) -> Result<(), Infallible> {
-    let (mut measures, mut prunes) = (interval(MEASURE), interval(PRUNE));
+    let (mut measures, mut looks, mut prunes) = (interval(MEASURE), interval(LOOK_FOR_TYPES), interval(PRUNE));
     measures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     prunes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = measures.tick() => app.telemetry.size(&app.model.read().index),
+            _ = looks.tick() => tell_of_types(&app),
             _ = prunes.tick() => {
                 if let Err(error) = prune(&app).await {
                     tracing::warn!(%error, "what is old could not be deleted");
@@ -75,6 +81,19 @@ pub(crate) async fn run(app: Arc<Recommender>) -> Result<(), Infallible> {
             }
             () = app.context.shutdown.cancelled() => return Ok(()),
         }
+    }
+}
+
+/// Says which types of the shop's definition no event has, until one comes.
+fn tell_of_types(app: &Recommender) {
+    let (types, health) = (app.members.never_came(), &app.context.health);
+    if types.is_empty() {
+        return health.withdraw_notice(LEARNING);
+    }
+    let told = format!("no event has come of the types {}, which the definition of learning names", types.join(", "));
+    if health.notices().get(LEARNING) != Some(&told) {
+        tracing::warn!(types = types.join(", "), "the definition of learning names types of which no event has come");
+        health.notice(LEARNING, told);
     }
 }
 

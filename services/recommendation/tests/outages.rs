@@ -101,7 +101,7 @@ async fn an_answer_is_as_old_as_the_partition_that_is_furthest_behind() {
 /// A log that is another one: its first batch.
 fn of_a_new_log() -> RawBatch {
     RawBatch {
-        batch_id: uuid::Uuid::nil(),
+        batch_id: uuid::Uuid::now_v7(),
         partition: Partition::new(0),
         ingested_at: now(),
         sources: BTreeMap::new(),
@@ -131,4 +131,59 @@ async fn a_store_of_another_log_is_refused() {
     assert!(refused.to_string().contains("foreign_log"), "{refused}");
     context.shutdown.cancel();
     assert!(context.drained(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn a_log_that_loses_its_disk_under_the_service_ends_it() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    for product in ["books-a", "books-b"] {
+        let raw = shop.bus.publish(&of_a_new_log()).await.expect("published").sequence;
+        assert_eq!(shop.publish(0, &[view("c", product)]).await, raw);
+        service.learnt(0, raw).await;
+    }
+    shop.nats.lose_disk().await;
+    eventually("the streams are made", DEADLINE, async || shop.bus.ensure_topology().await.ok()).await;
+    shop.bus.publish(&of_a_new_log()).await.expect("published");
+    let context = service.context;
+    let failure = eventually("it ends", DEADLINE, async || context.failure().map(str::to_owned)).await;
+    assert!(failure.contains("foreign_log"), "{failure}");
+    assert!(context.drained(DEADLINE).await);
+}
+
+/// A type may be mistyped, and nothing is learnt by it.
+#[tokio::test]
+async fn a_type_of_the_definition_that_no_event_has_is_told_of() {
+    let mut shop = Shop::open().await;
+    let file = shop.folder.path().join("learning.yaml");
+    let written = tidemill_recommendation::BUILT_IN_LEARNING
+        .replace("view: [product.viewed]", "view: [product.viewed, product.veiwed]")
+        .replace("cart: [cart.item_added]", "cart: [cart.added]");
+    std::fs::write(&file, written).expect("writes");
+    let more = format!("learning.definition = {:?}\n", file.display().to_string());
+    let service = Running::start(&shop.toml(&shop.sqlite(), &more)).await;
+    // As many as a shop has in a while; rare types may not be among fewer.
+    let few = EnrichedBatch { count: 9_000, ..shop.batch(0, &[view("c", "books-a"), order("c", &["books-a"])]) };
+    shop.bus.publish(&few).await.expect("published");
+    service.learnt(0, few.raw_seq).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(service.get("/readyz").await.1["notices"]["learning"].is_null());
+    let many = EnrichedBatch { count: 9_000, ..shop.batch(1, &[view("d", "books-b")]) };
+    shop.bus.publish(&many).await.expect("published");
+    let what = told(&service, "notices", "learning").await;
+    assert_eq!(
+        what,
+        "no event has come of the types cart.added, product.veiwed, which the definition of learning names"
+    );
+    assert_eq!(service.get("/readyz").await.0, 200);
+    let (mut added, facts) = view("d", "books-a");
+    added["type"] = "cart.added".into();
+    shop.publish(1, &[(added, facts)]).await;
+    eventually("it has come", DEADLINE, async || {
+        let (_, readiness) = service.get("/readyz").await;
+        let told = readiness["notices"]["learning"].as_str().unwrap_or_default().to_owned();
+        (told.contains("of the types product.veiwed,")).then_some(())
+    })
+    .await;
+    service.stop().await;
 }

@@ -75,6 +75,15 @@ pub enum Error {
         /// What the server said.
         reason: String,
     },
+    /// The log is another one than that which was read: what it has up to the place that is
+    /// done would be taken for done.
+    #[error("foreign_log: {stream} {reason}; it is another log than that which was read")]
+    ForeignLog {
+        /// The stream.
+        stream: &'static str,
+        /// What shows it.
+        reason: String,
+    },
     /// A message is not what its type says.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -88,13 +97,14 @@ impl Error {
     pub const fn code(&self) -> Code {
         match self {
             Self::Decode(error) => error.code(),
+            Self::ForeignLog { .. } => Code::ForeignLog,
             _ => Code::Bus,
         }
     }
 
     /// Whether the same call may succeed later. A message that cannot be
     /// decoded or encoded stays so. In all other cases a server is away, busy
-    /// or full.
+    /// or full; or somebody has to put the right log back.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Config(_) | Self::Decode(_) | Self::Encode(_) | Self::TooLarge { .. } => false,
@@ -106,7 +116,8 @@ impl Error {
             | Self::Consume { .. }
             | Self::Ack(_)
             | Self::Read { .. }
-            | Self::Delete { .. } => true,
+            | Self::Delete { .. }
+            | Self::ForeignLog { .. } => true,
         }
     }
 }
@@ -121,6 +132,7 @@ impl Outage for Error {
             | Self::Full { .. }
             | Self::TooLarge { .. }
             | Self::Consume { .. }
+            | Self::ForeignLog { .. }
             | Self::Decode(_)
             | Self::Encode(_) => false,
         }

@@ -1,10 +1,23 @@
 //! Where in a stream a reader goes on.
 
-use tidemill_events::Message;
+use tidemill_events::{Message, StreamName};
 
 use crate::{Bus, Error};
 
 impl Bus {
+    /// Checks that a stream has had a message with this sequence; also if it forgot it since.
+    /// Fails with [`Error::ForeignLog`] where it never had one: then it was emptied, or an
+    /// older one was put back.
+    pub async fn has_reached(&self, name: StreamName, sequence: u64) -> Result<(), Error> {
+        // Nothing is asked for where nothing is done.
+        let end = if sequence == 0 { 0 } else { self.end(name).await? };
+        if end < sequence {
+            let reason = format!("ends at {end}, before {sequence} that was done");
+            return Err(Error::ForeignLog { stream: name.as_str(), reason });
+        }
+        Ok(())
+    }
+
     /// The sequence of a message of `subject` that is done, and behind which the
     /// next one is not: there a reader goes on that knows what it has done by
     /// what messages say, and not by their sequences. Before the first message

@@ -13,6 +13,7 @@ mod named;
 mod nesting;
 mod numeric;
 mod plan;
+mod repeated;
 mod row;
 mod scan;
 mod segments;

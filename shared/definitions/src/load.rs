@@ -5,6 +5,8 @@ use std::{fmt, path::Path};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
+use crate::repeated::repeated_key;
+
 /// A definition that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct DefinitionError {
@@ -46,6 +48,9 @@ const MAX_BRACKETS: usize = 64;
 /// Reads one definition.
 pub fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, DefinitionError> {
     check_size(text).map_err(|(line, why)| DefinitionError::new(file, line, why))?;
+    if let Some((line, reason)) = repeated_key(text) {
+        return Err(DefinitionError::new(file, Some(line), reason));
+    }
     serde_path_to_error::deserialize(yaml_serde::Deserializer::from_str(text)).map_err(|e| {
         // For a value of the wrong meaning the parser may know no better place
         // than the start of what holds it; the path to the value does, and

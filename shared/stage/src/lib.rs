@@ -22,7 +22,7 @@ mod watch;
 pub use consume::{Checkpoint, Read, Source, Steps, consume};
 pub use dead_letters::DeadLetters;
 pub use failure::{Disposition, Failure, StageFailure};
-pub use log::{ForeignLog, foreign_log, watch_log};
+pub use log::{Ingested, LogPlace, LogStanding, OfLog, watch_log};
 pub use order::{Gap, Place, follow_in_order, subscribe_in_order};
 pub use pace::LoadPace;
 pub use supervise::{Progressing, Work, supervise};

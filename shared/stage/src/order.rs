@@ -13,6 +13,8 @@ use tidemill_events::{Durable, EnrichedBatch, topology};
 use tidemill_service::{Breaker, Conditions, HeldCondition};
 use tokio::time::Instant;
 
+use crate::{LogPlace, OfLog};
+
 /// Where a batch stands to what was applied before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -40,14 +42,16 @@ impl Place {
 }
 
 /// Opens a reader of a partition of `ENRICHED` that has applied everything up to
-/// `floor`, a sequence of `RAW`: it begins with the first batch behind that.
+/// `done`: it begins with the first batch behind that. Where that is a place of another
+/// log, it says so and opens nothing.
 pub async fn subscribe_in_order(
     bus: &Bus,
     durable: Durable,
     partition: Partition,
-    floor: u64,
-) -> Result<Subscription, BusError> {
-    bus.subscribe_behind(durable, place_behind(bus, partition, floor).await?).await
+    done: LogPlace,
+) -> Result<OfLog<Subscription>, BusError> {
+    let open = async { bus.subscribe_behind(durable, place_behind(bus, partition, done.raw_seq).await?).await };
+    OfLog::open(bus, done, open).await
 }
 
 /// The same for a replica that reads the partition beside others, with a consumer of its
@@ -57,9 +61,10 @@ pub async fn follow_in_order(
     durable: Durable,
     replica: &str,
     partition: Partition,
-    floor: u64,
-) -> Result<Subscription, BusError> {
-    bus.follow_behind(durable, replica, place_behind(bus, partition, floor).await?).await
+    done: LogPlace,
+) -> Result<OfLog<Subscription>, BusError> {
+    let open = async { bus.follow_behind(durable, replica, place_behind(bus, partition, done.raw_seq).await?).await };
+    OfLog::open(bus, done, open).await
 }
 
 async fn place_behind(bus: &Bus, partition: Partition, floor: u64) -> Result<u64, BusError> {

@@ -60,7 +60,7 @@ impl Database {
     pub async fn open(config: &Config, sqlite: &Migrator, postgres: &Migrator) -> Result<Self, Error> {
         let database = Self::connect(config).await?;
         match database.kind {
-            Dialect::Sqlite => sqlite.run(&database.writer).await?,
+            Dialect::Sqlite => database.migrate_beside_others(sqlite).await?,
             Dialect::Postgres => postgres.run(&database.writer).await?,
         }
         Ok(database)
@@ -95,6 +95,28 @@ impl Database {
         let readers = sound(told(READER_PRAGMAS)).max_connections(config.max_connections.clamp(1, SQLITE_READERS));
         let readers = readers.acquire_timeout(ACQUIRE_DEADLINE).connect_with(options).await?;
         Ok(Self { kind: Dialect::Sqlite, readers, writer })
+    }
+
+    /// Migrates a SQLite file that another program may be migrating at this moment: PostgreSQL
+    /// lets one of them do it, and SQLite knows no such lock. Each step is a transaction, and
+    /// who comes second with one fails at it. Then the other's steps are there, and it goes on
+    /// behind them.
+    async fn migrate_beside_others(&self, migrator: &Migrator) -> Result<(), Error> {
+        let mut steps = self.steps().await;
+        loop {
+            let Err(error) = migrator.run(&self.writer).await else { return Ok(()) };
+            let before = std::mem::replace(&mut steps, self.steps().await);
+            // What fails although nobody has come further stays wrong.
+            if steps <= before {
+                return Err(error.into());
+            }
+        }
+    }
+
+    /// How many migrations are done; none where there is no table of them yet.
+    async fn steps(&self) -> i64 {
+        let steps = sqlx::query_scalar("SELECT COUNT(*) FROM _sqlx_migrations");
+        steps.fetch_one(&self.writer).await.unwrap_or_default()
     }
 
     /// Connections for statements that read. A statement that writes fails here

@@ -1,6 +1,9 @@
 use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{
+    AssertSqlSafe, SqlSafeStr,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
 
 use super::{database::not_made, error::cause_of, *};
 
@@ -56,6 +59,38 @@ async fn a_sqlite_file_is_made_with_its_folder() {
         .expect("opens");
     let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode").fetch_one(database.pool()).await.expect("answers");
     assert_eq!(mode, "wal");
+}
+
+/// A schema that grew: no step can be taken twice.
+fn grown() -> Migrator {
+    let step = |n: i64| {
+        let sql =
+            if n == 1 { "CREATE TABLE t (c1 BIGINT)".into() } else { format!("ALTER TABLE t ADD COLUMN c{n} BIGINT") };
+        Migration::new(n, format!("step {n}").into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
+    };
+    Migrator { migrations: (1..=12).map(step).collect::<Vec<_>>().into(), ..Migrator::DEFAULT }
+}
+
+/// As two suites on one new folder, or two replicas that are started at once: SQLite knows no
+/// lock under which one of them makes the schema.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_opens_a_new_sqlite_file_beside_others_finds_its_schema() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let url = format!("sqlite://{}/new/store.db", folder.path().display());
+        let mut starts = tokio::task::JoinSet::new();
+        for n in 0..6 {
+            let config = Config { url: url.clone(), max_connections: 2 };
+            starts.spawn(async move {
+                let database = Database::open(&config, &grown(), &Migrator::DEFAULT).await?;
+                sqlx::query("INSERT INTO t (c1, c12) VALUES ($1, $1)").bind(n).execute(database.writer()).await?;
+                Ok::<_, Error>(database)
+            });
+        }
+        for started in starts.join_all().await {
+            started.expect("it starts").close().await;
+        }
+    }
 }
 
 /// What a store holds is no business of the machine's other users.

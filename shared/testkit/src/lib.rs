@@ -1,18 +1,21 @@
 //! For tests: real servers with a private folder and port each, a strict
 //! stand-in for Slack, waiting for a condition with a deadline, and memory.
 
-use std::{io::Write, net::SocketAddr, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
 mod gate;
 mod memory;
+mod nats;
 mod overheard;
 mod postgres;
 mod s3;
 mod texts;
 mod wait;
+mod wire;
 
 pub use gate::{Gate, GateMode};
 pub use memory::{memory_limit, peak_memory};
+pub use nats::{TestNats, jetstream};
 pub use overheard::Overheard;
 pub use postgres::Postgres;
 pub use s3::S3Server;
@@ -20,35 +23,6 @@ pub use tempfile::TempDir;
 pub use texts::any_texts;
 pub use tidemill_embedded::{NatsServer, Password as NatsPassword, SlackStandIn as FakeSlack};
 pub use wait::{eventually, try_eventually};
-
-/// A real nats-server in a folder of its own.
-pub struct TestNats {
-    /// The server.
-    pub server: NatsServer,
-    _folder: TempDir,
-}
-
-impl TestNats {
-    /// Starts one on a free port.
-    ///
-    /// # Panics
-    /// When it cannot be started: tests need it.
-    pub async fn start() -> Self {
-        let folder = tempdir();
-        let server = NatsServer::start(folder.path(), 0).await.unwrap_or_else(|e| panic!("{e}; see `make test`"));
-        Self { server, _folder: folder }
-    }
-
-    /// The address for clients, with the password.
-    pub fn url(&self) -> String {
-        self.server.url()
-    }
-
-    /// The address for clients that reach it through a proxy.
-    pub fn url_at(&self, address: SocketAddr) -> String {
-        self.server.url_at(address)
-    }
-}
 
 /// A temporary folder.
 ///

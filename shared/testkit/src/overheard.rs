@@ -2,16 +2,14 @@
 
 use std::io;
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+use crate::{
+    TestNats,
+    wire::{Heard, NatsWire},
 };
-
-use crate::TestNats;
 
 /// Hears what is published on some subjects, by whomever.
 pub struct Overheard {
-    connection: BufReader<TcpStream>,
+    wire: NatsWire,
     count: usize,
 }
 
@@ -21,22 +19,13 @@ impl TestNats {
     /// # Panics
     /// When the server does not answer: tests need it.
     pub async fn overhear(&self, subject: &str) -> Overheard {
-        Overheard::open(&self.url(), self.server.port(), subject).await.unwrap_or_else(|e| panic!("nats-server: {e}"))
+        Overheard::open(&self.url(), subject).await.unwrap_or_else(|e| panic!("nats-server: {e}"))
     }
 }
 
 impl Overheard {
-    async fn open(url: &str, port: u16, subject: &str) -> io::Result<Self> {
-        let (user, password) = url
-            .split_once("://")
-            .and_then(|(_, rest)| rest.split_once('@')?.0.split_once(':'))
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        let connection = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?);
-        let mut this = Self { connection, count: 0 };
-        let hello = format!(
-            "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\nSUB {subject} 1\r\n"
-        );
-        this.connection.write_all(hello.as_bytes()).await?;
+    async fn open(url: &str, subject: &str) -> io::Result<Self> {
+        let mut this = Self { wire: NatsWire::open(url, subject).await?, count: 0 };
         this.catch_up().await?;
         Ok(this)
     }
@@ -52,25 +41,10 @@ impl Overheard {
 
     /// Reads up to the answer to a ping: what was published before is there by then.
     async fn catch_up(&mut self) -> io::Result<()> {
-        self.connection.write_all(b"PING\r\n").await?;
-        let mut line = String::new();
-        loop {
-            line.clear();
-            if self.connection.read_line(&mut line).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            match line.split_ascii_whitespace().next() {
-                Some("PONG") => return Ok(()),
-                Some("PING") => self.connection.write_all(b"PONG\r\n").await?,
-                Some("MSG" | "HMSG") => {
-                    let bytes = line.split_ascii_whitespace().next_back().and_then(|bytes| bytes.parse().ok());
-                    let mut body = vec![0; bytes.unwrap_or(0_usize) + 2];
-                    self.connection.read_exact(&mut body).await?;
-                    self.count += 1;
-                }
-                Some("-ERR") => return Err(io::Error::other(line.clone())),
-                _ => {}
-            }
+        self.wire.send("PING\r\n").await?;
+        while let Heard::Message(_) = self.wire.next().await? {
+            self.count += 1;
         }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidemill_domain::{Backoff, Partition};
 use tidemill_events::Durable;
 use tidemill_ownership::Lease;
-use tidemill_stage::{Progressing, Work, consume, subscribe_in_order, supervise};
+use tidemill_stage::{Ingested, LogPlace, Progressing, Work, consume, subscribe_in_order, supervise};
 use tokio::time::sleep;
 
 use super::{
@@ -47,7 +47,7 @@ impl Work for PartitionConsumer {
         let (owner, sink) = self.open().await?;
         let PartitionReader { partition, shared, nats, .. } = &self.reader;
         let durable = Durable::Aggregation(*partition);
-        let subscription = subscribe_in_order(&shared.bus, durable, *partition, owner.state.floor);
+        let subscription = subscribe_in_order(&shared.bus, durable, *partition, done(&owner));
         let mut subscription = nats.call(subscription).await?;
         progress.opened();
         let mut task = PartitionTask::new(&mut self.reader, owner, sink);
@@ -70,9 +70,14 @@ impl PartitionConsumer {
         let now = shared.context.clock.now();
         let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
         let mut owner = Owner::open(store, metrics, windows, *partition, now).await?;
+        // Before anything is published.
+        nats.call(done(&owner).compare(&shared.bus)).await?;
         let is_at_end = self.reader.is_at_end(owner.claim.floor).await?;
         owner.take_up(is_at_end.then_some(now), now).await?;
         let tail = self.reader.metrics_tail().await?;
+        // Readers keep what reaches further, and so what METRICS has must be of this log.
+        let published = LogPlace::at(tail.as_ref().map_or(0, |tail| tail.message.raw_seq));
+        nats.call(published.compare(&shared.bus)).await?;
         let mut sink = NatsSink {
             bus: shared.bus.clone(),
             nats: nats.clone(),
@@ -86,4 +91,9 @@ impl PartitionConsumer {
         publish_lost(&mut sink, &shared.store, &owner.claim, &owner.position(now), tail).await?;
         Ok((owner, Box::new(sink)))
     }
+}
+
+/// The last batch of the log that the partition has counted.
+fn done(owner: &Owner) -> LogPlace {
+    LogPlace { raw_seq: owner.claim.floor, ingested: Ingested::at(owner.claim.log_time) }
 }

@@ -124,7 +124,10 @@ async fn a_restart_changes_nothing(config: Config) {
     }
     let store = &fixture.store;
     let owner = fixture.owner(P).await;
-    assert_eq!(owner.claim, PartitionClaim { partition: P, epoch: 4, floor: 9 });
+    assert_eq!(
+        owner.claim,
+        PartitionClaim { partition: P, epoch: 4, floor: 9, log_time: batches.last().map(|batch| batch.ingested_at) }
+    );
     assert_eq!(owner.state.clocks.watermark(Timestamp::EPOCH), straight.state.clocks.watermark(Timestamp::EPOCH));
     let books = store.all_books(P).await.expect("loads books");
     let books = books.into_iter().collect::<HashMap<BooksKey, EventOutcomes>>();

@@ -102,6 +102,11 @@ impl MetricRules {
         self.partitions.values().filter_map(|progress| progress.as_of).max().unwrap_or(Timestamp::EPOCH)
     }
 
+    /// The last batch of the log that totals of any partition have reached.
+    pub(crate) fn reached(&self) -> u64 {
+        self.partitions.values().map(|progress| progress.raw_seq).max().unwrap_or_default()
+    }
+
     /// Event time that every partition has passed; `None` where nothing is
     /// held back.
     fn horizon(&self) -> Option<Timestamp> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tidemill_bus::{Bus, Delivery, Error as BusError, Subscription};
 use tidemill_domain::{Partition, SharedClock};
 use tidemill_events::{Durable, EnrichedBatch};
-use tidemill_stage::{Place, subscribe_in_order};
+use tidemill_stage::{Ingested, LogPlace, OfLog, Place, subscribe_in_order};
 
 use super::reader::{Missing, Stage};
 use crate::{
@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct EventStage {
     rules: Arc<EventRules>,
     partition: Partition,
-    /// The `RAW` sequence up to which it is done; 0 for nothing yet.
-    floor: u64,
+    /// The batch of the log up to which it is done.
+    done: LogPlace,
     /// Whether there are batches behind the floor, and not the next one.
     is_broken: bool,
     /// Whether the last message was given up: then the next batch is not the
@@ -33,15 +33,15 @@ pub(super) struct EventStage {
 }
 
 impl EventStage {
-    /// Goes on behind `floor`; the rules are those of all partitions.
+    /// Goes on behind `done`; the rules are those of all partitions.
     pub(super) fn new(
         rules: Arc<EventRules>,
         partition: Partition,
-        floor: u64,
+        done: LogPlace,
         clock: SharedClock,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        Self { rules, partition, floor, is_broken: false, is_behind_dead: false, clock, telemetry }
+        Self { rules, partition, done, is_broken: false, is_behind_dead: false, clock, telemetry }
     }
 }
 
@@ -66,8 +66,8 @@ impl Stage for EventStage {
                 self.is_behind_dead = true;
                 continue;
             };
-            let starts_anywhere = self.floor == 0 || self.is_behind_dead;
-            match Place::of(self.floor, batch.raw_prev, batch.raw_seq) {
+            let starts_anywhere = self.done.raw_seq == 0 || self.is_behind_dead;
+            match Place::of(self.done.raw_seq, batch.raw_prev, batch.raw_seq) {
                 Place::Next => {}
                 Place::Early if starts_anywhere => {}
                 Place::Early => {
@@ -79,7 +79,7 @@ impl Stage for EventStage {
                 Place::Repeated => continue,
             }
             self.rules.apply(&batch, self.clock.now(), &mut changes);
-            self.floor = batch.raw_seq;
+            self.done = LogPlace { raw_seq: batch.raw_seq, ingested: Ingested::At(batch.ingested_at) };
             (self.is_broken, self.is_behind_dead) = (false, false);
             let progress = ConsumerProgress { raw_seq: batch.raw_seq, watermark: None, as_of: Some(batch.ingested_at) };
             changes.progress.insert(self.partition, progress);
@@ -89,8 +89,8 @@ impl Stage for EventStage {
 
     /// What an earlier owner has passed over lies behind the floor, and comes
     /// again.
-    async fn open(&self, bus: &Bus, durable: Durable) -> Result<Subscription, BusError> {
-        subscribe_in_order(bus, durable, self.partition, self.floor).await
+    async fn open(&self, bus: &Bus, durable: Durable) -> Result<OfLog<Subscription>, BusError> {
+        subscribe_in_order(bus, durable, self.partition, self.done).await
     }
 
     fn partition(&self) -> Option<Partition> {
@@ -102,6 +102,6 @@ impl Stage for EventStage {
     }
 
     fn missing(&self) -> Option<Missing> {
-        self.is_broken.then_some(Missing { partition: self.partition, after: self.floor })
+        self.is_broken.then_some(Missing { partition: self.partition, after: self.done.raw_seq })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidemill_bus::{Bus, Error as BusError, Subscription};
 use tidemill_domain::SharedClock;
 use tidemill_events::{Durable, MetricsUpdate};
-use tidemill_stage::LoadPace;
+use tidemill_stage::{LoadPace, LogPlace, OfLog};
 
 use super::reader::Stage;
 use crate::{evaluate::metric::MetricRules, state::StepChanges};
@@ -24,9 +24,10 @@ impl Stage for MetricStage {
     type Message = MetricsUpdate;
 
     /// The server knows where: the stream has no order that the store could name a
-    /// place in.
-    async fn open(&self, bus: &Bus, durable: Durable) -> Result<Subscription, BusError> {
-        bus.subscribe(durable).await
+    /// place in. Totals of another log would not reach as far as those that are known, and
+    /// so change nothing.
+    async fn open(&self, bus: &Bus, durable: Durable) -> Result<OfLog<Subscription>, BusError> {
+        OfLog::open(bus, LogPlace::at(self.rules.reached()), bus.subscribe(durable)).await
     }
 
     fn pace(&self) -> Option<LoadPace> {

@@ -6,7 +6,7 @@ use tidemill_bus::{Bus, Delivery, Error as BusError, Subscription};
 use tidemill_domain::Partition;
 use tidemill_events::{Durable, Message};
 use tidemill_stage::{
-    Checkpoint, Disposition, Failure, Gap, LoadPace, Progressing, Read, Steps, Work, consume, supervise,
+    Checkpoint, Disposition, Failure, Gap, LoadPace, OfLog, Progressing, Read, Steps, Work, consume, supervise,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -32,7 +32,7 @@ pub(super) trait Stage: Send + Sync + 'static {
     }
 
     /// Opens the consumer where it goes on.
-    fn open(&self, bus: &Bus, durable: Durable) -> impl Future<Output = Result<Subscription, BusError>> + Send;
+    fn open(&self, bus: &Bus, durable: Durable) -> impl Future<Output = Result<OfLog<Subscription>, BusError>> + Send;
 
     /// The partition that it reads in the order of the log, if it does.
     fn partition(&self) -> Option<Partition> {

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use tidemill_domain::Backoff;
 use tidemill_events::{Durable, StreamName};
 use tidemill_ownership::Lease;
-use tidemill_stage::{DeadLetters, Progressing, Work, supervise};
+use tidemill_stage::{DeadLetters, Ingested, LogPlace, Progressing, Work, supervise};
 use tidemill_store::answered;
 use tokio::task::{JoinError, JoinSet};
 
@@ -116,9 +116,12 @@ async fn events(unit: &OpenUnit, saved: &Saved) -> Result<(), Error> {
     let rules = Arc::new(of_events.with_quality(rules.quality.clone(), saved));
     let mut readers = JoinSet::new();
     for partition in bus.partitions().all() {
-        let floor = saved.progress.get(&partition).map_or(0, |progress| progress.raw_seq);
+        let done = saved.progress.get(&partition).map_or_else(LogPlace::default, |progress| LogPlace {
+            raw_seq: progress.raw_seq,
+            ingested: Ingested::at(progress.as_of),
+        });
         let (clock, telemetry) = (context.clock.clone(), telemetry.clone());
-        let stage = EventStage::new(rules.clone(), partition, floor, clock, telemetry);
+        let stage = EventStage::new(rules.clone(), partition, done, clock, telemetry);
         readers.spawn(RuleReader::new(unit, Durable::AlertEvents(partition), stage).run());
     }
     // They share what they count, so none goes on when one cannot.

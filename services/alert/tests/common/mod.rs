@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use tidemill_definitions::Metrics;
 use tidemill_domain::{Amount, BaseAmount, Clock, Currency, Partition, ReadAmount, SystemClock, Timestamp};
 use tidemill_events::{
     AlertTransition, CellUpdate, DecodeError, Durable, Encoded, EnrichedBatch, Enrichment, HeaderSource, Message,
-    MetricsUpdate, StreamName, TraceParent, event::splice_enrichment,
+    MetricsUpdate, RawBatch, StreamName, TraceParent, event::splice_enrichment,
 };
 use tidemill_service::{Context, Service as _};
 use tidemill_testkit::{FakeSlack, TempDir, TestNats, eventually, tempdir};
@@ -55,6 +55,27 @@ impl Fixture {
 
     pub(crate) async fn publish(&self, batch: &EnrichedBatch) {
         self.bus.publish(batch).await.expect("published");
+    }
+
+    /// Publishes a batch as ingestion and enrichment do, the next one of the log.
+    pub(crate) async fn log(&self, batch: &EnrichedBatch) {
+        let raw = RawBatch {
+            batch_id: uuid::Uuid::now_v7(),
+            partition: batch.partition,
+            ingested_at: batch.ingested_at,
+            sources: BTreeMap::new(),
+            redriven: Vec::new(),
+            lines: "{}\n".into(),
+            trace: None,
+        };
+        assert_eq!(self.bus.publish(&raw).await.expect("published").sequence, batch.raw_seq);
+        self.publish(batch).await;
+    }
+
+    /// NATS comes back without its disk, and all streams are made anew.
+    pub(crate) async fn lose_log(&mut self) {
+        self.nats.lose_disk().await;
+        eventually("the streams are made", DEADLINE, async || self.bus.ensure_topology().await.ok()).await;
     }
 
     /// The messages in Slack, as soon as there are `count` of them.

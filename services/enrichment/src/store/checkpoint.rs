@@ -36,6 +36,17 @@ impl Store {
         floor.map_or(Ok(0), unsigned)
     }
 
+    /// The latest ingestion time up to a batch that is remembered.
+    pub(crate) async fn log_clock(&self, partition: Partition, raw_seq: u64) -> Result<Option<Timestamp>, StoreError> {
+        let clock: Option<i64> =
+            sqlx::query_scalar("SELECT log_clock FROM seen_batches WHERE partition = $1 AND raw_seq = $2")
+                .bind(i64::from(partition.index()))
+                .bind(signed(raw_seq))
+                .fetch_optional(self.database.pool())
+                .await?;
+        Ok(clock.map(Timestamp::saturating_from_millis))
+    }
+
     /// Has a partition begin behind a batch, unless it has begun.
     pub(crate) async fn begin_behind(&self, partition: Partition, floor: u64) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO floors (partition, raw_seq) VALUES ($1, $2) ON CONFLICT DO NOTHING")

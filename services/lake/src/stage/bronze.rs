@@ -12,7 +12,6 @@ use crate::{
     bronze::{add_batch, long},
     error::Error,
     shared::Shared,
-    unit::LakeUnit,
 };
 
 pub(super) struct BronzeRecipe {
@@ -29,13 +28,9 @@ pub(super) struct BronzeRecipe {
 impl BronzeRecipe {
     /// Goes on where the table stands.
     pub(super) async fn open(shared: &Arc<Shared>, partition: Partition) -> Result<(Self, Subscription), Error> {
-        let unit = LakeUnit::Bronze(partition);
         let app = AppId::of(&BronzeEvent::TABLE, partition);
         let reached = shared.committers.events.reached(app.clone()).await?.cast_unsigned();
-        let end = shared.nats.call(shared.bus.end(StreamName::Raw)).await?;
-        if end < reached {
-            return Err(Error::ForeignLog { unit, reached, end });
-        }
+        shared.nats.call(shared.bus.has_reached(StreamName::Raw, reached)).await?;
         let subscription =
             shared.nats.call(shared.bus.subscribe_behind(Durable::LakeBronze(partition), reached)).await?;
         let rows = TableRows::new()?;

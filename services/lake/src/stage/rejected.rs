@@ -12,7 +12,6 @@ use crate::{
     bronze::{add_letter, long},
     error::Error,
     shared::Shared,
-    unit::LakeUnit,
 };
 
 pub(super) struct RejectedRecipe {
@@ -28,12 +27,8 @@ pub(super) struct RejectedRecipe {
 impl RejectedRecipe {
     /// Goes on where the table stands.
     pub(super) async fn open(shared: &Arc<Shared>) -> Result<(Self, Subscription), Error> {
-        let unit = LakeUnit::Rejected;
         let reached = shared.committers.rejected.reached(Self::app()).await?.cast_unsigned();
-        let end = shared.nats.call(shared.bus.end(StreamName::Dlq)).await?;
-        if end < reached {
-            return Err(Error::ForeignLog { unit, reached, end });
-        }
+        shared.nats.call(shared.bus.has_reached(StreamName::Dlq, reached)).await?;
         let subscription = shared.nats.call(shared.bus.subscribe_behind(Durable::LakeRejected, reached)).await?;
         let rows = TableRows::new()?;
         Ok((Self { shared: shared.clone(), rows, bytes: 0, reached, newest: Timestamp::EPOCH }, subscription))

@@ -10,7 +10,7 @@ use tidemill_lake_tables::{
     tables::{QuarantinedEvent, SilverEvent, SilverOrder, SilverOrderLine},
 };
 use tidemill_lateness::{Clocks, LeftOut};
-use tidemill_stage::{Gap, Place, subscribe_in_order};
+use tidemill_stage::{Gap, LogPlace, OfLog, Place, subscribe_in_order};
 use tidemill_store::answered;
 use tokio::time::Instant;
 
@@ -48,8 +48,7 @@ pub(super) struct SilverRecipe {
 
 impl SilverRecipe {
     /// Goes on where the store stands, which is never ahead of the tables.
-    pub(super) async fn open(shared: &Arc<Shared>, partition: Partition) -> Result<(Self, Subscription), Error> {
-        let unit = LakeUnit::Silver(partition);
+    pub(super) async fn open(shared: &Arc<Shared>, partition: Partition) -> Result<(Self, OfLog<Subscription>), Error> {
         let known = shared.store_breaker.call(answered(shared.store.lateness(partition))).await?;
         let app = AppId::of(&SilverEvent::TABLE, partition);
         let reached = shared.committers.silver_events.reached(app).await?.cast_unsigned();
@@ -63,11 +62,8 @@ impl SilverRecipe {
             false => known,
         };
         let floor = known.floor;
-        let end = shared.nats.call(shared.bus.end(StreamName::Raw)).await?;
-        if end < floor {
-            return Err(Error::ForeignLog { unit, reached: floor, end });
-        }
-        let subscribe = subscribe_in_order(&shared.bus, Durable::LakeSilver(partition), partition, floor);
+        shared.nats.call(shared.bus.has_reached(StreamName::Raw, floor)).await?;
+        let subscribe = subscribe_in_order(&shared.bus, Durable::LakeSilver(partition), partition, LogPlace::at(floor));
         let subscription = shared.nats.call(subscribe).await?;
         let recipe = Self {
             rows: SilverRows::new(&shared.silver_rules)?,

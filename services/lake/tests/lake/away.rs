@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use tidemill_domain::{Clock, SystemClock};
-use tidemill_testkit::eventually;
+use tidemill_testkit::{eventually, jetstream};
 
 use crate::common::{DEADLINE, StartingLake, TestShop, counts};
 
@@ -56,4 +56,27 @@ async fn a_lake_waits_for_its_folder() {
         .await;
     counts("lines of bronze", 5, async || shop.rows("bronze/events", &["id"]).await.len()).await;
     lake.kill();
+}
+
+/// The whole suite runs on: each service says that the log is another one, and takes nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_made_anew_under_a_lake_is_not_written_into_its_tables() {
+    let shop = TestShop::start().await;
+    let lake = shop.lake();
+    shop.post(&viewed(0..30), None).await;
+    shop.balanced(30).await;
+    counts("lines of bronze", 30, async || shop.rows("bronze/events", &["id"]).await.len()).await;
+    counts("events of silver", 30, async || shop.rows("silver/events", &["id"]).await.len()).await;
+    let answer = jetstream(&shop.suite.nats_url(), "STREAM.DELETE.RAW", "").await;
+    assert!(answer.contains("\"success\":true"), "{answer}");
+    shop.bus.ensure_topology().await.expect("streams");
+    shop.post(&viewed(100..101), None).await;
+    // It is named of one unit. Bronze and silver of every partition that had something have it.
+    eventually("the lake says so", DEADLINE, async || {
+        lake.problems().into_values().any(|problem| problem.contains("foreign_log")).then_some(())
+    })
+    .await;
+    assert_eq!(shop.rows("bronze/events", &["id"]).await.len(), 30);
+    assert_eq!(shop.rows("silver/events", &["id"]).await.len(), 30);
+    lake.stop().await;
 }

@@ -3,7 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, collections::BTreeMap, path::Path};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,6 +20,8 @@ use super::event::{LearntEvent, LearntItem, LearntKind, VisitorId};
 
 /// The definition that ships with the service.
 pub const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
+/// Events after which a type that has not come is told of.
+const ENOUGH_EVENTS: u64 = 10_000;
 /// Members that a list names at most, and event types of a kind.
 const MAX_LISTED: usize = 16;
 /// Products of an event that are learnt.
@@ -36,11 +43,23 @@ struct WrittenLearning {
 /// What a shop's events are learnt by.
 #[derive(Debug)]
 pub(crate) struct LearntMembers {
-    kinds: BTreeMap<String, LearntKind>,
+    kinds: BTreeMap<String, LearntType>,
+    /// Whether the shop wrote it.
+    is_own: bool,
+    /// Events of batches that were read.
+    events: AtomicU64,
     items: Vec<Field>,
     products: Vec<Field>,
     customers: Vec<Field>,
     sessions: Vec<Field>,
+}
+
+/// A type of events that are learnt from.
+#[derive(Debug)]
+struct LearntType {
+    kind: LearntKind,
+    /// Whether an event of the type has come.
+    has_come: AtomicBool,
 }
 
 /// What was made of an event.
@@ -60,7 +79,7 @@ impl LearntMembers {
         let Some(file) = file else { return Self::parse("shop.yaml", BUILT_IN) };
         let name = file.display().to_string();
         let yaml = std::fs::read_to_string(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
-        Self::parse(&name, &yaml)
+        Ok(Self { is_own: true, ..Self::parse(&name, &yaml)? })
     }
 
     fn parse(file: &str, yaml: &str) -> Result<Self, DefinitionError> {
@@ -76,7 +95,8 @@ impl LearntMembers {
         }
         let kinds = kinds(&written.kinds).map_err(|reason| wrong("kinds", reason))?;
         let WrittenLearning { items, products, customers, sessions, .. } = written;
-        Ok(Self { kinds, items, products, customers, sessions })
+        let events = AtomicU64::default();
+        Ok(Self { kinds, is_own: false, events, items, products, customers, sessions })
     }
 
     /// Whether events of these types may be learnt from.
@@ -84,9 +104,30 @@ impl LearntMembers {
         types.iter().any(|kind| self.kinds.contains_key(kind))
     }
 
+    /// Notes that a batch of so many events has come, and of which types they are.
+    pub(crate) fn note(&self, events: u32, types: Option<&EventTypes>) {
+        self.events.fetch_add(events.into(), Ordering::Relaxed);
+        let known = types.into_iter().flat_map(EventTypes::iter).filter_map(|kind| self.kinds.get(kind));
+        known.for_each(|known| known.has_come.store(true, Ordering::Relaxed));
+    }
+
+    /// The types of the shop's own definition of which none has come, although many others
+    /// have: somebody may have mistyped them. Those that only change what orders come to are
+    /// rare.
+    pub(crate) fn never_came(&self) -> Vec<&str> {
+        if !self.is_own || self.events.load(Ordering::Relaxed) < ENOUGH_EVENTS {
+            return Vec::new();
+        }
+        let never = |known: &LearntType| known.kind.interest().is_some() && !known.has_come.load(Ordering::Relaxed);
+        self.kinds.iter().filter(|(_, known)| never(known)).map(|(name, _)| &**name).collect()
+    }
+
     /// What an event is learnt as.
     pub(crate) fn read(&self, event: &EnrichedEventRef<'_>) -> LearntAs {
-        let Some(kind) = self.kinds.get(&*event.kind).copied() else { return LearntAs::Unconcerned };
+        let Some(LearntType { kind, has_come }) = self.kinds.get(&*event.kind) else { return LearntAs::Unconcerned };
+        let kind = *kind;
+        // Where the batch does not tell of its types.
+        has_come.store(true, Ordering::Relaxed);
         let nothing = EnrichmentRef::default();
         let enriched = event.enriched.as_ref().unwrap_or(&nothing);
         if enriched.duplicate {
@@ -197,7 +238,7 @@ fn worth_in_base(enriched: &EnrichmentRef<'_>) -> Option<(Currency, Amount)> {
     (!sum.is_zero()).then_some((conversion.base, sum))
 }
 
-fn kinds(written: &BTreeMap<LearntKind, Vec<String>>) -> Result<BTreeMap<String, LearntKind>, String> {
+fn kinds(written: &BTreeMap<LearntKind, Vec<String>>) -> Result<BTreeMap<String, LearntType>, String> {
     let mut kinds = BTreeMap::new();
     for (kind, types) in written {
         if types.len() > MAX_LISTED {
@@ -205,7 +246,8 @@ fn kinds(written: &BTreeMap<LearntKind, Vec<String>>) -> Result<BTreeMap<String,
         }
         for name in types {
             name.parse::<EventType>().map_err(|reason| format!("`{name}`: an event type {reason}"))?;
-            if kinds.insert(name.clone(), *kind).is_some() {
+            let known = LearntType { kind: *kind, has_come: AtomicBool::default() };
+            if kinds.insert(name.clone(), known).is_some() {
                 return Err(format!("`{name}` is of more than one kind"));
             }
         }

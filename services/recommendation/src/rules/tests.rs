@@ -45,6 +45,7 @@ fn a_wrong_rule_is_refused_with_file_and_line() {
             "r.yaml:1: most_of_a_category: invalid value: integer `0`, expected a whole number of 1 or more",
         ),
         ("exclude: []\nhide: []\n", "r.yaml:"),
+        ("exclude: []\nboost: []\nexclude: []\n", "r.yaml:3: the key `exclude` is there twice"),
     ] {
         let error = ShopRules::parse("r.yaml", yaml).expect_err(yaml).to_string();
         assert!(error.starts_with(told), "{error}");

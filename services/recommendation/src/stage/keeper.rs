@@ -7,7 +7,7 @@ use tidemill_domain::{Backoff, Partition};
 use tidemill_events::{Durable, EnrichedBatch};
 use tidemill_ownership::Lease;
 use tidemill_stage::{
-    Checkpoint, Gap, LoadPace, Place, Progressing, Read, Steps, Work, consume, subscribe_in_order, supervise,
+    Checkpoint, Gap, LoadPace, LogPlace, Place, Progressing, Read, Steps, Work, consume, subscribe_in_order, supervise,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -56,7 +56,7 @@ impl Work for Keeper {
         }
         let claim = app.store.claim(partition).await?;
         let durable = Durable::Recommendation(partition);
-        let subscription = subscribe_in_order(&app.bus, durable, partition, claim.floor);
+        let subscription = subscribe_in_order(&app.bus, durable, partition, LogPlace::at(claim.floor));
         let mut subscription = app.nats.call(subscription).await?;
         progress.opened();
         let mut task = KeeperTask {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tidemill_bus::{Delivery, Error as BusError};
 use tidemill_domain::Partition;
 use tidemill_events::{Durable, EnrichedBatch};
-use tidemill_stage::{Checkpoint, Gap, Place, Progressing, Read, Steps, Work, consume, follow_in_order, supervise};
+use tidemill_stage::{
+    Checkpoint, Gap, LogPlace, Place, Progressing, Read, Steps, Work, consume, follow_in_order, supervise,
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::{batch, beside::beside};
@@ -33,7 +35,8 @@ impl Work for Learner {
         let Self { app, partition } = self;
         let floor = app.model.read().places.get(partition).map_or(0, |place| place.raw_seq);
         let durable = Durable::Recommendation(*partition);
-        let subscription = follow_in_order(&app.bus, durable, &app.context.instance, *partition, floor);
+        let done = LogPlace::at(floor);
+        let subscription = follow_in_order(&app.bus, durable, &app.context.instance, *partition, done);
         let mut subscription = app.nats.call(subscription).await?;
         progress.opened();
         let gap = Gap::none(*partition, app.gaps.clone());
@@ -133,6 +136,7 @@ impl LearnerTask<'_> {
     async fn learn(&mut self, batch: EnrichedBatch) -> Result<(), Error> {
         let (app, partition, raw_seq) = (self.app.clone(), self.partition, batch.raw_seq);
         beside(move || {
+            app.members.note(batch.count, batch.types.as_ref());
             let (learnt, counts): (_, ReadCounts) = batch::read(&app.members, &batch);
             if app.evaluation.is_wanted() && app.keeps(partition) {
                 app.evaluation.predict(&app.model, partition, &learnt);

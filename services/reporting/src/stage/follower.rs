@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use tidemill_bus::{Bus, Delivery};
-use tidemill_events::{DeadLetter, Message};
+use tidemill_bus::{Bus, Delivery, Error as BusError};
+use tidemill_events::{DeadLetter, Message, StreamName};
 use tidemill_ownership::Lease;
 use tidemill_service::Breaker;
 use tidemill_stage::{Checkpoint, DeadLetters, Failure, LoadPace, Progressing, Read, Steps, Work, consume, supervise};
@@ -54,9 +54,9 @@ impl<R: Recipe> Work for StreamFollower<'_, R> {
     type Error = Error;
 
     async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
-        let Reporting { store, bus, .. } = self.reporting;
+        let bus = &self.reporting.bus;
         let opened = async {
-            let reached = self.store.call(answered(store.reached(R::UNIT))).await?.unwrap_or_default();
+            let reached = self.reached().await?;
             // The read model says where to go on. A backup that it was restored
             // from is older than what the server takes for done.
             let open = bus.subscribe_behind(R::UNIT.durable(), if self.anew { 0 } else { reached });
@@ -74,6 +74,32 @@ impl<R: Recipe> Work for StreamFollower<'_, R> {
     fn failed(&mut self, error: &Error) {
         tracing::warn!(consumer = R::UNIT.name(), code = error.code().as_str(), %error, "paused; opening the stream afresh");
         self.anew |= matches!(error, Error::Missing { .. });
+    }
+}
+
+impl<R: Recipe> StreamFollower<'_, R> {
+    /// The sequence up to which the stream is folded.
+    ///
+    /// Where a stream ends before that, it is another one, and so are its messages: nothing
+    /// of it is folded. A derived stream is not synced to disk, though. It may have lost its
+    /// end with the power, and its writer makes that again.
+    async fn reached(&self) -> Result<u64, Error> {
+        let Reporting { store, bus, .. } = self.reporting;
+        let reached = async |unit| self.store.call(answered(store.reached(unit))).await;
+        // Of any stream: they are about what the log has.
+        let of_log = reached(StreamUnit::Log).await?.unwrap_or_default();
+        self.nats.call(bus.has_reached(StreamName::Raw, of_log)).await?;
+        let reached = reached(R::UNIT).await?.unwrap_or_default();
+        let stream = R::Message::STREAM;
+        match self.nats.call(bus.has_reached(stream, reached)).await {
+            Err(BusError::ForeignLog { .. }) if stream.is_derived() => {
+                let end = self.nats.call(bus.end(stream)).await?;
+                tracing::warn!(%stream, reached, end, "the stream has lost its end, and is read from there");
+                self.store.call(answered(store.go_back(R::UNIT, end))).await?;
+                Ok(reached.min(end))
+            }
+            compared => Ok(compared.map(|()| reached)?),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tidemill_bus::{Delivery, Error as BusError};
-use tidemill_events::MetricsUpdate;
+use tidemill_events::{MetricsUpdate, StreamName};
 use tidemill_service::{Breaker, Conditions};
 use tidemill_stage::{Checkpoint, Failure, Progressing, Read, Steps, Work, consume, supervise};
 use tidemill_store::answered;
@@ -76,6 +76,8 @@ impl Work for Listener<'_> {
         let Reporting { store, bus, context, .. } = self.reporting;
         let opened = async {
             let reached = self.store.call(answered(store.reached(StreamUnit::Metrics))).await?.unwrap_or_default();
+            // The stream may have lost its end.
+            let reached = reached.min(self.nats.call(bus.end(StreamName::Metrics)).await?);
             let follow = bus.follow_behind(StreamUnit::Metrics.durable(), &context.instance, reached);
             Ok::<_, Error>((reached, self.nats.call(follow).await?))
         };

@@ -8,7 +8,7 @@ use tidemill_domain::{Partition, Timestamp};
 use tidemill_store::Error;
 
 use super::{
-    Store,
+    Store, rollups,
     sql::{partition, time, unsigned, upsert},
 };
 use crate::{
@@ -181,6 +181,24 @@ impl Store {
     pub(crate) async fn raise_truth(&self, truth: Truth) -> Result<(), Error> {
         let mut tx = self.database.begin().await?;
         raise(&mut tx, truth).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Has a unit go on behind `end` where it had come further: its stream ends there, since a
+    /// crash took its end away. What is folded stays.
+    pub(crate) async fn go_back(&self, unit: StreamUnit, end: u64) -> Result<(), Error> {
+        let mut tx = self.database.begin().await?;
+        let reached = claim(&mut tx, unit).await?;
+        if reached > end {
+            sqlx::query("UPDATE positions SET sequence = $1 WHERE name = $2")
+                .bind(end.cast_signed())
+                .bind(unit.name())
+                .execute(&mut *tx)
+                .await?;
+            if unit == StreamUnit::Metrics {
+                rollups::go_back(&mut tx, reached, end).await?;
+            }
+        }
         Ok(tx.commit().await?)
     }
 

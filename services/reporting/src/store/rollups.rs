@@ -18,5 +18,5 @@ mod steps;
 pub(super) mod tests;
 
 pub(crate) use frontier::RollupProgress;
-pub(super) use marks::{mark_fold, note_fold};
+pub(super) use marks::{go_back, mark_fold, note_fold};
 pub(crate) use plan::MergeScope;

@@ -3,6 +3,7 @@
 mod access;
 mod distinct;
 mod experiments;
+mod foreign_log;
 mod live;
 mod money;
 mod process;

@@ -76,6 +76,7 @@ fn a_wrong_definition_is_refused_with_its_line() {
         ("kinds: {view: [a], cart: [a]}", "shop.yaml:8: `a` is of more than one kind"),
         ("kinds: {look: [a]}", "shop.yaml:8: "),
         ("visits: []", "shop.yaml:"),
+        ("sessions: [subject]\nsessions: [data.session_id]", "shop.yaml:25: the key `sessions` is there twice"),
     ] {
         let key = wrong.split(':').next().expect("a key");
         let mut yaml = String::new();

@@ -103,6 +103,18 @@ pub(in crate::store) async fn note_fold(
     Ok(())
 }
 
+/// The unit of the metrics goes on from `end`, and not from where it was: nothing was folded
+/// that no mark is known of.
+pub(in crate::store) async fn go_back(connection: &mut AnyConnection, reached: u64, end: u64) -> Result<(), Error> {
+    sqlx::query("UPDATE rollup_state SET number = $1 WHERE name = $2 AND number = $3")
+        .bind(end.cast_signed())
+        .bind(MARKED)
+        .bind(reached.cast_signed())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Marks the hours that a fold of any stream touches.
 pub(in crate::store) async fn mark_fold(
     connection: &mut AnyConnection,

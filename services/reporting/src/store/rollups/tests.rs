@@ -32,6 +32,7 @@ checks![
     what_is_rolled_up_is_read,
     what_was_read_before_a_change_is_not_written,
     a_fold_without_marks_is_noticed,
+    a_stream_that_lost_its_end_leaves_what_is_rolled_up,
     days_of_another_zone_begin_anew,
     a_metric_that_is_not_rolled_up_keeps_no_marks,
     an_answer_is_of_one_moment,
@@ -238,6 +239,21 @@ async fn replicas_roll_up_side_by_side(store: &Store) {
     let emptied = sqlx::query("DELETE FROM rollup_frontiers").execute(store.database.writer()).await;
     emptied.expect("empties");
     assert_eq!(read(store, Zone::UTC).await, (48 * 4, before));
+}
+
+/// The position in the stream goes back. No fold without marks is behind that.
+async fn a_stream_that_lost_its_end_leaves_what_is_rolled_up(store: &Store) {
+    trade(store, 0..48).await;
+    roll_up(store, Zone::UTC, LONG_AFTER).await;
+    let rolled_up = read(store, Zone::UTC).await;
+    let reached = async || store.reached(StreamUnit::Metrics).await.expect("answers");
+    for (end, expected) in [(9, 1), (0, 0)] {
+        store.go_back(StreamUnit::Metrics, end).await.expect("goes back");
+        assert_eq!((reached().await, read(store, Zone::UTC).await), (Some(expected), rolled_up.clone()), "{end}");
+    }
+    fold(store, &[minute(0, 5)]).await;
+    roll_up(store, Zone::UTC, LONG_AFTER + 100 * HOUR).await;
+    assert_eq!((reached().await, read(store, Zone::UTC).await), (Some(1), rolled_up));
 }
 
 /// More combinations than it is worth while to add up.
