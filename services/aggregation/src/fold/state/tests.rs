@@ -1,4 +1,5 @@
 mod history;
+mod merged;
 
 use std::collections::BTreeMap;
 
