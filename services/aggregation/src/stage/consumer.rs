@@ -10,7 +10,11 @@ use tidemill_stage::{Progressing, Work, consume, subscribe_in_order, supervise};
 use tokio::time::sleep;
 
 use super::{
-    context::ConsumerContext, flush::publish_lost, owner::Owner, partition::PartitionReader, sink::NatsSink,
+    context::ConsumerContext,
+    flush::publish_lost,
+    owner::Owner,
+    partition::PartitionReader,
+    sink::{InfluxSink, NatsSink},
     task::PartitionTask,
 };
 use crate::error::Error;
