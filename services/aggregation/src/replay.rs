@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     error::Error,
     stage::{
-        flush::{flush, publish_lost},
+        flush::{publish_lost, tell},
         owner::{Owner, Taken},
         sink::Sink as _,
     },
@@ -57,7 +57,6 @@ pub struct ReplayedTotals {
     owner: Owner,
     sink: GenerationSink,
     store: Store,
-    metrics: Arc<Metrics>,
     ceiling: Ceiling,
     clock: SharedClock,
     /// See [`ReplayedAggregation::partition`].
@@ -200,7 +199,6 @@ impl ReplayedAggregation {
             owner,
             sink,
             store: self.store.clone(),
-            metrics: self.metrics.clone(),
             ceiling: Ceiling::new(self.live.dead_letters),
             clock: self.clock.clone(),
             careful_to,
@@ -220,7 +218,7 @@ impl ReplayedAggregation {
         let mut owner = opened.map_err(told)?;
         owner.take_up(None, at).await.map_err(told)?;
         let ceiling = Ceiling::new(self.live.dead_letters);
-        Ok(RehearsedTotals::new(owner, self.store.clone(), self.metrics.clone(), ceiling))
+        Ok(RehearsedTotals::new(owner, self.store.clone(), ceiling))
     }
 }
 
@@ -264,8 +262,8 @@ impl ReplayedTotals {
     pub async fn checkpoint(&mut self) -> Result<(), StageFailure> {
         let changes = self.owner.take_changes(self.clock.now());
         if changes.floor > changes.after {
-            let claim = (&self.owner.claim, &*self.owner.pages);
-            flush(&mut self.sink, &self.store, claim, &self.metrics, &changes).await.map_err(told)?;
+            tell(&mut self.sink, &changes).await.map_err(told)?;
+            self.store.checkpoint(&changes, &self.owner.claim, &self.owner.pages).await.map_err(told)?;
         }
         self.owner.state.committed(changes.floor);
         Ok(())

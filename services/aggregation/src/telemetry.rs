@@ -34,6 +34,7 @@ pub(crate) struct Telemetry {
     failures: Family<CodeLabel, Counter>,
     asked_again: Counter,
     refused_points: Counter,
+    tell_seconds: Histogram,
     chunk_batches: Histogram,
     checkpoint_seconds: Histogram,
     floor: Family<PartitionLabel, Gauge>,
@@ -65,7 +66,8 @@ impl Telemetry {
             failures: Family::default(),
             asked_again: Counter::default(),
             refused_points: Counter::default(),
-            chunk_batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
+            tell_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0]),
+            chunk_batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]),
             checkpoint_seconds: Histogram::new([0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]),
             floor: Family::default(),
             lag: Family::default(),
@@ -80,10 +82,15 @@ impl Telemetry {
             registry.register("failures", "Failures of a partition's consumer by code", telemetry.failures.clone());
             registry.register("asked_again", "Requests for batches that are missing", telemetry.asked_again.clone());
             registry.register("refused_points", "Points that InfluxDB refused", telemetry.refused_points.clone());
+            registry.register(
+                "tell_seconds",
+                "From a snapshot to the last of its messages in METRICS; it is not in the store yet",
+                telemetry.tell_seconds.clone(),
+            );
             registry.register("chunk_batches", "Batches between two checkpoints", telemetry.chunk_batches.clone());
             registry.register(
                 "checkpoint_seconds",
-                "From a snapshot to its acknowledged checkpoint; the stream goes on meanwhile",
+                "From what was told to its checkpoint in the store; the stream goes on meanwhile",
                 telemetry.checkpoint_seconds.clone(),
             );
             registry.register("floor", "RAW sequence that is in the store", telemetry.floor.clone());
@@ -111,6 +118,10 @@ impl Telemetry {
         let code = letter.code.parse().unwrap_or(Code::MalformedEvent);
         self.dead_letters.get_or_create(&CodeLabel::of(code)).inc();
         tracing::warn!(code = letter.code, sequence = letter.sequence, "dead letter");
+    }
+
+    pub(crate) fn told(&self, took: Duration) {
+        self.tell_seconds.observe(took.as_secs_f64());
     }
 
     pub(crate) fn checkpointed(&self, partition: Partition, floor: u64, batches: usize, took: Duration) {

@@ -1,7 +1,7 @@
 //! The service as a process: it works on a real NATS, and SIGTERM drains it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -13,7 +13,7 @@ use tidemill_events::{
     DeadLetter, DecodeError, Durable, Encoded, EnrichedBatch, HeaderSource, LateBatch, Message, MetricsUpdate,
     StreamName,
 };
-use tidemill_testkit::{TempDir, TestNats, eventually, tempdir};
+use tidemill_testkit::{Postgres, TempDir, TestNats, eventually, skipped, tempdir};
 use tidemill_totals::Value;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -43,13 +43,20 @@ fn batch_at(time: &str, raw_seq: u64, raw_prev: u64, price: &str) -> EnrichedBat
     }
 }
 
+fn store_in(folder: &TempDir) -> String {
+    format!("sqlite://{}/store.db", folder.path().display())
+}
+
 fn service(nats: &TestNats, folder: &TempDir) -> Child {
-    let path = |name: &str| format!("sqlite://{}/{name}.db", folder.path().display());
+    service_over(nats, &store_in(folder))
+}
+
+fn service_over(nats: &TestNats, store: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_tidemill-aggregation"))
         .env("TIDEMILL_HTTP__LISTEN", "127.0.0.1:0")
         .env("TIDEMILL_NATS__URL", nats.url())
         .env("TIDEMILL_AUTH__OPEN", "true")
-        .env("TIDEMILL_STORE__URL", path("store"))
+        .env("TIDEMILL_STORE__URL", store)
         .env("TIDEMILL_METRICS_STORE__KIND", "builtin")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
@@ -203,8 +210,9 @@ async fn an_event_that_the_store_refuses_is_a_dead_letter_and_halts_nothing() {
     let running = service(&nats, &folder);
     bus.publish(&batch(3, 0, "1")).await.expect("publishes");
     revenue(&bus, "2").await;
-    let store = format!("sqlite://{}/store.db", folder.path().display());
-    tidemill_store::testing::refuse(&store, "clocks", "source", "poison").await.expect("refuses from now on");
+    tidemill_store::testing::refuse(&store_in(&folder), "clocks", "source", "poison")
+        .await
+        .expect("refuses from now on");
     let mut poisoned = batch(4, 3, "10");
     let good = String::from_utf8(poisoned.lines.to_vec()).expect("text");
     let bad = good.replace("\"shop\"", "\"poison\"").replace("\"id\":\"4\"", "\"id\":\"p\"");
@@ -313,6 +321,63 @@ async fn another_replica_goes_on_where_one_was_killed() {
     assert_eq!(values["orders"], Value::Count(3));
     all_acknowledged(&bus).await;
     assert_eq!(terminated(replicas.remove(0)).await, 0, "an orderly end");
+}
+
+/// The revenue that readers were ever told of, by the position of the log that it reaches.
+async fn told_revenues(bus: &Bus) -> BTreeMap<u64, BTreeSet<String>> {
+    let metrics = Metrics::load(None).expect("the defaults load");
+    let place = metrics.get("sales_metrics").expect("one of them").measures.keys().position(|name| name == "revenue");
+    let mut told: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    for sequence in 1..=bus.end(StreamName::Metrics).await.expect("answers") {
+        let update = bus.message_at::<MetricsUpdate>(sequence).await.expect("answers").expect("is there").message;
+        for cell in update.cells.iter().filter(|cell| cell.metric() == "sales_metrics") {
+            let revenue = cell.totals.0[place.expect("a measure")].value();
+            told.entry(update.raw_seq).or_default().insert(format!("{revenue:?}"));
+        }
+    }
+    told
+}
+
+/// Readers do not wait for the store. What they were told and no store has is told again
+/// from the log, as it was.
+async fn what_was_told_and_is_not_stored_is_told_again(store: &str) {
+    let nats = TestNats::start().await;
+    let bus = connected(&nats).await;
+    let mut first = service_over(&nats, store);
+    bus.publish(&batch(3, 0, "1")).await.expect("publishes");
+    revenue(&bus, "2").await;
+    all_acknowledged(&bus).await;
+    let busy = tidemill_store::testing::keep_busy(store, "partitions").await.expect("is busy from now on");
+    for (raw_seq, raw_prev, price, total) in [(5, 3, "10", "22"), (7, 5, "100", "222"), (9, 7, "1000", "2222")] {
+        bus.publish(&batch(raw_seq, raw_prev, price)).await.expect("publishes");
+        revenue(&bus, total).await;
+    }
+    assert_eq!(bus.lag(Durable::Aggregation(P)).await.expect("answers"), 3, "nothing of it counts as done");
+    first.kill().expect("is killed");
+    first.wait().expect("is dead");
+    busy.release().await.expect("is released");
+
+    let second = service_over(&nats, store);
+    bus.publish(&batch(11, 9, "10000")).await.expect("publishes");
+    assert_eq!(revenue(&bus, "22222").await["orders"], Value::Count(5));
+    all_acknowledged(&bus).await;
+    assert_eq!(terminated(second).await, 0, "an orderly end");
+    let told = told_revenues(&bus).await;
+    assert!([3, 5, 7, 9, 11].iter().all(|position| told.contains_key(position)), "{told:?}");
+    assert!(told.values().all(|revenues| revenues.len() == 1), "of a position one thing is told: {told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_and_is_not_stored_is_told_again_on_sqlite() {
+    what_was_told_and_is_not_stored_is_told_again(&store_in(&tempdir())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_and_is_not_stored_is_told_again_on_postgres() {
+    let Some(server) = Postgres::start().await else {
+        return skipped("what_was_told_and_is_not_stored_is_told_again_on_postgres", "no PostgreSQL is installed");
+    };
+    what_was_told_and_is_not_stored_is_told_again(&server.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

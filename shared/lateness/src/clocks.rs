@@ -70,6 +70,19 @@ pub struct ClockChanges {
     pub furthest: Option<Timestamp>,
 }
 
+impl ClockChanges {
+    /// Adds what became of the clocks behind these changes. A source that was dropped and
+    /// met again stays among those that were dropped: these come first.
+    pub fn add(&mut self, later: Self) {
+        let Self { moved, dropped, furthest } = later;
+        let is_later: BTreeSet<&String> = moved.iter().map(|clock| &clock.source).chain(&dropped).collect();
+        self.moved.retain(|clock| !is_later.contains(&clock.source));
+        self.moved.extend(moved);
+        self.dropped.extend(dropped);
+        self.furthest = furthest;
+    }
+}
+
 impl Clocks {
     /// None yet.
     pub fn new(rules: EventTimeRules) -> Self {

@@ -99,6 +99,13 @@ pub trait Steps: Send {
         applied: &mut Vec<Delivery>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Tells others of what was applied, who need not wait until it is in the store. Called
+    /// behind each [`apply`](Self::apply). What could not be told is not stored either: after
+    /// an error no checkpoint follows.
+    fn tell(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async { Ok(()) }
+    }
+
     /// Writes what was applied into the store.
     fn checkpoint(&mut self)
     -> impl Future<Output = Result<Checkpoint<Self::Landed, Self::Error>, Self::Error>> + Send;
@@ -137,7 +144,7 @@ enum Next<S: Steps> {
 }
 
 /// Reads a stream until it is to stop, or until something fails: pull, decode,
-/// apply, checkpoint, acknowledge. One checkpoint at most is on its way. The
+/// apply, tell, checkpoint, acknowledge. One checkpoint at most is on its way. The
 /// step in hand is finished in either case, so that whoever comes next need not
 /// repeat it.
 pub async fn consume<S: Steps>(
@@ -166,7 +173,8 @@ struct Loop<'s, S: Steps> {
     under_way: Option<UnderWay<S>>,
     /// Messages that are in the store.
     acks: Acks,
-    /// A checkpoint has failed: nothing is to be sent behind it.
+    /// A checkpoint has failed, or what was applied could not be told: nothing is to be
+    /// sent behind it.
     is_lost: bool,
 }
 
@@ -185,6 +193,9 @@ impl<S: Steps> Loop<'_, S> {
                 Next::Messages(deliveries) => {
                     let (read, broken) = self.read(deliveries).await;
                     self.steps.apply(read, &mut self.applied).await?;
+                    let told = self.steps.tell().await;
+                    self.is_lost |= told.is_err();
+                    told?;
                     broken?;
                 }
                 Next::Landed(landing) => {
@@ -283,20 +294,19 @@ impl<S: Steps> Loop<'_, S> {
         landed
     }
 
-    /// Waits until everything applied is in the store, unless a checkpoint has
-    /// failed.
+    /// Waits until everything applied is in the store; what is on its way there alone, if
+    /// nothing is to be sent behind it.
     async fn finish(&mut self) -> Result<(), S::Error> {
-        while !self.is_lost {
+        loop {
             if self.under_way.is_some() {
                 let landing = landing(&mut self.under_way).await;
                 self.land(landing).await?;
             }
-            if self.applied.is_empty() {
-                break;
+            if self.is_lost || self.applied.is_empty() {
+                return Ok(());
             }
             self.checkpoint().await?;
         }
-        Ok(())
     }
 }
 

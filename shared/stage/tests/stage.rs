@@ -31,6 +31,8 @@ enum Error {
     Poison(u128),
     #[error("the store is away")]
     Store,
+    #[error("nobody can be told")]
+    Silenced,
     #[error("of another release")]
     Unreadable,
     #[error("a fault")]
@@ -46,7 +48,7 @@ impl Failure for Error {
 
     fn disposition(&self) -> Disposition {
         match self {
-            Self::Bus(_) | Self::Store => Disposition::Retry,
+            Self::Bus(_) | Self::Store | Self::Silenced => Disposition::Retry,
             Self::Poison(_) => Disposition::DeadLetter,
             Self::Unreadable => Disposition::Halt,
             Self::Fault => Disposition::Fail,
@@ -62,6 +64,8 @@ struct Notes {
     kept: Arc<Mutex<Vec<u128>>>,
     /// A batch that cannot be applied.
     poison: Option<u128>,
+    /// A batch that nobody can be told of.
+    unspeakable: Option<u128>,
     /// Whether the store is away.
     is_away: bool,
     /// Checkpoints wait for this.
@@ -118,6 +122,13 @@ impl Steps for Notes {
             applied.push(delivery);
         }
         Ok(())
+    }
+
+    async fn tell(&mut self) -> Result<(), Error> {
+        match self.unspeakable {
+            Some(n) if copy_of(&self.applied).contains(&n) => Err(Error::Silenced),
+            _ => Ok(()),
+        }
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint<(), Error>, Error> {
@@ -311,6 +322,24 @@ async fn nothing_is_acknowledged_behind_a_checkpoint_that_failed() {
         stop.cancel();
     });
     assert_eq!(again.notes.kept(), [1, 2, 3]);
+}
+
+/// The checkpoint before it lands, and none follows.
+#[tokio::test]
+async fn what_could_not_be_told_is_not_kept() {
+    let log = Log::with(5).await;
+    let gate = Arc::new(Notify::new());
+    let notes = Notes { gate: Some(gate.clone()), unspeakable: Some(3), ..Notes::default() };
+    let mut once = Once::new(&log, notes);
+    let applied = once.notes.applied.clone();
+    tokio::join!(once.run(), async {
+        eventually("the third is applied", DEADLINE, async || copy_of(&applied).contains(&3).then_some(())).await;
+        gate.notify_one();
+    });
+    assert!(matches!(once.ended, Some(Error::Silenced)), "{:?}", once.ended);
+    let kept = once.notes.kept();
+    assert!(!kept.is_empty() && !kept.contains(&3), "{kept:?}");
+    log.until_waiting(5 - kept.len() as u64).await;
 }
 
 #[tokio::test]

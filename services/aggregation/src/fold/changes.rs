@@ -1,5 +1,10 @@
-//! What changed between two checkpoints: a snapshot that is published and
-//! checkpointed while the partition goes on.
+//! What changed between two snapshots: published at once, and checkpointed while the
+//! partition goes on, together with what is published meanwhile.
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    hash::BuildHasherDefault,
+};
 
 use tidemill_definitions::Metrics;
 use tidemill_domain::{Partition, Timestamp};
@@ -11,7 +16,7 @@ use tidemill_metrics_store::Point;
 
 use super::{
     books::{BooksKey, EventOutcomes},
-    cell::{CellId, GroupId},
+    cell::{CellId, GroupId, Identity},
     messages::in_messages,
     points::point,
 };
@@ -68,6 +73,41 @@ pub(crate) struct Retraction {
 }
 
 impl PartitionChanges {
+    /// Successive snapshots as one, for the store: what changed in them, as it stands in
+    /// the end. What readers alone are told is that of the last.
+    pub(crate) fn merged(mut told: Vec<Self>) -> Option<Self> {
+        if told.len() < 2 {
+            return told.pop();
+        }
+        let after = told.first()?.after;
+        let mut cells: HashMap<CellId, ChangedCell, BuildHasherDefault<Identity>> = HashMap::default();
+        let (mut gone, mut retractions, mut clocks) = (Vec::new(), Vec::new(), ClockChanges::default());
+        let (mut books, mut left_out) = (BTreeMap::new(), BTreeMap::new());
+        for changes in &mut told {
+            for id in &changes.gone {
+                cells.remove(id);
+            }
+            for cell in changes.cells.drain(..) {
+                match cells.entry(cell.id) {
+                    Entry::Vacant(entry) => drop(entry.insert(cell)),
+                    Entry::Occupied(mut entry) => {
+                        let mut fresh = std::mem::take(&mut entry.get_mut().fresh);
+                        fresh.extend_from_slice(&cell.fresh);
+                        entry.insert(ChangedCell { fresh, ..cell });
+                    }
+                }
+            }
+            gone.append(&mut changes.gone);
+            retractions.append(&mut changes.retractions);
+            books.extend(changes.books.drain(..));
+            left_out.extend(changes.left_out.drain(..));
+            clocks.add(std::mem::take(&mut changes.clocks));
+        }
+        let (cells, books) = (cells.into_values().collect(), books.into_iter().collect());
+        let left_out = left_out.into_iter().collect();
+        Some(Self { after, cells, gone, retractions, books, left_out, clocks, ..told.pop()? })
+    }
+
     /// The messages that tell readers.
     pub(crate) fn updates(&self) -> Vec<MetricsUpdate> {
         let cells = self.cells.iter().map(|cell| cell.update.clone());
@@ -76,7 +116,7 @@ impl PartitionChanges {
         in_messages(&self.head(), cells, books)
     }
 
-    /// By the log's clock: of the last batch, since all are published together.
+    /// By the log's clock: of the last batch, and so not before any of it was.
     pub(crate) fn published_at(&self) -> Timestamp {
         self.log_time.unwrap_or(Timestamp::EPOCH)
     }

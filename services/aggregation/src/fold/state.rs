@@ -4,7 +4,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -23,7 +23,7 @@ use super::{
 use crate::config::Windows;
 
 /// Books kept in memory; like cells they are read again when they are needed.
-const MAX_BOOKS_IN_MEMORY: usize = 10_000;
+const MAX_BOOKS_IN_MEMORY: usize = if cfg!(test) { 2 } else { 10_000 };
 
 /// The state of one partition.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub(crate) struct PartitionState {
     /// Sessions that are no more, by the batch in which they ended: the store
     /// may still have them.
     gone: HashMap<CellId, u64>,
+    /// Books that the store may not have as they are, by the batch that last changed them.
+    changed_books: BTreeMap<BooksKey, u64>,
     /// What changed since the last snapshot.
     unsaved: Unsaved,
     windows: Arc<Windows>,
@@ -51,7 +53,6 @@ struct Unsaved {
     /// The floor of the last snapshot.
     after: u64,
     cells: Vec<CellId>,
-    books: BTreeSet<BooksKey>,
     gone: Vec<CellId>,
     retractions: Vec<Retraction>,
     late: Vec<LateBatch>,
@@ -74,6 +75,7 @@ impl PartitionState {
             left_out: LeftOut::default(),
             values: 0,
             gone: HashMap::new(),
+            changed_books: BTreeMap::new(),
             unsaved: Unsaved { after: floor, ..Unsaved::default() },
             windows,
         }
@@ -104,7 +106,7 @@ impl PartitionState {
             }
             by_source.entry(event.source).or_default().add(outcome);
         }
-        self.write_books(by_source, ingested_at.floor_to(HOUR));
+        self.write_books(by_source, ingested_at.floor_to(HOUR), raw_seq);
         self.settle(sessions, raw_seq);
         if !late.is_empty() {
             self.unsaved.late.push(late_batch(self.partition, raw_seq, ingested_at, &late));
@@ -114,11 +116,11 @@ impl PartitionState {
         outcomes
     }
 
-    fn write_books(&mut self, by_source: BTreeMap<Cow<'_, str>, EventOutcomes>, hour: Timestamp) {
+    fn write_books(&mut self, by_source: BTreeMap<Cow<'_, str>, EventOutcomes>, hour: Timestamp, raw_seq: u64) {
         for (source, outcomes) in by_source {
             let books = (source.into_owned(), hour);
             self.books.entry(books.clone()).or_default().merge(outcomes);
-            self.unsaved.books.insert(books);
+            self.changed_books.insert(books, raw_seq);
         }
     }
 
@@ -198,6 +200,11 @@ impl PartitionState {
         self.unsaved.after = raw_seq;
     }
 
+    /// Whether any batch was applied since the last snapshot.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.floor > self.unsaved.after
+    }
+
     /// What changed since the last snapshot, to be published and checkpointed
     /// while this state goes on.
     pub(crate) fn take_changes(&mut self, now: Timestamp) -> PartitionChanges {
@@ -211,8 +218,8 @@ impl PartitionState {
                 cells.push(ChangedCell { id, group: cell.group, raw_seq: cell.raw_seq, update: cell.update(), fresh });
             }
         }
-        let books = unsaved.books.into_iter().filter_map(|key| self.books.get(&key).map(|books| (key, *books)));
-        let books = books.collect();
+        let books = self.changed_books.iter().filter(|(_, raw_seq)| **raw_seq > unsaved.after);
+        let books = books.filter_map(|(key, _)| Some((key.clone(), *self.books.get(key)?))).collect();
         let (watermark, idle) = self.watermark(now);
         PartitionChanges {
             partition: self.partition,
@@ -255,13 +262,14 @@ impl PartitionState {
         self.cells.insert(id, cell);
     }
 
-    /// Everything up to `floor` is in the store, and no snapshot is on its way
-    /// there: what exceeds the bounds of memory can go.
+    /// Everything up to `floor` is in the store: what has not changed since can go, where
+    /// it exceeds the bounds of memory.
     pub(crate) fn committed(&mut self, floor: u64) {
         self.gone.retain(|_, ended| *ended > floor);
         self.left_out.committed(floor);
+        self.changed_books.retain(|_, raw_seq| *raw_seq > floor);
         if self.books.len() > MAX_BOOKS_IN_MEMORY {
-            self.books.retain(|key, _| self.unsaved.books.contains(key));
+            self.books.retain(|key, _| self.changed_books.contains_key(key));
         }
         if self.cells.len() > self.windows.max_cells_in_memory as usize
             || self.values > self.windows.max_values_in_memory as usize

@@ -1,19 +1,15 @@
 //! The totals of a rehearsal: counted as those of a generation, and told to the caller
 //! alone. Its times are those of the log, so it tells the same whenever it runs.
 
-use std::sync::Arc;
-
-use tidemill_definitions::Metrics;
 use tidemill_domain::Timestamp;
 use tidemill_events::{DeadLetter, EnrichedBatch, LateBatch, MetricsUpdate};
-use tidemill_metrics_store::Point;
 use tidemill_service::Ceiling;
 use tidemill_stage::StageFailure;
 
 use crate::{
     error::Error,
     stage::{
-        flush::flush,
+        flush::tell,
         owner::{Owner, Taken},
         sink::Sink,
     },
@@ -24,13 +20,12 @@ use crate::{
 pub struct RehearsedTotals {
     owner: Owner,
     store: Store,
-    metrics: Arc<Metrics>,
     ceiling: Ceiling,
 }
 
 impl RehearsedTotals {
-    pub(crate) fn new(owner: Owner, store: Store, metrics: Arc<Metrics>, ceiling: Ceiling) -> Self {
-        Self { owner, store, metrics, ceiling }
+    pub(crate) fn new(owner: Owner, store: Store, ceiling: Ceiling) -> Self {
+        Self { owner, store, ceiling }
     }
 
     /// Applies the next batch, at a time of the log; answers how many events it counts.
@@ -56,9 +51,9 @@ impl RehearsedTotals {
         let changes = self.owner.take_changes(at);
         let mut told = CollectedTotals(Vec::new());
         if changes.floor > changes.after {
-            let claim = (&self.owner.claim, &*self.owner.pages);
-            let flushed = flush(&mut told, &self.store, claim, &self.metrics, &changes).await;
-            flushed.map_err(|error| StageFailure::of(&error))?;
+            let of = |error| StageFailure::of(&error);
+            tell(&mut told, &changes).await.map_err(of)?;
+            self.store.checkpoint(&changes, &self.owner.claim, &self.owner.pages).await.map_err(of)?;
         }
         self.owner.state.committed(changes.floor);
         Ok(told.0)
@@ -85,17 +80,5 @@ impl Sink for CollectedTotals {
 
     async fn letter(&mut self, _: &DeadLetter) -> Result<(), Error> {
         Ok(())
-    }
-
-    fn takes_points(&self) -> bool {
-        false
-    }
-
-    async fn points(&mut self, _: &[Point]) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn is_owner(&self) -> bool {
-        true
     }
 }

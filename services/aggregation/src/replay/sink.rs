@@ -5,7 +5,6 @@ use std::time::Duration;
 use tidemill_bus::Bus;
 use tidemill_domain::GenerationName;
 use tidemill_events::{DeadLetter, Durable, GenerationInputs, GenerationUpdate, LateBatch, MetricsUpdate};
-use tidemill_metrics_store::Point;
 use tidemill_service::Breaker;
 use tokio::time::sleep;
 
@@ -79,17 +78,5 @@ impl Sink for GenerationSink {
 
     async fn letter(&mut self, _: &DeadLetter) -> Result<(), Error> {
         Ok(())
-    }
-
-    fn takes_points(&self) -> bool {
-        false
-    }
-
-    async fn points(&mut self, _: &[Point]) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn is_owner(&self) -> bool {
-        true
     }
 }

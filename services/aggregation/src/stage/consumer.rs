@@ -10,7 +10,11 @@ use tidemill_stage::{Ingested, LogPlace, Progressing, Work, consume, subscribe_i
 use tokio::time::sleep;
 
 use super::{
-    context::ConsumerContext, flush::publish_lost, owner::Owner, partition::PartitionReader, sink::NatsSink,
+    context::ConsumerContext,
+    flush::publish_lost,
+    owner::Owner,
+    partition::PartitionReader,
+    sink::{InfluxSink, NatsSink},
     task::PartitionTask,
 };
 use crate::error::Error;
@@ -46,11 +50,17 @@ impl Work for PartitionConsumer {
         }
         let (owner, sink) = self.open().await?;
         let PartitionReader { partition, shared, nats, .. } = &self.reader;
+        let points = shared.metrics_store.clone().map(|store| InfluxSink {
+            store,
+            breaker: shared.context.breaker("metrics_store"),
+            lease: self.lease.clone(),
+            telemetry: shared.telemetry.clone(),
+        });
         let durable = Durable::Aggregation(*partition);
         let subscription = subscribe_in_order(&shared.bus, durable, *partition, done(&owner));
         let mut subscription = nats.call(subscription).await?;
         progress.opened();
-        let mut task = PartitionTask::new(&mut self.reader, owner, sink);
+        let mut task = PartitionTask::new(&mut self.reader, owner, sink, points.map(Arc::new));
         consume(&mut subscription, &mut task, &stop, progress).await
     }
 
@@ -65,7 +75,7 @@ impl Work for PartitionConsumer {
 
 impl PartitionConsumer {
     /// Claims the partition, and publishes again what METRICS has lost of it.
-    async fn open(&self) -> Result<(Owner, Box<NatsSink>), Error> {
+    async fn open(&self) -> Result<(Owner, NatsSink), Error> {
         let PartitionReader { partition, shared, nats, .. } = &self.reader;
         let now = shared.context.clock.now();
         let (store, metrics, windows) = (shared.store.clone(), shared.metrics.clone(), shared.windows.clone());
@@ -81,15 +91,12 @@ impl PartitionConsumer {
         let mut sink = NatsSink {
             bus: shared.bus.clone(),
             nats: nats.clone(),
-            metrics_store: shared.metrics_store.clone(),
-            metrics_breaker: shared.context.breaker("metrics_store"),
-            lease: self.lease.clone(),
             telemetry: shared.telemetry.clone(),
             tail: tail.as_ref().map_or(0, |tail| tail.sequence),
         };
         let tail = tail.as_ref().map(|tail| &tail.message);
         publish_lost(&mut sink, &shared.store, &owner.claim, &owner.position(now), tail).await?;
-        Ok((owner, Box::new(sink)))
+        Ok((owner, sink))
     }
 }
 

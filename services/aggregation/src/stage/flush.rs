@@ -1,27 +1,21 @@
-//! From a snapshot of what changed to a checkpoint, in the order that makes
-//! every crash harmless: publish, write points, then checkpoint. Readers
-//! recognise a repetition, since totals are cumulative and say how far they
-//! reach.
+//! From a snapshot of what changed to readers, and behind that to a checkpoint, in the
+//! order that makes every crash harmless: publish, write points, then checkpoint. Several
+//! snapshots may be published before the first of them is in the store. Readers recognise
+//! a repetition, since totals are cumulative and say how far they reach.
 
 use tidemill_definitions::Metrics;
 use tidemill_events::MetricsUpdate;
 use tidemill_metrics_store::Point;
 
-use super::sink::Sink;
+use super::sink::{PointSink, Sink};
 use crate::{
     error::Error,
     fold::{changes::PartitionChanges, messages::in_messages, points::point},
     store::{Pages, PartitionClaim, Store},
 };
 
-/// Publishes what changed, writes its points, and checkpoints it.
-pub(crate) async fn flush(
-    sink: &mut impl Sink,
-    store: &Store,
-    (claim, pages): (&PartitionClaim, &Pages),
-    metrics: &Metrics,
-    changes: &PartitionChanges,
-) -> Result<(), Error> {
+/// Publishes what changed.
+pub(crate) async fn tell(sink: &mut impl Sink, changes: &PartitionChanges) -> Result<(), Error> {
     for letter in &changes.letters {
         sink.letter(letter).await?;
     }
@@ -31,10 +25,21 @@ pub(crate) async fn flush(
     for update in &changes.updates() {
         sink.totals(update).await?;
     }
-    if sink.takes_points() {
-        write_points(sink, store, claim, changes.after, &changes.points(metrics)).await?;
+    Ok(())
+}
+
+/// Checkpoints what was told, and writes its points before.
+pub(crate) async fn keep(
+    points: Option<&impl PointSink>,
+    store: &Store,
+    (claim, pages): (&PartitionClaim, &Pages),
+    metrics: &Metrics,
+    told: &PartitionChanges,
+) -> Result<(), Error> {
+    if let Some(sink) = points {
+        write_points(sink, store, claim, told.after, &told.points(metrics)).await?;
     }
-    store.checkpoint(changes, claim, pages).await
+    store.checkpoint(told, claim, pages).await
 }
 
 /// Writes points of what changed after a batch.
@@ -44,7 +49,7 @@ pub(crate) async fn flush(
 /// come too late. It notes that in the store, and its successor writes those
 /// points again ([`write_stale_points`]).
 async fn write_points(
-    sink: &mut impl Sink,
+    sink: &impl PointSink,
     store: &Store,
     claim: &PartitionClaim,
     after: u64,
@@ -65,16 +70,14 @@ async fn write_points(
 }
 
 /// Writes the points again that an earlier owner may have overwritten with
-/// older ones. Not beside [`flush`]: the store's totals are the newest then.
+/// older ones. Not beside [`keep`]: the store's totals are the newest then.
 pub(crate) async fn write_stale_points(
-    sink: &mut impl Sink,
+    sink: Option<&impl PointSink>,
     store: &Store,
     claim: &PartitionClaim,
     metrics: &Metrics,
 ) -> Result<(), Error> {
-    if !sink.takes_points() {
-        return Ok(());
-    }
+    let Some(sink) = sink else { return Ok(()) };
     for note in store.stale_points(claim.partition).await? {
         tracing::info!(partition = %claim.partition, after = note.after, "writing points again");
         let points = |cells: Vec<_>| -> Vec<Point> {

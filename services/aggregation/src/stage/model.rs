@@ -23,7 +23,8 @@ use std::sync::{
 use proptest::test_runner::{Config as Cases, TestCaseError, TestRunner};
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_service::Context;
-use tidemill_testkit::tempdir;
+use tidemill_testkit::{Postgres, skipped, tempdir};
+use tokio::runtime::Runtime;
 
 use self::{
     case::{Case, DEFINITIONS, LATENESS, OUT_OF_ORDER, SOURCES, case},
@@ -67,9 +68,10 @@ async fn run(case: &Case, store: &Store, partition: Partition) -> Result<(), Tes
     let mut last = owners.open().await;
     let all = lock(&owners.world).log.len();
     while lock(&owners.world).acknowledged < all {
-        last = owners.work_or_die(last, 2, 0).await;
+        last = owners.work_or_die(last, &[2], 0).await;
     }
-    write_stale_points(&mut last.sink, &owners.store, &last.owner.claim, &owners.metrics).await.expect("is the owner");
+    let points = Some(&last.sink);
+    write_stale_points(points, &owners.store, &last.owner.claim, &owners.metrics).await.expect("is the owner");
     check(&lock(&owners.world), &owners.metrics, case.retention)?;
     // All partitions are read, so not for each of very many.
     if case.retention || partition.index() >= 100 {
@@ -84,26 +86,43 @@ async fn run(case: &Case, store: &Store, partition: Partition) -> Result<(), Tes
     check_points(&lock(&owners.world), &owners.metrics, points)
 }
 
-#[test]
-fn whatever_happens_totals_and_books_are_those_of_the_log() {
-    static PARTITIONS: AtomicU16 = AtomicU16::new(0);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let folder = tempdir();
-    let config = tidemill_store::Config {
-        url: format!("sqlite://{}/aggregation.db", folder.path().display()),
-        max_connections: 2,
-    };
+fn whatever_happens_totals_and_books_are_those_of_the_log(url: String, runtime: &Runtime, cases: u32) {
+    let partitions = AtomicU16::new(0);
+    let config = tidemill_store::Config { url, max_connections: 2 };
     let breaker = Context::new("aggregation").breaker("store");
     let store = runtime.block_on(Store::open(&config, breaker)).expect("opens");
     // A long run: PROPTEST_CASES=2000.
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases);
     let cases = Cases { cases, max_shrink_iters: 2000, failure_persistence: None, ..Cases::default() };
     let outcome = TestRunner::new(cases).run(&case(), |case| {
         // Each case on a partition of its own, in one store.
-        let partition = Partition::new(PARTITIONS.fetch_add(1, Ordering::Relaxed));
+        let partition = Partition::new(partitions.fetch_add(1, Ordering::Relaxed));
         runtime.block_on(run(&case, &store, partition))
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn whatever_happens_totals_and_books_are_those_of_the_log_on_sqlite() {
+    let folder = tempdir();
+    let url = format!("sqlite://{}/aggregation.db", folder.path().display());
+    whatever_happens_totals_and_books_are_those_of_the_log(url, &runtime(), 48);
+}
+
+#[test]
+fn whatever_happens_totals_and_books_are_those_of_the_log_on_postgres() {
+    let runtime = runtime();
+    let Some(server) = runtime.block_on(Postgres::start()) else {
+        return skipped(
+            "whatever_happens_totals_and_books_are_those_of_the_log_on_postgres",
+            "no PostgreSQL is installed",
+        );
+    };
+    whatever_happens_totals_and_books_are_those_of_the_log(server.url(), &runtime, 12);
 }

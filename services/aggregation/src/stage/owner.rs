@@ -262,6 +262,11 @@ impl Owner {
         Ok(())
     }
 
+    /// Whether anything is to be published and checkpointed.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.state.has_changed()
+    }
+
     /// What is to be published and checkpointed next.
     pub(crate) fn take_changes(&mut self, now: Timestamp) -> PartitionChanges {
         let is_due = now >= self.counting_told.plus_millis(COUNTING_TOLD_EVERY);

@@ -9,7 +9,7 @@ use tidemill_service::Breaker;
 
 use crate::{error::Error, telemetry::Telemetry};
 
-/// Where an owner's results go.
+/// Where readers are told.
 pub(crate) trait Sink: Send {
     /// Totals, for readers. Fails where the last message of the partition is
     /// not the one that this owner published last.
@@ -18,22 +18,20 @@ pub(crate) trait Sink: Send {
     fn late(&mut self, late: &LateBatch) -> impl Future<Output = Result<(), Error>> + Send;
     /// An event that cannot be counted.
     fn letter(&mut self, letter: &DeadLetter) -> impl Future<Output = Result<(), Error>> + Send;
-    /// Whether points are written at all.
-    fn takes_points(&self) -> bool;
+}
+
+/// Where points go: a copy of the totals, that whoever comes last overwrites.
+pub(crate) trait PointSink: Send + Sync {
     /// Points of the metrics store.
-    fn points(&mut self, points: &[Point]) -> impl Future<Output = Result<(), Error>> + Send;
+    fn points(&self, points: &[Point]) -> impl Future<Output = Result<(), Error>> + Send;
     /// Whether nobody else can own the partition yet.
     fn is_owner(&self) -> bool;
 }
 
-/// The sink of one partition: NATS and InfluxDB.
+/// NATS, for one partition.
 pub(crate) struct NatsSink {
     pub(crate) bus: Bus,
     pub(crate) nats: Breaker,
-    /// Without it, points are read from the checkpoints.
-    pub(crate) metrics_store: Option<InfluxStore>,
-    pub(crate) metrics_breaker: Breaker,
-    pub(crate) lease: Lease<Partition>,
     pub(crate) telemetry: Telemetry,
     /// The sequence in `METRICS` of the partition's last message; 0 for none.
     pub(crate) tail: u64,
@@ -66,17 +64,22 @@ impl Sink for NatsSink {
         self.telemetry.dead_letter(letter);
         self.publish(letter).await.map(|_| ())
     }
+}
 
-    fn takes_points(&self) -> bool {
-        self.metrics_store.is_some()
-    }
+/// InfluxDB, for one partition. Without it, points are read from the checkpoints.
+pub(crate) struct InfluxSink {
+    pub(crate) store: InfluxStore,
+    pub(crate) breaker: Breaker,
+    pub(crate) lease: Lease<Partition>,
+    pub(crate) telemetry: Telemetry,
+}
 
+impl PointSink for InfluxSink {
     /// Waits for a metrics store that is away, for as long as the partition is
     /// this replica's: what would be done again is the same.
-    async fn points(&mut self, points: &[Point]) -> Result<(), Error> {
-        let Some(store) = &self.metrics_store else { return Ok(()) };
+    async fn points(&self, points: &[Point]) -> Result<(), Error> {
         loop {
-            let written = self.metrics_breaker.call(async { Ok(store.write(points).await?) }).await;
+            let written = self.breaker.call(async { Ok(self.store.write(points).await?) }).await;
             match written {
                 // InfluxDB will not take these points, however often they are
                 // sent. The totals themselves are published, so what stops

@@ -1,6 +1,6 @@
 //! What the owner of a partition does with its batches.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tidemill_bus::Delivery;
 use tidemill_events::EnrichedBatch;
@@ -10,36 +10,45 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     context::ConsumerContext,
-    flush::{flush, write_stale_points},
+    flush::{keep, tell, write_stale_points},
     owner::{Owner, Taken},
     partition::PartitionReader,
-    sink::{NatsSink, Sink as _},
+    sink::{InfluxSink, NatsSink, Sink as _},
 };
-use crate::error::Error;
+use crate::{error::Error, fold::changes::PartitionChanges};
 
-/// Batches that are applied, and in no snapshot yet, at most.
-const MAX_WAITING: usize = 64;
-/// From one checkpoint to the next, at least and at most. Each is a synced transaction
-/// and a message, however few totals it has; a first one does not wait.
-const PACE: (Duration, Duration) = (Duration::from_millis(15), Duration::from_millis(40));
+/// Batches that are applied at once, at most.
+const MAX_AT_ONCE: usize = 64;
+/// Batches that are applied and not in the store yet, at most.
+const MAX_UNSTORED: usize = 128;
+/// From one time that readers are told to the next, at least and at most. Each is a message
+/// that several read, however few totals it has; a first one does not wait.
+const TELL_PACE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(40));
+/// From one checkpoint to the next, at least and at most. Each is a synced transaction, and
+/// nobody waits for it: a total that was told several times meanwhile is stored once.
+const STORE_PACE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
 /// How soon after opening a partition to look whether something is missing.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How often to look for points that have to be written again, and to measure
 /// the state.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// A partition in work: batches are applied while what changed before them is
-/// being published and checkpointed.
+/// A partition in work: batches are applied, and readers told of what they changed, while
+/// what was told before is being checkpointed.
 pub(super) struct PartitionTask<'r> {
     reader: &'r mut PartitionReader,
     owner: Owner,
-    /// Here or with the checkpoint, so that no two are ever on their way.
-    sink: Option<Box<NatsSink>>,
+    sink: NatsSink,
+    points: Option<Arc<InfluxSink>>,
     gap: Gap,
-    /// Batches applied since the last checkpoint.
+    /// What readers were told, and no checkpoint has yet.
+    told: Vec<PartitionChanges>,
+    /// Batches applied since the last checkpoint set out.
     batches: usize,
-    /// That of checkpoints, as long as more batches may come into one.
-    pace: LoadPace,
+    /// Batches in the checkpoint that is on its way.
+    under_way: usize,
+    tell_pace: LoadPace,
+    store_pace: LoadPace,
     looked_at: Instant,
     /// When the last batch came.
     heard_at: Instant,
@@ -50,9 +59,7 @@ pub(super) struct PartitionTask<'r> {
 
 /// A checkpoint that is in the store.
 pub(super) struct LandedCheckpoint {
-    sink: Box<NatsSink>,
     floor: u64,
-    batches: usize,
     begun: Instant,
     has_looked: bool,
 }
@@ -70,18 +77,17 @@ impl Steps for PartitionTask<'_> {
         match self.is_careful() {
             // One at a time, with everything before it in the store.
             true => usize::from(applied == 0 && !is_under_way),
-            false => MAX_WAITING.saturating_sub(applied),
+            false => MAX_AT_ONCE.min(MAX_UNSTORED.saturating_sub(applied + self.under_way)),
         }
     }
 
     fn waits_until(&self) -> Option<Instant> {
-        Some(self.pace.until())
+        Some(self.store_pace.until())
     }
 
-    /// What is applied sooner is not told of sooner. While a checkpoint is on its way,
-    /// there is time for it.
+    /// What is applied sooner is not told of sooner.
     fn rests_until(&self) -> Option<Instant> {
-        (!self.is_careful()).then(|| self.pace.until())
+        (!self.is_careful()).then(|| self.tell_pace.until())
     }
 
     fn is_done(&self, _: u64) -> bool {
@@ -98,9 +104,6 @@ impl Steps for PartitionTask<'_> {
     /// before it is missing will come again behind that one.
     async fn apply(&mut self, read: Vec<Read<EnrichedBatch>>, applied: &mut Vec<Delivery>) -> Result<(), Error> {
         (self.heard_at, self.announced_idle) = (Instant::now(), false);
-        if read.len() == MAX_WAITING {
-            self.pace.hurry();
-        }
         let mut early = Vec::new();
         for Read { delivery, message } in read {
             let Some(batch) = message else { continue };
@@ -125,34 +128,48 @@ impl Steps for PartitionTask<'_> {
         Ok(())
     }
 
-    /// Sends what changed on its way.
+    /// Tells readers of what changed, before it is stored.
+    async fn tell(&mut self) -> Result<(), Error> {
+        // Nothing but repetitions: there is nothing to tell.
+        if !self.owner.has_changed() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let changes = self.owner.take_changes(self.reader.shared.context.clock.now());
+        tell(&mut self.sink, &changes).await?;
+        self.told.push(changes);
+        self.tell_pace.done(begun);
+        self.reader.shared.telemetry.told(begun.elapsed());
+        Ok(())
+    }
+
+    /// Sends what was told on its way into the store.
     async fn checkpoint(&mut self) -> Result<Checkpoint<LandedCheckpoint, Error>, Error> {
-        // It is with the checkpoint under way, and there is none.
-        let Some(mut sink) = self.sink.take() else { return Err(Error::Superseded) };
-        let shared = self.reader.shared.clone();
-        let changes = self.owner.take_changes(shared.context.clock.now());
-        let (claim, pages) = (self.owner.claim, self.owner.pages.clone());
-        let (floor, batches, begun) = (changes.floor, std::mem::take(&mut self.batches), Instant::now());
+        // Behind an error something may be applied that is not told yet.
+        self.tell().await?;
+        let (shared, points) = (self.reader.shared.clone(), self.points.clone());
+        let (claim, pages, told) = (self.owner.claim, self.owner.pages.clone(), std::mem::take(&mut self.told));
+        let (floor, begun) = (self.owner.state.floor, Instant::now());
+        self.under_way = std::mem::take(&mut self.batches);
         let has_looked = self.looked_at.elapsed() >= LOOK_EVERY;
         let task = tokio::spawn(async move {
             let ConsumerContext { store, metrics, .. } = &*shared;
-            // Nothing but repetitions: there is nothing to checkpoint.
-            if changes.floor > changes.after {
-                flush(&mut *sink, store, (&claim, &pages), metrics, &changes).await?;
+            if let Some(told) = PartitionChanges::merged(told) {
+                keep(points.as_deref(), store, (&claim, &pages), metrics, &told).await?;
             }
             if has_looked {
-                write_stale_points(&mut *sink, store, &claim, metrics).await?;
+                write_stale_points(points.as_deref(), store, &claim, metrics).await?;
             }
-            Ok(LandedCheckpoint { sink, floor, batches, begun, has_looked })
+            Ok(LandedCheckpoint { floor, begun, has_looked })
         });
         Ok(Checkpoint::UnderWay(AbortOnDropHandle::new(task)))
     }
 
     fn landed(&mut self, landed: LandedCheckpoint) -> Result<(), Error> {
-        let LandedCheckpoint { sink, floor, batches, begun, has_looked } = landed;
+        let LandedCheckpoint { floor, begun, has_looked } = landed;
         let PartitionReader { partition, shared, .. } = &*self.reader;
-        self.sink = Some(sink);
-        self.pace.done(begun);
+        let batches = std::mem::take(&mut self.under_way);
+        self.store_pace.done(begun);
         self.owner.state.committed(floor);
         shared.telemetry.checkpointed(*partition, floor, batches, begun.elapsed());
         if has_looked {
@@ -176,15 +193,24 @@ impl Steps for PartitionTask<'_> {
 }
 
 impl<'r> PartitionTask<'r> {
-    pub(super) fn new(reader: &'r mut PartitionReader, owner: Owner, sink: Box<NatsSink>) -> Self {
+    pub(super) fn new(
+        reader: &'r mut PartitionReader,
+        owner: Owner,
+        sink: NatsSink,
+        points: Option<Arc<InfluxSink>>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             gap: Gap::none(reader.partition, reader.shared.gaps.clone()),
             reader,
             owner,
-            sink: Some(sink),
+            sink,
+            points,
+            told: Vec::new(),
             batches: 0,
-            pace: LoadPace::new(PACE.0, PACE.1),
+            under_way: 0,
+            tell_pace: LoadPace::new(TELL_PACE.0, TELL_PACE.1),
+            store_pace: LoadPace::new(STORE_PACE.0, STORE_PACE.1),
             looked_at: now - LOOK_EVERY,
             heard_at: now,
             announced_idle: false,
@@ -218,16 +244,15 @@ impl<'r> PartitionTask<'r> {
             false => self.gap.close(),
         }
         let is_silent = self.heard_at.elapsed() >= self.reader.idle_after();
-        let Some(sink) = &mut self.sink else { return Ok(()) };
         let ConsumerContext { store, metrics, context, .. } = &*self.reader.shared;
-        write_stale_points(&mut **sink, store, &self.owner.claim, metrics).await?;
+        write_stale_points(self.points.as_deref(), store, &self.owner.claim, metrics).await?;
         // A partition that hears nothing says once that it is idle, so that it
         // holds no window open; only once every source has fallen silent is
         // that final.
         if is_silent && !self.announced_idle {
             let position = self.owner.position(context.clock.now());
             self.announced_idle = position.idle;
-            sink.totals(&position).await?;
+            self.sink.totals(&position).await?;
         }
         Ok(())
     }

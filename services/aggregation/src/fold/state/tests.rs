@@ -1,6 +1,7 @@
 mod history;
+mod merged;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tidemill_definitions::Metrics;

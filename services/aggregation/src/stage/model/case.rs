@@ -65,15 +65,18 @@ pub(super) struct Fault {
 
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    /// The owner takes some batches, and some more while it keeps the first.
-    Work { take: usize, ahead: usize, crash: Option<Fault> },
+    /// The owner takes some batches and tells of them, again and again; then it keeps them,
+    /// and tells of some more before they are kept.
+    Work { take: Vec<usize>, ahead: usize, crash: Option<Fault> },
+    /// It dies when all is told, and nothing of it kept.
+    DieBeforeKeeping { take: Vec<usize> },
     /// It dies when all is kept and nothing acknowledged.
     DieBeforeAck { take: usize },
     /// It hangs in the middle of its messages. Another takes over and works;
     /// then the first goes on.
-    Hang { take: usize, at: Fault, meanwhile: usize },
+    Hang { take: Vec<usize>, at: Fault, meanwhile: usize },
     /// Another takes over; the first knows nothing of it and takes more.
-    Oblivious { meanwhile: usize, take: usize },
+    Oblivious { meanwhile: usize, take: Vec<usize> },
     /// The server loses the end of METRICS.
     LoseTail { messages: usize },
 }
@@ -106,13 +109,15 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
         jitter,
         kind,
     });
-    let fault = || (0u8..7, any::<bool>()).prop_map(|(at, after)| Fault { at, after });
+    let fault = || (0u8..12, any::<bool>()).prop_map(|(at, after)| Fault { at, after });
+    let take = || prop::collection::vec(1usize..4, 1..4);
     let step = prop_oneof![
-        3 => (1usize..5, 0usize..3, prop::option::of(fault()))
+        3 => (take(), 0usize..3, prop::option::of(fault()))
             .prop_map(|(take, ahead, crash)| Step::Work { take, ahead, crash }),
+        2 => take().prop_map(|take| Step::DieBeforeKeeping { take }),
         1 => (1usize..5).prop_map(|take| Step::DieBeforeAck { take }),
-        2 => (1usize..5, fault(), 0usize..5).prop_map(|(take, at, meanwhile)| Step::Hang { take, at, meanwhile }),
-        1 => (0usize..5, 1usize..5).prop_map(|(meanwhile, take)| Step::Oblivious { meanwhile, take }),
+        2 => (take(), fault(), 0usize..5).prop_map(|(take, at, meanwhile)| Step::Hang { take, at, meanwhile }),
+        1 => (0usize..5, take()).prop_map(|(meanwhile, take)| Step::Oblivious { meanwhile, take }),
         1 => (1usize..4).prop_map(|messages| Step::LoseTail { messages }),
     ];
     (

@@ -15,8 +15,9 @@ use super::{
 use crate::{
     config::Windows,
     error::Error,
+    fold::changes::PartitionChanges,
     stage::{
-        flush::{flush, publish_lost, write_stale_points},
+        flush::{keep, publish_lost, tell, write_stale_points},
         owner::{Owner, Taken},
     },
     store::Store,
@@ -26,9 +27,11 @@ use crate::{
 pub(super) struct Actor {
     pub(super) owner: Owner,
     pub(super) sink: ModelSink,
+    /// What it told and has not kept.
+    told: Vec<PartitionChanges>,
     /// The batch of the log that is delivered next.
-    pub(super) next: usize,
-    pub(super) ceiling: Ceiling,
+    next: usize,
+    ceiling: Ceiling,
 }
 
 pub(super) struct Owners {
@@ -52,37 +55,43 @@ impl Owners {
             let (store, metrics, windows) = (self.store.clone(), self.metrics.clone(), self.windows.clone());
             let mut owner = Owner::open(store, metrics, windows, partition, NOW).await.expect("the store is there");
             owner.take_up(None, NOW).await.expect("nobody else opens it");
-            let mut sink = ModelSink { world: self.world.clone(), owner: id, tail, sent: 0, fate: Fate::Well };
+            let mut sink = ModelSink::new(self.world.clone(), id, tail);
             let position = owner.position(NOW);
             if publish_lost(&mut sink, &self.store, &owner.claim, &position, last.as_ref()).await.is_ok() {
-                return Actor { owner, sink, next, ceiling: Ceiling::new(CeilingConfig::default()) };
+                return Actor { owner, sink, told: Vec::new(), next, ceiling: Ceiling::new(CeilingConfig::default()) };
             }
         }
     }
 
-    async fn take(&self, actor: &mut Actor, batches: usize) -> Result<(), Error> {
+    /// Applies batches, and tells of what they changed.
+    async fn tell(&self, actor: &mut Actor, batches: usize) -> Result<(), Error> {
         for _ in 0..batches {
-            let Some(batch) = lock(&self.world).log.get(actor.next).cloned() else { return Ok(()) };
+            let Some(batch) = lock(&self.world).log.get(actor.next).cloned() else { break };
             let taken = actor.owner.take(&batch, &mut actor.ceiling, NOW).await?;
             assert_ne!(taken, Taken::Early, "batches come in order");
             actor.next += 1;
         }
+        if actor.owner.has_changed() {
+            let changes = actor.owner.take_changes(NOW);
+            tell(&mut actor.sink, &changes).await?;
+            actor.told.push(changes);
+        }
         Ok(())
     }
 
-    /// Publishes and keeps what changed, takes more meanwhile, and
-    /// acknowledges.
-    async fn checkpoint(&self, actor: &mut Actor, ahead: usize) -> Result<(), Error> {
-        let changes = actor.owner.take_changes(NOW);
-        let reached = actor.next;
-        self.take(actor, ahead).await?;
-        if changes.floor > changes.after {
+    /// Keeps what was told, tells of more before that is in the store, and acknowledges.
+    async fn keep(&self, actor: &mut Actor, ahead: usize) -> Result<(), Error> {
+        let (floor, reached) = (actor.owner.state.floor, actor.next);
+        let told = PartitionChanges::merged(std::mem::take(&mut actor.told));
+        self.tell(actor, ahead).await?;
+        let points = Some(&actor.sink);
+        if let Some(told) = &told {
             let own = (&actor.owner.claim, &*actor.owner.pages);
-            flush(&mut actor.sink, &self.store, own, &self.metrics, &changes).await?;
+            keep(points, &self.store, own, &self.metrics, told).await?;
         }
-        actor.owner.state.committed(changes.floor);
+        actor.owner.state.committed(floor);
         self.acknowledge(reached);
-        write_stale_points(&mut actor.sink, &self.store, &actor.owner.claim, &self.metrics).await
+        write_stale_points(points, &self.store, &actor.owner.claim, &self.metrics).await
     }
 
     fn acknowledge(&self, batches: usize) {
@@ -90,60 +99,75 @@ impl Owners {
         world.acknowledged = world.acknowledged.max(batches);
     }
 
-    async fn work(&self, actor: &mut Actor, take: usize, ahead: usize) -> Result<(), Error> {
-        self.take(actor, take).await?;
-        self.checkpoint(actor, ahead).await?;
-        if ahead > 0 { self.checkpoint(actor, 0).await } else { Ok(()) }
+    async fn work(&self, actor: &mut Actor, take: &[usize], ahead: usize) -> Result<(), Error> {
+        for batches in take {
+            self.tell(actor, *batches).await?;
+        }
+        self.keep(actor, ahead).await?;
+        if ahead > 0 { self.keep(actor, 0).await } else { Ok(()) }
     }
 
     /// Works on; whoever fails is followed by another.
-    pub(super) async fn work_or_die(&self, mut actor: Actor, take: usize, ahead: usize) -> Actor {
-        match self.work(&mut actor, take, ahead).await {
-            Ok(()) => Actor { sink: ModelSink { fate: Fate::Well, ..actor.sink }, ..actor },
+    pub(super) async fn work_or_die(&self, mut actor: Actor, take: &[usize], ahead: usize) -> Actor {
+        let done = self.work(&mut actor, take, ahead).await;
+        self.goes_on(actor, done).await
+    }
+
+    async fn goes_on(&self, actor: Actor, done: Result<(), Error>) -> Actor {
+        match done {
+            Ok(()) => {
+                actor.sink.meets(Fate::Well).await;
+                actor
+            }
             Err(_) => self.open().await,
         }
     }
 
     pub(super) async fn play(self: &Arc<Self>, mut actor: Actor, step: &Step) -> Actor {
-        actor.sink.sent = 0;
-        match *step {
+        match step {
             Step::Work { take, ahead, crash } => {
-                actor.sink.fate = crash.map_or(Fate::Well, Fate::Crash);
-                self.work_or_die(actor, take, ahead).await
+                actor.sink.meets(crash.map_or(Fate::Well, Fate::Crash)).await;
+                self.work_or_die(actor, take, *ahead).await
+            }
+            Step::DieBeforeKeeping { take } => {
+                for batches in take {
+                    // Where it cannot tell, it dies a little earlier.
+                    if self.tell(&mut actor, *batches).await.is_err() {
+                        break;
+                    }
+                }
+                self.open().await
             }
             Step::DieBeforeAck { take } => {
                 let acknowledged = lock(&self.world).acknowledged;
-                let _ = self.work(&mut actor, take, 0).await;
+                let _ = self.work(&mut actor, &[*take], 0).await;
                 lock(&self.world).acknowledged = acknowledged;
                 self.open().await
             }
             Step::Hang { take, at, meanwhile } => {
                 let ((hanging, hangs), (wake, woken)) = (oneshot::channel(), oneshot::channel());
-                actor.sink.fate = Fate::Hang(at, Some((hanging, woken)));
-                let stage = self.clone();
+                actor.sink.meets(Fate::Hang(*at, Some((hanging, woken)))).await;
+                let (stage, take) = (self.clone(), take.clone());
                 let first = tokio::spawn(async move {
-                    let done = stage.work(&mut actor, take, 0).await;
+                    let done = stage.work(&mut actor, &take, 0).await;
                     // What it did not come to is no matter any more.
-                    actor.sink.fate = Fate::Well;
+                    actor.sink.meets(Fate::Well).await;
                     (actor, done)
                 });
                 if hangs.await.is_err() {
                     // It was through before it came to that.
                     let (actor, done) = first.await.expect("does not panic");
-                    return match done {
-                        Ok(()) => Actor { sink: ModelSink { fate: Fate::Well, ..actor.sink }, ..actor },
-                        Err(_) => self.open().await,
-                    };
+                    return self.goes_on(actor, done).await;
                 }
                 let second = self.open().await;
-                let second = self.work_or_die(second, meanwhile, 0).await;
+                let second = self.work_or_die(second, &[*meanwhile], 0).await;
                 let _ = wake.send(());
                 drop(first.await.expect("does not panic"));
                 second
             }
             Step::Oblivious { meanwhile, take } => {
                 let second = self.open().await;
-                let second = self.work_or_die(second, meanwhile, 0).await;
+                let second = self.work_or_die(second, &[*meanwhile], 0).await;
                 let acknowledged = lock(&self.world).acknowledged;
                 let done = self.work(&mut actor, take, 0).await;
                 let took_any = actor.owner.state.floor > actor.owner.claim.floor;
@@ -151,7 +175,7 @@ impl Owners {
                 second
             }
             Step::LoseTail { messages } => {
-                lock(&self.world).lose_tail(messages);
+                lock(&self.world).lose_tail(*messages);
                 actor
             }
         }

@@ -1,14 +1,19 @@
-//! A sink in memory. It fails or hangs on command.
+//! Sinks in memory. They fail or hang on command.
+
+use std::sync::Arc;
 
 use tidemill_events::{DeadLetter, LateBatch, MetricsUpdate};
 use tidemill_metrics_store::Point;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
 use super::{
     case::Fault,
     world::{Shared, World, lock},
 };
-use crate::{error::Error, stage::sink::Sink};
+use crate::{
+    error::Error,
+    stage::sink::{PointSink, Sink},
+};
 
 /// What an owner meets while it sends its messages.
 pub(super) enum Fate {
@@ -17,25 +22,43 @@ pub(super) enum Fate {
     Hang(Fault, Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>),
 }
 
+/// Where an owner tells readers, and where it writes points: its messages are counted together.
+#[derive(Clone)]
 pub(super) struct ModelSink {
     pub(super) world: Shared,
     pub(super) owner: u32,
     /// Messages in the stream, as far as this owner knows.
     pub(super) tail: usize,
-    pub(super) sent: u8,
-    pub(super) fate: Fate,
+    sending: Arc<Mutex<Sending>>,
+}
+
+struct Sending {
+    sent: u8,
+    fate: Fate,
 }
 
 impl ModelSink {
-    /// Sends one message, unless its fate comes first.
-    async fn send(&mut self, effect: impl FnOnce(&mut World) -> Result<(), Error> + Send) -> Result<(), Error> {
-        let at = self.sent;
-        self.sent += 1;
-        self.meet(at, false).await?;
-        effect(&mut lock(&self.world))?;
-        self.meet(at, true).await
+    pub(super) fn new(world: Shared, owner: u32, tail: usize) -> Self {
+        Self { world, owner, tail, sending: Arc::new(Mutex::new(Sending { sent: 0, fate: Fate::Well })) }
     }
 
+    /// Messages are counted from here on, and meet this.
+    pub(super) async fn meets(&self, fate: Fate) {
+        *self.sending.lock().await = Sending { sent: 0, fate };
+    }
+
+    /// Sends one message, unless its fate comes first.
+    async fn send(&self, effect: impl FnOnce(&mut World) -> Result<(), Error> + Send) -> Result<(), Error> {
+        let mut sending = self.sending.lock().await;
+        let at = sending.sent;
+        sending.sent += 1;
+        sending.meet(at, false).await?;
+        effect(&mut lock(&self.world))?;
+        sending.meet(at, true).await
+    }
+}
+
+impl Sending {
     async fn meet(&mut self, at: u8, after: bool) -> Result<(), Error> {
         let is_now = |fault: &Fault| fault.at == at && fault.after == after;
         match &mut self.fate {
@@ -87,12 +110,10 @@ impl Sink for ModelSink {
         })
         .await
     }
+}
 
-    fn takes_points(&self) -> bool {
-        true
-    }
-
-    async fn points(&mut self, points: &[Point]) -> Result<(), Error> {
+impl PointSink for ModelSink {
+    async fn points(&self, points: &[Point]) -> Result<(), Error> {
         let points = points.to_vec();
         self.send(|world| {
             for point in points {
