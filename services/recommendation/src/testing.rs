@@ -8,7 +8,12 @@ use crate::learning::{LearntBatch, LearntEvent, LearntItem, LearntKind, VisitorI
 
 pub(crate) fn item(id: &str, category: &str, attributes: &[(&str, &str)]) -> LearntItem {
     let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    LearntItem { id: id.into(), category: category.into(), attributes }
+    LearntItem { id: id.into(), category: category.into(), attributes, is_told: true }
+}
+
+/// A product of an event in which enrichment finds none.
+pub(crate) fn untold(id: &str) -> LearntItem {
+    LearntItem { is_told: false, ..item(id, "Unknown", &[]) }
 }
 
 pub(crate) fn event(kind: LearntKind, customer: &str, millis: i64, items: &[LearntItem]) -> LearntEvent {
@@ -44,6 +49,7 @@ pub(crate) fn batch_of_any_texts(raw_seq: u64) -> LearntBatch {
             id: text.clone(),
             category: text.clone(),
             attributes: BTreeMap::from([(text.clone(), text.clone())]),
+            is_told: true,
         }],
         ..event(LearntKind::View, &text, n as i64, &[])
     });

@@ -89,6 +89,10 @@ pub(crate) struct LearntItem {
     pub(crate) category: String,
     #[serde(skip)]
     pub(crate) attributes: BTreeMap<String, String>,
+    /// Whether enrichment looked it up. Of events whose members it does not know it tells
+    /// nothing, which takes nothing back of what another event told.
+    #[serde(skip)]
+    pub(crate) is_told: bool,
 }
 
 /// One event.

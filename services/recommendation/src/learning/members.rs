@@ -198,12 +198,13 @@ fn text<'t>(field: &Field, event: &'t EnrichedEventRef<'_>, data: &Data<'t>) -> 
 
 fn known_item(id: String, enriched: &EnrichmentRef<'_>, place: usize) -> LearntItem {
     let Some(facts) = enriched.items.get(place) else {
-        return LearntItem { id, category: ItemFacts::UNKNOWN_CATEGORY.into(), attributes: BTreeMap::new() };
+        let category = ItemFacts::UNKNOWN_CATEGORY.into();
+        return LearntItem { id, category, attributes: BTreeMap::new(), is_told: false };
     };
     let is_short = |(name, value): &(&str, &str)| name.len().max(value.len()) <= MAX_ATTRIBUTE_BYTES;
     let known: BTreeMap<&str, &str> = facts.product.iter().filter(is_short).collect();
     let attributes = known.into_iter().take(MAX_ATTRIBUTES).map(|(name, value)| (name.into(), value.into())).collect();
-    LearntItem { id, category: facts.category.to_string(), attributes }
+    LearntItem { id, category: facts.category.to_string(), attributes, is_told: true }
 }
 
 /// What the event's lines come to, less what is given back by it; `None` where an

@@ -35,6 +35,8 @@ impl KnownItems {
     }
 
     pub(super) fn tell(&mut self, told: &LearntItem, raw_seq: u64) {
+        // Whatever else is told of it counts more.
+        let raw_seq = if told.is_told { raw_seq } else { 0 };
         match self.items.get_mut(&told.id) {
             Some((known, _)) if *known > raw_seq => {}
             Some((known, item)) => {
@@ -74,7 +76,18 @@ impl KnownItems {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::item;
+    use crate::testing::{item, untold};
+
+    #[test]
+    fn an_event_that_tells_nothing_takes_nothing_back() {
+        let mut known = KnownItems::new(100);
+        known.tell(&untold("p"), 9);
+        assert_eq!(known.get("p").map(|item| &*item.category), Some("Unknown"));
+        known.tell(&item("p", "Books", &[("stock", "0")]), 5);
+        known.tell(&untold("p"), 12);
+        let item = known.get("p").expect("is known");
+        assert_eq!((&*item.category, &*item.attributes["stock"]), ("Books", "0"));
+    }
 
     #[test]
     fn the_last_batch_tells_and_the_oldest_go() {

@@ -11,8 +11,9 @@ use super::{Store, number, unsigned, written::ItemNews};
 use crate::error::Error;
 
 const ITEMS: &str = "items (partition_no, item, raw_seq, told_at, body)";
+/// A row of 0 is of an event that tells nothing of the product.
 const ITEMS_UPDATE: &str = "ON CONFLICT (partition_no, item) DO UPDATE SET raw_seq = excluded.raw_seq, \
-     told_at = excluded.told_at, body = excluded.body";
+     told_at = excluded.told_at, body = excluded.body WHERE excluded.raw_seq > 0 OR items.raw_seq = 0";
 /// Rows that are read at once.
 const ROWS: i64 = 5_000;
 

@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     learning::{LearntBatch, LearntEvent, LearntKind, VisitorId},
     profiles::CustomerProfile,
-    testing::{batch, batch_of_any_texts, event, item, order},
+    testing::{batch, batch_of_any_texts, event, item, order, untold},
 };
 
 /// A test of each check on each database, each with a store of its own.
@@ -216,6 +216,14 @@ async fn a_product_is_written_where_something_else_is_told(url: &str) {
     assert!(matches!(refused, Err(Error::Superseded)));
     store.keep(&again, &step(8, &[later(6, told(9, "Toys", 9))]), at(7)).await.expect("keeps");
     assert_eq!(known().await, (9, "Toys".to_owned()));
+    // An event in which enrichment finds no product takes nothing back, whoever keeps it.
+    let nothing = |raw_seq| batch(raw_seq, &[event(LearntKind::View, "c", 5, &[untold("p"), untold("q")])]);
+    store.keep(&again, &step(9, &[nothing(10)]), at(7)).await.expect("keeps");
+    let last = store.claim(ZERO).await.expect("claims");
+    store.keep(&last, &step(10, &[nothing(11), told(12, "Games", 9), nothing(13)]), at(7)).await.expect("keeps");
+    assert_eq!(known().await, (12, "Games".to_owned()));
+    let of_q = store.items(ZERO, "p").await.expect("reads");
+    assert_eq!((of_q.len(), of_q[0].raw_seq, &*of_q[0].item.category), (1, 0, "Unknown"));
 }
 
 /// Replicas, and pages that are stored, know erasures by the last number.

@@ -25,7 +25,7 @@ const MOST: usize = 200_000;
 /// What is to be written of a product.
 #[derive(Debug)]
 pub(super) struct ItemNews<'b> {
-    /// The last batch that told of it, and when that was taken in.
+    /// The last batch that told of it, or 0 where none did; and when that was taken in.
     pub(super) raw_seq: u64,
     pub(super) told_at: Timestamp,
     pub(super) item: &'b LearntItem,
@@ -49,7 +49,7 @@ struct ItemsOfClaim {
 
 impl ItemsInStore {
     /// What is to be written of products, by their ids. Where several events tell of one, the
-    /// last counts.
+    /// last counts, and those that tell nothing only where no other has told.
     pub(super) fn news<'b>(
         &self,
         partition: Partition,
@@ -58,8 +58,13 @@ impl ItemsInStore {
     ) -> BTreeMap<&'b str, ItemNews<'b>> {
         let mut told: BTreeMap<&str, (&LearntBatch, &LearntItem)> = BTreeMap::new();
         for batch in batches {
-            let items = batch.events.iter().flat_map(|event| &event.items);
-            told.extend(items.map(|item| (&*item.id, (batch, item))));
+            for item in batch.events.iter().flat_map(|event| &event.items) {
+                if item.is_told {
+                    told.insert(&item.id, (batch, item));
+                } else {
+                    told.entry(&item.id).or_insert((batch, item));
+                }
+            }
         }
         let mut partitions = self.partitions();
         let known = partitions.entry(partition).or_default();
@@ -69,9 +74,14 @@ impl ItemsInStore {
         }
         let news = told.into_iter().map(|(id, (batch, item))| {
             let mark = self.mark(batch, item);
-            (id, ItemNews { raw_seq: batch.raw_seq, told_at: batch.ingested_at, item, mark })
+            let raw_seq = if item.is_told { batch.raw_seq } else { 0 };
+            (id, ItemNews { raw_seq, told_at: batch.ingested_at, item, mark })
         });
-        news.filter(|(id, news)| known.marks.get(&self.hasher.hash_one(id)) != Some(&news.mark)).collect()
+        let is_new = |(id, news): &(&str, ItemNews<'_>)| match known.marks.get(&self.hasher.hash_one(id)) {
+            Some(mark) => news.item.is_told && *mark != news.mark,
+            None => true,
+        };
+        news.filter(is_new).collect()
     }
 
     /// They are stored.

@@ -30,9 +30,10 @@ fn a_view_names_who_and_what() {
     assert_eq!(event.visitor(), Some(VisitorId::customer("c1")));
     assert_eq!(event.session, Some(VisitorId::session("v")));
     let attributes = BTreeMap::from([("brand".to_owned(), "X".to_owned())]);
-    assert_eq!(event.items, [LearntItem { id: "7".into(), category: "Books".into(), attributes }]);
+    assert_eq!(event.items, [LearntItem { id: "7".into(), category: "Books".into(), attributes, is_told: true }]);
     let event = learnt(&line("product.viewed", r#","data":{"sku":"a b","session_id":3}"#, ""));
     assert_eq!((event.visitor(), event.items[0].category.as_str()), (Some(VisitorId::session("3")), "Unknown"));
+    assert!(!event.items[0].is_told, "enrichment found no product in it");
 }
 
 #[test]
