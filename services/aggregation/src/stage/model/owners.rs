@@ -104,7 +104,12 @@ impl Owners {
             self.tell(actor, *batches).await?;
         }
         self.keep(actor, ahead).await?;
-        if ahead > 0 { self.keep(actor, 0).await } else { Ok(()) }
+        if ahead > 0 {
+            // Of the same, and what is told and not kept is in memory alone.
+            self.tell(actor, ahead).await?;
+            self.keep(actor, 0).await?;
+        }
+        Ok(())
     }
 
     /// Works on; whoever fails is followed by another.
