@@ -53,6 +53,8 @@ impl OpenPartition {
         let done = Self::done(partition, &resources).await?;
         // A log that has nothing yet is another one too: once its batches come, nobody looks.
         nats.call(done.belongs_to(bus)).await?;
+        // Nor is one to be read by a partition that had nothing in the log before.
+        nats.call(Self::furthest(&resources).await?.belongs_to(bus)).await?;
         let mut open = Self::read(partition, done.raw_seq, resources.clone()).await?;
         let subject = topology::enriched(partition);
         let last = match nats.call(bus.last::<EnrichedBatch>(&subject)).await {
@@ -82,6 +84,20 @@ impl OpenPartition {
     async fn done(partition: Partition, resources: &Resources) -> Result<LogPlace, Error> {
         let Resources { store, store_breaker, .. } = resources;
         let raw_seq = store_breaker.call(answered(store.floor(partition))).await?;
+        Self::place(partition, raw_seq, resources).await
+    }
+
+    /// The same of whichever partition is furthest.
+    async fn furthest(resources: &Resources) -> Result<LogPlace, Error> {
+        let Resources { store, store_breaker, .. } = resources;
+        match store_breaker.call(answered(store.furthest())).await? {
+            Some((partition, raw_seq)) => Self::place(partition, raw_seq, resources).await,
+            None => Ok(LogPlace::default()),
+        }
+    }
+
+    async fn place(partition: Partition, raw_seq: u64, resources: &Resources) -> Result<LogPlace, Error> {
+        let Resources { store, store_breaker, .. } = resources;
         let clock = store_breaker.call(answered(store.log_clock(partition, raw_seq))).await?;
         Ok(LogPlace { raw_seq, ingested: clock.map_or(Ingested::Unknown, Ingested::By) })
     }

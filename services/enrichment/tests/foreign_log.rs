@@ -12,6 +12,8 @@ use tidemill_testkit::{Postgres, TempDir, TestNats, eventually, jetstream, skipp
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const PARTITION: Partition = Partition::new(1);
+/// Of which nothing comes while the log is the right one.
+const OTHER: Partition = Partition::new(0);
 
 /// The log of a shop, and who enriches it.
 struct Shop {
@@ -49,6 +51,10 @@ impl Shop {
 
     /// Publishes a batch; answers its sequence.
     async fn publish(&mut self) -> u64 {
+        self.publish_to(PARTITION).await
+    }
+
+    async fn publish_to(&mut self, partition: Partition) -> u64 {
         self.published += 1;
         let id = format!("e-{}", self.published);
         let event = json!({"specversion": "1.0", "id": id, "source": "shop", "type": "product.viewed", "time":
@@ -56,7 +62,7 @@ impl Shop {
         let batch = RawBatch {
             redriven: Vec::new(),
             batch_id: uuid::Uuid::from_u128(self.published),
-            partition: PARTITION,
+            partition,
             ingested_at: SystemClock.now(),
             sources: BTreeMap::from([("shop".into(), 1)]),
             lines: event.to_string().into(),
@@ -134,6 +140,43 @@ async fn a_log_that_is_made_anew_under_the_service_is_not_taken_for_done() {
     shop.enriched(5, 4).await;
     assert_eq!(shop.enriched_batches().await, 5);
     stopped(context).await;
+}
+
+async fn a_partition_that_had_nothing(shop: &mut Shop, store: &str) {
+    let context = shop.start(store).await;
+    for raw_seq in 1..=3 {
+        assert_eq!(shop.publish().await, raw_seq);
+        shop.enriched(raw_seq, raw_seq - 1).await;
+    }
+    stopped(context).await;
+    shop.lose(&[StreamName::Raw, StreamName::Enriched]).await;
+    for raw_seq in 1..=5 {
+        assert_eq!(shop.publish_to(OTHER).await, raw_seq);
+    }
+    let context = shop.start(store).await;
+    let both = |told: &String| told.starts_with("0: foreign_log") && told.ends_with("(and 1 more)");
+    let told = async || context.health.problems().remove("partition").filter(both);
+    eventually("both stand still", DEADLINE, told).await;
+    assert_eq!(shop.enriched_batches().await, 0);
+    stopped(context).await;
+}
+
+/// It has no place of its own that could be compared. What others have tells that the log is
+/// another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_had_nothing_reads_no_other_log() {
+    let mut shop = Shop::open().await;
+    let store = shop.sqlite("enrichment");
+    a_partition_that_had_nothing(&mut shop, &store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_had_nothing_reads_no_other_log_on_postgresql() {
+    let Some(postgres) = Postgres::start().await else {
+        return skipped("a_partition_that_had_nothing_reads_no_other_log_on_postgresql", "no PostgreSQL is installed");
+    };
+    let mut shop = Shop::open().await;
+    a_partition_that_had_nothing(&mut shop, &postgres.url()).await;
 }
 
 /// As after a loss of the server's disk: every stream is made anew, by the service itself.

@@ -36,6 +36,17 @@ impl Store {
         floor.map_or(Ok(0), unsigned)
     }
 
+    /// The last batch that is done, of all partitions; none before the first.
+    pub(crate) async fn furthest(&self) -> Result<Option<(Partition, u64)>, StoreError> {
+        let furthest: Option<(i64, i64)> =
+            sqlx::query_as("SELECT partition, raw_seq FROM floors ORDER BY raw_seq DESC, partition LIMIT 1")
+                .fetch_optional(self.database.pool())
+                .await?;
+        let Some((partition, raw_seq)) = furthest else { return Ok(None) };
+        let partition = u16::try_from(partition).map_err(|_| StoreError::Malformed("floors"))?;
+        Ok(Some((Partition::new(partition), unsigned(raw_seq)?)))
+    }
+
     /// The latest ingestion time up to a batch that is remembered.
     pub(crate) async fn log_clock(&self, partition: Partition, raw_seq: u64) -> Result<Option<Timestamp>, StoreError> {
         let clock: Option<i64> =
