@@ -43,16 +43,26 @@ fn batch_at(time: &str, raw_seq: u64, raw_prev: u64, price: &str) -> EnrichedBat
     }
 }
 
+/// The service. It is killed when it is dropped, also by a test that fails.
+struct Replica(Child);
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
 fn store_in(folder: &TempDir) -> String {
     format!("sqlite://{}/store.db", folder.path().display())
 }
 
-fn service(nats: &TestNats, folder: &TempDir) -> Child {
+fn service(nats: &TestNats, folder: &TempDir) -> Replica {
     service_over(nats, &store_in(folder))
 }
 
-fn service_over(nats: &TestNats, store: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_tidemill-aggregation"))
+fn service_over(nats: &TestNats, store: &str) -> Replica {
+    let process = Command::new(env!("CARGO_BIN_EXE_tidemill-aggregation"))
         .env("TIDEMILL_HTTP__LISTEN", "127.0.0.1:0")
         .env("TIDEMILL_NATS__URL", nats.url())
         .env("TIDEMILL_AUTH__OPEN", "true")
@@ -60,15 +70,15 @@ fn service_over(nats: &TestNats, store: &str) -> Child {
         .env("TIDEMILL_METRICS_STORE__KIND", "builtin")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .expect("the service starts")
+        .spawn();
+    Replica(process.expect("the service starts"))
 }
 
-async fn terminated(mut service: Child) -> i32 {
-    let asked = Command::new("kill").args(["-TERM", &service.id().to_string()]).status().expect("kill runs");
+async fn terminated(mut service: Replica) -> i32 {
+    let asked = Command::new("kill").args(["-TERM", &service.0.id().to_string()]).status().expect("kill runs");
     assert!(asked.success());
     let status =
-        eventually("the service drains", DEADLINE, || std::future::ready(service.try_wait().ok().flatten())).await;
+        eventually("the service drains", DEADLINE, || std::future::ready(service.0.try_wait().ok().flatten())).await;
     status.code().unwrap_or(-1)
 }
 
@@ -299,18 +309,16 @@ async fn an_end_that_cannot_be_read_halts_its_partition_alone() {
 async fn another_replica_goes_on_where_one_was_killed() {
     let (nats, folder) = (TestNats::start().await, tempdir());
     let bus = connected(&nats).await;
-    // One after the other: SQLite has no lock for two that migrate at once.
-    let mut first = service(&nats, &folder);
+    // At once, on a file that is not there: both make its schema.
+    let mut replicas = vec![service(&nats, &folder), service(&nats, &folder)];
     bus.publish(&batch(3, 0, "1")).await.expect("publishes");
     revenue(&bus, "2").await;
-    let mut replicas = vec![service(&nats, &folder)];
     eventually("both are ready", DEADLINE, || async {
         let members = bus.members().await.expect("answers");
         (members.iter().filter(|member| member.ready).count() == 2).then_some(())
     })
     .await;
-    first.kill().expect("is killed");
-    first.wait().expect("is dead");
+    drop(replicas.remove(0));
     bus.publish(&batch(5, 3, "10")).await.expect("publishes");
     revenue(&bus, "22").await;
     // And back: a third takes its share, the second is told to go.
@@ -343,7 +351,7 @@ async fn told_revenues(bus: &Bus) -> BTreeMap<u64, BTreeSet<String>> {
 async fn what_was_told_and_is_not_stored_is_told_again(store: &str) {
     let nats = TestNats::start().await;
     let bus = connected(&nats).await;
-    let mut first = service_over(&nats, store);
+    let first = service_over(&nats, store);
     bus.publish(&batch(3, 0, "1")).await.expect("publishes");
     revenue(&bus, "2").await;
     all_acknowledged(&bus).await;
@@ -353,8 +361,7 @@ async fn what_was_told_and_is_not_stored_is_told_again(store: &str) {
         revenue(&bus, total).await;
     }
     assert_eq!(bus.lag(Durable::Aggregation(P)).await.expect("answers"), 3, "nothing of it counts as done");
-    first.kill().expect("is killed");
-    first.wait().expect("is dead");
+    drop(first);
     busy.release().await.expect("is released");
 
     let second = service_over(&nats, store);

@@ -4,6 +4,7 @@ mod common;
 
 use std::{
     collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -98,10 +99,13 @@ async fn an_answer_is_as_old_as_the_partition_that_is_furthest_behind() {
     service.stop().await;
 }
 
+/// Batches of logs so far: none is a copy of another.
+static PUBLISHED: AtomicU64 = AtomicU64::new(0);
+
 /// A log that is another one: its first batch.
 fn of_a_new_log() -> RawBatch {
     RawBatch {
-        batch_id: uuid::Uuid::now_v7(),
+        batch_id: uuid::Uuid::from_u128(PUBLISHED.fetch_add(1, Ordering::Relaxed).into()),
         partition: Partition::new(0),
         ingested_at: now(),
         sources: BTreeMap::new(),

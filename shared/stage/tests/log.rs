@@ -1,6 +1,10 @@
 //! Whether a log is another one than that which was read.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tidemill_bus::{Bus, Config, Error};
 use tidemill_domain::{Partition, Timestamp};
@@ -12,6 +16,8 @@ use uuid::Uuid;
 
 const P: Partition = Partition::new(0);
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Batches so far: none is a copy of another.
+static PUBLISHED: AtomicU64 = AtomicU64::new(0);
 
 fn at(second: i64) -> Timestamp {
     Timestamp::saturating_from_millis(second * 1000)
@@ -28,7 +34,7 @@ async fn log() -> (TestNats, Bus) {
 async fn publish(bus: &Bus, second: i64) -> u64 {
     let batch = RawBatch {
         redriven: Vec::new(),
-        batch_id: Uuid::now_v7(),
+        batch_id: Uuid::from_u128(PUBLISHED.fetch_add(1, Ordering::Relaxed).into()),
         partition: P,
         ingested_at: at(second),
         sources: BTreeMap::new(),

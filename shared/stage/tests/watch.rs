@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tidemill_bus::Config;
@@ -15,6 +15,7 @@ use tidemill_ownership::{Lease, Owned, share};
 use tidemill_service::Context;
 use tidemill_stage::watch;
 use tidemill_testkit::{TestNats, eventually};
+use tokio::runtime::Handle;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const UNITS: [Partition; 2] = [Partition::new(0), Partition::new(1)];
@@ -43,12 +44,8 @@ async fn the_lag_of_a_unit_that_was_given_back_is_told_no_longer() {
     let (is_asked, has, noted) = (asked.clone(), owned.clone(), told.clone());
     let durable = move |unit| {
         is_asked.store(true, Ordering::Relaxed);
-        let begun = Instant::now();
-        tokio::task::block_in_place(|| {
-            while has.units().len() == 2 && begun.elapsed() < DEADLINE {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
+        let given_back = eventually("one is given back", DEADLINE, async || (has.units().len() < 2).then_some(()));
+        tokio::task::block_in_place(|| Handle::current().block_on(given_back));
         Some(Durable::Enrichment(unit))
     };
     let lag = move |unit, waiting: Option<u64>| noted.lock().expect("not poisoned").push((unit, waiting));

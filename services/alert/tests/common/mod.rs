@@ -60,7 +60,7 @@ impl Fixture {
     /// Publishes a batch as ingestion and enrichment do, the next one of the log.
     pub(crate) async fn log(&self, batch: &EnrichedBatch) {
         let raw = RawBatch {
-            batch_id: uuid::Uuid::now_v7(),
+            batch_id: uuid::Uuid::from_u128(batch.raw_seq.into()),
             partition: batch.partition,
             ingested_at: batch.ingested_at,
             sources: BTreeMap::new(),
