@@ -38,10 +38,12 @@ VALUES = {
     "lake": [HERE / "values" / "lake.yaml"],
     **{f"profile {file.stem}": [file, HERE / "values" / "bucket.yaml"] for file in (tools.CHART / "profiles").glob("*.yaml")},
     "replay": [HERE / "values" / "replay.yaml"],
+    "replay of bronze": [HERE / "values" / "replay.yaml", HERE / "values" / "lake.yaml"],
 }
 # Secrets that a variant's user brings along.
 GIVEN = {
     "lake": {"lake-bucket", "catalogue"},
+    "replay of bronze": {"lake-bucket", "catalogue"},
     "external": {"my-keys", "my-slack", "my-nats", "my-databases", "my-influxdb"},
     **{variant: {"lake-bucket"} for variant in VALUES if variant.startswith("profile ")},
 }

@@ -9,7 +9,7 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::{Value, json};
-use tidemill::replay::{ReplayEnd, ReplayError, ReplayStart, ReplayUntil};
+use tidemill::replay::{Replay, ReplayEnd, ReplayError, ReplayStart, ReplayUntil};
 use tidemill_domain::Partition;
 use tidemill_events::{MetricsUpdate, RawBatch, ReferenceMode, StreamName};
 use tidemill_testkit::{Postgres, eventually, skipped, tempdir};
@@ -295,6 +295,35 @@ async fn a_corrected_category_is_named_exactly() {
     for name in ["daily_sales", "order_metrics"] {
         assert!(metric(&told, name)["cells"] == json!([]) && metric(&told, name)["open"] == 0);
     }
+    suite.stop().await;
+}
+
+/// A generation that waits longer for events counts what was late for the live totals.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_late_for_the_live_totals_alone_is_named() {
+    let suite = TestSuite::start().await;
+    trade(&suite, 600).await;
+    let mut settings = suite.replay_settings();
+    settings.aggregation.windows.allowed_lateness_seconds = 60 * 24 * 3600;
+    let asked = request("patient", None, ReferenceMode::AsOf);
+    let patient = Replay::open(settings, asked.name.clone()).await.expect("opens");
+    let plan = patient.plan(&asked, 0).await.expect("a plan");
+    patient.begin(&plan, 0).await.expect("begins");
+    catch_up(&patient, &patient.partitions()).await;
+    let told = compared(&suite, "patient").await;
+    let late = suite.get("/v1/books").await["totals"]["late"].as_u64().expect("a count");
+    assert!(late > 0, "some are late");
+    assert_eq!(told["late"], json!({"only_live": late, "only_generation": 0}), "{told:#}");
+    let sales = metric(&told, "daily_sales");
+    assert_eq!(sales["reasons"], json!(["late_event"]), "{sales:#}");
+    assert!(sales["only_generation"].as_u64() > Some(0) && sales["only_live"] == 0, "{sales:#}");
+    let link = &sales["cells"][0]["lineage"];
+    assert!(link["path"].as_str().is_some_and(|path| path.starts_with("/v1/lineage/daily_sales?window=")), "{link}");
+    // Who counts as the live totals do has nothing to tell of.
+    replay(&suite, &request("alike", None, ReferenceMode::AsOf), None).await;
+    let told = compared(&suite, "alike").await;
+    assert_equal(&told);
+    assert_eq!(told["late"], json!({"only_live": 0, "only_generation": 0}));
     suite.stop().await;
 }
 

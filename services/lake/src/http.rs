@@ -1,6 +1,7 @@
 //! What is asked over HTTP.
 
 mod batch_views;
+mod bronze;
 mod lineage;
 mod quality;
 mod rebuilds;
@@ -32,7 +33,9 @@ use crate::error::Error;
         rebuilds::stop,
         batch_views::views,
         batch_views::order,
-        batch_views::ordered
+        batch_views::ordered,
+        bronze::batches,
+        bronze::log
     ),
     info(title = "Tidemill lake", description = "The tables of the lake, and questions over them")
 )]
@@ -57,6 +60,8 @@ pub(crate) fn routes(access: &Access, api: LakeApi) -> Routes {
         .get(Role::Read, "/v1/batch-views", batch_views::views)
         .post(Role::Operate, "/v1/batch-views/orders", batch_views::order)
         .get(Role::Read, "/v1/batch-views/orders/{number}", batch_views::ordered)
+        .get(Role::Read, "/v1/bronze/batches", bronze::batches)
+        .get(Role::Read, "/v1/bronze/log", bronze::log)
         .with_state(api)
 }
 

@@ -114,6 +114,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let rebuilder = Rebuilder::of(&context, bus.partitions(), &store, writers, &views, lineage);
     let sql = Arc::new(views.processes(&config, &lake, &context.instance)?);
     let api = http::LakeApi {
+        bus: bus.clone(),
         committers: committers.clone(),
         engine: views.engine.clone(),
         sql: sql.clone(),

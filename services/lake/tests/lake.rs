@@ -29,6 +29,8 @@ mod quality;
 mod rebuild;
 #[path = "lake/reference.rs"]
 mod reference;
+#[path = "lake/replayed.rs"]
+mod replayed;
 #[path = "lake/retail.rs"]
 mod retail;
 #[path = "lake/s3.rs"]

@@ -6,8 +6,9 @@
 
 mod compare;
 mod folded;
+mod lineage;
 mod order;
 
-pub(crate) use compare::{ComparedCells, Comparison, DifferenceReason, SideCell, WindowSides};
+pub(crate) use compare::{ComparedCells, Comparison, DifferenceReason, LateDifference, SideCell, WindowSides};
 pub(crate) use folded::GenerationsFold;
 pub(crate) use order::{GenerationAct, GenerationOrder, GenerationRequest, OrderedChange, ServedChange};

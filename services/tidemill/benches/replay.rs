@@ -48,7 +48,7 @@ async fn measure(events: u64) {
     fill(&bus, events).await;
     let reader = tokio::spawn(read(bus.clone()));
     let stores = tidemill_store::Config { url: store("generations"), max_connections: 4 };
-    let settings = ReplaySettings { enrichment, aggregation, alert: None, stores };
+    let settings = ReplaySettings { enrichment, aggregation, alert: None, stores, lake: None };
     let name: tidemill_domain::GenerationName = "v2".parse().expect("a name");
     let replay = Replay::open(settings, name.clone()).await.expect("opens");
     let now = SystemClock.now();

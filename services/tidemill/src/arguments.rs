@@ -32,8 +32,8 @@ pub use lineage::LineageArguments;
 pub(crate) use lineage::with_dimensions;
 pub use recommend::{EvaluateArguments, ExperimentArguments, Protocol, RecommendArguments, RecommendCommand};
 pub use replay::{
-    ReplayArguments, ReplayBackfill, ReplayCommand, ReplayCutover, ReplayDiff, ReplayFrom, ReplayOrder, ReplayPlace,
-    ReplayReference, ReplayResume, ReplayStartArguments, ReplayStatus, ReplaySuite,
+    ReplayArguments, ReplayBackfill, ReplayCommand, ReplayCutover, ReplayDiff, ReplayFrom, ReplayLake, ReplayOrder,
+    ReplayPlace, ReplayReference, ReplayResume, ReplayStartArguments, ReplayStatus, ReplaySuite,
 };
 pub(crate) use reporting_url::{ReportingUrlError, reporting_url};
 

@@ -1,6 +1,7 @@
 //! Batch plans: what the stream counts, computed from the lake's tables.
 
 mod amounts;
+mod bronze;
 mod columns;
 mod customers;
 mod dialect;
@@ -18,6 +19,7 @@ mod sketches;
 mod tests;
 mod views;
 
+pub use bronze::{BronzeBatch, BronzeExtent, BronzeFrom, BronzePage, BronzeQuestion};
 pub use customers::Customers;
 pub use dialect::SqlDialect;
 pub use engine::{

@@ -1,6 +1,7 @@
 //! The batch comes to what the stream comes to: the same random events through
 //! aggregation's fold, and through plans over the tables that they are in.
 
+mod bronze;
 mod elsewhere;
 mod events;
 mod fold;

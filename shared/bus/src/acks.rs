@@ -34,8 +34,8 @@ pub struct Acks {
 impl Acks {
     /// Takes note of a delivery whose effect is in the store.
     pub fn add(&mut self, delivery: Delivery) {
-        let Delivery { message, sequence, is_by_itself, .. } = delivery;
-        let (_, acker) = message.split();
+        let Delivery { acker, sequence, is_by_itself, .. } = delivery;
+        let Some(acker) = acker else { return };
         if is_by_itself {
             return self.each.push(acker);
         }

@@ -275,7 +275,7 @@ impl Bus {
     }
 }
 
-fn headers_of(encoded: &Encoded) -> HeaderMap {
+pub(crate) fn headers_of(encoded: &Encoded) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(async_nats::header::NATS_MESSAGE_ID, encoded.message_id.as_str());
     for (name, value) in &encoded.headers {

@@ -5,18 +5,22 @@
 //! only show others how far it is. The other readers go on where the server says,
 //! so their consumers are on disk, and each message is acknowledged by itself.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use async_nats::jetstream::{
     self,
     consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
+    message::Acker,
 };
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tidemill_domain::Timestamp;
-use tidemill_events::{DecodeError, Durable, Message, StreamName};
+use tidemill_events::{DecodeError, Durable, Encoded, Message, StreamName};
 
-use crate::{Bus, Error, Usage, connection::Headers};
+use crate::{
+    Bus, Error, Usage,
+    connection::{Headers, headers_of},
+};
 
 /// Bytes asked for at once. Over-asking makes the server cut the client off
 /// as a slow consumer.
@@ -57,9 +61,10 @@ pub struct Progress {
 }
 
 /// A message as a consumer got it.
-#[derive(Debug)]
 pub struct Delivery {
-    pub(crate) message: jetstream::Message,
+    message: async_nats::Message,
+    /// None of a message that no consumer got.
+    pub(crate) acker: Option<Acker>,
     /// Whether an acknowledgement is about this message alone, and not about all
     /// before it.
     pub(crate) is_by_itself: bool,
@@ -247,17 +252,45 @@ impl Subscription {
         }
         self.last_delivery = info.consumer_sequence;
         let stored_at = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let (sequence, deliveries) = (info.stream_sequence, u64::try_from(info.delivered).unwrap_or(1));
+        let (message, acker) = message.split();
         Ok(Delivery {
-            sequence: info.stream_sequence,
-            deliveries: u64::try_from(info.delivered).unwrap_or(1),
+            sequence,
+            deliveries,
             stored_at: Timestamp::saturating_from_millis(stored_at),
             is_by_itself: self.is_each_by_itself,
             message,
+            acker: Some(acker),
         })
     }
 }
 
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { message, sequence, deliveries, .. } = self;
+        let of = (&message.subject, sequence, deliveries);
+        f.debug_tuple("Delivery").field(&of).finish()
+    }
+}
+
 impl Delivery {
+    /// A message that a stream had at this sequence and has forgotten, from where it was kept. Nobody waits for its
+    /// acknowledgement.
+    pub fn kept(message: Encoded, sequence: u64, stored_at: Timestamp) -> Self {
+        let headers = headers_of(&message);
+        let Encoded { subject, payload, .. } = message;
+        let message = async_nats::Message {
+            subject: subject.into(),
+            reply: None,
+            length: payload.len(),
+            payload,
+            headers: Some(headers),
+            status: None,
+            description: None,
+        };
+        Self { message, acker: None, is_by_itself: false, sequence, deliveries: 1, stored_at }
+    }
+
     /// The message in its type.
     pub fn decode<M: Message>(&self) -> Result<M, Error> {
         Ok(M::decode(&Headers(self.message.headers.as_ref()), self.message.payload.clone())?)
@@ -284,6 +317,9 @@ impl Delivery {
     /// Acknowledges, and waits for the server's confirmation. For a reader that
     /// keeps its own place it is about all messages before this one too.
     pub async fn ack(&self) -> Result<(), Error> {
-        self.message.double_ack().await.map_err(|e| Error::Ack(e.to_string()))
+        match &self.acker {
+            Some(acker) => acker.double_ack().await.map_err(|e| Error::Ack(e.to_string())),
+            None => Ok(()),
+        }
     }
 }

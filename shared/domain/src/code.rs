@@ -81,6 +81,9 @@ codes! {
         "Send the request again, in smaller parts where the line is slow.";
     BodyTooLarge = "body_too_large", "The body is too large", Sender,
         "Send fewer events in one request. The answer names the limit.";
+    BronzeGap = "bronze_gap", "Neither the log nor bronze has a batch", Operator,
+        "Begin behind it: the message names its sequence. Bronze lacks what was sent while no lake ran, and what its \
+         retention has dropped.";
     Bus = "bus", "NATS did not do what it was asked", Operator,
         "Look at the log line for what the server said, and at the server: whether it runs, and has room on its disk.";
     Busy = "busy", "The service is busy", Sender,

@@ -44,6 +44,12 @@ impl Encoded {
         }
     }
 
+    /// A body that is not compressed: it goes nowhere.
+    pub(crate) fn plain_body(mut self, content_type: &'static str, payload: Bytes) -> Self {
+        self.payload = payload;
+        self.header(name::CONTENT_TYPE, content_type)
+    }
+
     pub(crate) fn body(mut self, content_type: &'static str, payload: Bytes) -> Self {
         self = self.header(name::CONTENT_TYPE, content_type);
         if payload.len() >= COMPRESS_FROM {

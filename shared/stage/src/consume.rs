@@ -15,12 +15,17 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// Where messages come from, in the order of their stream.
 pub trait Source: Send {
+    /// What can go wrong.
+    type Error: Send;
+
     /// The next message and whatever has arrived behind it, at most `most`. The
     /// call can be given up while it waits.
-    fn next_chunk(&mut self, most: usize) -> impl Future<Output = Result<Vec<Delivery>, BusError>> + Send;
+    fn next_chunk(&mut self, most: usize) -> impl Future<Output = Result<Vec<Delivery>, Self::Error>> + Send;
 }
 
 impl Source for Subscription {
+    type Error = BusError;
+
     async fn next_chunk(&mut self, most: usize) -> Result<Vec<Delivery>, BusError> {
         Self::next_chunk(self, most).await
     }
@@ -147,12 +152,15 @@ enum Next<S: Steps> {
 /// apply, tell, checkpoint, acknowledge. One checkpoint at most is on its way. The
 /// step in hand is finished in either case, so that whoever comes next need not
 /// repeat it.
-pub async fn consume<S: Steps>(
-    source: &mut impl Source,
+pub async fn consume<S: Steps, M: Source>(
+    source: &mut M,
     steps: &mut S,
     stop: &CancellationToken,
     progress: &mut Progressing<'_>,
-) -> Result<(), S::Error> {
+) -> Result<(), S::Error>
+where
+    S::Error: From<M::Error>,
+{
     let acks = Acks::default();
     let mut loop_ = Loop { steps, applied: Vec::new(), under_way: None, acks, is_lost: false };
     let ended = loop_.run(source, stop, progress).await;
@@ -179,12 +187,15 @@ struct Loop<'s, S: Steps> {
 }
 
 impl<S: Steps> Loop<'_, S> {
-    async fn run(
+    async fn run<M: Source>(
         &mut self,
-        source: &mut impl Source,
+        source: &mut M,
         stop: &CancellationToken,
         progress: &mut Progressing<'_>,
-    ) -> Result<(), S::Error> {
+    ) -> Result<(), S::Error>
+    where
+        S::Error: From<M::Error>,
+    {
         loop {
             if self.waits_until().is_none_or(|until| until <= Instant::now()) && self.checkpoint().await? {
                 progress.goes_on();
@@ -221,12 +232,15 @@ impl<S: Steps> Loop<'_, S> {
         self.steps.waits_until().filter(|_| waits)
     }
 
-    async fn next(
+    async fn next<M: Source>(
         &mut self,
-        source: &mut impl Source,
+        source: &mut M,
         stop: &CancellationToken,
         is_failing: bool,
-    ) -> Result<Next<S>, S::Error> {
+    ) -> Result<Next<S>, S::Error>
+    where
+        S::Error: From<M::Error>,
+    {
         let room = self.steps.room(self.applied.len(), self.under_way.is_some());
         let due = self.waits_until();
         let rests = self.steps.rests_until();
@@ -321,7 +335,7 @@ async fn landing<S: Steps>(under_way: &mut Option<UnderWay<S>>) -> Landing<S> {
 }
 
 /// The next messages, after a rest. The call can be given up while it waits.
-async fn rested(until: Option<Instant>, source: &mut impl Source, room: usize) -> Result<Vec<Delivery>, BusError> {
+async fn rested<M: Source>(until: Option<Instant>, source: &mut M, room: usize) -> Result<Vec<Delivery>, M::Error> {
     if let Some(until) = until {
         sleep_until(until).await;
     }

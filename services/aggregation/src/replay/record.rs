@@ -60,7 +60,11 @@ pub struct GenerationProgress {
     pub at: Option<Timestamp>,
     /// The last batch of each partition that is in the store.
     pub reached: BTreeMap<Partition, u64>,
-    /// Up to this sequence of `RAW` nothing is missing: what the log forgets before it is
+    /// By partition, up to which sequence of `RAW` nothing of it is missing. None of one that an earlier release has
+    /// counted last.
+    #[serde(default)]
+    pub whole_to: BTreeMap<Partition, u64>,
+    /// Up to this sequence of `RAW` nothing is missing of any: what the log forgets before it is
     /// not missed.
     pub read_to: u64,
     /// Events that this run of the replay has counted, and in how many milliseconds.

@@ -62,13 +62,9 @@ impl GenerationSink {
 
 impl Sink for GenerationSink {
     async fn totals(&mut self, update: &MetricsUpdate) -> Result<(), Error> {
-        // A part with books alone would be read as one that says how far the partition is.
-        if update.cells.is_empty() && !update.books.is_empty() && update.watermark.is_none() {
-            return Ok(());
-        }
-        // The books are of the log, and the live aggregation keeps them; nor has a trace of
-        // a live event to do with a replay.
-        let update = MetricsUpdate { books: Vec::new(), redriven: Vec::new(), trace: None, ..update.clone() };
+        // Its books tell which events were late for it alone. What was sent again is of the live aggregation's, and
+        // a trace of a live event has nothing to do with a replay.
+        let update = MetricsUpdate { redriven: Vec::new(), trace: None, ..update.clone() };
         self.publish(update, None).await
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use tidemill_batch_views::{Gold, SqlEngine};
+use tidemill_bus::Bus;
 use tidemill_domain::SharedClock;
 
 use crate::{committer::Committers, rebuild::Rebuilder, sql::SqlProcesses, store::Store};
@@ -11,6 +12,7 @@ use crate::{committer::Committers, rebuild::Rebuilder, sql::SqlProcesses, store:
 /// Shared by all routes.
 #[derive(Clone)]
 pub(crate) struct LakeApi {
+    pub(crate) bus: Bus,
     pub(crate) committers: Committers,
     pub(crate) engine: Arc<SqlEngine>,
     pub(crate) sql: Arc<SqlProcesses>,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     catalogue::{Catalogue, Metric},
     error::Error,
-    generations::{ComparedCells, Comparison, DifferenceReason, OrderedChange, WindowSides},
+    generations::{ComparedCells, Comparison, DifferenceReason, LateDifference, OrderedChange, WindowSides},
     state::Reporting,
     store::{ComparedModel, StoredGeneration},
 };
@@ -87,6 +87,9 @@ pub(crate) struct DifferencesAnswer {
     /// The `RAW` sequence at which both are compared, by partition.
     #[schema(value_type = BTreeMap<String, u64>)]
     at: BTreeMap<Partition, u64>,
+    /// Events that were late for one of the two alone. Only what both have met as a whole is looked at: hours in
+    /// which ingestion took events in, by source and partition.
+    late: LateDifference,
     /// By metric.
     metrics: Vec<MetricDifferences>,
 }
@@ -175,23 +178,25 @@ pub(crate) async fn differences(
         Some(metric) => vec![catalogue.find_of(metric, Some(generation))?],
         None => catalogue.metrics_of(generation),
     };
+    let late = reporting.store.late_difference(generation).await?;
     let mut model = reporting.store.compared(generation).await?;
     let mut metrics = Vec::with_capacity(of_it.len());
     for metric in of_it {
-        metrics.push(compare(reporting, (&catalogue, &known), &mut model, metric, most).await?);
+        metrics.push(compare(reporting, (&catalogue, &known, late), &mut model, metric, most).await?);
     }
     Ok(DifferencesAnswer {
         as_of: reporting.now(),
         generation: generation.into(),
         equal: metrics.iter().all(|metric| metric.compared.is_equal()),
         at: model.at,
+        late,
         metrics,
     })
 }
 
 async fn compare(
     reporting: &Reporting,
-    (catalogue, generation): (&Catalogue, &StoredGeneration),
+    (catalogue, generation, late): (&Catalogue, &StoredGeneration, LateDifference),
     model: &mut ComparedModel,
     metric: &Metric,
     most: usize,
@@ -204,7 +209,7 @@ async fn compare(
     model.each_window(&metric.name, live_version, &metric.version, visit).await?;
     let compared = comparison.finish();
     let differs = compared.changed + compared.only_live + compared.only_generation > 0;
-    let reasons = if differs { reasons(reporting, generation, live, metric).await? } else { Vec::new() };
+    let reasons = if differs { reasons(reporting, (generation, late), live, metric).await? } else { Vec::new() };
     let only = |here: Option<&Metric>, there: Option<&Metric>| {
         let names = |of: Option<&Metric>| -> Vec<String> {
             of.into_iter().flat_map(|of| &of.measures).map(|measure| measure.name.clone()).collect()
@@ -226,7 +231,7 @@ async fn compare(
 /// What of a generation's inputs is not as the live totals have it.
 async fn reasons(
     reporting: &Reporting,
-    generation: &StoredGeneration,
+    (generation, late): (&StoredGeneration, LateDifference),
     live: Option<&Metric>,
     metric: &Metric,
 ) -> Result<Vec<DifferenceReason>, Error> {
@@ -235,5 +240,5 @@ async fn reasons(
         Some(live) => reporting.store.count_alike(live, metric, None).await?,
         None => true,
     };
-    Ok(DifferenceReason::of(is_redefined, counts_alike, &generation.inputs, env!("CARGO_PKG_VERSION")))
+    Ok(DifferenceReason::of(is_redefined, counts_alike, late, &generation.inputs, env!("CARGO_PKG_VERSION")))
 }

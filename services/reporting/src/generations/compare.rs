@@ -9,6 +9,7 @@ use tidemill_events::{GenerationInputs, ReferenceMode};
 use tidemill_totals::{MergeError, Totals, Value};
 use utoipa::ToSchema;
 
+use super::lineage::LineageLink;
 use crate::{batch::less, catalogue::Metric};
 
 #[cfg(test)]
@@ -47,6 +48,8 @@ pub(crate) enum DifferenceReason {
     Definition,
     /// Events are joined with the reference data of now, and not with those of their time.
     ReferenceData,
+    /// Events came when their window was final for one of the two alone: only the other has counted them.
+    LateEvent,
     /// One of the two has not counted all of the log.
     Uncounted,
     /// The generation was begun by another release than the one that compares.
@@ -58,18 +61,35 @@ pub(crate) enum DifferenceReason {
 
 impl DifferenceReason {
     /// Of what is known of a metric on both sides: whether it is defined in another way,
-    /// whether both have counted the same of the log, and which release compares.
-    pub(crate) fn of(is_redefined: bool, counts_alike: bool, inputs: &GenerationInputs, release: &str) -> Vec<Self> {
+    /// whether both have counted the same of the log, which events were late for one of them alone, and which
+    /// release compares.
+    pub(crate) fn of(
+        is_redefined: bool,
+        counts_alike: bool,
+        late: LateDifference,
+        inputs: &GenerationInputs,
+        release: &str,
+    ) -> Vec<Self> {
         let is_now = inputs.reference != ReferenceMode::AsOf;
         let reasons = [
             is_redefined.then_some(Self::Definition),
             is_now.then_some(Self::ReferenceData),
+            (late != LateDifference::default()).then_some(Self::LateEvent),
             (!counts_alike).then_some(Self::Uncounted),
             (inputs.release != release).then_some(Self::Code),
         ];
         let reasons: Vec<Self> = reasons.into_iter().flatten().collect();
         if reasons.is_empty() { vec![Self::Unknown] } else { reasons }
     }
+}
+
+/// Events that came past the allowed lateness for one side alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub(crate) struct LateDifference {
+    /// The live totals lack them, and the generation has them: so many at the least.
+    pub(crate) only_live: u64,
+    /// The generation lacks them, and the live totals have them.
+    pub(crate) only_generation: u64,
 }
 
 /// How a cell differs.
@@ -106,6 +126,9 @@ pub(crate) struct DifferingCell {
     /// By how much the generation's values are more, of measures that differ: amounts as
     /// strings, counts as numbers. 0 where the values are the same, and their rows are not.
     pub(crate) difference: BTreeMap<String, Json>,
+    /// Where a lake tells its events; none of a cell that the live definition does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lineage: Option<LineageLink>,
 }
 
 /// What came of comparing a metric.
@@ -214,15 +237,25 @@ impl<'m> Comparison<'m> {
         let has_other_value = |name: &String| live_values.get(name) != generation_values.get(name);
         let by_value: Vec<String> = differing.iter().filter(|name| has_other_value(name)).cloned().collect();
         let differing = if by_value.is_empty() { differing } else { by_value };
+        let dimensions: BTreeMap<String, String> = serde_json::from_str(dimensions).unwrap_or_default();
         self.compared.cells.push(DifferingCell {
             start,
             end: live.or(generation).map_or(start, |side| side.end),
-            dimensions: serde_json::from_str(dimensions).unwrap_or_default(),
+            lineage: self.lineage(start, &dimensions),
+            dimensions,
             kind,
             difference: differing.into_iter().map(by).collect(),
             live: live_values,
             generation: generation_values,
         });
+    }
+
+    /// Where the events of a cell are, if a lake counts such cells.
+    fn lineage(&self, start: Timestamp, dimensions: &BTreeMap<String, String>) -> Option<LineageLink> {
+        let live = self.live.filter(|live| live.window == self.generation.window)?;
+        let is_of_it = live.dimensions.len() == dimensions.len()
+            && live.dimensions.iter().all(|name| dimensions.contains_key(name));
+        is_of_it.then(|| LineageLink::of(&live.name, start, dimensions))
     }
 
     /// The measures of both versions whose totals differ.

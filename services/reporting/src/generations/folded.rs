@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tidemill_domain::{GenerationName, Partition};
+use tidemill_domain::{GenerationName, Partition, Timestamp};
 use tidemill_events::{CellGroup, CellMetric, CellUpdate, GenerationInputs, GenerationUpdate, MetricsUpdate};
 
-use crate::{batch::BatchFold, read_model::MetricsFold, watermark::PartitionProgress};
+use crate::{
+    batch::BatchFold,
+    read_model::{MetricsFold, OutcomeCounts},
+    watermark::PartitionProgress,
+};
 
 /// Updates of generations, gathered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub(crate) struct GenerationsFold {
     pub(crate) totals: MetricsFold,
     /// Newest progress.
     pub(crate) progress: BTreeMap<(GenerationName, Partition), PartitionProgress>,
+    /// Furthest outcomes, by generation, source, hour and partition.
+    pub(crate) outcomes: BTreeMap<(GenerationName, String, Timestamp, Partition), OutcomeCounts>,
     /// What generations are counted by.
     pub(crate) inputs: BTreeMap<GenerationName, GenerationInputs>,
     /// Batch views, which are no generation.
@@ -39,10 +45,15 @@ impl GenerationsFold {
         let MetricsUpdate { cells, mut counting, .. } = update;
         counting.iter_mut().for_each(|of| of.version = generation.version_of(&of.version));
         let cells = of_generation(&generation, cells);
-        // The books are of the log: a generation has none.
-        self.totals.observe(MetricsUpdate { cells, counting, books: Vec::new(), redriven: Vec::new(), ..update });
+        self.totals.observe(MetricsUpdate { cells, counting, redriven: Vec::new(), ..update });
         // Each generation has its own.
         self.totals.progress.clear();
+        for ((source, hour, partition), outcome) in std::mem::take(&mut self.totals.outcomes) {
+            let known = self.outcomes.entry((generation.clone(), source, hour, partition)).or_insert(outcome);
+            if outcome.raw_seq > known.raw_seq {
+                *known = outcome;
+            }
+        }
         if let Some(inputs) = inputs {
             self.inputs.insert(generation, inputs);
         }
@@ -54,6 +65,7 @@ impl GenerationsFold {
         self.totals.cells.retain(stays);
         self.totals.counting.retain(|(_, version, _), _| stays(version));
         self.progress.retain(|(name, _), _| !is_gone(name.as_str()));
+        self.outcomes.retain(|(name, ..), _| !is_gone(name.as_str()));
         self.inputs.retain(|name, _| !is_gone(name.as_str()));
         self
     }

@@ -77,6 +77,7 @@ impl Store {
         counting::write(&mut tx, &fold.totals).await?;
         definitions::note_data(&mut tx, &fold.totals, now).await?;
         generations::write_progress(&mut tx, &fold).await?;
+        generations::outcomes::write(&mut tx, &fold).await?;
         let change = changes::note_change(&mut tx, &fold.totals.cells).await?;
         rollups::mark_fold(&mut tx, &fold.totals, change, now).await?;
         if !fold.batch.is_empty() {

@@ -1,6 +1,7 @@
 //! Generations: what each is counted by, how far it is, and which version of a metric is
 //! served.
 
+pub(super) mod outcomes;
 mod retire;
 mod served;
 mod sides;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tidemill_domain::GenerationName;
 
-use super::replay::{ReplayFrom, ReplayReference, ReplaySuite};
+use super::replay::{ReplayFrom, ReplayLake, ReplayReference, ReplaySuite};
 
 /// `tidemill alert`
 #[derive(Debug, Args)]
@@ -62,4 +62,6 @@ pub struct BacktestArguments {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) suite: ReplaySuite,
+    #[command(flatten)]
+    pub(crate) lake: ReplayLake,
 }

@@ -1,13 +1,16 @@
 //! What `tidemill replay` is told.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use tidemill_domain::GenerationName;
 use url::Url;
 
 use super::REPORTING;
-use crate::when::When;
+use crate::{client::LakeClient, when::When};
+
+/// How long the lake may take for a page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// `tidemill replay`
 #[derive(Debug, Args)]
@@ -35,6 +38,7 @@ pub enum ReplayCommand {
         tidemill replay start --name v2 --definitions metrics --plan\n  \
         tidemill replay start --name corrected --reference now --data /var/lib/tidemill\n  \
         tidemill replay start --name v2 --from 2d --rate 50000 --once\n  \
+        tidemill replay start --name v2 --from 90d --lake-url http://localhost:7075\n  \
         tidemill replay start --name v2 --enrichment-settings enrichment.toml \\\n    \
         --aggregation-settings aggregation.toml --stores postgres://replay@db/replay"
     )]
@@ -113,6 +117,26 @@ pub struct ReplaySuite {
     pub(crate) stores: Option<String>,
 }
 
+/// The lake that has what the log has forgotten.
+#[derive(Debug, Args)]
+pub struct ReplayLake {
+    /// The lake whose bronze has the events that the log has forgotten: they are read first, and the log
+    /// behind them
+    #[arg(long, env = "TIDEMILL_LAKE_URL", value_name = "URL")]
+    pub(crate) lake_url: Option<Url>,
+    /// Key of the lake that may read, where it needs one
+    #[arg(long, env = "TIDEMILL_READ_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) lake_key: Option<String>,
+}
+
+impl ReplayLake {
+    /// A client of it.
+    pub(crate) fn client(&self) -> Option<LakeClient> {
+        // Pages are answered within the lake's own limits.
+        self.lake_url.clone().map(|url| LakeClient::new(url, self.lake_key.clone()).with_timeout(PAGE_TIMEOUT))
+    }
+}
+
 /// A generation, and where it is.
 #[derive(Debug, Args)]
 pub struct ReplayPlace {
@@ -128,8 +152,10 @@ pub struct ReplayPlace {
 pub struct ReplayStartArguments {
     #[command(flatten)]
     pub(crate) place: ReplayPlace,
+    #[command(flatten)]
+    pub(crate) lake: ReplayLake,
     /// Begin there: a time (2026-03-01T10:00:00Z), how long ago (2d), or a sequence of RAW [default: the
-    /// beginning of the log]
+    /// beginning of the log, or of what a lake has before it]
     #[arg(long, value_name = "TIME|SEQUENCE")]
     pub(crate) from: Option<ReplayFrom>,
     /// Folder with the definitions of metrics [default: those of the suite]
@@ -191,6 +217,8 @@ pub enum ReplayReference {
 pub struct ReplayBackfill {
     #[command(flatten)]
     pub(crate) place: ReplayPlace,
+    #[command(flatten)]
+    pub(crate) lake: ReplayLake,
     /// This metric alone; may be given several times [default: all that lack a part of the log]
     #[arg(long, value_name = "METRIC")]
     pub(crate) metric: Vec<String>,

@@ -17,13 +17,20 @@ pub struct LakeClient {
     http: reqwest::Client,
     url: Url,
     key: Option<String>,
+    timeout: Duration,
 }
 
 impl LakeClient {
     /// A client of the lake at this address.
     pub fn new(url: Url, key: Option<String>) -> Self {
         tidemill_service::install_crypto();
-        Self { http: reqwest::Client::new(), url, key }
+        Self { http: reqwest::Client::new(), url, key, timeout: TIMEOUT }
+    }
+
+    /// The same client, which gives a question up after so long.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// An answer, whatever its form.
@@ -55,7 +62,7 @@ impl LakeClient {
 
     async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Bytes, ClientError> {
         let away = |error: reqwest::Error| ClientError::Unavailable { url: url.clone(), reason: told::cause(&error) };
-        let answer = with_key(request, self.key.as_ref()).timeout(TIMEOUT).send().await.map_err(away)?;
+        let answer = with_key(request, self.key.as_ref()).timeout(self.timeout).send().await.map_err(away)?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(away)?;
         if status.is_success() {

@@ -2,7 +2,7 @@
 //! have raised, too. Nobody is told: there is no outbox, and all that is written is in a
 //! folder that goes with the backtest.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tidemill_aggregation::replay::{
     GenerationProgress, GenerationRecord, GenerationStore, ReplayedAggregation, WantedState,
@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    bronze::BronzeReader,
     compared_alerts::ComparedAlerts,
     error::ReplayError,
     in_order::LogInOrder,
@@ -39,6 +40,7 @@ const MOST: usize = 100_000;
 pub struct Backtest {
     settings: ReplaySettings,
     bus: Bus,
+    bronze: Option<Arc<BronzeReader>>,
     context: Context,
 }
 
@@ -76,7 +78,8 @@ impl Backtest {
     pub async fn open(settings: ReplaySettings) -> Result<Self, ReplayError> {
         let bus = Bus::connect(&settings.aggregation.nats, "tidemill-backtest").await?;
         bus.ensure_topology().await?;
-        Ok(Self { settings, bus, context: Context::new("backtest") })
+        let bronze = settings.lake.clone().map(|lake| Arc::new(BronzeReader::new(lake)));
+        Ok(Self { settings, bus, bronze, context: Context::new("backtest") })
     }
 
     /// What it would do.
@@ -84,7 +87,7 @@ impl Backtest {
     /// # Errors
     /// The log has no such beginning, or a definition is wrong.
     pub async fn plan(&self, request: &ReplayRequest<'_>) -> Result<ReplayPlan, ReplayError> {
-        ReplayPlan::make(&self.bus, &self.settings, request, 0).await
+        ReplayPlan::make((&self.bus, self.bronze.as_deref()), &self.settings, request, 0).await
     }
 
     /// What it would do with what a generation is counted by.
@@ -92,7 +95,7 @@ impl Backtest {
     /// # Errors
     /// As [`Backtest::plan`].
     pub async fn plan_of(&self, record: &GenerationRecord, from: ReplayStart) -> Result<ReplayPlan, ReplayError> {
-        ReplayPlan::of_record(&self.bus, &self.settings, record, from).await
+        ReplayPlan::of_record((&self.bus, self.bronze.as_deref()), &self.settings, record, from).await
     }
 
     /// Runs to the end of the log as it is now; `None` where it was stopped.
@@ -127,7 +130,7 @@ impl Backtest {
         let mut rehearsal = self.rehearsal(plan, &aggregation, &partitions).await?;
         // Consumers of the log have names.
         let reader = format!("backtest-{}-{}", std::process::id(), SystemClock.now().millis());
-        let mut log = LogInOrder::open(&self.bus, &enrichment, &heads, &reader).await?;
+        let mut log = LogInOrder::open((&self.bus, self.bronze.as_ref()), &enrichment, &heads, &reader).await?;
         let (mut alerts, mut done, mut is_cut) = (Vec::new(), plan.behind, false);
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -157,19 +160,25 @@ impl Backtest {
         Ok(BacktestFound { log, events: rehearsal.events, is_cut, alerts })
     }
 
-    /// The last batch of each partition.
+    /// Up to where each partition is read: its last batch, and at least what the log has forgotten.
     async fn heads(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReplayError> {
+        let (first, _) = self.bus.extent(StreamName::Raw).await?;
         let mut heads = BTreeMap::new();
         for partition in partitions {
-            heads.insert(*partition, self.bus.tail(StreamName::Raw, &topology::raw(*partition)).await?);
+            let tail = self.bus.tail(StreamName::Raw, &topology::raw(*partition)).await?;
+            heads.insert(*partition, tail.max(first.saturating_sub(1)));
         }
         Ok(heads)
     }
 
-    /// What comes next must be in the log.
+    /// What comes next must be in the log, unless a lake has it.
     async fn check_log(&self, done: u64) -> Result<(), ReplayError> {
         let (first, _) = self.bus.extent(StreamName::Raw).await?;
-        if first > done + 1 { Err(ReplayError::LogForgotten { wanted: done + 1, first }) } else { Ok(()) }
+        if first > done + 1 && self.bronze.is_none() {
+            Err(ReplayError::LogForgotten { wanted: done + 1, first })
+        } else {
+            Ok(())
+        }
     }
 
     async fn services(
@@ -178,7 +187,7 @@ impl Backtest {
         stores: &tidemill_store::Config,
         partitions: &[Partition],
     ) -> Result<(ReplayedEnrichment, ReplayedAggregation), ReplayError> {
-        let Self { settings, bus, context } = self;
+        let Self { settings, bus, context, .. } = self;
         let name: GenerationName = plan.generation.clone();
         let parts = parts(stores, &name).await?;
         let not_before = plan.inputs.reference.not_before();

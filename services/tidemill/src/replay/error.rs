@@ -15,13 +15,25 @@ pub enum ReplayError {
     Stage(#[from] StageFailure),
     /// The log does not have what was asked for, or what comes next.
     #[error(
-        "the log begins at sequence {first}, behind {wanted}: what lies between is forgotten; begin at --from {first}"
+        "the log begins at sequence {first}, behind {wanted}: what lies between is forgotten; begin at --from {first}, or \
+         name the lake that has it, by --lake-url"
     )]
     LogForgotten {
         /// The first batch that it was to have.
         wanted: u64,
         /// The first that it has.
         first: u64,
+    },
+    /// Neither the log nor bronze has a part of what was asked for.
+    #[error(
+        "sequences {from} to {to} of RAW are neither in the log nor in bronze; begin behind them, at --from {}",
+        to + 1
+    )]
+    BronzeGap {
+        /// The first that is missing.
+        from: u64,
+        /// The last.
+        to: u64,
     },
     /// The generation was begun in another way.
     #[error("generation {name} was begun with {what}; go on with that, or begin another one under another name")]
@@ -64,6 +76,7 @@ impl ReplayError {
             Self::Start(_) | Self::NoSuite { .. } => Code::Definition,
             Self::Stage(failure) => failure.code(),
             Self::LogForgotten { .. } => Code::LogForgotten,
+            Self::BronzeGap { .. } => Code::BronzeGap,
             Self::Differs { .. } | Self::Cancelled { .. } => Code::GenerationDiffers,
             Self::Unknown { .. } => Code::UnknownGeneration,
         }

@@ -1,16 +1,20 @@
 //! The log in its own order, over all partitions: each is read and enriched by itself, and
 //! their batches are put in the order of their sequences.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tidemill_bus::Bus;
+use tidemill_bus::{Bus, Delivery};
 use tidemill_domain::Partition;
 use tidemill_enrichment::replay::{ReplayedEnrichment, ReplayedPartition};
-use tidemill_events::{Durable, EnrichedBatch, RawBatch};
-use tidemill_stage::StageFailure;
-use tokio::sync::mpsc;
+use tidemill_events::{EnrichedBatch, RawBatch, StreamName, topology};
+use tidemill_stage::{Source as _, StageFailure};
+use tokio::{sync::mpsc, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::{bronze::BronzeReader, place::LogPlace, source::ReplaySource};
+
+/// How often it is looked whether a partition has ended of which nothing comes.
+const LOOK: Duration = Duration::from_millis(100);
 /// Batches of a partition that wait for those of others, at most.
 const AHEAD: usize = 16;
 /// Messages that are taken at once.
@@ -36,7 +40,7 @@ struct PartitionFeed {
 impl LogInOrder {
     /// Reads each partition up to its head. `reader` is a name of its own.
     pub(super) async fn open(
-        bus: &Bus,
+        (bus, bronze): (&Bus, Option<&Arc<BronzeReader>>),
         enrichment: &ReplayedEnrichment,
         heads: &BTreeMap<Partition, u64>,
         reader: &str,
@@ -48,9 +52,13 @@ impl LogInOrder {
                 continue;
             }
             let (sender, batches) = mpsc::channel(AHEAD);
-            let (bus, partition, head, reader) = (bus.clone(), *partition, *head, reader.to_owned());
+            let place = Arc::new(LogPlace::default());
+            place.begin(enriched.floor(), 0);
+            let source = ReplaySource::new(bus, bronze.cloned(), *partition, reader.to_owned(), place.clone());
+            let (bus, partition, head) = (bus.clone(), *partition, *head);
             let task = tokio::spawn(async move {
-                if let Err(error) = feed(&bus, (partition, head), enriched, &reader, &sender).await {
+                let feed = LogFeed { bus, partition, head, place };
+                if let Err(error) = feed.run(source, enriched, &sender).await {
                     // Who does not listen any more has ended.
                     let _ = sender.send(Err(error)).await;
                 }
@@ -75,40 +83,67 @@ impl LogInOrder {
     }
 }
 
-async fn feed(
-    bus: &Bus,
-    (partition, head): (Partition, u64),
-    mut enriched: ReplayedPartition,
-    reader: &str,
-    sender: &mpsc::Sender<Result<EnrichedBatch, StageFailure>>,
-) -> Result<(), StageFailure> {
-    let mut source = bus.follow_behind(Durable::Enrichment(partition), reader, enriched.floor()).await?;
-    let mut unsaved = 0;
-    loop {
-        for delivery in source.next_chunk(CHUNK).await? {
-            if delivery.sequence > head {
-                return Ok(());
-            }
-            match delivery.decode::<RawBatch>() {
-                Ok(batch) => {
-                    let batch = enriched.next(delivery.sequence, &batch).await?;
-                    if sender.send(Ok(batch)).await.is_err() {
-                        return Ok(());
+/// Reads a partition up to its head.
+struct LogFeed {
+    bus: Bus,
+    partition: Partition,
+    head: u64,
+    place: Arc<LogPlace>,
+}
+
+impl LogFeed {
+    async fn run(
+        self,
+        mut source: ReplaySource,
+        mut enriched: ReplayedPartition,
+        sender: &mpsc::Sender<Result<EnrichedBatch, StageFailure>>,
+    ) -> Result<(), StageFailure> {
+        let mut unsaved = 0;
+        let tail = self.bus.tail(StreamName::Raw, &topology::raw(self.partition)).await?;
+        // Its head may be one that the log has forgotten, and of another partition.
+        while self.place.get().whole_to < self.head {
+            let Some(chunk) = self.next_chunk(&mut source, tail).await? else { break };
+            // Nothing was forgotten that is to be before them.
+            self.place.check(&self.bus, self.partition).await?;
+            for delivery in chunk.iter().take_while(|delivery| delivery.sequence <= self.head) {
+                match delivery.decode::<RawBatch>() {
+                    Ok(batch) => {
+                        let batch = enriched.next(delivery.sequence, &batch).await?;
+                        if sender.send(Ok(batch)).await.is_err() {
+                            return Ok(());
+                        }
+                        unsaved += 1;
                     }
-                    unsaved += 1;
+                    // The live enrichment has set it aside.
+                    Err(tidemill_bus::Error::Decode(_)) => {}
+                    Err(error) => return Err(error.into()),
                 }
-                // The live enrichment has set it aside.
-                Err(tidemill_bus::Error::Decode(_)) => {}
-                Err(error) => return Err(error.into()),
+                delivery.ack().await?;
             }
-            delivery.ack().await?;
-            if delivery.sequence == head {
-                return Ok(());
+            if unsaved >= UNSAVED {
+                enriched.checkpoint().await?;
+                unsaved = 0;
             }
         }
-        if unsaved >= UNSAVED {
-            enriched.checkpoint().await?;
-            unsaved = 0;
+        Ok(())
+    }
+
+    /// The next batches; `None` where the partition has none up to its head, which the log has forgotten.
+    async fn next_chunk(&self, source: &mut ReplaySource, tail: u64) -> Result<Option<Vec<Delivery>>, StageFailure> {
+        let next = source.next_chunk(CHUNK);
+        if tail >= self.head {
+            return next.await.map(Some);
+        }
+        // All that it has is in bronze, and may have ended.
+        let ended = async {
+            while self.place.get().whole_to < self.head {
+                sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            chunk = next => chunk.map(Some),
+            () = ended => Ok(None),
         }
     }
 }

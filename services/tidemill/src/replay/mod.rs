@@ -6,23 +6,26 @@
 //! to do stands in them ([`run`]).
 
 mod backtest;
+mod bronze;
 mod compared_alerts;
 mod error;
 mod in_order;
 mod partition;
 mod phase;
+mod place;
 mod plan;
 mod planned;
 mod rate;
 mod rehearsal;
 mod run;
 mod settings;
+mod source;
 
 pub use backtest::{Backtest, BacktestFound, BacktestTold};
 pub use compared_alerts::{AlertCounts, ComparedAlerts};
 pub use error::ReplayError;
 pub use phase::{ReplayEnd, ReplayTold, ReplayUntil};
-pub use plan::{ReplayPlan, ReplayRequest, ReplayStart};
+pub use plan::{PlannedBronze, ReplayPlan, ReplayRequest, ReplayStart};
 pub use planned::{PlannedChange, PlannedMetric, PlannedRule};
 pub use run::{Replay, generation};
 pub use settings::ReplaySettings;

@@ -16,14 +16,14 @@ use tidemill_aggregation::replay::{ReplayedAggregation, ReplayedOutcomes, Replay
 use tidemill_bus::{Bus, Delivery};
 use tidemill_domain::{GenerationName, Partition};
 use tidemill_enrichment::replay::{ReplayedEnrichment, ReplayedPartition};
-use tidemill_events::{Durable, RawBatch};
+use tidemill_events::RawBatch;
 use tidemill_stage::{
     Checkpoint, Disposition, Failure as _, LoadPace, Progressing, Read, StageFailure, Steps, Work, consume,
 };
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::rate::RateLimit;
+use super::{bronze::BronzeReader, place::LogPlace, rate::RateLimit, source::ReplaySource};
 
 /// Batches between two checkpoints at most.
 const MOST: usize = 256;
@@ -33,14 +33,20 @@ const PACE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 /// What the partitions of a replay share.
 pub(super) struct ReplayShared {
     pub(super) bus: Bus,
+    /// What has what the log has forgotten, if a lake was named.
+    pub(super) bronze: Option<Arc<BronzeReader>>,
     pub(super) name: GenerationName,
     pub(super) enrichment: ReplayedEnrichment,
     pub(super) aggregation: ReplayedAggregation,
     pub(super) rate: RateLimit,
     /// After how long a source that says nothing holds no window open.
     pub(super) idle_after: Duration,
-    /// The last batch of each partition that is in the store.
+    /// The last message of each partition that is done.
     pub(super) reached: Mutex<BTreeMap<Partition, u64>>,
+    /// Where each partition reads.
+    pub(super) places: BTreeMap<Partition, Arc<LogPlace>>,
+    /// Up to where nothing was missing of a partition when the last run ended, and the batch that it had stored then.
+    pub(super) known: BTreeMap<Partition, (u64, u64)>,
     /// Events that were counted, and others.
     pub(super) events: AtomicU64,
     /// Why partitions cannot go on.
@@ -50,7 +56,22 @@ pub(super) struct ReplayShared {
 impl ReplayShared {
     fn stored(&self, partition: Partition, floor: u64) {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, floor);
+    }
+
+    /// A partition goes on.
+    pub(super) fn goes_on(&self, partition: Partition) {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+    }
+
+    /// Where a partition reads on, whose stores both have the batch `floor`.
+    fn place(&self, partition: Partition, floor: u64) -> Arc<LogPlace> {
+        let place = self.places.get(&partition).cloned().unwrap_or_default();
+        // What it has no batches of, it need not have read. Stores that were put back know nothing of that.
+        let known =
+            self.known.get(&partition).filter(|(_, stored)| *stored <= floor).map_or(0, |(whole_to, _)| *whole_to);
+        let before = place.get().covered(floor);
+        place.begin(floor, before.max(known));
+        place
     }
 }
 
@@ -82,20 +103,25 @@ impl Work for ReplayWork {
         let opened = async {
             let enriched = shared.enrichment.partition(partition).await?;
             let totals = shared.aggregation.partition(partition, self.careful_to).await?;
-            let (durable, reader) = (Durable::Enrichment(partition), format!("generation-{}", shared.name));
-            let source = shared.bus.follow_behind(durable, &reader, enriched.floor()).await?;
-            Ok::<_, StageFailure>((enriched, totals, source))
+            Ok::<_, StageFailure>((enriched, totals))
         };
         let Some(opened) = self.stop.run_until_cancelled(opened).await else { return Ok(()) };
-        let (enriched, totals, mut source) = opened?;
-        shared.stored(partition, totals.floor());
+        let (enriched, totals) = opened?;
+        // The totals may be ahead, and what they have is enriched once more.
+        let floor = enriched.floor();
+        let place = shared.place(partition, floor);
+        let reader = format!("generation-{}", shared.name);
+        let mut source = ReplaySource::new(&shared.bus, shared.bronze.clone(), partition, reader, place.clone());
+        shared.stored(partition, floor);
         progress.opened();
         let mut steps = ReplaySteps {
             partition,
             shared: &shared,
+            place: &place,
             enriched,
             totals,
             met: &mut self.met,
+            applied_to: floor,
             pace: LoadPace::new(PACE.0, PACE.1),
             silence: Instant::now() + shared.idle_after,
             is_silence_told: false,
@@ -115,9 +141,12 @@ impl Work for ReplayWork {
 struct ReplaySteps<'w> {
     partition: Partition,
     shared: &'w ReplayShared,
+    place: &'w LogPlace,
     enriched: ReplayedPartition,
     totals: ReplayedTotals,
     met: &'w mut u64,
+    /// The last message that was applied, or passed over since it is no batch.
+    applied_to: u64,
     pace: LoadPace,
     /// When the partition has been silent for so long that it is to be told.
     silence: Instant,
@@ -162,6 +191,7 @@ impl Steps for ReplaySteps<'_> {
                 let ReplayedOutcomes { counted, late, duplicate } = self.totals.take(enriched).await?;
                 self.shared.events.fetch_add(counted + late + duplicate, Ordering::Relaxed);
             }
+            self.applied_to = self.applied_to.max(delivery.sequence);
             applied.push(delivery);
         }
         (self.silence, self.is_silence_told) = (Instant::now() + self.shared.idle_after, false);
@@ -170,6 +200,7 @@ impl Steps for ReplaySteps<'_> {
 
     async fn checkpoint(&mut self) -> Result<Checkpoint<(), StageFailure>, StageFailure> {
         let begun = Instant::now();
+        self.place.check(&self.shared.bus, self.partition).await?;
         self.totals.checkpoint().await?;
         self.enriched.checkpoint().await?;
         self.pace.done(begun);
@@ -177,7 +208,8 @@ impl Steps for ReplaySteps<'_> {
     }
 
     fn landed(&mut self, (): ()) -> Result<(), StageFailure> {
-        self.shared.stored(self.partition, self.totals.floor());
+        self.shared.stored(self.partition, self.totals.floor().max(self.applied_to));
+        self.shared.goes_on(self.partition);
         Ok(())
     }
 

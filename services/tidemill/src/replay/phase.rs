@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     error::ReplayError,
     partition::{ReplayShared, ReplayWork},
+    place::PlaceStanding,
 };
 
 /// How often it is looked how far it is, and what is wanted.
@@ -119,10 +120,10 @@ impl ReplayRun<'_> {
         ended
     }
 
-    /// What comes next must be in the log.
+    /// What comes next must be in the log, unless a lake has it.
     async fn check_log(&self, read_to: u64) -> Result<(), ReplayError> {
         let (first, _) = self.shared.bus.extent(StreamName::Raw).await?;
-        match first > read_to + 1 {
+        match first > read_to + 1 && self.shared.bronze.is_none() {
             true => Err(ReplayError::LogForgotten { wanted: read_to + 1, first }),
             false => Ok(()),
         }
@@ -147,13 +148,25 @@ impl ReplayRun<'_> {
         let record = self.store.record().await?;
         let record = record.ok_or_else(|| ReplayError::Unknown { name: self.shared.name.clone() })?;
         self.shared.rate.set(record.rate);
-        let (_, end) = self.shared.bus.extent(StreamName::Raw).await?;
-        let mut has_caught_up = self.has_reached(heads);
-        if has_caught_up {
-            // Those that were known: there may be more.
-            *heads = self.heads(partitions).await?;
-            has_caught_up = self.has_reached(heads);
+        let (first, end) = self.shared.bus.extent(StreamName::Raw).await?;
+        for (partition, head) in heads.iter_mut() {
+            let standing = self.standing(*partition);
+            if standing.covered >= *head {
+                // That is the one that was known: there may be more.
+                *head = self.shared.bus.tail(StreamName::Raw, &topology::raw(*partition)).await?;
+            }
+            let Some(place) = self.shared.places.get(partition) else { continue };
+            if place.get().is_overtaken(first) {
+                place.overtake();
+            } else if standing.is_at(*head) {
+                place.is_at_end(end);
+                self.shared.goes_on(*partition);
+            }
         }
+        let has_caught_up = heads.iter().all(|(partition, head)| {
+            let standing = self.standing(*partition);
+            standing.is_at(*head) && !standing.place.is_overtaken(first)
+        });
         let all = partitions.len() == self.shared.bus.partitions().all().count();
         if has_caught_up && all {
             progress.read_to = progress.read_to.max(end);
@@ -161,10 +174,10 @@ impl ReplayRun<'_> {
         }
         self.note(progress).await?;
         let behind = record.inputs.behind;
-        let reached = self.shared.reached.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let of = |partition: &Partition, head: &u64| {
-            let at = reached.get(partition).copied().unwrap_or_default();
-            (at.min(*head).saturating_sub(behind), head.saturating_sub(behind))
+            // What the log has forgotten is before its first.
+            let head = (*head).max(first.saturating_sub(1));
+            (self.standing(*partition).covered.min(head).saturating_sub(behind), head.saturating_sub(behind))
         };
         let sums = heads.iter().map(|(partition, head)| of(partition, head));
         let (done, all) = sums.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
@@ -174,22 +187,39 @@ impl ReplayRun<'_> {
         Ok((ReplayTold { done, of: all, events, has_caught_up, is_paused: false, trouble }, record.wanted))
     }
 
-    fn has_reached(&self, heads: &BTreeMap<Partition, u64>) -> bool {
-        let reached = self.shared.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        heads.iter().all(|(partition, head)| reached.get(partition).is_some_and(|at| at >= head))
+    /// How far a partition is, in its stores and where it reads.
+    fn standing(&self, partition: Partition) -> PartitionStanding {
+        let reached = self.shared.reached.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied();
+        let place = self.shared.places.get(&partition).map(|place| place.get()).unwrap_or_default();
+        PartitionStanding { covered: place.covered(reached.unwrap_or_default()), place }
     }
 
     /// Writes down how far it is.
     async fn note(&self, progress: &mut GenerationProgress) -> Result<(), StageFailure> {
         progress.reached = self.shared.reached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        progress.whole_to = progress.reached.keys().map(|of| (*of, self.standing(*of).covered)).collect();
         if progress.reached.len() == self.shared.bus.partitions().all().count() {
-            let least = progress.reached.values().min().copied().unwrap_or_default();
+            let least = progress.whole_to.values().min().copied().unwrap_or_default();
             progress.read_to = progress.read_to.max(least);
         }
         progress.at = Some(self.context.clock.now());
         progress.events = self.shared.events.load(Ordering::Relaxed);
         progress.millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.store.tell_progress(progress).await
+    }
+}
+
+/// How far a partition is.
+struct PartitionStanding {
+    /// Up to there nothing is missing in its stores.
+    covered: u64,
+    place: PlaceStanding,
+}
+
+impl PartitionStanding {
+    /// Whether it has all that the log has of it, whose last batch is `head`.
+    const fn is_at(&self, head: u64) -> bool {
+        self.place.is_in_log && self.covered >= head
     }
 }
 

@@ -12,6 +12,7 @@ use tidemill_events::{DefinitionText, GenerationInputs, RawBatch, ReferenceMode,
 use tidemill_service::StartError;
 
 use super::{
+    bronze::{BronzeReader, BronzeStart},
     error::ReplayError,
     planned::{PlanComparison, PlannedMetric, PlannedRule},
     settings::ReplaySettings,
@@ -25,7 +26,8 @@ const A_SECOND: u64 = 150_000;
 /// Where a replay begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayStart {
-    /// With the first batch that the log has.
+    /// With the first batch that the log has; where a lake is named, with the first one behind which nothing is
+    /// missing in bronze and in the log.
     First,
     /// With this sequence of `RAW`.
     Sequence(u64),
@@ -63,6 +65,8 @@ pub struct ReplayPlan {
     pub batches: u64,
     /// Events in them, about.
     pub events: u64,
+    /// Those of them that the log has forgotten, and a lake tells.
+    pub bronze: PlannedBronze,
     /// Seconds that it takes, about.
     pub seconds: u64,
     /// What becomes of each metric.
@@ -79,16 +83,28 @@ pub struct ReplayPlan {
     pub(super) begins_at: Timestamp,
 }
 
+/// What of a replay comes from bronze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct PlannedBronze {
+    /// Batches.
+    pub batches: u64,
+    /// Events in them, all counted.
+    pub events: u64,
+}
+
+/// Where a replay reads.
+pub(super) type ReplayLog<'l> = (&'l Bus, Option<&'l BronzeReader>);
+
 impl ReplayPlan {
     /// Makes a plan.
     pub(super) async fn make(
-        bus: &Bus,
+        (bus, bronze): ReplayLog<'_>,
         settings: &ReplaySettings,
         request: &ReplayRequest<'_>,
         rate: u64,
     ) -> Result<Self, ReplayError> {
         let log = bus.extent(StreamName::Raw).await?;
-        let (behind, begins_at) = start(bus, log, request.from).await?;
+        let begins = start((bus, bronze), log, request.from).await?;
         let live_folder = settings.aggregation.definitions.metrics.as_deref();
         let texts = Metrics::files(request.definitions.or(live_folder)).map_err(StartError::new)?;
         let mut rules = rule_files(settings.alert.as_ref(), request.rules).map_err(StartError::new)?;
@@ -100,38 +116,37 @@ impl ReplayPlan {
         let inputs = GenerationInputs {
             begun_at: request.now,
             release: env!("CARGO_PKG_VERSION").into(),
-            behind,
+            behind: begins.behind,
             reference: request.reference,
             definitions: definition_texts(texts),
         };
-        let begins = PlannedStart { log, begins_at };
         Self::of(bus, settings, (request.name.clone(), inputs, definition_texts(rules)), begins, rate).await
     }
 
     /// What a generation that was begun is counted by.
     pub(super) async fn of_record(
-        bus: &Bus,
+        (bus, bronze): ReplayLog<'_>,
         settings: &ReplaySettings,
         record: &GenerationRecord,
         from: ReplayStart,
     ) -> Result<Self, ReplayError> {
         let log = bus.extent(StreamName::Raw).await?;
-        let (behind, begins_at) = start(bus, log, from).await?;
+        let begins = start((bus, bronze), log, from).await?;
         let own = (!record.rules.is_empty()).then(|| record.rules.clone());
         let live = || rule_files(settings.alert.as_ref(), None).map(definition_texts);
         let rules = own.map_or_else(live, Ok).map_err(StartError::new)?;
-        let inputs = GenerationInputs { behind, ..record.inputs.clone() };
-        Self::of(bus, settings, (record.name.clone(), inputs, rules), PlannedStart { log, begins_at }, 0).await
+        let inputs = GenerationInputs { behind: begins.behind, ..record.inputs.clone() };
+        Self::of(bus, settings, (record.name.clone(), inputs, rules), begins, 0).await
     }
 
     async fn of(
         bus: &Bus,
         settings: &ReplaySettings,
         (generation, inputs, rule_files): (GenerationName, GenerationInputs, Vec<DefinitionText>),
-        PlannedStart { log, begins_at }: PlannedStart,
+        PlannedStart { log, behind, begins_at, bronze }: PlannedStart,
         rate: u64,
     ) -> Result<Self, ReplayError> {
-        let (behind, alert) = (inputs.behind, settings.alert.as_ref());
+        let alert = settings.alert.as_ref();
         let metrics = Metrics::of_files(&file_texts(&inputs.definitions)).map_err(StartError::new)?;
         let live = Metrics::load(settings.aggregation.definitions.metrics.as_deref()).map_err(StartError::new)?;
         let rules = rules_of(&file_texts(&rule_files), alert, &metrics).map_err(StartError::new)?;
@@ -140,14 +155,16 @@ impl ReplayPlan {
         let (live_rules, rules) = (live_rules.names(), rules.names());
         let (live, new) = ((&live, &live_rules[..]), (&metrics, &rules[..]));
         let compared = PlanComparison { live, new, reference: inputs.reference, behind };
-        let events = events(bus, behind.max(log.0 - 1), log.1).await?;
+        let in_log = behind.max(log.0 - 1);
+        let events = bronze.events + events(bus, in_log, log.1).await?;
         let a_second = if rate == 0 { A_SECOND } else { rate.min(A_SECOND) };
         Ok(Self {
             generation,
             log,
             behind,
-            batches: log.1.saturating_sub(behind.max(log.0 - 1)),
+            batches: bronze.batches + log.1.saturating_sub(in_log),
             events,
+            bronze,
             seconds: events.div_ceil(a_second),
             metrics: compared.metrics(),
             rules: compared.rules(),
@@ -158,11 +175,15 @@ impl ReplayPlan {
     }
 }
 
-/// Where a planned replay begins: the log as it is, and when the last batch that is not
-/// counted came in.
+/// Where a planned replay begins.
 struct PlannedStart {
+    /// The log as it is.
     log: (u64, u64),
+    /// Batches up to this one are not counted.
+    behind: u64,
+    /// When the last batch that is not counted came in, or the first that is.
     begins_at: Timestamp,
+    bronze: PlannedBronze,
 }
 
 fn definition_texts(files: Vec<(String, String)>) -> Vec<DefinitionText> {
@@ -174,26 +195,51 @@ pub(super) fn file_texts(files: &[DefinitionText]) -> Vec<(String, String)> {
     files.iter().map(|of| (of.file.clone(), of.text.clone())).collect()
 }
 
-/// The batch behind which a replay begins, and when that came in.
-async fn start(bus: &Bus, log: (u64, u64), from: ReplayStart) -> Result<(u64, Timestamp), ReplayError> {
+/// Where a replay begins: in the log, or before it where a lake was named.
+async fn start((bus, bronze): ReplayLog<'_>, log: (u64, u64), from: ReplayStart) -> Result<PlannedStart, ReplayError> {
     let (first, last) = log;
-    let behind = match from {
-        ReplayStart::First => first - 1,
-        ReplayStart::Sequence(wanted) if wanted < first => return Err(ReplayError::LogForgotten { wanted, first }),
-        ReplayStart::Sequence(wanted) => wanted - 1,
+    // What the log does not have, by its first sequence or by a time.
+    let before = match from {
+        ReplayStart::First if first > 1 && bronze.is_some() => Some((1, BronzeStart::Sequence(1))),
+        ReplayStart::First => None,
+        ReplayStart::Sequence(wanted) => (wanted < first).then_some((wanted, BronzeStart::Sequence(wanted))),
         ReplayStart::Time(time) => {
-            let found = first_at(bus, first, last, time).await?;
-            if found == first && first > 1 && taken_in(bus, first, last).await?.is_some_and(|at| time < at) {
-                return Err(ReplayError::LogForgotten { wanted: first - 1, first });
-            }
-            found - 1
+            let first_at = taken_in(bus, first, last).await?;
+            let is_before = first > 1 && first_at.map_or(bronze.is_some(), |at| time < at);
+            is_before.then_some((first - 1, BronzeStart::Time(time)))
         }
     };
-    let at = match taken_in(bus, behind.max(1), last).await? {
-        Some(at) => at,
-        None => Timestamp::EPOCH,
+    if let Some((wanted, start)) = before {
+        let bronze = bronze.ok_or(ReplayError::LogForgotten { wanted, first })?;
+        return before_log(bronze, log, start, from == ReplayStart::First).await;
+    }
+    let behind = match from {
+        ReplayStart::First => first - 1,
+        ReplayStart::Sequence(wanted) => wanted - 1,
+        ReplayStart::Time(time) => first_at(bus, first, last, time).await? - 1,
     };
-    Ok((behind, at))
+    let begins_at = taken_in(bus, behind.max(1), last).await?.unwrap_or(Timestamp::EPOCH);
+    Ok(PlannedStart { log, behind, begins_at, bronze: PlannedBronze::default() })
+}
+
+/// A start that the log has forgotten. `is_any` takes the first one behind which nothing is missing.
+async fn before_log(
+    bronze: &BronzeReader,
+    log: (u64, u64),
+    start: BronzeStart,
+    is_any: bool,
+) -> Result<PlannedStart, ReplayError> {
+    let mut told = bronze.log(start, log.0).await?;
+    // The last part comes first. What may still come is waited for.
+    if let Some(lost) = told.missing.iter().find(|missing| !missing.pending).copied() {
+        if !is_any {
+            return Err(ReplayError::BronzeGap { from: lost.from, to: lost.to });
+        }
+        told = bronze.log(BronzeStart::Sequence(lost.to + 1), log.0).await?;
+    }
+    let bronze = PlannedBronze { batches: told.batches, events: told.events };
+    let begins_at = told.begins_at.unwrap_or(Timestamp::EPOCH);
+    Ok(PlannedStart { log, behind: told.first.saturating_sub(1), begins_at, bronze })
 }
 
 /// When the first batch at or behind a sequence was taken in.

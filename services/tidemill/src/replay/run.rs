@@ -2,6 +2,7 @@
 //! as long as the generation is wanted.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
@@ -18,9 +19,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    bronze::BronzeReader,
     error::ReplayError,
     partition::ReplayShared,
     phase::{LOOK, ReplayEnd, ReplayRun, ReplayTold, ReplayUntil},
+    place::LogPlace,
     plan::{ReplayPlan, ReplayRequest},
     rate::RateLimit,
     settings::ReplaySettings,
@@ -35,6 +38,7 @@ pub struct Replay {
     settings: ReplaySettings,
     store: GenerationStore,
     bus: Bus,
+    bronze: Option<Arc<BronzeReader>>,
     context: Context,
 }
 
@@ -82,7 +86,8 @@ impl Replay {
         bus.ensure_topology().await?;
         let parts = parts(&settings.stores, &name).await?;
         let store = GenerationStore::open(&parts.aggregation, &context).await?;
-        Ok(Self { name, settings, store, bus, context })
+        let bronze = settings.lake.clone().map(|lake| Arc::new(BronzeReader::new(lake)));
+        Ok(Self { name, settings, store, bus, bronze, context })
     }
 
     /// What it would do.
@@ -90,7 +95,7 @@ impl Replay {
     /// # Errors
     /// The log has no such beginning, or a definition is wrong.
     pub async fn plan(&self, request: &ReplayRequest<'_>, rate: u64) -> Result<ReplayPlan, ReplayError> {
-        ReplayPlan::make(&self.bus, &self.settings, request, rate).await
+        ReplayPlan::make((&self.bus, self.bronze.as_deref()), &self.settings, request, rate).await
     }
 
     /// The generation, if it was begun.
@@ -175,7 +180,19 @@ impl Replay {
     async fn shared(&self, record: &GenerationRecord) -> Result<ReplayShared, ReplayError> {
         let parts = parts(&self.settings.stores, &self.name).await?;
         let (live, bus) = (&self.settings.aggregation, self.bus.clone());
+        let GenerationProgress { reached, whole_to, .. } = &record.progress;
+        let known = whole_to.iter().filter_map(|(of, whole_to)| Some((*of, (*whole_to, *reached.get(of)?))));
+        let known: BTreeMap<Partition, (u64, u64)> = known.collect();
+        let place = |partition: Partition| {
+            let place = LogPlace::default();
+            let (whole_to, stored) = known.get(&partition).copied().unwrap_or_default();
+            place.begin(stored, whole_to);
+            (partition, Arc::new(place))
+        };
         Ok(ReplayShared {
+            bronze: self.bronze.clone(),
+            places: bus.partitions().all().map(place).collect(),
+            known,
             name: self.name.clone(),
             enrichment: self.enrichment(&parts, Some(record)).await?,
             aggregation: ReplayedAggregation::new(live, &self.store, record, bus.clone(), &self.context)?,

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use tidemill_service::{StartError, config};
 
+use crate::client::LakeClient;
+
 /// What a replay knows of the live services, and where it keeps its own.
 #[derive(Debug, Clone)]
 pub struct ReplaySettings {
@@ -17,6 +19,8 @@ pub struct ReplaySettings {
     /// Where the stores of generations are: a folder of SQLite files, or a PostgreSQL
     /// database with a schema for each.
     pub stores: tidemill_store::Config,
+    /// The lake that has what the log has forgotten, where one was named.
+    pub lake: Option<LakeClient>,
 }
 
 /// Connections to PostgreSQL at most.
@@ -40,6 +44,7 @@ impl ReplaySettings {
             aggregation: config::parse_with(&read(aggregation)?, variables("AGGREGATION")).map_err(StartError::new)?,
             alert: alert.map(parse_alert).transpose()?,
             stores: stores_at(stores),
+            lake: None,
         })
     }
 }

@@ -35,6 +35,7 @@ fn of(settings: &Settings, data: &Path) -> Result<ReplaySettings, StartError> {
         aggregation: settings.aggregation()?,
         alert: Some(settings.alert()?),
         stores: generation_stores(data)?,
+        lake: None,
     })
 }
 

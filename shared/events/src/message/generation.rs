@@ -27,8 +27,8 @@ pub struct GenerationUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BatchView")]
     pub view: Option<BatchView>,
-    /// The totals, with the versions of their definitions. There are no books in it: those
-    /// are of the log, and the live aggregation keeps them.
+    /// The totals, with the versions of their definitions. Its books tell what became of events in the
+    /// generation, and so which were late for it alone; those of the suite are the live aggregation's.
     pub update: MetricsUpdate,
 }
 

@@ -40,13 +40,16 @@ impl RawBatch {
     pub fn count(&self) -> u32 {
         self.sources.values().fold(0, |sum: u32, count| sum.saturating_add(*count))
     }
-}
 
-impl Message for RawBatch {
-    const STREAM: StreamName = StreamName::Raw;
-    const VERSION: u32 = 1;
+    /// The message for readers in the same process: its body is not compressed.
+    ///
+    /// # Errors
+    /// A source's name cannot be written.
+    pub fn encode_here(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(self.encode_head()?.plain_body(NDJSON, self.lines.clone()))
+    }
 
-    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+    fn encode_head(&self) -> Result<Encoded, serde_json::Error> {
         Ok(Encoded::new(topology::raw(self.partition), format!("raw-{}", self.batch_id))
             .header(name::VERSION, Self::VERSION)
             .header(name::PARTITION, self.partition)
@@ -55,8 +58,16 @@ impl Message for RawBatch {
             .header(name::INGESTED_AT, self.ingested_at.millis())
             .header(name::BATCH_ID, self.batch_id)
             .header_opt(name::REDRIVEN, (!self.redriven.is_empty()).then(|| sequences(&self.redriven)))
-            .header_opt(name::TRACEPARENT, self.trace)
-            .body(NDJSON, self.lines.clone()))
+            .header_opt(name::TRACEPARENT, self.trace))
+    }
+}
+
+impl Message for RawBatch {
+    const STREAM: StreamName = StreamName::Raw;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        Ok(self.encode_head()?.body(NDJSON, self.lines.clone()))
     }
 
     /// Reads a batch; with a headers-only consumer `lines` is empty.

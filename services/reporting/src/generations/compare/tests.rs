@@ -57,8 +57,32 @@ fn a_cell_is_equal_changed_on_one_side_alone_or_open() {
 }
 
 #[test]
+fn a_cell_leads_to_its_events_where_the_live_definition_has_it() {
+    let at = BTreeMap::from([(Partition::new(0), 10)]);
+    let window = WindowSides {
+        start: Timestamp::EPOCH,
+        live: [(key(1, 0), cell(9, 5))].into(),
+        generation: [(key(1, 0), cell(9, 7))].into(),
+    };
+    let link = |live: &Metric, generation: &Metric| {
+        let mut comparison = Comparison::new(Some(live), generation, &at, 9);
+        comparison.compare(&window).expect("one shape");
+        comparison.finish().cells.remove(0).lineage.map(|link| json!(link))
+    };
+    let by_region = Metric { dimensions: vec!["region".into()], ..sales() };
+    let told = link(&by_region, &by_region).expect("a link");
+    assert_eq!(told["path"], "/v1/lineage/sales_metrics?window=1970-01-01T00%3A00%3A00Z&dimension.region=1");
+    assert_eq!(told["command"], "tidemill lineage sales_metrics --window 1970-01-01T00:00:00Z --dimension region=1");
+    let by_more = Metric { dimensions: vec!["region".into(), "country".into()], ..sales() };
+    assert_eq!(link(&by_more, &by_region), None, "a lake counts by the live definition");
+    let of_hours =
+        Metric { window: crate::catalogue::WindowShape { seconds: 3600, ..sales().window }, ..by_region.clone() };
+    assert_eq!(link(&of_hours, &by_region), None, "its windows are others");
+}
+
+#[test]
 fn a_reason_is_named_where_one_is_known() {
-    use DifferenceReason::{Code, Definition, ReferenceData, Uncounted, Unknown};
+    use DifferenceReason::{Code, Definition, LateEvent, ReferenceData, Uncounted, Unknown};
     let inputs = |reference| GenerationInputs {
         begun_at: Timestamp::EPOCH,
         release: "1.0.0".into(),
@@ -68,9 +92,11 @@ fn a_reason_is_named_where_one_is_known() {
     };
     let of = DifferenceReason::of;
     let (as_of, now) = (inputs(ReferenceMode::AsOf), inputs(ReferenceMode::Now { at: Timestamp::EPOCH }));
-    assert_eq!(of(false, true, &as_of, "1.0.0"), [Unknown], "and no guess");
-    assert_eq!(of(false, true, &as_of, "1.1.0"), [Code]);
-    assert_eq!(of(true, false, &now, "1.1.0"), [Definition, ReferenceData, Uncounted, Code]);
+    let (alike, late) = (LateDifference::default(), LateDifference { only_live: 0, only_generation: 1 });
+    assert_eq!(of(false, true, alike, &as_of, "1.0.0"), [Unknown], "and no guess");
+    assert_eq!(of(false, true, alike, &as_of, "1.1.0"), [Code]);
+    assert_eq!(of(false, true, late, &as_of, "1.0.0"), [LateEvent]);
+    assert_eq!(of(true, false, late, &now, "1.1.0"), [Definition, ReferenceData, LateEvent, Uncounted, Code]);
 }
 
 proptest! {

@@ -89,6 +89,8 @@ async fn retired(connection: &mut AnyConnection, order: &GenerationOrder) -> Res
     }
     let sql = "UPDATE generations SET retired_at = $1 WHERE name = $2 AND retired_at IS NULL";
     let query = sqlx::query(sql).bind(order.at.millis()).bind(order.generation.clone());
+    let outcomes = sqlx::query("DELETE FROM generation_outcomes WHERE generation = $1").bind(order.generation.clone());
+    outcomes.execute(&mut *connection).await?;
     if query.execute(&mut *connection).await?.rows_affected() > 0 {
         let nothing = String::new;
         let change = ServedChange { metric: nothing(), before: nothing(), after: nothing() };

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use tidemill_domain::Partition;
-use tidemill_events::{DefinitionText, GenerationInputs, GenerationUpdate, MetricsUpdate, ReferenceMode};
+use tidemill_events::{DefinitionText, GenerationInputs, GenerationUpdate, MetricsUpdate, ReferenceMode, SourceBooks};
 use tidemill_store::Error;
 
 use super::super::{
@@ -9,13 +9,15 @@ use super::super::{
     testing::{checks, fold, to},
 };
 use crate::{
-    generations::{GenerationAct, GenerationOrder, GenerationsFold, ServedChange},
+    books::HOUR,
+    generations::{GenerationAct, GenerationOrder, GenerationsFold, LateDifference, ServedChange},
     testing::{SALES, at, sales, update},
     unit::StreamUnit,
 };
 
 checks![
     totals_of_a_generation_stand_beside_the_live_ones,
+    what_was_late_for_one_side_alone_is_counted,
     pointers_move_together_and_back,
     one_generation_may_follow_another,
     a_retired_generation_is_forgotten_and_passed_over,
@@ -110,6 +112,33 @@ async fn totals_of_a_generation_stand_beside_the_live_ones(store: &Store) {
     assert_eq!(beyond, 2, "those of partition 1 at 9");
     let progress = store.generation_progress("v2").await.expect("progress");
     assert_eq!(progress[&Partition::new(1)].raw_seq, 6);
+}
+
+async fn what_was_late_for_one_side_alone_is_counted(store: &Store) {
+    let late = async |store: &Store| {
+        let LateDifference { only_live, only_generation } = store.late_difference("v2").await.expect("answers");
+        (only_live, only_generation)
+    };
+    let told = |partition: u16, raw_seq: u64, hour: i64, [counted, late, duplicate]: [u64; 3]| {
+        let books = SourceBooks { source: "shop".into(), hour: at(hour * HOUR), counted, late, duplicate, repeated: 0 };
+        MetricsUpdate { books: vec![books], ..update(partition, raw_seq) }
+    };
+    assert_eq!(late(store).await, (0, 0), "nothing is known of it");
+    fold(store, &[told(0, 3, 1, [5, 3, 1]), told(1, 4, 1, [5, 0, 0]), told(0, 9, 2, [7, 2, 0])]).await;
+    fold_of(store, "v2", &[told(0, 3, 1, [8, 0, 1]), told(1, 4, 1, [3, 2, 0])]).await;
+    // Of another generation, nothing is meant.
+    fold_of(store, "v3", &[told(0, 9, 2, [9, 0, 0])]).await;
+    assert_eq!(late(store).await, (3, 2));
+    // It has met a part of the hour: what is late in it says nothing yet.
+    fold_of(store, "v2", &[told(0, 5, 2, [4, 0, 0])]).await;
+    assert_eq!(late(store).await, (3, 2));
+    fold_of(store, "v2", &[told(0, 9, 2, [9, 0, 0])]).await;
+    assert_eq!(late(store).await, (5, 2));
+    // What is told again from an earlier place stays out.
+    fold_of(store, "v2", &[told(0, 5, 2, [4, 0, 0])]).await;
+    assert_eq!(late(store).await, (5, 2));
+    assert_eq!(store.retire(&order(GenerationAct::Retire, "v2")).await.expect("answers"), Retired::Done);
+    assert_eq!(late(store).await, (0, 0), "it goes with the generation");
 }
 
 async fn pointers_move_together_and_back(store: &Store) {

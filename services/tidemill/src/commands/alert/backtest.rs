@@ -13,8 +13,8 @@ use crate::{
     failure::whole,
     progress,
     replay::{
-        Backtest, BacktestFound, BacktestTold, PlannedChange, PlannedRule, ReplayPlan, ReplayRequest, ReplayStart,
-        generation,
+        Backtest, BacktestFound, BacktestTold, PlannedChange, PlannedRule, ReplayPlan, ReplayRequest, ReplaySettings,
+        ReplayStart, generation,
     },
     table::{self, plain},
 };
@@ -37,7 +37,7 @@ pub(super) async fn backtest(arguments: BacktestArguments) -> ExitCode {
 
 /// Whether the rules raise the alerts that were raised.
 async fn tried(arguments: &BacktestArguments) -> Result<bool, Box<dyn Error>> {
-    let settings = arguments.suite.settings()?;
+    let settings = ReplaySettings { lake: arguments.lake.client(), ..arguments.suite.settings()? };
     let (stores, lead) = (settings.stores.clone(), settings.enrichment.reference.lead_seconds);
     let backtest = Backtest::open(settings).await?;
     let now = SystemClock.now();

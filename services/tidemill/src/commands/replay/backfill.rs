@@ -18,7 +18,7 @@ use crate::{
     client::LakeClient,
     commands::ended::Ended,
     progress,
-    replay::{Replay, ReplayPlan, ReplayRequest, ReplayStart, ReplayUntil},
+    replay::{Replay, ReplayPlan, ReplayRequest, ReplaySettings, ReplayStart, ReplayUntil},
     table::{self, plain},
 };
 
@@ -49,7 +49,7 @@ impl ServedMetricTold {
 }
 
 pub(super) async fn backfill(arguments: ReplayBackfill) -> Ended {
-    let settings = arguments.place.suite.settings()?;
+    let settings = ReplaySettings { lake: arguments.lake.client(), ..arguments.place.suite.settings()? };
     let client = LakeClient::new(arguments.reporting_url.clone(), arguments.key.clone());
     let files = Metrics::files(settings.aggregation.definitions.metrics.as_deref())?;
     let replay = Replay::open(settings, arguments.place.name.clone()).await?;

@@ -25,7 +25,16 @@ const NOT_COMPARED: u8 = 2;
 struct DifferencesTold {
     equal: bool,
     at: BTreeMap<String, u64>,
+    #[serde(default)]
+    late: LateTold,
     metrics: Vec<MetricTold>,
+}
+
+/// Events that were late for one side alone.
+#[derive(Default, Deserialize)]
+struct LateTold {
+    only_live: u64,
+    only_generation: u64,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +61,13 @@ struct CellTold {
     live: BTreeMap<String, Value>,
     generation: BTreeMap<String, Value>,
     difference: BTreeMap<String, Value>,
+    lineage: Option<EventsTold>,
+}
+
+/// Where the events of a cell are.
+#[derive(Deserialize)]
+struct EventsTold {
+    command: String,
 }
 
 pub(super) async fn differences(arguments: ReplayDiff) -> ExitCode {
@@ -117,24 +133,21 @@ fn show(told: &DifferencesTold) {
     if !cells.is_empty() {
         say!("");
         table::print(["metric", "window", "dimensions", "live", "here", "more by"], [false; 6], &cells);
-        if let Some((of, cell)) = told.metrics.iter().find_map(|of| Some((of, of.cells.first()?))) {
-            say!("its events, where a lake is: {}", lineage(&of.metric, cell));
+        let cells = told.metrics.iter().flat_map(|of| &of.cells);
+        if let Some(EventsTold { command }) = cells.filter_map(|cell| cell.lineage.as_ref()).next() {
+            say!("its events, where a lake is: {}", plain(command, 5 * SHOWN));
         }
+    }
+    let LateTold { only_live, only_generation } = told.late;
+    if only_live + only_generation > 0 {
+        say!("late events: {only_live} for the live totals alone, {only_generation} for the generation alone");
     }
     let at: Vec<String> = told.at.iter().map(|(partition, sequence)| format!("{partition}: {sequence}")).collect();
     tell!("compared at the sequences of RAW, by partition: {}", at.join(", "));
 }
 
-/// The command that shows the events behind a cell. A lake counts by the live definition.
-fn lineage(metric: &str, cell: &CellTold) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let of = |(name, value): (&String, &String)| format!(" --dimension {}", quoted(&format!("{name}={value}")));
-    let dimensions: String = cell.dimensions.iter().map(of).collect();
-    plain(&format!("tidemill lineage {metric} --window {}{dimensions}", cell.start), 5 * SHOWN)
-}
-
 fn shown(metric: &str, cell: &CellTold) -> [String; 6] {
-    let CellTold { start, dimensions, kind, live, generation, difference } = cell;
+    let CellTold { start, dimensions, kind, live, generation, difference, lineage: _ } = cell;
     let dimensions: Vec<_> = dimensions.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let more: Vec<_> = difference.iter().map(|(name, by)| format!("{name} {}", bare(by))).collect();
     let changed = |values: &BTreeMap<String, Value>| {
@@ -153,23 +166,4 @@ fn shown(metric: &str, cell: &CellTold) -> [String; 6] {
 /// A value without quotation marks.
 fn bare(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_behind_a_cell_is_one_for_a_shell() {
-        let cell = CellTold {
-            start: "2026-03-01T00:00:00Z".into(),
-            dimensions: BTreeMap::from([("country".into(), "Cote d'Or".into())]),
-            kind: "changed".into(),
-            live: BTreeMap::new(),
-            generation: BTreeMap::new(),
-            difference: BTreeMap::new(),
-        };
-        let want = r"tidemill lineage daily_sales --window 2026-03-01T00:00:00Z --dimension 'country=Cote d'\''Or'";
-        assert_eq!(lineage("daily_sales", &cell), want);
-    }
 }

@@ -24,7 +24,7 @@ use crate::{
 const NAME: usize = 60;
 
 pub(super) async fn start(arguments: ReplayStartArguments) -> Ended {
-    let settings = arguments.place.suite.settings()?;
+    let settings = ReplaySettings { lake: arguments.lake.client(), ..arguments.place.suite.settings()? };
     let name = arguments.place.name.clone();
     let request = request(&arguments, &settings);
     let replay = Replay::open(settings, name.clone()).await?;
@@ -148,10 +148,15 @@ fn show(plan: &ReplayPlan, json: bool) {
         say!("{}", serde_json::to_string(plan).unwrap_or_default());
         return;
     }
-    let ReplayPlan { generation, log, behind, batches, events, seconds, metrics, rules, .. } = plan;
+    let ReplayPlan { generation, log, behind, batches, events, bronze, seconds, metrics, rules, .. } = plan;
     say!("generation  {generation}");
     say!("log         sequences {} to {} of RAW; counted from {}", log.0, log.1, behind + 1);
     say!("events      about {events}, in {batches} batches");
+    if bronze.batches > 0 {
+        let in_log = (events - bronze.events, batches - bronze.batches);
+        say!("  of bronze {}, in {} batches, which the log has forgotten", bronze.events, bronze.batches);
+        say!("  of RAW    about {}, in {} batches", in_log.0, in_log.1);
+    }
     say!("time        about {}", length(*seconds));
     say!("");
     let row = |of: &PlannedMetric| [plain(&of.metric, NAME), because(&of.because)];
