@@ -66,7 +66,7 @@ impl Work for LakeUnitWork {
 }
 
 impl LakeUnitWork {
-    async fn read<R: task::UnitRecipe, S: Source>(
+    async fn read<R: task::UnitRecipe, S: Source<Error = tidemill_bus::Error>>(
         &self,
         open: impl Future<Output = Result<(R, S), Error>>,
         progress: &mut Progressing<'_>,

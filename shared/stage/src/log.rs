@@ -129,7 +129,7 @@ pub struct OfLog<S> {
     held: Vec<Delivery>,
 }
 
-impl<S: Source> OfLog<S> {
+impl<S: Source<Error = BusError>> OfLog<S> {
     /// Compares the log with the place up to which everything is done, and opens the
     /// reader.
     pub async fn open(
@@ -150,7 +150,9 @@ impl<S: Source> OfLog<S> {
     }
 }
 
-impl<S: Source> Source for OfLog<S> {
+impl<S: Source<Error = BusError>> Source for OfLog<S> {
+    type Error = BusError;
+
     async fn next_chunk(&mut self, most: usize) -> Result<Vec<Delivery>, BusError> {
         while self.held.is_empty() {
             if self.look_at <= Instant::now() {

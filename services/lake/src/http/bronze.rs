@@ -140,7 +140,7 @@ struct MissingBatches {
 }
 
 /// How far readers and the log are.
-struct LogStanding {
+struct BronzeStanding {
     /// The first sequence that the log has.
     first: u64,
     /// Partitions of which nothing waits to be written.
@@ -148,7 +148,7 @@ struct LogStanding {
     partitions: Vec<Partition>,
 }
 
-impl LogStanding {
+impl BronzeStanding {
     /// To be looked at before the table: what is acknowledged is in it.
     async fn look(bus: &Bus) -> Result<Self, Error> {
         let (first, _) = bus.extent(StreamName::Raw).await?;
@@ -196,7 +196,7 @@ pub(super) async fn batches(
     if !(1..=SEQUENCES.1).contains(&sequences) {
         return Err(BronzeRequestError::wrong("/sequences", format!("must be between 1 and {}", SEQUENCES.1)));
     }
-    let standing = LogStanding::look(&api.bus).await?;
+    let standing = BronzeStanding::look(&api.bus).await?;
     if !standing.partitions.contains(&partition) {
         return Err(BronzeRequestError::wrong("/partition", "the log has no such partition"));
     }
@@ -249,7 +249,7 @@ pub(super) async fn log(
     if !(1..=i64::MAX.cast_unsigned()).contains(&before) {
         return Err(BronzeRequestError::wrong("/before", "must be a sequence"));
     }
-    let standing = LogStanding::look(&api.bus).await?;
+    let standing = BronzeStanding::look(&api.bus).await?;
     let extent = api.engine.bronze_extent(standing.partitions.clone(), from, before).await;
     let BronzeExtent { first, begins_at, batches, events, missing, written } = extent.map_err(SqlRequestError::from)?;
     // A part of which the last one is lost has nothing that may still come.
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn what_may_still_be_written_is_not_lost() {
         let [a, b] = [0, 1].map(Partition::new);
-        let standing = |first, idle: &[Partition]| LogStanding {
+        let standing = |first, idle: &[Partition]| BronzeStanding {
             first,
             idle: idle.iter().copied().collect(),
             partitions: vec![a, b],

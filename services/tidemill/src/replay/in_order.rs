@@ -11,7 +11,7 @@ use tidemill_stage::{Source as _, StageFailure};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{bronze::BronzeReader, place::LogPlace, source::ReplaySource};
+use super::{bronze::BronzeReader, place::ReadPlace, source::ReplaySource};
 
 /// How often it is looked whether a partition has ended of which nothing comes.
 const LOOK: Duration = Duration::from_millis(100);
@@ -52,7 +52,7 @@ impl LogInOrder {
                 continue;
             }
             let (sender, batches) = mpsc::channel(AHEAD);
-            let place = Arc::new(LogPlace::default());
+            let place = Arc::new(ReadPlace::default());
             place.begin(enriched.floor(), 0);
             let source = ReplaySource::new(bus, bronze.cloned(), *partition, reader.to_owned(), place.clone());
             let (bus, partition, head) = (bus.clone(), *partition, *head);
@@ -88,7 +88,7 @@ struct LogFeed {
     bus: Bus,
     partition: Partition,
     head: u64,
-    place: Arc<LogPlace>,
+    place: Arc<ReadPlace>,
 }
 
 impl LogFeed {

@@ -23,7 +23,7 @@ use tidemill_stage::{
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{bronze::BronzeReader, place::LogPlace, rate::RateLimit, source::ReplaySource};
+use super::{bronze::BronzeReader, place::ReadPlace, rate::RateLimit, source::ReplaySource};
 
 /// Batches between two checkpoints at most.
 const MOST: usize = 256;
@@ -44,7 +44,7 @@ pub(super) struct ReplayShared {
     /// The last message of each partition that is done.
     pub(super) reached: Mutex<BTreeMap<Partition, u64>>,
     /// Where each partition reads.
-    pub(super) places: BTreeMap<Partition, Arc<LogPlace>>,
+    pub(super) places: BTreeMap<Partition, Arc<ReadPlace>>,
     /// Up to where nothing was missing of a partition when the last run ended, and the batch that it had stored then.
     pub(super) known: BTreeMap<Partition, (u64, u64)>,
     /// Events that were counted, and others.
@@ -64,7 +64,7 @@ impl ReplayShared {
     }
 
     /// Where a partition reads on, whose stores both have the batch `floor`.
-    fn place(&self, partition: Partition, floor: u64) -> Arc<LogPlace> {
+    fn place(&self, partition: Partition, floor: u64) -> Arc<ReadPlace> {
         let place = self.places.get(&partition).cloned().unwrap_or_default();
         // What it has no batches of, it need not have read. Stores that were put back know nothing of that.
         let known =
@@ -141,7 +141,7 @@ impl Work for ReplayWork {
 struct ReplaySteps<'w> {
     partition: Partition,
     shared: &'w ReplayShared,
-    place: &'w LogPlace,
+    place: &'w ReadPlace,
     enriched: ReplayedPartition,
     totals: ReplayedTotals,
     met: &'w mut u64,

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 /// The place of a partition. Who reads it, who counts it and who watches share it.
 #[derive(Debug, Default)]
-pub(super) struct LogPlace {
+pub(super) struct ReadPlace {
     standing: Mutex<PlaceStanding>,
     overtaken: Notify,
 }
@@ -44,7 +44,7 @@ impl PlaceStanding {
     }
 }
 
-impl LogPlace {
+impl ReadPlace {
     fn with<T>(&self, act: impl FnOnce(&mut PlaceStanding) -> T) -> T {
         act(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_handed_out_is_covered_once_it_is_stored() {
-        let place = LogPlace::default();
+        let place = ReadPlace::default();
         place.begin(4, 7);
         assert_eq!(place.get().covered(4), 7, "it was known to have nothing up to 7");
         place.read_bronze(Some(9), 12);

@@ -23,7 +23,7 @@ use super::{
     error::ReplayError,
     partition::ReplayShared,
     phase::{LOOK, ReplayEnd, ReplayRun, ReplayTold, ReplayUntil},
-    place::LogPlace,
+    place::ReadPlace,
     plan::{ReplayPlan, ReplayRequest},
     rate::RateLimit,
     settings::ReplaySettings,
@@ -184,7 +184,7 @@ impl Replay {
         let known = whole_to.iter().filter_map(|(of, whole_to)| Some((*of, (*whole_to, *reached.get(of)?))));
         let known: BTreeMap<Partition, (u64, u64)> = known.collect();
         let place = |partition: Partition| {
-            let place = LogPlace::default();
+            let place = ReadPlace::default();
             let (whole_to, stored) = known.get(&partition).copied().unwrap_or_default();
             place.begin(stored, whole_to);
             (partition, Arc::new(place))

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     bronze::{BronzePageTold, BronzeReader},
-    place::{LogPlace, forgotten, overtaken},
+    place::{ReadPlace, forgotten, overtaken},
 };
 
 /// Sequences of the first page, of the smallest and of the largest.
@@ -28,7 +28,7 @@ pub(super) struct ReplaySource {
     partition: Partition,
     /// The name of its consumer of the log.
     reader: String,
-    place: Arc<LogPlace>,
+    place: Arc<ReadPlace>,
     from: ReadFrom,
 }
 
@@ -60,7 +60,7 @@ impl ReplaySource {
         bronze: Option<Arc<BronzeReader>>,
         partition: Partition,
         reader: String,
-        place: Arc<LogPlace>,
+        place: Arc<ReadPlace>,
     ) -> Self {
         Self { bus: bus.clone(), bronze, partition, reader, place, from: ReadFrom::Nowhere }
     }
@@ -134,7 +134,7 @@ impl Source for ReplaySource {
 
 impl BronzePages {
     /// Hands out what is here.
-    fn take(&mut self, most: usize, place: &LogPlace) -> Vec<Delivery> {
+    fn take(&mut self, most: usize, place: &ReadPlace) -> Vec<Delivery> {
         let chunk: Vec<Delivery> = self.here.drain(..most.min(self.here.len())).collect();
         if let Some(last) = chunk.last() {
             let reaches = if self.here.is_empty() { self.reaches } else { last.sequence };
@@ -144,7 +144,7 @@ impl BronzePages {
     }
 
     /// Turns to the next page. The call can be given up while it waits.
-    async fn turn(&mut self, place: &LogPlace) -> Result<(), StageFailure> {
+    async fn turn(&mut self, place: &ReadPlace) -> Result<(), StageFailure> {
         self.fetch();
         let Some((behind, coming)) = &mut self.coming else { return Ok(()) };
         let behind = *behind;
