@@ -10,5 +10,5 @@ pub(crate) use self::{
     chunk::{ChunkError, decode, encode},
     erased::{ErasedVisitors, VisitTie},
     event::{LearntBatch, LearntEvent, LearntItem, LearntKind, VisitorId},
-    members::{LearntAs, LearntMembers},
+    members::{LearntAs, LearntMembers, MAX_VISITOR_BYTES},
 };

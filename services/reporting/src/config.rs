@@ -51,6 +51,9 @@ pub struct Config {
     /// Whose days are meant.
     #[serde(default)]
     pub calendar: CalendarConfig,
+    /// Whether stream and batch views agree.
+    #[serde(default)]
+    pub drift: DriftConfig,
 }
 
 /// Section `live`.
@@ -111,6 +114,21 @@ pub struct CalendarConfig {
     /// The zone of the shop, by its name in the IANA database, for instance
     /// `Europe/Berlin`: its days are meant where a question names no zone.
     pub zone: Zone,
+}
+
+/// Section `drift`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DriftConfig {
+    /// Seconds between two events that tell how many totals of a batch view differ from the
+    /// stream's, for rules to look at; 0 to tell none. `/metrics` tells it in any case.
+    pub interval_seconds: u32,
+}
+
+impl Default for DriftConfig {
+    fn default() -> Self {
+        Self { interval_seconds: 60 }
+    }
 }
 
 /// Section `links`.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tidemill_service::Context;
 
-use crate::state::Reporting;
+use crate::{config::DriftConfig, state::Reporting};
 
 /// Says that the read model has not been read, before anybody can ask.
 pub(crate) fn announce(context: &Context) {
@@ -20,13 +20,13 @@ pub(crate) fn announce(context: &Context) {
 }
 
 /// Starts all of it; it ends on shutdown.
-pub(crate) fn spawn(reporting: &Arc<Reporting>) {
+pub(crate) fn spawn(reporting: &Arc<Reporting>, drift: DriftConfig) {
     let context = &reporting.context;
     context.spawn(refresh::NAME, refresh::run(reporting.clone()));
     context.spawn("truth", truth::run(reporting.clone()));
     context.spawn("redrive", outbox::run(reporting.clone()));
     context.spawn("publisher", publisher::run(reporting.clone()));
     context.spawn("health", health::run(reporting.clone()));
-    context.spawn("drift", drift::run(reporting.clone()));
+    context.spawn("drift", drift::run(reporting.clone(), drift));
     context.spawn("housekeeping", housekeeping::run(reporting.clone()));
 }

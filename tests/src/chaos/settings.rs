@@ -57,6 +57,7 @@ impl Settings<'_> {
                 sections.push(section("rules", &[("file", path(&self.folder.join("config").join(RULES.0)))]));
                 sections.push(section("measure", &[("interval_seconds", 0.to_string())]));
             }
+            Service::Reporting => sections.push(section("drift", &[("interval_seconds", 0.to_string())])),
             Service::Lake => sections.extend(self.lake()),
             _ => {}
         }

@@ -38,7 +38,8 @@ pub fn answer_question() -> ExitCode {
 
 fn run() -> io::Result<()> {
     tidemill_service::install_crypto();
-    let job = read()?;
+    // The lake may have been killed before it has told anything.
+    let job = read().inspect_err(|_| folder::remove_own())?;
     end_with_the_lake(job.folder.clone())?;
     memory::bound(&job.limits)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

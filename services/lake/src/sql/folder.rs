@@ -1,11 +1,15 @@
 //! The folder of a question's process, for what does not fit into its memory.
 
 use std::{
+    env::current_dir,
     fs::{DirBuilder, remove_dir_all},
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
+
+/// How its name begins.
+pub(super) const OF_QUESTION: &str = "tidemill-sql-";
 
 /// A folder that is deleted when its process has ended.
 pub(super) struct WorkFolder(PathBuf);
@@ -26,6 +30,16 @@ impl WorkFolder {
 impl Drop for WorkFolder {
     fn drop(&mut self) {
         remove(&self.0);
+    }
+}
+
+/// Deletes the folder that a process was started in, where it is one of a question: whoever
+/// was to say so has ended before.
+pub(super) fn remove_own() {
+    if let Ok(path) = current_dir()
+        && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OF_QUESTION))
+    {
+        remove(&path);
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    folder::WorkFolder,
+    folder::{OF_QUESTION, WorkFolder},
     job::{SqlJob, SqlPlace},
     passed::PassedAnswer,
     process::SqlProcess,
@@ -111,7 +111,7 @@ impl SqlProcesses {
     /// A folder for a process. Without one it has no room on disk.
     fn folder(&self) -> (Option<WorkFolder>, SqlLimits) {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let folder = WorkFolder::make(&self.spill, &format!("tidemill-sql-{}-{number}", self.name));
+        let folder = WorkFolder::make(&self.spill, &format!("{OF_QUESTION}{}-{number}", self.name));
         match folder {
             Ok(folder) => (Some(folder), self.limits.clone()),
             Err(error) => {

@@ -10,7 +10,7 @@ use std::{
 use reqwest::Response;
 use serde_json::{Value, json};
 use tidemill_domain::{Clock, SystemClock};
-use tidemill_testkit::eventually;
+use tidemill_testkit::{eventually, tempdir};
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::common::{DEADLINE, TestLake, TestShop, counts};
@@ -266,4 +266,18 @@ async fn no_process_outlives_a_lake_that_is_killed() {
     assert!(!question.await.expect("it is asked"), "nobody answers any more");
     nothing_is_left(&spill).await;
     lake.wait().expect("it has ended");
+}
+
+/// The lake may be killed before it has told its process anything.
+#[test]
+fn a_process_that_is_told_nothing_leaves_no_folder() {
+    let all = tempdir();
+    for (name, stays) in [("tidemill-sql-a-1", false), ("another", true)] {
+        let folder = all.path().join(name);
+        std::fs::create_dir(&folder).expect("a folder");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tidemill-lake"));
+        let ended = process.arg("sql-process").current_dir(&folder).stdin(Stdio::null()).output().expect("it runs");
+        assert!(!ended.status.success());
+        assert_eq!(folder.exists(), stays, "{name}");
+    }
 }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     error::Error,
-    learning::VisitorId,
+    learning::{MAX_VISITOR_BYTES, VisitorId},
     recommend::{ListWanted, VisitAsked},
 };
 
@@ -22,7 +22,7 @@ const MAX_N: usize = 100;
 /// Items of a visit that a caller may name.
 const MAX_ITEMS: usize = 50;
 /// Bytes of an id, or of a category.
-const MAX_ID_BYTES: usize = 400;
+const MAX_ID_BYTES: usize = MAX_VISITOR_BYTES;
 
 /// How many items an answer has at most.
 #[derive(Debug, Clone, Copy)]

@@ -29,6 +29,8 @@ const MAX_ITEMS: usize = 500;
 /// Attributes of a product that are remembered, and the bytes of one.
 const MAX_ATTRIBUTES: usize = 32;
 const MAX_ATTRIBUTE_BYTES: usize = 256;
+/// Bytes of the id of a customer or a visit that is learnt: of as many somebody may ask.
+pub(crate) const MAX_VISITOR_BYTES: usize = 400;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,7 +136,7 @@ impl LearntMembers {
             return LearntAs::Duplicate;
         }
         let data = Data::of(event.data);
-        let id = |fields: &[Field]| first_text(fields, |field| text(field, event, &data));
+        let id = |fields: &[Field]| first_text(fields, |field| text(field, event, &data)).filter(|id| can_be_asked(id));
         let customer = id(&self.customers).map(|id| VisitorId::customer(&id));
         let session = id(&self.sessions).map(|id| VisitorId::session(&id));
         let items = match kind.interest() {
@@ -181,6 +183,11 @@ impl LearntMembers {
             _ => None,
         })
     }
+}
+
+/// Whether somebody can ask by this id of a visitor, and have who it is of forgotten.
+fn can_be_asked(id: &str) -> bool {
+    id.len() <= MAX_VISITOR_BYTES && !id.contains(char::is_control)
 }
 
 /// The first text that says something.

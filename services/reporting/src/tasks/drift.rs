@@ -8,16 +8,14 @@ use tidemill_events::{MeasuredEvent, MeasuredFigure, QualityMeasured};
 use tidemill_store::answered;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{batch::LandedView, error::Error, state::Reporting};
+use crate::{batch::LandedView, config::DriftConfig, error::Error, state::Reporting};
 
 const INTERVAL: Duration = Duration::from_secs(10);
-/// An event is told for each interval of so many milliseconds.
-const TOLD_EVERY: i64 = 60_000;
 /// Who tells the events.
 const SERVICE: &str = "reporting";
 
 /// Tells until shutdown.
-pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
+pub(super) async fn run(reporting: Arc<Reporting>, config: DriftConfig) -> Result<(), Infallible> {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = Timestamp::EPOCH;
@@ -26,16 +24,17 @@ pub(super) async fn run(reporting: Arc<Reporting>) -> Result<(), Infallible> {
             _ = ticks.tick() => {}
             () = reporting.context.shutdown.cancelled() => return Ok(()),
         }
-        if let Err(error) = tell(&reporting, &mut told).await {
+        if let Err(error) = tell(&reporting, config, &mut told).await {
             tracing::debug!(%error, "it is not known whether batch and stream differ");
         }
     }
 }
 
-async fn tell(reporting: &Reporting, told: &mut Timestamp) -> Result<(), Error> {
+async fn tell(reporting: &Reporting, config: DriftConfig, told: &mut Timestamp) -> Result<(), Error> {
     let views = answered(reporting.store.landed_views()).await?;
     let counts = answered(reporting.store.drift_counts()).await?;
-    let measured_at = reporting.now().floor_to(TOLD_EVERY);
+    let is_told = config.interval_seconds > 0;
+    let measured_at = reporting.now().floor_to(i64::from(config.interval_seconds.max(1)) * 1000);
     for view in &views {
         // Versions that are no more in force have no views any more.
         let is_live = reporting.metric(&view.metric).is_ok_and(|live| live.version == view.version);
@@ -43,7 +42,7 @@ async fn tell(reporting: &Reporting, told: &mut Timestamp) -> Result<(), Error> 
         let differ = counts.get(&key).copied().unwrap_or_default();
         if is_live {
             reporting.telemetry.drift.seen(&view.metric, differ, view.computed_at);
-            if measured_at > *told {
+            if is_told && measured_at > *told {
                 let event = event(view, differ, measured_at).map_err(tidemill_bus::Error::from)?;
                 reporting.bus.publish(&event).await?;
             }

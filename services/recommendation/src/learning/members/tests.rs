@@ -66,18 +66,23 @@ fn what_is_a_duplicate_or_says_too_little_is_not_learnt() {
     }
     let long = format!(r#","subject":"c","data":{{"product_id":"{}"}}"#, "x".repeat(300));
     assert_eq!(read(&line("product.viewed", &long, "")), LearntAs::Unconcerned);
+    // Nobody could have such a visit forgotten.
+    for session in ["漢".repeat(134), "a\\nb".into(), "\\u0007".into()] {
+        let visit = format!(r#","data":{{"product_id":"p","session_id":"{session}"}}"#);
+        assert_eq!(read(&line("product.viewed", &visit, "")), LearntAs::Unconcerned, "{visit}");
+    }
 }
 
 #[test]
 fn a_wrong_definition_is_refused_with_its_line() {
     for (wrong, told) in [
-        ("items: [item.x]", "shop.yaml:18: its members begin with data"),
-        ("products: [subject]", "shop.yaml:20: its members begin with item or data"),
-        ("sessions: [data.]", "shop.yaml:24: "),
-        ("kinds: {view: [a], cart: [a]}", "shop.yaml:8: `a` is of more than one kind"),
-        ("kinds: {look: [a]}", "shop.yaml:8: "),
+        ("items: [item.x]", "shop.yaml:20: its members begin with data"),
+        ("products: [subject]", "shop.yaml:22: its members begin with item or data"),
+        ("sessions: [data.]", "shop.yaml:26: "),
+        ("kinds: {view: [a], cart: [a]}", "shop.yaml:10: `a` is of more than one kind"),
+        ("kinds: {look: [a]}", "shop.yaml:10: "),
         ("visits: []", "shop.yaml:"),
-        ("sessions: [subject]\nsessions: [data.session_id]", "shop.yaml:25: the key `sessions` is there twice"),
+        ("sessions: [subject]\nsessions: [data.session_id]", "shop.yaml:27: the key `sessions` is there twice"),
     ] {
         let key = wrong.split(':').next().expect("a key");
         let mut yaml = String::new();
