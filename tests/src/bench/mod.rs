@@ -17,6 +17,7 @@ mod patterns;
 mod plot;
 mod recommend;
 mod relay;
+mod replay;
 mod report;
 mod scale;
 mod settings;
@@ -37,6 +38,7 @@ pub use self::{
     latency::{LatencyFigures, latency},
     nexmark::{NexmarkFigures, nexmark},
     recommend::{RecommendFigures, RecommendLoad, recommend},
+    replay::{ReplayFigures, replay},
 };
 pub use generator::Quantiles;
 pub use growing::grow;

@@ -11,7 +11,7 @@ use tidemill_tests::{
     Service,
     bench::{
         self, AnswerTimes, Growth, GrowthPoint, LakeFigures, LakeViewsFigures, LatencyFigures, NexmarkFigures, Options,
-        PatternLoad, PatternRun, Quantiles, RecommendFigures, RecommendLoad, StoreKind,
+        PatternLoad, PatternRun, Quantiles, RecommendFigures, RecommendLoad, ReplayFigures, StoreKind,
     },
     shop,
 };
@@ -39,6 +39,7 @@ use tidemill_tests::{
         tidemill-bench-suite --lake                  bronze and silver of a lake that joins\n  \
         tidemill-bench-suite --lake-views            gold of 90 days, beside DuckDB\n  \
         tidemill-bench-suite --latency 5000 --latency 20000   how soon numbers are seen, at these rates\n  \
+        tidemill-bench-suite --replay                a replay of the log, alone and beside live events\n  \
         tidemill-bench-suite --patterns              the four architectures, with Online Retail where it is\n  \
         tidemill-bench-suite --patterns --lines 5000 --times 1,10 --gold-seconds 5   a small one"
 )]
@@ -110,6 +111,16 @@ struct Arguments {
         value_parser = clap::value_parser!(u64).range(1_000..=100_000_000),
         conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend", "lake"])]
     lake_views: Option<u64>,
+    /// Replay a log of so many events alone, cut over to it and back, and replay it beside
+    /// live events; in place of all else
+    #[arg(long, value_name = "EVENTS", num_args = 0..=1, default_missing_value = "2000000",
+        value_parser = clap::value_parser!(u64).range(1_000..=100_000_000),
+        conflicts_with_all = ["keep", "draw", "grow", "nexmark", "recommend", "lake", "lake_views"])]
+    replay: Option<u64>,
+    /// Live events a second beside a replay
+    #[arg(long, value_name = "EVENTS", default_value_t = 5_000, requires = "replay",
+        value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    live: u64,
     /// Where curves are kept
     #[arg(long, value_name = "FILE", default_value = "docs/performance/growth.json")]
     curves: PathBuf,
@@ -179,6 +190,8 @@ async fn main() -> ExitCode {
         patterns,
         pattern,
         lake_views,
+        replay,
+        live,
         curves,
         draw,
         keep_folder,
@@ -206,6 +219,9 @@ async fn main() -> ExitCode {
     }
     if let Some(events) = lake_views {
         return viewed(bench::lake_views(&options, events).await);
+    }
+    if let Some(events) = replay {
+        return replayed(bench::replay(&options, events, live).await);
     }
     if recommend {
         return recommended(bench::recommend(&options, load).await);
@@ -298,6 +314,20 @@ fn joined(figures: Result<LakeFigures, impl std::fmt::Display>) -> ExitCode {
 /// What gold came to.
 fn viewed(figures: Result<LakeViewsFigures, impl std::fmt::Display>) -> ExitCode {
     reported(figures, |_| {}, |figures| figures.equals_truth, "gold differs, or an event is missing")
+}
+
+/// What a replay came to.
+fn replayed(figures: Result<ReplayFigures, impl std::fmt::Display>) -> ExitCode {
+    let show = |figures: &ReplayFigures| {
+        let ReplayFigures { events, seconds, events_per_s, cutover_ms, rollback_ms, p99_ratio, .. } = figures;
+        println!("{events} events in {seconds:.2} s, {events_per_s:.0} events/s");
+        println!("cutover seen after {cutover_ms:.0} ms, rollback after {rollback_ms:.0} ms");
+        if let Some(ratio) = p99_ratio {
+            println!("live p99 beside a replay: {ratio:.2} times that before");
+        }
+    };
+    let is_good = |figures: &ReplayFigures| figures.equals_truth && figures.balanced;
+    reported(figures, show, is_good, "a total is wrong, or the books do not balance")
 }
 
 /// What latencies came to.

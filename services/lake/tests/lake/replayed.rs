@@ -15,6 +15,7 @@ use tidemill::{
 use tidemill_domain::{Clock, Code, Partition, SystemClock};
 use tidemill_events::{RawBatch, ReferenceMode, StreamName, topology};
 use tidemill_testkit::{Postgres, eventually, skipped};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{DEADLINE, TestLake, TestShop};
@@ -254,14 +255,17 @@ async fn a_replay_that_the_log_overtakes_goes_on_in_bronze_and_never_leaves_a_ho
     let all = slow.partitions();
     let (stop, told) = (CancellationToken::new(), Arc::new(Mutex::new(false)));
     let caught_up = told.clone();
+    // Events that each has counted.
+    let ((slow_counts, mut slow_counted), (alone_counts, mut alone_counted)) = (watch::channel(0), watch::channel(0));
     let both = async {
         let with_lake = async {
             let until = ReplayUntil::CaughtUp;
-            let run = slow.run(&until, &all, &stop, |_| {});
+            let run = slow.run(&until, &all, &stop, |now| drop(slow_counts.send_replace(now.events)));
             assert_eq!(tokio::time::timeout(DEADLINE, run).await.expect("ends").expect("runs"), ReplayEnd::CaughtUp);
         };
         let without = async {
             let note = move |now: &tidemill::replay::ReplayTold| {
+                alone_counts.send_replace(now.events);
                 *caught_up.lock().unwrap_or_else(PoisonError::into_inner) |= now.has_caught_up;
             };
             let until = ReplayUntil::CaughtUp;
@@ -272,7 +276,11 @@ async fn a_replay_that_the_log_overtakes_goes_on_in_bronze_and_never_leaves_a_ho
         tokio::join!(with_lake, without);
     };
     let overtaken = async {
-        tokio::time::sleep(Duration::from_millis(1200)).await;
+        // Both are under way, and far from the end.
+        for counted in [&mut slow_counted, &mut alone_counted] {
+            let counted = *counted.wait_for(|events| *events > 0).await.expect("it runs");
+            assert!(counted < 500, "{counted}");
+        }
         forget(&shop, last - 5).await;
     };
     tokio::join!(both, overtaken);
