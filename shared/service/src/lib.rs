@@ -31,6 +31,7 @@ mod process;
 mod registry;
 mod rejected;
 mod standstill;
+mod streams;
 
 pub use access::{Access, Admitted, AuthConfig, Caller, Needs, Role, Routes};
 pub use breaker::{Attempt, Breaker};
