@@ -9,6 +9,7 @@ pub mod access;
 pub mod clients;
 pub mod config;
 pub mod guard;
+pub mod parameters;
 pub mod server;
 pub mod spreadsheet;
 pub mod telemetry;
