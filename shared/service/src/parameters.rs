@@ -97,7 +97,6 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "it is read, and that is all")]
     struct One {
         n: Option<u32>,
     }
