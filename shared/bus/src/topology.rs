@@ -28,7 +28,7 @@ const PARTITIONS: &str = "tidemill_partitions";
 
 /// A stream or bucket of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum TopologyPart {
     /// A stream.
     Stream(StreamName),
     /// The bucket of members.
@@ -39,7 +39,7 @@ pub enum Part {
     Requests,
 }
 
-impl Part {
+impl TopologyPart {
     /// All of them. The log is the first: where it is refused, nothing else is touched.
     fn all() -> impl Iterator<Item = Self> {
         StreamName::ALL.into_iter().map(Self::Stream).chain([Self::Members, Self::Leases, Self::Requests])
@@ -54,7 +54,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for TopologyPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stream(name) => name.as_str(),
@@ -70,21 +70,21 @@ impl Bus {
     /// Every service calls it at start, so that they may start in any order. Fails with
     /// [`Error::PartitionsDiffer`] where the log was made for another number of partitions.
     pub async fn ensure_topology(&self) -> Result<(), Error> {
-        for part in Part::all() {
+        for part in TopologyPart::all() {
             self.ensure(part).await?;
         }
         Ok(())
     }
 
     /// What is not there. It costs the server one answer.
-    pub async fn missing(&self) -> Result<Vec<Part>, Error> {
+    pub async fn missing(&self) -> Result<Vec<TopologyPart>, Error> {
         let names: Result<Vec<String>, _> = self.context.stream_names().try_collect().await;
         let names = names.map_err(|e| topology_error("streams", &e))?;
-        Ok(Part::all().filter(|part| !names.contains(&part.on_server())).collect())
+        Ok(TopologyPart::all().filter(|part| !names.contains(&part.on_server())).collect())
     }
 
     /// Makes these, where nobody else has by now.
-    pub async fn make(&self, parts: &[Part]) -> Result<(), Error> {
+    pub async fn make(&self, parts: &[TopologyPart]) -> Result<(), Error> {
         for part in parts {
             self.ensure(*part).await?;
         }
@@ -107,20 +107,20 @@ impl Bus {
         self.missed.notified().await;
     }
 
-    async fn ensure(&self, part: Part) -> Result<(), Error> {
+    async fn ensure(&self, part: TopologyPart) -> Result<(), Error> {
         let forever = Duration::ZERO;
         match part {
-            Part::Stream(name) => self.ensure_stream(name).await,
-            Part::Members => self.ensure_bucket(part, "Instances of services that are alive", MEMBER_TTL).await,
-            Part::Leases => {
+            TopologyPart::Stream(name) => self.ensure_stream(name).await,
+            TopologyPart::Members => self.ensure_bucket(part, "Instances of services that are alive", MEMBER_TTL).await,
+            TopologyPart::Leases => {
                 self.ensure_bucket(part, "Which instance does which part of a service's work", forever).await
             }
-            Part::Requests => self.ensure_bucket(part, "Batches that readers of ENRICHED miss", forever).await,
+            TopologyPart::Requests => self.ensure_bucket(part, "Batches that readers of ENRICHED miss", forever).await,
         }
     }
 
     /// With `max_age` zero, entries stay.
-    async fn ensure_bucket(&self, part: Part, description: &str, max_age: Duration) -> Result<(), Error> {
+    async fn ensure_bucket(&self, part: TopologyPart, description: &str, max_age: Duration) -> Result<(), Error> {
         let bucket = kv::Config {
             bucket: part.to_string(),
             description: description.into(),

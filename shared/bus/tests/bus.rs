@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, time::Duration};
 
 use futures::StreamExt;
-use tidemill_bus::{Bus, Change, Config, Error, Member, Part};
+use tidemill_bus::{Bus, Change, Config, Error, Member, TopologyPart};
 use tidemill_domain::{Outage, Partition, Timestamp};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
 use tidemill_testkit::{TestNats, eventually, jetstream, try_eventually};
@@ -63,7 +63,10 @@ async fn what_is_gone_is_told_by_name_and_made_anew() {
         deleted(&nats, stream).await;
     }
     let missing = bus.missing().await.expect("answers");
-    assert_eq!(missing, [Part::Stream(StreamName::Raw), Part::Stream(StreamName::Profiles), Part::Leases]);
+    assert_eq!(
+        missing,
+        [TopologyPart::Stream(StreamName::Raw), TopologyPart::Stream(StreamName::Profiles), TopologyPart::Leases]
+    );
     // Two replicas see it at once.
     let other = Bus::connect(&Config { url: nats.url(), ..Config::default() }, "other").await.expect("connects");
     let (made, again) = tokio::join!(bus.make(&missing), other.make(&missing));

@@ -23,7 +23,7 @@ use crate::{
     Breaker, Health, Registry,
     breaker::Breakers,
     guest::{CurrentRoutes, Guest},
-    streams,
+    streams::StreamsKeeper,
 };
 
 /// How often an instance says that it is alive, and looks at the state of NATS.
@@ -233,7 +233,14 @@ impl Context {
         };
         let bus = self.retry("nats", connect, tidemill_bus::Error::is_transient).await?;
         self.spawn("members", announce(self.clone(), bus.clone()));
-        self.spawn("streams", streams::keep(self.clone(), bus.clone()));
+        let streams = StreamsKeeper {
+            service: self.service,
+            instance: self.instance.clone(),
+            bus: bus.clone(),
+            health: self.health.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        self.spawn("streams", streams.run());
         Ok(bus)
     }
 

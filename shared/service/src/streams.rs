@@ -3,15 +3,17 @@
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
     time::Duration,
 };
 
-use tidemill_bus::{Bus, Error, Part};
+use tidemill_bus::{Bus, Error, TopologyPart};
 use tidemill_domain::Backoff;
 use tidemill_events::StreamName;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use crate::{Context, Health};
+use crate::Health;
 
 /// The line in readiness.
 const STREAMS: &str = "streams";
@@ -22,29 +24,80 @@ const EVERY: Duration = Duration::from_secs(5);
 /// answers a call may have other reasons.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// Looks every few seconds, and whenever a call finds a stream gone. Fails only where waiting
-/// cannot help.
-pub(crate) async fn keep(context: Context, bus: Bus) -> Result<(), Error> {
-    let every = EVERY + share_of(&context.instance, EVERY);
-    let mut backoff = Backoff::new();
-    let mut wait = every;
-    loop {
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = bus.found_missing() => {}
-            () = context.shutdown.cancelled() => return Ok(()),
-        }
-        wait = match look(&context, &bus).await {
-            Ok(()) => {
-                backoff.succeeded();
-                every
+/// Who looks, and for whom.
+pub(crate) struct StreamsKeeper {
+    pub(crate) service: &'static str,
+    pub(crate) instance: Arc<str>,
+    pub(crate) bus: Bus,
+    pub(crate) health: Health,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl StreamsKeeper {
+    /// Looks every few seconds, and whenever a call finds a stream gone. Fails only where waiting
+    /// cannot help.
+    pub(crate) async fn run(self) -> Result<(), Error> {
+        let every = EVERY + share_of(&self.instance, EVERY);
+        let mut backoff = Backoff::new();
+        let mut wait = every;
+        loop {
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.bus.found_missing() => {}
+                () = self.shutdown.cancelled() => return Ok(()),
             }
-            Err(error) if error.is_transient() => backoff.failed(),
-            Err(error) => return Err(error),
+            wait = match self.look().await {
+                Ok(()) => {
+                    backoff.succeeded();
+                    every
+                }
+                Err(error) if error.is_transient() => backoff.failed(),
+                Err(error) => return Err(error),
+            };
+            tokio::select! {
+                () = sleep(AT_MOST_EVERY) => {}
+                () = self.shutdown.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        // Whether NATS answers at all is told by who announces the instance.
+        let missing = self.bus.missing().await?;
+        if missing.is_empty() {
+            self.all_there();
+            return self.bus.same_partitions().await;
+        }
+        self.gone(&missing, "is being made anew");
+        if let Err(error) = self.bus.make(&missing).await {
+            self.gone(&missing, &error.to_string());
+            return Err(error);
+        }
+        let streams = names(&missing);
+        tracing::warn!(service = self.service, streams, "gone, and made anew: what was in them is lost");
+        self.all_there();
+        Ok(())
+    }
+
+    fn all_there(&self) {
+        self.health.ready(STREAMS);
+        self.health.withdraw_notice(STREAMS);
+    }
+
+    /// Without the log, or what it reads, a service does not do its work. What it writes it tells
+    /// of by itself.
+    fn gone(&self, missing: &[TopologyPart], then: &str) {
+        let needed = |part: &TopologyPart| match part {
+            TopologyPart::Stream(name) => *name == StreamName::Raw || name.readers().contains(self.service),
+            TopologyPart::Members | TopologyPart::Leases | TopologyPart::Requests => false,
         };
-        tokio::select! {
-            () = sleep(AT_MOST_EVERY) => {}
-            () = context.shutdown.cancelled() => return Ok(()),
+        let told = format!("gone: {}; {then}", names(missing));
+        if missing.iter().any(needed) {
+            self.health.withdraw_notice(STREAMS);
+            self.health.unready(STREAMS, told);
+        } else {
+            self.health.ready(STREAMS);
+            self.health.notice(STREAMS, told);
         }
     }
 }
@@ -55,43 +108,6 @@ fn share_of(instance: &str, whole: Duration) -> Duration {
     whole * u32::from(hash.to_be_bytes()[0]) / u32::from(u8::MAX)
 }
 
-async fn look(context: &Context, bus: &Bus) -> Result<(), Error> {
-    // Whether NATS answers at all is told by who announces the instance.
-    let missing = bus.missing().await?;
-    if missing.is_empty() {
-        all_there(&context.health);
-        return bus.same_partitions().await;
-    }
-    gone(context, &missing, "is being made anew");
-    if let Err(error) = bus.make(&missing).await {
-        gone(context, &missing, &error.to_string());
-        return Err(error);
-    }
-    let streams = names(&missing);
-    tracing::warn!(service = context.service, streams, "gone, and made anew: what was in them is lost");
-    all_there(&context.health);
-    Ok(())
-}
-
-fn all_there(health: &Health) {
-    health.ready(STREAMS);
-    health.withdraw_notice(STREAMS);
-}
-
-/// Without the log, or what it reads, a service does not do its work. What it writes it tells of
-/// by itself.
-fn gone(context: &Context, missing: &[Part], then: &str) {
-    let needed = |part: &Part| match part {
-        Part::Stream(name) => *name == StreamName::Raw || name.readers().contains(context.service),
-        Part::Members | Part::Leases | Part::Requests => false,
-    };
-    let told = format!("gone: {}; {then}", names(missing));
-    match missing.iter().any(needed) {
-        true => context.health.unready(STREAMS, told),
-        false => context.health.notice(STREAMS, told),
-    }
-}
-
-fn names(parts: &[Part]) -> String {
+fn names(parts: &[TopologyPart]) -> String {
     parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
