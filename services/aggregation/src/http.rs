@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use tidemill_definitions::Metrics;
 use tidemill_domain::Timestamp;
 use tidemill_metrics_store::{InfluxStore, Point};
-use tidemill_service::{Access, Problem, Role, Routes};
+use tidemill_service::{
+    Access, Problem, Role, Routes,
+    parameters::{Given, given},
+};
 use tidemill_stage::Failure;
 use utoipa::OpenApi;
 
@@ -82,9 +85,9 @@ fn time(text: Option<&str>, default: Timestamp, name: &str) -> Result<Timestamp,
 async fn points(
     State(api): State<Api>,
     Path(measurement): Path<String>,
-    span: Result<Query<PointsQuery>, QueryRejection>,
+    span: Given<PointsQuery>,
 ) -> Result<Json<Points>, Error> {
-    let Query(span) = span.map_err(|rejection| Error::BadRequest(rejection.body_text()))?;
+    let span = given(span).map_err(Error::BadRequest)?;
     let from = time(span.from.as_deref(), Timestamp::EPOCH, "from")?;
     let to = time(span.to.as_deref(), Timestamp::saturating_from_millis(i64::MAX), "to")?;
     let limit = span.limit.unwrap_or(1000);

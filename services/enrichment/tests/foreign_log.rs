@@ -205,6 +205,39 @@ async fn a_log_that_begins_behind_what_is_done_is_gone_on_with() {
     stopped(context).await;
 }
 
+/// Nobody makes it anew but the service, which has nobody else's help and is sent nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_deleted_alone_is_made_anew_and_is_known_for_another() {
+    let mut shop = Shop::open().await;
+    let context = shop.start(&shop.sqlite("enrichment")).await;
+    for raw_seq in 1..=3 {
+        shop.publish().await;
+        shop.enriched(raw_seq, raw_seq - 1).await;
+    }
+    let answer = jetstream(&shop.nats.url(), "STREAM.DELETE.RAW", "").await;
+    assert!(answer.contains("\"success\":true"), "{answer}");
+    let told = foreign(&context).await;
+    assert!(told.contains("RAW ends at 0, before 3 that was done"), "{told}");
+    for raw_seq in 1..=5 {
+        assert_eq!(shop.publish().await, raw_seq, "it is there");
+    }
+    foreign_by_its_batch(&context).await;
+    assert_eq!(shop.enriched_batches().await, 3);
+    // Somebody decides to keep what was counted, and to give the new log up.
+    let answer = jetstream(&shop.nats.url(), "STREAM.PURGE.RAW", r#"{"seq":1000}"#).await;
+    assert!(answer.contains("\"success\":true"), "{answer}");
+    eventually("ready", DEADLINE, async || context.health.is_ready().then_some(())).await;
+    assert_eq!(shop.publish().await, 1000);
+    shop.enriched(1000, 3).await;
+    // What it writes is made anew as well, and gone on with.
+    let answer = jetstream(&shop.nats.url(), "STREAM.DELETE.ENRICHED", "").await;
+    assert!(answer.contains("\"success\":true"), "{answer}");
+    assert_eq!(shop.publish().await, 1001);
+    shop.enriched(1001, 1000).await;
+    eventually("ready", DEADLINE, async || context.health.is_ready().then_some(())).await;
+    stopped(context).await;
+}
+
 async fn a_log_that_has_come_as_far_as_the_old_one(shop: &mut Shop, store: &str) {
     let context = shop.start(store).await;
     for raw_seq in 1..=3 {

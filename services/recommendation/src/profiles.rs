@@ -116,9 +116,10 @@ impl CustomerProfile {
     }
 
     /// Which segment the customer is in: nothing without orders, where it is not known
-    /// what they come to in the base currency, or where there were two of these.
+    /// what they come to in the base currency, or where there were two of these. Orders
+    /// without any amount are of a type of which enrichment does not know the lines.
     fn segment<'s>(&self, segments: &'s CustomerSegments) -> Option<&'s str> {
-        let in_base = self.in_base.as_ref().filter(|in_base| self.orders > 0 && in_base.len() <= 1)?;
+        let in_base = self.in_base.as_ref().filter(|in_base| self.orders > 0 && in_base.len() == 1)?;
         Some(segments.of(in_base.values().copied().sum()))
     }
 

@@ -13,7 +13,8 @@ use crate::{app::Recommender, error::Error};
 /// The line in readiness.
 const INDEX: &str = "index";
 /// What an index that is in memory answers without.
-const DISPENSABLE: [&str; 6] = ["nats", "store", "partition", "learner", "enriched_gap", "standing_partition"];
+const DISPENSABLE: [&str; 7] =
+    ["nats", "streams", "store", "partition", "learner", "enriched_gap", "standing_partition"];
 /// How often it is looked how far it is learnt.
 const LOOK: Duration = Duration::from_millis(200);
 /// An index that is not whole answers all the same after so long: better than none.

@@ -73,7 +73,7 @@ pub(crate) async fn run(app: Arc<Recommender>) -> Result<(), Infallible> {
     loop {
         tokio::select! {
             _ = measures.tick() => app.telemetry.size(&app.model.read().index),
-            _ = looks.tick() => tell_of_types(&app),
+            _ = looks.tick() => tell_of_definition(&app),
             _ = prunes.tick() => {
                 if let Err(error) = prune(&app).await {
                     tracing::warn!(%error, "what is old could not be deleted");
@@ -84,15 +84,12 @@ pub(crate) async fn run(app: Arc<Recommender>) -> Result<(), Infallible> {
     }
 }
 
-/// Says which types of the shop's definition no event has, until one comes.
-fn tell_of_types(app: &Recommender) {
-    let (types, health) = (app.members.never_came(), &app.context.health);
-    if types.is_empty() {
-        return health.withdraw_notice(LEARNING);
-    }
-    let told = format!("no event has come of the types {}, which the definition of learning names", types.join(", "));
+/// Says what of the definition may be mistyped, as long as it looks so.
+fn tell_of_definition(app: &Recommender) {
+    let health = &app.context.health;
+    let Some(told) = app.members.doubts() else { return health.withdraw_notice(LEARNING) };
     if health.notices().get(LEARNING) != Some(&told) {
-        tracing::warn!(types = types.join(", "), "the definition of learning names types of which no event has come");
+        tracing::warn!("{told}");
         health.notice(LEARNING, told);
     }
 }

@@ -7,6 +7,7 @@ mod dlq;
 mod drift;
 mod lake;
 mod lineage;
+mod nats;
 mod recommend;
 mod replay;
 mod reporting_url;
@@ -30,6 +31,8 @@ pub use lake::{
 };
 pub use lineage::LineageArguments;
 pub(crate) use lineage::with_dimensions;
+pub use nats::NatsArguments;
+pub(crate) use recommend::Split;
 pub use recommend::{EvaluateArguments, ExperimentArguments, Protocol, RecommendArguments, RecommendCommand};
 pub use replay::{
     ReplayArguments, ReplayBackfill, ReplayCommand, ReplayCutover, ReplayDiff, ReplayFrom, ReplayLake, ReplayOrder,

@@ -9,7 +9,7 @@ use crate::{
     arguments::{
         AlertArguments, BenchArguments, BooksArguments, CheckArguments, ChooseArguments, Dataset, DemoArguments,
         DlqArguments, DriftArguments, ImportArguments, InitArguments, KeysArguments, LakeArguments, LineageArguments,
-        RecommendArguments, ReplayArguments, SqlArguments, UpArguments, with_dimensions,
+        NatsArguments, RecommendArguments, ReplayArguments, SqlArguments, UpArguments, with_dimensions,
     },
     bench, commands, demo, out,
 };
@@ -92,6 +92,8 @@ enum Command {
     Alert(AlertArguments),
     /// Make a key, or the entry that services keep of one
     Keys(KeysArguments),
+    /// Print where the NATS of a running suite is, with its password
+    Nats(NatsArguments),
 }
 
 /// Runs a command. The help lists the exit codes.
@@ -126,6 +128,7 @@ async fn execute(arguments: Arguments) -> ExitCode {
         Command::Replay(replay) => commands::replay(replay).await,
         Command::Alert(alert) => Ok(commands::alert(alert).await),
         Command::Keys(keys) => commands::keys(keys),
+        Command::Nats(nats) => commands::nats(nats),
     };
     let (told, code) = match (result, out::failure()) {
         (Ok(code), None) => return code,

@@ -18,6 +18,7 @@ pub mod suite;
 
 mod commands;
 mod failure;
+mod index_file;
 mod progress;
 mod table;
 pub mod when;

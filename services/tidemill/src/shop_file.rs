@@ -141,6 +141,10 @@ pub struct DefinitionsSection {
     /// the built-in file.
     #[schemars(example = &"definitions/learning.yaml")]
     pub learning: Option<PathBuf>,
+    /// TOML file with settings of recommendation's index that differ from the defaults, as
+    /// `tidemill recommend evaluate --settings` takes it. docs/recommendation.md lists them.
+    #[schemars(example = &"definitions/index.toml")]
+    pub index: Option<PathBuf>,
 }
 
 /// Section `reference`.
@@ -227,6 +231,7 @@ impl ShopFile {
             ("definitions", "amounts", &mut definitions.amounts),
             ("definitions", "recommendation", &mut definitions.recommendation),
             ("definitions", "learning", &mut definitions.learning),
+            ("definitions", "index", &mut definitions.index),
             ("reference", "countries", &mut reference.countries),
             ("reference", "geoip", &mut reference.geoip),
             ("slack", "webhook_file", &mut slack.webhook_file),

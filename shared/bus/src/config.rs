@@ -19,7 +19,7 @@ pub struct Config {
     #[serde(skip_serializing)]
     #[schemars(extend("writeOnly" = true))]
     pub password: Option<String>,
-    /// Partitions of the log (1 to 1024). Fixed once events are stored.
+    /// Partitions of the log (1 to 1024). Fixed once the log is made: a service with another number does not start.
     pub partitions: u16,
     /// Replicas of each stream: 1, or 3 on a cluster of three servers.
     pub replicas: u8,

@@ -1,6 +1,6 @@
 //! A connection, and publishing over it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{
     ConnectOptions, HeaderMap,
@@ -14,6 +14,7 @@ use async_nats::{
 use bytes::Bytes;
 use tidemill_domain::{Backoff, PartitionCount};
 use tidemill_events::{DecodeError, Encoded, HeaderSource, Message, StreamName};
+use tokio::sync::Notify;
 
 use crate::{Config, Error};
 
@@ -24,6 +25,8 @@ pub struct Bus {
     pub(crate) context: jetstream::Context,
     pub(crate) config: Config,
     partitions: PartitionCount,
+    /// A call has found a stream or bucket gone.
+    pub(crate) missed: Arc<Notify>,
 }
 
 /// The server's word that a message is stored.
@@ -96,7 +99,7 @@ impl Bus {
         }
         let client = options.connect(servers).await.map_err(|e| Error::Connect(e.to_string()))?;
         let context = jetstream::context::ContextBuilder::new().timeout(timeout).build(client.clone());
-        Ok(Self { client, context, config: config.clone(), partitions })
+        Ok(Self { client, context, config: config.clone(), partitions, missed: Arc::default() })
     }
 
     /// The partitions of this installation.
@@ -143,6 +146,7 @@ impl Bus {
 
     async fn send(&self, encoded: Encoded, headers: HeaderMap) -> Result<Published, Error> {
         let fault = |e: async_nats::jetstream::context::PublishError| {
+            self.look_for_gone(&e.to_string());
             let subject = encoded.subject.clone();
             match e.kind() {
                 PublishErrorKind::WrongLastSequence => Error::Conflict { subject },
@@ -190,7 +194,7 @@ impl Bus {
         match stream.get_last_raw_message_by_subject(subject).await {
             Ok(stored) => Ok(Some(decode_stored(stored.sequence, &stored.headers, stored.payload)?)),
             Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(e) => Err(read_error(M::STREAM, &e)),
+            Err(e) => Err(self.read_error(M::STREAM, &e)),
         }
     }
 
@@ -201,7 +205,7 @@ impl Bus {
         match stream.get_last_raw_message_by_subject(subject).await {
             Ok(stored) => Ok(stored.sequence),
             Err(e) if e.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
-            Err(e) => Err(read_error(name, &e)),
+            Err(e) => Err(self.read_error(name, &e)),
         }
     }
 
@@ -211,7 +215,7 @@ impl Bus {
         match stream.direct_get(sequence).await {
             Ok(stored) => Ok(Some(decode_stored(stored.sequence, &stored.headers, stored.payload)?)),
             Err(e) if e.kind() == DirectGetErrorKind::NotFound => Ok(None),
-            Err(e) => Err(read_error(M::STREAM, &e)),
+            Err(e) => Err(self.read_error(M::STREAM, &e)),
         }
     }
 
@@ -227,7 +231,7 @@ impl Bus {
         match stream.direct_get_next_for_subject(subject, Some(sequence)).await {
             Ok(stored) => Ok(Some((stored.sequence, M::decode(&Headers(Some(&stored.headers)), stored.payload)))),
             Err(e) if e.kind() == DirectGetErrorKind::NotFound => Ok(None),
-            Err(e) => Err(read_error(M::STREAM, &e)),
+            Err(e) => Err(self.read_error(M::STREAM, &e)),
         }
     }
 
@@ -254,7 +258,7 @@ impl Bus {
     }
 
     pub(crate) async fn info(&self, name: StreamName) -> Result<jetstream::stream::Info, Error> {
-        let stream = self.context.get_stream(name.as_str()).await.map_err(|e| read_error(name, &e))?;
+        let stream = self.context.get_stream(name.as_str()).await.map_err(|e| self.read_error(name, &e))?;
         Ok(stream.cached_info().clone())
     }
 
@@ -270,8 +274,23 @@ impl Bus {
         }
     }
 
+    fn read_error(&self, stream: StreamName, reason: &impl ToString) -> Error {
+        let reason = reason.to_string();
+        self.look_for_gone(&reason);
+        Error::Read { stream: stream.as_str(), reason }
+    }
+
+    /// Has it told where a call failed since a stream or bucket is not there. Then nobody
+    /// listens to what is sent to it either, as is also so while it has no leader: who is
+    /// told looks.
+    pub(crate) fn look_for_gone(&self, reason: &str) {
+        if ["stream not found", "no stream found", "no responders"].iter().any(|told| reason.contains(told)) {
+            self.missed.notify_one();
+        }
+    }
+
     pub(crate) async fn stream(&self, name: StreamName) -> Result<jetstream::stream::Stream<()>, Error> {
-        self.context.get_stream_no_info(name.as_str()).await.map_err(|e| read_error(name, &e))
+        self.context.get_stream_no_info(name.as_str()).await.map_err(|e| self.read_error(name, &e))
     }
 }
 
@@ -292,8 +311,4 @@ fn is_too_large(reason: &str) -> bool {
 
 fn decode_stored<M: Message>(sequence: u64, headers: &HeaderMap, payload: Bytes) -> Result<Stored<M>, Error> {
     Ok(Stored { sequence, message: M::decode(&Headers(Some(headers)), payload)? })
-}
-
-fn read_error(stream: StreamName, reason: &impl ToString) -> Error {
-    Error::Read { stream: stream.as_str(), reason: reason.to_string() }
 }

@@ -102,15 +102,22 @@ impl Bus {
         let own =
             pull::Config { durable_name: Some(name.clone()), inactive_threshold: FOLLOWER_TTL, ..config(durable) };
         let made = self.context.create_consumer_on_stream(own, durable.stream().as_str()).await;
-        let consumer = made.map_err(|e| failed(e.to_string()))?;
+        let consumer = made.map_err(|e| failed(self.told(e.to_string())))?;
         read(name.clone(), consumer, durable, Some(sequence + 1)).await
     }
 
     async fn open(&self, durable: Durable, from: Option<u64>) -> Result<Subscription, Error> {
         let failed = |reason: String| Error::Consume { name: durable.name(), reason };
-        let consumer = self.consumer(durable).await.map_err(failed)?;
+        let consumer = self.consumer(durable).await.map_err(|e| failed(self.told(e)))?;
         read(durable.name(), consumer, durable, from).await
     }
+
+    /// The same reason, once those who look for what is gone have heard of it.
+    fn told(&self, reason: String) -> String {
+        self.look_for_gone(&reason);
+        reason
+    }
+
     /// The consumer on the server, which is made if it is missing.
     async fn consumer(&self, durable: Durable) -> Result<Consumer<pull::Config>, String> {
         let stream = durable.stream().as_str();

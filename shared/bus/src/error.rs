@@ -84,6 +84,18 @@ pub enum Error {
         /// What shows it.
         reason: String,
     },
+    /// The log was made for another number of partitions: some would be left alone, and a
+    /// customer's events would go to others than before.
+    #[error(
+        "partitions_differ: nats.partitions is {configured}, and the log {log} partitions; give every service the \
+         number of the log"
+    )]
+    PartitionsDiffer {
+        /// The setting.
+        configured: u16,
+        /// The number of the log, and how it is known.
+        log: String,
+    },
     /// A message is not what its type says.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -98,6 +110,7 @@ impl Error {
         match self {
             Self::Decode(error) => error.code(),
             Self::ForeignLog { .. } => Code::ForeignLog,
+            Self::PartitionsDiffer { .. } => Code::PartitionsDiffer,
             _ => Code::Bus,
         }
     }
@@ -107,7 +120,11 @@ impl Error {
     /// or full; or somebody has to put the right log back.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Decode(_) | Self::Encode(_) | Self::TooLarge { .. } => false,
+            Self::Config(_)
+            | Self::PartitionsDiffer { .. }
+            | Self::Decode(_)
+            | Self::Encode(_)
+            | Self::TooLarge { .. } => false,
             Self::Connect(_)
             | Self::Topology { .. }
             | Self::Publish { .. }
@@ -133,6 +150,7 @@ impl Outage for Error {
             | Self::TooLarge { .. }
             | Self::Consume { .. }
             | Self::ForeignLog { .. }
+            | Self::PartitionsDiffer { .. }
             | Self::Decode(_)
             | Self::Encode(_) => false,
         }

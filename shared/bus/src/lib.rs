@@ -24,4 +24,4 @@ pub use error::Error;
 pub use leases::Change;
 pub use members::Member;
 pub use requests::Request;
-pub use topology::MEMBER_TTL;
+pub use topology::{MEMBER_TTL, TopologyPart};

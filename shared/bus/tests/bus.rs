@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, time::Duration};
 
 use futures::StreamExt;
-use tidemill_bus::{Bus, Change, Config, Error, Member};
+use tidemill_bus::{Bus, Change, Config, Error, Member, TopologyPart};
 use tidemill_domain::{Outage, Partition, Timestamp};
 use tidemill_events::{Durable, EnrichedBatch, RawBatch, StreamName, topology};
-use tidemill_testkit::{TestNats, eventually, try_eventually};
+use tidemill_testkit::{TestNats, eventually, jetstream, try_eventually};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 use uuid::Uuid;
 
@@ -45,6 +46,114 @@ async fn a_message_published_twice_is_stored_once() {
     assert_eq!(stored.message, batch(1, 0));
     assert!(bus.message_at::<RawBatch>(99).await.expect("reads").is_none());
     assert!(bus.last::<EnrichedBatch>(&topology::enriched(Partition::new(0))).await.expect("reads").is_none());
+}
+
+async fn deleted(nats: &TestNats, stream: &str) {
+    let answer = jetstream(&nats.url(), &format!("STREAM.DELETE.{stream}"), "").await;
+    assert!(answer.contains("\"success\":true"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_gone_is_told_by_name_and_made_anew() {
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    assert_eq!(bus.missing().await.expect("answers"), []);
+    bus.publish(&batch(1, 0)).await.expect("stored");
+    for stream in ["RAW", "PROFILES", "KV_tm_leases"] {
+        deleted(&nats, stream).await;
+    }
+    let missing = bus.missing().await.expect("answers");
+    assert_eq!(
+        missing,
+        [TopologyPart::Stream(StreamName::Raw), TopologyPart::Stream(StreamName::Profiles), TopologyPart::Leases]
+    );
+    // Two replicas see it at once.
+    let other = Bus::connect(&Config { url: nats.url(), ..Config::default() }, "other").await.expect("connects");
+    let (made, again) = tokio::join!(bus.make(&missing), other.make(&missing));
+    made.and(again).expect("are made");
+    assert_eq!(bus.missing().await.expect("answers"), []);
+    assert_eq!(bus.publish(&batch(2, 0)).await.expect("stored").sequence, 1, "it is another log");
+}
+
+/// Nobody has to wait for the next look.
+#[tokio::test]
+async fn who_finds_a_stream_gone_says_so_at_once() {
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    let told = async |what: &str| timeout(DEADLINE, bus.found_missing()).await.unwrap_or_else(|_| panic!("{what}"));
+    assert!(timeout(Duration::from_millis(100), bus.found_missing()).await.is_err(), "all is there");
+    deleted(&nats, "RAW").await;
+    bus.publish(&batch(1, 0)).await.expect_err("there is no log");
+    told("publishing").await;
+    bus.end(StreamName::Raw).await.expect_err("there is no log");
+    told("looking for its end").await;
+    bus.message_at::<RawBatch>(1).await.expect_err("there is no log");
+    told("reading a message").await;
+    assert!(bus.subscribe(Durable::Enrichment(Partition::new(0))).await.is_err(), "there is no log");
+    told("opening a reader").await;
+}
+
+async fn with_partitions(nats: &TestNats, partitions: u16) -> Result<Bus, Error> {
+    let bus = Bus::connect(&Config { url: nats.url(), partitions, ..Config::default() }, "test").await?;
+    bus.ensure_topology().await.map(|()| bus)
+}
+
+#[track_caller]
+fn differ(refused: Result<Bus, Error>, configured: &str, log: &str) {
+    let Err(error) = refused else { panic!("{configured} partitions are taken for {log}") };
+    assert_eq!((error.code().as_str(), error.is_transient()), ("partitions_differ", false), "{error}");
+    let told = error.to_string();
+    assert!(told.starts_with("partitions_differ: ") && told.contains(configured) && told.contains(log), "{told}");
+}
+
+#[tokio::test]
+async fn a_log_is_gone_on_with_by_the_number_of_partitions_that_it_was_made_for() {
+    let nats = TestNats::start().await;
+    let first = with_partitions(&nats, 8).await.expect("makes the log");
+    for wrong in [4, 16] {
+        differ(with_partitions(&nats, wrong).await, &format!("nats.partitions is {wrong}"), "made for 8 ");
+    }
+    with_partitions(&nats, 8).await.expect("is the same");
+    first.same_partitions().await.expect("is the same");
+    // Made anew, it has the number of who makes it; who runs with another one hears of it.
+    deleted(&nats, "RAW").await;
+    with_partitions(&nats, 4).await.expect("makes another log");
+    let told = first.same_partitions().await.map(|()| first);
+    differ(told, "nats.partitions is 8", "made for 4 ");
+}
+
+#[tokio::test]
+async fn of_two_numbers_of_partitions_at_once_one_is_refused() {
+    for _ in 0..10 {
+        let nats = TestNats::start().await;
+        let (four, eight) = tokio::join!(with_partitions(&nats, 4), with_partitions(&nats, 8));
+        match (four, eight) {
+            (Ok(_), refused) => differ(refused, "nats.partitions is 8", "made for 4 "),
+            (refused, Ok(_)) => differ(refused, "nats.partitions is 4", "made for 8 "),
+            (Err(four), Err(eight)) => panic!("both are refused: {four}; {eight}"),
+        }
+    }
+}
+
+/// Of an earlier release: what it has in it tells how many there are at least.
+#[tokio::test]
+async fn a_log_that_does_not_name_its_partitions_is_given_the_number() {
+    let nats = TestNats::start().await;
+    let bus = with_partitions(&nats, 8).await.expect("makes the log");
+    bus.publish(&batch(1, 5)).await.expect("stored");
+    let earlier = async || {
+        let config = r#"{"name":"RAW","subjects":["tm.raw.*"],"storage":"file","discard":"new","allow_direct":true}"#;
+        let answer = jetstream(&nats.url(), "STREAM.UPDATE.RAW", config).await;
+        assert!(!answer.contains("error") && !answer.contains("tidemill_partitions"), "{answer}");
+    };
+    earlier().await;
+    differ(with_partitions(&nats, 4).await, "nats.partitions is 4", "has messages of 6 ");
+    with_partitions(&nats, 8).await.expect("may be");
+    differ(with_partitions(&nats, 16).await, "nats.partitions is 16", "made for 8 ");
+    // A service of the earlier release that is started takes the number away again.
+    earlier().await;
+    bus.same_partitions().await.expect("writes it again");
+    differ(with_partitions(&nats, 16).await, "nats.partitions is 16", "made for 8 ");
 }
 
 #[tokio::test]

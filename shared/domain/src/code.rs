@@ -195,6 +195,9 @@ codes! {
         "Ask for the series: totals of windows that overlap would count events more than once.";
     Overtaken = "overtaken", "Somebody else has just ordered something for the dead letter", Operator,
         "Look at the letter again.";
+    PartitionsDiffer = "partitions_differ", "The log was made for another number of partitions", Operator,
+        "Give every service the `nats.partitions` that the message names. The number of a log does not change: for another \
+         one, end all services and begin with empty stores and streams.";
     RateLimited = "rate_limited", "Too many events", Sender,
         "Send the rest after `retry_after` seconds; the limit of a key is `limits.rate_per_key`.";
     ReservedSource = "reserved_source", "The source is one of the suite's own", Sender,

@@ -50,10 +50,12 @@ impl Floor {
         Some(loads)
     }
 
-    /// The loads, as soon as the units are spread over this many.
+    /// The loads, as soon as the units are spread evenly over this many. On their way there all
+    /// may have an owner each, and one of them more than its share.
     async fn spread(&self, replicas: usize) -> BTreeMap<String, usize> {
         eventually(&format!("units on {replicas} replicas"), DEADLINE, || async {
-            self.settled().filter(|loads| loads.len() == replicas)
+            let even = usize::from(UNITS).div_ceil(replicas);
+            self.settled().filter(|loads| loads.len() == replicas && loads.values().all(|load| *load <= even))
         })
         .await
     }

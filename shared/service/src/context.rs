@@ -23,6 +23,7 @@ use crate::{
     Breaker, Health, Registry,
     breaker::Breakers,
     guest::{CurrentRoutes, Guest},
+    streams::StreamsKeeper,
 };
 
 /// How often an instance says that it is alive, and looks at the state of NATS.
@@ -220,7 +221,7 @@ impl Context {
         self.failure.get().map(String::as_str)
     }
 
-    /// Connects to NATS, however long that takes, makes the topology and
+    /// Connects to NATS, however long that takes, makes the topology, keeps it there and
     /// announces this instance from then on. Readiness says what is missing.
     /// Answers an error where waiting cannot help, or on shutdown.
     pub async fn connect_bus(&self, config: &tidemill_bus::Config) -> Result<Bus, StartError> {
@@ -232,6 +233,14 @@ impl Context {
         };
         let bus = self.retry("nats", connect, tidemill_bus::Error::is_transient).await?;
         self.spawn("members", announce(self.clone(), bus.clone()));
+        let streams = StreamsKeeper {
+            service: self.service,
+            instance: self.instance.clone(),
+            bus: bus.clone(),
+            health: self.health.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        self.spawn("streams", streams.run());
         Ok(bus)
     }
 
@@ -312,10 +321,10 @@ async fn speak(context: &Context, bus: &Bus, member: &mut Member) {
     member.reason = problems.into_iter().next().map(|(what, reason)| format!("{what}: {reason}"));
     member.shares = context.presence.borrow().sharing == Sharing::Yes;
     let spoken = Instant::now();
-    // A server that came back without its disk has no bucket and no streams
-    // either: they are made again.
+    // A server that came back without its disk has no bucket and no streams either. They are
+    // made again at once, so that the instance is not taken for dead.
     let announced = match bus.announce(member).await {
-        Err(_) => match bus.ensure_topology().await {
+        Err(_) => match made_again(bus).await {
             Ok(()) => bus.announce(member).await,
             failed => failed,
         },
@@ -328,4 +337,8 @@ async fn speak(context: &Context, bus: &Bus, member: &mut Member) {
         }
         Err(error) => context.breaker("nats").trip(error),
     }
+}
+
+async fn made_again(bus: &Bus) -> Result<(), tidemill_bus::Error> {
+    bus.make(&bus.missing().await?).await
 }

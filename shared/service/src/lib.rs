@@ -9,6 +9,7 @@ pub mod access;
 pub mod clients;
 pub mod config;
 pub mod guard;
+pub mod parameters;
 pub mod server;
 pub mod spreadsheet;
 pub mod telemetry;
@@ -31,6 +32,7 @@ mod process;
 mod registry;
 mod rejected;
 mod standstill;
+mod streams;
 
 pub use access::{Access, Admitted, AuthConfig, Caller, Needs, Role, Routes};
 pub use breaker::{Attempt, Breaker};

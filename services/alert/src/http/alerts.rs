@@ -2,15 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{Code, Timestamp};
 use tidemill_events::{AlertState, TraceParent};
-use tidemill_service::Problem;
+use tidemill_service::{
+    Problem,
+    parameters::{Given, given},
+};
 use tidemill_totals::Value;
 use utoipa::{IntoParams, ToSchema};
 
@@ -99,10 +98,10 @@ impl From<Recorded> for AlertView {
 ))]
 pub(super) async fn alerts(
     State(app): State<Arc<App>>,
-    query: Result<Query<AlertsQuery>, QueryRejection>,
+    query: Given<AlertsQuery>,
 ) -> Result<Json<RecordedAlerts>, Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, Code::InvalidParameter).detail(detail);
-    let Query(query) = query.map_err(|e| bad(e.body_text()))?;
+    let query = given(query).map_err(bad)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(bad(format!("limit must be 1 to {MAX_LIMIT}")));

@@ -39,7 +39,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) async fn new() -> Self {
         let nats = TestNats::start().await;
-        let config = tidemill_bus::Config { url: nats.url(), ..tidemill_bus::Config::default() };
+        let config = tidemill_bus::Config { url: nats.url(), partitions: 2, ..tidemill_bus::Config::default() };
         let bus = Bus::connect(&config, "test").await.expect("NATS answers");
         bus.ensure_topology().await.expect("the streams are made");
         Self { nats, slack: FakeSlack::start().await, folder: tempdir(), bus }

@@ -2,11 +2,14 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Path, State},
 };
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{Currency, Timestamp};
-use tidemill_service::Problem;
+use tidemill_service::{
+    Problem,
+    parameters::{Given, given},
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{address::RecordAddress, api::Api};
@@ -121,9 +124,9 @@ pub(super) async fn one(
 pub(super) async fn list(
     State(api): State<Api>,
     kind: RecordKind,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    query: Given<PageQuery>,
 ) -> Result<Json<RecordPage>, Error> {
-    let Query(query) = query.map_err(|rejection| Error::Parameter(rejection.body_text()))?;
+    let query = given(query).map_err(Error::Parameter)?;
     let limit = query.limit;
     if !(1..=MOST_LISTED).contains(&limit) {
         return Err(Error::Parameter(format!("limit must be between 1 and {MOST_LISTED}")));

@@ -356,3 +356,25 @@ async fn the_interface_is_described() {
     assert_eq!(described["components"]["schemas"]["CloudEvent"]["required"], json!(["source", "type"]));
     service.stop().await;
 }
+
+/// By itself, while all other streams are there.
+#[tokio::test]
+async fn a_log_that_is_deleted_is_made_anew_and_written_to() {
+    let service = Service::start().await;
+    service.send("application/json", view("before").to_string()).await.accepted(1);
+    let answer = tidemill_testkit::jetstream(&service.nats.url(), "STREAM.DELETE.RAW", "").await;
+    assert!(answer.contains("\"success\":true"), "{answer}");
+    // The request waits for it, as it does for a server that is away.
+    service.send("application/json", view("after").to_string()).await.accepted(1);
+    assert_eq!(ids(&service.log().await), ["after"].into());
+    let ready = async || service.context.health.is_ready().then_some(());
+    tidemill_testkit::eventually("it is ready", support::DEADLINE, ready).await;
+    // Nothing is sent, and all the same it is there soon.
+    tidemill_testkit::jetstream(&service.nats.url(), "STREAM.DELETE.RAW", "").await;
+    let there = async || {
+        let info = tidemill_testkit::jetstream(&service.nats.url(), "STREAM.INFO.RAW", "").await;
+        info.contains("tidemill_partitions").then_some(())
+    };
+    tidemill_testkit::eventually("it is there", support::DEADLINE, there).await;
+    service.stop().await;
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
     Json,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -13,7 +13,10 @@ use tidemill_batch_views::{BronzeBatch, BronzeExtent, BronzeFrom, BronzePage, Br
 use tidemill_bus::Bus;
 use tidemill_domain::{Code, Partition, Timestamp};
 use tidemill_events::{Durable, StreamName};
-use tidemill_service::{FieldError, Problem};
+use tidemill_service::{
+    FieldError, Problem,
+    parameters::{Given, given},
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{sql::SqlRequestError, state::LakeApi};
@@ -188,10 +191,10 @@ impl BronzeStanding {
     ))]
 pub(super) async fn batches(
     State(api): State<LakeApi>,
-    parameters: Result<Query<BronzeBatchesParameters>, QueryRejection>,
+    parameters: Given<BronzeBatchesParameters>,
 ) -> Result<Response, BronzeRequestError> {
-    let Query(BronzeBatchesParameters { partition, behind, sequences }) =
-        parameters.map_err(|rejection| BronzeRequestError::wrong("", rejection.body_text()))?;
+    let BronzeBatchesParameters { partition, behind, sequences } =
+        given(parameters).map_err(|told| BronzeRequestError::wrong("", told))?;
     let sequences = sequences.unwrap_or(SEQUENCES.0);
     if !(1..=SEQUENCES.1).contains(&sequences) {
         return Err(BronzeRequestError::wrong("/sequences", format!("must be between 1 and {}", SEQUENCES.1)));
@@ -233,10 +236,10 @@ fn page_of(head: BronzePageHead, batches: &[BronzeBatch]) -> Result<Vec<u8>, tid
     ))]
 pub(super) async fn log(
     State(api): State<LakeApi>,
-    parameters: Result<Query<BronzeLogParameters>, QueryRejection>,
+    parameters: Given<BronzeLogParameters>,
 ) -> Result<Json<BronzeLogAnswer>, BronzeRequestError> {
-    let Query(BronzeLogParameters { from, since, before }) =
-        parameters.map_err(|rejection| BronzeRequestError::wrong("", rejection.body_text()))?;
+    let BronzeLogParameters { from, since, before } =
+        given(parameters).map_err(|told| BronzeRequestError::wrong("", told))?;
     let from = match (from, since) {
         (Some(from), None) if from > 0 => BronzeFrom::Sequence(from),
         (None, Some(since)) => match since.parse::<Timestamp>() {

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use tidemill_batch_views::{EventPosition, Lineage, LineageError, LineageQuestion};
 use tidemill_domain::Timestamp;
-use tidemill_service::{FieldError, Problem};
+use tidemill_service::{
+    FieldError, Problem,
+    parameters::{Given, given},
+};
 use utoipa::IntoParams;
 
 use super::{sql::SqlRequestError, state::LakeApi};
@@ -77,10 +80,10 @@ pub(super) struct LineageParameters {
 pub(super) async fn lineage(
     State(api): State<LakeApi>,
     Path(metric): Path<String>,
-    pairs: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    pairs: Given<Vec<(String, String)>>,
 ) -> Result<Json<Lineage>, LineageRequestError> {
     let wrong = |detail| LineageRequestError::Invalid(vec![FieldError { pointer: String::new(), detail }]);
-    let Query(pairs) = pairs.map_err(|rejection| wrong(rejection.body_text()))?;
+    let pairs = given(pairs).map_err(wrong)?;
     let question = read(metric, pairs).map_err(LineageRequestError::Invalid)?;
     Ok(Json(api.gold.lineage(&api.engine, question).await?))
 }

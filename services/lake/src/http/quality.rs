@@ -1,14 +1,14 @@
 //! How good the tables are.
 
-use axum::{
-    Json,
-    extract::{Query, State},
-};
+use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use tidemill_batch_views::QualityFigure;
 use tidemill_domain::Timestamp;
 use tidemill_events::MeasuredFigure;
-use tidemill_service::Problem;
+use tidemill_service::{
+    Problem,
+    parameters::{Given, given},
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{sql::SqlRequestError, state::LakeApi};
@@ -80,10 +80,9 @@ impl From<QualityFigure> for FigureEntry {
     ))]
 pub(super) async fn quality(
     State(api): State<LakeApi>,
-    parameters: Result<Query<QualityParameters>, axum::extract::rejection::QueryRejection>,
+    parameters: Given<QualityParameters>,
 ) -> Result<Json<QualityReport>, SqlRequestError> {
-    let Query(QualityParameters { table }) =
-        parameters.map_err(|rejection| SqlRequestError::wrong("", rejection.body_text()))?;
+    let QualityParameters { table } = given(parameters).map_err(|told| SqlRequestError::wrong("", told))?;
     let engine = api.engine.clone();
     let measured = api.engine.run(async move { engine.last_measured().await }).await?;
     let measured_at = measured.as_ref().map(|measured| measured.time);

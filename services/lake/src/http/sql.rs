@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Path, Query, Request, State},
+    extract::{Path, Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use tidemill_batch_views::{AsOf, MetricPlan, ResultFormat, Scope, SqlDialect, SqlEngine, SqlError};
 use tidemill_domain::Code;
-use tidemill_service::{FieldError, Problem};
+use tidemill_service::{
+    FieldError, Problem,
+    parameters::{Given, given},
+};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::sql::SqlProcesses;
@@ -185,9 +188,9 @@ pub(crate) struct PlanParameters {
 pub(crate) async fn plan(
     State(engine): State<Arc<SqlEngine>>,
     Path(metric): Path<String>,
-    parameters: Result<Query<PlanParameters>, axum::extract::rejection::QueryRejection>,
+    parameters: Given<PlanParameters>,
 ) -> Result<String, SqlRequestError> {
-    let Query(parameters) = parameters.map_err(|rejection| SqlRequestError::wrong("", rejection.body_text()))?;
+    let parameters = given(parameters).map_err(|told| SqlRequestError::wrong("", told))?;
     let dialect = match parameters.engine.as_deref() {
         None | Some("datafusion") => SqlDialect::DataFusion,
         Some("duckdb") => SqlDialect::DuckDb,

@@ -1,14 +1,12 @@
 //! What a request may ask for.
 
-use axum::{
-    extract::{Query, rejection::QueryRejection},
-    http::Uri,
-};
+use axum::{extract::Query, http::Uri};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _},
 };
 use tidemill_recommender::MAX_ITEM_BYTES;
+use tidemill_service::parameters::{self, Given};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -109,11 +107,11 @@ impl VisitParameters {
     /// Of a query; `item` may be there several times, and stands for one id each.
     pub(super) fn of(query: Option<&str>) -> Result<(Self, Vec<String>), Error> {
         let (named, others): (Vec<&str>, Vec<&str>) =
-            query.unwrap_or_default().split('&').partition(|part| part.starts_with("item="));
+            query.unwrap_or_default().split('&').partition(|part| is_item(part));
         let named: Vec<(String, String)> = parsed(&named)?;
         // The others do not know it.
         let with_item = |error| match error {
-            Error::Parameter(told) => Error::Parameter(told.replace("`items`", "`items`, `item`")),
+            Error::Parameter(told) => Error::Parameter(told.replace("`items`, ", "`items`, `item`, ")),
             error => error,
         };
         Ok((parsed(&others).map_err(with_item)?, named.into_iter().map(|(_, id)| id).collect()))
@@ -142,6 +140,13 @@ fn wanted(n: ItemCount, category: Option<String>) -> Result<ListWanted, Error> {
     Ok(ListWanted { n: n.0, category: id("category", category)?, ..ListWanted::default() })
 }
 
+/// Whether a part of a query is one `item`, however its name is written.
+fn is_item(part: &str) -> bool {
+    let name = part.split_once('=').map_or(part, |(name, _)| name);
+    let decoded = || parsed::<Vec<(String, String)>>(&[name]).ok()?.pop().map(|(name, _)| name);
+    name == "item" || (name.contains('%') && decoded().as_deref() == Some("item"))
+}
+
 fn parsed<T: DeserializeOwned>(parts: &[&str]) -> Result<T, Error> {
     let uri: Result<Uri, _> = format!("/?{}", parts.join("&")).parse();
     let uri = uri.map_err(|error| Error::Parameter(error.to_string()))?;
@@ -167,21 +172,8 @@ pub(super) fn item(given: &str) -> Result<String, Error> {
 }
 
 /// The parameters of a request; unknown ones are refused.
-pub(super) fn given<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Error> {
-    query.map(|Query(given)| given).map_err(|rejection| Error::Parameter(in_words(&rejection)))
-}
-
-/// What is wrong with a query, without the words of the library that reads it.
-fn in_words(rejection: &QueryRejection) -> String {
-    let told = std::error::Error::source(rejection).map_or_else(|| rejection.body_text(), ToString::to_string);
-    let unknown = told.split_once("unknown field `").and_then(|(_, rest)| rest.split_once("`, "));
-    match unknown {
-        Some((name, known)) => {
-            let known = known.trim_start_matches("expected one of ").trim_start_matches("expected ");
-            format!("there is no parameter `{name}`; there are {}", known.trim_start_matches("there are "))
-        }
-        None => told,
-    }
+pub(super) fn given<T>(query: Given<T>) -> Result<T, Error> {
+    parameters::given(query).map_err(Error::Parameter)
 }
 
 #[cfg(test)]
@@ -203,7 +195,9 @@ mod tests {
             assert!(items(wrong).is_err(), "{wrong}");
         }
         assert_eq!(items("n=0"), Err("n: must be 1 to 100".into()));
-        let known = "`customer`, `session`, `items`, `item`, `n`, `category`, `exclude`";
+        assert_eq!(items("%69tem=a&ite%6D=b%2C").as_deref(), Ok(&["a", "b,"].map(str::to_owned)[..]));
+        assert_eq!(items("item"), items("item="));
+        let known = "`customer`, `session`, `items`, `item`, `n`, `category` and `exclude`";
         assert_eq!(items("itemz=1"), Err(format!("there is no parameter `itemz`; there are {known}")));
         let many = vec!["item=a"; MAX_ITEMS + 1].join("&");
         assert!(items(&many).is_err());

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Path, State},
 };
 use serde::Serialize;
 use tidemill_domain::Timestamp;
-use tidemill_service::{Caller, Problem};
+use tidemill_service::{Caller, Problem, parameters::Given};
 use utoipa::ToSchema;
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
     upkeep::carry_out_erasures,
 };
 
-type NoneGiven = Result<Query<ProfileParameters>, QueryRejection>;
+type NoneGiven = Given<ProfileParameters>;
 
 /// What is known of a customer.
 ///

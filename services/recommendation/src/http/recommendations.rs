@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
-    extract::{Path, Query, RawQuery, State, rejection::QueryRejection},
+    extract::{Path, RawQuery, State},
 };
-use tidemill_service::Problem;
+use tidemill_service::{Problem, parameters::Given};
 
 use super::{
     answer::RecommendationsAnswer,
@@ -19,7 +19,6 @@ use crate::{
     rules::{AssignedVariant, RecommendationRules},
 };
 
-type Given<T> = Result<Query<T>, QueryRejection>;
 type AnswerMade = Result<Json<RecommendationsAnswer>, Error>;
 
 /// What continues a visit.

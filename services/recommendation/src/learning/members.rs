@@ -22,6 +22,8 @@ use super::event::{LearntEvent, LearntItem, LearntKind, VisitorId};
 pub const BUILT_IN: &str = include_str!("../../definitions/shop.yaml");
 /// Events after which a type that has not come is told of.
 const ENOUGH_EVENTS: u64 = 10_000;
+/// Events of a type, one behind the other, after which it is told that none names who, or what.
+const IN_A_ROW: u64 = 100;
 /// Members that a list names at most, and event types of a kind.
 const MAX_LISTED: usize = 16;
 /// Products of an event that are learnt.
@@ -62,6 +64,26 @@ struct LearntType {
     kind: LearntKind,
     /// Whether an event of the type has come.
     has_come: AtomicBool,
+    /// How many came since the last one that named a visitor.
+    without_visitor: AtomicU64,
+    /// The same of a product.
+    without_product: AtomicU64,
+}
+
+impl LearntType {
+    fn of(kind: LearntKind) -> Self {
+        let none = AtomicU64::default;
+        Self { kind, has_come: AtomicBool::default(), without_visitor: none(), without_product: none() }
+    }
+}
+
+/// Counts those that lack something, one behind the other.
+fn count_in_a_row(lacking: &AtomicU64, lacks: bool) {
+    if lacks {
+        lacking.fetch_add(1, Ordering::Relaxed);
+    } else {
+        lacking.store(0, Ordering::Relaxed);
+    }
 }
 
 /// What was made of an event.
@@ -116,7 +138,7 @@ impl LearntMembers {
     /// The types of the shop's own definition of which none has come, although many others
     /// have: somebody may have mistyped them. Those that only change what orders come to are
     /// rare.
-    pub(crate) fn never_came(&self) -> Vec<&str> {
+    fn never_came(&self) -> Vec<&str> {
         if !self.is_own || self.events.load(Ordering::Relaxed) < ENOUGH_EVENTS {
             return Vec::new();
         }
@@ -124,12 +146,37 @@ impl LearntMembers {
         self.kinds.iter().filter(|(_, known)| never(known)).map(|(name, _)| &**name).collect()
     }
 
+    /// What a person should know of the definition: somebody may have mistyped it, or the
+    /// shop does not tell what it should.
+    pub(crate) fn doubts(&self) -> Option<String> {
+        let mut told = Vec::new();
+        let never = self.never_came();
+        if !never.is_empty() {
+            let never = never.join(", ");
+            told.push(format!("no event has come of the types {never}, which the definition of learning names"));
+        }
+        for (lacks, what) in [
+            ((|known| &known.without_visitor) as fn(&LearntType) -> &AtomicU64, "customer and no visit"),
+            (|known| &known.without_product, "product"),
+        ] {
+            let many = |known: &LearntType| lacks(known).load(Ordering::Relaxed) >= IN_A_ROW;
+            let of: Vec<&str> = self.kinds.iter().filter(|(_, known)| many(known)).map(|(name, _)| &**name).collect();
+            if !of.is_empty() {
+                let of = of.join(", ");
+                told.push(format!(
+                    "by the members of the definition of learning, the last {IN_A_ROW} events and more of {of} name no {what}"
+                ));
+            }
+        }
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
     /// What an event is learnt as.
     pub(crate) fn read(&self, event: &EnrichedEventRef<'_>) -> LearntAs {
-        let Some(LearntType { kind, has_come }) = self.kinds.get(&*event.kind) else { return LearntAs::Unconcerned };
-        let kind = *kind;
+        let Some(known) = self.kinds.get(&*event.kind) else { return LearntAs::Unconcerned };
+        let kind = known.kind;
         // Where the batch does not tell of its types.
-        has_come.store(true, Ordering::Relaxed);
+        known.has_come.store(true, Ordering::Relaxed);
         let nothing = EnrichmentRef::default();
         let enriched = event.enriched.as_ref().unwrap_or(&nothing);
         if enriched.duplicate {
@@ -143,6 +190,8 @@ impl LearntMembers {
             Some(_) => self.items(&data, enriched),
             None => Vec::new(),
         };
+        count_in_a_row(&known.without_visitor, customer.is_none() && session.is_none());
+        count_in_a_row(&known.without_product, kind.interest().is_some() && items.is_empty());
         let is_about_worth = matches!(kind, LearntKind::Order | LearntKind::Change);
         let worth = worth(enriched).filter(|_| is_about_worth);
         let worth_in_base = worth_in_base(enriched).filter(|_| is_about_worth);
@@ -254,8 +303,7 @@ fn kinds(written: &BTreeMap<LearntKind, Vec<String>>) -> Result<BTreeMap<String,
         }
         for name in types {
             name.parse::<EventType>().map_err(|reason| format!("`{name}`: an event type {reason}"))?;
-            let known = LearntType { kind: *kind, has_come: AtomicBool::default() };
-            if kinds.insert(name.clone(), known).is_some() {
+            if kinds.insert(name.clone(), LearntType::of(*kind)).is_some() {
                 return Err(format!("`{name}` is of more than one kind"));
             }
         }

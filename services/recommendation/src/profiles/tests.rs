@@ -75,6 +75,9 @@ fn a_segment_follows_from_one_base_currency() {
     let mut profile = CustomerProfile::default();
     profile.take(&event(LearntKind::View, "c", 1, &[item("p", "Books", &[])]));
     assert_eq!(segment_of(&profile), None, "nothing was ordered");
+    let mut unpriced = profile.clone();
+    unpriced.take(&LearntEvent { worth: None, worth_in_base: None, ..order("c", 1, &["p"], "1") });
+    assert_eq!((unpriced.orders, segment_of(&unpriced)), (1, None), "what it comes to nobody has said");
     profile.take(&order_in_base(Currency::EUR, 10_000));
     assert_eq!(segment_of(&profile).as_deref(), Some("Premium"));
     let mut other = CustomerProfile::default();

@@ -32,7 +32,8 @@ impl Shop {
     pub(crate) async fn open() -> Self {
         tidemill_service::install_crypto();
         let (nats, folder) = (TestNats::start().await, tempdir());
-        let config = tidemill_bus::Config { url: nats.url(), ..tidemill_bus::Config::default() };
+        let config =
+            tidemill_bus::Config { url: nats.url(), partitions: PARTITIONS, ..tidemill_bus::Config::default() };
         let bus = Bus::connect(&config, "test").await.expect("NATS answers");
         bus.ensure_topology().await.expect("the streams are made");
         Self { nats, folder, bus, raw_seq: 0, floors: BTreeMap::new() }

@@ -18,7 +18,9 @@ pub struct RecommendArguments {
 #[derive(Debug, Subcommand)]
 pub enum RecommendCommand {
     /// Measure how good recommendations are on a file of sessions
-    #[command(after_help = "A line of a file is a session, an item and a time, behind a header: SessionId, ItemId, \
+    #[command(
+        override_usage = "tidemill recommend evaluate [OPTIONS] <TRAIN> <--test <FILE>|--split <last-days[=N]>>",
+        after_help = "A line of a file is a session, an item and a time, behind a header: SessionId, ItemId, \
         Time, or session_id,\nitem, timestamp and the like. Tabs, commas or semicolons separate. A time is seconds \
         or\nmilliseconds since 1970, RFC 3339, or the like without a zone (UTC): 2010-12-01 08:26:00.\n\
         Files that end in .zst are inflated.\n\nEach event of a test session after its first \
@@ -28,7 +30,8 @@ pub enum RecommendCommand {
         tidemill recommend evaluate train.txt --test test.txt --json | tail -1 | jq '.[\"hr@20\"]'\n  \
         tidemill recommend evaluate clicks.csv --split last-days 7 --plot figures.svg\n  \
         tidemill recommend evaluate retail.csv --session-column InvoiceNo --item-column StockCode \\\n    \
-        --time-column InvoiceDate --split last-days=14")]
+        --time-column InvoiceDate --split last-days=14"
+    )]
     Evaluate(EvaluateArguments),
     /// Compare the variants of an experiment by what was shown and clicked
     #[command(after_help = "Click-through of each variant, and how much higher it is than the control's, with the \
@@ -69,7 +72,7 @@ pub struct ExperimentArguments {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("predicted").args(["test", "split"]).required(true)))]
 pub struct EvaluateArguments {
-    /// File of the sessions to learn from
+    /// File of the sessions to learn from; may stand behind --split, too
     pub train: Option<PathBuf>,
     /// File of the sessions to predict
     #[arg(long, value_name = "FILE")]

@@ -8,8 +8,14 @@ use crate::{bench::BenchError, client::ClientError, failure::whole, import::onli
 pub(crate) type Ended = Result<ExitCode, Box<dyn Error>>;
 
 // The help lists all of them.
+const WRONG_ARGUMENTS: u8 = 2;
 const UNBALANCED: u8 = 3;
 const UNREACHABLE: u8 = 4;
+
+/// Arguments are wrong in a way that the reader of the command line cannot tell.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongArguments(pub(crate) String);
 
 /// The exit code of a command that tells whether the books balance.
 pub(crate) fn balanced(is_so: bool) -> ExitCode {
@@ -28,6 +34,7 @@ pub(crate) fn failed(error: &(dyn Error + 'static)) -> (String, ExitCode) {
         matches!(import, Some(ImportError::Unbalanced { .. })) || matches!(bench, Some(BenchError::Unbalanced { .. }));
     let code = match client {
         _ if is_unbalanced => ExitCode::from(UNBALANCED),
+        _ if error.is::<WrongArguments>() => ExitCode::from(WRONG_ARGUMENTS),
         Some(ClientError::Unavailable { .. }) => ExitCode::from(UNREACHABLE),
         _ => ExitCode::FAILURE,
     };

@@ -11,15 +11,14 @@ use std::{
     time::Instant,
 };
 
-use tidemill_recommender::{
-    RecommenderSettings,
-    evaluation::{EvaluationReport, ItemNumbers, SessionColumns, SessionFile, cases, evaluate, plot, split_last_days},
+use tidemill_recommender::evaluation::{
+    EvaluationReport, ItemNumbers, SessionColumns, SessionFile, cases, evaluate, plot, split_last_days,
 };
 
-use super::ended::Ended;
+use super::ended::{Ended, WrongArguments};
 use crate::{
-    arguments::{EvaluateArguments, RecommendArguments, RecommendCommand},
-    progress, table,
+    arguments::{EvaluateArguments, RecommendArguments, RecommendCommand, Split},
+    index_file, progress, table,
 };
 
 pub(crate) async fn recommend(arguments: RecommendArguments) -> Ended {
@@ -31,9 +30,10 @@ pub(crate) async fn recommend(arguments: RecommendArguments) -> Ended {
 
 fn run(arguments: &EvaluateArguments) -> Ended {
     let start = Instant::now();
-    let settings = settings(arguments.settings.as_deref())?;
+    let split = arguments.split().map_err(WrongArguments)?;
+    let settings = arguments.settings.as_deref().map(index_file::read).transpose()?.unwrap_or_default();
     arguments.plot.as_deref().map_or(Ok(()), can_be_written)?;
-    let (catalogue, train, test) = read(arguments)?;
+    let (catalogue, train, test) = read(arguments, &split)?;
     let total = cases(&test.visits);
     if total == 0 {
         return Err("there is nothing to predict: no test session has two events".into());
@@ -47,7 +47,7 @@ fn run(arguments: &EvaluateArguments) -> Ended {
     bar.finish_and_clear();
     let ended = tell(&report, arguments.json, start.elapsed().as_secs_f64())?;
     if let Some(path) = &arguments.plot {
-        let file = arguments.test.as_deref().unwrap_or(&arguments.split()?.train).display().to_string();
+        let file = arguments.test.as_deref().unwrap_or(&split.train).display().to_string();
         fs::write(path, plot(&report, &file)).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(ended)
@@ -100,21 +100,11 @@ fn tell(report: &EvaluationReport, json: bool, seconds: f64) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(path: Option<&Path>) -> Result<RecommenderSettings, Box<dyn Error>> {
-    let Some(path) = path else { return Ok(RecommenderSettings::default()) };
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let settings: RecommenderSettings = toml::from_str(&text).map_err(|error| {
-        // Its own text has several lines, and a picture of the place.
-        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        format!("{}:{line}: {}", path.display(), error.message().trim().replace('\n', ", "))
-    })?;
-    settings.validate().map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(settings)
-}
-
 /// What there is to learn, and to predict.
-fn read(arguments: &EvaluateArguments) -> Result<(ItemNumbers, SessionFile, SessionFile), Box<dyn Error>> {
-    let split = arguments.split()?;
+fn read(
+    arguments: &EvaluateArguments,
+    split: &Split,
+) -> Result<(ItemNumbers, SessionFile, SessionFile), Box<dyn Error>> {
     let columns = SessionColumns {
         session: arguments.session_column.clone(),
         item: arguments.item_column.clone(),

@@ -38,6 +38,7 @@ fn every_example_in_it_is_right() {
         "definitions/amounts.yaml",
         "definitions/recommendation.yaml",
         "definitions/learning.yaml",
+        "definitions/index.toml",
         "products.csv",
         "countries.yaml",
         "country.mmdb",
@@ -46,7 +47,7 @@ fn every_example_in_it_is_right() {
         std::fs::write(folder.path().join(name), "").expect("writes");
     }
     let read = ShopFile::parse(&folder.path().join(NAME), &with_examples).expect("every example is right");
-    assert_eq!(examples, 17, "{with_examples}");
+    assert_eq!(examples, 18, "{with_examples}");
     assert_eq!(read.definitions.metrics, Some(folder.path().join("definitions/metrics")));
     assert_eq!(read.reference.files, [folder.path().join("products.csv"), folder.path().join("reference")]);
     // What it says is written as it is read.

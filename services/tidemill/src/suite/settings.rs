@@ -7,16 +7,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
 use tidemill_aggregation::AggregationService;
 use tidemill_alert::AlertService;
 use tidemill_enrichment::EnrichmentService;
 use tidemill_ingestion::IngestionService;
 use tidemill_recommendation::RecommendationService;
+use tidemill_recommender::RecommenderSettings;
 use tidemill_reporting::ReportingService;
 use tidemill_service::{Service, ServiceConfig, StartError, config};
 
 use super::{folder, member::SuiteMember, options::Options, watched::files_of};
 use crate::{
+    index_file,
     profile::{ProfilePart, SuiteProfile},
     shop_file::DefinitionsSection,
 };
@@ -95,9 +98,13 @@ impl Settings {
 
     pub(super) fn recommendation(&self) -> Result<tidemill_recommendation::Config, StartError> {
         let mut text = self.with_store("recommendation", self.port(SuiteMember::Recommendation));
-        let DefinitionsSection { recommendation, learning, .. } = self.definitions();
+        let DefinitionsSection { recommendation, learning, index, .. } = self.definitions();
         text.push_str(&section("rules", &[("file", recommendation.as_deref())]));
         text.push_str(&section("learning", &[("definition", learning.as_deref())]));
+        if let Some(file) = index {
+            let index = index_file::read(file).map_err(StartError::new)?;
+            text.push_str(&toml::to_string(&IndexSection { index }).map_err(StartError::new)?);
+        }
         self.read(text)
     }
 
@@ -219,6 +226,12 @@ impl Settings {
     }
 }
 
+/// The section of recommendation's settings.
+#[derive(Serialize)]
+struct IndexSection {
+    index: RecommenderSettings,
+}
+
 /// A file of reference data, or those of a folder.
 fn reference_files(path: &Path) -> Vec<PathBuf> {
     if !path.is_dir() {
@@ -249,4 +262,32 @@ fn section(name: &str, texts: &[(&str, Option<&Path>)]) -> String {
 /// A TOML basic string; JSON's escapes are a part of TOML's.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_testkit::tempdir;
+
+    use super::*;
+    use crate::shop_file::ShopFile;
+
+    #[test]
+    fn recommendation_has_the_settings_that_were_tried_out() {
+        let folder = tempdir();
+        let index = folder.path().join("index.toml");
+        let definitions = DefinitionsSection { index: Some(index.clone()), ..DefinitionsSection::default() };
+        let file = ShopFile { data: Some(folder.path().join("data")), definitions, ..ShopFile::default() };
+        let options = Options { folder: folder.path().to_owned(), ..Options::of(&file) };
+        let settings = Settings::new(&options, "nats://127.0.0.1:4222").expect("they are right");
+        std::fs::write(&index, "neighbours = 77\n[weights]\ncart = 9\n").expect("writes");
+        let config = format!("{:?}", settings.recommendation().expect("it is right"));
+        assert!(config.contains("neighbours: 77") && config.contains("cart: 9"), "{config}");
+        for (wrong, told) in
+            [("\nneighbors = 3\n", "index.toml:2: unknown field"), ("neighbours = 0", "neighbours must be")]
+        {
+            std::fs::write(&index, wrong).expect("writes");
+            let error = settings.recommendation().expect_err(wrong).to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
 }

@@ -76,6 +76,7 @@ impl WatchedFiles {
             (Defines::Rules, &definitions.amounts),
             (Defines::Recommendation, &definitions.recommendation),
             (Defines::Recommendation, &definitions.learning),
+            (Defines::Recommendation, &definitions.index),
             (Defines::Shop, &definitions.shop),
             (Defines::Countries, &reference.countries),
             (Defines::Countries, &options.geoip),

@@ -69,6 +69,14 @@ async fn recommendations_are_measured_on_files() {
     fs::write(&settings, "neighbours = 0\n").expect("writes");
     let (code, _, stderr) = evaluate(&[&all, "--split", "last-days=3", "--settings", &settings]).await;
     assert!(code == Some(1) && stderr.contains("neighbours must be 1 to 100000"), "{stderr}");
+    for wrong in [&["--split", "last-days=0"][..], &["--split", "first-days=2"], &["--protocol", "foo"]] {
+        let (code, _, stderr) = evaluate(&[&[&*all], wrong].concat()).await;
+        assert_eq!(code, Some(2), "{wrong:?}: {stderr}");
+    }
+    let (code, _, stderr) = evaluate(&["--test", &test]).await;
+    assert!(code == Some(2) && stderr.contains("TRAIN is missing"), "{stderr}");
+    let (_, stdout, _) = evaluate(&["--help"]).await;
+    assert!(stdout.contains("Usage: tidemill recommend evaluate [OPTIONS] <TRAIN> <--test"), "{stdout}");
     let (code, _, stderr) = evaluate(&[&all, "--split", "last-days=400"]).await;
     assert!(code == Some(1) && stderr.contains("nothing to learn from"), "{stderr}");
 }

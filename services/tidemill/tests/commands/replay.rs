@@ -74,6 +74,10 @@ async fn a_generation_is_planned_counted_killed_compared_and_served() {
     };
     let run = async |words: Vec<String>| terminal.says(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
 
+    let (code, told) = terminal.says(&["nats", "--data", data]).await;
+    assert!(code == Some(0) && told.starts_with("nats://") && told.contains("@127.0.0.1:"), "{told}");
+    let (code, told) = terminal.says(&["nats", "--data", "nowhere"]).await;
+    assert!(code == Some(1) && told.contains("no suite runs with this folder"), "{told}");
     // Nothing is there before it is begun.
     let (code, told) = run(with(&["replay", "status"], &[])).await;
     assert!(code == Some(1) && told.contains("there is no generation v2"), "{told}");

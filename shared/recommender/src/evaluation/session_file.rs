@@ -94,7 +94,9 @@ pub enum SessionFileError {
         why: String,
     },
     /// The header lacks a column.
-    #[error("line 1: no column for the {what}: the header has {header}; expected {expected}")]
+    #[error(
+        "line 1: no column for the {what}: the header has {header}; expected {expected}, or another by --{what}-column"
+    )]
     Column {
         /// Which one.
         what: &'static str,
@@ -189,6 +191,9 @@ fn open<R: BufRead>(
     let failed = |error: std::io::Error| SessionFileError::Unreadable { line: 1, why: error.to_string() };
     // A header is short: what goes on without a line's end is no text.
     (&mut input).take(65_536).read_line(&mut header).map_err(failed)?;
+    if header.is_empty() {
+        return Err(SessionFileError::Empty);
+    }
     let count = |separator: char| header.chars().filter(|&c| c == separator).count();
     let separator = ['\t', ',', ';'].into_iter().rev().max_by_key(|&separator| count(separator)).unwrap_or('\t');
     let names: Vec<String> = header

@@ -48,8 +48,12 @@ fn files_are_read_whatever_separates_and_however_columns_are_called() {
 #[test]
 fn what_is_wrong_with_a_file_is_told_with_the_line() {
     for (text, expected) in [
-        ("", "line 1: no column for the session: the header has ; expected sessionid or session"),
-        ("session,time\n", "line 1: no column for the item: the header has session, time; expected itemid or item"),
+        ("", "there are no rows"),
+        (
+            "session,time\n",
+            "line 1: no column for the item: the header has session, time; expected itemid or item, or another by \
+             --item-column",
+        ),
         ("session,item,time\n", "there are no rows"),
         ("session,item,time\n1,a,1\n1,a\n", "line 3: it has 2 columns, and the header 3"),
         ("session,item,time\n1,a,1\n1,,2\n", "line 3: item \"\" is missing"),

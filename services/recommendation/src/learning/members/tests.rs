@@ -73,6 +73,36 @@ fn what_is_a_duplicate_or_says_too_little_is_not_learnt() {
     }
 }
 
+/// A member may be mistyped, or the shop does not say who it is.
+#[test]
+fn that_events_name_nobody_or_nothing_again_and_again_is_told() {
+    let members = members();
+    let take = |kind: &str, more: &str| {
+        let line = line(kind, more, "");
+        members.read(&EnrichedEventRef::read(line.as_bytes()).expect("an event"))
+    };
+    let (whole, no_product, nobody) = (
+        r#","subject":"c","data":{"product_id":"p"}"#,
+        r#","subject":"c","data":{"article":"p"}"#,
+        r#","data":{"product_id":"p"}"#,
+    );
+    (1..IN_A_ROW).for_each(|_| drop(take("product.viewed", no_product)));
+    assert_eq!(members.doubts(), None);
+    take("product.viewed", whole);
+    take("product.viewed", no_product);
+    assert_eq!(members.doubts(), None, "one of them named it");
+    (1..IN_A_ROW).for_each(|_| drop(take("product.viewed", no_product)));
+    let of = "by the members of the definition of learning, the last 100 events and more of";
+    assert_eq!(members.doubts(), Some(format!("{of} product.viewed name no product")));
+    // What an order comes to is changed without naming any product.
+    for kind in ["cart.item_added", "order.cancelled"] {
+        (0..IN_A_ROW).for_each(|_| drop(take(kind, nobody)));
+    }
+    take("product.viewed", whole);
+    let nobody = format!("{of} cart.item_added, order.cancelled name no customer and no visit");
+    assert_eq!(members.doubts(), Some(nobody));
+}
+
 #[test]
 fn a_wrong_definition_is_refused_with_its_line() {
     for (wrong, told) in [
