@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod evaluations;
 mod http;
+mod known_erasures;
 mod learning;
 mod measure;
 mod model;

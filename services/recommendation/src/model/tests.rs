@@ -78,6 +78,7 @@ fn stored(model: &LearntModel, partition: Partition, journal: &[LearntBatch], er
         newest: None,
         erasure,
         journal: journal.to_vec(),
+        erasures: Vec::new(),
     }
 }
 
@@ -210,6 +211,23 @@ fn charts_tell_at_once_of_nobody_who_is_forgotten() {
     assert_eq!(charted(), ["p"]);
     model.renew_charts(now);
     assert_eq!(charted(), ["p", "q"]);
+}
+
+/// To make the charts of a large index anew takes long.
+#[test]
+fn charts_stay_where_nothing_was_known_of_who_is_forgotten() {
+    let (model, zero, now) = (model(), Partition::new(0), Timestamp::saturating_from_millis(9));
+    model.learn(zero, &batch(1, &[event(LearntKind::View, "c", 5, &[item("p", "Books", &[])])]));
+    let charts = model.charts(now);
+    model.erase(&[Erasure { number: 1, ..erasure("unknown", 1_000) }]);
+    assert!(Arc::ptr_eq(&charts, &model.charts(now)));
+    model.erase(&[Erasure { number: 2, ..erasure("c", 1_000) }]);
+    assert!(model.charts(now).popular(None).is_empty());
+    // Told twice, it has nobody forgotten who came back meanwhile.
+    let back = batch(2, &[event(LearntKind::View, "c", 5, &[item("q", "Books", &[])])]);
+    model.learn(zero, &LearntBatch { ingested_at: Timestamp::saturating_from_millis(1_001), ..back });
+    model.erase(&[Erasure { number: 2, ..erasure("c", 1_000) }]);
+    assert_eq!(model.read().index.session_count(), 1);
 }
 
 /// Whoever waits for the lock as such keeps others from reading.
