@@ -53,7 +53,7 @@ pub(super) struct ErasureAnswer {
     /// Its number, higher than those of all before: the store keeps when it was asked for, and by which key.
     number: u64,
     /// No event of theirs is learnt that was taken in before or then: ten seconds after the
-    /// call, by when every replica knows of it.
+    /// call, or more where clocks differ.
     #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
 }

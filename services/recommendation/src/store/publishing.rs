@@ -136,8 +136,7 @@ impl Store {
             let sql = "UPDATE published_stream SET sequence = CASE WHEN sequence < $1 THEN $1 ELSE sequence END \
                        WHERE telling = $2";
             let query = sqlx::query(sql).bind(stream.sequence.cast_signed()).bind(stream.telling);
-            let is_told_anew =
-                query.execute(&mut *transaction).await.map_err(StoreError::from)?.rows_affected() == 0;
+            let is_told_anew = query.execute(&mut *transaction).await.map_err(StoreError::from)?.rows_affected() == 0;
             if !is_told_anew {
                 let sql = "UPDATE partitions SET published = $1, published_erasure = $2, published_telling = $3 \
                            WHERE partition_no = $4 AND epoch = $5";
