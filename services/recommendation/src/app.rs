@@ -19,7 +19,7 @@ use crate::{
     learning::LearntMembers,
     measure::LiveEvaluation,
     model::LearntModel,
-    rules::ShopRules,
+    rules::RulesInUse,
     store::{Erasure, PartitionKeep, Store},
     telemetry::Telemetry,
 };
@@ -31,7 +31,7 @@ pub(crate) struct Recommender {
     pub(crate) nats: Breaker,
     pub(crate) store: Store,
     pub(crate) members: LearntMembers,
-    pub(crate) rules: ShopRules,
+    pub(crate) rules: RulesInUse,
     /// Segments of customers by value.
     pub(crate) segments: CustomerSegments,
     pub(crate) model: LearntModel,
@@ -71,7 +71,7 @@ impl Recommender {
         bus: Bus,
         store: Store,
         members: LearntMembers,
-        rules: ShopRules,
+        rules: RulesInUse,
         segments: CustomerSegments,
         model: LearntModel,
         telemetry: Telemetry,

@@ -28,7 +28,7 @@ pub(crate) use self::{
 use self::{charts::KeptCharts, patience::LearnerPatience};
 use crate::{
     learning::LearntBatch,
-    rules::RecommendationRules,
+    rules::RulesInUse,
     store::{Erasure, PageChanges, StoredItem, StoredPartition},
 };
 
@@ -59,7 +59,7 @@ impl LearntModel {
     }
 
     /// The same, without charting what these rules exclude.
-    pub(crate) fn by(mut self, rules: &RecommendationRules) -> Self {
+    pub(crate) fn by(mut self, rules: &RulesInUse) -> Self {
         self.charts.rules = rules.clone();
         self
     }
