@@ -54,7 +54,7 @@ pub(crate) async fn erase(app: Arc<Recommender>) -> Result<(), Infallible> {
 }
 
 /// Forgets those who were asked to be forgotten, and has what is newer be learnt.
-async fn keep_up_with_erasures(app: &Recommender) -> Result<(), Error> {
+pub(crate) async fn keep_up_with_erasures(app: &Recommender) -> Result<(), Error> {
     let next = app.erasures.next(app.now());
     if let Some(up_to) = next {
         app.store.will_learn(up_to).await?;
