@@ -174,6 +174,13 @@ impl Shop {
 
     async fn go_on(&mut self, dice: &mut Dice) {
         self.now = self.now.plus_millis(i64::try_from(dice.below(4_000)).expect("small"));
+        // One is nearly always up to date.
+        let first = &mut self.replicas[0];
+        if first.loaded == 2 && dice.below(3) > 0 {
+            first.learn(&self.log, self.now);
+            first.hear();
+            first.read(&self.store, self.now).await;
+        }
         let place = usize::try_from(dice.below(2)).expect("two");
         let at_replica = usize::try_from(dice.below(self.replicas.len() as u64)).expect("few");
         match dice.below(12) {
