@@ -15,11 +15,12 @@ use tidemill_stage::LogPlace;
 use crate::{
     config::{Config, KeptConfig},
     error::Error,
+    known_erasures::KnownErasures,
     learning::LearntMembers,
     measure::LiveEvaluation,
     model::LearntModel,
-    rules::ShopRules,
-    store::{PartitionKeep, Store},
+    rules::RulesInUse,
+    store::{Erasure, PartitionKeep, Store},
     telemetry::Telemetry,
 };
 
@@ -30,10 +31,11 @@ pub(crate) struct Recommender {
     pub(crate) nats: Breaker,
     pub(crate) store: Store,
     pub(crate) members: LearntMembers,
-    pub(crate) rules: ShopRules,
+    pub(crate) rules: RulesInUse,
     /// Segments of customers by value.
     pub(crate) segments: CustomerSegments,
     pub(crate) model: LearntModel,
+    pub(crate) erasures: KnownErasures,
     pub(crate) telemetry: Telemetry,
     pub(crate) evaluation: LiveEvaluation,
     pub(crate) kept: KeptConfig,
@@ -69,7 +71,7 @@ impl Recommender {
         bus: Bus,
         store: Store,
         members: LearntMembers,
-        rules: ShopRules,
+        rules: RulesInUse,
         segments: CustomerSegments,
         model: LearntModel,
         telemetry: Telemetry,
@@ -80,6 +82,7 @@ impl Recommender {
             keepers: Conditions::new(&context.health, "partition"),
             learners: Conditions::new(&context.health, "learner"),
             gaps: Conditions::new(&context.health, "enriched_gap"),
+            erasures: KnownErasures::new(),
             claims: Mutex::default(),
             unlike: Mutex::default(),
             settings: version_of(&learning_settings(&config.index)),
@@ -103,10 +106,13 @@ impl Recommender {
 
     /// Takes in all that is stored. It may be repeated.
     pub(crate) async fn load(&self) -> Result<(), Error> {
-        let erasures = self.store.erasures(0).await?;
-        self.model.erase(&erasures);
+        let mut erasures: Vec<Erasure> = Vec::new();
         for partition in self.bus.partitions().all() {
-            let stored = self.store.load(partition, &self.settings).await?;
+            // What is stored of it may be of after an erasure of which nobody knew a moment ago.
+            let known = erasures.last().map_or(0, |erasure| erasure.number);
+            let mut stored = self.store.load(partition, &self.settings, known).await?;
+            self.model.erase(&stored.erasures);
+            erasures.append(&mut stored.erasures);
             if !stored.is_as_stored || erasures.iter().any(|erasure| erasure.number > stored.erasure) {
                 self.note_unlike(partition);
             }

@@ -10,6 +10,9 @@ use tidemill_service::{AuthConfig, HttpConfig, ServiceConfig, StartError, Teleme
 #[cfg(test)]
 mod tests;
 
+/// With fewer products than a small shop has, rules that exclude would be forgotten at once.
+const LEAST_ITEMS: u32 = 1_000;
+
 /// The settings.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -71,7 +74,8 @@ pub(crate) struct KeptConfig {
     /// Days after which a customer who does nothing, or a product that no event has,
     /// is forgotten.
     pub(crate) days: NonZeroU32,
-    /// Products of which category and attributes are known in memory, at most.
+    /// Products of which category and attributes are known in memory, at most: those that no
+    /// event has told of for longest are forgotten, and that rules exclude them. At least 1,000.
     pub(crate) items: NonZeroU32,
 }
 
@@ -123,6 +127,9 @@ impl Config {
         }
         if !(0.0..=1.0).contains(&self.measure.share) {
             return Err(StartError::new("measure.share must be 0 to 1"));
+        }
+        if self.kept.items.get() < LEAST_ITEMS {
+            return Err(StartError::new(format!("kept.items must be {LEAST_ITEMS} at least")));
         }
         self.index.validate().map_err(|error| StartError::new(format!("index.{error}")))
     }

@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod evaluations;
 mod http;
+mod known_erasures;
 mod learning;
 mod measure;
 mod model;
@@ -33,11 +34,15 @@ use tidemill_events::Durable;
 use tidemill_service::{Access, Context, Handle, Role, Server, Service, StartError, Starting};
 
 use self::{
-    app::Recommender, error::Error, learning::LearntMembers, model::LearntModel, readiness::CatchingUp,
-    rules::ShopRules, store::Store, telemetry::Telemetry,
+    app::Recommender, error::Error, learning::LearntMembers, model::LearntModel, readiness::CatchingUp, store::Store,
+    telemetry::Telemetry,
 };
 
-pub use self::{config::Config, learning::BUILT_IN as BUILT_IN_LEARNING, rules::BUILT_IN as BUILT_IN_RULES};
+pub use self::{
+    config::Config,
+    learning::BUILT_IN as BUILT_IN_LEARNING,
+    rules::{BUILT_IN as BUILT_IN_RULES, RulesInUse},
+};
 
 /// The service.
 #[derive(Debug, Clone, Copy)]
@@ -50,28 +55,37 @@ impl Service for RecommendationService {
     /// Starts the service: waits for its dependencies, takes in what is stored, serves,
     /// and learns.
     fn start(config: Config, context: Context) -> Starting {
-        Box::pin(begin(config, context))
+        Box::pin(async move {
+            let rules = RulesInUse::load(&config)?;
+            begin(config, context, rules).await
+        })
     }
 
     fn check(config: &Config) -> Result<(), StartError> {
         config.check()?;
-        defined(config).map(drop)
+        RulesInUse::load(config)?;
+        members(config).map(drop)
     }
 }
 
-/// What files define: by what is learnt, and what may be recommended.
-fn defined(config: &Config) -> Result<(LearntMembers, ShopRules), StartError> {
-    let members = LearntMembers::load(config.learning.definition.as_deref()).map_err(StartError::new)?;
-    let rules = ShopRules::load(config.rules.file.as_deref()).map_err(StartError::new)?;
-    Ok((members, rules))
+impl RecommendationService {
+    /// Starts it with rules that somebody else has, and may exchange.
+    pub fn start_with(config: Config, context: Context, rules: RulesInUse) -> Starting {
+        Box::pin(begin(config, context, rules))
+    }
 }
 
-async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
+/// By what is learnt.
+fn members(config: &Config) -> Result<LearntMembers, StartError> {
+    LearntMembers::load(config.learning.definition.as_deref()).map_err(StartError::new)
+}
+
+async fn begin(config: Config, context: Context, rules: RulesInUse) -> Result<Handle, StartError> {
     config.check()?;
-    let (members, rules) = defined(&config)?;
+    let members = members(&config)?;
     let segments = CustomerSegments::built_in().map_err(StartError::new)?;
     let most_items = usize::try_from(config.kept.items.get()).unwrap_or(usize::MAX);
-    let model = LearntModel::new(config.index.clone(), most_items).map_err(StartError::new)?.by(&rules.standard);
+    let model = LearntModel::new(config.index.clone(), most_items).map_err(StartError::new)?.by(&rules);
     let telemetry = Telemetry::register(&context.registry);
     // The page of products asks with the session of the dashboard, which reads lists and no profile.
     let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?.with_sessions();
@@ -83,6 +97,8 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         Recommender::new(context.clone(), bus.clone(), store, members, rules, segments, model, telemetry, &config);
     let app = Arc::new(app);
     context.retry("store", async || app.load().await, Error::is_transient).await?;
+    // So that the first events need not wait for it.
+    context.retry("store", async || upkeep::keep_up_with_erasures(&app).await, Error::is_transient).await?;
     context.retry("nats", async || app.check_log().await, Error::is_transient).await?;
     let ends = context.retry("nats", async || readiness::log_ends(&app).await, Error::is_transient).await?;
     // Before there are routes: those are all that is waited for otherwise.

@@ -28,7 +28,7 @@ pub(crate) use self::{
 use self::{charts::KeptCharts, patience::LearnerPatience};
 use crate::{
     learning::LearntBatch,
-    rules::RecommendationRules,
+    rules::RulesInUse,
     store::{Erasure, PageChanges, StoredItem, StoredPartition},
 };
 
@@ -59,7 +59,7 @@ impl LearntModel {
     }
 
     /// The same, without charting what these rules exclude.
-    pub(crate) fn by(mut self, rules: &RecommendationRules) -> Self {
+    pub(crate) fn by(mut self, rules: &RulesInUse) -> Self {
         self.charts.rules = rules.clone();
         self
     }
@@ -113,12 +113,20 @@ impl LearntModel {
         }
     }
 
-    /// Forgets visitors, and learns nothing of theirs that was taken in before.
+    /// Forgets visitors, and learns nothing of theirs that was taken in before; those alone of
+    /// whom it was not told before, since what they did later may be learnt by now. All of the
+    /// erasures up to the last one are told of at once or before.
     pub(crate) fn erase(&self, erasures: &[Erasure]) {
         let mut state = self.write();
-        erasures.iter().for_each(|erasure| state.erase(erasure));
+        let known = state.erasure();
+        let mut has_forgotten = false;
+        for erasure in erasures.iter().filter(|erasure| erasure.number > known) {
+            has_forgotten |= state.erase(erasure);
+        }
         drop(state);
-        self.charts.drop_kept();
+        if has_forgotten {
+            self.charts.drop_kept();
+        }
     }
 
     /// The last erasure that was carried out.

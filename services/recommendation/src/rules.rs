@@ -2,6 +2,7 @@
 //! answer up.
 
 mod experiment;
+mod in_use;
 mod standard;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use std::path::Path;
 use serde::Deserialize;
 use tidemill_definitions::{DefinitionError, from_yaml};
 
+pub use self::in_use::RulesInUse;
 pub(crate) use self::{
     experiment::AssignedVariant,
     standard::{FallbackKind, RecommendationRules, VisitStrategy},
@@ -42,7 +44,7 @@ struct WrittenRules {
 }
 
 /// The rules of a shop.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ShopRules {
     /// Of every list, and of every visitor who is in no variant.
     pub(crate) standard: RecommendationRules,

@@ -26,12 +26,12 @@ use crate::{error::Error, learning::VisitorId};
 
 use self::written::ItemsInStore;
 pub(crate) use self::{
-    erasures::{Erasure, ErasureOrder, NOTHING_FOR_MILLIS},
+    erasures::{Erasure, ErasureOrder, ErasureWritten, NOTHING_FOR_MILLIS},
     items::{KeptItem, StoredItem},
     keep::{KeptStep, PartitionKeep},
     load::StoredPartition,
     pages::{PageChanges, PagesWritten},
-    publishing::PublishedTo,
+    publishing::{PublishedStream, PublishedTo},
 };
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");

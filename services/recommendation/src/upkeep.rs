@@ -2,12 +2,16 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::{app::Recommender, error::Error};
 
 /// How often it is looked whether others have had somebody forgotten.
 const LOOK_FOR_ERASURES: Duration = Duration::from_millis(200);
+/// After how long it is told that it is not known who is forgotten.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Under which `/readyz` says so.
+const ERASURES: &str = "erasures";
 /// How often charts are made anew while somebody asks for them: all items are looked at.
 const RENEW_CHARTS: Duration = Duration::from_millis(500);
 /// How often it is looked which types of events have come.
@@ -26,15 +30,52 @@ const ERASURES_FOR: i64 = 30 * DAY;
 pub(crate) async fn erase(app: Arc<Recommender>) -> Result<(), Infallible> {
     let mut looks = interval(LOOK_FOR_ERASURES);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known_at = Instant::now();
     loop {
         tokio::select! {
             _ = looks.tick() => {}
+            () = app.erasures.wanted() => {}
             () = app.context.shutdown.cancelled() => return Ok(()),
         }
-        if let Err(error) = carry_out_erasures(&app).await {
-            tracing::debug!(%error, "whether somebody is to be forgotten is not known");
+        let begun = Instant::now();
+        // It may end at any await: nothing is lost of what is written down.
+        tokio::select! {
+            done = keep_up_with_erasures(&app) => match done {
+                Ok(()) => {
+                    known_at = begun;
+                    app.context.health.withdraw_notice(ERASURES);
+                }
+                Err(error) => tracing::debug!(%error, "whether somebody is to be forgotten is not known"),
+            },
+            never = tell_of_silence(&app, known_at + SILENCE) => match never {},
+            () = app.context.shutdown.cancelled() => return Ok(()),
         }
     }
+}
+
+/// Forgets those who were asked to be forgotten, and has what is newer be learnt.
+pub(crate) async fn keep_up_with_erasures(app: &Recommender) -> Result<(), Error> {
+    let next = app.erasures.next(app.now());
+    if let Some(up_to) = next {
+        app.store.will_learn(up_to).await?;
+    }
+    carry_out_erasures(app).await?;
+    // Those behind this end later.
+    next.into_iter().for_each(|up_to| app.erasures.reach(up_to));
+    Ok(())
+}
+
+/// Says from then on that it is not known who is forgotten, and ends with who waits for it.
+async fn tell_of_silence(app: &Recommender, from: Instant) -> Infallible {
+    sleep_until(from).await;
+    let health = &app.context.health;
+    if !health.notices().contains_key(ERASURES) {
+        tracing::warn!("the store does not tell who is forgotten: what is newer is not learnt");
+        let told = "the store does not tell who is forgotten: answers may go by what they did, and what is newer is not \
+                    learnt";
+        health.notice(ERASURES, told);
+    }
+    std::future::pending().await
 }
 
 /// Forgets those who were asked to be forgotten since it was last looked.

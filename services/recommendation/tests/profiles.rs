@@ -2,13 +2,15 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{DEADLINE, PARTITIONS, Running, Shop, enrichment, event, order, view};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tidemill_bus::Stored;
 use tidemill_domain::{Amount, Currency};
 use tidemill_events::{Enrichment, LineFacts, ProfileUpdate, PublishedProfile, topology};
-use tidemill_testkit::{Postgres, eventually, skipped};
+use tidemill_testkit::{Postgres, eventually, jetstream, skipped};
 
 fn hash(customer: &str) -> String {
     let digest = Sha256::digest(format!("customer:{customer}"));
@@ -85,6 +87,37 @@ async fn of_a_forgotten_customer_nothing_is_left_and_a_new_one_is_told_again() {
     told(&shop, "later", Option::is_some).await;
     told(&shop, "secret", Option::is_none).await;
     again.stop().await;
+}
+
+/// As where an older folder of the log was put back: it has of a forgotten customer what was told
+/// before, and of others nothing.
+async fn put_back(shop: &Shop, older: &ProfileUpdate) {
+    jetstream(&shop.nats.url(), "STREAM.DELETE.PROFILES", "").await;
+    eventually("the streams are made", DEADLINE, async || shop.bus.ensure_topology().await.ok()).await;
+    shop.bus.publish(older).await.expect("published");
+}
+
+#[tokio::test]
+async fn an_older_stream_is_told_again_who_is_forgotten() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    shop.publish(0, &[view("secret", "books-a"), view("other", "toys-b")]).await;
+    let known = told(&shop, "secret", |profile| items(profile) == ["books-a"]).await.message;
+    told(&shop, "other", |profile| items(profile) == ["toys-b"]).await;
+    assert_eq!(service.delete("/v1/profiles/secret").await.0, 200);
+    told(&shop, "secret", Option::is_none).await;
+    // By then it is written down how far it was told.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    service.stop().await;
+    put_back(&shop, &known).await;
+    let service = shop.start().await;
+    told(&shop, "secret", Option::is_none).await;
+    told(&shop, "other", |profile| items(profile) == ["toys-b"]).await;
+    // The same under a service that runs.
+    put_back(&shop, &known).await;
+    told(&shop, "secret", Option::is_none).await;
+    told(&shop, "other", |profile| items(profile) == ["toys-b"]).await;
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -60,8 +60,10 @@ async fn every_list_answers_by_its_reason() {
     let (_, similar) = service.get("/v1/recommendations/similar/music-strings?n=1").await;
     assert_eq!((ids(&similar), &similar["items"][0]["reason"]["strategy"]), (vec!["music-picks"], &json!("similar")));
     for list in ["popular", "trending"] {
-        let (_, answer) = service.get(&format!("/v1/recommendations/{list}?category=toys")).await;
-        assert_eq!((ids(&answer), &answer["items"][0]["reason"]["strategy"]), (vec!["toys-boat"], &json!(list)));
+        // The charts may be of a moment ago.
+        let path = format!("/v1/recommendations/{list}?category=toys");
+        let answer = service.until(&path, |answer| ids(answer) == ["toys-boat"]).await;
+        assert_eq!(answer["items"][0]["reason"]["strategy"], list);
     }
     let (_, visit) = service.get("/v1/recommendations?session=visit").await;
     assert!(!ids(&visit).contains(&"toys-boat"), "it is what the visitor looks at: {visit}");

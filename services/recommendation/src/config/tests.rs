@@ -13,6 +13,8 @@ fn what_cannot_work_is_refused() {
     let config: Config =
         tidemill_service::config::parse(&format!("{SMALLEST}[index]\nneighbours = 0\n")).expect("parses");
     assert!(config.check().expect_err("too few").to_string().starts_with("index.neighbours must be"));
+    let config: Config = tidemill_service::config::parse(&format!("{SMALLEST}[kept]\nitems = 999\n")).expect("parses");
+    assert_eq!(config.check().expect_err("too few").to_string(), "kept.items must be 1000 at least");
     for (setting, told) in [("share = 1.5", "measure.share"), ("interval_seconds = 86401", "measure.interval_seconds")]
     {
         let config: Config =

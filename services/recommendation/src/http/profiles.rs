@@ -20,7 +20,7 @@ use crate::{
     app::Recommender,
     error::Error,
     learning::VisitorId,
-    store::{ErasureOrder, NOTHING_FOR_MILLIS},
+    store::{ErasureOrder, ErasureWritten, NOTHING_FOR_MILLIS},
     upkeep::carry_out_erasures,
 };
 
@@ -53,7 +53,7 @@ pub(super) struct ErasureAnswer {
     /// Its number, higher than those of all before: the store keeps when it was asked for, and by which key.
     number: u64,
     /// No event of theirs is learnt that was taken in before or then: ten seconds after the
-    /// call, by when every replica knows of it.
+    /// call, or more where clocks differ.
     #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
 }
@@ -61,9 +61,10 @@ pub(super) struct ErasureAnswer {
 /// Forget a customer.
 ///
 /// What is known of the customer and of their visits is gone at once on this replica, and
-/// within a second on all others. Their events that are in the log are not learnt again,
-/// whatever starts anew. Events that are taken in after `until`, which is ten seconds later,
-/// are learnt as those of anybody.
+/// within a second on all others, but on one that cannot reach the store: its `/readyz` says so.
+/// Their events that are in the log are not learnt again, whatever starts anew. Events that are
+/// taken in after `until`, which is ten seconds later or a little more, are learnt as those of
+/// anybody.
 /// The log itself keeps events for as long as it keeps any.
 #[utoipa::path(delete, path = "/v1/profiles/{customer}",
     params(("customer" = String, Path, description = "The customer's id")),
@@ -110,7 +111,7 @@ async fn forget(app: &Recommender, visitor: VisitorId, by: &str) -> Result<Json<
     let at = app.now();
     let until = at.plus_millis(NOTHING_FOR_MILLIS);
     let order = ErasureOrder { customer: visitor, until, at, known: app.model.erasure(), by };
-    let number = app.store.erase(order, app.bus.partitions().all()).await?;
+    let ErasureWritten { number, until } = app.store.erase(order, app.bus.partitions().all()).await?;
     tracing::info!(number, by, "a visitor is forgotten");
     carry_out_erasures(app).await?;
     Ok(Json(ErasureAnswer { number, until }))

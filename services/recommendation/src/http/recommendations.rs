@@ -42,7 +42,8 @@ pub(super) async fn recommendations(State(app): State<Arc<Recommender>>, RawQuer
         let profile = app.store.profile_at_once(customer).await?;
         wanted.without.extend(profile.into_iter().flat_map(|profile| profile.purchases).map(|bought| bought.item));
     }
-    let (rules, variant) = app.rules.of(visit.customer.or(visit.session));
+    let rules = app.rules.current();
+    let (rules, variant) = rules.of(visit.customer.or(visit.session));
     Ok(answer_by(&app, "visit", rules, variant, |sources| sources.for_visit(&visit, wanted)))
 }
 
@@ -107,7 +108,7 @@ fn answer(
     list: &'static str,
     choose: impl FnOnce(&Sources<'_>) -> Vec<Recommended>,
 ) -> Json<RecommendationsAnswer> {
-    answer_by(app, list, &app.rules.standard, None, choose)
+    answer_by(app, list, &app.rules.current().standard, None, choose)
 }
 
 /// Makes a list from memory alone.

@@ -10,7 +10,7 @@ use tidemill_domain::Timestamp;
 use tidemill_recommender::{ChartPair, ChartParts, Charted};
 
 use super::{chart_places::ChartPlaces, state::ModelState};
-use crate::rules::RecommendationRules;
+use crate::rules::{RecommendationRules, RulesInUse, ShopRules};
 
 /// Items of a chart at most.
 pub(super) const MOST: usize = 5_000;
@@ -34,11 +34,26 @@ pub(crate) struct Charts {
 #[derive(Debug, Default)]
 pub(super) struct KeptCharts {
     /// What they exclude is in no chart.
-    pub(super) rules: RecommendationRules,
-    kept: Mutex<Option<(Instant, Arc<Charts>)>>,
+    pub(super) rules: RulesInUse,
+    kept: Mutex<Option<MadeCharts>>,
     asked: Mutex<Option<Instant>>,
     /// Held by who makes new ones.
-    making: Mutex<ChartPlaces>,
+    making: Mutex<ChartsMaking>,
+}
+
+/// Charts, and by which rules they were made when.
+#[derive(Debug)]
+struct MadeCharts {
+    at: Instant,
+    rules: Arc<ShopRules>,
+    charts: Arc<Charts>,
+}
+
+/// In which charts items are by some rules.
+#[derive(Debug, Default)]
+struct ChartsMaking {
+    rules: Arc<ShopRules>,
+    places: ChartPlaces,
 }
 
 impl KeptCharts {
@@ -64,25 +79,32 @@ impl KeptCharts {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Those that are kept, if they are of the rules in use, and no older.
     fn younger_than(&self, age: Duration) -> Option<Arc<Charts>> {
+        let rules = self.rules.current();
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().filter(|(made, _)| made.elapsed() < age).map(|(_, charts)| charts.clone())
+        let young = kept.as_ref().filter(|kept| kept.at.elapsed() < age && Arc::ptr_eq(&kept.rules, &rules));
+        young.map(|kept| kept.charts.clone())
     }
 
     /// Makes new ones, unless somebody else has made some that are so young.
     fn make(&self, state: &RwLock<ModelState>, now: Timestamp, young: Duration) -> Arc<Charts> {
-        let mut places = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(charts) = self.younger_than(young) {
             return charts;
         }
         loop {
-            let (made, forgotten, charts) = Charts::make(state, &self.rules, &mut places, now);
+            let rules = self.rules.current();
+            if !Arc::ptr_eq(&making.rules, &rules) {
+                *making = ChartsMaking { rules: rules.clone(), places: ChartPlaces::default() };
+            }
+            let (at, forgotten, charts) = Charts::make(state, &rules.standard, &mut making.places, now);
             let charts = Arc::new(charts);
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             // Who was forgotten meanwhile may be in a part that was looked at before. Later
             // ones drop what is kept here.
             if state.read().unwrap_or_else(PoisonError::into_inner).forgotten() == forgotten {
-                *kept = Some((made, charts.clone()));
+                *kept = Some(MadeCharts { at, rules, charts: charts.clone() });
                 return charts;
             }
         }

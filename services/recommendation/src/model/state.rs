@@ -7,7 +7,7 @@ use tidemill_recommender::{Index, Interaction, InteractionKind, RecommenderSetti
 
 use super::known_items::KnownItems;
 use crate::{
-    learning::{ErasedVisitors, LearntBatch, LearntEvent, VisitorId},
+    learning::{ErasedVisitors, LearntBatch, LearntEvent, VisitTie, VisitorId},
     store::Erasure,
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct ModelState {
     erased: ErasedVisitors,
     /// The last erasure that was carried out.
     erasure: u64,
-    /// How often somebody was forgotten.
+    /// How often somebody was forgotten of whom something was known.
     forgotten: u64,
 }
 
@@ -62,25 +62,26 @@ impl ModelState {
         }
     }
 
-    /// Carries an erasure out.
-    pub(super) fn erase(&mut self, erasure: &Erasure) {
-        self.forget(erasure.visitor, erasure.until);
+    /// Carries an erasure out. Answers whether anything was known of the visitor.
+    pub(super) fn erase(&mut self, erasure: &Erasure) -> bool {
         self.erasure = self.erasure.max(erasure.number);
+        self.forget(erasure.visitor, erasure.until)
     }
 
     /// Forgets visits that events tie to a customer who is forgotten. The partition's owner
     /// has an erasure of each written down, by which the others and those who start forget
-    /// them. Answers whether there are any.
+    /// them. Answers whether anything was known of any.
     pub(super) fn forget_tied(&mut self, batch: &LearntBatch, events: &[LearntEvent]) -> bool {
         let tied = self.erased.tied(batch.ingested_at, events);
-        tied.iter().for_each(|(visit, tie)| self.forget(*visit, tie.until));
-        !tied.is_empty()
+        let forget = |is_known, (visit, tie): (&VisitorId, &VisitTie)| self.forget(*visit, tie.until) || is_known;
+        tied.iter().fold(false, forget)
     }
 
-    fn forget(&mut self, visitor: VisitorId, until: Timestamp) {
-        self.index.forget(&visitor.text());
+    fn forget(&mut self, visitor: VisitorId, until: Timestamp) -> bool {
+        let is_known = self.index.forget(&visitor.text()) > 0;
         self.erased.note(visitor, until);
-        self.forgotten += 1;
+        self.forgotten += u64::from(is_known);
+        is_known
     }
 
     /// Drops what is remembered of erasures of before then.

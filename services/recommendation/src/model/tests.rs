@@ -9,7 +9,7 @@ use tidemill_recommender::RecommenderSettings;
 use super::{chart_places::ChartPlaces, charts::MOST, *};
 use crate::{
     learning::{LearntEvent, LearntKind, VisitorId},
-    rules::ShopRules,
+    rules::{RulesInUse, ShopRules},
     store::StoredPartition,
     testing::{batch, event, item},
 };
@@ -78,6 +78,7 @@ fn stored(model: &LearntModel, partition: Partition, journal: &[LearntBatch], er
         newest: None,
         erasure,
         journal: journal.to_vec(),
+        erasures: Vec::new(),
     }
 }
 
@@ -212,6 +213,23 @@ fn charts_tell_at_once_of_nobody_who_is_forgotten() {
     assert_eq!(charted(), ["p", "q"]);
 }
 
+/// To make the charts of a large index anew takes long.
+#[test]
+fn charts_stay_where_nothing_was_known_of_who_is_forgotten() {
+    let (model, zero, now) = (model(), Partition::new(0), Timestamp::saturating_from_millis(9));
+    model.learn(zero, &batch(1, &[event(LearntKind::View, "c", 5, &[item("p", "Books", &[])])]));
+    let charts = model.charts(now);
+    model.erase(&[Erasure { number: 1, ..erasure("unknown", 1_000) }]);
+    assert!(Arc::ptr_eq(&charts, &model.charts(now)));
+    model.erase(&[Erasure { number: 2, ..erasure("c", 1_000) }]);
+    assert!(model.charts(now).popular(None).is_empty());
+    // Told twice, it has nobody forgotten who came back meanwhile.
+    let back = batch(2, &[event(LearntKind::View, "c", 5, &[item("q", "Books", &[])])]);
+    model.learn(zero, &LearntBatch { ingested_at: Timestamp::saturating_from_millis(1_001), ..back });
+    model.erase(&[Erasure { number: 2, ..erasure("c", 1_000) }]);
+    assert_eq!(model.read().index.session_count(), 1);
+}
+
 /// Whoever waits for the lock as such keeps others from reading.
 #[test]
 fn who_waits_to_learn_holds_up_nobody_who_answers() {
@@ -234,7 +252,7 @@ fn who_waits_to_learn_holds_up_nobody_who_answers() {
 /// what is excluded keeps nothing out.
 #[test]
 fn charts_of_a_category_are_of_all_its_items() {
-    let rules = ShopRules::parse("r.yaml", "exclude: [{category: Hidden}]").expect("rules").standard;
+    let rules = RulesInUse::from(ShopRules::parse("r.yaml", "exclude: [{category: Hidden}]").expect("rules"));
     let model = LearntModel::new(RecommenderSettings::default(), 10_000).expect("right settings").by(&rules);
     let (zero, now) = (Partition::new(0), Timestamp::saturating_from_millis(9));
     let view = |who: usize, what: &str, category: &str| {
@@ -255,6 +273,26 @@ fn charts_of_a_category_are_of_all_its_items() {
     assert_eq!((charts.popular(None).len(), last), (MOST / 2 + 2, vec!["rare", "book"]));
 }
 
+/// From the next answer on, whatever is kept of the former ones.
+#[test]
+fn charts_go_by_rules_as_soon_as_they_are_exchanged() {
+    let parse = |yaml: &str| ShopRules::parse("r.yaml", yaml).expect("rules");
+    let rules = RulesInUse::from(parse("exclude: [{category: Toys}]"));
+    let model = LearntModel::new(RecommenderSettings::default(), 10_000).expect("right settings").by(&rules);
+    let (zero, now) = (Partition::new(0), Timestamp::saturating_from_millis(9));
+    let products = [item("book", "Books", &[]), item("toy", "Toys", &[])];
+    model.learn(zero, &batch(1, &[event(LearntKind::View, "c", 5, &products)]));
+    let charted = || -> Vec<String> {
+        let charts = model.charts(now);
+        charts.popular(None).iter().map(|charted| charted.item.to_string()).collect()
+    };
+    assert_eq!(charted(), ["book"]);
+    rules.exchange(parse("exclude: [{category: Books}]"));
+    assert_eq!(charted(), ["toy"]);
+    rules.exchange(parse("exclude: []"));
+    assert_eq!(charted(), ["book", "toy"]);
+}
+
 const CATEGORIES: [&str; 3] = ["Books", "Toys", "Hidden"];
 
 proptest! {
@@ -264,7 +302,7 @@ proptest! {
     fn charts_are_those_of_who_remembers_nothing(
         told in prop::collection::vec((0..3_u8, 0..8_u8, 0..3_usize, 0..9_u8), 1..60),
     ) {
-        let rules = ShopRules::parse("r.yaml", "exclude: [{category: Hidden}]").expect("rules").standard;
+        let rules = RulesInUse::from(ShopRules::parse("r.yaml", "exclude: [{category: Hidden}]").expect("rules"));
         let (zero, now) = (Partition::new(0), Timestamp::saturating_from_millis(9));
         // Few are known, so that the oldest are forgotten.
         let settings = RecommenderSettings { interactions_per_partition: 9, ..RecommenderSettings::default() };
@@ -278,7 +316,7 @@ proptest! {
             }
             model.renew_charts(now);
             let charts = model.charts(now);
-            let (_, _, anew) = Charts::make(&model.state, &rules, &mut ChartPlaces::default(), now);
+            let (_, _, anew) = Charts::make(&model.state, &rules.current().standard, &mut ChartPlaces::default(), now);
             for category in CATEGORIES.into_iter().map(Some).chain([None]) {
                 prop_assert_eq!(charts.popular(category), anew.popular(category));
                 prop_assert_eq!(charts.trending(category), anew.trending(category));

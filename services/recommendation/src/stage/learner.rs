@@ -102,6 +102,8 @@ impl Steps for LearnerTask<'_> {
                 }
                 Place::Next | Place::Early => {}
             }
+            // While the store is away this waits. Answers are given meanwhile, of what is learnt.
+            self.app.erasures.cover(batch.ingested_at, self.app.now()).await;
             self.learn(batch).await?;
             self.gap.close();
             is_early = false;

@@ -5,6 +5,9 @@
 //! published only if it follows the message that was the customer's last before the store
 //! was read. So of two replicas that tell of one customer the later reader is last, a
 //! replica that was paused brings nothing old back, and to tell the same again is harmless.
+//!
+//! A stream that is another one, or an older one that was put back, ends before messages that
+//! it was told. Whoever publishes looks for that before, and has all be told anew.
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
@@ -19,7 +22,7 @@ use crate::{
     app::Recommender,
     error::Error,
     learning::VisitorId,
-    store::{PartitionKeep, PublishedTo},
+    store::{PartitionKeep, PublishedStream, PublishedTo},
 };
 
 /// From one look for changes to the next, at least and at most: longer where it takes longer, as
@@ -47,9 +50,19 @@ struct Publishing {
     noted_at: Instant,
 }
 
+/// What this replica publishes.
+#[derive(Debug, Default)]
+struct Publisher {
+    partitions: BTreeMap<Partition, Publishing>,
+    /// The stream, up to the last message that this replica has seen or sent.
+    stream: PublishedStream,
+    /// A message has taken a place in the stream that had one before.
+    is_another: bool,
+}
+
 /// Publishes for as long as the service lives.
 pub(crate) async fn publish_profiles(app: Arc<Recommender>, per_second: u32) -> Result<(), Infallible> {
-    let mut known: BTreeMap<Partition, Publishing> = BTreeMap::new();
+    let mut publisher = Publisher::default();
     let mut pace = LoadPace::new(LOOK, MOST_REST);
     loop {
         tokio::select! {
@@ -59,67 +72,117 @@ pub(crate) async fn publish_profiles(app: Arc<Recommender>, per_second: u32) -> 
         let begun = Instant::now();
         // It may end at any await: what is not written down is published once more.
         tokio::select! {
-            () = publish_some(&app, &mut known, (per_second / LOOKS_PER_SECOND).max(1)) => {}
+            () = publisher.publish_some(&app, (per_second / LOOKS_PER_SECOND).max(1)) => {}
             () = app.context.shutdown.cancelled() => return Ok(()),
         }
         pace.done(begun);
     }
 }
 
-/// Of all partitions, so many at most: what one does not need, others may have.
-async fn publish_some(app: &Arc<Recommender>, known: &mut BTreeMap<Partition, Publishing>, mut left: u32) {
-    let claims = app.kept_partitions();
-    for (at, claim) in claims.iter().enumerate() {
-        let share = left / u32::try_from(claims.len() - at).unwrap_or(u32::MAX);
-        match publish_partition(app, known, *claim, share.max(1)).await {
-            Ok(published) => left = left.saturating_sub(published),
-            Err(error) => {
-                tracing::warn!(partition = %claim.partition, %error, "profiles could not be published; trying again");
+impl Publisher {
+    /// Of all partitions, so many at most: what one does not need, others may have.
+    async fn publish_some(&mut self, app: &Arc<Recommender>, mut left: u32) {
+        let claims = app.kept_partitions();
+        if claims.is_empty() {
+            return;
+        }
+        if let Err(error) = self.compare_stream(app).await {
+            tracing::warn!(%error, "profiles could not be published; trying again");
+            return;
+        }
+        for (at, claim) in claims.iter().enumerate() {
+            let share = left / u32::try_from(claims.len() - at).unwrap_or(u32::MAX);
+            match self.publish_partition(app, *claim, share.max(1)).await {
+                Ok(published) => left = left.saturating_sub(published),
+                Err(error) => {
+                    tracing::warn!(partition = %claim.partition, %error, "profiles could not be published; trying again");
+                }
             }
         }
     }
+
+    /// Whether the stream is the one that was told: else all is told anew, by all replicas.
+    async fn compare_stream(&mut self, app: &Recommender) -> Result<(), Error> {
+        self.take_up(app.store.published_stream().await?);
+        let end = app.nats.call(app.bus.end(StreamName::Profiles)).await?;
+        if end >= self.stream.sequence && !self.is_another {
+            self.stream.sequence = end;
+            return Ok(());
+        }
+        let (stream, told) = (StreamName::Profiles.as_str(), self.stream.sequence);
+        tracing::warn!(stream, end, told, "the stream is not the one that was told: all profiles are told again");
+        app.store.tell_anew(self.stream.telling, end).await?;
+        self.take_up(app.store.published_stream().await?);
+        Ok(())
+    }
+
+    fn take_up(&mut self, noted: PublishedStream) {
+        if noted.telling == self.stream.telling {
+            self.stream.sequence = self.stream.sequence.max(noted.sequence);
+        } else {
+            *self = Self { stream: noted, ..Self::default() };
+        }
+    }
+
+    /// Answers how many of them were published.
+    async fn publish_partition(
+        &mut self,
+        app: &Arc<Recommender>,
+        claim: PartitionKeep,
+        most: u32,
+    ) -> Result<u32, Error> {
+        let known = self.partitions.remove(&claim.partition).filter(|known| known.claim == claim);
+        let mut publishing = match known {
+            Some(known) => known,
+            None => {
+                let to = app.store.published(claim.partition).await?;
+                Publishing { claim, noted: to.clone(), to, noted_at: Instant::now() }
+            }
+        };
+        let published = self.publish_on(app, &mut publishing, most).await;
+        self.partitions.insert(claim.partition, publishing);
+        published
+    }
+
+    async fn publish_on(
+        &mut self,
+        app: &Arc<Recommender>,
+        publishing: &mut Publishing,
+        most: u32,
+    ) -> Result<u32, Error> {
+        let claim = publishing.claim;
+        // Who is forgotten comes first.
+        if claim.partition == ERASURES {
+            let erased = app.store.erased_customers(publishing.to.erasure, most).await?;
+            self.publish_all(app, erased.iter().map(|(_, customer)| *customer).collect()).await?;
+            publishing.to.erasure = erased.last().map_or(publishing.to.erasure, |(number, _)| *number);
+        }
+        let changed = app.store.changed_profiles(claim.partition, &publishing.to, most).await?;
+        self.publish_all(app, changed.iter().map(|profile| profile.customer).collect()).await?;
+        if let Some(last) = changed.last() {
+            (publishing.to.changed, publishing.to.customer) = (last.changed, last.customer.0.to_vec());
+        }
+        if publishing.to != publishing.noted && publishing.noted_at.elapsed() >= NOTE && !self.is_another {
+            app.store.note_published(&claim, &publishing.to, self.stream).await?;
+            (publishing.noted, publishing.noted_at) = (publishing.to.clone(), Instant::now());
+        }
+        Ok(u32::try_from(changed.len()).unwrap_or(u32::MAX))
+    }
+
+    async fn publish_all(&mut self, app: &Arc<Recommender>, customers: Vec<VisitorId>) -> Result<(), Error> {
+        let app = app.clone();
+        let publishes = stream::iter(customers).map(move |customer| publish(app.clone(), customer));
+        let sequences: Vec<u64> = publishes.buffer_unordered(AT_ONCE).try_collect().await?;
+        let before = self.stream.sequence;
+        self.is_another |= sequences.iter().any(|sequence| *sequence <= before);
+        self.stream.sequence = sequences.into_iter().fold(before, u64::max);
+        Ok(())
+    }
 }
 
-/// Answers how many of them were published.
-async fn publish_partition(
-    app: &Arc<Recommender>,
-    known: &mut BTreeMap<Partition, Publishing>,
-    claim: PartitionKeep,
-    most: u32,
-) -> Result<u32, Error> {
-    let is_known = known.get(&claim.partition).is_some_and(|known| known.claim == claim);
-    if !is_known {
-        let to = app.store.published(claim.partition).await?;
-        let publishing = Publishing { claim, noted: to.clone(), to, noted_at: Instant::now() };
-        known.insert(claim.partition, publishing);
-    }
-    let Some(publishing) = known.get_mut(&claim.partition) else { return Ok(0) };
-    // Who is forgotten comes first.
-    if claim.partition == ERASURES {
-        let erased = app.store.erased_customers(publishing.to.erasure, most).await?;
-        publish_all(app, erased.iter().map(|(_, customer)| *customer).collect()).await?;
-        publishing.to.erasure = erased.last().map_or(publishing.to.erasure, |(number, _)| *number);
-    }
-    let changed = app.store.changed_profiles(claim.partition, &publishing.to, most).await?;
-    publish_all(app, changed.iter().map(|profile| profile.customer).collect()).await?;
-    if let Some(last) = changed.last() {
-        (publishing.to.changed, publishing.to.customer) = (last.changed, last.customer.0.to_vec());
-    }
-    if publishing.to != publishing.noted && publishing.noted_at.elapsed() >= NOTE {
-        app.store.note_published(&claim, &publishing.to).await?;
-        (publishing.noted, publishing.noted_at) = (publishing.to.clone(), Instant::now());
-    }
-    Ok(u32::try_from(changed.len()).unwrap_or(u32::MAX))
-}
-
-async fn publish_all(app: &Arc<Recommender>, customers: Vec<VisitorId>) -> Result<(), Error> {
-    let app = app.clone();
-    let publishes = stream::iter(customers).map(move |customer| publish(app.clone(), customer));
-    publishes.buffer_unordered(AT_ONCE).try_collect().await
-}
-
-/// Tells what the store has of a customer: the profile, or that there is none.
-async fn publish(app: Arc<Recommender>, customer: VisitorId) -> Result<(), Error> {
+/// Tells what the store has of a customer: the profile, or that there is none. Answers the
+/// message's place in the stream.
+async fn publish(app: Arc<Recommender>, customer: VisitorId) -> Result<u64, Error> {
     let name = customer.text();
     let subject = topology::profiles(&name);
     for _ in 0..ATTEMPTS {
@@ -131,7 +194,7 @@ async fn publish(app: Arc<Recommender>, customer: VisitorId) -> Result<(), Error
             // A copy by its id is one of another replica's of the same millisecond.
             Ok(published) if !published.duplicate => {
                 app.telemetry.published();
-                return Ok(());
+                return Ok(published.sequence);
             }
             Ok(_) | Err(BusError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),

@@ -9,6 +9,7 @@ use tidemill_store::{Error as StoreError, SqlValues, insert_rows};
 use super::{Store, erasures, items, number, profiles, ties, unsigned, visits};
 use crate::{
     error::Error,
+    known_erasures::counted,
     learning::{ErasedVisitors, LearntBatch, LearntEvent, encode},
 };
 
@@ -72,6 +73,8 @@ impl Store {
             }
             news = BTreeMap::new();
             if let Some(last) = step.batches.last() {
+                let newest = step.batches.iter().map(|batch| counted(batch.ingested_at, now)).max();
+                erasures::learn_until(&mut transaction, newest.unwrap_or(now)).await?;
                 kept = without_erased(&mut transaction, &step.batches, now).await?;
                 write_journal(&mut transaction, claim.partition, last.raw_seq, &kept).await?;
                 profiles::fold(&mut transaction, claim.partition, last.raw_seq, &kept).await?;

@@ -7,7 +7,7 @@ use tidemill_domain::{Partition, Timestamp};
 use tidemill_recommender::PartitionSnapshot;
 use tidemill_store::Error as StoreError;
 
-use super::{Store, number, unsigned};
+use super::{Erasure, Store, erasures, number, unsigned};
 use crate::{
     error::Error,
     learning::{LearntBatch, decode},
@@ -29,12 +29,20 @@ pub(crate) struct StoredPartition {
     pub(crate) erasure: u64,
     /// What came behind that, up to the floor.
     pub(crate) journal: Vec<LearntBatch>,
+    /// Erasures behind the one that was named: with those up to it, all that there were at that
+    /// moment. None that came since ends before anything was taken in that is stored here.
+    pub(crate) erasures: Vec<Erasure>,
 }
 
 impl Store {
     /// A partition, all of it as it was at one moment. Pages that were written under
-    /// other settings are left out.
-    pub(crate) async fn load(&self, partition: Partition, settings: &str) -> Result<StoredPartition, Error> {
+    /// other settings are left out. Erasures up to `known` are known.
+    pub(crate) async fn load(
+        &self,
+        partition: Partition,
+        settings: &str,
+        known: u64,
+    ) -> Result<StoredPartition, Error> {
         self.call(async {
             let mut transaction = self.database.snapshot().await?;
             let sql =
@@ -53,10 +61,12 @@ impl Store {
             let mut journal = read_journal(&mut transaction, partition).await?;
             // A chunk may begin before the pages end.
             journal.retain(|batch| batch.raw_seq > pages_at);
+            let erasures = erasures::behind(&mut transaction, known).await?;
             transaction.commit().await.map_err(StoreError::from)?;
             let newest: Option<i64> = row.try_get(5).map_err(StoreError::from)?;
             let newest = newest.map(Timestamp::saturating_from_millis);
-            Ok(StoredPartition { floor: unsigned(&row, 0)?, pages, is_as_stored, pages_at, newest, erasure, journal })
+            let floor = unsigned(&row, 0)?;
+            Ok(StoredPartition { floor, pages, is_as_stored, pages_at, newest, erasure, journal, erasures })
         })
         .await
     }

@@ -21,6 +21,15 @@ pub(crate) struct PublishedTo {
     pub(crate) erasure: u64,
 }
 
+/// `PROFILES`, as far as it is known: who publishes compares it with what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PublishedStream {
+    /// How often all of it was told anew.
+    pub(crate) telling: i64,
+    /// The last message that it had.
+    pub(crate) sequence: u64,
+}
+
 impl PublishedTo {
     /// All of a step, and of those before it.
     fn whole(changed: i64, erasure: u64) -> Self {
@@ -43,13 +52,37 @@ pub(crate) struct ChangedProfile {
 }
 
 impl Store {
+    /// What is known of the stream.
+    pub(crate) async fn published_stream(&self) -> Result<PublishedStream, Error> {
+        self.call(async {
+            let query = sqlx::query("SELECT telling, sequence FROM published_stream");
+            let row = query.fetch_one(self.database.pool()).await.map_err(StoreError::from)?;
+            let telling = row.try_get(0).map_err(StoreError::from)?;
+            Ok(PublishedStream { telling, sequence: unsigned(&row, 1)? })
+        })
+        .await
+    }
+
+    /// Has all be published anew, of all partitions: the stream is another one than that of
+    /// this telling, and ends at `sequence`. Nothing where somebody was faster.
+    pub(crate) async fn tell_anew(&self, telling: i64, sequence: u64) -> Result<(), Error> {
+        self.call(async {
+            let sql = "UPDATE published_stream SET telling = telling + 1, sequence = $1 WHERE telling = $2";
+            let query = sqlx::query(sql).bind(sequence.cast_signed()).bind(telling);
+            query.execute(self.database.writer()).await.map_err(StoreError::from)?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Up to where a partition's profiles were published. What was behind that may have
     /// been too.
     pub(crate) async fn published(&self, partition: Partition) -> Result<PublishedTo, Error> {
         self.call(async {
-            let sql = "SELECT published, published_erasure FROM partitions WHERE partition_no = $1";
-            let row = sqlx::query(sql).bind(number(partition)).fetch_one(self.database.pool()).await;
-            let row = row.map_err(StoreError::from)?;
+            let sql = "SELECT published, published_erasure FROM partitions, published_stream \
+                       WHERE partition_no = $1 AND published_telling = telling";
+            let query = sqlx::query(sql).bind(number(partition)).fetch_optional(self.database.pool());
+            let Some(row) = query.await.map_err(StoreError::from)? else { return Ok(PublishedTo::whole(-1, 0)) };
             let changed = row.try_get(0).map_err(StoreError::from)?;
             Ok(PublishedTo::whole(changed, unsigned(&row, 1)?))
         })
@@ -89,14 +122,29 @@ impl Store {
     }
 
     /// Writes down how far a partition's profiles are published. Of the last step, only
-    /// what is before it counts as published: the rest may be published once more.
-    pub(crate) async fn note_published(&self, claim: &PartitionKeep, to: &PublishedTo) -> Result<(), Error> {
+    /// what is before it counts as published: the rest may be published once more. So may all
+    /// where the stream is told anew since, and nothing is written.
+    pub(crate) async fn note_published(
+        &self,
+        claim: &PartitionKeep,
+        to: &PublishedTo,
+        stream: PublishedStream,
+    ) -> Result<(), Error> {
         self.call(async {
-            let sql = "UPDATE partitions SET published = $1, published_erasure = $2 \
-                       WHERE partition_no = $3 AND epoch = $4";
-            let query = sqlx::query(sql).bind(to.last_whole()).bind(to.erasure.cast_signed());
-            let query = query.bind(number(claim.partition)).bind(claim.epoch);
-            query.execute(self.database.writer()).await.map_err(StoreError::from)?;
+            let mut transaction = self.database.begin().await?;
+            // Nobody has it told anew before the end of this.
+            let sql = "UPDATE published_stream SET sequence = CASE WHEN sequence < $1 THEN $1 ELSE sequence END \
+                       WHERE telling = $2";
+            let query = sqlx::query(sql).bind(stream.sequence.cast_signed()).bind(stream.telling);
+            let is_told_anew = query.execute(&mut *transaction).await.map_err(StoreError::from)?.rows_affected() == 0;
+            if !is_told_anew {
+                let sql = "UPDATE partitions SET published = $1, published_erasure = $2, published_telling = $3 \
+                           WHERE partition_no = $4 AND epoch = $5";
+                let query = sqlx::query(sql).bind(to.last_whole()).bind(to.erasure.cast_signed()).bind(stream.telling);
+                let query = query.bind(number(claim.partition)).bind(claim.epoch);
+                query.execute(&mut *transaction).await.map_err(StoreError::from)?;
+            }
+            transaction.commit().await.map_err(StoreError::from)?;
             Ok(())
         })
         .await

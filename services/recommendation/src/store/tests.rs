@@ -8,7 +8,8 @@ use tidemill_service::Context;
 use tidemill_store::Config;
 
 use super::{
-    ErasureOrder, KeptStep, PageChanges, PagesWritten, PartitionKeep, PublishedTo, Store, publishing::ChangedProfile,
+    ErasureOrder, KeptStep, PageChanges, PagesWritten, PartitionKeep, PublishedStream, PublishedTo, Store,
+    publishing::ChangedProfile,
 };
 use crate::{
     error::Error,
@@ -87,11 +88,11 @@ async fn profile(store: &Store, customer: &str) -> Option<CustomerProfile> {
 pub(super) async fn erase(store: &Store, customer: &str, until: i64) -> u64 {
     let customer = VisitorId::customer(customer);
     let order = ErasureOrder { customer, until: at(until), at: at(7), known: 0, by: "key" };
-    store.erase(order, [ZERO, ONE].into_iter()).await.expect("erases")
+    store.erase(order, [ZERO, ONE].into_iter()).await.expect("erases").number
 }
 
 pub(super) async fn journal(store: &Store, partition: Partition) -> Vec<LearntBatch> {
-    store.load(partition, "s").await.expect("loads").journal
+    store.load(partition, "s", 0).await.expect("loads").journal
 }
 
 async fn what_is_kept_is_loaded_and_goes_forward_only(url: &str) {
@@ -104,7 +105,7 @@ async fn what_is_kept_is_loaded_and_goes_forward_only(url: &str) {
     let repeated = store.keep(&claim, &step(0, &[view(3, "c", "p")]), at(7)).await;
     assert!(matches!(repeated, Err(Error::Superseded)), "it does not follow");
     let again = open(url).await;
-    let loaded = again.load(ZERO, "s").await.expect("loads");
+    let loaded = again.load(ZERO, "s", 0).await.expect("loads");
     assert_eq!((loaded.floor, loaded.pages_at, loaded.journal.len()), (5, 0, 2));
     assert_eq!(loaded.journal[0].events[0].items[0].id, "p");
     let known = again.items(ZERO, "").await.expect("reads");
@@ -142,16 +143,16 @@ async fn pages_take_the_place_of_the_journal(url: &str) {
     store.keep(&claim, &step(3, &[view(4, "c", "q"), view(6, "c", "r")]), at(7)).await.expect("keeps");
     assert_eq!(write(&store, &claim, 7, &[]).await, PagesWritten::TooEarly, "the journal has not come as far");
     assert_eq!(write(&store, &claim, 4, &[(0, Some(b"\0a")), (1, Some(b"b"))]).await, PagesWritten::Done);
-    let loaded = store.load(ZERO, "s").await.expect("loads");
+    let loaded = store.load(ZERO, "s", 0).await.expect("loads");
     assert_eq!((loaded.pages_at, loaded.pages.learnt, loaded.erasure, loaded.newest), (4, 40, 2, Some(at(8))));
     assert_eq!(loaded.pages.pages, BTreeMap::from([(0, b"\0a".to_vec()), (1, b"b".to_vec())]));
     assert_eq!(loaded.journal.iter().map(|batch| batch.raw_seq).collect::<Vec<_>>(), [6]);
     assert_eq!(write(&store, &claim, 6, &[(0, None), (1, Some(b"c"))]).await, PagesWritten::Done);
     assert_eq!(write(&store, &claim, 5, &[(1, Some(b"d"))]).await, PagesWritten::Overtaken, "the journal is gone");
-    let loaded = store.load(ZERO, "s").await.expect("loads");
+    let loaded = store.load(ZERO, "s", 0).await.expect("loads");
     assert_eq!(loaded.pages.pages, BTreeMap::from([(1, b"c".to_vec())]));
     assert!(loaded.journal.is_empty() && loaded.is_as_stored);
-    let other = store.load(ZERO, "other settings").await.expect("loads");
+    let other = store.load(ZERO, "other settings", 0).await.expect("loads");
     assert!(other.pages.pages.is_empty() && !other.is_as_stored && other.pages.learnt == 60);
 }
 
@@ -237,7 +238,7 @@ async fn a_restored_store_gives_no_number_of_an_erasure_again(url: &str) {
     let ask = async |at_millis, known| {
         let customer = VisitorId::customer("b");
         let order = ErasureOrder { customer, until: at(1_000), at: at(at_millis), known, by: "key" };
-        store.erase(order, [ZERO, ONE].into_iter()).await.expect("erases")
+        store.erase(order, [ZERO, ONE].into_iter()).await.expect("erases").number
     };
     lose().await;
     let later = ask(8, 0).await;
@@ -294,17 +295,34 @@ async fn what_changed_is_told_once_and_again_after_a_crash(url: &str) {
     assert_eq!(customers(&changed(&to, 9).await), of(&["b"]), "who changed, and nobody else");
     // The last step is told again: nobody knows how far it came.
     to.erasure = 3;
-    store.note_published(&claim, &to).await.expect("writes");
+    let stream = store.published_stream().await.expect("reads");
+    assert_eq!(stream, PublishedStream::default());
+    let stream = PublishedStream { sequence: 5, ..stream };
+    store.note_published(&claim, &to, stream).await.expect("writes");
     let again = store.published(ZERO).await.expect("reads");
     assert_eq!((customers(&changed(&again, 9).await), again.erasure), (of(&["a", "b", "c"]), 3));
     let newer = store.claim(ZERO).await.expect("claims");
-    store.note_published(&claim, &start).await.expect("changes nothing");
+    store.note_published(&claim, &start, stream).await.expect("changes nothing");
     assert_eq!(store.published(ZERO).await.expect("reads"), again, "it is another's");
-    store.note_published(&newer, &PublishedTo { changed: 8, ..to }).await.expect("writes");
+    let whole = PublishedTo { changed: 8, ..to };
+    store.note_published(&newer, &whole, PublishedStream { sequence: 3, ..stream }).await.expect("writes");
+    assert_eq!(store.published_stream().await.expect("reads"), stream, "it never goes back");
     assert!(changed(&store.published(ZERO).await.expect("reads"), 9).await.is_empty());
     assert_eq!((erase(&store, "a", 9).await, erase(&store, "b", 9).await), (7, 8));
     assert_eq!(store.erased_customers(7, 9).await.expect("reads"), [(8, VisitorId::customer("b"))]);
     assert_eq!(store.erased_customers(0, 1).await.expect("reads"), [(7, VisitorId::customer("a"))]);
+    // Where the stream is another one, all is told again, whoever says what was told before.
+    for _ in 0..2 {
+        store.tell_anew(stream.telling, 2).await.expect("writes");
+        let anew = store.published_stream().await.expect("reads");
+        assert_eq!((anew.telling, anew.sequence), (stream.telling + 1, 2), "once");
+        assert_eq!(store.published(ZERO).await.expect("reads"), start);
+        store.note_published(&newer, &whole, stream).await.expect("changes nothing");
+        assert_eq!(store.published(ZERO).await.expect("reads"), start);
+    }
+    let anew = store.published_stream().await.expect("reads");
+    store.note_published(&newer, &whole, anew).await.expect("writes");
+    assert!(changed(&store.published(ZERO).await.expect("reads"), 9).await.is_empty());
 }
 
 async fn any_text_is_held(url: &str) {

@@ -33,14 +33,11 @@ pub(super) async fn forget(
     if found.is_empty() {
         return Ok(());
     }
-    // To the end of the transaction. Who has a customer forgotten holds all partitions, so
-    // that the caller's is none of theirs.
-    let turn = sqlx::query("UPDATE erasure_turns SET turn = turn + 1").execute(&mut *connection).await;
-    turn.map_err(StoreError::from)?;
+    let learnt_until = erasures::take_turn(connection).await?;
     let asked_by = asked_by(connection, &found).await?;
     let number = erasures::next_number(connection, now).await?;
     let row = |(visit, tie): (&VisitorId, &VisitTie)| {
-        let until = now.plus_millis(NOTHING_FOR_MILLIS).max(tie.until);
+        let until = now.plus_millis(NOTHING_FOR_MILLIS).max(tie.until).max(learnt_until);
         let by = asked_by.get(&(tie.customer, tie.until)).map_or("", String::as_str);
         ErasureRow { number, visitor: *visit, until, at: now, by, is_customer: false }
     };

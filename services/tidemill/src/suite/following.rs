@@ -58,7 +58,13 @@ impl Suite {
         }
         let changes = changed(&self.in_use, &digests);
         if changes.contains(&Defines::Schemas)
-            && let Err(error) = self.settings.ingestion().and_then(|config| self.schemas.reload(&config))
+            && let Err(error) = self.settings.ingestion().and_then(|config| self.exchanged.schemas.reload(&config))
+        {
+            self.refuse(&error);
+            return Ok(());
+        }
+        if changes.contains(&Defines::Recommendation)
+            && let Err(error) = self.settings.recommendation().and_then(|config| self.exchanged.rules.reload(&config))
         {
             self.refuse(&error);
             return Ok(());
@@ -99,7 +105,7 @@ impl Suite {
             let context = Context::new(member.name()).in_place_of(&self.contexts[*member as usize]);
             // Before it starts: whoever stops the suite meanwhile stops it too.
             self.contexts[*member as usize] = context.clone();
-            starting.push(start(*member, &self.settings, &self.schemas, context)?);
+            starting.push(start(*member, &self.settings, &self.exchanged, context)?);
         }
         tokio::select! {
             started = try_join_all(starting) => started.map(drop),

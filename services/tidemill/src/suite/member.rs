@@ -54,13 +54,13 @@ impl SuiteMember {
     }
 
     /// Those that have to start anew to work with other definitions. Ingestion
-    /// exchanges its schemas while it runs.
+    /// exchanges its schemas while it runs, and recommendation its rules.
     pub(super) const fn reading(defines: Defines) -> &'static [Self] {
         match defines {
-            Defines::Schemas => &[],
+            Defines::Schemas | Defines::Recommendation => &[],
             Defines::Metrics => &[Self::Aggregation, Self::Alert, Self::Reporting],
             Defines::Rules => &[Self::Alert],
-            Defines::Recommendation => &[Self::Recommendation],
+            Defines::Learning => &[Self::Recommendation],
             Defines::Shop | Defines::Countries | Defines::Reference => &[Self::Enrichment],
         }
     }

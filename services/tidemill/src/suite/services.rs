@@ -12,7 +12,7 @@ use tidemill_alert::AlertService;
 use tidemill_embedded::NatsServer;
 use tidemill_enrichment::EnrichmentService;
 use tidemill_ingestion::{IngestionService, SchemaRegistry};
-use tidemill_recommendation::RecommendationService;
+use tidemill_recommendation::{RecommendationService, RulesInUse};
 use tidemill_reporting::ReportingService;
 use tidemill_service::{Context, Service, StartError, Starting};
 
@@ -29,6 +29,19 @@ pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Where a service listens that does not run.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// What services exchange while they run.
+pub(super) struct Exchanged {
+    pub(super) schemas: SchemaRegistry,
+    pub(super) rules: RulesInUse,
+}
+
+impl Exchanged {
+    fn load(settings: &Settings) -> Result<Self, StartError> {
+        let schemas = SchemaRegistry::load(&settings.ingestion()?)?;
+        Ok(Self { schemas, rules: RulesInUse::load(&settings.recommendation()?)? })
+    }
+}
 
 /// A running all-in-one. A service that its profile does not have has port 0.
 pub struct Suite {
@@ -49,7 +62,7 @@ pub struct Suite {
     /// One for each of [`SuiteMember::ALL`].
     pub(super) contexts: [Context; 6],
     pub(super) settings: Settings,
-    pub(super) schemas: SchemaRegistry,
+    pub(super) exchanged: Exchanged,
     pub(super) files: WatchedFiles,
     /// The definitions that the services work with.
     pub(super) in_use: Digests,
@@ -66,10 +79,10 @@ impl Suite {
         let files = WatchedFiles::of(options);
         let nats = NatsServer::start(&folder::private(&options.folder, "nats")?, 0).await.map_err(StartError::new)?;
         let mut settings = Settings::new(options, &nats.url())?;
-        let schemas = SchemaRegistry::load(&settings.ingestion()?)?;
+        let exchanged = Exchanged::load(&settings)?;
         let members = SuiteMember::of(options.profile);
         let contexts = contexts(&members);
-        let begin = |member: &SuiteMember| start(*member, &settings, &schemas, contexts[*member as usize].clone());
+        let begin = |member: &SuiteMember| start(*member, &settings, &exchanged, contexts[*member as usize].clone());
         let handles = try_join_all(members.iter().map(begin).collect::<Result<Vec<_>, _>>()?).await?;
         let mut addresses = [NOWHERE; 6];
         members.iter().zip(handles).for_each(|(member, handle)| addresses[*member as usize] = handle.address);
@@ -86,7 +99,7 @@ impl Suite {
             members,
             contexts,
             settings,
-            schemas,
+            exchanged,
             files,
             in_use,
             nats,
@@ -144,15 +157,19 @@ fn contexts(members: &[SuiteMember]) -> [Context; 6] {
 pub(super) fn start(
     member: SuiteMember,
     settings: &Settings,
-    schemas: &SchemaRegistry,
+    exchanged: &Exchanged,
     context: Context,
 ) -> Result<Starting, StartError> {
     Ok(match member {
-        SuiteMember::Ingestion => IngestionService::start_with(settings.ingestion()?, context, schemas.clone()),
+        SuiteMember::Ingestion => {
+            IngestionService::start_with(settings.ingestion()?, context, exchanged.schemas.clone())
+        }
         SuiteMember::Enrichment => EnrichmentService::start(settings.enrichment()?, context),
         SuiteMember::Aggregation => AggregationService::start(settings.aggregation()?, context),
         SuiteMember::Alert => AlertService::start(settings.alert()?, context),
-        SuiteMember::Recommendation => RecommendationService::start(settings.recommendation()?, context),
+        SuiteMember::Recommendation => {
+            RecommendationService::start_with(settings.recommendation()?, context, exchanged.rules.clone())
+        }
         SuiteMember::Reporting => ReportingService::start(settings.reporting()?, context),
     })
 }

@@ -20,8 +20,10 @@ pub(super) enum Defines {
     Metrics,
     /// What is watched.
     Rules,
-    /// What is recommended, and what that is learnt from.
+    /// What is recommended.
     Recommendation,
+    /// What that is learnt from, and how.
+    Learning,
     /// What the shop calls things.
     Shop,
     /// Countries, and which are whose addresses.
@@ -37,6 +39,7 @@ impl Defines {
             Self::Metrics => "metrics",
             Self::Rules => "rules",
             Self::Recommendation => "recommendation",
+            Self::Learning => "learning",
             Self::Shop => "the shop's definition",
             Self::Countries => "countries",
             Self::Reference => "reference data",
@@ -75,8 +78,8 @@ impl WatchedFiles {
             (Defines::Rules, &definitions.rules),
             (Defines::Rules, &definitions.amounts),
             (Defines::Recommendation, &definitions.recommendation),
-            (Defines::Recommendation, &definitions.learning),
-            (Defines::Recommendation, &definitions.index),
+            (Defines::Learning, &definitions.learning),
+            (Defines::Learning, &definitions.index),
             (Defines::Shop, &definitions.shop),
             (Defines::Countries, &reference.countries),
             (Defines::Countries, &options.geoip),

@@ -270,3 +270,50 @@ async fn reference_data_of_a_folder_and_rules_are_taken_up_too() {
     }
     assert!(suite.stop().await, "it drains");
 }
+
+/// Rules are data over an index that does not change: whoever asks gets an answer all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_recommendation_change_while_it_answers() {
+    tidemill_service::install_crypto();
+    let folder = tempdir();
+    let mut options = own_definitions(folder.path());
+    let rules = folder.path().join("recommendation.yaml");
+    std::fs::write(&rules, "exclude: []\n").expect("writes");
+    options.files.definitions.recommendation = Some(rules.clone());
+    let mut suite = Suite::start(&options).await.expect("starts");
+    let (shop, recommendation) = (Shop::new(&suite, folder.path()), format!("http://{}", suite.recommendation));
+    let popular = async || {
+        let answer = shop.get(format!("{recommendation}/v1/recommendations/popular")).await?;
+        let items = answer["items"].as_array().ok_or_else(|| answer.to_string())?;
+        Ok::<_, String>(items.iter().filter_map(|item| item["item"].as_str()).map(str::to_owned).collect::<Vec<_>>())
+    };
+    let asked = AtomicU64::new(0);
+    let ask = async {
+        while !shop.is_closed.load(Ordering::Relaxed) {
+            popular().await.expect("it answers whatever is changed");
+            asked.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let change = async {
+        eventually("it is learnt", async || Ok(popular().await? == ["p"])).await;
+        std::fs::write(&rules, "exclude: [{category: Unknown}]\n").expect("writes");
+        eventually("it is excluded", async || Ok(popular().await?.is_empty())).await;
+        std::fs::write(&rules, "exclude:\n  - {categroy: Unknown}\n").expect("writes");
+        let place = format!("{}:2: ", rules.display());
+        eventually("it is told what is wrong", async || {
+            Ok(shop.notice().await?.is_some_and(|told| told.starts_with(&place)))
+        })
+        .await;
+        assert_eq!(popular().await, Ok(Vec::new()), "the former ones stay");
+        std::fs::write(&rules, "exclude: []\n").expect("writes");
+        eventually("it is there again", async || Ok(popular().await? == ["p"])).await;
+        shop.is_closed.store(true, Ordering::Relaxed);
+    };
+    let (sold, sell) = (async { tokio::join!(ask, change) }, shop.sell());
+    tokio::select! {
+        _ = async { tokio::join!(sold, sell) } => {}
+        why = suite.failed() => panic!("{why}"),
+    }
+    assert!(asked.load(Ordering::Relaxed) > 20, "{asked:?}");
+    assert!(suite.stop().await, "it drains");
+}

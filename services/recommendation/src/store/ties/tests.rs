@@ -160,7 +160,7 @@ async fn wherever_an_erasure_comes_the_index_is_one_without_the_customer_and_the
     let erasures = erasures(&store).await;
     restarted.erase(&erasures);
     for partition in [ZERO, ONE] {
-        let stored = store.load(partition, "s").await.expect("loads");
+        let stored = store.load(partition, "s", 0).await.expect("loads");
         restarted.restore(partition, stored, &erasures).expect("restores");
     }
     for (name, replica) in [("ahead", &ahead), ("deaf", &deaf), ("behind", &behind), ("restarted", &restarted)] {
