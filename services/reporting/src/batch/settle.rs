@@ -112,6 +112,10 @@ pub(crate) fn sweep(
         let Some(reach) = reaches.get(&place.1).copied().filter(|reach| state.raw_seq <= *reach) else { continue };
         let standing = counted.standing(place.1, start, true);
         let batch = known.batch.get(place).filter(|batch| batch.raw_seq >= state.raw_seq);
+        // Another view has told that, and did not come to its end. What it covered was compared then.
+        if batch.is_some_and(|batch| batch.raw_seq > reach) {
+            continue;
+        }
         let landing = match batch {
             Some(batch) => BatchLanding::of(told(state), (batch.raw_seq, &batch.totals), standing),
             // The view has no such cell.

@@ -28,6 +28,7 @@ checks![
     a_view_that_is_ahead_is_compared_when_it_ends,
     a_stream_that_has_not_counted_all_is_not_compared,
     a_view_that_came_in_part_is_told_once_more,
+    a_view_does_not_judge_what_reaches_further_than_it_does,
     questions_are_answered_as_by_a_full_recomputation,
 ];
 
@@ -219,4 +220,20 @@ async fn a_view_that_came_in_part_is_told_once_more(store: &Store) {
     land(store, &log.view(2, &[6, 6]), 9).await;
     assert_eq!(store.landed_view(&sales()).await.expect("answers").map(|view| view.number), Some(2));
     assert_eq!((values(store).await, stream_rows(store).await), (before, 0));
+}
+
+/// The lake was ended while it told of a view, and the next one does not reach as far.
+async fn a_view_does_not_judge_what_reaches_further_than_it_does(store: &Store) {
+    let log = log();
+    fold(store, &[log.checkpoint(0, 0, 6), log.checkpoint(1, 0, 6)]).await;
+    let before = values(store).await;
+    let ViewMessages(mut messages) = log.view(1, &[6, 6]);
+    messages.pop();
+    land(store, &ViewMessages(messages), 8).await;
+    assert_eq!(stream_rows(store).await, 0, "it is covered all the same");
+    // What the stream tells once more is older than all that it has told.
+    fold(store, &[log.checkpoint(0, 0, 3)]).await;
+    assert_eq!(values(store).await, before);
+    land(store, &log.view(2, &[5, 5]), 9).await;
+    assert_eq!((values(store).await, drifting(store).await), (before, vec![]));
 }
