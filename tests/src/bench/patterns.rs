@@ -3,9 +3,12 @@
 
 mod answers;
 mod figures;
+mod page;
 mod picture;
 mod probes;
 mod reprocessing;
+mod tables;
+mod views;
 mod workload;
 
 use std::{
@@ -17,7 +20,6 @@ use tidemill::{
     client::{Client, Keys},
     profile::{ProfilePart, SuiteProfile},
 };
-use tokio::time::sleep;
 
 pub use figures::{PatternFigures, PatternRun};
 pub use probes::ProbeTimes;
@@ -34,13 +36,11 @@ use super::{
     suite::{PartsUsage, Suite, SuiteFiles},
     usage::folder_bytes,
 };
-use crate::{error::Error, journal::Journal, local::ports::Ports, service::Service, shop};
+use crate::{error::Error, journal::Journal, local::ports::Ports, shop};
 
-/// Until all tables have everything.
+/// Until all tables have everything, and answers all views.
 const SETTLED: Duration = Duration::from_secs(1_800);
 const POLL: Duration = Duration::from_secs(1);
-/// When gold was computed last.
-const GOLD_TIME: &str = "tidemill_lake_gold_time_seconds";
 /// Lines that are made where there is no data set.
 const MADE: usize = 100_000;
 const SEED: u64 = 1;
@@ -64,7 +64,8 @@ pub struct PatternLoad {
     pub gold_seconds: u32,
 }
 
-/// Measures them, and keeps figures and picture in `keep`, where that is given.
+/// Measures them, and keeps figures and picture in `keep`, where that is given, and the table in
+/// the page about them.
 ///
 /// # Errors
 /// Where the run could not be held to its end.
@@ -144,10 +145,16 @@ impl MeasuredPattern<'_> {
         let disk = after.disk + folder_bytes(&self.suite.lake());
 
         let answers = PatternAnswers { profile: self.profile, suite: self.suite, client: &client };
+        // Where answers are merged, they are to be right with the views in them.
+        if self.profile.merges() {
+            views::are_merged(&client).await?;
+        }
         let exact = answers.are_exact(self.work, self.journal).await?;
         let visible_ms = probes::measure(&answers, load).await?;
-        let reprocessing = reprocessing::measure(&answers, &bench.programs, self.journal).await?;
         let events = self.work.events();
+        // What is made once more is held against what is there, and nothing of that is on its way.
+        self.settled(&client, events + u64::from(load.probes)).await?;
+        let reprocessing = reprocessing::measure(&answers, &bench.programs, self.journal).await?;
         let cpu_s = taken(&before, &after);
         let cpu_s_total = cpu_s.values().sum::<f64>();
         Ok(PatternFigures {
@@ -167,6 +174,20 @@ impl MeasuredPattern<'_> {
             reprocessing,
             exact,
         })
+    }
+
+    /// Waits until all that the pattern answers has so many events.
+    async fn settled(&self, client: &Client, events: u64) -> Result<(), Error> {
+        if self.profile.has(ProfilePart::Reporting) {
+            settle(client, events).await?;
+        }
+        if self.profile.has(ProfilePart::Lake) {
+            tables::have(self.suite, events).await?;
+        }
+        match self.profile.merges() {
+            true => views::are_merged(client).await,
+            false => Ok(()),
+        }
     }
 
     fn client(&self) -> Result<Client, Error> {
@@ -193,22 +214,8 @@ impl MeasuredPattern<'_> {
         if !self.profile.has(ProfilePart::Lake) {
             return Ok(None);
         }
-        let (from, mut last, mut computed) = (Instant::now(), String::new(), 0.0);
-        while from.elapsed() < SETTLED {
-            // A question has a process of its own, which would be in what is measured.
-            let time = self.suite.gauge(Service::Lake, GOLD_TIME).await?;
-            if time > computed {
-                computed = time;
-                match answers::lines_of_gold(self.suite).await {
-                    Ok(lines) if lines >= self.work.events() => return Ok(Some(begun.elapsed().as_secs_f64())),
-                    Ok(lines) => last = format!("{lines} of {} lines", self.work.events()),
-                    // The table comes with the first computation that has rows for it.
-                    Err(error) => last = error.to_string(),
-                }
-            }
-            sleep(POLL).await;
-        }
-        Err(Error::Deadline { what: "gold has all events".into(), deadline: SETTLED, last })
+        tables::have(self.suite, self.work.events()).await?;
+        Ok(Some(begun.elapsed().as_secs_f64()))
     }
 }
 

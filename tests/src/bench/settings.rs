@@ -13,6 +13,9 @@ use crate::{error::Error, service::Service};
 /// Messages a minute that alert may post: each alert is looked for.
 const MESSAGES_PER_MINUTE: u32 = 100_000;
 
+/// Days of which the oldest invoice is one.
+const CENTURY: u32 = 36_500;
+
 /// The reference job: invoice lines by minute, category and country, with exact
 /// sums and distinct customers.
 pub(super) const REFERENCE_JOB: &str = "invoice_minutes";
@@ -93,7 +96,10 @@ impl LakeOptions {
         // Where architectures are compared, those that merge have views as often as gold.
         let merges = scale.profile.is_some_and(SuiteProfile::merges);
         let views = scale.gold_seconds.filter(|_| merges).unwrap_or_default();
-        let mut sections = vec![every("quality", 0), every("batch", views)];
+        let mut batch = vec![("every_seconds", views.to_string())];
+        // The invoices are years old, and all of them are in the views.
+        batch.extend(merges.then(|| ("days", CENTURY.to_string())));
+        let mut sections = vec![every("quality", 0), section("batch", &batch)];
         sections.extend(match self.with_gold {
             true => vec![every("gold", 1)],
             false => vec![every("gold", scale.gold_seconds.unwrap_or(u32::MAX)), metrics],

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 use tidemill::profile::SuiteProfile;
 
-use super::{super::machine::Machine, picture, probes::ProbeTimes, reprocessing::Reprocessing};
+use super::{super::machine::Machine, page, picture, probes::ProbeTimes, reprocessing::Reprocessing};
 use crate::error::Error;
 
 /// The last line of a run.
@@ -97,7 +97,7 @@ impl PatternRun {
         self.patterns.iter().all(PatternFigures::is_good)
     }
 
-    /// A table in Markdown, as docs/patterns.md has it.
+    /// A table in Markdown.
     pub fn table(&self) -> String {
         let mut lines = vec![
             "| pattern | events | all numbers there | event to number, p50 and worst | CPU s for a million | memory \
@@ -125,7 +125,7 @@ impl PatternRun {
     }
 }
 
-/// Writes the run into a file, and its picture beside it.
+/// Writes the run into a file, its picture beside it, and its table into the page.
 pub(super) fn keep(file: &Path, run: &PatternRun) -> Result<(), Error> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
@@ -133,7 +133,8 @@ pub(super) fn keep(file: &Path, run: &PatternRun) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(run).map_err(Error::program("the figures"))?;
     std::fs::write(file, text + "\n").map_err(Error::file(file))?;
     let drawn = file.with_extension("svg");
-    std::fs::write(&drawn, picture::svg(run)).map_err(Error::file(&drawn))
+    std::fs::write(&drawn, picture::svg(run)).map_err(Error::file(&drawn))?;
+    page::keep(file, run)
 }
 
 #[cfg(test)]
