@@ -20,6 +20,14 @@ test("what is not counted is said, and nothing where all is", () => {
   );
 });
 
+test("what is kept no longer is said, beside what is not counted", () => {
+  const kept = "What was before 11:00 is no longer kept here; the lake has it.";
+  assert.equal(uncountedText({ kept_since: "2026-03-01T11:00:00Z" }, format), kept);
+  const both = uncountedText({ counted_from: "2026-03-01T12:00:00Z", kept_since: "2026-03-01T11:00:00Z" }, format);
+  assert.ok(both.startsWith("What came in before 12:00 is not counted") && both.endsWith(` ${kept}`), both);
+  assert.deepEqual(countedNotes({ kept_since: "2026-03-01T11:00:00Z" }, format), ["kept since 11:00"]);
+});
+
 test("a card says since when it counts, and what it lacks in between", () => {
   assert.deepEqual(countedNotes({}, format), []);
   const uncounted = [{ from: "2026-03-01T12:00:00Z", to: "2026-03-01T12:30:00Z" }];

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tidemill_domain::Timestamp;
 use tidemill_service::{
     AuthConfig, CeilingConfig, DefinitionsConfig, HttpConfig, ServiceConfig, StartError, TelemetryConfig,
 };
@@ -12,6 +13,8 @@ use crate::calendar::Zone;
 
 #[cfg(test)]
 mod tests;
+
+const DAY_MILLIS: i64 = 24 * 3_600_000;
 
 /// The settings.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +57,9 @@ pub struct Config {
     /// Whether stream and batch views agree.
     #[serde(default)]
     pub drift: DriftConfig,
+    /// How long totals are kept that the lake has too.
+    #[serde(default)]
+    pub retention: KeptTotalsConfig,
 }
 
 /// Section `live`.
@@ -131,6 +137,26 @@ impl Default for DriftConfig {
     }
 }
 
+/// Section `retention`: totals of old windows leave the read model, of metrics that have batch
+/// views. Their past stays in the lake.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeptTotalsConfig {
+    /// Days (of UTC) that totals of windows are kept, by when a window starts; 0 keeps all, else at
+    /// least 8. What was given up does not come back when this is raised.
+    pub days: u32,
+}
+
+impl KeptTotalsConfig {
+    /// The streams have the days before, and events may be as late.
+    const LEAST: u32 = 8;
+
+    /// The first instant of the windows that are kept; `None` where all are.
+    pub(crate) fn since(self, now: Timestamp) -> Option<Timestamp> {
+        (self.days > 0).then(|| now.plus_millis(-i64::from(self.days) * DAY_MILLIS).floor_to(DAY_MILLIS))
+    }
+}
+
 /// Section `links`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -150,9 +176,15 @@ impl Config {
             ("limits.points", self.limits.points as u64),
             ("limits.cells", self.limits.cells as u64),
         ];
-        match positive.into_iter().find(|(_, value)| *value == 0) {
-            Some((name, _)) => Err(StartError::new(format!("{name} must be at least 1"))),
-            None => Ok(()),
+        if let Some((name, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(StartError::new(format!("{name} must be at least 1")));
+        }
+        let least = KeptTotalsConfig::LEAST;
+        match (1..least).contains(&self.retention.days) {
+            true => Err(StartError::new(format!(
+                "retention.days must be 0, or at least {least}: the log has the days before"
+            ))),
+            false => Ok(()),
         }
     }
 }

@@ -83,7 +83,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let open = async || Opened::new(&config.store, &metrics).await;
     let Opened { store, catalogue, standing } =
         context.retry("store", open, tidemill_store::Error::is_transient).await?;
-    let drift = config.drift;
+    let (drift, retention) = (config.drift, config.retention);
     let reporting = Reporting::new(context.clone(), bus.clone(), store, config, access, catalogue, standing);
     server.install(http::routes(reporting.clone()))?;
     let follower = reporting.clone();
@@ -93,7 +93,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     context
         .spawn("standstill", tidemill_stage::watch(context.clone(), bus, owned, "standing_stream", durable, |_, _| {}));
     context.spawn("live", stage::listen(reporting.clone()));
-    tasks::spawn(&reporting, drift);
+    tasks::spawn(&reporting, drift, retention);
     Ok(Handle { address: server.address() })
 }
 

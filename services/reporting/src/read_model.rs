@@ -19,7 +19,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use cells::canonical;
 pub(crate) use cells::{
-    CellState, FoldedCells, MergedCellKey, VersionName, WindowStates, keep_furthest, keep_unless_further,
+    CellState, FoldedCells, KeptSince, MergedCellKey, VersionName, WindowStates, keep_furthest, keep_unless_further,
 };
 
 /// Outcomes of a source's events of one hour in one partition, cumulative.

@@ -12,6 +12,7 @@ mod dead_letters;
 mod definitions;
 mod folds;
 mod generations;
+mod kept;
 mod positions;
 mod rollups;
 mod settlement;

@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use tidemill_service::Context;
 
-use crate::{config::DriftConfig, state::Reporting};
+use crate::{
+    config::{DriftConfig, KeptTotalsConfig},
+    state::Reporting,
+};
 
 /// Says that the read model has not been read, before anybody can ask.
 pub(crate) fn announce(context: &Context) {
@@ -20,7 +23,7 @@ pub(crate) fn announce(context: &Context) {
 }
 
 /// Starts all of it; it ends on shutdown.
-pub(crate) fn spawn(reporting: &Arc<Reporting>, drift: DriftConfig) {
+pub(crate) fn spawn(reporting: &Arc<Reporting>, drift: DriftConfig, retention: KeptTotalsConfig) {
     let context = &reporting.context;
     context.spawn(refresh::NAME, refresh::run(reporting.clone()));
     context.spawn("truth", truth::run(reporting.clone()));
@@ -28,5 +31,5 @@ pub(crate) fn spawn(reporting: &Arc<Reporting>, drift: DriftConfig) {
     context.spawn("publisher", publisher::run(reporting.clone()));
     context.spawn("health", health::run(reporting.clone()));
     context.spawn("drift", drift::run(reporting.clone(), drift));
-    context.spawn("housekeeping", housekeeping::run(reporting.clone()));
+    context.spawn("housekeeping", housekeeping::run(reporting.clone(), retention));
 }

@@ -25,3 +25,17 @@ fn the_shops_zone_is_a_setting() {
     let error = with("Europe/Atlantis").expect_err("no such place").to_string();
     assert!(error.contains("IANA"), "{error}");
 }
+
+#[test]
+fn totals_are_kept_for_as_long_as_streams_have_them_or_longer() {
+    let text = "http.listen = '127.0.0.1:7080'\nstore.url = 'sqlite:///r'\n";
+    let with = |days: u32| parse::<Config>(&format!("{text}retention.days = {days}\n")).expect("reads");
+    let day = |days: i64| Timestamp::EPOCH.plus_millis(days * DAY_MILLIS);
+    let now = day(1_000).plus_millis(5);
+    for (days, since) in [(0, None), (8, Some(day(992))), (400, Some(day(600)))] {
+        with(days).check().expect("is right");
+        assert_eq!(with(days).retention.since(now), since);
+    }
+    let error = with(7).check().expect_err("the log has as much").to_string();
+    assert!(error.contains("retention.days must be 0, or at least 8"), "{error}");
+}

@@ -41,12 +41,16 @@ struct ServedMetric {
     metric: Metric,
     #[serde(flatten)]
     counting: Counting,
+    /// Windows that start before it are kept no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    kept_since: Option<Timestamp>,
 }
 
 /// The metrics, each in the version that is served.
 ///
 /// Of a version that does not count all of the log, `counted_from` and `uncounted`
-/// say what it lacks.
+/// say what it lacks. `kept_since` is there where older windows are kept no longer.
 #[utoipa::path(get, path = "/v1/metrics", responses(
     (status = 200, body = MetricsAnswer),
     (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -57,9 +61,11 @@ pub(super) async fn metrics(
 ) -> Result<Json<MetricsAnswer>, Error> {
     let catalogue = reporting.served_now().await?;
     let mut all = reporting.store.counting_of_all().await?;
+    let kept = reporting.store.kept_of_all().await?;
     let served = |metric: Metric| {
         let counting = all.remove(&(metric.name.clone(), metric.version.clone())).unwrap_or_default();
-        ServedMetric { metric, counting }
+        let kept_since = kept.get(&metric.version_name()).copied();
+        ServedMetric { metric, counting, kept_since }
     };
     let metrics = catalogue.served().into_iter().cloned().map(served).collect();
     Ok(Json(MetricsAnswer { as_of: reporting.now(), zone: reporting.calendar.zone, metrics }))
@@ -70,7 +76,8 @@ pub(super) async fn metrics(
 /// Also as CSV, by `format=csv` or `Accept: text/csv`, and with a byte order
 /// mark by `bom=true`; its last column, `approximate`, names the measures that are
 /// not exact, the same in every row, and separated by spaces. Where something is not
-/// counted, the columns `counted_from` and `uncounted` before it say what. Any dimension's name is a filter; given more than once,
+/// counted, the columns `counted_from` and `uncounted` before it say what, and `kept_since` where older windows were
+/// asked for than are kept. Any dimension's name is a filter; given more than once,
 /// any of its values passes.
 #[utoipa::path(get, path = "/v1/metrics/{name}/series",
     params(

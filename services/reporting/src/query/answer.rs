@@ -78,6 +78,11 @@ pub(crate) struct Head {
     /// that is low or missing for it says nothing of the shop.
     #[serde(flatten)]
     pub(crate) counting: Counting,
+    /// Windows that start before it are kept no longer, and are in no value: where some of
+    /// them were asked for. The lake has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) kept_since: Option<Timestamp>,
     /// Where the numbers come from.
     pub(crate) source: AnswerSource,
     /// What they are made of, where there is a batch view of the metric.
@@ -247,9 +252,16 @@ async fn answer(
     let now = reporting.now();
     let truth = reporting.truth_of(&metric).await?;
     let newest = reporting.store.newest_base(&metric).await?;
-    let GatheredAnswer { rollup, mut groups, source } =
-        gather(reporting, &metric, &question, view, newest).await.map_err(elsewhere)?;
-    totalled::complete((reporting, &catalogue), &metric, &question, rollup, &mut groups).await?;
+    let (kept_since, GatheredAnswer { rollup, mut groups, source }) = loop {
+        let kept = reporting.store.kept_since(&metric).await?;
+        let mut gathered = gather(reporting, &metric, &question, view, newest).await.map_err(elsewhere)?;
+        let GatheredAnswer { rollup, ref mut groups, .. } = gathered;
+        totalled::complete((reporting, &catalogue), &metric, &question, rollup, groups).await?;
+        // What was given up meanwhile is in it, or is not.
+        if reporting.store.kept_since(&metric).await? == kept {
+            break (kept, gathered);
+        }
+    };
     let is_of_batch = metric.generation() == Some(GenerationName::BATCH);
     let source = if is_of_batch { AnswerSource::Batch } else { source };
     let parts = reporting.parts_of(&metric).await?;
@@ -265,6 +277,7 @@ async fn answer(
         keep_largest(&mut groups, &metric, top, base, rollup);
     }
     let zone = rollup.zone().unwrap_or(zone);
+    let kept_since = kept_since.filter(|since| from.is_none_or(|from| from < *since));
     let head = Head {
         metric: metric.name.clone(),
         version: metric.version.clone(),
@@ -280,6 +293,7 @@ async fn answer(
         watermark: truth.watermark,
         complete: is_complete,
         counting,
+        kept_since,
         source,
         parts,
         approximate,

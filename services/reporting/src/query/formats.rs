@@ -50,6 +50,8 @@ struct CsvColumns<'a> {
     /// Since when the version counts and what it has not counted, where it lacks
     /// anything.
     counting: Option<[String; 2]>,
+    /// Since when windows are kept, where earlier ones were asked for.
+    kept_since: Option<String>,
     /// In every row alike: a table has no place for what is said of all of it.
     approximate: String,
 }
@@ -106,6 +108,7 @@ impl<'a> CsvColumns<'a> {
                 .filter(|name| rows.iter().any(|row| row.unread.contains_key(*name)))
                 .collect(),
             counting: counting(&head.counting),
+            kept_since: head.kept_since.map(|since| since.to_string()),
             approximate: head.approximate.join(" "),
         }
     }
@@ -123,6 +126,7 @@ impl<'a> CsvColumns<'a> {
         header.extend(self.base_currency.as_ref().map(|_| "base_currency".to_owned()));
         header.extend(named("unread", &self.unread));
         header.extend(self.counting.iter().flat_map(|_| ["counted_from", "uncounted"]).map(String::from));
+        header.extend(self.kept_since.iter().map(|_| "kept_since".to_owned()));
         header.push("approximate".to_owned());
         header
     }
@@ -142,6 +146,7 @@ impl<'a> CsvColumns<'a> {
         record.extend(self.base_currency.clone());
         record.extend(self.unread.iter().map(|name| unread.get(*name).unwrap_or(&0).to_string()));
         record.extend(self.counting.iter().flatten().cloned());
+        record.extend(self.kept_since.clone());
         record.push(self.approximate.clone());
         record
     }

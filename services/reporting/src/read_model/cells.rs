@@ -54,6 +54,9 @@ pub(crate) type WindowStates = BTreeMap<(Arc<str>, Partition), CellState>;
 /// A version of a metric: its name, and the version.
 pub(crate) type VersionName = (Arc<str>, Arc<str>);
 
+/// Since when the totals of versions are kept: windows that start earlier are gone.
+pub(crate) type KeptSince = BTreeMap<VersionName, Timestamp>;
+
 /// The furthest totals that were told of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FoldedCells(BTreeMap<VersionName, BTreeMap<Timestamp, WindowStates>>);
@@ -99,6 +102,25 @@ impl FoldedCells {
     /// Leaves out versions.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.0.retain(|(_, version), _| keep(version));
+    }
+
+    /// Whether all of them are kept.
+    pub(crate) fn are_kept(&self, kept: &KeptSince) -> bool {
+        let begins = |(version, since): (&VersionName, &Timestamp)| {
+            let first = self.0.get(version).and_then(BTreeMap::first_key_value);
+            first.is_none_or(|(start, _)| start >= since)
+        };
+        kept.iter().all(begins)
+    }
+
+    /// Leaves out windows that are not kept, and versions that have no others.
+    pub(crate) fn forget_before(&mut self, kept: &KeptSince) {
+        for (version, since) in kept {
+            if let Some(windows) = self.0.get_mut(version) {
+                *windows = windows.split_off(since);
+            }
+        }
+        self.0.retain(|_, windows| !windows.is_empty());
     }
 
     /// How many totals there are.

@@ -15,6 +15,7 @@ use tidemill_store::Error;
 
 use super::{
     cells::{BatchWriter, WindowScope},
+    kept::kept_of,
     sql::{partition, time, unsigned},
 };
 use crate::{
@@ -85,9 +86,11 @@ async fn end_view(
     }
     let counted = counted(connection, version).await?;
     let (mut found, mut same, mut compared) = (Vec::new(), Vec::new(), arrived.compared);
+    let kept = kept_of(connection, (&version.0, &version.1)).await?;
     let mut writer = BatchWriter::new(connection, version.clone(), counted);
     for WindowSpan { from, to } in computed {
-        let scope = WindowScope { bounds: (*from, *to), reaches: &reaches };
+        let bounds = (kept.map_or(*from, |kept| kept.max(*from)), *to);
+        let scope = WindowScope { bounds, reaches: &reaches };
         let each = |start, settled: crate::batch::SettledWindow| {
             compared += settled.compared();
             same.extend(settled.same.into_iter().map(|place| (start, place)));

@@ -12,6 +12,7 @@ use tidemill_totals::Totals;
 
 use super::{
     Store,
+    kept::IS_KEPT,
     sql::{BATCH, BLOCK, Statement, numbered, time, unsigned},
 };
 use crate::{batch::AnswerSource, catalogue::Metric};
@@ -37,10 +38,10 @@ pub(super) use write::write;
 const SPEED: &str = "CAST(0 AS BIGINT)";
 const VIEWED: &str = "CAST(1 AS BIGINT)";
 
-/// Rows of cells: those of one window, or some of them, in each.
+/// Rows of cells that are kept: those of one window, or some of them, in each.
 fn rows_of(range: &str) -> String {
-    let of = format!("metric = $1 AND version = $2 AND {range}");
-    let of_batch = format!("metric = $1 AND version = $2 || '{BATCH}' AND {range}");
+    let of = format!("metric = $1 AND version = $2 AND {range} AND {IS_KEPT}");
+    let of_batch = format!("metric = $1 AND version = $2 || '{BATCH}' AND {range} AND {IS_KEPT}");
     format!(
         r#"SELECT window_start, window_end, '' AS states,
          string_agg('{{"d":' || dimensions || ',"t":' || totals || '}}', ',') AS cells, {SPEED} AS origin
@@ -51,11 +52,11 @@ fn rows_of(range: &str) -> String {
     )
 }
 
-/// The outermost start of a window in each table, as a table: the first by `order`.
+/// The outermost start of a window that is kept in each table, as a table: the first by `order`.
 pub(super) fn outermost(order: &str, range: &str) -> String {
     let of = |table: &str| {
         format!(
-            "SELECT * FROM (SELECT window_start FROM {table} WHERE metric = $1 AND version = $2 {range}
+            "SELECT * FROM (SELECT window_start FROM {table} WHERE metric = $1 AND version = $2 {range} AND {IS_KEPT}
              ORDER BY window_start {order} LIMIT 1) AS {table}_end"
         )
     };

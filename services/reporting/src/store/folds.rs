@@ -11,7 +11,7 @@ use tidemill_events::AlertTransition;
 use tidemill_store::Error;
 
 use super::{
-    Store, alerts, batch, books, cells, changes, counting, dead_letters, definitions, generations,
+    Store, alerts, batch, books, cells, changes, counting, dead_letters, definitions, generations, kept,
     positions::{self, advance, claim},
     rollups, settlement,
 };
@@ -49,9 +49,10 @@ impl Store {
         if floor < range.after {
             return Ok(Folded::DoesNotFollow);
         }
-        write_metrics(&mut tx, fold, now).await?;
+        let fold = kept::of_fold(&mut tx, fold).await?;
+        write_metrics(&mut tx, &fold, now).await?;
         let change = changes::note_change(&mut tx, &fold.cells).await?;
-        rollups::note_fold(&mut tx, SequenceRange { after: floor, ..range }, fold, change, now).await?;
+        rollups::note_fold(&mut tx, SequenceRange { after: floor, ..range }, &fold, change, now).await?;
         advance(&mut tx, StreamUnit::Metrics, range.last, &BTreeMap::new()).await?;
         tx.commit().await?;
         Ok(Folded::Done(change))
@@ -72,7 +73,9 @@ impl Store {
         }
         // Changes to cells are numbered one by one, whoever makes them.
         claim(&mut tx, StreamUnit::Metrics).await?;
-        let fold = generations::write_inputs(&mut tx, fold, now).await?;
+        let mut fold = generations::write_inputs(&mut tx, fold, now).await?;
+        // Generations keep all; of views, those that are late bring nothing back.
+        fold.batch.cells.forget_before(&kept::kept(&mut tx).await?);
         cells::write(&mut tx, &fold.totals.cells).await?;
         counting::write(&mut tx, &fold.totals).await?;
         definitions::note_data(&mut tx, &fold.totals, now).await?;

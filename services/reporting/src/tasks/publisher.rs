@@ -75,6 +75,7 @@ struct LastSent {
     books: Option<Instant>,
     truth: Option<(Instant, Truth)>,
     bases: HashMap<VersionName, (Instant, Option<Currency>)>,
+    kept: HashMap<VersionName, (Instant, Option<Timestamp>)>,
 }
 
 impl LastSent {
@@ -87,6 +88,17 @@ impl LastSent {
         let base = reporting.store.newest_base(metric).await?;
         self.bases.insert(version, (Instant::now(), base));
         Ok(base)
+    }
+
+    /// Since when totals of a metric are kept, as it was within the last seconds.
+    async fn kept_since(&mut self, reporting: &Reporting, metric: &Metric) -> Result<Option<Timestamp>, Error> {
+        let version = metric.version_name();
+        if let Some((_, kept)) = self.kept.get(&version).filter(|(at, _)| at.elapsed() < BASE_INTERVAL) {
+            return Ok(*kept);
+        }
+        let kept = reporting.store.kept_since(metric).await?;
+        self.kept.insert(version, (Instant::now(), kept));
+        Ok(kept)
     }
 }
 
@@ -174,7 +186,10 @@ async fn send_metric(
     // Data that no definition names is kept, and not shown.
     let Ok(metric) = reporting.metric(name) else { return Ok(true) };
     let truth = if metric.generation().is_some() { reporting.truth_of(&metric).await? } else { truth };
-    let keys: Vec<&MergedCellKey> = keys.iter().filter(|key| *key.version == metric.version).collect();
+    // Of a window that is kept no longer, all that is known is what was heard just now.
+    let kept = sent.kept_since(reporting, &metric).await?;
+    let is_told = |key: &&MergedCellKey| *key.version == metric.version && kept.is_none_or(|kept| key.start >= kept);
+    let keys: Vec<&MergedCellKey> = keys.iter().filter(is_told).collect();
     let question = Question::of_every_dimension(&metric);
     let newest = sent.base(reporting, &metric).await?;
     let grouping = Grouping::new(&metric, &question, Rollup::Windows, usize::MAX, usize::MAX);

@@ -4,6 +4,7 @@ mod access;
 mod distinct;
 mod experiments;
 mod foreign_log;
+mod kept;
 mod live;
 mod money;
 mod process;

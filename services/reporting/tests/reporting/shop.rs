@@ -57,6 +57,11 @@ impl Shop {
         Running::start(&self.nats.url(), store, more, Context::new("reporting")).await
     }
 
+    /// One of the replicas on a store, with a clock of one's own.
+    pub(crate) async fn replica_by(&self, store: &str, more: &str, clock: SharedClock) -> Running {
+        Running::start(&self.nats.url(), store, more, Context::with_clock("reporting", clock)).await
+    }
+
     /// A service with a clock of one's own.
     pub(crate) async fn report_by(&self, clock: SharedClock) -> Running {
         Running::start(&self.nats.url(), &self.sqlite(), "", Context::with_clock("reporting", clock)).await

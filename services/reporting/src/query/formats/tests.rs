@@ -18,6 +18,7 @@ fn columns<'a>(metric: &'a Metric, group_by: &'a [String], has_windows: bool) ->
         base_currency: Some(Currency::EUR.to_string()),
         unread: Vec::new(),
         counting: None,
+        kept_since: None,
         approximate: "customers orders".into(),
     }
 }
@@ -61,6 +62,17 @@ fn csv_keeps_any_text() {
 }
 
 #[test]
+fn csv_says_since_when_windows_are_kept() {
+    let (metric, group_by) = (sales(), ["category".to_owned()]);
+    let columns = CsvColumns { kept_since: Some(at(0).to_string()), ..columns(&metric, &group_by, false) };
+    let bytes = columns.write(&[row("Books", None, 2)]).expect("writes");
+    let mut reader = csv::Reader::from_reader(&bytes[..]);
+    let place = reader.headers().expect("a header").iter().position(|name| name == "kept_since").expect("a column");
+    let record = reader.records().next().expect("a row").expect("reads");
+    assert_eq!((&record[place], place + 2), ("1970-01-01T00:00:00Z", record.len()));
+}
+
+#[test]
 fn csv_says_what_is_not_counted() {
     let (metric, group_by) = (sales(), ["category".to_owned()]);
     let uncounted =
@@ -80,6 +92,7 @@ fn csv_says_what_is_not_counted() {
 
 fn head(metric: &Metric, zone: Zone) -> Head {
     Head {
+        kept_since: None,
         metric: metric.name.clone(),
         version: metric.version.clone(),
         generation: None,

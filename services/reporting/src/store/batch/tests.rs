@@ -15,9 +15,14 @@ use crate::{
     testing::{at, sales},
 };
 
+mod kept;
 mod model;
 mod questions;
 
+use kept::{
+    a_late_view_brings_nothing_back, what_has_no_view_is_never_given_up,
+    what_is_given_up_is_seen_by_nobody_and_deleted_bit_by_bit,
+};
 use model::{MINUTE, TestLog, TestRow, ViewMessages};
 use questions::questions_are_answered_as_by_a_full_recomputation;
 
@@ -29,6 +34,9 @@ checks![
     a_stream_that_has_not_counted_all_is_not_compared,
     a_view_that_came_in_part_is_told_once_more,
     a_view_does_not_judge_what_reaches_further_than_it_does,
+    what_is_given_up_is_seen_by_nobody_and_deleted_bit_by_bit,
+    a_late_view_brings_nothing_back,
+    what_has_no_view_is_never_given_up,
     questions_are_answered_as_by_a_full_recomputation,
 ];
 

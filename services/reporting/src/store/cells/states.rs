@@ -19,6 +19,7 @@ use crate::{
     read_model::{CellState, VersionName, WindowStates, keep_furthest, keep_unless_further},
     store::{
         Store,
+        kept::kept_of,
         sql::{BATCH, time},
     },
 };
@@ -34,7 +35,9 @@ impl Store {
         const PACKED: &str = "SELECT window_start, states, cells FROM packed_cells \
             WHERE metric = ? AND version = ? AND window_start IN (?)";
         let mut connection = self.database.pool().acquire().await?;
-        let millis: Vec<i64> = starts.iter().map(|start| start.millis()).collect();
+        let kept = kept_of(&mut connection, (&version.0, &version.1)).await?;
+        let starts = starts.iter().filter(|start| kept.is_none_or(|kept| **start >= kept));
+        let millis: Vec<i64> = starts.map(|start| start.millis()).collect();
         let mut windows: BTreeMap<Timestamp, WindowStates> = BTreeMap::new();
         // In this order: a fold moves totals from one table to the other.
         for (start, key, state) in unpacked::states(&mut connection, version, &millis).await? {

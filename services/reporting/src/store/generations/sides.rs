@@ -12,6 +12,7 @@ use crate::{
     store::{
         Store,
         cells::{CellLine, lines},
+        kept::kept_of,
         sql::{partition, time, unsigned},
     },
 };
@@ -57,7 +58,9 @@ impl ComparedModel {
         mut visit: impl FnMut(&WindowSides) -> Result<(), E>,
     ) -> Result<(), E> {
         let versions = (metric, live.unwrap_or_default(), generation);
-        let mut after = None;
+        // What the live version does not keep is not compared.
+        let kept = kept_of(&mut self.snapshot, (metric, versions.1)).await?;
+        let mut after = kept.map(|kept| kept.millis().saturating_sub(1));
         while let Some((first, last)) = next_windows(&mut self.snapshot, versions, after).await? {
             for window in read(&mut self.snapshot, versions, first, last).await?.values() {
                 visit(window)?;

@@ -15,6 +15,7 @@ use crate::{
     store::{
         Store,
         cells::{StoredCell, each_between, extent, unpack},
+        kept::kept_of,
     },
 };
 
@@ -41,6 +42,8 @@ impl Store {
         let mut snapshot = self.database.snapshot().await?;
         let Some((first, last)) = extent(&mut snapshot, of).await? else { return Ok(()) };
         let (from, to) = (from.max(first.plus_millis(-MARGIN)), to.min(last.plus_millis(MARGIN)));
+        // A roll-up of a span that has more before it would tell of that.
+        let from = kept_of(&mut snapshot, of).await?.map_or(from, |kept| kept.max(from));
         let segments = match standing(&mut snapshot, of, shop, from, to).await? {
             Some(standing) => plan(from, to, tile, &standing, scope),
             None => vec![ReadSegment { level: None, from, to }],

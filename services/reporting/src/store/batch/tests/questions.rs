@@ -1,5 +1,6 @@
 //! Random questions, while the stream goes on, views are computed, some of them are killed half-way and told once
-//! more, messages come again, and roll-ups are made: each answer is that of a full recomputation.
+//! more, messages come again, roll-ups are made, and old totals are given up and deleted bit by bit: each answer is
+//! that of a full recomputation of what is kept.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,9 @@ use tidemill_store::Error;
 use tidemill_totals::Totals;
 
 use super::{
-    MINUTE, TestLog, TestRow, fold, land,
+    MINUTE, TestLog, TestRow, fold,
+    kept::rows_before,
+    land,
     model::{PARTITIONS, TestCell, ViewMessages, totals_of},
 };
 use crate::{
@@ -51,6 +54,8 @@ struct History<'s> {
     viewed: Vec<u64>,
     /// Where views have landed.
     covered: BTreeMap<(TestCell, u16), u64>,
+    /// The first minute that is kept.
+    kept: i64,
     views: u64,
     now: i64,
 }
@@ -64,6 +69,7 @@ pub(super) async fn questions_are_answered_as_by_a_full_recomputation(store: &St
         counted: vec![0; partitions],
         viewed: vec![0; partitions],
         covered: BTreeMap::new(),
+        kept: i64::MIN,
         views: 0,
         now: 0,
     };
@@ -78,6 +84,9 @@ pub(super) async fn questions_are_answered_as_by_a_full_recomputation(store: &St
     assert_eq!(store.drift_counts().await.expect("counts"), BTreeMap::new(), "batch and stream are the same");
     let view = store.landed_view(&sales()).await.expect("answers").expect("some were told to their end");
     assert!(view.number > 1);
+    assert!(history.kept > 0, "some were given up");
+    while store.forget_unkept().await.expect("deletes") {}
+    assert_eq!(rows_before(store, at(history.kept * MINUTE)).await, 0);
 }
 
 impl History<'_> {
@@ -95,11 +104,14 @@ impl History<'_> {
                 amount: self.random.number(100) - 20,
             });
         }
-        match self.random.below(10) {
-            0..=3 => self.count().await,
-            4..=6 => self.view().await,
-            7 => self.count_again().await,
-            _ => self.roll_up().await,
+        match self.random.below(60) {
+            0..=23 => self.count().await,
+            24..=41 => self.view().await,
+            42..=47 => self.count_again().await,
+            48..=55 => self.roll_up().await,
+            56..=57 => self.give_up().await,
+            // Whoever deletes may be ended half-way.
+            _ => drop(self.store.forget_unkept().await.expect("deletes")),
         }
     }
 
@@ -154,9 +166,23 @@ impl History<'_> {
         self.store.extend_rollups(Zone::UTC, now).await.expect("marks");
     }
 
+    /// Totals before some minute are kept no longer. It never goes back.
+    async fn give_up(&mut self) {
+        let minute = self.kept.max(0) - 3 + self.random.number(15);
+        let given_up = self.store.keep_since(at(minute * MINUTE)).await.expect("writes");
+        assert!(given_up.is_empty() || minute > self.kept, "it went back to {minute}");
+        if !given_up.is_empty() {
+            self.kept = minute;
+        }
+    }
+
     /// Asks for the total of a range and some of its categories.
     async fn ask(&mut self) {
-        let from = self.random.number(MINUTES);
+        // Some ask for what is kept no longer.
+        let from = match self.random.below(3) {
+            0 => self.random.number(self.kept.max(0) + 1),
+            _ => self.random.number(MINUTES),
+        };
         let to = from + 1 + self.random.number(MINUTES);
         let only =
             (self.random.below(2) == 0).then(|| u8::try_from(self.random.below(CATEGORIES.into())).expect("small"));
@@ -180,7 +206,7 @@ impl History<'_> {
             let TestRow { partition, minute, category, amount } = *row;
             let place = ((minute, category), partition);
             let covered = self.covered.get(&place).copied().unwrap_or_default();
-            let is_asked = (from..to).contains(&minute) && only.is_none_or(|only| only == category);
+            let is_asked = (from.max(self.kept)..to).contains(&minute) && only.is_none_or(|only| only == category);
             if is_asked && sequence <= covered.max(self.counted[usize::from(partition)]) {
                 cells.entry(place).or_default().push(amount);
             }
