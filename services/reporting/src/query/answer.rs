@@ -21,7 +21,7 @@ use super::{
 use crate::{
     batch::{AnswerParts, AnswerSource},
     calendar::Zone,
-    catalogue::Metric,
+    catalogue::{Catalogue, Metric},
     counting::Counting,
     error::Error,
     state::{Reporting, Truth},
@@ -252,16 +252,8 @@ async fn answer(
     let now = reporting.now();
     let truth = reporting.truth_of(&metric).await?;
     let newest = reporting.store.newest_base(&metric).await?;
-    let (kept_since, GatheredAnswer { rollup, mut groups, source }) = loop {
-        let kept = reporting.store.kept_since(&metric).await?;
-        let mut gathered = gather(reporting, &metric, &question, view, newest).await.map_err(elsewhere)?;
-        let GatheredAnswer { rollup, ref mut groups, .. } = gathered;
-        totalled::complete((reporting, &catalogue), &metric, &question, rollup, groups).await?;
-        // What was given up meanwhile is in it, or is not.
-        if reporting.store.kept_since(&metric).await? == kept {
-            break (kept, gathered);
-        }
-    };
+    let gathered = gather_kept((reporting, &catalogue), &metric, &question, view, newest).await.map_err(elsewhere)?;
+    let (kept_since, GatheredAnswer { rollup, mut groups, source }) = gathered;
     let is_of_batch = metric.generation() == Some(GenerationName::BATCH);
     let source = if is_of_batch { AnswerSource::Batch } else { source };
     let parts = reporting.parts_of(&metric).await?;
@@ -277,7 +269,6 @@ async fn answer(
         keep_largest(&mut groups, &metric, top, base, rollup);
     }
     let zone = rollup.zone().unwrap_or(zone);
-    let kept_since = kept_since.filter(|since| from.is_none_or(|from| from < *since));
     let head = Head {
         metric: metric.name.clone(),
         version: metric.version.clone(),
@@ -306,6 +297,27 @@ struct GatheredAnswer {
     rollup: Rollup,
     groups: Vec<DimensionGroup>,
     source: AnswerSource,
+}
+
+/// Adds up what a question is about, and counts that other metrics have; tells since when totals are kept, where
+/// earlier ones were asked for.
+async fn gather_kept(
+    (reporting, catalogue): (&Reporting, &Catalogue),
+    metric: &Metric,
+    question: &Question,
+    view: QuestionView,
+    base: Option<Currency>,
+) -> Result<(Option<Timestamp>, GatheredAnswer), Error> {
+    loop {
+        let kept = reporting.store.kept_since(metric).await?;
+        let mut gathered = gather(reporting, metric, question, view, base).await?;
+        let GatheredAnswer { rollup, ref mut groups, .. } = gathered;
+        totalled::complete((reporting, catalogue), metric, question, rollup, groups).await?;
+        // What was given up meanwhile is in it, or is not.
+        if reporting.store.kept_since(metric).await? == kept {
+            return Ok((kept.filter(|since| question.from.is_none_or(|from| from < *since)), gathered));
+        }
+    }
 }
 
 /// Adds up what a question is about, in the finest way that it allows.
