@@ -7,7 +7,10 @@ use tidemill_events::{
 };
 use tidemill_testkit::{Postgres, skipped};
 
-use crate::shop::{MINUTE, Shop, at, cell, update, version};
+use crate::{
+    live::Reader,
+    shop::{MINUTE, Shop, at, cell, update, version},
+};
 
 const DAY: i64 = 24 * 60 * MINUTE;
 const TOTALS: &str = "/v1/metrics/sales_metrics/totals";
@@ -78,8 +81,17 @@ async fn old_totals_are_given_up_and_answers_say_so(store: impl Fn(&Shop) -> Str
     let csv = running.get(&format!("{TOTALS}?format=csv")).send().await.expect("answers").text().await.expect("text");
     assert!(csv.lines().next().is_some_and(|header| header.ends_with("kept_since,approximate")), "{csv}");
 
-    // A view that comes late, and an event that does, bring nothing back.
+    // A view that comes late, and an event that does, bring nothing back. Who looks is told of the windows that are
+    // kept: of the other, nobody knows more than what came just now.
+    let mut reader = Reader::open(&running, None).await;
     shop.bus.publish(&update(0, 6, cells())).await.expect("stored");
+    let mut told: Vec<Json> = Vec::new();
+    while told.len() < 2 {
+        let seen = reader.until(|seen| seen.event == "metrics").await;
+        told.extend(seen.data["points"].as_array().expect("points").iter().map(|point| point["start"].clone()));
+    }
+    told.sort_by_key(Json::to_string);
+    assert_eq!(told, [json!(since), json!(at(0))]);
     tell_view(&shop, 2, 6, cells()).await;
     let landed = |drift: &Json| drift["metrics"][0]["view"] == 2;
     let drift = running.until("/v1/drift", landed).await;
