@@ -128,9 +128,10 @@ impl Recommender {
         Ok(())
     }
 
-    /// The last batch of the log that is learnt, of all partitions.
+    /// The last batch of the log that is learnt, or was, of all partitions.
     pub(crate) fn reached(&self) -> LogPlace {
-        LogPlace::at(self.model.read().places.values().map(|place| place.raw_seq).max().unwrap_or_default())
+        let state = self.model.read();
+        LogPlace::at(state.places.values().map(|place| place.raw_seq.max(place.anew_to)).max().unwrap_or_default())
     }
 
     /// Checks that the log is the one from which the store has learnt.

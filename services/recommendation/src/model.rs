@@ -139,7 +139,8 @@ impl LearntModel {
         self.write().forget_erasures(before);
     }
 
-    /// Takes a stored partition in. All erasures must be known.
+    /// Takes a stored partition in. All erasures must be known. Where it is stored under other
+    /// settings, nothing is learnt of it yet: the log is learnt anew.
     pub(crate) fn restore(
         &self,
         partition: Partition,
@@ -147,6 +148,11 @@ impl LearntModel {
         erasures: &[Erasure],
     ) -> Result<(), SnapshotError> {
         let state = &mut *self.write();
+        if !stored.is_as_stored {
+            let anew = LearntPlace { anew_to: stored.floor, ..LearntPlace::default() };
+            state.places.insert(partition, anew);
+            return Ok(());
+        }
         let pages = without(&stored, partition, state.index.settings(), erasures)?;
         state.index.restore(partition, &pages)?;
         let place = state.places.entry(partition).or_default();

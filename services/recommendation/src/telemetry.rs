@@ -75,6 +75,8 @@ impl Telemetry {
             bytes: Gauge::default(),
             answers: Family::new_with_constructor(seconds),
         };
+        // Before anything has come it is 0, and not unknown.
+        all.count(ReadCounts::default());
         registry.with(|registry| {
             let registry = registry.sub_registry_with_prefix("tidemill_recommendation");
             registry.register("events", "Events read by this replica, by what became of them", all.events.clone());
@@ -109,13 +111,17 @@ impl Telemetry {
 
     /// A batch was learnt.
     pub(crate) fn learnt(&self, partition: Partition, raw_seq: u64, counts: ReadCounts) {
+        self.count(counts);
+        self.floors.get_or_create(&PartitionLabel::of(partition)).set(raw_seq);
+    }
+
+    fn count(&self, counts: ReadCounts) {
         let ReadCounts { learnt, duplicate, unconcerned, unreadable } = counts;
         for (outcome, count) in
             [("learnt", learnt), ("duplicate", duplicate), ("unconcerned", unconcerned), ("unreadable", unreadable)]
         {
             self.events.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
         }
-        self.floors.get_or_create(&PartitionLabel::of(partition)).set(raw_seq);
     }
 
     /// How many messages wait to be kept; `None` where another replica keeps the partition,

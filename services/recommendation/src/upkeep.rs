@@ -17,7 +17,7 @@ const RENEW_CHARTS: Duration = Duration::from_millis(500);
 /// How often it is looked which types of events have come.
 const LOOK_FOR_TYPES: Duration = Duration::from_secs(5);
 /// How often the index is measured.
-const MEASURE: Duration = Duration::from_secs(60);
+const MEASURE: Duration = Duration::from_secs(5);
 /// Under which `/readyz` says that types of the definition may be mistyped.
 const LEARNING: &str = "learning";
 /// How often what is old is deleted.

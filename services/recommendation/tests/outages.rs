@@ -177,7 +177,7 @@ async fn a_type_of_the_definition_that_no_event_has_is_told_of() {
     let what = told(&service, "notices", "learning").await;
     assert_eq!(
         what,
-        "no event has come of the types cart.added, product.veiwed, which the definition of learning names"
+        "since the start no event has come of the types cart.added, product.veiwed, which the definition of learning names"
     );
     assert_eq!(service.get("/readyz").await.0, 200);
     let (mut added, facts) = view("d", "books-a");

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Instant;
 
-use common::{DEADLINE, Running, Shop, enrichment, event, ids, view};
+use common::{DEADLINE, PARTITIONS, Running, Shop, enrichment, event, ids, view};
 use serde_json::{Value, json};
 use tidemill_testkit::{Postgres, eventually, skipped};
 
@@ -36,10 +36,43 @@ async fn answers(service: &Running) -> Vec<Value> {
     answers
 }
 
+/// Waits until the index of each partition is stored in pages, for which somebody unknown is forgotten.
+async fn stored(service: &Running) {
+    assert_eq!(service.delete("/v1/profiles/nobody").await.0, 200);
+    eventually("pages are written", DEADLINE, async || {
+        let told = service.text("/metrics").await;
+        let written = told.lines().find_map(|line| line.strip_prefix("tidemill_recommendation_pages_written_total "));
+        (written?.parse::<u64>().ok()? >= u64::from(PARTITIONS)).then_some(())
+    })
+    .await;
+}
+
 async fn fill(shop: &mut Shop) -> u64 {
     shop.visitors(0..10, &["books-a", "books-b", "music-c"]).await;
     shop.visitors(10..16, &["books-a", "toys-d"]).await;
     shop.publish(1, &[view("c1", "books-a")]).await
+}
+
+/// Other settings of what is kept make the index anew from the log; with those of before it is as it was.
+#[tokio::test]
+async fn with_other_settings_the_log_is_learnt_anew() {
+    let mut shop = Shop::open().await;
+    let service = shop.start().await;
+    let last = fill(&mut shop).await;
+    service.learnt(1, last).await;
+    stored(&service).await;
+    service.stop().await;
+    let mut visits = 17;
+    for more in ["index.session_gap_seconds = 60\n", "", "index.items_per_session = 7\n"] {
+        let again = Running::start(&shop.toml(&shop.sqlite(), more)).await;
+        charted(&again, "books-a", visits).await;
+        visits += 1;
+        let last = shop.publish(1, &[view(&format!("new{visits}"), "books-a")]).await;
+        again.learnt(1, last).await;
+        charted(&again, "books-a", visits).await;
+        stored(&again).await;
+        again.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ async fn a_click_changes_what_is_recommended() {
     shop.visitors(0..8, &["music-strings", "music-guitar"]).await;
     shop.visitors(20..40, &["books-tides"]).await;
     let path = |n: u32| format!("/v1/recommendations?customer=c{n}&n=5");
+    let metrics = service.text("/metrics").await;
+    assert!(metrics.contains("tidemill_recommendation_events_total{outcome=\"unconcerned\"} 0"), "{metrics}");
     // Nobody is known yet: what is popular.
     service.until(&path(0), |answer| ids(answer).first() == Some(&"books-tides")).await;
     let mut took = Vec::new();

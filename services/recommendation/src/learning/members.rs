@@ -153,7 +153,9 @@ impl LearntMembers {
         let never = self.never_came();
         if !never.is_empty() {
             let never = never.join(", ");
-            told.push(format!("no event has come of the types {never}, which the definition of learning names"));
+            told.push(format!(
+                "since the start no event has come of the types {never}, which the definition of learning names"
+            ));
         }
         for (lacks, what) in [
             ((|known| &known.without_visitor) as fn(&LearntType) -> &AtomicU64, "customer and no visit"),

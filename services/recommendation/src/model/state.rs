@@ -20,6 +20,16 @@ pub(crate) struct LearntPlace {
     pub(crate) ingested_at: Option<Timestamp>,
     /// The newest event time.
     pub(crate) newest: Option<Timestamp>,
+    /// The last batch that was kept before, where the index is learnt anew from the log: under other
+    /// settings than it is stored under. 0 where it is not.
+    pub(crate) anew_to: u64,
+}
+
+impl LearntPlace {
+    /// Whether it has yet to come to where it was.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.raw_seq < self.anew_to
+    }
 }
 
 /// All that answers are made of.

@@ -140,7 +140,9 @@ impl LearnerTask<'_> {
         beside(move || {
             app.members.note(batch.count, batch.types.as_ref());
             let (learnt, counts): (_, ReadCounts) = batch::read(&app.members, &batch);
-            if app.evaluation.is_wanted() && app.keeps(partition) {
+            // What is learnt anew was evaluated before.
+            let is_new = || app.model.read().places.get(&partition).is_none_or(|place| raw_seq > place.anew_to);
+            if app.evaluation.is_wanted() && app.keeps(partition) && is_new() {
                 app.evaluation.predict(&app.model, partition, &learnt);
             }
             app.model.learn(partition, &learnt);

@@ -15,6 +15,7 @@ use super::beside::beside;
 use crate::{
     app::Recommender,
     error::Error,
+    model::LearntPlace,
     store::{PageChanges, PagesWritten, PartitionKeep},
 };
 
@@ -94,6 +95,10 @@ async fn look(app: &Arc<Recommender>, claim: &PartitionKeep, state: &mut PagesDo
 fn is_due(app: &Recommender, partition: Partition, state: &PagesDone) -> bool {
     let model = app.model.read();
     let learnt = model.index.learnt(partition);
+    // Until the log is learnt anew, what is stored is better.
+    if model.places.get(&partition).is_some_and(LearntPlace::is_behind) {
+        return false;
+    }
     learnt >= state.learnt.saturating_add(INTERACTIONS)
         || (learnt > state.learnt && state.at.elapsed() >= AT_LEAST)
         || model.erasure() > state.erasure

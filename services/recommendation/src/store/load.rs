@@ -21,7 +21,7 @@ pub(crate) struct StoredPartition {
     /// The index, as it was behind the batch `pages_at`.
     pub(crate) pages: PartitionSnapshot,
     pub(crate) pages_at: u64,
-    /// Whether these are all pages that are stored.
+    /// Whether these are all pages that are stored: those of other settings are left out.
     pub(crate) is_as_stored: bool,
     /// The newest event time in them.
     pub(crate) newest: Option<Timestamp>,
@@ -56,7 +56,7 @@ impl Store {
             if is_as_stored {
                 pages.pages = read_pages(&mut transaction, partition).await?;
             } else {
-                tracing::warn!(%partition, "the settings of learning have changed: what was learnt before is left out");
+                tracing::warn!(%partition, "settings that decide what is kept have changed: the log is learnt anew");
             }
             let mut journal = read_journal(&mut transaction, partition).await?;
             // A chunk may begin before the pages end.

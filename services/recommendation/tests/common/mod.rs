@@ -151,6 +151,11 @@ impl Running {
         (status, answer.json().await.expect("JSON"))
     }
 
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let answer = self.client.get(format!("http://{}{path}", self.address)).send().await;
+        answer.expect("the service answers").text().await.expect("a text")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.send(self.client.get(format!("http://{}{path}", self.address))).await
     }

@@ -17,7 +17,7 @@ pub struct NatsArguments {
     /// there is one
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The folder of `tidemill up`
+    /// The folder of `tidemill up`: without one of its own, the one that it printed at its start
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 }
