@@ -24,6 +24,8 @@ pub(crate) struct KnownErasures {
     up_to: watch::Sender<Timestamp>,
     /// The newest time of intake that was to be learnt, in milliseconds.
     newest: AtomicI64,
+    /// That of the end of the log when the replica began: what it has to catch up with.
+    end: AtomicI64,
     /// Somebody waits.
     wanted: Notify,
 }
@@ -32,7 +34,13 @@ impl KnownErasures {
     /// Nothing is known yet.
     pub(crate) fn new() -> Self {
         let never = Timestamp::saturating_from_millis(i64::MIN);
-        Self { up_to: watch::Sender::new(never), newest: AtomicI64::new(never.millis()), wanted: Notify::new() }
+        let newest = || AtomicI64::new(never.millis());
+        Self { up_to: watch::Sender::new(never), newest: newest(), end: newest(), wanted: Notify::new() }
+    }
+
+    /// The log has what was taken in then, and is about to be learnt up to there.
+    pub(crate) fn catch_up_to(&self, end: Timestamp, now: Timestamp) {
+        self.end.fetch_max(counted(end, now).millis(), Ordering::Relaxed);
     }
 
     /// Whether all erasures are known by which something is not learnt that was taken in then.
@@ -59,11 +67,13 @@ impl KnownErasures {
     }
 
     /// Up to when is about to be learnt, where that has to be written down: so early that nobody
-    /// waits for it while events come.
-    pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
-        let newest = Timestamp::saturating_from_millis(self.newest.load(Ordering::Relaxed));
+    /// waits for it while events come. It goes by times of intake alone: were it by the clock of a
+    /// replica, one wrong clock would have everybody forgotten until then.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        let newest = self.newest.load(Ordering::Relaxed).max(self.end.load(Ordering::Relaxed));
+        let newest = Timestamp::saturating_from_millis(newest);
         let is_due = *self.up_to.borrow() < newest.plus_millis(AHEAD_MILLIS / 2);
-        is_due.then(|| newest.max(now).plus_millis(AHEAD_MILLIS))
+        is_due.then(|| newest.plus_millis(AHEAD_MILLIS))
     }
 
     /// All erasures are known that may end before then.
@@ -99,8 +109,9 @@ mod tests {
         let patience = Duration::from_millis(20);
         assert!(timeout(patience, known.cover(at(100), at(100))).await.is_err());
         timeout(patience, known.wanted()).await.expect("it is wanted");
-        assert_eq!(known.next(at(100)), Some(at(5_100)));
-        assert_eq!(known.next(at(9_000)), Some(at(14_000)), "what is old needs no more than what is new");
+        assert_eq!(known.next(), Some(at(5_100)));
+        known.catch_up_to(at(9_000), at(9_000));
+        assert_eq!(known.next(), Some(at(14_000)), "what is old needs no more than what is new");
         let (waited, ()) = tokio::join!(timeout(patience, known.cover(at(5_100), at(100))), async {
             known.reach(at(5_100));
         });
@@ -114,16 +125,25 @@ mod tests {
         let known = KnownErasures::new();
         known.reach(at(5_000));
         assert!(known.covers(at(2_500), at(0)));
-        assert_eq!(known.next(at(90_000)), None, "nothing came that needs it");
+        assert_eq!(known.next(), None, "nothing came that needs it");
         assert!(known.covers(at(2_501), at(2_501)));
-        assert_eq!(known.next(at(2_501)), Some(at(7_501)));
+        assert_eq!(known.next(), Some(at(7_501)));
+    }
+
+    #[test]
+    fn a_replica_whose_own_clock_is_ahead_writes_down_no_more_than_others() {
+        let known = KnownErasures::new();
+        let ahead = at(365 * 24 * CLOCKS_MILLIS);
+        known.catch_up_to(at(500), ahead);
+        assert!(!known.covers(at(1_000), ahead));
+        assert_eq!(known.next(), Some(at(6_000)));
     }
 
     #[test]
     fn a_broken_clock_has_nobody_forgotten_for_ever() {
         let known = KnownErasures::new();
         assert!(!known.covers(at(i64::MAX), at(0)));
-        assert_eq!(known.next(at(0)), Some(at(CLOCKS_MILLIS + AHEAD_MILLIS)));
+        assert_eq!(known.next(), Some(at(CLOCKS_MILLIS + AHEAD_MILLIS)));
         known.reach(at(CLOCKS_MILLIS + AHEAD_MILLIS));
         assert!(known.covers(at(i64::MAX), at(0)) && known.covers(at(CLOCKS_MILLIS), at(0)));
     }

@@ -97,10 +97,10 @@ async fn begin(config: Config, context: Context, rules: RulesInUse) -> Result<Ha
         Recommender::new(context.clone(), bus.clone(), store, members, rules, segments, model, telemetry, &config);
     let app = Arc::new(app);
     context.retry("store", async || app.load().await, Error::is_transient).await?;
-    // So that the first events need not wait for it.
-    context.retry("store", async || upkeep::keep_up_with_erasures(&app).await, Error::is_transient).await?;
     context.retry("nats", async || app.check_log().await, Error::is_transient).await?;
     let ends = context.retry("nats", async || readiness::log_ends(&app).await, Error::is_transient).await?;
+    // So that what the log has need not wait for it.
+    context.retry("store", async || upkeep::keep_up_with_erasures(&app).await, Error::is_transient).await?;
     // Before there are routes: those are all that is waited for otherwise.
     let catching_up = CatchingUp::new(&context.health, ends);
     context.spawn("readiness", readiness::catch_up(app.clone(), catching_up));

@@ -27,6 +27,7 @@ pub(crate) async fn log_ends(app: &Recommender) -> Result<BTreeMap<Partition, u6
     for partition in app.bus.partitions().all() {
         match app.nats.call(app.bus.last::<EnrichedBatch>(&topology::enriched(partition))).await {
             Ok(Some(last)) => {
+                app.erasures.catch_up_to(last.message.ingested_at, app.now());
                 ends.insert(partition, last.message.raw_seq);
             }
             Ok(None) | Err(tidemill_bus::Error::Decode(_)) => {}

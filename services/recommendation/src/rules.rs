@@ -57,7 +57,8 @@ impl ShopRules {
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, DefinitionError> {
         let Some(file) = file else { return Self::parse("recommendation.yaml", BUILT_IN) };
         let name = file.display().to_string();
-        let yaml = std::fs::read_to_string(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
+        let yaml =
+            tidemill_definitions::read_text(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
         let yaml = yaml.strip_prefix('\u{feff}').unwrap_or(&yaml);
         // What was cut off would take away what the built-in rules exclude.
         if !yaml.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with(['#', '-', '.'])) {

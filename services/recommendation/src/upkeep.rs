@@ -55,7 +55,7 @@ pub(crate) async fn erase(app: Arc<Recommender>) -> Result<(), Infallible> {
 
 /// Forgets those who were asked to be forgotten, and has what is newer be learnt.
 pub(crate) async fn keep_up_with_erasures(app: &Recommender) -> Result<(), Error> {
-    let next = app.erasures.next(app.now());
+    let next = app.erasures.next();
     if let Some(up_to) = next {
         app.store.will_learn(up_to).await?;
     }
@@ -136,7 +136,9 @@ fn tell_of_definition(app: &Recommender) {
 }
 
 async fn prune(app: &Recommender) -> Result<(), Error> {
-    let now = app.now();
+    // By the log's time, and not by a clock that may be wrong by a month: what is deleted is not there again. Where nothing
+    // comes, nothing is to be forgotten by time either.
+    let Some(now) = app.model.read().newest_intake(app.now()) else { return Ok(()) };
     while app.store.prune(now.plus_millis(-i64::from(app.kept.days.get()) * DAY)).await? {}
     app.store.prune_erasures(now.plus_millis(-ERASURES_FOR)).await?;
     app.model.forget_erasures(now.plus_millis(-ERASURES_FOR));

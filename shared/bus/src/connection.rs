@@ -125,7 +125,7 @@ impl Bus {
     pub async fn publish<M: Message>(&self, message: &M) -> Result<Published, Error> {
         let encoded = message.encode()?;
         let headers = headers_of(&encoded);
-        self.send(encoded, headers).await
+        self.send(M::STREAM, encoded, headers).await
     }
 
     /// Publishes a message right behind `tail`, the stream sequence of its
@@ -141,10 +141,12 @@ impl Bus {
         let encoded = message.encode()?;
         let mut headers = headers_of(&encoded);
         headers.insert(async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, async_nats::HeaderValue::from(tail));
-        self.send(encoded, headers).await
+        self.send(M::STREAM, encoded, headers).await
     }
 
-    async fn send(&self, encoded: Encoded, headers: HeaderMap) -> Result<Published, Error> {
+    /// Sends it to this stream alone: where that is gone, another one may have taken its subjects.
+    async fn send(&self, stream: StreamName, encoded: Encoded, mut headers: HeaderMap) -> Result<Published, Error> {
+        headers.insert(async_nats::header::NATS_EXPECTED_STREAM, stream.as_str());
         let fault = |e: async_nats::jetstream::context::PublishError| {
             self.look_for_gone(&e.to_string());
             let subject = encoded.subject.clone();

@@ -77,6 +77,21 @@ async fn what_is_gone_is_told_by_name_and_made_anew() {
 
 /// Nobody has to wait for the next look.
 #[tokio::test]
+async fn a_message_goes_into_its_own_stream_or_nowhere() {
+    let nats = TestNats::start().await;
+    let bus = connect(&nats).await;
+    deleted(&nats, "RAW").await;
+    let thief = format!("{{\"name\":\"OLD\",\"subjects\":[\"{}\"],\"storage\":\"file\"}}", StreamName::Raw.subjects());
+    let answer = jetstream(&nats.url(), "STREAM.CREATE.OLD", &thief).await;
+    assert!(!answer.contains("\"error\""), "{answer}");
+    let refused = bus.publish(&batch(1, 0)).await.expect_err("it is another stream");
+    assert!(refused.is_transient(), "{refused}");
+    deleted(&nats, "OLD").await;
+    bus.ensure_topology().await.expect("it is made anew");
+    bus.publish(&batch(1, 0)).await.expect("stored");
+}
+
+#[tokio::test]
 async fn who_finds_a_stream_gone_says_so_at_once() {
     let nats = TestNats::start().await;
     let bus = connect(&nats).await;

@@ -104,7 +104,7 @@ impl QualityRules {
     pub fn load(file: Option<&Path>) -> Result<Self, ContractError> {
         let Some(path) = file else { return Self::parse(QUALITY.0, QUALITY.1) };
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path);
+        let text = tidemill_definitions::read_text(path);
         let text = text.map_err(|error| ContractError::at(&name, "", "", error.to_string()))?;
         Self::parse(&name, &text)
     }

@@ -23,7 +23,7 @@ mod window;
 pub use condition::Condition;
 pub use data::Data;
 pub use field::{Field, LineField, OrderField};
-pub use load::{DefinitionError, from_yaml, read_folder, version_of};
+pub use load::{DefinitionError, from_yaml, read_folder, read_text, version_of};
 pub use measure::{MeasureDefinition, MeasureKind};
 pub use metric::{CURRENCY, MetricDefinition};
 pub use metrics::Metrics;

@@ -1,6 +1,6 @@
 //! Reading YAML files, with errors that say where.
 
-use std::{fmt, path::Path};
+use std::{fmt, fs::File, io, io::Read as _, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -45,6 +45,28 @@ const MAX_BYTES: usize = 256 * 1024;
 /// square.
 const MAX_BRACKETS: usize = 64;
 
+/// The most references to an anchor: each is read as if it were written out.
+const MAX_ALIASES: usize = 100;
+
+/// Reads the text of a definition's file: no more of it than there may be, and nothing of what is no
+/// file. The error is for a person.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    // Not even opened: a pipe would have it wait for a writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("is not a file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    match text.len() > MAX_BYTES {
+        true => Err(io::Error::other(too_large())),
+        false => Ok(text),
+    }
+}
+
+fn too_large() -> String {
+    format!("a definition has at most {} KiB", MAX_BYTES >> 10)
+}
+
 /// Reads one definition.
 pub fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, DefinitionError> {
     check_size(text).map_err(|(line, why)| DefinitionError::new(file, line, why))?;
@@ -66,15 +88,23 @@ pub fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Defin
 /// Refuses what takes the parser too long, with the line where it begins.
 fn check_size(text: &str) -> Result<(), (Option<usize>, String)> {
     if text.len() > MAX_BYTES {
-        return Err((None, format!("a definition has at most {} KiB", MAX_BYTES >> 10)));
+        return Err((None, too_large()));
     }
-    let (mut depth, mut line) = (0_usize, 1);
+    let (mut depth, mut line, mut aliases, mut before) = (0_usize, 1, 0, b'\n');
     for byte in text.bytes() {
         match byte {
             b'\n' => line += 1,
+            // At the beginning of a value, which is no other text.
+            b'*' if matches!(before, b'\n' | b'-' | b':' | b',' | b'[' | b'{') => aliases += 1,
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
+        }
+        if !byte.is_ascii_whitespace() || byte == b'\n' {
+            before = byte;
+        }
+        if aliases > MAX_ALIASES {
+            return Err((Some(line), format!("at most {MAX_ALIASES} values may be written as `*name`")));
         }
         if depth > MAX_BRACKETS {
             return Err((Some(line), format!("at most {MAX_BRACKETS} brackets may be within each other")));
@@ -112,7 +142,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, DefinitionErr
         .collect();
     paths.sort();
     let read = |path: &std::path::PathBuf| {
-        let text = std::fs::read_to_string(path).map_err(|e| failed(path, e))?;
+        let text = read_text(path).map_err(|e| failed(path, e))?;
         Ok((path.display().to_string(), text))
     };
     paths.iter().map(read).collect()
@@ -135,16 +165,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_more_is_read_of_a_file_than_there_may_be_and_nothing_of_what_is_none() {
+        let told = |path: &str| read_text(Path::new(path)).expect_err(path).to_string();
+        assert_eq!(told("/dev/zero"), "is not a file");
+        assert_eq!(told("/"), "is not a file");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("rules.yaml");
+        std::fs::write(&file, "a: 1\n").expect("writes");
+        assert_eq!(read_text(&file).expect("reads"), "a: 1\n");
+        std::fs::write(&file, "#".repeat(MAX_BYTES + 1)).expect("writes");
+        assert_eq!(told(&file.display().to_string()), "a definition has at most 256 KiB");
+    }
+
+    #[test]
     fn a_text_that_the_parser_would_take_minutes_for_is_refused_at_once() {
         for (text, told) in [
             (format!("rule: x\nmore: {}", "[".repeat(100_000)), "rule.yaml:2: at most 64 brackets"),
             (format!("rule: {}", "{a: ".repeat(16_000)), "rule.yaml:1: at most 64 brackets"),
             (format!("rule: {}", "x".repeat(300 << 10)), "rule.yaml: a definition has at most 256 KiB"),
+            (format!("rule: &a [1]\nmore:\n{}", "  - *a\n".repeat(101)), "rule.yaml:103: at most 100 values"),
+            (format!("rule: &a [1]\nmore: [{}]", "*a , ".repeat(101)), "rule.yaml:2: at most 100 values"),
         ] {
             let error = from_yaml::<IgnoredAny>("rule.yaml", &text).map(drop).expect_err(told).to_string();
             assert!(error.starts_with(told), "{error}");
         }
         let allowed = format!("{}1{}", "[".repeat(60), "]".repeat(60));
         assert!(from_yaml::<IgnoredAny>("rule.yaml", &allowed).is_ok(), "{allowed}");
+        let products = format!("rule: a{}\n# {}", " * b".repeat(200), "*a".repeat(200));
+        assert!(from_yaml::<IgnoredAny>("rule.yaml", &products).is_ok(), "{products}");
     }
 }

@@ -32,7 +32,8 @@ impl ShopNames {
     /// Reads a file.
     pub(super) fn load(file: &Path) -> Result<Self, DefinitionError> {
         let name = file.display().to_string();
-        let yaml = std::fs::read_to_string(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
+        let yaml =
+            tidemill_definitions::read_text(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
         from_yaml(&name, &yaml)
     }
 }

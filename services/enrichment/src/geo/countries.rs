@@ -32,7 +32,7 @@ impl Countries {
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, Error> {
         let Some(file) = file else { return Self::built_in() };
         let name = file.display().to_string();
-        let yaml = std::fs::read_to_string(file).map_err(|e| Error::definition(&name, e.to_string()))?;
+        let yaml = tidemill_definitions::read_text(file).map_err(|e| Error::definition(&name, e.to_string()))?;
         Self::parse(&name, &yaml)
     }
 

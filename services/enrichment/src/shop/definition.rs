@@ -80,7 +80,7 @@ impl ShopDefinition {
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, Error> {
         let Some(file) = file else { return Ok(Self::parse("shop.yaml", BUILT_IN)?) };
         let name = file.display().to_string();
-        let yaml = std::fs::read_to_string(file).map_err(|e| Error::definition(&name, e.to_string()))?;
+        let yaml = tidemill_definitions::read_text(file).map_err(|e| Error::definition(&name, e.to_string()))?;
         Ok(Self::parse(&name, &yaml)?)
     }
 

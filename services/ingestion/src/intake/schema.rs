@@ -10,6 +10,8 @@ mod registry;
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    fs::File,
+    io::{self, Read as _},
     path::Path,
 };
 
@@ -27,6 +29,8 @@ use crate::{
     error::{Error, clip},
 };
 
+/// The largest file of a schema, in bytes.
+const MAX_SCHEMA: u64 = 1 << 20;
 /// Wrong places that are told of one event.
 const MAX_ERRORS: usize = 10;
 /// Marks a property that is about a person: it is masked where dead letters are
@@ -187,11 +191,25 @@ fn files(folder: &Path) -> Result<Vec<(String, String, String)>, StartError> {
         let path = entry.map_err(|e| failed(folder, e))?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+            let text = text_of(&path).map_err(|e| failed(&path, e))?;
             schemas.push((path.display().to_string(), name, text));
         }
     }
     Ok(schemas)
+}
+
+/// The text of a schema: no more of it than there may be, and nothing of what is no file.
+fn text_of(path: &Path) -> io::Result<String> {
+    // Not even opened: a pipe would have it wait for a writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("is not a file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(MAX_SCHEMA + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > MAX_SCHEMA {
+        true => Err(io::Error::other(format!("a schema has at most {} KiB", MAX_SCHEMA >> 10))),
+        false => Ok(text),
+    }
 }
 
 /// Reads a schema; an error names its file, and the line where it is known.

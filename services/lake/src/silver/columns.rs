@@ -52,7 +52,8 @@ impl SilverColumns {
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, StartError> {
         let Some(path) = file else { return Ok(Self::default()) };
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| StartError::new(format!("{name}: {error}")))?;
+        let text =
+            tidemill_definitions::read_text(path).map_err(|error| StartError::new(format!("{name}: {error}")))?;
         Self::parse(&name, &text)
     }
 

@@ -102,7 +102,8 @@ impl LearntMembers {
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, DefinitionError> {
         let Some(file) = file else { return Self::parse("shop.yaml", BUILT_IN) };
         let name = file.display().to_string();
-        let yaml = std::fs::read_to_string(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
+        let yaml =
+            tidemill_definitions::read_text(file).map_err(|e| DefinitionError::new(&name, None, e.to_string()))?;
         Ok(Self { is_own: true, ..Self::parse(&name, &yaml)? })
     }
 

@@ -138,6 +138,12 @@ impl ModelState {
         self.forgotten
     }
 
+    /// When ingestion took in the newest batch that was learnt since the start, and never later than now;
+    /// `None` before one was.
+    pub(crate) fn newest_intake(&self, now: Timestamp) -> Option<Timestamp> {
+        self.places.values().filter_map(|place| place.ingested_at).max().map(|newest| newest.min(now))
+    }
+
     /// The time of the log: that of the newest event, and never later than now.
     pub(crate) fn log_time(&self, now: Timestamp) -> Timestamp {
         self.places.values().filter_map(|place| place.newest).max().map_or(now, |newest| newest.min(now))

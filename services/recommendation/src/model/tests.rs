@@ -60,6 +60,17 @@ fn batches() -> impl Strategy<Value = Vec<LearntBatch>> {
     })
 }
 
+#[test]
+fn what_is_old_is_so_by_the_log_and_not_by_a_clock_that_may_be_wrong() {
+    let model = LearntModel::new(RecommenderSettings::default(), 100).expect("right settings");
+    let in_a_year = Timestamp::saturating_from_millis(31_536_000_000);
+    assert_eq!(model.read().newest_intake(in_a_year), None, "nothing has come");
+    let batch = batch(1, &[]);
+    model.learn(Partition::new(0), &batch);
+    assert_eq!(model.read().newest_intake(in_a_year), Some(batch.ingested_at));
+    assert_eq!(model.read().newest_intake(Timestamp::EPOCH), Some(Timestamp::EPOCH));
+}
+
 /// What a replica knows that decides its answers.
 fn state(model: &LearntModel) -> (Vec<PartitionSnapshot>, BTreeMap<Partition, u64>) {
     let state = model.read();

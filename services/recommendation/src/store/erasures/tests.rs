@@ -96,8 +96,8 @@ impl Replica {
         self.loaded += 1;
     }
 
-    async fn read(&mut self, store: &Store, now: Timestamp) {
-        let next = self.known.next(now);
+    async fn read(&mut self, store: &Store) {
+        let next = self.known.next();
         if let Some(up_to) = next {
             store.will_learn(up_to).await.expect("writes");
         }
@@ -179,7 +179,7 @@ impl Shop {
         if first.loaded == 2 && dice.below(3) > 0 {
             first.learn(&self.log, self.now);
             first.hear();
-            first.read(&self.store, self.now).await;
+            first.read(&self.store).await;
         }
         let place = usize::try_from(dice.below(2)).expect("two");
         let at_replica = usize::try_from(dice.below(self.replicas.len() as u64)).expect("few");
@@ -205,7 +205,7 @@ impl Shop {
                 let replica = &mut self.replicas[at_replica];
                 match turn {
                     _ if replica.loaded < 2 => replica.load(store, log).await,
-                    8 if replica.heard.is_none() => replica.read(store, now).await,
+                    8 if replica.heard.is_none() => replica.read(store).await,
                     8 | 9 => replica.hear(),
                     _ => replica.learn(log, now),
                 }
@@ -226,7 +226,7 @@ impl Shop {
             }
             while replica.places != self.kept || replica.model.erasure() < last(&self.store).await {
                 replica.hear();
-                replica.read(&self.store, self.now).await;
+                replica.read(&self.store).await;
                 replica.hear();
                 replica.learn(&self.log, self.now);
             }
