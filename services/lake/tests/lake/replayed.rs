@@ -260,7 +260,9 @@ async fn a_replay_that_the_log_overtakes_goes_on_in_bronze_and_never_leaves_a_ho
     let both = async {
         let with_lake = async {
             let until = ReplayUntil::CaughtUp;
-            let run = slow.run(&until, &all, &stop, |now| drop(slow_counts.send_replace(now.events)));
+            let run = slow.run(&until, &all, &stop, |now| {
+                slow_counts.send_replace(now.events);
+            });
             assert_eq!(tokio::time::timeout(DEADLINE, run).await.expect("ends").expect("runs"), ReplayEnd::CaughtUp);
         };
         let without = async {
