@@ -67,8 +67,12 @@ async fn it_is_ready_once_it_has_learnt_what_the_log_had() {
         shop.bus.publish(batch).await.expect("published");
     }
     let service = shop.start().await;
-    let told = told(&service, "problems", "index").await;
-    assert!(told.contains("partition 0 is learnt up to ") && told.contains("went to 3"), "{told}");
+    // At first it says that it begins.
+    eventually("it says how far it is", DEADLINE, async || {
+        let told = told(&service, "problems", "index").await;
+        (told.contains("partition 0 is learnt up to ") && told.contains("went to 3")).then_some(())
+    })
+    .await;
     service.learnt(0, 1).await;
     assert_eq!(service.get("/readyz").await.0, 503);
     for batch in [second, EnrichedBatch { remade: Some(1), ..third }] {

@@ -27,7 +27,7 @@ use crate::{MetricPlan, SqlEngine, SqlError};
 pub(crate) use coverage::{Coverage, text};
 pub(crate) use silver::SilverState;
 use table::GoldTable;
-pub(crate) use table::{DayRun, days_of, runs};
+pub(crate) use table::{DayRun, columns_of, days_of, runs};
 
 const DAILY: (&str, &str) = ("daily_metrics.yaml", include_str!("../gold/daily_metrics.yaml"));
 
@@ -50,7 +50,7 @@ impl Gold {
     pub fn of(metrics: &[Arc<MetricDefinition>]) -> Result<Self, DefinitionError> {
         let plans = metrics.iter().map(|metric| GoldTable::of_metric(MetricPlan::of(metric)));
         let daily = MetricPlan::of(&Arc::new(MetricDefinition::parse(DAILY.0, DAILY.1)?));
-        let tables = plans.chain([GoldTable::daily(daily)]).collect();
+        let tables = plans.chain([GoldTable::of_metric(daily)]).collect();
         Ok(Self { tables, segments: CustomerSegments::built_in()?, properties: None, work: Mutex::new(()) })
     }
 

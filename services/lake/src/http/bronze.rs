@@ -199,6 +199,9 @@ pub(super) async fn batches(
     if !(1..=SEQUENCES.1).contains(&sequences) {
         return Err(BronzeRequestError::wrong("/sequences", format!("must be between 1 and {}", SEQUENCES.1)));
     }
+    if i64::try_from(behind).is_err() {
+        return Err(BronzeRequestError::wrong("/behind", "no log is as long"));
+    }
     let standing = BronzeStanding::look(&api.bus).await?;
     if !standing.partitions.contains(&partition) {
         return Err(BronzeRequestError::wrong("/partition", "the log has no such partition"));

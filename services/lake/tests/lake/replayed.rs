@@ -436,6 +436,7 @@ async fn the_log_is_told_over_http_line_for_line() {
     assert_eq!((status, page.trim()), (200, &*json!({"behind": last, "reaches": last}).to_string()));
     for (wrong, pointer) in [
         ("batches?partition=99&behind=0", "/partition"),
+        ("batches?partition=0&behind=18446744073709551615", "/behind"),
         ("batches?partition=0&behind=0&sequences=0", "/sequences"),
         ("batches?partition=0&behind=0&sequences=65537", "/sequences"),
         ("batches?partition=0", ""),

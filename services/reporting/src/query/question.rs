@@ -84,12 +84,10 @@ impl QuestionParameters {
         default: Zone,
         pairs: &[(String, String)],
     ) -> (WantedVersion, Vec<FieldError>) {
-        let (asked, mut errors) = Self::read(view, default, pairs, |_, _, _| Ok(()));
+        let (asked, errors) = Self::read(view, default, pairs, |_, _, _| Ok(()));
         let wanted = match (asked.version, asked.generation) {
-            (Some(_), Some(_)) => {
-                errors.push(wrong("generation", "goes without a version: a version is of one generation"));
-                WantedVersion::Served
-            }
+            // It is told as wrong.
+            (Some(_), Some(_)) => WantedVersion::Served,
             (Some(version), None) => WantedVersion::Version(version),
             (None, Some(live)) if live == LIVE => WantedVersion::Generation(None),
             (None, Some(generation)) => WantedVersion::Generation(Some(generation)),
@@ -115,6 +113,9 @@ impl QuestionParameters {
             && from.instant(zone) > to.instant(zone)
         {
             errors.push(wrong("to", "must not be before from"));
+        }
+        if asked.version.is_some() && asked.generation.is_some() {
+            errors.push(wrong("generation", "goes without a version: a version is of one generation"));
         }
         if view == QuestionView::Totals && asked.resolution.is_some() {
             errors.push(wrong("resolution", "is of series: totals are all windows in one"));

@@ -78,7 +78,7 @@ const fn next(pattern: SuiteProfile) -> Option<NextStep> {
             (SuiteProfile::MedallionStreaming, "somebody waits for a number, instead of coming back for it")
         }
         SuiteProfile::MedallionStreaming => {
-            (SuiteProfile::Lambda, "live answers have to reach further back than live totals are kept")
+            (SuiteProfile::Lambda, "live answers and tables are to tell the same of the past")
         }
         SuiteProfile::Kappa => {
             (SuiteProfile::Lambda, "numbers of the past have to be made again that the log no longer has")

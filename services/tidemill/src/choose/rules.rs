@@ -55,7 +55,7 @@ fn of_pattern(answers: &SuiteNeeds, pattern: SuiteProfile) -> String {
                 .into()
         }
         (SuiteProfile::Lambda, _) => {
-            "Numbers are live, and reach further back than live totals are kept: batch views have \
+            "Numbers are live, and are made again further back than the log reaches: batch views have \
              the past, the stream has what came since, and both are merged at a position in the log."
                 .into()
         }
@@ -70,8 +70,8 @@ fn of_pattern(answers: &SuiteNeeds, pattern: SuiteProfile) -> String {
 fn of_latency(answers: &SuiteNeeds, pattern: SuiteProfile) -> &'static str {
     match (answers.latency, pattern) {
         (Latency::SubSecond, _) => {
-            "Half of the numbers are visible within 0.4 to 1.2 s at half the load that 2 cores \
-             sustain, 99 % within 0.7 to 2.3 s (docs/performance.md): sub-second is the median, with room to spare."
+            "Half of the numbers are visible within 0.3 to 0.4 s at half the load that 2 cores \
+             sustain, 99 % within 0.6 to 0.8 s (docs/performance.md)."
         }
         (Latency::Seconds, _) => "Seconds are what the stream has at any load that it sustains.",
         (Latency::Minutes, SuiteProfile::Medallion) => {
@@ -113,7 +113,7 @@ fn of_past(answers: &SuiteNeeds, pattern: SuiteProfile) -> Vec<String> {
     if answers.tables == Tables::Yes {
         reasons.push("Whoever asks events by SQL, or trains on them, gets Delta tables that any engine reads.".into());
     } else if pattern == SuiteProfile::Medallion {
-        reasons.push("SuiteNeeds come by `tidemill sql` here; there is no dashboard without the stream.".into());
+        reasons.push("Answers come by `tidemill sql` here; there is no dashboard without the stream.".into());
     }
     reasons
 }

@@ -20,8 +20,6 @@ const MOST_DAYS: i64 = 31;
 #[derive(Debug)]
 pub(super) struct GoldTable {
     pub(super) plan: MetricPlan,
-    /// What the table has beside the plan's columns.
-    more: &'static str,
 }
 
 /// Days in a row: from the first to before the other.
@@ -33,11 +31,7 @@ pub(crate) struct DayRun {
 
 impl GoldTable {
     pub(super) const fn of_metric(plan: MetricPlan) -> Self {
-        Self { plan, more: "" }
-    }
-
-    pub(super) const fn daily(plan: MetricPlan) -> Self {
-        Self { plan, more: ", share(\"revenue\", \"orders\") AS \"average_order_value\"" }
+        Self { plan }
     }
 
     pub(super) fn path(&self) -> String {
@@ -104,7 +98,15 @@ impl GoldTable {
     pub(super) fn sql(&self, scope: &Scope) -> String {
         let dialect = SqlDialect::DataFusion;
         let plan = self.plan.own_sql(scope);
-        format!("SELECT *{}, {} AS \"day\" FROM ({plan})", self.more, dialect.day("\"window_start\""))
+        format!("SELECT {}, {} AS \"day\" FROM ({plan})", columns_of(&self.plan), dialect.day("\"window_start\""))
+    }
+}
+
+/// What a metric's table has of its plan, in the words of SQL: all columns, and what follows from them.
+pub(crate) fn columns_of(plan: &MetricPlan) -> &'static str {
+    match &*plan.metric().name {
+        "daily_metrics" => "*, share(\"revenue\", \"orders\") AS \"average_order_value\"",
+        _ => "*",
     }
 }
 

@@ -14,7 +14,12 @@ use super::{
     places::text,
     question::DimensionFilter,
 };
-use crate::{MetricPlan, Scope, SqlEngine, SqlError, engine::changed_at, gold::Coverage, session};
+use crate::{
+    MetricPlan, Scope, SqlEngine, SqlError,
+    engine::changed_at,
+    gold::{Coverage, columns_of},
+    session,
+};
 
 const SILVER: &str = "silver/events";
 const BRONZE: &str = "bronze/events";
@@ -179,7 +184,9 @@ impl Tracer {
     async fn add_up_again(&self, numbers: &mut [CellLineage], within: &str) -> Result<(), LineageError> {
         let scope = self.asked.scope_of_numbers(numbers).and(within);
         let totals = self.asked.plan().own_sql(&scope);
-        let sql = format!("SELECT * FROM ({totals}) WHERE {} AND {}", self.asked.window(), self.asked.dimensions());
+        let columns = columns_of(self.asked.plan());
+        let sql =
+            format!("SELECT {columns} FROM ({totals}) WHERE {} AND {}", self.asked.window(), self.asked.dimensions());
         for row in self.ask(&sql).await? {
             let again = self.asked.cell(row)?;
             let same = numbers.iter_mut().find(|number| {

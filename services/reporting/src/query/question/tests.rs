@@ -20,4 +20,9 @@ fn every_wrong_parameter_is_told() {
         panic!("the span is none")
     };
     assert_eq!(errors, [wrong("to", "must not be before from")]);
+    let Err(Error::Parameters(errors)) = asked(&[("version", "v"), ("generation", "batch")]) else {
+        panic!("a version is of one generation")
+    };
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].pointer, "/generation");
 }

@@ -113,7 +113,7 @@ async fn read(
             let line: CellLine<'_> = line?;
             let cell = SideCell { end: line.end, raw_seq: line.raw_seq, totals: line.totals(&shape)? };
             let key = (line.dimensions.to_owned(), line.partition());
-            put(&mut windows, version == generation, start, key, cell);
+            put(&mut windows, Side::of(version, live, generation), start, key, cell);
         }
     }
     for row in &query(UNPACKED).fetch_all(&mut *connection).await? {
@@ -122,23 +122,74 @@ async fn read(
         let totals = serde_json::from_str(row.try_get(6)?).map_err(|_| Error::Malformed("total"))?;
         let totals = Some(totals).filter(|_| matches!(row.try_get::<i64, _>(7), Ok(0)));
         let cell = SideCell { end: time(row.try_get(4)?), raw_seq: unsigned(row, 5)?, totals };
-        put(&mut windows, version == generation, start, key, cell);
+        put(&mut windows, Side::of(version, live, generation), start, key, cell);
     }
     Ok(windows)
 }
 
+/// Of which side a cell is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Generation,
+    Live,
+    /// The live side's, as a batch view has it.
+    Batch,
+}
+
+impl Side {
+    fn of(version: &str, live: &str, generation: &str) -> Self {
+        match version {
+            of_it if of_it == generation => Self::Generation,
+            of_it if of_it == live => Self::Live,
+            _ => Self::Batch,
+        }
+    }
+}
+
+/// Of what the stream and a batch view have, that which reaches further is compared, and the view's where both reach as
+/// far: as answers have it ([`tidemill_totals::furthest`]).
 fn put(
     windows: &mut BTreeMap<Timestamp, WindowSides>,
-    is_of_generation: bool,
+    of: Side,
     start: Timestamp,
     key: (String, Partition),
     cell: SideCell,
 ) {
     let none = || WindowSides { start, live: BTreeMap::new(), generation: BTreeMap::new() };
     let window = windows.entry(start).or_insert_with(none);
-    let side = if is_of_generation { &mut window.generation } else { &mut window.live };
-    // What a batch view covers of the live version is not with the stream's any more.
-    if side.get(&key).is_none_or(|known| known.raw_seq < cell.raw_seq) {
+    let side = if of == Side::Generation { &mut window.generation } else { &mut window.live };
+    let reaches_further = |known: &SideCell| (cell.raw_seq, of == Side::Batch) > (known.raw_seq, false);
+    if side.get(&key).is_none_or(reaches_further) {
         side.insert(key, cell);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_reaches_as_far_the_view_is_compared() {
+        // Ends tell the cells apart.
+        let cell = |raw_seq, end| SideCell { end: Timestamp::saturating_from_millis(end), raw_seq, totals: None };
+        let stream = (Side::of("v", "v", "v@g"), cell(7, 1));
+        let view = |raw_seq| (Side::of("v@batch", "v", "v@g"), cell(raw_seq, 2));
+        for (cells, expected) in [
+            ([stream.clone(), view(7)], 2),
+            ([view(7), stream.clone()], 2),
+            ([stream.clone(), view(6)], 1),
+            ([view(6), stream.clone()], 1),
+            ([stream.clone(), view(8)], 2),
+            ([view(8), stream], 2),
+        ] {
+            let mut windows = BTreeMap::new();
+            let key = ("{}".to_owned(), Partition::new(0));
+            for (of, cell) in cells {
+                put(&mut windows, of, Timestamp::EPOCH, key.clone(), cell);
+            }
+            let window = &windows[&Timestamp::EPOCH];
+            assert_eq!(window.live[&key].end.millis(), expected);
+            assert!(window.generation.is_empty());
+        }
     }
 }
