@@ -108,7 +108,7 @@ impl Bench {
         ));
         let mut is_equal = replays.equals_live("alone").await?;
         let cutover = replays.switch(&["cutover", "--name=alone"], Some("alone")).await?;
-        let rollback = replays.switch(&["rollback"], None).await?;
+        let rollback = replays.switch(&["rollback", "--name=alone"], None).await?;
 
         let warm = self.generator.run(&suite, &shop_load(WARM_UP)).await?;
         let seconds = whole(self.seconds);
