@@ -113,7 +113,7 @@ async fn read(
             let line: CellLine<'_> = line?;
             let cell = SideCell { end: line.end, raw_seq: line.raw_seq, totals: line.totals(&shape)? };
             let key = (line.dimensions.to_owned(), line.partition());
-            put(&mut windows, Side::of(version, live, generation), start, key, cell);
+            put(&mut windows, CellSide::of(version, live, generation), start, key, cell);
         }
     }
     for row in &query(UNPACKED).fetch_all(&mut *connection).await? {
@@ -122,21 +122,21 @@ async fn read(
         let totals = serde_json::from_str(row.try_get(6)?).map_err(|_| Error::Malformed("total"))?;
         let totals = Some(totals).filter(|_| matches!(row.try_get::<i64, _>(7), Ok(0)));
         let cell = SideCell { end: time(row.try_get(4)?), raw_seq: unsigned(row, 5)?, totals };
-        put(&mut windows, Side::of(version, live, generation), start, key, cell);
+        put(&mut windows, CellSide::of(version, live, generation), start, key, cell);
     }
     Ok(windows)
 }
 
 /// Of which side a cell is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum CellSide {
     Generation,
     Live,
     /// The live side's, as a batch view has it.
     Batch,
 }
 
-impl Side {
+impl CellSide {
     fn of(version: &str, live: &str, generation: &str) -> Self {
         match version {
             of_it if of_it == generation => Self::Generation,
@@ -150,15 +150,15 @@ impl Side {
 /// far: as answers have it ([`tidemill_totals::furthest`]).
 fn put(
     windows: &mut BTreeMap<Timestamp, WindowSides>,
-    of: Side,
+    of: CellSide,
     start: Timestamp,
     key: (String, Partition),
     cell: SideCell,
 ) {
     let none = || WindowSides { start, live: BTreeMap::new(), generation: BTreeMap::new() };
     let window = windows.entry(start).or_insert_with(none);
-    let side = if of == Side::Generation { &mut window.generation } else { &mut window.live };
-    let reaches_further = |known: &SideCell| (cell.raw_seq, of == Side::Batch) > (known.raw_seq, false);
+    let side = if of == CellSide::Generation { &mut window.generation } else { &mut window.live };
+    let reaches_further = |known: &SideCell| (cell.raw_seq, of == CellSide::Batch) > (known.raw_seq, false);
     if side.get(&key).is_none_or(reaches_further) {
         side.insert(key, cell);
     }
@@ -172,8 +172,8 @@ mod tests {
     fn of_what_reaches_as_far_the_view_is_compared() {
         // Ends tell the cells apart.
         let cell = |raw_seq, end| SideCell { end: Timestamp::saturating_from_millis(end), raw_seq, totals: None };
-        let stream = (Side::of("v", "v", "v@g"), cell(7, 1));
-        let view = |raw_seq| (Side::of("v@batch", "v", "v@g"), cell(raw_seq, 2));
+        let stream = (CellSide::of("v", "v", "v@g"), cell(7, 1));
+        let view = |raw_seq| (CellSide::of("v@batch", "v", "v@g"), cell(raw_seq, 2));
         for (cells, expected) in [
             ([stream.clone(), view(7)], 2),
             ([view(7), stream.clone()], 2),
