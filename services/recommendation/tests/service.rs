@@ -225,6 +225,8 @@ async fn a_visitor_stays_in_a_variant_and_the_answer_names_it() {
     shop.visitors(0..6, &["music-strings", "music-guitar"]).await;
     let last = shop.publish(0, &[view("c", "books-tides")]).await;
     service.learnt(0, last).await;
+    // The charts may be of a moment ago.
+    service.until("/v1/recommendations/popular", |answer| ids(answer).contains(&"books-tides")).await;
     let mut seen = std::collections::BTreeMap::new();
     for n in 0..20 {
         let path = format!("/v1/recommendations?session=s{n}&items=music-strings");
