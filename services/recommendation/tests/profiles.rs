@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::{DEADLINE, PARTITIONS, Running, Shop, enrichment, event, order, view};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -105,9 +103,16 @@ async fn an_older_stream_is_told_again_who_is_forgotten() {
     let known = told(&shop, "secret", |profile| items(profile) == ["books-a"]).await.message;
     told(&shop, "other", |profile| items(profile) == ["toys-b"]).await;
     assert_eq!(service.delete("/v1/profiles/secret").await.0, 200);
-    told(&shop, "secret", Option::is_none).await;
-    // By then it is written down how far it was told.
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    let forgotten = told(&shop, "secret", Option::is_none).await.sequence;
+    // So that what starts compares with it.
+    let store = sqlx::SqlitePool::connect(&shop.sqlite()).await.expect("opens");
+    eventually("it is written down how far it was told", DEADLINE, async || {
+        let sql = "SELECT sequence, (SELECT MAX(published_erasure) FROM partitions) FROM published_stream";
+        let (sequence, erasure): (i64, i64) = sqlx::query_as(sql).fetch_one(&store).await.ok()?;
+        (sequence.unsigned_abs() >= forgotten && erasure > 0).then_some(())
+    })
+    .await;
+    store.close().await;
     service.stop().await;
     put_back(&shop, &known).await;
     let service = shop.start().await;
