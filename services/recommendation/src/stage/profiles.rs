@@ -16,7 +16,7 @@ use tidemill_bus::Error as BusError;
 use tidemill_domain::Partition;
 use tidemill_events::{ProfileUpdate, StreamName, topology};
 use tidemill_stage::LoadPace;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     app::Recommender,
@@ -30,9 +30,11 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 const LOOKS_PER_SECOND: u32 = 2;
 const MOST_REST: Duration = Duration::from_secs(2);
-/// How often it is written down how far they are published: what is behind that is
-/// published once more after a crash.
+/// How often it is written down how far they are published, beside at the end: what is behind
+/// that is published once more after a crash.
 const NOTE: Duration = Duration::from_secs(10);
+/// How long a look that has begun may go on when the service ends.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 /// Customers at once.
 const AT_ONCE: usize = 8;
 /// How often it is tried behind a customer's last message, which others move on.
@@ -67,16 +69,21 @@ pub(crate) async fn publish_profiles(app: Arc<Recommender>, per_second: u32) -> 
     loop {
         tokio::select! {
             () = sleep_until(pace.until()) => {}
-            () = app.context.shutdown.cancelled() => return Ok(()),
+            () = app.context.shutdown.cancelled() => break,
         }
         let begun = Instant::now();
         // It may end at any await: what is not written down is published once more.
         tokio::select! {
             () = publisher.publish_some(&app, (per_second / LOOKS_PER_SECOND).max(1)) => {}
-            () = app.context.shutdown.cancelled() => return Ok(()),
+            () = async { app.context.shutdown.cancelled().await; sleep(LAST_LOOK).await } => {}
+        }
+        if app.context.shutdown.is_cancelled() {
+            break;
         }
         pace.done(begun);
     }
+    publisher.note_all(&app).await;
+    Ok(())
 }
 
 impl Publisher {
@@ -162,11 +169,29 @@ impl Publisher {
         if let Some(last) = changed.last() {
             (publishing.to.changed, publishing.to.customer) = (last.changed, last.customer.0.to_vec());
         }
-        if publishing.to != publishing.noted && publishing.noted_at.elapsed() >= NOTE && !self.is_another {
-            app.store.note_published(&claim, &publishing.to, self.stream).await?;
-            (publishing.noted, publishing.noted_at) = (publishing.to.clone(), Instant::now());
+        if publishing.noted_at.elapsed() >= NOTE {
+            self.note(app, publishing).await?;
         }
         Ok(u32::try_from(changed.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Writes down how far a partition is published, where it is not.
+    async fn note(&self, app: &Recommender, publishing: &mut Publishing) -> Result<(), Error> {
+        if publishing.to == publishing.noted || self.is_another {
+            return Ok(());
+        }
+        app.store.note_published(&publishing.claim, &publishing.to, self.stream).await?;
+        (publishing.noted, publishing.noted_at) = (publishing.to.clone(), Instant::now());
+        Ok(())
+    }
+
+    /// The same of all partitions, at the end, so that a start publishes nothing once more.
+    async fn note_all(mut self, app: &Recommender) {
+        for (partition, mut publishing) in std::mem::take(&mut self.partitions) {
+            if let Err(error) = self.note(app, &mut publishing).await {
+                tracing::warn!(%partition, %error, "it is not written down how far profiles are published");
+            }
+        }
     }
 
     async fn publish_all(&mut self, app: &Arc<Recommender>, customers: Vec<VisitorId>) -> Result<(), Error> {
