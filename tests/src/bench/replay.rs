@@ -9,6 +9,7 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
+use tidemill_domain::{Clock, SystemClock};
 use tokio::{
     process::{Child, Command},
     time::sleep,
@@ -16,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bench, Options,
+    Bench, MINUTE, Options,
     generator::{Load, LoadReport, Quantiles},
     held,
     latency::TimedLoad,
@@ -113,6 +114,7 @@ impl Bench {
         let warm = self.generator.run(&suite, &shop_load(WARM_UP)).await?;
         let seconds = whole(self.seconds);
         let before = self.timed(&suite, live_rate, seconds).await?;
+        next_minute().await;
         let (meanwhile, beside) = self.live_beside(&replays, live_rate).await?;
         for name in &beside.names {
             is_equal &= replays.equals_live(name).await?;
@@ -155,6 +157,12 @@ impl Bench {
         self.journal.note(format_args!("{} replays ended meanwhile", beside.names.len()));
         Ok((timed, beside))
     }
+}
+
+/// Waits for a minute in which no event is yet: totals of others cannot be told from those of a load.
+async fn next_minute() {
+    let into = SystemClock.now().millis().rem_euclid(MINUTE);
+    sleep(Duration::from_millis((MINUTE - into).unsigned_abs())).await;
 }
 
 /// Replays that ended beside live events.
