@@ -159,8 +159,12 @@ impl Figures {
         if let Some(overload) = &self.overload {
             lines.push(format!(
                 "overload   {} events/s offered, {:.0} taken in; {} requests turned away; balanced {:.1} s behind the \
-                 last one",
-                overload.offered_per_s, overload.acknowledged_per_s, overload.turned_away, overload.recovered_s
+                 last one; cpu s/M {:.1}",
+                overload.offered_per_s,
+                overload.acknowledged_per_s,
+                overload.turned_away,
+                overload.recovered_s,
+                overload.cpu_s_per_million.get("total").unwrap_or(&0.0),
             ));
         }
         lines.push(format!("balanced {}, equals the truth {}", self.balanced, self.equals_truth));
