@@ -13,7 +13,7 @@ use axum::http::request;
 use tidemill_bus::Bus;
 use tidemill_domain::{Partition, Timestamp};
 use tidemill_service::{
-    Access, CeilingConfig, Conditions, Context,
+    Access, CeilingConfig, Conditions, Context, Exchanged,
     clients::{self, ClientKey, Network},
 };
 use tokio::{
@@ -81,7 +81,7 @@ pub(crate) struct Reporting {
     /// What of others' folds this replica has heard of.
     pub(crate) seen: SeenFolds,
     standing: RwLock<ReadModelStanding>,
-    catalogue: RwLock<Arc<Catalogue>>,
+    catalogue: Exchanged<Catalogue>,
     /// When it was last looked which versions are served.
     looked_at_pointers: Mutex<Option<Instant>>,
     /// Networks whose addresses stand for many clients.
@@ -151,7 +151,7 @@ impl Reporting {
             conditions: Conditions::new(&context.health, "stream"),
             dead_letters,
             standing: RwLock::new(standing),
-            catalogue: RwLock::new(Arc::new(catalogue)),
+            catalogue: Exchanged::new(catalogue),
             looked_at_pointers: Mutex::default(),
             context,
             bus,
@@ -211,7 +211,7 @@ impl Reporting {
 
     /// The metrics and their versions, as they are at this moment.
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
-        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.catalogue.current()
     }
 
     /// The same with what is served now, whoever changed it. An answer takes all that it
@@ -235,16 +235,12 @@ impl Reporting {
         }
         // They may lead to versions that nobody here has asked for yet.
         let versions = tidemill_store::answered(self.store.versions()).await?;
-        self.change_catalogue(|catalogue| {
+        self.catalogue.change(|catalogue| {
             catalogue.learn(versions);
             catalogue.point(pointers);
         });
         self.hub.reset();
         Ok(())
-    }
-
-    fn change_catalogue(&self, change: impl FnOnce(&mut Catalogue)) {
-        change(Arc::make_mut(&mut self.catalogue.write().unwrap_or_else(PoisonError::into_inner)));
     }
 
     /// Every metric in the version that is served.
@@ -299,7 +295,7 @@ impl Reporting {
         let is_new = |((metric, version), _): &(&VersionName, _)| !known.has_data(metric, version);
         let new: Vec<_> = cells.versions().filter(is_new).map(|(version, _)| version).collect();
         if !new.is_empty() {
-            self.change_catalogue(|catalogue| {
+            self.catalogue.change(|catalogue| {
                 new.iter().for_each(|(metric, version)| catalogue.data_came(metric, version, now));
             });
         }
@@ -312,7 +308,7 @@ impl Reporting {
 
     /// Versions that are stored.
     pub(crate) fn versions_stored(&self, versions: Vec<Version>) {
-        self.change_catalogue(|catalogue| catalogue.learn(versions));
+        self.catalogue.change(|catalogue| catalogue.learn(versions));
     }
 
     /// Takes note of how far the store is; answers what was known before.

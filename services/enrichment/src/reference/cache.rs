@@ -6,13 +6,13 @@ mod tests;
 use std::{
     collections::HashSet,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use tidemill_domain::Timestamp;
-use tidemill_service::FieldError;
+use tidemill_service::{Exchanged, FieldError};
 use tidemill_store::answered;
 use tokio::{sync::Mutex, time::Instant};
 
@@ -54,9 +54,9 @@ pub(crate) struct Reference {
     products: Table<ProductFacts>,
     customers: Table<Profile>,
     /// All changes of regions: they are few.
-    regions: RwLock<Arc<Regions>>,
+    regions: Exchanged<Regions>,
     /// All rates, with their history.
-    rates: RwLock<Arc<Rates>>,
+    rates: Exchanged<Rates>,
     version: AtomicU64,
     /// Shared by those who fill the caches, and held alone by a refresh: what was
     /// read before a change is never put in after it.
@@ -80,8 +80,8 @@ impl Reference {
             names,
             products: Table::new(RecordKind::Product, config.cached_entries),
             customers: Table::new(RecordKind::Customer, config.cached_entries),
-            regions: RwLock::default(),
-            rates: RwLock::default(),
+            regions: Exchanged::default(),
+            rates: Exchanged::default(),
             version: AtomicU64::new(0),
             gate: tokio::sync::RwLock::default(),
             refreshing: Mutex::default(),
@@ -129,7 +129,7 @@ impl Reference {
         let all = changed.len() > CHANGES_AT_ONCE;
         if all || changed.iter().any(|(kind, _)| *kind == RecordKind::Country) {
             let regions = self.read_regions().await?;
-            *self.regions.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(regions);
+            self.regions.exchange(regions);
         }
         self.read_rates(&changed, all).await?;
         let _gate = self.gate.write().await;
@@ -172,9 +172,8 @@ impl Reference {
         let of_base = |changes: Vec<RecordChange>| changes.into_iter().filter(|change| change.holds_in(base)).collect();
         let history = |changes| Arc::new(History::read(of_base(changes), history::rate));
         let read = stored.into_iter().filter_map(|(id, changes)| Some((id.parse().ok()?, history(changes))));
-        let mut rates = self.rates.write().unwrap_or_else(PoisonError::into_inner);
         // Who has a snapshot keeps what it has.
-        Arc::make_mut(&mut rates).extend(read);
+        self.rates.change(|rates| rates.extend(read));
         Ok(())
     }
 
@@ -216,8 +215,8 @@ impl Reference {
             not_before: self.not_before,
             products: self.find(&self.products, products, product).await?,
             customers: self.find(&self.customers, customers, profile).await?,
-            regions: self.regions.read().unwrap_or_else(PoisonError::into_inner).clone(),
-            rates: self.rates.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            regions: self.regions.current(),
+            rates: self.rates.current(),
             countries: &self.countries,
         })
     }

@@ -1,15 +1,15 @@
 //! The rules in use, which may be exchanged while answers are made.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use tidemill_service::StartError;
+use tidemill_service::{Exchanged, StartError};
 
 use super::ShopRules;
 use crate::config::Config;
 
 /// The rules in use; clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct RulesInUse(Arc<RwLock<Arc<ShopRules>>>);
+pub struct RulesInUse(Exchanged<ShopRules>);
 
 impl RulesInUse {
     /// Reads the rules that the settings name, or the built-in ones.
@@ -20,20 +20,19 @@ impl RulesInUse {
     /// Reads them anew: answers that are asked for from then on go by them. While they are
     /// wrong, the former ones stay.
     pub fn reload(&self, config: &Config) -> Result<(), StartError> {
-        let rules = Arc::new(ShopRules::load(config.rules.file.as_deref()).map_err(StartError::new)?);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        self.0.exchange(ShopRules::load(config.rules.file.as_deref()).map_err(StartError::new)?);
         Ok(())
     }
 
     /// Those that are in use now.
     pub(crate) fn current(&self) -> Arc<ShopRules> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.current()
     }
 }
 
 impl From<ShopRules> for RulesInUse {
     fn from(rules: ShopRules) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(rules))))
+        Self(Exchanged::new(rules))
     }
 }
 
@@ -41,6 +40,6 @@ impl From<ShopRules> for RulesInUse {
 impl RulesInUse {
     /// As if these were read.
     pub(crate) fn exchange(&self, rules: ShopRules) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.0.exchange(rules);
     }
 }
