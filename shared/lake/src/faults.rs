@@ -92,6 +92,12 @@ async fn a_newer_protocol_is_told() {
             "\"minReaderVersion\":3,\"minWriterVersion\":7,\
           \"readerFeatures\":[\"ofTomorrow\"],\"writerFeatures\":[\"ofTomorrow\"]",
         ),
+        // Known here, and not to every engine that reads the table.
+        (
+            "\"minReaderVersion\":1,\"minWriterVersion\":2",
+            "\"minReaderVersion\":3,\"minWriterVersion\":7,\
+          \"readerFeatures\":[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\"]",
+        ),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let lake = table(folder.path(), 1).await;

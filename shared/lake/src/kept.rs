@@ -16,7 +16,7 @@ use deltalake::DeltaTable;
 pub use self::{
     compact::{Compacted, CompactionGoal},
     retention::{Dropped, Retention, complete_since},
-    tier::{Moved, counts_there},
+    tier::{Moved, rows_of_both},
 };
 pub(crate) use self::{
     files::{FolderValues, TableFile, files},
@@ -26,7 +26,7 @@ use crate::{
     definition::TableDefinition,
     error::{LakeError, LakeErrorKind},
     lake::Lake,
-    table::{LakeTable, TableProperties},
+    table::{LakeTable, TableProperties, check_protocol},
     tables::{BronzeEvent, SilverEvent, SilverOrderLine},
 };
 
@@ -105,7 +105,8 @@ impl KeptTable {
 
     /// Reads what others have written meanwhile.
     async fn refresh(&mut self) -> Result<(), LakeError> {
-        Ok(self.table.update_state().await?)
+        self.table.update_state().await?;
+        check_protocol(&self.table)
     }
 
     /// Deletes files that no version has that can be gone back to.

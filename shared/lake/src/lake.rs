@@ -14,7 +14,7 @@ use crate::{
     more::MoreColumns,
     sound::SoundStore,
     storage::StorageConfig,
-    table::{LakeTable, OWNER, TableProperties},
+    table::{LakeTable, OWNER, TableProperties, check_protocol},
     tables::ALL,
 };
 
@@ -97,6 +97,7 @@ impl Lake {
             }
             let mut table = DeltaTable::new(log_store);
             table.load().await?;
+            check_protocol(&table)?;
             self.check_table(path, &table)?;
             Ok(Some(table))
         };

@@ -45,7 +45,7 @@ pub use date::Date;
 pub use decimal::{LakeDecimal, Money, Rate, decimal_units};
 pub use definition::{ColumnDefinition, ColumnKind, Layer, TableDefinition};
 pub use error::{LakeError, LakeErrorKind};
-pub use kept::{Compacted, CompactionGoal, Dropped, KeptTable, Moved, Retention, TIERED, complete_since, counts_there};
+pub use kept::{Compacted, CompactionGoal, Dropped, KeptTable, Moved, Retention, TIERED, complete_since, rows_of_both};
 pub use lake::Lake;
 pub use more::{MoreColumn, MoreColumns};
 pub use progress::{AppId, Reached};

@@ -56,6 +56,22 @@ impl TableProperties {
     }
 }
 
+/// The protocol that a reader has to know, of all our tables: every engine does.
+const READER_VERSION: i32 = 1;
+
+/// Whether every engine can still read it. What another one has switched on, such as deletion
+/// vectors, shuts readers out who could read the table before, and takes rows away from those who do not look for it.
+pub(crate) fn check_protocol(table: &DeltaTable) -> Result<(), LakeError> {
+    let protocol = table.snapshot()?.protocol();
+    if protocol.min_reader_version() <= READER_VERSION {
+        return Ok(());
+    }
+    let version = protocol.min_reader_version();
+    let reason =
+        format!("who reads it has to know version {version} of the protocol now, and not {READER_VERSION} as before");
+    Err(LakeError::new(LakeErrorKind::Protocol, reason))
+}
+
 /// A table that is declared.
 #[derive(Debug, Clone)]
 pub struct LakeTable {
@@ -74,6 +90,7 @@ impl LakeTable {
         }
         let mut table = DeltaTable::new(log_store);
         table.load().await?;
+        check_protocol(&table)?;
         Ok(Self { definition, table })
     }
 
@@ -97,7 +114,8 @@ impl LakeTable {
     /// # Errors
     /// The store is away, or the table cannot be read.
     pub async fn refresh(&mut self) -> Result<(), LakeError> {
-        self.table.update_state().await.map_err(|error| LakeError::from(error).of(self.definition))
+        let updated = self.table.update_state().await.map_err(LakeError::from);
+        updated.and_then(|()| check_protocol(&self.table)).map_err(|error| error.of(self.definition))
     }
 
     /// How far the log is in it, as of its version.

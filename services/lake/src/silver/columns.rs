@@ -130,7 +130,7 @@ impl MemberColumn {
         let is_text = written.starts_with('"');
         let text = || data.text_at(&self.path);
         match self.kind {
-            ColumnKind::Text => text().map(MoreValue::Text),
+            ColumnKind::Text if is_text || is_number(written) => text().map(MoreValue::Text),
             ColumnKind::Long => written.parse().ok().map(MoreValue::Long),
             ColumnKind::Double => serde_json::from_str(written).ok().map(MoreValue::Double),
             ColumnKind::Boolean => serde_json::from_str(written).ok().map(MoreValue::Boolean),
@@ -138,9 +138,14 @@ impl MemberColumn {
             ColumnKind::Decimal(precision, scale) => {
                 text().and_then(|text: Cow<'_, str>| decimal_units(&text, precision, scale)).map(MoreValue::Decimal)
             }
-            ColumnKind::Timestamp | ColumnKind::Int => None,
+            ColumnKind::Text | ColumnKind::Timestamp | ColumnKind::Int => None,
         }
     }
+}
+
+/// Whether a JSON value is a number.
+fn is_number(written: &str) -> bool {
+    written.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -192,6 +197,8 @@ mod tests {
             values("order.placed", r#"{"weight":"1e3","floor":"7","coupon":7}"#),
             [None; 6].map(|_: Option<()>| None)
         );
+        assert_eq!(values("order.placed", r#"{"coupon":{"code":true}}"#)[0], None);
+        assert_eq!(values("order.placed", r#"{"coupon":{"code":-7.50}}"#)[0], Some(MoreValue::Text("-7.50".into())));
         assert_eq!(values("order.placed", "[]"), [None, None, None, None, None, None]);
     }
 

@@ -31,12 +31,12 @@ pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What services exchange while they run.
-pub(super) struct Exchanged {
+pub(super) struct ExchangedParts {
     pub(super) schemas: SchemaRegistry,
     pub(super) rules: RulesInUse,
 }
 
-impl Exchanged {
+impl ExchangedParts {
     fn load(settings: &Settings) -> Result<Self, StartError> {
         let schemas = SchemaRegistry::load(&settings.ingestion()?)?;
         Ok(Self { schemas, rules: RulesInUse::load(&settings.recommendation()?)? })
@@ -62,7 +62,7 @@ pub struct Suite {
     /// One for each of [`SuiteMember::ALL`].
     pub(super) contexts: [Context; 6],
     pub(super) settings: Settings,
-    pub(super) exchanged: Exchanged,
+    pub(super) exchanged: ExchangedParts,
     pub(super) files: WatchedFiles,
     /// The definitions that the services work with.
     pub(super) in_use: Digests,
@@ -79,7 +79,7 @@ impl Suite {
         let files = WatchedFiles::of(options);
         let nats = NatsServer::start(&folder::private(&options.folder, "nats")?, 0).await.map_err(StartError::new)?;
         let mut settings = Settings::new(options, &nats.url())?;
-        let exchanged = Exchanged::load(&settings)?;
+        let exchanged = ExchangedParts::load(&settings)?;
         let members = SuiteMember::of(options.profile);
         let contexts = contexts(&members);
         let begin = |member: &SuiteMember| start(*member, &settings, &exchanged, contexts[*member as usize].clone());
@@ -157,7 +157,7 @@ fn contexts(members: &[SuiteMember]) -> [Context; 6] {
 pub(super) fn start(
     member: SuiteMember,
     settings: &Settings,
-    exchanged: &Exchanged,
+    exchanged: &ExchangedParts,
     context: Context,
 ) -> Result<Starting, StartError> {
     Ok(match member {

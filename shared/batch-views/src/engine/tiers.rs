@@ -6,7 +6,7 @@ use deltalake::{
     DeltaTable,
     datafusion::{catalog::TableProvider, prelude::SessionContext},
 };
-use tidemill_lake_tables::{TIERED, complete_since, counts_there};
+use tidemill_lake_tables::{TIERED, complete_since, rows_of_both};
 
 use super::{
     SqlEngine,
@@ -29,12 +29,7 @@ pub(super) async fn both(
 ) -> Result<Arc<dyn TableProvider>, SqlError> {
     let rows_here = context.read_table(provider(context, here).await?)?;
     let rows_there = context.read_table(provider(context, there).await?)?;
-    let rows_there = match counts_there(here, there).await? {
-        Some(counts) => rows_there.filter(counts)?,
-        None => rows_there,
-    };
-    // One of them may have a column that the other has not got yet.
-    Ok(rows_here.union_by_name(rows_there)?.into_view())
+    Ok(rows_of_both([(here, rows_here), (there, rows_there)]).await?.into_view())
 }
 
 impl SqlEngine {

@@ -12,7 +12,6 @@ use deltalake::{
     },
     datafusion::{
         execution::{SendableRecordBatchStream, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
-        logical_expr::Expr,
         prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext, ident},
     },
     kernel::Add,
@@ -25,6 +24,7 @@ use url::Url;
 use super::{
     files::{FolderValues, TableFile},
     proof::RowsProof,
+    tier::without_events_of,
 };
 use crate::{
     error::{LakeError, LakeErrorKind},
@@ -41,8 +41,8 @@ pub(super) struct RowSource<'t> {
     pub(super) files: Vec<Path>,
     /// The rows that they have at least, by what the table says.
     pub(super) least: u64,
-    /// The rows that are meant, if not all.
-    pub(super) only: Option<Expr>,
+    /// Those whose events its rows are not to be of.
+    pub(super) without: Option<Box<Self>>,
 }
 
 /// What is to become of rows.
@@ -77,7 +77,7 @@ impl Rewrite<'_> {
         let added: Vec<Add> = writer.flush().await?;
         let path = |add: &Add| Path::from_url_path(&add.path).map_err(deltalake::DeltaTableError::from);
         let files = added.iter().map(path).collect::<Result<_, _>>()?;
-        let written = [RowSource { table: self.into, files, least: 0, only: None }];
+        let written = [RowSource { table: self.into, files, least: 0, without: None }];
         let before = proof(self.rows(&self.sources, &schema, &[]).await?).await?;
         let after = proof(self.rows(&written, &schema, &[]).await?).await?;
         let least: u64 = self.sources.iter().map(|source| source.least).sum();
@@ -101,10 +101,10 @@ impl Rewrite<'_> {
     ) -> Result<SendableRecordBatchStream, LakeError> {
         let is_in_files = |field: &&Arc<Field>| !self.folder.contains_key(field.name());
         let in_files = Schema::new(schema.fields().iter().filter(is_in_files).cloned().collect::<Vec<_>>());
-        let context = context()?;
+        let context = context(sources.iter().any(|source| source.without.is_some()))?;
         let mut all: Option<DataFrame> = None;
         for (n, source) in sources.iter().enumerate().filter(|(_, source)| !source.files.is_empty()) {
-            let rows = source.rows(&context, n, &in_files).await?;
+            let rows = source.rows(&context, &format!("table{n}"), &in_files).await?;
             all = Some(match all {
                 Some(others) => others.union(rows)?,
                 None => rows,
@@ -126,27 +126,27 @@ impl<'t> RowSource<'t> {
             table,
             files: files.iter().map(|file| file.path.clone()).collect(),
             least: files.iter().map(|file| file.rows).sum(),
-            only: None,
+            without: None,
         }
     }
 
-    /// Those that are meant.
-    pub(super) fn only(self, only: Expr) -> Self {
-        Self { least: 0, only: Some(only), ..self }
+    /// Those of them whose event is in none of the others.
+    pub(super) fn without(self, others: Self) -> Self {
+        Self { least: 0, without: Some(Box::new(others)), ..self }
     }
 
-    /// Its rows with all columns that the files have.
-    pub(super) async fn all(&self) -> Result<DataFrame, LakeError> {
-        let schema = RecordBatchWriter::for_table(self.table)?.arrow_schema();
-        let partitions = self.table.snapshot()?.metadata().partition_columns();
-        let in_files = schema.fields().iter().filter(|field| !partitions.contains(field.name())).cloned();
-        self.rows(&context()?, 0, &Schema::new(in_files.collect::<Vec<_>>())).await
+    /// Its rows; `name` is its own in the session.
+    async fn rows(&self, context: &SessionContext, name: &str, schema: &Schema) -> Result<DataFrame, LakeError> {
+        let rows = self.all(context, name, schema).await?;
+        let Some(without) = &self.without else { return Ok(rows) };
+        let others = without.all(context, &format!("{name}-without"), schema).await?;
+        without_events_of(rows, others, &[])
     }
 
-    async fn rows(&self, context: &SessionContext, n: usize, schema: &Schema) -> Result<DataFrame, LakeError> {
+    async fn all(&self, context: &SessionContext, name: &str, schema: &Schema) -> Result<DataFrame, LakeError> {
         let wrong = |error: url::ParseError| LakeError::new(LakeErrorKind::Internal, error.to_string());
         let log_store = self.table.log_store();
-        let root = Url::parse(&format!("table{n}://files/")).map_err(wrong)?;
+        let root = Url::parse(&format!("{name}://files/")).map_err(wrong)?;
         // The store of the whole place: one of the table alone answers with other paths than it is asked for.
         let store = log_store.root_object_store(None);
         let folder = log_store.root_url().path().trim_matches('/');
@@ -160,18 +160,16 @@ impl<'t> RowSource<'t> {
         }
         context.register_object_store(&root, store);
         let options = ParquetReadOptions::default().schema(schema).file_extension("");
-        let rows = context.read_parquet(urls, options).await?;
-        Ok(match &self.only {
-            Some(only) => rows.filter(only.clone())?,
-            None => rows,
-        })
+        Ok(context.read_parquet(urls, options).await?)
     }
 }
 
-/// A session that computes with one thread and little memory.
-fn context() -> Result<SessionContext, LakeError> {
-    let mut config = SessionConfig::new().with_target_partitions(1);
+/// A session that computes with one thread and little memory. Where tables are joined in it, that is by sorting them, for which
+/// the disk is used too: for that DataFusion takes two threads at the least.
+fn context(joins: bool) -> Result<SessionContext, LakeError> {
+    let mut config = SessionConfig::new().with_target_partitions(if joins { 2 } else { 1 });
     config.options_mut().execution.parquet.schema_force_view_types = false;
+    config.options_mut().optimizer.prefer_hash_join = false;
     let pool = Arc::new(FairSpillPool::new(SORT_BYTES));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
     Ok(SessionContext::new_with_config_rt(config, runtime))

@@ -1,3 +1,4 @@
+use deltalake::arrow::array::RecordBatch;
 use tidemill_domain::{Partition, Timestamp};
 
 mod clustering;
@@ -14,6 +15,12 @@ fn part(raw_seq: i64, months: &[i64]) -> TablePart {
 }
 
 fn part_of(partition: u16, raw_seq: i64, months: &[i64]) -> TablePart {
+    let app = AppId::of(&BronzeEvent::TABLE, Partition::new(partition));
+    TablePart { app, reaches: raw_seq, rows: rows_at(partition, raw_seq, 0, months) }
+}
+
+/// Rows of a line of a batch of the log.
+fn rows_at(partition: u16, raw_seq: i64, index: i32, months: &[i64]) -> RecordBatch {
     let mut rows = TableRows::new().expect("rows");
     for month in months {
         let ingested_at = Timestamp::saturating_from_millis(month * 31 * 86_400_000);
@@ -21,7 +28,7 @@ fn part_of(partition: u16, raw_seq: i64, months: &[i64]) -> TablePart {
         rows.push(&BronzeEvent {
             partition: partition.into(),
             raw_seq,
-            index: 0,
+            index,
             ingested_at,
             source: "shop",
             r#type: "order.placed",
@@ -34,8 +41,7 @@ fn part_of(partition: u16, raw_seq: i64, months: &[i64]) -> TablePart {
             day,
         });
     }
-    let app = AppId::of(&BronzeEvent::TABLE, Partition::new(partition));
-    TablePart { app, reaches: raw_seq, rows: rows.take().expect("a batch") }
+    rows.take().expect("a batch")
 }
 
 fn properties() -> TableProperties {

@@ -1,24 +1,17 @@
 //! Folders of a table into the same table at another place, where old rows are kept.
 //!
 //! A folder is copied, and then taken out of the table here: two versions of two tables.
-//! In between the rows are in both. Which of them count is told by the rows here: within
-//! a folder and a partition of the log, rows come in the order of their sequences, and all
-//! that are there are moved at once. So a row there counts if its sequence is below the
-//! first one that is still here. That holds before, between and behind the two versions.
-
-use std::collections::BTreeMap;
+//! In between the rows are in both. Which of them count is told by the rows here: all that are
+//! there are moved at once, and no event comes into a table twice. So a row there counts if no row
+//! of its event is here. That holds before, between and behind the two versions, and whatever
+//! comes into the folder later, in whatever order.
 
 use deltalake::{
     DeltaTable,
-    arrow::{
-        array::AsArray,
-        datatypes::{Int32Type, Int64Type},
-    },
     datafusion::{
-        common::ScalarValue,
-        functions_aggregate::expr_fn::min,
+        common::{JoinType, ScalarValue},
         logical_expr::Expr,
-        prelude::{ident, lit},
+        prelude::{DataFrame, ident, lit},
     },
     kernel::Remove,
     protocol::DeltaOperation,
@@ -27,15 +20,14 @@ use deltalake::{
 use super::{
     CompactionGoal, KeptTable,
     exchange::Exchange,
-    files::{TableFile, folders},
+    files::{FolderValues, TableFile, folders},
     retention::Retention,
     rewrite::{Rewrite, RowSource},
 };
 use crate::{error::LakeError, write::FileKind};
 
-/// The column of the partition of the log, and that of the sequence in it.
-const PARTITION: &str = "partition";
-const SEQUENCE: &str = "raw_seq";
+/// The columns that name an event by its place in the log. All rows of an event come into a table in one version.
+const EVENT: [&str; 3] = ["partition", "raw_seq", "index"];
 
 /// What became of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,9 +68,9 @@ impl KeptTable {
         let old = folders(&self.table).await?.into_iter().find(|(folder, files)| over.is_over(folder, files));
         let Some((folder, here)) = old else { return Ok(Moved::default()) };
         let known = folders(&there.table).await?.remove(&folder).unwrap_or_default();
-        let first = first_here(&self.table, &here).await?;
+        let here_rows = RowSource::of(&self.table, &here);
         let rewrite = Rewrite {
-            sources: vec![RowSource::of(&self.table, &here), RowSource::of(&there.table, &known).only(counts(&first))],
+            sources: vec![here_rows.clone(), RowSource::of(&there.table, &known).without(here_rows)],
             into: &there.table,
             folder: &folder,
             sorted_by: &self.sorted_by,
@@ -103,47 +95,39 @@ fn removed(files: &[TableFile]) -> Vec<Remove> {
     files.iter().map(|file| Remove { data_change: true, ..file.removal.clone() }).collect()
 }
 
-/// By partition of the log, the first sequence that files of a table have.
-async fn first_here(table: &DeltaTable, files: &[TableFile]) -> Result<BTreeMap<i32, i64>, LakeError> {
-    let source = RowSource::of(table, files);
-    let first = source.all().await?.aggregate(vec![ident(PARTITION)], vec![min(ident(SEQUENCE)).alias(SEQUENCE)])?;
-    let mut sequences = BTreeMap::new();
-    for batch in first.collect().await? {
-        let partitions = batch.column(0).as_primitive::<Int32Type>();
-        let firsts = batch.column(1).as_primitive::<Int64Type>();
-        sequences.extend(partitions.values().iter().copied().zip(firsts.values().iter().copied()));
-    }
-    Ok(sequences)
+/// Rows whose event is in none of the others.
+pub(super) fn without_events_of(rows: DataFrame, others: DataFrame, folder: &[String]) -> Result<DataFrame, LakeError> {
+    let keys: Vec<&str> = EVENT.into_iter().chain(folder.iter().map(String::as_str)).collect();
+    let names: Vec<String> = keys.iter().map(|key| format!("other_{key}")).collect();
+    let renamed: Vec<Expr> = keys.iter().zip(&names).map(|(key, name)| ident(*key).alias(name)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(rows.join(others.select(renamed)?, JoinType::LeftAnti, &keys, &names, None)?)
 }
 
-/// Whether a row there counts, of a folder whose rows here begin with these sequences.
-fn counts(first: &BTreeMap<i32, i64>) -> Expr {
-    let of_partition = |partition: i32| ident(PARTITION).eq(lit(partition));
-    first.iter().fold(lit(true), |all, (partition, first)| {
-        all.and(of_partition(*partition).and(ident(SEQUENCE).gt_eq(lit(*first))).is_not_true())
-    })
-}
-
-/// Which rows of a table at the other place count; all of them where it is `None`.
+/// The rows of a table here and at the other place as one, each once.
 ///
 /// # Errors
 /// The store is away, or a table cannot be read.
-pub async fn counts_there(here: &DeltaTable, there: &DeltaTable) -> Result<Option<Expr>, LakeError> {
+pub async fn rows_of_both(
+    [(here, rows_here), (there, rows_there)]: [(&DeltaTable, DataFrame); 2],
+) -> Result<DataFrame, LakeError> {
     let moved = folders(there).await?;
-    let mut all: Option<Expr> = None;
-    for (folder, files) in folders(here).await? {
-        if !moved.contains_key(&folder) {
-            continue;
+    let of_both = folders(here).await?.into_keys().filter(|folder| moved.contains_key(folder)).map(is_in_folder);
+    let rows_there = match of_both.reduce(Expr::or) {
+        Some(is_in_both) => {
+            let folder = here.snapshot()?.metadata().partition_columns().to_vec();
+            without_events_of(rows_there, rows_here.clone().filter(is_in_both)?, &folder)?
         }
-        let is_in_folder = folder.iter().fold(lit(true), |all, (column, value)| {
-            let value = value.as_deref().and_then(|value| value.parse::<i32>().ok());
-            all.and(ident(column).eq(lit(ScalarValue::Int32(value))))
-        });
-        let counted = is_in_folder.is_not_true().or(counts(&first_here(here, &files).await?));
-        all = Some(match all {
-            Some(others) => others.and(counted),
-            None => counted,
-        });
-    }
-    Ok(all)
+        // Mostly so.
+        None => rows_there,
+    };
+    // One of them may have a column that the other has not got yet.
+    Ok(rows_here.union_by_name(rows_there)?)
+}
+
+fn is_in_folder(folder: FolderValues) -> Expr {
+    folder.into_iter().fold(lit(true), |all, (column, value)| {
+        let value = value.and_then(|value| value.parse::<i32>().ok());
+        all.and(ident(column).eq(lit(ScalarValue::Int32(value))))
+    })
 }

@@ -13,7 +13,7 @@ use deltalake::{
         array::AsArray,
         datatypes::{Int32Type, Int64Type},
     },
-    datafusion::prelude::{SessionContext, ident},
+    datafusion::prelude::{DataFrame, SessionContext, ident},
 };
 use object_store::memory::InMemory;
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ use url::Url;
 use super::*;
 use crate::{
     append::model::{Fault, FaultyStore},
-    kept::{Retention, counts_there},
+    kept::{Retention, rows_of_both},
 };
 
 const PARTITIONS: u16 = 2;
@@ -35,6 +35,12 @@ enum Step {
     Append {
         partition: u16,
         months: Vec<i64>,
+    },
+    /// A line of an old batch comes in now, out of the quarantine.
+    Redrive {
+        partition: u16,
+        back: i64,
+        month: i64,
     },
     /// Folders are moved, with what happens to each commit.
     Move {
@@ -53,8 +59,16 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..PARTITIONS, months).prop_map(|(partition, months)| Step::Append { partition, months }),
         4 => (fault(), fault()).prop_map(|(there, here)| Step::Move { there, here }),
+        2 => (0..PARTITIONS, 1..6_i64, 0..4_i64)
+            .prop_map(|(partition, back, month)| Step::Redrive { partition, back, month }),
         1 => Just(Step::Compact),
     ]
+}
+
+/// A store, by a name that tells it from another one.
+struct NamedStore {
+    root: &'static str,
+    store: Arc<InMemory>,
 }
 
 /// The same lake, by a store of one's own that fails as planned.
@@ -64,9 +78,9 @@ struct Place {
 }
 
 impl Place {
-    fn new(store: &Arc<InMemory>) -> Self {
-        let faults = Arc::new(FaultyStore { inner: store.clone(), faults: Mutex::default() });
-        let lake = Lake::over(Url::parse("memory:///lake/").expect("a URL"), faults.clone());
+    fn new(store: &NamedStore) -> Self {
+        let faults = Arc::new(FaultyStore { inner: store.store.clone(), faults: Mutex::default() });
+        let lake = Lake::over(Url::parse(store.root).expect("a URL"), faults.clone());
         Self { faults, lake }
     }
 
@@ -80,16 +94,19 @@ impl Place {
 }
 
 struct Tiers {
-    here: Arc<InMemory>,
-    there: Arc<InMemory>,
+    here: NamedStore,
+    there: NamedStore,
     next: i64,
+    redrives: i32,
     /// How often each row should be seen: by partition and sequence, the months.
     rows: BTreeMap<(i32, i64), usize>,
 }
 
 impl Tiers {
     async fn new() -> Self {
-        let tiers = Self { here: Arc::default(), there: Arc::default(), next: 1, rows: BTreeMap::new() };
+        let named = |root| NamedStore { root, store: Arc::default() };
+        let (here, there) = (named("memory://here/lake/"), named("memory://there/lake/"));
+        let tiers = Self { here, there, next: 1, redrives: 0, rows: BTreeMap::new() };
         for store in [&tiers.here, &tiers.there] {
             drop(Place::new(store).kept().await);
         }
@@ -104,6 +121,18 @@ impl Tiers {
                 appender.append(&[part_of(*partition, self.next, months)]).await.expect("appends");
                 self.rows.insert((i32::from(*partition), self.next), months.len());
                 self.next += 1;
+            }
+            Step::Redrive { partition, back, month } => {
+                let table = Place::new(&self.here).lake.table(&BronzeEvent::TABLE, &properties()).await;
+                let mut appender = Appender::new(table.expect("a table"), "raw_seq");
+                self.redrives += 1;
+                // Below all batches that come later.
+                let raw_seq = (self.next - back).clamp(0, self.next - 1);
+                let rows = rows_at(*partition, raw_seq, self.redrives, &[*month]);
+                let app = AppId::of_redrives(&BronzeEvent::TABLE);
+                let part = TablePart { app, reaches: self.redrives.into(), rows };
+                assert_eq!(appender.append(&[part]).await.expect("appends").rows, 1);
+                *self.rows.entry((i32::from(*partition), raw_seq)).or_default() += 1;
             }
             Step::Move { there, here } => {
                 let (to, from) = (Place::new(&self.there), Place::new(&self.here));
@@ -122,25 +151,21 @@ impl Tiers {
     /// How often each row is seen.
     async fn seen(&self) -> BTreeMap<(i32, i64), usize> {
         let (here, there) = (Place::new(&self.here).kept().await, Place::new(&self.there).kept().await);
-        let counted = counts_there(here.delta(), there.delta()).await.expect("answers");
+        let context = SessionContext::new();
+        let read =
+            async |table: &DeltaTable| context.read_table(table.table_provider().await.expect("rows")).expect("rows");
+        let (rows_here, rows_there) = (read(here.delta()).await, read(there.delta()).await);
+        let both = [(here.delta(), rows_here), (there.delta(), rows_there)];
+        let rows = rows_of_both(both).await.expect("answers");
         let mut seen = BTreeMap::new();
-        for (table, only) in [(here.delta(), None), (there.delta(), counted)] {
-            for (partition, sequence) in places(table, only).await {
-                *seen.entry((partition, sequence)).or_default() += 1;
-            }
+        for place in places(rows).await {
+            *seen.entry(place).or_default() += 1;
         }
         seen
     }
 }
 
-async fn places(table: &DeltaTable, only: Option<deltalake::datafusion::logical_expr::Expr>) -> Vec<(i32, i64)> {
-    let context = SessionContext::new();
-    table.update_datafusion_session(&context.state()).expect("a store");
-    let rows = context.read_table(table.table_provider().await.expect("rows")).expect("rows");
-    let rows = match only {
-        Some(only) => rows.filter(only).expect("a condition"),
-        None => rows,
-    };
+async fn places(rows: DataFrame) -> Vec<(i32, i64)> {
     let rows = rows.select(vec![ident("partition"), ident("raw_seq")]).expect("columns");
     let mut places = Vec::new();
     for batch in rows.collect().await.expect("rows") {
