@@ -28,6 +28,9 @@ pub enum Service {
 impl Service {
     /// Those that an event goes through until its number is told, in this order.
     pub const CHAIN: [Self; 5] = [Self::Ingestion, Self::Enrichment, Self::Aggregation, Self::Alert, Self::Reporting];
+    /// Those that the chart installs by itself.
+    pub const SUITE: [Self; 6] =
+        [Self::Ingestion, Self::Enrichment, Self::Aggregation, Self::Alert, Self::Reporting, Self::Recommendation];
     /// These, and those that read along.
     pub const ALL: [Self; 7] = [
         Self::Ingestion,

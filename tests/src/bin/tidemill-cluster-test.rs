@@ -6,7 +6,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tidemill_tests::cluster::{self, Options, Selection, Stage};
+use tidemill_tests::cluster::{self, Bucket, Options, Selection, Stage};
 
 /// Install the chart on the cluster that KUBECONFIG names; scale, upgrade,
 /// drain and cut it off while a shop trades; and compare every number with the
@@ -24,12 +24,15 @@ use tidemill_tests::cluster::{self, Options, Selection, Stage};
         CLUSTER_LOAD        gives an image to the cluster; its name is appended\n  \
         CLUSTER_KILL_NODE   cuts a node's power; the node's name is appended\n  \
         CLUSTER_START_NODE  restores it; the node's name is appended\n\n\
+        Profiles with a lake need a bucket that pods reach: CLUSTER_LAKE_URL, and where it is not Amazon's\n\
+        CLUSTER_LAKE_ENDPOINT. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION are given to the lake.\n\n\
         Examples:\n  \
         tidemill-cluster-test                                on kind, all but the loss of a node\n  \
         CLUSTER_KILL_NODE='docker kill' CLUSTER_START_NODE='docker start' tidemill-cluster-test\n  \
         CLUSTER_LOAD='minikube image load' tidemill-cluster-test\n  \
         CLUSTER_LOAD='' tidemill-cluster-test --image-prefix registry.example.com/tidemill --tag 1.2.3 --next-tag 1.2.4\n  \
         tidemill-cluster-test --only install,policies        no load at all\n  \
+        CLUSTER_LAKE_URL=s3://tests tidemill-cluster-test --only profiles\n  \
         tidemill-cluster-test --only drain,kill-node --rate 500 --keep"
 )]
 struct Arguments {
@@ -73,6 +76,12 @@ struct Arguments {
     /// beside the checkout, else lines are made]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// A bucket for the lake, as `s3://BUCKET/PREFIX`; without it the profiles with a lake are left out
+    #[arg(long, value_name = "URL", env = "CLUSTER_LAKE_URL")]
+    lake_url: Option<String>,
+    /// The bucket's address, where it is not Amazon's
+    #[arg(long, value_name = "URL", env = "CLUSTER_LAKE_ENDPOINT", default_value = "")]
+    lake_endpoint: String,
     /// Leave the namespaces as they are at the end
     #[arg(long)]
     keep: bool,
@@ -98,9 +107,18 @@ impl Arguments {
             lines: self.lines.map(usize::try_from).transpose().map_err(|e| e.to_string())?,
             seed: self.seed,
             data: self.data.or_else(cluster::shared_data_set),
+            bucket: self.lake_url.filter(|url| !url.is_empty()).map(|url| bucket(url, self.lake_endpoint)),
             keep: self.keep,
         })
     }
+}
+
+/// With the key of the environment, which other programs for buckets take as well.
+fn bucket(url: String, endpoint: String) -> Bucket {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let key = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
+    let region = variable("AWS_REGION").unwrap_or_default();
+    Bucket { url, endpoint, region, key: key.map(|(id, secret)| [id, secret]) }
 }
 
 #[tokio::main]

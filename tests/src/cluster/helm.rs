@@ -51,8 +51,7 @@ impl Helm {
     /// Installs with values of a file beside the chart's own, if one is named,
     /// and with more values; waits for nothing.
     pub(super) async fn install(&self, file: Option<&str>, values: Value) -> Result<(), Error> {
-        let file = file.map(|name| format!("--values={}", self.chart.folder.join(name).display()));
-        self.change("install", file, values).await
+        self.change("install", file.map(|name| self.values_file(name)), values).await
     }
 
     /// Upgrades with the values that it has, and with new ones; waits for
@@ -73,7 +72,20 @@ impl Helm {
         serde_json::from_str(&call.output().await?).map_err(Error::program(line))
     }
 
-    async fn change(&self, verb: &str, how: Option<String>, mut values: Value) -> Result<(), Error> {
+    /// Goes to a profile as docs/patterns.md tells it, or to what `file` leaves as it is; installs where nothing is
+    /// yet, and waits for nothing.
+    pub(super) async fn profile(&self, file: Option<&str>, values: Value) -> Result<(), Error> {
+        let how = ["--install", "--reset-then-reuse-values"].map(str::to_owned);
+        let file = file.map(|name| self.values_file(&format!("profiles/{name}.yaml")));
+        self.change("upgrade", how.into_iter().chain(file), values).await
+    }
+
+    /// The option that takes a file beside the chart's own values.
+    fn values_file(&self, name: &str) -> String {
+        format!("--values={}", self.chart.folder.join(name).display())
+    }
+
+    async fn change(&self, verb: &str, how: impl IntoIterator<Item = String>, mut values: Value) -> Result<(), Error> {
         // The chart's own default needs no saying.
         if self.chart.image_prefix != DEFAULT_PREFIX {
             values["image"]["repository"] = self.chart.image_prefix.clone().into();

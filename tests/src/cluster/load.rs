@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -58,8 +58,25 @@ pub(super) struct Load {
     failure: watch::Receiver<Option<String>>,
     clock: JoinHandle<()>,
     traces: Traces,
+    acknowledged: Vec<Acknowledged>,
     rows: Vec<Row>,
     total: u64,
+}
+
+/// How far a sender has come.
+struct Acknowledged {
+    /// How many of its events were acknowledged, the first ones.
+    events: Arc<AtomicUsize>,
+    /// Places of those that ingestion refuses, in their order.
+    invalid: Vec<usize>,
+}
+
+impl Acknowledged {
+    /// Valid ones of them.
+    fn valid(&self) -> usize {
+        let events = self.events.load(Ordering::Relaxed);
+        events - self.invalid.partition_point(|place| *place < events)
+    }
 }
 
 /// What was sent, and what must come of it.
@@ -88,17 +105,21 @@ impl Load {
         let (told, failure) = watch::channel(None);
         let told = Arc::new(told);
         let traces = Traces::default();
-        let mut tills = JoinSet::new();
+        let (mut tills, mut acknowledged) = (JoinSet::new(), Vec::new());
         for (n, sender) in (0..).zip(traffic.senders) {
             // Orders go furthest.
             let traces = (sender.source == SHOP_SOURCE).then(|| traces.clone());
+            let invalid = sender.events.iter().enumerate().filter(|(_, event)| !event.is_valid());
+            let invalid = invalid.map(|(place, _)| place).collect();
+            let events = Arc::new(AtomicUsize::new(0));
+            acknowledged.push(Acknowledged { events: events.clone(), invalid });
             let till = Till {
                 sender,
                 traces,
                 doors: way.doors.clone(),
                 key: Some(way.key.clone()),
                 largest: LARGEST_BATCH,
-                acknowledged: Arc::default(),
+                acknowledged: events,
                 pace: pace.clone(),
                 journal: journal.clone(),
             };
@@ -115,7 +136,7 @@ impl Load {
         let pulse = Arc::new(Mutex::new(Pulse { sent: 0, last: Instant::now(), longest: Duration::ZERO }));
         let clock = tokio::spawn(tick(pace.clone(), rate.clone(), pulse.clone(), total, journal.clone()));
         journal.count_to("sending", total);
-        Self { pace, rate, pulse, tills, failure, clock, traces, rows: traffic.rows, total }
+        Self { pace, rate, pulse, tills, failure, clock, traces, acknowledged, rows: traffic.rows, total }
     }
 
     /// So many events a second from now on.
@@ -131,6 +152,11 @@ impl Load {
     /// Distinct events that were acknowledged.
     pub(super) fn sent(&self) -> u64 {
         self.pace.sent()
+    }
+
+    /// Distinct events that were acknowledged and that the suite has to tell of: without those that ingestion refuses.
+    pub(super) fn accepted(&self) -> u64 {
+        self.acknowledged.iter().map(|sender| u64::try_from(sender.valid()).unwrap_or_default()).sum()
     }
 
     /// Whether there is more to send.
@@ -200,5 +226,16 @@ async fn tick(pace: Arc<Pace>, rate: Arc<AtomicU32>, pulse: Arc<Mutex<Pulse>>, t
             pulse.longest = pulse.longest.max(pulse.last.elapsed());
             (pulse.sent, pulse.last) = (sent, Instant::now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_not_to_be_told() {
+        let of = |events| Acknowledged { events: Arc::new(AtomicUsize::new(events)), invalid: vec![0, 3, 9] }.valid();
+        assert_eq!([0, 1, 3, 4, 12].map(of), [0, 0, 2, 2, 9]);
     }
 }

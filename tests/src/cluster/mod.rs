@@ -5,6 +5,7 @@
 //! - the release without values ([`defaults`]): readiness, `helm test`
 //!   (`helm.rs`), forbidden connections (`policies.rs`), what an uninstall
 //!   leaves (`release.rs`)
+//! - a release that goes from one profile to the next ([`along_profiles`]): `profiles.rs`
 //! - the release of values-ha.yaml ([`under_load`]): `load.rs` through
 //!   `forward.rs`, and meanwhile `scale.rs`, `autoscale.rs`, `scale_out.rs`, `trace.rs` and
 //!   `nodes.rs`; then the same release made anew from a backup (`restore.rs`)
@@ -24,6 +25,7 @@ mod kubectl;
 mod load;
 mod nodes;
 mod policies;
+mod profiles;
 mod release;
 mod restore;
 mod scale;
@@ -46,6 +48,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use profiles::{ProfilePath, ProfileRun};
 pub use scale_out::{LeastReplicas, ScaleOut, Try};
 pub use stage::{Selection, Stage};
 pub use verdict::Verdict;
@@ -56,6 +59,7 @@ use self::{
     debris::Debris,
     forward::{Forward, Target},
     helm::Chart,
+    images::Images,
     kubectl::Kubectl,
     load::{Load, Sent, Way},
     release::{READY, Release},
@@ -116,8 +120,30 @@ pub struct Options {
     /// Online Retail, as CSV or CSV compressed with zstd; lines are made
     /// without it.
     pub data: Option<PathBuf>,
+    /// Where a lake has its tables; without one, profiles that have a lake are left out.
+    pub bucket: Option<Bucket>,
     /// Whether the namespaces stay.
     pub keep: bool,
+}
+
+/// A bucket for a lake.
+#[derive(Clone)]
+pub struct Bucket {
+    /// `s3://bucket` or `s3://bucket/prefix`; the run has a folder of its own in it.
+    pub url: String,
+    /// Address of a store that is not Amazon's; empty for Amazon's.
+    pub endpoint: String,
+    /// Its region; empty where none is needed.
+    pub region: String,
+    /// Id and secret of who may write; without them the pods' own role counts.
+    pub key: Option<[String; 2]>,
+}
+
+impl std::fmt::Debug for Bucket {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bucket").field("url", &self.url).field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 /// What stages need that are under load.
@@ -169,7 +195,13 @@ async fn hold(options: &Options, folder: &Path, debris: &Debris, journal: &Journ
         None => chart.app_version().await?,
     };
     look_at_cluster(options, journal).await?;
-    images::give(&options.load_image, &options.image_prefix, [&tag, &options.next_tag], journal).await?;
+    let images = Images {
+        prefix: &options.image_prefix,
+        tag: &tag,
+        next: options.stages.has(Stage::Upgrade).then_some(&*options.next_tag),
+        lake: options.stages.has(Stage::Profiles) && options.bucket.is_some(),
+    };
+    images::give(&options.load_image, &images, journal).await?;
     let mut verdict = Verdict::default();
     let values = match &options.tag {
         Some(tag) => json!({"image": {"tag": tag}}),
@@ -177,6 +209,9 @@ async fn hold(options: &Options, folder: &Path, debris: &Debris, journal: &Journ
     };
     if options.stages.has(Stage::Install) || options.stages.has(Stage::Policies) {
         defaults(options, &chart, values.clone(), folder, debris, journal, &mut verdict).await?;
+    }
+    if options.stages.has(Stage::Profiles) {
+        along_profiles(options, &chart, &values, folder, debris, journal, &mut verdict).await?;
     }
     if options.stages.has_load() {
         under_load(options, &chart, values, folder, debris, journal, &mut verdict).await?;
@@ -248,6 +283,35 @@ async fn defaults(
     }
     if options.stages.has(Stage::Install) && !options.keep {
         verdict.uninstalled = Some(uninstall(&release, 1, journal).await);
+        debris.remove_namespace(&name, journal).await;
+    }
+    Ok(())
+}
+
+/// From one profile to the next, under a load of its own.
+async fn along_profiles(
+    options: &Options,
+    chart: &Chart,
+    values: &Value,
+    folder: &Path,
+    debris: &Debris,
+    journal: &Journal,
+    verdict: &mut Verdict,
+) -> Result<(), Error> {
+    if options.bucket.is_none() {
+        skip("profiles with a lake", "CLUSTER_LAKE_URL is not set", journal, verdict);
+    }
+    let rows = shop::rows(options.data.as_deref(), options.lines, options.seed, GENERATED_LINES, journal)?;
+    let name = namespace("profiles");
+    debris.namespace(&name);
+    let release = Release::in_new_namespace(chart, &name).await?;
+    let problems = journal.problems().len();
+    let along = profiles::along(options, &release, values, rows, journal);
+    verdict.profiles = stage(Stage::Profiles, along, journal).await;
+    if journal.problems().len() > problems {
+        tell_all(&release, folder, journal).await;
+    }
+    if !options.keep {
         debris.remove_namespace(&name, journal).await;
     }
     Ok(())
@@ -370,7 +434,7 @@ async fn stages(options: &Options, scene: &Scene<'_>, jaeger: &Forward, verdict:
                 verdict.keda_max_replicas = stage(Stage::Keda, autoscale::on_lag(scene), journal).await;
                 pause(Stage::Keda, verdict);
             }
-            Ok(false) => skip(Stage::Keda, "the cluster has no keda.sh", journal, verdict),
+            Ok(false) => skip(&Stage::Keda.name(), "the cluster has no keda.sh", journal, verdict),
             Err(error) => journal.problem(error),
         }
     }
@@ -389,14 +453,16 @@ async fn stages(options: &Options, scene: &Scene<'_>, jaeger: &Forward, verdict:
                 verdict.node_killed = stage(Stage::KillNode, killed, journal).await.map(|()| true);
                 pause(Stage::KillNode, verdict);
             }
-            _ => skip(Stage::KillNode, "CLUSTER_KILL_NODE and CLUSTER_START_NODE are not set", journal, verdict),
+            _ => {
+                skip(&Stage::KillNode.name(), "CLUSTER_KILL_NODE and CLUSTER_START_NODE are not set", journal, verdict)
+            }
         }
     }
     if !wanted(Stage::Restore) {
         return None;
     }
     if !restore::is_possible().await {
-        skip(Stage::Restore, "nats (the command line) is not on PATH", journal, verdict);
+        skip(&Stage::Restore.name(), "nats (the command line) is not on PATH", journal, verdict);
         return None;
     }
     let dump = stage(Stage::Restore, restore::dump(release, journal), journal).await;
@@ -416,9 +482,9 @@ async fn stage<T>(stage: Stage, work: impl Future<Output = Result<T, Error>>, jo
     }
 }
 
-fn skip(stage: Stage, why: &str, journal: &Journal, verdict: &mut Verdict) {
-    journal.note(format_args!("SKIPPED {}: {why}", stage.name()));
-    verdict.skipped.push(format!("{}: {why}", stage.name()));
+fn skip(what: &str, why: &str, journal: &Journal, verdict: &mut Verdict) {
+    journal.note(format_args!("SKIPPED {what}: {why}"));
+    verdict.skipped.push(format!("{what}: {why}"));
 }
 
 /// Containers of our services that were started again: those of the node that
@@ -516,7 +582,7 @@ async fn tell_all(release: &Release, folder: &Path, journal: &Journal) {
         ("events.txt".to_owned(), kubectl.call(["get", "events", "--sort-by=.lastTimestamp"])),
         ("describe.txt".to_owned(), kubectl.call(["describe", "pods"])),
     ];
-    let components = Service::CHAIN.iter().map(|service| service.name()).chain(["nats", "postgres", "test"]);
+    let components = Service::ALL.iter().map(|service| service.name()).chain(["nats", "postgres", "test"]);
     calls.extend(components.map(|component| {
         let selector = format!("--selector={}", release::selector_of(component));
         let logs = kubectl.call(["logs", &selector, "--prefix", "--tail=2000", "--max-log-requests=20"]);

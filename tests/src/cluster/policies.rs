@@ -30,7 +30,7 @@ const FORBIDDEN: [(&str, u16); 6] = [
     ("alert", 7073),
 ];
 /// Where everybody of the namespace may.
-const ALLOWED: [(&str, u16); 2] = [("ingestion", 7070), ("reporting", 7080)];
+const ALLOWED: [(&str, u16); 3] = [("ingestion", 7070), ("recommendation", 7074), ("reporting", 7080)];
 /// Where a database may not go: nowhere.
 const FROM_POSTGRES: [(&str, u16); 3] = [("nats", 4222), ("ingestion", 7070), ("influxdb", 8086)];
 

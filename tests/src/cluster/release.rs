@@ -70,7 +70,7 @@ impl Pod {
 
     /// Whether it is of one of our services.
     pub(super) fn is_ours(&self) -> bool {
-        Service::CHAIN.iter().any(|service| service.name() == self.component)
+        Service::ALL.iter().any(|service| service.name() == self.component)
     }
 }
 

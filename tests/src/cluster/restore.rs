@@ -75,7 +75,7 @@ pub(super) async fn anew(release: &Release, dump: Dump, folder: &Path, journal: 
 /// Values with which the servers run and no service does.
 fn at_rest() -> Value {
     let none = json!({"autoscaling": {"enabled": false}, "keda": {"enabled": false}, "replicas": 0});
-    let services = Service::CHAIN.iter().map(|service| (service.name().to_owned(), none.clone()));
+    let services = Service::SUITE.iter().map(|service| (service.name().to_owned(), none.clone()));
     json!({"services": Value::Object(services.collect())})
 }
 

@@ -17,7 +17,7 @@ const DWELL: Duration = Duration::from_secs(20);
 /// `kubectl scale` of every service at once.
 pub(super) async fn by_hand(scene: &Scene<'_>) -> Result<(), Error> {
     for replicas in STEPS {
-        scene.release.scale(&Service::CHAIN, replicas).await?;
+        scene.release.scale(&Service::SUITE, replicas).await?;
         let took = scene.release.ready(READY).await?;
         scene.journal.note(format_args!("every service has {replicas} replicas, after {:.1} s", took.as_secs_f64()));
         sleep(DWELL).await;

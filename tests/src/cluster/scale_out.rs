@@ -24,9 +24,9 @@ use super::{
 };
 use crate::{error::Error, service::Service};
 
-/// The services that share their work by partitions. Ingestion's clients choose
-/// its replicas, and reporting follows the metrics with one of its own.
-const SCALED: [Service; 3] = [Service::Enrichment, Service::Aggregation, Service::Alert];
+/// The services that share their work by partitions, and that a number waits for. Ingestion's clients choose its
+/// replicas; alert and reporting have a few units of work each, whatever the load is.
+const SCALED: [Service; 2] = [Service::Enrichment, Service::Aggregation];
 /// Multiples of the steady load.
 const LOADS: [u32; 3] = [1, 2, 4];
 /// Replicas beyond which nobody looks.
@@ -211,6 +211,6 @@ mod tests {
     fn every_scaled_service_gets_the_same_values() {
         let values = all(&json!({"replicas": null}));
         assert_eq!(values["services"].as_object().map(|all| all.len()), Some(SCALED.len()));
-        assert_eq!(values["services"]["alert"], json!({"replicas": null}));
+        assert_eq!(values["services"]["aggregation"], json!({"replicas": null}));
     }
 }

@@ -2,14 +2,16 @@
 
 use clap::ValueEnum;
 
-/// A part of a run. Those after `policies` need the release of values-ha.yaml
-/// and are under load.
+/// A part of a run. Those after `profiles` need the release of values-ha.yaml
+/// and are under its load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Stage {
     /// `helm install` without values, `helm test`, `helm uninstall`.
     Install,
     /// Forbidden connections, in the release without values.
     Policies,
+    /// From one profile to the next, under a load of its own.
+    Profiles,
     /// `kubectl scale` of every service, 1 to 5 to 2.
     Scale,
     /// `helm upgrade` to another image tag.
@@ -52,9 +54,9 @@ impl Selection {
         (self.only.is_empty() || self.only.contains(&stage)) && !self.skip.contains(&stage)
     }
 
-    /// Whether any part is wanted that is under load.
+    /// Whether any part is wanted that is under load in the release of values-ha.yaml.
     pub fn has_load(&self) -> bool {
-        Stage::value_variants().iter().any(|stage| *stage > Stage::Policies && self.has(*stage))
+        Stage::value_variants().iter().any(|stage| *stage > Stage::Profiles && self.has(*stage))
     }
 }
 
@@ -66,7 +68,7 @@ mod tests {
     fn what_is_named_is_done_and_what_is_skipped_is_not() {
         let all = Selection::default();
         assert!(Stage::value_variants().iter().all(|stage| all.has(*stage)) && all.has_load());
-        let some = Selection { only: vec![Stage::Install, Stage::Drain], skip: vec![Stage::Drain] };
-        assert!(some.has(Stage::Install) && !some.has(Stage::Drain) && !some.has(Stage::Scale) && !some.has_load());
+        let some = Selection { only: vec![Stage::Install, Stage::Profiles, Stage::Drain], skip: vec![Stage::Drain] };
+        assert!(some.has(Stage::Profiles) && !some.has(Stage::Drain) && !some.has(Stage::Scale) && !some.has_load());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::scale_out::ScaleOut;
+use super::{profiles::ProfilePath, scale_out::ScaleOut};
 
 /// The last line of a run. What was skipped is null.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -17,6 +17,8 @@ pub struct Verdict {
     pub refused_connections: Option<u64>,
     /// Whether uninstalls left what they say they leave, and nothing else.
     pub uninstalled: Option<bool>,
+    /// From one profile to the next.
+    pub profiles: Option<ProfilePath>,
     /// The same as `ready_s` with values-ha.yaml.
     pub ha_ready_s: Option<f64>,
     /// Most replicas that an autoscaler on CPU came to.
