@@ -199,6 +199,7 @@ impl Replay {
             rate: RateLimit::new(record.rate),
             idle_after: Duration::from_secs(live.windows.idle_after_seconds.into()),
             reached: Mutex::new(record.progress.reached.clone()),
+            begun: Instant::now(),
             events: AtomicU64::new(0),
             troubles: Mutex::default(),
             bus,
