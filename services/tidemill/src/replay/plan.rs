@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Events that two cores replay in a second, about.
-const A_SECOND: u64 = 150_000;
+const A_SECOND: u64 = 100_000;
 
 /// Where a replay begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
