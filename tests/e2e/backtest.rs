@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 use tidemill::{
-    replay::{Backtest, BacktestFound, PlannedChange, ReplayPlan, ReplayRequest, ReplayStart},
+    replay::{Backtest, BacktestFound, LakePatience, PlannedChange, ReplayPlan, ReplayRequest, ReplayStart},
     suite::DefinitionFiles,
 };
 use tidemill_bus::Bus;
@@ -113,7 +113,7 @@ async fn run(backtest: &Backtest, plan: &ReplayPlan) -> BacktestFound {
 
 async fn tried(suite: &TestSuite, rules: Option<&Path>) -> (ReplayPlan, BacktestFound) {
     let backtest = Backtest::open(suite.replay_settings()).await.expect("opens");
-    let plan = backtest.plan(&request(rules)).await.expect("a plan");
+    let plan = backtest.plan(&request(rules), LakePatience::silent(DEADLINE)).await.expect("a plan");
     let found = run(&backtest, &plan).await;
     (plan, found)
 }
@@ -181,7 +181,8 @@ async fn rules_raise_over_the_log_what_they_have_raised_live_and_nobody_is_told(
     catch_up(&replay, &replay.partitions()).await;
     let record = replay.record().await.expect("answers").expect("was begun");
     let backtest = Backtest::open(suite.replay_settings()).await.expect("opens");
-    let plan = backtest.plan_of(&record, ReplayStart::Sequence(1)).await.expect("a plan");
+    let plan =
+        backtest.plan_of(&record, ReplayStart::Sequence(1), LakePatience::silent(DEADLINE)).await.expect("a plan");
     assert_eq!(run(&backtest, &plan).await.alerts, found.alerts);
 
     assert_eq!(suite.slack.messages().len(), told, "nothing new went to Slack");

@@ -9,7 +9,7 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::{Value, json};
-use tidemill::replay::{Replay, ReplayEnd, ReplayError, ReplayStart, ReplayUntil};
+use tidemill::replay::{LakePatience, Replay, ReplayEnd, ReplayError, ReplayStart, ReplayUntil};
 use tidemill_domain::Partition;
 use tidemill_events::{MetricsUpdate, RawBatch, ReferenceMode, StreamName};
 use tidemill_testkit::{Postgres, eventually, skipped, tempdir};
@@ -307,7 +307,7 @@ async fn an_event_that_was_late_for_the_live_totals_alone_is_named() {
     settings.aggregation.windows.allowed_lateness_seconds = 60 * 24 * 3600;
     let asked = request("patient", None, ReferenceMode::AsOf);
     let patient = Replay::open(settings, asked.name.clone()).await.expect("opens");
-    let plan = patient.plan(&asked, 0).await.expect("a plan");
+    let plan = patient.plan(&asked, 0, LakePatience::silent(DEADLINE)).await.expect("a plan");
     patient.begin(&plan, 0).await.expect("begins");
     catch_up(&patient, &patient.partitions()).await;
     let told = compared(&suite, "patient").await;
@@ -343,7 +343,7 @@ async fn a_later_start_is_told_and_one_that_is_forgotten_refused() {
     bus(&suite).await.delete::<RawBatch>(1).await.expect("deletes");
     let replay = open(&suite, "forgotten", None).await;
     asked.from = ReplayStart::Sequence(1);
-    let refused = replay.plan(&asked, 0).await.expect_err("is forgotten");
+    let refused = replay.plan(&asked, 0, LakePatience::silent(DEADLINE)).await.expect_err("is forgotten");
     assert!(matches!(refused, ReplayError::LogForgotten { wanted: 1, first: 2 }), "{refused}");
     suite.stop().await;
 }

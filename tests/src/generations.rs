@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tidemill::replay::{Replay, ReplayEnd, ReplayRequest, ReplayStart, ReplayUntil};
+use tidemill::replay::{LakePatience, Replay, ReplayEnd, ReplayRequest, ReplayStart, ReplayUntil};
 use tidemill_bus::Bus;
 use tidemill_domain::Partition;
 use tidemill_events::{ReferenceMode, StreamName, topology};
@@ -40,7 +40,7 @@ pub async fn open(suite: &TestSuite, name: &str, stores: Option<&str>) -> Replay
 /// When it does not begin.
 pub async fn begin(suite: &TestSuite, request: &ReplayRequest<'_>, stores: Option<&str>) -> Replay {
     let replay = open(suite, request.name.as_str(), stores).await;
-    let plan = replay.plan(request, 0).await.unwrap_or_else(|e| panic!("{e}"));
+    let plan = replay.plan(request, 0, LakePatience::silent(DEADLINE)).await.unwrap_or_else(|e| panic!("{e}"));
     replay.begin(&plan, 0).await.unwrap_or_else(|e| panic!("{e}"));
     replay
 }

@@ -277,7 +277,7 @@ impl ReplayedTotals {
     pub async fn tell_silence(&mut self) -> Result<bool, StageFailure> {
         let position = self.owner.position(self.clock.now());
         let is_idle = position.idle;
-        self.sink.totals(&position).await.map_err(told)?;
+        self.sink.totals(position).await.map_err(told)?;
         Ok(is_idle)
     }
 }

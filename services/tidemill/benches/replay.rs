@@ -10,9 +10,12 @@
     reason = "a bench that cannot go on ends, and says what it measures"
 )]
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use tidemill::replay::{Replay, ReplayRequest, ReplaySettings, ReplayStart, ReplayUntil};
+use tidemill::replay::{LakePatience, Replay, ReplayRequest, ReplaySettings, ReplayStart, ReplayUntil};
 use tidemill_bus::Bus;
 use tidemill_domain::{Clock, Partition, SystemClock, Timestamp};
 use tidemill_enrichment::measured::MeasuredPartition;
@@ -54,7 +57,7 @@ async fn measure(events: u64) {
     let now = SystemClock.now();
     let (from, reference) = (ReplayStart::First, ReferenceMode::AsOf);
     let request = ReplayRequest { name, from, definitions: None, rules: None, reference, now };
-    let plan = replay.plan(&request, 0).await.expect("a plan");
+    let plan = replay.plan(&request, 0, LakePatience::silent(Duration::from_secs(30))).await.expect("a plan");
     replay.begin(&plan, 0).await.expect("begins");
     let (begun, before) = (Instant::now(), cpu_seconds());
     let mut counted = 0;

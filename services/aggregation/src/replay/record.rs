@@ -73,4 +73,7 @@ pub struct GenerationProgress {
     pub millis: u64,
     /// Whether it has once been at the end of the log.
     pub has_caught_up: bool,
+    /// Whether the process that wrote this has ended, and has said so. One that was killed has not.
+    #[serde(default)]
+    pub has_ended: bool,
 }

@@ -69,8 +69,8 @@ impl RehearsedTotals {
 struct CollectedTotals(Vec<MetricsUpdate>);
 
 impl Sink for CollectedTotals {
-    async fn totals(&mut self, update: &MetricsUpdate) -> Result<(), Error> {
-        self.0.push(update.clone());
+    async fn totals(&mut self, update: MetricsUpdate) -> Result<(), Error> {
+        self.0.push(update);
         Ok(())
     }
 

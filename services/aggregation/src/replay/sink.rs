@@ -1,6 +1,6 @@
 //! Where the totals of a generation go: to reporting, by a stream of their own.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use tidemill_bus::Bus;
 use tidemill_domain::GenerationName;
@@ -12,9 +12,12 @@ use crate::{error::Error, stage::sink::Sink};
 
 /// Messages after which it is looked whether the reader keeps up.
 const LOOK_AFTER: u32 = 32;
-/// Messages that the reader may be behind. The stream forgets its oldest messages when it
-/// is full, so it must not get there before they are read.
-const MOST_UNREAD: u64 = 256;
+/// Messages that the reader may be behind, as many as it folds at once; and more of them while they take less than
+/// this part of the stream's room. The stream forgets its oldest messages when it is full, so it must not get there
+/// before they are read.
+const UNREAD: u64 = 256;
+const MOST_UNREAD: u64 = 2048;
+const ROOM: (u64, u64) = (1, 4);
 /// How long to wait before the next look.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -54,17 +57,26 @@ impl GenerationSink {
     /// Waits until reporting has read most of what was published. While it has no consumer,
     /// it is starting.
     async fn wait_for_reader(&self) {
-        while !self.bus.lag(Durable::ReportingGenerations).await.is_ok_and(|lag| lag <= MOST_UNREAD) {
+        while !self.has_room().await.unwrap_or(false) {
             sleep(WAIT).await;
         }
+    }
+
+    async fn has_room(&self) -> Result<bool, tidemill_bus::Error> {
+        let reader = Durable::ReportingGenerations;
+        let lag = self.bus.lag(reader).await?;
+        if lag <= UNREAD || lag > MOST_UNREAD {
+            return Ok(lag <= UNREAD);
+        }
+        Ok(self.bus.unread(reader.stream(), &HashSet::from([reader.name()])).await?.is_below(ROOM))
     }
 }
 
 impl Sink for GenerationSink {
-    async fn totals(&mut self, update: &MetricsUpdate) -> Result<(), Error> {
+    async fn totals(&mut self, update: MetricsUpdate) -> Result<(), Error> {
         // Its books tell which events were late for it alone. What was sent again is of the live aggregation's, and
         // a trace of a live event has nothing to do with a replay.
-        let update = MetricsUpdate { redriven: Vec::new(), trace: None, ..update.clone() };
+        let update = MetricsUpdate { redriven: Vec::new(), trace: None, ..update };
         self.publish(update, None).await
     }
 

@@ -22,7 +22,7 @@ pub(crate) async fn tell(sink: &mut impl Sink, changes: &PartitionChanges) -> Re
     for late in &changes.late {
         sink.late(late).await?;
     }
-    for update in &changes.updates() {
+    for update in changes.updates() {
         sink.totals(update).await?;
     }
     Ok(())
@@ -109,7 +109,7 @@ pub(crate) async fn publish_lost(
         // Told at every start, since which versions count may have changed with it.
         return match position.counting.is_empty() {
             true => Ok(()),
-            false => sink.totals(position).await,
+            false => sink.totals(position.clone()).await,
         };
     }
     tracing::info!(partition = %claim.partition, reached, floor = claim.floor, "publishing totals again");
@@ -124,13 +124,13 @@ pub(crate) async fn publish_lost(
         // Had somebody else become the owner, they could reach further than
         // they say.
         store.check(claim).await?;
-        for update in &in_messages(&head, cells, Vec::new()) {
+        for update in in_messages(&head, cells, Vec::new()) {
             head.part = update.part + 1;
             sink.totals(update).await?;
         }
     }
     store.check(claim).await?;
-    for update in &in_messages(&MetricsUpdate { part: head.part, ..position }, retracted, books) {
+    for update in in_messages(&MetricsUpdate { part: head.part, ..position }, retracted, books) {
         sink.totals(update).await?;
     }
     Ok(())

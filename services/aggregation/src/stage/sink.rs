@@ -13,7 +13,7 @@ use crate::{error::Error, telemetry::Telemetry};
 pub(crate) trait Sink: Send {
     /// Totals, for readers. Fails where the last message of the partition is
     /// not the one that this owner published last.
-    fn totals(&mut self, update: &MetricsUpdate) -> impl Future<Output = Result<(), Error>> + Send;
+    fn totals(&mut self, update: MetricsUpdate) -> impl Future<Output = Result<(), Error>> + Send;
     /// Events that came too late.
     fn late(&mut self, late: &LateBatch) -> impl Future<Output = Result<(), Error>> + Send;
     /// An event that cannot be counted.
@@ -47,8 +47,8 @@ impl Sink for NatsSink {
     /// Behind the partition's last totals or not at all: if a crash of the
     /// server took those away, these would leave a gap, and opening the
     /// partition afresh publishes the lost ones again.
-    async fn totals(&mut self, update: &MetricsUpdate) -> Result<(), Error> {
-        match self.nats.call(self.bus.publish_after(update, self.tail)).await {
+    async fn totals(&mut self, update: MetricsUpdate) -> Result<(), Error> {
+        match self.nats.call(self.bus.publish_after(&update, self.tail)).await {
             Ok(published) => self.tail = published.sequence,
             Err(tidemill_bus::Error::Conflict { .. }) => return Err(Error::MetricsTail),
             Err(error) => return Err(error.into()),

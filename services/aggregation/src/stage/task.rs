@@ -252,7 +252,7 @@ impl<'r> PartitionTask<'r> {
         if is_silent && !self.announced_idle {
             let position = self.owner.position(context.clock.now());
             self.announced_idle = position.idle;
-            self.sink.totals(&position).await?;
+            self.sink.totals(position).await?;
         }
         Ok(())
     }

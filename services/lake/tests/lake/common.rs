@@ -139,6 +139,12 @@ impl TestShop {
         self.lake_with("")
     }
 
+    /// The same at an address where one was before.
+    pub(crate) fn lake_at(&self, address: SocketAddr) -> TestLake {
+        let settings = self.settings("lake.db", &self.folder().join("lake").display().to_string(), "");
+        TestLake::start(&settings.replace("127.0.0.1:0", &address.to_string()))
+    }
+
     /// The same, with further sections of settings.
     pub(crate) fn lake_with(&self, more: &str) -> TestLake {
         TestLake::start(&self.settings("lake.db", &self.folder().join("lake").display().to_string(), more))

@@ -10,7 +10,9 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tidemill::{
     client::LakeClient,
-    replay::{Backtest, Replay, ReplayEnd, ReplayError, ReplayRequest, ReplaySettings, ReplayStart, ReplayUntil},
+    replay::{
+        Backtest, LakePatience, Replay, ReplayEnd, ReplayError, ReplayRequest, ReplaySettings, ReplayStart, ReplayUntil,
+    },
 };
 use tidemill_domain::{Clock, Code, Partition, SystemClock};
 use tidemill_events::{RawBatch, ReferenceMode, StreamName, topology};
@@ -21,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::common::{DEADLINE, TestLake, TestShop};
 
 const MINUTE: i64 = 60_000;
+/// For a lake that is there, or that is not meant to come.
+const PATIENCE: LakePatience<'static> = LakePatience::silent(Duration::from_secs(30));
 
 /// Orders, refunds, views, repetitions and what comes too late, of three sources and three days.
 fn events(from: usize, count: usize) -> Vec<Value> {
@@ -106,7 +110,7 @@ fn request(name: &str, from: ReplayStart) -> ReplayRequest<'static> {
 
 async fn begin(settings: ReplaySettings, name: &str, from: ReplayStart, rate: u64) -> Replay {
     let replay = Replay::open(settings, name.parse().expect("a name")).await.expect("opens");
-    let plan = replay.plan(&request(name, from), rate).await.expect("a plan");
+    let plan = replay.plan(&request(name, from), rate, PATIENCE).await.expect("a plan");
     replay.begin(&plan, rate).await.expect("begins");
     replay
 }
@@ -155,12 +159,13 @@ async fn what_the_log_has_forgotten_is_counted_from_bronze_and_the_rest_from_the
 
     // Without the lake it is refused, as before.
     let refused = Replay::open(settings(&shop, None, None), "none".parse().expect("a name")).await.expect("opens");
-    let refused = refused.plan(&request("none", ReplayStart::Sequence(1)), 0).await.expect_err("is forgotten");
+    let refused =
+        refused.plan(&request("none", ReplayStart::Sequence(1)), 0, PATIENCE).await.expect_err("is forgotten");
     assert!(matches!(refused, ReplayError::LogForgotten { wanted: 1, first } if first == half + 1), "{refused}");
 
     let with_lake = || settings(&shop, Some(&lake), None);
     let replay = Replay::open(with_lake(), "v2".parse().expect("a name")).await.expect("opens");
-    let plan = replay.plan(&request("v2", ReplayStart::Sequence(1)), 0).await.expect("a plan");
+    let plan = replay.plan(&request("v2", ReplayStart::Sequence(1)), 0, PATIENCE).await.expect("a plan");
     let lines_to = |to: u64| {
         let shop = &shop;
         async move { shop.bronze().await.into_keys().filter(|(_, raw_seq, _)| *raw_seq <= to).count() as u64 }
@@ -170,13 +175,13 @@ async fn what_the_log_has_forgotten_is_counted_from_bronze_and_the_rest_from_the
     let told = serde_json::to_value(&plan).expect("JSON");
     assert_eq!(told["bronze"]["events"].as_u64(), Some(plan.bronze.events), "{told}");
     // Without a word it begins with the first of all that is there.
-    let first = replay.plan(&request("v2", ReplayStart::First), 0).await.expect("a plan");
+    let first = replay.plan(&request("v2", ReplayStart::First), 0, PATIENCE).await.expect("a plan");
     assert_eq!((first.behind, first.bronze), (0, plan.bronze));
     // A later start within bronze, by its sequence and by its time.
-    let later = replay.plan(&request("v2", ReplayStart::Sequence(10)), 0).await.expect("a plan");
+    let later = replay.plan(&request("v2", ReplayStart::Sequence(10)), 0, PATIENCE).await.expect("a plan");
     assert_eq!((later.behind, later.bronze.batches), (9, half - 9));
     let ages_ago = ReplayStart::Time(SystemClock.now().plus_millis(-90 * 24 * 60 * MINUTE));
-    let early = replay.plan(&request("v2", ages_ago), 0).await.expect("a plan");
+    let early = replay.plan(&request("v2", ages_ago), 0, PATIENCE).await.expect("a plan");
     assert_eq!((early.behind, early.bronze), (0, plan.bronze));
 
     replay.begin(&plan, 0).await.expect("begins");
@@ -306,7 +311,7 @@ async fn a_lake_that_is_away_is_waited_for_and_a_hole_in_bronze_is_told() {
 
     let plan = async |from: ReplayStart| {
         let replay = Replay::open(settings(&shop, Some(&lake), None), "v2".parse().expect("a name")).await;
-        replay.expect("opens").plan(&request("v2", from), 0).await
+        replay.expect("opens").plan(&request("v2", from), 0, PATIENCE).await
     };
     let hole = plan(ReplayStart::Sequence(3)).await.expect_err("a hole");
     assert!(matches!(hole, ReplayError::BronzeGap { from: 3, to: 5 }), "{hole}");
@@ -342,11 +347,28 @@ async fn a_lake_that_is_away_is_waited_for_and_a_hole_in_bronze_is_told() {
         },
         "v2".parse().expect("a name"),
     );
-    let away = away.await.expect("opens").plan(&request("v2", ReplayStart::Sequence(7)), 0).await;
-    assert!(away.expect_err("nobody is there").to_string().contains("does not answer"));
+    let away = away.await.expect("opens");
+    let (asked, told) = (request("v2", ReplayStart::Sequence(7)), Mutex::new(Vec::new()));
+    let tell = |line: &str| told.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+    // Who only asks does not wait for ever.
+    let in_vain = away.plan(&asked, 0, LakePatience { most: Some(Duration::from_secs(1)), tell: &tell }).await;
+    let in_vain = in_vain.expect_err("nobody is there");
+    assert!(in_vain.to_string().contains("1 seconds long") && in_vain.to_string().contains("does not answer"));
+    assert_eq!(in_vain.code(), Code::Unavailable);
+    let said = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
+    assert!(matches!(&said[..], [one] if one.contains(&address.to_string())), "once: {said:?}");
 
-    // It is back, and the replay goes on where it stood.
-    let lake = shop.lake();
+    // It is back: the plan that has waited for it is made, and the replay goes on where it stood.
+    let waits = LakePatience { most: None, tell: &tell };
+    let (plan, lake) = tokio::join!(away.plan(&asked, 0, waits), async {
+        eventually("the plan waits", DEADLINE, async || {
+            let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.iter().any(|line| line.contains("does not answer")).then_some(())
+        })
+        .await;
+        shop.lake_at(address)
+    });
+    assert_eq!(plan.expect("a plan").behind, 6);
     catch_up(&begin_again(&shop, &lake, "begun").await, &all).await;
     // Meanwhile the log forgets what no lake has seen.
     lake.stop().await;
@@ -380,7 +402,7 @@ async fn rules_are_tried_out_over_bronze() {
     let tried = async || {
         let backtest = Backtest::open(settings(&shop, Some(&lake), None)).await.expect("opens");
         let asked = ReplayRequest { rules: Some(&rules), ..request("backtest", ReplayStart::Sequence(1)) };
-        let plan = backtest.plan(&asked).await.expect("a plan");
+        let plan = backtest.plan(&asked, PATIENCE).await.expect("a plan");
         let found = backtest.run(&plan, &CancellationToken::new(), |_| {}).await.expect("runs").expect("ends");
         (found.log, found.events, found.alerts.counts().get("BIG").copied())
     };

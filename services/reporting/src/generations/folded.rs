@@ -59,6 +59,16 @@ impl GenerationsFold {
         }
     }
 
+    /// Whether it has something of such a generation, or of none.
+    pub(crate) fn is_of(&self, is_meant: impl Fn(&str) -> bool) -> bool {
+        let of_version = |version: &str| GenerationName::of_version(version).is_none_or(&is_meant);
+        self.totals.cells.versions().any(|((_, version), _)| of_version(version))
+            || self.totals.counting.keys().any(|(_, version, _)| of_version(version))
+            || self.progress.keys().any(|(name, _)| is_meant(name.as_str()))
+            || self.outcomes.keys().any(|(name, ..)| is_meant(name.as_str()))
+            || self.inputs.keys().any(|name| is_meant(name.as_str()))
+    }
+
     /// The same without generations.
     pub(crate) fn without(mut self, is_gone: impl Fn(&str) -> bool) -> Self {
         let stays = |version: &str| GenerationName::of_version(version).is_some_and(|name| !is_gone(name));

@@ -17,8 +17,9 @@ pub(super) struct GenerationsRecipe;
 
 impl Recipe for GenerationsRecipe {
     const UNIT: StreamUnit = StreamUnit::Generations;
-    /// One that is served has readers, as the live totals have.
-    const PACE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+    /// One that is served has readers, as the live totals have. One that is made has much to tell, and several
+    /// partitions tell of one window at about one time.
+    const PACE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
     type Message = GenerationUpdate;
 
     async fn fold(

@@ -75,7 +75,9 @@ impl Store {
         claim(&mut tx, StreamUnit::Metrics).await?;
         let mut fold = generations::write_inputs(&mut tx, fold, now).await?;
         // Generations keep all; of views, those that are late bring nothing back.
-        fold.batch.cells.forget_before(&kept::kept(&mut tx).await?);
+        if !fold.batch.is_empty() {
+            fold.to_mut().batch.cells.forget_before(&kept::kept(&mut tx).await?);
+        }
         cells::write(&mut tx, &fold.totals.cells).await?;
         counting::write(&mut tx, &fold.totals).await?;
         definitions::note_data(&mut tx, &fold.totals, now).await?;

@@ -11,7 +11,7 @@ pub(super) mod tests;
 pub(crate) use retire::Retired;
 pub(crate) use sides::ComparedModel;
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use sqlx::{AnyConnection, Row, any::AnyRow};
 use tidemill_definitions::Metrics;
@@ -42,13 +42,16 @@ pub(crate) struct StoredGeneration {
 
 /// Keeps what generations are counted by, and the definitions of their metrics. Answers the
 /// fold without those that are retired.
-pub(super) async fn write_inputs(
+pub(super) async fn write_inputs<'f>(
     connection: &mut AnyConnection,
-    fold: &GenerationsFold,
+    fold: &'f GenerationsFold,
     now: Timestamp,
-) -> Result<GenerationsFold, Error> {
+) -> Result<Cow<'f, GenerationsFold>, Error> {
     let retired = served::retired(connection).await?;
-    let fold = fold.clone().without(|name| retired.contains(name));
+    let fold = match fold.is_of(|name| retired.contains(name)) {
+        true => Cow::Owned(fold.clone().without(|name| retired.contains(name))),
+        false => Cow::Borrowed(fold),
+    };
     for (name, inputs) in &fold.inputs {
         let json = serde_json::to_string(inputs).map_err(|_| Error::Malformed("inputs"))?;
         let sql = "INSERT INTO generations (name, inputs, known_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";

@@ -23,8 +23,8 @@ pub enum AlertCommand {
     /// Try rules out over the log: which alerts they would have raised, beside those that were raised
     #[command(
         after_help = "The log is enriched and counted once more, by its own clock, and the rules are evaluated over it. \
-        Nobody is told of\nwhat they find: nothing goes to Slack, and nothing is written but files in a temporary \
-        folder (TMPDIR) that goes with\nthe command. The alerts that the live rules have raised of the same part of \
+        Nobody is told of what they find: nothing goes to Slack, and nothing is written but files in a temporary \
+        folder (TMPDIR) that goes with the command. The alerts that the live rules have raised of the same part of \
         the log are shown beside.\n\nThe exit code is 0 if both have raised the same alerts, 1 if not, and 2 if it \
         could not be found out.\n\nExamples:\n  \
         tidemill alert backtest --rules rules --data /var/lib/tidemill\n  \

@@ -9,8 +9,8 @@ use super::REPORTING;
 #[derive(Debug, Args)]
 #[command(
     after_help = "The lake computes the totals of windows once more from its tables, and reporting compares them \
-    with the stream's,\nat one position of the log. Where they differ something is wrong, and the stream's answer. The \
-    exit code is 0 if\nall are equal, 1 if some differ, and 2 if it cannot be told, or no batch view has come \
+    with the stream's, at one position of the log. Where they differ something is wrong, and the stream's answer. The \
+    exit code is 0 if all are equal, 1 if some differ, and 2 if it cannot be told, or no batch view has come \
     yet.\n\nExamples:\n  \
     tidemill drift\n  \
     tidemill drift --metric daily_sales --limit 200\n  \

@@ -15,11 +15,11 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(180);
 /// `tidemill replay`
 #[derive(Debug, Args)]
 #[command(after_help = "A generation is the log counted once more beside the live services, by other definitions or \
-    other reference\ndata. Nobody sees it until it is cut over to. docs/replay.md explains it.\n\nExamples:\n  \
+    other reference data. Nobody sees it until it is cut over to. docs/replay.md explains it.\n\nExamples:\n  \
     tidemill replay start --name v2 --definitions metrics --data /var/lib/tidemill\n  \
     tidemill replay diff --name v2\n  \
-    tidemill replay cutover --name v2 --reason \"refunds count on the day of the order\"\n  \
-    tidemill replay rollback --name v2")]
+    tidemill replay cutover --name v2 --by lea --reason \"refunds count on the day of the order\"\n  \
+    tidemill replay rollback --name v2 --by lea")]
 pub struct ReplayArguments {
     #[command(subcommand)]
     pub(crate) command: ReplayCommand,
@@ -31,10 +31,10 @@ pub enum ReplayCommand {
     /// Count the log once more into a generation, or go on with one
     #[command(
         after_help = "It tells first what it will do, and runs then until Ctrl-C. Whoever starts it again goes on \
-        where it was, also\nafter a crash. Once it has caught up it stays as far as the live totals: a generation that \
-        is cut over to needs\nit for as long as it answers.\n\nThe suite is that of `tidemill up`, by --data or its \
-        tidemill.toml; or services that run by themselves, by the\nsettings files of two of them and a place for the \
-        generation's stores.\n\nExamples:\n  \
+        where it was, also after a crash. Once it has caught up it says so, and stays as far as the live totals: a \
+        generation that is cut over to needs it for as long as it answers.\n\nThe suite is that of `tidemill up`, by \
+        --data or its tidemill.toml; or services that run by themselves, by the settings files of two of them and a \
+        place for the generation's stores.\n\nExamples:\n  \
         tidemill replay start --name v2 --definitions metrics --plan\n  \
         tidemill replay start --name corrected --reference now --data /var/lib/tidemill\n  \
         tidemill replay start --name v2 --from 2d --rate 50000 --once\n  \
@@ -45,7 +45,10 @@ pub enum ReplayCommand {
     Start(ReplayStartArguments),
     /// Give metrics their past that were defined after events had come in
     #[command(
-        after_help = "A definition that is new or changes counts from then on. This counts the log from its beginning         for the metrics that\nlack a part of it, has the generation answer for them once it has caught up, and follows         the log for as long as it\nruns; whoever starts it again goes on. It tells first which metrics lack what;         --plan tells that alone.\n\nExamples:\n  \
+        after_help = "A definition that is new or changes counts from then on. This counts the log from its beginning \
+        for the metrics that lack a part of it, has the generation answer for them once it has caught up, and follows \
+        the log for as long as it runs; whoever starts it again goes on. It tells first which metrics lack what; \
+        --plan tells that alone.\n\nExamples:\n  \
         tidemill replay backfill --name past --plan\n  \
         tidemill replay backfill --name past --metric daily_sales --data /var/lib/tidemill"
     )]
@@ -68,8 +71,8 @@ pub enum ReplayCommand {
     /// Compare a generation with the live totals, cell by cell
     #[command(
         after_help = "Both are compared at one position of the log. Cells that one of them has counted further are \
-        open: they are counted,\nand not compared; --wait waits until there are none. The exit code is 0 if all cells \
-        are equal, 1 if some differ\nor are open, and 2 if they could not be compared.\n\nExamples:\n  \
+        open: they are counted, and not compared; --wait waits until there are none. The exit code is 0 if all cells \
+        are equal, 1 if some differ or are open, and 2 if they could not be compared.\n\nExamples:\n  \
         tidemill replay diff --name v2\n  \
         tidemill replay diff --name v2 --metric daily_sales --wait 60\n  \
         tidemill replay diff --name v2 --json | jq '.metrics[] | {metric, reasons, changed}'"
@@ -78,16 +81,16 @@ pub enum ReplayCommand {
     /// Have a generation answer from here on
     #[command(
         after_help = "All metrics of it change at one moment. It is written down who did it, and why.\n\nExamples:\n  \
-        tidemill replay cutover --name v2\n  \
-        tidemill replay cutover --name v2 --metric daily_sales --reason \"refunds by day of order\""
+        tidemill replay cutover --name v2 --by lea\n  \
+        tidemill replay cutover --name v2 --by lea --metric daily_sales --reason \"refunds by day of order\""
     )]
     Cutover(ReplayCutover),
     /// Have the metrics of a generation be answered as they were before it
-    #[command(after_help = "Nothing is computed.\n\nExamples:\n  tidemill replay rollback --name v2")]
+    #[command(after_help = "Nothing is computed.\n\nExamples:\n  tidemill replay rollback --name v2 --by lea")]
     Rollback(ReplayOrder),
     /// Give up a generation that answers nothing, and delete its totals
     #[command(after_help = "Its stores are yours to delete, once its replay has ended.\n\nExamples:\n  \
-        tidemill replay retire --name v1")]
+        tidemill replay retire --name v1 --by lea")]
     Retire(ReplayOrder),
 }
 
@@ -228,7 +231,7 @@ pub struct ReplayBackfill {
     /// Only tell what it would do
     #[arg(long)]
     pub(crate) plan: bool,
-    /// Who orders it
+    /// Who orders it, which is written down
     #[arg(long, env = "USER", value_name = "NAME")]
     pub(crate) by: String,
     /// Why
@@ -319,7 +322,7 @@ pub struct ReplayOrder {
     /// Also where the generation has not counted as far as the live totals
     #[arg(long)]
     pub(crate) force: bool,
-    /// Who orders it
+    /// Who orders it, which is written down
     #[arg(long, env = "USER", value_name = "NAME")]
     pub(crate) by: String,
     /// Why

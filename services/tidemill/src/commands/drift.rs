@@ -92,6 +92,11 @@ fn show(told: &DriftTold) {
         say!("");
         let header = ["metric", "window", "dimensions", "partition", "at", "stream", "batch", "stream less batch"];
         table::print(header, [false, false, false, true, true, false, false, false], &cells);
+        say!("");
+        say!(
+            "Where what was wrong is mended, a later view finds it so (`tidemill lake refresh`): the next one, or one more"
+        );
+        say!("of a window into which events come.");
     }
 }
 

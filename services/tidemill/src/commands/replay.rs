@@ -9,8 +9,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use tidemill_aggregation::replay::{GenerationRecord, GenerationStore, WantedState};
+use tidemill_domain::{Clock as _, SystemClock, Timestamp};
 
-pub(super) use self::start::{because, reference, start_of};
+pub(super) use self::start::{because, patience, reference, start_of};
 use super::ended::Ended;
 use crate::{
     arguments::{ReplayArguments, ReplayCommand, ReplayPlace, ReplayStatus, ReplaySuite},
@@ -93,13 +94,24 @@ async fn want(place: &ReplayPlace, wanted: WantedState, rate: Option<u64>) -> En
     Ok(ExitCode::SUCCESS)
 }
 
+/// A process that counts a generation says so twice a second. Clocks of two machines may differ a little.
+const SILENT: i64 = 15_000;
+
+/// Whether a process counts it, as far as can be told.
+fn is_counted(record: &GenerationRecord, now: Timestamp) -> bool {
+    let is_recent = |at: Timestamp| (now.millis() - at.millis()).abs() < SILENT;
+    !record.progress.has_ended && record.progress.at.is_some_and(is_recent)
+}
+
 async fn status(ReplayStatus { place, json }: ReplayStatus) -> Ended {
     let (_, record) = stored(&place).await?;
+    let is_counted = is_counted(&record, SystemClock.now());
     let GenerationRecord { name, inputs, rules: _, wanted, rate, progress } = &record;
     if json {
         let told = json!({
             "generation": name, "wanted": wanted, "rate": rate, "progress": progress, "behind": inputs.behind,
             "reference": inputs.reference, "begun_at": inputs.begun_at, "release": inputs.release,
+            "has_process": is_counted,
         });
         say!("{told}");
         return Ok(ExitCode::SUCCESS);
@@ -111,11 +123,62 @@ async fn status(ReplayStatus { place, json }: ReplayStatus) -> Ended {
         wanted.as_str(),
         if *rate > 0 { format!(", {rate} events/s at most") } else { String::new() }
     );
+    say!("process     {}", process(*wanted, is_counted));
     let caught_up = if progress.has_caught_up { "it has caught up" } else { "it has not caught up yet" };
-    say!("counted     all up to sequence {} of RAW; {caught_up}", progress.read_to);
+    let furthest = progress.reached.values().max().copied().unwrap_or_default();
+    match furthest > progress.read_to {
+        true => say!(
+            "counted     all up to sequence {} of RAW, some partitions up to {furthest}; {caught_up}",
+            progress.read_to
+        ),
+        false => say!("counted     all up to sequence {} of RAW; {caught_up}", progress.read_to),
+    }
     match progress.at {
         Some(at) => say!("last run    {} events, {a_second}/s; told {at}", progress.events),
         None => say!("last run    none yet"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether somebody does what is wanted.
+const fn process(wanted: WantedState, is_counted: bool) -> &'static str {
+    match (wanted, is_counted) {
+        (WantedState::Cancelled, true) => "runs, and is about to end",
+        (_, true) => "runs",
+        (WantedState::Cancelled, false) => "none",
+        (WantedState::Running, false) => "none: `tidemill replay start` has it go on",
+        (WantedState::Paused, false) => "none: `tidemill replay resume` and `start` have it go on",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_aggregation::replay::GenerationProgress;
+    use tidemill_events::{GenerationInputs, ReferenceMode};
+
+    use super::*;
+
+    #[test]
+    fn a_process_counts_that_has_said_so_lately() {
+        let at = Timestamp::saturating_from_millis;
+        let counted = |told: Option<i64>, has_ended: bool, now: i64| {
+            let progress = GenerationProgress { at: told.map(at), has_ended, ..GenerationProgress::default() };
+            let inputs = GenerationInputs {
+                begun_at: at(0),
+                release: String::new(),
+                behind: 0,
+                reference: ReferenceMode::AsOf,
+                definitions: Vec::new(),
+            };
+            let (name, wanted) = ("v2".parse().expect("a name"), WantedState::Running);
+            let record = GenerationRecord { name, inputs, rules: Vec::new(), wanted, rate: 0, progress };
+            is_counted(&record, at(now))
+        };
+        assert!(counted(Some(20_000), false, 21_000));
+        assert!(counted(Some(20_000), false, 19_000), "clocks differ a little");
+        assert!(!counted(Some(20_000), true, 21_000), "it has said that it ends");
+        assert!(!counted(Some(20_000), false, 40_000), "it was killed");
+        assert!(!counted(None, false, 40_000));
+        assert!(process(WantedState::Running, false).contains("replay start"));
+    }
 }

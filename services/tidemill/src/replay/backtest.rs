@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    bronze::BronzeReader,
+    bronze::{BronzeReader, LakePatience},
     compared_alerts::ComparedAlerts,
     error::ReplayError,
     in_order::LogInOrder,
@@ -45,7 +45,7 @@ pub struct Backtest {
 }
 
 /// How far a backtest is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BacktestTold {
     /// The sequence of the log that it has reached, and the one that it is to reach.
     pub done: u64,
@@ -55,6 +55,8 @@ pub struct BacktestTold {
     pub events: u64,
     /// Alerts that fired.
     pub alerts: usize,
+    /// Why it waits, if it does.
+    pub trouble: Option<String>,
 }
 
 /// What a backtest has found.
@@ -82,20 +84,31 @@ impl Backtest {
         Ok(Self { settings, bus, bronze, context: Context::new("backtest") })
     }
 
-    /// What it would do.
+    /// What it would do. A lake that does not answer now is waited for.
     ///
     /// # Errors
-    /// The log has no such beginning, or a definition is wrong.
-    pub async fn plan(&self, request: &ReplayRequest<'_>) -> Result<ReplayPlan, ReplayError> {
-        ReplayPlan::make((&self.bus, self.bronze.as_deref()), &self.settings, request, 0).await
+    /// The log has no such beginning, a definition is wrong, or the lake was waited for in vain.
+    pub async fn plan(
+        &self,
+        request: &ReplayRequest<'_>,
+        patience: LakePatience<'_>,
+    ) -> Result<ReplayPlan, ReplayError> {
+        let bronze = self.bronze.as_deref().map(|bronze| (bronze, patience));
+        ReplayPlan::make((&self.bus, bronze), &self.settings, request, 0).await
     }
 
     /// What it would do with what a generation is counted by.
     ///
     /// # Errors
     /// As [`Backtest::plan`].
-    pub async fn plan_of(&self, record: &GenerationRecord, from: ReplayStart) -> Result<ReplayPlan, ReplayError> {
-        ReplayPlan::of_record((&self.bus, self.bronze.as_deref()), &self.settings, record, from).await
+    pub async fn plan_of(
+        &self,
+        record: &GenerationRecord,
+        from: ReplayStart,
+        patience: LakePatience<'_>,
+    ) -> Result<ReplayPlan, ReplayError> {
+        let bronze = self.bronze.as_deref().map(|bronze| (bronze, patience));
+        ReplayPlan::of_record((&self.bus, bronze), &self.settings, record, from).await
     }
 
     /// Runs to the end of the log as it is now; `None` where it was stopped.
@@ -139,7 +152,8 @@ impl Backtest {
                 batch = log.next() => batch?,
                 _ = ticks.tick() => {
                     self.check_log(done).await?;
-                    tell(&BacktestTold { done, of: end, events: rehearsal.events, alerts: alerts.len() });
+                    let (events, trouble) = (rehearsal.events, log.trouble());
+                    tell(&BacktestTold { done, of: end, events, alerts: alerts.len(), trouble });
                     continue;
                 }
             };

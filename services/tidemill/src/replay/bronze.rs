@@ -1,14 +1,17 @@
 //! What the log has forgotten, from bronze: the lake tells it, page by page.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 use tidemill_bus::Delivery;
-use tidemill_domain::{Code, Partition, Timestamp};
+use tidemill_domain::{Backoff, Code, Partition, Timestamp};
 use tidemill_events::RawBatch;
-use tidemill_stage::{Disposition, StageFailure};
-use tokio::sync::Semaphore;
+use tidemill_stage::{Disposition, Failure as _, StageFailure};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use uuid::Uuid;
 
 use crate::client::{ClientError, LakeClient};
@@ -21,6 +24,25 @@ const AT_ONCE: usize = 2;
 pub(super) struct BronzeReader {
     client: LakeClient,
     turns: Arc<Semaphore>,
+}
+
+/// How long a plan waits for a lake that is away, is starting, or has too much to do.
+#[derive(Clone, Copy)]
+pub struct LakePatience<'t> {
+    /// So long at most; `None` for as long as it takes.
+    pub most: Option<Duration>,
+    /// Hears why it waits, once for each reason.
+    pub tell: &'t (dyn Fn(&str) + Sync),
+}
+
+impl LakePatience<'_> {
+    /// For who only asks, and begins nothing.
+    pub const OF_A_QUESTION: Duration = Duration::from_secs(120);
+
+    /// So long, without a word.
+    pub const fn silent(most: Duration) -> Self {
+        Self { most: Some(most), tell: &|_| {} }
+    }
 }
 
 /// Where a part of the log begins.
@@ -80,8 +102,46 @@ impl BronzeReader {
         Self { client, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// What there is from a place up to the batch `before`.
-    pub(super) async fn log(&self, from: BronzeStart, before: u64) -> Result<BronzeLogTold, StageFailure> {
+    /// What there is from a place up to the batch `before`. A lake that does not answer now is waited for.
+    pub(super) async fn log(
+        &self,
+        from: BronzeStart,
+        before: u64,
+        patience: LakePatience<'_>,
+    ) -> Result<BronzeLogTold, StageFailure> {
+        let mut last = None;
+        let Some(most) = patience.most else { return self.log_in_time(from, before, patience, &mut last).await };
+        if let Ok(ended) = timeout(most, self.log_in_time(from, before, patience, &mut last)).await {
+            return ended;
+        }
+        let last = last.unwrap_or_else(|| "it has not answered yet".into());
+        let told = format!("the lake was waited for, {} seconds long: {last}", most.as_secs());
+        Err(StageFailure::new(Code::Unavailable, Disposition::Fail, told))
+    }
+
+    /// The same, as long as it takes. `last` is why it has waited last.
+    async fn log_in_time(
+        &self,
+        from: BronzeStart,
+        before: u64,
+        patience: LakePatience<'_>,
+        last: &mut Option<String>,
+    ) -> Result<BronzeLogTold, StageFailure> {
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match self.log_now(from, before).await {
+                Err(error) if error.disposition() == Disposition::Retry => error.to_string(),
+                ended => return ended,
+            };
+            if last.as_ref() != Some(&error) {
+                (patience.tell)(&format!("waiting for the lake: {error}"));
+                *last = Some(error);
+            }
+            sleep(backoff.failed()).await;
+        }
+    }
+
+    async fn log_now(&self, from: BronzeStart, before: u64) -> Result<BronzeLogTold, StageFailure> {
         let from = match from {
             BronzeStart::Sequence(sequence) => format!("from={sequence}"),
             BronzeStart::Time(time) => {
@@ -180,18 +240,24 @@ fn failure(error: ClientError) -> StageFailure {
     let (code, disposition) = match &error {
         ClientError::Refused { status, body, .. } => {
             let told = serde_json::from_str::<Problem>(body).ok().and_then(|problem| problem.code.parse::<Code>().ok());
-            let passes = status.is_server_error() || status.as_u16() == 429;
+            // It has a limit for what one question takes, and a busy one gets there sooner.
+            let passes = status.is_server_error() || status.as_u16() == 429 || told == Some(Code::SqlTooCostly);
             (told.unwrap_or(Code::Unavailable), if passes { Disposition::Retry } else { Disposition::Fail })
         }
         _ => (Code::Unavailable, Disposition::Retry),
     };
-    StageFailure::new(code, disposition, error.to_string())
+    let told = match (&error, code) {
+        // What the lake advises is for who asks by SQL.
+        (ClientError::Refused { url, .. }, Code::SqlTooCostly) => {
+            format!("{url}: the answer takes the lake longer than it allows, or more memory; it may be busy")
+        }
+        _ => error.to_string(),
+    };
+    StageFailure::new(code, disposition, told)
 }
 
 #[cfg(test)]
 mod tests {
-    use tidemill_stage::Failure as _;
-
     use super::*;
 
     fn page(text: &str) -> Result<BronzePageTold, StageFailure> {
@@ -244,6 +310,8 @@ mod tests {
         assert_eq!(refused(410, "bronze_gap"), (Code::BronzeGap, Disposition::Fail));
         assert_eq!(refused(503, "lake_store"), (Code::LakeStore, Disposition::Retry));
         assert_eq!(refused(429, "busy"), (Code::Busy, Disposition::Retry));
+        assert_eq!(refused(422, "sql_too_costly"), (Code::SqlTooCostly, Disposition::Retry), "it is busy");
+        assert_eq!(refused(422, "invalid_parameter"), (Code::InvalidParameter, Disposition::Fail));
         assert_eq!(refused(401, "unauthorized"), (Code::Unauthorized, Disposition::Fail));
         let url = "http://lake/".parse().expect("a URL");
         let away = failure(ClientError::Unavailable { url, reason: "refused".into() });

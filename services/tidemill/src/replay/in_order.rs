@@ -1,17 +1,28 @@
 //! The log in its own order, over all partitions: each is read and enriched by itself, and
 //! their batches are put in the order of their sequences.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tidemill_bus::{Bus, Delivery};
-use tidemill_domain::Partition;
+use tidemill_domain::{Backoff, Partition};
 use tidemill_enrichment::replay::{ReplayedEnrichment, ReplayedPartition};
 use tidemill_events::{EnrichedBatch, RawBatch, StreamName, topology};
-use tidemill_stage::{Source as _, StageFailure};
-use tokio::{sync::mpsc, time::sleep};
+use tidemill_stage::{Disposition, Failure as _, Source as _, StageFailure};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{bronze::BronzeReader, place::ReadPlace, source::ReplaySource};
+use super::{
+    bronze::{BronzeReader, LakePatience},
+    place::ReadPlace,
+    source::ReplaySource,
+};
 
 /// How often it is looked whether a partition has ended of which nothing comes.
 const LOOK: Duration = Duration::from_millis(100);
@@ -25,7 +36,11 @@ const UNSAVED: usize = 256;
 /// The log in its own order.
 pub(super) struct LogInOrder {
     feeds: Vec<PartitionFeed>,
+    troubles: Troubles,
 }
+
+/// Why partitions wait.
+type Troubles = Arc<Mutex<BTreeMap<Partition, String>>>;
 
 /// The batches of a partition.
 struct PartitionFeed {
@@ -45,7 +60,7 @@ impl LogInOrder {
         heads: &BTreeMap<Partition, u64>,
         reader: &str,
     ) -> Result<Self, StageFailure> {
-        let mut feeds = Vec::new();
+        let (mut feeds, troubles) = (Vec::new(), Troubles::default());
         for (partition, head) in heads {
             let enriched = enrichment.partition(*partition).await?;
             if enriched.floor() >= *head {
@@ -55,9 +70,9 @@ impl LogInOrder {
             let place = Arc::new(ReadPlace::default());
             place.begin(enriched.floor(), 0);
             let source = ReplaySource::new(bus, bronze.cloned(), *partition, reader.to_owned(), place.clone());
-            let (bus, partition, head) = (bus.clone(), *partition, *head);
+            let (bus, partition, head, troubles) = (bus.clone(), *partition, *head, troubles.clone());
             let task = tokio::spawn(async move {
-                let feed = LogFeed { bus, partition, head, place };
+                let feed = LogFeed { bus, partition, head, place, troubles };
                 if let Err(error) = feed.run(source, enriched, &sender).await {
                     // Who does not listen any more has ended.
                     let _ = sender.send(Err(error)).await;
@@ -66,7 +81,13 @@ impl LogInOrder {
             let _task = AbortOnDropHandle::new(task);
             feeds.push(PartitionFeed { batches, next: None, has_ended: false, _task });
         }
-        Ok(Self { feeds })
+        Ok(Self { feeds, troubles })
+    }
+
+    /// Why a partition waits, if one does.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.iter().next().map(|(partition, why)| format!("partition {partition}: {why}"))
     }
 
     /// The next batch; `None` behind the last. It may be given up at any await.
@@ -89,6 +110,7 @@ struct LogFeed {
     partition: Partition,
     head: u64,
     place: Arc<ReadPlace>,
+    troubles: Troubles,
 }
 
 impl LogFeed {
@@ -130,7 +152,7 @@ impl LogFeed {
 
     /// The next batches; `None` where the partition has none up to its head, which the log has forgotten.
     async fn next_chunk(&self, source: &mut ReplaySource, tail: u64) -> Result<Option<Vec<Delivery>>, StageFailure> {
-        let next = source.next_chunk(CHUNK);
+        let next = self.patiently(source);
         if tail >= self.head {
             return next.await.map(Some);
         }
@@ -144,6 +166,28 @@ impl LogFeed {
             biased;
             chunk = next => chunk.map(Some),
             () = ended => Ok(None),
+        }
+    }
+
+    /// The next batches. Who is away, a lake that is starting for instance, is waited for as long as a question is.
+    async fn patiently(&self, source: &mut ReplaySource) -> Result<Vec<Delivery>, StageFailure> {
+        let (mut backoff, mut since) = (Backoff::new(), None);
+        let troubles = || self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match source.next_chunk(CHUNK).await {
+                Err(error)
+                    if error.disposition() == Disposition::Retry
+                        && since.get_or_insert_with(Instant::now).elapsed() < LakePatience::OF_A_QUESTION =>
+                {
+                    troubles().insert(self.partition, error.to_string());
+                    source.open_anew();
+                    sleep(backoff.failed()).await;
+                }
+                ended => {
+                    troubles().remove(&self.partition);
+                    return ended;
+                }
+            }
         }
     }
 }

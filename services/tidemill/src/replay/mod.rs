@@ -8,6 +8,7 @@
 mod backtest;
 mod bronze;
 mod compared_alerts;
+mod counted;
 mod error;
 mod in_order;
 mod partition;
@@ -22,6 +23,7 @@ mod settings;
 mod source;
 
 pub use backtest::{Backtest, BacktestFound, BacktestTold};
+pub use bronze::LakePatience;
 pub use compared_alerts::{AlertCounts, ComparedAlerts};
 pub use error::ReplayError;
 pub use phase::{ReplayEnd, ReplayTold, ReplayUntil};

@@ -29,6 +29,11 @@ use super::{bronze::BronzeReader, place::ReadPlace, rate::RateLimit, source::Rep
 const MOST: usize = 256;
 /// From one checkpoint to the next, at least and at most.
 const PACE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Partitions with much to do checkpoint together, this long after the last time. What they tell of a window then comes
+/// to its reader at once, who need not touch it for each partition.
+const TOGETHER: Duration = Duration::from_secs(2);
+/// Who would rest for as long has much to do.
+const BUSY: Duration = Duration::from_millis(400);
 
 /// What the partitions of a replay share.
 pub(super) struct ReplayShared {
@@ -47,6 +52,8 @@ pub(super) struct ReplayShared {
     pub(super) places: BTreeMap<Partition, Arc<ReadPlace>>,
     /// Up to where nothing was missing of a partition when the last run ended, and the batch that it had stored then.
     pub(super) known: BTreeMap<Partition, (u64, u64)>,
+    /// When the run began.
+    pub(super) begun: Instant,
     /// Events that were counted, and others.
     pub(super) events: AtomicU64,
     /// Why partitions cannot go on.
@@ -123,6 +130,7 @@ impl Work for ReplayWork {
             met: &mut self.met,
             applied_to: floor,
             pace: LoadPace::new(PACE.0, PACE.1),
+            due: Instant::now(),
             silence: Instant::now() + shared.idle_after,
             is_silence_told: false,
         };
@@ -148,9 +156,20 @@ struct ReplaySteps<'w> {
     /// The last message that was applied, or passed over since it is no batch.
     applied_to: u64,
     pace: LoadPace,
+    /// When the next checkpoint is due.
+    due: Instant,
     /// When the partition has been silent for so long that it is to be told.
     silence: Instant,
     is_silence_told: bool,
+}
+
+/// When a checkpoint is due that may rest until then.
+fn due(begun: Instant, now: Instant, rested: Instant) -> Instant {
+    if rested.saturating_duration_since(now) < BUSY {
+        return rested;
+    }
+    let rounds = now.saturating_duration_since(begun).as_secs_f64() / TOGETHER.as_secs_f64();
+    begun + TOGETHER.mul_f64(rounds.floor() + 1.0)
 }
 
 /// Nothing has come for a while.
@@ -170,7 +189,7 @@ impl Steps for ReplaySteps<'_> {
     }
 
     fn waits_until(&self) -> Option<Instant> {
-        Some(self.pace.until())
+        Some(self.due)
     }
 
     fn is_done(&self, sequence: u64) -> bool {
@@ -204,6 +223,7 @@ impl Steps for ReplaySteps<'_> {
         self.totals.checkpoint().await?;
         self.enriched.checkpoint().await?;
         self.pace.done(begun);
+        self.due = due(self.shared.begun, Instant::now(), self.pace.until());
         Ok(Checkpoint::Landed(()))
     }
 
@@ -224,5 +244,21 @@ impl Steps for ReplaySteps<'_> {
         }
         self.silence = Instant::now() + self.shared.idle_after;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_much_to_do_checkpoints_with_the_others() {
+        let begun = Instant::now();
+        let (at, millis) = (|millis| begun + Duration::from_millis(millis), Duration::from_millis);
+        assert_eq!(due(begun, at(5_000), at(5_000) + millis(80)), at(5_080), "little comes, and is told soon");
+        for (now, rest) in [(4_100, 400), (5_300, 2_000), (5_999, 900)] {
+            assert_eq!(due(begun, at(now), at(now + rest)), at(6_000));
+        }
+        assert_eq!(due(begun, at(6_000), at(8_000)), at(8_000));
     }
 }

@@ -202,7 +202,7 @@ impl ReplayRun<'_> {
             let least = progress.whole_to.values().min().copied().unwrap_or_default();
             progress.read_to = progress.read_to.max(least);
         }
-        progress.at = Some(self.context.clock.now());
+        (progress.at, progress.has_ended) = (Some(self.context.clock.now()), false);
         progress.events = self.shared.events.load(Ordering::Relaxed);
         progress.millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.store.tell_progress(progress).await

@@ -12,16 +12,15 @@ use tidemill_events::{DefinitionText, GenerationInputs, RawBatch, ReferenceMode,
 use tidemill_service::StartError;
 
 use super::{
-    bronze::{BronzeReader, BronzeStart},
+    bronze::{BronzeReader, BronzeStart, LakePatience},
+    counted::LogEvents,
     error::ReplayError,
     planned::{PlanComparison, PlannedMetric, PlannedRule},
     settings::ReplaySettings,
 };
 
-/// Batches of which the events are counted, to know about how many there are.
-const SAMPLED: u64 = 48;
 /// Events that two cores replay in a second, about.
-const A_SECOND: u64 = 150_000;
+const A_SECOND: u64 = 100_000;
 
 /// Where a replay begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +62,10 @@ pub struct ReplayPlan {
     pub behind: u64,
     /// Batches to count.
     pub batches: u64,
-    /// Events in them, about.
+    /// Events in them.
     pub events: u64,
+    /// Whether they were counted one by one, or only the first ones of a long log.
+    pub events_are_exact: bool,
     /// Those of them that the log has forgotten, and a lake tells.
     pub bronze: PlannedBronze,
     /// Seconds that it takes, about.
@@ -92,10 +93,20 @@ pub struct PlannedBronze {
     pub events: u64,
 }
 
-/// Where a replay reads.
-pub(super) type ReplayLog<'l> = (&'l Bus, Option<&'l BronzeReader>);
+/// Where a replay reads, and how long it waits for the lake.
+pub(super) type ReplayLog<'l> = (&'l Bus, Option<(&'l BronzeReader, LakePatience<'l>)>);
 
 impl ReplayPlan {
+    /// How many events it counts, for who reads.
+    pub(crate) fn events_told(&self) -> String {
+        self.told(self.events)
+    }
+
+    /// So many of them, which are no more exact than all.
+    pub(crate) fn told(&self, events: u64) -> String {
+        if self.events_are_exact { events.to_string() } else { format!("about {events}") }
+    }
+
     /// Makes a plan.
     pub(super) async fn make(
         (bus, bronze): ReplayLog<'_>,
@@ -156,7 +167,8 @@ impl ReplayPlan {
         let (live, new) = ((&live, &live_rules[..]), (&metrics, &rules[..]));
         let compared = PlanComparison { live, new, reference: inputs.reference, behind };
         let in_log = behind.max(log.0 - 1);
-        let events = bronze.events + events(bus, in_log, log.1).await?;
+        let in_raw = LogEvents::count(bus, (in_log, log.1)).await?;
+        let events = bronze.events + in_raw.events;
         let a_second = if rate == 0 { A_SECOND } else { rate.min(A_SECOND) };
         Ok(Self {
             generation,
@@ -164,6 +176,7 @@ impl ReplayPlan {
             behind,
             batches: bronze.batches + log.1.saturating_sub(in_log),
             events,
+            events_are_exact: in_raw.is_exact,
             bronze,
             seconds: events.div_ceil(a_second),
             metrics: compared.metrics(),
@@ -224,18 +237,18 @@ async fn start((bus, bronze): ReplayLog<'_>, log: (u64, u64), from: ReplayStart)
 
 /// A start that the log has forgotten. `is_any` takes the first one behind which nothing is missing.
 async fn before_log(
-    bronze: &BronzeReader,
+    (bronze, patience): (&BronzeReader, LakePatience<'_>),
     log: (u64, u64),
     start: BronzeStart,
     is_any: bool,
 ) -> Result<PlannedStart, ReplayError> {
-    let mut told = bronze.log(start, log.0).await?;
+    let mut told = bronze.log(start, log.0, patience).await?;
     // The last part comes first. What may still come is waited for.
     if let Some(lost) = told.missing.iter().find(|missing| !missing.pending).copied() {
         if !is_any {
             return Err(ReplayError::BronzeGap { from: lost.from, to: lost.to });
         }
-        told = bronze.log(BronzeStart::Sequence(lost.to + 1), log.0).await?;
+        told = bronze.log(BronzeStart::Sequence(lost.to + 1), log.0, patience).await?;
     }
     let bronze = PlannedBronze { batches: told.batches, events: told.events };
     let begins_at = told.begins_at.unwrap_or(Timestamp::EPOCH);
@@ -266,22 +279,4 @@ async fn first_at(bus: &Bus, first: u64, last: u64, time: Timestamp) -> Result<u
         }
     }
     Ok(low)
-}
-
-/// About how many events the batches behind one have, by some of them.
-async fn events(bus: &Bus, behind: u64, last: u64) -> Result<u64, ReplayError> {
-    let batches = last.saturating_sub(behind);
-    let (mut sampled, mut events) = (0_u64, 0_u64);
-    for n in 0..SAMPLED.min(batches) {
-        let sequence = behind + 1 + n * batches / SAMPLED.min(batches);
-        match bus.message_at::<RawBatch>(sequence).await {
-            Ok(Some(Stored { message, .. })) => {
-                sampled += 1;
-                events += u64::from(message.count());
-            }
-            Ok(None) | Err(tidemill_bus::Error::Decode(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok((events * batches).checked_div(sampled).unwrap_or_default())
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    bronze::BronzeReader,
+    bronze::{BronzeReader, LakePatience},
     error::ReplayError,
     partition::ReplayShared,
     phase::{LOOK, ReplayEnd, ReplayRun, ReplayTold, ReplayUntil},
@@ -90,12 +90,18 @@ impl Replay {
         Ok(Self { name, settings, store, bus, bronze, context })
     }
 
-    /// What it would do.
+    /// What it would do. A lake that does not answer now is waited for.
     ///
     /// # Errors
-    /// The log has no such beginning, or a definition is wrong.
-    pub async fn plan(&self, request: &ReplayRequest<'_>, rate: u64) -> Result<ReplayPlan, ReplayError> {
-        ReplayPlan::make((&self.bus, self.bronze.as_deref()), &self.settings, request, rate).await
+    /// The log has no such beginning, a definition is wrong, or the lake was waited for in vain.
+    pub async fn plan(
+        &self,
+        request: &ReplayRequest<'_>,
+        rate: u64,
+        patience: LakePatience<'_>,
+    ) -> Result<ReplayPlan, ReplayError> {
+        let bronze = self.bronze.as_deref().map(|bronze| (bronze, patience));
+        ReplayPlan::make((&self.bus, bronze), &self.settings, request, rate).await
     }
 
     /// The generation, if it was begun.
@@ -156,6 +162,10 @@ impl Replay {
                 WantedState::Cancelled => break Ok(ReplayEnd::Cancelled),
                 WantedState::Paused => {
                     tell(&ReplayTold { is_paused: true, ..ReplayTold::default() });
+                    // Who asks is to know that somebody is there.
+                    let progress =
+                        GenerationProgress { at: Some(self.context.clock.now()), has_ended: false, ..record.progress };
+                    self.store.tell_progress(&progress).await?;
                     tokio::select! {
                         () = sleep(LOOK) => {}
                         () = stop.cancelled() => {}
@@ -172,6 +182,13 @@ impl Replay {
                 }
             }
         };
+        // Who asks learns it sooner than by silence.
+        if let Ok(Some(record)) = self.record().await {
+            let progress = GenerationProgress { has_ended: true, ..record.progress };
+            if let Err(error) = self.store.tell_progress(&progress).await {
+                tracing::debug!(%error, "it is not written down that this run has ended");
+            }
+        }
         self.context.shutdown.cancel();
         self.context.drained(DRAIN).await;
         ended
@@ -199,6 +216,7 @@ impl Replay {
             rate: RateLimit::new(record.rate),
             idle_after: Duration::from_secs(live.windows.idle_after_seconds.into()),
             reached: Mutex::new(record.progress.reached.clone()),
+            begun: Instant::now(),
             events: AtomicU64::new(0),
             troubles: Mutex::default(),
             bus,

@@ -65,6 +65,11 @@ impl ReplaySource {
         Self { bus: bus.clone(), bronze, partition, reader, place, from: ReadFrom::Nowhere }
     }
 
+    /// After an error: it is looked anew who has what comes behind what was handed out.
+    pub(super) fn open_anew(&mut self) {
+        self.from = ReadFrom::Nowhere;
+    }
+
     /// Looks who has what comes next.
     async fn open(&mut self) -> Result<(), StageFailure> {
         let (first, _) = self.bus.extent(StreamName::Raw).await?;

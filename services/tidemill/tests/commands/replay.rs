@@ -85,6 +85,7 @@ async fn a_generation_is_planned_counted_killed_compared_and_served() {
     assert!(code == Some(2) && told.contains("there is no generation"), "{told}");
     let (code, told) = run(with(&["replay", "start"], &["--plan"])).await;
     assert!(code == Some(0) && told.contains("sales_metrics") && told.contains("stay as they are"), "{told}");
+    assert!(!told.contains("about 4"), "events are counted: {told}");
     let (code, told) = run(with(&["replay", "start"], &["--plan", "--from", "99999"])).await;
     assert!(code == Some(0) && told.contains("begin later"), "{told}");
 
@@ -105,6 +106,8 @@ async fn a_generation_is_planned_counted_killed_compared_and_served() {
     assert_eq!(code, Some(0), "{told}");
     let (code, told) = run(with(&["replay", "start"], &["--once"])).await;
     assert!(code == Some(0) && told.contains("v2 has caught up"), "{told}");
+    let (code, told) = run(with(&["replay", "status"], &[])).await;
+    assert!(code == Some(0) && told.contains("none: `tidemill replay start`"), "{told}");
     let (code, told) = terminal.says(&["replay", "diff", "--name", "v2", "--wait", "30"]).await;
     assert!(code == Some(0) && told.contains("sales_metrics"), "{told}");
 
@@ -113,6 +116,10 @@ async fn a_generation_is_planned_counted_killed_compared_and_served() {
     assert_eq!(run(with(&["replay", "pause"], &[])).await.0, Some(0));
     let status = async || terminal.json(&["replay", "status", "--name", "v2", "--data", data, "--json"], None).await.1;
     assert_eq!(status().await["wanted"], "paused");
+    eventually("it says that it is there", DEADLINE, || async {
+        (status().await["has_process"] == true).then_some(())
+    })
+    .await;
     trade(&suite, 1000, 40).await;
     assert_eq!(run(with(&["replay", "resume"], &[])).await.0, Some(0));
     let open: Value = eventually("the generation has what came", DEADLINE, || async {

@@ -77,7 +77,7 @@ impl Sending {
 }
 
 impl Sink for ModelSink {
-    async fn totals(&mut self, update: &MetricsUpdate) -> Result<(), Error> {
+    async fn totals(&mut self, update: MetricsUpdate) -> Result<(), Error> {
         let tail = self.tail;
         self.send(|world| {
             if world.stream.len() != tail {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     arguments::BacktestArguments,
-    commands::replay::{because, reference, start_of},
+    commands::replay::{because, patience, reference, start_of},
     failure::whole,
     progress,
     replay::{
@@ -46,7 +46,7 @@ async fn tried(arguments: &BacktestArguments) -> Result<bool, Box<dyn Error>> {
             let (_, record) = generation(&stores, name).await?;
             let own = ReplayStart::Sequence(record.inputs.behind + 1);
             let from = arguments.from.map_or(own, |from| start_of(Some(from), now));
-            backtest.plan_of(&record, from).await?
+            backtest.plan_of(&record, from, patience(true)).await?
         }
         None => {
             let request = ReplayRequest {
@@ -57,10 +57,10 @@ async fn tried(arguments: &BacktestArguments) -> Result<bool, Box<dyn Error>> {
                 reference: reference(arguments.reference, now, lead),
                 now,
             };
-            backtest.plan(&request).await?
+            backtest.plan(&request, patience(true)).await?
         }
     };
-    tell!("sequences {} to {} of RAW, about {} events", plan.behind + 1, plan.log.1, plan.events);
+    tell!("sequences {} to {} of RAW, {} events", plan.behind + 1, plan.log.1, plan.events_told());
     let stop = CancellationToken::new();
     let guard = stop.clone();
     tokio::spawn(async move {
@@ -73,7 +73,10 @@ async fn tried(arguments: &BacktestArguments) -> Result<bool, Box<dyn Error>> {
     let draw = |told: &BacktestTold| {
         bar.set_length(told.of.saturating_sub(plan.behind));
         bar.set_position(told.done.saturating_sub(plan.behind));
-        bar.set_message(format!("{} events, {} alerts", told.events, told.alerts));
+        bar.set_message(match &told.trouble {
+            Some(trouble) => plain(trouble, 3 * SHOWN),
+            None => format!("{} events, {} alerts", told.events, told.alerts),
+        });
     };
     let found = backtest.run(&plan, &stop, draw).await;
     bar.finish_and_clear();

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     orders,
-    start::{draw, end, stopped_by_signals},
+    start::{draw, end, patience, stopped_by_signals},
 };
 use crate::{
     arguments::ReplayBackfill,
@@ -68,7 +68,7 @@ pub(super) async fn backfill(arguments: ReplayBackfill) -> Ended {
             let (name, now) = (arguments.place.name.clone(), SystemClock.now());
             let (from, reference) = (ReplayStart::First, ReferenceMode::AsOf);
             let request = ReplayRequest { name, from, definitions: Some(folder.path()), rules: None, reference, now };
-            let plan = replay.plan(&request, arguments.rate.unwrap_or_default()).await?;
+            let plan = replay.plan(&request, arguments.rate.unwrap_or_default(), patience(arguments.plan)).await?;
             show(&plan, &lacking);
             if !arguments.plan {
                 replay.begin(&plan, arguments.rate.unwrap_or_default()).await?;
@@ -137,9 +137,9 @@ fn show(plan: &ReplayPlan, lacking: &[ServedMetricTold]) {
     table::print(["metric", "has not counted"], [false; 2], &lacking.iter().map(row).collect::<Vec<_>>());
     say!("");
     say!(
-        "They are counted from sequence {} of RAW, about {} events, into generation {}.",
+        "They are counted from sequence {} of RAW, {} events, into generation {}.",
         plan.behind + 1,
-        plan.events,
+        plan.events_told(),
         plan.generation
     );
     say!("When it has caught up, it answers in place of the live totals, and follows the log.");

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use indicatif::ProgressBar;
 use tidemill_aggregation::replay::{GenerationRecord, WantedState};
-use tidemill_domain::{Clock, SystemClock, Timestamp};
+use tidemill_domain::{Clock, GenerationName, SystemClock, Timestamp};
 use tidemill_events::ReferenceMode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +14,8 @@ use crate::{
     commands::ended::Ended,
     progress,
     replay::{
-        PlannedChange, PlannedMetric, Replay, ReplayEnd, ReplayError, ReplayPlan, ReplayRequest, ReplaySettings,
-        ReplayStart, ReplayTold, ReplayUntil,
+        LakePatience, PlannedChange, PlannedMetric, Replay, ReplayEnd, ReplayError, ReplayPlan, ReplayRequest,
+        ReplaySettings, ReplayStart, ReplayTold, ReplayUntil,
     },
     table::{self, plain},
 };
@@ -36,7 +36,7 @@ pub(super) async fn start(arguments: ReplayStartArguments) -> Ended {
             tell!("generation {name} goes on where it was");
         }
         None => {
-            let plan = replay.plan(&request, rate).await?;
+            let plan = replay.plan(&request, rate, patience(arguments.plan)).await?;
             show(&plan, arguments.json);
             if arguments.plan {
                 return Ok(ExitCode::SUCCESS);
@@ -49,11 +49,23 @@ pub(super) async fn start(arguments: ReplayStartArguments) -> Ended {
     }
     let until = if arguments.once { ReplayUntil::CaughtUp } else { ReplayUntil::Unwanted };
     let stop = stopped_by_signals()?;
-    let bar = progress::bar("replay", 0);
-    let ended = replay.run(&until, &replay.partitions(), &stop, |told| draw(&bar, told)).await;
+    let (bar, mut news) = (progress::bar("replay", 0), ReplayNews { has_caught_up: arguments.once, trouble: None });
+    let told = |told: &ReplayTold| {
+        draw(&bar, told);
+        // A bar is drawn on a terminal alone.
+        if let Some(line) = news.of(told, &name) {
+            bar.suspend(|| tell!("{line}"));
+        }
+    };
+    let ended = replay.run(&until, &replay.partitions(), &stop, told).await;
     bar.finish_and_clear();
     say!("{}", end(ended?, &name.to_string()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who only asks does not wait for ever.
+pub(in crate::commands) fn patience(only_asks: bool) -> LakePatience<'static> {
+    LakePatience { most: only_asks.then_some(LakePatience::OF_A_QUESTION), tell: &|told| tell!("{told}") }
 }
 
 /// Cancelled by Ctrl-C, and by who asks the process to end.
@@ -151,11 +163,11 @@ fn show(plan: &ReplayPlan, json: bool) {
     let ReplayPlan { generation, log, behind, batches, events, bronze, seconds, metrics, rules, .. } = plan;
     say!("generation  {generation}");
     say!("log         sequences {} to {} of RAW; counted from {}", log.0, log.1, behind + 1);
-    say!("events      about {events}, in {batches} batches");
+    say!("events      {}, in {batches} batches", plan.events_told());
     if bronze.batches > 0 {
         let in_log = (events - bronze.events, batches - bronze.batches);
         say!("  of bronze {}, in {} batches, which the log has forgotten", bronze.events, bronze.batches);
-        say!("  of RAW    about {}, in {} batches", in_log.0, in_log.1);
+        say!("  of RAW    {}, in {} batches", plan.told(in_log.0), in_log.1);
     }
     say!("time        about {}", length(*seconds));
     say!("");
@@ -193,6 +205,26 @@ fn length(seconds: u64) -> String {
     indicatif::HumanDuration(Duration::from_secs(seconds.max(1))).to_string()
 }
 
+/// What is told of a replay once, when it comes about.
+#[derive(Default)]
+struct ReplayNews {
+    has_caught_up: bool,
+    trouble: Option<String>,
+}
+
+impl ReplayNews {
+    fn of(&mut self, told: &ReplayTold, name: &GenerationName) -> Option<String> {
+        if told.has_caught_up && !self.has_caught_up {
+            self.has_caught_up = true;
+            return Some(format!("generation {name} has caught up, and follows the log"));
+        }
+        let trouble = told.trouble.clone();
+        let is_new = trouble.is_some() && trouble != self.trouble;
+        self.trouble.clone_from(&trouble);
+        trouble.filter(|_| is_new).map(|why| format!("waiting: {why}"))
+    }
+}
+
 pub(super) fn draw(bar: &ProgressBar, told: &ReplayTold) {
     let ReplayTold { done, of, events, has_caught_up, is_paused, trouble } = told;
     if *is_paused {
@@ -228,6 +260,18 @@ mod tests {
         let then = Timestamp::saturating_from_millis(1000);
         assert_eq!("1970-01-01T00:00:01Z".parse(), Ok(ReplayFrom::When(When::At(then))));
         assert!("0".parse::<ReplayFrom>().is_err() && "yesterday".parse::<ReplayFrom>().is_err());
+    }
+
+    #[test]
+    fn what_comes_about_is_told_once() {
+        let (mut news, name) = (ReplayNews::default(), "v2".parse().expect("a name"));
+        let away = ReplayTold { trouble: Some("the lake is away".into()), ..ReplayTold::default() };
+        let caught_up = ReplayTold { has_caught_up: true, ..ReplayTold::default() };
+        let of = [&away, &away, &ReplayTold::default(), &away, &caught_up, &caught_up];
+        let told = of.map(|told| news.of(told, &name));
+        let waiting = || Some("waiting: the lake is away".to_owned());
+        let whole = Some("generation v2 has caught up, and follows the log".to_owned());
+        assert_eq!(told, [waiting(), None, None, waiting(), whole, None]);
     }
 
     #[test]
