@@ -8,6 +8,7 @@ use std::{
 use crate::{
     Field, named, nesting,
     numeric::{self, NumericMembers},
+    pattern,
     plan::{ComparisonPlan, Scalar},
 };
 use cel::{Context, Env, ExecutionError, Program, Value};
@@ -17,7 +18,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const MAX_BYTES: usize = 4096;
 
 /// CEL's own functions. Making the table takes longer than most conditions.
-static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut env = Env::stdlib();
+    // Its own are left out, so that no name of ours is taken.
+    let declared = pattern::declare(&mut env);
+    debug_assert!(declared.is_ok(), "{declared:?}");
+    Arc::new(env)
+});
 
 /// A compiled condition.
 ///
@@ -45,6 +52,7 @@ impl Condition {
         nesting::check_text(text)?;
         let program = Program::compile(text).map_err(|e| format!("not a CEL expression: {e}"))?;
         nesting::check(program.expression())?;
+        pattern::check(program.expression())?;
         if numeric::is_never_a_condition(program.expression()) {
             return Err("it is never true or false: it compares nothing".into());
         }
