@@ -45,7 +45,7 @@ pub enum ReplayCommand {
     Start(ReplayStartArguments),
     /// Give metrics their past that were defined after events had come in
     #[command(
-        after_help = "A definition that is new or changes counts from then on. This counts the log from its beginning         for the metrics that\nlack a part of it, has the generation answer for them once it has caught up, and follows         the log for as long as it\nruns; whoever starts it again goes on. It tells first which metrics lack what;         --plan tells that alone.\n\nExamples:\n  \
+        after_help = "A definition that is new or changes counts from then on. This counts the log from its beginning for the metrics that lack a\npart of it, has the generation answer for them once it has caught up, and follows the log for as long as it runs;\nwhoever starts it again goes on. It tells first which metrics lack what; --plan tells that alone.\n\nExamples:\n  \
         tidemill replay backfill --name past --plan\n  \
         tidemill replay backfill --name past --metric daily_sales --data /var/lib/tidemill"
     )]
