@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::standing::TableStanding;
 use self::{keeper::TableKind, orders::WriterOrder, writer::TableWriter};
-use crate::{folder::LakeFolder, openlineage::OpenLineage, telemetry::Telemetry, threads::TableThreads};
+use crate::{openlineage::OpenLineage, telemetry::Telemetry, threads::WorkThreads};
 
 /// Orders that may wait for a writer: a unit has one at a time.
 const WAITING: usize = 64;
@@ -55,7 +55,7 @@ impl Committers {
     /// Starts a writer for each table on threads of theirs; they end with the last of their clones.
     pub(crate) fn start(
         context: &Context,
-        (lake, threads): (&Lake, &TableThreads),
+        (lake, threads): (&Lake, &WorkThreads),
         properties: &TableProperties,
         (telemetry, lineage): &(Telemetry, OpenLineage),
     ) -> Self {
@@ -64,7 +64,6 @@ impl Committers {
             let standing = Arc::default();
             let writer = TableWriter {
                 lake: lake.clone(),
-                folder: LakeFolder::of(lake),
                 table,
                 kind,
                 properties: properties.clone(),

@@ -13,7 +13,6 @@ mod committer;
 mod config;
 mod customers;
 mod error;
-mod folder;
 mod gold;
 mod http;
 #[doc(hidden)]
@@ -56,7 +55,7 @@ use crate::{
     silver::SilverRules,
     store::Store,
     telemetry::Telemetry,
-    threads::TableThreads,
+    threads::WorkThreads,
     unit::LakeUnit,
     views::LakeViews,
 };
@@ -102,12 +101,11 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
     let access = Access::start(&config.auth, &context, &[Role::Read, Role::Operate])?;
     let server = Server::start(&context, &config.http, http::openapi()).await?;
     let bus = context.connect_bus(&config.nats).await?;
-    let open_store = || Store::open(&config.store);
-    let store = context.retry("store", open_store, tidemill_store::Error::is_transient).await?;
+    let store = context.retry("store", || Store::open(&config.store), tidemill_store::Error::is_transient).await?;
     let (lake, properties) = open_lake(&config, &context, &store, &silver_rules).await?;
     let lineage = OpenLineage::start(&config.openlineage, &lake, &config.nats.url, &context)?;
     let told = (telemetry.clone(), lineage.clone());
-    let threads = TableThreads::start().map_err(StartError::new)?;
+    let (threads, row_threads) = WorkThreads::of_tables_and_rows().map_err(StartError::new)?;
     let committers = Committers::start(&context, (&lake, &threads), &properties, &told);
     let views = LakeViews::open(&config, &lake, &properties, &silver_rules)?;
     let writers = (&lake, &properties, &committers);
@@ -122,6 +120,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         clock: context.clock.clone(),
         gold: views.gold.clone(),
         rebuilder,
+        rules: silver_rules.clone(),
     };
     server.install(http::routes(&access, api))?;
     // Before it takes a share of the log: what it cannot write others may.
@@ -149,6 +148,7 @@ async fn begin(config: Config, context: Context) -> Result<Handle, StartError> {
         store,
         committers,
         threads,
+        row_threads,
         telemetry,
     });
     let batch = views.batch(config.batch, &context, &shared.store, &bus);

@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tidemill_domain::Timestamp;
 use tidemill_lake_tables::{
-    AppId, HeldEvent, LakeError, LakeErrorKind, QuarantineKeeper, TableDefinition, TablePart,
+    AppId, HeldEvent, LakeError, LakeErrorKind, QuarantineKeeper, RedriveScope, TableDefinition, TablePart,
     tables::{QuarantinedEvent, SilverEvent, SilverOrder, SilverOrderLine},
 };
 use tidemill_service::{Conditions, Context};
@@ -46,20 +46,36 @@ pub(crate) async fn keep(context: Context, shared: Arc<Shared>, is_ours: impl Fn
     Ok(())
 }
 
-async fn do_next(context: &Context, shared: &Shared) -> Result<(), Error> {
+async fn do_next(context: &Context, shared: &Arc<Shared>) -> Result<(), Error> {
     let next = shared.store_breaker.call(answered(shared.store.next_redrive())).await?;
     let Some(StoredRedrive { scope, .. }) = next else { return Ok(()) };
+    let (number, of) = (scope.number, Arc::clone(shared));
+    // Thousands of events, and each asks all rules.
+    let taken = shared.threads.run(async move { take(&of, scope).await }).await;
+    let (events, rows) = taken?;
+    add(shared, rows, number).await?;
+    let done = shared.store.redrive_done(number, events, context.clock.now());
+    shared.store_breaker.call(answered(done)).await?;
+    tracing::info!(number, events, "events have left the quarantine");
+    Ok(())
+}
+
+/// Takes events out of the quarantine's table; answers how many, and their rows.
+async fn take(shared: &Shared, scope: RedriveScope) -> Result<(u64, SilverRows), Error> {
     let rules = &*shared.silver_rules;
     let table = shared.lake.table(&QuarantinedEvent::TABLE, &shared.properties).await?;
     let mut keeper = QuarantineKeeper::new(table);
     keeper.take(&scope, |held| passes(held, rules)).await?;
     // Whatever it has taken is what it adds, also where the rules have changed since.
     let held = keeper.taken(scope.number).await?;
-    add(shared, &held, scope.number).await?;
-    let done = shared.store.redrive_done(scope.number, held.len() as u64, context.clock.now());
-    shared.store_breaker.call(answered(done)).await?;
-    tracing::info!(number = scope.number, events = held.len(), "events have left the quarantine");
-    Ok(())
+    let mut rows = SilverRows::new(rules)?;
+    for event in &held {
+        let unreadable = || LakeError::new(LakeErrorKind::Internal, "a row cannot be read by this release");
+        let read = ReadEvent::read(0, event.event.as_bytes());
+        let read = read.ok_or_else(|| unreadable().of(QuarantinedEvent::TABLE))?;
+        read.release(&mut rows, place(event, Some(scope.number)), rules);
+    }
+    Ok((held.len() as u64, rows))
 }
 
 fn passes(held: &HeldEvent, rules: &SilverRules) -> bool {
@@ -72,15 +88,8 @@ fn place(held: &HeldEvent, redrive: Option<i64>) -> EventPlace {
     EventPlace { partition, raw_seq, index, received, late, redrive }
 }
 
-/// Adds events to the tables of silver that have not got them.
-async fn add(shared: &Shared, held: &[HeldEvent], number: i64) -> Result<(), Error> {
-    let mut rows = SilverRows::new(&shared.silver_rules)?;
-    for event in held {
-        let unreadable = || LakeError::new(LakeErrorKind::Internal, "a row cannot be read by this release");
-        let read = ReadEvent::read(0, event.event.as_bytes());
-        let read = read.ok_or_else(|| unreadable().of(QuarantinedEvent::TABLE))?;
-        read.release(&mut rows, place(event, Some(number)), &shared.silver_rules);
-    }
+/// Adds rows to the tables of silver that have not got them.
+async fn add(shared: &Shared, mut rows: SilverRows, number: i64) -> Result<(), Error> {
     let part = |table: &TableDefinition, rows| TablePart { app: AppId::of_redrives(table), reaches: number, rows };
     let events = part(&SilverEvent::TABLE, rows.events.take()?);
     let lines = part(&SilverOrderLine::TABLE, rows.lines.take()?);

@@ -16,7 +16,7 @@ use crate::{
     silver::SilverRules,
     store::Store,
     telemetry::Telemetry,
-    threads::TableThreads,
+    threads::WorkThreads,
     unit::LakeUnit,
 };
 
@@ -36,7 +36,9 @@ pub(crate) struct Shared {
     pub(crate) clock: SharedClock,
     pub(crate) committers: Committers,
     /// What is done to tables beside commits.
-    pub(crate) threads: TableThreads,
+    pub(crate) threads: WorkThreads,
+    /// What makes rows of silver: by rules, which may be slow.
+    pub(crate) row_threads: WorkThreads,
     pub(crate) telemetry: Telemetry,
     pub(crate) beats: Beats,
     /// Bytes of rows that a unit may gather.

@@ -19,6 +19,9 @@ use tokio::time::sleep;
 use self::{bronze::BronzeRecipe, rejected::RejectedRecipe, silver::SilverRecipe, task::LakeTask};
 use crate::{error::Error, shared::Shared, unit::LakeUnit, upkeep};
 
+/// How much later than the lease's giver a unit ends its own step.
+const BEHIND_LEASE: Duration = Duration::from_secs(2);
+
 /// Reads a unit's part of the log until it is to be given back.
 pub(crate) async fn run(shared: Arc<Shared>, lease: Lease<LakeUnit>) -> Result<(), Error> {
     let (unit, stop) = (lease.unit(), lease.stop().clone());
@@ -35,8 +38,11 @@ struct LakeUnitWork {
 
 impl Work for LakeUnitWork {
     type Error = Error;
-    /// A commit under way may be to a bucket.
-    const PARTING: Duration = Duration::from_secs(8);
+    /// A commit under way may be to a bucket, and rows under way may ask rules that are slow. Whoever gives the lease
+    /// ends it first, and knows by that to leave more time to the next one.
+    fn parting(&self) -> Duration {
+        self.lease.deadline() + BEHIND_LEASE
+    }
 
     async fn work(&mut self, progress: &mut Progressing<'_>) -> Result<(), Error> {
         let stop = self.lease.stop().clone();
@@ -75,7 +81,7 @@ impl LakeUnitWork {
         let Some(opened) = stop.run_until_cancelled(open).await else { return Ok(()) };
         let (recipe, mut subscription) = opened?;
         progress.opened();
-        let mut task = LakeTask::new(self.shared.clone(), self.lease.unit(), recipe);
+        let mut task = LakeTask::new(self.shared.clone(), (self.lease.unit(), stop.clone()), recipe);
         consume(&mut subscription, &mut task, stop, progress).await
     }
 }

@@ -1,5 +1,8 @@
-//! Threads of their own for the work on tables. What is encoded, sorted and compared there takes a processor for
-//! long without an await; who reads the log has to answer the server meanwhile.
+//! Threads of their own for what takes a processor for long without an await: the work on tables, which encodes,
+//! sorts and compares, and the making of rows, which asks rules of each event. Whoever answers the server, tells other
+//! replicas that this one lives and speaks with the log has threads of tokio's that do none of it.
+//!
+//! Tables and rows have different threads: a rule that is slow holds up silver, and neither bronze nor commits.
 
 use std::{io, num::NonZeroUsize, sync::Arc, thread};
 
@@ -14,22 +17,27 @@ const WAITING_FOR_FILES: usize = 16;
 
 /// The threads; clones share them. They end with the last clone.
 #[derive(Debug, Clone)]
-pub(crate) struct TableThreads {
+pub(crate) struct WorkThreads {
     handle: Handle,
-    _runtime: Arc<TableRuntime>,
+    _runtime: Arc<WorkRuntime>,
 }
 
 #[derive(Debug)]
-struct TableRuntime(Option<Runtime>);
+struct WorkRuntime(Option<Runtime>);
 
-impl TableThreads {
-    /// One for each processor.
-    pub(crate) fn start() -> io::Result<Self> {
+impl WorkThreads {
+    /// One for each processor, all of this name.
+    fn start(name: &str) -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(processors).max_blocking_threads(WAITING_FOR_FILES).enable_all().thread_name("tables");
+        builder.worker_threads(processors).max_blocking_threads(WAITING_FOR_FILES).enable_all().thread_name(name);
         let runtime = builder.build()?;
-        Ok(Self { handle: runtime.handle().clone(), _runtime: Arc::new(TableRuntime(Some(runtime))) })
+        Ok(Self { handle: runtime.handle().clone(), _runtime: Arc::new(WorkRuntime(Some(runtime))) })
+    }
+
+    /// Those of tables, and those that make rows.
+    pub(crate) fn of_tables_and_rows() -> io::Result<(Self, Self)> {
+        Ok((Self::start("tables")?, Self::start("rows")?))
     }
 
     /// Begins work, which ends with these threads, if not before.
@@ -50,7 +58,7 @@ impl TableThreads {
     }
 }
 
-impl Drop for TableRuntime {
+impl Drop for WorkRuntime {
     /// Without waiting: this may be dropped on a thread that must not.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
@@ -69,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_elsewhere() {
-        let threads = TableThreads::start().expect("threads");
+        let threads = WorkThreads::start("tables").expect("threads");
         assert_eq!(threads.run(async { name() }).await.as_deref(), Some("tables"));
         assert_ne!(name().as_deref(), Some("tables"));
         let (told, tells) = tokio::sync::oneshot::channel::<()>();

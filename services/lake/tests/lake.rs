@@ -37,6 +37,8 @@ mod retail;
 mod s3;
 #[path = "../../../tests/e2e/settings_page.rs"]
 mod settings_page;
+#[path = "lake/slow_rules.rs"]
+mod slow_rules;
 #[path = "lake/sql.rs"]
 mod sql;
 #[path = "lake/tables_page.rs"]

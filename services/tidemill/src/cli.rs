@@ -78,7 +78,8 @@ enum Command {
     Dlq(DlqArguments),
     /// Ask the lake a question in SQL
     Sql(SqlArguments),
-    /// List the lake's tables, or print how a metric is computed from them
+    /// List the lake's tables and their quality, print how a metric is computed from them, make them anew, compute
+    /// batch views, and take events out of the quarantine
     Lake(LakeArguments),
     /// Trace a number back to its events, and add them up again
     Lineage(LineageArguments),

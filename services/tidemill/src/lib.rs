@@ -20,5 +20,6 @@ mod commands;
 mod failure;
 mod index_file;
 mod progress;
+mod service_file;
 mod table;
 pub mod when;

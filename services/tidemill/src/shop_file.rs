@@ -67,6 +67,9 @@ pub struct ShopFile {
     pub reference: ReferenceSection,
     /// Where alerts go.
     pub slack: SlackSection,
+    /// What single services are told beside all this. A change is taken up at the next
+    /// start.
+    pub services: ServicesSection,
 }
 
 /// Section `keys`.
@@ -178,6 +181,22 @@ pub struct SlackSection {
     pub webhook_file: Option<PathBuf>,
 }
 
+/// Section `services`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServicesSection {
+    /// TOML file with settings of the lake (docs/reference/lake.settings.md), for
+    /// instance contracts.folder, gold.every_seconds or quality.every_seconds, for a
+    /// profile that has one. What this file here says is not said again there. Paths in
+    /// it are relative to its folder.
+    #[schemars(example = &"lake.toml")]
+    pub lake: Option<PathBuf>,
+    /// The same of reporting (docs/reference/reporting.settings.md), for instance
+    /// retention.days.
+    #[schemars(example = &"reporting.toml")]
+    pub reporting: Option<PathBuf>,
+}
+
 impl Default for ShopFile {
     fn default() -> Self {
         Self {
@@ -192,6 +211,7 @@ impl Default for ShopFile {
             definitions: DefinitionsSection::default(),
             reference: ReferenceSection::default(),
             slack: SlackSection::default(),
+            services: ServicesSection::default(),
         }
     }
 }
@@ -221,7 +241,7 @@ impl ShopFile {
 
     /// Every file and folder that has to be there, by its setting.
     fn needed(&mut self) -> impl Iterator<Item = (&'static str, &'static str, &mut PathBuf)> {
-        let Self { keys, definitions, reference, slack, .. } = self;
+        let Self { keys, definitions, reference, slack, services, .. } = self;
         let one = [
             ("keys", "folder", &mut keys.folder),
             ("definitions", "schemas", &mut definitions.schemas),
@@ -235,6 +255,8 @@ impl ShopFile {
             ("reference", "countries", &mut reference.countries),
             ("reference", "geoip", &mut reference.geoip),
             ("slack", "webhook_file", &mut slack.webhook_file),
+            ("services", "lake", &mut services.lake),
+            ("services", "reporting", &mut services.reporting),
         ];
         let one = one.into_iter().filter_map(|(section, key, path)| Some((section, key, path.as_mut()?)));
         one.chain(reference.files.iter_mut().map(|path| ("reference", "files", path)))

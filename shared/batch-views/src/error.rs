@@ -147,9 +147,11 @@ fn without_places(text: &str) -> String {
 const LONGEST: usize = 2000;
 
 fn short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{} …", &text[..at]),
-        None => text.to_owned(),
+    // It is told as one line.
+    let line = text.replace('\n', " ");
+    match line.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{} …", &line[..at]),
+        None => line,
     }
 }
 

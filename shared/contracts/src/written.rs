@@ -76,8 +76,9 @@ impl WrittenCheck {
 
     fn named(&mut self) -> Result<RuleCheck, String> {
         let Some(name) = self.check else {
-            let condition = self.condition.take();
-            return condition.map(RuleCheck::Condition).ok_or_else(|| "a `check` or a `condition` is missing".into());
+            let condition = self.condition.take().ok_or("a `check` or a `condition` is missing")?;
+            condition.check_of_event()?;
+            return Ok(RuleCheck::Condition(condition));
         };
         Ok(match name {
             CheckName::Readable => RuleCheck::Readable,
@@ -88,6 +89,11 @@ impl WrittenCheck {
                 let (least, most) = (self.least.take(), self.most.take());
                 if least.is_none() && most.is_none() {
                     return Err("`range` needs `least` or `most`".into());
+                }
+                if let (Some(least), Some(most)) = (least, most)
+                    && least > most
+                {
+                    return Err(format!("`least` is {least}, above `most`, which is {most}: no number is between"));
                 }
                 RuleCheck::Range(self.field()?, least, most)
             }

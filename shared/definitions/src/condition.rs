@@ -8,6 +8,7 @@ use std::{
 use crate::{
     Field, named, nesting,
     numeric::{self, NumericMembers},
+    pattern,
     plan::{ComparisonPlan, Scalar},
 };
 use cel::{Context, Env, ExecutionError, Program, Value};
@@ -17,7 +18,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const MAX_BYTES: usize = 4096;
 
 /// CEL's own functions. Making the table takes longer than most conditions.
-static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut env = Env::stdlib();
+    // Its own are left out, so that no name of ours is taken.
+    let declared = pattern::declare(&mut env);
+    debug_assert!(declared.is_ok(), "{declared:?}");
+    Arc::new(env)
+});
+
+/// What a condition may look into, of any event.
+const ROOTS: [&str; 4] = ["data", "product", "customer", "order"];
+/// Names that any event has, but `data`.
+pub(crate) const OF_EVENT: &str = "order, product, customer, category, region, country, ip_country, currency, subject, \
+    source, type and id";
+
+/// Whether any event has a name, whatever it is split into.
+pub(crate) fn is_of_event(name: &str) -> bool {
+    ROOTS.contains(&name) || (Field::parse(name).is_ok() && !matches!(name, "item" | "line" | "lines"))
+}
 
 /// A compiled condition.
 ///
@@ -45,13 +63,17 @@ impl Condition {
         nesting::check_text(text)?;
         let program = Program::compile(text).map_err(|e| format!("not a CEL expression: {e}"))?;
         nesting::check(program.expression())?;
+        pattern::check(program.expression())?;
         if numeric::is_never_a_condition(program.expression()) {
             return Err("it is never true or false: it compares nothing".into());
         }
         if let Some(name) = program.references().functions().into_iter().find(|name| !is_function(name)) {
             return Err(format!("there is no function `{name}`"));
         }
-        let variables: BTreeSet<String> = program.references().variables().into_iter().map(String::from).collect();
+        let free = named::free(program.expression());
+        let references = program.references();
+        let named = references.variables().into_iter().filter(|name| free.contains(*name));
+        let variables: BTreeSet<String> = named.map(String::from).collect();
         let members = |name: &String| Some((name.clone(), named::members(name, program.expression())?));
         let members = variables.iter().filter_map(members).collect();
         let numbers = NumericMembers::of(program.expression());
@@ -72,6 +94,15 @@ impl Condition {
     /// The names that the condition needs.
     pub fn variables(&self) -> &BTreeSet<String> {
         &self.variables
+    }
+
+    /// Refuses a condition that names what no event has: that would be null in every event, and the condition wrong
+    /// without a word.
+    pub fn check_of_event(&self) -> Result<(), String> {
+        match self.variables.iter().find(|name| !is_of_event(name)) {
+            None => Ok(()),
+            Some(name) => Err(format!("`{name}` is not known here; known are data, {OF_EVENT}")),
+        }
     }
 
     /// Whether what the condition says may depend on a member of a variable.

@@ -12,6 +12,7 @@ mod metrics;
 mod named;
 mod nesting;
 mod numeric;
+mod pattern;
 mod plan;
 mod repeated;
 mod row;

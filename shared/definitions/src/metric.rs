@@ -9,15 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use tidemill_events::{CellGroup, CellMetric};
 use tidemill_totals::{MeasureTotal, Totals};
 
-use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, from_yaml, version_of};
+use crate::{Condition, DefinitionError, Field, MeasureDefinition, Window, condition, from_yaml, version_of};
 
 const MAX_DIMENSIONS: usize = 8;
 const MAX_MEASURES: usize = 32;
 /// Parameters of questions. A dimension's name is one too, which filters by it.
 const PARAMETERS: [&str; 11] =
     ["from", "to", "zone", "resolution", "group_by", "version", "format", "convert", "bom", "top", "top_by"];
-/// What a condition may look into.
-const ROOTS: [&str; 4] = ["data", "product", "customer", "order"];
 /// The dimension that totals of money have beside those of the definition.
 pub const CURRENCY: &str = "currency";
 /// Fields that a session's point has beside its measures.
@@ -198,8 +196,7 @@ impl MetricDefinition {
         let is_known = |name: &str| match name {
             "item" => matches!(self.each, Some(Field::Data(_))),
             "line" => self.each == Some(Field::Lines),
-            "lines" => false,
-            _ => ROOTS.contains(&name) || Field::parse(name).is_ok(),
+            _ => condition::is_of_event(name),
         };
         match condition.variables().iter().find(|name| !is_known(name)) {
             None => Ok(()),
@@ -207,8 +204,8 @@ impl MetricDefinition {
                 condition.text(),
                 format!(
                     "`{name}` is not known here; known are data, item (with `each: data.…`), line (with \
-                     `each: lines`), order, product, customer, category, region, country, ip_country, currency, \
-                     subject, source, type and id"
+                     `each: lines`), {}",
+                    condition::OF_EVENT
                 ),
             )),
         }

@@ -39,11 +39,49 @@ fn search(variable: &str, expression: &IdedExpr, found: &mut BTreeSet<String>) -
     }
 }
 
+/// The names that an expression needs from without: those that a macro gives to the items of a list are its own.
+pub(crate) fn free(expression: &IdedExpr) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    gather(expression, &mut Vec::new(), &mut found);
+    found
+}
+
+fn gather<'e>(expression: &'e IdedExpr, bound: &mut Vec<&'e str>, found: &mut BTreeSet<String>) {
+    match &expression.expr {
+        Expr::Ident(name) if !bound.contains(&name.as_str()) => {
+            found.insert(name.clone());
+        }
+        Expr::Ident(_) => {}
+        Expr::Comprehension(of) => {
+            gather(&of.iter_range, bound, found);
+            gather(&of.accu_init, bound, found);
+            let outer = bound.len();
+            bound.extend([of.iter_var.as_str(), of.accu_var.as_str()].into_iter().chain(of.iter_var2.as_deref()));
+            [&of.loop_cond, &of.loop_step, &of.result].into_iter().for_each(|part| gather(part, bound, found));
+            bound.truncate(outer);
+        }
+        _ => inner(expression).into_iter().for_each(|part| gather(part, bound, found)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use cel::Program;
 
     use super::*;
+
+    #[test]
+    fn names_that_a_macro_gives_are_its_own() {
+        for (text, expected) in [
+            ("data.list.all(i, i.data > type)", &["data", "type"][..]),
+            ("data.list.exists(i, i > 0) && i == 1", &["data", "i"]),
+            ("data.a.all(i, data.b.all(k, i < k)) || region == 'x'", &["data", "region"]),
+            ("data.list.map(i, i * 2) == [2] && has(product.brand)", &["data", "product"]),
+        ] {
+            let program = Program::compile(text).expect(text);
+            assert_eq!(free(program.expression()), expected.iter().map(|&name| name.into()).collect(), "{text}");
+        }
+    }
 
     #[test]
     fn only_members_that_are_named_are_needed() {

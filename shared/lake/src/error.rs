@@ -6,10 +6,9 @@ use deltalake::{
     DeltaTableError, ObjectStoreError, arrow::error::ArrowError, datafusion::error::DataFusionError,
     kernel::transaction::TransactionError, parquet::errors::ParquetError,
 };
+use object_store::path::Path as StorePath;
 use serde::{Deserialize, Serialize};
 use tidemill_domain::{Code, Outage};
-
-use crate::sound::EmptyLog;
 
 /// What kind of fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +100,11 @@ impl Outage for LakeError {
     }
 }
 
+/// A version of a table that is empty.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is empty")]
+pub(crate) struct EmptyLog(pub(crate) StorePath);
+
 /// Whether a commit was refused since somebody else made that version.
 pub(crate) fn is_conflict(error: &DeltaTableError) -> bool {
     match error {
@@ -175,6 +179,10 @@ fn kind_of_one(error: &(dyn StdError + 'static)) -> Option<LakeErrorKind> {
     if error.is::<EmptyLog>() {
         return Some(LakeErrorKind::Damaged);
     }
+    // Of the folder, by the store over it.
+    if let Some(error) = error.downcast_ref::<LakeError>() {
+        return Some(error.kind);
+    }
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(LakeErrorKind::Full),
@@ -230,6 +238,7 @@ fn kind_by_words(text: &str) -> LakeErrorKind {
         "Generic lake error",
         "No table metadata",
         "Expected contiguous commit files",
+        "Invalid table version",
     ]) {
         LakeErrorKind::Damaged
     } else if has(&["Error interacting with object store", "Generic "]) {
@@ -304,6 +313,7 @@ mod tests {
                     dir: IO error for operation on /lake/_delta_log: Not a directory (os error 20)";
         assert_eq!(kind_by_words(away), LakeErrorKind::Away);
         assert_eq!(kind_by_words("Kernel error: File not found: part-1.parquet"), LakeErrorKind::Damaged);
+        assert_eq!(kind_by_words("Invalid table version: 20"), LakeErrorKind::Damaged);
         assert_eq!(kind_by_words("Kernel error: something else"), LakeErrorKind::Internal);
     }
 }

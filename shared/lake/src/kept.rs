@@ -2,6 +2,7 @@
 //! of gold. Each step is a version of its own, so whoever does it may end anywhere.
 
 mod compact;
+mod events;
 mod exchange;
 mod files;
 mod proof;

@@ -11,6 +11,7 @@ use url::Url;
 use crate::{
     definition::TableDefinition,
     error::{LakeError, LakeErrorKind},
+    folder::LakeFolder,
     more::MoreColumns,
     sound::SoundStore,
     storage::StorageConfig,
@@ -23,6 +24,7 @@ use crate::{
 pub struct Lake {
     root: Url,
     store: Arc<dyn ObjectStore>,
+    folder: LakeFolder,
     owner: Option<Arc<str>>,
     more: MoreColumns,
 }
@@ -46,7 +48,9 @@ impl Lake {
 
     /// A lake over a store of the caller's.
     pub fn over(root: Url, store: Arc<dyn ObjectStore>) -> Self {
-        Self { root, store: Arc::new(SoundStore(store)), owner: None, more: MoreColumns::default() }
+        let folder = LakeFolder::of(&root);
+        let store = Arc::new(SoundStore { store, folder: folder.clone() });
+        Self { root, store, folder, owner: None, more: MoreColumns::default() }
     }
 
     /// The same, as the lake of this name knows it: tables of others are not read.
@@ -69,6 +73,11 @@ impl Lake {
     /// Its root, which ends with a slash.
     pub const fn root(&self) -> &Url {
         &self.root
+    }
+
+    /// The folder that they are in.
+    pub const fn folder(&self) -> &LakeFolder {
+        &self.folder
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -101,7 +110,7 @@ impl Lake {
             self.check_table(path, &table)?;
             Ok(Some(table))
         };
-        open().await.map_err(|error: LakeError| error.of(path))
+        open().await.map_err(|error: LakeError| self.folder.explain(error).of(path))
     }
 
     /// Whether a table is this lake's. Those of gold do not say.
@@ -140,6 +149,6 @@ impl Lake {
             table.check_columns(more)?;
             Ok(table)
         };
-        open().await.map_err(|error: LakeError| error.of(definition))
+        open().await.map_err(|error: LakeError| self.folder.explain(error).of(definition))
     }
 }

@@ -19,6 +19,7 @@ mod error;
 mod evolve;
 #[cfg(test)]
 mod faults;
+mod folder;
 mod kept;
 mod lake;
 mod more;
@@ -45,6 +46,7 @@ pub use date::Date;
 pub use decimal::{LakeDecimal, Money, Rate, decimal_units};
 pub use definition::{ColumnDefinition, ColumnKind, Layer, TableDefinition};
 pub use error::{LakeError, LakeErrorKind};
+pub use folder::LakeFolder;
 pub use kept::{Compacted, CompactionGoal, Dropped, KeptTable, Moved, Retention, TIERED, complete_since, rows_of_both};
 pub use lake::Lake;
 pub use more::{MoreColumn, MoreColumns};

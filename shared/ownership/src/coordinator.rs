@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long work may take for its step in hand after it was told to stop. The
 /// unit's next owner is safe from it in any case.
 const STEP_DEADLINE: Duration = Duration::from_secs(8);
+/// How long it may take where it was abandoned before. A step that is begun anew each time, and
+/// abandoned at the same place each time, would never end: so it gets twice as long each time.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(128);
 const HEALTH: &str = "ownership";
 
 /// Runs `work` for every unit that this replica owns, for as long as it owns
@@ -52,6 +55,7 @@ where
         work: Arc::new(move |lease| work(lease).map(|done| done.map_err(|e| e.to_string())).boxed()),
         roster: Roster::default(),
         running: BTreeMap::new(),
+        deadlines: StepDeadlines(BTreeMap::new()),
         tasks: JoinSet::new(),
         owned,
         units_gauge,
@@ -71,6 +75,25 @@ struct Running {
     /// When it was told to stop, or may no longer count on its lease.
     stopping: Option<Instant>,
     abort: tokio::task::AbortHandle,
+    is_abandoned: bool,
+}
+
+/// How long each unit's work may take for its step in hand.
+#[derive(Debug)]
+struct StepDeadlines<U>(BTreeMap<U, Duration>);
+
+impl<U: Unit> StepDeadlines<U> {
+    fn of(&self, unit: U) -> Duration {
+        self.0.get(&unit).copied().unwrap_or(STEP_DEADLINE)
+    }
+
+    fn abandoned(&mut self, unit: U) {
+        self.0.insert(unit, (self.of(unit) * 2).min(LONGEST_DEADLINE));
+    }
+
+    fn ended(&mut self, unit: U) {
+        self.0.remove(&unit);
+    }
 }
 
 struct Coordinator<U> {
@@ -80,6 +103,7 @@ struct Coordinator<U> {
     work: UnitWork<U>,
     roster: Roster,
     running: BTreeMap<U, Running>,
+    deadlines: StepDeadlines<U>,
     tasks: JoinSet<Result<(), String>>,
     owned: watch::Sender<BTreeSet<U>>,
     units_gauge: Gauge,
@@ -219,9 +243,11 @@ impl<U: Unit> Coordinator<U> {
             return;
         }
         let stop = CancellationToken::new();
-        let lease = Lease { unit, stop: stop.clone(), context: self.context.clone() };
+        let deadline = self.deadlines.of(unit);
+        let lease = Lease { unit, stop: stop.clone(), deadline, context: self.context.clone() };
         let abort = self.tasks.spawn((self.work)(lease));
-        self.running.insert(unit, Running { task: abort.id(), stop, stopping: None, abort });
+        let running = Running { task: abort.id(), stop, stopping: None, abort, is_abandoned: false };
+        self.running.insert(unit, running);
         self.tell();
     }
 
@@ -231,9 +257,13 @@ impl<U: Unit> Coordinator<U> {
         if let Some(running) = self.running.get_mut(&unit) {
             running.stop.cancel();
             let since = *running.stopping.get_or_insert_with(Instant::now);
-            if since.elapsed() > STEP_DEADLINE {
-                tracing::warn!(%unit, "the step in hand did not end in time; it is abandoned");
+            let deadline = self.deadlines.of(unit);
+            if since.elapsed() > deadline && !running.is_abandoned {
+                tracing::warn!(%unit, after = ?deadline, "the step in hand did not end in time; it is abandoned");
+                // It ends at its next await.
                 running.abort.abort();
+                running.is_abandoned = true;
+                self.deadlines.abandoned(unit);
             }
             self.tell();
         }
@@ -256,7 +286,9 @@ impl<U: Unit> Coordinator<U> {
         };
         let unit = self.running.iter().find(|(_, running)| running.task == task).map(|(unit, _)| *unit);
         if let Some(unit) = unit {
-            self.running.remove(&unit);
+            if self.running.remove(&unit).is_some_and(|running| !running.is_abandoned) {
+                self.deadlines.ended(unit);
+            }
             self.tell();
             // If the unit is still this replica's share, its lease stays and
             // the work is started again.
@@ -320,5 +352,39 @@ enum Fault {
 impl From<tidemill_bus::Error> for Fault {
     fn from(error: tidemill_bus::Error) -> Self {
         Self::Bus(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_domain::Partition;
+
+    use super::*;
+
+    /// Work whose step takes so long is told to stop again and again; answers how often it is abandoned.
+    fn abandoned(step: Duration) -> usize {
+        let (mut deadlines, unit) = (StepDeadlines(BTreeMap::new()), Partition::new(0));
+        let mut times = 0;
+        while step > deadlines.of(unit) && times < 100 {
+            deadlines.abandoned(unit);
+            times += 1;
+        }
+        times
+    }
+
+    #[test]
+    fn a_step_that_is_slow_gets_through_at_last() {
+        assert_eq!(abandoned(STEP_DEADLINE), 0);
+        assert_eq!(abandoned(STEP_DEADLINE * 6), 3, "it is abandoned after 8, 16 and 32 seconds, and has 64 then");
+        assert_eq!(abandoned(LONGEST_DEADLINE * 2), 100, "there is an end to it");
+    }
+
+    #[test]
+    fn who_ends_in_time_has_no_more_time_than_others() {
+        let (mut deadlines, [a, b]) = (StepDeadlines(BTreeMap::new()), [0, 1].map(Partition::new));
+        deadlines.abandoned(a);
+        assert_eq!((deadlines.of(a), deadlines.of(b)), (STEP_DEADLINE * 2, STEP_DEADLINE));
+        deadlines.ended(a);
+        assert_eq!(deadlines.of(a), STEP_DEADLINE);
     }
 }

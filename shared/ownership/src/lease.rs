@@ -1,6 +1,6 @@
 //! What a service gets to see of ownership.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use tidemill_service::Context;
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ impl<U: Copy + Ord + fmt::Display + Send + Sync + 'static> Unit for U {}
 pub struct Lease<U> {
     pub(crate) unit: U,
     pub(crate) stop: CancellationToken,
+    pub(crate) deadline: Duration,
     pub(crate) context: Context,
 }
 
@@ -30,6 +31,12 @@ impl<U: Unit> Lease<U> {
     /// the service stops: finish the step in hand, then return.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
+    }
+
+    /// How long the step in hand may take once the unit is to be given back: longer where it was
+    /// abandoned before.
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Whether, by this process's clock, no other replica can have it yet.

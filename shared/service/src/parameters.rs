@@ -17,7 +17,7 @@ pub fn given<T>(query: Given<T>) -> Result<T, String> {
 }
 
 /// What the library tells of a query, in plain words.
-fn in_words(told: &str) -> String {
+pub(crate) fn in_words(told: &str) -> String {
     if let Some((_, name, known)) = names(told, "unknown field `") {
         return match &known_names(known)[..] {
             [] => format!("there is no parameter `{name}`; this takes none"),

@@ -13,6 +13,7 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::to_bytes,
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{from_fn, from_fn_with_state},
@@ -20,6 +21,7 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
+use tidemill_domain::Code;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -28,7 +30,7 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 use crate::{
     Context, HttpConfig, Problem, Registry, Routes, StartError, address,
     connections::{self, ConnectionMetrics},
-    contract, guard,
+    contract, guard, parameters,
 };
 
 const HEALTH: &str = "http";
@@ -37,6 +39,8 @@ const HEALTH: &str = "http";
 /// database whose machine lost its power has none, and says nothing for a
 /// quarter of an hour.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
+/// Bytes of what a library tells of a request that are read.
+const LONGEST_REFUSAL: usize = 16 << 10;
 
 /// A listening server whose routes can be completed later.
 #[derive(Clone)]
@@ -187,7 +191,32 @@ async fn answer(router: Router, request: Request) -> Response {
         Ok(answer) => answer,
         Err(_) => return too_slow(&path),
     };
-    answer.unwrap_or_else(|never| match never {})
+    let answer = answer.unwrap_or_else(|never| match never {});
+    match is_refusal_of_library(&answer) {
+        true => refused_address(answer).await,
+        false => answer,
+    }
+}
+
+/// Whether it is no answer of a handler's: those of problems are JSON.
+fn is_refusal_of_library(answer: &Response) -> bool {
+    let is_plain = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/plain");
+    answer.status() == StatusCode::BAD_REQUEST && answer.headers().get(header::CONTENT_TYPE).is_some_and(is_plain)
+}
+
+/// A part of the path that is not of its type: the router tells that in its own words, without a code.
+async fn refused_address(answer: Response) -> Response {
+    // It tells the part that is wrong, so it is as long as an address at most.
+    let told = to_bytes(answer.into_body(), LONGEST_REFUSAL).await.unwrap_or_default();
+    let told = String::from_utf8_lossy(&told);
+    let told = told.trim_start_matches("Invalid URL: ");
+    // Of one that stands alone its type in Rust is told, which helps nobody.
+    let alone = told.strip_prefix("Cannot parse ").and_then(|told| told.split_once(" to a `"));
+    let detail = match alone {
+        Some((value, _)) => format!("{value} is nothing that may stand in this place of the address"),
+        None => parameters::in_words(told),
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidParameter).detail(detail).into_response()
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "as the layer hands it over")]

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use axum::{extract::Path, http::StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use tidemill_service::{Access, Context, HttpConfig, Needs, Problem, Routes, Server, config};
@@ -88,6 +89,24 @@ async fn a_panic_is_one_clients_error_and_no_more() {
     assert!(!problem.to_string().contains("fault of ours"), "what is internal stays internal");
     let busy = reqwest::get(format!("http://{}/busy", server.address())).await.expect("an answer");
     assert_eq!(busy.headers()["retry-after"], "7");
+}
+
+#[tokio::test]
+async fn a_part_of_an_address_that_is_not_of_its_type_is_refused_with_a_code() {
+    tidemill_service::install_crypto();
+    let context = Context::new("test");
+    let server = server(&context).await;
+    let number = async |Path(number): Path<i64>| number.to_string();
+    let plain = async || (StatusCode::BAD_REQUEST, Problem::not_found());
+    server.install(routes(&context).page("/things/{number}", number).page("/own", plain)).expect("installs");
+    let (status, kind, problem) = ask(&server, "/things/99999999999999999999").await;
+    assert_eq!((status, kind.as_str()), (422, "application/problem+json"));
+    assert_eq!(problem["code"], "invalid_parameter");
+    let detail = "`99999999999999999999` is nothing that may stand in this place of the address";
+    assert_eq!(problem["detail"], detail);
+    assert_eq!(ask(&server, "/things/many").await.2["code"], "invalid_parameter");
+    assert_eq!(ask(&server, "/things/7").await.0, 200);
+    assert_eq!(ask(&server, "/own").await.2["code"], "not_found", "what a handler says stays");
 }
 
 /// Time stands still but for what is waited for, so that a minute is none.

@@ -19,6 +19,11 @@ pub trait Work: Send {
     /// from the last checkpoint.
     const PARTING: Duration = Duration::from_millis(1500);
 
+    /// The same of this unit, where one may have longer than others.
+    fn parting(&self) -> Duration {
+        Self::PARTING
+    }
+
     /// Opens the unit from its store and works on it until it is to be given
     /// back. After an error that may pass it is called again. So it must read
     /// anew everything in memory that the error leaves in doubt.
@@ -76,9 +81,10 @@ pub async fn supervise<U: Ord + Display + Clone + Send + Sync, W: Work>(
     let mut backoff = Backoff::new();
     let clear = || conditions.clear(&unit);
     let ended = loop {
+        let longest = work.parting();
         let parting = async {
             stop.cancelled().await;
-            sleep(W::PARTING).await;
+            sleep(longest).await;
         };
         let mut progress = Progressing { backoff: &mut backoff, clear: &clear };
         let done = tokio::select! {

@@ -4,18 +4,22 @@ use std::{
     collections::BTreeMap,
     path::Path,
     process::Stdio,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use tokio::{io::AsyncWriteExt, process::Command, time::sleep};
+use serde_json::{Value, json};
+use tidemill_domain::{Clock, SystemClock, Timestamp};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+    time::{sleep, timeout},
+};
 
 use super::{
     Bench, Options,
     generator::Load,
     held,
-    lake::ask,
     machine::{Machine, rounded},
     settings::LakeOptions,
     suite::Suite,
@@ -32,7 +36,13 @@ const ESTIMATED_BEYOND: u64 = 1_024;
 /// The program that knows DuckDB and its extension (`scripts/provision bench`).
 const PYTHON: &str = "duckdb-python";
 const SCRIPT: &str = include_str!("read_views.py");
-const SETTLED: Duration = Duration::from_secs(1_800);
+/// The file that a table begins with.
+const FIRST_VERSION: &str = "_delta_log/00000000000000000000.json";
+/// How lines begin by which it tells how far it is.
+const TOLD: &str = "told: ";
+const SETTLED: Duration = Duration::from_secs(600);
+/// How long DuckDB may take for all metrics, and for comparing them.
+const COMPARED: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(50);
 
 /// The last line of a run.
@@ -48,10 +58,14 @@ pub struct LakeViewsFigures {
     pub gold_cpu_s: f64,
     /// From its being ready until all is written.
     pub gold_seconds: f64,
+    /// The seconds of each table among them, from the one before it: the first has the wait for its turn too.
+    pub gold_seconds_of: BTreeMap<String, f64>,
     /// Processor seconds of DuckDB for the metrics among them, and their sum.
     pub duckdb_cpu_s: BTreeMap<String, f64>,
     /// The seconds of all of them.
     pub duckdb_seconds: f64,
+    /// The seconds of each.
+    pub duckdb_seconds_of: BTreeMap<String, f64>,
     /// How many times as many processor seconds gold takes.
     pub ratio: f64,
     /// The most memory of that lake.
@@ -80,6 +94,7 @@ struct ByDuckDb {
 struct GoldUsage {
     cpu_s: f64,
     seconds: f64,
+    of_tables: BTreeMap<String, f64>,
     peak_rss: u64,
 }
 
@@ -106,12 +121,14 @@ impl Bench {
         suite.start_anew(Service::Lake).await?;
         gold_is_kept(&suite).await?;
         customers_are_kept(&suite).await?;
+        self.journal.note(format_args!("gold and customers are computed a first time"));
         suite.end(Service::Lake).await?;
         let gold = suite.lake().join("gold");
         std::fs::remove_dir_all(&gold).map_err(Error::file(&gold))?;
-        let GoldUsage { cpu_s, seconds, peak_rss } = gold_usage(&suite).await?;
+        let GoldUsage { cpu_s, seconds, of_tables, peak_rss } = gold_usage(&suite).await?;
         let tables = std::fs::read_dir(&gold).map_err(Error::file(&gold))?.count() as u64;
-        let asked = by_duckdb(&suite.lake(), &questions(&suite).await?).await?;
+        self.journal.note(format_args!("gold alone: {seconds:.1} s, {cpu_s:.1} processor seconds"));
+        let asked = self.by_duckdb(&suite.lake(), &questions(&suite).await?).await?;
         suite.stop().await?;
 
         for (metric, ByDuckDb { cells, wrong, .. }) in asked.iter().filter(|(_, answer)| answer.wrong > 0) {
@@ -127,8 +144,10 @@ impl Bench {
             tables,
             gold_cpu_s: rounded(cpu_s),
             gold_seconds: rounded(seconds),
+            gold_seconds_of: of_tables.into_iter().map(|(table, seconds)| (table, rounded(seconds))).collect(),
             duckdb_cpu_s: single.chain([all]).collect(),
             duckdb_seconds: rounded(sum(|answer| answer.seconds)),
+            duckdb_seconds_of: asked.iter().map(|(metric, of)| (metric.clone(), rounded(of.seconds))).collect(),
             ratio: rounded(cpu_s / sum(|answer| answer.cpu_s)),
             peak_rss_mb: rounded(peak_rss as f64 / f64::from(1 << 20)),
             cells: count(|answer| answer.cells),
@@ -146,10 +165,27 @@ impl Bench {
 async fn gold_usage(suite: &Suite) -> Result<GoldUsage, Error> {
     suite.start_anew(Service::Lake).await?;
     suite.ready_again(Service::Lake).await?;
-    let (before, begun) = (suite.usage_of(Service::Lake).await?, Instant::now());
+    let (before, begun, since) = (suite.usage_of(Service::Lake).await?, Instant::now(), SystemClock.now());
     gold_is_kept(suite).await?;
     let (after, seconds) = (suite.usage_of(Service::Lake).await?, begun.elapsed().as_secs_f64());
-    Ok(GoldUsage { cpu_s: after.cpu_s - before.cpu_s, seconds, peak_rss: after.peak_rss })
+    let of_tables = seconds_of_tables(&suite.lake().join("gold"), since)?;
+    Ok(GoldUsage { cpu_s: after.cpu_s - before.cpu_s, seconds, of_tables, peak_rss: after.peak_rss })
+}
+
+/// How long each table of gold took: they are computed one after the other, and a table is there with its first version.
+fn seconds_of_tables(gold: &Path, since: Timestamp) -> Result<BTreeMap<String, f64>, Error> {
+    let mut made = Vec::new();
+    for table in std::fs::read_dir(gold).map_err(Error::file(gold))? {
+        let table = table.map_err(Error::file(gold))?;
+        let first = table.path().join(FIRST_VERSION);
+        let at = std::fs::metadata(&first).and_then(|found| found.modified()).map_err(Error::file(&first))?;
+        let millis = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3;
+        made.push((millis, table.file_name().to_string_lossy().into_owned()));
+    }
+    made.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut before = since.millis() as f64;
+    let took = |(at, table): (f64, String)| (table, (at - std::mem::replace(&mut before, at)).max(0.0) / 1e3);
+    Ok(made.into_iter().map(took).collect())
 }
 
 /// Waits until a lake that was started anew has brought gold up to silver.
@@ -165,13 +201,17 @@ async fn gold_is_kept(suite: &Suite) -> Result<(), Error> {
     Ok(())
 }
 
+/// Waits until the table of customers has been computed. It may have no rows: of the shop's customers no event tells more
+/// than a name.
 async fn customers_are_kept(suite: &Suite) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
-        let answer = ask(suite, "select count(*) as rows from silver.customers").await;
-        let last = match answer {
-            Ok(answer) if answer["rows"][0]["rows"].as_u64() > Some(0) => return Ok(()),
-            Ok(answer) => answer.to_string(),
+        let last = match tables(suite).await {
+            Ok(tables) => match version_of(&tables, "silver.customers") {
+                // It is made empty, as version 0.
+                Some(1..) => return Ok(()),
+                version => format!("version {version:?}"),
+            },
             Err(error) => error.to_string(),
         };
         if begun.elapsed() > SETTLED {
@@ -181,12 +221,27 @@ async fn customers_are_kept(suite: &Suite) -> Result<(), Error> {
     }
 }
 
+/// What the lake tells of its tables.
+async fn tables(suite: &Suite) -> Result<Value, Error> {
+    let address = suite.address(Service::Lake)?;
+    let answer = reqwest::get(format!("http://{address}/v1/tables")).await.map_err(failed)?;
+    answer.json().await.map_err(failed)
+}
+
+fn version_of(tables: &Value, name: &str) -> Option<u64> {
+    tables["tables"].as_array()?.iter().find(|table| table["name"] == name)?["version"].as_u64()
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as results hand it over")]
+fn failed(error: reqwest::Error) -> Error {
+    Error::Program { program: Service::Lake.binary(), reason: error.to_string() }
+}
+
 /// What DuckDB is asked for each metric that it has words for.
 async fn questions(suite: &Suite) -> Result<BTreeMap<String, String>, Error> {
-    let failed = |error: reqwest::Error| Error::Program { program: Service::Lake.binary(), reason: error.to_string() };
     let (client, address) = (reqwest::Client::new(), suite.address(Service::Lake)?);
     let get = async |path: String| client.get(format!("http://{address}/v1/{path}")).send().await;
-    let tables: serde_json::Value = get("tables".into()).await.map_err(failed)?.json().await.map_err(failed)?;
+    let tables = tables(suite).await?;
     let names = tables["tables"].as_array().into_iter().flatten().filter_map(|table| table["name"].as_str());
     let mut questions = BTreeMap::new();
     for metric in names.filter_map(|name| name.strip_prefix("gold.")) {
@@ -199,24 +254,53 @@ async fn questions(suite: &Suite) -> Result<BTreeMap<String, String>, Error> {
     Ok(questions)
 }
 
-async fn by_duckdb(lake: &Path, questions: &BTreeMap<String, String>) -> Result<BTreeMap<String, ByDuckDb>, Error> {
-    let failed = |reason: String| Error::Program { program: PYTHON.into(), reason };
-    let question =
-        json!({"root": lake, "threads": THREADS, "estimated_beyond": ESTIMATED_BEYOND, "questions": questions});
-    let mut child = Command::new(PYTHON)
-        .args(["-c", SCRIPT])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(Error::program(PYTHON))?;
-    let mut stdin = child.stdin.take().ok_or_else(|| failed("it takes nothing".into()))?;
-    stdin.write_all(question.to_string().as_bytes()).await.map_err(Error::program(PYTHON))?;
-    drop(stdin);
-    let output = child.wait_with_output().await.map_err(Error::program(PYTHON))?;
-    match output.status.success() {
-        true => serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string())),
-        false => Err(failed(String::from_utf8_lossy(&output.stderr).into_owned())),
+impl Bench {
+    /// Has DuckDB do the same, and compare; tells of each metric once it is done.
+    async fn by_duckdb(
+        &self,
+        lake: &Path,
+        questions: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, ByDuckDb>, Error> {
+        let deadline =
+            || Error::Deadline { what: "DuckDB compares gold".into(), deadline: COMPARED, last: String::new() };
+        timeout(COMPARED, self.ask_duckdb(lake, questions)).await.unwrap_or_else(|_| Err(deadline()))
+    }
+
+    async fn ask_duckdb(
+        &self,
+        lake: &Path,
+        questions: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, ByDuckDb>, Error> {
+        let failed = |reason: String| Error::Program { program: PYTHON.into(), reason };
+        let question =
+            json!({"root": lake, "threads": THREADS, "estimated_beyond": ESTIMATED_BEYOND, "questions": questions});
+        let mut child = Command::new(PYTHON)
+            .args(["-c", SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Error::program(PYTHON))?;
+        let (Some(mut stdin), Some(mut stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(failed("it takes nothing".into()));
+        };
+        stdin.write_all(question.to_string().as_bytes()).await.map_err(Error::program(PYTHON))?;
+        drop(stdin);
+        let (mut lines, mut wrong, mut answer) = (BufReader::new(stderr).lines(), Vec::new(), Vec::new());
+        while let Some(line) = lines.next_line().await.map_err(Error::program(PYTHON))? {
+            match line.strip_prefix(TOLD) {
+                Some(told) => self.journal.note(format_args!("DuckDB: {told}")),
+                None => wrong.push(line),
+            }
+        }
+        // It tells its answer, which is one line, at its end.
+        stdout.read_to_end(&mut answer).await.map_err(Error::program(PYTHON))?;
+        match child.wait().await.map_err(Error::program(PYTHON))?.success() {
+            true => serde_json::from_slice(&answer).map_err(|error| failed(error.to_string())),
+            false => Err(failed(wrong.join("\n"))),
+        }
     }
 }

@@ -1,5 +1,7 @@
 """Runs plans of metrics in DuckDB over silver; prints what they took and how gold differs, as JSON.
 
+Standard error has a line for each metric that is done.
+
 Standard input: {"root": folder, "threads": number, "estimated_beyond": number, "questions": {name: SQL}}.
 """
 
@@ -59,5 +61,10 @@ answers = {}
 for metric, sql in asked["questions"].items():
     before, begun = cpu(), time.monotonic()
     db.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {sql}")
-    answers[metric] = {"cpu_s": cpu() - before, "seconds": time.monotonic() - begun, **compared(metric)}
+    took = {"cpu_s": cpu() - before, "seconds": time.monotonic() - begun}
+    begun = time.monotonic()
+    answers[metric] = {**took, **compared(metric)}
+    cells, wrong = answers[metric]["cells"], answers[metric]["wrong"]
+    told = f"{metric} in {took['seconds']:.2f} s; {cells} cells compared in {time.monotonic() - begun:.2f} s, {wrong} wrong"
+    print(f"told: {told}", file=sys.stderr, flush=True)
 json.dump(answers, sys.stdout)

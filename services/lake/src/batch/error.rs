@@ -16,7 +16,10 @@ pub(super) enum BatchError {
     #[error(transparent)]
     Store(#[from] tidemill_store::Error),
     /// Reporting is away, or too far behind.
-    #[error("reporting does not read what is told: they are told at the next run")]
+    #[error(
+        "reporting does not read what is told: they are told at the next run; in a profile without reporting \
+         (medallion) nobody does"
+    )]
     NotRead,
 }
 

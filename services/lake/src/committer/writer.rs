@@ -20,7 +20,6 @@ use super::{
     standing::TableStanding,
 };
 use crate::{
-    folder::LakeFolder,
     openlineage::{OpenLineage, TableOutput},
     telemetry::Telemetry,
 };
@@ -30,7 +29,6 @@ const GATHERED: Duration = Duration::from_millis(200);
 
 pub(super) struct TableWriter {
     pub(super) lake: Lake,
-    pub(super) folder: LakeFolder,
     pub(super) table: &'static TableDefinition,
     pub(super) kind: TableKind,
     pub(super) properties: TableProperties,
@@ -90,7 +88,9 @@ impl TableWriter {
 
     async fn reached(&mut self, app: &AppId) -> Result<i64, LakeError> {
         let breaker = self.breaker.clone();
-        breaker.call(async { self.open().await?.reached(app).await }).await
+        let folder = self.lake.folder().clone();
+        let reached = async { self.open().await?.reached(app).await.map_err(|error| folder.explain(error)) };
+        breaker.call(reached).await
     }
 
     /// Appends, as a run of the table's job.
@@ -133,9 +133,11 @@ impl TableWriter {
     }
 
     async fn store(&mut self, parts: &[TablePart]) -> Result<Appended, LakeError> {
-        let appended = self.open().await?.store(parts).await?;
+        let (folder, table) = (self.lake.folder().clone(), self.table);
+        let stored = self.open().await?.store(parts).await;
+        let appended = stored.map_err(|error| folder.explain(error).of(table))?;
         // Nobody is told of what may have gone to another place.
-        self.folder.check().map_err(|error| error.of(self.table))?;
+        folder.check().map_err(|error| error.of(self.table))?;
         Ok(appended)
     }
 
@@ -148,7 +150,7 @@ impl TableWriter {
     }
 
     async fn open(&mut self) -> Result<&mut TableKeeper, LakeError> {
-        self.folder.check().map_err(|error| error.of(self.table))?;
+        self.lake.folder().check().map_err(|error| error.of(self.table))?;
         let keeper = match self.keeper.take() {
             Some(keeper) => keeper,
             None => TableKeeper::open(&self.lake, self.table, self.kind, &self.properties).await?,

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tidemill_batch_views::{ResultFormat, SqlError};
 use tidemill_domain::{Code, Timestamp};
 use tidemill_lake_tables::{AppId, LakeError, RedriveScope, tables::QuarantinedEvent};
 use tidemill_service::{FieldError, Problem};
@@ -47,6 +48,14 @@ pub(super) struct RedriveAnswer {
     released: Option<u64>,
 }
 
+/// The rules that have held events back, which are as many as contracts have had.
+const HOLDING: &str = "SELECT DISTINCT rule FROM silver.quarantine WHERE rule IS NOT NULL LIMIT 1000";
+
+#[derive(Debug, Deserialize)]
+struct HeldBy {
+    rule: String,
+}
+
 /// Why an order is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RedriveError {
@@ -54,6 +63,8 @@ pub(super) enum RedriveError {
     Failed(#[from] Error),
     #[error("the body is not as it should be")]
     Invalid(String),
+    #[error("no contract has the rule `{rule}`, and nothing is held back by it; there are {}", known.join(", "))]
+    UnknownRule { rule: String, known: Vec<String> },
     #[error("there is no redrive {0}")]
     Unknown(i64),
 }
@@ -76,6 +87,8 @@ impl IntoResponse for RedriveError {
             Self::Failed(error) => return error.into_response(),
             Self::Invalid(detail) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidRequest)
                 .errors(vec![FieldError { pointer: String::new(), detail }]),
+            Self::UnknownRule { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidRequest)
+                .errors(vec![FieldError { pointer: "/rule".into(), detail: self.to_string() }]),
             Self::Unknown(_) => Problem::new(StatusCode::NOT_FOUND, Code::UnknownOrder).detail(self.to_string()),
         };
         problem.into_response()
@@ -95,6 +108,9 @@ impl IntoResponse for RedriveError {
 pub(super) async fn order(State(api): State<LakeApi>, body: Bytes) -> Result<Response, RedriveError> {
     let order = if body.is_empty() { Ok(RedriveOrder::default()) } else { serde_json::from_slice(&body) };
     let RedriveOrder { rule, from, to } = order.map_err(|error| RedriveError::Invalid(error.to_string()))?;
+    if let Some(rule) = &rule {
+        check_rule(&api, rule).await?;
+    }
     // The table may know of more than the store, if that is another one by now.
     let after = api.committers.quarantine.reached(AppId::of_redrives(&QuarantinedEvent::TABLE)).await?;
     let scope = RedriveScope { number: after, rule, from, to };
@@ -102,6 +118,34 @@ pub(super) async fn order(State(api): State<LakeApi>, body: Bytes) -> Result<Res
     let number = answered::<_, tidemill_store::Error>(api.store.order_redrive(&scope, ordered_at)).await?;
     let answer = RedriveAnswer { number, ordered_at, done_at: None, released: None };
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Refuses a rule that has nothing to do with any event: most likely its name is misspelt.
+async fn check_rule(api: &LakeApi, rule: &str) -> Result<(), RedriveError> {
+    let mut known: Vec<String> = api.rules.judge.contract().rules.iter().map(|rule| rule.name().to_owned()).collect();
+    if known.iter().any(|name| name == rule) {
+        return Ok(());
+    }
+    // A rule that is mended by being taken out of its contract has still held back what it has.
+    known.extend(match api.engine.query(HOLDING, None).await {
+        Ok(answer) => rules_of(&answer.write(ResultFormat::Ndjson).unwrap_or_default()),
+        Err(SqlError::UnknownTable { .. }) => Vec::new(),
+        // Whoever does the redrive tells what is wrong with the table.
+        Err(_) => return Ok(()),
+    });
+    match known.iter().any(|name| name == rule) {
+        true => Ok(()),
+        false => {
+            known.sort();
+            known.dedup();
+            Err(RedriveError::UnknownRule { rule: rule.into(), known })
+        }
+    }
+}
+
+fn rules_of(rows: &[u8]) -> Vec<String> {
+    let row = |line: &[u8]| serde_json::from_slice::<HeldBy>(line).ok().map(|row| row.rule);
+    rows.split(|byte| *byte == b'\n').filter_map(row).collect()
 }
 
 /// What became of a redrive.

@@ -7,7 +7,7 @@ use tidemill_batch_views::{Gold, SqlEngine};
 use tidemill_bus::Bus;
 use tidemill_domain::SharedClock;
 
-use crate::{committer::Committers, rebuild::Rebuilder, sql::SqlProcesses, store::Store};
+use crate::{committer::Committers, rebuild::Rebuilder, silver::SilverRules, sql::SqlProcesses, store::Store};
 
 /// Shared by all routes.
 #[derive(Clone)]
@@ -20,6 +20,7 @@ pub(crate) struct LakeApi {
     pub(crate) clock: SharedClock,
     pub(crate) gold: Arc<Gold>,
     pub(crate) rebuilder: Arc<Rebuilder>,
+    pub(crate) rules: Arc<SilverRules>,
 }
 
 impl FromRef<LakeApi> for Arc<SqlEngine> {

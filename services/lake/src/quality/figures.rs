@@ -18,6 +18,9 @@ const COUNTS: [(&str, bool); 7] = [
     ("held", false),
 ];
 
+/// The table whose scores say how much is known of somebody.
+const CUSTOMERS: &str = "silver.customers";
+
 /// What a figure may not be beyond.
 #[derive(Debug, Clone, Copy)]
 enum FigureBound {
@@ -54,7 +57,9 @@ impl<'t> TableFigures<'t> {
         let scored = counts.sum("scored");
         if scored > 0.0 && counts.sums.contains_key("scores") {
             all.push("mean_score", counts.sum("scores") / scored, FigureBound::None);
-            let share = FigureBound::AtLeast(config.high_quality_share);
+            // What a shop knows of its customers is told and not judged: few know the address of each.
+            let is_judged = table != CUSTOMERS;
+            let share = if is_judged { FigureBound::AtLeast(config.high_quality_share) } else { FigureBound::None };
             all.push("high_quality_share", counts.sum("high_scores") / scored, share);
         }
         all.lag(measured.lag);
@@ -186,6 +191,8 @@ mod tests {
         assert_eq!(good("freshness_seconds"), (400.0, Some(false)), "and do not count as fresh ones");
         assert_eq!(good("fresh"), (0.0, None));
         assert_eq!(told("bronze.events", &sums)["duplicates"], (2.0, None), "senders may send again");
+        let customers = told("silver.customers", &sums);
+        assert_eq!(customers["high_quality_share"], (0.875, None), "few shops know the address of each");
         assert!(!told("silver.orders", &[("rows", 1.0)]).contains_key("mean_score"), "nothing has a score");
     }
 

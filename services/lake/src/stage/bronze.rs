@@ -1,6 +1,6 @@
 //! A partition of the log, into bronze.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_bus::{Delivery, Error as BusError, Subscription};
 use tidemill_domain::{Partition, Timestamp};
@@ -17,7 +17,8 @@ use crate::{
 pub(super) struct BronzeRecipe {
     shared: Arc<Shared>,
     app: AppId,
-    rows: TableRows<BronzeEvent<'static>>,
+    /// Its own, but while its threads make more of them.
+    rows: Arc<Mutex<TableRows<BronzeEvent<'static>>>>,
     bytes: usize,
     /// The last batch that was taken.
     reached: u64,
@@ -33,7 +34,7 @@ impl BronzeRecipe {
         shared.nats.call(shared.bus.has_reached(StreamName::Raw, reached)).await?;
         let subscription =
             shared.nats.call(shared.bus.subscribe_behind(Durable::LakeBronze(partition), reached)).await?;
-        let rows = TableRows::new()?;
+        let rows = Arc::new(Mutex::new(TableRows::new()?));
         let recipe = Self { shared: shared.clone(), app, rows, bytes: 0, reached, newest: Timestamp::EPOCH };
         Ok((recipe, subscription))
     }
@@ -42,13 +43,14 @@ impl BronzeRecipe {
 impl UnitRecipe for BronzeRecipe {
     type Message = RawBatch;
 
-    async fn take(&mut self, messages: Vec<(&Delivery, RawBatch)>) -> Result<(), Error> {
-        for (delivery, batch) in messages {
-            add_batch(&mut self.rows, &batch, delivery.sequence);
-            self.bytes += batch.lines.len();
-            self.reached = self.reached.max(delivery.sequence);
-            self.newest = self.newest.max(batch.ingested_at);
-        }
+    async fn take(&mut self, delivery: &Delivery, batch: RawBatch) -> Result<(), Error> {
+        let (bytes, newest, sequence) = (batch.lines.len(), batch.ingested_at, delivery.sequence);
+        let rows = Arc::clone(&self.rows);
+        let add = async move { add_batch(&mut rows.lock().unwrap_or_else(PoisonError::into_inner), &batch, sequence) };
+        self.shared.threads.run(add).await;
+        self.bytes += bytes;
+        self.reached = self.reached.max(sequence);
+        self.newest = self.newest.max(newest);
         Ok(())
     }
 
@@ -64,7 +66,11 @@ impl UnitRecipe for BronzeRecipe {
     }
 
     fn commit(&mut self) -> Result<impl Future<Output = Result<u64, Error>> + Send + 'static, Error> {
-        let part = TablePart { app: self.app.clone(), reaches: long(self.reached), rows: self.rows.take()? };
+        let part = TablePart {
+            app: self.app.clone(),
+            reaches: long(self.reached),
+            rows: self.rows.lock().unwrap_or_else(PoisonError::into_inner).take()?,
+        };
         self.bytes = 0;
         let (committer, reached, newest) = (self.shared.committers.events.clone(), self.reached, self.newest);
         Ok(async move {

@@ -42,13 +42,11 @@ impl RejectedRecipe {
 impl UnitRecipe for RejectedRecipe {
     type Message = DeadLetter;
 
-    async fn take(&mut self, messages: Vec<(&Delivery, DeadLetter)>) -> Result<(), Error> {
-        for (delivery, letter) in messages {
-            add_letter(&mut self.rows, &letter, delivery.sequence, delivery.stored_at);
-            self.bytes += letter.body.len();
-            self.reached = self.reached.max(delivery.sequence);
-            self.newest = self.newest.max(delivery.stored_at);
-        }
+    async fn take(&mut self, delivery: &Delivery, letter: DeadLetter) -> Result<(), Error> {
+        add_letter(&mut self.rows, &letter, delivery.sequence, delivery.stored_at);
+        self.bytes += letter.body.len();
+        self.reached = self.reached.max(delivery.sequence);
+        self.newest = self.newest.max(delivery.stored_at);
         Ok(())
     }
 

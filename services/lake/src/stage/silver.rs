@@ -1,6 +1,9 @@
 //! A partition of the enriched log, into silver.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tidemill_bus::{Delivery, Error as BusError, Stored, Subscription};
 use tidemill_domain::{Partition, Timestamp};
@@ -9,7 +12,7 @@ use tidemill_lake_tables::{
     AppId, TablePart,
     tables::{QuarantinedEvent, SilverEvent, SilverOrder, SilverOrderLine},
 };
-use tidemill_lateness::{Clocks, LeftOut};
+use tidemill_lateness::{Clocks, EventName, LeftOut};
 use tidemill_stage::{Gap, LogPlace, OfLog, Place, subscribe_in_order};
 use tidemill_store::answered;
 use tokio::time::Instant;
@@ -19,7 +22,7 @@ use crate::{
     bronze::long,
     error::Error,
     shared::Shared,
-    silver::{SilverBatch, SilverRows},
+    silver::{BrokenContract, SilverBatch, SilverRows, SilverRules},
     store::{LatenessChanges, LatenessState},
     unit::LakeUnit,
 };
@@ -31,10 +34,9 @@ const LOOK_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct SilverRecipe {
     shared: Arc<Shared>,
     partition: Partition,
-    rows: SilverRows,
+    /// Its own, but while its threads are at it.
+    made: Arc<Mutex<MadeSilver>>,
     bytes: usize,
-    clocks: Clocks,
-    left_out: LeftOut,
     gap: Gap,
     /// The last batch that was taken.
     floor: u64,
@@ -44,6 +46,33 @@ pub(super) struct SilverRecipe {
     newest: Timestamp,
     /// When to look why nothing has come.
     silence: Instant,
+}
+
+/// What batches are made into, and what decides about their events.
+struct MadeSilver {
+    rows: SilverRows,
+    clocks: Clocks,
+    left_out: LeftOut,
+}
+
+/// What became of a batch.
+enum BatchMade {
+    /// Its events are rows.
+    Whole,
+    /// It is not known of these whether they were left out.
+    Asks(Vec<EventName>),
+}
+
+impl MadeSilver {
+    fn make(&mut self, batch: &EnrichedBatch, rules: &SilverRules, asks: bool) -> Result<BatchMade, BrokenContract> {
+        let read = SilverBatch::read(batch);
+        let unknown = if asks { self.left_out.unknown(read.again()) } else { Vec::new() };
+        if !unknown.is_empty() {
+            return Ok(BatchMade::Asks(unknown));
+        }
+        read.add(&mut self.rows, &mut self.clocks, &mut self.left_out, rules)?;
+        Ok(BatchMade::Whole)
+    }
 }
 
 impl SilverRecipe {
@@ -65,11 +94,14 @@ impl SilverRecipe {
         shared.nats.call(shared.bus.has_reached(StreamName::Raw, floor)).await?;
         let subscribe = subscribe_in_order(&shared.bus, Durable::LakeSilver(partition), partition, LogPlace::at(floor));
         let subscription = shared.nats.call(subscribe).await?;
-        let recipe = Self {
+        let made = MadeSilver {
             rows: SilverRows::new(&shared.silver_rules)?,
-            bytes: 0,
             clocks: Clocks::restore(shared.rules, known.clocks, Timestamp::EPOCH),
             left_out: LeftOut::new(known.has_left_out),
+        };
+        let recipe = Self {
+            made: Arc::new(Mutex::new(made)),
+            bytes: 0,
             gap: Gap::none(partition, shared.gaps.clone()),
             floor,
             committed: floor,
@@ -83,7 +115,7 @@ impl SilverRecipe {
 
     /// Takes a batch, if it is the next one of the log. What is passed over because one
     /// before it is missing comes again behind that one. Answers whether one is.
-    async fn take_one(&mut self, batch: &EnrichedBatch) -> Result<bool, Error> {
+    async fn take_one(&mut self, batch: EnrichedBatch) -> Result<bool, Error> {
         match Place::of(self.floor, batch.raw_prev, batch.raw_seq) {
             Place::Repeated => return Ok(false),
             // With nothing taken, the first batch that comes is the start, unless
@@ -91,19 +123,29 @@ impl SilverRecipe {
             Place::Early if self.floor > 0 || self.log_has(batch.raw_prev).await? => return Ok(true),
             Place::Early | Place::Next => {}
         }
-        let read = SilverBatch::read(batch);
-        let unknown = self.left_out.unknown(read.again());
-        if !unknown.is_empty() {
+        let batch = Arc::new(batch);
+        if let BatchMade::Asks(unknown) = self.make(&batch, true).await? {
             let looked_up = self.shared.store.left_out(self.partition, &unknown);
             let known = self.shared.store_breaker.call(answered(looked_up)).await?;
-            known.into_iter().for_each(|(key, since)| self.left_out.insert(key, since));
+            known.into_iter().for_each(|(key, since)| self.made().left_out.insert(key, since));
+            self.make(&batch, false).await?;
         }
-        read.add(&mut self.rows, &mut self.clocks, &mut self.left_out, &self.shared.silver_rules)?;
         self.bytes += batch.lines.len();
         self.floor = batch.raw_seq;
         self.newest = batch.ingested_at;
         self.gap.close();
         Ok(false)
+    }
+
+    fn made(&self) -> MutexGuard<'_, MadeSilver> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes rows of a batch, on threads for that: rules may take long.
+    async fn make(&self, batch: &Arc<EnrichedBatch>, asks: bool) -> Result<BatchMade, Error> {
+        let (made, batch, rules) = (Arc::clone(&self.made), Arc::clone(batch), Arc::clone(&self.shared.silver_rules));
+        let make = async move { made.lock().unwrap_or_else(PoisonError::into_inner).make(&batch, &rules, asks) };
+        Ok(self.shared.row_threads.run(make).await?)
     }
 
     async fn log_has(&self, raw_seq: u64) -> Result<bool, Error> {
@@ -133,12 +175,8 @@ impl SilverRecipe {
 impl UnitRecipe for SilverRecipe {
     type Message = EnrichedBatch;
 
-    async fn take(&mut self, messages: Vec<(&Delivery, EnrichedBatch)>) -> Result<(), Error> {
-        let mut is_early = false;
-        for (_, batch) in messages {
-            is_early |= self.take_one(&batch).await?;
-        }
-        if is_early {
+    async fn take(&mut self, _: &Delivery, batch: EnrichedBatch) -> Result<(), Error> {
+        if self.take_one(batch).await? {
             self.ask_for_missing().await?;
         }
         self.silence = Instant::now() + LOOK_AFTER;
@@ -158,18 +196,20 @@ impl UnitRecipe for SilverRecipe {
     fn commit(&mut self) -> Result<impl Future<Output = Result<u64, Error>> + Send + 'static, Error> {
         let (partition, reaches, newest) = (self.partition, long(self.floor), self.newest);
         let part = |table, rows| TablePart { app: AppId::of(table, partition), reaches, rows };
-        let events = part(&SilverEvent::TABLE, self.rows.events.take()?);
-        let lines = part(&SilverOrderLine::TABLE, self.rows.lines.take()?);
-        let orders = part(&SilverOrder::TABLE, self.rows.orders.take()?);
-        let quarantine = part(&QuarantinedEvent::TABLE, self.rows.quarantine.take()?);
+        let mut made = self.made();
+        let events = part(&SilverEvent::TABLE, made.rows.events.take()?);
+        let lines = part(&SilverOrderLine::TABLE, made.rows.lines.take()?);
+        let orders = part(&SilverOrder::TABLE, made.rows.orders.take()?);
+        let quarantine = part(&QuarantinedEvent::TABLE, made.rows.quarantine.take()?);
         let changes = LatenessChanges {
             partition,
             after: self.committed,
             floor: self.floor,
-            clocks: self.clocks.take_changes(),
-            left_out: self.left_out.take_changes(),
+            clocks: made.clocks.take_changes(),
+            left_out: made.left_out.take_changes(),
             log_time: newest,
         };
+        drop(made);
         (self.bytes, self.committed) = (0, self.floor);
         let shared = self.shared.clone();
         Ok(async move {
@@ -194,7 +234,7 @@ impl UnitRecipe for SilverRecipe {
     }
 
     fn landed(&mut self, reached: u64) {
-        self.left_out.committed(reached);
+        self.made().left_out.committed(reached);
         self.silence = Instant::now() + LOOK_AFTER;
     }
 

@@ -108,6 +108,17 @@ async fn what_is_held_back_comes_back_once_whatever_happens_to_the_lake() {
     // The rule is put right, but for one of them.
     write_contract(&folder, "quarantine", &[4]);
     lakes.extend([lake(&shop), lake(&shop)]);
+    let url = format!("http://{}/v1/redrives", lakes[0].address);
+    let refused = shop.http.post(&url).json(&json!({"rule": "fitt"})).send().await.expect("an answer");
+    assert_eq!(refused.status(), 422);
+    let told: Value = refused.json().await.expect("JSON");
+    let detail = told["errors"][0]["detail"].as_str().unwrap_or_default();
+    assert!(detail.starts_with("no contract has the rule `fitt`") && detail.contains(" fit,"), "{told}");
+    let refused = shop.http.get(format!("{url}/99999999999999999999")).send().await.expect("an answer");
+    assert_eq!(
+        (refused.status().as_u16(), refused.json::<Value>().await.expect("JSON")["code"].as_str()),
+        (422, Some("invalid_parameter"))
+    );
     redriven(&shop, &mut lakes, &mut random, &json!({"rule": "fit"})).await;
     let fit: Vec<String> = all.iter().filter(|id| *id != "o-4").cloned().collect();
     assert_eq!(ids(&shop, "silver/events").await, fit);

@@ -148,8 +148,12 @@ pub struct LakeRebuild {
     /// Up to this event time; the month or day that it is in is made anew as a whole
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<When>,
-    #[command(flatten)]
-    pub(crate) target: LakeTarget,
+    /// Address of the lake's API (also --url)
+    #[arg(long, alias = "url", env = "TIDEMILL_LAKE_URL", default_value = LAKE, value_name = "URL")]
+    pub(crate) lake_url: Url,
+    /// Key of the suite that may operate, where it needs one
+    #[arg(long, alias = "operate-key", env = "TIDEMILL_OPERATE_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

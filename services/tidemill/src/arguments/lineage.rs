@@ -15,7 +15,8 @@ const NAME: &str = "lineage";
 #[derive(Debug, Args)]
 #[command(after_help = "Every dimension of the metric is an option: --category Books is --dimension category=Books. \
     Without some of\nthem all numbers of the window that have the others are shown. The exit code is 0 if each number \
-    is what its\nrows come to, and 3 if one is not.\n\nExamples:\n  \
+    is what its\nrows come to, and 3 if one is not, or if the stream has another one though gold has all events of the \
+    window.\n\nExamples:\n  \
     tidemill lineage sales_metrics --window 2026-01-31T12:00:00Z --category Books --region Europe\n  \
     tidemill lineage daily_sales --window 1d --limit 100 --json | jq .events\n  \
     tidemill lineage sales_metrics --window 10m --category Books --reporting-url http://localhost:7080")]

@@ -43,11 +43,13 @@ fn every_example_in_it_is_right() {
         "countries.yaml",
         "country.mmdb",
         "slack-webhook",
+        "lake.toml",
+        "reporting.toml",
     ] {
         std::fs::write(folder.path().join(name), "").expect("writes");
     }
     let read = ShopFile::parse(&folder.path().join(NAME), &with_examples).expect("every example is right");
-    assert_eq!(examples, 18, "{with_examples}");
+    assert_eq!(examples, 20, "{with_examples}");
     assert_eq!(read.definitions.metrics, Some(folder.path().join("definitions/metrics")));
     assert_eq!(read.reference.files, [folder.path().join("products.csv"), folder.path().join("reference")]);
     // What it says is written as it is read.

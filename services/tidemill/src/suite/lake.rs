@@ -13,7 +13,7 @@ use tidemill_service::StartError;
 use tokio::time::{Instant, sleep};
 
 use super::{folder, services::Suite, settings::Settings};
-use crate::profile::SuiteProfile;
+use crate::profile::{ProfilePart, SuiteProfile};
 
 const PROGRAM: &str = "tidemill-lake";
 const HINT: &str = "`cargo build --package tidemill-lake` puts it beside this program";
@@ -39,7 +39,7 @@ impl JoinedLake {
             first => first.saturating_add(PORT),
         };
         let settings = folder::private(data, "settings")?.join("lake.toml");
-        write(&settings, &suite.settings.lake(port, data))?;
+        write(&settings, &suite.settings.lake(port, data)?)?;
         let log = data.join("lake.log");
         let variables = suite.settings.key_variables();
         let process = ServiceProcess::start(&program, &settings, variables, &log).map_err(StartError::new)?;
@@ -81,20 +81,21 @@ impl JoinedLake {
 
 impl Settings {
     /// As the lake reads them.
-    fn lake(&self, port: u16, data: &Path) -> String {
+    pub(super) fn lake(&self, port: u16, data: &Path) -> Result<String, StartError> {
         let quoted = |path: &Path| serde_json::Value::from(path.display().to_string());
         let store = format!("sqlite://{}", data.join("lake.db").display());
         let views = match self.profile().is_some_and(SuiteProfile::merges) {
             true => "",
             false => "[batch]\nevery_seconds = 0\n",
         };
-        format!(
+        let text = format!(
             "{}[store]\nurl = {}\n[lake]\nurl = {}\n[telemetry]\nlog_format = \"text\"\n{views}{}",
             self.common(port),
             serde_json::Value::from(store),
             quoted(&data.join("lake")),
             self.metrics()
-        )
+        );
+        self.with_file(text, ProfilePart::Lake)
     }
 }
 

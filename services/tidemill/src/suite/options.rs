@@ -9,7 +9,7 @@ use tidemill_service::{clients::Network, guard::HostName};
 use super::KeyVariables;
 use crate::{
     profile::SuiteProfile,
-    shop_file::{DefinitionsSection, ReferenceSection, ShopFile},
+    shop_file::{DefinitionsSection, ReferenceSection, ServicesSection, ShopFile},
 };
 
 /// How the all-in-one is set up.
@@ -67,6 +67,8 @@ pub struct DefinitionFiles {
     pub definitions: DefinitionsSection,
     /// Products, customers, countries.
     pub reference: ReferenceSection,
+    /// Files with settings of single services.
+    pub services: ServicesSection,
 }
 
 impl Options {
@@ -84,6 +86,7 @@ impl Options {
             definitions,
             reference,
             slack: _,
+            services,
         } = settings.clone();
         Self {
             profile,
@@ -98,7 +101,7 @@ impl Options {
             zone,
             currency: Some(currency),
             geoip: reference.geoip.clone(),
-            files: DefinitionFiles { definitions, reference },
+            files: DefinitionFiles { definitions, reference, services },
             ..Self::default()
         }
     }

@@ -21,6 +21,7 @@ use super::{folder, member::SuiteMember, options::Options, watched::files_of};
 use crate::{
     index_file,
     profile::{ProfilePart, SuiteProfile},
+    service_file,
     shop_file::DefinitionsSection,
 };
 
@@ -115,7 +116,7 @@ impl Settings {
         text.push_str(&self.metrics());
         let Options { zone, trusted_proxies, .. } = &self.options;
         text.push_str(&format!("[calendar]\nzone = \"{zone}\"\n[live]\ntrusted_proxies = {trusted_proxies}\n"));
-        self.read(text)
+        self.read(self.with_file(text, ProfilePart::Reporting)?)
     }
 
     /// For whom senders wait: what a service left unread that does not run holds nobody up.
@@ -145,6 +146,24 @@ impl Settings {
 
     fn definitions(&self) -> &DefinitionsSection {
         &self.options.files.definitions
+    }
+
+    /// What a service is told, and what the shop's file of that service says beside it.
+    pub(super) fn with_file(&self, text: String, of: ProfilePart) -> Result<String, StartError> {
+        let files = &self.options.files.services;
+        let file = match of {
+            ProfilePart::Lake => files.lake.as_deref(),
+            ProfilePart::Reporting => files.reporting.as_deref(),
+            ProfilePart::Ingestion
+            | ProfilePart::Enrichment
+            | ProfilePart::Aggregation
+            | ProfilePart::Alert
+            | ProfilePart::Recommendation => None,
+        };
+        match file {
+            None => Ok(text),
+            Some(file) => service_file::added(&text, file).map_err(StartError::new),
+        }
     }
 
     pub(super) fn metrics(&self) -> String {
@@ -269,7 +288,29 @@ mod tests {
     use tidemill_testkit::tempdir;
 
     use super::*;
-    use crate::shop_file::ShopFile;
+    use crate::shop_file::{ServicesSection, ShopFile};
+
+    #[test]
+    fn reporting_and_the_lake_have_what_a_file_of_theirs_says() {
+        let folder = tempdir();
+        let file = |name: &str| folder.path().join(name);
+        let services = ServicesSection { lake: Some(file("lake.toml")), reporting: Some(file("reporting.toml")) };
+        let shop = ShopFile { data: Some(file("data")), services, ..ShopFile::default() };
+        let options = Options { folder: folder.path().to_owned(), ..Options::of(&shop) };
+        let settings = Settings::new(&options, "nats://127.0.0.1:4222").expect("they are right");
+        std::fs::write(file("reporting.toml"), "[retention]\ndays = 30\n").expect("writes");
+        let config = format!("{:?}", settings.reporting().expect("it is right"));
+        assert!(config.contains("days: 30"), "{config}");
+        std::fs::write(file("reporting.toml"), "[retention]\ndayz = 30\n").expect("writes");
+        assert!(settings.reporting().expect_err("no such setting").to_string().contains("dayz"));
+        std::fs::write(file("lake.toml"), "[contracts]\nfolder = \"contracts\"\n[lake]\nretention_hours = 48\n")
+            .expect("writes");
+        let told = settings.lake(7075, folder.path()).expect("it is right");
+        let told: toml::Table = toml::from_str(&told).expect("TOML");
+        assert_eq!(told["contracts"]["folder"].as_str(), file("contracts").to_str(), "as the file has it");
+        assert_eq!(told["lake"]["retention_hours"].as_integer(), Some(48));
+        assert_eq!(told["lake"]["url"].as_str(), file("lake").to_str());
+    }
 
     #[test]
     fn recommendation_has_the_settings_that_were_tried_out() {

@@ -38,6 +38,7 @@ impl fmt::Display for AsOf {
 
 /// Takes a table back to where it was.
 pub(super) async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<AsOf>) -> Result<(), SqlError> {
+    let newest = table.version();
     let loaded = match as_of {
         None => return Ok(()),
         Some(AsOf::Version(version)) => table.load_version(version).await,
@@ -49,7 +50,10 @@ pub(super) async fn go_back(path: &str, table: &mut DeltaTable, as_of: Option<As
     let asked = as_of.map(|as_of| as_of.to_string()).unwrap_or_default();
     let none = |reason: String| SqlError::NoSuchVersion { table: path.replace('/', "."), asked, reason };
     if let Err(error) = loaded {
-        return Err(none(error.to_string()));
+        return Err(none(match (as_of, newest) {
+            (Some(AsOf::Version(asked)), Some(newest)) if asked > newest => format!("its newest one is {newest}"),
+            _ => error.to_string(),
+        }));
     }
     match (as_of, changed_at(table)) {
         (Some(AsOf::Time(time)), Some(changed_at)) if changed_at > time => {

@@ -212,7 +212,12 @@ impl SqlEngine {
             Err(error) => error,
             Ok(tables) => {
                 let known: Vec<_> = tables.iter().map(|(path, _)| path.replace('/', ".")).collect();
-                let known = if known.is_empty() { "none yet".into() } else { known.join(", ") };
+                let mut known = if known.is_empty() { "none yet".into() } else { known.join(", ") };
+                // It is one that can be there.
+                if path.starts_with("gold/") && self.paths().iter().any(|could| could == path) {
+                    known +=
+                        "; it comes with the next computation of gold (`gold.every_seconds`, two minutes by default)";
+                }
                 SqlError::UnknownTable { name: path.replace('/', "."), known }
             }
         }

@@ -71,6 +71,11 @@ async fn tables_are_asked_by_layer_and_as_of_a_version_or_a_time() {
     let lake = TestLake::new().await;
     let engine = lake.engine(SqlLimits::default());
     let count = "select count(*) as n, sum(net) as net from silver.orders";
+    let beyond =
+        engine.query(count, Some("9999".parse().expect("a version"))).await.expect_err("it is not there").to_string();
+    assert!(beyond.starts_with("silver.orders has no version 9999: its newest one is "), "{beyond}");
+    let misspelt = engine.query("select nte from silver.orders", None).await.expect_err("no such column").to_string();
+    assert!(misspelt.contains("Valid fields are") && !misspelt.contains('\n'), "{misspelt}");
     assert_eq!(csv(&engine, count, None).await.as_deref(), Ok("n,net\n6,1.000000000002\n"));
     assert_eq!(csv(&engine, count, Some("0")).await.as_deref(), Ok("n,net\n3,0.500000000001\n"));
     assert_eq!(csv(&engine, count, Some("2100-01-01T00:00:00Z")).await.as_deref(), Ok("n,net\n6,1.000000000002\n"));

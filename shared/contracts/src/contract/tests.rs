@@ -43,6 +43,18 @@ fn a_contract_of_ones_own_goes_before_the_one_that_comes_with_the_lake() {
 }
 
 #[test]
+fn a_condition_may_name_whatever_an_event_has() {
+    for condition in [
+        "data.items.all(i, i.quantity > 0) && type == 'order.placed'",
+        "currency == 'EUR' && region != '' && customer.segment == 'vip' && subject != null",
+        "order.net >= 0.0 || product.brand == 'x' || category == 'Books' || ip_country == country || id != source",
+    ] {
+        let text = CONTRACT.replacen("data.total > 0", condition, 1);
+        assert!(DataContract::parse("c.yaml", &text).is_ok(), "{condition}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_line() {
     for (place, wrong, reason) in [
         ("kind: DataContract", "kind: Table", "c.yaml:2: it is a Table, and no DataContract"),
@@ -51,6 +63,18 @@ fn what_is_wrong_is_told_with_its_line() {
         ("silver/events", "events", "c.yaml:8: `events` is no table; write for instance silver/events"),
         ("data.total > 0", "data.total >", "c.yaml:14: rule `paid`: "),
         ("data.total > 0", "foo(data.total) > 0", "c.yaml:14: rule `paid`: there is no function `foo`"),
+        (
+            "data.total > 0",
+            "curency == 'EUR'",
+            "c.yaml:14: rule `paid`: `curency` is not known here; known are data, order, product, customer, category, ",
+        ),
+        ("data.total > 0", "item.quantity > 0", "c.yaml:14: rule `paid`: `item` is not known here; known are data, "),
+        ("data.total > 0", "size(lines) > 0", "c.yaml:14: rule `paid`: `lines` is not known here"),
+        (
+            "condition: \"data.total > 0\"",
+            "check: range, field: data.total, least: 9, most: 0.5",
+            "c.yaml:14: rule `paid`: `least` is 9.00, above `most`, which is 0.50: no number is between",
+        ),
         ("severity: warn", "severity: error", "c.yaml:14: rule `paid`: `error` is none of warn, quarantine and fail"),
         ("severity: warn", "unit: rows", "c.yaml:14: rule `paid`: `severity` is missing: warn, quarantine or fail"),
         ("condition: \"data.total > 0\"", "check: range", "c.yaml:14: rule `paid`: `range` needs `least` or `most`"),

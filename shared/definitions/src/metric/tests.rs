@@ -50,6 +50,8 @@ fn errors_say_where_and_why() {
         let of_measure = error(&SMALL.replace("count: rows", &format!("count: rows, where: \"{condition}\"")));
         assert!(of_measure.starts_with(&format!("m.yaml:5: `{name}` is not known here")), "{of_measure}");
     }
+    let over_items = SMALL.replace("window:", "where: \"data.items.all(i, i.quantity > 0)\"\nwindow:");
+    assert!(MetricDefinition::parse("m.yaml", &over_items).is_ok(), "the name of an item is the macro's own");
     for field in ["line.net", "lines"] {
         let without_lines = error(&SMALL.replace("count: rows", &format!("sum: {field}")));
         assert!(

@@ -39,12 +39,12 @@ pub struct TablePart {
 
 impl TablePart {
     /// The rows that are not in a table that has reached `behind`; `column` has their
-    /// sequences.
+    /// sequences. Those beyond what the part reaches come again with the rest of their batch.
     pub(crate) fn rows_behind(&self, column: &str, behind: i64) -> Result<RecordBatch, LakeError> {
         match self.app.is_of_redrives() {
             true if behind >= self.reaches => Ok(self.rows.slice(0, 0)),
             true => Ok(self.rows.clone()),
-            false => rows_behind(&self.rows, column, behind),
+            false => rows_within(&self.rows, column, (behind, self.reaches)),
         }
     }
 }
@@ -123,10 +123,12 @@ pub(crate) async fn pause(conflicts: u32) {
     tokio::time::sleep((FIRST_PAUSE * conflicts).min(LONGEST_PAUSE)).await;
 }
 
-/// The rows behind a sequence, of rows in the order of their sequences.
-fn rows_behind(rows: &RecordBatch, column: &str, behind: i64) -> Result<RecordBatch, LakeError> {
+/// The rows behind a sequence and up to another, of rows in the order of their sequences.
+fn rows_within(rows: &RecordBatch, column: &str, (behind, upto): (i64, i64)) -> Result<RecordBatch, LakeError> {
     let wrong = || LakeError::new(LakeErrorKind::Internal, format!("no column {column} of sequences"));
     let sequences = rows.column_by_name(column).and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let first = sequences.ok_or_else(wrong)?.values().partition_point(|sequence| *sequence <= behind);
-    Ok(rows.slice(first, rows.num_rows() - first))
+    let sequences = sequences.ok_or_else(wrong)?.values();
+    let first = sequences.partition_point(|sequence| *sequence <= behind);
+    let end = sequences.partition_point(|sequence| *sequence <= upto);
+    Ok(rows.slice(first, end.saturating_sub(first)))
 }

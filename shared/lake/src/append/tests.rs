@@ -73,6 +73,17 @@ async fn rows(lake: &Lake) -> usize {
     files(lake).await.into_iter().map(count).sum()
 }
 
+/// As a contract that stops a partition in the middle of a batch leaves them.
+#[tokio::test]
+async fn rows_of_a_batch_that_is_not_whole_come_with_the_rest_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = lake(&folder);
+    let mut appender = appender(&lake).await;
+    assert_eq!(appender.append(&[part(0, [3, 4, 4], 3)]).await.expect("commits").rows, 1);
+    assert_eq!(appender.append(&[part(0, [4, 4, 4], 4)]).await.expect("commits").rows, 3);
+    assert_eq!(rows(&lake).await, 4);
+}
+
 #[tokio::test]
 async fn what_is_in_the_table_is_left_out() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -22,9 +22,9 @@ use object_store::ObjectStoreExt;
 use url::Url;
 
 use super::{
+    events::without_events_of,
     files::{FolderValues, TableFile},
     proof::RowsProof,
-    tier::without_events_of,
 };
 use crate::{
     error::{LakeError, LakeErrorKind},

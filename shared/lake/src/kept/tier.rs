@@ -19,15 +19,13 @@ use deltalake::{
 
 use super::{
     CompactionGoal, KeptTable,
+    events::without_events_of,
     exchange::Exchange,
     files::{FolderValues, TableFile, folders},
     retention::Retention,
     rewrite::{Rewrite, RowSource},
 };
 use crate::{error::LakeError, write::FileKind};
-
-/// The columns that name an event by its place in the log. All rows of an event come into a table in one version.
-const EVENT: [&str; 3] = ["partition", "raw_seq", "index"];
 
 /// What became of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,15 +91,6 @@ impl KeptTable {
 
 fn removed(files: &[TableFile]) -> Vec<Remove> {
     files.iter().map(|file| Remove { data_change: true, ..file.removal.clone() }).collect()
-}
-
-/// Rows whose event is in none of the others.
-pub(super) fn without_events_of(rows: DataFrame, others: DataFrame, folder: &[String]) -> Result<DataFrame, LakeError> {
-    let keys: Vec<&str> = EVENT.into_iter().chain(folder.iter().map(String::as_str)).collect();
-    let names: Vec<String> = keys.iter().map(|key| format!("other_{key}")).collect();
-    let renamed: Vec<Expr> = keys.iter().zip(&names).map(|(key, name)| ident(*key).alias(name)).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    Ok(rows.join(others.select(renamed)?, JoinType::LeftAnti, &keys, &names, None)?)
 }
 
 /// The rows of a table here and at the other place as one, each once.

@@ -58,7 +58,7 @@ struct FolderTold {
 }
 
 pub(super) async fn rebuild(arguments: LakeRebuild) -> Ended {
-    let client = LakeClient::new(arguments.target.lake_url, arguments.target.key);
+    let client = LakeClient::new(arguments.lake_url, arguments.key);
     let now = SystemClock.now();
     let at = |when: Option<crate::when::When>| when.map(|when| when.at(now).to_string());
     let layer = arguments.layer.to_possible_value().map(|value| value.get_name().to_owned());

@@ -4,6 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tidemill_domain::Timestamp;
+
+/// How long after its end a window may still get events that are in order, and gold may be without them.
+const SETTLED_MILLIS: i64 = 5 * 60_000;
 
 #[derive(Deserialize)]
 pub(super) struct LineageTold {
@@ -21,6 +25,16 @@ pub(super) struct LineageTold {
     pub(super) events: Vec<LineageEvent>,
     pub(super) next: Option<String>,
 }
+
+impl LineageTold {
+    /// Whether silver has events of the window that gold has not got to.
+    pub(super) fn is_behind(&self) -> bool {
+        self.left_out.iter().any(|left_out| left_out.reason == BEHIND && left_out.events > 0)
+    }
+}
+
+/// As the lake calls events that gold has not got to.
+pub(super) const BEHIND: &str = "behind_gold";
 
 #[derive(Deserialize)]
 pub(super) struct LineageTable {
@@ -50,6 +64,13 @@ pub(super) struct LineageNumber {
     pub(super) stream: Option<StreamNumber>,
 }
 
+impl LineageNumber {
+    /// Whether events of its window may be on their way. One whose end cannot be read has ended.
+    pub(super) fn is_filling(&self, now: Timestamp) -> bool {
+        self.window_end.parse::<Timestamp>().is_ok_and(|end| end.plus_millis(SETTLED_MILLIS) > now)
+    }
+}
+
 /// The stream's number.
 #[derive(Serialize)]
 pub(super) struct StreamNumber {
@@ -58,6 +79,8 @@ pub(super) struct StreamNumber {
     pub(super) as_of: Option<String>,
     /// Whether gold has the same.
     pub(super) equal: bool,
+    /// Whether the two are at one place of the log, so that they have to be.
+    pub(super) compared: bool,
 }
 
 #[derive(Deserialize)]
@@ -109,4 +132,34 @@ pub(super) struct LineageRow {
     pub(super) values: Map<String, Value>,
     #[serde(default)]
     pub(super) unread: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(behind: i64, end: &str) -> LineageTold {
+        let table = json!({"table": "t", "version": 1, "covers": []});
+        let number = json!({"window_start": "2026-01-01T00:00:00Z", "window_end": end, "dimensions": {}, "gold": {}});
+        let late = json!({"reason": "late", "events": 7, "first": []});
+        let left_out = json!([late, {"reason": BEHIND, "events": behind, "first": []}]);
+        let answer = json!({
+            "metric": "m", "definition_version": "v", "window": "tumbling", "release": "1", "gold": table,
+            "silver": table, "numbers": [number], "equal": true, "made_of": [], "left_out": left_out, "events": [],
+        });
+        serde_json::from_value(answer).expect("an answer")
+    }
+
+    #[test]
+    fn gold_and_the_stream_have_to_be_equal_once_gold_has_all_of_the_window() {
+        let now: Timestamp = "2026-01-02T00:04:00Z".parse().expect("a time");
+        assert!(told(5, "2026-01-01T01:00:00Z").is_behind());
+        let whole = told(0, "2026-01-01T01:00:00Z");
+        assert!(!whole.is_behind() && !whole.numbers[0].is_filling(now), "late ones are in neither");
+        for end in ["2026-01-03T00:00:00Z", "2026-01-02T00:00:00Z"] {
+            assert!(told(0, end).numbers[0].is_filling(now), "{end}");
+        }
+    }
 }

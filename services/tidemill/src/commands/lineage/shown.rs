@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::answer::{LeftOutTold, LineageEvent, LineageNumber, LineageRow, LineageTable, LineageTold};
+use super::answer::{BEHIND, LeftOutTold, LineageEvent, LineageNumber, LineageRow, LineageTable, LineageTold};
 use crate::table::{self, plain};
 
 /// Characters that are shown of a value, and of an event's line.
@@ -27,6 +27,12 @@ pub(super) fn show(lineage: &LineageTold) {
     say!("");
     numbers(&lineage.numbers);
     say!("{}", if lineage.equal { "Each is what its rows come to." } else { "Not each is what its rows come to." });
+    if lineage.numbers.iter().any(|number| number.stream.as_ref().is_some_and(|stream| !stream.compared)) {
+        say!("Not compared with the stream yet: gold is at {}, and events of the window are behind that.", {
+            let covers = lineage.gold.covers.iter().map(|reach| format!("{}:{}", reach.partition, reach.raw_seq));
+            covers.collect::<Vec<_>>().join(" ")
+        });
+    }
     say!("");
     made_of(lineage);
     left_out(&lineage.left_out);
@@ -77,7 +83,10 @@ fn rows_of(number: &LineageNumber, has_stream: bool) -> Vec<Vec<String>> {
         row.extend([plain(measure, VALUE), cell(Some(gold)), cell(again), yes(again == Some(gold))]);
         if has_stream {
             let stream = number.stream.as_ref().and_then(|stream| stream.values.get(measure));
-            row.extend([cell(stream), stream.map(|stream| yes(stream == gold)).unwrap_or_default()]);
+            let is_compared = number.stream.as_ref().is_none_or(|stream| stream.compared);
+            let same =
+                |stream: &Value| if is_compared || stream == gold { yes(stream == gold) } else { "not yet".into() };
+            row.extend([cell(stream), stream.map(same).unwrap_or_default()]);
         }
         row
     };
@@ -118,7 +127,7 @@ fn left_out(reasons: &[LeftOutTold]) {
     let row = |left_out: &LeftOutTold| {
         let why = match left_out.reason.as_str() {
             "late" => "late: past the allowed lateness",
-            "behind_gold" => "gold has not got to them yet",
+            BEHIND => "gold has not got to them yet",
             "no_row" => "no row of them counts",
             "not_in_silver" => "not in silver: duplicates, or set aside",
             other => other,

@@ -44,7 +44,7 @@ pub(super) async fn of_number(
     let point = line.and_then(|line| line.points.into_iter().find(is_it));
     let values = point.map(|point| point.values).unwrap_or_default();
     let equal = !values.is_empty() && values.iter().all(|(name, value)| number.gold.get(name) == Some(value));
-    Ok(StreamNumber { values, as_of, equal })
+    Ok(StreamNumber { values, as_of, equal, compared: true })
 }
 
 fn parameters(version: &str, window: &str, number: &LineageNumber) -> String {
