@@ -9,7 +9,7 @@
 use deltalake::{
     DeltaTable,
     datafusion::{
-        common::{JoinType, ScalarValue},
+        common::ScalarValue,
         logical_expr::Expr,
         prelude::{DataFrame, ident, lit},
     },
