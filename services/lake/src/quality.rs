@@ -16,7 +16,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tidemill_batch_views::{MeasuredInterval, SqlError};
 use tidemill_domain::Timestamp;
 use tidemill_ownership::Owned;
-use tidemill_service::{Conditions, Context};
+use tidemill_service::Context;
 
 pub(crate) use self::{checks::ContractChecks, meter::QualityMeter};
 use self::{error::QualityError, telemetry::QualityTelemetry};
@@ -42,14 +42,13 @@ async fn keep(
     is_ours: impl Fn() -> bool,
     telemetry: QualityTelemetry,
 ) -> Result<(), Infallible> {
-    let conditions = Conditions::new(&context.health, "quality");
     let stop = context.shutdown.clone();
     let mut before = None;
     while stop.run_until_cancelled(tokio::time::sleep(until_next(context.clock.now(), every))).await.is_some() {
         if !is_ours() {
             before = None;
             telemetry.forget();
-            conditions.clear(&"quality");
+            context.health.withdraw_notice("quality");
             continue;
         }
         let run = run(&meter, context.clock.now(), every, before.take());
@@ -57,12 +56,13 @@ async fn keep(
             None => break,
             Some(Ok(measured)) => {
                 telemetry.measured(&measured);
-                conditions.clear(&"quality");
+                context.health.withdraw_notice("quality");
                 before = Some(measured);
             }
             Some(Err(error)) => {
                 tracing::warn!(code = error.code().as_str(), %error, "quality cannot be measured now");
-                conditions.set("quality", error.to_string());
+                // Tables are kept and answered from: no reason to ask another one.
+                context.health.notice("quality", error.to_string());
             }
         }
     }

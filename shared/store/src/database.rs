@@ -16,10 +16,12 @@ use std::{
 };
 
 use sqlx::{
-    Any, AnyPool, ConnectOptions, Connection, Executor, Transaction,
+    Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::Migrator,
 };
+use tidemill_domain::Outage;
+use tokio::time::{Instant, sleep};
 
 use crate::{Config, Error, error::ANSWER_DEADLINE};
 
@@ -34,6 +36,10 @@ const SQLITE_READERS: u32 = 4;
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
 /// And on those that read.
 const READER_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON";
+
+/// How long others may have a new file for themselves, and how often it is tried again.
+const ALONE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// What PostgreSQL is told on every connection. Statements of ours find their rows
 /// by an index. What PostgreSQL knows of a table is a minute old, and a plan is kept:
@@ -85,7 +91,7 @@ impl Database {
         // The journal mode is a property of the file. A connection that changes
         // it needs the file for itself, so it is set once, before the pools.
         let mut connection = sqlx::AnyConnection::connect_with(&options).await?;
-        connection.execute("PRAGMA journal_mode = WAL").await?;
+        write_ahead(&mut connection).await?;
         connection.close().await?;
         // Whoever waits for the writer is served: a call gives up by itself.
         let writer = sound(told(PRAGMAS)).max_connections(1).acquire_timeout(ANSWER_DEADLINE);
@@ -152,6 +158,18 @@ impl Database {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// Has the file keep a log of what is written. While another program does the same to a new
+/// file, SQLite says at once that it is locked, whatever `busy_timeout` is.
+async fn write_ahead(connection: &mut AnyConnection) -> Result<(), Error> {
+    let give_up = Instant::now() + ALONE;
+    loop {
+        match connection.execute("PRAGMA journal_mode = WAL").await.map_err(Error::from) {
+            Err(error) if error.is_outage() && Instant::now() < give_up => sleep(AGAIN).await,
+            done => return done.map(drop),
+        }
     }
 }
 

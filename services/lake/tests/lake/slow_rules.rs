@@ -9,14 +9,14 @@ use tidemill_testkit::eventually;
 use crate::common::{DEADLINE, TestShop, counts};
 
 /// More than there are threads of anything, so that all of them are at it.
-const EVENTS: usize = 48;
+const EVENTS: usize = 160;
 
 fn view(number: usize) -> Value {
     json!({"specversion": "1.0", "type": "product.viewed", "source": format!("web-{number}"), "id": format!("v-{number}"),
         "subject": format!("c-{number}"), "time": SystemClock.now().to_string(), "data": {"product_id": "novel"}})
 }
 
-/// The contract that comes with the lake, with a rule that takes a few tenths of a second for each event.
+/// The contract that comes with the lake, with a rule that takes some hundredths of a second for each event at least.
 fn slow_contract() -> String {
     let contract = include_str!("../../contracts/silver.events.yaml");
     let list = format!("[{}]", (0..350).map(|number| number.to_string()).collect::<Vec<_>>().join(","));
@@ -61,7 +61,6 @@ async fn a_slow_rule_keeps_neither_the_server_nor_bronze_waiting() {
     let (longest, bronze) = tokio::time::timeout(DEADLINE, both).await.expect("all events are rows at last");
     let silver = begun.elapsed();
     eprintln!("bronze after {bronze:?}, silver after {silver:?}; the longest answer took {longest:?}");
-    assert!(silver > Duration::from_secs(3), "the rule is slow: {silver:?}");
     // However slow the machine is: none of the two waits for the rule.
     assert!(longest < silver / 4, "{longest:?} of {silver:?}");
     assert!(bronze < silver / 2, "{bronze:?} of {silver:?}");

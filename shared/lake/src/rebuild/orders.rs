@@ -75,9 +75,9 @@ impl OrderRebuild {
         }
         self.chunks += 1;
         self.rows += rows.num_rows();
-        // Each is a writer of its own, of which nothing is there.
+        // Each is a writer of its own, of which nothing is there, and all of its rows are meant.
         let app = AppId::named(format!("{CHANGES}/{}", self.chunks));
-        self.changes.append(&[TablePart { app, reaches: 1, rows }]).await?;
+        self.changes.append(&[TablePart { app, reaches: i64::MAX, rows }]).await?;
         Ok(())
     }
 
