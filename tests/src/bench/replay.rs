@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bench, MINUTE, Options,
+    Bench, LINES_PER_MINUTE, MINUTE, Options,
     generator::{Load, LoadReport, Quantiles},
     held,
     latency::TimedLoad,
@@ -97,7 +97,8 @@ impl Bench {
         let (catalogue, mut ports) = (self.folder.join("products.csv"), Ports::new());
         self.generator.write_catalogue(&catalogue).await?;
         let suite = self.suite("replay", &catalogue, Scale::default(), &mut ports).await?;
-        let sent = self.generator.run(&suite, &Load { events, ..reference_job() }).await?;
+        let job = Load { events, ..reference_job() };
+        let sent = self.generator.run(&suite, &job).await?;
         self.told("the reference job", &sent);
 
         let replays = Replays { program: self.programs.join("tidemill"), suite: &suite, journal: &self.journal };
@@ -111,7 +112,11 @@ impl Bench {
         let cutover = replays.switch(&["cutover", "--name=alone"], Some("alone")).await?;
         let rollback = replays.switch(&["rollback", "--name=alone"], None).await?;
 
-        let warm = self.generator.run(&suite, &shop_load(WARM_UP)).await?;
+        // Behind the event times of the job: earlier ones would be late.
+        let minutes = i64::try_from(events / LINES_PER_MINUTE + 2).unwrap_or_default();
+        let begin = job.begin.map(|begin| begin.plus_millis(minutes * MINUTE));
+        let warm = self.generator.run(&suite, &Load { begin, ..shop_load(WARM_UP) }).await?;
+        self.told("the shop", &warm);
         let seconds = whole(self.seconds);
         let before = self.timed(&suite, live_rate, seconds).await?;
         next_minute().await;
