@@ -195,3 +195,25 @@ fn with_folder(batch: &RecordBatch, schema: &SchemaRef, folder: &FolderValues) -
     let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
     Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use deltalake::{arrow::array::Int64Array, datafusion::physical_plan::displayable};
+
+    use super::*;
+
+    /// A table of hashes would have to fit into memory: a large folder could never be moved.
+    #[tokio::test]
+    async fn events_are_told_apart_by_sorting() {
+        let context = context(true).expect("a session");
+        let columns =
+            ["partition", "raw_seq", "index"].map(|name| (name, Arc::new(Int64Array::from(vec![1])) as ArrayRef));
+        let rows = RecordBatch::try_from_iter(columns).expect("a batch");
+        let read = || context.read_batch(rows.clone()).expect("rows");
+        let apart = without_events_of(read(), read(), &[]).expect("a plan");
+        let plan = apart.clone().create_physical_plan().await.expect("a plan");
+        let plan = displayable(plan.as_ref()).indent(false).to_string();
+        assert!(plan.contains("SortMergeJoin") && !plan.contains("HashJoin"), "{plan}");
+        assert_eq!(apart.count().await.expect("rows"), 0);
+    }
+}
