@@ -216,3 +216,12 @@ proptest! {
         runtime.block_on(check(steps));
     }
 }
+
+/// Its place in the log is before theirs.
+#[tokio::test]
+async fn what_leaves_the_quarantine_hides_nothing_that_was_moved() {
+    let append = || Step::Append { partition: 0, months: vec![0] };
+    let moved = || Step::Move { there: Fault::None, here: Fault::None };
+    let redrive = Step::Redrive { partition: 0, back: 3, month: 0 };
+    check(vec![append(), append(), append(), moved(), redrive, moved()]).await;
+}
